@@ -1,0 +1,114 @@
+// Package hsm is the border to security modules: small interfaces, the URIs that name tokens, and a table of drivers.
+//
+// A token is opened by a URI from a list that the program writes down (Drivers). What it can do is told by the interfaces
+// it implements, asked for once, at boot, with As. The package knows neither shares nor vaults.
+package hsm
+
+import (
+	"context"
+	"crypto"
+)
+
+// Signer signs with a key that never leaves the token. It is the interface of the seed documents, verbatim; a superset of
+// their HSMProvider.
+//
+// Sign takes the message itself, not a digest: P-256, secp256k1 and RSA keys hash it with SHA-256 first, Ed25519 keys sign
+// it as it is (RFC 8032). ECDSA signatures are raw r‖s, 64 bytes (as COSE wants them, RFC 9053 §2.1); Ed25519 64 bytes.
+// Implementations are safe for concurrent use and keep neither message nor signature.
+type Signer interface {
+	Sign(ctx context.Context, keyID string, message []byte) ([]byte, error)
+	Verify(ctx context.Context, keyID string, message, signature []byte) (bool, error)
+	Provider() string
+}
+
+// HSMProvider is the part of Signer the seed documents' server asks for.
+type HSMProvider interface {
+	Sign(ctx context.Context, keyID string, message []byte) ([]byte, error)
+	Verify(ctx context.Context, keyID string, message, signature []byte) (bool, error)
+}
+
+// PasswordProvider yields a secret that unlocks a database, decrypted or read through a provider.
+type PasswordProvider interface {
+	GetPassword(ctx context.Context, keyID string) (string, error)
+}
+
+// KeyWrapper seals short secrets (a DEK of 32 bytes) under a key that stays in the token, the KEK. The aad is bound: Unwrap
+// fails with ErrIntegrity for another aad, another key or changed bytes.
+type KeyWrapper interface {
+	Wrap(ctx context.Context, keyID string, dek, aad []byte) ([]byte, error)
+	Unwrap(ctx context.Context, keyID string, wrapped, aad []byte) ([]byte, error)
+}
+
+// PublicKeyer tells the public half: ed25519.PublicKey, *ecdsa.PublicKey (P-256), *rsa.PublicKey.
+type PublicKeyer interface {
+	PublicKey(ctx context.Context, keyID string) (crypto.PublicKey, error)
+}
+
+// KeyType names what GenerateKey makes.
+type KeyType string
+
+// The kinds of key a token may be asked for.
+const (
+	KeyEd25519   KeyType = "ed25519"
+	KeyP256      KeyType = "p256"
+	KeySecp256k1 KeyType = "secp256k1"
+	KeyAESWrap   KeyType = "aes256-wrap" // a KEK for KeyWrapper
+)
+
+// KeyGenerator makes a persistent, non-extractable key in the token. ErrKeyExists if keyID is taken.
+type KeyGenerator interface {
+	GenerateKey(ctx context.Context, keyID string, t KeyType) error
+}
+
+// RandomSource reads the token's generator.
+type RandomSource interface {
+	Random(ctx context.Context, n int) ([]byte, error)
+}
+
+// KeyInfo is what a token says of a key.
+type KeyInfo struct {
+	ID             string  `json:"id"`
+	Type           KeyType `json:"type"`
+	Sensitive      bool    `json:"sensitive"`       // CKA_SENSITIVE: never readable in the clear
+	Extractable    bool    `json:"extractable"`     // CKA_EXTRACTABLE
+	Local          bool    `json:"local"`           // CKA_LOCAL: made in the token
+	NeverExtracted bool    `json:"never_extracted"` // CKA_NEVER_EXTRACTABLE
+}
+
+// KeyLister lists the keys of a token, without any secret.
+type KeyLister interface {
+	Keys(ctx context.Context) ([]KeyInfo, error)
+}
+
+// MonotonicCounter only counts up, in the token.
+type MonotonicCounter interface {
+	Increment(ctx context.Context, counterID string) (uint64, error)
+	Read(ctx context.Context, counterID string) (uint64, error)
+}
+
+// TokenInfo describes an open token: for logs, `mpcd hsm list` and the operator.
+type TokenInfo struct {
+	Provider     string `json:"provider"`
+	Label        string `json:"label"`
+	Manufacturer string `json:"manufacturer"`
+	Model        string `json:"model"`
+	Serial       string `json:"serial"`
+	Firmware     string `json:"firmware"`
+	// SoftwareOnly is true where no hardware guards the keys (SoftHSM, local).
+	SoftwareOnly bool `json:"software_only"`
+	// PINTriesLow is true where the token reports that a wrong PIN was tried (CKF_USER_PIN_COUNT_LOW, _FINAL_TRY).
+	PINTriesLow bool `json:"pin_tries_low"`
+}
+
+// Token is an open security module. Further abilities are the other interfaces of this package.
+type Token interface {
+	Signer
+	Info(ctx context.Context) (TokenInfo, error)
+	Close() error
+}
+
+// As tells whether the token has the ability T.
+func As[T any](t any) (T, bool) {
+	v, ok := t.(T)
+	return v, ok
+}
