@@ -1,0 +1,101 @@
+package threshold
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Kind says what an abort means for the peers it names (PROTOCOLS 1.6).
+type Kind uint8
+
+// The kinds of abort.
+const (
+	Retry  Kind = iota + 1 // nobody is to blame: other views, a missing peer; try again
+	Ban                    // a pairwise check failed: this peer is not trusted again in this pair-epoch
+	Proven                 // the evidence convinces third parties
+	Local                  // our own state or input is at fault
+)
+
+func (k Kind) String() string {
+	switch k {
+	case Retry:
+		return "retry"
+	case Ban:
+		return "ban"
+	case Proven:
+		return "proven"
+	case Local:
+		return "local"
+	}
+	return fmt.Sprintf("kind(%d)", uint8(k))
+}
+
+// Abort is how a session ends without a result. Blame is data: Culprits is empty unless Kind is Ban or Proven.
+type Abort struct {
+	Kind     Kind
+	Check    string // the check of PROTOCOLS that failed, as "echo", "dkg-share"
+	Round    int
+	Culprits []PartyID
+	Evidence []Message // for Proven: what VerifyEvidence and the scheme's verifiers judge
+	Err      error
+}
+
+func (a *Abort) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "threshold: %s abort in round %d, check %s", a.Kind, a.Round, a.Check)
+	if len(a.Culprits) > 0 {
+		fmt.Fprintf(&b, ", culprits %v", a.Culprits)
+	}
+	if a.Err != nil {
+		fmt.Fprintf(&b, ": %v", a.Err)
+	}
+	return b.String()
+}
+
+func (a *Abort) Unwrap() error { return a.Err }
+
+// fault is what a Check returns to name the kind of a failure; the session adds culprit, round and evidence.
+type fault struct {
+	kind  Kind
+	check string
+	err   error
+}
+
+func (f *fault) Error() string { return fmt.Sprintf("%s: %v", f.check, f.err) }
+func (f *fault) Unwrap() error { return f.err }
+
+// Fault makes the error with which a round's Check refuses a message: the session blames its sender.
+func Fault(kind Kind, check string, err error) error { return &fault{kind, check, err} }
+
+// Faultf is Fault with a message.
+func Faultf(kind Kind, check, format string, a ...any) error {
+	return &fault{kind, check, fmt.Errorf(format, a...)}
+}
+
+// asAbort turns what Check or Advance returned into an Abort; from is the sender if there is one.
+func asAbort(err error, round int, from PartyID, evidence []Message) *Abort {
+	var a *Abort
+	if errors.As(err, &a) {
+		if a.Round == 0 {
+			a.Round = round
+		}
+		return a
+	}
+	var f *fault
+	if errors.As(err, &f) {
+		a = &Abort{Kind: f.kind, Check: f.check, Round: round, Err: f.err}
+		if from != 0 && (f.kind == Ban || f.kind == Proven) {
+			a.Culprits = []PartyID{from}
+			a.Evidence = evidence
+		}
+		return a
+	}
+	return &Abort{Kind: Local, Check: "internal", Round: round, Err: err}
+}
+
+// VerifyEquivocation tells whether the two messages prove that their sender said two things in one place: same ceremony,
+// session, round, kind and recipient, both authentic, different content.
+func VerifyEquivocation(authentic func(Message) bool, a, b Message) bool {
+	return a.slot() == b.slot() && a.From == b.From && a.Ceremony == b.Ceremony && !a.sameContent(b) && authentic(a) && authentic(b)
+}

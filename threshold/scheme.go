@@ -1,0 +1,206 @@
+package threshold
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/secret"
+)
+
+// SchemeID names a signature scheme with its curve and variant.
+type SchemeID string
+
+// The schemes of this engine.
+const (
+	FrostEd25519 SchemeID = "frost-ed25519" // RFC 9591 FROST(Ed25519, SHA-512)
+	FrostTaproot SchemeID = "frost-bip340"  // BIP 445: FROST signing for BIP-340 public keys
+)
+
+// Purpose separates keys that must never meet another algorithm (PROTOCOLS 1.5).
+type Purpose string
+
+// The purposes of keys.
+const (
+	PurposeEdDSA  Purpose = "eddsa"
+	PurposeBIP340 Purpose = "bip340"
+	PurposeECDSA  Purpose = "ecdsa"
+)
+
+// KeyInfo is the public record of a key at one epoch, the same for every party but for Party.
+type KeyInfo struct {
+	Scheme       SchemeID  `cbor:"1,keyasint"`
+	Purpose      Purpose   `cbor:"2,keyasint"`
+	Epoch        uint64    `cbor:"3,keyasint"` // 1 after keygen, one more after every refresh
+	Party        PartyID   `cbor:"4,keyasint"`
+	Committee    Committee `cbor:"5,keyasint"`
+	GroupKey     []byte    `cbor:"6,keyasint"` // 32 bytes Ed25519 (RFC 8032), 33 bytes compressed secp256k1 (SEC 1)
+	PublicShares [][]byte  `cbor:"7,keyasint"` // X_j = x_j·G in the order of Committee.Parties
+	ChainCode    [32]byte  `cbor:"8,keyasint"` // BIP-32
+}
+
+// PublicShare is X_p, nil if p is no member.
+func (k KeyInfo) PublicShare(p PartyID) []byte {
+	if i := k.Committee.Position(p); i >= 0 && i < len(k.PublicShares) {
+		return k.PublicShares[i]
+	}
+	return nil
+}
+
+// Digest binds everything all parties agree on: KeyInfo without Party.
+func (k KeyInfo) Digest() [32]byte {
+	k.Party = 0
+	return canon.Hash("mpcd/v1/key", canon.MustMarshal(k))
+}
+
+// KeyShare is one party's share of a key. Its owner calls Destroy.
+type KeyShare struct {
+	KeyInfo
+	secret *secret.Bytes
+}
+
+// NewKeyShare takes over the scalar (32 bytes in the scheme's encoding) and wipes its source.
+func NewKeyShare(info KeyInfo, scalar []byte) *KeyShare {
+	return &KeyShare{KeyInfo: info, secret: secret.From(scalar)}
+}
+
+// Secret lends the scalar until Destroy.
+func (k *KeyShare) Secret() []byte { return k.secret.Bytes() }
+
+// Destroy wipes the share. It is idempotent.
+func (k *KeyShare) Destroy() {
+	if k != nil {
+		k.secret.Wipe()
+	}
+}
+
+// String names the share without its secret.
+func (k *KeyShare) String() string {
+	return fmt.Sprintf("%s share of party %d, epoch %d, %d-of-%d", k.Scheme, k.Party, k.Epoch, k.Committee.Threshold, k.Committee.N())
+}
+
+// GoString is String: no verb prints the secret.
+func (k *KeyShare) GoString() string { return k.String() }
+
+// Format is String for every verb.
+func (k *KeyShare) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
+
+type keyShareBytes struct {
+	Version uint8   `cbor:"1,keyasint"`
+	Info    KeyInfo `cbor:"2,keyasint"`
+	Scalar  []byte  `cbor:"3,keyasint"`
+}
+
+const keyShareVersion = 1
+
+// Bytes encodes the share, secret included, for the vault. The caller wipes what it is given.
+func (k *KeyShare) Bytes() *secret.Bytes {
+	scalar := make([]byte, k.secret.Len())
+	copy(scalar, k.secret.Bytes())
+	b := canon.MustMarshal(keyShareBytes{keyShareVersion, k.KeyInfo, scalar})
+	secret.Wipe(scalar)
+	return secret.From(b)
+}
+
+// DecodeKeyShare reads what Bytes wrote, without any judgement of the curve: schemes' ParseKeyShare does that.
+func DecodeKeyShare(b []byte) (*KeyShare, error) {
+	var v keyShareBytes
+	if err := canon.Unmarshal(b, &v); err != nil {
+		return nil, errors.New("threshold: key share record is malformed")
+	}
+	defer secret.Wipe(v.Scalar)
+	if v.Version != keyShareVersion {
+		return nil, fmt.Errorf("threshold: key share of version %d, this program reads %d", v.Version, keyShareVersion)
+	}
+	if err := v.Info.Committee.Validate(); err != nil {
+		return nil, err
+	}
+	if len(v.Info.PublicShares) != v.Info.Committee.N() || !v.Info.Committee.Contains(v.Info.Party) || len(v.Scalar) != 32 || v.Info.Epoch == 0 {
+		return nil, errors.New("threshold: key share record does not fit its committee")
+	}
+	return NewKeyShare(v.Info, v.Scalar), nil
+}
+
+// Tweak adds T·G to the key a signature is for (BIP 445, BIP-341 for x-only).
+type Tweak struct {
+	T     [32]byte `cbor:"1,keyasint"` // scalar, big-endian
+	XOnly bool     `cbor:"2,keyasint"`
+}
+
+// SignRequest is one signature to make.
+type SignRequest struct {
+	Message []byte // EdDSA: the message itself; BIP-340: the 32-byte digest
+	Tweaks  []Tweak
+	Pre     *Presignature
+}
+
+// Presignature is the outcome of presigning for one signature: the quorum's commitments, and, on a signer, its own secret
+// nonces. It signs once: SignShare burns it. It lives in memory only.
+type Presignature struct {
+	ID          [32]byte // H(session, index)
+	Session     SessionID
+	Signers     []PartyID
+	Commitments [][]byte // in the order of Signers; scheme's encoding
+	Nonces      Burner   // nil on an observer
+}
+
+// Burner is secret state for one use.
+type Burner interface {
+	Burn() // wipes; idempotent
+}
+
+// Burn destroys the presignature unused.
+func (p *Presignature) Burn() {
+	if p != nil && p.Nonces != nil {
+		p.Nonces.Burn()
+	}
+}
+
+// SignatureShare is one signer's part of a signature.
+type SignatureShare struct {
+	From    PartyID  `cbor:"1,keyasint"`
+	Pre     [32]byte `cbor:"2,keyasint"` // Presignature.ID
+	Payload []byte   `cbor:"3,keyasint"` // scheme's encoding: a scalar of 32 bytes for FROST
+}
+
+// Signature is what the chain takes.
+type Signature struct {
+	Bytes      []byte
+	RecoveryID int // ECDSA; -1 elsewhere
+}
+
+// ErrBurnt is returned for a presignature that has signed before, or was destroyed.
+var ErrBurnt = errors.New("threshold: presignature is already burnt")
+
+// Scheme makes and uses keys of one kind.
+type Scheme interface {
+	ID() SchemeID
+	// Keygen makes a key; the result is this party's share at epoch 1.
+	Keygen(s Setup, rand io.Reader) (*Session[*KeyShare], error)
+	// Refresh gives every party of the same committee a new share of the same key, at the next epoch. All must take part.
+	Refresh(s Setup, share *KeyShare, rand io.Reader) (*Session[*KeyShare], error)
+	// Presign makes one presignature per entry of keys, for the signers of s. An observer passes key infos with nil shares.
+	Presign(s Setup, keys []PresignKey, rand io.Reader) (*Session[[]*Presignature], error)
+	NewSigner(share *KeyShare) (Signer, error)
+	// Combine makes and verifies the signature from the signers' shares, which are in the order of req.Pre.Signers. A bad
+	// share makes an *Abort of kind Proven that names its sender; nothing unverified is ever returned.
+	Combine(key KeyInfo, req SignRequest, shares []*SignatureShare) (Signature, error)
+	// VerifyShare judges one share by its sender's public share.
+	VerifyShare(key KeyInfo, req SignRequest, share *SignatureShare) error
+	// Verify judges a signature as an outsider would, with the key that Tweaks make of groupKey.
+	Verify(groupKey []byte, tweaks []Tweak, message, sig []byte) error
+	ParseKeyShare(b []byte) (*KeyShare, error)
+}
+
+// PresignKey is a key to presign for; Share is nil on an observer.
+type PresignKey struct {
+	Info  KeyInfo
+	Share *KeyShare
+}
+
+// Signer makes signature shares with one key share, which stays its owner's.
+type Signer interface {
+	// SignShare burns req.Pre before it computes anything from it. ErrBurnt if it is used twice.
+	SignShare(req SignRequest) (*SignatureShare, error)
+}
