@@ -248,3 +248,13 @@ func (s *Scalar) Invert(a *Scalar) *Scalar {
 	clear(table[:])
 	return s.Set(&r)
 }
+
+// negated returns 2²⁵⁶ - x modulo 2²⁵⁶.
+func negated(x *[4]uint64) (r [4]uint64) {
+	var c uint64
+	r[0], c = bits.Sub64(0, x[0], 0)
+	r[1], c = bits.Sub64(0, x[1], c)
+	r[2], c = bits.Sub64(0, x[2], c)
+	r[3], _ = bits.Sub64(0, x[3], c)
+	return r
+}
