@@ -1,0 +1,12 @@
+// Package durable writes files that survive power loss.
+//
+// WriteFile replaces a small file as a whole: after a crash it is the old one or the new one. Log is an append-only file of
+// records; Append returns when the record is on the disk, and many appenders share one fsync. Counter remembers the highest
+// number it was given. Group is the group commit beneath them, for other stores to use.
+//
+// Every promise ends at the disk: fsync is believed. After a failed write or fsync nothing is known of what reached the
+// disk, so a Log or a Counter that saw one refuses all further work until it is opened anew (the lesson of fsyncgate).
+//
+// What the package does not do: it neither encrypts nor authenticates. Checksums find accidents, not attackers; whoever needs
+// the latter chains and signs the records.
+package durable

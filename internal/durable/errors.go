@@ -1,0 +1,17 @@
+package durable
+
+import "errors"
+
+// What callers branch on.
+var (
+	// ErrCorrupt: the file holds something no crash of ours leaves behind. Nothing was changed (exit code 6).
+	ErrCorrupt = errors.New("corrupted")
+	// ErrTooLarge: a file or a record beyond its limit. Nothing was written.
+	ErrTooLarge = errors.New("too large")
+	// ErrLocked: another process has the file open.
+	ErrLocked = errors.New("in use by another process")
+	// ErrClosed: used after Close.
+	ErrClosed = errors.New("closed")
+	// ErrBroken: an earlier write failed and what reached the disk is unknown; open anew.
+	ErrBroken = errors.New("an earlier write failed; restart to read back what is on the disk")
+)

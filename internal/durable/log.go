@@ -1,0 +1,240 @@
+package durable
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"sync"
+)
+
+// errTorn: the file ends in a frame whose write a crash interrupted. None of its records was acknowledged.
+var errTorn = errors.New("torn tail")
+
+// LogConfig says how a Log is opened. The zero value is right outside tests.
+type LogConfig struct {
+	// Hook stands between the log and its file, for crash tests.
+	Hook Hook
+	// Perm is the mode of a new file; 0 means 0600.
+	Perm os.FileMode
+}
+
+// Log is an append-only file of records, numbered from 1. It is safe for concurrent use; one process has it open at a time.
+type Log struct {
+	path  string
+	file  *os.File
+	out   File
+	id    fileID
+	torn  int64
+	group *Group[*appendance]
+
+	buf []byte // of the commit in progress; Group runs one at a time
+
+	mu     sync.Mutex
+	size   int64  // durable bytes
+	next   uint64 // number of the next record
+	broken error
+}
+
+// appendance is one call of AppendBatch in a group.
+type appendance struct {
+	records [][]byte
+	weight  int
+	first   uint64
+}
+
+// OpenLog opens the log at path, or makes an empty one where there is none. It reads the whole file; a torn tail, which only a
+// crash before an acknowledgement leaves, is kept aside in path + ".torn" and cut off (see Torn). Any other damage is
+// ErrCorrupt, and nothing is changed. ErrLocked if another process has it.
+func OpenLog(path string, c LogConfig) (*Log, error) {
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		if err := createLog(path, c); err != nil {
+			return nil, err
+		}
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		return nil, fmt.Errorf("durable: %w", err)
+	}
+	l := &Log{path: path, file: f, out: c.Hook.wrap(f)}
+	if err := l.replay(); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("durable: log %s: %w", path, err)
+	}
+	l.group = NewGroup(maxPayload, func(a *appendance) int { return a.weight }, l.commit)
+	return l, nil
+}
+
+func createLog(path string, c LogConfig) error {
+	var id fileID
+	_, _ = rand.Read(id[:])
+	perm := c.Perm
+	if perm == 0 {
+		perm = 0o600
+	}
+	return writeFile(path, fileHeader(id), perm, c.Hook)
+}
+
+func (l *Log) replay() error {
+	if err := lock(l.file); err != nil {
+		return err
+	}
+	st, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	r, err := newReader(l.file, st.Size())
+	if err != nil {
+		return err
+	}
+	for err == nil {
+		_, err = r.frame()
+	}
+	if err != io.EOF && err != errTorn {
+		return err
+	}
+	l.id, l.size, l.next = r.id, r.off, r.next
+	l.torn = r.size - r.off
+	if l.torn == 0 {
+		return nil
+	}
+	tail, err := r.read(r.off, l.torn)
+	if err != nil {
+		return err
+	}
+	if err := WriteFile(l.path+".torn", tail, 0o600); err != nil {
+		return err
+	}
+	if err := l.file.Truncate(l.size); err != nil {
+		return err
+	}
+	return l.file.Sync()
+}
+
+// Torn is the number of bytes of a torn tail that OpenLog cut off; worth a line in the node's log.
+func (l *Log) Torn() int64 { return l.torn }
+
+// Next is the number the next record gets.
+func (l *Log) Next() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next
+}
+
+// Append adds a record of 1 to MaxRecord bytes and returns its number when it is durable. The record is not kept. After a
+// failed write every call returns ErrBroken: what reached the disk is known only after opening anew.
+func (l *Log) Append(ctx context.Context, record []byte) (uint64, error) {
+	return l.AppendBatch(ctx, [][]byte{record})
+}
+
+// AppendBatch adds all records or, after a crash, none; it returns the number of the first. They may be 4 MiB together, 8
+// bytes of overhead each.
+func (l *Log) AppendBatch(ctx context.Context, records [][]byte) (uint64, error) {
+	a := &appendance{records: records}
+	for _, r := range records {
+		if len(r) == 0 || len(r) > MaxRecord {
+			return 0, fmt.Errorf("durable: log %s: record of %d bytes, 1 to %d allowed: %w", l.path, len(r), MaxRecord, ErrTooLarge)
+		}
+		a.weight += recordHeaderLen + len(r)
+	}
+	if len(records) == 0 || a.weight > maxPayload {
+		return 0, fmt.Errorf("durable: log %s: batch of %d records, %d bytes, at most %d: %w", l.path, len(records), a.weight, maxPayload, ErrTooLarge)
+	}
+	if err := l.group.Do(ctx, a); err != nil {
+		return 0, fmt.Errorf("durable: log %s: %w", l.path, err)
+	}
+	return a.first, nil
+}
+
+// commit writes one frame with all records of the group and syncs it.
+func (l *Log) commit(group []*appendance) error {
+	l.mu.Lock()
+	next, broken := l.next, l.broken
+	l.mu.Unlock()
+	if broken != nil {
+		return broken
+	}
+	first := next
+	buf := append(l.buf[:0], make([]byte, frameHeaderLen)...)
+	for _, a := range group {
+		a.first = next
+		for _, r := range a.records {
+			buf = appendRecord(buf, r)
+		}
+		next += uint64(len(a.records))
+	}
+	putFrameHeader(buf, l.id, int(next-first), first)
+	l.buf = buf
+
+	_, err := l.out.Write(buf)
+	if err == nil {
+		err = l.out.Sync()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		if l.broken == nil {
+			l.broken = ErrBroken
+		}
+		return err
+	}
+	l.size += int64(len(buf))
+	l.next = next
+	return nil
+}
+
+// Record is one record of a Log, with its number.
+type Record struct {
+	Seq  uint64
+	Data []byte
+}
+
+// Records iterates over the durable records from number from on, as of the call. Data is valid until the next step. The
+// iteration ends after an error.
+func (l *Log) Records(from uint64) iter.Seq2[Record, error] {
+	l.mu.Lock()
+	size := l.size
+	l.mu.Unlock()
+	return func(yield func(Record, error) bool) {
+		r, err := newReader(l.file, size)
+		for err == nil {
+			var f frame
+			if f, err = r.frame(); err != nil {
+				break
+			}
+			more := true
+			err = f.each(func(seq uint64, data []byte) bool {
+				more = seq < from || yield(Record{seq, data}, nil)
+				return more
+			})
+			if !more {
+				return
+			}
+		}
+		if err == errTorn {
+			err = ErrCorrupt // below the durable size nothing may be torn
+		}
+		if err != io.EOF {
+			yield(Record{}, fmt.Errorf("durable: log %s: %w", l.path, err))
+		}
+	}
+}
+
+// Close waits for the commit in progress and closes the file; further calls return ErrClosed. It is idempotent.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	closed := errors.Is(l.broken, ErrClosed)
+	l.broken = ErrClosed
+	l.mu.Unlock()
+	if closed {
+		return nil
+	}
+	err := l.group.Idle(func() error { return l.file.Close() })
+	if err != nil {
+		return fmt.Errorf("durable: log %s: %w", l.path, err)
+	}
+	return nil
+}
