@@ -1,0 +1,19 @@
+// Package transport carries envelopes between the nodes of a cluster over networks that nobody has to trust.
+//
+// A Network only moves bytes: in memory (memnet), through NATS (natsnet), or by carried media. It may lose, repeat, reorder
+// and read everything. Secure wraps any Network so that an application sees only envelopes that
+//
+//   - were signed by a peer of the fixed roster, for this cluster, this channel and this node,
+//   - are fresh (a clock within SkewMax) and were never delivered before, while this process lives,
+//   - and, where Private, could be read by the one recipient only.
+//
+// Everything else is dropped and counted by reason (Secured.Stats); nothing a stranger sends is fatal. Every delivered
+// envelope brings a Proof, by which a third party can be shown later that the sender said exactly this.
+//
+// What it does not do: it never repeats a lost envelope, orders envelopes, or notices a peer's silence; the ceremony loop
+// does. Traffic patterns (who talks to whom, when, how much, and the header with kind and topic) stay visible to the network.
+// HPKE to a static key gives no forward secrecy against theft of the recipient's key. A restarted receiver has forgotten what
+// it saw: within SkewMax a network can repeat envelopes to it once more, so ceremonies must agree on fresh session ids.
+//
+// To add a network, implement Network and Conn, and pass transporttest.Run.
+package transport

@@ -1,0 +1,83 @@
+package transport
+
+import (
+	"crypto/ecdh"
+	"crypto/ed25519"
+	"crypto/hpke"
+	"fmt"
+	"io"
+)
+
+// The HPKE suite of RFC 9180: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM.
+var (
+	kem  = hpke.DHKEM(ecdh.X25519())
+	kdf  = hpke.HKDFSHA256()
+	aead = hpke.AES256GCM()
+)
+
+// HPKEKeyLen is the length of Peer.HPKE in bytes.
+const HPKEKeyLen = 32
+
+// Identity is what a node proves itself with.
+type Identity struct {
+	Node NodeID
+	// Sign returns the Ed25519 signature, 64 bytes, of msg (RFC 8032, not prehashed), or nil if it cannot; msg is always a
+	// 32-byte canon.Hash under a tag of this package. It is called concurrently.
+	Sign func(msg []byte) []byte
+	// Decap is the private key to the node's Peer.HPKE.
+	Decap hpke.PrivateKey
+}
+
+// Peer is a node as its roster pins it.
+type Peer struct {
+	Node NodeID
+	// Identity verifies the node's signatures, 32 bytes.
+	Identity ed25519.PublicKey
+	// HPKE is the node's X25519 public key, HPKEKeyLen bytes.
+	HPKE []byte
+}
+
+// Peers is the roster: nobody else is heard. It may contain the node itself.
+type Peers map[NodeID]Peer
+
+// NewDecap reads the private key that NewIdentity or `mpcd init` made: 32 bytes, kept by the returned key.
+func NewDecap(key []byte) (hpke.PrivateKey, error) {
+	k, err := kem.NewPrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("transport: decapsulation key: %w", err)
+	}
+	return k, nil
+}
+
+// NewIdentity makes an identity with both keys in memory, from 64 bytes of rand, and the Peer to put into rosters.
+func NewIdentity(node NodeID, rand io.Reader) (Identity, Peer, error) {
+	if err := CheckName("node", string(node)); err != nil {
+		return Identity{}, Peer{}, err
+	}
+	var seed [ed25519.SeedSize + 32]byte
+	defer clear(seed[:])
+	if _, err := io.ReadFull(rand, seed[:]); err != nil {
+		return Identity{}, Peer{}, fmt.Errorf("transport: identity of %s: %w", node, err)
+	}
+	decap, err := kem.DeriveKeyPair(seed[ed25519.SeedSize:])
+	if err != nil {
+		return Identity{}, Peer{}, fmt.Errorf("transport: identity of %s: %w", node, err)
+	}
+	key := ed25519.NewKeyFromSeed(seed[:ed25519.SeedSize])
+	id := Identity{Node: node, Sign: func(msg []byte) []byte { return ed25519.Sign(key, msg) }, Decap: decap}
+	return id, Peer{Node: node, Identity: key.Public().(ed25519.PublicKey), HPKE: decap.PublicKey().Bytes()}, nil
+}
+
+// check refuses what would only fail later, on some message.
+func (id Identity) check() error {
+	if err := CheckName("node", string(id.Node)); err != nil {
+		return err
+	}
+	if id.Sign == nil || id.Decap == nil {
+		return fmt.Errorf("transport: identity of %s lacks a key", id.Node)
+	}
+	if id.Decap.KEM().ID() != kem.ID() {
+		return fmt.Errorf("transport: identity of %s: decapsulation key is not X25519", id.Node)
+	}
+	return nil
+}

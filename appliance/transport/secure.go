@@ -1,0 +1,178 @@
+package transport
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// SkewMax is how far a sender's clock may be from ours, either way.
+	SkewMax = 2 * time.Minute
+	// ChannelsMax is how many different channels one Secured may join in its life. Channels are few and long-lived; ceremonies
+	// are told apart by Topic.
+	ChannelsMax = 64
+)
+
+// Options of Secure. Only Cluster is required.
+type Options struct {
+	// Cluster names the cluster, by the rules of CheckName; envelopes of another are refused.
+	Cluster string
+	// Clock is time.Now if nil.
+	Clock func() time.Time
+	// Rand is crypto/rand.Reader if nil. HPKE draws its own randomness from the system.
+	Rand io.Reader
+	// Want, if set, may refuse envelopes before their signature is verified. What it is asked about is not authenticated: it
+	// may only save time, and must not remember anything. It is called concurrently.
+	Want func(kind uint8, topic [32]byte, from NodeID) bool
+}
+
+// Secured is a Network that signs all, encrypts the directed, and delivers only what is authentic, fresh and new.
+type Secured struct {
+	inner  Network
+	self   Identity
+	o      Options
+	boot   [16]byte
+	bootMS uint64
+	err    error // of the construction, reported by Join
+	peers  map[NodeID]*peer
+	stats  counters
+
+	mu       sync.Mutex
+	closed   bool
+	channels map[string]*atomic.Uint64 // the last sequence number sent; never forgotten within a boot
+}
+
+// peer is what we know of one other node.
+type peer struct {
+	identity ed25519.PublicKey
+	replays  replays
+	seal     sealer
+	open     opener
+}
+
+var _ Network = (*Secured)(nil)
+
+// Secure wraps n, whose bytes need not be trusted, for the node id among peers. It owns n from now on. A mistake in the
+// identity, the peers or the options is reported by Join. Two Secured of one identity count as two boots of the node: peers
+// hear only the later.
+func Secure(n Network, id Identity, peers Peers, o Options) *Secured {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	s := &Secured{inner: n, self: id, o: o, channels: map[string]*atomic.Uint64{}}
+	s.bootMS = uint64(max(o.Clock().UnixMilli(), 0))
+	s.err = s.setup(peers)
+	return s
+}
+
+func (s *Secured) setup(peers Peers) error {
+	if err := CheckName("cluster", s.o.Cluster); err != nil {
+		return err
+	}
+	if err := s.self.check(); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(s.o.Rand, s.boot[:]); err != nil {
+		return fmt.Errorf("transport: boot id: %w", err)
+	}
+	s.peers = make(map[NodeID]*peer, len(peers))
+	for name, p := range peers {
+		if name != p.Node || CheckName("node", string(name)) != nil {
+			return fmt.Errorf("transport: roster lists %q under %q", p.Node, name)
+		}
+		if name == s.self.Node {
+			continue
+		}
+		if len(p.Identity) != ed25519.PublicKeySize {
+			return fmt.Errorf("transport: roster: identity key of %s has %d bytes, want %d", name, len(p.Identity), ed25519.PublicKeySize)
+		}
+		pub, err := kem.NewPublicKey(p.HPKE)
+		if err != nil {
+			return fmt.Errorf("transport: roster: HPKE key of %s: %w", name, err)
+		}
+		s.peers[name] = &peer{
+			identity: p.Identity,
+			seal:     sealer{pub: pub, info: hpkeInfo(s.o.Cluster, s.self.Node, name)},
+			open:     opener{priv: s.self.Decap, info: hpkeInfo(s.o.Cluster, name, s.self.Node)},
+		}
+	}
+	return nil
+}
+
+// Join joins the channel on the wrapped network.
+func (s *Secured) Join(ctx context.Context, channel string) (Conn, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	if err := CheckName("channel", channel); err != nil {
+		return nil, err
+	}
+	seq, err := s.sequence(channel)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.inner.Join(ctx, channel)
+	if err != nil {
+		return nil, err
+	}
+	return &securedConn{Secured: s, inner: c, channel: channel, seq: seq}, nil
+}
+
+func (s *Secured) sequence(channel string) (*atomic.Uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	seq, ok := s.channels[channel]
+	if !ok {
+		if len(s.channels) >= ChannelsMax {
+			return nil, fmt.Errorf("transport: channel %s would be one more than %d: tell ceremonies apart by topic", channel, ChannelsMax)
+		}
+		seq = new(atomic.Uint64)
+		s.channels[channel] = seq
+	}
+	return seq, nil
+}
+
+// Stats returns the counters so far.
+func (s *Secured) Stats() Stats { return s.stats.snapshot() }
+
+// Close closes the wrapped network and drops every key.
+func (s *Secured) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	err := s.inner.Close()
+	for _, p := range s.peers {
+		p.seal.forget()
+		p.open.forget()
+	}
+	return err
+}
+
+func (s *Secured) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// securedConn is a Conn of a Secured.
+type securedConn struct {
+	*Secured
+	inner   Conn
+	channel string
+	seq     *atomic.Uint64
+}
+
+// Close leaves the channel; the Secured stays.
+func (c *securedConn) Close() error { return c.inner.Close() }
