@@ -74,7 +74,7 @@ func Faultf(kind Kind, check, format string, a ...any) error {
 }
 
 // asAbort turns what Check or Advance returned into an Abort; from is the sender if there is one.
-func asAbort(err error, round int, from PartyID, evidence []Message) *Abort {
+func asAbort(err error, round int, from PartyID) *Abort {
 	var a *Abort
 	if errors.As(err, &a) {
 		if a.Round == 0 {
@@ -87,7 +87,6 @@ func asAbort(err error, round int, from PartyID, evidence []Message) *Abort {
 		a = &Abort{Kind: f.kind, Check: f.check, Round: round, Err: f.err}
 		if from != 0 && (f.kind == Ban || f.kind == Proven) {
 			a.Culprits = []PartyID{from}
-			a.Evidence = evidence
 		}
 		return a
 	}

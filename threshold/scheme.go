@@ -143,6 +143,7 @@ type Presignature struct {
 	Signers     []PartyID
 	Commitments [][]byte // in the order of Signers; scheme's encoding
 	Nonces      Burner   // nil on an observer
+	Prepared    any      // the scheme's decoded form; public
 }
 
 // Burner is secret state for one use.

@@ -188,6 +188,22 @@ func (x *Session[R]) fail(a *Abort) error {
 	return x.abort
 }
 
+// blame is fail for an error of a round; from is whose message led to it, if one did. A Proven abort without evidence of its
+// own gets what the culprits and the accuser have broadcast, from which the protocol's verifier can repeat the judgement.
+func (x *Session[R]) blame(err error, from PartyID) error {
+	a := asAbort(err, x.round, from)
+	if a.Kind == Proven && a.Evidence == nil {
+		for r := 1; r <= x.round; r++ {
+			for _, m := range x.broadcasts(r) {
+				if m.From == from || slices.Contains(a.Culprits, m.From) {
+					a.Evidence = append(a.Evidence, m)
+				}
+			}
+		}
+	}
+	return x.fail(a)
+}
+
 func (in *inbox) complete(e Expect) bool {
 	return in != nil && (!e.Broadcast || in.broadcast != nil) && (!e.Direct || in.direct != nil)
 }
@@ -294,7 +310,7 @@ func (x *Session[R]) checkArrived(e Expect) error {
 	})
 	for i, err := range errs {
 		if err != nil {
-			return x.fail(asAbort(err, x.round, todo[i], x.in[x.round][todo[i]].messages()))
+			return x.blame(err, todo[i])
 		}
 	}
 	return nil
@@ -377,7 +393,7 @@ func (x *Session[R]) advance() ([]Message, error) {
 		step, err = x.cur.Advance(x.rand, in)
 	}
 	if err != nil {
-		return nil, x.fail(asAbort(err, x.round, 0, nil))
+		return nil, x.blame(err, 0)
 	}
 	if x.round == 0 {
 		if x.opening.Erase != nil {

@@ -71,15 +71,11 @@ func (s *Scalar) oddHalf(h *[4]uint64) (even int) {
 	return even
 }
 
-// window5 returns bits 5i to 5i+4 of x, i ≤ 50.
+// window5 returns bits 5i to 5i+4 of x, i ≤ 50, whose top bit is clear.
 func window5(x *[4]uint64, i int) uint64 {
-	bit := uint(i) * baseWindowBits
-	limb, shift := bit/64, bit%64
-	w := x[limb] >> shift
-	if shift > 64-baseWindowBits && limb < 3 { // positions are public
-		w |= x[limb+1] << (64 - shift)
-	}
-	return w & (1<<baseWindowBits - 1)
+	limb, shift := i*baseWindowBits/64, uint(i)*baseWindowBits%64
+	next := min(limb+1, 3) // shifted out where limb is the last
+	return (x[limb]>>shift | x[next]<<(64-shift)) & (1<<baseWindowBits - 1)
 }
 
 // lookup16 sets a to row[j], reading every entry.

@@ -86,12 +86,10 @@ func (v *Point) ScalarMult(k *Scalar, p *Point) *Point {
 	var acc, entry Point
 	acc.setIdentity()
 	for i := 31; i >= 0; i-- {
-		if i != 31 {
-			acc.double(&acc)
-			acc.double(&acc)
-			acc.double(&acc)
-			acc.double(&acc)
-		}
+		acc.double(&acc)
+		acc.double(&acc)
+		acc.double(&acc)
+		acc.double(&acc)
 		entry.lookupSigned(&row1, k1.window4(i))
 		acc.add(&acc, &entry)
 		entry.lookupSigned(&row2, k2.window4(i))
@@ -115,11 +113,8 @@ func (h *half) signedBits() {
 
 // window4 returns bits 4i to 4i+3, i ≤ 31.
 func (h *half) window4(i int) uint64 {
-	limb := h.lo
-	if i >= 16 { // positions are public
-		limb = h.hi
-	}
-	return limb >> (4 * uint(i%16)) & 15
+	limbs := [2]uint64{h.lo, h.hi}
+	return limbs[i/16] >> (4 * uint(i%16)) & 15
 }
 
 // lookupSigned sets v to (2w-15) times the point of the row, reading every entry.
