@@ -11,6 +11,7 @@ var (
 	ErrKeyType     = errors.New("wrong key type")
 	ErrWrongPIN    = errors.New("wrong PIN")
 	ErrPINLocked   = errors.New("PIN locked")
+	ErrLastPINTry  = errors.New("one PIN try left")
 	ErrIntegrity   = errors.New("unwrap refused: wrong key, wrong binding or changed bytes")
 	ErrUnsupported = errors.New("not supported by this token")
 	ErrUnavailable = errors.New("token unavailable")

@@ -39,7 +39,7 @@ type KeyWrapper interface {
 	Unwrap(ctx context.Context, keyID string, wrapped, aad []byte) ([]byte, error)
 }
 
-// PublicKeyer tells the public half: ed25519.PublicKey, *ecdsa.PublicKey (P-256), *rsa.PublicKey.
+// PublicKeyer tells the public half: ed25519.PublicKey, *ecdsa.PublicKey (P-256), Secp256k1PublicKey.
 type PublicKeyer interface {
 	PublicKey(ctx context.Context, keyID string) (crypto.PublicKey, error)
 }

@@ -1,0 +1,96 @@
+package hsm
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/luxfi/mpcd/internal/secret"
+)
+
+// maxSecretFile is the longest PIN or password that is read, in bytes.
+const maxSecretFile = 4096
+
+// ReadPIN reads what the pin-source attribute points at, into memory that the caller wipes:
+//
+//	file:/path   a regular file that only its owner may read
+//	cred:name    a file in $CREDENTIALS_DIRECTORY (systemd, LoadCredential=)
+//	env:NAME     an environment variable
+//
+// One newline at the end is dropped. A source that is absent, unreadable, empty or of several lines is an error (ErrURI where
+// the form is wrong): there is no login with an empty PIN.
+func ReadPIN(source string) (*secret.Bytes, error) {
+	kind, name, _ := strings.Cut(source, ":")
+	var b []byte
+	var err error
+	switch {
+	case source == "":
+		return nil, fmt.Errorf("hsm: %w: no pin-source; add ?pin-source=file:/path, cred:name or env:NAME", ErrURI)
+	case kind == "file" && filepath.IsAbs(name):
+		b, err = readSecretFile(name, 0o077)
+	case kind == "cred" && name != "" && name == filepath.Base(name) && name != "." && name != "..":
+		dir := os.Getenv("CREDENTIALS_DIRECTORY")
+		if dir == "" {
+			return nil, fmt.Errorf("hsm: pin-source cred:%s: $CREDENTIALS_DIRECTORY is not set; start the node as a systemd unit with LoadCredential=%s:/path", name, name)
+		}
+		// systemd grants the service its credentials by an ACL, whose mask shows up as group bits.
+		b, err = readSecretFile(filepath.Join(dir, name), 0o007)
+	case kind == "env" && name != "":
+		v, ok := os.LookupEnv(name)
+		if !ok {
+			return nil, fmt.Errorf("hsm: pin-source env:%s: the variable is not set", name)
+		}
+		b = []byte(v)
+	default:
+		return nil, fmt.Errorf("hsm: %w: pin-source must be file:/absolute/path, cred:name or env:NAME", ErrURI)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("hsm: pin-source: %w", err)
+	}
+	line := oneLine(b)
+	if len(line) == 0 || bytes.ContainsAny(line, "\r\n\x00") {
+		secret.Wipe(b)
+		return nil, fmt.Errorf("hsm: pin-source %s is empty or has several lines; it must hold the PIN alone", source)
+	}
+	pin := secret.From(line)
+	secret.Wipe(b)
+	return pin, nil
+}
+
+func oneLine(b []byte) []byte {
+	b = bytes.TrimSuffix(b, []byte("\n"))
+	return bytes.TrimSuffix(b, []byte("\r"))
+}
+
+// readSecretFile reads a regular file none of whose forbidden mode bits is set. The mode is asked of the open file, so that it
+// cannot be exchanged between the check and the reading.
+func readSecretFile(path string, forbidden os.FileMode) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // not to hang on a pipe
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	if perm := st.Mode().Perm(); perm&forbidden != 0 {
+		return nil, fmt.Errorf("%s has mode %04o, others may read or change it; chmod 600 %s", path, perm, path)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
+	if err == nil && len(b) > maxSecretFile {
+		err = fmt.Errorf("%s is longer than %d bytes", path, maxSecretFile)
+	}
+	if err != nil {
+		secret.Wipe(b)
+		return nil, err
+	}
+	return b, nil
+}

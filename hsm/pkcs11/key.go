@@ -1,0 +1,311 @@
+package pkcs11
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+	p11 "github.com/miekg/pkcs11"
+
+	"github.com/luxfi/mpcd/hsm"
+)
+
+// What v1.1.2 of the binding lacks (PKCS#11 v3.0 §2.3.5, §2.3.10).
+const (
+	ckkECEdwards       = 0x40
+	ckmEdwardsKeyGen   = 0x1055
+	ckmEDDSA           = 0x1057
+	keysMax            = 10_000 // most objects that are listed
+)
+
+// CKA_EC_PARAMS in DER: the object identifiers of RFC 5480 §2.1.1.1, SEC 2 and RFC 8410 §3, and the name that v3.0 §2.3.10 also allows.
+var (
+	paramsP256        = []byte{0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}
+	paramsSecp256k1   = []byte{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a}
+	paramsEd25519     = []byte{0x06, 0x03, 0x2b, 0x65, 0x70}
+	paramsEd25519Name = append([]byte{0x13, 0x0c}, "edwards25519"...)
+)
+
+// keyName is how objects are told apart: by label within a class.
+type keyName struct {
+	id    string
+	class uint
+}
+
+// key is what is remembered of an object, for one link.
+type key struct {
+	handle p11.ObjectHandle
+	kind   hsm.KeyType
+	public crypto.PublicKey // of a signing key
+}
+
+// keyID puts the object of the URI in the place of an empty key ID.
+func (t *token) keyID(id string) (string, error) {
+	if id == "" {
+		id = t.uri.Attr("object")
+	}
+	if id == "" {
+		return "", fmt.Errorf("pkcs11: %w: no key ID, and no object= in the URI", hsm.ErrNoKey)
+	}
+	return id, nil
+}
+
+// key looks up the object of the class with the label id, and remembers it.
+func (s *session) key(id string, class uint) (*key, error) {
+	name := keyName{id, class}
+	s.link.mu.Lock()
+	k := s.link.keys[name]
+	s.link.mu.Unlock()
+	if k != nil {
+		return k, nil
+	}
+	unlock, err := s.lockAdmin()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if class == p11.CKO_SECRET_KEY {
+		k, err = s.wrappingKey(id)
+	} else {
+		k, err = s.signingKey(id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.link.mu.Lock()
+	s.link.keys[name] = k
+	s.link.mu.Unlock()
+	return k, nil
+}
+
+// forget drops the remembered objects.
+func (l *link) forget() {
+	l.mu.Lock()
+	clear(l.keys)
+	l.mu.Unlock()
+}
+
+// one finds the only object of the class and label.
+func (s *session) one(id string, class uint) (p11.ObjectHandle, error) {
+	found, err := s.find(id, class, nil)
+	switch {
+	case err != nil:
+		return 0, err
+	case len(found) > 1:
+		return 0, fmt.Errorf("pkcs11: %w: key %q in %s; rename or remove all but one", hsm.ErrAmbiguous, id, s.tok.name())
+	case len(found) == 1:
+		return found[0], nil
+	}
+	other := uint(p11.CKO_SECRET_KEY)
+	if class == p11.CKO_SECRET_KEY {
+		other = p11.CKO_PRIVATE_KEY
+	}
+	if found, err := s.find(id, other, nil); err == nil && len(found) > 0 {
+		return 0, fmt.Errorf("pkcs11: %w: key %q in %s is not for this operation", hsm.ErrKeyType, id, s.tok.name())
+	}
+	return 0, fmt.Errorf("pkcs11: %w: %q in %s; make it with `mpcd hsm keygen`, or correct the key ID", hsm.ErrNoKey, id, s.tok.name())
+}
+
+// find returns the token objects of the class, with that label and CKA_ID where they are given. The caller has the admin lock.
+func (s *session) find(label string, class uint, id []byte) ([]p11.ObjectHandle, error) {
+	template := []*p11.Attribute{p11.NewAttribute(p11.CKA_TOKEN, true), p11.NewAttribute(p11.CKA_CLASS, class)}
+	if label != "" {
+		template = append(template, p11.NewAttribute(p11.CKA_LABEL, label))
+	}
+	if len(id) > 0 {
+		template = append(template, p11.NewAttribute(p11.CKA_ID, id))
+	}
+	if err := s.lib.FindObjectsInit(s.handle, template); err != nil {
+		return nil, explain("find objects", err)
+	}
+	var all []p11.ObjectHandle
+	for {
+		some, _, err := s.lib.FindObjects(s.handle, 100)
+		if err != nil {
+			return nil, explain("find objects", err)
+		}
+		if all = append(all, some...); len(some) == 0 {
+			break
+		}
+		if len(all) > keysMax {
+			return nil, fmt.Errorf("pkcs11: more than %d objects in %s", keysMax, s.tok.name())
+		}
+	}
+	if err := s.lib.FindObjectsFinal(s.handle); err != nil {
+		return nil, explain("find objects", err)
+	}
+	return all, nil
+}
+
+// attribute reads one attribute; tokens refuse a list as a whole if they lack one of it.
+func (s *session) attribute(o p11.ObjectHandle, name uint) ([]byte, error) {
+	a, err := s.lib.GetAttributeValue(s.handle, o, []*p11.Attribute{p11.NewAttribute(name, nil)})
+	if err != nil {
+		return nil, err
+	}
+	return a[0].Value, nil
+}
+
+// number reads a CK_ULONG, which has the byte order and size of the machine.
+func (s *session) number(o p11.ObjectHandle, name uint) (uint, error) {
+	b, err := s.attribute(o, name)
+	switch {
+	case err != nil:
+		return 0, err
+	case len(b) == 8:
+		return uint(binary.NativeEndian.Uint64(b)), nil
+	case len(b) == 4:
+		return uint(binary.NativeEndian.Uint32(b)), nil
+	}
+	return 0, fmt.Errorf("attribute 0x%x has %d bytes, want a number", name, len(b))
+}
+
+func (s *session) flag(o p11.ObjectHandle, name uint) bool {
+	b, err := s.attribute(o, name)
+	return err == nil && len(b) > 0 && b[0] != 0
+}
+
+// wrappingKey is the AES-256 key with that label.
+func (s *session) wrappingKey(id string) (*key, error) {
+	o, err := s.one(id, p11.CKO_SECRET_KEY)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := s.kind(o)
+	if err != nil {
+		return nil, explain(fmt.Sprintf("read key %q", id), err)
+	}
+	if kind != hsm.KeyAESWrap {
+		return nil, fmt.Errorf("pkcs11: %w: key %q in %s is not AES-256", hsm.ErrKeyType, id, s.tok.name())
+	}
+	s.warnIfReadable(id, o)
+	return &key{handle: o, kind: kind}, nil
+}
+
+// signingKey is the private key with that label and its public half, which must bear the same label and CKA_ID.
+func (s *session) signingKey(id string) (*key, error) {
+	o, err := s.one(id, p11.CKO_PRIVATE_KEY)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := s.kind(o)
+	if err != nil {
+		return nil, explain(fmt.Sprintf("read key %q", id), err)
+	}
+	if kind == "" {
+		return nil, fmt.Errorf("pkcs11: %w: key %q in %s is none of p256, secp256k1, ed25519", hsm.ErrKeyType, id, s.tok.name())
+	}
+	pairID, _ := s.attribute(o, p11.CKA_ID)
+	halves, err := s.find(id, p11.CKO_PUBLIC_KEY, pairID)
+	if err != nil {
+		return nil, err
+	}
+	if len(halves) > 1 {
+		return nil, fmt.Errorf("pkcs11: %w: %d public keys %q in %s; remove all but one", hsm.ErrAmbiguous, len(halves), id, s.tok.name())
+	}
+	if len(halves) == 0 {
+		return nil, fmt.Errorf("pkcs11: %w: the public half of %q in %s; import it with the label and CKA_ID of the private key", hsm.ErrNoKey, id, s.tok.name())
+	}
+	point, err := s.attribute(halves[0], p11.CKA_EC_POINT)
+	if err != nil {
+		return nil, explain(fmt.Sprintf("read public key %q", id), err)
+	}
+	public, err := parsePoint(kind, point)
+	if err != nil {
+		return nil, fmt.Errorf("pkcs11: public key %q in %s: %w", id, s.tok.name(), err)
+	}
+	s.warnIfReadable(id, o)
+	return &key{handle: o, kind: kind, public: public}, nil
+}
+
+// kind tells the type of a private or secret key, "" for one that is none of ours.
+func (s *session) kind(o p11.ObjectHandle) (hsm.KeyType, error) {
+	t, err := s.number(o, p11.CKA_KEY_TYPE)
+	if err != nil {
+		return "", err
+	}
+	switch t {
+	case p11.CKK_AES:
+		n, err := s.number(o, p11.CKA_VALUE_LEN)
+		if err != nil {
+			return "", err
+		}
+		if n == 32 {
+			return hsm.KeyAESWrap, nil
+		}
+	case p11.CKK_EC, ckkECEdwards:
+		params, err := s.attribute(o, p11.CKA_EC_PARAMS)
+		if err != nil {
+			return "", err
+		}
+		return curveOf(t, params), nil
+	}
+	return "", nil
+}
+
+func curveOf(keyType uint, params []byte) hsm.KeyType {
+	switch {
+	case keyType == p11.CKK_EC && bytes.Equal(params, paramsP256):
+		return hsm.KeyP256
+	case keyType == p11.CKK_EC && bytes.Equal(params, paramsSecp256k1):
+		return hsm.KeySecp256k1
+	case keyType == ckkECEdwards && (bytes.Equal(params, paramsEd25519) || bytes.Equal(params, paramsEd25519Name)):
+		return hsm.KeyEd25519
+	}
+	return ""
+}
+
+// parsePoint reads CKA_EC_POINT: an OCTET STRING by the standard, the bare point in some tokens.
+func parsePoint(kind hsm.KeyType, b []byte) (crypto.PublicKey, error) {
+	size := 65
+	if kind == hsm.KeyEd25519 {
+		size = ed25519.PublicKeySize
+	}
+	if len(b) == size+2 && b[0] == 0x04 && int(b[1]) == size {
+		b = b[2:]
+	}
+	if len(b) != size {
+		return nil, fmt.Errorf("%w: point of %d bytes, want %d", hsm.ErrKeyType, len(b), size)
+	}
+	switch kind {
+	case hsm.KeyEd25519:
+		return ed25519.PublicKey(bytes.Clone(b)), nil
+	case hsm.KeyP256:
+		return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), b)
+	case hsm.KeySecp256k1:
+		p, err := secp256k1.ParsePubKey(b)
+		if err != nil {
+			return nil, err
+		}
+		return hsm.Secp256k1PublicKey(p.SerializeCompressed()), nil
+	}
+	return nil, hsm.ErrKeyType
+}
+
+func (s *session) warnIfReadable(id string, o p11.ObjectHandle) {
+	if s.flag(o, p11.CKA_EXTRACTABLE) || !s.flag(o, p11.CKA_SENSITIVE) {
+		s.tok.log.Warn("key can be read out of the token", "key", id, "token", s.tok.uri.Attr("token"))
+	}
+}
+
+// PublicKey tells the public half of a signing key.
+func (t *token) PublicKey(ctx context.Context, keyID string) (crypto.PublicKey, error) {
+	id, err := t.keyID(keyID)
+	if err != nil {
+		return nil, err
+	}
+	k, err := run(ctx, t, func(s *session) (*key, error) { return s.key(id, p11.CKO_PRIVATE_KEY) })
+	if err != nil {
+		return nil, err
+	}
+	if pub, ok := k.public.(ed25519.PublicKey); ok {
+		return ed25519.PublicKey(bytes.Clone(pub)), nil
+	}
+	return k.public, nil
+}

@@ -1,0 +1,277 @@
+package pkcs11
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	p11 "github.com/miekg/pkcs11"
+
+	"github.com/luxfi/mpcd/hsm"
+)
+
+// provider is what Provider says.
+const provider = "pkcs11"
+
+// closeWait bounds how long Close waits for calls that hang in the library.
+const closeWait = 5 * time.Second
+
+// token is one open token. What may change under an operation is in its link.
+type token struct {
+	mod     *module
+	uri     *hsm.URI
+	options hsm.Options
+	log     *slog.Logger
+	serial  string        // under mod.calls; set by the first connection
+	slots   chan struct{} // one place for each parallel operation
+	link    atomic.Pointer[link]
+	closed  atomic.Bool
+	once    sync.Once
+	gone    chan struct{} // closed when Close is through
+}
+
+// link is a connection: everything in it is void after a reconnection, whole. It is replaced, under mod.calls, never repaired.
+type link struct {
+	epoch  uint64 // of the module
+	slot   uint
+	anchor p11.SessionHandle // carries the login while all others come and go
+
+	mu   sync.Mutex
+	idle []p11.SessionHandle
+	keys map[keyName]*key
+}
+
+// session is what one operation works with.
+type session struct {
+	ctx     context.Context
+	tok     *token
+	link    *link
+	lib     cryptoki
+	handle  p11.SessionHandle
+	isAdmin bool // it holds the admin lock
+}
+
+// job is one operation on a token. It may run on after its caller has left at the end of ctx, so f must own what it reads.
+type job[T any] struct {
+	f     func(*session) (T, error)
+	admin bool    // hold the admin lock throughout: for what makes, finds or removes objects
+	after func()  // runs once, when f will not run any more
+	undo  func(T) // gets a result that nobody waited for
+}
+
+// run does an operation that needs nothing but f.
+func run[T any](ctx context.Context, t *token, f func(*session) (T, error)) (T, error) {
+	return job[T]{f: f}.do(ctx, t)
+}
+
+// do waits for a place, runs f in a session, and once more after a reconnection if the token was lost, or with a fresh look-up if
+// a remembered object was.
+func (j job[T]) do(ctx context.Context, t *token) (T, error) {
+	var zero T
+	if j.after == nil {
+		j.after = func() {}
+	}
+	select {
+	case t.slots <- struct{}{}:
+	case <-ctx.Done():
+		j.after()
+		return zero, ctx.Err()
+	}
+	return within(ctx, func() (T, error) {
+		defer func() { <-t.slots }()
+		defer j.after()
+		return j.try(ctx, t)
+	}, j.undo)
+}
+
+func (j job[T]) try(ctx context.Context, t *token) (T, error) {
+	var v, zero T
+	once := func() (*link, error) {
+		return t.attempt(ctx, j.admin, func(s *session) (err error) { v, err = j.f(s); return err })
+	}
+	l, err := once()
+	switch {
+	case lost(err), errors.Is(err, errNoLink):
+		t.log.Warn("token lost, reconnecting", "token", t.uri.Attr("token"), "error", err)
+		if again := t.reconnect(l); again != nil {
+			return zero, fmt.Errorf("%w; reconnection failed: %w", err, again)
+		}
+		_, err = once()
+	case stale(err):
+		l.forget()
+		_, err = once()
+	}
+	if err != nil {
+		return zero, err
+	}
+	return v, nil
+}
+
+// errNoLink stands for a connection that is gone before it was used.
+var errNoLink = fmt.Errorf("pkcs11: %w: not connected", hsm.ErrUnavailable)
+
+// attempt runs f in a session of the present link, which it returns. A session that saw an error of the library is closed, since
+// it may be in the middle of an operation.
+func (t *token) attempt(ctx context.Context, admin bool, f func(*session) error) (*link, error) {
+	if admin {
+		unlock, err := t.mod.lockAdmin(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
+	}
+	t.mod.calls.RLock()
+	defer t.mod.calls.RUnlock()
+	if t.closed.Load() {
+		return nil, fmt.Errorf("pkcs11: %w: %s is closed", hsm.ErrUnavailable, t.name())
+	}
+	l := t.link.Load()
+	if l == nil || l.epoch != t.mod.epoch {
+		return l, errNoLink
+	}
+	s := &session{ctx: ctx, tok: t, link: l, lib: t.mod.lib, isAdmin: admin}
+	if err := s.acquire(); err != nil {
+		return l, err
+	}
+	err := f(s)
+	if rv(err) != p11.CKR_OK {
+		_ = s.lib.CloseSession(s.handle)
+		return l, err
+	}
+	l.mu.Lock()
+	l.idle = append(l.idle, s.handle)
+	l.mu.Unlock()
+	return l, err
+}
+
+// acquire takes an idle session or opens one; there are never more than places in t.slots, and the anchor.
+func (s *session) acquire() error {
+	s.link.mu.Lock()
+	if n := len(s.link.idle); n > 0 {
+		s.handle, s.link.idle = s.link.idle[n-1], s.link.idle[:n-1]
+		s.link.mu.Unlock()
+		return nil
+	}
+	s.link.mu.Unlock()
+	unlock, err := s.lockAdmin()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s.handle, err = s.lib.OpenSession(s.link.slot, p11.CKF_SERIAL_SESSION|p11.CKF_RW_SESSION)
+	if err != nil {
+		return explain("open session in "+s.tok.name(), err)
+	}
+	return nil
+}
+
+// lockAdmin takes the admin lock unless the session has it already.
+func (s *session) lockAdmin() (unlock func(), err error) {
+	if s.isAdmin {
+		return func() {}, nil
+	}
+	return s.tok.mod.lockAdmin(s.ctx)
+}
+
+func (m *module) lockAdmin(ctx context.Context) (unlock func(), err error) {
+	select {
+	case m.admin <- struct{}{}:
+		return func() { <-m.admin }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// reconnect replaces the link old, unless another operation did so already. If the library will not have it, the library is
+// initialised anew, once.
+func (t *token) reconnect(old *link) error {
+	t.mod.calls.Lock()
+	defer t.mod.calls.Unlock()
+	if t.closed.Load() || t.link.Load() != old {
+		return nil // the next attempt sees what became of it
+	}
+	t.link.Store(nil)
+	t.drop(old)
+	l, err := t.connect()
+	if lost(err) {
+		if err = t.mod.restart(); err == nil {
+			l, err = t.connect()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	t.link.Store(l)
+	t.log.Info("token reconnected", "token", t.uri.Attr("token"), "serial", t.serial)
+	return nil
+}
+
+// drop closes the sessions of a link; the last one of the process ends the login. The caller holds calls for writing.
+func (t *token) drop(l *link) {
+	if l == nil || l.epoch != t.mod.epoch {
+		return // its handles may mean something else by now
+	}
+	for _, s := range append(l.idle, l.anchor) {
+		_ = t.mod.lib.CloseSession(s)
+	}
+	l.idle = nil
+}
+
+// Provider is "pkcs11".
+func (t *token) Provider() string { return provider }
+
+// Info asks the token.
+func (t *token) Info(ctx context.Context) (hsm.TokenInfo, error) {
+	return run(ctx, t, func(s *session) (hsm.TokenInfo, error) {
+		info, err := s.lib.GetTokenInfo(s.link.slot)
+		if err != nil {
+			return hsm.TokenInfo{}, explain("ask "+t.name(), err)
+		}
+		return hsm.TokenInfo{
+			Provider:     provider,
+			Label:        info.Label,
+			Manufacturer: info.ManufacturerID,
+			Model:        info.Model,
+			Serial:       info.SerialNumber,
+			Firmware:     fmt.Sprintf("%d.%d", info.FirmwareVersion.Major, info.FirmwareVersion.Minor),
+			SoftwareOnly: softwareOnly(info),
+			PINTriesLow:  info.Flags&(p11.CKF_USER_PIN_COUNT_LOW|p11.CKF_USER_PIN_FINAL_TRY|p11.CKF_USER_PIN_LOCKED) != 0,
+		}, nil
+	})
+}
+
+// softwareOnly knows the modules that keep keys in files; PKCS#11 has no flag for it.
+func softwareOnly(info p11.TokenInfo) bool {
+	for _, known := range []string{"SoftHSM", "Mozilla", "NSS"} {
+		if strings.Contains(info.ManufacturerID, known) || strings.Contains(info.Model, known) {
+			return true
+		}
+	}
+	return false
+}
+
+// Close waits for running operations, closes the sessions, and with the last token of a library the library. Later operations
+// fail with ErrUnavailable. It is idempotent. It gives up on calls that hang (closeWait); they run out in the background.
+func (t *token) Close() error {
+	t.closed.Store(true)
+	t.once.Do(func() {
+		go func() {
+			defer close(t.gone)
+			t.mod.calls.Lock()
+			t.drop(t.link.Swap(nil))
+			t.mod.calls.Unlock()
+			t.mod.release()
+		}()
+	})
+	select {
+	case <-t.gone:
+		return nil
+	case <-time.After(closeWait):
+		return fmt.Errorf("pkcs11: %w: a call hangs in %s; the session stays open until the process ends", hsm.ErrUnavailable, t.mod.path)
+	}
+}
