@@ -7,7 +7,8 @@ import (
 )
 
 // Scalar is an integer modulo the group order n. The zero value is 0. All methods run in constant time. A scalar is often a share
-// or a nonce, so every fmt verb prints it redacted, and its owner calls Wipe.
+// or a nonce, so fmt prints it redacted, and its owner calls Wipe. Beware that fmt reads past Format in unexported fields: a type that
+// holds scalars by value must redact itself.
 type Scalar struct {
 	n [4]uint64 // limbs, least significant first, always below the order
 }
