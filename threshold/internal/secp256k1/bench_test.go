@@ -172,3 +172,22 @@ func BenchmarkBaseTable(b *testing.B) {
 		newBaseTable()
 	}
 }
+
+func BenchmarkInnerProduct416(b *testing.B) {
+	x, y := make([]Scalar, 416), make([]Scalar, 416)
+	for i := range x {
+		x[i], y[i] = *benchScalar(int64(i)), *benchScalar(int64(-i))
+	}
+	var s Scalar
+	for b.Loop() {
+		s.InnerProduct(x, y)
+	}
+}
+
+func BenchmarkSelfTest(b *testing.B) {
+	for b.Loop() {
+		if err := SelfTest(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -21,6 +21,7 @@ var branchesAllowed = map[string]string{
 	"Scalar.SetBytesReduced":     "length",
 	"Scalar.SetUniformBytes":     "length",
 	"Scalar.Invert":              "index into a table by the nibbles of n - 2",
+	"Scalar.InnerProduct":        "lengths",
 	"Point.SetBytes":             "length and first byte",
 	"Point.SetXOnly":             "length",
 	"Point.SetUncompressedBytes": "length, first byte, whether the bytes are a point",

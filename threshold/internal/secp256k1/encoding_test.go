@@ -27,9 +27,13 @@ func TestBytesOfTheIdentity(t *testing.T) {
 
 func TestBatchBytesIsBytes(t *testing.T) {
 	points := edgePoints(t)
+	affine := batchAffine(points)
 	for i, got := range BatchBytes(points) {
 		if !bytes.Equal(got, points[i].Bytes()) {
 			t.Errorf("point %d of a batch is %x, alone %x", i, got, points[i].Bytes())
+		}
+		if alone := points[i].affine(); affine[i].x.Equal(&alone.x)&affine[i].y.Equal(&alone.y) == 0 {
+			t.Errorf("point %d of a batch has other coordinates than alone", i)
 		}
 	}
 	if got := BatchBytes(nil); len(got) != 0 {

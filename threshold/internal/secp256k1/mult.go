@@ -102,6 +102,8 @@ func (v *Point) ScalarMult(k *Scalar, p *Point) *Point {
 	acc.add(&acc, entry.Select(&entry, identity, int(even1)))
 	entry.Negate(&row2[0])
 	acc.add(&acc, entry.Select(&entry, identity, int(even2)))
+	k1, k2 = half{}, half{}
+	entry.Wipe()
 	return v.Set(&acc)
 }
 

@@ -100,6 +100,12 @@ func limbsOfBig(x *big.Int) [4]uint64 {
 	return limbsOf(x.FillBytes(b[:]))
 }
 
+func limbsToBig(x [4]uint64) *big.Int {
+	var b [32]byte
+	putLimbs(&b, &x)
+	return new(big.Int).SetBytes(b[:])
+}
+
 func (z *FieldElement) big() *big.Int { return new(big.Int).SetBytes(z.Bytes()) }
 func (s *Scalar) big() *big.Int       { return new(big.Int).SetBytes(s.Bytes()) }
 

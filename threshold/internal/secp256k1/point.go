@@ -40,7 +40,7 @@ func (v *Point) setAffine(a *affinePoint) *Point {
 // mustBePoints panics on a zero value. No valid point has Y = 0: the group has no element of order two.
 func mustBePoints(points ...*Point) {
 	for _, p := range points {
-		if p.y.n == ([4]uint64{}) {
+		if p.y.n[0]|p.y.n[1]|p.y.n[2]|p.y.n[3] == 0 {
 			panic("secp256k1: use of an uninitialised Point")
 		}
 	}

@@ -93,11 +93,30 @@ func TestMixedAdditionIsComplete(t *testing.T) {
 	}
 }
 
+// roundingEdges returns scalars at which the quotient of split is just below or above m·2⁶⁴ + ½ and m·2⁶⁴ - ½, where rounding carries from
+// limb to limb.
+func roundingEdges() []*big.Int {
+	var out []*big.Int
+	for _, g := range [][4]uint64{splitG1, splitG2} {
+		divisor := limbsToBig(g)
+		for _, m := range []int64{1, 2, 3, 1 << 40} {
+			for _, half := range []int64{-1, 1} {
+				quotient := new(big.Int).Lsh(big.NewInt(m), 65) // in halves
+				quotient.Add(quotient, big.NewInt(half))
+				k := quotient.Lsh(quotient, 383)
+				k.Div(k, divisor)
+				out = append(out, k, new(big.Int).Add(k, big.NewInt(1)), new(big.Int).Sub(orderN, k))
+			}
+		}
+	}
+	return out
+}
+
 // scalarsToTry returns edges and random scalars, count in all.
 func scalarsToTry(seed int64, count int) []*Scalar {
 	rng := rand.New(rand.NewSource(seed))
 	var out []*Scalar
-	for _, x := range edges(orderN) {
+	for _, x := range append(edges(orderN), roundingEdges()...) {
 		out = append(out, scalarOfBig(x))
 	}
 	for len(out) < count {

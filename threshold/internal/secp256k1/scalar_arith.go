@@ -187,25 +187,26 @@ func (s *Scalar) reduceWide(t0, t1, t2, t3, t4, t5, t6, t7 uint64) {
 	m5, c = bits.Add64(m5, t7, c)
 	m6 := c
 
-	// r = m mod 2²⁵⁶ + (m4, m5, m6)·f, 4 limbs and r4; m6 is a bit.
+	// r = m mod 2²⁵⁶ + (m4, m5, m6)·f, 4 limbs and r4. m is below 1.28·2³⁸⁴, so m6 is a bit and, if set, m5 is below 0.28·2⁶⁴:
+	// neither l2 carries.
 	h0, l0 = bits.Mul64(m4, orderFold0)
 	h1, l1 = bits.Mul64(m5, orderFold0)
 	l1, c = bits.Add64(l1, h0, 0)
-	l2, c = bits.Add64(orderFold0&-m6, h1, c)
+	l2 = orderFold0&-m6 + h1 + c
 	t0, k := bits.Add64(t0, l0, 0)
 	t1, k = bits.Add64(t1, l1, k)
 	t2, k = bits.Add64(t2, l2, k)
-	t3, k = bits.Add64(t3, c, k)
+	t3, k = bits.Add64(t3, 0, k)
 	r4 := k
 
 	h0, l0 = bits.Mul64(m4, orderFold1)
 	h1, l1 = bits.Mul64(m5, orderFold1)
 	l1, c = bits.Add64(l1, h0, 0)
-	l2, c = bits.Add64(orderFold1&-m6, h1, c)
+	l2 = orderFold1&-m6 + h1 + c
 	t1, k = bits.Add64(t1, l0, 0)
 	t2, k = bits.Add64(t2, l1, k)
 	t3, k = bits.Add64(t3, l2, k)
-	r4 += c + k
+	r4 += k
 
 	t2, c = bits.Add64(t2, m4, 0)
 	t3, c = bits.Add64(t3, m5, c)
@@ -221,32 +222,12 @@ func (s *Scalar) reduceWide(t0, t1, t2, t3, t4, t5, t6, t7 uint64) {
 	t2, c = bits.Add64(t2, l2, c)
 	t3, c = bits.Add64(t3, 0, c)
 
-	// The last carry leaves less than 2¹³⁴, so adding f once more carries no further.
+	// The last carry leaves less than 2¹³⁴, so adding f once more does not reach t3.
 	m := -c
 	t0, c = bits.Add64(t0, orderFold0&m, 0)
 	t1, c = bits.Add64(t1, orderFold1&m, c)
-	t2, c = bits.Add64(t2, 1&m, c)
-	t3 += c
+	t2 += 1&m + c
 	s.reduceOnce(&[4]uint64{t0, t1, t2, t3})
-}
-
-// orderMinus2 is n - 2 in nibbles, most significant first: the exponent of Fermat's inversion.
-const orderMinus2 = "\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0e" +
-	"\x0b\x0a\x0a\x0e\x0d\x0c\x0e\x06\x0a\x0f\x04\x08\x0a\x00\x03\x0b\x0b\x0f\x0d\x02\x05\x0e\x08\x0c\x0d\x00\x03\x06\x04\x01\x03\x0f"
-
-// Invert sets s = 1/a, or 0 if a = 0, and returns s. It is a^(n-2) with a fixed window over a public exponent.
-func (s *Scalar) Invert(a *Scalar) *Scalar {
-	var table [16]Scalar
-	table[0].SetOne()
-	for i := 1; i < len(table); i++ {
-		table[i].Mul(&table[i-1], a)
-	}
-	r := table[orderMinus2[0]]
-	for i := 1; i < len(orderMinus2); i++ {
-		r.Square(&r).Square(&r).Square(&r).Square(&r).Mul(&r, &table[orderMinus2[i]])
-	}
-	clear(table[:])
-	return s.Set(&r)
 }
 
 // negated returns 2²⁵⁶ - x modulo 2²⁵⁶.

@@ -179,3 +179,33 @@ func TestScalarIsNeverPrinted(t *testing.T) {
 		t.Error("Wipe leaves a value behind")
 	}
 }
+
+func TestInnerProduct(t *testing.T) {
+	top := *new(Scalar).Negate(new(Scalar).SetOne())
+	for _, n := range []int{0, 1, 2, 3, 416, 5000} {
+		random, list, tops := make([]Scalar, n), make([]Scalar, n), make([]Scalar, n)
+		var want, wantTops Scalar
+		for i := range n {
+			random[i], list[i], tops[i] = *benchScalar(int64(i)), *benchScalar(int64(-i)), top
+			want.MulAdd(&random[i], &list[i], &want)
+			wantTops.MulAdd(&top, &top, &wantTops)
+		}
+		if got := new(Scalar).InnerProduct(random, list); got.Equal(&want) == 0 {
+			t.Errorf("inner product of %d terms is %x, want %x", n, got.Bytes(), want.Bytes())
+		}
+		if got := new(Scalar).InnerProduct(tops, tops); got.Equal(&wantTops) == 0 {
+			t.Errorf("inner product of %d times n-1 is %x, want %x", n, got.Bytes(), wantTops.Bytes())
+		}
+		if n > 0 { // the receiver may be a term
+			if random[0].InnerProduct(random, list); random[0].Equal(&want) == 0 {
+				t.Errorf("an aliased receiver changes the inner product of %d terms", n)
+			}
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("lists of different lengths are taken")
+		}
+	}()
+	new(Scalar).InnerProduct(make([]Scalar, 2), make([]Scalar, 1))
+}

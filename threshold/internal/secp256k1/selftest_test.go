@@ -21,6 +21,7 @@ func TestSelfTestSeesDamage(t *testing.T) {
 		"generator entry":       &generatorOdd[63].x.n[0],
 		"generator entry phi":   &generatorOddPhi[31].y.n[0],
 		"lambda":                &splitLambda.n[1],
+		"2^512":                 &twoTo512.n[2],
 		"beta":                  &beta.n[2],
 		"first column, split":   &splitMinusB1.n[1],
 		"second column, split":  &splitMinusB2.n[0],
