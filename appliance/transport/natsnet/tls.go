@@ -1,0 +1,116 @@
+package natsnet
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+)
+
+// Every node's certificate carries two names besides its hosts: the cluster's, by which the dialling side knows that it has
+// reached the cluster whatever the address, and the node's, which must be in the roster.
+
+// clusterName is the DNS name in every certificate of the cluster.
+func clusterName(cluster string) string { return cluster + ".mpcd.internal" }
+
+// nodeURI is the URI name of a node in its certificate.
+func nodeURI(cluster string, node transport.NodeID) *url.URL {
+	return &url.URL{Scheme: "mpcd", Host: cluster, Path: "/" + string(node)}
+}
+
+// LoadTLS reads a node's certificate and key, and the CA that both sides must show certificates of.
+func LoadTLS(certFile, keyFile, caFile string) (*tls.Config, error) {
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("natsnet: certificate: %w", err)
+	}
+	pool, err := loadPool(caFile)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}, RootCAs: pool, ClientCAs: pool}, nil
+}
+
+func loadPool(caFile string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("natsnet: CA: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("natsnet: CA %s holds no certificate in PEM", caFile)
+	}
+	return pool, nil
+}
+
+// tlsBase returns the configured TLS settings as a copy, or nil if there are none.
+func (c Config) tlsBase() (*tls.Config, error) {
+	switch {
+	case c.TLS != nil && (c.CertFile != "" || c.KeyFile != "" || c.CAFile != ""):
+		return nil, errors.New("natsnet: TLS is configured twice, by value and by files: choose one")
+	case c.TLS != nil:
+		t := c.TLS.Clone()
+		t.MinVersion = tls.VersionTLS13
+		return t, nil
+	case c.CertFile == "" && c.KeyFile == "" && c.CAFile != "" && c.ExternalURL != "":
+		pool, err := loadPool(c.CAFile)
+		return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: pool}, err
+	case c.CertFile != "" || c.KeyFile != "" || c.CAFile != "":
+		return LoadTLS(c.CertFile, c.KeyFile, c.CAFile)
+	}
+	return nil, nil
+}
+
+// routeTLS returns the settings for both sides of a route.
+func (c Config) routeTLS() (*tls.Config, error) {
+	t, err := c.tlsBase()
+	if err != nil {
+		return nil, err
+	}
+	if t == nil || t.RootCAs == nil || t.ClientCAs == nil || (len(t.Certificates) == 0 && t.GetCertificate == nil) {
+		return nil, errors.New("natsnet: routes need TLS: a certificate, its key and the cluster's CA")
+	}
+	t.ClientAuth = tls.RequireAndVerifyClientCert
+	t.InsecureSkipVerify = false
+	t.ServerName = clusterName(c.Cluster)
+	t.VerifyConnection = c.verifyRoute
+	return t, nil
+}
+
+// verifyRoute runs on both sides after the chain has been verified.
+func (c Config) verifyRoute(s tls.ConnectionState) error {
+	if len(s.PeerCertificates) == 0 || len(s.VerifiedChains) == 0 {
+		return errors.New("natsnet: route without a verified certificate")
+	}
+	node, err := nodeOf(s.PeerCertificates[0], c.Cluster)
+	if err != nil {
+		return err
+	}
+	if _, ok := c.Peers[node]; !ok {
+		return fmt.Errorf("natsnet: certificate names node %s, which is not in the roster", node)
+	}
+	return nil
+}
+
+// nodeOf returns the one node of the cluster that a certificate names.
+func nodeOf(cert *x509.Certificate, cluster string) (transport.NodeID, error) {
+	var found []transport.NodeID
+	for _, u := range cert.URIs {
+		node, err := transport.ParseNodeID(strings.TrimPrefix(u.Path, "/"))
+		if err == nil && *u == *nodeURI(cluster, node) {
+			found = append(found, node)
+		}
+	}
+	if len(found) != 1 {
+		return "", fmt.Errorf("natsnet: certificate %q names %d nodes of cluster %s, want 1", cert.Subject.CommonName, len(found), cluster)
+	}
+	return found[0], nil
+}
+
+// tls13 trusts the system's roots.
+func tls13() *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS13} }
