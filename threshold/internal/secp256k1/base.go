@@ -1,7 +1,7 @@
 package secp256k1
 
 // Fixed-base multiplication. With B = (k-1)/2 + 2²⁵⁹ for odd k, k is the sum of ±2ⁱ over the 260 bits of B, a set bit counting
-// plus (Hamburg, ePrint 2012/309, section 3.3: signed all-bits recoding). So each window of five bits w is the odd digit 2w - 31:
+// plus (Hamburg, ePrint 2012/309: signed all-bits recoding). So each window of five bits w is the odd digit 2w - 31:
 // never zero, its sign the top bit, its magnitude one of 16. The last window of B is always 16, the digit 1, and is where we start.
 const (
 	baseWindowBits = 5

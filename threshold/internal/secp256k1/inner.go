@@ -3,7 +3,7 @@ package secp256k1
 import "math/bits"
 
 // InnerProduct sets s to the sum of a[i]·b[i], and returns s. It panics if the lengths differ. The products are summed unreduced, at less
-// than half the cost of MulAdd: the gadget sums of DKLs23, Protocol 3.5, have 416.
+// than half the cost of MulAdd: the gadget sums of DKLs23 have 416 terms.
 func (s *Scalar) InnerProduct(a, b []Scalar) *Scalar {
 	if len(a) != len(b) {
 		panic("secp256k1: inner product of lists of different lengths")

@@ -1,6 +1,6 @@
 package secp256k1
 
-// Sums of products for public values: Straus' method (Guide to Elliptic Curve Cryptography, algorithm 3.48) over halved scalars in
+// Sums of products for public values: interleaving, after Straus (Guide to Elliptic Curve Cryptography, algorithm 3.51) over halved scalars in
 // width-w non-adjacent form, so that all terms share 128 doublings. Time and addresses depend on every argument.
 
 const (
