@@ -162,7 +162,7 @@ func (s *session) proveSafe(g generation) error {
 	if err != nil {
 		return err
 	}
-	if len(made) == 1 && s.flag(made[0], p11.CKA_SENSITIVE) && !s.flag(made[0], p11.CKA_EXTRACTABLE) {
+	if len(made) == 1 && s.safe(made[0]) {
 		if kind, err := s.kind(made[0]); err == nil && kind == g.kind {
 			return nil
 		}

@@ -18,10 +18,10 @@ import (
 
 // What v1.1.2 of the binding lacks (PKCS#11 v3.0 §2.3.5, §2.3.10).
 const (
-	ckkECEdwards       = 0x40
-	ckmEdwardsKeyGen   = 0x1055
-	ckmEDDSA           = 0x1057
-	keysMax            = 10_000 // most objects that are listed
+	ckkECEdwards     = 0x40
+	ckmEdwardsKeyGen = 0x1055
+	ckmEDDSA         = 0x1057
+	keysMax          = 10_000 // most objects that are listed
 )
 
 // CKA_EC_PARAMS in DER: the object identifiers of RFC 5480 §2.1.1.1, SEC 2 and RFC 8410 §3, and the name that v3.0 §2.3.10 also allows.
@@ -288,9 +288,16 @@ func parsePoint(kind hsm.KeyType, b []byte) (crypto.PublicKey, error) {
 	return nil, hsm.ErrKeyType
 }
 
+// safe tells that the token says, without fail, that the key cannot be read out.
+func (s *session) safe(o p11.ObjectHandle) bool {
+	sensitive, err1 := s.attribute(o, p11.CKA_SENSITIVE)
+	extractable, err2 := s.attribute(o, p11.CKA_EXTRACTABLE)
+	return err1 == nil && err2 == nil && len(sensitive) == 1 && sensitive[0] != 0 && len(extractable) == 1 && extractable[0] == 0
+}
+
 func (s *session) warnIfReadable(id string, o p11.ObjectHandle) {
-	if s.flag(o, p11.CKA_EXTRACTABLE) || !s.flag(o, p11.CKA_SENSITIVE) {
-		s.tok.log.Warn("key can be read out of the token", "key", id, "token", s.tok.uri.Attr("token"))
+	if !s.safe(o) {
+		s.tok.log.Warn("key may be read out of the token", "key", id, "token", s.tok.uri.Attr("token"))
 	}
 }
 

@@ -153,3 +153,14 @@ func (m *module) restart() error {
 	}
 	return nil
 }
+
+// Loaded tells whether this process has the library open.
+func Loaded(modulePath string) bool {
+	path, err := filepath.EvalSymlinks(modulePath)
+	if err != nil {
+		return false
+	}
+	modules.mu.Lock()
+	defer modules.mu.Unlock()
+	return modules.open[path] != nil
+}

@@ -76,6 +76,10 @@ func (j job[T]) do(ctx context.Context, t *token) (T, error) {
 	if j.after == nil {
 		j.after = func() {}
 	}
+	if err := ctx.Err(); err != nil {
+		j.after()
+		return zero, err
+	}
 	select {
 	case t.slots <- struct{}{}:
 	case <-ctx.Done():

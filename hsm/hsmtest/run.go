@@ -1,0 +1,181 @@
+package hsmtest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/luxfi/mpcd/hsm"
+)
+
+// Token is what the suite asks of a driver: all of it, to the word, is the contract. ErrUnsupported is a valid answer to a type of
+// key, but not to all of them.
+type Token interface {
+	hsm.Token
+	hsm.PublicKeyer
+	hsm.KeyGenerator
+	hsm.KeyLister
+}
+
+// Run holds the driver to the contract. open returns a fresh, empty token, and closes and removes it at the end of its test.
+func Run(t *testing.T, open func(t *testing.T) hsm.Token) {
+	for _, part := range []struct {
+		name string
+		f    func(*testing.T, *bench)
+	}{
+		{"info", testInfo},
+		{"sign", testSign},
+		{"tampered signature", testTamperedSignature},
+		{"wrap", testWrap},
+		{"tampered wrapping", testTamperedWrapping},
+		{"missing key", testMissingKey},
+		{"existing key", testExistingKey},
+		{"wrong key type", testWrongKeyType},
+		{"list", testList},
+		{"random", testRandom},
+		{"self-test", testSelfTest},
+		{"concurrency", testConcurrency},
+		{"context", testContext},
+		{"closed", testClosed},
+	} {
+		t.Run(part.name, func(t *testing.T) {
+			tok, ok := open(t).(Token)
+			if !ok {
+				t.Fatal("the token lacks PublicKey, GenerateKey or Keys")
+			}
+			part.f(t, newBench(t, tok))
+		})
+	}
+}
+
+// bench is a token with a key of every type that it can make, under the name of the type.
+type bench struct {
+	Token
+	ctx     context.Context
+	signing []hsm.KeyType
+	wrapper hsm.KeyWrapper // nil if it cannot wrap
+}
+
+const kek = string(hsm.KeyAESWrap)
+
+func newBench(t *testing.T, tok Token) *bench {
+	t.Helper()
+	b := &bench{Token: tok, ctx: t.Context()}
+	for _, kind := range []hsm.KeyType{hsm.KeyEd25519, hsm.KeyP256, hsm.KeySecp256k1, hsm.KeyAESWrap} {
+		err := tok.GenerateKey(b.ctx, string(kind), kind)
+		switch {
+		case errors.Is(err, hsm.ErrUnsupported):
+			t.Logf("%s keys are not supported", kind)
+		case err != nil:
+			t.Fatal(err)
+		case kind == hsm.KeyAESWrap:
+			b.wrapper, _ = hsm.As[hsm.KeyWrapper](tok)
+			if b.wrapper == nil {
+				t.Error("it makes a wrapping key, but does not wrap")
+			}
+		default:
+			b.signing = append(b.signing, kind)
+		}
+	}
+	if len(b.signing) == 0 {
+		t.Fatal("no type of signing key is supported")
+	}
+	return b
+}
+
+// sign signs or ends the test.
+func (b *bench) sign(t *testing.T, keyID string, message []byte) []byte {
+	t.Helper()
+	sig, err := b.Sign(b.ctx, keyID, message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sig
+}
+
+// expect reports an error that is not want, or is none.
+func expect(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: got error %v, want %v", what, err, want)
+	}
+}
+
+func testInfo(t *testing.T, b *bench) {
+	info, err := b.Info(b.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Provider == "" || info.Provider != b.Provider() {
+		t.Errorf("Info says provider %q, Provider says %q", info.Provider, b.Provider())
+	}
+	if info.Label == "" {
+		t.Error("no label")
+	}
+}
+
+func testList(t *testing.T, b *bench) {
+	keys, err := b.Keys(b.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := b.signing
+	if b.wrapper != nil {
+		want = append(slices.Clone(want), hsm.KeyAESWrap)
+	}
+	if len(keys) != len(want) {
+		t.Errorf("%d keys listed, want %d: %+v", len(keys), len(want), keys)
+	}
+	for _, k := range keys {
+		if k.ID != string(k.Type) || !slices.Contains(want, k.Type) {
+			t.Errorf("unknown key %+v", k)
+		}
+		if k.Extractable {
+			t.Errorf("key %s is extractable", k.ID)
+		}
+	}
+}
+
+func testRandom(t *testing.T, b *bench) {
+	r, ok := hsm.As[hsm.RandomSource](b.Token)
+	if !ok {
+		t.Log("no generator")
+		return
+	}
+	seen := map[string]bool{}
+	for range 8 {
+		v, err := r.Random(b.ctx, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(v) != 32 || seen[string(v)] {
+			t.Errorf("got %x, want 32 new bytes", v)
+		}
+		seen[string(v)] = true
+	}
+	for _, n := range []int{-1, 0} {
+		if _, err := r.Random(b.ctx, n); err == nil {
+			t.Errorf("%d bytes given", n)
+		}
+	}
+}
+
+func testSelfTest(t *testing.T, b *bench) {
+	var keys []hsm.KeyInfo
+	for _, kind := range b.signing {
+		keys = append(keys, hsm.KeyInfo{ID: string(kind), Type: kind})
+	}
+	if b.wrapper != nil {
+		keys = append(keys, hsm.KeyInfo{ID: kek, Type: hsm.KeyAESWrap})
+	}
+	if err := hsm.SelfTest(b.ctx, b.Token, keys...); err != nil {
+		t.Error(err)
+	}
+	expect(t, "self-test of a missing key", hsm.SelfTest(b.ctx, b.Token, hsm.KeyInfo{ID: "nobody", Type: hsm.KeyP256}), hsm.ErrNoKey)
+	other := hsm.KeyP256
+	if b.signing[0] == other {
+		other = hsm.KeyEd25519
+	}
+	expect(t, "self-test of a key of another type", hsm.SelfTest(b.ctx, b.Token, hsm.KeyInfo{ID: string(b.signing[0]), Type: other}), hsm.ErrKeyType)
+}

@@ -1,0 +1,144 @@
+package softhsm
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/hsm/pkcs11"
+	"github.com/luxfi/mpcd/internal/secret"
+)
+
+// The files of a provisioned directory.
+const (
+	confFile = "softhsm2.conf"
+	pinFile  = "pin"
+	confEnv  = "SOFTHSM2_CONF"
+)
+
+// Provisioned says how to open the token of a directory.
+type Provisioned struct {
+	// URI names the token, its library and the file with its PIN.
+	URI string
+	// Env is what the process that opens it needs in its environment: "SOFTHSM2_CONF=…".
+	Env []string
+}
+
+// environment guards SOFTHSM2_CONF, which the library reads from the environment of the process.
+var environment sync.Mutex
+
+// Provision makes a token in dir, which it creates: softhsm2.conf, tokens/ and pin, readable by the owner alone. An empty pin is
+// replaced by a random one, an empty soPIN by a random one that is kept nowhere: then nobody can set a new PIN.
+//
+// It refuses a dir that holds a token already, and a process that has SoftHSM open with another dir (ErrUnavailable), since the
+// library cannot change directories then.
+func Provision(dir, label, pin, soPIN string) (Provisioned, error) {
+	module, err := Find()
+	if err != nil {
+		return Provisioned{}, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return Provisioned{}, fmt.Errorf("softhsm: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, confFile)); !errors.Is(err, os.ErrNotExist) {
+		return Provisioned{}, fmt.Errorf("softhsm: %w: %s holds a token already; open it, or remove the directory and every key in it", hsm.ErrKeyExists, dir)
+	}
+	userPIN, officerPIN := pinOrRandom(pin), pinOrRandom(soPIN)
+	defer userPIN.Wipe()
+	defer officerPIN.Wipe()
+	err = writeConf(dir)
+	if err == nil {
+		err = writePIN(filepath.Join(dir, pinFile), userPIN)
+	}
+	if err == nil {
+		err = initToken(dir, module, label, officerPIN, userPIN)
+	}
+	if err != nil { // so that it may be tried again
+		return Provisioned{}, errors.Join(err, os.Remove(filepath.Join(dir, confFile)), os.RemoveAll(filepath.Join(dir, pinFile)))
+	}
+	u, err := tokenURI(module, label, filepath.Join(dir, pinFile))
+	return Provisioned{URI: u, Env: []string{confEnv + "=" + filepath.Join(dir, confFile)}}, err
+}
+
+func tokenURI(module, label, pinPath string) (string, error) {
+	u, err := hsm.ParseURI("pkcs11")
+	for _, attr := range [][2]string{{"token", label}, {"module-path", module}, {"pin-source", "file:" + pinPath}} {
+		if err == nil {
+			u, err = u.With(attr[0], attr[1])
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	return u.String(), nil
+}
+
+// initToken makes the token with SOFTHSM2_CONF pointing at dir for that long.
+func initToken(dir, module, label string, soPIN, pin *secret.Bytes) error {
+	environment.Lock()
+	defer environment.Unlock()
+	if pkcs11.Loaded(module) {
+		return fmt.Errorf("softhsm: %w: this process has SoftHSM open with another directory; provision before opening a token", hsm.ErrUnavailable)
+	}
+	before, was := os.LookupEnv(confEnv)
+	if err := os.Setenv(confEnv, filepath.Join(dir, confFile)); err != nil {
+		return fmt.Errorf("softhsm: %w", err)
+	}
+	defer func() {
+		if was {
+			_ = os.Setenv(confEnv, before)
+		} else {
+			_ = os.Unsetenv(confEnv)
+		}
+	}()
+	_, err := pkcs11.InitToken(context.Background(), module, label, soPIN, pin)
+	return err
+}
+
+func writeConf(dir string) error {
+	tokens := filepath.Join(dir, "tokens")
+	if strings.ContainsAny(dir, "\n\r") {
+		return fmt.Errorf("softhsm: directory %q has a line break in its name", dir)
+	}
+	if err := os.MkdirAll(tokens, 0o700); err != nil {
+		return fmt.Errorf("softhsm: %w", err)
+	}
+	conf := "directories.tokendir = " + tokens + "\nobjectstore.backend = file\nobjectstore.umask = 0077\nlog.level = ERROR\nslots.removable = false\n"
+	if err := os.WriteFile(filepath.Join(dir, confFile), []byte(conf), 0o600); err != nil {
+		return fmt.Errorf("softhsm: %w", err)
+	}
+	return nil
+}
+
+// writePIN writes the file that only the owner reads, and waits for the disk: without it the token is lost.
+func writePIN(path string, pin *secret.Bytes) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("softhsm: %w", err)
+	}
+	_, err = f.Write(pin.Bytes())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("softhsm: write %s: %w", path, err)
+	}
+	return nil
+}
+
+// pinOrRandom is the PIN in memory of its own; 144 random bits in 24 characters if it is empty.
+func pinOrRandom(pin string) *secret.Bytes {
+	if pin != "" {
+		return secret.From([]byte(pin))
+	}
+	raw := make([]byte, 18)
+	_, _ = rand.Read(raw)
+	text := make([]byte, base64.RawURLEncoding.EncodedLen(len(raw)))
+	base64.RawURLEncoding.Encode(text, raw)
+	secret.Wipe(raw)
+	return secret.From(text)
+}
