@@ -1,0 +1,148 @@
+package attest
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// IntentVersion is the version of Intent this program makes and reads.
+const IntentVersion = 1
+
+// MaxMessage is the longest message to sign, in bytes.
+const MaxMessage = 64 << 10
+
+// Operation is what an intent asks for.
+type Operation string
+
+// The operations.
+const (
+	OpSign    Operation = "sign"
+	OpKeygen  Operation = "keygen"
+	OpRefresh Operation = "refresh"
+)
+
+// Intent is what somebody wants the cluster to do. Every node sees it whole, judges it by its own policy, and finds its hash
+// in everything that follows: the cosignature, every share's statement, the receipt.
+type Intent struct {
+	Version   uint8               `cbor:"1,keyasint" json:"version"`
+	Cluster   string              `cbor:"2,keyasint" json:"cluster"`
+	Operation Operation           `cbor:"3,keyasint" json:"operation"`
+	RequestID string              `cbor:"4,keyasint" json:"request_id"` // the session_id or Idempotency-Key of the API
+	KeyID     string              `cbor:"5,keyasint" json:"key_id"`     // "" for keygen
+	Scheme    threshold.SchemeID  `cbor:"6,keyasint" json:"scheme"`
+	Epoch     uint64              `cbor:"7,keyasint" json:"epoch"`   // of the key; 0 for keygen
+	Message   Hex                 `cbor:"8,keyasint" json:"message"` // what is signed: EdDSA the message, BIP-340 the 32-byte digest
+	Tweaks    []IntentTweak       `cbor:"9,keyasint,omitempty" json:"tweaks,omitempty"`
+	Chain     string              `cbor:"10,keyasint" json:"chain"`
+	Signers   []threshold.PartyID `cbor:"11,keyasint" json:"signers"` // ascending; who is to take part
+	Requester string              `cbor:"12,keyasint" json:"requester"`
+	Node      string              `cbor:"13,keyasint" json:"node"`       // who proposes, and cosigns
+	Created   int64               `cbor:"14,keyasint" json:"created_ms"` // Unix milliseconds
+	Keygen    *KeygenParams       `cbor:"15,keyasint,omitempty" json:"keygen,omitempty"`
+}
+
+// IntentTweak is threshold.Tweak in hex.
+type IntentTweak struct {
+	T     Hash `cbor:"1,keyasint" json:"t"` // scalar, big-endian
+	XOnly bool `cbor:"2,keyasint" json:"x_only"`
+}
+
+// KeygenParams is the key that a keygen intent asks for. Its parties are the intent's Signers.
+type KeygenParams struct {
+	Threshold int               `cbor:"1,keyasint" json:"threshold"` // signers needed
+	Purpose   threshold.Purpose `cbor:"2,keyasint" json:"purpose"`
+	Label     string            `cbor:"3,keyasint" json:"label"`
+}
+
+// Validate checks the shape, not the wisdom, of an intent.
+func (i Intent) Validate() error {
+	if i.Version != IntentVersion {
+		return fmt.Errorf("attest: intent version %d, this program reads %d", i.Version, IntentVersion)
+	}
+	if !name.MatchString(i.Cluster) || !name.MatchString(i.Node) {
+		return errors.New("attest: intent names no cluster or no node")
+	}
+	for _, s := range []string{i.RequestID, i.KeyID, string(i.Scheme), i.Chain, i.Requester} {
+		if len(s) > maxText {
+			return fmt.Errorf("attest: intent: text of %d bytes, at most %d", len(s), maxText)
+		}
+	}
+	switch {
+	case i.RequestID == "":
+		return errors.New("attest: intent has no request_id")
+	case i.Scheme == "":
+		return errors.New("attest: intent names no scheme")
+	case i.Created <= 0:
+		return errors.New("attest: intent has no time")
+	case len(i.Message) > MaxMessage:
+		return fmt.Errorf("attest: intent: message of %d bytes, at most %d", len(i.Message), MaxMessage)
+	case len(i.Tweaks) > maxTweaks:
+		return fmt.Errorf("attest: intent: %d tweaks, at most %d", len(i.Tweaks), maxTweaks)
+	case len(i.Signers) < 2 || len(i.Signers) > threshold.MaxParties:
+		return fmt.Errorf("attest: intent: %d signers, want 2 to %d", len(i.Signers), threshold.MaxParties)
+	}
+	for n, p := range i.Signers {
+		if p == 0 || (n > 0 && p <= i.Signers[n-1]) {
+			return errors.New("attest: intent: signers must ascend from 1 without repetition")
+		}
+	}
+	return i.validateOperation()
+}
+
+func (i Intent) validateOperation() error {
+	switch i.Operation {
+	case OpSign, OpRefresh:
+		switch {
+		case i.KeyID == "" || i.Epoch == 0:
+			return fmt.Errorf("attest: %s intent names no key or no epoch", i.Operation)
+		case i.Keygen != nil:
+			return fmt.Errorf("attest: %s intent with keygen parameters", i.Operation)
+		case i.Operation == OpRefresh && (len(i.Message) > 0 || len(i.Tweaks) > 0):
+			return errors.New("attest: refresh intent with a message")
+		}
+		return nil
+	case OpKeygen:
+		switch {
+		case i.Keygen == nil:
+			return errors.New("attest: keygen intent without parameters")
+		case i.KeyID != "" || i.Epoch != 0 || len(i.Message) > 0 || len(i.Tweaks) > 0:
+			return errors.New("attest: keygen intent with a key, an epoch or a message")
+		case i.Keygen.Threshold < 2 || i.Keygen.Threshold > len(i.Signers):
+			return fmt.Errorf("attest: keygen intent: threshold %d of %d", i.Keygen.Threshold, len(i.Signers))
+		case len(i.Keygen.Label) > maxText || len(i.Keygen.Purpose) > maxText:
+			return fmt.Errorf("attest: keygen intent: text longer than %d bytes", maxText)
+		}
+		return nil
+	}
+	return fmt.Errorf("attest: intent: unknown operation %q; use sign, keygen or refresh", clip(string(i.Operation)))
+}
+
+// maxTweaks bounds the tweaks of one signature: a BIP-32 path and the Taproot commitment.
+const maxTweaks = 16
+
+// Bytes is the canonical encoding.
+func (i Intent) Bytes() []byte { return canon.MustMarshal(i) }
+
+// ParseIntent reads what Bytes wrote, and validates it.
+func ParseIntent(b []byte) (Intent, error) {
+	var i Intent
+	if err := canon.Unmarshal(b, &i); err != nil {
+		return Intent{}, fmt.Errorf("attest: intent: %w", err)
+	}
+	return i, i.Validate()
+}
+
+// Hash names the intent everywhere.
+func (i Intent) Hash() [32]byte { return canon.Hash("mpcd/v1/intent", i.Bytes()) }
+
+// SignRequest is the engine's view of a sign intent, its presignature still to be given.
+func (i Intent) SignRequest() threshold.SignRequest {
+	req := threshold.SignRequest{Message: i.Message}
+	for _, t := range i.Tweaks {
+		req.Tweaks = append(req.Tweaks, threshold.Tweak{T: t.T, XOnly: t.XOnly})
+	}
+	return req
+}

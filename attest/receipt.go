@@ -1,0 +1,139 @@
+package attest
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// ReceiptVersion is the version of Receipt this program makes and reads.
+const ReceiptVersion = 1
+
+// VerdictPermit is the only verdict under which a signature is made.
+const VerdictPermit = "permit"
+
+// Receipt is the evidence for one signature, from the intent to the signature itself, for somebody who trusts a roster and
+// nothing else. Every value stands in it once; what can be derived is derived.
+type Receipt struct {
+	Version        uint8               `cbor:"1,keyasint" json:"version"`
+	ID             string              `cbor:"2,keyasint" json:"id"` // ReceiptID of the intent
+	Cluster        string              `cbor:"3,keyasint" json:"cluster"`
+	Roster         string              `cbor:"4,keyasint" json:"roster"`     // SignedRoster.Fingerprint
+	SessionID      string              `cbor:"5,keyasint" json:"session_id"` // the API's; the intent's request_id
+	Time           int64               `cbor:"6,keyasint" json:"time_ms"`    // Unix milliseconds, when it was settled
+	Key            KeyRecord           `cbor:"7,keyasint" json:"key"`
+	Intent         Intent              `cbor:"8,keyasint" json:"intent"`
+	Policy         Policy              `cbor:"9,keyasint" json:"policy"`
+	Cosign         NodeAttestation     `cbor:"10,keyasint" json:"cosign"`          // leaf: Intent.Hash
+	PresignSession Hash                `cbor:"11,keyasint" json:"presign_session"` // the ceremony that made the presignature
+	Presignature   Hash                `cbor:"12,keyasint" json:"presignature"`
+	Signers        []threshold.PartyID `cbor:"13,keyasint" json:"signers"` // ascending
+	Shares         []ReceiptShare      `cbor:"14,keyasint" json:"shares"`  // in the order of Signers
+	Signature      Hex                 `cbor:"15,keyasint" json:"signature"`
+	RecoveryID     int                 `cbor:"16,keyasint" json:"recovery_id"` // ECDSA; -1 elsewhere
+	Settlement     NodeAttestation     `cbor:"17,keyasint" json:"settlement"`  // leaf: Digest
+}
+
+// KeyRecord is threshold.KeyInfo without what the roster says.
+type KeyRecord struct {
+	KeyID        string              `cbor:"1,keyasint" json:"key_id"`
+	Scheme       threshold.SchemeID  `cbor:"2,keyasint" json:"scheme"`
+	Purpose      threshold.Purpose   `cbor:"3,keyasint" json:"purpose"`
+	Epoch        uint64              `cbor:"4,keyasint" json:"epoch"`
+	Threshold    int                 `cbor:"5,keyasint" json:"threshold"` // signers needed
+	Parties      []threshold.PartyID `cbor:"6,keyasint" json:"parties"`   // ascending
+	GroupKey     Hex                 `cbor:"7,keyasint" json:"group_key"`
+	PublicShares []Hex               `cbor:"8,keyasint" json:"public_shares"` // in the order of Parties
+	ChainCode    Hash                `cbor:"9,keyasint" json:"chain_code"`
+}
+
+// NewKeyRecord is the public record of a key.
+func NewKeyRecord(k threshold.KeyInfo) KeyRecord {
+	r := KeyRecord{
+		KeyID: KeyID(k.Scheme, k.GroupKey), Scheme: k.Scheme, Purpose: k.Purpose, Epoch: k.Epoch,
+		Threshold: k.Committee.Threshold, Parties: k.Committee.Parties, GroupKey: k.GroupKey, ChainCode: k.ChainCode,
+	}
+	for _, x := range k.PublicShares {
+		r.PublicShares = append(r.PublicShares, x)
+	}
+	return r
+}
+
+// info is the key as the engine knows it, with the identities the roster pins.
+func (k KeyRecord) info(r Roster) (threshold.KeyInfo, error) {
+	c, err := r.committee(k.Parties, k.Threshold)
+	if err != nil {
+		return threshold.KeyInfo{}, err
+	}
+	info := threshold.KeyInfo{Scheme: k.Scheme, Purpose: k.Purpose, Epoch: k.Epoch, Committee: c, GroupKey: k.GroupKey, ChainCode: k.ChainCode}
+	for _, x := range k.PublicShares {
+		info.PublicShares = append(info.PublicShares, x)
+	}
+	return info, nil
+}
+
+// Policy is what the proposing node's policy said.
+type Policy struct {
+	Verdict string `cbor:"1,keyasint" json:"verdict"` // VerdictPermit
+	Rule    string `cbor:"2,keyasint" json:"rule"`    // which rule decided
+}
+
+// NodeAttestation is an attestation and the node whose it is.
+type NodeAttestation struct {
+	Node        string      `cbor:"1,keyasint" json:"node"`
+	Attestation Attestation `cbor:"2,keyasint" json:"attestation"`
+}
+
+// ReceiptShare is an AttestedShare without what the receipt says elsewhere.
+type ReceiptShare struct {
+	Party       threshold.PartyID `cbor:"1,keyasint" json:"party"`
+	Node        string            `cbor:"2,keyasint" json:"node"`
+	Share       Hex               `cbor:"3,keyasint" json:"share"` // threshold.SignatureShare.Payload
+	Attestation Attestation       `cbor:"4,keyasint" json:"attestation"`
+}
+
+// NewReceiptShares is the form of shares in a receipt, ascending by party.
+func NewReceiptShares(shares []*AttestedShare) []ReceiptShare {
+	out := make([]ReceiptShare, len(shares))
+	for i, s := range shares {
+		out[i] = ReceiptShare{Party: s.Share.From, Node: s.Statement.Node, Share: s.Share.Payload, Attestation: s.Attestation}
+	}
+	slices.SortFunc(out, func(a, b ReceiptShare) int { return int(a.Party) - int(b.Party) })
+	return out
+}
+
+// ReceiptID names the receipt of an intent: there is one.
+func ReceiptID(intent [32]byte) string {
+	return "rc_" + short(canon.Hash("mpcd/v1/receipt/id", intent[:]))
+}
+
+// Digest is the leaf of the settlement: everything in the receipt but the settlement's own attestation.
+func (r *Receipt) Digest() [32]byte {
+	c := *r
+	c.Settlement.Attestation = Attestation{}
+	return canon.Hash("mpcd/v1/receipt", canon.MustMarshal(c))
+}
+
+// JSON is the form for the outside, indented, with a line end.
+func (r *Receipt) JSON() []byte {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		panic(err) // our own types always encode
+	}
+	return append(b, '\n')
+}
+
+// ParseReceipt reads a receipt strictly: no field unknown, missing, repeated or differently spelled. It judges nothing.
+func ParseReceipt(b []byte) (*Receipt, error) {
+	var r Receipt
+	if err := unmarshalStrict(b, &r); err != nil {
+		return nil, fmt.Errorf("attest: receipt: %w", err)
+	}
+	if r.Version != ReceiptVersion {
+		return nil, fmt.Errorf("attest: receipt version %d, this program reads %d", r.Version, ReceiptVersion)
+	}
+	return &r, nil
+}
