@@ -13,15 +13,19 @@ import (
 
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/pkcs11"
+	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
 // The files of a provisioned directory.
 const (
-	confFile = "softhsm2.conf"
-	pinFile  = "pin"
-	confEnv  = "SOFTHSM2_CONF"
+	confFile  = "softhsm2.conf"
+	pinFile   = "pin"
+	tokensDir = "tokens"
 )
+
+// confEnv is where the library looks for its configuration.
+const confEnv = "SOFTHSM2_CONF"
 
 // Provisioned says how to open the token of a directory.
 type Provisioned struct {
@@ -47,8 +51,10 @@ func Provision(dir, label, pin, soPIN string) (Provisioned, error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return Provisioned{}, fmt.Errorf("softhsm: %w", err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, confFile)); !errors.Is(err, os.ErrNotExist) {
-		return Provisioned{}, fmt.Errorf("softhsm: %w: %s holds a token already; open it, or remove the directory and every key in it", hsm.ErrKeyExists, dir)
+	for _, name := range []string{confFile, tokensDir} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			return Provisioned{}, fmt.Errorf("softhsm: %w: %s holds a token already; open it, or remove the directory and every key in it", hsm.ErrKeyExists, dir)
+		}
 	}
 	userPIN, officerPIN := pinOrRandom(pin), pinOrRandom(soPIN)
 	defer userPIN.Wipe()
@@ -60,8 +66,11 @@ func Provision(dir, label, pin, soPIN string) (Provisioned, error) {
 	if err == nil {
 		err = initToken(dir, module, label, officerPIN, userPIN)
 	}
-	if err != nil { // so that it may be tried again
-		return Provisioned{}, errors.Join(err, os.Remove(filepath.Join(dir, confFile)), os.RemoveAll(filepath.Join(dir, pinFile)))
+	if err != nil { // all of it was made here, and it may be tried again
+		for _, name := range []string{confFile, pinFile, tokensDir} {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, name)))
+		}
+		return Provisioned{}, err
 	}
 	u, err := tokenURI(module, label, filepath.Join(dir, pinFile))
 	return Provisioned{URI: u, Env: []string{confEnv + "=" + filepath.Join(dir, confFile)}}, err
@@ -103,7 +112,7 @@ func initToken(dir, module, label string, soPIN, pin *secret.Bytes) error {
 }
 
 func writeConf(dir string) error {
-	tokens := filepath.Join(dir, "tokens")
+	tokens := filepath.Join(dir, tokensDir)
 	if strings.ContainsAny(dir, "\n\r") {
 		return fmt.Errorf("softhsm: directory %q has a line break in its name", dir)
 	}
@@ -119,13 +128,8 @@ func writeConf(dir string) error {
 
 // writePIN writes the file that only the owner reads, and waits for the disk: without it the token is lost.
 func writePIN(path string, pin *secret.Bytes) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	if err := durable.WriteFile(path, pin.Bytes(), 0o600); err != nil {
 		return fmt.Errorf("softhsm: %w", err)
-	}
-	_, err = f.Write(pin.Bytes())
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("softhsm: write %s: %w", path, err)
 	}
 	return nil
 }
