@@ -52,11 +52,25 @@ func startServer(c Config) (*server.Server, error) {
 		s.SetLoggerV2(serverLog{c.Logger}, false, false, false)
 	}
 	s.Start()
+	if c.RouteListen != "" && !startRoutes(s) {
+		s.Shutdown()
+		return nil, fmt.Errorf("natsnet: cannot listen for routes on %s: is another process there, or the address not ours?", c.RouteListen)
+	}
 	if !s.ReadyForConnections(startTimeout) {
 		s.Shutdown()
-		return nil, fmt.Errorf("natsnet: embedded server is not ready after %s: is another process listening on %s?", startTimeout, c.RouteListen)
+		return nil, fmt.Errorf("natsnet: embedded server is not ready after %s", startTimeout)
 	}
 	return s, nil
+}
+
+// startRoutes opens the route port. With DontListen, nats-server 2.15.2 leaves its own call of StartRouting waiting for a
+// client port that never opens; ours takes its place, also in the count that Shutdown waits for, and the other sleeps on. A
+// release that starts routes by itself would listen twice, which every test here would notice.
+func startRoutes(s *server.Server) bool {
+	opened := make(chan struct{})
+	close(opened)
+	s.StartRouting(opened)
+	return s.ClusterAddr() != nil
 }
 
 func addRoutes(opts *server.Options, c Config) error {
