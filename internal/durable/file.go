@@ -69,3 +69,17 @@ func SyncDir(dir string) error {
 	}
 	return nil
 }
+
+// LockFile takes the lock file at path, made if it is not there, for this process until it is closed. ErrLocked if another
+// has it. A crash frees it.
+func LockFile(path string) (io.Closer, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("durable: %w", err)
+	}
+	if err := lock(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("durable: %s: %w", path, err)
+	}
+	return f, nil
+}

@@ -1,0 +1,170 @@
+package badgerstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/badger/v4/y"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/luxfi/mpcd/internal/durable"
+)
+
+// preflight finds the damage at which Badger would panic in a goroutine of its own, and take the process along: key registry,
+// manifest, and the footer of every table. It only reads.
+func preflight(o badger.Options) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in badger: %v", p)
+		}
+	}()
+	if len(o.EncryptionKey) > 0 {
+		found, err := exists(filepath.Join(o.Dir, badger.KeyRegistryFileName))
+		if err != nil {
+			return err
+		}
+		if !found {
+			return fmt.Errorf("file %s is missing", badger.KeyRegistryFileName)
+		}
+	}
+	registry, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: o.Dir, ReadOnly: true, EncryptionKey: o.EncryptionKey})
+	if err != nil {
+		return err
+	}
+	defer registry.Close()
+	tables, err := manifest(o)
+	if err != nil {
+		return err
+	}
+	for id, t := range tables {
+		if _, err := registry.DataKey(t.KeyID); err != nil {
+			return fmt.Errorf("key registry: %w", err)
+		}
+		if err := checkTable(table.NewFilename(id, o.Dir)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// manifest is the list of tables that belong to the database.
+func manifest(o badger.Options) (map[uint64]badger.TableManifest, error) {
+	f, err := os.Open(filepath.Join(o.Dir, badger.ManifestFilename))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	m, _, err := badger.ReplayManifestFile(f, o.ExternalMagicVersion, o)
+	if err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	return m.Tables, nil
+}
+
+// checkTable checks the index of a table by the footer behind it:
+//
+//	index | index length (4) | checksum of the index | checksum length (4)
+func checkTable(path string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	bad := fmt.Errorf("table %s is damaged", filepath.Base(path))
+	tail := func() (part []byte, ok bool) {
+		if len(b) < 4 {
+			return nil, false
+		}
+		n := int64(binary.BigEndian.Uint32(b[len(b)-4:]))
+		b = b[:len(b)-4]
+		if n > int64(len(b)) {
+			return nil, false
+		}
+		part = b[int64(len(b))-n:]
+		b = b[:int64(len(b))-n]
+		return part, true
+	}
+	checksum, ok := tail()
+	if !ok {
+		return bad
+	}
+	index, ok := tail()
+	if !ok || len(index) == 0 {
+		return bad
+	}
+	var want pb.Checksum
+	if err := proto.Unmarshal(checksum, &want); err != nil {
+		return bad
+	}
+	if err := y.VerifyChecksum(index, &want); err != nil {
+		return fmt.Errorf("%w: %w", bad, err)
+	}
+	return nil
+}
+
+// asideDir holds what Badger may change or delete while it opens, until the database has been found whole.
+const asideDir = "db.before-open"
+
+// setAside keeps the manifest, the write-ahead logs and the last value log, which Badger cuts off at the first bad entry, and moves tables
+// the manifest does not list, which Badger deletes. Where an earlier opening left something aside, that is kept instead.
+func setAside(dir string, o badger.Options) error {
+	aside := filepath.Join(dir, asideDir)
+	if found, err := exists(aside); err != nil || found {
+		return err
+	}
+	listed, err := manifest(o)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(aside+".tmp", 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	var keep []string
+	for _, pattern := range []string{badger.ManifestFilename, "*.mem", "*.sst"} {
+		names, err := filepath.Glob(filepath.Join(o.Dir, pattern))
+		if err != nil {
+			return err
+		}
+		keep = append(keep, names...)
+	}
+	if logs, _ := filepath.Glob(filepath.Join(o.Dir, "*.vlog")); len(logs) > 0 {
+		keep = append(keep, logs[len(logs)-1]) // the one that Badger cuts
+	}
+	for _, path := range keep {
+		to := filepath.Join(aside+".tmp", filepath.Base(path))
+		if filepath.Ext(path) == ".sst" {
+			id, ok := table.ParseFileID(filepath.Base(path))
+			if _, known := listed[id]; known || !ok {
+				continue
+			}
+			err = os.Rename(path, to)
+		} else {
+			err = copyUsed(path, to)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(aside+".tmp", aside); err != nil {
+		return err
+	}
+	return durable.SyncDir(dir)
+}
+
+// copyUsed copies a file without the zeros at its end.
+func copyUsed(from, to string) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	n := len(b)
+	for n > 0 && b[n-1] == 0 {
+		n--
+	}
+	return os.WriteFile(to, b[:n], 0o600)
+}

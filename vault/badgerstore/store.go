@@ -1,0 +1,314 @@
+package badgerstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
+	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// ErrWrongKey: the database is encrypted with another key.
+var ErrWrongKey = errors.New("wrong store key")
+
+// Config says where a store is and what opens it.
+type Config struct {
+	// Dir is a directory of the store's own; made if it is not there.
+	Dir string
+	// Key encrypts the database, KeyLen bytes (KeyFromPassword). Lent until Open returns; Badger keeps a copy in its heap.
+	Key *secret.Bytes
+	// Logger gets Badger's warnings and errors; nil drops them.
+	Logger *slog.Logger
+}
+
+// What the store keeps in Badger: its own keys under 'i', the caller's under 'u'.
+const (
+	userPrefix = 'u'
+	seqKey     = "i/seq"
+)
+
+// Store is a vault.Store and vault.Purger on Badger.
+type Store struct {
+	dir   string
+	lock  io.Closer
+	db    *badger.DB
+	acked *durable.Counter
+	group *durable.Group[*batch]
+
+	// Used by one commit at a time.
+	seq    uint64
+	broken error
+
+	mu     sync.RWMutex // held for reading while the database is read
+	closed bool
+}
+
+var (
+	_ vault.Store  = (*Store)(nil)
+	_ vault.Purger = (*Store)(nil)
+)
+
+type batch struct {
+	puts    []vault.Pair
+	deletes [][]byte
+}
+
+// Open opens the store in dir, or makes one in a directory that has none. ErrWrongKey, vault.ErrLocked if another process has
+// it, vault.ErrCorrupt if files are missing, damaged, or behind what was acknowledged.
+func Open(c Config) (*Store, error) {
+	if c.Key == nil || c.Key.Len() != KeyLen {
+		return nil, fmt.Errorf("badgerstore: a key of %d bytes is needed: no key, no start: %w", KeyLen, vault.ErrInvalid)
+	}
+	return open(c.Dir, smallOptions(filepath.Join(c.Dir, dbDir), c.Logger).WithEncryptionKey(append([]byte(nil), c.Key.Bytes()...)))
+}
+
+// smallOptions keep a store of shares small: about 50 MB apparent size on disk, some 20 MB of memory.
+func smallOptions(dir string, logger *slog.Logger) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithSyncWrites(true).
+		WithDetectConflicts(false). // one writer
+		WithNumVersionsToKeep(1).
+		WithCompression(options.None). // sealed bytes do not shrink
+		WithMemTableSize(2 << 20).
+		WithNumMemtables(2).
+		WithBaseTableSize(2 << 20).
+		WithNumCompactors(2).
+		WithValueLogFileSize(16 << 20).
+		WithValueThreshold(valueThreshold).
+		WithBlockCacheSize(4 << 20). // Badger panics without one when it encrypts
+		WithIndexCacheSize(8 << 20).
+		WithChecksumVerificationMode(options.OnTableAndBlockRead).
+		WithVerifyValueChecksum(true).
+		WithMetricsEnabled(false).
+		WithLogger(badgerLogger{logger})
+}
+
+// valueThreshold: larger values go to the value log, so that the largest batch fits a transaction (15 % of a memtable).
+const valueThreshold = 3 << 10
+
+func open(dir string, o badger.Options) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("badgerstore: %w", err)
+	}
+	lock, err := durable.LockFile(filepath.Join(dir, lockFile))
+	if err != nil {
+		return nil, fmt.Errorf("badgerstore: is another mpcd running? %w", err)
+	}
+	s := &Store{dir: dir, lock: lock}
+	s.group = durable.NewGroup(vault.MaxBatchBytes, (*batch).weight, s.commit)
+	if err := s.open(o); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) open(o badger.Options) error {
+	found, err := inspect(s.dir)
+	if err != nil {
+		return err
+	}
+	switch found {
+	case nothing:
+		err = begin(s.dir)
+	case begun:
+		err = restart(s.dir)
+	}
+	if err != nil {
+		return err
+	}
+	if s.acked, err = durable.OpenCounter(filepath.Join(s.dir, ackedFile)); err != nil {
+		return fmt.Errorf("badgerstore: restore %s from the backup, with the rest of the directory: %w: %w", s.dir, vault.ErrCorrupt, err)
+	}
+	if found == ready {
+		if err := preflight(o); err != nil {
+			return openError(s.dir, err)
+		}
+		if err := setAside(s.dir, o); err != nil {
+			return fmt.Errorf("badgerstore: %s: keep files aside: %w", s.dir, err)
+		}
+	}
+	if s.db, err = openBadger(o); err != nil {
+		return openError(s.dir, err)
+	}
+	if err := s.checkSeq(); err != nil {
+		return err
+	}
+	if found != ready {
+		return finish(s.dir)
+	}
+	return os.RemoveAll(filepath.Join(s.dir, asideDir))
+}
+
+// openBadger turns Badger's panics on damaged files into errors.
+func openBadger(o badger.Options) (db *badger.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in badger: %v", p)
+		}
+	}()
+	if db, err = badger.Open(o); err != nil {
+		return nil, err // what Badger returns beside an error cannot be closed
+	}
+	return db, nil
+}
+
+func openError(dir string, err error) error {
+	switch {
+	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
+		return fmt.Errorf("badgerstore: the database in %s was encrypted with another key; check the password provider and its key ID, and that %s is the store's own; nothing was changed: %w",
+			dir, saltFile, ErrWrongKey)
+	case isLock(err):
+		return fmt.Errorf("badgerstore: %s: is another mpcd running? %w", dir, vault.ErrLocked)
+	}
+	return fmt.Errorf("badgerstore: the database in %s does not open; keep it as it is and restore this node from its backup: %w: %w", dir, vault.ErrCorrupt, err)
+}
+
+// checkSeq holds the number of the last commit in the database against the last that was acknowledged.
+func (s *Store) checkSeq() error {
+	err := s.db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get([]byte(seqKey))
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return item.Value(func(v []byte) error {
+			if len(v) != 8 {
+				return fmt.Errorf("%s of %d bytes", seqKey, len(v))
+			}
+			s.seq = binary.BigEndian.Uint64(v)
+			return nil
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("badgerstore: %s: %w: %w", s.dir, vault.ErrCorrupt, err)
+	}
+	if acked := s.acked.Value(); s.seq < acked {
+		return fmt.Errorf("badgerstore: the database in %s ends at commit %d, but %d was acknowledged: files were cut or put back; restore this node from its backup (%s there has what the opening changed): %w",
+			s.dir, s.seq, acked, asideDir, vault.ErrCorrupt)
+	}
+	return nil
+}
+
+func userKey(k []byte) []byte { return append([]byte{userPrefix}, k...) }
+
+// reading keeps Close away; the caller unlocks s.mu if it returns nil.
+func (s *Store) reading(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.RLock()
+	if s.closed {
+		s.mu.RUnlock()
+		return fmt.Errorf("badgerstore: %w", vault.ErrClosed)
+	}
+	return nil
+}
+
+// Get implements vault.Store.
+func (s *Store) Get(ctx context.Context, key []byte) ([]byte, error) {
+	if err := s.reading(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.RUnlock()
+	var out []byte
+	err := s.db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get(userKey(key))
+		if err != nil {
+			return err
+		}
+		if isErased(item) {
+			return badger.ErrKeyNotFound
+		}
+		if out, err = item.ValueCopy(nil); err != nil {
+			return err
+		}
+		out, err = decodeValue(out)
+		return err
+	})
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, fmt.Errorf("badgerstore: key %q: %w", key, vault.ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("badgerstore: key %q: %w: %w", key, vault.ErrCorrupt, err)
+	}
+	return out, nil
+}
+
+// Iterate implements vault.Store.
+func (s *Store) Iterate(ctx context.Context, prefix []byte, f func(key, value []byte) error) error {
+	if err := s.reading(ctx); err != nil {
+		return err
+	}
+	defer s.mu.RUnlock()
+	return s.db.View(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.Prefix = userKey(prefix)
+		it := txn.NewIterator(o)
+		defer it.Close()
+		var stored []byte
+		for it.Rewind(); it.Valid(); it.Next() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			item := it.Item()
+			if isErased(item) {
+				continue
+			}
+			var err error
+			if stored, err = item.ValueCopy(stored); err != nil {
+				return corrupt(item, err)
+			}
+			value, err := decodeValue(stored)
+			if err != nil {
+				return corrupt(item, err)
+			}
+			if err := f(item.KeyCopy(nil)[1:], value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func corrupt(item *badger.Item, err error) error {
+	return fmt.Errorf("badgerstore: key %q: %w: %w", item.Key()[1:], vault.ErrCorrupt, err)
+}
+
+// Close implements vault.Store.
+func (s *Store) Close() error {
+	return s.group.Idle(func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.closed {
+			return nil
+		}
+		s.closed = true
+		s.broken = vault.ErrClosed
+		var errs []error
+		if s.db != nil {
+			errs = append(errs, s.db.Close())
+		}
+		if s.acked != nil {
+			errs = append(errs, s.acked.Close())
+		}
+		err := errors.Join(append(errs, s.lock.Close())...)
+		if err != nil {
+			return fmt.Errorf("badgerstore: close %s: %w", s.dir, err)
+		}
+		return nil
+	})
+}

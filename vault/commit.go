@@ -1,0 +1,60 @@
+package vault
+
+import "context"
+
+// change is what one call wants written: atomically, with the root.
+type change struct {
+	puts     []Pair
+	deletes  [][]byte
+	old, new []byte   // stored pointer before and after; nil where there is none
+	erased   [][]byte // keys of wrapped DEKs among the deletes
+}
+
+func (c *change) put(key, value []byte) { c.puts = append(c.puts, Pair{key, value}) }
+
+// A group of changes must fit one Batch, with the root: an entry weighs its share of the largest batch, or its bytes.
+const (
+	entryWeight    = MaxBatchBytes / MaxBatch
+	maxGroupWeight = MaxBatchBytes - 2*entryWeight
+)
+
+func (c *change) weight() int {
+	n := entryWeight * len(c.deletes)
+	for _, p := range c.puts {
+		n += max(entryWeight, len(p.Key)+len(p.Value))
+	}
+	return n
+}
+
+// commit writes a group of changes with one new root. It runs one at a time.
+func (v *Vault) commit(group []*change) error {
+	if v.broken != nil {
+		return v.broken
+	}
+	s := v.state
+	s.seq++
+	var puts []Pair
+	var deletes [][]byte
+	for _, c := range group {
+		if c.old != nil {
+			s.set.toggle(v.keys, c.old[len(c.old)-macLen:])
+			s.count--
+		}
+		if c.new != nil {
+			s.set.toggle(v.keys, c.new[len(c.new)-macLen:])
+			s.count++
+		}
+		puts = append(puts, c.puts...)
+		deletes = append(deletes, c.deletes...)
+	}
+	puts = append(puts, Pair{[]byte(rootKey), v.encodeRoot(s)})
+	// The callers' contexts end here: the outcome of a commit that has begun must be known.
+	if err := v.store.Batch(context.Background(), puts, deletes); err != nil {
+		v.broken = ErrBroken
+		return err
+	}
+	v.mu.Lock()
+	v.state = s
+	v.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,34 @@
+package vault
+
+import (
+	"errors"
+
+	"github.com/luxfi/mpcd/internal/durable"
+)
+
+// What callers branch on. Returned errors wrap these with the fact and the next step.
+var (
+	// ErrNotFound: no such id, epoch, name or key.
+	ErrNotFound = errors.New("not found")
+	// ErrIntegrity: a record is not what this vault wrote there. Nothing was changed (exit code 6).
+	ErrIntegrity = errors.New("integrity check failed")
+	// ErrWrongKEK: this token's KEK, or this node, is not the one that sealed the vault (exit code 5).
+	ErrWrongKEK = errors.New("wrong KEK")
+	// ErrExists: the epoch is stored already, with other content.
+	ErrExists = errors.New("exists with other content")
+	// ErrState: the epoch is not in the state the call needs, or may not be stored any more.
+	ErrState = errors.New("wrong state")
+	// ErrInvalid: an argument is outside its limits.
+	ErrInvalid = errors.New("invalid")
+
+	// ErrCorrupt: the files of a Store are damaged. Nothing was changed (exit code 6).
+	ErrCorrupt = durable.ErrCorrupt
+	// ErrTooLarge: a key, value or batch is beyond the limits of Store. Nothing was written.
+	ErrTooLarge = durable.ErrTooLarge
+	// ErrLocked: another process has the store open.
+	ErrLocked = durable.ErrLocked
+	// ErrClosed: used after Close.
+	ErrClosed = durable.ErrClosed
+	// ErrBroken: an earlier write failed and its outcome is unknown; open anew.
+	ErrBroken = durable.ErrBroken
+)
