@@ -130,12 +130,18 @@ func (c *conn) isClosed() bool {
 	return closed || c.network.isClosed()
 }
 
+// ErrOffline is returned by Send while the external broker cannot be reached; the Network keeps trying.
+var ErrOffline = errors.New("no connection to the broker")
+
 func translate(err error) error {
 	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription) {
 		return transport.ErrClosed
 	}
 	if errors.Is(err, nats.ErrMaxPayload) {
 		return transport.ErrTooLarge
+	}
+	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+		return ErrOffline
 	}
 	return err
 }

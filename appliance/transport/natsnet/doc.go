@@ -4,7 +4,7 @@
 // NATS is an untrusted relay here. It is asked to be quick, not to be durable (no JetStream) nor honest: wrap the Network in
 // transport.Secure. TLS still keeps strangers from loading it. Routes speak TLS 1.3 only, and both ends must show a
 // certificate of the cluster's CA that names the cluster and a node of the roster (see CA). No port is opened for clients;
-// the node itself is connected in process. The name and version of the embedded server are sent before the handshake begins.
+// the node itself is connected in process.
 //
 // Subjects are mpcd.<cluster>.<channel>.all for everybody and mpcd.<cluster>.<channel>.n.<node> for one node; the reply
 // subject names the sender, which nobody should believe. A user of an external broker needs these permissions:
