@@ -66,7 +66,10 @@ func (v *Vault) update(ctx context.Context, r ref, f func(p *pointer, c *change)
 	if err := v.save(ctx, p, old, c); err != nil {
 		return err
 	}
-	v.noteErased(c.erased)
+	if len(c.erased) > 0 {
+		v.noteErased(c.erased)
+		_ = v.Purge(ctx) // the share is erased; what this leaves, the next Purge retries
+	}
 	return nil
 }
 

@@ -19,12 +19,17 @@ func (v *Vault) noteErased(keys [][]byte) {
 
 // Purge makes the store rewrite its files without the wrapped DEKs erased since the last Purge, where the store can (Purger).
 // The erased shares are unreachable through the vault before; after it their sealed keys are gone from the live files too.
-// Call it when a ceremony that retired epochs is over; one Purge serves many.
+// Every erasure tries it at once, and those that come together share one; a caller needs it only to retry, and to learn why.
 func (v *Vault) Purge(ctx context.Context) error {
 	p, ok := v.store.(Purger)
 	if !ok {
 		return nil
 	}
+	return v.purges.Do(ctx, p)
+}
+
+// purge drives out what is erased by now. It runs one at a time.
+func (v *Vault) purge(group []Purger) error {
 	v.mu.Lock()
 	keys := v.erased
 	v.erased = nil
@@ -32,7 +37,7 @@ func (v *Vault) Purge(ctx context.Context) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	if err := p.Purge(ctx, keys); err != nil {
+	if err := group[0].Purge(context.Background(), keys); err != nil {
 		v.noteErased(keys)
 		return fmt.Errorf("vault: purge: %w", err)
 	}

@@ -43,6 +43,7 @@ type Vault struct {
 	keys   *macKeys
 	locks  refLocks
 	group  *durable.Group[*change]
+	purges *durable.Group[Purger]
 	broken error // set and read by commit, one at a time
 
 	mu     sync.Mutex
@@ -73,6 +74,7 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 		store: c.Store, sealer: sealer{wrapper: c.Wrapper, kek: c.KEK, rand: c.Rand}, kek: c.KEK, node: c.Node, clock: c.Clock,
 	}
 	v.group = durable.NewGroup(maxGroupWeight, (*change).weight, v.commit)
+	v.purges = durable.NewGroup(1<<10, func(Purger) int { return 1 }, v.purge)
 	b, err := c.Store.Get(ctx, []byte(rootKey))
 	if errors.Is(err, ErrNotFound) {
 		err = v.create(ctx, c.Existing)
