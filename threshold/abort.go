@@ -3,6 +3,7 @@ package threshold
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -37,7 +38,7 @@ type Abort struct {
 	Check    string // the check of PROTOCOLS that failed, as "echo", "dkg-share"
 	Round    int
 	Culprits []PartyID
-	Evidence []Message // for Proven: what VerifyEvidence and the scheme's verifiers judge
+	Evidence []Message // for Proven: what VerifyConduct and the scheme's Judge go by; our own messages in it have no proof
 	Err      error
 }
 
@@ -93,8 +94,12 @@ func asAbort(err error, round int, from PartyID) *Abort {
 	return &Abort{Kind: Local, Check: "internal", Round: round, Err: err}
 }
 
-// VerifyEquivocation tells whether the two messages prove that their sender said two things in one place: same ceremony,
-// session, round, kind and recipient, both authentic, different content.
-func VerifyEquivocation(authentic func(Message) bool, a, b Message) bool {
-	return a.slot() == b.slot() && a.From == b.From && a.Ceremony == b.Ceremony && !a.sameContent(b) && authentic(a) && authentic(b)
+// Convicts tells whether err, as a protocol's judgement returns it, finds the party guilty beyond doubt, and by which check:
+// for those who repeat a judgement on evidence. from is the sender of the message that was judged.
+func Convicts(err error, from PartyID) (check string, guilty bool) {
+	if err == nil {
+		return "", false
+	}
+	a := asAbort(err, 0, from)
+	return a.Check, a.Kind == Proven && slices.Contains(a.Culprits, from)
 }

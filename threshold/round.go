@@ -62,4 +62,6 @@ type Opening[R any] struct {
 	Begin func(rand io.Reader, id SessionID, in []Received) (Step[R], error)
 	// Erase wipes secrets behind Payload that Begin did not hand on.
 	Erase func()
+	// Discard, if set, destroys a result that nobody took, when the session is erased.
+	Discard func(R)
 }

@@ -1,6 +1,7 @@
 package dkg
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -15,7 +16,8 @@ type Params struct {
 	Group   group.Group
 	Scheme  threshold.SchemeID
 	Purpose threshold.Purpose
-	// Finish, if set, changes the outcome by a public rule before it becomes a key (BIP-341's unspendable script path).
+	// Finish, if set, changes the outcome by a public rule before it becomes a key (BIP-341's unspendable script path). It
+	// is a function of its argument's public values: every party, and whoever verifies evidence, gets the same.
 	Finish func(*Outcome)
 }
 
@@ -28,79 +30,130 @@ type Outcome struct {
 
 const saltLen = 32
 
+type (
+	share = *threshold.KeyShare
+	step  = threshold.Step[share]
+)
+
+// public is what everybody knows of a ceremony: it is enough to judge every message.
+type public struct {
+	Params
+	committee threshold.Committee
+	id        threshold.SessionID
+	t, n      int
+	old       *threshold.KeyInfo // refresh: the key as it was; nil in keygen
+
+	encKeys  map[threshold.PartyID]group.Point // P_j
+	encBytes map[threshold.PartyID][]byte
+	coms     map[threshold.PartyID][32]byte
+	dealt    map[threshold.PartyID]*dealing
+}
+
+func newPublic(p Params, c threshold.Committee, old *threshold.KeyInfo) *public {
+	return &public{Params: p, committee: c, t: c.Threshold, n: c.N(), old: old,
+		encKeys: map[threshold.PartyID]group.Point{}, encBytes: map[threshold.PartyID][]byte{},
+		coms: map[threshold.PartyID][32]byte{}, dealt: map[threshold.PartyID]*dealing{}}
+}
+
 // state is what one party knows during a ceremony.
 type state struct {
-	Params
-	setup threshold.Setup
-	id    threshold.SessionID
-	t, n  int
-	old   *threshold.KeyShare // refresh: the share to refresh; nil in keygen
+	*public
+	setup    threshold.Setup
+	oldShare *threshold.KeyShare
 
-	poly  *poly.Polynomial
-	enc   group.Scalar // ephemeral decryption key e_i
-	opens []byte       // our D2 message
-
-	encKeys   map[threshold.PartyID]group.Point // P_j
-	encBytes  map[threshold.PartyID][]byte
-	coms      map[threshold.PartyID][32]byte
-	dealt     map[threshold.PartyID]*dealing
-	ownChain  [32]byte
-	ownCommit []group.Point
+	poly   *poly.Polynomial
+	enc    group.Scalar                       // ephemeral decryption key e_i
+	shared map[threshold.PartyID]group.Point  // ECDH points with the peers
+	shares map[threshold.PartyID]group.Scalar // dealt to us, and what we dealt ourselves
+	opens  []byte                             // our D2 without the ciphertexts
 }
 
 // NewKeygen prepares a key generation among the whole committee.
 func NewKeygen(p Params, s threshold.Setup, rand io.Reader) (*threshold.Session[*threshold.KeyShare], error) {
-	return newSession(p, s, nil, rand)
+	st, err := newState(p, s, nil)
+	if err != nil {
+		return nil, err
+	}
+	return st.session(rand)
 }
 
 // NewRefresh prepares a refresh of share among its committee, all of whom must take part. The share stays its owner's, who
 // must keep it until the session has ended.
 func NewRefresh(p Params, s threshold.Setup, share *threshold.KeyShare, rand io.Reader) (*threshold.Session[*threshold.KeyShare], error) {
-	if !s.Committee.Equal(share.Committee) {
-		return nil, fmt.Errorf("dkg: a refresh keeps the committee; to change it, reshare")
+	if share == nil {
+		return nil, errors.New("dkg: no share to refresh")
 	}
-	if s.Self != share.Party {
-		return nil, fmt.Errorf("dkg: the share is party %d's, we are party %d", share.Party, s.Self)
+	st, err := newState(p, s, share)
+	if err != nil {
+		return nil, err
 	}
-	return newSession(p, s, share, rand)
+	return st.session(rand)
 }
 
-func newSession(p Params, s threshold.Setup, old *threshold.KeyShare, rand io.Reader) (*threshold.Session[*threshold.KeyShare], error) {
+func newState(p Params, s threshold.Setup, old *threshold.KeyShare) (*state, error) {
 	if !s.Committee.Contains(s.Self) {
 		return nil, fmt.Errorf("dkg: party %d is not a member of the committee", s.Self)
 	}
 	if s.Signers != nil && len(s.Signers) != s.Committee.N() {
-		return nil, fmt.Errorf("dkg: %d of %d parties named: all must take part", len(s.Signers), s.Committee.N())
+		return nil, fmt.Errorf("dkg: %d of %d parties named, all must take part", len(s.Signers), s.Committee.N())
 	}
+	st := &state{setup: s, oldShare: old}
+	if old == nil {
+		st.public = newPublic(p, s.Committee, nil)
+		return st, nil
+	}
+	switch {
+	case !s.Committee.Equal(old.Committee):
+		return nil, errors.New("dkg: a refresh keeps the committee; to change it, reshare")
+	case s.Self != old.Party:
+		return nil, fmt.Errorf("dkg: the share is party %d's, we are party %d", old.Party, s.Self)
+	case p.Scheme != old.Scheme || p.Purpose != old.Purpose:
+		return nil, fmt.Errorf("dkg: the share is for %s (%s), not for %s (%s)", old.Scheme, old.Purpose, p.Scheme, p.Purpose)
+	}
+	st.public = newPublic(p, s.Committee, &old.KeyInfo)
+	return st, nil
+}
+
+// session opens the ceremony: what is made, or refreshed, is part of what the parties must agree on.
+func (st *state) session(rand io.Reader) (*threshold.Session[share], error) {
 	op := []byte("keygen")
-	if old != nil {
-		d := old.KeyInfo.Digest()
+	if st.old != nil {
+		d := st.old.Digest()
 		op = append([]byte("refresh"), d[:]...)
 	}
-	ctx := canon.Hash("mpcd/v1/dkg/context", op, []byte(p.Scheme), []byte(p.Purpose), []byte(p.Group.Name()), s.Context)
+	s := st.setup
+	ctx := canon.Hash("mpcd/v1/dkg/context", op, []byte(st.Scheme), []byte(st.Purpose), []byte(st.Group.Name()), s.Context)
 	s.Context = ctx[:]
-	st := &state{Params: p, setup: s, t: s.Committee.Threshold, n: s.Committee.N(), old: old}
-	return threshold.NewSession(s, rand, threshold.Opening[*threshold.KeyShare]{Begin: st.begin})
+	return threshold.NewSession(s, rand, threshold.Opening[share]{Begin: st.begin, Discard: share.Destroy})
 }
 
 // points is how many commitments D2 carries: t, or t-1 when the constant term is zero.
-func (st *state) points() int {
-	if st.old != nil {
-		return st.t - 1
+func (pub *public) points() int {
+	if pub.old != nil {
+		return pub.t - 1
 	}
-	return st.t
+	return pub.t
 }
 
-func (st *state) d1Len() int { return 32 + st.Group.PointLen() }
+func (pub *public) d1Len() int { return 32 + pub.Group.PointLen() }
 
-func (st *state) d2Len() int {
-	n := st.points()*st.Group.PointLen() + (st.n-1)*st.Group.ScalarLen() + saltLen
-	if st.old == nil {
-		n += st.Group.PointLen() + st.Group.ScalarLen() + 32 // proof of possession, chain code share
+// openLen is the length of D2 without the ciphertexts.
+func (pub *public) openLen() int {
+	n := pub.points()*pub.Group.PointLen() + saltLen
+	if pub.old == nil {
+		n += pub.Group.PointLen() + pub.Group.ScalarLen() + 32 // proof of possession, chain code share
 	}
 	return n
 }
 
+func (pub *public) d2Len() int { return pub.openLen() + (pub.n-1)*pub.Group.ScalarLen() }
+
+// verdictMax bounds D3: n complaints of two points' size each, with room for the encoding.
+func (pub *public) verdictMax() int {
+	return 64 + pub.n*(32+pub.Group.PointLen()+2*pub.Group.ScalarLen())
+}
+
+// wipe destroys every secret of the ceremony. It is idempotent.
 func (st *state) wipe() {
 	if st.poly != nil {
 		st.poly.Wipe()
@@ -108,10 +161,11 @@ func (st *state) wipe() {
 	if st.enc != nil {
 		st.enc.Wipe()
 	}
-	for _, d := range st.dealt {
-		if d.share != nil {
-			d.share.Wipe()
-		}
+	for _, k := range st.shared {
+		k.Wipe()
+	}
+	for _, s := range st.shares {
+		s.Wipe()
 	}
 }
 
@@ -125,8 +179,3 @@ func randomScalar(g group.Group, rand io.Reader) (group.Scalar, error) {
 }
 
 func partyBytes(p threshold.PartyID) []byte { return []byte{byte(p >> 8), byte(p)} }
-
-// commitment is com_i = H("dkg-com"; session, party, encryption key, opening).
-func commitment(id threshold.SessionID, p threshold.PartyID, encKey, opening []byte) [32]byte {
-	return canon.Hash("mpcd/v1/dkg/commitment", id[:], partyBytes(p), encKey, opening)
-}

@@ -21,13 +21,16 @@ func (edGroup) NewScalar() Scalar { return &edScalar{} }
 func (edGroup) NewPoint() Point   { p := &edPoint{}; p.p.Set(edwards25519.NewIdentityPoint()); return p }
 
 func (edGroup) HashToScalar(tag string, fields ...[]byte) Scalar {
-	return new(edScalar).SetUniform(expand(tag, fields))
+	wide := expand(tag, fields)
+	defer clear(wide)
+	return new(edScalar).SetUniform(wide)
 }
 
 // expand stretches the transcript hash to 64 bytes, for reductions without bias.
 func expand(tag string, fields [][]byte) []byte {
 	h := canon.Hash(tag, fields...)
 	w := sha512.Sum512(h[:])
+	clear(h[:])
 	return w[:]
 }
 
@@ -139,3 +142,4 @@ func (x *edPoint) ScalarMult(s Scalar, a Point) Point {
 func (x *edPoint) IsIdentity() bool   { return x.p.Equal(edwards25519.NewIdentityPoint()) == 1 }
 func (x *edPoint) Equal(a Point) bool { return x.p.Equal(&a.(*edPoint).p) == 1 }
 func (x *edPoint) Bytes() []byte      { return x.p.Bytes() }
+func (x *edPoint) Wipe()              { x.p = edwards25519.Point{} }

@@ -54,4 +54,5 @@ type Point interface {
 	IsIdentity() bool
 	Equal(Point) bool
 	Bytes() []byte
+	Wipe() // for points that are secret, as those of ECDH
 }

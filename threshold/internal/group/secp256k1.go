@@ -16,7 +16,9 @@ func (skGroup) NewScalar() Scalar { return &SkScalar{} }
 func (skGroup) NewPoint() Point   { return &SkPoint{P: *secp256k1.NewIdentity()} }
 
 func (skGroup) HashToScalar(tag string, fields ...[]byte) Scalar {
-	return new(SkScalar).SetUniform(expand(tag, fields))
+	wide := expand(tag, fields)
+	defer clear(wide)
+	return new(SkScalar).SetUniform(wide)
 }
 
 func (skGroup) VarTimeMultiScalarMult(scalars []Scalar, points []Point) Point {
@@ -95,3 +97,6 @@ func (x *SkPoint) Equal(a Point) bool { return x.P.Equal(&a.(*SkPoint).P) == 1 }
 
 // Bytes is the compressed encoding; 33 zero bytes for the identity, which SetCanonical refuses.
 func (x *SkPoint) Bytes() []byte { return x.P.Bytes() }
+
+// Wipe leaves no trace of a secret point.
+func (x *SkPoint) Wipe() { x.P = secp256k1.Point{} }

@@ -1,0 +1,152 @@
+package threshold
+
+import (
+	"errors"
+	"slices"
+)
+
+// ErrEvidence is returned for evidence that does not convict the party it is held against.
+var ErrEvidence = errors.New("threshold: the evidence does not convict")
+
+// Judge is implemented by schemes whose Proven aborts third parties can verify. The setup is that of the ceremony (Self is
+// of no matter, Authentic is needed); old is the key that was refreshed, nil for a key generation. A nil error means that
+// every culprit the abort names is guilty.
+type Judge interface {
+	VerifyEvidence(s Setup, old *KeyInfo, a *Abort) error
+}
+
+// VerifyEquivocation tells whether the two messages prove that their sender said two things in one place: same ceremony,
+// session, round, kind and recipient, both authentic, different content.
+func VerifyEquivocation(authentic func(Message) bool, a, b Message) bool {
+	return a.slot() == b.slot() && a.From == b.From && a.Ceremony == b.Ceremony && !a.sameContent(b) && authentic(a) && authentic(b)
+}
+
+// VerifyConduct judges the Proven aborts that are the same in every protocol: equivocation, and lies about what was seen.
+// It is a pure function of what it is given; nil means that the abort's one culprit is guilty.
+func VerifyConduct(s Setup, a *Abort) error {
+	if err := s.validate(); err != nil {
+		return err
+	}
+	if a.Kind != Proven || len(a.Culprits) != 1 || s.Authentic == nil {
+		return ErrEvidence
+	}
+	culprit, ev := a.Culprits[0], a.Evidence
+	for _, m := range ev {
+		if m.Ceremony != s.Ceremony {
+			return ErrEvidence
+		}
+	}
+	guilty := false
+	switch a.Check {
+	case "equivocation":
+		guilty = len(ev) == 2 && ev[0].From == culprit && VerifyEquivocation(s.Authentic, ev[0], ev[1])
+	case "originals":
+		guilty = len(ev) == 1 && ev[0].From == culprit && badOriginals(s, ev[0])
+	case "echo":
+		guilty = len(ev) == 3 && ev[0].From == culprit && liedEcho(s, ev[0], ev[1], ev[2])
+	}
+	if !guilty || !slices.Contains(s.Signers, culprit) {
+		return ErrEvidence
+	}
+	return nil
+}
+
+func badOriginals(s Setup, m Message) bool {
+	if m.Kind != Originals || !s.Authentic(m) {
+		return false
+	}
+	_, err := readOriginals(s, m)
+	return err != nil
+}
+
+// liedEcho tells whether the claim, a message of round r+1, echoes something else than its sender's own broadcast of round
+// r and the originals of round r which it shows.
+func liedEcho(s Setup, claim, shown, own Message) bool {
+	round := int(shown.Round)
+	if claim.Kind != Data || shown.Kind != Originals || own.Kind != Data || own.To != Everybody ||
+		int(claim.Round) != round+1 || int(own.Round) != round || claim.From != shown.From || claim.From != own.From {
+		return false
+	}
+	if !s.Authentic(claim) || !s.Authentic(shown) || !s.Authentic(own) {
+		return false
+	}
+	originals, err := readOriginals(s, shown)
+	if err != nil {
+		return false // guilty of something else
+	}
+	bodies := make([][]byte, len(s.Signers))
+	for i, p := range s.Signers {
+		if p == own.From {
+			bodies[i] = own.Body
+			continue
+		}
+		bodies[i], originals = originals[0].Body, originals[1:]
+	}
+	if round == 0 {
+		for _, b := range bodies {
+			if len(b) < openFixedLen {
+				return false
+			}
+		}
+		return claim.Session != sessionID(s, [32]byte(own.Body[openNonceLen:openFixedLen]), bodies)
+	}
+	before := own.Echo
+	if round == 1 {
+		before = own.Session
+	}
+	return claim.Session != own.Session || claim.Echo != echoHash(own.Session, round, before, bodies)
+}
+
+// Transcript is the broadcasts that one party had seen when it sent a message, bound by that message's echo.
+type Transcript struct {
+	Session SessionID
+	Accused Message // authentic
+	bodies  [MaxRounds + 1]map[PartyID][]byte
+}
+
+// Body is the broadcast of p in a round before the accused message's, or in that round if p is the accused.
+func (t *Transcript) Body(round int, p PartyID) []byte { return t.bodies[round][p] }
+
+// ReadTranscript takes the accused party's broadcast of the given round out of the evidence and checks that it is authentic,
+// belongs to the ceremony, and echoes exactly the broadcasts of rounds 1 to round-1 in the evidence. So nobody can be
+// accused with a transcript it has not seen.
+func ReadTranscript(s Setup, evidence []Message, accused PartyID, round int) (*Transcript, error) {
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	if s.Authentic == nil || round < 0 || round > MaxRounds || !slices.Contains(s.Signers, accused) {
+		return nil, ErrEvidence
+	}
+	t := &Transcript{}
+	for r := range t.bodies {
+		t.bodies[r] = map[PartyID][]byte{}
+	}
+	found := false
+	for _, m := range evidence {
+		if m.Kind != Data || m.To != Everybody || int(m.Round) > round || !slices.Contains(s.Signers, m.From) {
+			continue
+		}
+		if int(m.Round) < round {
+			t.bodies[m.Round][m.From] = m.Body
+		} else if m.From == accused {
+			t.Accused, found = m, true
+			t.bodies[round][accused] = m.Body
+		}
+	}
+	if !found || t.Accused.Ceremony != s.Ceremony || !s.Authentic(t.Accused) {
+		return nil, ErrEvidence
+	}
+	t.Session = t.Accused.Session
+	echo := [32]byte(t.Session)
+	for r := 1; r < round; r++ {
+		bodies := make([][]byte, len(s.Signers))
+		for i, p := range s.Signers {
+			bodies[i] = t.bodies[r][p]
+		}
+		echo = echoHash(t.Session, r, echo, bodies)
+	}
+	if round > 1 && echo != t.Accused.Echo {
+		return nil, ErrEvidence
+	}
+	return t, nil
+}

@@ -1,0 +1,43 @@
+package thresholdtest_test
+
+import (
+	"flag"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/schemes"
+	"github.com/luxfi/mpcd/threshold/thresholdtest"
+)
+
+var (
+	seeds = flag.Int("seeds", seedsFromEnv(1000), "how many seeds to simulate")
+	seed  = flag.Uint64("seed", 0, "simulate this seed alone")
+)
+
+func seedsFromEnv(otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv("MPCD_SIM_SEEDS")); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// Goal: keys live, sign and are refreshed on a network that reorders, delays, loses, repeats, replays and forges. Method:
+// whole lives on a simulated network, each a function of its seed; the schemes take turns.
+func TestSeeds(t *testing.T) {
+	first, last := uint64(1), uint64(*seeds)
+	if *seed != 0 {
+		first, last = *seed, *seed
+	}
+	all := schemes.All()
+	for s := first; s <= last; s++ {
+		scheme := all[s%uint64(len(all))]
+		if err := thresholdtest.Simulate(scheme, s, scheme.ID() != threshold.FrostEd25519); err != nil {
+			t.Errorf("%s, seed %d: %v\n\treplay: go test ./threshold/thresholdtest -run TestSeeds -seed %d   (more: make sim SEEDS=100000)", scheme.ID(), s, err, s)
+			if t.Failed() && s > first+20 {
+				t.FailNow()
+			}
+		}
+	}
+}
