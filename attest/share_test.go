@@ -1,0 +1,264 @@
+package attest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/frost"
+)
+
+// oneShare is party 1's attested share of one message, with what a receiver expects.
+func oneShare(t *testing.T, c *testCluster) (*AttestedShare, ShareExpect) {
+	t.Helper()
+	in, pres := c.intent("m"), c.presign(t, 1)[0]
+	it := c.items(t, 1, pres, []Intent{in})[0]
+	s := NewAttestingSigner(it.Signer, it.Key, c.tokens[0], "attest", WithNode("test", "node1"), WithClock(func() time.Time { return testNow }))
+	share, err := s.SignShare(context.Background(), Request{it.Request, it.Intent})
+	must(t, err)
+	return share, ShareExpect{Statement: NewStatement("test", "node1", it.Key, "", it.Request, it.Intent)}
+}
+
+// Goal: a share passes only as what it was made for. Method: every field of what is expected changed, by reflection.
+func TestVerifyShareBindings(t *testing.T) {
+	c := newCluster(t)
+	pub := c.tokens[0].key("attest").Public
+	share, want := oneShare(t, c)
+	must(t, VerifyShare(pub, want, share))
+	n := reflect.TypeFor[Statement]().NumField()
+	for i := range n {
+		bad := want
+		f := reflect.ValueOf(&bad.Statement).Elem().Field(i)
+		field := reflect.TypeFor[Statement]().Field(i).Tag.Get("json")
+		switch f.Kind() {
+		case reflect.String:
+			f.SetString(f.String() + "x")
+		case reflect.Array:
+			f.Index(0).SetUint(uint64(f.Index(0).Uint() ^ 1))
+		case reflect.Slice:
+			f.Set(reflect.ValueOf([]threshold.PartyID{1, 2}))
+		case reflect.Int64:
+			f.SetInt(f.Int() + 1)
+		default:
+			f.SetUint(f.Uint() + 1)
+		}
+		switch err := VerifyShare(pub, bad, share); field {
+		case "node":
+			wantErr(t, field, err, ErrWrongNode)
+		case "share_hash", "time_ms":
+			must(t, err) // not expected of anybody
+		default:
+			wantMisbound(t, field, err, field)
+		}
+	}
+	late := want
+	late.NotAfter = testNow.Add(-time.Second)
+	wantErr(t, "stale", VerifyShare(pub, late, share), ErrStale)
+	wantErr(t, "other key", VerifyShare(c.tokens[2].key("attest").Public, want, share), ErrWrongNode)
+	wantErr(t, "nil", VerifyShare(pub, want, nil), ErrUnattested)
+	wantErr(t, "no attestation", VerifyShare(pub, want, &AttestedShare{Share: share.Share, Statement: share.Statement}), ErrUnattested)
+}
+
+// Goal: the share itself is bound, whatever the genuine statement beside it says. Method: each part of the share changed, and
+// statements of the token that contradict themselves.
+func TestShareIsBound(t *testing.T) {
+	c := newCluster(t)
+	pub := c.tokens[0].key("attest").Public
+	share, want := oneShare(t, c)
+	keys := PinnedKeys{"node1": pub}
+	refused := func(what string, s *AttestedShare) error {
+		ok, err := VerifyAttestation(context.Background(), keys, "node1", s)
+		if ok || err != nil {
+			t.Errorf("%s: VerifyAttestation says %v, %v", what, ok, err)
+		}
+		return VerifyShare(pub, want, s)
+	}
+	bad := *share
+	bad.Share.Payload = bytes.Clone(share.Share.Payload)
+	bad.Share.Payload[0] ^= 1
+	wantMisbound(t, "payload", refused("payload", &bad), "share_hash")
+	bad = *share
+	bad.Share.From = 3
+	wantMisbound(t, "from", refused("from", &bad), "share_hash")
+	bad = *share
+	bad.Share.Pre[0] ^= 1
+	wantMisbound(t, "pre", refused("pre", &bad), "share_hash")
+	bad = *share
+	bad.Statement.Digest[0] ^= 1
+	wantErr(t, "statement", refused("statement", &bad), ErrForged)
+	for what, lie := range map[string]func(*AttestedShare){
+		"party":        func(s *AttestedShare) { s.Share.From = 3 },
+		"presignature": func(s *AttestedShare) { s.Share.Pre[0] ^= 1 },
+		"time_ms":      func(s *AttestedShare) { s.Statement.Time++ },
+	} {
+		bad := *share
+		lie(&bad)
+		bad.Statement.ShareHash = ShareHash(bad.Share)
+		b, err := Attest(context.Background(), c.tokens[0], c.tokens[0].key("attest"), c.header("node1", KindShare, 0), [][]byte{bad.Statement.Leaf()})
+		must(t, err)
+		bad.Attestation = b.Proof(0)
+		wantMisbound(t, what, refused(what, &bad), what)
+	}
+}
+
+// Goal: VerifyAttestation as the seeds name it: with a token, or offline. Method: both, an unknown key, no attestation.
+func TestVerifyAttestation(t *testing.T) {
+	ctx := context.Background()
+	c := newCluster(t)
+	share, _ := oneShare(t, c)
+	for name, v := range map[string]Verifier{"token": c.tokens[0], "pinned": PinnedKeys{"attest": c.tokens[0].key("attest").Public}} {
+		ok, err := VerifyAttestation(ctx, v, "attest", share)
+		if !ok || err != nil {
+			t.Errorf("%s: %v, %v", name, ok, err)
+		}
+		if ok, err := VerifyAttestation(ctx, v, "none", share); ok || err == nil {
+			t.Errorf("%s: unknown key: %v, %v", name, ok, err)
+		}
+		if ok, err := VerifyAttestation(ctx, v, "attest", nil); ok || !errors.Is(err, ErrUnattested) {
+			t.Errorf("%s: nil: %v, %v", name, ok, err)
+		}
+	}
+	if ok, err := VerifyAttestation(ctx, c.tokens[2], "attest", share); ok || err != nil {
+		t.Errorf("another node's key: %v, %v", ok, err)
+	}
+	wrongKind := *share
+	b, err := Attest(ctx, c.tokens[0], c.tokens[0].key("attest"), c.header("node1", KindCosign, 0), [][]byte{share.Statement.Leaf()})
+	must(t, err)
+	wrongKind.Attestation = b.Proof(0)
+	if ok, err := VerifyAttestation(ctx, c.tokens[0], "attest", &wrongKind); ok || err != nil {
+		t.Errorf("another kind: %v, %v", ok, err)
+	}
+}
+
+// Goal: an attested share survives both encodings unchanged. Method: round trips; a second JSON form is refused.
+func TestShareEncodings(t *testing.T) {
+	c := newCluster(t)
+	share, want := oneShare(t, c)
+	j, err := json.Marshal(share)
+	must(t, err)
+	var a, b AttestedShare
+	must(t, json.Unmarshal(j, &a))
+	must(t, canon.Unmarshal(canon.MustMarshal(share), &b))
+	for _, s := range []*AttestedShare{&a, &b} {
+		must(t, VerifyShare(c.tokens[0].key("attest").Public, want, s))
+	}
+	if json.Unmarshal(bytes.Replace(j, []byte(`"version"`), []byte(`"Version"`), 1), &a) == nil {
+		t.Error("misspelled field accepted")
+	}
+}
+
+// Goal: a batch travels as payloads and one signature, and opens to shares the engine combines. Method: two signers, several
+// messages, one operation of each token; then every expectation bent.
+func TestShareBatch(t *testing.T) {
+	ctx := context.Background()
+	c := newCluster(t)
+	intents := []Intent{c.intent("a"), c.intent("b"), c.intent("c"), c.intent("d"), c.intent("e")}
+	pres := c.presign(t, len(intents))
+	opened := make([][]*AttestedShare, 2)
+	for i, p := range []threshold.PartyID{1, 3} {
+		token, node := c.tokens[p-1], fmt.Sprintf("node%d", p)
+		items, before := c.items(t, p, pres[i], intents), token.ops
+		shares, b, err := SignShares(ctx, token, token.key("attest"), c.header(node, KindShare, 0), items)
+		must(t, err)
+		if token.ops != before+1 {
+			t.Errorf("%d operations of the token", token.ops-before)
+		}
+		wire := NewShareBatch(shares, b).Bytes()
+		t.Logf("%d shares in %d bytes", len(shares), len(wire))
+		sb, err := ParseShareBatch(wire)
+		must(t, err)
+		expected := make([]Statement, len(items))
+		for j, in := range intents { // the receiver is party 1 and knows its own presignatures
+			key := c.shares[0].KeyInfo
+			key.Party = p
+			req := in.SignRequest()
+			req.Pre = pres[0][j]
+			expected[j] = NewStatement("test", node, key, "", req, in.Hash())
+		}
+		pub := token.key("attest").Public
+		opened[i], err = sb.Open(pub, Window{testNow, testNow}, expected)
+		must(t, err)
+		for j, s := range opened[i] {
+			must(t, VerifyShare(pub, ShareExpect{Statement: expected[j]}, s))
+		}
+		testOpenRefuses(t, c, sb, pub, expected)
+	}
+	for j, in := range intents {
+		req := in.SignRequest()
+		req.Pre = pres[0][j]
+		_, err := frost.Ed25519.Combine(c.shares[0].KeyInfo, req, []*threshold.SignatureShare{&opened[0][j].Share, &opened[1][j].Share})
+		must(t, err)
+	}
+}
+
+func testOpenRefuses(t *testing.T, c *testCluster, sb ShareBatch, pub any, expected []Statement) {
+	t.Helper()
+	open := func(sb ShareBatch, pub any, w Window, e []Statement) error {
+		_, err := sb.Open(pub, w, e)
+		return err
+	}
+	wantErr(t, "unattested", open(ShareBatch{Payloads: sb.Payloads}, pub, Window{}, expected), ErrUnattested)
+	wantErr(t, "stale", open(sb, pub, Window{NotBefore: testNow.Add(1e9)}, expected), ErrStale)
+	wantErr(t, "other key", open(sb, c.tokens[1].key("attest").Public, Window{}, expected), ErrWrongNode)
+	wantErr(t, "too few", open(sb, pub, Window{}, expected[1:]), ErrMalformed)
+	wantErr(t, "none", open(ShareBatch{Cose: sb.Cose}, pub, Window{}, nil), ErrMalformed)
+	bend := func(f func([]Statement)) error {
+		e := append([]Statement{}, expected...)
+		f(e)
+		return open(sb, pub, Window{}, e)
+	}
+	wantErr(t, "digest", bend(func(e []Statement) { e[2].Digest[0] ^= 1 }), ErrForged)
+	wantErr(t, "intent", bend(func(e []Statement) { e[0].Intent[0] ^= 1 }), ErrForged)
+	wantErr(t, "swapped", bend(func(e []Statement) { e[0], e[1] = e[1], e[0] }), ErrForged)
+	wantErr(t, "node", bend(func(e []Statement) { e[0].Node = "node2" }), ErrWrongNode)
+	if bend(func(e []Statement) { e[1].Node = "node2" }) == nil {
+		t.Error("mixed nodes accepted")
+	}
+	bad := ShareBatch{sb.Cose, append([][]byte{}, sb.Payloads...)}
+	bad.Payloads[1] = bytes.Clone(bad.Payloads[1])
+	bad.Payloads[1][0] ^= 1
+	wantErr(t, "payload", open(bad, pub, Window{}, expected), ErrForged)
+	bad.Payloads[1] = []byte{}
+	wantErr(t, "dropped share", open(bad, pub, Window{}, expected), ErrForged)
+}
+
+// Goal: one bad request costs the others nothing, and a token that fails lets nothing out. Method: a burnt presignature in the
+// middle; a broken token.
+func TestSignSharesPartly(t *testing.T) {
+	ctx := context.Background()
+	c := newCluster(t)
+	intents := []Intent{c.intent("a"), c.intent("b"), c.intent("c")}
+	pres := c.presign(t, 3)[0]
+	pres[1].Burn()
+	items := c.items(t, 1, pres, intents)
+	token, key, hdr := c.tokens[0], c.tokens[0].key("attest"), c.header("node1", KindShare, 0)
+	shares, b, err := SignShares(ctx, token, key, hdr, items)
+	var ie *ItemError
+	if !errors.Is(err, threshold.ErrBurnt) || !errors.As(err, &ie) || ie.Index != 1 || shares[1] != nil {
+		t.Fatalf("shares %v, error %v", shares, err)
+	}
+	expected := make([]Statement, 3)
+	for i, it := range items {
+		expected[i] = NewStatement("test", "node1", it.Key, "", it.Request, it.Intent)
+	}
+	opened, err := NewShareBatch(shares, b).Open(key.Public, Window{}, expected)
+	must(t, err)
+	if opened[0] == nil || opened[1] != nil || opened[2] == nil {
+		t.Errorf("opened %v", opened)
+	}
+	if shares, b, err := SignShares(ctx, token, key, hdr, items); shares != nil || b != nil || !errors.Is(err, threshold.ErrBurnt) {
+		t.Errorf("all burnt: %v, %v, %v", shares, b, err)
+	}
+	token.fail = errors.New("token on fire")
+	shares, b, err = SignShares(ctx, token, key, hdr, c.items(t, 1, c.presign(t, 3)[0], intents))
+	if shares != nil || b != nil || !errors.Is(err, token.fail) {
+		t.Errorf("broken token: %v, %v, %v", shares, b, err)
+	}
+}
