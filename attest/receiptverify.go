@@ -236,6 +236,10 @@ func (v *receiptCheck) signature(schemeByID func(threshold.SchemeID) (threshold.
 	if err != nil {
 		return err
 	}
+	ecdsa := v.r.Key.Purpose == threshold.PurposeECDSA
+	if id := v.r.RecoveryID; (ecdsa && (id < 0 || id > 3)) || (!ecdsa && id != -1) {
+		return misbound("recovery_id")
+	}
 	req := v.r.Intent.SignRequest()
 	return scheme.Verify(v.r.Key.GroupKey, req.Tweaks, req.Message, v.r.Signature)
 }
