@@ -1,7 +1,6 @@
 package memnet
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -38,6 +37,8 @@ type Hub struct {
 	nodes map[transport.NodeID]*Node
 	cut   map[[2]transport.NodeID]bool
 	count map[link]uint64
+	// flights under way, sorted by flight.before.
+	flights []flight
 }
 
 type link struct {
@@ -127,8 +128,8 @@ func (h *Hub) send(from *Node, channel string, e transport.Envelope) error {
 		if h.fault != nil {
 			fate = h.fault(f)
 		}
-		for _, delay := range fate {
-			h.deliverAfter(delay, f, slices.Clone(e.To))
+		for copy, delay := range fate {
+			h.schedule(delay, flight{Frame: f, copy: copy, target: h.nodes[to], to: e.To})
 		}
 	}
 	return nil
@@ -144,34 +145,6 @@ func (h *Hub) recipients(from transport.NodeID, to []transport.NodeID) []transpo
 	}
 	slices.Sort(out)
 	return out
-}
-
-func (h *Hub) deliverAfter(delay time.Duration, f Frame, to []transport.NodeID) {
-	e := transport.Envelope{From: f.From, To: to, Body: bytes.Clone(f.Body)}
-	target := h.nodes[f.To]
-	if delay <= 0 {
-		h.deliver(target, f, e)
-		return
-	}
-	time.AfterFunc(delay, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.deliver(target, f, e)
-	})
-}
-
-// deliver needs the lock. A node that was killed meanwhile is not the one now attached under its name.
-func (h *Hub) deliver(target *Node, f Frame, e transport.Envelope) {
-	if h.cut[pair(f.From, f.To)] {
-		return
-	}
-	for i, c := range target.conns[f.Channel] {
-		mine := e
-		if i > 0 {
-			mine.Body, mine.To = bytes.Clone(e.Body), slices.Clone(e.To)
-		}
-		c.in.Put(mine)
-	}
 }
 
 // Node is one node's attachment: a transport.Network.

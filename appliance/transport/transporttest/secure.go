@@ -79,6 +79,14 @@ func (s *stage) meetRaw(p *place) {
 	meet(s.t, "raw", probes...)
 }
 
+// tap is a further raw place of the node, which sees all that arrives there.
+func (s *stage) tap(id transport.NodeID) *place {
+	s.t.Helper()
+	p := join(s.t, id, s.raw[id], "news")
+	meet(s.t, "tap", p, join(s.t, "a", s.raw["a"], "news"))
+	return p
+}
+
 // inject lets mallory send to all and waits until b has dropped it for the reason.
 func (s *stage) inject(raw []byte, want transport.Reason) {
 	s.t.Helper()
@@ -150,7 +158,7 @@ func testAuthentic(t *testing.T, open Open) {
 // testPrivate: the body is on no wire; the public body, by the same search, is.
 func testPrivate(t *testing.T, open Open) {
 	s := newStage(t, open)
-	tap := join(t, "b", s.raw["b"], "news")
+	tap := s.tap("b")
 	const public, private = "for everybody's eyes", "for b's eyes and no other's"
 	s.a.send(transport.Envelope{Body: []byte(public)})
 	s.a.send(transport.Envelope{To: to("b"), Body: []byte(private), Private: true})

@@ -1,0 +1,177 @@
+package transport
+
+import (
+	"bytes"
+	"crypto/hpke"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/luxfi/mpcd/internal/canon"
+)
+
+func private(to NodeID, body string) Envelope {
+	return Envelope{To: []NodeID{to}, Private: true, Body: []byte(body)}
+}
+
+// Goal: no key and nonce is ever used twice: over messages, recipients, directions, rotations of the key, restarts. Method: read
+// the pairs off the wire, and the keys themselves out of HPKE with the recipients' private keys.
+func TestNoncesDistinct(t *testing.T) {
+	ids, _ := roster3(t)
+	seen := map[string]bool{}
+	keys := map[string]bool{}
+	for seed := range byte(2) {
+		for _, from := range []NodeID{"a", "b", "c"} {
+			e := newEnd(t, from, start, seed)
+			for _, p := range e.net.peers {
+				p.seal.uses = 3
+			}
+			for i := range 10 {
+				for to := range e.net.peers {
+					s, err := decode(e.seal(private(to, "x")))
+					if err != nil {
+						t.Fatal(err)
+					}
+					ctx, err := hpke.NewRecipient(s.Header.Enc, ids[to].Decap, kdf, aead, hpkeInfo("test", from, to))
+					if err != nil {
+						t.Fatal(err)
+					}
+					key, err := ctx.Export(tagKey, keyLen)
+					if err != nil {
+						t.Fatal(err)
+					}
+					pair := fmt.Sprintf("%x %d", key, s.Header.Count)
+					if seen[pair] {
+						t.Fatalf("key and nonce repeat: %s to %s, message %d", from, to, i)
+					}
+					seen[pair], keys[string(key)] = true, true
+				}
+			}
+		}
+	}
+	if len(seen) != 2*6*10 || len(keys) != 2*6*4 {
+		t.Errorf("%d pairs under %d keys", len(seen), len(keys))
+	}
+}
+
+// Goal: loss does no harm to later private bodies, nor do order and repetition of keys beyond the cache. Method: a key per body,
+// more keys than are cached, delivered backwards.
+func TestPrivateAnyOrder(t *testing.T) {
+	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
+	a.net.peers["b"].seal.uses = 1
+	var raw [][]byte
+	for i := range 3 * keysCached {
+		raw = append(raw, a.seal(private("b", fmt.Sprint("body ", i))))
+	}
+	for i := len(raw) - 1; i >= 0; i-- {
+		if got := b.take(raw[i]); string(got.Body) != fmt.Sprint("body ", i) || !got.Private {
+			t.Errorf("body %d: %q", i, got.Body)
+		}
+		if n := len(b.net.peers["a"].open.keys); n > keysCached {
+			t.Fatalf("%d keys cached", n)
+		}
+	}
+}
+
+// Goal: the cache keeps what is in use. Method: one key alternates with many others; it is decapsulated once.
+func TestKeyCache(t *testing.T) {
+	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
+	b.take(a.seal(private("b", "x")))
+	o := &b.net.peers["a"].open
+	used := o.keys[0]
+	for range 2 * keysCached {
+		other := newEnd(t, "a", start, 1)
+		s, _ := decode(other.seal(private("b", "x")))
+		if _, err := o.key([encLen]byte(s.Header.Enc)); err != nil {
+			t.Fatal(err)
+		}
+		gcm, err := o.key(used.enc)
+		if err != nil || gcm != used.gcm {
+			t.Fatal("a key in use was pushed out")
+		}
+	}
+}
+
+// Goal: a changed private body is refused and does not use up the genuine one; nor do those with another key or header. Method:
+// change the ciphertext, deliver it first, then the genuine.
+func TestPrivateTampered(t *testing.T) {
+	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
+	first, second := a.seal(private("b", "first")), a.seal(private("b", "second"))
+	for i := range saltLen + len("first") + tagLen {
+		s, _ := decode(first)
+		s.Body[i] ^= 1
+		b.refuse(canon.MustMarshal(s), DropUndecryptable)
+	}
+	swapped, _ := decode(first)
+	other, _ := decode(second)
+	swapped.Body = other.Body
+	b.refuse(canon.MustMarshal(swapped), DropUndecryptable)
+	swapped.Body = nil
+	b.refuse(canon.MustMarshal(swapped), DropUndecryptable)
+	newEnd(t, "c", start, 3).refuse(first, DropNotForUs)
+	if string(b.take(first).Body) != "first" || string(b.take(second).Body) != "second" {
+		t.Error("wrong body")
+	}
+}
+
+// Goal: even the sender cannot make a private body differ from what it signed, be too short, or use a bad key. Method: a
+// sender that signs such headers.
+func TestPrivateDishonestSender(t *testing.T) {
+	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
+	c := a.conn.(*securedConn)
+	forge := func(change func(s *sealed, plain []byte) []byte) []byte {
+		s, _ := decode(a.seal(private("b", "body")))
+		gcm, enc, count, err := a.net.peers["b"].seal.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Header.Enc, s.Header.Count = enc, count
+		plain := change(s, append(make([]byte, saltLen), "body"...))
+		d := s.Header.digest()
+		s.Signature, _ = c.sign(d)
+		s.Body = gcm.Seal(nil, nonce(s.Header.Count), plain, d[:])
+		return canon.MustMarshal(s)
+	}
+	b.refuse(forge(func(_ *sealed, plain []byte) []byte { return plain }), DropBody) // the hash of another salt
+	b.refuse(forge(func(_ *sealed, plain []byte) []byte { return plain[:saltLen-1] }), DropUndecryptable)
+	b.refuse(forge(func(s *sealed, plain []byte) []byte { s.Header.Enc = make([]byte, encLen); return plain }), DropUndecryptable) // low order
+	if got := b.take(forge(func(s *sealed, plain []byte) []byte {
+		s.Header.BodyHash = hashBody(plain[:saltLen], plain[saltLen:])
+		return plain
+	})); string(got.Body) != "body" {
+		t.Errorf("got %q", got.Body)
+	}
+}
+
+// Goal: the header does not let an onlooker test guesses of a private body. Method: two of the same body have unrelated hashes,
+// and none is the hash of the bare body.
+func TestPrivateHides(t *testing.T) {
+	a := newEnd(t, "a", start, 1)
+	one, _ := decode(a.seal(private("b", "guessable")))
+	two, _ := decode(a.seal(private("b", "guessable")))
+	if one.Header.BodyHash == two.Header.BodyHash || one.Header.BodyHash == hashBody(nil, []byte("guessable")) {
+		t.Error("hash without salt")
+	}
+	if bytes.Contains(one.Body, []byte("guessable")) {
+		t.Error("body in the clear")
+	}
+}
+
+// Goal: Close forgets every key. Method: look.
+func TestCloseForgets(t *testing.T) {
+	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
+	b.take(a.seal(private("b", "x")))
+	for _, e := range []*end{a, b} {
+		if err := e.net.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for name, p := range e.net.peers {
+			if p.seal.gcm != nil || p.open.keys != nil {
+				t.Errorf("key of %s kept", name)
+			}
+		}
+	}
+	if err := a.conn.Send(t.Context(), Envelope{}); !errors.Is(err, ErrClosed) {
+		t.Errorf("Send after Close: %v", err)
+	}
+}
