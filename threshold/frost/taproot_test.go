@@ -1,0 +1,239 @@
+package frost
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+	"github.com/btcsuite/btcd/txscript"
+
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/dkg"
+	"github.com/luxfi/mpcd/threshold/internal/group"
+	"github.com/luxfi/mpcd/threshold/internal/poly"
+)
+
+// Goal: the key a DKG gives is an output key without a script path, and its shares are shares of it. Method: apply the rule
+// to sharings of P with even and odd y; btcd computes the output key of P on its own; the shares must interpolate to Q's
+// secret and fit the public shares.
+func TestTaprootOutput(t *testing.T) {
+	g := group.Secp256k1
+	parities := map[byte]int{}
+	for i := range 12 {
+		f, err := poly.New(g, 2, nil, seeded(string(rune('a'+i))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := g.NewPoint().ScalarBaseMult(f.Constant()).Bytes()
+		var shares []group.Scalar
+		var last *dkg.Outcome
+		for party := uint16(1); party <= 3; party++ {
+			o := &dkg.Outcome{Share: f.Eval(party), GroupKey: g.NewPoint().ScalarBaseMult(f.Constant())}
+			for x := uint16(1); x <= 3; x++ {
+				o.Public = append(o.Public, g.NewPoint().ScalarBaseMult(f.Eval(x)))
+			}
+			taprootOutput(o)
+			if !g.NewPoint().ScalarBaseMult(o.Share).Equal(o.Public[party-1]) {
+				t.Error("share does not fit its public share")
+			}
+			shares, last = append(shares, o.Share), o
+		}
+		p, err := btcec.ParsePubKey(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := txscript.ComputeTaprootKeyNoScript(p).SerializeCompressed()
+		if !bytes.Equal(last.GroupKey.Bytes(), want) {
+			t.Errorf("output key %x, btcd says %x", last.GroupKey.Bytes(), want)
+		}
+		x, err := TaprootOutputKey(last.GroupKey.Bytes())
+		if err != nil || !bytes.Equal(x[:], schnorr.SerializePubKey(mustParse(t, want))) {
+			t.Errorf("x-only output key %x, %v", x, err)
+		}
+		q := newQuorum(g, []threshold.PartyID{1, 3})
+		secret := g.NewScalar().Mul(q.lambda[0], shares[0])
+		secret.Add(secret, g.NewScalar().Mul(q.lambda[1], shares[2]))
+		if !g.NewPoint().ScalarBaseMult(secret).Equal(last.GroupKey) {
+			t.Error("shares do not interpolate to the output key")
+		}
+		parities[before[0]]++
+	}
+	if parities[2] == 0 || parities[3] == 0 {
+		t.Errorf("parities of P tried: %v, want both", parities)
+	}
+	o := &dkg.Outcome{Share: g.NewScalar(), GroupKey: g.NewPoint()}
+	if taprootOutput(o); !o.GroupKey.IsIdentity() {
+		t.Error("the identity became a key")
+	}
+	if _, err := TaprootOutputKey(make([]byte, 33)); err == nil {
+		t.Error("TaprootOutputKey accepts no point")
+	}
+}
+
+func mustParse(t *testing.T, b []byte) *btcec.PublicKey {
+	t.Helper()
+	k, err := btcec.ParsePubKey(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// Goal: tweaked signatures are valid for the key the tweaks make, as btcd computes it, for keys and tweaked keys of both
+// parities. Method: plain, x-only and mixed tweaks over several DKG keys; Verify agrees and refuses every other tweak list.
+func TestTaprootTweaks(t *testing.T) {
+	v := variants()[1]
+	a, b := threshold.Tweak{T: [32]byte{1: 7, 31: 1}, XOnly: true}, threshold.Tweak{T: [32]byte{2: 9, 31: 2}}
+	lists := [][]threshold.Tweak{nil, {a}, {b}, {a, b}, {b, a}, {a, a}, {b, b}, {b, a, b, a}}
+	parities := map[byte]int{}
+	for _, seed := range []string{"tweak 1", "tweak 2", "tweak 3", "tweak 4"} {
+		keys := keygen(t, v.scheme, committee(2, partiesTo(3)...), seed)
+		parities[keys[0].GroupKey[0]]++
+		var batch [][]*threshold.KeyShare
+		for range lists {
+			batch = append(batch, keys)
+		}
+		signers := []threshold.PartyID{2, 3}
+		pre := presignWith(t, v.scheme, batch, signers, nil, seed)
+		for k, tweaks := range lists {
+			req := threshold.SignRequest{Message: v.message, Tweaks: tweaks}
+			shares := sharesOf(t, v.scheme, keys, signers, pre, k, req)
+			req.Pre = pre[0][k]
+			sig, err := v.scheme.Combine(keys[0].KeyInfo, req, shares)
+			if err != nil {
+				t.Fatalf("%v: %v", tweaks, err)
+			}
+			want := btcdTweaked(t, keys[0].GroupKey, tweaks)
+			if !btcecVerify(want, v.message, sig.Bytes) {
+				t.Errorf("btcec refuses the signature for %v", tweaks)
+			}
+			for _, other := range lists {
+				// Plain tweaks commute, and two equal x-only tweaks may cancel: what counts is the key they make.
+				same := bytes.Equal(btcdTweaked(t, keys[0].GroupKey, other), want)
+				if ok := v.scheme.Verify(keys[0].GroupKey, other, v.message, sig.Bytes) == nil; ok != same {
+					t.Errorf("signature for %v verifies for %v: %v", tweaks, other, ok)
+				}
+			}
+			if len(tweaks) == 0 || tweaks[0].XOnly {
+				if err := v.scheme.Verify(keys[0].GroupKey[1:], tweaks, v.message, sig.Bytes); err != nil {
+					t.Errorf("x-only key, %v: %v", tweaks, err)
+				}
+			} else if v.scheme.Verify(keys[0].GroupKey[1:], tweaks, v.message, sig.Bytes) == nil {
+				t.Error("plain tweak of an x-only key accepted")
+			}
+			shares[1].Payload[9] ^= 1
+			if _, err := v.scheme.Combine(keys[0].KeyInfo, req, shares); err == nil || v.scheme.VerifyShare(keys[0].KeyInfo, req, shares[0]) != nil {
+				t.Errorf("%v: blame under tweaks: %v", tweaks, err)
+			}
+		}
+	}
+	if len(parities) != 2 {
+		t.Errorf("parities of group keys tried: %v, want both", parities)
+	}
+}
+
+// btcdTweaked is the x-only key that the tweaks make of a compressed one, with btcd's arithmetic.
+func btcdTweaked(t *testing.T, groupKey []byte, tweaks []threshold.Tweak) []byte {
+	t.Helper()
+	key := mustParse(t, groupKey)
+	for _, w := range tweaks {
+		key = btcdTweak(t, key, w)
+	}
+	return schnorr.SerializePubKey(key)
+}
+
+// btcdTweak is one ApplyTweak with btcd's arithmetic.
+func btcdTweak(t *testing.T, key *btcec.PublicKey, w threshold.Tweak) *btcec.PublicKey {
+	t.Helper()
+	if w.XOnly {
+		var err error
+		if key, err = schnorr.ParsePubKey(schnorr.SerializePubKey(key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var s btcec.ModNScalar
+	s.SetByteSlice(w.T[:])
+	var p, tg, sum btcec.JacobianPoint
+	key.AsJacobian(&p)
+	btcec.ScalarBaseMultNonConst(&s, &tg)
+	btcec.AddNonConst(&p, &tg, &sum)
+	sum.ToAffine()
+	return btcec.NewPublicKey(&sum.X, &sum.Y)
+}
+
+// Goal: a refreshed key is the same output key, and signs. Method: refresh twice, sign, and refuse to mix epochs.
+func TestRefreshedKeySigns(t *testing.T) {
+	forBoth(t, func(t *testing.T, v variant) {
+		c := committee(2, partiesTo(3)...)
+		first := keygen(t, v.scheme, c, "refresh")
+		keys := first
+		for round := range 2 {
+			var sessions []*threshold.Session[*threshold.KeyShare]
+			for i, p := range c.Parties {
+				s, err := v.scheme.Refresh(threshold.Setup{Ceremony: [32]byte{byte(round)}, Committee: c, Self: p}, keys[i], seeded(string(rune(p))))
+				if err != nil {
+					t.Fatal(err)
+				}
+				sessions = append(sessions, s)
+			}
+			var err error
+			if keys, err = run(sessions, c.Parties, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(keys[0].GroupKey, first[0].GroupKey) || keys[0].Epoch != 3 || bytes.Equal(keys[0].Secret(), first[0].Secret()) {
+			t.Fatal("refresh changed the key or kept the share")
+		}
+		signers := []threshold.PartyID{1, 3}
+		pre := presignWith(t, v.scheme, [][]*threshold.KeyShare{keys}, signers, nil, "refreshed")
+		req := threshold.SignRequest{Message: v.message}
+		shares := sharesOf(t, v.scheme, keys, signers, pre, 0, req)
+		req.Pre = pre[0][0]
+		sig, err := v.scheme.Combine(keys[0].KeyInfo, req, shares)
+		if err != nil || !v.outside(first[0].GroupKey, v.message, sig.Bytes) {
+			t.Errorf("refreshed key does not sign: %v", err)
+		}
+		if _, err := v.scheme.Combine(first[0].KeyInfo, req, shares); err == nil {
+			t.Error("combined with the record of another epoch")
+		}
+	})
+}
+
+// Goal: a key record that does not hang together is refused at load. Method: alter one part of a good record.
+func TestParseKeyShare(t *testing.T) {
+	forBoth(t, func(t *testing.T, v variant) {
+		c := committee(2, partiesTo(4)...)
+		keys, others := keygen(t, v.scheme, c, "parse"), keygen(t, v.scheme, c, "parse other")
+		for i, k := range keys {
+			got, err := v.scheme.ParseKeyShare(k.Bytes().Bytes())
+			if err != nil || got.Digest() != k.Digest() || got.Party != c.Parties[i] || !bytes.Equal(got.Secret(), k.Secret()) {
+				t.Fatalf("own record: %v", err)
+			}
+		}
+		for name, alter := range map[string]func(k *threshold.KeyInfo){
+			"scheme":            func(k *threshold.KeyInfo) { k.Scheme = "another" },
+			"purpose":           func(k *threshold.KeyInfo) { k.Purpose = threshold.PurposeECDSA },
+			"party":             func(k *threshold.KeyInfo) { k.Party = 2 },
+			"group key":         func(k *threshold.KeyInfo) { k.GroupKey = others[0].GroupKey },
+			"no group key":      func(k *threshold.KeyInfo) { k.GroupKey = nil },
+			"own public share":  func(k *threshold.KeyInfo) { k.PublicShares[0] = others[0].PublicShares[0] },
+			"last public share": func(k *threshold.KeyInfo) { k.PublicShares[3] = others[0].PublicShares[3] },
+			"bad public share":  func(k *threshold.KeyInfo) { k.PublicShares[2] = k.PublicShares[2][1:] },
+			"threshold, smaller": func(k *threshold.KeyInfo) {
+				k.Committee.Threshold = 3
+				k.PublicShares[1], k.PublicShares[2] = k.PublicShares[2], k.PublicShares[1]
+			},
+		} {
+			info := keys[0].KeyInfo
+			info.PublicShares = append([][]byte{}, info.PublicShares...)
+			alter(&info)
+			if _, err := v.scheme.ParseKeyShare(threshold.NewKeyShare(info, bytes.Clone(keys[0].Secret())).Bytes().Bytes()); err == nil {
+				t.Errorf("altered %s accepted", name)
+			}
+		}
+		if _, err := v.scheme.ParseKeyShare(threshold.NewKeyShare(keys[0].KeyInfo, bytes.Clone(others[0].Secret())).Bytes().Bytes()); err == nil {
+			t.Error("secret of another key accepted")
+		}
+	})
+}
