@@ -64,7 +64,7 @@ func interpolate(g group.Group, public map[threshold.PartyID]group.Point, q []th
 }
 
 // CheckSharing implements threshold.Scheme.
-func (s *rfcScheme) CheckSharing(info threshold.KeyInfo) error { return checkSharing(s.g, info) }
+func (s *rfcScheme) CheckSharing(info threshold.KeyInfo) error { return checkSharing(s.group, info) }
 
 // CheckSharing implements threshold.Scheme.
 func (taproot) CheckSharing(info threshold.KeyInfo) error { return checkSharing(group.Secp256k1, info) }
