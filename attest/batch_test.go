@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,7 +176,21 @@ func TestOneEncoding(t *testing.T) {
 	var fields map[int]any
 	must(t, cbor.Unmarshal(payload, &fields))
 	fields[8] = "more"
+	longKid := headers(cose.AlgorithmES256, make([]byte, maxCose))
+	header := func(f func(*Header)) []byte {
+		h := b.Header
+		f(&h)
+		return sign(headers(cose.AlgorithmES256, kid), canon.MustMarshal(h))
+	}
 	for name, bad := range map[string][]byte{
+		"long kid":     sign(longKid, payload),
+		"version":      header(func(h *Header) { h.Version = 2 }),
+		"kind":         header(func(h *Header) { h.Kind = "x" }),
+		"cluster":      header(func(h *Header) { h.Cluster = "" }),
+		"node":         header(func(h *Header) { h.Node = strings.Repeat("n", 64) }),
+		"count 0":      header(func(h *Header) { h.Count = 0 }),
+		"count":        header(func(h *Header) { h.Count = MaxLeaves + 1 }),
+		"time":         header(func(h *Header) { h.Time = 0 }),
 		"more headers": sign(more, payload),
 		"no kid":       sign(noKid, payload),
 		"more fields":  sign(headers(cose.AlgorithmES256, kid), canon.MustMarshal(fields)),
@@ -217,6 +232,10 @@ func TestAttestRefuses(t *testing.T) {
 		}
 	}
 	must(t, attest(key, same, make([][]byte, MaxLeaves)))
+	token.short = true
+	if err := attest(key, same, testLeaves(1)); err == nil || !strings.Contains(err.Error(), "64") {
+		t.Errorf("short signature: %v", err)
+	}
 	token.fail = errors.New("token on fire")
 	wantErr(t, "broken token", attest(key, same, testLeaves(1)), token.fail)
 }

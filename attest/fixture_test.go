@@ -24,9 +24,10 @@ import (
 
 // testToken is an hsm.Signer over keys in memory. It counts its operations, can be made to fail, and gives the high s.
 type testToken struct {
-	keys map[string]crypto.Signer
-	ops  int
-	fail error
+	keys  map[string]crypto.Signer
+	ops   int
+	fail  error
+	short bool // gives half a signature
 }
 
 func newTestToken(tb testing.TB, ids map[string]hsm.KeyType) *testToken {
@@ -75,6 +76,9 @@ func (t *testToken) Sign(_ context.Context, id string, message []byte) ([]byte, 
 		sig := make([]byte, 64)
 		r.FillBytes(sig[:32])
 		s.FillBytes(sig[32:])
+		if t.short {
+			return sig[:32], nil
+		}
 		return sig, nil
 	}
 	return nil, fmt.Errorf("no key %q", id)
