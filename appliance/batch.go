@@ -1,0 +1,331 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// batcher joins concurrent requests for one quorum, scheme and committee into ceremonies. It adds no delay: a request that
+// finds a free lane starts at once, and those that arrive while all lanes are busy go together with the next.
+type batcher struct {
+	n      *Node
+	mu     sync.Mutex
+	lanes  map[laneID]*lane
+	queued int
+}
+
+type laneID struct {
+	scheme    threshold.SchemeID
+	committee [32]byte
+	signers   string
+}
+
+type lane struct {
+	queue []*signJob
+	busy  int
+}
+
+// signJob is one request on its way through one or more ceremonies.
+type signJob struct {
+	ctx     context.Context
+	req     SignRequest
+	id      string // wallet
+	rec     walletRecord
+	signers []threshold.PartyID // of this try
+	fixed   bool                // the caller named the signers
+	avoid   map[threshold.PartyID]bool
+	alone   bool // was in a batch that was refused: try by itself
+	renewed bool // the key was refreshed since the last try
+	tries   int
+	done    chan error
+	answer  *Signature
+}
+
+func newBatcher(n *Node) *batcher { return &batcher{n: n, lanes: map[laneID]*lane{}} }
+
+func (j *signJob) lane() laneID {
+	return laneID{j.rec.Info.Scheme, j.rec.Info.Committee.Digest(), fmt.Sprint(j.signers)}
+}
+
+// submit queues a job and returns when it is answered or its context ends.
+func (b *batcher) submit(j *signJob) error {
+	j.done = make(chan error, 1)
+	if err := b.enqueue(j); err != nil {
+		return err
+	}
+	select {
+	case err := <-j.done:
+		return err
+	case <-j.ctx.Done():
+		return j.ctx.Err()
+	}
+}
+
+func (b *batcher) enqueue(j *signJob) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.queued >= b.n.Limits.Queue {
+		return fail(CodeOverload, "repeat the request later", "%d requests wait to be signed, no more are taken", b.queued)
+	}
+	id := j.lane()
+	l := b.lanes[id]
+	if l == nil {
+		l = &lane{}
+		b.lanes[id] = l
+	}
+	l.queue = append(l.queue, j)
+	b.queued++
+	b.start(id, l)
+	return nil
+}
+
+// start begins a ceremony if a lane is free and somebody waits. The caller holds mu.
+func (b *batcher) start(id laneID, l *lane) {
+	for l.busy < b.n.Limits.Lanes && len(l.queue) > 0 {
+		k := min(len(l.queue), b.n.Limits.Batch)
+		if i := slices.IndexFunc(l.queue[:k], func(j *signJob) bool { return j.alone }); i >= 0 {
+			k = max(i, 1)
+		}
+		jobs := slices.Clone(l.queue[:k])
+		l.queue = slices.Delete(l.queue, 0, k)
+		b.queued -= k
+		l.busy++
+		b.n.wg.Go(func() {
+			b.n.runBatch(jobs)
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			l.busy--
+			if b.start(id, l); l.busy == 0 {
+				delete(b.lanes, id)
+			}
+		})
+	}
+}
+
+// runBatch leads one ceremony for jobs and answers them, or sends them on to another try.
+func (n *Node) runBatch(jobs []*signJob) {
+	jobs = slices.DeleteFunc(jobs, func(j *signJob) bool { return j.ctx.Err() != nil })
+	if len(jobs) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(n.base, n.Limits.Request)
+	defer cancel()
+	intents := make([]*attest.Intent, len(jobs))
+	for i, j := range jobs {
+		in := n.newIntent(attest.OpSign, j.req.SessionID, j.req.Requester, j.signers)
+		in.KeyID, in.Scheme, in.Epoch, in.Message, in.Chain = j.id, j.rec.Info.Scheme, j.rec.Info.Epoch, j.req.Message, j.req.Chain
+		intents[i] = in
+	}
+	out, err := n.leadSign(ctx, opSign, jobs[0].signers, intents, func(ctx context.Context) error { return n.accept(ctx, jobs, intents) })
+	if err == nil {
+		err = n.settle(ctx, jobs, out)
+	}
+	for _, j := range jobs {
+		if err == nil {
+			j.done <- nil
+		} else {
+			n.wg.Go(func() { n.again(j, err, len(jobs)) })
+		}
+	}
+}
+
+// accept puts requests on record, durably, before the first message about them leaves.
+func (n *Node) accept(ctx context.Context, jobs []*signJob, intents []*attest.Intent) error {
+	puts := make([]vault.Pair, len(jobs))
+	events := make([]Event, len(jobs))
+	for i, j := range jobs {
+		puts[i] = n.idem.pending(opSign, j.req.SessionID, j.req.BodyHash)
+		events[i] = Event{"sign.accept", intentFacts(intents[i])}
+	}
+	errs := make(chan error, 1)
+	go func() { errs <- n.AuditLog.Append(ctx, events...) }()
+	return errors.Join(n.Store.Batch(ctx, puts, nil), <-errs)
+}
+
+// settle attests the outcome, stores the receipts with the answers, and only then lets the callers have them.
+func (n *Node) settle(ctx context.Context, jobs []*signJob, out []*signed) error {
+	hdr := n.header(attest.KindSettlement)
+	receipts := make([]*attest.Receipt, len(out))
+	leaves := make([][]byte, len(out))
+	for i, s := range out {
+		receipts[i] = n.receipt(s, hdr.Time)
+		d := receipts[i].Digest()
+		leaves[i] = d[:]
+	}
+	batch, err := attest.Attest(ctx, n.HSM, n.attestKey, hdr, leaves)
+	if err != nil {
+		return &Error{Code: CodeHSM, Message: "the token did not attest the outcome", Next: "run mpcd doctor; check the token", Err: err}
+	}
+	var puts []vault.Pair
+	events := make([]Event, len(jobs))
+	for i, j := range jobs {
+		r := receipts[i]
+		r.Settlement.Attestation = batch.Proof(i)
+		puts = append(puts, vault.Pair{Key: receiptKey(r.ID), Value: canon.MustMarshal(r)},
+			n.idem.answered(opSign, j.req.SessionID, j.req.BodyHash, []byte(r.ID)))
+		j.answer = n.signature(r)
+		facts := intentFacts(out[i].item.intent)
+		facts["receipt"] = r.ID
+		events[i] = Event{"sign.done", facts}
+	}
+	errs := make(chan error, 1)
+	go func() { errs <- n.AuditLog.Append(ctx, events...) }()
+	err = storeAll(ctx, n.Store, puts)
+	return errors.Join(err, <-errs)
+}
+
+// storeAll writes pairs in as many batches as the store's limit asks for, at once; it returns when all are durable.
+func storeAll(ctx context.Context, s vault.Store, puts []vault.Pair) error {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var all error
+	for chunk := range slices.Chunk(puts, vault.MaxBatch) {
+		wg.Go(func() {
+			if err := s.Batch(ctx, chunk, nil); err != nil {
+				mu.Lock()
+				all = errors.Join(all, err)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return all
+}
+
+// again decides what a failed ceremony means for one of its requests: another quorum, another try alone, or the error.
+func (n *Node) again(j *signJob, err error, batch int) {
+	final := func(err error) { j.done <- n.explain(err) }
+	if j.ctx.Err() != nil {
+		final(j.ctx.Err())
+		return
+	}
+	var refused *refusedError
+	var own *Error
+	switch {
+	case n.renewed(j, err):
+		// Our key changed while we asked: the same request at the new epoch.
+	case errors.As(err, &refused) && !(&Error{Code: refused.Code}).Retryable(), errors.As(err, &own) && !own.Retryable():
+		if batch == 1 {
+			final(err)
+			return
+		}
+		j.alone = true // one of the batch was refused, perhaps not this one
+	case j.fixed:
+		final(err)
+		return
+	default:
+		for _, p := range blamed(n, err) {
+			j.avoid[p] = true
+		}
+	}
+	if j.tries++; j.tries > j.rec.Info.Committee.N() {
+		final(err)
+		return
+	}
+	if !j.fixed {
+		signers, qerr := n.quorum(j.rec.Info.Committee, j.avoid)
+		if qerr != nil {
+			final(err)
+			return
+		}
+		if slices.Equal(signers, j.signers) && !j.alone && !j.renewed {
+			final(err)
+			return
+		}
+		j.signers = signers
+	}
+	n.counts.retries.Add(1)
+	if err := n.sign.enqueue(j); err != nil {
+		final(err)
+	}
+}
+
+// renewed tells whether a conflict came from a refresh that has reached us by now, and takes the new record.
+func (n *Node) renewed(j *signJob, err error) bool {
+	if e := AsError(n.explain(err)); e.Code != CodeConflict {
+		return false
+	}
+	old := j.rec.Info.Epoch
+	rec, err := n.keys.recordWhen(j.ctx, j.id, func(r walletRecord) bool { return r.Info.Epoch > old })
+	if err != nil || rec.Info.Epoch == old {
+		return false
+	}
+	j.rec, j.renewed = rec, true
+	return true
+}
+
+// blamed lists the parties without whom a failed ceremony should be tried again.
+func blamed(n *Node, err error) []threshold.PartyID {
+	var abort *threshold.Abort
+	var silent *silenceError
+	var refused *refusedError
+	switch {
+	case errors.As(err, &abort):
+		return abort.Culprits
+	case errors.As(err, &silent):
+		return silent.missing
+	case errors.As(err, &refused):
+		return []threshold.PartyID{n.party(refused.from)}
+	}
+	return nil
+}
+
+// Sign makes one signature. The same session_id with the same body gives the same answer again.
+func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
+	if err := n.serving(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.Limits.Request)
+	defer cancel()
+	if err := n.session(&req.SessionID); err != nil {
+		return nil, err
+	}
+	id, err := n.keys.find(ctx, req.WalletID, req.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := n.keys.record(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if rec.State != StateActive {
+		return nil, fail(CodeConflict, "run `mpcd key prove-threshold`, or wait until keygen has ended", "wallet %s is not active yet (%s)", id, rec.State)
+	}
+	if err := checkMessage(rec.Info, req.Message); err != nil {
+		return nil, err
+	}
+	answer, release, err := n.idem.claim(ctx, opSign, req.SessionID, req.BodyHash)
+	if err != nil {
+		return nil, n.explain(err)
+	}
+	if release == nil {
+		r, err := n.Receipt(ctx, string(answer))
+		if err != nil {
+			return nil, err
+		}
+		return n.signature(r), nil
+	}
+	defer release()
+	j := &signJob{ctx: ctx, req: req, id: id, rec: rec, avoid: map[threshold.PartyID]bool{}}
+	if len(req.Signers) > 0 {
+		j.fixed = true
+		j.signers, err = n.namedSigners(rec.Info.Committee, req.Signers)
+	} else {
+		j.signers, err = n.quorum(rec.Info.Committee, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := n.sign.submit(j); err != nil {
+		return nil, n.explain(err)
+	}
+	return j.answer, nil
+}

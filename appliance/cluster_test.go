@@ -1,0 +1,190 @@
+package appliance_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/appliance/transport/memnet"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/hsm/local"
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/schemes"
+	"github.com/luxfi/mpcd/vault"
+	"github.com/luxfi/mpcd/vault/vaulttest"
+)
+
+// cluster is nodes of one process over memnet, with a software token each and stores in memory.
+type cluster struct {
+	t      testing.TB
+	hub    *memnet.Hub
+	roster *attest.SignedRoster
+	nodes  []*member
+}
+
+// member is one node with what survives its restart.
+type member struct {
+	c      *cluster
+	id     transport.NodeID
+	dir    string
+	self   transport.Identity
+	token  hsm.Token
+	vault  vault.Store
+	state  vault.Store
+	limits appliance.Limits
+
+	node   *appliance.Node
+	stop   context.CancelFunc
+	done   chan error
+	closer []func()
+}
+
+func newCluster(t testing.TB, n int) *cluster {
+	t.Helper()
+	ctx := t.Context()
+	c := &cluster{t: t, hub: memnet.New()}
+	r := attest.Roster{Version: 1, Cluster: "test", Serial: 1}
+	for i := range n {
+		m := &member{c: c, id: transport.NodeID(fmt.Sprintf("node%d", i+1)), dir: t.TempDir(), vault: vaulttest.NewMemory(), state: vaulttest.NewMemory()}
+		var peer transport.Peer
+		var err error
+		if m.self, peer, err = transport.NewIdentity(m.id, rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+		m.openToken(ctx)
+		for id, kind := range map[string]hsm.KeyType{"cosign": hsm.KeyP256, "attest": hsm.KeyP256, "vault": hsm.KeyAESWrap} {
+			if err := m.token.(hsm.KeyGenerator).GenerateKey(ctx, id, kind); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.Nodes = append(r.Nodes, attest.RosterNode{ID: string(m.id), Party: threshold.PartyID(i + 1), Identity: attest.Hex(peer.Identity),
+			Seal: peer.HPKE, CosignKey: m.publicKey(ctx, "cosign"), AttestKey: m.publicKey(ctx, "attest"), Endpoint: string(m.id)})
+		c.nodes = append(c.nodes, m)
+	}
+	_, root, _ := ed25519.GenerateKey(rand.Reader)
+	var err error
+	if c.roster, err = r.Sign(root); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range c.nodes {
+		m.start()
+	}
+	t.Cleanup(func() {
+		for _, m := range c.nodes {
+			m.halt()
+			m.token.Close()
+		}
+	})
+	c.waitReady()
+	return c
+}
+
+func (m *member) openToken(ctx context.Context) {
+	u, err := hsm.ParseURI("local:" + filepath.Join(m.dir, "token"))
+	if err != nil {
+		m.c.t.Fatal(err)
+	}
+	if m.token, err = local.Open(ctx, u, hsm.Options{Dev: true}); err != nil {
+		m.c.t.Fatal(err)
+	}
+}
+
+func (m *member) publicKey(ctx context.Context, id string) attest.Hex {
+	pub, err := m.token.(hsm.PublicKeyer).PublicKey(ctx, id)
+	if err != nil {
+		m.c.t.Fatal(err)
+	}
+	der, err := attest.MarshalPublicKey(pub)
+	if err != nil {
+		m.c.t.Fatal(err)
+	}
+	return der
+}
+
+// start boots the node on what it has stored.
+func (m *member) start() {
+	m.c.t.Helper()
+	ctx := context.Background()
+	v, err := vault.Open(ctx, vault.Config{Store: m.vault, Wrapper: m.token.(hsm.KeyWrapper), KEK: "vault", Node: string(m.id)})
+	if err != nil {
+		m.c.t.Fatal(err)
+	}
+	audit, err := appliance.OpenAudit(filepath.Join(m.dir, "audit.log"), string(m.id), time.Now)
+	if err != nil {
+		m.c.t.Fatal(err)
+	}
+	m.node, err = appliance.New(ctx, appliance.Config{
+		Cluster: "test", Node: m.id, Release: "test", Roster: m.c.roster, Network: m.c.hub.Node(m.id), Self: m.self,
+		HSM: m.token, CosignKey: "cosign", AttestKey: "attest", Vault: v, Store: m.state, AuditLog: audit,
+		Schemes: schemes.ByID, SchemeFor: schemes.For, Limits: m.limits, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		m.c.t.Fatal(err)
+	}
+	run, stop := context.WithCancel(ctx)
+	m.stop, m.done = stop, make(chan error, 1)
+	m.closer = []func(){func() { audit.Close() }, func() { v.Close() }}
+	node, done := m.node, m.done
+	go func() { done <- node.Run(run) }()
+}
+
+// halt ends the node; what it stored stays.
+func (m *member) halt() {
+	if m.stop == nil {
+		return
+	}
+	m.stop()
+	if err := <-m.done; err != nil {
+		m.c.t.Errorf("%s: %v", m.id, err)
+	}
+	for _, f := range m.closer {
+		f()
+	}
+	m.stop = nil
+}
+
+// waitReady returns when every running node sees every other.
+func (c *cluster) waitReady() {
+	c.t.Helper()
+	running := 0
+	for _, m := range c.nodes {
+		if m.stop != nil {
+			running++
+		}
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for _, m := range c.nodes {
+		for m.stop != nil {
+			live := 0
+			for _, s := range m.node.Nodes() {
+				if s.Live {
+					live++
+				}
+			}
+			if live >= running && m.node.Readiness().Checks[0].OK {
+				break
+			}
+			if time.Now().After(deadline) {
+				c.t.Fatalf("%s sees %d live nodes of %d", m.id, live, running)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+func (c *cluster) keygen(curve string, t, n int) *appliance.Wallet {
+	c.t.Helper()
+	w, err := c.nodes[0].node.Keygen(c.t.Context(), appliance.KeygenRequest{Curve: curve, Protocol: "frost", Threshold: t, Total: n, Label: "test"})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return w
+}

@@ -1,0 +1,521 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// certificateLeaf is what a party's hardware attests when the party has stored its share durably. The leaves of all parties
+// together are the success certificate of a key at an epoch; it convinces anybody, also a party that missed the end.
+type certificateLeaf struct {
+	KeyID  string              `cbor:"1,keyasint"`
+	Epoch  uint64              `cbor:"2,keyasint"`
+	Digest [32]byte            `cbor:"3,keyasint"` // threshold.KeyInfo.Digest
+	Party  threshold.PartyID   `cbor:"4,keyasint"`
+	Label  string              `cbor:"5,keyasint"`
+	Vault  string              `cbor:"6,keyasint"`
+	Scheme threshold.SchemeID  `cbor:"7,keyasint"`
+	All    []threshold.PartyID `cbor:"8,keyasint"`
+}
+
+// certificate is one party's attestation of its leaf.
+type certificate struct {
+	Party threshold.PartyID `cbor:"1,keyasint"`
+	Cose  []byte            `cbor:"2,keyasint"`
+}
+
+func certificateKey(id string, epoch uint64) []byte {
+	return fmt.Appendf(nil, "node/certificate/%s/%d", id, epoch)
+}
+
+func (n *Node) leaf(id string, info threshold.KeyInfo, label, vaultName string, p threshold.PartyID) []byte {
+	return canon.MustMarshal(certificateLeaf{id, info.Epoch, info.Digest(), p, label, vaultName, info.Scheme, info.Committee.Parties})
+}
+
+// Keygen makes a key: every party stores its share, certifies it, and every quorum proves that it signs, before the wallet
+// is returned. All parties must be up.
+func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
+	if err := n.serving(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.Limits.Request)
+	defer cancel()
+	if err := n.session(&req.SessionID); err != nil {
+		return nil, err
+	}
+	scheme, committee, err := n.plan(req)
+	if err != nil {
+		return nil, err
+	}
+	answer, release, err := n.idem.claim(ctx, opKeygen, req.SessionID, req.BodyHash)
+	if err != nil {
+		return nil, n.explain(err)
+	}
+	if release == nil {
+		return n.storedWallet(ctx, answer)
+	}
+	defer release()
+	in := n.newIntent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
+	in.Scheme = scheme.ID()
+	in.Keygen = &attest.KeygenParams{Threshold: committee.Threshold, Purpose: purposeOf(scheme.ID()), Label: req.Label}
+	if _, err := n.allow(ctx, in, committee); err != nil {
+		return nil, err
+	}
+	if err := n.Store.Batch(ctx, []vault.Pair{n.idem.pending(opKeygen, req.SessionID, req.BodyHash)}, nil); err != nil {
+		return nil, err
+	}
+	id, err := n.leadKey(ctx, opKeygen, in, committee, func(ctx context.Context, c *ceremony) (string, error) {
+		return n.runKeygen(ctx, c, scheme, committee, in)
+	})
+	if err != nil {
+		return nil, n.explain(err)
+	}
+	if err := n.prove(ctx, id); err != nil {
+		return nil, n.explain(err)
+	}
+	n.counts.keygens.Add(1)
+	return n.finishKey(ctx, opKeygen, id, req.SessionID, req.BodyHash)
+}
+
+// storedWallet renders the answer of a request that was answered before: the wallet as it was then.
+func (n *Node) storedWallet(ctx context.Context, answer []byte) (*Wallet, error) {
+	var a keyAnswer
+	if err := canon.Unmarshal(answer, &a); err != nil {
+		return nil, &Error{Code: CodeIntegrity, Message: "a stored answer is damaged", Next: "use another session_id", Err: err}
+	}
+	w := n.wallet(a.ID, a.Record)
+	w.SessionID = a.Session
+	return w, nil
+}
+
+type keyAnswer struct {
+	ID      string       `cbor:"1,keyasint"`
+	Session string       `cbor:"2,keyasint"`
+	Record  walletRecord `cbor:"3,keyasint"`
+}
+
+func (n *Node) finishKey(ctx context.Context, op, id, session string, body [32]byte) (*Wallet, error) {
+	rec, err := n.keys.record(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	a := canon.MustMarshal(keyAnswer{id, session, rec})
+	if err := n.Store.Batch(ctx, []vault.Pair{n.idem.answered(op, session, body, a)}, nil); err != nil {
+		return nil, err
+	}
+	return n.storedWallet(ctx, a)
+}
+
+func purposeOf(s threshold.SchemeID) threshold.Purpose {
+	if s == threshold.FrostTaproot {
+		return threshold.PurposeBIP340
+	}
+	return threshold.PurposeEdDSA
+}
+
+// plan turns a request into a scheme and a committee, with the reasons why not.
+func (n *Node) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee, error) {
+	none := threshold.Committee{}
+	scheme, err := n.SchemeFor(req.Curve, req.Protocol)
+	if err != nil {
+		return nil, none, &Error{Code: CodeUnsupported, Field: "protocol", Message: err.Error(), Next: "use curve ed25519 or secp256k1 with protocol frost"}
+	}
+	if len(req.Label) > MaxLabel {
+		return nil, none, invalid("label", "shorten it", "the label has %d bytes, at most %d", len(req.Label), MaxLabel)
+	}
+	ids := req.Parties
+	total := req.Total
+	if len(ids) == 0 {
+		if total == 0 {
+			total = len(n.Roster.Roster.Nodes)
+		}
+		if total < 0 || total > len(n.Roster.Roster.Nodes) {
+			return nil, none, invalid("total", "enrol more nodes, or ask for fewer parties", "%d parties, the cluster has %d nodes", total, len(n.Roster.Roster.Nodes))
+		}
+		ids = n.firstNodes(total)
+	}
+	if total != 0 && total != len(ids) {
+		return nil, none, invalid("total", "let total equal the number of parties", "total is %d, %d parties are named", total, len(ids))
+	}
+	t := req.Threshold
+	switch {
+	case t < 0:
+		return nil, none, invalid("threshold", "ask for at least 2", "threshold %d", t)
+	case t == 0 && n.Threshold > 0:
+		t = n.Threshold
+	case t == 0:
+		t = len(ids)/2 + 1
+	}
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		if slices.Contains(ids[:i], id) {
+			return nil, none, invalid("parties", "name each node once", "node %q is named twice", id)
+		}
+		if n.party(id) == 0 {
+			return nil, none, invalid("parties", "list the nodes with GET /api/v1/nodes", "unknown node %q", id)
+		}
+		names[i] = string(id)
+	}
+	if !slices.Contains(ids, n.Node) {
+		return nil, none, invalid("parties", "ask one of the parties to make the key", "this node, %q, is not among the parties", n.Node)
+	}
+	if t < 2 || t > len(ids) {
+		return nil, none, invalid("threshold", "ask for at least 2 and at most as many signers as parties", "threshold %d of %d parties", t, len(ids))
+	}
+	c, err := n.Roster.Roster.Committee(names, t)
+	if err != nil {
+		return nil, none, invalid("threshold", "", "%v", err)
+	}
+	return scheme, c, n.allUp(c)
+}
+
+// firstNodes are this node and those after it in the roster, total of them.
+func (n *Node) firstNodes(total int) []transport.NodeID {
+	nodes := n.Roster.Roster.Nodes
+	at := slices.IndexFunc(nodes, func(m attest.RosterNode) bool { return m.ID == string(n.Node) })
+	first := 0
+	if at >= total {
+		first = at - total + 1
+	}
+	out := make([]transport.NodeID, total)
+	for i := range out {
+		out[i] = transport.NodeID(nodes[first+i].ID)
+	}
+	return out
+}
+
+func (n *Node) allUp(c threshold.Committee) error {
+	var down []transport.NodeID
+	for _, p := range c.Parties {
+		if ok, _ := n.peers.usable(n.nodeOf(p)); !ok {
+			down = append(down, n.nodeOf(p))
+		}
+	}
+	if len(down) > 0 {
+		return fail(CodeQuorum, "start them, then repeat the request: every party of a key takes part in making and refreshing it", "cannot reach %v", down)
+	}
+	return nil
+}
+
+// leadKey proposes a ceremony on a key to its whole committee and runs our side of it.
+func (n *Node) leadKey(ctx context.Context, op string, in *attest.Intent, c threshold.Committee, run func(context.Context, *ceremony) (string, error)) (string, error) {
+	_, _, body, err := n.propose(ctx, op, c.Parties, []*attest.Intent{in})
+	if err != nil {
+		return "", err
+	}
+	var peers []transport.NodeID
+	for _, id := range n.nodesOf(c.Parties) {
+		if id != n.Node {
+			peers = append(peers, id)
+		}
+	}
+	cer, err := n.enter(proposalTopic(body), n.Node, peers)
+	if err != nil {
+		return "", err
+	}
+	defer cer.leave()
+	e := transport.Envelope{To: peers, Kind: kindProposal, Topic: cer.topic, Body: body}
+	cer.outbox = append(cer.outbox, e)
+	n.send(e)
+	id, err := run(ctx, cer)
+	if err != nil {
+		n.record(ctx, op, cer.topic, err)
+		var refused *refusedError
+		if !errors.As(err, &refused) {
+			cer.refuse(n.explain(err))
+		}
+	}
+	return id, err
+}
+
+// joinKeygen is a party's side.
+func (n *Node) joinKeygen(ctx context.Context, c *ceremony, p *proposal, in *attest.Intent) error {
+	scheme, err := n.Schemes(in.Scheme)
+	if err != nil {
+		return err
+	}
+	if in.Keygen.Purpose != purposeOf(in.Scheme) || len(in.Keygen.Label) > MaxLabel {
+		return fail(CodeInvalid, "", "the parameters do not fit the scheme")
+	}
+	committee, err := n.Roster.Roster.Committee(names(n.nodesOf(p.Signers)), in.Keygen.Threshold)
+	if err != nil {
+		return fail(CodeInvalid, "use the same roster on all nodes", "the committee: %v", err)
+	}
+	if err := n.seen.admit(in); err != nil {
+		return err
+	}
+	if _, err := n.allow(ctx, in, committee); err != nil {
+		return err
+	}
+	_, err = n.runKeygen(ctx, c, scheme, committee, in)
+	return err
+}
+
+func names(ids []transport.NodeID) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = string(id)
+	}
+	return out
+}
+
+// runKeygen is what every party does: record, generate, stage, certify, activate.
+func (n *Node) runKeygen(ctx context.Context, c *ceremony, scheme threshold.Scheme, committee threshold.Committee, in *attest.Intent) (string, error) {
+	if err := n.AuditLog.Append(ctx, Event{"keygen.begin", intentFacts(in)}); err != nil {
+		return "", err
+	}
+	s, err := scheme.Keygen(n.setup(c, committee, in), n.Rand)
+	if err != nil {
+		return "", err
+	}
+	share, err := drive(ctx, c, s)
+	if err != nil {
+		return "", err
+	}
+	defer share.Destroy()
+	id := attest.KeyID(share.Scheme, share.GroupKey)
+	rec := walletRecord{Info: share.KeyInfo, Label: in.Keygen.Label, State: StateStaged, Created: in.Created, SessionID: in.RequestID}
+	if err := n.stage(ctx, id, share); err != nil {
+		return "", err
+	}
+	if err := n.keys.put(ctx, id, rec); err != nil {
+		return "", err
+	}
+	certs, err := n.certify(ctx, c, id, share.KeyInfo, rec)
+	if err != nil {
+		return "", err
+	}
+	return id, n.activate(ctx, id, rec, share.KeyInfo, certs)
+}
+
+func (n *Node) setup(c *ceremony, committee threshold.Committee, in *attest.Intent) threshold.Setup {
+	h := in.Hash()
+	return threshold.Setup{Ceremony: c.topic, Context: h[:], Committee: committee, Self: n.self.Party, Authentic: n.authentic}
+}
+
+// stage stores a share durably without making it the one that signs.
+func (n *Node) stage(ctx context.Context, id string, share *threshold.KeyShare) error {
+	b := share.Bytes()
+	defer b.Wipe()
+	err := n.Vault.Store(ctx, id, b.Bytes(), vault.Meta{
+		SchemeID: string(share.Scheme), Index: uint16(share.Party), Threshold: share.Committee.Threshold, TotalParties: share.Committee.N(),
+		PublicShare: share.PublicShare(share.Party), GroupKey: share.GroupKey, Epoch: share.Epoch, Info: canon.MustMarshal(share.KeyInfo),
+	})
+	if err != nil {
+		return &Error{Code: vaultCode(err), Message: "the new share cannot be stored", Next: "check the disk and the token; run mpcd doctor", Err: err}
+	}
+	return nil
+}
+
+// certify attests that our share is durable, tells the others, and collects what they attest.
+func (n *Node) certify(ctx context.Context, c *ceremony, id string, info threshold.KeyInfo, rec walletRecord) ([]certificate, error) {
+	batch, err := attest.Attest(ctx, n.HSM, n.attestKey, n.header(attest.KindKeygen), [][]byte{n.leaf(id, info, rec.Label, rec.Vault, n.self.Party)})
+	if err != nil {
+		return nil, &Error{Code: CodeHSM, Message: "the token did not attest the new share", Next: "run mpcd doctor; check the token", Err: err}
+	}
+	certs := []certificate{{n.self.Party, batch.Cose}}
+	e := transport.Envelope{To: c.peers, Kind: kindCertificate, Topic: c.topic, Body: canon.MustMarshal(certs[0])}
+	c.outbox = append(c.outbox, e)
+	n.send(e)
+	var want []threshold.PartyID
+	for _, p := range info.Committee.Parties {
+		if p != n.self.Party {
+			want = append(want, p)
+		}
+	}
+	err = c.gather(ctx, kindCertificate, want, func(from threshold.PartyID, env transport.Envelope) error {
+		var cert certificate
+		if err := canon.Unmarshal(env.Body, &cert); err != nil || cert.Party != from {
+			return &threshold.Abort{Kind: threshold.Ban, Check: "certificate", Culprits: []threshold.PartyID{from}, Err: errors.New("unreadable certificate")}
+		}
+		if err := n.verifyCertificate(id, info, rec, cert); err != nil {
+			return &threshold.Abort{Kind: threshold.Ban, Check: "certificate", Culprits: []threshold.PartyID{from}, Err: err}
+		}
+		certs = append(certs, cert)
+		return nil
+	})
+	slices.SortFunc(certs, func(a, b certificate) int { return int(a.Party) - int(b.Party) })
+	return certs, err
+}
+
+func (n *Node) verifyCertificate(id string, info threshold.KeyInfo, rec walletRecord, cert certificate) error {
+	node := n.nodeOf(cert.Party)
+	_, err := attest.VerifyBatch(n.rosterKeys[node].attest, attest.Expect{Kind: attest.KindKeygen, Cluster: n.Cluster, Node: string(node)},
+		[][]byte{n.leaf(id, info, rec.Label, rec.Vault, cert.Party)}, cert.Cose)
+	return err
+}
+
+// activate makes a certified epoch the one that signs; the epoch before is destroyed with it.
+func (n *Node) activate(ctx context.Context, id string, rec walletRecord, info threshold.KeyInfo, certs []certificate) error {
+	ctx = context.WithoutCancel(ctx)
+	if err := n.Store.Batch(ctx, []vault.Pair{{Key: certificateKey(id, info.Epoch), Value: canon.MustMarshal(certs)}}, nil); err != nil {
+		return err
+	}
+	if err := n.Vault.Activate(ctx, id, info.Epoch); err != nil {
+		return &Error{Code: vaultCode(err), Message: "the new share cannot be activated", Next: "run mpcd doctor", Err: err}
+	}
+	event := "refresh.done"
+	if info.Epoch == 1 {
+		rec.State, event = StateProving, "keygen.certified"
+	} else {
+		n.keys.retire(id, info.Epoch-1)
+	}
+	rec.Info, rec.Staged = info, 0
+	if err := n.keys.put(ctx, id, rec); err != nil {
+		return err
+	}
+	return n.AuditLog.Append(ctx, Event{event, map[string]string{"wallet": id, "epoch": fmt.Sprint(info.Epoch)}})
+}
+
+// Refresh gives every party a new share of the same key. All parties must be up; the old epoch signs until the end.
+func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error) {
+	if err := n.serving(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.Limits.Request)
+	defer cancel()
+	if err := n.session(&req.SessionID); err != nil {
+		return nil, err
+	}
+	id, err := n.keys.find(ctx, req.WalletID, req.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	answer, release, err := n.idem.claim(ctx, opRefresh, req.SessionID, req.BodyHash)
+	if err != nil {
+		return nil, n.explain(err)
+	}
+	if release == nil {
+		return n.storedWallet(ctx, answer)
+	}
+	defer release()
+	rec, err := n.keys.record(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if rec.State != StateActive {
+		return nil, fail(CodeConflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", id, rec.State)
+	}
+	if err := n.allUp(rec.Info.Committee); err != nil {
+		return nil, err
+	}
+	in := n.newIntent(attest.OpRefresh, req.SessionID, req.Requester, rec.Info.Committee.Parties)
+	in.KeyID, in.Scheme, in.Epoch = id, rec.Info.Scheme, rec.Info.Epoch
+	if err := n.Store.Batch(ctx, []vault.Pair{n.idem.pending(opRefresh, req.SessionID, req.BodyHash)}, nil); err != nil {
+		return nil, err
+	}
+	if _, err := n.leadKey(ctx, opRefresh, in, rec.Info.Committee, func(ctx context.Context, c *ceremony) (string, error) {
+		return id, n.runRefresh(ctx, c, in)
+	}); err != nil {
+		return nil, n.explain(err)
+	}
+	n.counts.refreshes.Add(1)
+	return n.finishKey(ctx, opRefresh, id, req.SessionID, req.BodyHash)
+}
+
+func (n *Node) joinRefresh(ctx context.Context, c *ceremony, _ *proposal, in *attest.Intent) error {
+	if err := n.seen.admit(in); err != nil {
+		return err
+	}
+	return n.runRefresh(ctx, c, in)
+}
+
+// runRefresh is what every party does: record, refresh, stage, certify, activate, destroy the epoch before.
+func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent) error {
+	unlock, ok := n.keys.lockRefresh(in.KeyID)
+	if !ok {
+		return fail(CodeConflict, "wait until it has ended", "wallet %s is being refreshed already", in.KeyID)
+	}
+	defer unlock()
+	rec, err := n.keys.record(ctx, in.KeyID)
+	if err != nil {
+		return err
+	}
+	switch {
+	case rec.State != StateActive:
+		return fail(CodeConflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", in.KeyID, rec.State)
+	case in.Epoch != rec.Info.Epoch || in.Scheme != rec.Info.Scheme:
+		return fail(CodeConflict, "repeat the request", "wallet %s is at epoch %d here, the intent says %d", in.KeyID, rec.Info.Epoch, in.Epoch)
+	case !slices.Equal(in.Signers, rec.Info.Committee.Parties):
+		return fail(CodeInvalid, "", "a refresh needs the whole committee")
+	}
+	if _, err := n.allow(ctx, in, rec.Info.Committee); err != nil {
+		return err
+	}
+	if err := n.AuditLog.Append(ctx, Event{"refresh.begin", intentFacts(in)}); err != nil {
+		return err
+	}
+	held, err := n.keys.open(ctx, in.KeyID, in.Epoch)
+	if err != nil {
+		return err
+	}
+	defer n.keys.release(held)
+	s, err := held.scheme.Refresh(n.setup(c, rec.Info.Committee, in), held.share, n.Rand)
+	if err != nil {
+		return err
+	}
+	share, err := drive(ctx, c, s)
+	if err != nil {
+		return err
+	}
+	defer share.Destroy()
+	if err := n.stageRefresh(ctx, in.KeyID, &rec, share); err != nil {
+		return err
+	}
+	certs, err := n.certify(ctx, c, in.KeyID, share.KeyInfo, rec)
+	if err != nil {
+		return err
+	}
+	return n.activate(ctx, in.KeyID, rec, share.KeyInfo, certs)
+}
+
+// stageRefresh stores the next epoch beside the active one. What an earlier attempt left staged is discarded only here, after
+// the whole committee has run this attempt to its last round at the old epoch: so no party has committed the earlier attempt,
+// and none that waits here will, because answers about it are not taken during a refresh (lockRefresh).
+func (n *Node) stageRefresh(ctx context.Context, id string, rec *walletRecord, share *threshold.KeyShare) error {
+	if rec.Staged != 0 {
+		if err := n.Vault.Discard(ctx, id, rec.Staged); err != nil && !errors.Is(err, vault.ErrNotFound) {
+			return err
+		}
+	}
+	rec.Staged = share.Epoch
+	if err := n.keys.put(ctx, id, *rec); err != nil {
+		return err
+	}
+	return n.stage(ctx, id, share)
+}
+
+// session checks or makes the idempotency key.
+func (n *Node) session(id *string) error {
+	if *id == "" {
+		var b [16]byte
+		if _, err := n.Rand.Read(b[:]); err != nil {
+			return err
+		}
+		*id = fmt.Sprintf("%x", b)
+	}
+	if len(*id) > MaxSessionID {
+		return invalid("session_id", "use a UUID", "session_id has %d bytes, at most %d", len(*id), MaxSessionID)
+	}
+	for _, r := range *id {
+		if r < 0x21 || r > 0x7e {
+			return invalid("session_id", "use a UUID", "session_id has characters other than printable ASCII")
+		}
+	}
+	return nil
+}
+
+func (n *Node) serving() error {
+	if !n.ready.Load() {
+		return fail(CodeStarting, "repeat in a second", "the node is starting or stopping")
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package appliance_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"sync"
+	"testing"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/threshold/schemes"
+)
+
+// Goal: a key of a 2-of-3 cluster is made, proven, signs from every node, is refreshed and signs again; every receipt
+// verifies offline. Method: real nodes over memnet.
+func TestLines(t *testing.T) {
+	c := newCluster(t, 3)
+	for _, curve := range []string{"ed25519", "secp256k1"} {
+		t.Run(curve, func(t *testing.T) {
+			w := c.keygen(curve, 2, 3)
+			if w.State != appliance.StateActive || w.Epoch != 1 {
+				t.Fatalf("wallet %+v", w)
+			}
+			message := bytes.Repeat([]byte{7}, 32)
+			check := func(epoch uint64) {
+				for i, m := range c.nodes {
+					sig, err := m.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: message})
+					if err != nil {
+						t.Fatalf("node %d: %v", i+1, err)
+					}
+					if curve == "ed25519" && !ed25519.Verify(w.PublicKey, message, sig.Bytes) {
+						t.Error("crypto/ed25519 refuses the signature")
+					}
+					if sig.Receipt.Key.Epoch != epoch {
+						t.Errorf("epoch %d, want %d", sig.Receipt.Key.Epoch, epoch)
+					}
+					if err := attest.VerifyReceipt(sig.Receipt, c.roster, schemes.ByID, attest.ReceiptOptions{}); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			check(1)
+			r, err := c.nodes[1].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(r.PublicKey, w.PublicKey) || r.Epoch != 2 {
+				t.Errorf("after refresh: %+v", r)
+			}
+			check(2)
+		})
+	}
+}
+
+// Goal: many concurrent requests are all answered, in few ceremonies. Method: 200 at once on one node.
+func TestBatch(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			message := []byte{byte(i), byte(i >> 8), 1}
+			sig, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: message})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if !ed25519.Verify(w.PublicKey, message, sig.Bytes) {
+				t.Error("bad signature")
+			}
+		})
+	}
+	wg.Wait()
+	if n := c.nodes[0].node.Counts(); n.Batches > 100 {
+		t.Errorf("%d ceremonies for 200 requests", n.Batches)
+	}
+}
+
+// Goal: the cluster signs on when a node dies, and with it again when it is back. Method: halt, sign, start, sign.
+func TestNodeLoss(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	c.nodes[1].halt()
+	for _, m := range []*member{c.nodes[0], c.nodes[2]} {
+		if _, err := m.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("without node 2")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.nodes[1].start()
+	c.waitReady()
+	if _, err := c.nodes[1].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("with node 2")}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,220 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// The operations of intents.
+const (
+	opSign    = "sign"
+	opKeygen  = "keygen"
+	opRefresh = "refresh"
+	opProve   = "prove" // sign intents by one quorum of a new key over a message of our own making
+)
+
+// intentOp is the operation that the intents of a proposal name.
+func intentOp(op string) attest.Operation {
+	if op == opProve {
+		return attest.OpSign
+	}
+	return attest.Operation(op)
+}
+
+// proposal is how a coordinator asks parties into a ceremony. Its hash is the ceremony's topic, so whoever is in the same
+// ceremony has seen the same proposal.
+type proposal struct {
+	Version   uint8               `cbor:"1,keyasint"`
+	Operation string              `cbor:"2,keyasint"`
+	Signers   []threshold.PartyID `cbor:"3,keyasint"` // who takes part
+	Intents   [][]byte            `cbor:"4,keyasint"`
+	Cosign    []byte              `cbor:"5,keyasint"` // COSE_Sign1 of the coordinator's hardware over the root of the intents
+	Nonce     [16]byte            `cbor:"6,keyasint"`
+}
+
+const (
+	proposalVersion = 1
+	// intentAge is how old an intent may be when its ceremony begins, either way.
+	intentAge = 2 * time.Minute
+)
+
+func proposalTopic(body []byte) [32]byte { return canon.Hash("mpcd/v1/proposal", body) }
+
+// propose has the hardware co-sign the intents and makes the proposal. Nothing is sent yet.
+func (n *Node) propose(ctx context.Context, op string, signers []threshold.PartyID, intents []*attest.Intent) (*proposal, *attest.Batch, []byte, error) {
+	p := &proposal{Version: proposalVersion, Operation: op, Signers: signers, Intents: make([][]byte, len(intents))}
+	hashes := make([][]byte, len(intents))
+	for i, in := range intents {
+		h := in.Hash()
+		p.Intents[i], hashes[i] = in.Bytes(), h[:]
+	}
+	if _, err := io.ReadFull(n.Rand, p.Nonce[:]); err != nil {
+		return nil, nil, nil, err
+	}
+	batch, err := attest.Attest(ctx, n.HSM, n.cosign, n.header(attest.KindCosign), hashes)
+	if err != nil {
+		return nil, nil, nil, &Error{Code: CodeHSM, Message: "the token did not co-sign the intent", Next: "run mpcd doctor; check the token and its session", Err: err}
+	}
+	p.Cosign = batch.Cose
+	return p, batch, canon.MustMarshal(p), nil
+}
+
+// answerProposal is a party's side of every ceremony: check who asks and what its hardware signed, then take part.
+func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
+	topic := proposalTopic(env.Body)
+	var p proposal
+	if err := canon.Unmarshal(env.Body, &p); err != nil || p.Version != proposalVersion || topic != env.Topic {
+		n.counts.refused.Add(1)
+		n.Logger.Warn("unreadable proposal", "from", env.From)
+		return
+	}
+	var peers []transport.NodeID
+	for _, id := range n.nodesOf(p.Signers) {
+		if id != n.Node && id != env.From && id != "" {
+			peers = append(peers, id)
+		}
+	}
+	peers = append(peers, env.From)
+	c, err := n.enter(topic, env.From, peers)
+	if err != nil {
+		return // a repeated proposal
+	}
+	defer c.leave()
+	n.counts.ceremonies.Add(1)
+	ctx, cancel := context.WithTimeout(ctx, n.Limits.Request)
+	defer cancel()
+	intents, err := n.judgeProposal(&p, env.From)
+	if err == nil {
+		switch p.Operation {
+		case opSign, opProve:
+			err = n.joinSign(ctx, c, &p, intents)
+		case opKeygen:
+			err = n.joinKeygen(ctx, c, &p, intents[0])
+		case opRefresh:
+			err = n.joinRefresh(ctx, c, &p, intents[0])
+		}
+	}
+	if err == nil {
+		return
+	}
+	var refused *refusedError
+	if !errors.As(err, &refused) { // whoever refused has told everybody
+		c.refuse(n.explain(err))
+	}
+	n.counts.refused.Add(1)
+	n.record(ctx, p.Operation, topic, err)
+}
+
+// judgeProposal checks everything about a proposal that does not depend on a key.
+func (n *Node) judgeProposal(p *proposal, from transport.NodeID) ([]*attest.Intent, error) {
+	switch p.Operation {
+	case opSign, opProve:
+	case opKeygen, opRefresh:
+		if len(p.Intents) != 1 {
+			return nil, fail(CodeInvalid, "", "a %s proposal has %d intents, want 1", p.Operation, len(p.Intents))
+		}
+	default:
+		return nil, fail(CodeInvalid, "run the same version on all nodes", "unknown operation in a proposal")
+	}
+	if len(p.Intents) == 0 || len(p.Intents) > n.Limits.Batch {
+		return nil, fail(CodeInvalid, "set the same limits on all nodes", "a proposal of %d intents, at most %d", len(p.Intents), n.Limits.Batch)
+	}
+	if !slices.Contains(p.Signers, n.self.Party) {
+		return nil, fail(CodeInvalid, "", "a proposal for other parties")
+	}
+	now := n.Clock()
+	keys, ok := n.rosterKeys[from]
+	if !ok {
+		return nil, fail(CodeDenied, "", "a proposal by a stranger")
+	}
+	out, hashes := make([]*attest.Intent, len(p.Intents)), make([][]byte, len(p.Intents))
+	for i, b := range p.Intents {
+		in, err := attest.ParseIntent(b)
+		if err != nil {
+			return nil, &Error{Code: CodeInvalid, Message: "an unreadable intent", Err: err}
+		}
+		age := now.Sub(time.UnixMilli(in.Created))
+		switch {
+		case in.Cluster != n.Cluster, in.Node != string(from), in.Operation != intentOp(p.Operation), !slices.Equal(in.Signers, p.Signers):
+			return nil, fail(CodeInvalid, "", "intent %d does not belong to its proposal", i)
+		case age > intentAge || age < -intentAge:
+			return nil, fail(CodeInvalid, "set the clocks of the nodes", "intent %d is %s old, at most %s", i, age.Round(time.Second), intentAge)
+		}
+		h := in.Hash()
+		out[i], hashes[i] = &in, h[:]
+	}
+	if _, err := attest.VerifyBatch(keys.cosign, attest.Expect{Kind: attest.KindCosign, Cluster: n.Cluster, Node: string(from),
+		NotBefore: now.Add(-intentAge), NotAfter: now.Add(intentAge)}, hashes, p.Cosign); err != nil {
+		return nil, &Error{Code: CodeDenied, Message: "the coordinator's hardware did not co-sign these intents", Next: "check the coordinator's token and both clocks", Err: err}
+	}
+	return out, nil
+}
+
+// intentMemory remembers what each request ID was for, so that one ID cannot be used for two messages, whoever coordinates.
+// It is bounded and lives as long as the process; across restarts the coordinator's own durable record holds.
+type intentMemory struct {
+	mu  sync.Mutex
+	m   map[string][32]byte
+	age []string
+}
+
+const intentMemoryMax = 1 << 16
+
+func newIntentMemory() *intentMemory { return &intentMemory{m: map[string][32]byte{}} }
+
+func (s *intentMemory) admit(in *attest.Intent) error {
+	what := canon.Hash("mpcd/v1/intent/purpose", []byte(in.Operation), []byte(in.KeyID), in.Message, canon.MustMarshal(in.Keygen))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.m[in.RequestID]; ok {
+		if old != what {
+			return reused(in.RequestID)
+		}
+		return nil
+	}
+	if len(s.age) >= intentMemoryMax {
+		delete(s.m, s.age[0])
+		s.age = s.age[1:]
+	}
+	s.m[in.RequestID] = what
+	s.age = append(s.age, in.RequestID)
+	return nil
+}
+
+func (n *Node) allow(ctx context.Context, in *attest.Intent, c threshold.Committee) (Verdict, error) {
+	v, err := n.Policy.Judge(ctx, in, c)
+	if err != nil {
+		return v, &Error{Code: CodeDenied, Message: "the policy could not be evaluated, so it denies", Next: "check the policy", Err: err}
+	}
+	if !v.Allow {
+		return v, fail(CodeDenied, "change the request, or have the policy changed", "denied by policy rule %q: %s", v.Rule, v.Why)
+	}
+	return v, nil
+}
+
+func intentFacts(in *attest.Intent) map[string]string {
+	h := in.Hash()
+	return map[string]string{"session": in.RequestID, "wallet": in.KeyID, "intent": fmt.Sprintf("%x", h[:]),
+		"requester": in.Requester, "coordinator": in.Node}
+}
+
+// header is the head of an attestation by this node, now.
+func (n *Node) header(k attest.Kind) attest.Header {
+	return attest.Header{Kind: k, Cluster: n.Cluster, Node: string(n.Node), Time: n.Clock().UnixMilli()}
+}
+
+// newIntent is an intent of this node, made now.
+func (n *Node) newIntent(op attest.Operation, request, requester string, signers []threshold.PartyID) *attest.Intent {
+	return &attest.Intent{Version: attest.IntentVersion, Cluster: n.Cluster, Operation: op, RequestID: request, Signers: signers,
+		Requester: requester, Node: string(n.Node), Created: n.Clock().UnixMilli()}
+}

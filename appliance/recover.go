@@ -1,0 +1,161 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// A party that stored a share and then missed the end of its ceremony asks the others how it ended. The answer is the
+// certificate of all parties and the proofs, which convince by themselves, whoever shows them.
+
+const (
+	askEvery = 3 * time.Second
+	askMax   = 32 // keys asked about at once
+)
+
+type ask struct {
+	KeyID string `cbor:"1,keyasint"`
+	Epoch uint64 `cbor:"2,keyasint"` // the epoch that waits
+}
+
+type answer struct {
+	KeyID  string        `cbor:"1,keyasint"`
+	Epoch  uint64        `cbor:"2,keyasint"`
+	Certs  []certificate `cbor:"3,keyasint,omitempty"`
+	Proofs *proofs       `cbor:"4,keyasint,omitempty"`
+}
+
+// catchUp asks about keys that wait, now and then until ctx ends.
+func (n *Node) catchUp(ctx context.Context) {
+	t := time.NewTicker(askEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		for i, id := range n.keys.waiting() {
+			if i == askMax {
+				break
+			}
+			rec, err := n.keys.record(ctx, id)
+			if err != nil || n.keys.busy(id) {
+				continue
+			}
+			epoch := rec.Info.Epoch
+			if rec.Staged != 0 {
+				epoch = rec.Staged
+			}
+			var peers []transport.NodeID
+			for _, p := range rec.Info.Committee.Parties {
+				if p != n.self.Party {
+					peers = append(peers, n.nodeOf(p))
+				}
+			}
+			n.send(transport.Envelope{To: peers, Kind: kindAsk, Body: canon.MustMarshal(ask{id, epoch})})
+		}
+	}
+}
+
+// answerAsk shows the certificate and the proofs of a key to one of its parties.
+func (n *Node) answerAsk(ctx context.Context, env transport.Envelope) {
+	var q ask
+	if canon.Unmarshal(env.Body, &q) != nil || len(q.KeyID) > 128 {
+		return
+	}
+	rec, err := n.keys.record(ctx, q.KeyID)
+	if err != nil || !rec.Info.Committee.Contains(n.party(env.From)) {
+		return
+	}
+	a := answer{KeyID: q.KeyID, Epoch: q.Epoch}
+	if b, err := n.Store.Get(ctx, certificateKey(q.KeyID, q.Epoch)); err == nil {
+		if canon.Unmarshal(b, &a.Certs) != nil {
+			return
+		}
+	}
+	if b, err := n.Store.Get(ctx, proofsKey(q.KeyID)); err == nil {
+		a.Proofs = new(proofs)
+		if canon.Unmarshal(b, a.Proofs) != nil {
+			return
+		}
+	}
+	if a.Certs != nil || a.Proofs != nil {
+		n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: kindAnswer, Body: canon.MustMarshal(a)})
+	}
+}
+
+// learnAnswer completes what waited, if the answer proves how it ended.
+func (n *Node) learnAnswer(ctx context.Context, env transport.Envelope) {
+	var a answer
+	if canon.Unmarshal(env.Body, &a) != nil || len(a.KeyID) > 128 {
+		return
+	}
+	unlock, ok := n.keys.lockRefresh(a.KeyID)
+	if !ok {
+		return
+	}
+	defer unlock()
+	rec, err := n.keys.record(ctx, a.KeyID)
+	if err != nil {
+		return
+	}
+	if waits := rec.State == StateStaged && a.Epoch == 1 || rec.Staged != 0 && rec.Staged == a.Epoch; waits {
+		if err := n.completeStaged(ctx, a, rec); err != nil {
+			n.Logger.Warn("an answer about a waiting key was refused", "wallet", a.KeyID, "from", env.From, "error", err)
+			return
+		}
+	}
+	if a.Proofs != nil && a.Proofs.KeyID == a.KeyID {
+		if err := n.acceptProofs(ctx, *a.Proofs); err != nil {
+			n.Logger.Warn("threshold proofs refused", "wallet", a.KeyID, "from", env.From, "error", err)
+		}
+	}
+}
+
+// completeStaged activates a staged epoch whose certificate is complete.
+func (n *Node) completeStaged(ctx context.Context, a answer, rec walletRecord) error {
+	scheme, err := n.Schemes(rec.Info.Scheme)
+	if err != nil {
+		return err
+	}
+	b, _, err := n.Vault.LoadStaged(ctx, a.KeyID, a.Epoch)
+	if errors.Is(err, vault.ErrNotFound) && rec.State == StateStaged {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer b.Wipe()
+	share, err := scheme.ParseKeyShare(b.Bytes())
+	if err != nil {
+		return err
+	}
+	info := share.KeyInfo
+	share.Destroy()
+	if attest.KeyID(info.Scheme, info.GroupKey) != a.KeyID || info.Epoch != a.Epoch || len(a.Certs) != info.Committee.N() {
+		return errors.New("the certificate does not fit the staged share")
+	}
+	for i, cert := range a.Certs {
+		if cert.Party != info.Committee.Parties[i] {
+			return errors.New("the certificate lacks a party")
+		}
+		if err := n.verifyCertificate(a.KeyID, info, rec, cert); err != nil {
+			return err
+		}
+	}
+	return n.activate(ctx, a.KeyID, rec, info, a.Certs)
+}
+
+// busy tells whether a key's epoch is being changed right now.
+func (k *keyring) busy(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.locked[id]
+}

@@ -1,0 +1,194 @@
+package appliance
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+)
+
+// The kinds of envelopes nodes exchange.
+const (
+	kindEngine      uint8 = 1 // a threshold.Message
+	kindProposal    uint8 = 2
+	kindShares      uint8 = 3 // a signer's attested shares, to the coordinator
+	kindRefusal     uint8 = 4 // why a party leaves a ceremony
+	kindCertificate uint8 = 5 // a party stored its share durably
+	kindProved      uint8 = 6 // the threshold of a key is proven
+	kindAck         uint8 = 7
+	kindHeartbeat   uint8 = 8
+	kindAsk         uint8 = 9 // what is the newest certificate and proof of this key?
+	kindAnswer      uint8 = 10
+)
+
+// Limits on what strangers can make a node hold.
+const (
+	inboxMax      = 2048             // envelopes waiting in one ceremony
+	earlyTopicMax = 256              // envelopes for one ceremony not yet proposed
+	earlyMax      = 8192             // envelopes for all ceremonies not yet proposed
+	earlyTTL      = 20 * time.Second // how long they are kept
+	pastMax       = 4096             // finished ceremonies whose messages can still be repeated
+)
+
+// router hands envelopes to the ceremonies they belong to, keeps what arrives before its ceremony is known, and repeats what
+// a finished ceremony said to peers that missed it.
+type router struct {
+	send func(transport.Envelope)
+	now  func() time.Time
+
+	mu      sync.Mutex
+	open    map[[32]byte]chan transport.Envelope
+	early   map[[32]byte]*earlyTopic
+	nEarly  int
+	past    map[[32]byte]*pastTopic
+	pastAge [][32]byte // oldest first
+}
+
+type earlyTopic struct {
+	since     time.Time
+	envelopes []transport.Envelope
+}
+
+type pastTopic struct {
+	outbox   []transport.Envelope
+	repeated map[transport.NodeID]time.Time
+}
+
+func newRouter(now func() time.Time, send func(transport.Envelope)) *router {
+	return &router{send: send, now: now, open: map[[32]byte]chan transport.Envelope{},
+		early: map[[32]byte]*earlyTopic{}, past: map[[32]byte]*pastTopic{}}
+}
+
+// join opens a topic; what arrived early is delivered first. ok is false if the topic is or was open: a ceremony never runs twice.
+func (r *router) join(topic [32]byte) (in <-chan transport.Envelope, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, taken := r.open[topic]; taken {
+		return nil, false
+	}
+	if _, was := r.past[topic]; was {
+		return nil, false
+	}
+	ch := make(chan transport.Envelope, inboxMax)
+	if e := r.early[topic]; e != nil {
+		for _, env := range e.envelopes {
+			ch <- env
+		}
+		r.nEarly -= len(e.envelopes)
+		delete(r.early, topic)
+	}
+	r.open[topic] = ch
+	return ch, true
+}
+
+// leave closes a topic; outbox is repeated to peers that show they missed some of it.
+func (r *router) leave(topic [32]byte, outbox []transport.Envelope) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.open, topic)
+	r.past[topic] = &pastTopic{outbox: outbox}
+	r.pastAge = append(r.pastAge, topic)
+	if len(r.pastAge) > pastMax {
+		delete(r.past, r.pastAge[0])
+		r.pastAge = r.pastAge[1:]
+	}
+}
+
+// wants is the transport's cheap filter: nothing is refused that a ceremony may need.
+func (r *router) wants(kind uint8, topic [32]byte, _ transport.NodeID) bool {
+	if kind != kindEngine && kind != kindShares {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.past[topic]; ok {
+		return kind == kindEngine
+	}
+	return true
+}
+
+// deliver puts an envelope where it belongs. A full inbox drops it: the peer repeats what is missing.
+func (r *router) deliver(env transport.Envelope) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ch := r.open[env.Topic]; ch != nil {
+		select {
+		case ch <- env:
+		default:
+		}
+		return
+	}
+	if p := r.past[env.Topic]; p != nil {
+		r.repeat(p, env)
+		return
+	}
+	r.keep(env)
+}
+
+const repeatAfter = 150 * time.Millisecond
+
+// repeat answers a peer that still talks in a ceremony we have ended: it may have missed our last words.
+func (r *router) repeat(p *pastTopic, env transport.Envelope) {
+	if env.Kind != kindEngine || len(p.outbox) == 0 {
+		return
+	}
+	now := r.now()
+	if last, ok := p.repeated[env.From]; ok && now.Sub(last) < repeatAfter {
+		return
+	}
+	if p.repeated == nil {
+		p.repeated = map[transport.NodeID]time.Time{}
+		// The first word after the end is usually only late, not lost.
+		p.repeated[env.From] = now
+		return
+	}
+	p.repeated[env.From] = now
+	for _, e := range p.outbox {
+		go r.send(e)
+	}
+}
+
+func (r *router) keep(env transport.Envelope) {
+	if r.nEarly >= earlyMax {
+		r.expire()
+		if r.nEarly >= earlyMax {
+			return
+		}
+	}
+	e := r.early[env.Topic]
+	if e == nil {
+		e = &earlyTopic{since: r.now()}
+		r.early[env.Topic] = e
+	}
+	if len(e.envelopes) < earlyTopicMax {
+		e.envelopes = append(e.envelopes, env)
+		r.nEarly++
+	}
+}
+
+func (r *router) expire() {
+	limit := r.now().Add(-earlyTTL)
+	for topic, e := range r.early {
+		if e.since.Before(limit) {
+			r.nEarly -= len(e.envelopes)
+			delete(r.early, topic)
+		}
+	}
+}
+
+// tidy runs now and then until ctx ends.
+func (r *router) tidy(ctx context.Context) {
+	t := time.NewTicker(earlyTTL / 2)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			r.mu.Lock()
+			r.expire()
+			r.mu.Unlock()
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package appliance
+
+import (
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// Limits on what callers may ask.
+const (
+	// MaxMessage is the longest EdDSA message to sign, in bytes.
+	MaxMessage = 64 << 10
+	// MaxSessionID is the longest session_id, in bytes.
+	MaxSessionID = 128
+	// MaxLabel is the longest label, in bytes.
+	MaxLabel = 128
+)
+
+// KeygenRequest asks for a new key.
+type KeygenRequest struct {
+	SessionID string             // idempotency key; made if empty
+	Threshold int                // signers needed; 0 takes the cluster's default
+	Total     int                // parties; 0 takes len(Parties), or the cluster's default
+	Parties   []transport.NodeID // who holds shares; nil takes the first Total nodes of the roster
+	Curve     string             // "ed25519", "secp256k1"
+	Protocol  string             // "frost"; empty takes the fastest sound one
+	Label     string
+	Vault     string // a name to group wallets by; may be empty
+	Requester string // who asked, as authenticated
+	BodyHash  [32]byte
+}
+
+// SignRequest asks for one signature.
+type SignRequest struct {
+	SessionID string             // idempotency key; made if empty
+	WalletID  string             // or PublicKey
+	PublicKey []byte             // any valid encoding of the wallet's public key
+	Message   []byte             // EdDSA: the message; BIP-340: the 32-byte digest
+	Signers   []transport.NodeID // nil lets the node choose
+	Chain     string             // for the receipt
+	Requester string
+	BodyHash  [32]byte
+}
+
+// RefreshRequest asks for new shares of the same key.
+type RefreshRequest struct {
+	SessionID string
+	WalletID  string
+	PublicKey []byte
+	Requester string
+	BodyHash  [32]byte
+}
+
+// State is where a key is in its life.
+type State string
+
+// The states of a key.
+const (
+	StateStaged  State = "staged"  // shares are durable, the success certificate is not complete
+	StateProving State = "proving" // certified; the threshold is being proven
+	StateActive  State = "active"  // signs
+)
+
+// Wallet is a key as the outside sees it.
+type Wallet struct {
+	SessionID string
+	ID        string // "w_…", derived from the group key
+	Label     string
+	Vault     string
+	Scheme    threshold.SchemeID
+	Curve     string
+	Protocol  string
+	PublicKey []byte // Ed25519: 32 bytes; BIP-340: 32 bytes, x-only output key
+	Threshold int
+	Parties   []transport.NodeID
+	Epoch     uint64
+	State     State
+	Created   time.Time
+}
+
+// Signature is the answer to a SignRequest.
+type Signature struct {
+	SessionID  string
+	WalletID   string
+	Bytes      []byte
+	RecoveryID int // -1 where there is none
+	Signers    []transport.NodeID
+	ReceiptID  string
+	Receipt    *attest.Receipt
+}
+
+// NodeStatus is what a node knows of a member of the roster.
+type NodeStatus struct {
+	ID       transport.NodeID
+	Party    threshold.PartyID
+	Self     bool
+	Live     bool
+	LastSeen time.Time // zero if never
+	Version  string
+	Facility string
+	Accused  bool // an abort named it since this process started
+}
+
+// Check is one line of readiness.
+type Check struct {
+	Name   string
+	OK     bool
+	Detail string
+}
+
+// Readiness tells whether the node can serve a signature now.
+type Readiness struct {
+	Ready  bool
+	Checks []Check
+}
+
+// Page asks for a part of a list.
+type Page struct {
+	Size  int    // 1 to 1000; 0 means 100
+	Token string // where the page before ended; "" starts
+}
+
+// AuditEntry is one line of the audit log.
+type AuditEntry struct {
+	Seq   uint64            `json:"seq" cbor:"1,keyasint"`
+	Time  int64             `json:"time_ms" cbor:"2,keyasint"`
+	Node  string            `json:"node" cbor:"3,keyasint"`
+	Event string            `json:"event" cbor:"4,keyasint"`
+	Facts map[string]string `json:"facts,omitempty" cbor:"5,keyasint,omitempty"`
+	Prev  [32]byte          `json:"-" cbor:"6,keyasint"` // hash of the entry before
+}
