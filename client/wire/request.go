@@ -1,0 +1,35 @@
+package wire
+
+// KeygenRequest asks for a new key: POST /api/v1/keygen.
+type KeygenRequest struct {
+	SessionID string   `json:"session_id,omitempty"` // idempotency key, at most 128 bytes; the client makes one if empty
+	Threshold int      `json:"threshold,omitempty"`  // signers needed; 0 takes the cluster's default
+	Total     int      `json:"total,omitempty"`      // parties; 0 takes len(Parties), or the cluster's default
+	Parties   []string `json:"parties,omitempty"`    // who holds shares; empty lets the node choose
+	Curve     string   `json:"curve"`                // "ed25519", "secp256k1"
+	Protocol  string   `json:"protocol,omitempty"`   // "frost"; empty takes the fastest sound one
+	Label     string   `json:"label,omitempty"`      // at most 128 bytes
+}
+
+// SignRequest asks for one signature: POST /api/v1/sign. The key is named by PublicKey or WalletID. What is signed stands in
+// exactly one of MessageHash and Message: for BIP-340 it is the 32-byte digest, for Ed25519 the message itself, at most 64 KiB.
+type SignRequest struct {
+	SessionID   string   `json:"session_id,omitempty"`
+	PublicKey   Hex      `json:"public_key,omitempty"`
+	WalletID    string   `json:"wallet_id,omitempty"`
+	MessageHash Hex      `json:"message_hash,omitempty"`
+	Message     Hex      `json:"message,omitempty"`
+	Signers     []string `json:"signers,omitempty"` // empty lets the node choose
+	Chain       string   `json:"chain,omitempty"`   // for the receipt
+}
+
+// RefreshRequest asks for new shares of the same key: POST /api/v1/refresh. The New fields may only repeat what is, in a build
+// that refreshes within the same committee.
+type RefreshRequest struct {
+	SessionID    string   `json:"session_id,omitempty"`
+	PublicKey    Hex      `json:"public_key,omitempty"`
+	WalletID     string   `json:"wallet_id,omitempty"`
+	NewThreshold int      `json:"new_threshold,omitempty"`
+	NewTotal     int      `json:"new_total,omitempty"`
+	NewParties   []string `json:"new_parties,omitempty"`
+}

@@ -1,0 +1,108 @@
+package wire
+
+import "time"
+
+// The values of status.
+const (
+	StatusCompleted = "completed" // the key signs; the signature is there
+	StatusPending   = "pending"   // the key exists and is not active yet
+)
+
+// Wallet is a key as the outside sees it.
+type Wallet struct {
+	SessionID string            `json:"session_id,omitempty" doc:"Idempotency key of the ceremony that made this answer."`
+	WalletID  string            `json:"wallet_id" example:"w_5f1c" doc:"Name of the key, derived from its public key."`
+	Label     string            `json:"label,omitempty"`
+	Vault     string            `json:"vault,omitempty" doc:"The name the wallet is grouped under."`
+	PublicKey Hex               `json:"public_key" doc:"Ed25519: 32 bytes. BIP-340: 32 bytes, the x-only output key."`
+	Address   string            `json:"address" doc:"The address on the primary chain of this kind of key."`
+	Addresses map[string]string `json:"addresses" doc:"Every address of the key, by chain."`
+	Protocol  string            `json:"protocol" example:"frost" doc:"What really ran."`
+	Curve     string            `json:"curve" example:"ed25519"`
+	Threshold int               `json:"threshold" example:"2" doc:"Signers needed."`
+	Total     int               `json:"total" example:"3" doc:"Parties that hold a share."`
+	Parties   []string          `json:"parties" doc:"The nodes that hold a share."`
+	Epoch     uint64            `json:"epoch" doc:"How often the shares were made anew."`
+	State     string            `json:"state" example:"active" doc:"staged, proving or active; only an active key signs."`
+	Created   *time.Time        `json:"created,omitempty"`
+	Status    string            `json:"status" example:"completed" doc:"completed once the key is active, pending before."`
+}
+
+// VaultWallet is a Wallet with its keys and addresses also under the names that client banks use.
+type VaultWallet struct {
+	Wallet
+	EdDSAPubKey   Hex    `json:"eddsa_pub_key,omitempty" doc:"Ed25519 wallets: the public key."`
+	SchnorrPubKey Hex    `json:"schnorr_pub_key,omitempty" doc:"BIP-340 wallets: the x-only output key."`
+	BTCAddress    string `json:"btc_address,omitempty"`
+	SOLAddress    string `json:"sol_address,omitempty"`
+	XRPAddress    string `json:"xrp_address,omitempty"`
+	DOTAddress    string `json:"dot_address,omitempty"`
+	ADAAddress    string `json:"ada_address,omitempty"`
+}
+
+// WalletList is a page of wallets.
+type WalletList struct {
+	Wallets       []Wallet `json:"wallets"`
+	NextPageToken string   `json:"next_page_token" doc:"Pass it as page_token for the next page; empty at the end."`
+}
+
+// Signature is the answer to a SignRequest. It verified under the wallet's public key before it left the node.
+type Signature struct {
+	SessionID  string   `json:"session_id,omitempty"`
+	WalletID   string   `json:"wallet_id"`
+	Signature  Hex      `json:"signature" doc:"64 bytes: R and s, as RFC 8032 or BIP-340 write them."`
+	RecoveryID *int     `json:"recovery_id,omitempty" doc:"ECDSA only: 0 or 1."`
+	R          Hex      `json:"r" doc:"The first 32 bytes of the signature."`
+	S          Hex      `json:"s" doc:"The last 32 bytes of the signature."`
+	V          *int     `json:"v,omitempty" doc:"ECDSA only: 27 + recovery_id."`
+	Status     string   `json:"status" example:"completed"`
+	Signers    []string `json:"signers" doc:"The nodes whose shares made it."`
+	ReceiptID  string   `json:"receipt_id,omitempty" doc:"GET /api/v1/receipts/{id} returns the chain of evidence."`
+}
+
+// Node is what the answering node knows of a member of the roster.
+type Node struct {
+	ID       string     `json:"id" example:"node1"`
+	Party    int        `json:"party" doc:"The node's number in committees."`
+	Self     bool       `json:"self" doc:"True for the node that answers."`
+	Live     bool       `json:"live"`
+	LastSeen *time.Time `json:"last_seen,omitempty"`
+	Version  string     `json:"version,omitempty"`
+	Facility string     `json:"facility,omitempty"`
+	Accused  bool       `json:"accused" doc:"An abort named the node since the answering one started."`
+}
+
+// NodeList is the roster.
+type NodeList struct {
+	Nodes []Node `json:"nodes"`
+}
+
+// AuditEntry is one line of the audit log.
+type AuditEntry struct {
+	Seq    uint64            `json:"seq"`
+	TimeMS int64             `json:"time_ms" doc:"Milliseconds since 1970, UTC."`
+	Node   string            `json:"node"`
+	Event  string            `json:"event"`
+	Facts  map[string]string `json:"facts,omitempty"`
+}
+
+// AuditList is a page of the audit log.
+type AuditList struct {
+	Entries       []AuditEntry `json:"entries"`
+	NextPageToken string       `json:"next_page_token"`
+}
+
+// Check is one line of readiness.
+type Check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// Health is the answer of the health endpoints.
+type Health struct {
+	Status  string  `json:"status" example:"ok"`
+	Version string  `json:"version,omitempty"`
+	Ready   bool    `json:"ready" doc:"Whether the node can serve a signature now."`
+	Checks  []Check `json:"checks,omitempty"`
+}
