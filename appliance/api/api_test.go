@@ -1,0 +1,234 @@
+package api
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/hex"
+	"strings"
+	"testing"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/client/wire"
+)
+
+// Goal: keygen takes every documented spelling and answers every documented field. Method: table against the fake node.
+func TestKeygen(t *testing.T) {
+	for name, c := range map[string]struct {
+		body  string
+		total int
+		named int
+	}{
+		"total":             {`{"threshold":2,"total":3,"curve":"ed25519"}`, 3, 0},
+		"parties, a number": {`{"threshold":2,"parties":3,"curve":"ed25519","protocol":"frost"}`, 3, 0},
+		"parties, names":    {`{"threshold":2,"parties":["node1","node2","node3"],"curve":"ed25519"}`, 3, 3},
+		"total, names":      {`{"threshold":2,"total":["node1","node2","node3"],"curve":"ed25519"}`, 3, 3},
+		"both, agreeing":    {`{"threshold":2,"total":3,"parties":["node1","node2","node3"],"curve":"ed25519"}`, 3, 3},
+		"defaults":          {`{"curve":"ed25519"}`, 0, 0},
+		"nulls":             {`{"curve":"ed25519","total":null,"session_id":null,"label":null}`, 0, 0},
+		"taproot":           {`{"threshold":2,"total":3,"curve":"secp256k1","protocol":"frost"}`, 3, 0},
+	} {
+		f := newFake()
+		w := send(t, devServer(f), "POST", "/api/v1/keygen", c.body)
+		if w.Code != 200 || len(f.keygens) != 1 {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+			continue
+		}
+		if r := f.keygens[0]; r.Total != c.total || len(r.Parties) != c.named || r.Protocol != "frost" || r.Requester != "dev" || r.BodyHash == [32]byte{} {
+			t.Errorf("%s: the node was asked %+v", name, r)
+		}
+	}
+	f := newFake()
+	w := send(t, devServer(f), "POST", "/api/v1/keygen", `{"session_id":"s-1","threshold":2,"total":3,"curve":"ed25519","label":"a <b>"}`)
+	got := decode[wire.Wallet](t, w)
+	if got.SessionID != "s-1" || got.WalletID != "w_ed" || !bytes.Equal(got.PublicKey, edPublic) || got.Address == "" || got.Addresses["solana"] != got.Address ||
+		got.Protocol != "frost" || got.Curve != "ed25519" || got.Threshold != 2 || got.Total != 3 || len(got.Parties) != 3 || got.Status != "completed" || got.Label != "a <b>" {
+		t.Errorf("got %s", w.Body)
+	}
+	if !strings.Contains(w.Body.String(), `"public_key":"0x`+hex.EncodeToString(edPublic)+`"`) || !strings.Contains(w.Body.String(), `"epoch":0`) {
+		t.Errorf("got %s", w.Body)
+	}
+}
+
+// Goal: the seed documents' requests do what they say there, or say why this build does not. Method: their bodies, word for word,
+// with the content type that curl -d sends.
+func TestSeedRequests(t *testing.T) {
+	const form = "application/x-www-form-urlencoded"
+	f := newFake()
+	h := devServer(f)
+	post := func(path, body string) *responseAndBody {
+		w := send(t, h, "POST", path, body, "Content-Type", form)
+		return &responseAndBody{w.Code, w.Body.String()}
+	}
+	p := wantProblem(t, send(t, h, "POST", "/api/v1/keygen", `{"threshold": 2, "total": 3, "curve": "secp256k1"}`, "Content-Type", form), 422, "unsupported")
+	if !strings.Contains(p.Detail, "not in this build") || !strings.Contains(p.Detail, "Use protocol frost") {
+		t.Errorf("detail: %s", p.Detail)
+	}
+	p = wantProblem(t, send(t, h, "POST", "/api/v1/sign", `{"public_key": "...", "message_hash": "...", "signers": ["node1", "node2"]}`, "Content-Type", form), 422, "invalid")
+	if p.Errors[0].Field != "public_key" || !strings.Contains(p.Detail, "hex") {
+		t.Errorf("%+v", p)
+	}
+	key := "0x" + hex.EncodeToString(edPublic)
+	for path, body := range map[string]string{
+		"/api/v1/keygen":                `{"threshold": 2, "total": 3, "curve": "ed25519"}`,
+		"/api/v1/sign":                  `{"public_key": "` + key + `", "message_hash": "0xabc123", "signers": ["node1", "node2"]}`,
+		"/api/v1/refresh":               `{"session_id": "uuid", "public_key": "` + key + `", "new_threshold": 2, "new_total": 3, "new_parties": ["node1", "node2", "node3"]}`,
+		"/api/v1/wallets/w_ed/reshare":  `{"new_threshold": 2, "new_participants": ["node3", "node2", "node1"]}`,
+		"/api/v1/generate_mpc_sig":      `{"wallet_id": "w_ed", "payload": "0xabc123", "chain": "ethereum"}`,
+		"/api/v1/vaults/bank-1/wallets": `{"protocol": "frost", "curve": "ed25519", "threshold": 2, "parties": 3, "label": "client-{accountId}"}`,
+	} {
+		want := 200
+		if strings.Contains(path, "vaults") {
+			want = 201
+		}
+		if got := post(path, body); got.code != want {
+			t.Errorf("%s: %+v", path, got)
+		}
+	}
+	if f.keygens[len(f.keygens)-1].Curve != "ed25519" || len(f.signs) != 2 || len(f.renewals) != 2 {
+		t.Errorf("asked %d signs, %d refreshes", len(f.signs), len(f.renewals))
+	}
+	for _, r := range f.keygens {
+		if r.Vault != "" && (r.Vault != "bank-1" || r.Label != "client-{accountId}") {
+			t.Errorf("vault %+v", r)
+		}
+	}
+}
+
+type responseAndBody struct {
+	code int
+	body string
+}
+
+// Goal: what is signed is the bytes that were sent, under every name of the field and of the key. Method: table; the answer's
+// signature must verify.
+func TestSign(t *testing.T) {
+	key := hex.EncodeToString(edPublic)
+	long := strings.Repeat("ab", appliance.MaxMessage)
+	for name, c := range map[string]struct{ body, message string }{
+		"message":            {`{"wallet_id":"w_ed","message":"0x00ff"}`, "00ff"},
+		"without 0x":         {`{"wallet_id":"w_ed","message":"00FF"}`, "00ff"},
+		"message_hash":       {`{"public_key":"0x` + key + `","message_hash":"0x01"}`, "01"},
+		"payload":            {`{"public_key":"` + key + `","payload":"0x02","chain":"solana"}`, "02"},
+		"both names of key":  {`{"public_key":"` + key + `","wallet_id":"w_ed","payload":"0x02"}`, "02"},
+		"the empty message":  {`{"wallet_id":"w_ed","message":"0x"}`, ""},
+		"the longest":        {`{"wallet_id":"w_ed","message":"0x` + long + `"}`, long},
+		"chosen signers":     {`{"wallet_id":"w_ed","message":"0x03","signers":["node3","node1"]}`, "03"},
+		"a chain not listed": {`{"wallet_id":"w_ed","message":"0x03","chain":"aptos"}`, "03"},
+	} {
+		f := newFake()
+		w := send(t, devServer(f), "POST", "/api/v1/sign", c.body)
+		if w.Code != 200 {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+			continue
+		}
+		s := decode[wire.Signature](t, w)
+		if !ed25519.Verify(edPublic, unhex(c.message), s.Signature) || f.signs[0].WalletID != "w_ed" {
+			t.Errorf("%s: signed %+v", name, f.signs[0])
+		}
+		if !bytes.Equal(append(append(wire.Hex{}, s.R...), s.S...), s.Signature) || s.RecoveryID != nil || s.V != nil || s.Status != "completed" || s.ReceiptID != "r_1" || len(s.Signers) != 2 {
+			t.Errorf("%s: %s", name, w.Body)
+		}
+	}
+}
+
+// Goal: a BIP-340 key may be named by any valid encoding, and only by a valid one. Method: the generator's encodings.
+func TestPublicKeyForms(t *testing.T) {
+	const x = "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+	const y = "483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8"
+	digest := strings.Repeat("11", 32)
+	for key, want := range map[string]int{
+		x: 200, "0x" + x: 200, strings.ToUpper(x): 200, "0x02" + x: 200, "03" + x: 200, "0x04" + x + y: 200,
+		"05" + x: 422, "04" + x + x: 422, x[2:]: 422, "02" + strings.Repeat("ff", 32): 422, strings.Repeat("22", 32): 404,
+	} {
+		f := newFake()
+		if w := send(t, devServer(f), "POST", "/api/v1/sign", `{"public_key":"`+key+`","message_hash":"`+digest+`"}`); w.Code != want {
+			t.Errorf("%s: %d %s", key, w.Code, w.Body)
+		}
+		if w := send(t, devServer(f), "GET", "/api/v1/wallets/"+key, ""); (w.Code == 200) != (want == 200) || w.Code >= 500 {
+			t.Errorf("GET %s: %d", key, w.Code)
+		}
+	}
+}
+
+// Goal: an answer is a function of what the node returned, so the same key gives the same bytes. Method: repeat, with the key in
+// the header, in the body, and in another order of fields; then another body, and another requester.
+func TestIdempotency(t *testing.T) {
+	f := newFake()
+	h := devServer(f)
+	bodies := []string{`{"session_id":"s1","wallet_id":"w_ed","message":"0x01"}`, ` { "message" : "0x01", "wallet_id":"w_ed", "session_id" : "s1" } `}
+	first := send(t, h, "POST", "/api/v1/sign", bodies[0])
+	for _, again := range []string{
+		send(t, h, "POST", "/api/v1/sign", bodies[0]).Body.String(),
+		send(t, h, "POST", "/api/v1/sign", bodies[1]).Body.String(),
+		send(t, h, "POST", "/api/v1/sign", `{"wallet_id":"w_ed","message":"0x01"}`, "Idempotency-Key", "s1").Body.String(),
+		send(t, h, "POST", "/api/v1/sign", `{"wallet_id":"w_ed","message":"0x01"}`, "Idempotency-Key", `"s1"`).Body.String(),
+		send(t, h, "POST", "/api/v1/sign", bodies[0], "Idempotency-Key", "s1").Body.String(),
+	} {
+		if first.Code != 200 || again != first.Body.String() {
+			t.Errorf("got %s, want %s", again, first.Body)
+		}
+	}
+	wantProblem(t, send(t, h, "POST", "/api/v1/sign", `{"session_id":"s1","wallet_id":"w_ed","message":"0x02"}`), 409, "conflict")
+	wantProblem(t, send(t, h, "POST", "/api/v1/generate_mpc_sig", bodies[0]), 409, "conflict")
+	wantProblem(t, send(t, h, "POST", "/api/v1/sign", bodies[0], "Idempotency-Key", "s2"), 422, "invalid")
+	if bodyHash("alice", "POST", "/p", nil) == bodyHash("bob", "POST", "/p", nil) {
+		t.Error("one requester may read what another one's key answers")
+	}
+}
+
+// Goal: the lists and the lesser reads answer as documented. Method: one request each.
+func TestReads(t *testing.T) {
+	f := newFake()
+	h := devServer(f)
+	list := decode[wire.WalletList](t, send(t, h, "GET", "/api/v1/wallets?page_size=2&page_token=abc", ""))
+	if len(list.Wallets) != 2 || list.NextPageToken != "more" || f.pages[0] != (appliance.Page{Size: 2, Token: "abc"}) || !strings.HasPrefix(list.Wallets[1].Address, "bc1p") {
+		t.Errorf("%+v %+v", list, f.pages)
+	}
+	if w := decode[wire.Wallet](t, send(t, h, "GET", "/api/v1/wallets/w_tap", "")); w.WalletID != "w_tap" || w.Created == nil || !w.Created.Equal(born) {
+		t.Errorf("%+v", w)
+	}
+	n := decode[wire.NodeList](t, send(t, h, "GET", "/api/v1/nodes", ""))
+	if len(n.Nodes) != 2 || !n.Nodes[0].Self || n.Nodes[0].LastSeen != nil || n.Nodes[1].LastSeen == nil || !n.Nodes[1].Accused {
+		t.Errorf("%+v", n)
+	}
+	if w := send(t, h, "GET", "/api/v1/receipts/r_1", ""); w.Code != 200 || decode[map[string]any](t, w)["id"] != "r_1" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	a := decode[wire.AuditList](t, send(t, h, "GET", "/api/v1/audit", ""))
+	if len(a.Entries) != 1 || a.Entries[0].Seq != 7 || f.pages[1].Size != 100 {
+		t.Errorf("%+v %+v", a, f.pages)
+	}
+	if w := send(t, h, "POST", "/api/v1/wallets/w_ed/prove-threshold", ""); w.Code != 200 || f.proofs[0] != "w_ed" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	v := decode[map[string]any](t, send(t, h, "POST", "/api/v1/vaults/v1/wallets", `{"curve":"secp256k1","protocol":"frost"}`))
+	if v["btc_address"] != v["address"] || v["schnorr_pub_key"] != v["public_key"] || v["eddsa_pub_key"] != nil {
+		t.Errorf("%v", v)
+	}
+	v = decode[map[string]any](t, send(t, h, "POST", "/api/v1/vaults/v1/wallets", `{"curve":"ed25519"}`))
+	if v["sol_address"] != v["address"] || v["eddsa_pub_key"] != v["public_key"] || v["vault"] != "v1" {
+		t.Errorf("%v", v)
+	}
+	for _, name := range []string{"xrp_address", "dot_address", "ada_address"} {
+		if s, _ := v[name].(string); s == "" {
+			t.Errorf("no %s in %v", name, v)
+		}
+	}
+}
+
+// Goal: a key that is not active yet is not called completed. Method: render one.
+func TestPending(t *testing.T) {
+	w := edWallet()
+	w.State = appliance.StateProving
+	if out, err := renderWallet(w); err != nil || out.Status != "pending" || out.State != "proving" {
+		t.Errorf("%+v %v", out, err)
+	}
+	w.PublicKey = w.PublicKey[:31]
+	if _, err := renderWallet(w); appliance.AsError(err).Code != appliance.CodeIntegrity {
+		t.Errorf("%v", err)
+	}
+	s := renderSignature(&appliance.Signature{Bytes: make([]byte, 64), RecoveryID: 1})
+	if *s.RecoveryID != 1 || *s.V != 28 {
+		t.Errorf("%+v", s)
+	}
+}

@@ -1,0 +1,30 @@
+package api
+
+import (
+	"context"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/attest"
+)
+
+// Backend is the node, as the API needs it. Implementations are safe for concurrent use and fail with *appliance.Error.
+//
+// Keygen, Sign and Refresh owe idempotency: for a SessionID seen before with the same BodyHash they return the same values, also
+// after a restart, and for another BodyHash they fail with CodeConflict.
+type Backend interface {
+	Keygen(ctx context.Context, r appliance.KeygenRequest) (*appliance.Wallet, error)
+	Sign(ctx context.Context, r appliance.SignRequest) (*appliance.Signature, error)
+	Refresh(ctx context.Context, r appliance.RefreshRequest) (*appliance.Wallet, error)
+	// ProveThreshold runs the proof again: every quorum signs, one signer fewer does not.
+	ProveThreshold(ctx context.Context, walletID string) (*appliance.Wallet, error)
+	// Wallet finds a wallet by its id, or by its public key in lower-case hex without 0x.
+	Wallet(ctx context.Context, idOrPublicKeyHex string) (*appliance.Wallet, error)
+	// Wallets returns a page and the token of the next one, empty at the end.
+	Wallets(ctx context.Context, p appliance.Page) ([]appliance.Wallet, string, error)
+	Nodes() []appliance.NodeStatus
+	Receipt(ctx context.Context, id string) (*attest.Receipt, error)
+	// Audit returns a page and the token of the next one, empty at the end.
+	Audit(ctx context.Context, p appliance.Page) ([]appliance.AuditEntry, string, error)
+	Readiness() appliance.Readiness
+	Version() string
+}

@@ -1,0 +1,192 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/internal/canon"
+)
+
+const (
+	// bodyMax is the largest request body, in bytes; the longest message is half of it in hex.
+	bodyMax = 256 << 10
+	// bodyTimeout is how long a client may take to send a body.
+	bodyTimeout = 10 * time.Second
+	// nestingMax is the deepest nesting of a body.
+	nestingMax = 4
+	// tokensMax is the most JSON tokens of a body.
+	tokensMax = 4096
+)
+
+// readBody reads the whole body and checks that it is one JSON object with one meaning. It returns the canonical form: keys
+// sorted, no spaces, numbers as they were written. An empty body is the empty object. What it fails with is a problem's cause.
+func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
+	if err := checkMediaType(r.Header); err != nil {
+		return nil, err
+	}
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout)) // a recorder in a test has none
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyMax))
+	// The deadline must go: net/http takes one that passes while the handler runs for a client that left.
+	_ = c.SetReadDeadline(time.Time{})
+	var tooLarge *http.MaxBytesError
+	var ne net.Error
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, &appliance.Error{Code: codeTooLarge, Message: fmt.Sprintf("the body is larger than %d KiB", bodyMax>>10),
+			Next: fmt.Sprintf("A message to sign may have at most %d KiB; sign a digest of larger data.", appliance.MaxMessage>>10)}
+	case errors.As(err, &ne) && ne.Timeout():
+		return nil, &appliance.Error{Code: codeSlowClient, Message: fmt.Sprintf("the body did not arrive within %s", bodyTimeout)}
+	case err != nil:
+		return nil, &appliance.Error{Code: codeMalformed, Message: "the body ended early"}
+	}
+	return parseObject(raw)
+}
+
+// checkMediaType lets JSON pass, under its own name, under none, and under the one that curl -d writes.
+func checkMediaType(h http.Header) error {
+	if e := h.Get("Content-Encoding"); e != "" && e != "identity" {
+		return &appliance.Error{Code: codeMediaType, Message: "the body is compressed", Next: "Send it without Content-Encoding."}
+	}
+	ct := h.Get("Content-Type")
+	if ct == "" {
+		return nil
+	}
+	media, _, err := mime.ParseMediaType(ct)
+	if err == nil && (media == "application/json" || media == "application/x-www-form-urlencoded") {
+		return nil
+	}
+	return &appliance.Error{Code: codeMediaType, Message: fmt.Sprintf("the body is %q", ct), Next: "Send JSON with Content-Type: application/json."}
+}
+
+func malformed(format string, a ...any) error {
+	return &appliance.Error{Code: codeMalformed, Message: fmt.Sprintf(format, a...)}
+}
+
+// parseObject reads one JSON object strictly: valid UTF-8, no duplicate keys, no key that another spelling of a known one might
+// be mistaken for, bounded depth and size, nothing after the end. Numbers stay json.Number.
+func parseObject(raw []byte) (map[string]any, error) {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return map[string]any{}, nil
+	}
+	if !utf8.Valid(raw) {
+		return nil, malformed("the body is not valid UTF-8")
+	}
+	p := strictParser{d: json.NewDecoder(bytes.NewReader(raw)), left: tokensMax}
+	p.d.UseNumber()
+	v, err := p.value(0)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := p.d.Token(); err != io.EOF {
+		return nil, malformed("there is something after the JSON object")
+	}
+	object, ok := v.(map[string]any)
+	if !ok {
+		return nil, malformed("the body is JSON, but not an object")
+	}
+	return object, nil
+}
+
+type strictParser struct {
+	d    *json.Decoder
+	left int
+}
+
+func (p *strictParser) token() (json.Token, error) {
+	if p.left--; p.left < 0 {
+		return nil, malformed("the body has more than %d JSON tokens", tokensMax)
+	}
+	t, err := p.d.Token()
+	if err != nil {
+		return nil, malformed("the body is not JSON at byte %d", p.d.InputOffset())
+	}
+	return t, nil
+}
+
+func (p *strictParser) value(depth int) (any, error) {
+	if depth > nestingMax {
+		return nil, malformed("the body is nested deeper than %d levels", nestingMax)
+	}
+	t, err := p.token()
+	if err != nil {
+		return nil, err
+	}
+	switch t {
+	case json.Delim('{'):
+		return p.object(depth)
+	case json.Delim('['):
+		list := []any{}
+		for p.d.More() {
+			v, err := p.value(depth + 1)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err := p.token()
+		return list, err
+	}
+	return t, nil
+}
+
+func (p *strictParser) object(depth int) (any, error) {
+	object := map[string]any{}
+	for p.d.More() {
+		t, err := p.token()
+		if err != nil {
+			return nil, err
+		}
+		key, ok := t.(string)
+		if !ok {
+			return nil, malformed("the body is not JSON at byte %d", p.d.InputOffset())
+		}
+		if strings.ContainsFunc(key, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
+			return nil, invalidField(clip(key), "Fields are written in lower case, as /docs has them.", "unknown field %q", clip(key))
+		}
+		if _, twice := object[key]; twice {
+			return nil, malformed("the field %q stands twice in the body", clip(key))
+		}
+		if object[key], err = p.value(depth + 1); err != nil {
+			return nil, err
+		}
+	}
+	_, err := p.token()
+	return object, err
+}
+
+// clip shortens what a stranger sent to what an error may repeat.
+func clip(s string) string {
+	const most = 64
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
+// encodeCanonical is the one encoding of an object: keys sorted, no spaces, numbers as written.
+func encodeCanonical(object map[string]any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(object); err != nil {
+		panic("api: encoding what was just decoded: " + err.Error())
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// bodyHash is what an idempotency key is bound to: who asks, for what, with which body. The key itself stands in the body,
+// however it was given, so the header and the field mean the same request.
+func bodyHash(requester, method, path string, canonical []byte) [32]byte {
+	return canon.Hash("mpcd/v1/api/request", []byte(requester), []byte(method), []byte(path), canonical)
+}

@@ -1,0 +1,16 @@
+// Package api is the node's outside: HTTP with JSON, described by an OpenAPI document that is generated from the code.
+//
+// It turns requests into the node's own types and the node's answers into JSON, and does nothing else: what a request means, who
+// holds which share, and whether a policy allows it is the node's business, behind the Backend interface.
+//
+// One gate stands in front of every route and does the same things in the same order: it names the request, refuses what a
+// browser was tricked into sending (dev), finds the route, authenticates, checks the role, takes a place in the queue, reads and
+// checks the body, and writes one log line without a body. A route that has no rule is closed.
+//
+// Promises: bad input never ends in 500; an error is always RFC 9457 with what to do next; an answer is a function of what the
+// node returned and of nothing else, so that the same idempotency key gives the same bytes; a JSON body has one meaning, for
+// duplicate, unknown and differently cased fields are refused; /livez does not depend on peers.
+//
+// To add an endpoint: the shape of its answer goes into client/wire, the shape of its request into a file here, and a line into
+// routes.go. The tests fail until its roles and errors are described.
+package api

@@ -1,0 +1,220 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// fake is the node's seam: it remembers what it was asked, and answers from memory, idempotently as Backend demands.
+type fake struct {
+	mu       sync.Mutex
+	keygens  []appliance.KeygenRequest
+	signs    []appliance.SignRequest
+	renewals []appliance.RefreshRequest
+	proofs   []string
+	pages    []appliance.Page
+	sessions map[string][32]byte
+	ready    appliance.Readiness
+	err      error         // every act fails with it
+	panics   any           // every act panics with it
+	hold     chan struct{} // every act waits for it to close, or for the request to end
+	entered  chan struct{} // every act sends to it before it waits
+}
+
+var (
+	edSeed   = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32))
+	edPublic = []byte(edSeed.Public().(ed25519.PublicKey))
+	taproot  = unhex("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
+	three    = []transport.NodeID{"node1", "node2", "node3"}
+	born     = time.UnixMilli(1_700_000_000_000).UTC()
+)
+
+func unhex(s string) []byte {
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func edWallet() *appliance.Wallet {
+	return &appliance.Wallet{SessionID: "made", ID: "w_ed", Scheme: threshold.FrostEd25519, Curve: "ed25519", Protocol: "frost", PublicKey: edPublic,
+		Threshold: 2, Parties: three, State: appliance.StateActive, Created: born}
+}
+
+func tapWallet() *appliance.Wallet {
+	return &appliance.Wallet{SessionID: "made", ID: "w_tap", Scheme: threshold.FrostTaproot, Curve: "secp256k1", Protocol: "frost", PublicKey: taproot,
+		Threshold: 2, Parties: three, State: appliance.StateActive, Created: born}
+}
+
+func newFake() *fake {
+	return &fake{sessions: map[string][32]byte{}, ready: appliance.Readiness{Ready: true, Checks: []appliance.Check{{Name: "token", OK: true}}}}
+}
+
+func (f *fake) act(ctx context.Context, session string, hash [32]byte) error {
+	if f.entered != nil {
+		f.entered <- struct{}{}
+	}
+	if f.hold != nil {
+		select {
+		case <-f.hold:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if f.panics != nil {
+		panic(f.panics)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if old, ok := f.sessions[session]; ok && session != "" && old != hash {
+		return &appliance.Error{Code: appliance.CodeConflict, Field: "session_id", Message: "session " + session + " was another request", Next: "Use a new session_id."}
+	}
+	f.sessions[session] = hash
+	return f.err
+}
+
+func (f *fake) Keygen(ctx context.Context, r appliance.KeygenRequest) (*appliance.Wallet, error) {
+	f.keygens = append(f.keygens, r)
+	if err := f.act(ctx, r.SessionID, r.BodyHash); err != nil {
+		return nil, err
+	}
+	w := edWallet()
+	if r.Curve == "secp256k1" {
+		w = tapWallet()
+	}
+	w.SessionID, w.Label, w.Vault = r.SessionID, r.Label, r.Vault
+	return w, nil
+}
+
+func (f *fake) Sign(ctx context.Context, r appliance.SignRequest) (*appliance.Signature, error) {
+	f.mu.Lock()
+	f.signs = append(f.signs, r)
+	f.mu.Unlock()
+	if err := f.act(ctx, r.SessionID, r.BodyHash); err != nil {
+		return nil, err
+	}
+	return &appliance.Signature{SessionID: r.SessionID, WalletID: r.WalletID, Bytes: ed25519.Sign(edSeed, r.Message), RecoveryID: -1, Signers: three[:2], ReceiptID: "r_1"}, nil
+}
+
+func (f *fake) Refresh(ctx context.Context, r appliance.RefreshRequest) (*appliance.Wallet, error) {
+	f.renewals = append(f.renewals, r)
+	if err := f.act(ctx, r.SessionID, r.BodyHash); err != nil {
+		return nil, err
+	}
+	w, err := f.Wallet(ctx, r.WalletID)
+	if err == nil {
+		w.Epoch, w.SessionID = 1, r.SessionID
+	}
+	return w, err
+}
+
+func (f *fake) ProveThreshold(ctx context.Context, id string) (*appliance.Wallet, error) {
+	f.proofs = append(f.proofs, id)
+	if err := f.act(ctx, "", [32]byte{}); err != nil {
+		return nil, err
+	}
+	return f.Wallet(ctx, id)
+}
+
+func (f *fake) Wallet(_ context.Context, name string) (*appliance.Wallet, error) {
+	for _, w := range []*appliance.Wallet{edWallet(), tapWallet()} {
+		if name == w.ID || name == hex.EncodeToString(w.PublicKey) {
+			return w, nil
+		}
+	}
+	return nil, &appliance.Error{Code: appliance.CodeNotFound, Message: "no such wallet on this node", Next: "List them with GET /api/v1/wallets."}
+}
+
+func (f *fake) Wallets(_ context.Context, p appliance.Page) ([]appliance.Wallet, string, error) {
+	f.pages = append(f.pages, p)
+	return []appliance.Wallet{*edWallet(), *tapWallet()}, "more", f.err
+}
+
+func (f *fake) Nodes() []appliance.NodeStatus {
+	return []appliance.NodeStatus{{ID: "node1", Party: 1, Self: true, Live: true}, {ID: "node2", Party: 2, LastSeen: born, Accused: true}}
+}
+
+func (f *fake) Receipt(_ context.Context, id string) (*attest.Receipt, error) {
+	if id != "r_1" {
+		return nil, &appliance.Error{Code: appliance.CodeNotFound, Message: "no such receipt"}
+	}
+	return &attest.Receipt{ID: id, Cluster: "test"}, nil
+}
+
+func (f *fake) Audit(_ context.Context, p appliance.Page) ([]appliance.AuditEntry, string, error) {
+	f.pages = append(f.pages, p)
+	return []appliance.AuditEntry{{Seq: 7, Time: 1, Node: "node1", Event: "sign"}}, "", f.err
+}
+
+func (f *fake) Readiness() appliance.Readiness { return f.ready }
+func (f *fake) Version() string                { return "v1.2.3" }
+
+// call sends one request from this machine and returns the answer.
+func send(t testing.TB, h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(method, "http://localhost:8080"+path, strings.NewReader(body))
+	r.RemoteAddr = "127.0.0.1:4711"
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+		}
+		if header[i] == "RemoteAddr" {
+			r.RemoteAddr = header[i+1]
+		}
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func devServer(f *fake) http.Handler { return New(Config{Backend: f, Dev: true}) }
+
+// decode reads the answer's JSON.
+func decode[T any](t testing.TB, w *httptest.ResponseRecorder) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+		t.Fatalf("%d %s: %v", w.Code, w.Body, err)
+	}
+	return v
+}
+
+// wantProblem checks that the answer is a complete RFC 9457 problem of the status and code.
+func wantProblem(t testing.TB, w *httptest.ResponseRecorder, status int, code string) wire.Problem {
+	t.Helper()
+	if w.Code != status || w.Header().Get("Content-Type") != wire.ProblemType {
+		t.Errorf("got %d %s %s, want problem %d", w.Code, w.Header().Get("Content-Type"), w.Body, status)
+		return wire.Problem{}
+	}
+	p := decode[wire.Problem](t, w)
+	if p.Code != code || p.Status != status || p.Title == "" || p.Detail == "" || p.Type != "/docs#error-"+code || p.Instance != "urn:uuid:"+w.Header().Get("X-Request-Id") {
+		t.Errorf("got %+v, want a whole problem with code %s", p, code)
+	}
+	retry := status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
+	if retry != (w.Header().Get("Retry-After") != "") {
+		t.Errorf("%d with Retry-After %q", status, w.Header().Get("Retry-After"))
+	}
+	return p
+}
+
+// logTo is a logger for tests.
+func logTo(w io.Writer) *slog.Logger { return slog.New(slog.NewJSONHandler(w, nil)) }

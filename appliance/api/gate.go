@@ -1,0 +1,276 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/client/wire"
+)
+
+// rule says who may use a route.
+type rule struct {
+	open  bool   // without a token and without a place in the queue
+	roles []Role // any of them
+	body  bool   // the route reads one
+}
+
+// ServeHTTP is the gate in front of every route.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	started := time.Now()
+	c := &call{id: newUUID(s.Rand)}
+	r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
+	out := &recorder{ResponseWriter: w}
+	setHeaders(out.Header(), c.id)
+
+	pattern := "other"
+	s.meter.inFlight.Inc()
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked(out, r, v)
+		}
+		s.meter.inFlight.Dec()
+		elapsed := time.Since(started)
+		s.meter.observe(pattern, out.status, elapsed)
+		s.Logger.LogAttrs(r.Context(), slog.LevelInfo, "http request", slog.String("method", clip(r.Method)), slog.String("path", clip(r.URL.Path)),
+			slog.Int("status", out.status), slog.Duration("took", elapsed), slog.Int64("bytes", out.bytes),
+			slog.String("requester", c.requester), slog.String("remote", r.RemoteAddr), slog.String("request_id", c.id))
+	}()
+
+	if err := s.fromBrowser(r); err != nil {
+		s.refuse(out, r, err)
+		return
+	}
+	handler, found := s.mux.Handler(r)
+	if found == "" {
+		s.refuse(out, r, noRoute(handler, r))
+		return
+	}
+	pattern = found
+	r, done, err := s.admit(out, r, c, s.rules[found])
+	defer done()
+	if err != nil {
+		s.refuse(out, r, err)
+		return
+	}
+	s.mux.ServeHTTP(out, r)
+}
+
+// admit authenticates, authorises, takes a place and reads the body, in this order: nobody unknown can fill the queue or memory.
+func (s *server) admit(w http.ResponseWriter, r *http.Request, c *call, rule rule) (*http.Request, func(), error) {
+	done := func() {}
+	if rule.open {
+		return r, done, nil
+	}
+	who, err := s.Auth.Authenticate(r)
+	if err != nil {
+		return r, done, &appliance.Error{Code: codeToken, Message: err.Error()}
+	}
+	c.requester = who.Requester
+	if !who.may(rule.roles) {
+		return r, done, &appliance.Error{Code: appliance.CodeDenied, Message: fmt.Sprintf("%s has none of the roles %v", who.Requester, rule.roles)}
+	}
+	select {
+	case s.places <- struct{}{}:
+	default:
+		return r, done, &appliance.Error{Code: appliance.CodeOverload, Message: fmt.Sprintf("%d requests are being worked on", s.MaxConcurrent)}
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.Timeout + bodyTimeout + writeTimeout))
+	if rule.body {
+		if r, err = prepareBody(w, r, c); err != nil {
+			return r, func() { <-s.places }, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.Timeout)
+	return r.WithContext(ctx), func() { cancel(); <-s.places }, nil
+}
+
+// prepareBody reads the body, settles the idempotency key and leaves the canonical body for the route to read.
+func prepareBody(w http.ResponseWriter, r *http.Request, c *call) (*http.Request, error) {
+	object, err := readBody(w, r)
+	if err != nil {
+		return r, err
+	}
+	if key := r.Header.Get("Idempotency-Key"); key != "" {
+		if len(key) > 1 && key[0] == '"' && key[len(key)-1] == '"' {
+			key = key[1 : len(key)-1] // a structured field's string, RFC 9651 §3.3.3
+		}
+		if given, ok := object["session_id"]; ok && given != nil && given != key {
+			return r, invalidField("session_id", "Give one of them.", "session_id and the Idempotency-Key header differ")
+		}
+		object["session_id"] = key
+	}
+	if object["session_id"] == nil {
+		delete(object, "session_id")
+	}
+	if key, ok := object["session_id"].(string); ok {
+		if key == "" || len(key) > appliance.MaxSessionID || strings.ContainsFunc(key, func(r rune) bool { return r < '!' || r > '~' }) {
+			return r, invalidField("session_id", "A UUID is a good one.", "session_id must have 1 to %d visible ASCII characters", appliance.MaxSessionID)
+		}
+		c.session = key
+	}
+	canonical := encodeCanonical(object)
+	c.hash = bodyHash(c.requester, r.Method, r.URL.Path, canonical)
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(canonical))
+	r.ContentLength = int64(len(canonical))
+	r.Header.Set("Content-Type", "application/json")
+	return r, nil
+}
+
+// fromBrowser refuses, in dev, what a page of another origin had a browser send.
+func (s *server) fromBrowser(r *http.Request) error {
+	if !s.Dev {
+		return nil
+	}
+	if !loopbackHost(r.Host) {
+		return &appliance.Error{Code: appliance.CodeDenied, Message: fmt.Sprintf("dev mode answers only to names of this machine, not to %q", clip(r.Host)),
+			Next: "Use http://localhost, http://127.0.0.1 or http://[::1]."}
+	}
+	foreign := &appliance.Error{Code: appliance.CodeDenied, Message: "dev mode refuses requests that a page of another origin sends", Next: "Use curl, a client, or mpcd start with tokens."}
+	if origins := r.Header.Values("Origin"); len(origins) > 0 {
+		u, err := url.Parse(origins[0])
+		if err != nil || len(origins) > 1 || u.Host != r.Host || (u.Scheme == "https") != (r.TLS != nil) {
+			return foreign
+		}
+	}
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+		return foreign
+	}
+	return nil
+}
+
+func loopbackHost(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// noRoute says whether the path or the method is unknown, by asking the handler that the mux would have used.
+func noRoute(handler http.Handler, r *http.Request) error {
+	probe := &discard{header: http.Header{}}
+	handler.ServeHTTP(probe, r)
+	if probe.status == http.StatusMethodNotAllowed {
+		allow := probe.header.Get("Allow")
+		p := newProblem(r.Context(), &appliance.Error{Code: codeMethod, Message: fmt.Sprintf("%s is not for %s", clip(r.URL.Path), clip(r.Method)), Next: "Use " + allow + "."})
+		p.allow = allow
+		return p
+	}
+	return &appliance.Error{Code: appliance.CodeNotFound, Message: fmt.Sprintf("there is no %s", clip(r.URL.Path)), Next: "See /docs for the paths."}
+}
+
+// refuse answers with a problem.
+func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	p := s.problem(r.Context(), err)
+	h := w.Header()
+	for k, v := range p.GetHeaders() {
+		h[k] = v
+	}
+	h.Set("Content-Type", wire.ProblemType)
+	w.WriteHeader(p.Status)
+	if r.Method != http.MethodHead {
+		_ = json.NewEncoder(w).Encode(p.Problem)
+	}
+}
+
+// problem describes err for the outside, and logs what must not go there.
+func (s *server) problem(ctx context.Context, err error) *problem {
+	p := newProblem(ctx, err)
+	if p.Status >= http.StatusInternalServerError {
+		s.Logger.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("code", p.Code), slog.Any("error", or(causeOf(p), p.Detail)), slog.String("request_id", callOf(ctx).id))
+	}
+	return p
+}
+
+func causeOf(p *problem) string {
+	if p.cause == nil {
+		return ""
+	}
+	return p.cause.Error()
+}
+
+// panicked answers for a route that panicked: the log has the stack, the client a 500 that says nothing.
+func (s *server) panicked(w *recorder, r *http.Request, v any) {
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v)
+	}
+	s.Logger.LogAttrs(r.Context(), slog.LevelError, "request panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())), slog.String("request_id", callOf(r.Context()).id))
+	if w.status == 0 {
+		s.refuse(w, r, &appliance.Error{Code: appliance.CodeInternal, Message: "the node failed"})
+	}
+}
+
+func setHeaders(h http.Header, id string) {
+	h.Set("X-Request-Id", id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+}
+
+// newUUID makes a version 4 UUID (RFC 9562 §5.4).
+func newUUID(rand io.Reader) string {
+	var b [16]byte
+	if _, err := io.ReadFull(rand, b[:]); err != nil {
+		panic("api: no randomness: " + err.Error())
+	}
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// recorder remembers status and size for the log.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// discard keeps the status and headers of an answer that is not sent.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (w *discard) Header() http.Header         { return w.header }
+func (w *discard) WriteHeader(status int)      { w.status = status }
+func (w *discard) Write(b []byte) (int, error) { return len(b), nil }

@@ -1,0 +1,75 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/client/wire"
+)
+
+// livez says that the process answers. It asks nobody.
+func (s *server) livez(w http.ResponseWriter, r *http.Request) {
+	writeHealth(w, r, wire.Health{Status: "ok"})
+}
+
+// startupz says that boot is over.
+func (s *server) startupz(w http.ResponseWriter, r *http.Request) {
+	if !s.Started() {
+		s.refuse(w, r, &appliance.Error{Code: appliance.CodeStarting, Message: "the node is still booting"})
+		return
+	}
+	writeHealth(w, r, wire.Health{Status: "ok"})
+}
+
+// readyz says whether the node can serve a signature now, and if not, why.
+func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
+	ready := s.Backend.Readiness()
+	if !ready.Ready {
+		s.refuse(w, r, notReady(r, ready))
+		return
+	}
+	h := wire.Health{Status: "ok", Ready: true}
+	if r.URL.Query().Has("verbose") {
+		h.Version = s.Backend.Version()
+		h.Checks = checks(ready)
+	}
+	writeHealth(w, r, h)
+}
+
+// healthz is the whole picture, with 200 as long as the process answers.
+func (s *server) healthz(w http.ResponseWriter, r *http.Request) {
+	ready := s.Backend.Readiness()
+	h := wire.Health{Status: "ok", Version: s.Backend.Version(), Ready: ready.Ready, Checks: checks(ready)}
+	if !ready.Ready {
+		h.Status = "degraded"
+	}
+	writeHealth(w, r, h)
+}
+
+func notReady(r *http.Request, ready appliance.Readiness) error {
+	p := newProblem(r.Context(), &appliance.Error{Code: appliance.CodeStarting, Message: "the node cannot serve a signature now", Next: "errors has the failed checks; wait as Retry-After says."})
+	for _, c := range ready.Checks {
+		if !c.OK {
+			p.Errors = append(p.Errors, wire.FieldError{Field: c.Name, Detail: c.Detail})
+		}
+	}
+	if len(p.Errors) > 0 {
+		p.Detail = sentence(fmt.Sprintf("the node cannot serve a signature now: %s: %s", p.Errors[0].Field, p.Errors[0].Detail)) + " Wait as Retry-After says."
+	}
+	return p
+}
+
+func checks(ready appliance.Readiness) []wire.Check {
+	var out []wire.Check
+	for _, c := range ready.Checks {
+		out = append(out, wire.Check{Name: c.Name, OK: c.OK, Detail: c.Detail})
+	}
+	return out
+}
+
+func writeHealth(w http.ResponseWriter, _ *http.Request, h wire.Health) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(h)
+}

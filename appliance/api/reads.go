@@ -1,0 +1,39 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/luxfi/mpcd/client/wire"
+)
+
+func (s *server) nodes(context.Context, *struct{}) (*struct{ Body wire.NodeList }, error) {
+	out := &struct{ Body wire.NodeList }{wire.NodeList{Nodes: []wire.Node{}}}
+	for _, n := range s.Backend.Nodes() {
+		out.Body.Nodes = append(out.Body.Nodes, renderNode(n))
+	}
+	return out, nil
+}
+
+func (s *server) receipt(ctx context.Context, in *struct {
+	ID string `path:"id" maxLength:"256" doc:"receipt_id of a signature."`
+}) (*struct{ Body json.RawMessage }, error) {
+	r, err := s.Backend.Receipt(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	b, err := renderJSON("the receipt", r)
+	return &struct{ Body json.RawMessage }{b}, err
+}
+
+func (s *server) audit(ctx context.Context, in *pageIn) (*struct{ Body wire.AuditList }, error) {
+	list, next, err := s.Backend.Audit(ctx, in.page())
+	if err != nil {
+		return nil, err
+	}
+	out := &struct{ Body wire.AuditList }{wire.AuditList{Entries: make([]wire.AuditEntry, 0, len(list)), NextPageToken: next}}
+	for _, e := range list {
+		out.Body.Entries = append(out.Body.Entries, wire.AuditEntry{Seq: e.Seq, TimeMS: e.Time, Node: e.Node, Event: e.Event, Facts: e.Facts})
+	}
+	return out, nil
+}

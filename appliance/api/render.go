@@ -1,0 +1,100 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/internal/address"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// What the node answered, as JSON has it: functions of their arguments, so that a repeated request has the same bytes.
+
+func addressKind(s threshold.SchemeID) address.Kind {
+	switch s {
+	case threshold.FrostEd25519:
+		return address.Ed25519
+	case threshold.FrostTaproot:
+		return address.Taproot
+	}
+	return ""
+}
+
+func renderWallet(w *appliance.Wallet) (wire.Wallet, error) {
+	out := wire.Wallet{
+		SessionID: w.SessionID, WalletID: w.ID, Label: w.Label, Vault: w.Vault, PublicKey: w.PublicKey, Protocol: w.Protocol, Curve: w.Curve,
+		Threshold: w.Threshold, Total: len(w.Parties), Parties: names(w.Parties), Epoch: w.Epoch, State: string(w.State),
+		Created: moment(w.Created), Status: wire.StatusPending,
+	}
+	if w.State == appliance.StateActive {
+		out.Status = wire.StatusCompleted
+	}
+	var err error
+	if out.Address, out.Addresses, err = address.For(addressKind(w.Scheme), w.PublicKey); err != nil {
+		return out, &appliance.Error{Code: appliance.CodeIntegrity, Message: "wallet " + w.ID + " has a public key that is none", Err: err}
+	}
+	return out, nil
+}
+
+func renderVaultWallet(w wire.Wallet) wire.VaultWallet {
+	out := wire.VaultWallet{
+		Wallet: w, BTCAddress: w.Addresses["bitcoin"], SOLAddress: w.Addresses["solana"], XRPAddress: w.Addresses["xrpl"],
+		DOTAddress: w.Addresses["polkadot"], ADAAddress: w.Addresses["cardano"],
+	}
+	if w.Curve == "ed25519" {
+		out.EdDSAPubKey = w.PublicKey
+	} else {
+		out.SchnorrPubKey = w.PublicKey
+	}
+	return out
+}
+
+func renderSignature(s *appliance.Signature) wire.Signature {
+	out := wire.Signature{
+		SessionID: s.SessionID, WalletID: s.WalletID, Signature: s.Bytes, Status: wire.StatusCompleted, Signers: names(s.Signers), ReceiptID: s.ReceiptID,
+	}
+	if half := len(s.Bytes) / 2; len(s.Bytes) == 64 {
+		out.R, out.S = s.Bytes[:half], s.Bytes[half:]
+	}
+	if s.RecoveryID >= 0 {
+		id, v := s.RecoveryID, 27+s.RecoveryID
+		out.RecoveryID, out.V = &id, &v
+	}
+	return out
+}
+
+func renderNode(n appliance.NodeStatus) wire.Node {
+	return wire.Node{
+		ID: string(n.ID), Party: int(n.Party), Self: n.Self, Live: n.Live, LastSeen: moment(n.LastSeen), Version: n.Version,
+		Facility: n.Facility, Accused: n.Accused,
+	}
+}
+
+// renderJSON writes what another package defines the JSON of.
+func renderJSON(what string, v any) (json.RawMessage, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("api: writing %s: %w", what, err)
+	}
+	return b, nil
+}
+
+func names(ids []transport.NodeID) []string {
+	out := make([]string, 0, len(ids))
+	for _, id := range ids {
+		out = append(out, string(id))
+	}
+	return out
+}
+
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

@@ -1,0 +1,214 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/client/wire"
+)
+
+// The bodies of requests, with every spelling that is accepted. What they mean is settled once, by the methods below them.
+
+type keygenBody struct {
+	SessionID string  `json:"session_id,omitempty" maxLength:"128" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	Threshold int     `json:"threshold,omitempty" minimum:"1" maximum:"255" example:"2" doc:"Signers needed. The cluster's default if absent."`
+	Total     parties `json:"total,omitempty" doc:"How many nodes hold shares, or which."`
+	Parties   parties `json:"parties,omitempty" doc:"The same as total."`
+	Curve     string  `json:"curve" maxLength:"32" example:"ed25519" doc:"ed25519, or secp256k1 for Bitcoin Taproot (BIP-340)."`
+	Protocol  string  `json:"protocol,omitempty" maxLength:"32" example:"frost" doc:"frost. On ed25519 it may be left out."`
+	Purpose   string  `json:"purpose,omitempty" maxLength:"32" doc:"Reserved; must be absent in this build."`
+	Label     string  `json:"label,omitempty" maxLength:"128" example:"client-42" doc:"A name for people."`
+}
+
+type signBody struct {
+	SessionID   string   `json:"session_id,omitempty" maxLength:"128" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	PublicKey   string   `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
+	WalletID    string   `json:"wallet_id,omitempty" maxLength:"256" example:"w_5f1c" doc:"The key, by its name; or public_key."`
+	MessageHash string   `json:"message_hash,omitempty" doc:"Hex of what is signed. BIP-340: exactly 32 bytes. Ed25519: the message itself."`
+	Payload     string   `json:"payload,omitempty" doc:"The same as message_hash."`
+	Message     string   `json:"message,omitempty" doc:"The same as message_hash."`
+	Signers     []string `json:"signers,omitempty" maxItems:"255" doc:"Which nodes sign; the node chooses if absent."`
+	Chain       string   `json:"chain,omitempty" maxLength:"32" pattern:"^[a-z0-9_-]*$" example:"solana" doc:"What the signature is for; stands in the receipt."`
+}
+
+type refreshBody struct {
+	SessionID       string  `json:"session_id,omitempty" maxLength:"128" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	PublicKey       string  `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
+	WalletID        string  `json:"wallet_id,omitempty" maxLength:"256" doc:"The key, by its name; or public_key."`
+	NewThreshold    int     `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
+	NewTotal        parties `json:"new_total,omitempty" doc:"In this build only what it is already."`
+	NewParties      parties `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
+	NewParticipants parties `json:"new_participants,omitempty" doc:"The same as new_parties."`
+}
+
+// reshareBody is refreshBody for a wallet named in the path.
+type reshareBody struct {
+	SessionID       string  `json:"session_id,omitempty" maxLength:"128" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	NewThreshold    int     `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
+	NewTotal        parties `json:"new_total,omitempty" doc:"In this build only what it is already."`
+	NewParties      parties `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
+	NewParticipants parties `json:"new_participants,omitempty" doc:"The same as new_parties."`
+}
+
+// proveBody is the body of a request that says everything in its path.
+type proveBody struct {
+	SessionID string `json:"session_id,omitempty" maxLength:"128" doc:"Accepted and not needed: a proof may be repeated."`
+}
+
+// spelled is a value and the field it came from.
+type spelled[T any] struct {
+	field string
+	value T
+}
+
+// committee reconciles the spellings of a committee: its size, and its names in the order given, if they were.
+func committee(given ...spelled[parties]) (total int, names []transport.NodeID, err error) {
+	for _, g := range given {
+		if g.value.absent() {
+			continue
+		}
+		n := g.value.count
+		if g.value.names != nil {
+			if names != nil {
+				return 0, nil, invalidField(g.field, "Name the nodes once.", "%s: the nodes are named already", g.field)
+			}
+			if names, err = nodes(g.field, g.value.names); err != nil {
+				return 0, nil, err
+			}
+			n = len(names)
+		}
+		if total != 0 && n != total {
+			return 0, nil, invalidField(g.field, "Give one of them, or let them agree.", "%s says %d nodes, and another field says %d", g.field, n, total)
+		}
+		total = n
+	}
+	return total, names, nil
+}
+
+// nodes checks a list of names: each well formed, none twice.
+func nodes(field string, names []string) ([]transport.NodeID, error) {
+	out := make([]transport.NodeID, 0, len(names))
+	seen := map[transport.NodeID]bool{}
+	for i, name := range names {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		id, err := transport.ParseNodeID(name)
+		if err != nil {
+			return nil, invalidField(at, "See /api/v1/nodes for the names.", "%s is not a node's name: 1 to 63 characters of a-z, 0-9, - and _", at)
+		}
+		if seen[id] {
+			return nil, invalidField(at, "Name every node once.", "%s names %s again", at, id)
+		}
+		seen[id] = true
+		out = append(out, id)
+	}
+	return out, nil
+}
+
+// one returns the one spelling that is present; none is the zero value.
+func one(given ...spelled[string]) (spelled[string], error) {
+	var found spelled[string]
+	for _, g := range given {
+		if g.value == "" {
+			continue
+		}
+		if found.field != "" {
+			return found, invalidField(g.field, "Give one of them.", "%s and %s are both given", found.field, g.field)
+		}
+		found = g
+	}
+	return found, nil
+}
+
+// request is the node's form of a keygen.
+func (b keygenBody) request(vault string) (appliance.KeygenRequest, error) {
+	r := appliance.KeygenRequest{Threshold: b.Threshold, Curve: b.Curve, Protocol: b.Protocol, Label: b.Label, Vault: vault}
+	if len(b.Label) > appliance.MaxLabel {
+		return r, invalidField("label", "Shorten it.", "label has %d bytes, at most %d", len(b.Label), appliance.MaxLabel)
+	}
+	if strings.ContainsFunc(b.Label, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return r, invalidField("label", "", "label has control characters")
+	}
+	if b.Purpose != "" {
+		return r, unsupported("purpose", "Leave purpose out.", "purpose is not in this build")
+	}
+	if err := supported(b.Curve, b.Protocol); err != nil {
+		return r, err
+	}
+	r.Protocol = "frost"
+	var err error
+	r.Total, r.Parties, err = committee(spelled[parties]{"total", b.Total}, spelled[parties]{"parties", b.Parties})
+	if err != nil {
+		return r, err
+	}
+	if r.Total != 0 && r.Threshold > r.Total {
+		return r, invalidField("threshold", "The threshold is the number of signers needed.", "threshold %d is more than the %d nodes that hold shares", r.Threshold, r.Total)
+	}
+	return r, nil
+}
+
+// supported tells whether this build has the protocol on the curve.
+func supported(curve, protocol string) error {
+	const frost = "Use protocol frost: curve ed25519, or curve secp256k1 for Bitcoin Taproot."
+	switch curve {
+	case "ed25519":
+		if protocol == "" || protocol == "frost" {
+			return nil
+		}
+	case "secp256k1":
+		switch protocol {
+		case "frost":
+			return nil
+		case "":
+			return unsupported("protocol", frost, "secp256k1 without a protocol means ECDSA, which is not in this build")
+		}
+	case "bls12-381":
+		return unsupported("curve", frost, "bls12-381 is not in this build")
+	default:
+		return invalidField("curve", "Use ed25519 or secp256k1.", "curve %q is unknown", clip(curve))
+	}
+	switch protocol {
+	case "cggmp21", "dkls23", "lss", "bls", "ringtail":
+		return unsupported("protocol", frost, "protocol %s is not in this build", protocol)
+	}
+	return invalidField("protocol", frost, "protocol %q is unknown", clip(protocol))
+}
+
+func unsupported(field, next, format string, a ...any) *appliance.Error {
+	return &appliance.Error{Code: appliance.CodeUnsupported, Field: field, Next: next, Message: fmt.Sprintf(format, a...)}
+}
+
+// unchanged refuses a refresh that would change who holds the shares, or how many must sign.
+func (b refreshBody) unchanged(w *appliance.Wallet) error {
+	const next = "Resharing is not in this build: leave the new_ fields out to refresh the shares within the same committee."
+	if b.NewThreshold != 0 && b.NewThreshold != w.Threshold {
+		return unsupported("new_threshold", next, "new_threshold %d differs from the wallet's %d", b.NewThreshold, w.Threshold)
+	}
+	total, names, err := committee(spelled[parties]{"new_total", b.NewTotal}, spelled[parties]{"new_parties", b.NewParties}, spelled[parties]{"new_participants", b.NewParticipants})
+	if err != nil {
+		return err
+	}
+	if total != 0 && total != len(w.Parties) {
+		return unsupported("new_total", next, "%d nodes differ from the wallet's %d", total, len(w.Parties))
+	}
+	held := map[transport.NodeID]bool{}
+	for _, p := range w.Parties {
+		held[p] = true
+	}
+	for _, n := range names {
+		if !held[n] {
+			return unsupported("new_parties", next, "%s holds no share of the wallet", n)
+		}
+	}
+	return nil
+}
+
+// parseHex reads a field of hex.
+func parseHex(g spelled[string]) ([]byte, error) {
+	b, err := wire.ParseHex(g.value)
+	if err != nil {
+		return nil, invalidField(g.field, "Write it in hex, with or without 0x.", "%s is not hex: %s", g.field, strings.TrimPrefix(err.Error(), "wire: "))
+	}
+	return b, nil
+}

@@ -1,0 +1,91 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/internal/address"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// digestLen is the length of what BIP-340 signs in Bitcoin: a BIP-341 signature hash, in bytes.
+const digestLen = 32
+
+type signatureOut struct{ Body wire.Signature }
+
+func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signatureOut, error) {
+	b := in.Body
+	w, err := s.find(ctx, b.WalletID, b.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	message, err := b.message(w)
+	if err != nil {
+		return nil, err
+	}
+	signers, err := nodes("signers", b.Signers)
+	if err != nil {
+		return nil, err
+	}
+	for i, n := range signers {
+		if !slices.Contains(w.Parties, n) {
+			return nil, invalidField(fmt.Sprintf("signers[%d]", i), "See parties of the wallet.", "%s holds no share of the wallet", n)
+		}
+	}
+	if len(signers) > 0 && len(signers) < w.Threshold {
+		return nil, invalidField("signers", "Name more nodes, or leave signers out.", "%d signers are too few: the wallet needs %d", len(signers), w.Threshold)
+	}
+	if err := suits(b.Chain, w); err != nil {
+		return nil, err
+	}
+	c := callOf(ctx)
+	sig, err := s.Backend.Sign(ctx, appliance.SignRequest{
+		SessionID: c.session, WalletID: w.ID, Message: message, Signers: signers, Chain: b.Chain, Requester: c.requester, BodyHash: c.hash,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &signatureOut{Body: renderSignature(sig)}, nil
+}
+
+// message is what will be signed. It must be there once, and be of the length that the key's scheme signs.
+func (b signBody) message(w *appliance.Wallet) ([]byte, error) {
+	given, err := one(spelled[string]{"message_hash", b.MessageHash}, spelled[string]{"payload", b.Payload}, spelled[string]{"message", b.Message})
+	if err != nil {
+		return nil, err
+	}
+	if given.field == "" {
+		return nil, invalidField("message_hash", "Give message_hash, payload or message in hex.", "there is nothing to sign")
+	}
+	m, err := parseHex(given)
+	if err != nil {
+		return nil, err
+	}
+	switch w.Scheme {
+	case threshold.FrostTaproot:
+		if len(m) != digestLen {
+			return nil, invalidField(given.field, "Send the signature hash of BIP-341.", "%s has %d bytes, BIP-340 signs exactly %d", given.field, len(m), digestLen)
+		}
+	case threshold.FrostEd25519:
+		if len(m) > appliance.MaxMessage {
+			return nil, invalidField(given.field, "Sign a digest of larger data.", "%s has %d bytes, at most %d", given.field, len(m), appliance.MaxMessage)
+		}
+	default:
+		return nil, unsupported(given.field, "", "the API of this build cannot sign for scheme %s", w.Scheme)
+	}
+	return m, nil
+}
+
+// suits refuses a chain that cannot take the wallet's kind of key: the receipt would be evidence of nothing. A chain that the
+// address table does not have is taken as it is.
+func suits(chain string, w *appliance.Wallet) error {
+	for _, c := range address.Chains() {
+		if c.Name == chain && c.Kind != addressKind(w.Scheme) {
+			return invalidField("chain", "Check the wallet, or leave chain out.", "%s does not take signatures of %s on %s", chain, w.Protocol, w.Curve)
+		}
+	}
+	return nil
+}

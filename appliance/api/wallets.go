@@ -1,0 +1,187 @@
+package api
+
+import (
+	"context"
+	"encoding/hex"
+	"strings"
+
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/client/wire"
+)
+
+type walletOut struct{ Body wire.Wallet }
+
+type vaultWalletOut struct{ Body wire.VaultWallet }
+
+func (s *server) keygen(ctx context.Context, in *struct{ Body keygenBody }) (*walletOut, error) {
+	w, err := s.makeKey(ctx, in.Body, "")
+	if err != nil {
+		return nil, err
+	}
+	return answerWallet(w)
+}
+
+func (s *server) vaultWallet(ctx context.Context, in *struct {
+	VaultID string `path:"vaultId" maxLength:"128" pattern:"^[A-Za-z0-9._:-]+$" doc:"A name to group wallets by; it need not exist before."`
+	Body    keygenBody
+}) (*vaultWalletOut, error) {
+	w, err := s.makeKey(ctx, in.Body, in.VaultID)
+	if err != nil {
+		return nil, err
+	}
+	out, err := answerWallet(w)
+	if err != nil {
+		return nil, err
+	}
+	return &vaultWalletOut{Body: renderVaultWallet(out.Body)}, nil
+}
+
+func (s *server) makeKey(ctx context.Context, b keygenBody, vault string) (*appliance.Wallet, error) {
+	r, err := b.request(vault)
+	if err != nil {
+		return nil, err
+	}
+	c := callOf(ctx)
+	r.SessionID, r.Requester, r.BodyHash = c.session, c.requester, c.hash
+	return s.Backend.Keygen(ctx, r)
+}
+
+func (s *server) refresh(ctx context.Context, in *struct{ Body refreshBody }) (*walletOut, error) {
+	w, err := s.find(ctx, in.Body.WalletID, in.Body.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	return s.renew(ctx, w, in.Body)
+}
+
+func (s *server) reshare(ctx context.Context, in *struct {
+	WalletID string `path:"walletId" maxLength:"256" doc:"The wallet's id, or its public key in hex."`
+	Body     reshareBody
+}) (*walletOut, error) {
+	w, err := s.lookUp(ctx, in.WalletID)
+	if err != nil {
+		return nil, err
+	}
+	b := in.Body
+	return s.renew(ctx, w, refreshBody{NewThreshold: b.NewThreshold, NewTotal: b.NewTotal, NewParties: b.NewParties, NewParticipants: b.NewParticipants})
+}
+
+func (s *server) renew(ctx context.Context, w *appliance.Wallet, b refreshBody) (*walletOut, error) {
+	if err := b.unchanged(w); err != nil {
+		return nil, err
+	}
+	c := callOf(ctx)
+	w, err := s.Backend.Refresh(ctx, appliance.RefreshRequest{SessionID: c.session, WalletID: w.ID, Requester: c.requester, BodyHash: c.hash})
+	if err != nil {
+		return nil, err
+	}
+	return answerWallet(w)
+}
+
+func (s *server) prove(ctx context.Context, in *struct {
+	ID   string `path:"id" maxLength:"256" doc:"The wallet's id, or its public key in hex."`
+	Body proveBody
+}) (*walletOut, error) {
+	w, err := s.lookUp(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if w, err = s.Backend.ProveThreshold(ctx, w.ID); err != nil {
+		return nil, err
+	}
+	return answerWallet(w)
+}
+
+func (s *server) wallet(ctx context.Context, in *struct {
+	ID string `path:"id" maxLength:"256" doc:"The wallet's id, or its public key in hex."`
+}) (*walletOut, error) {
+	w, err := s.lookUp(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return answerWallet(w)
+}
+
+type pageIn struct {
+	PageSize  int    `query:"page_size" minimum:"1" maximum:"1000" default:"100" doc:"How many at most."`
+	PageToken string `query:"page_token" maxLength:"512" doc:"next_page_token of the page before."`
+}
+
+func (p pageIn) page() appliance.Page { return appliance.Page{Size: p.PageSize, Token: p.PageToken} }
+
+func (s *server) wallets(ctx context.Context, in *pageIn) (*struct{ Body wire.WalletList }, error) {
+	list, next, err := s.Backend.Wallets(ctx, in.page())
+	if err != nil {
+		return nil, err
+	}
+	out := &struct{ Body wire.WalletList }{wire.WalletList{Wallets: make([]wire.Wallet, 0, len(list)), NextPageToken: next}}
+	for i := range list {
+		w, err := renderWallet(&list[i])
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Wallets = append(out.Body.Wallets, w)
+	}
+	return out, nil
+}
+
+func answerWallet(w *appliance.Wallet) (*walletOut, error) {
+	body, err := renderWallet(w)
+	return &walletOut{Body: body}, err
+}
+
+// find finds the wallet that a body names by id, by public key, or by both, which must agree.
+func (s *server) find(ctx context.Context, id, publicKey string) (*appliance.Wallet, error) {
+	if id == "" && publicKey == "" {
+		return nil, invalidField("wallet_id", "Give wallet_id or public_key.", "no key is named")
+	}
+	var key string
+	if publicKey != "" {
+		b, err := parseHex(spelled[string]{"public_key", publicKey})
+		if err != nil {
+			return nil, err
+		}
+		if key, err = keyName(b); err != nil {
+			return nil, err
+		}
+		if id == "" {
+			return s.Backend.Wallet(ctx, key)
+		}
+	}
+	w, err := s.Backend.Wallet(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if key != "" && hex.EncodeToString(w.PublicKey) != key {
+		return nil, invalidField("public_key", "Give one of them.", "public_key is not the key of wallet_id")
+	}
+	return w, nil
+}
+
+// lookUp finds the wallet that a path names.
+func (s *server) lookUp(ctx context.Context, name string) (*appliance.Wallet, error) {
+	if !strings.HasPrefix(name, "w_") {
+		if b, err := wire.ParseHex(name); err == nil {
+			if key, err := keyName(b); err == nil {
+				name = key
+			}
+		}
+	}
+	return s.Backend.Wallet(ctx, name)
+}
+
+// keyName is what Backend.Wallet takes for a public key: hex of the 32 bytes of Ed25519 and BIP-340. A SEC1 point of secp256k1
+// names the BIP-340 key of its x coordinate (BIP-340, "Public Key Conversion").
+func keyName(b []byte) (string, error) {
+	if len(b) == 32 {
+		return hex.EncodeToString(b), nil
+	}
+	if len(b) == 33 || len(b) == 65 {
+		if p, err := secp256k1.ParsePubKey(b); err == nil {
+			return hex.EncodeToString(p.SerializeCompressed()[1:]), nil
+		}
+	}
+	return "", invalidField("public_key", "Give 32 bytes for Ed25519 or BIP-340, or a SEC1 point of secp256k1.", "public_key of %d bytes is not a public key", len(b))
+}
