@@ -5,6 +5,7 @@ import (
 	"crypto/sha512"
 
 	"filippo.io/edwards25519"
+	"filippo.io/edwards25519/field"
 
 	"github.com/luxfi/mpcd/internal/canon"
 )
@@ -99,27 +100,22 @@ func (x *edPoint) SetCanonical(b []byte) (Point, error) {
 	if _, err := x.p.SetBytes(b); err != nil {
 		return nil, ErrPoint
 	}
-	if !bytes.Equal(x.p.Bytes(), b) || x.IsIdentity() || !edTorsionFree(&x.p) {
+	if !edCanonicalY(b) || !edTorsionFree(&x.p) {
 		return nil, ErrPoint
 	}
 	return x, nil
 }
 
-// edOrderLess1 is L-1, so that [L]P = [L-1]P + P.
-var edOrderLess1 = func() *edwards25519.Scalar {
-	one := make([]byte, 32)
-	one[0] = 1
-	s, err := new(edwards25519.Scalar).SetCanonicalBytes(one)
+// edCanonicalY tells whether y, the 255 low bits of the 32 bytes, is below p. The other second encodings, those of x = 0, are
+// of points that edTorsionFree refuses.
+func edCanonicalY(b []byte) bool {
+	y, err := new(field.Element).SetBytes(b)
 	if err != nil {
-		panic(err)
+		return false
 	}
-	return s.Negate(s)
-}()
-
-// edTorsionFree tells whether [L]P is the identity. P is public.
-func edTorsionFree(p *edwards25519.Point) bool {
-	q := new(edwards25519.Point).VarTimeDoubleScalarBaseMult(edOrderLess1, p, edwards25519.NewScalar())
-	return q.Add(q, p).Equal(edwards25519.NewIdentityPoint()) == 1
+	again := y.Bytes()
+	again[31] |= b[31] & 0x80
+	return bytes.Equal(again, b)
 }
 
 func (x *edPoint) Add(a, b Point) Point {
