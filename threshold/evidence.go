@@ -8,6 +8,8 @@ import (
 // ErrEvidence is returned for evidence that does not convict the party it is held against.
 var ErrEvidence = errors.New("threshold: the evidence does not convict")
 
+var errAccused = errors.New("a peer passed on evidence that convicts")
+
 // Judge is implemented by schemes whose Proven aborts third parties can verify. The setup is that of the ceremony (Self is
 // of no matter, Authentic is needed); old is the key that was refreshed, nil for a key generation. A nil error means that
 // every culprit the abort names is guilty.
@@ -149,4 +151,17 @@ func ReadTranscript(s Setup, evidence []Message, accused PartyID, round int) (*T
 		return nil, ErrEvidence
 	}
 	return t, nil
+}
+
+// JudgeOpen repeats the judgement of an OPEN message's form: a body of another length than the protocol's payloadLen asks
+// for is a Proven fault only if its sender believed in the ceremony that s describes, with the Context that the session
+// was given. It returns the payload.
+func JudgeOpen(s Setup, payloadLen int, body []byte) ([]byte, error) {
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	if err := judgeOpen(contextHash(s), payloadLen, body); err != nil {
+		return nil, err
+	}
+	return body[openFixedLen:], nil
 }

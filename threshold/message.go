@@ -19,13 +19,15 @@ const (
 // Everybody as a recipient makes a message a broadcast: every party of the session gets the same bytes.
 const Everybody PartyID = 0
 
-// MessageKind tells data of a round from the originals of a disputed broadcast.
+// MessageKind tells data of a round from what settles a dispute.
 type MessageKind uint8
 
 // The kinds of message.
 const (
 	Data      MessageKind = 1
 	Originals MessageKind = 2 // the signed broadcasts of round Round, as the sender received them
+	// Accusation passes on the evidence of a Proven abort in round Round.
+	Accusation MessageKind = 3
 )
 
 // Message is what sessions exchange. The caller moves it, signed by the sender, and fills From, Ceremony and Proof from
@@ -66,7 +68,7 @@ func DecodeMessage(b []byte) (Message, error) {
 	switch {
 	case w.Round > MaxRounds:
 		return Message{}, fmt.Errorf("threshold: message of round %d, at most %d", w.Round, MaxRounds)
-	case w.Kind != Data && w.Kind != Originals:
+	case w.Kind != Data && w.Kind != Originals && w.Kind != Accusation:
 		return Message{}, fmt.Errorf("threshold: message of unknown kind %d", w.Kind)
 	case len(w.Body) > MaxBody:
 		return Message{}, fmt.Errorf("threshold: message of %d bytes, at most %d", len(w.Body), MaxBody)

@@ -1,6 +1,9 @@
 package threshold
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // The course of a session's rounds: check what has arrived, and go on when everything has.
 
@@ -122,23 +125,30 @@ func (x *Session[R]) check(e Expect, from PartyID, in *inbox) (Payload, error) {
 	return x.cur.Check(from, i)
 }
 
-// checkOpen compares views before it judges the rest: a party that believes in another ceremony may rightly send another
-// payload.
 func (x *Session[R]) checkOpen(from PartyID, body []byte) (Payload, error) {
-	if len(body) < openFixedLen {
-		return nil, Faultf(Proven, "open-length", "OPEN of %d bytes, at least %d", len(body), openFixedLen)
-	}
-	if [32]byte(body[openNonceLen:openFixedLen]) != x.ctxHash {
-		return nil, &Abort{Kind: Retry, Check: "config-mismatch",
-			Err: fmt.Errorf("party %d sees another operation, key, epoch, digest, committee or signer set than we do", from)}
-	}
-	if n := len(body) - openFixedLen; n != x.opening.PayloadLen {
-		return nil, Faultf(Proven, "open-length", "OPEN payload of %d bytes, want %d", n, x.opening.PayloadLen)
+	if err := judgeOpen(x.ctxHash, x.opening.PayloadLen, body); err != nil {
+		return nil, err
 	}
 	if x.opening.Check == nil {
 		return nil, nil
 	}
 	return x.opening.Check(from, body[openFixedLen:])
+}
+
+// judgeOpen compares views before it judges the length: a party that believes in another ceremony may rightly send another
+// payload.
+func judgeOpen(context [32]byte, payloadLen int, body []byte) error {
+	if len(body) < openFixedLen {
+		return Faultf(Proven, "open-length", "OPEN of %d bytes, at least %d", len(body), openFixedLen)
+	}
+	if [32]byte(body[openNonceLen:openFixedLen]) != context {
+		return &Abort{Kind: Retry, Check: "config-mismatch",
+			Err: errors.New("a peer sees another operation, key, epoch, digest, committee or signer set than we do: compare the peers' proposals and key records")}
+	}
+	if n := len(body) - openFixedLen; n != payloadLen {
+		return Faultf(Proven, "open-length", "OPEN payload of %d bytes, want %d", n, payloadLen)
+	}
+	return nil
 }
 
 // advance ends the current round, whose messages are all in and checked.

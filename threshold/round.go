@@ -62,6 +62,8 @@ type Opening[R any] struct {
 	Begin func(rand io.Reader, id SessionID, in []Received) (Step[R], error)
 	// Erase wipes secrets behind Payload that Begin did not hand on.
 	Erase func()
+	// Judge, if set, verifies the evidence of a Proven abort that a peer passed on; a nil error convicts every culprit in it.
+	Judge func(*Abort) error
 	// Discard, if set, destroys a result that nobody took, when the session is erased.
 	Discard func(R)
 }

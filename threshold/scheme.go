@@ -192,6 +192,8 @@ type Scheme interface {
 	// Verify judges a signature as an outsider would, with the key that Tweaks make of groupKey.
 	Verify(groupKey []byte, tweaks []Tweak, message, sig []byte) error
 	ParseKeyShare(b []byte) (*KeyShare, error)
+	// CheckSharing shows from the public record that t parties hold the key and that t-1 do not.
+	CheckSharing(info KeyInfo) error
 }
 
 // PresignKey is a key to presign for; Share is nil on an observer.

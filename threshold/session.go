@@ -91,6 +91,7 @@ type Session[R any] struct {
 	echo    [MaxRounds + 1][32]byte // what we saw in each finished round
 	shown   [MaxRounds + 1]bool     // rounds whose originals we have shown
 	early   map[PartyID]Message     // originals of the current round, which we cannot compare yet
+	heard   map[PartyID]bool        // whose accusation we have judged
 	dispute bool                    // a peer's echo is not ours: no further round, originals decide
 	started bool
 	done    bool
@@ -107,7 +108,8 @@ func NewSession[R any](s Setup, rand io.Reader, o Opening[R]) (*Session[R], erro
 		}
 		return nil, err
 	}
-	x := &Session[R]{setup: s, rand: rand, opening: o, ctxHash: contextHash(s), early: map[PartyID]Message{}}
+	x := &Session[R]{setup: s, rand: rand, opening: o, ctxHash: contextHash(s), early: map[PartyID]Message{},
+		heard: map[PartyID]bool{}}
 	for _, p := range s.Signers {
 		if p == s.Self {
 			x.active = true
@@ -215,9 +217,19 @@ func (x *Session[R]) Step(m Message) ([]Message, error) {
 		(m.To != Everybody && m.To != x.setup.Self) || len(m.Body) > MaxBody {
 		return nil, nil
 	}
+	out, err := x.step(m)
+	if err != nil {
+		out = append(out, x.accuse()...)
+	}
+	return out, err
+}
+
+func (x *Session[R]) step(m Message) ([]Message, error) {
 	switch m.Kind {
 	case Originals:
 		return x.originals(m)
+	case Accusation:
+		return nil, x.accused(m)
 	case Data:
 		stored, err := x.store(m)
 		if err != nil || !stored || int(m.Round) != x.round || x.dispute {

@@ -116,15 +116,19 @@ func newState(p Params, s threshold.Setup, old *threshold.KeyShare) (*state, err
 
 // session opens the ceremony: what is made, or refreshed, is part of what the parties must agree on.
 func (st *state) session(rand io.Reader) (*threshold.Session[share], error) {
+	s := st.setup
+	s.Context = st.context(s.Context)
+	return threshold.NewSession(s, rand, threshold.Opening[share]{Begin: st.begin, Judge: st.verify, Discard: share.Destroy})
+}
+
+func (pub *public) context(outer []byte) []byte {
 	op := []byte("keygen")
-	if st.old != nil {
-		d := st.old.Digest()
+	if pub.old != nil {
+		d := pub.old.Digest()
 		op = append([]byte("refresh"), d[:]...)
 	}
-	s := st.setup
-	ctx := canon.Hash("mpcd/v1/dkg/context", op, []byte(st.Scheme), []byte(st.Purpose), []byte(st.Group.Name()), s.Context)
-	s.Context = ctx[:]
-	return threshold.NewSession(s, rand, threshold.Opening[share]{Begin: st.begin, Discard: share.Destroy})
+	ctx := canon.Hash("mpcd/v1/dkg/context", op, []byte(pub.Scheme), []byte(pub.Purpose), []byte(pub.Group.Name()), outer)
+	return ctx[:]
 }
 
 // points is how many commitments D2 carries: t, or t-1 when the constant term is zero.

@@ -28,6 +28,10 @@ func VerifyEvidence(p Params, s threshold.Setup, old *threshold.KeyInfo, a *thre
 	return nil
 }
 
+func (st *state) verify(a *threshold.Abort) error {
+	return VerifyEvidence(st.Params, st.setup, st.old, a)
+}
+
 func verifyOne(p Params, s threshold.Setup, old *threshold.KeyInfo, a *threshold.Abort, culprit threshold.PartyID) error {
 	round := a.Round
 	if a.Check == "dkg-share" {
@@ -39,7 +43,8 @@ func verifyOne(p Params, s threshold.Setup, old *threshold.KeyInfo, a *threshold
 	}
 	pub := newPublic(p, s.Committee, old)
 	pub.id = t.Session
-	err = pub.judge(t, culprit, round)
+	s.Context = pub.context(s.Context)
+	err = pub.judge(s, t, culprit, round)
 	if a.Check == "dkg-share" && err == nil {
 		err = pub.findComplaint(a.Evidence, culprit)
 	}
@@ -51,20 +56,18 @@ func verifyOne(p Params, s threshold.Setup, old *threshold.KeyInfo, a *threshold
 }
 
 // judge repeats the protocol's judgement of the culprit's message of the round.
-func (pub *public) judge(t *threshold.Transcript, culprit threshold.PartyID, round int) error {
+func (pub *public) judge(s threshold.Setup, t *threshold.Transcript, culprit threshold.PartyID, round int) error {
 	body := t.Body(round, culprit)
-	if limit := []int{openLen, pub.d1Len(), pub.d2Len(), pub.verdictMax()}; round >= len(limit) {
+	if round == 0 {
+		_, err := threshold.JudgeOpen(s, 0, body)
+		return err
+	}
+	if limit := []int{0, pub.d1Len(), pub.d2Len(), pub.verdictMax()}; round >= len(limit) {
 		return threshold.ErrEvidence
-	} else if round > 0 && len(body) > limit[round] {
+	} else if len(body) > limit[round] {
 		return threshold.Faultf(threshold.Proven, "length", "%d bytes, at most %d", len(body), limit[round])
 	}
-	switch round {
-	case 0:
-		if len(body) < openLen {
-			return threshold.Faultf(threshold.Proven, "open-length", "OPEN of %d bytes", len(body))
-		}
-		return threshold.ErrEvidence // a longer one may belong to another view of the ceremony
-	case 1:
+	if round == 1 {
 		_, err := pub.judgeCommitment(body)
 		return err
 	}
@@ -93,9 +96,6 @@ func (pub *public) judge(t *threshold.Transcript, culprit threshold.PartyID, rou
 	}
 	return pub.judgeVerdict(culprit, body, info.Digest())
 }
-
-// openLen is the length of an OPEN, which carries nothing of ours.
-const openLen = 64
 
 // findComplaint looks for a verdict that complains of the dealer and judges it. The complaint proves itself: it needs no
 // signature.

@@ -19,8 +19,8 @@ type World struct {
 	keys      map[threshold.PartyID]ed25519.PrivateKey
 	authentic map[[32]byte]bool   // proofs judged before, by what they sign: a signature is slow to verify
 	proofs    map[[32]byte][]byte // and to make
-	history   []packet          // of earlier ceremonies, for replays
-	number    int               // ceremonies so far
+	history   []packet            // of earlier ceremonies, for replays
+	number    int                 // ceremonies so far
 }
 
 // Faults are what the network does to a packet, each in percent.
