@@ -212,17 +212,17 @@ func (n *Node) again(j *signJob, err error, batch int) {
 	switch {
 	case n.renewed(j, err):
 		// Our key changed while we asked: the same request at the new epoch.
-	case errors.As(err, &refused) && !(&Error{Code: refused.Code}).Retryable(), errors.As(err, &own) && !own.Retryable():
-		if batch == 1 {
-			final(err)
-			return
-		}
+	case batch > 1 && (errors.As(err, &refused) && !(&Error{Code: refused.Code}).Retryable() || errors.As(err, &own) && !own.Retryable()):
 		j.alone = true // one of the batch was refused, perhaps not this one
+	case errors.As(err, &own) && !own.Retryable():
+		final(err)
+		return
 	case j.fixed:
 		final(err)
 		return
 	default:
-		for _, p := range blamed(n, err) {
+		// A refusal too is tried elsewhere: where all policies agree, the next quorum refuses as well.
+		for _, p := range n.blamed(j, err) {
 			j.avoid[p] = true
 		}
 	}
@@ -262,20 +262,26 @@ func (n *Node) renewed(j *signJob, err error) bool {
 	return true
 }
 
-// blamed lists the parties without whom a failed ceremony should be tried again.
-func blamed(n *Node, err error) []threshold.PartyID {
+// blamed lists the parties without whom a failed ceremony should be tried again. Where nobody is named, a different signer is
+// left out at each try.
+func (n *Node) blamed(j *signJob, err error) []threshold.PartyID {
 	var abort *threshold.Abort
 	var silent *silenceError
 	var refused *refusedError
 	switch {
-	case errors.As(err, &abort):
+	case errors.As(err, &abort) && len(abort.Culprits) > 0:
 		return abort.Culprits
 	case errors.As(err, &silent):
 		return silent.missing
 	case errors.As(err, &refused):
 		return []threshold.PartyID{n.party(refused.from)}
 	}
-	return nil
+	clear(j.avoid)
+	others := slices.DeleteFunc(slices.Clone(j.signers), func(p threshold.PartyID) bool { return p == n.self.Party })
+	if len(others) == 0 {
+		return nil
+	}
+	return []threshold.PartyID{others[j.tries%len(others)]}
 }
 
 // Sign makes one signature. The same session_id with the same body gives the same answer again.

@@ -49,11 +49,16 @@ type member struct {
 
 func newCluster(t testing.TB, n int) *cluster {
 	t.Helper()
+	return newClusterLimits(t, n, appliance.Limits{})
+}
+
+func newClusterLimits(t testing.TB, n int, limits appliance.Limits) *cluster {
+	t.Helper()
 	ctx := t.Context()
 	c := &cluster{t: t, hub: memnet.New()}
 	r := attest.Roster{Version: 1, Cluster: "test", Serial: 1}
 	for i := range n {
-		m := &member{c: c, id: transport.NodeID(fmt.Sprintf("node%d", i+1)), dir: t.TempDir(), vault: vaulttest.NewMemory(), state: vaulttest.NewMemory()}
+		m := &member{c: c, id: transport.NodeID(fmt.Sprintf("node%d", i+1)), dir: t.TempDir(), vault: vaulttest.NewMemory(), state: vaulttest.NewMemory(), limits: limits}
 		var peer transport.Peer
 		var err error
 		if m.self, peer, err = transport.NewIdentity(m.id, rand.Reader); err != nil {

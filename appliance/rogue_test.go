@@ -1,0 +1,302 @@
+package appliance_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// rogue speaks with a member's real keys, but not the protocol: what a compromised node can do.
+type rogue struct {
+	m    *member
+	net  *transport.Secured
+	conn transport.Conn
+}
+
+func (m *member) rogue() *rogue {
+	m.c.t.Helper()
+	m.halt()
+	peers := transport.Peers{}
+	for _, n := range m.c.roster.Roster.Nodes {
+		peers[transport.NodeID(n.ID)] = transport.Peer{Node: transport.NodeID(n.ID), Identity: []byte(n.Identity), HPKE: n.Seal}
+	}
+	r := &rogue{m: m, net: transport.Secure(m.c.hub.Node(m.id), m.self, peers, transport.Options{Cluster: "test"})}
+	var err error
+	if r.conn, err = r.net.Join(context.Background(), "node"); err != nil {
+		m.c.t.Fatal(err)
+	}
+	m.c.t.Cleanup(func() { r.net.Close() })
+	return r
+}
+
+func (r *rogue) send(e transport.Envelope) {
+	if err := r.conn.Send(context.Background(), e); err != nil {
+		r.m.c.t.Error(err)
+	}
+}
+
+// The kinds of envelopes, as the node numbers them.
+const (
+	kindEngine    = 1
+	kindProposal  = 2
+	kindShares    = 3
+	kindHeartbeat = 8
+)
+
+// alive keeps the rogue in the eyes of the others as a good node, until the test ends; f answers everything else.
+func (r *rogue) alive(f func(e transport.Envelope)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.m.c.t.Cleanup(cancel)
+	beat := canon.MustMarshal(struct {
+		V string `cbor:"1,keyasint"`
+		R bool   `cbor:"2,keyasint"`
+	}{"rogue", true})
+	go func() {
+		for ctx.Err() == nil {
+			r.send(transport.Envelope{Kind: kindHeartbeat, Body: beat})
+			select {
+			case <-ctx.Done():
+			case <-time.After(300 * time.Millisecond):
+			}
+		}
+	}()
+	go func() {
+		for {
+			e, err := r.conn.Recv(ctx)
+			if err != nil {
+				return
+			}
+			if e.Kind != kindHeartbeat && f != nil {
+				f(e)
+			}
+		}
+	}()
+}
+
+func engineBody(session threshold.SessionID, round uint8, to threshold.PartyID, body []byte) []byte {
+	return threshold.Message{Session: session, Round: round, Kind: threshold.Data, To: to, Body: body}.Encode()
+}
+
+// Goal: whatever a compromised party does in a signing ceremony, the request is answered by another quorum, no honest node is
+// accused, and who can be blamed is. Method: the party that the coordinator prefers answers each proposal with one misbehaviour.
+func TestRogueSigner(t *testing.T) {
+	open := func(n int) []byte { return bytes.Repeat([]byte{9}, n) }
+	for _, row := range []struct {
+		name    string
+		accused bool // named by an abort; a silent or lying-by-refusal node is only avoided
+		act     func(r *rogue, e transport.Envelope)
+	}{
+		{"says nothing", false, func(*rogue, transport.Envelope) {}},
+		{"garbage for an engine message", true, func(r *rogue, e transport.Envelope) {
+			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindEngine, Topic: e.Topic, Body: []byte("garbage")})
+		}},
+		{"OPEN too short", true, func(r *rogue, e transport.Envelope) {
+			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindEngine, Topic: e.Topic, Body: engineBody(threshold.SessionID{}, 0, 0, open(7))})
+		}},
+		{"OPEN with another context", false, func(r *rogue, e transport.Envelope) {
+			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindEngine, Topic: e.Topic, Body: engineBody(threshold.SessionID{}, 0, 0, open(128))})
+		}},
+		{"shares before OPEN, then silence", false, func(r *rogue, e transport.Envelope) {
+			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindShares, Topic: e.Topic, Body: []byte("x"), Private: true})
+		}},
+		{"refuses with nonsense", false, func(r *rogue, e transport.Envelope) {
+			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: 4, Topic: e.Topic, Body: []byte{0xff, 0, 1}})
+		}},
+		{"floods other topics", false, func(r *rogue, e transport.Envelope) {
+			for i := range 3000 {
+				r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindEngine, Topic: [32]byte{byte(i), byte(i >> 8)}, Body: []byte("x")})
+			}
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c := newClusterLimits(t, 3, appliance.Limits{Silence: 700 * time.Millisecond})
+			w := c.keygen("ed25519", 2, 3)
+			r := c.nodes[1].rogue()
+			r.alive(func(e transport.Envelope) {
+				if e.Kind == kindProposal {
+					row.act(r, e)
+				}
+			})
+			sig, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fmt.Sprint(sig.Signers) != "[node1 node3]" {
+				t.Errorf("signed by %v", sig.Signers)
+			}
+			for _, s := range c.nodes[0].node.Nodes() {
+				if s.Accused != (s.ID == "node2" && row.accused) {
+					t.Errorf("%s accused: %v", s.ID, s.Accused)
+				}
+			}
+		})
+	}
+}
+
+// Goal: only a proposal that the coordinator's hardware co-signed, for a key and quorum as they are, makes a node move. Method:
+// a compromised coordinator without its hardware proposes; and replays what was once proposed.
+func TestRogueCoordinator(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	var proposals []transport.Envelope
+	r := c.nodes[2].rogue()
+	r.alive(func(e transport.Envelope) {
+		if e.Kind == kindProposal {
+			proposals = append(proposals, e)
+		}
+	})
+	before := c.nodes[0].node.Counts()
+	// Garbage, and a proposal whose topic is not its hash.
+	r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindProposal, Topic: [32]byte{1}, Body: []byte("garbage")})
+	r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindProposal, Body: canon.MustMarshal(map[int]int{1: 1})})
+	waitFor(t, "refusals", func() bool { return c.nodes[0].node.Counts().Refused >= before.Refused+2 })
+	if got := c.nodes[0].node.Counts(); got.Ceremonies != before.Ceremonies {
+		t.Errorf("took part in %d ceremonies", got.Ceremonies-before.Ceremonies)
+	}
+	if _, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("still signs")}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Goal: one session_id is one request. Method: repeat with the same body, before and after a restart, and with another body,
+// also on another coordinator.
+func TestIdempotency(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	req := appliance.SignRequest{SessionID: "once", WalletID: w.ID, Message: []byte("pay 1"), BodyHash: [32]byte{1}}
+	first, err := c.nodes[0].node.Sign(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func() {
+		t.Helper()
+		again, err := c.nodes[0].node.Sign(t.Context(), req)
+		if err != nil || !bytes.Equal(again.Bytes, first.Bytes) || again.ReceiptID != first.ReceiptID {
+			t.Fatalf("another answer: %v", err)
+		}
+	}
+	same()
+	other := req
+	other.Message, other.BodyHash = []byte("pay 2"), [32]byte{2}
+	_, err = c.nodes[0].node.Sign(t.Context(), other)
+	wantCode(t, err, appliance.CodeConflict)
+	_, err = c.nodes[1].node.Sign(t.Context(), other)
+	wantCode(t, err, appliance.CodeConflict)
+	c.nodes[0].halt()
+	c.nodes[0].start()
+	c.waitReady()
+	same()
+	_, err = c.nodes[0].node.Sign(t.Context(), other)
+	wantCode(t, err, appliance.CodeConflict)
+}
+
+// Goal: every wrong request is refused with its code, field and advice, before anything is proposed. Method: a table.
+func TestBadRequests(t *testing.T) {
+	c := newCluster(t, 3)
+	ed, tap := c.keygen("ed25519", 2, 3), c.keygen("secp256k1", 2, 3)
+	n := c.nodes[0].node
+	before := n.Counts().Batches
+	keygen := func(r appliance.KeygenRequest) func(context.Context) error {
+		return func(ctx context.Context) error { _, err := n.Keygen(ctx, r); return err }
+	}
+	sign := func(r appliance.SignRequest) func(context.Context) error {
+		return func(ctx context.Context) error { _, err := n.Sign(ctx, r); return err }
+	}
+	for name, row := range map[string]struct {
+		code  appliance.Code
+		field string
+		do    func(context.Context) error
+	}{
+		"threshold 1":        {appliance.CodeInvalid, "threshold", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 1, Total: 3})},
+		"negative threshold": {appliance.CodeInvalid, "threshold", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: -1, Total: 3})},
+		"t over n":           {appliance.CodeInvalid, "threshold", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 4, Total: 3})},
+		"too many parties":   {appliance.CodeInvalid, "total", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 4})},
+		"unknown party":      {appliance.CodeInvalid, "parties", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node1", "mallory"}})},
+		"party twice":        {appliance.CodeInvalid, "parties", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node1", "node1"}})},
+		"total disagrees":    {appliance.CodeInvalid, "total", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 2, Parties: []transport.NodeID{"node1", "node2", "node3"}})},
+		"without this node":  {appliance.CodeInvalid, "parties", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node2", "node3"}})},
+		"unknown curve":      {appliance.CodeUnsupported, "protocol", keygen(appliance.KeygenRequest{Curve: "p256", Threshold: 2, Total: 3})},
+		"cggmp21":            {appliance.CodeUnsupported, "protocol", keygen(appliance.KeygenRequest{Curve: "secp256k1", Protocol: "cggmp21", Threshold: 2, Total: 3})},
+		"long label":         {appliance.CodeInvalid, "label", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 3, Label: strings.Repeat("x", 129)})},
+		"31-byte digest":     {appliance.CodeInvalid, "message_hash", sign(appliance.SignRequest{WalletID: tap.ID, Message: make([]byte, 31)})},
+		"33-byte digest":     {appliance.CodeInvalid, "message_hash", sign(appliance.SignRequest{WalletID: tap.ID, Message: make([]byte, 33)})},
+		"empty message":      {appliance.CodeInvalid, "message", sign(appliance.SignRequest{WalletID: ed.ID})},
+		"huge message":       {appliance.CodeInvalid, "message", sign(appliance.SignRequest{WalletID: ed.ID, Message: make([]byte, appliance.MaxMessage+1)})},
+		"unknown wallet":     {appliance.CodeNotFound, "", sign(appliance.SignRequest{WalletID: "w_nobody", Message: []byte("m")})},
+		"unknown key":        {appliance.CodeNotFound, "", sign(appliance.SignRequest{PublicKey: make([]byte, 32), Message: []byte("m")})},
+		"no wallet named":    {appliance.CodeNotFound, "", sign(appliance.SignRequest{Message: []byte("m")})},
+		"one signer":         {appliance.CodeInvalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1"}})},
+		"signer twice":       {appliance.CodeInvalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "node1"}})},
+		"unknown signer":     {appliance.CodeInvalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "mallory"}})},
+		"three signers":      {appliance.CodeInvalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "node2", "node3"}})},
+		"long session_id":    {appliance.CodeInvalid, "session_id", sign(appliance.SignRequest{SessionID: strings.Repeat("x", 129), WalletID: ed.ID, Message: []byte("m")})},
+		"bad session_id":     {appliance.CodeInvalid, "session_id", sign(appliance.SignRequest{SessionID: "a b", WalletID: ed.ID, Message: []byte("m")})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := row.do(t.Context())
+			e := wantCode(t, err, row.code)
+			if e.Field != row.field || e.Message == "" || e.Next == "" {
+				t.Errorf("error %+v, want field %q and advice", e, row.field)
+			}
+		})
+	}
+	if n.Counts().Batches != before {
+		t.Error("a wrong request was proposed")
+	}
+}
+
+// Goal: a minority threshold is refused by policy, here and on every other node. Method: ask for 2-of-5.
+func TestMajorityPolicy(t *testing.T) {
+	c := newCluster(t, 5)
+	_, err := c.nodes[0].node.Keygen(t.Context(), appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 5})
+	wantCode(t, err, appliance.CodeDenied)
+}
+
+// Goal: with too few nodes nothing is promised: keygen and refresh need all, signing needs the threshold. Method: halt nodes.
+func TestQuorumMissing(t *testing.T) {
+	c := newClusterLimits(t, 3, appliance.Limits{Silence: 300 * time.Millisecond, Request: 5 * time.Second})
+	w := c.keygen("ed25519", 2, 3)
+	c.nodes[1].halt()
+	c.nodes[2].halt()
+	n := c.nodes[0].node
+	_, err := n.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")})
+	wantCode(t, err, appliance.CodeQuorum)
+	_, err = n.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID})
+	wantCode(t, err, appliance.CodeQuorum)
+	c.nodes[1].start()
+	c.nodes[2].start()
+	c.waitReady()
+	if _, err := n.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantCode(t *testing.T, err error, code appliance.Code) *appliance.Error {
+	t.Helper()
+	var e *appliance.Error
+	if !errors.As(err, &e) || e.Code != code {
+		t.Fatalf("error %v (%T), want code %s", err, err, code)
+	}
+	return e
+}
+
+// waitFor returns when the condition holds; it fails the test when it never does.
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
