@@ -182,7 +182,13 @@ func TestOneEncoding(t *testing.T) {
 		f(&h)
 		return sign(headers(cose.AlgorithmES256, kid), canon.MustMarshal(h))
 	}
+	other, err := (&cose.Sign1Message{Headers: headers(cose.AlgorithmES384, kid), Payload: payload, Signature: m.Signature}).MarshalCBOR()
+	must(t, err)
+	shorter, err := (&cose.Sign1Message{Headers: headers(cose.AlgorithmES256, kid), Payload: payload, Signature: m.Signature[:40]}).MarshalCBOR()
+	must(t, err)
 	for name, bad := range map[string][]byte{
+		"algorithm":    other,
+		"signature":    shorter,
 		"long kid":     sign(longKid, payload),
 		"version":      header(func(h *Header) { h.Version = 2 }),
 		"kind":         header(func(h *Header) { h.Kind = "x" }),
@@ -238,4 +244,22 @@ func TestAttestRefuses(t *testing.T) {
 	}
 	token.fail = errors.New("token on fire")
 	wantErr(t, "broken token", attest(key, same, testLeaves(1)), token.fail)
+}
+
+// Goal: hex has one form. Method: texts that a lax reader takes.
+func TestHex(t *testing.T) {
+	var h Hex
+	var sum Hash
+	must(t, h.UnmarshalText([]byte("0x0aff")))
+	must(t, sum.UnmarshalText([]byte(sum.String())))
+	for _, bad := range []string{"", "0aff", "0X0aff", "0x0aFF", "0x0af", "0xzz", " 0x00"} {
+		if h.UnmarshalText([]byte(bad)) == nil {
+			t.Errorf("%q accepted", bad)
+		}
+	}
+	for _, bad := range []string{"0x", "0x00", sum.String() + "00", sum.String()[2:], sum.String()[:65] + "A"} {
+		if sum.UnmarshalText([]byte(bad)) == nil {
+			t.Errorf("hash %q accepted", bad)
+		}
+	}
 }

@@ -27,7 +27,7 @@ type testToken struct {
 	keys  map[string]crypto.Signer
 	ops   int
 	fail  error
-	short bool // gives half a signature
+	short bool // gives a part of the signature
 }
 
 func newTestToken(tb testing.TB, ids map[string]hsm.KeyType) *testToken {
@@ -77,7 +77,7 @@ func (t *testToken) Sign(_ context.Context, id string, message []byte) ([]byte, 
 		r.FillBytes(sig[:32])
 		s.FillBytes(sig[32:])
 		if t.short {
-			return sig[:32], nil
+			return sig[:10], nil
 		}
 		return sig, nil
 	}
@@ -122,6 +122,7 @@ type testCluster struct {
 	root   ed25519.PrivateKey
 	roster *SignedRoster
 	shares []*threshold.KeyShare
+	ahead  time.Duration // of the clock of whoever asks
 }
 
 func testNode(tb testing.TB, i int, token *testToken) RosterNode {
@@ -243,7 +244,7 @@ func (c *testCluster) intent(message string) Intent {
 	return Intent{
 		Version: IntentVersion, Cluster: "test", Operation: OpSign, RequestID: "req-1", KeyID: KeyID(k.Scheme, k.GroupKey),
 		Scheme: k.Scheme, Epoch: k.Epoch, Message: Hex(message), Chain: "solana", Signers: []threshold.PartyID{1, 3},
-		Requester: "alice", Node: "node1", Created: testNow.UnixMilli(),
+		Requester: "alice", Node: "node1", Created: testNow.Add(c.ahead).UnixMilli(),
 	}
 }
 

@@ -87,6 +87,12 @@ func TestMerklePaths(t *testing.T) {
 			}
 		}
 	}
+	if _, ok := rootFromPath(nil, 0, 1, []Hash{{}}); ok {
+		t.Error("path longer than the tree is high accepted")
+	}
+	if _, ok := rootFromPath(nil, 0, 2, nil); ok {
+		t.Error("path shorter than the tree is high accepted")
+	}
 	if _, ok := rootFromPath(nil, 0, MaxLeaves+1, nil); ok {
 		t.Error("tree larger than MaxLeaves accepted")
 	}

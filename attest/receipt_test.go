@@ -2,6 +2,7 @@ package attest
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
@@ -217,6 +218,56 @@ func TestReceiptTimes(t *testing.T) {
 	r.Intent.Created += time.Hour.Milliseconds()
 	v.intent = r.Intent.Hash()
 	wantErr(t, "cosigned before it was asked", v.cosign(), ErrStale)
+}
+
+// Goal: the clocks of nodes may differ by the skew and no more. Method: whoever asks is ahead of the node that cosigns.
+func TestReceiptSkew(t *testing.T) {
+	c := newCluster(t)
+	c.ahead = 10 * time.Second
+	r := c.receipt(t)
+	must(t, VerifyReceipt(r, c.roster, testScheme, ReceiptOptions{}))
+	wantErr(t, "small skew", VerifyReceipt(r, c.roster, testScheme, ReceiptOptions{Skew: time.Second}), ErrStale)
+	c.ahead = DefaultSkew + time.Second
+	wantErr(t, "default skew", VerifyReceipt(c.receipt(t), c.roster, testScheme, ReceiptOptions{}), ErrStale)
+}
+
+// Goal: only the node that proposed cosigns and settles. Method: another member's genuine hardware does it instead.
+func TestReceiptProposer(t *testing.T) {
+	c := newCluster(t)
+	other := c.tokens[2]
+	r := c.receipt(t)
+	h := r.Intent.Hash()
+	b, err := Attest(context.Background(), other, other.key("cosign"), c.header("node3", KindCosign, time.Millisecond), [][]byte{h[:]})
+	must(t, err)
+	r.Cosign = NodeAttestation{"node3", b.Proof(0)}
+	c.settle(t, r)
+	wantErr(t, "cosigned by another", VerifyReceipt(r, c.roster, testScheme, ReceiptOptions{}), ErrWrongNode)
+	r = c.receipt(t)
+	r.Settlement.Node = "node3"
+	d := r.Digest()
+	b, err = Attest(context.Background(), other, other.key("attest"), c.header("node3", KindSettlement, 3*time.Millisecond), [][]byte{d[:]})
+	must(t, err)
+	r.Settlement.Attestation = b.Proof(0)
+	wantErr(t, "settled by another", VerifyReceipt(r, c.roster, testScheme, ReceiptOptions{}), ErrWrongNode)
+}
+
+// Goal: a receipt of another version or cluster is refused before anything of it is read. Method: both, in memory and in JSON.
+func TestReceiptForeign(t *testing.T) {
+	c := newCluster(t)
+	r := c.receipt(t)
+	r.Version = 2
+	c.settle(t, r)
+	if err := VerifyReceipt(r, c.roster, testScheme, ReceiptOptions{}); err == nil || !strings.Contains(err.Error(), "version 2") {
+		t.Errorf("version: %v", err)
+	}
+	if _, err := ParseReceipt(r.JSON()); err == nil || !strings.Contains(err.Error(), "version 2") {
+		t.Errorf("version in JSON: %v", err)
+	}
+	r = c.receipt(t)
+	r.Cluster, r.Intent.Cluster = "other", "other"
+	if err := VerifyReceipt(r, c.roster, testScheme, ReceiptOptions{}); err == nil || err.Error() != misbound("cluster").Error() {
+		t.Errorf("cluster: %v", err)
+	}
 }
 
 // Goal: a receipt is judged by the one roster it was made under, and that by its operator. Method: other rosters and roots.
