@@ -18,5 +18,14 @@
 //     the file system, the drive or a backup keep remain sealed by the KEK, no better; destroying the KEK ends them too.
 //   - It caches no share: each Load unwraps in the token. Holding shares between signatures is the caller's decision.
 //
+// The seed documents' NewKeyShareVault(passwordProvider, keyID) becomes three steps, because the password now only unlocks the
+// database, and the key of the shares stays in the token:
+//
+//	password, _ := provider.GetPassword(ctx, keyID)
+//	salt, _ := badgerstore.Salt(dir)
+//	key, _ := badgerstore.KeyFromPassword(password, false, salt)
+//	store, _ := badgerstore.Open(badgerstore.Config{Dir: dir, Key: key})
+//	v, _ := vault.Open(ctx, vault.Config{Store: store, Wrapper: token, KEK: "vault-key", Node: node})
+//
 // To keep records elsewhere, implement Store and run vaulttest.RunStore on it. badgerstore is the one for nodes.
 package vault
