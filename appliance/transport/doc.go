@@ -13,7 +13,8 @@
 // What it does not do: it never repeats a lost envelope, orders envelopes, or notices a peer's silence; the ceremony loop
 // does. Traffic patterns (who talks to whom, when, how much, and the header with kind and topic) stay visible to the network.
 // HPKE to a static key gives no forward secrecy against theft of the recipient's key. A restarted receiver has forgotten what
-// it saw: within SkewMax a network can repeat envelopes to it once more, so ceremonies must agree on fresh session ids.
+// it saw: while envelopes are fresh, a network can repeat them to it once more, so ceremonies must agree on fresh session
+// ids. Whoever may write to a network can flood it: a full inbox loses envelopes, genuine ones among them.
 //
 // To add a network, implement Network and Conn, and pass transporttest.Run.
 package transport

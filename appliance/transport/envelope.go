@@ -58,8 +58,8 @@ type Conn interface {
 
 // Network joins channels on behalf of one node.
 type Network interface {
-	// Join takes a place on the channel, whose name obeys CheckName. A channel may be joined more than once; every Conn gets
-	// its own copy.
+	// Join takes a place on the channel, whose name obeys CheckName. A raw network lets a node join a channel more than once;
+	// every Conn gets its own copy.
 	Join(ctx context.Context, channel string) (Conn, error)
 	// Close closes every Conn and leaves the network. It is idempotent.
 	Close() error

@@ -54,6 +54,18 @@ func TestNoncesDistinct(t *testing.T) {
 	}
 }
 
+// Goal: a key is bound to its cluster, sender and recipient. Method: the context strings of all neighbours differ.
+func TestDirections(t *testing.T) {
+	seen := map[string]bool{}
+	for _, names := range [][3]string{{"x", "a", "b"}, {"x", "b", "a"}, {"x", "a", "c"}, {"y", "a", "b"}, {"xa", "", "b"}, {"x", "ab", ""}} {
+		info := string(hpkeInfo(names[0], NodeID(names[1]), NodeID(names[2])))
+		if seen[info] {
+			t.Errorf("%v shares a context", names)
+		}
+		seen[info] = true
+	}
+}
+
 // Goal: loss does no harm to later private bodies, nor do order and repetition of keys beyond the cache. Method: a key per body,
 // more keys than are cached, delivered backwards.
 func TestPrivateAnyOrder(t *testing.T) {

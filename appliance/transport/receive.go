@@ -66,7 +66,7 @@ func (c *securedConn) receive(raw []byte) (Envelope, Reason, bool) {
 
 // admit makes the checks that cost nothing. All of them hold for authentic envelopes too, so their order leaks nothing.
 func (c *securedConn) admit(h *header, p *peer, now time.Time) (Reason, bool) {
-	if h.Cluster != c.o.Cluster || h.Channel != c.channel {
+	if h.Cluster != c.o.Cluster || h.Channel != c.name {
 		return DropForeign, false
 	}
 	if p == nil {

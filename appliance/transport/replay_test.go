@@ -62,6 +62,18 @@ func TestReplayRace(t *testing.T) {
 	}
 }
 
+// Goal: the receiver heeds the second check too. Method: the same envelope is delivered whole while it is between the two.
+func TestReplayRaceReceive(t *testing.T) {
+	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
+	raw := a.seal(Envelope{})
+	b.net.o.Want = func(uint8, [32]byte, NodeID) bool {
+		b.net.o.Want = nil
+		b.take(raw)
+		return true
+	}
+	b.refuse(raw, DropReplay)
+}
+
 // Goal: channels have windows of their own. Method: a channel that runs ahead leaves another's numbers alone.
 func TestReplayChannels(t *testing.T) {
 	var r replays

@@ -45,7 +45,13 @@ type Secured struct {
 
 	mu       sync.Mutex
 	closed   bool
-	channels map[string]*atomic.Uint64 // the last sequence number sent; never forgotten within a boot
+	channels map[string]*channel // never forgotten within a boot
+}
+
+// channel is our side of a channel.
+type channel struct {
+	seq  atomic.Uint64 // the last sequence number sent
+	open bool          // guarded by Secured.mu
 }
 
 // peer is what we know of one other node.
@@ -68,7 +74,7 @@ func Secure(n Network, id Identity, peers Peers, o Options) *Secured {
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
-	s := &Secured{inner: n, self: id, o: o, channels: map[string]*atomic.Uint64{}}
+	s := &Secured{inner: n, self: id, o: o, channels: map[string]*channel{}}
 	s.bootMS = uint64(max(o.Clock().UnixMilli(), 0))
 	s.err = s.setup(peers)
 	return s
@@ -108,40 +114,50 @@ func (s *Secured) setup(peers Peers) error {
 	return nil
 }
 
-// Join joins the channel on the wrapped network.
-func (s *Secured) Join(ctx context.Context, channel string) (Conn, error) {
+// Join joins the channel on the wrapped network. Each envelope is delivered once, so a channel has one Conn at a time.
+func (s *Secured) Join(ctx context.Context, name string) (Conn, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
-	if err := CheckName("channel", channel); err != nil {
+	if err := CheckName("channel", name); err != nil {
 		return nil, err
 	}
-	seq, err := s.sequence(channel)
+	ch, err := s.enter(name)
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.inner.Join(ctx, channel)
+	c, err := s.inner.Join(ctx, name)
 	if err != nil {
+		s.leave(ch)
 		return nil, err
 	}
-	return &securedConn{Secured: s, inner: c, channel: channel, seq: seq}, nil
+	return &securedConn{Secured: s, inner: c, name: name, channel: ch}, nil
 }
 
-func (s *Secured) sequence(channel string) (*atomic.Uint64, error) {
+func (s *Secured) enter(name string) (*channel, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, ErrClosed
 	}
-	seq, ok := s.channels[channel]
-	if !ok {
-		if len(s.channels) >= ChannelsMax {
-			return nil, fmt.Errorf("transport: channel %s would be one more than %d: tell ceremonies apart by topic", channel, ChannelsMax)
-		}
-		seq = new(atomic.Uint64)
-		s.channels[channel] = seq
+	ch := s.channels[name]
+	switch {
+	case ch != nil && ch.open:
+		return nil, fmt.Errorf("transport: channel %s is joined already: close the first Conn, or share it", name)
+	case ch == nil && len(s.channels) >= ChannelsMax:
+		return nil, fmt.Errorf("transport: channel %s would be one more than %d: tell ceremonies apart by topic", name, ChannelsMax)
+	case ch == nil:
+		ch = new(channel)
+		s.channels[name] = ch
 	}
-	return seq, nil
+	ch.open = true
+	return ch, nil
+}
+
+func (s *Secured) leave(ch *channel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ch.open = false
 }
 
 // Stats returns the counters so far.
@@ -170,9 +186,14 @@ func (s *Secured) isClosed() bool {
 type securedConn struct {
 	*Secured
 	inner   Conn
-	channel string
-	seq     *atomic.Uint64
+	name    string
+	channel *channel
+	closing sync.Once
 }
 
 // Close leaves the channel; the Secured stays.
-func (c *securedConn) Close() error { return c.inner.Close() }
+func (c *securedConn) Close() error {
+	err := c.inner.Close()
+	c.closing.Do(func() { c.leave(c.channel) })
+	return err
+}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -146,11 +147,35 @@ func TestChannels(t *testing.T) {
 	if _, err := a.net.Join(t.Context(), "one-more"); err == nil {
 		t.Error("channels are not bounded")
 	}
+	if _, err := a.net.Join(t.Context(), "news"); err == nil {
+		t.Error("joined twice at a time")
+	}
+	for range 2 {
+		_ = again.Close()
+	}
 	if _, err := a.net.Join(t.Context(), "news"); err != nil {
 		t.Errorf("known channel: %v", err)
 	}
 	if _, err := a.net.Join(t.Context(), "bad name"); err == nil {
 		t.Error("bad name joined")
+	}
+}
+
+// failing is a network that lets nobody join.
+type failing struct{ Network }
+
+func (failing) Join(context.Context, string) (Conn, error) { return nil, errors.New("not now") }
+
+// Goal: a Join that failed can be tried again. Method: a network that fails once.
+func TestJoinAgain(t *testing.T) {
+	ids, peers := roster3(t)
+	s := Secure(failing{}, ids["a"], peers, Options{Cluster: "test"})
+	if _, err := s.Join(t.Context(), "news"); err == nil {
+		t.Fatal("joined")
+	}
+	s.inner = newWireNet()
+	if _, err := s.Join(t.Context(), "news"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -166,6 +191,10 @@ func TestReceiveLimits(t *testing.T) {
 	if err := a.conn.Send(t.Context(), Envelope{Body: s.Body}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("Send: %v", err)
 	}
+	s, _ = decode(a.seal(private("b", "x")))
+	s.Header.To = []NodeID{"b", "c"}
+	s.Signature, _ = a.conn.(*securedConn).sign(s.Header.digest())
+	b.refuse(canon.MustMarshal(s), DropMalformed)
 	for _, n := range []int{RecipientsMax, RecipientsMax + 1} {
 		to := make([]NodeID, n)
 		for i := range to {

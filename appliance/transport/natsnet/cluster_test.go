@@ -14,15 +14,15 @@ import (
 
 const cluster = "test-cluster"
 
-// bench starts embedded nodes that route to each other on loopback.
+// testbed starts embedded nodes that route to each other on loopback.
 type testbed struct {
-	t     *testing.T
+	t     testing.TB
 	ca    *natsnet.CA
 	peers transport.Peers
 	addrs map[transport.NodeID]string // of every node ever started
 }
 
-func newTestbed(t *testing.T, nodes []transport.NodeID) *testbed {
+func newTestbed(t testing.TB, nodes []transport.NodeID) *testbed {
 	t.Helper()
 	ca, err := natsnet.NewCA(cluster)
 	if err != nil {
@@ -61,7 +61,7 @@ func (b *testbed) config(id transport.NodeID) natsnet.Config {
 }
 
 // nodeTLS issues a certificate for the node and trusts the CA.
-func nodeTLS(t *testing.T, ca *natsnet.CA, id transport.NodeID) *tls.Config {
+func nodeTLS(t testing.TB, ca *natsnet.CA, id transport.NodeID) *tls.Config {
 	t.Helper()
 	certPEM, keyPEM, err := ca.Issue(id, nil)
 	if err != nil {
@@ -87,7 +87,7 @@ func (b *testbed) startAll(nodes []transport.NodeID) map[transport.NodeID]transp
 	return nets
 }
 
-func waitPeers(t *testing.T, n *natsnet.Network, peers int) {
+func waitPeers(t testing.TB, n *natsnet.Network, peers int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

@@ -93,7 +93,7 @@ func TestExternalAbsent(t *testing.T) {
 }
 
 // untilHeard sends until one arrives.
-func untilHeard(t *testing.T, from, to transport.Conn) {
+func untilHeard(t testing.TB, from, to transport.Conn) {
 	t.Helper()
 	var wg sync.WaitGroup
 	defer wg.Wait()
