@@ -12,19 +12,6 @@ import (
 // no third case (Goldwasser and Lindell, J. Cryptology 18, 2005: echo broadcast with abort; the exchange of originals is [X]).
 // A peer that shows none stays in Missing.
 
-// Dispute shows the broadcasts of the last finished round, for the caller who learns outside the session that a peer's view
-// differs: the session has a result, and a peer's signature share names another presignature. The peers' sessions compare
-// them with their own. Nothing is shown before a round has finished.
-func (x *Session[R]) Dispute() []Message {
-	switch {
-	case x.done:
-		return x.showOriginals(x.round)
-	case x.round > 0:
-		return x.showOriginals(x.round - 1)
-	}
-	return nil
-}
-
 // showOriginals sends, once, what we received as broadcasts of a finished round.
 func (x *Session[R]) showOriginals(round int) []Message {
 	ms := x.broadcasts(round)
