@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/frost"
@@ -97,6 +99,8 @@ func TestShareIsBound(t *testing.T) {
 		"party":        func(s *AttestedShare) { s.Share.From = 3 },
 		"presignature": func(s *AttestedShare) { s.Share.Pre[0] ^= 1 },
 		"time_ms":      func(s *AttestedShare) { s.Statement.Time++ },
+		"cluster":      func(s *AttestedShare) { s.Statement.Cluster = "other" },
+		"version":      func(s *AttestedShare) { s.Statement.Version = 2 },
 	} {
 		bad := *share
 		lie(&bad)
@@ -105,6 +109,53 @@ func TestShareIsBound(t *testing.T) {
 		must(t, err)
 		bad.Attestation = b.Proof(0)
 		wantMisbound(t, what, refused(what, &bad), what)
+	}
+	bad = *share
+	bad.Statement.Node = "node2"
+	b, err := Attest(context.Background(), c.tokens[0], c.tokens[0].key("attest"), c.header("node1", KindShare, 0), [][]byte{bad.Statement.Leaf()})
+	must(t, err)
+	bad.Attestation = b.Proof(0)
+	wantErr(t, "node", refused("node", &bad), ErrWrongNode)
+}
+
+// Goal: a statement and its share must both be of the party and presignature expected. Method: a token that signs a statement
+// which fits its share in one and lies in the other.
+func TestStatementContradictsShare(t *testing.T) {
+	c := newCluster(t)
+	share, want := oneShare(t, c)
+	for field, lie := range map[string]func(*Statement){
+		"party":        func(s *Statement) { s.Party = 3 },
+		"presignature": func(s *Statement) { s.Presignature[0] ^= 1 },
+	} {
+		bad := *share
+		lie(&bad.Statement)
+		b, err := Attest(context.Background(), c.tokens[0], c.tokens[0].key("attest"), c.header("node1", KindShare, 0), [][]byte{bad.Statement.Leaf()})
+		must(t, err)
+		bad.Attestation = b.Proof(0)
+		wantMisbound(t, field, VerifyShare(c.tokens[0].key("attest").Public, want, &bad), field)
+	}
+}
+
+// Goal: a share batch has limits and a signer needs a public key. Method: at and over each edge.
+func TestShareLimits(t *testing.T) {
+	for name, sb := range map[string]ShareBatch{
+		"none":     {[]byte{1}, [][]byte{}},
+		"too many": {[]byte{1}, make([][]byte, MaxLeaves+1)},
+		"too long": {[]byte{1}, [][]byte{make([]byte, maxShare+1)}},
+	} {
+		_, err := ParseShareBatch(sb.Bytes())
+		wantErr(t, name, err, ErrMalformed)
+	}
+	_, err := ParseShareBatch(ShareBatch{[]byte{1}, [][]byte{make([]byte, maxShare)}}.Bytes())
+	must(t, err)
+	mute := struct{ hsm.Signer }{newTestToken(t, bothKeys)}
+	s := NewAttestingSigner(nil, threshold.KeyInfo{}, mute, "p256")
+	if _, err := s.SignShare(context.Background(), Request{}); err == nil || !strings.Contains(err.Error(), "WithPublicKey") {
+		t.Errorf("no public key: %v", err)
+	}
+	s = NewAttestingSigner(nil, threshold.KeyInfo{}, newTestToken(t, nil), "p256")
+	if _, err := s.SignShare(context.Background(), Request{}); err == nil || !strings.Contains(err.Error(), "p256") {
+		t.Errorf("no such key: %v", err)
 	}
 }
 
@@ -120,6 +171,9 @@ func TestVerifyAttestation(t *testing.T) {
 		}
 		if ok, err := VerifyAttestation(ctx, v, "none", share); ok || err == nil {
 			t.Errorf("%s: unknown key: %v, %v", name, ok, err)
+		}
+		if _, err := VerifyAttestation(ctx, v, "none", share); name == "pinned" && !errors.Is(err, ErrUnknownNode) {
+			t.Errorf("%s: unknown key: %v", name, err)
 		}
 		if ok, err := VerifyAttestation(ctx, v, "attest", nil); ok || !errors.Is(err, ErrUnattested) {
 			t.Errorf("%s: nil: %v, %v", name, ok, err)
@@ -218,8 +272,8 @@ func testOpenRefuses(t *testing.T, c *testCluster, sb ShareBatch, pub any, expec
 	wantErr(t, "intent", bend(func(e []Statement) { e[0].Intent[0] ^= 1 }), ErrForged)
 	wantErr(t, "swapped", bend(func(e []Statement) { e[0], e[1] = e[1], e[0] }), ErrForged)
 	wantErr(t, "node", bend(func(e []Statement) { e[0].Node = "node2" }), ErrWrongNode)
-	if bend(func(e []Statement) { e[1].Node = "node2" }) == nil {
-		t.Error("mixed nodes accepted")
+	if err := bend(func(e []Statement) { e[1].Node = "node2" }); err == nil || errors.Is(err, ErrForged) {
+		t.Errorf("mixed nodes are our own mistake, not the sender's: %v", err)
 	}
 	bad := ShareBatch{sb.Cose, append([][]byte{}, sb.Payloads...)}
 	bad.Payloads[1] = bytes.Clone(bad.Payloads[1])
