@@ -84,13 +84,14 @@ func readSecretFile(path string, forbidden os.FileMode) ([]byte, error) {
 	if perm := st.Mode().Perm(); perm&forbidden != 0 {
 		return nil, fmt.Errorf("%s has mode %04o, others may read or change it; chmod 600 %s", path, perm, path)
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
-	if err == nil && len(b) > maxSecretFile {
+	b := make([]byte, maxSecretFile+1) // at once, since growing would leave copies
+	n, err := io.ReadFull(f, b)
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return b[:n], nil
+	}
+	secret.Wipe(b)
+	if err == nil {
 		err = fmt.Errorf("%s is longer than %d bytes", path, maxSecretFile)
 	}
-	if err != nil {
-		secret.Wipe(b)
-		return nil, err
-	}
-	return b, nil
+	return nil, err
 }

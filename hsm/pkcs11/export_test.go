@@ -14,6 +14,7 @@ type Faults struct {
 	calls map[string]int
 	fail  map[string][]error // the errors of the next calls; nil lets one pass
 	flags uint               // added to the flags of every token
+	other string             // if set, the serial number of every token
 	hold  chan struct{}      // if set, Sign waits for it
 	held  chan struct{}      // gets a value when Sign waits
 }
@@ -50,6 +51,13 @@ func (f *Faults) SetFlags(flags uint) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.flags = flags
+}
+
+// Exchange lets every token appear as another one, of that serial number.
+func (f *Faults) Exchange(serial string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.other = serial
 }
 
 // Hold makes Sign wait until release is called; held gets a value for each call that waits.
@@ -109,6 +117,9 @@ func (f *Faults) GetTokenInfo(slot uint) (p11.TokenInfo, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	info.Flags |= f.flags
+	if f.other != "" {
+		info.SerialNumber = f.other
+	}
 	return info, err
 }
 
@@ -208,18 +219,28 @@ func replaceExtractable(t []*p11.Attribute) []*p11.Attribute {
 	return append(out, t[len(t)-1])
 }
 
-// CreateTwin puts a public key object of that label, without CKA_ID, into an open token, as a foreign tool may.
+// Administer gives a test the library below an open token, and a session of it, to do what a foreign tool may.
 func Administer(t *testing.T, tok any, f func(lib *p11.Ctx, s p11.SessionHandle)) {
 	t.Helper()
-	_, err := job[struct{}]{admin: true, f: func(s *session) (struct{}, error) {
+	ready, finished := make(chan *session, 1), make(chan struct{})
+	result := make(chan error, 1)
+	go func() {
+		_, err := job[struct{}]{admin: true, f: func(s *session) (struct{}, error) {
+			ready <- s
+			<-finished
+			return struct{}{}, nil
+		}}.do(t.Context(), tok.(*token))
+		result <- err
+	}()
+	select {
+	case err := <-result:
+		t.Fatal(err)
+	case s := <-ready: // f runs here, in the goroutine of the test, so that it may end it
+		defer func() { close(finished); <-result }()
 		lib := s.lib
 		if faults, ok := lib.(*Faults); ok {
 			lib = faults.cryptoki
 		}
 		f(lib.(*p11.Ctx), s.handle)
-		return struct{}{}, nil
-	}}.do(t.Context(), tok.(*token))
-	if err != nil {
-		t.Fatal(err)
 	}
 }

@@ -65,7 +65,10 @@ func TestRestartModule(t *testing.T) {
 	if err := other.(hsm.KeyGenerator).GenerateKey(t.Context(), "k", hsm.KeyEd25519); err != nil {
 		t.Fatal(err)
 	}
-	initialised := faults.Calls("Initialize")
+	if _, err := other.Sign(t.Context(), "k", nil); err != nil { // now it has handles to forget
+		t.Fatal(err)
+	}
+	initialised, begun := faults.Calls("Initialize"), faults.Calls("SignInit")
 	faults.Fail("Sign", p11.CKR_DEVICE_ERROR)
 	faults.Fail("GetSlotList", p11.CKR_DEVICE_ERROR)
 	for _, tok := range []hsm.Token{tok, other, tok} {
@@ -75,6 +78,9 @@ func TestRestartModule(t *testing.T) {
 	}
 	if n := faults.Calls("Initialize") - initialised; n != 1 {
 		t.Errorf("%d initialisations, want 1", n)
+	}
+	if n := faults.Calls("SignInit") - begun; n != 4 {
+		t.Errorf("%d signatures begun, want 3 and the one that failed: a handle of before was used", n)
 	}
 	faults.Fail("Sign", p11.CKR_DEVICE_ERROR)
 	faults.Fail("GetSlotList", p11.CKR_DEVICE_ERROR)
@@ -89,23 +95,46 @@ func TestRestartModule(t *testing.T) {
 	}
 }
 
-// Goal: many operations that lose the device at once reconnect it once each at most, and all succeed. Method: 16 goroutines.
+// Goal: operations that lose the device together reconnect it once, and all succeed. Method: hold four calls in the library, and
+// fail them all.
 func TestReconnectConcurrently(t *testing.T) {
 	tok, faults := faulty(t, hsm.Options{Sessions: 4})
-	faults.Fail("SignInit", p11.CKR_DEVICE_REMOVED)
+	logins := faults.Calls("Login")
+	held, release := faults.Hold()
+	faults.Fail("Sign", p11.CKR_DEVICE_REMOVED, p11.CKR_DEVICE_REMOVED, p11.CKR_DEVICE_REMOVED, p11.CKR_DEVICE_REMOVED)
 	var wg sync.WaitGroup
-	for i := range 16 {
+	for i := range 4 {
 		wg.Go(func() {
-			for range 20 {
-				if _, err := tok.Sign(t.Context(), "k", fmt.Append(nil, i)); err != nil {
-					t.Error(err)
-				}
+			if _, err := tok.Sign(t.Context(), "k", fmt.Append(nil, i)); err != nil {
+				t.Error(err)
 			}
 		})
 	}
+	for range 4 {
+		<-held
+	}
+	release()
 	wg.Wait()
-	if n := faults.Calls("Login"); n > 3 {
-		t.Errorf("%d logins, want the first and one more for the loss", n)
+	if n := faults.Calls("Login") - logins; n != 1 {
+		t.Errorf("%d logins, want 1", n)
+	}
+}
+
+// Goal: a reconnection finds the same token or none, and gives no PIN to another. Method: exchange it for one of the same label.
+func TestExchangedToken(t *testing.T) {
+	tok, faults := faulty(t, hsm.Options{})
+	logins := faults.Calls("Login")
+	faults.Exchange("another")
+	faults.Fail("SignInit", p11.CKR_DEVICE_REMOVED)
+	if _, err := tok.Sign(t.Context(), "k", nil); !errors.Is(err, hsm.ErrUnavailable) || !errors.Is(err, hsm.ErrNoToken) {
+		t.Errorf("got %v", err)
+	}
+	if n := faults.Calls("Login") - logins; n != 0 {
+		t.Errorf("%d logins to another token", n)
+	}
+	faults.Exchange("")
+	if _, err := tok.Sign(t.Context(), "k", nil); err != nil {
+		t.Errorf("the token is back: %v", err)
 	}
 }
 
@@ -253,6 +282,88 @@ func TestAmbiguousKey(t *testing.T) {
 	}
 	if _, err := tok.(hsm.KeyWrapper).Wrap(t.Context(), "kek", make([]byte, 32), nil); !errors.Is(err, hsm.ErrAmbiguous) {
 		t.Errorf("two secret keys: %v", err)
+	}
+}
+
+// Goal: the public half is the one of the private key. Method: add a second with its label and CKA_ID, then remove both.
+func TestPublicHalf(t *testing.T) {
+	tok, _ := faulty(t, hsm.Options{})
+	halves := []*p11.Attribute{p11.NewAttribute(p11.CKA_LABEL, "k"), p11.NewAttribute(p11.CKA_CLASS, p11.CKO_PUBLIC_KEY)}
+	find := func(lib *p11.Ctx, s p11.SessionHandle) []p11.ObjectHandle {
+		if err := lib.FindObjectsInit(s, halves); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = lib.FindObjectsFinal(s) }()
+		found, _, err := lib.FindObjects(s, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	pkcs11.Administer(t, tok, func(lib *p11.Ctx, s p11.SessionHandle) {
+		if _, err := lib.CopyObject(s, find(lib, s)[0], halves[:1]); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if _, err := tok.Sign(t.Context(), "k", nil); !errors.Is(err, hsm.ErrAmbiguous) {
+		t.Errorf("two public halves: %v", err)
+	}
+	pkcs11.Administer(t, tok, func(lib *p11.Ctx, s p11.SessionHandle) {
+		for _, o := range find(lib, s) {
+			if err := lib.DestroyObject(s, o); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if _, err := tok.Sign(t.Context(), "k", nil); !errors.Is(err, hsm.ErrNoKey) || !strings.Contains(err.Error(), "public half") {
+		t.Errorf("no public half: %v", err)
+	}
+}
+
+// Goal: a key has exactly the rights it needs, and its value cannot be read. Method: ask for every attribute below the driver.
+func TestKeyRights(t *testing.T) {
+	tok, _ := faulty(t, hsm.Options{})
+	pkcs11.Administer(t, tok, func(lib *p11.Ctx, s p11.SessionHandle) {
+		for class, want := range map[uint]map[uint]byte{
+			p11.CKO_SECRET_KEY: {p11.CKA_PRIVATE: 1, p11.CKA_SENSITIVE: 1, p11.CKA_EXTRACTABLE: 0, p11.CKA_ENCRYPT: 1, p11.CKA_DECRYPT: 1, p11.CKA_WRAP: 0, p11.CKA_UNWRAP: 0,
+				p11.CKA_NEVER_EXTRACTABLE: 1, p11.CKA_ALWAYS_SENSITIVE: 1, p11.CKA_LOCAL: 1},
+			p11.CKO_PRIVATE_KEY: {p11.CKA_PRIVATE: 1, p11.CKA_SENSITIVE: 1, p11.CKA_EXTRACTABLE: 0, p11.CKA_SIGN: 1, p11.CKA_NEVER_EXTRACTABLE: 1, p11.CKA_ALWAYS_SENSITIVE: 1, p11.CKA_LOCAL: 1},
+		} {
+			if err := lib.FindObjectsInit(s, []*p11.Attribute{p11.NewAttribute(p11.CKA_CLASS, class)}); err != nil {
+				t.Fatal(err)
+			}
+			found, _, err := lib.FindObjects(s, 10)
+			if err != nil || len(found) != 1 {
+				t.Fatalf("%d objects, %v", len(found), err)
+			}
+			if err := lib.FindObjectsFinal(s); err != nil {
+				t.Fatal(err)
+			}
+			for name, value := range want {
+				a, err := lib.GetAttributeValue(s, found[0], []*p11.Attribute{p11.NewAttribute(name, nil)})
+				if err != nil || len(a[0].Value) != 1 || a[0].Value[0] != value {
+					t.Errorf("class %d, attribute 0x%x is not %d: %v", class, name, value, err)
+				}
+			}
+			if _, err := lib.GetAttributeValue(s, found[0], []*p11.Attribute{p11.NewAttribute(p11.CKA_VALUE, nil)}); !errors.Is(err, p11.Error(p11.CKR_ATTRIBUTE_SENSITIVE)) {
+				t.Errorf("class %d: the value: %v", class, err)
+			}
+		}
+	})
+}
+
+// Goal: a closed token says so, and does not try to reconnect. Method: close, sign.
+func TestClosedSaysSo(t *testing.T) {
+	tok, faults := faulty(t, hsm.Options{})
+	if err := tok.Close(); err != nil {
+		t.Fatal(err)
+	}
+	logins := faults.Calls("Login")
+	if _, err := tok.Sign(t.Context(), "k", nil); !errors.Is(err, hsm.ErrUnavailable) || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("got %v", err)
+	}
+	if faults.Calls("Login") != logins {
+		t.Error("it logged in again")
 	}
 }
 

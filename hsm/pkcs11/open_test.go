@@ -19,13 +19,22 @@ func TestModulePath(t *testing.T) {
 	uri := softhsm.New(t)
 	dir := t.TempDir()
 	text := filepath.Join(dir, "text.so")
-	open := filepath.Join(dir, "open.so")
-	for _, path := range []string{text, open} {
-		if err := os.WriteFile(path, []byte("not a library"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.WriteFile(text, []byte("not a library"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if err := os.Chmod(open, 0o666); err != nil {
+	open := filepath.Join(dir, "open.so") // the real one, but anyone may change it
+	module, err := softhsm.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	library, err := os.ReadFile(module)
+	if err == nil {
+		err = os.WriteFile(open, library, 0o600)
+	}
+	if err == nil {
+		err = os.Chmod(open, 0o666)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	libc, err := filepath.Glob("/lib/*/libm.so.6")
