@@ -5,7 +5,6 @@ import (
 
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/internal/group"
-	"github.com/luxfi/mpcd/threshold/internal/secp256k1"
 )
 
 // noncePair is one party's secret nonces for one signature: hiding d and binding e. They are taken once, by whoever comes
@@ -56,21 +55,4 @@ func decodeCommitment(g group.Group, b []byte) (commitment, error) {
 		return commitment{}, err
 	}
 	return commitment{d, e}, nil
-}
-
-// encodePoints encodes points of one group, on secp256k1 for the price of one inversion.
-func encodePoints(points []group.Point) [][]byte {
-	sk := make([]*secp256k1.Point, 0, len(points))
-	out := make([][]byte, 0, len(points))
-	for _, p := range points {
-		if q, ok := p.(*group.SkPoint); ok {
-			sk = append(sk, &q.P)
-			continue
-		}
-		out = append(out, p.Bytes())
-	}
-	if len(sk) > 0 {
-		return secp256k1.BatchBytes(sk)
-	}
-	return out
 }

@@ -1,6 +1,7 @@
 package frost
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -91,7 +92,7 @@ func (p *presigning) bindKeys(s threshold.Setup, keys []threshold.PresignKey) ([
 		}
 		digest = info.Digest()
 		switch {
-		case k.Info.Digest() != digest:
+		case info.Scheme != k.Info.Scheme || info.Epoch != k.Info.Epoch || !bytes.Equal(info.GroupKey, k.Info.GroupKey):
 			return nil, errors.New("frost: key share and key record are not of one key and epoch")
 		case info.Scheme != p.id:
 			return nil, fmt.Errorf("frost: key of scheme %q, this is %q", info.Scheme, p.id)
@@ -129,7 +130,7 @@ func (p *presigning) drawNonces(s threshold.Setup, keys []threshold.PresignKey, 
 		en.own = commitment{p.group.NewPoint().ScalarBaseMult(d), p.group.NewPoint().ScalarBaseMult(e)}
 		points = append(points, en.own.d, en.own.e)
 	}
-	for _, b := range encodePoints(points) {
+	for _, b := range group.BatchBytes(points) {
 		p.payload = append(p.payload, b...)
 	}
 	n := 2 * p.group.PointLen()

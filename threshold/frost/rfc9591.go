@@ -111,12 +111,17 @@ func (s *rfcScheme) NewSigner(share *threshold.KeyShare) (threshold.Signer, erro
 	if share.Scheme != s.id {
 		return nil, fmt.Errorf("frost: share of scheme %q, this is %q", share.Scheme, s.id)
 	}
-	return &rfcSigner{s, share}, nil
+	public, err := s.group.NewPoint().SetCanonical(share.PublicShare(share.Party))
+	if err != nil {
+		return nil, errKeyShareFit
+	}
+	return &rfcSigner{s, share, public}, nil
 }
 
 type rfcSigner struct {
 	scheme *rfcScheme
 	share  *threshold.KeyShare
+	public group.Point // X_i
 }
 
 // SignShare is §5.2: z_i = d_i + e_i·ρ_i + λ_i·s_i·c. The share is verified before it leaves, as BIP 445 recommends: a
@@ -147,7 +152,7 @@ func (s *rfcSigner) SignShare(req threshold.SignRequest) (*threshold.SignatureSh
 	e.Mul(e, x.rho[i])
 	z.Add(z, d)
 	z.Add(z, e)
-	if !s.scheme.shareFits(s.share.KeyInfo, p, x, i, z) {
+	if !s.scheme.shareFits(s.public, p, x, i, z) {
 		z.Wipe()
 		return nil, errSelfCheck
 	}
@@ -170,15 +175,17 @@ func (s *rfcScheme) Combine(key threshold.KeyInfo, req threshold.SignRequest, sh
 			return threshold.Signature{Bytes: sig, RecoveryID: -1}, nil
 		}
 	}
-	return threshold.Signature{}, culprits(p.signers, zs, func(i int, z group.Scalar) bool { return s.shareFits(key, p, x, i, z) })
+	return threshold.Signature{}, culprits(p.signers, zs, func(i int, z group.Scalar) bool { return s.publicShareFits(key, p, x, i, z) })
 }
 
-// shareFits is verify_signature_share (§5.4): z_i·B = D_i + ρ_i·E_i + c·λ_i·X_i.
-func (s *rfcScheme) shareFits(key threshold.KeyInfo, p *prepared, x *rfcRequest, i int, z group.Scalar) bool {
+// publicShareFits is verify_signature_share (§5.4) by the key record.
+func (s *rfcScheme) publicShareFits(key threshold.KeyInfo, p *prepared, x *rfcRequest, i int, z group.Scalar) bool {
 	public, err := s.group.NewPoint().SetCanonical(key.PublicShare(p.signers[i]))
-	if err != nil {
-		return false
-	}
+	return err == nil && s.shareFits(public, p, x, i, z)
+}
+
+// shareFits is z_i·B = D_i + ρ_i·E_i + c·λ_i·X_i.
+func (s *rfcScheme) shareFits(public group.Point, p *prepared, x *rfcRequest, i int, z group.Scalar) bool {
 	weight := s.group.NewScalar().Mul(x.challenge, p.lambda[i])
 	want := s.group.VarTimeMultiScalarMult([]group.Scalar{x.rho[i], weight}, []group.Point{p.commitments[i].e, public})
 	want.Add(want, p.commitments[i].d)
@@ -196,7 +203,7 @@ func (s *rfcScheme) VerifyShare(key threshold.KeyInfo, req threshold.SignRequest
 	}
 	i := p.position(share.From)
 	z, err := decodeShare(s.group, req.Pre, share)
-	if err != nil || i < 0 || !s.shareFits(key, p, x, i, z) {
+	if err != nil || i < 0 || !s.publicShareFits(key, p, x, i, z) {
 		return errShare
 	}
 	return nil
