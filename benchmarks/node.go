@@ -1,0 +1,297 @@
+package benchmarks
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// NodeOptions say how node figures are measured.
+type NodeOptions struct {
+	Program  string        // path of mpcd
+	Duration time.Duration // of each load
+	Clients  int           // of the sustained load
+}
+
+// SchemeName is a scheme's name in figures.
+func SchemeName(id threshold.SchemeID) string {
+	if id == threshold.FrostTaproot {
+		return "taproot"
+	}
+	return "ed25519"
+}
+
+// devReady is what `mpcd dev -o json` prints when it is ready.
+type devReady struct {
+	API   string `json:"api"`
+	Token string `json:"token"`
+	Nodes []struct {
+		ID  string `json:"id"`
+		API string `json:"api"`
+		PID int    `json:"pid"`
+	} `json:"nodes"`
+}
+
+// devCluster is a running `mpcd dev`.
+type devCluster struct {
+	cmd   *exec.Cmd
+	ready devReady
+	http  *http.Client
+}
+
+func startDev(ctx context.Context, program string, t, n int) (*devCluster, error) {
+	cmd := exec.CommandContext(ctx, program, "dev", "--nodes", strconv.Itoa(n), "--threshold", strconv.Itoa(t), "--listen", "127.0.0.1:0", "-o", "json")
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%s: %w (build it with `make build`)", program, err)
+	}
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err != nil {
+		_ = cmd.Wait()
+		return nil, fmt.Errorf("mpcd dev ended before it was ready: %w\n%s", err, log.Bytes())
+	}
+	d := &devCluster{cmd: cmd, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1024}}}
+	if err := json.Unmarshal(line, &d.ready); err != nil {
+		d.stop()
+		return nil, fmt.Errorf("mpcd dev: %w: %s", err, line)
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	return d, nil
+}
+
+func (d *devCluster) stop() {
+	_ = d.cmd.Process.Signal(syscall.SIGTERM)
+	_ = d.cmd.Wait()
+}
+
+func (d *devCluster) post(ctx context.Context, path string, body, answer any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.ready.API+path, bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if d.ready.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+d.ready.Token)
+	}
+	resp, err := d.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err = io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("%s: %s: %s", path, resp.Status, b)
+	}
+	return json.Unmarshal(b, answer)
+}
+
+// cpu is the CPU time of the nodes so far, each.
+func (d *devCluster) cpu() ([]time.Duration, error) {
+	out := make([]time.Duration, len(d.ready.Nodes))
+	for i, n := range d.ready.Nodes {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.PID))
+		if err != nil {
+			return nil, err
+		}
+		f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+		ticks := 0
+		for _, k := range []int{11, 12} { // utime, stime: proc(5) fields 14 and 15
+			v, err := strconv.Atoi(f[k])
+			if err != nil {
+				return nil, err
+			}
+			ticks += v
+		}
+		out[i] = time.Duration(ticks) * time.Second / 100
+	}
+	return out, nil
+}
+
+// rss is the resident memory of node i in MiB.
+func (d *devCluster) rss(i int) float64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", d.ready.Nodes[i].PID))
+	if err != nil {
+		return 0
+	}
+	pages, _ := strconv.Atoi(strings.Fields(string(b))[1])
+	return float64(pages*os.Getpagesize()) / (1 << 20)
+}
+
+type keyAnswer struct {
+	WalletID  string `json:"wallet_id"`
+	PublicKey string `json:"public_key"`
+}
+
+type signAnswer struct {
+	Signature string `json:"signature"`
+}
+
+// Node measures a cluster of real processes.
+func Node(ctx context.Context, o NodeOptions, t, n int) ([]Figure, error) {
+	began := time.Now()
+	d, err := startDev(ctx, o.Program, t, n)
+	if err != nil {
+		return nil, err
+	}
+	defer d.stop()
+	name := fmt.Sprintf("node ed25519 %d-of-%d ", t, n)
+	out := []Figure{{fmt.Sprintf("dev ready %d-of-%d", t, n), time.Since(began).Seconds(), "s", "tokens, keys, proofs, a node killed and restarted"}}
+	keygen := map[string]any{"threshold": t, "total": n, "curve": "ed25519", "protocol": "frost"}
+	var key keyAnswer
+	times, err := repeat(20, func() error { return d.post(ctx, "/api/v1/keygen", keygen, &key) })
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, Figure{name + "keygen p50", quantile(times, 0.5), "ms", "20 runs, every quorum proven"})
+	times, err = repeat(20, func() error {
+		return d.post(ctx, "/api/v1/refresh", map[string]any{"wallet_id": key.WalletID}, &struct{}{})
+	})
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, Figure{name + "refresh p50", quantile(times, 0.5), "ms", "20 runs"})
+
+	low, err := d.load(ctx, key, 1, o.Duration)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, Figure{name + "sign p50", quantile(low.times, 0.5), "ms", low.note()}, Figure{name + "sign p99", quantile(low.times, 0.99), "ms", low.note()})
+	full, err := d.load(ctx, key, o.Clients, o.Duration)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out,
+		Figure{name + "sustained", full.rate, "1/s", full.note()},
+		Figure{name + "loaded p50", quantile(full.times, 0.5), "ms", full.note()},
+		Figure{name + "loaded p99", quantile(full.times, 0.99), "ms", full.note()})
+	for i, c := range full.cpu {
+		out = append(out, Figure{fmt.Sprintf("%sCPU of %s per signature", name, d.ready.Nodes[i].ID), c, "CPU-ms", fmt.Sprintf("RSS %.0f MiB after", d.rss(i))})
+	}
+	return out, nil
+}
+
+func repeat(n int, f func() error) ([]time.Duration, error) {
+	var times []time.Duration
+	for range n {
+		began := time.Now()
+		if err := f(); err != nil {
+			return nil, err
+		}
+		times = append(times, time.Since(began))
+	}
+	slices.Sort(times)
+	return times, nil
+}
+
+// quantile of sorted times, in milliseconds.
+func quantile(times []time.Duration, q float64) float64 {
+	if len(times) == 0 {
+		return 0
+	}
+	return float64(times[min(int(q*float64(len(times))), len(times)-1)].Microseconds()) / 1000
+}
+
+type loaded struct {
+	times   []time.Duration // sorted
+	rate    float64
+	cpu     []float64 // of each node, milliseconds per signature
+	own     float64   // CPU of the load generator, milliseconds per signature
+	clients int
+}
+
+func (l loaded) note() string {
+	return fmt.Sprintf("%d clients, closed loop, without a pool, %d signatures, load generator %.2f CPU-ms each", l.clients, len(l.times), l.own)
+}
+
+// load signs in a closed loop; every signature is verified after the loop.
+func (d *devCluster) load(ctx context.Context, key keyAnswer, clients int, duration time.Duration) (loaded, error) {
+	pub, err := hex.DecodeString(strings.TrimPrefix(key.PublicKey, "0x"))
+	if err != nil {
+		return loaded{}, err
+	}
+	before, err := d.cpu()
+	if err != nil {
+		return loaded{}, err
+	}
+	own := cpuTime()
+	type made struct {
+		message []byte
+		sig     string
+		took    time.Duration
+	}
+	results := make([][]made, clients)
+	errs := make([]error, clients)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	began := time.Now()
+	for i := range clients {
+		wg.Go(func() {
+			for time.Since(began) < duration && ctx.Err() == nil {
+				message := fmt.Appendf(nil, "transaction %d of the load at %d", next.Add(1), began.UnixNano())
+				start := time.Now()
+				var a signAnswer
+				if errs[i] = d.post(ctx, "/api/v1/sign", map[string]any{"wallet_id": key.WalletID, "message": "0x" + hex.EncodeToString(message)}, &a); errs[i] != nil {
+					return
+				}
+				results[i] = append(results[i], made{message, a.Signature, time.Since(start)})
+			}
+		})
+	}
+	wg.Wait()
+	elapsed := time.Since(began)
+	l := loaded{clients: clients}
+	after, err := d.cpu()
+	if err != nil {
+		return l, err
+	}
+	ownUsed := cpuTime() - own
+	for i, rs := range results {
+		if errs[i] != nil {
+			return l, errs[i]
+		}
+		for _, r := range rs {
+			sig, err := hex.DecodeString(strings.TrimPrefix(r.sig, "0x"))
+			if err != nil || !ed25519.Verify(pub, r.message, sig) {
+				return l, fmt.Errorf("a signature under load does not verify: %s", r.sig)
+			}
+			l.times = append(l.times, r.took)
+		}
+	}
+	slices.Sort(l.times)
+	count := float64(len(l.times))
+	l.rate, l.own = count/elapsed.Seconds(), float64(ownUsed.Microseconds())/1000/count
+	for i := range after {
+		l.cpu = append(l.cpu, float64((after[i]-before[i]).Microseconds())/1000/count)
+	}
+	return l, nil
+}

@@ -1,0 +1,49 @@
+package benchmarks
+
+// Target is a promised number.
+type Target struct {
+	Name   string
+	Unit   string
+	Floor  float64 // the gate fails beyond it; 0 if there is none
+	Aim    float64
+	Higher bool // more is better
+	Source string
+}
+
+// Targets are all promises for keys of this build. A floor on node figures is the seed documents' word (LP-5350: keygen 2 s and
+// 50 a minute, EdDSA 150 ms and 400 a second, refresh 1 s, 3-of-5); a floor on engine figures is our own aim.
+var Targets = []Target{
+	{"engine ed25519 sign 3-of-5", "CPU-ms", 0.6, 0.6, false, "TARGETS: EdDSA sign, our engine"},
+	{"engine taproot sign 3-of-5", "CPU-ms", 1.2, 1.2, false, "TARGETS: Taproot sign, our engine"},
+	{"engine ed25519 keygen 3-of-5", "CPU-ms", 10, 10, false, "TARGETS: keygen, our engine"},
+	{"engine ed25519 refresh 3-of-5", "CPU-ms", 10, 10, false, "TARGETS: refresh, our engine"},
+	{"node ed25519 3-of-5 sign p50", "ms", 150, 15, false, "P-3; TARGETS first aim"},
+	{"node ed25519 3-of-5 sign p99", "ms", 0, 60, false, "ours"},
+	{"node ed25519 3-of-5 sustained", "1/s", 400, 800, true, "P-3; TARGETS first aim"},
+	{"node ed25519 2-of-3 sign p50", "ms", 150, 15, false, "P-3; TARGETS first aim"},
+	{"node ed25519 2-of-3 sustained", "1/s", 400, 800, true, "P-3; TARGETS first aim"},
+	{"node ed25519 3-of-5 keygen p50", "ms", 2000, 200, false, "P-1; TARGETS first aim"},
+	{"node ed25519 3-of-5 refresh p50", "ms", 1000, 250, false, "P-4; TARGETS first aim"},
+	{"dev first signature", "s", 10, 10, false, "foundation: first signature after `mpcd dev` starts"},
+}
+
+// Find returns the target of a figure.
+func Find(name string) (Target, bool) {
+	for _, t := range Targets {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return Target{}, false
+}
+
+// Misses tells whether a value is worse than the bound.
+func (t Target) Misses(value, bound float64) bool {
+	if bound == 0 {
+		return false
+	}
+	if t.Higher {
+		return value < bound
+	}
+	return value > bound
+}
