@@ -1,0 +1,216 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/appliance/transport/natsnet"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// authority is the operator's directory of a cluster: the root key that signs the roster, the CA of the routes and the key that
+// signs API tokens. It belongs on a machine that runs no node; nothing in it signs for a wallet.
+type authority struct {
+	dir     string
+	cluster string
+	root    ed25519.PrivateKey
+	ca      *natsnet.CA
+}
+
+// The files of an authority.
+const (
+	rootFile     = "root.key"
+	caCertFile   = "ca.crt"
+	caKeyFile    = "ca.key"
+	jwtKeyFile   = "api-tokens.key"
+	jwtPubFile   = "api-tokens.pub"
+	rosterFile   = "roster.json"
+	secretsLimit = 64 << 10
+)
+
+// newAuthority makes the keys of a cluster in dir, which must not have any.
+func newAuthority(dir, cluster string) (*authority, error) {
+	if _, err := os.Lstat(filepath.Join(dir, rootFile)); !errors.Is(err, os.ErrNotExist) {
+		return nil, usage("choose another directory, or remove that one if its cluster is to be given up", "%s has the keys of a cluster already", dir)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	a := &authority{dir: dir, cluster: cluster}
+	var err error
+	if a.ca, err = natsnet.NewCA(cluster); err != nil {
+		return nil, err
+	}
+	caKey, err := a.ca.KeyPEM()
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe(caKey)
+	jwtPub, err := a.newKey(jwtKeyFile, nil)
+	if err != nil {
+		return nil, err
+	}
+	jwtDER, err := x509.MarshalPKIXPublicKey(jwtPub)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+		mode os.FileMode
+	}{
+		{caCertFile, a.ca.CertPEM(), 0o644},
+		{caKeyFile, caKey, 0o600},
+		{jwtPubFile, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: jwtDER}), 0o644},
+	} {
+		if err := durable.WriteFile(filepath.Join(dir, f.name), f.data, f.mode); err != nil {
+			return nil, err
+		}
+	}
+	_, err = a.newKey(rootFile, &a.root) // last: it says that the rest is there
+	return a, err
+}
+
+// newKey makes an Ed25519 key in a file of its own.
+func (a *authority) newKey(name string, keep *ed25519.PrivateKey) (ed25519.PublicKey, error) {
+	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	if keep != nil {
+		*keep = key
+	} else {
+		defer secret.Wipe(key)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe(der)
+	return pub, durable.WriteFile(filepath.Join(a.dir, name), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+}
+
+// openAuthority reads what newAuthority wrote.
+func openAuthority(dir string) (*authority, error) {
+	root, err := readKey(filepath.Join(dir, rootFile))
+	if err != nil {
+		return nil, doing("read the operator's root key", err)
+	}
+	cert, err := durable.ReadFile(filepath.Join(dir, caCertFile), secretsLimit)
+	if err != nil {
+		return nil, err
+	}
+	key, err := durable.ReadFile(filepath.Join(dir, caKeyFile), secretsLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe(key)
+	ca, err := natsnet.LoadCA(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	c, err := x509.ParseCertificate(mustPEM(cert))
+	if err != nil {
+		return nil, err
+	}
+	return &authority{dir: dir, cluster: c.Subject.Organization[0], root: root, ca: ca}, nil
+}
+
+func mustPEM(b []byte) []byte {
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil
+	}
+	return block.Bytes
+}
+
+// readKey reads an Ed25519 private key in PKCS #8 that its owner alone may read.
+func readKey(path string) (ed25519.PrivateKey, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return nil, usage("chmod 600 "+path, "%s may be read by others than its owner", path)
+	}
+	b, err := durable.ReadFile(path, secretsLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe(b)
+	k, err := x509.ParsePKCS8PrivateKey(mustPEM(b))
+	key, ok := k.(ed25519.PrivateKey)
+	if err != nil || !ok {
+		return nil, usage("give a PEM file with an Ed25519 key in PKCS #8", "%s holds no Ed25519 private key", path)
+	}
+	return key, nil
+}
+
+// rootHex is what nodes pin as roster_root.
+func (a *authority) rootHex() string { return attest.Hex(a.root.Public().(ed25519.PublicKey)).String() }
+
+// sign makes the roster of the enrolments, after the one before, if there is one: nodes keep their parties, parties are never
+// given twice, and the serial goes up.
+func (a *authority) sign(before *attest.SignedRoster, es []enrolment) (*attest.SignedRoster, error) {
+	r := attest.Roster{Version: attest.RosterVersion, Cluster: a.cluster, Serial: 1}
+	if before != nil {
+		if err := before.Verify(a.root.Public().(ed25519.PublicKey)); err != nil {
+			return nil, err
+		}
+		r = before.Roster
+		r.Serial++
+	}
+	next := threshold.PartyID(1)
+	for _, n := range r.Nodes {
+		next = max(next, n.Party+1)
+	}
+	for _, e := range es {
+		if e.Cluster != a.cluster {
+			return nil, usage("enrol the node in this cluster", "node %q enrolled in cluster %q, this is %q", e.Node, e.Cluster, a.cluster)
+		}
+		if _, err := r.Node(e.Node); err == nil {
+			return nil, usage("give the new node another name", "node %q is in the roster already", e.Node)
+		}
+		m := e.member()
+		m.Party = next
+		next++
+		r.Nodes = append(r.Nodes, m)
+	}
+	s, err := r.Sign(a.root)
+	if err != nil {
+		return nil, &fault{Code: exitUsage, What: "sign the roster", Err: err, Do: "correct the enrolments"}
+	}
+	return s, durable.WriteFile(filepath.Join(a.dir, rosterFile), s.JSON(), 0o644)
+}
+
+// issue writes the certificate of a node for routes and API into dir: node.crt, node.key and ca.crt.
+func (a *authority) issue(node transport.NodeID, hosts []string, dir string) error {
+	cert, key, err := a.ca.Issue(node, hosts)
+	if err != nil {
+		return err
+	}
+	defer secret.Wipe(key)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+		mode os.FileMode
+	}{{"node.crt", cert, 0o644}, {"node.key", key, 0o600}, {caCertFile, a.ca.CertPEM(), 0o644}} {
+		if err := durable.WriteFile(filepath.Join(dir, f.name), f.data, f.mode); err != nil {
+			return fmt.Errorf("certificate of %s: %w", node, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/canon"
+)
+
+// enrolment is what a node tells the operator to be put into the roster: public keys, and nothing secret.
+type enrolment struct {
+	Version   int        `json:"version"`
+	Cluster   string     `json:"cluster"`
+	Node      string     `json:"node"`
+	Identity  attest.Hex `json:"identity"`
+	Seal      attest.Hex `json:"seal"`
+	CosignKey attest.Hex `json:"cosign_key"`
+	AttestKey attest.Hex `json:"attest_key"`
+	Endpoint  string     `json:"endpoint,omitempty"`
+	Facility  string     `json:"facility,omitempty"`
+	// Signature is the identity key's over all of it: the keys were handed out by who holds the identity.
+	Signature attest.Hex `json:"signature"`
+}
+
+func (e enrolment) digest() []byte {
+	h := canon.Hash("mpcd/v1/enrolment", []byte(e.Cluster), []byte(e.Node), e.Identity, e.Seal, e.CosignKey, e.AttestKey, []byte(e.Endpoint), []byte(e.Facility))
+	return h[:]
+}
+
+func (e enrolment) check() error {
+	if e.Version != 1 {
+		return usage("enrol the node with this version of mpcd", "enrolment of %q has version %d, this program reads 1", e.Node, e.Version)
+	}
+	if len(e.Identity) != ed25519.PublicKeySize || !ed25519.Verify(ed25519.PublicKey(e.Identity), e.digest(), e.Signature) {
+		return &fault{Code: exitIntegrity, Err: fmt.Errorf("the enrolment of %q was changed: its signature does not verify", e.Node), Do: "fetch it from the node again"}
+	}
+	return nil
+}
+
+func parseEnrolment(b []byte) (enrolment, error) {
+	var e enrolment
+	if err := json.Unmarshal(b, &e); err != nil {
+		return e, usage("give the files that `mpcd node enroll` printed", "not an enrolment: %w", err)
+	}
+	return e, e.check()
+}
+
+func (e enrolment) member() attest.RosterNode {
+	return attest.RosterNode{ID: e.Node, Identity: e.Identity, Seal: e.Seal, CosignKey: e.CosignKey, AttestKey: e.AttestKey, Endpoint: e.Endpoint, Facility: e.Facility}
+}
+
+// enrol makes what a new node needs, in its token and its data directory, and returns what the operator needs of it. What is there
+// is kept, so it may be repeated.
+func (c *config) enrol(ctx context.Context, endpoint, facility string, log *slog.Logger) (e enrolment, err error) {
+	held, err := c.lock()
+	if err != nil {
+		return e, err
+	}
+	defer held.Close()
+	t, err := c.openToken(ctx, log)
+	if err != nil {
+		return e, doing("open the token", err)
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	if err := c.makeTokenKeys(ctx, t); err != nil {
+		return e, doing("make the keys in the token", err)
+	}
+	if err := c.makeStoreKey(ctx, t); err != nil {
+		return e, doing("make the store's key", err)
+	}
+	s, err := c.openVault(ctx, t, false, log)
+	if err != nil {
+		return e, doing("make the vault", err)
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	id, peer, err := c.makeIdentity(ctx, s.vault, rand.Reader)
+	if err != nil {
+		return e, doing("make the identity", err)
+	}
+	e = enrolment{Version: 1, Cluster: c.Cluster, Node: string(c.Node), Identity: attest.Hex(peer.Identity), Seal: peer.HPKE, Endpoint: endpoint, Facility: facility}
+	if e.CosignKey, err = publicDER(ctx, t, c.HSM.CosignKey); err != nil {
+		return e, err
+	}
+	if e.AttestKey, err = publicDER(ctx, t, c.HSM.AttestKey); err != nil {
+		return e, err
+	}
+	e.Signature = id.Sign(e.digest())
+	return e, nil
+}
+
+// makeTokenKeys makes the keys that are missing.
+func (c *config) makeTokenKeys(ctx context.Context, t hsm.Token) error {
+	if c.HSM.CosignKey == c.HSM.AttestKey {
+		return usage("give hsm.cosign_key and hsm.attest_key different names", "one key %q for two purposes", c.HSM.CosignKey)
+	}
+	g, ok := hsm.As[hsm.KeyGenerator](t)
+	if !ok {
+		return nil // they must be there; the self-test will tell
+	}
+	for _, k := range []hsm.KeyInfo{{ID: c.HSM.CosignKey, Type: hsm.KeyP256}, {ID: c.HSM.AttestKey, Type: hsm.KeyP256}, {ID: c.HSM.KEK, Type: hsm.KeyAESWrap}} {
+		if err := g.GenerateKey(ctx, k.ID, k.Type); err != nil && !errors.Is(err, hsm.ErrKeyExists) {
+			return err
+		}
+	}
+	keys, err := c.tokenKeys(ctx, t)
+	if err != nil {
+		return err
+	}
+	return hsm.SelfTest(ctx, t, keys...)
+}
+
+// publicDER is the public half of a key as the roster pins it.
+func publicDER(ctx context.Context, t hsm.Token, keyID string) (attest.Hex, error) {
+	p, ok := hsm.As[hsm.PublicKeyer](t)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s tells no public keys", hsm.ErrUnsupported, t.Provider())
+	}
+	pub, err := p.PublicKey(ctx, keyID)
+	if err != nil {
+		return nil, err
+	}
+	der, err := attest.MarshalPublicKey(pub)
+	return attest.Hex(der), err
+}

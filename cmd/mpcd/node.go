@@ -1,0 +1,170 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/durable"
+)
+
+func nodeCommand(o *output) *cobra.Command {
+	cmd := &cobra.Command{Use: "node", Short: "List the nodes, enrol this one, sign the roster", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
+	roster := &cobra.Command{Use: "roster", Short: "Make and sign the roster, at the operator's", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
+	roster.AddCommand(rosterInit(o), rosterSign(o), rosterShow(o))
+	cmd.AddCommand(nodeList(o), nodeEnroll(o), roster)
+	return cmd
+}
+
+func nodeEnroll(o *output) *cobra.Command {
+	var flags nodeFlags
+	var endpoint, facility string
+	cmd := &cobra.Command{
+		Use:   "enroll",
+		Short: "Make this node's keys and print what the operator needs to enrol it",
+		Long: "Makes, in the token, the keys cosign, attest and vault where they are missing, and in the data directory the store and the vault with\n" +
+			"the node's identity. Prints public keys as JSON, signed by the identity, for `mpcd node roster sign`. It may be repeated.",
+		Example: "  mpcd node enroll --config /etc/mpcd/mpcd.yaml --endpoint https://mpc1.example:8080 > enrolment-node1.json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := flags.load()
+			if err != nil {
+				return err
+			}
+			e, err := c.enrol(cmd.Context(), endpoint, facility, newLogger(o.err, "warn", "text"))
+			if err != nil {
+				return doing("enrol", err)
+			}
+			b, err := json.MarshalIndent(e, "", "  ")
+			if err != nil {
+				return err
+			}
+			_, err = o.out.Write(append(b, '\n'))
+			return err
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().StringVar(&endpoint, "endpoint", "", "where clients reach this node, for the roster")
+	cmd.Flags().StringVar(&facility, "facility", "", "where the node stands, for the roster")
+	return cmd
+}
+
+func rosterInit(o *output) *cobra.Command {
+	var dir, cluster string
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make the operator's keys of a new cluster",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if dir == "" || transport.CheckName("cluster", cluster) != nil {
+				return usage("give --dir DIR and --cluster NAME (a-z, 0-9, - and _)", "no directory, or %q is no name", cluster)
+			}
+			a, err := newAuthority(dir, cluster)
+			if err != nil {
+				return err
+			}
+			return o.result(map[string]string{"dir": dir, "cluster": cluster, "roster_root": a.rootHex()}, func(w io.Writer) {
+				row(w, "roster_root:", a.rootHex())
+			})
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "directory for the keys (required)")
+	cmd.Flags().StringVar(&cluster, "cluster", "", "name of the cluster (required)")
+	return cmd
+}
+
+func rosterSign(o *output) *cobra.Command {
+	var dir string
+	var hosts map[string]string
+	cmd := &cobra.Command{
+		Use:   "sign ENROLMENT.json...",
+		Short: "Sign the roster of these nodes, and those in it already",
+		Long: "Reads what `mpcd node enroll` printed on each host, adds the nodes to DIR/roster.json and signs it. Compare the keys with the hosts\n" +
+			"before: from now on they are the members. For each node a certificate is written to DIR/tls/<node>/; bring roster.json and that\n" +
+			"directory to its host.",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			a, err := openAuthority(dir)
+			if err != nil {
+				return err
+			}
+			var es []enrolment
+			for _, path := range args {
+				b, err := durable.ReadFile(path, configMax)
+				if err != nil {
+					return err
+				}
+				e, err := parseEnrolment(b)
+				if err != nil {
+					return doing(path, err)
+				}
+				es = append(es, e)
+			}
+			before, err := attest.LoadRoster(filepath.Join(dir, rosterFile))
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+			s, err := a.sign(before, es)
+			if err != nil {
+				return err
+			}
+			for _, e := range es {
+				names := []string{"localhost", "127.0.0.1"}
+				if h := hosts[e.Node]; h != "" {
+					names = append(names, h)
+				}
+				if err := a.issue(transport.NodeID(e.Node), names, filepath.Join(dir, "tls", e.Node)); err != nil {
+					return err
+				}
+			}
+			return printRoster(o, s)
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", ".", "directory of `mpcd node roster init`")
+	cmd.Flags().StringToStringVar(&hosts, "hosts", nil, "host name of each node for its certificate: node1=mpc1.example,…")
+	return cmd
+}
+
+func rosterShow(o *output) *cobra.Command {
+	var pin string
+	cmd := &cobra.Command{
+		Use:   "show ROSTER.json",
+		Short: "Check a roster's signature and print its members",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := attest.LoadRoster(args[0])
+			if err != nil {
+				return &fault{Code: exitIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
+			}
+			if pin != "" {
+				if err := checkPin(s, pin); err != nil {
+					return err
+				}
+			} else {
+				o.note("warning: no --root given; whose roster it is has not been checked")
+			}
+			return printRoster(o, s)
+		},
+	}
+	cmd.Flags().StringVar(&pin, "root", "", "the operator's public key, or the roster's fingerprint")
+	return cmd
+}
+
+func printRoster(o *output, s *attest.SignedRoster) error {
+	return o.result(s, func(w io.Writer) {
+		row(w, "cluster "+s.Roster.Cluster, "serial", s.Roster.Serial)
+		row(w, "root "+s.Root.String())
+		row(w, "fingerprint "+s.Fingerprint())
+		row(w)
+		row(w, "PARTY", "NODE", "IDENTITY", "ENDPOINT")
+		for _, n := range s.Roster.Nodes {
+			row(w, n.Party, n.ID, n.Identity.String(), n.Endpoint)
+		}
+	})
+}

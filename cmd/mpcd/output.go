@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/term"
+)
+
+// output is where a command writes: results to out, everything else to err.
+type output struct {
+	out, err io.Writer
+	json     bool
+	colour   bool // of err
+}
+
+// newOutput uses the process's streams. NO_COLOR (no-color.org) and a pipe end colours.
+func newOutput() *output {
+	_, no := os.LookupEnv("NO_COLOR")
+	return &output{out: os.Stdout, err: os.Stderr, colour: !no && term.IsTerminal(int(os.Stderr.Fd()))}
+}
+
+// result writes v as JSON on one line, or by table for humans.
+func (o *output) result(v any, table func(w io.Writer)) error {
+	if o.json {
+		return json.NewEncoder(o.out).Encode(v)
+	}
+	w := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
+	table(w)
+	return w.Flush()
+}
+
+// note writes a line of progress to stderr.
+func (o *output) note(format string, a ...any) {
+	fmt.Fprintf(o.err, format+"\n", a...)
+}
+
+// paint colours s for stderr, if that is wanted: "1" bold, "31" red, "32" green, "2" dim.
+func (o *output) paint(code, s string) string {
+	if !o.colour {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+// fail writes a fault to stderr.
+func (o *output) fail(f *fault) {
+	why := ""
+	if f.Err != nil {
+		why = oneLine(f.Err.Error())
+	}
+	if o.json {
+		b, _ := json.Marshal(map[string]any{"error": map[string]any{"what": f.What, "why": why, "do": f.Do, "exit_code": f.Code}})
+		fmt.Fprintf(o.err, "%s\n", b)
+		return
+	}
+	what := f.What
+	if what == "" {
+		what, why = why, ""
+	}
+	fmt.Fprintf(o.err, "%s %s\n", o.paint("31", "mpcd:"), what)
+	if why != "" {
+		fmt.Fprintf(o.err, "  why: %s\n", why)
+	}
+	fmt.Fprintf(o.err, "  do:  %s\n", f.Do)
+}
+
+// oneLine makes one line of an error that errors.Join wrote on several.
+func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }
+
+// row writes cells of a table; text/tabwriter aligns them.
+func row(w io.Writer, cells ...any) {
+	for i, c := range cells {
+		if i > 0 {
+			fmt.Fprint(w, "\t")
+		}
+		fmt.Fprint(w, c)
+	}
+	fmt.Fprintln(w)
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/threshold/schemes"
+)
+
+func verifyCommand(o *output) *cobra.Command {
+	var curve, protocol, key, message, text, signature string
+	cmd := &cobra.Command{
+		Use:     "verify",
+		Short:   "Check a signature offline, as the chain would",
+		Example: "  mpcd verify --curve ed25519 --public-key 0x… --text 'pay 5 to alice' --signature 0x…",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			s, err := schemes.For(curve, protocol)
+			if err != nil {
+				return usage("use --curve ed25519, or --curve secp256k1 --protocol frost", "%w", err)
+			}
+			if (message == "") == (text == "") {
+				return usage("give one of --message and --text", "no message, or two")
+			}
+			var parts [3][]byte
+			for i, h := range []string{key, message, signature} {
+				if parts[i], err = wire.ParseHex(h); err != nil {
+					return usage("give hex, with or without 0x", "%w", err)
+				}
+			}
+			if text != "" {
+				parts[1] = []byte(text)
+			}
+			if err := s.Verify(parts[0], nil, parts[1], parts[2]); err != nil {
+				return &fault{Code: exitIntegrity, What: "the signature does not verify", Err: err, Do: "compare key, message and signature with what was signed"}
+			}
+			return o.result(map[string]any{"valid": true, "scheme": s.ID()}, func(w io.Writer) { row(w, "valid: "+string(s.ID())) })
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&curve, "curve", "ed25519", "ed25519 or secp256k1")
+	f.StringVar(&protocol, "protocol", "frost", "frost")
+	f.StringVar(&key, "public-key", "", "the wallet's public key, in hex")
+	f.StringVar(&message, "message", "", "what was signed, in hex")
+	f.StringVar(&text, "text", "", "what was signed, as text")
+	f.StringVar(&signature, "signature", "", "the signature, in hex")
+	return cmd
+}
+
+func attestCommand(o *output) *cobra.Command {
+	cmd := &cobra.Command{Use: "attest", Short: "Check receipts offline", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
+	cmd.AddCommand(attestVerify(o))
+	return cmd
+}
+
+func attestVerify(o *output) *cobra.Command {
+	var rosterPath, pin string
+	cmd := &cobra.Command{
+		Use:   "verify RECEIPT.json",
+		Short: "Check a receipt offline: request, cosignature, attested shares, signature, settlement",
+		Long: "Re-checks the whole chain of evidence with the roster alone: no network, no token. --root pins whose roster it is; take it from the\n" +
+			"operator, not from where the receipt came from.",
+		Example: "  mpcd attest verify --roster roster.json --root 0x… receipt.json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if rosterPath == "" {
+				return usage("give --roster FILE", "no roster to check against")
+			}
+			roster, err := attest.LoadRoster(rosterPath)
+			if err != nil {
+				return &fault{Code: exitIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
+			}
+			if pin == "" {
+				o.note("warning: no --root given; whose roster it is has not been checked")
+			} else if err := checkPin(roster, pin); err != nil {
+				return doing("roster", err)
+			}
+			b, err := readInput(args[0])
+			if err != nil {
+				return err
+			}
+			refused := func(err error) error {
+				return &fault{Code: exitIntegrity, What: "the receipt is refused", Err: err, Do: "fetch it again; if it stays so, it was changed or made under another roster"}
+			}
+			r, err := attest.ParseReceipt(b)
+			if err != nil {
+				return refused(err)
+			}
+			if err := attest.VerifyReceipt(r, roster, schemes.ByID, attest.ReceiptOptions{NotAfter: time.Now().Add(attest.DefaultSkew)}); err != nil {
+				return refused(err)
+			}
+			at := time.UnixMilli(r.Time).UTC().Format(time.RFC3339)
+			var nodes []string
+			for _, s := range r.Shares {
+				nodes = append(nodes, s.Node)
+			}
+			v := map[string]any{"valid": true, "receipt_id": r.ID, "cluster": r.Cluster, "key_id": r.Key.KeyID, "signers": nodes, "signature": r.Signature, "time": at}
+			return o.result(v, func(w io.Writer) {
+				row(w, "valid", r.ID)
+				row(w, "cluster", r.Cluster)
+				row(w, "key", r.Key.KeyID)
+				row(w, "cosigned by", r.Cosign.Node)
+				row(w, "attested by", nodes)
+				row(w, "settled by", r.Settlement.Node)
+				row(w, "time", at)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&rosterPath, "roster", "", "the signed roster (required)")
+	cmd.Flags().StringVar(&pin, "root", "", "the operator's public key, or the roster's fingerprint")
+	return cmd
+}
+
+// readInput reads a file, or stdin for "-".
+func readInput(path string) ([]byte, error) {
+	if path == "-" {
+		return io.ReadAll(io.LimitReader(os.Stdin, attest.MaxJSON+1))
+	}
+	return durable.ReadFile(path, attest.MaxJSON)
+}
+
+func auditCommand(o *output) *cobra.Command {
+	cmd := &cobra.Command{Use: "audit", Short: "Check the audit log of a node", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
+	cmd.AddCommand(auditVerify(o))
+	return cmd
+}
+
+func auditVerify(o *output) *cobra.Command {
+	var flags nodeFlags
+	var file string
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Check that no entry of the audit log was changed, removed or reordered",
+		Long: "Walks the chain of hashes in a copy of the log, so it may be run beside the node. Compare the head with one written down earlier, or\n" +
+			"another node's copy: a chain that was made anew as a whole is told only by its head.",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if file == "" {
+				c, err := flags.load()
+				if err != nil {
+					return err
+				}
+				file = c.auditPath()
+			}
+			n, head, err := verifyAudit(file)
+			if err != nil {
+				return &fault{Code: codeIfNone(err, exitIntegrity), What: "the audit log does not hold", Err: err, Do: "keep the file as evidence and restore the log from its backup"}
+			}
+			return o.result(map[string]any{"valid": true, "entries": n, "head": hexOf(head[:])}, func(w io.Writer) {
+				row(w, "valid", file)
+				row(w, "entries", n)
+				row(w, "head", hexOf(head[:]))
+			})
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().StringVar(&file, "file", "", "the log, instead of the configured node's")
+	return cmd
+}
+
+// codeIfNone is the code that err has by itself, or another.
+func codeIfNone(err error, code int) int {
+	if c := explain(err).Code; c != exitFailed {
+		return c
+	}
+	return code
+}
+
+// verifyAudit checks a copy: opening a log may cut off a torn end, and the node may be writing.
+func verifyAudit(path string) (n uint64, head [32]byte, err error) {
+	src, err := os.Open(path)
+	if err != nil {
+		return 0, head, err
+	}
+	defer src.Close()
+	dir, err := os.MkdirTemp("", "mpcd-audit-")
+	if err != nil {
+		return 0, head, err
+	}
+	defer os.RemoveAll(dir)
+	dst, err := os.OpenFile(dir+"/audit.log", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return 0, head, err
+	}
+	if _, err := io.Copy(dst, src); err != nil {
+		dst.Close()
+		return 0, head, err
+	}
+	if err := dst.Close(); err != nil {
+		return 0, head, err
+	}
+	return appliance.VerifyAudit(dir + "/audit.log")
+}

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/url"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/luxfi/mpcd/client/wire"
+)
+
+func keygenCommand(o *output) *cobra.Command {
+	var r remote
+	var q wire.KeygenRequest
+	cmd := &cobra.Command{
+		Use:   "keygen",
+		Short: "Make a key that no node holds",
+		Long: "The nodes make a key together; each keeps a share, and the key itself never exists. Before the key is active, every quorum has signed\n" +
+			"with it and every set of one signer fewer has failed to.",
+		Example: "  mpcd keygen --curve ed25519 --label treasury\n  mpcd keygen --curve secp256k1 --protocol frost   # Taproot, BIP-340",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var w wire.Wallet
+			if err := r.call(cmd.Context(), "POST", "/api/v1/keygen", q, &w); err != nil {
+				return doing("keygen", err)
+			}
+			return o.result(w, func(t io.Writer) { walletTable(t, w) })
+		},
+	}
+	r.register(cmd)
+	f := cmd.Flags()
+	f.StringVar(&q.Curve, "curve", "ed25519", "ed25519 or secp256k1")
+	f.StringVar(&q.Protocol, "protocol", "", "frost; empty takes the curve's usual one")
+	f.IntVar(&q.Threshold, "threshold", 0, "signers needed; 0 is the cluster's default")
+	f.IntVar(&q.Total, "total", 0, "nodes that hold a share; 0 is all")
+	f.StringSliceVar(&q.Parties, "parties", nil, "which nodes hold a share")
+	f.StringVar(&q.Label, "label", "", "a name for people")
+	f.StringVar(&q.SessionID, "session", "", "idempotency key: the same key and request give the same answer")
+	return cmd
+}
+
+func walletTable(t io.Writer, w wire.Wallet) {
+	row(t, "wallet", w.WalletID)
+	if w.Label != "" {
+		row(t, "label", w.Label)
+	}
+	row(t, "public key", w.PublicKey)
+	row(t, "scheme", w.Curve+"/"+w.Protocol)
+	row(t, "threshold", fmt.Sprintf("%d of %d: %s", w.Threshold, w.Total, strings.Join(w.Parties, ", ")))
+	row(t, "state", fmt.Sprintf("%s, epoch %d", w.State, w.Epoch))
+	var chains []string
+	for c := range w.Addresses {
+		chains = append(chains, c)
+	}
+	sort.Strings(chains)
+	for _, c := range chains {
+		row(t, c, w.Addresses[c])
+	}
+}
+
+func signCommand(o *output) *cobra.Command {
+	var r remote
+	var q wire.SignRequest
+	var message, text string
+	cmd := &cobra.Command{
+		Use:   "sign",
+		Short: "Sign a message or a digest with a key",
+		Long: "Asks a node for a signature. Ed25519 keys sign the message itself (--message or --text), Taproot keys a digest of 32 bytes (--message).\n" +
+			"The receipt shows which hardware approved it: mpcd key receipt, mpcd attest verify.",
+		Example: "  mpcd sign --wallet w_… --text 'pay 5 to alice'\n  mpcd sign --wallet w_… --message 0x243f6a88… --signers node1,node3",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if (message == "") == (text == "") {
+				return usage("give one of --message and --text", "nothing to sign, or two things")
+			}
+			if text != "" {
+				q.Message = []byte(text)
+			} else {
+				b, err := wire.ParseHex(message)
+				if err != nil {
+					return usage("give hex, with or without 0x", "--message: %w", err)
+				}
+				q.Message = b
+			}
+			if err := nameKey(cmd, &q.WalletID, &q.PublicKey); err != nil {
+				return err
+			}
+			var s wire.Signature
+			if err := r.call(cmd.Context(), "POST", "/api/v1/sign", q, &s); err != nil {
+				return doing("sign", err)
+			}
+			return o.result(s, func(t io.Writer) {
+				row(t, "signature", s.Signature)
+				row(t, "signers", strings.Join(s.Signers, ", "))
+				row(t, "receipt", s.ReceiptID)
+				row(t, "session", s.SessionID)
+			})
+		},
+	}
+	r.register(cmd)
+	f := cmd.Flags()
+	keyFlags(cmd)
+	f.StringVar(&message, "message", "", "what to sign, in hex")
+	f.StringVar(&text, "text", "", "what to sign, as text (Ed25519)")
+	f.StringSliceVar(&q.Signers, "signers", nil, "which nodes sign; the node chooses if none is given")
+	f.StringVar(&q.Chain, "chain", "", "the chain, for the receipt")
+	f.StringVar(&q.SessionID, "session", "", "idempotency key: the same key and request give the same answer")
+	return cmd
+}
+
+// keyFlags are how a command names a key.
+func keyFlags(cmd *cobra.Command) {
+	cmd.Flags().String("wallet", "", "the key, by its wallet id")
+	cmd.Flags().String("public-key", "", "the key, by its public key in hex")
+}
+
+func nameKey(cmd *cobra.Command, wallet *string, pub *wire.Hex) error {
+	*wallet, _ = cmd.Flags().GetString("wallet")
+	p, _ := cmd.Flags().GetString("public-key")
+	if (*wallet == "") == (p == "") {
+		return usage("give one of --wallet and --public-key; `mpcd key list` shows them", "no key is named, or two are")
+	}
+	b, err := wire.ParseHex(p)
+	if err != nil {
+		return usage("give hex, with or without 0x", "--public-key: %w", err)
+	}
+	*pub = b
+	return nil
+}
+
+func refreshCommand(o *output) *cobra.Command {
+	var r remote
+	var q wire.RefreshRequest
+	cmd := &cobra.Command{
+		Use:     "refresh",
+		Short:   "Make the shares of a key anew; the key stays the same",
+		Long:    "All nodes that hold shares make new ones; the old are erased. Shares stolen before and after do not fit together.",
+		Example: "  mpcd refresh --wallet w_…",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := nameKey(cmd, &q.WalletID, &q.PublicKey); err != nil {
+				return err
+			}
+			var w wire.Wallet
+			if err := r.call(cmd.Context(), "POST", "/api/v1/refresh", q, &w); err != nil {
+				return doing("refresh", err)
+			}
+			return o.result(w, func(t io.Writer) { walletTable(t, w) })
+		},
+	}
+	r.register(cmd)
+	keyFlags(cmd)
+	cmd.Flags().StringVar(&q.SessionID, "session", "", "idempotency key")
+	return cmd
+}
+
+func keyCommand(o *output) *cobra.Command {
+	cmd := &cobra.Command{Use: "key", Short: "List keys, show one, prove its threshold, fetch receipts", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
+	cmd.AddCommand(keyList(o), keyShow(o), keyProve(o), keyReceipt(o))
+	return cmd
+}
+
+func keyList(o *output) *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the keys of the cluster",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all := []wire.Wallet{}
+			for token := ""; ; {
+				var page wire.WalletList
+				if err := r.call(cmd.Context(), "GET", "/api/v1/wallets?page_size=500&page_token="+url.QueryEscape(token), nil, &page); err != nil {
+					return doing("list keys", err)
+				}
+				all = append(all, page.Wallets...)
+				if token = page.NextPageToken; token == "" {
+					break
+				}
+			}
+			return o.result(all, func(t io.Writer) {
+				row(t, "WALLET", "CURVE", "PROTOCOL", "THRESHOLD", "EPOCH", "STATE", "LABEL")
+				for _, w := range all {
+					row(t, w.WalletID, w.Curve, w.Protocol, fmt.Sprintf("%d of %d", w.Threshold, w.Total), w.Epoch, w.State, w.Label)
+				}
+			})
+		},
+	}
+	r.register(cmd)
+	return cmd
+}
+
+func keyShow(o *output) *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{
+		Use:   "show WALLET",
+		Short: "Show a key: its addresses, parties and state",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var w wire.Wallet
+			if err := r.call(cmd.Context(), "GET", "/api/v1/wallets/"+url.PathEscape(args[0]), nil, &w); err != nil {
+				return doing("show key", err)
+			}
+			return o.result(w, func(t io.Writer) { walletTable(t, w) })
+		},
+	}
+	r.register(cmd)
+	return cmd
+}
+
+func keyProve(o *output) *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{
+		Use:   "prove-threshold WALLET",
+		Short: "Prove again that every quorum signs and one signer fewer does not",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var w wire.Wallet
+			if err := r.call(cmd.Context(), "POST", "/api/v1/wallets/"+url.PathEscape(args[0])+"/prove-threshold", struct{}{}, &w); err != nil {
+				return doing("prove the threshold", err)
+			}
+			return o.result(w, func(t io.Writer) {
+				row(t, fmt.Sprintf("proven: every %d of %d nodes sign, no %d do", w.Threshold, w.Total, w.Threshold-1))
+				walletTable(t, w)
+			})
+		},
+	}
+	r.register(cmd)
+	return cmd
+}
+
+func keyReceipt(o *output) *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{
+		Use:     "receipt ID",
+		Short:   "Fetch the receipt of a signature; `mpcd attest verify` checks it offline",
+		Example: "  mpcd key receipt rc_… > receipt.json\n  mpcd attest verify --roster roster.json --root 0x… receipt.json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var b []byte
+			if err := r.call(cmd.Context(), "GET", "/api/v1/receipts/"+url.PathEscape(args[0]), nil, &b); err != nil {
+				return doing("fetch the receipt", err)
+			}
+			_, err := o.out.Write(append(b, '\n'))
+			return err
+		},
+	}
+	r.register(cmd)
+	return cmd
+}
+
+func nodeList(o *output) *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the nodes of the cluster and which are live",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var l wire.NodeList
+			if err := r.call(cmd.Context(), "GET", "/api/v1/nodes", nil, &l); err != nil {
+				return doing("list nodes", err)
+			}
+			return o.result(l.Nodes, func(t io.Writer) {
+				row(t, "NODE", "PARTY", "LIVE", "LAST SEEN", "VERSION", "ACCUSED")
+				for _, n := range l.Nodes {
+					seen := "never"
+					if n.Self {
+						seen = "answers here"
+					} else if n.LastSeen != nil && !n.LastSeen.IsZero() {
+						seen = n.LastSeen.UTC().Format(time.RFC3339)
+					}
+					row(t, n.ID, n.Party, yesNo(n.Live), seen, n.Version, yesNo(n.Accused))
+				}
+			})
+		},
+	}
+	r.register(cmd)
+	return cmd
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func hexOf(b []byte) string { return "0x" + hex.EncodeToString(b) }
