@@ -38,7 +38,7 @@ func TestDrivers(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := d.NewSigner(t.Context(), "pkcs11", map[string]string{"pin-value": "1"}, Options{}); err == nil || !strings.Contains(err.Error(), "pin-source") {
+	if _, err := d.NewSigner(t.Context(), "pkcs11", map[string]string{"pin-value": "1"}, Options{}); err == nil || !strings.Contains(err.Error(), "is refused") {
 		t.Errorf("no advice: %v", err)
 	}
 	if _, err := (Drivers{}).Open(t.Context(), "pkcs11", Options{}); err == nil || !strings.Contains(err.Error(), "nothing") {
