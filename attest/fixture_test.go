@@ -123,6 +123,7 @@ type testCluster struct {
 	roster *SignedRoster
 	shares []*threshold.KeyShare
 	ahead  time.Duration // of the clock of whoever asks
+	chain  string
 }
 
 func testNode(tb testing.TB, i int, token *testToken) RosterNode {
@@ -243,7 +244,7 @@ func (c *testCluster) intent(message string) Intent {
 	k := c.shares[0]
 	return Intent{
 		Version: IntentVersion, Cluster: "test", Operation: OpSign, RequestID: "req-1", KeyID: KeyID(k.Scheme, k.GroupKey),
-		Scheme: k.Scheme, Epoch: k.Epoch, Message: Hex(message), Chain: "solana", Signers: []threshold.PartyID{1, 3},
+		Scheme: k.Scheme, Epoch: k.Epoch, Message: Hex(message), Chain: c.chain, Signers: []threshold.PartyID{1, 3},
 		Requester: "alice", Node: "node1", Created: testNow.Add(c.ahead).UnixMilli(),
 	}
 }

@@ -251,6 +251,15 @@ func TestReceiptProposer(t *testing.T) {
 	wantErr(t, "settled by another", VerifyReceipt(r, c.roster, testScheme, ReceiptOptions{}), ErrWrongNode)
 }
 
+// Goal: an intent of a shape no node accepts is refused, whoever cosigned and settled it. Method: the whole line over one.
+func TestReceiptIntentShape(t *testing.T) {
+	c := newCluster(t)
+	c.chain = strings.Repeat("x", maxText+1)
+	if err := VerifyReceipt(c.receipt(t), c.roster, testScheme, ReceiptOptions{}); err == nil || !strings.Contains(err.Error(), "257") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Goal: a receipt of another version or cluster is refused before anything of it is read. Method: both, in memory and in JSON.
 func TestReceiptForeign(t *testing.T) {
 	c := newCluster(t)

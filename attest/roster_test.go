@@ -104,6 +104,9 @@ func TestRosterFile(t *testing.T) {
 	if _, err := r.Sign(root); err == nil {
 		t.Error("invalid roster signed")
 	}
+	if err := (&SignedRoster{r, Hex(pub), ed25519.Sign(root, rosterMessage(r))}).Verify(pub); err == nil {
+		t.Error("invalid roster accepted because it is signed")
+	}
 }
 
 // Goal: members are found, strangers are not. Method: look-ups and committees.
@@ -143,6 +146,9 @@ func TestIntent(t *testing.T) {
 	must(t, err)
 	if got.Hash() != good.Hash() || !got.SignRequest().Tweaks[0].XOnly {
 		t.Error("intent changed on its way")
+	}
+	if _, err := ParseIntent(append(good.Bytes(), 0)); err == nil {
+		t.Error("trailing byte accepted")
 	}
 	keygen := good
 	keygen.Operation, keygen.KeyID, keygen.Epoch, keygen.Message, keygen.Tweaks = OpKeygen, "", 0, nil, nil

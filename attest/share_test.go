@@ -148,6 +148,8 @@ func TestShareLimits(t *testing.T) {
 	}
 	_, err := ParseShareBatch(ShareBatch{[]byte{1}, [][]byte{make([]byte, maxShare)}}.Bytes())
 	must(t, err)
+	_, err = ParseShareBatch(append(ShareBatch{[]byte{1}, [][]byte{{1}}}.Bytes(), 0))
+	wantErr(t, "trailing byte", err, ErrMalformed)
 	mute := struct{ hsm.Signer }{newTestToken(t, bothKeys)}
 	s := NewAttestingSigner(nil, threshold.KeyInfo{}, mute, "p256")
 	if _, err := s.SignShare(context.Background(), Request{}); err == nil || !strings.Contains(err.Error(), "WithPublicKey") {
