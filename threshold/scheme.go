@@ -76,15 +76,15 @@ func (k *KeyShare) Destroy() {
 }
 
 // String names the share without its secret.
-func (k *KeyShare) String() string {
+func (k KeyShare) String() string {
 	return fmt.Sprintf("%s share of party %d, epoch %d, %d-of-%d", k.Scheme, k.Party, k.Epoch, k.Committee.Threshold, k.Committee.N())
 }
 
 // GoString is String: no verb prints the secret.
-func (k *KeyShare) GoString() string { return k.String() }
+func (k KeyShare) GoString() string { return k.String() }
 
 // Format is String for every verb.
-func (k *KeyShare) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
+func (k KeyShare) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
 
 type keyShareBytes struct {
 	Version uint8   `cbor:"1,keyasint"`

@@ -18,6 +18,10 @@ var ErrRedacted = errors.New("secret: refused to encode a secret")
 // Bytes is a secret of fixed length in pages of its own: outside the Go heap, locked into memory and kept out of core dumps
 // where the system allows (see Locked), redacted in every fmt verb and encoder. It is not safe for concurrent Wipe and use.
 type Bytes struct {
+	m *memory // behind a pointer: fmt looks through one when it meets a wrong verb in another type's unexported field
+}
+
+type memory struct {
 	b      []byte
 	pages  []byte // the whole mapping that b lies in
 	locked bool
@@ -27,7 +31,7 @@ type Bytes struct {
 // New returns n zero bytes of secret memory. It panics if n is negative or the system has no memory.
 func New(n int) *Bytes {
 	pages, locked := alloc(n)
-	s := &Bytes{b: pages[:n:n], pages: pages, locked: locked}
+	s := &Bytes{&memory{b: pages[:n:n], pages: pages, locked: locked}}
 	runtime.SetFinalizer(s, (*Bytes).Wipe)
 	return s
 }
@@ -35,37 +39,38 @@ func New(n int) *Bytes {
 // From moves b into secret memory and wipes b.
 func From(b []byte) *Bytes {
 	s := New(len(b))
-	copy(s.b, b)
+	copy(s.m.b, b)
 	Wipe(b)
 	return s
 }
 
 // Bytes lends the secret; the owner's Wipe ends the loan. It panics after Wipe: a use after the end is our own mistake.
 func (s *Bytes) Bytes() []byte {
-	if s.wiped {
+	if s.m.wiped {
 		panic("secret: used after wipe")
 	}
-	return s.b
+	return s.m.b
 }
 
 // Len is the length in bytes.
-func (s *Bytes) Len() int { return len(s.b) }
+func (s *Bytes) Len() int { return len(s.m.b) }
 
 // Locked tells whether the pages are locked into memory (mlock); false where RLIMIT_MEMLOCK forbids it.
-func (s *Bytes) Locked() bool { return s.locked }
+func (s *Bytes) Locked() bool { return s.m.locked }
 
 // Equal compares in constant time.
 func (s *Bytes) Equal(other []byte) bool { return subtle.ConstantTimeCompare(s.Bytes(), other) == 1 }
 
 // Wipe zeroes the secret and gives the pages back. It is idempotent, and does nothing on nil.
 func (s *Bytes) Wipe() {
-	if s == nil || s.wiped {
+	if s == nil || s.m.wiped {
 		return
 	}
-	s.wiped = true
-	Wipe(s.b)
-	release(s.pages, s.locked)
-	s.b, s.pages = nil, nil
+	m := s.m
+	m.wiped = true
+	Wipe(m.b)
+	release(m.pages, m.locked)
+	m.b, m.pages = nil, nil
 	runtime.SetFinalizer(s, nil)
 }
 

@@ -23,6 +23,7 @@ func TestRedacted(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%p", "%t", "%08b"} {
 		fmt.Fprintf(&out, verb, s)
 		fmt.Fprintf(&out, verb, wrapped)
+		fmt.Fprintf(&out, verb, struct{ hidden *Bytes }{s}) // fmt calls no methods there
 		fmt.Fprintf(&out, verb, []*Bytes{s})
 	}
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "s", s, "w", wrapped)
