@@ -359,7 +359,9 @@ func (n *Node) activate(ctx context.Context, id string, rec walletRecord, info t
 	if err := n.Store.Batch(ctx, []vault.Pair{{Key: certificateKey(id, info.Epoch), Value: canon.MustMarshal(certs)}}, nil); err != nil {
 		return err
 	}
-	if err := n.Vault.Activate(ctx, id, info.Epoch); err != nil {
+	if meta, err := n.Vault.GetMeta(id); err == nil && meta.Epoch == info.Epoch {
+		// activated before, and interrupted before the record was written
+	} else if err := n.Vault.Activate(ctx, id, info.Epoch); err != nil {
 		return &Error{Code: vaultCode(err), Message: "the new share cannot be activated", Next: "run mpcd doctor", Err: err}
 	}
 	event := "refresh.done"
@@ -482,7 +484,7 @@ func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent) e
 // and none that waits here will, because answers about it are not taken during a refresh (lockRefresh).
 func (n *Node) stageRefresh(ctx context.Context, id string, rec *walletRecord, share *threshold.KeyShare) error {
 	if rec.Staged != 0 {
-		if err := n.Vault.Discard(ctx, id, rec.Staged); err != nil && !errors.Is(err, vault.ErrNotFound) {
+		if err := n.Vault.Discard(ctx, id, rec.Staged); err != nil && !errors.Is(err, vault.ErrNotFound) && !errors.Is(err, vault.ErrState) {
 			return err
 		}
 	}

@@ -210,6 +210,10 @@ func (n *Node) Run(ctx context.Context) error {
 		cancel()
 		return err
 	}
+	if err := n.reconcile(ctx); err != nil {
+		cancel()
+		return err
+	}
 	if err := n.AuditLog.Append(ctx, Event{"node.start", map[string]string{"version": n.Release, "roster": n.Roster.Fingerprint()}}); err != nil {
 		cancel()
 		return err

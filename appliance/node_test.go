@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
@@ -90,5 +91,47 @@ func TestNodeLoss(t *testing.T) {
 	c.waitReady()
 	if _, err := c.nodes[1].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("with node 2")}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Goal: a node that is not among the signers can coordinate: it learns the public side and cannot forge. Method: name the
+// other two of 2-of-3.
+func TestObserver(t *testing.T) {
+	c := newCluster(t, 3)
+	for _, curve := range []string{"ed25519", "secp256k1"} {
+		w := c.keygen(curve, 2, 3)
+		sig, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: bytes.Repeat([]byte{3}, 32),
+			Signers: []transport.NodeID{"node3", "node2"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := attest.VerifyReceipt(sig.Receipt, c.roster, schemes.ByID, attest.ReceiptOptions{}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Goal: requests for many wallets of one committee share ceremonies. Method: three wallets, 90 concurrent requests.
+func TestBatchAcrossWallets(t *testing.T) {
+	c := newCluster(t, 3)
+	var ws []*appliance.Wallet
+	for range 3 {
+		ws = append(ws, c.keygen("ed25519", 2, 3))
+	}
+	before := c.nodes[0].node.Counts().Batches
+	var wg sync.WaitGroup
+	for i := range 90 {
+		wg.Go(func() {
+			w := ws[i%3]
+			message := []byte{byte(i), 2}
+			sig, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: message})
+			if err != nil || !ed25519.Verify(w.PublicKey, message, sig.Bytes) {
+				t.Errorf("request %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := c.nodes[0].node.Counts().Batches - before; n > 45 {
+		t.Errorf("%d ceremonies for 90 requests", n)
 	}
 }

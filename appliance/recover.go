@@ -8,6 +8,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/secret"
 	"github.com/luxfi/mpcd/vault"
 )
 
@@ -75,16 +76,9 @@ func (n *Node) answerAsk(ctx context.Context, env transport.Envelope) {
 		return
 	}
 	a := answer{KeyID: q.KeyID, Epoch: q.Epoch}
-	if b, err := n.Store.Get(ctx, certificateKey(q.KeyID, q.Epoch)); err == nil {
-		if canon.Unmarshal(b, &a.Certs) != nil {
-			return
-		}
-	}
-	if b, err := n.Store.Get(ctx, proofsKey(q.KeyID)); err == nil {
-		a.Proofs = new(proofs)
-		if canon.Unmarshal(b, a.Proofs) != nil {
-			return
-		}
+	if err := n.ownAnswer(ctx, &a); err != nil {
+		n.Logger.Error("a stored certificate cannot be read", "wallet", q.KeyID, "error", err)
+		return
 	}
 	if a.Certs != nil || a.Proofs != nil {
 		n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: kindAnswer, Body: canon.MustMarshal(a)})
@@ -119,16 +113,66 @@ func (n *Node) learnAnswer(ctx context.Context, env transport.Envelope) {
 	}
 }
 
+// reconcile finishes, at boot, what a crash interrupted after the certificate was complete: the vault and our own store know.
+func (n *Node) reconcile(ctx context.Context) error {
+	for _, id := range n.keys.waiting() {
+		rec, err := n.keys.record(ctx, id)
+		if err != nil {
+			return err
+		}
+		epoch := rec.Info.Epoch
+		if rec.Staged != 0 {
+			epoch = rec.Staged
+		}
+		a := answer{KeyID: id, Epoch: epoch}
+		if err := n.ownAnswer(ctx, &a); err != nil {
+			return err
+		}
+		if a.Certs != nil && (rec.State == StateStaged || rec.Staged != 0) {
+			if err := n.completeStaged(ctx, a, rec); err != nil {
+				return &Error{Code: CodeIntegrity, Message: "wallet " + id + " cannot be brought to the epoch its certificate says", Next: "run mpcd doctor", Err: err}
+			}
+		}
+		if a.Proofs != nil {
+			if err := n.acceptProofs(ctx, *a.Proofs); err != nil {
+				n.Logger.Warn("stored threshold proofs refused", "wallet", id, "error", err)
+			}
+		}
+	}
+	return nil
+}
+
+// ownAnswer fills in what this node has stored about how a key's ceremony ended.
+func (n *Node) ownAnswer(ctx context.Context, a *answer) error {
+	b, err := n.Store.Get(ctx, certificateKey(a.KeyID, a.Epoch))
+	if err == nil {
+		err = canon.Unmarshal(b, &a.Certs)
+	}
+	if err != nil && !errors.Is(err, vault.ErrNotFound) {
+		return err
+	}
+	b, err = n.Store.Get(ctx, proofsKey(a.KeyID))
+	if err == nil {
+		a.Proofs = new(proofs)
+		err = canon.Unmarshal(b, a.Proofs)
+	}
+	if err != nil && !errors.Is(err, vault.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
 // completeStaged activates a staged epoch whose certificate is complete.
 func (n *Node) completeStaged(ctx context.Context, a answer, rec walletRecord) error {
 	scheme, err := n.Schemes(rec.Info.Scheme)
 	if err != nil {
 		return err
 	}
-	b, _, err := n.Vault.LoadStaged(ctx, a.KeyID, a.Epoch)
-	if errors.Is(err, vault.ErrNotFound) && rec.State == StateStaged {
-		return nil
+	load := func() (*secret.Bytes, error) { b, _, err := n.Vault.LoadStaged(ctx, a.KeyID, a.Epoch); return b, err }
+	if meta, err := n.Vault.GetMeta(a.KeyID); err == nil && meta.Epoch == a.Epoch { // activated just before a crash
+		load = func() (*secret.Bytes, error) { b, _, err := n.Vault.Load(ctx, a.KeyID); return b, err }
 	}
+	b, err := load()
 	if err != nil {
 		return err
 	}

@@ -321,6 +321,9 @@ func (n *Node) openShares(ctx context.Context, c *ceremony, from threshold.Party
 	}
 	now := n.Clock()
 	got, err := sb.Open(n.rosterKeys[env.From].attest, attest.Window{NotBefore: started.Add(-intentAge), NotAfter: now.Add(intentAge)}, expected)
+	if errors.Is(err, attest.ErrStale) { // a clock, most likely: no reason to ban
+		return nil, &refusedError{env.From, refusal{Code: CodeConflict, Message: "its attestation is not of now; compare the clocks"}}
+	}
 	if err != nil {
 		return nil, ban("attestation", err)
 	}
