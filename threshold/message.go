@@ -110,7 +110,7 @@ func decodeOriginals(ceremony [32]byte, round uint8, body []byte) ([]Message, er
 	if err := canon.Unmarshal(body, &os); err != nil {
 		return nil, err
 	}
-	if len(os) > MaxParties {
+	if os == nil || len(os) > MaxParties {
 		return nil, errOriginals
 	}
 	ms := make([]Message, len(os))

@@ -44,7 +44,8 @@ func Proven(culprit threshold.PartyID, checks ...string) []Ending {
 // Retry blames nobody.
 func Retry(check string) []Ending { return []Ending{{Kind: threshold.Retry, Check: check}} }
 
-func endingOf[R any](o Outcome[R]) Ending {
+// EndingOf tells how a ceremony ended for a party.
+func EndingOf[R any](o Outcome[R]) Ending {
 	if o.Abort == nil {
 		return Ending{Done: o.Done}
 	}
@@ -69,7 +70,7 @@ func Judged[R any](tb testing.TB, liar threshold.PartyID, outcomes map[threshold
 		if p == liar {
 			continue
 		}
-		got, wanted := endingOf(o), want(p)
+		got, wanted := EndingOf(o), want(p)
 		if !slices.Contains(wanted, got) && !(lossy && got == Waits[0]) {
 			tb.Errorf("party %d: got %v, want one of %v (abort: %v, missing %v)", p, got, wanted, o.Abort, o.Missing)
 		}
