@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/luxfi/mpcd/threshold"
@@ -295,12 +296,12 @@ func TestPresignRefuses(t *testing.T) {
 		foreign.Scheme = "another"
 		for name, batch := range map[string][]threshold.PresignKey{
 			"empty":                      {},
-			"too large":                  make([]threshold.PresignKey, MaxBatch+1),
+			"too large":                  slices.Repeat([]threshold.PresignKey{good}, MaxBatch+1),
 			"no share":                   {{Info: keys[0].KeyInfo}},
 			"a peer's share":             {{Info: keys[0].KeyInfo, Share: keys[1]}},
 			"a share of another key":     {{Info: keys[0].KeyInfo, Share: others[0]}},
 			"a key of another committee": {{Info: wide[0].KeyInfo, Share: wide[0]}},
-			"a key of another scheme":    {{Info: foreign}},
+			"a key of another scheme":    {{Info: foreign, Share: threshold.NewKeyShare(foreign, bytes.Clone(keys[0].Secret()))}},
 			"a bad key after a good one": {good, {Info: keys[0].KeyInfo, Share: others[0]}},
 		} {
 			if _, err := v.scheme.Presign(setup, batch, seeded(name)); err == nil {
@@ -425,6 +426,7 @@ func TestVerifyRefuses(t *testing.T) {
 			"long":          v.scheme.Verify(key, nil, v.message, append(bytes.Clone(sig.Bytes), 0)),
 			"empty":         v.scheme.Verify(key, nil, v.message, nil),
 			"message":       v.scheme.Verify(key, nil, flip(v.message, 3), sig.Bytes),
+			"scheme":        combineAs(v.scheme, keys[0].KeyInfo, req, shares),
 			"short message": v.scheme.Verify(key, nil, v.message[:31], sig.Bytes),
 			"key":           v.scheme.Verify(flip(key, 9), nil, v.message, sig.Bytes),
 			"short key":     v.scheme.Verify(key[2:], nil, v.message, sig.Bytes),
@@ -437,6 +439,13 @@ func TestVerifyRefuses(t *testing.T) {
 			}
 		}
 	})
+}
+
+// combineAs combines with a key record that claims another scheme.
+func combineAs(s threshold.Scheme, key threshold.KeyInfo, req threshold.SignRequest, shares []*threshold.SignatureShare) error {
+	key.Scheme = "another"
+	_, err := s.Combine(key, req, shares)
+	return err
 }
 
 // addOrder adds the group order to s, which a lax verifier would reduce away. For secp256k1 the sum may not fit; then the

@@ -2,12 +2,15 @@ package frost
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
 	"github.com/btcsuite/btcd/txscript"
 
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/dkg"
 	"github.com/luxfi/mpcd/threshold/internal/group"
@@ -160,6 +163,79 @@ func btcdTweak(t *testing.T, key *btcec.PublicKey, w threshold.Tweak) *btcec.Pub
 	btcec.AddNonConst(&p, &tg, &sum)
 	sum.ToAffine()
 	return btcec.NewPublicKey(&sum.X, &sum.Y)
+}
+
+// Goal: Keygen applies the rule. Method: the same ceremony with the same randomness, once without it, gives P; btcd computes
+// Q of P, and that is the group key.
+func TestKeygenGivesOutputKey(t *testing.T) {
+	c := committee(2, partiesTo(3)...)
+	params := taproot{}.params()
+	params.Finish = nil
+	var sessions []*threshold.Session[*threshold.KeyShare]
+	for _, p := range c.Parties {
+		s, err := dkg.NewKeygen(params, threshold.Setup{Ceremony: canon.Hash("test", []byte("output")), Committee: c, Self: p}, seeded(fmt.Sprint("output", p)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sessions = append(sessions, s)
+	}
+	plain, err := run(sessions, c.Parties, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := txscript.ComputeTaprootKeyNoScript(mustParse(t, plain[0].GroupKey)).SerializeCompressed()
+	if got := keygen(t, Taproot, c, "output")[0].GroupKey; !bytes.Equal(got, want) {
+		t.Errorf("group key %x, want output key %x", got, want)
+	}
+}
+
+// Goal: a nonce depends on share, key and purpose even if the generator repeats itself; the API signs nothing but digests.
+func TestTaprootHedging(t *testing.T) {
+	c := committee(2, partiesTo(3)...)
+	a, b := keygen(t, Taproot, c, "hedge a"), keygen(t, Taproot, c, "hedge b")
+	seen := map[string]bool{}
+	for _, k := range []*threshold.KeyShare{a[0], a[1], b[0], corrupt(a[0], b[0].Secret())} {
+		for _, extra := range []string{"one", "two"} {
+			d, e, err := taprootNonces(k, []byte(extra), bytes.NewReader(make([]byte, 32)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[string(d.Bytes())], seen[string(e.Bytes())] = true, true
+		}
+	}
+	if len(seen) != 16 {
+		t.Errorf("%d different nonces of 16", len(seen))
+	}
+	for _, n := range []int{0, 31, 33} {
+		message := make([]byte, n)
+		key, sig := bip340Sign(bytes.Repeat([]byte{6}, 32), make([]byte, 32), message)
+		if !bip340Verify(key, message, sig) || Taproot.Verify(key, nil, message, sig) == nil {
+			t.Errorf("message of %d bytes: Verify must refuse what BIP 340 accepts", n)
+		}
+	}
+}
+
+// Goal: the sharing check tells a t-of-n key from any other. Method: a good record, then one spoilt in each way.
+func TestCheckSharing(t *testing.T) {
+	forBoth(t, func(t *testing.T, v variant) {
+		info := keygen(t, v.scheme, committee(3, partiesTo(4)...), "sharing")[0].KeyInfo
+		other := keygen(t, v.scheme, committee(3, partiesTo(4)...), "sharing other")[0].KeyInfo
+		low := keygen(t, v.scheme, committee(2, partiesTo(4)...), "sharing low")[0].KeyInfo
+		low.Committee.Threshold = 3 // two parties hold it: the record claims three
+		if err := v.scheme.CheckSharing(info); err != nil {
+			t.Error(err)
+		}
+		swapped, foreign, short := info, info, info
+		swapped.PublicShares = slices.Clone(info.PublicShares)
+		slices.Reverse(swapped.PublicShares)
+		foreign.GroupKey = other.GroupKey
+		short.PublicShares = info.PublicShares[:3]
+		for name, bad := range map[string]threshold.KeyInfo{"swapped": swapped, "foreign": foreign, "short": short, "lower threshold": low} {
+			if v.scheme.CheckSharing(bad) == nil {
+				t.Errorf("%s accepted", name)
+			}
+		}
+	})
 }
 
 // Goal: a refreshed key is the same output key, and signs. Method: refresh twice, sign, and refuse to mix epochs.
