@@ -118,7 +118,8 @@ func TestRogueSigner(t *testing.T) {
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			c := newClusterLimits(t, 3, appliance.Limits{Silence: 700 * time.Millisecond})
+			t.Parallel()
+			c := newClusterLimits(t, 3, appliance.Limits{Silence: 1500 * time.Millisecond})
 			w := c.keygen("ed25519", 2, 3)
 			r := c.nodes[1].rogue()
 			r.alive(func(e transport.Envelope) {

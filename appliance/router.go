@@ -27,6 +27,7 @@ const (
 	inboxMax      = 2048             // envelopes waiting in one ceremony
 	earlyTopicMax = 256              // envelopes for one ceremony not yet proposed
 	earlyMax      = 8192             // envelopes for all ceremonies not yet proposed
+	earlyPeerMax  = 1024             // of them from one peer, so that no peer can crowd out another
 	earlyTTL      = 20 * time.Second // how long they are kept
 	pastMax       = 4096             // finished ceremonies whose messages can still be repeated
 )
@@ -41,6 +42,7 @@ type router struct {
 	open    map[[32]byte]chan transport.Envelope
 	early   map[[32]byte]*earlyTopic
 	nEarly  int
+	byPeer  map[transport.NodeID]int // of nEarly
 	past    map[[32]byte]*pastTopic
 	pastAge [][32]byte // oldest first
 }
@@ -57,7 +59,7 @@ type pastTopic struct {
 
 func newRouter(now func() time.Time, send func(transport.Envelope)) *router {
 	return &router{send: send, now: now, open: map[[32]byte]chan transport.Envelope{},
-		early: map[[32]byte]*earlyTopic{}, past: map[[32]byte]*pastTopic{}}
+		early: map[[32]byte]*earlyTopic{}, byPeer: map[transport.NodeID]int{}, past: map[[32]byte]*pastTopic{}}
 }
 
 // join opens a topic; what arrived early is delivered first. ok is false if the topic is or was open: a ceremony never runs twice.
@@ -75,8 +77,7 @@ func (r *router) join(topic [32]byte) (in <-chan transport.Envelope, ok bool) {
 		for _, env := range e.envelopes {
 			ch <- env
 		}
-		r.nEarly -= len(e.envelopes)
-		delete(r.early, topic)
+		r.forget(topic, e)
 	}
 	r.open[topic] = ch
 	return ch, true
@@ -150,9 +151,10 @@ func (r *router) repeat(p *pastTopic, env transport.Envelope) {
 }
 
 func (r *router) keep(env transport.Envelope) {
-	if r.nEarly >= earlyMax {
+	full := func() bool { return r.nEarly >= earlyMax || r.byPeer[env.From] >= earlyPeerMax }
+	if full() {
 		r.expire()
-		if r.nEarly >= earlyMax {
+		if full() {
 			return
 		}
 	}
@@ -164,6 +166,7 @@ func (r *router) keep(env transport.Envelope) {
 	if len(e.envelopes) < earlyTopicMax {
 		e.envelopes = append(e.envelopes, env)
 		r.nEarly++
+		r.byPeer[env.From]++
 	}
 }
 
@@ -171,10 +174,17 @@ func (r *router) expire() {
 	limit := r.now().Add(-earlyTTL)
 	for topic, e := range r.early {
 		if e.since.Before(limit) {
-			r.nEarly -= len(e.envelopes)
-			delete(r.early, topic)
+			r.forget(topic, e)
 		}
 	}
+}
+
+func (r *router) forget(topic [32]byte, e *earlyTopic) {
+	r.nEarly -= len(e.envelopes)
+	for _, env := range e.envelopes {
+		r.byPeer[env.From]--
+	}
+	delete(r.early, topic)
 }
 
 // tidy runs now and then until ctx ends.

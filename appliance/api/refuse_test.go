@@ -249,6 +249,14 @@ func TestOverload(t *testing.T) {
 	}
 }
 
+// Goal: a refused body gives its place back. Method: one place, two bad bodies.
+func TestBadBodyLeavesItsPlace(t *testing.T) {
+	h := New(Config{Backend: newFake(), Dev: true, MaxConcurrent: 1})
+	for range 2 {
+		wantProblem(t, send(t, h, "POST", "/api/v1/sign", `{`), 400, "malformed")
+	}
+}
+
 // Goal: a request that the node does not finish ends in 504. Method: a node that waits for the end of the context.
 func TestTimeout(t *testing.T) {
 	f := newFake()

@@ -199,6 +199,10 @@ func TestNoDeadlineDuringCeremony(t *testing.T) {
 	if len(c.read) < 2 || !c.read[len(c.read)-1].IsZero() || c.read[0].IsZero() {
 		t.Errorf("read deadlines %v", c.read)
 	}
+	alone := &deadlines{ResponseWriter: discardWriter()}
+	if _, err := readBody(alone, newRequest("POST", "/", `{}`)); err != nil || len(alone.read) != 2 || !alone.read[1].IsZero() {
+		t.Errorf("readBody leaves the deadlines %v, %v", alone.read, err)
+	}
 	if len(c.write) == 0 || c.write[0].Before(time.Now().Add(requestTimeout)) {
 		t.Errorf("write deadlines %v", c.write)
 	}
