@@ -8,13 +8,17 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
 )
 
 // show is the walk through that dev takes before it says ready: keys, their proof, the loss of a node, its return. A cluster that
 // was kept has its keys already.
 func (d *dev) show(ctx context.Context) ([]wire.Wallet, error) {
-	first := &remote{api: d.members[0].url(), timeout: 30 * time.Second}
+	first := client.New(client.Config{Nodes: []string{d.members[0].url()}})
+	if err := d.waitAll(ctx); err != nil {
+		return nil, err
+	}
 	keys, err := d.keys(ctx, first)
 	if err != nil {
 		return nil, err
@@ -31,7 +35,7 @@ func (d *dev) show(ctx context.Context) ([]wire.Wallet, error) {
 }
 
 // loseAndRegain kills the last node, signs without it, starts it again and signs with it.
-func (d *dev) loseAndRegain(ctx context.Context, first *remote, keys []wire.Wallet) error {
+func (d *dev) loseAndRegain(ctx context.Context, first *client.Client, keys []wire.Wallet) error {
 	last := d.members[len(d.members)-1]
 	last.stop(syscall.SIGKILL, time.Second)
 	if d.threshold < d.nodes {
@@ -70,9 +74,9 @@ func (d *dev) loseAndRegain(ctx context.Context, first *remote, keys []wire.Wall
 }
 
 // keys finds the cluster's Ed25519 and Taproot keys, or makes them.
-func (d *dev) keys(ctx context.Context, r *remote) ([]wire.Wallet, error) {
-	var l wire.WalletList
-	if err := r.call(ctx, "GET", "/api/v1/wallets?page_size=1000", nil, &l); err != nil {
+func (d *dev) keys(ctx context.Context, c *client.Client) ([]wire.Wallet, error) {
+	kept, err := allWallets(ctx, c)
+	if err != nil {
 		return nil, err
 	}
 	var out []wire.Wallet
@@ -80,17 +84,17 @@ func (d *dev) keys(ctx context.Context, r *remote) ([]wire.Wallet, error) {
 		{Curve: "ed25519", Protocol: "frost", Threshold: d.threshold, Total: d.nodes, Label: "dev ed25519"},
 		{Curve: "secp256k1", Protocol: "frost", Threshold: d.threshold, Total: d.nodes, Label: "dev taproot"},
 	} {
-		if w, ok := active(l.Wallets, q); ok {
+		if w, ok := active(kept, q); ok {
 			out = append(out, w)
 			continue
 		}
 		began := time.Now()
-		var w wire.Wallet
-		if err := r.call(ctx, "POST", "/api/v1/keygen", q, &w); err != nil {
+		w, err := c.Keygen(ctx, &q)
+		if err != nil {
 			return nil, err
 		}
-		d.o.note("made the %s key in %d ms and proved it: every %d of %d nodes sign, no %d do", kindOf(w), time.Since(began).Milliseconds(), w.Threshold, w.Total, w.Threshold-1)
-		out = append(out, w)
+		d.o.note("made the %s key in %d ms and proved it: any %d of %d nodes sign, %d cannot", kindOf(*w), time.Since(began).Milliseconds(), w.Threshold, w.Total, w.Threshold-1)
+		out = append(out, *w)
 	}
 	return out, nil
 }
@@ -112,29 +116,44 @@ func kindOf(w wire.Wallet) string {
 }
 
 // sign signs a fresh text, or its digest, and returns what the node answered.
-func sign(ctx context.Context, r *remote, w wire.Wallet, signers []string) (wire.Signature, error) {
+func sign(ctx context.Context, c *client.Client, w wire.Wallet, signers []string) (*wire.Signature, error) {
 	text := []byte("mpcd dev " + time.Now().UTC().Format(time.RFC3339Nano))
 	q := wire.SignRequest{WalletID: w.WalletID, Message: text, Signers: signers}
 	if w.Curve == "secp256k1" {
 		h := sha256.Sum256(text)
 		q.Message, q.MessageHash = nil, h[:]
 	}
-	var s wire.Signature
-	return s, r.call(ctx, "POST", "/api/v1/sign", q, &s)
+	return c.Sign(ctx, &q)
+}
+
+// waitAll waits until every node sees every other one live.
+func (d *dev) waitAll(ctx context.Context) error {
+	for _, m := range d.members {
+		c := client.New(client.Config{Nodes: []string{m.url()}})
+		for _, other := range d.members {
+			if other == m {
+				continue
+			}
+			if err := d.waitLive(ctx, c, other.id, d.began); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // waitLive waits until a node has seen another one live after a moment.
-func (d *dev) waitLive(ctx context.Context, r *remote, id string, after time.Time) error {
+func (d *dev) waitLive(ctx context.Context, c *client.Client, id string, after time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		var l wire.NodeList
-		if err := r.call(ctx, "GET", "/api/v1/nodes", nil, &l); err != nil {
+		nodes, err := c.Nodes(ctx)
+		if err != nil {
 			return err
 		}
-		for _, n := range l.Nodes {
+		for _, n := range nodes {
 			if n.ID == id && n.Live && n.LastSeen != nil && n.LastSeen.After(after) {
 				return nil
 			}

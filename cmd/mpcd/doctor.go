@@ -212,8 +212,14 @@ func (d *checkup) atWork(ctx context.Context) {
 	if d.c.API.Cert != "" {
 		r.api = "https://" + d.c.Listen
 	}
-	var h wire.Health
-	if !d.say("node", r.call(ctx, "GET", "/healthz", nil, &h), "running; token and vault are in use by it") {
+	var h *wire.Health
+	asker, err := r.client()
+	if err == nil {
+		if h, err = asker.Health(ctx); err != nil {
+			err = r.failed("", err, "")
+		}
+	}
+	if !d.say("node", err, "running; token and vault are in use by it") {
 		return
 	}
 	for _, check := range h.Checks {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/durable"
@@ -115,6 +117,11 @@ func explain(err error) *fault {
 	if errors.As(err, &node) {
 		f.Code, f.Do = codeOf(string(node.Code)), node.Next
 	}
+	var refused *client.Error
+	if errors.As(err, &refused) {
+		answer := explain(ofProblem(refused.Problem, ""))
+		f.Code, f.Do, f.Err = answer.Code, answer.Do, answer.Err
+	}
 	if f.Code == exitFailed {
 		for _, k := range kinds {
 			if errors.Is(err, k.err) {
@@ -151,8 +158,8 @@ func codeOf(code string) int {
 	return exitFailed
 }
 
-// ofProblem is the fault for an answer of the API.
-func ofProblem(p wire.Problem) error {
+// ofProblem is the fault for an answer of the API. The detail says what to do; the session is for those who try again.
+func ofProblem(p wire.Problem, session string) error {
 	code := codeOf(p.Code)
 	if code == exitFailed {
 		switch {
@@ -166,5 +173,22 @@ func ofProblem(p wire.Problem) error {
 			code = exitUsage
 		}
 	}
-	return &fault{Code: code, What: p.Title, Err: errors.New(p.Detail)}
+	why := p.Detail
+	for _, e := range p.Errors {
+		if !strings.Contains(why, e.Detail) {
+			why += fmt.Sprintf(" (%s: %s)", e.Field, e.Detail)
+		}
+	}
+	do := "correct the request"
+	switch {
+	case p.Retryable && session != "":
+		do = "repeat it with --session " + session + ", which never signs twice; `mpcd node list` tells who is live"
+	case p.Retryable:
+		do = "repeat it; `mpcd node list` tells who is live"
+	case code == exitDenied:
+		do = "use a token with the role: `mpcd token`, MPCD_TOKEN"
+	case code != exitUsage:
+		do = "see the node's log for " + p.Instance
+	}
+	return &fault{Code: code, Err: errors.New(why), Do: do}
 }

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -16,13 +14,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/durable"
 )
-
-// answerMax is the largest answer of a node that is read, in bytes.
-const answerMax = 32 << 20
 
 // remote is a node, as the commands that use a cluster reach it.
 type remote struct {
@@ -32,13 +27,14 @@ type remote struct {
 	cert    string
 	key     string
 	timeout time.Duration
+	nodes   []string
 	http    *http.Client
 }
 
 // register adds the flags by which a command finds its node.
 func (r *remote) register(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&r.api, "api", env("MPCD_API", "http://127.0.0.1:8080"), "base URL of a node (MPCD_API)")
+	f.StringVar(&r.api, "api", env("MPCD_API", "http://127.0.0.1:8080"), "base URL of a node, or of several separated by commas (MPCD_API)")
 	f.StringVar(&r.token, "token", "", "token for the API, or file:PATH, cred:NAME, env:NAME (MPCD_TOKEN)")
 	f.StringVar(&r.ca, "ca", os.Getenv("MPCD_CA"), "CA of the node's certificate, PEM (MPCD_CA)")
 	f.StringVar(&r.cert, "cert", os.Getenv("MPCD_CERT"), "client certificate, PEM (MPCD_CERT)")
@@ -59,10 +55,13 @@ func env(name, otherwise string) string {
 
 // open makes the connection's settings; it sends nothing.
 func (r *remote) open() error {
-	if !strings.HasPrefix(r.api, "http://") && !strings.HasPrefix(r.api, "https://") {
-		return usage("give --api http://HOST:PORT or https://HOST:PORT", "%q is no URL of a node", r.api)
+	r.nodes = nil
+	for _, a := range strings.Split(r.api, ",") {
+		if !strings.HasPrefix(a, "http://") && !strings.HasPrefix(a, "https://") {
+			return usage("give --api http://HOST:PORT or https://HOST:PORT", "%q is no URL of a node", a)
+		}
+		r.nodes = append(r.nodes, strings.TrimSuffix(a, "/"))
 	}
-	r.api = strings.TrimSuffix(r.api, "/")
 	if r.token == "" {
 		r.token = os.Getenv("MPCD_TOKEN")
 	}
@@ -92,75 +91,47 @@ func (r *remote) open() error {
 		}
 		t.Certificates = []tls.Certificate{c}
 	}
-	r.http = &http.Client{Timeout: r.timeout, Transport: &http.Transport{TLSClientConfig: t, ForceAttemptHTTP2: true}}
-	return nil
-}
-
-// call sends a request and reads the answer into out. A problem of the node is a fault with its exit code.
-func (r *remote) call(ctx context.Context, method, path string, in, out any) error {
-	if r.http == nil {
-		if err := r.open(); err != nil {
-			return err
-		}
-	}
-	var body io.Reader
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(b)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, r.api+path, body)
-	if err != nil {
-		return usage("correct --api", "%w", err)
-	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if r.token != "" {
-		req.Header.Set("Authorization", "Bearer "+r.token)
-	}
-	resp, err := r.http.Do(req)
-	if err != nil {
-		return r.unreached(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, answerMax))
-	if err != nil {
-		return r.unreached(err)
-	}
-	if resp.StatusCode >= 300 {
-		return r.refused(resp, b)
-	}
-	if raw, ok := out.(*[]byte); ok {
-		*raw = b
-		return nil
-	}
-	if err := json.Unmarshal(b, out); err != nil {
-		return &fault{Code: exitFailed, Err: fmt.Errorf("the answer of %s is not what this mpcd expects: %w", r.api, err), Do: "compare `mpcd version` here and there"}
+	r.http = &http.Client{
+		Timeout:       r.timeout,
+		Transport:     &http.Transport{TLSClientConfig: t, ForceAttemptHTTP2: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return nil
 }
 
-func (r *remote) unreached(err error) error {
+// client is what the commands ask a node with. It takes the next node of --api where one does not answer, and repeats nothing else.
+func (r *remote) client() (*client.Client, error) {
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	return client.New(client.Config{Nodes: r.nodes, Token: r.token, HTTPClient: r.http, Attempts: len(r.nodes)}), nil
+}
+
+// failed turns what a client returns into a fault with its exit code. session is the request's, "" for none.
+func (r *remote) failed(what string, err error, session string) error {
+	var refused *client.Error
 	var timeout interface{ Timeout() bool }
-	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
-		return &fault{Code: exitTimeout, Err: fmt.Errorf("no answer from %s within %s", r.api, r.timeout), Do: "repeat it with the same --session, which never signs twice, or with a longer --timeout"}
+	again := "repeat it"
+	if session != "" {
+		again = "repeat it with --session " + session + ", which never signs twice"
 	}
-	if errors.Is(err, context.Canceled) {
-		return &fault{Code: exitTimeout, Err: errors.New("interrupted before the answer came"), Do: "repeat it with the same --session to learn the outcome"}
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused):
+		return doing(what, ofProblem(refused.Problem, session))
+	case errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded):
+		return doing(what, &fault{Code: exitTimeout, Err: fmt.Errorf("no answer from %s within %s", r.api, r.timeout), Do: again + ", or with a longer --timeout"})
+	case errors.Is(err, context.Canceled):
+		return doing(what, &fault{Code: exitTimeout, Err: errors.New("interrupted before the answer came"), Do: again + " to learn the outcome"})
 	}
-	return &fault{Code: exitQuorum, Err: fmt.Errorf("node not reached: %w", err), Do: "start it with `mpcd dev` or `mpcd start`, or name another with --api"}
+	return doing(what, &fault{Code: exitQuorum, Err: fmt.Errorf("node not reached: %w", err), Do: "start it with `mpcd dev` or `mpcd start`, or name another with --api"})
 }
 
-func (r *remote) refused(resp *http.Response, b []byte) error {
-	var p wire.Problem
-	if json.Unmarshal(b, &p) != nil || p.Title == "" {
-		p = wire.Problem{Status: resp.StatusCode, Title: "the node answered " + resp.Status, Detail: "no details were given"}
+// newSession is the idempotency key of a request that was given none: the user can repeat the request under it.
+func newSession(given string) string {
+	if given != "" {
+		return given
 	}
-	for _, e := range p.Errors {
-		p.Detail += fmt.Sprintf(" (%s: %s)", e.Field, e.Detail)
-	}
-	return ofProblem(p)
+	return "cli-" + strings.ToLower(rand.Text())
 }

@@ -53,11 +53,10 @@ const bootTimeout = 60 * time.Second
 
 // booted is a node ready to run, and what has to be closed after it, the last first.
 type booted struct {
-	node     *appliance.Node
-	network  *natsnet.Network
-	closers  []io.Closer
-	started  time.Time
-	registry *prometheus.Registry
+	node    *appliance.Node
+	network *natsnet.Network
+	closers []io.Closer
+	started time.Time
 }
 
 func (b *booted) Close() error {

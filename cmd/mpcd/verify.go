@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -107,7 +108,7 @@ func attestVerify(o *output) *cobra.Command {
 				row(w, "cluster", r.Cluster)
 				row(w, "key", r.Key.KeyID)
 				row(w, "cosigned by", r.Cosign.Node)
-				row(w, "attested by", nodes)
+				row(w, "attested by", strings.Join(nodes, ", "))
 				row(w, "settled by", r.Settlement.Node)
 				row(w, "time", at)
 			})

@@ -1,16 +1,18 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net/url"
 	"sort"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
 )
 
@@ -25,9 +27,14 @@ func keygenCommand(o *output) *cobra.Command {
 		Example: "  mpcd keygen --curve ed25519 --label treasury\n  mpcd keygen --curve secp256k1 --protocol frost   # Taproot, BIP-340",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var w wire.Wallet
-			if err := r.call(cmd.Context(), "POST", "/api/v1/keygen", q, &w); err != nil {
-				return doing("keygen", err)
+			c, err := r.client()
+			if err != nil {
+				return err
+			}
+			q.SessionID = newSession(q.SessionID)
+			w, err := c.Keygen(cmd.Context(), &q)
+			if err != nil {
+				return r.failed("keygen", err, q.SessionID)
 			}
 			return o.result(w, func(t io.Writer) { walletTable(t, w) })
 		},
@@ -44,7 +51,7 @@ func keygenCommand(o *output) *cobra.Command {
 	return cmd
 }
 
-func walletTable(t io.Writer, w wire.Wallet) {
+func walletTable(t io.Writer, w *wire.Wallet) {
 	row(t, "wallet", w.WalletID)
 	if w.Label != "" {
 		row(t, "label", w.Label)
@@ -90,9 +97,14 @@ func signCommand(o *output) *cobra.Command {
 			if err := nameKey(cmd, &q.WalletID, &q.PublicKey); err != nil {
 				return err
 			}
-			var s wire.Signature
-			if err := r.call(cmd.Context(), "POST", "/api/v1/sign", q, &s); err != nil {
-				return doing("sign", err)
+			c, err := r.client()
+			if err != nil {
+				return err
+			}
+			q.SessionID = newSession(q.SessionID)
+			s, err := c.Sign(cmd.Context(), &q)
+			if err != nil {
+				return r.failed("sign", err, q.SessionID)
 			}
 			return o.result(s, func(t io.Writer) {
 				row(t, "signature", s.Signature)
@@ -146,9 +158,14 @@ func refreshCommand(o *output) *cobra.Command {
 			if err := nameKey(cmd, &q.WalletID, &q.PublicKey); err != nil {
 				return err
 			}
-			var w wire.Wallet
-			if err := r.call(cmd.Context(), "POST", "/api/v1/refresh", q, &w); err != nil {
-				return doing("refresh", err)
+			c, err := r.client()
+			if err != nil {
+				return err
+			}
+			q.SessionID = newSession(q.SessionID)
+			w, err := c.Refresh(cmd.Context(), &q)
+			if err != nil {
+				return r.failed("refresh", err, q.SessionID)
 			}
 			return o.result(w, func(t io.Writer) { walletTable(t, w) })
 		},
@@ -172,16 +189,13 @@ func keyList(o *output) *cobra.Command {
 		Short: "List the keys of the cluster",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			all := []wire.Wallet{}
-			for token := ""; ; {
-				var page wire.WalletList
-				if err := r.call(cmd.Context(), "GET", "/api/v1/wallets?page_size=500&page_token="+url.QueryEscape(token), nil, &page); err != nil {
-					return doing("list keys", err)
-				}
-				all = append(all, page.Wallets...)
-				if token = page.NextPageToken; token == "" {
-					break
-				}
+			c, err := r.client()
+			if err != nil {
+				return err
+			}
+			all, err := allWallets(cmd.Context(), c)
+			if err != nil {
+				return r.failed("list keys", err, "")
 			}
 			return o.result(all, func(t io.Writer) {
 				row(t, "WALLET", "CURVE", "PROTOCOL", "THRESHOLD", "EPOCH", "STATE", "LABEL")
@@ -195,6 +209,21 @@ func keyList(o *output) *cobra.Command {
 	return cmd
 }
 
+// allWallets reads every page.
+func allWallets(ctx context.Context, c *client.Client) ([]wire.Wallet, error) {
+	all := []wire.Wallet{}
+	for page := (client.Page{Size: 500}); ; {
+		ws, next, err := c.Wallets(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, ws...); next == "" {
+			return all, nil
+		}
+		page.Token = next
+	}
+}
+
 func keyShow(o *output) *cobra.Command {
 	var r remote
 	cmd := &cobra.Command{
@@ -202,9 +231,13 @@ func keyShow(o *output) *cobra.Command {
 		Short: "Show a key: its addresses, parties and state",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var w wire.Wallet
-			if err := r.call(cmd.Context(), "GET", "/api/v1/wallets/"+url.PathEscape(args[0]), nil, &w); err != nil {
-				return doing("show key", err)
+			c, err := r.client()
+			if err != nil {
+				return err
+			}
+			w, err := c.Wallet(cmd.Context(), args[0])
+			if err != nil {
+				return r.failed("show key", err, "")
 			}
 			return o.result(w, func(t io.Writer) { walletTable(t, w) })
 		},
@@ -220,12 +253,16 @@ func keyProve(o *output) *cobra.Command {
 		Short: "Prove again that every quorum signs and one signer fewer does not",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var w wire.Wallet
-			if err := r.call(cmd.Context(), "POST", "/api/v1/wallets/"+url.PathEscape(args[0])+"/prove-threshold", struct{}{}, &w); err != nil {
-				return doing("prove the threshold", err)
+			c, err := r.client()
+			if err != nil {
+				return err
+			}
+			w, err := c.ProveThreshold(cmd.Context(), args[0])
+			if err != nil {
+				return r.failed("prove the threshold", err, "")
 			}
 			return o.result(w, func(t io.Writer) {
-				row(t, fmt.Sprintf("proven: every %d of %d nodes sign, no %d do", w.Threshold, w.Total, w.Threshold-1))
+				row(t, fmt.Sprintf("proven: any %d of %d nodes sign, %d cannot", w.Threshold, w.Total, w.Threshold-1))
 				walletTable(t, w)
 			})
 		},
@@ -242,11 +279,15 @@ func keyReceipt(o *output) *cobra.Command {
 		Example: "  mpcd key receipt rc_… > receipt.json\n  mpcd attest verify --roster roster.json --root 0x… receipt.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var b []byte
-			if err := r.call(cmd.Context(), "GET", "/api/v1/receipts/"+url.PathEscape(args[0]), nil, &b); err != nil {
-				return doing("fetch the receipt", err)
+			c, err := r.client()
+			if err != nil {
+				return err
 			}
-			_, err := o.out.Write(append(b, '\n'))
+			b, err := c.Receipt(cmd.Context(), args[0])
+			if err != nil {
+				return r.failed("fetch the receipt", err, "")
+			}
+			_, err = o.out.Write(append(bytes.TrimSpace(b), '\n'))
 			return err
 		},
 	}
@@ -261,13 +302,17 @@ func nodeList(o *output) *cobra.Command {
 		Short: "List the nodes of the cluster and which are live",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var l wire.NodeList
-			if err := r.call(cmd.Context(), "GET", "/api/v1/nodes", nil, &l); err != nil {
-				return doing("list nodes", err)
+			c, err := r.client()
+			if err != nil {
+				return err
 			}
-			return o.result(l.Nodes, func(t io.Writer) {
+			nodes, err := c.Nodes(cmd.Context())
+			if err != nil {
+				return r.failed("list nodes", err, "")
+			}
+			return o.result(nodes, func(t io.Writer) {
 				row(t, "NODE", "PARTY", "LIVE", "LAST SEEN", "VERSION", "ACCUSED")
-				for _, n := range l.Nodes {
+				for _, n := range nodes {
 					seen := "never"
 					if n.Self {
 						seen = "answers here"
