@@ -67,7 +67,7 @@ var policy = []place{
 	{packages: []string{"client/wire"}, may: ground, why: "the words of the API stand alone"},
 	{packages: []string{"client", "client/*"}, may: []string{"client/..."}, why: "users link the client without the node"},
 
-	{packages: []string{"cmd/...", "benchmarks/...", "internal/sim/...", "internal/realinput/..."}, may: []string{"..."}, why: "everything below may be used here"},
+	{packages: []string{"cmd/...", "scripts/...", "benchmarks/...", "internal/sim/...", "internal/realinput/..."}, may: []string{"..."}, why: "everything below may be used here"},
 }
 
 // matches tells whether a path fits a pattern: itself, "x/*" for one more element, "x/..." for x and all beneath, "..." for all.

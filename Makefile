@@ -1,0 +1,50 @@
+# make demo    three nodes, real transactions, receipts; leaves nothing behind
+# make test    what CI runs: setup, vet, every test
+# make check   format, vet, staticcheck, known vulnerabilities, import policy
+# make fuzz    every fuzz target for FUZZTIME each     make sim SEEDS=n   n seeds of the simulated network
+# make bench   the promised figures, measured here     make build         bin/mpcd
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+export GOFLAGS ?= -mod=readonly
+export CGO_ENABLED := 1
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 10s
+SEEDS ?= 1000
+GOTEST := go test -p 2 -timeout 15m
+
+.PHONY: demo test check fuzz bench sim build setup clean
+
+demo: build
+	@go run ./scripts/demo -mpcd bin/mpcd
+
+test: setup
+	go vet ./...
+	$(GOTEST) ./...
+
+check: setup
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go test -count=1 ./internal/deps
+	scripts/vuln.sh
+
+fuzz: setup
+	FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
+
+sim: setup
+	MPCD_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout 24h -run TestSeeds ./threshold/thresholdtest
+
+bench: build
+	go run ./benchmarks/run -mpcd bin/mpcd
+
+build: setup
+	@mkdir -p bin
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/mpcd ./cmd/mpcd
+
+setup:
+	@scripts/setup.sh
+
+clean:
+	rm -rf bin
