@@ -159,7 +159,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%d: %v, asked %q", status, err, c.asked)
 		}
 	}
-	c, nodes := newCluster(t, func(_ int, w http.ResponseWriter) { http.Error(w, "<html>", 418) })
+	c, nodes := newCluster(t, func(_ int, w http.ResponseWriter) { http.Error(w, "<html>", http.StatusTeapot) })
 	_, err := New(Config{Nodes: nodes}).Nodes(context.Background())
 	var e *Error
 	if !errors.As(err, &e) || e.Code != "http" || e.Status != 418 || len(c.asked) != 1 {
