@@ -170,7 +170,7 @@ func invalidField(field, next, format string, a ...any) *appliance.Error {
 	return &appliance.Error{Code: appliance.CodeInvalid, Field: field, Next: next, Message: fmt.Sprintf(format, a...)}
 }
 
-// sentence gives s a capital letter, unless it begins with a field's name, and a full stop.
+// sentence ends s with a full stop. It leaves the beginning alone, which may be a field's name.
 func sentence(s string) string {
 	s = strings.TrimSpace(s)
 	if s == "" || strings.HasSuffix(s, ".") {

@@ -125,11 +125,10 @@ func (s *server) open(doc huma.API, r route) huma.Operation {
 
 func problemResponse(doc huma.API, status int) *huma.Response {
 	schema := doc.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[wire.Problem](), true, "")
-	r := &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{wire.ProblemType: {Schema: schema}}}
-	for code, k := range kinds {
-		if k.status == status && code != appliance.CodeIntegrity {
-			r.Headers = map[string]*huma.Param{"X-Request-Id": {Schema: &huma.Schema{Type: huma.TypeString}}}
-		}
+	r := &huma.Response{
+		Description: http.StatusText(status),
+		Headers:     map[string]*huma.Param{"X-Request-Id": {Description: "Names the request in the node's log.", Schema: &huma.Schema{Type: huma.TypeString}}},
+		Content:     map[string]*huma.MediaType{wire.ProblemType: {Schema: schema}},
 	}
 	if retryAfter[status] != "" {
 		r.Headers["Retry-After"] = &huma.Param{Description: "Seconds to wait.", Schema: &huma.Schema{Type: huma.TypeString}}
