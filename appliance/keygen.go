@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -67,6 +68,9 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
 	in.Scheme = scheme.ID()
 	in.Keygen = &attest.KeygenParams{Threshold: committee.Threshold, Purpose: purposeOf(scheme.ID()), Label: req.Label}
 	if _, err := n.allow(ctx, in, committee); err != nil {
+		return nil, err
+	}
+	if err := n.allUp(ctx, committee); err != nil {
 		return nil, err
 	}
 	if err := n.Store.Batch(ctx, []vault.Pair{n.idem.pending(opKeygen, req.SessionID, req.BodyHash)}, nil); err != nil {
@@ -174,7 +178,7 @@ func (n *Node) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee, e
 	if err != nil {
 		return nil, none, invalid("threshold", "", "%v", err)
 	}
-	return scheme, c, n.allUp(c)
+	return scheme, c, nil
 }
 
 // firstNodes are this node and those after it in the roster, total of them.
@@ -192,11 +196,27 @@ func (n *Node) firstNodes(total int) []transport.NodeID {
 	return out
 }
 
-func (n *Node) allUp(c threshold.Committee) error {
+// allUp waits a moment for every party of the committee to be heard.
+func (n *Node) allUp(ctx context.Context, c threshold.Committee) error {
+	ctx, cancel := context.WithTimeout(ctx, lateFor)
+	defer cancel()
+	t := time.NewTicker(20 * time.Millisecond)
+	defer t.Stop()
 	var down []transport.NodeID
-	for _, p := range c.Parties {
-		if ok, _ := n.peers.usable(n.nodeOf(p)); !ok {
-			down = append(down, n.nodeOf(p))
+	for wait := true; wait; {
+		down = down[:0]
+		for _, p := range c.Parties {
+			if ok, _ := n.peers.usable(n.nodeOf(p)); !ok {
+				down = append(down, n.nodeOf(p))
+			}
+		}
+		wait = len(down) > 0
+		if wait {
+			select {
+			case <-ctx.Done():
+				wait = false
+			case <-t.C:
+			}
 		}
 	}
 	if len(down) > 0 {
@@ -406,7 +426,7 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error)
 	if rec.State != StateActive {
 		return nil, fail(CodeConflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", id, rec.State)
 	}
-	if err := n.allUp(rec.Info.Committee); err != nil {
+	if err := n.allUp(ctx, rec.Info.Committee); err != nil {
 		return nil, err
 	}
 	in := n.newIntent(attest.OpRefresh, req.SessionID, req.Requester, rec.Info.Committee.Parties)

@@ -13,6 +13,7 @@ import (
 // Liveness: a hint for choosing quorums, never a proof of anything.
 const (
 	beatEvery = time.Second
+	firstBeat = 25 * time.Millisecond // the first beats follow each other quickly: routes form while a node boots
 	liveFor   = 3500 * time.Millisecond
 )
 
@@ -48,7 +49,8 @@ func newPeerTable(n *Node) *peerTable {
 
 // beat tells the others that we live, until ctx ends.
 func (t *peerTable) beat(ctx context.Context) {
-	tick := time.NewTicker(beatEvery)
+	pause := firstBeat
+	tick := time.NewTimer(pause)
 	defer tick.Stop()
 	for {
 		t.n.send(transport.Envelope{Kind: kindHeartbeat, Body: canon.MustMarshal(heartbeat{t.n.Release, t.n.ready.Load()})})
@@ -56,6 +58,8 @@ func (t *peerTable) beat(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			pause = min(2*pause, beatEvery)
+			tick.Reset(pause)
 		}
 	}
 }

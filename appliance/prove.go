@@ -190,7 +190,7 @@ func (n *Node) ProveThreshold(ctx context.Context, wallet string) (*Wallet, erro
 	if rec.State == StateStaged {
 		return nil, fail(CodeConflict, "wait until all parties have certified it, or make another key", "wallet %s is not certified yet", id)
 	}
-	if err := n.allUp(rec.Info.Committee); err != nil {
+	if err := n.allUp(ctx, rec.Info.Committee); err != nil {
 		return nil, err
 	}
 	if err := n.prove(ctx, id); err != nil {
