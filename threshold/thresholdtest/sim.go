@@ -75,6 +75,16 @@ func (w *World) Sign(m threshold.Message) threshold.Message {
 	return m
 }
 
+// SignAs makes the message authentic if by is its sender, and gives it by's signature, which proves nothing, if not.
+func (w *World) SignAs(m threshold.Message, by threshold.PartyID) threshold.Message {
+	if m.From == by {
+		return w.Sign(m)
+	}
+	h := signed(m)
+	m.Proof = ed25519.Sign(w.keys[by], h[:])
+	return m
+}
+
 // Authentic tells whether the sender signed the message.
 func (w *World) Authentic(m threshold.Message) bool {
 	if !w.Committee.Contains(m.From) {
@@ -175,7 +185,9 @@ func (r *Run[R]) Go() (map[threshold.PartyID]Outcome[R], error) {
 		if o.Abort == nil {
 			o.Result, o.Done = r.Sessions[p].Result()
 		}
-		r.Sessions[p].Erase()
+		if o.Abort == nil {
+			r.Sessions[p].Erase() // who aborts does so by itself
+		}
 		out[p] = o
 	}
 	w.history = append(w.history, r.history...)
