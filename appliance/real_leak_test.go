@@ -1,0 +1,350 @@
+package appliance_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha512"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"filippo.io/edwards25519"
+	secp256k1 "github.com/decred/dcrd/dcrec/secp256k1/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/api"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/internal/sim"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// Goal: Must show 8. No share, signing nonce, dealt polynomial, PIN, store key or identity seed is in any log, audit log, metric,
+// file or message. Method: a cluster of real parts makes and refreshes keys, signs, fails and aborts; the test opens the vaults
+// and recomputes the nonces from the randomness that was drawn, which it proves by finding their public halves on the wire; then
+// it looks for all of them in every encoding. Before that, a secret planted in each of the places is found there.
+func TestRealLeakScan(t *testing.T) {
+	c := sim.New(t, sim.Config{Nodes: 3, Limits: appliance.Limits{Silence: time.Second}})
+	registry := prometheus.NewRegistry()
+	handler := api.New(api.Config{Backend: c.Nodes[0].Node, Auth: api.Dev{}, Dev: true, OpenMetrics: true, Registry: registry})
+	ed, tap := c.Keygen("ed25519", 2, 3), c.Keygen("secp256k1", 2, 3)
+	var secrets []sim.Secret
+	shares := func(when string) {
+		for _, n := range c.Nodes {
+			for _, w := range []*appliance.Wallet{ed, tap} {
+				s := n.Share(w.ID)
+				secrets = append(secrets, sim.Secret{Name: fmt.Sprintf("share of %s in %s, %s", n.ID, w.Curve, when), Bytes: bytes.Clone(s.Secret())})
+				s.Destroy()
+			}
+		}
+	}
+	shares("epoch 1")
+	exercise(t, c, ed, tap)
+	for _, w := range []*appliance.Wallet{ed, tap} {
+		if _, err := c.Nodes[1].Node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shares("epoch 2")
+	exercise(t, c, ed, tap)
+	abort(t, c, ed)
+
+	edShares := map[*sim.Node][][]byte{}
+	for _, s := range secrets {
+		for _, n := range c.Nodes {
+			if strings.HasPrefix(s.Name, "share of "+string(n.ID)+" in ed25519") {
+				edShares[n] = append(edShares[n], s.Bytes)
+			}
+		}
+	}
+	wire := c.Wire.Bytes()
+	nonces, dealt := 0, 0
+	for _, n := range c.Nodes {
+		secrets = append(secrets,
+			sim.Secret{Name: "PIN of " + string(n.ID), Bytes: n.PIN}, sim.Secret{Name: "store password of " + string(n.ID), Bytes: []byte(n.Store)},
+			sim.Secret{Name: "store key of " + string(n.ID), Bytes: n.Key},
+			sim.Secret{Name: "identity seed of " + string(n.ID), Bytes: n.Seed[:32]}, sim.Secret{Name: "HPKE seed of " + string(n.ID), Bytes: n.Seed[32:]})
+		known, ed, both := drawn(n, edShares[n], wire)
+		secrets, nonces, dealt = append(secrets, known...), nonces+ed, dealt+both
+	}
+	if nonces < 40 || dealt < 24 {
+		t.Errorf("the public halves of only %d nonces and %d dealt scalars are on the wire: the test does not know the secrets", nonces, dealt)
+	}
+	scanner := sim.NewScanner(secrets...)
+
+	places := func() map[string][]byte {
+		var audit bytes.Buffer
+		for _, n := range c.Nodes {
+			if !n.Running() {
+				continue
+			}
+			es, _, err := n.Node.Audit(t.Context(), appliance.Page{Size: 1000})
+			if err != nil || len(es) == 0 {
+				t.Fatalf("no audit entries: %v", err)
+			}
+			_ = json.NewEncoder(&audit).Encode(es)
+		}
+		answer := httptest.NewRecorder()
+		req := httptest.NewRequest("GET", "http://127.0.0.1/metrics", nil)
+		req.RemoteAddr = "127.0.0.1:1"
+		handler.ServeHTTP(answer, req)
+		if answer.Code != http.StatusOK || answer.Body.Len() == 0 {
+			t.Fatalf("no metrics: %d", answer.Code)
+		}
+		return map[string][]byte{"log": c.Log.Bytes(), "audit": audit.Bytes(), "metrics": answer.Body.Bytes(), "wire": c.Wire.Bytes()}
+	}
+	for place, b := range places() {
+		for _, f := range scanner.Scan(place, b) {
+			t.Errorf("leak: %s", f)
+		}
+	}
+	// Files: the data directories of running nodes and, below, of halted ones; the tokens, but for the files that hold the PINs.
+	dirs := func(s *sim.Scanner) (all []sim.Find) {
+		for _, n := range c.Nodes {
+			f, files, size, err := s.ScanDir(n.Dir, nil)
+			if err != nil || files < 6 || size < 1<<12 {
+				t.Fatalf("%s: %d files, %d bytes, %v", n.Dir, files, size, err)
+			}
+			all = append(all, f...)
+		}
+		tokens := filepath.Dir(os.Getenv("SOFTHSM2_CONF"))
+		f, files, _, err := s.ScanDir(tokens, func(path string) bool { return strings.HasSuffix(path, ".pin") })
+		if err != nil || files < 9 {
+			t.Fatalf("%s: %d files, %v", tokens, files, err)
+		}
+		return append(all, f...)
+	}
+	for _, f := range dirs(scanner) {
+		t.Errorf("leak: %s", f)
+	}
+
+	// The same eyes on the same places with a secret that was let out on purpose.
+	planted := make([]byte, 32)
+	_, _ = rand.Read(planted)
+	eyes := sim.NewScanner(sim.Secret{Name: "planted", Bytes: planted})
+	found := func(fs []sim.Find) bool { return len(fs) > 0 }
+	if slices.ContainsFunc([]string{"log", "audit", "metrics", "wire"}, func(p string) bool { return found(eyes.Scan(p, places()[p])) }) {
+		t.Error("the planted secret is there before it was planted")
+	}
+	n := c.Nodes[0]
+	fmt.Fprintf(c.Log, "level=ERROR msg=oops share=%v\n", planted)
+	if err := n.Node.AuditLog.Append(t.Context(), appliance.Event{Name: "oops", Facts: map[string]string{"share": hex.EncodeToString(planted)}}); err != nil {
+		t.Fatal(err)
+	}
+	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "oops", ConstLabels: prometheus.Labels{"share": fmt.Sprintf("%X", planted)}}))
+	conn, leave := c.Nodes[2].Join() // halted by abort
+	defer leave()
+	if err := conn.Send(t.Context(), transport.Envelope{Kind: kindHeartbeat, Body: planted}); err != nil {
+		t.Fatal(err)
+	}
+	// What goes on the wire is what the rogue's own connection sent; the tap is on the nodes' side.
+	sim.Wait(t, "the planted secret on the wire", func() bool { return found(eyes.Scan("wire", c.Wire.Bytes())) })
+	for place, b := range places() {
+		if !found(eyes.Scan(place, b)) {
+			t.Errorf("%s: the planted secret is not found", place)
+		}
+	}
+	if !found(dirs(eyes)) {
+		t.Error("data directories: the planted secret is not found in the audit log")
+	}
+	// Badger encrypts: what is stored through it is in no file in the clear.
+	other := make([]byte, 32)
+	_, _ = rand.Read(other)
+	if err := n.Node.Store.Batch(t.Context(), []vault.Pair{{Key: []byte("node/label/x"), Value: other}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	n.Halt()
+	if f := dirs(sim.NewScanner(sim.Secret{Name: "stored", Bytes: other})); found(f) {
+		t.Errorf("the store does not encrypt: %v", f)
+	}
+	for _, f := range dirs(scanner) {
+		t.Errorf("leak, after the nodes halted: %s", f)
+	}
+	t.Logf("%d secrets in %d forms, %d nonces and %d dealt scalars proven", len(secrets), scanner.Len(), nonces, dealt)
+}
+
+// drawn lists what a node drew for nonces and for key generation, and the Ed25519 and secp256k1 scalars it made of them. nonces
+// counts those whose commitment is on the wire, dealt those whose commitment or encryption key is.
+func drawn(n *sim.Node, shares [][]byte, wire []byte) (out []sim.Secret, nonces, dealt int) {
+	add := func(what string, b []byte) {
+		out = append(out, sim.Secret{Name: fmt.Sprintf("%s of %s", what, n.ID), Bytes: b})
+	}
+	onWire := func(b []byte) bool { return bytes.Contains(wire, b) }
+	for _, d := range n.Rand.Draws() {
+		switch {
+		case d.Nonce:
+			add("randomness of a nonce", d.Bytes)
+			for _, share := range shares {
+				// nonce_generate of RFC 9591 §4.1 with H3 of §6.1.
+				h := sha512.Sum512(slices.Concat([]byte("FROST-ED25519-SHA512-v1nonce"), d.Bytes, share))
+				s, _ := edwards25519.NewScalar().SetUniformBytes(h[:])
+				if onWire(edwards25519.NewIdentityPoint().ScalarBaseMult(s).Bytes()) {
+					add("nonce", s.Bytes())
+					nonces++
+				}
+			}
+		case d.Deal:
+			add("randomness of a deal", d.Bytes)
+			s, _ := edwards25519.NewScalar().SetUniformBytes(d.Bytes)
+			if onWire(edwards25519.NewIdentityPoint().ScalarBaseMult(s).Bytes()) {
+				add("dealt Ed25519 scalar", s.Bytes())
+				dealt++
+			}
+			x := new(big.Int).Mod(new(big.Int).SetBytes(d.Bytes), secp256k1.S256().N)
+			key := x.FillBytes(make([]byte, 32))
+			if onWire(secp256k1.PrivKeyFromBytes(key).PubKey().SerializeCompressed()) {
+				add("dealt secp256k1 scalar", key)
+				dealt++
+			}
+		}
+	}
+	return out, nonces, dealt
+}
+
+// exercise signs one by one and in batches on every node, and asks for what is refused.
+func exercise(t *testing.T, c *sim.Cluster, ed, tap *appliance.Wallet) {
+	t.Helper()
+	digest := bytes.Repeat([]byte{7}, 32)
+	for _, n := range c.Nodes {
+		for _, w := range []*appliance.Wallet{ed, tap} {
+			if _, err := n.Node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digest}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, bad := range []appliance.SignRequest{{WalletID: "w_none", Message: digest}, {WalletID: tap.ID, Message: digest[:31]}, {WalletID: ed.ID},
+			{WalletID: ed.ID, Message: digest, Signers: []transport.NodeID{n.ID}}} {
+			if _, err := n.Node.Sign(t.Context(), bad); err == nil {
+				t.Fatalf("a wrong request is answered: %+v", bad)
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			if _, err := c.Nodes[i%3].Node.Sign(t.Context(), appliance.SignRequest{WalletID: ed.ID, Message: []byte{1, byte(i)}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// abort makes ceremonies of signing and key generation fail after secrets were drawn: the third node answers with garbage. It
+// leaves that node halted.
+func abort(t *testing.T, c *sim.Cluster, w *appliance.Wallet) {
+	t.Helper()
+	c.Nodes[2].Halt()
+	conn, leave := c.Nodes[2].Join()
+	stop := speak(t, conn, func(e transport.Envelope) {
+		if e.Kind == kindProposal {
+			_ = conn.Send(t.Context(), transport.Envelope{To: []transport.NodeID{"node1", "node2"}, Kind: kindEngine, Topic: e.Topic, Body: []byte("garbage")})
+		}
+	})
+	sim.Wait(t, "the rogue is seen", func() bool { return c.Nodes[0].Node.Nodes()[2].Live && c.Nodes[1].Node.Nodes()[2].Live })
+	before := c.Nodes[0].Node.Counts().Aborts
+	for _, names := range [][]transport.NodeID{{"node1", "node3"}} {
+		if _, err := c.Nodes[0].Node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m"), Signers: names}); err == nil {
+			t.Fatal("signed with garbage")
+		}
+	}
+	if _, err := c.Nodes[1].Node.Keygen(t.Context(), appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 3}); err == nil {
+		t.Fatal("made a key with garbage")
+	}
+	if c.Nodes[0].Node.Counts().Aborts == before {
+		t.Error("no ceremony was aborted")
+	}
+	stop()
+	leave()
+}
+
+// Goal: the program leaks no more than its parts: the same for processes, their output and /metrics as it is served. Method: make,
+// refresh and sign over HTTPS, end the processes, open their directories, scan; and find the node's name, which is everywhere.
+func TestRealProcessLeakScan(t *testing.T) {
+	c := sim.NewProcesses(t, 3, 2)
+	c.Start()
+	cl := c.Client(9)
+	var wallets []string
+	for _, curve := range []string{"ed25519", "secp256k1"} {
+		w, err := cl.Keygen(t.Context(), &client.KeygenRequest{Curve: curve, Protocol: "frost", Threshold: 2, Total: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := cl.Refresh(t.Context(), &client.RefreshRequest{WalletID: w.WalletID}); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range c.Nodes {
+			if _, err := p.Client().Sign(t.Context(), &client.SignRequest{WalletID: w.WalletID, MessageHash: bytes.Repeat([]byte{9}, 32)}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.Client().Sign(t.Context(), &client.SignRequest{WalletID: w.WalletID, Signers: []string{p.ID}, MessageHash: bytes.Repeat([]byte{9}, 32)}); err == nil {
+				t.Fatal("one node signed")
+			}
+		}
+		wallets = append(wallets, w.WalletID)
+	}
+	places := map[string][]byte{}
+	for _, p := range c.Nodes {
+		for _, path := range []string{"/metrics", "/api/v1/audit?page_size=1000", "/api/v1/wallets", "/api/v1/nodes", "/readyz"} {
+			b, err := p.Get(t.Context(), path)
+			if err != nil || len(b) == 0 {
+				t.Fatalf("%s: no %s: %v", p.ID, path, err)
+			}
+			places[p.ID+path] = b
+		}
+		p.Stop()
+		places["log of "+p.ID] = p.Log.Bytes()
+	}
+	var secrets []sim.Secret
+	for _, p := range c.Nodes {
+		o := p.Open()
+		seed, err := o.Vault.GetSecret(t.Context(), "identity")
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets = append(secrets, sim.Secret{Name: "PIN of " + p.ID, Bytes: p.PIN()}, sim.Secret{Name: "store key of " + p.ID, Bytes: o.StoreKey},
+			sim.Secret{Name: "seed of " + p.ID, Bytes: bytes.Clone(seed.Bytes()[:32])}, sim.Secret{Name: "HPKE seed of " + p.ID, Bytes: bytes.Clone(seed.Bytes()[32:])})
+		for _, w := range wallets {
+			share, err := sim.OpenShare(o.Vault, w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			secrets = append(secrets, sim.Secret{Name: "share of " + p.ID, Bytes: bytes.Clone(share.Secret())})
+			share.Destroy()
+		}
+		o.Close()
+	}
+	scanner := sim.NewScanner(secrets...)
+	for place, b := range places {
+		for _, f := range scanner.Scan(place, b) {
+			t.Errorf("leak: %s", f)
+		}
+	}
+	pinFile := string(os.PathSeparator) + filepath.Join("hsm", "pin")
+	finds, files, size, err := scanner.ScanDir(c.Dir, func(path string) bool { return strings.HasSuffix(path, pinFile) })
+	if err != nil || files < 40 || size < 1<<16 {
+		t.Fatalf("%d files, %d bytes: %v", files, size, err)
+	}
+	for _, f := range finds {
+		t.Errorf("leak: %s", f)
+	}
+	if finds, _, _, err := scanner.ScanDir(c.Dir, nil); err != nil || len(finds) == 0 {
+		t.Errorf("the scan does not find the PINs where they are: %v", err)
+	}
+	word := sim.NewScanner(sim.Secret{Name: "a wallet's name", Bytes: []byte(wallets[0])})
+	for _, place := range []string{"node1/api/v1/wallets", "node1/api/v1/audit?page_size=1000"} {
+		if len(word.Scan(place, places[place])) == 0 {
+			t.Errorf("%s: the scan does not find what is there", place)
+		}
+	}
+}

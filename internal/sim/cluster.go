@@ -1,0 +1,159 @@
+package sim
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/appliance/transport/natsnet"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// ClusterName is the name of every cluster made here.
+const ClusterName = "sim"
+
+// Config says what kind of cluster New makes.
+type Config struct {
+	Nodes  int
+	Limits appliance.Limits
+}
+
+// Cluster is nodes of one process, made of real parts.
+type Cluster struct {
+	TB     testing.TB
+	Roster *attest.SignedRoster
+	Nodes  []*Node // Nodes[i] is party i+1
+	Wire   *Wire   // everything that any node handed to NATS
+	Log    *Buffer // everything that any node logged, at level debug
+
+	limits appliance.Limits
+	ca     *natsnet.CA
+}
+
+// New makes a cluster, starts its nodes and waits until each sees all. It ends with the test.
+func New(tb testing.TB, cfg Config) *Cluster {
+	tb.Helper()
+	c := &Cluster{TB: tb, Wire: &Wire{}, Log: &Buffer{}, limits: cfg.Limits}
+	ca, err := natsnet.NewCA(ClusterName)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c.ca = ca
+	routes := FreePorts(tb, cfg.Nodes)
+	r := attest.Roster{Version: attest.RosterVersion, Cluster: ClusterName, Serial: 1}
+	for i := range cfg.Nodes {
+		n := c.newNode(i, routes)
+		r.Nodes = append(r.Nodes, n.member())
+		c.Nodes = append(c.Nodes, n)
+	}
+	_, root, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if c.Roster, err = r.Sign(root); err != nil {
+		tb.Fatal(err)
+	}
+	for _, n := range c.Nodes {
+		n.Start()
+	}
+	c.WaitReady()
+	return c
+}
+
+// Node returns the node of a party.
+func (c *Cluster) Node(p threshold.PartyID) *Node { return c.Nodes[p-1] }
+
+// WaitReady returns when every running node sees every other.
+func (c *Cluster) WaitReady() {
+	c.TB.Helper()
+	running := 0
+	for _, n := range c.Nodes {
+		if n.Running() {
+			running++
+		}
+	}
+	for _, n := range c.Nodes {
+		if n.Running() {
+			Wait(c.TB, fmt.Sprintf("%s sees %d nodes", n.ID, running), func() bool { return n.live() >= running })
+		}
+	}
+}
+
+// Keygen makes a key on the first node.
+func (c *Cluster) Keygen(curve string, t, n int) *appliance.Wallet {
+	c.TB.Helper()
+	w, err := c.Nodes[0].Node.Keygen(c.TB.Context(), appliance.KeygenRequest{Curve: curve, Protocol: "frost", Threshold: t, Total: n, Label: "sim"})
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	return w
+}
+
+func (c *Cluster) peers() transport.Peers {
+	out := transport.Peers{}
+	for _, m := range c.Roster.Roster.Nodes {
+		id := transport.NodeID(m.ID)
+		out[id] = transport.Peer{Node: id, Identity: ed25519.PublicKey(m.Identity), HPKE: m.Seal}
+	}
+	return out
+}
+
+// waitMax is how long a condition may take to hold before the test fails.
+const waitMax = 30 * time.Second
+
+// Wait returns when the condition holds, and fails the test when it never does.
+func Wait(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	deadline := time.Now().Add(waitMax)
+	for !ok() {
+		if time.Now().After(deadline) {
+			tb.Fatalf("never: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// FreePorts returns n addresses on loopback that were free just now.
+func FreePorts(tb testing.TB, n int) []string {
+	tb.Helper()
+	out := make([]string, n)
+	for i := range out {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		defer l.Close() // all are held until all are found
+		out[i] = l.Addr().String()
+	}
+	return out
+}
+
+// Buffer keeps what is written to it. It is safe for concurrent use.
+type Buffer struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+// Write implements io.Writer.
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.b = append(b.b, p...)
+	return len(p), nil
+}
+
+// Bytes is a copy of what was written.
+func (b *Buffer) Bytes() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]byte(nil), b.b...)
+}
+
+func (b *Buffer) String() string { return string(b.Bytes()) }

@@ -1,0 +1,287 @@
+package sim
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/hsm/pkcs11"
+	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/vault"
+	"github.com/luxfi/mpcd/vault/badgerstore"
+)
+
+// Processes is a cluster of mpcd processes that `mpcd init` made, reached over HTTPS.
+type Processes struct {
+	TB     testing.TB
+	Dir    string
+	Nodes  []*Process
+	Roster *attest.SignedRoster
+	Token  string // for the API, all roles
+	HTTP   *http.Client
+}
+
+// Process is one node.
+type Process struct {
+	ID     string
+	Dir    string // hsm/, data/, tls/, mpcd.yaml
+	Config string
+	API    string // host:port
+	Log    *Buffer
+	Env    []string // added to its environment
+
+	c     *Processes
+	flags []string
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	done  chan struct{}
+}
+
+// NewProcesses makes a cluster of n nodes with threshold t. Nothing is started.
+func NewProcesses(tb testing.TB, n, t int) *Processes {
+	tb.Helper()
+	c := &Processes{TB: tb, Dir: filepath.Join(tb.TempDir(), "cluster")}
+	r := Run(tb, nil, "init", "--cluster", ClusterName, "--nodes", fmt.Sprint(n), "--threshold", fmt.Sprint(t), "--dir", c.Dir, "--hsm", "softhsm")
+	if r.Code != 0 {
+		tb.Fatalf("mpcd init: exit %d\n%s", r.Code, r.Err)
+	}
+	tok := Run(tb, nil, "token", "--key", filepath.Join(c.Dir, "cluster", "api-tokens.key"), "--audience", ClusterName)
+	if tok.Code != 0 {
+		tb.Fatalf("mpcd token: exit %d\n%s", tok.Code, tok.Err)
+	}
+	c.Token = strings.TrimSpace(tok.Out)
+	ca, err := os.ReadFile(filepath.Join(c.Dir, "cluster", "ca.crt"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	c.HTTP = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}}}
+	tb.Cleanup(c.HTTP.CloseIdleConnections)
+	ports := FreePorts(tb, 2*n)
+	api, routes := ports[:n], ports[n:]
+	for i := range n {
+		id := fmt.Sprintf("node%d", i+1)
+		p := &Process{ID: id, Dir: filepath.Join(c.Dir, id), API: api[i], Log: &Buffer{}, c: c}
+		p.Config = filepath.Join(p.Dir, "mpcd.yaml")
+		others := append(append([]string(nil), routes[:i]...), routes[i+1:]...)
+		p.flags = []string{"--listen", api[i], "--nats-listen", routes[i], "--nats-routes", strings.Join(others, ","), "--log-level", "debug"}
+		c.Nodes = append(c.Nodes, p)
+		tb.Cleanup(p.Kill)
+	}
+	if c.Roster, err = attest.LoadRoster(filepath.Join(c.Nodes[0].Dir, "roster.json")); err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+// Start starts all nodes and waits until each can serve a signature.
+func (c *Processes) Start() {
+	c.TB.Helper()
+	for _, p := range c.Nodes {
+		p.Start()
+	}
+	c.WaitReady()
+}
+
+// WaitReady returns when every running node sees every other.
+func (c *Processes) WaitReady() {
+	c.TB.Helper()
+	running := 0
+	for _, p := range c.Nodes {
+		if p.Running() {
+			running++
+		}
+	}
+	for _, p := range c.Nodes {
+		if !p.Running() {
+			continue
+		}
+		Wait(c.TB, p.ID+" is ready", func() bool {
+			if !p.Running() {
+				c.TB.Fatalf("%s ended:\n%s", p.ID, p.Tail(20))
+			}
+			nodes, err := p.Client().Nodes(c.TB.Context())
+			if err != nil {
+				return false
+			}
+			live := 0
+			for _, n := range nodes {
+				if n.Live {
+					live++
+				}
+			}
+			return live >= running && p.ready()
+		})
+	}
+}
+
+// Client asks the named nodes, all if none is named, and goes on to the next where one fails.
+func (c *Processes) Client(attempts int, nodes ...*Process) *client.Client {
+	if len(nodes) == 0 {
+		nodes = c.Nodes
+	}
+	var urls []string
+	for _, p := range nodes {
+		urls = append(urls, "https://"+p.API)
+	}
+	return client.New(client.Config{Nodes: urls, Token: c.Token, HTTPClient: c.HTTP, Attempts: attempts})
+}
+
+// Client asks this node alone, once.
+func (p *Process) Client() *client.Client { return p.c.Client(1, p) }
+
+// Args are the arguments of a command on this node, on its own addresses.
+func (p *Process) Args(command string, more ...string) []string {
+	return append(append([]string{command, "--config", p.Config}, p.flags...), more...)
+}
+
+// Start starts the process. It does not wait.
+func (p *Process) Start() {
+	tb := p.c.TB
+	tb.Helper()
+	cmd := exec.Command(Program(tb), p.Args("start")...)
+	cmd.Stdout, cmd.Stderr, cmd.Env = p.Log, p.Log, environment(p.Env)
+	if err := startChild(cmd); err != nil {
+		tb.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(done)
+	}()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cmd, p.done = cmd, done
+}
+
+// Running tells whether the process lives.
+func (p *Process) Running() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return false
+	}
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Kill ends the process with SIGKILL and waits until it is gone.
+func (p *Process) Kill() { p.end(syscall.SIGKILL) }
+
+// Stop ends the process with SIGTERM and waits until it is gone.
+func (p *Process) Stop() { p.end(syscall.SIGTERM) }
+
+func (p *Process) end(s syscall.Signal) {
+	p.mu.Lock()
+	cmd, done := p.cmd, p.done
+	p.mu.Unlock()
+	if cmd == nil {
+		return
+	}
+	_ = cmd.Process.Signal(s)
+	<-done
+}
+
+func (p *Process) ready() bool {
+	b, err := p.Get(context.Background(), "/readyz")
+	return err == nil && b != nil
+}
+
+// Get fetches a path of the node's API with the token; nil if the answer is not 200.
+func (p *Process) Get(ctx context.Context, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, "GET", "https://"+p.API+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+p.c.Token)
+	resp, err := p.c.HTTP.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Tail is the end of the node's log.
+func (p *Process) Tail(n int) string {
+	lines := strings.Split(strings.TrimSpace(p.Log.String()), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// PIN is the PIN of the node's token.
+func (p *Process) PIN() []byte {
+	b, err := os.ReadFile(filepath.Join(p.Dir, "hsm", "pin"))
+	if err != nil {
+		p.c.TB.Fatal(err)
+	}
+	return b
+}
+
+// Opened is a stopped node's directory, opened with its token.
+type Opened struct {
+	Token    hsm.Token
+	Vault    *vault.Vault
+	StoreKey []byte
+	Close    func()
+}
+
+// Open opens a stopped node's token and vault, as somebody could who took both. One at a time: SoftHSM reads its configuration
+// once while it is loaded.
+func (p *Process) Open() *Opened {
+	tb := p.c.TB
+	tb.Helper()
+	ctx := tb.Context()
+	before := os.Getenv("SOFTHSM2_CONF")
+	check := func(err error) {
+		tb.Helper()
+		if err != nil {
+			tb.Fatalf("%s: %v", p.ID, err)
+		}
+	}
+	check(os.Setenv("SOFTHSM2_CONF", filepath.Join(p.Dir, "hsm", "softhsm2.conf")))
+	u, err := hsm.ParseURI(p.URI())
+	check(err)
+	o := &Opened{}
+	o.Token, err = pkcs11.Open(ctx, u, hsm.Options{})
+	check(err)
+	sealed, err := os.ReadFile(filepath.Join(p.Dir, "data", "store.key"))
+	check(err)
+	o.StoreKey, err = o.Token.(hsm.KeyWrapper).Unwrap(ctx, VaultKey, sealed, storeKeyAAD(p.ID))
+	check(err)
+	key := secret.From(append([]byte(nil), o.StoreKey...))
+	store, err := badgerstore.Open(badgerstore.Config{Dir: filepath.Join(p.Dir, "data", "store"), Key: key})
+	key.Wipe()
+	check(err)
+	o.Vault, err = vault.Open(ctx, vault.Config{Store: store, Wrapper: o.Token.(hsm.KeyWrapper), KEK: VaultKey, Node: p.ID, Existing: true})
+	check(err)
+	o.Close = func() {
+		_ = o.Vault.Close()
+		_ = store.Close()
+		_ = o.Token.Close()
+		check(os.Setenv("SOFTHSM2_CONF", before))
+	}
+	return o
+}

@@ -1,0 +1,50 @@
+package sim
+
+import (
+	"crypto/rand"
+	"runtime"
+	"strings"
+	"sync"
+)
+
+// Recorder is the randomness of a node, from crypto/rand, kept with the place in the engine that drew it.
+type Recorder struct {
+	mu    sync.Mutex
+	draws []Draw
+}
+
+// Draw is one read.
+type Draw struct {
+	Bytes []byte
+	Nonce bool // drawn for a signing nonce (threshold/frost)
+	Deal  bool // drawn for a scalar of key generation or refresh: 64 bytes, reduced
+}
+
+// Read implements io.Reader.
+func (r *Recorder) Read(p []byte) (int, error) {
+	n, err := rand.Read(p)
+	d := Draw{Bytes: append([]byte(nil), p[:n]...)}
+	var pcs [16]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if _, name, ok := strings.Cut(f.Function, "/threshold/"); ok {
+			d.Nonce = d.Nonce || strings.HasPrefix(name, "frost.") && strings.Contains(strings.ToLower(name), "nonce")
+			d.Deal = d.Deal || n == 64 && (strings.HasPrefix(name, "dkg.") || strings.HasPrefix(name, "internal/poly."))
+		}
+		if !more {
+			break
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.draws = append(r.draws, d)
+	return n, err
+}
+
+// Draws is a copy of the list so far.
+func (r *Recorder) Draws() []Draw {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]Draw(nil), r.draws...)
+}
