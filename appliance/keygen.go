@@ -452,12 +452,12 @@ func (n *Node) joinRefresh(ctx context.Context, c *ceremony, _ *proposal, in *at
 
 // runRefresh is what every party does: record, refresh, stage, certify, activate, destroy the epoch before.
 func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent) error {
-	unlock, ok := n.keys.lockRefresh(in.KeyID)
+	unlock, ok := n.keys.lockRefreshSoon(ctx, in.KeyID)
 	if !ok {
 		return fail(CodeConflict, "wait until it has ended", "wallet %s is being refreshed already", in.KeyID)
 	}
 	defer unlock()
-	rec, err := n.keys.record(ctx, in.KeyID)
+	rec, err := n.keys.recordWhen(ctx, in.KeyID, func(r walletRecord) bool { return r.State == StateActive && r.Info.Epoch >= in.Epoch })
 	if err != nil {
 		return err
 	}

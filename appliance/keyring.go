@@ -183,7 +183,28 @@ func (k *keyring) lockRefresh(id string) (unlock func(), ok bool) {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		delete(k.locked, id)
+		close(k.changed)
+		k.changed = make(chan struct{})
 	}, true
+}
+
+// lockRefreshSoon waits up to lateFor for the lock: the change before may be over for others already.
+func (k *keyring) lockRefreshSoon(ctx context.Context, id string) (unlock func(), ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, lateFor)
+	defer cancel()
+	for {
+		k.mu.Lock()
+		changed := k.changed
+		k.mu.Unlock()
+		if unlock, ok := k.lockRefresh(id); ok {
+			return unlock, true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, false
+		}
+	}
 }
 
 func (k *keyring) waiting() []string {

@@ -135,3 +135,28 @@ func TestBatchAcrossWallets(t *testing.T) {
 		t.Errorf("%d ceremonies for 90 requests", n)
 	}
 }
+
+// Goal: refreshes in a row, from different nodes, with signatures between and during them, never meet a node that has not
+// finished the one before. Method: ten rounds.
+func TestRefreshInARow(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	for i := range 10 {
+		var wg sync.WaitGroup
+		for j := range 6 {
+			wg.Go(func() {
+				if _, err := c.nodes[j%3].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte{byte(i), byte(j), 5}}); err != nil {
+					t.Errorf("round %d: %v", i, err)
+				}
+			})
+		}
+		r, err := c.nodes[i%3].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID})
+		if err != nil {
+			t.Fatalf("round %d: %v", i, err)
+		}
+		if r.Epoch != uint64(i+2) {
+			t.Errorf("round %d: epoch %d", i, r.Epoch)
+		}
+		wg.Wait()
+	}
+}

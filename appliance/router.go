@@ -29,7 +29,9 @@ const (
 	earlyMax      = 8192             // envelopes for all ceremonies not yet proposed
 	earlyPeerMax  = 1024             // of them from one peer, so that no peer can crowd out another
 	earlyTTL      = 20 * time.Second // how long they are kept
-	pastMax       = 4096             // finished ceremonies whose messages can still be repeated
+	pastMax       = 1 << 16          // finished ceremonies that are remembered, so that none runs twice
+	repeatMax     = 256              // of them, the newest, whose messages can still be repeated
+	repeatTTL     = 10 * time.Second // and for how long
 )
 
 // router hands envelopes to the ceremonies they belong to, keeps what arrives before its ceremony is known, and repeats what
@@ -53,6 +55,7 @@ type earlyTopic struct {
 }
 
 type pastTopic struct {
+	ended    time.Time
 	outbox   []transport.Envelope
 	repeated map[transport.NodeID]time.Time
 }
@@ -88,8 +91,11 @@ func (r *router) leave(topic [32]byte, outbox []transport.Envelope) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.open, topic)
-	r.past[topic] = &pastTopic{outbox: outbox}
+	r.past[topic] = &pastTopic{ended: r.now(), outbox: outbox}
 	r.pastAge = append(r.pastAge, topic)
+	if n := len(r.pastAge); n > repeatMax {
+		r.past[r.pastAge[n-1-repeatMax]].outbox = nil
+	}
 	if len(r.pastAge) > pastMax {
 		delete(r.past, r.pastAge[0])
 		r.pastAge = r.pastAge[1:]
@@ -171,6 +177,11 @@ func (r *router) keep(env transport.Envelope) {
 }
 
 func (r *router) expire() {
+	for i := len(r.pastAge) - 1; i >= max(0, len(r.pastAge)-repeatMax); i-- {
+		if p := r.past[r.pastAge[i]]; r.now().Sub(p.ended) > repeatTTL {
+			p.outbox = nil
+		}
+	}
 	limit := r.now().Add(-earlyTTL)
 	for topic, e := range r.early {
 		if e.since.Before(limit) {
