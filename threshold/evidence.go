@@ -110,8 +110,9 @@ type Transcript struct {
 func (t *Transcript) Body(round int, p PartyID) []byte { return t.bodies[round][p] }
 
 // ReadTranscript takes the accused party's broadcast of the given round out of the evidence and checks that it is authentic,
-// belongs to the ceremony, and echoes exactly the broadcasts of rounds 1 to round-1 in the evidence. So nobody can be
-// accused with a transcript it has not seen.
+// belongs to the ceremony, names the session ID that s (with the Context that the session was given) and the OPENs in the
+// evidence make, and echoes exactly the broadcasts of rounds 1 to round-1 in the evidence. So nobody can be accused with a
+// transcript it has not seen, nor by the rules of another ceremony.
 func ReadTranscript(s Setup, evidence []Message, accused PartyID, round int) (*Transcript, error) {
 	if err := s.validate(); err != nil {
 		return nil, err
@@ -138,14 +139,24 @@ func ReadTranscript(s Setup, evidence []Message, accused PartyID, round int) (*T
 	if !found || t.Accused.Ceremony != s.Ceremony || !s.Authentic(t.Accused) {
 		return nil, ErrEvidence
 	}
+	if round == 0 {
+		return t, nil
+	}
 	t.Session = t.Accused.Session
-	echo := [32]byte(t.Session)
-	for r := 1; r < round; r++ {
+	var echo [32]byte
+	for r := range round {
 		bodies := make([][]byte, len(s.Signers))
 		for i, p := range s.Signers {
 			bodies[i] = t.bodies[r][p]
+			if r == 0 && len(bodies[i]) < openFixedLen {
+				return nil, ErrEvidence
+			}
 		}
-		echo = echoHash(t.Session, r, echo, bodies)
+		if r > 0 {
+			echo = echoHash(t.Session, r, echo, bodies)
+		} else if echo = sessionID(s, contextHash(s), bodies); echo != t.Session {
+			return nil, ErrEvidence
+		}
 	}
 	if round > 1 && echo != t.Accused.Echo {
 		return nil, ErrEvidence

@@ -127,6 +127,10 @@ func (x *Session[R]) check(e Expect, from PartyID, in *inbox) (Payload, error) {
 
 func (x *Session[R]) checkOpen(from PartyID, body []byte) (Payload, error) {
 	if err := judgeOpen(x.ctxHash, x.opening.PayloadLen, body); err != nil {
+		var a *Abort
+		if errors.As(err, &a) {
+			a.Err = fmt.Errorf("party %d: %w", from, a.Err)
+		}
 		return nil, err
 	}
 	if x.opening.Check == nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	"filippo.io/edwards25519"
@@ -151,6 +152,13 @@ func (s *scene) speak(next step, says func(*scene, *message), round uint8) step 
 		next.Next = &speech{next.Next, s, says, round}
 	}
 	return next
+}
+
+func otherParams(p Params) Params {
+	if p.Group == group.Ed25519 {
+		return skParams
+	}
+	return edParams
 }
 
 // cheat opens the liar's session: the engine's, but for the opening and what it says.
@@ -320,6 +328,30 @@ func try(t *testing.T, p Params, r row, seed uint64, network string, pasts map[p
 	t.Logf("seed %d, network %s", seed, network)
 	tt.Judged(t, s.liar, out, w.Faults.Lossy(), func(q party) []tt.Ending { return r.want(s, q) },
 		func(a *threshold.Abort) error { return VerifyEvidence(p, third, info, a) })
+	// Rules of another ceremony convict nobody, whatever it has done in this one.
+	for _, o := range out {
+		if o.Abort == nil || o.Abort.Kind != threshold.Proven {
+			continue
+		}
+		others := map[string]func(p *Params, s *threshold.Setup, old **threshold.KeyInfo){
+			"curve":     func(p *Params, _ *threshold.Setup, _ **threshold.KeyInfo) { *p = otherParams(*p) },
+			"purpose":   func(p *Params, _ *threshold.Setup, _ **threshold.KeyInfo) { p.Purpose = "another" },
+			"threshold": func(_ *Params, s *threshold.Setup, _ **threshold.KeyInfo) { s.Committee.Threshold-- },
+			"context":   func(_ *Params, s *threshold.Setup, _ **threshold.KeyInfo) { s.Context = []byte("another") },
+			"operation": func(_ *Params, _ *threshold.Setup, old **threshold.KeyInfo) {
+				if *old = nil; !r.refresh {
+					*old = &h.shares[w.Committee.Parties[0]].KeyInfo
+				}
+			},
+		}
+		for name, change := range others {
+			p, set, old := p, third, info
+			change(&p, &set, &old)
+			if strings.HasPrefix(o.Abort.Check, "dkg-") && VerifyEvidence(p, set, old, o.Abort) == nil {
+				t.Errorf("%v convicts under another %s", o.Abort, name)
+			}
+		}
+	}
 	for id, st := range s.states {
 		wiped(t, id, st)
 	}

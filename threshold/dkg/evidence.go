@@ -37,13 +37,13 @@ func verifyOne(p Params, s threshold.Setup, old *threshold.KeyInfo, a *threshold
 	if a.Check == "dkg-share" {
 		round = 2 // the dealer's own D2 is what convicts it
 	}
+	pub := newPublic(p, s.Committee, old)
+	s.Context = pub.context(s.Context)
 	t, err := threshold.ReadTranscript(s, a.Evidence, culprit, round)
 	if err != nil {
 		return err
 	}
-	pub := newPublic(p, s.Committee, old)
 	pub.id = t.Session
-	s.Context = pub.context(s.Context)
 	err = pub.judge(s, t, culprit, round)
 	if a.Check == "dkg-share" && err == nil {
 		err = pub.findComplaint(a.Evidence, culprit)

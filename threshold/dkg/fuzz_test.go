@@ -27,7 +27,7 @@ func FuzzJudge(f *testing.F) {
 			}
 			states[p.Group.Name()] = st
 		}
-		run.Trace = func(_ party, m message) { f.Add(m.Round, m.Body) }
+		w.Trace = func(_ party, m message) { f.Add(m.Round, m.Body) }
 		if _, err := run.Go(); err != nil {
 			f.Fatal(err)
 		}

@@ -15,6 +15,8 @@ type World struct {
 	Committee threshold.Committee
 	Faults    Faults
 	Seed      uint64
+	// Trace, if set, is told of every delivery.
+	Trace     func(to threshold.PartyID, m threshold.Message)
 	rand      *Rand
 	keys      map[threshold.PartyID]ed25519.PrivateKey
 	authentic map[[32]byte]bool   // proofs judged before, by what they sign: a signature is slow to verify
@@ -116,8 +118,6 @@ type Run[R any] struct {
 	Liars map[threshold.PartyID]Tamper
 	// Inject is delivered first, as is: authentic or not, as it was made.
 	Inject []threshold.Message
-	// Trace, if set, is told of every delivery.
-	Trace func(to threshold.PartyID, m threshold.Message)
 
 	queue   []packet
 	aborts  map[threshold.PartyID]*threshold.Abort
@@ -326,8 +326,8 @@ func (r *Run[R]) deliver(k packet) error {
 	if s == nil || r.aborts[k.to] != nil || !r.World.Authentic(k.m) {
 		return nil
 	}
-	if r.Trace != nil {
-		r.Trace(k.to, k.m)
+	if r.World.Trace != nil {
+		r.World.Trace(k.to, k.m)
 	}
 	// The way over the wire.
 	m, err := threshold.DecodeMessage(k.m.Encode())
