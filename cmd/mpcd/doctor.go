@@ -111,7 +111,9 @@ func (d *checkup) examine(ctx context.Context) {
 		d.say("data directory", err, "")
 	}
 	d.audit()
-	d.routes(ctx)
+	if held != nil { // a running node says itself who is live
+		d.routes(ctx)
+	}
 }
 
 // memory tells whether secrets can be locked into memory.

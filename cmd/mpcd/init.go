@@ -25,6 +25,8 @@ type plan struct {
 	threshold int
 	hsm       string // softhsm, local, or a URI in which %n stands for the node's name
 	hosts     []string
+	apiPort   int
+	routePort int
 	dev       bool
 	plain     bool // the API without certificate and tokens
 	log       *slog.Logger
@@ -83,6 +85,8 @@ func initCommand(o *output) *cobra.Command {
 	f.StringVar(&p.dir, "dir", "", "directory of the cluster (required)")
 	f.StringVar(&p.hsm, "hsm", "softhsm", "softhsm, local (with --dev), or a URI in which %n stands for the node's name")
 	f.StringSliceVar(&p.hosts, "hosts", nil, "host of each node; all on 127.0.0.1 if none is given")
+	f.IntVar(&p.apiPort, "api-port", apiPort, "port of the API; nodes that share a host take the next ones")
+	f.IntVar(&p.routePort, "route-port", routePort, "port of the routes between nodes; the same")
 	f.BoolVar(&p.dev, "dev", false, "allow tokens that guard nothing")
 	return cmd
 }
@@ -97,6 +101,11 @@ func (p *plan) check() error {
 	}
 	if p.dir == "" {
 		return usage("give --dir DIR", "no directory for the cluster")
+	}
+	for _, port := range []int{p.apiPort, p.routePort} {
+		if port < 1 || port+p.nodes > 65536 {
+			return usage("give --api-port and --route-port from 1 to 65000", "port %d", port)
+		}
 	}
 	if len(p.hosts) != 0 && len(p.hosts) != p.nodes {
 		return usage("give one host for each node, separated by commas", "%d hosts for %d nodes", len(p.hosts), p.nodes)
@@ -136,7 +145,7 @@ func (p *plan) addresses(k int) (api, route, host string) {
 			shift++
 		}
 	}
-	return net.JoinHostPort(host, strconv.Itoa(apiPort+shift)), net.JoinHostPort(host, strconv.Itoa(routePort+shift)), host
+	return net.JoinHostPort(host, strconv.Itoa(p.apiPort+shift)), net.JoinHostPort(host, strconv.Itoa(p.routePort+shift)), host
 }
 
 // carryOut makes the cluster and returns its nodes and the operator's public key.
