@@ -30,6 +30,9 @@ var branchesAllowed = map[string]string{
 	"window5":                    "index of the window",
 	"half.window4":               "index of the window",
 	"newBaseTable":               "no input",
+	"rootOf":                     "a constant",
+	"Point.HashToCurve":          "constant bounds",
+	"expandMessageXMD":           "length of the tag; index of the block",
 }
 
 // publicFiles hold functions whose every input is public.

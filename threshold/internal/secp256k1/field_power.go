@@ -50,3 +50,13 @@ func (z *FieldElement) Sqrt(x *FieldElement) (root *FieldElement, ok int) {
 	ok = check.Square(&r).Equal(x)
 	return z.Select(&r, z, ok), ok
 }
+
+// powerP34 sets z = x^((p-3)/4), the exponent of RFC 9380's sqrt_ratio, and returns z.
+func (z *FieldElement) powerP34(x *FieldElement) *FieldElement {
+	base := *x
+	var w powers
+	w.set(&base)
+	z.squareN(&w.x223, 23).Mul(z, &w.x22)
+	z.squareN(z, 5).Mul(z, &base)
+	return z.squareN(z, 3).Mul(z, &w.x2)
+}
