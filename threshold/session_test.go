@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 	tt "github.com/luxfi/mpcd/threshold/thresholdtest"
 )
@@ -491,5 +492,47 @@ func TestIdentityUsedElsewhere(t *testing.T) {
 	out := play(t, run)
 	if a := out[self].Abort; a == nil || a.Kind != threshold.Local || a.Check != "identity" {
 		t.Errorf("got %v", a)
+	}
+}
+
+// Goal: a peer's accusations cost one judgement, whatever it sends. Method: count them; what convinces ends the session, what
+// accuses ourselves is not even judged.
+func TestAccusationsAreJudgedOnce(t *testing.T) {
+	w := tt.NewWorld(14, 3, 2)
+	self, peer, other := w.Committee.Parties[0], w.Committee.Parties[1], w.Committee.Parties[2]
+	judged, convincing := 0, false
+	x, err := threshold.NewSession(w.Setup(self, nil, "x"), w.Rand(self), threshold.Opening[tokens]{Judge: func(a *threshold.Abort) error {
+		if judged++; convincing && a.Check == "toy" && len(a.Evidence) == 1 {
+			return nil
+		}
+		return threshold.ErrEvidence
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.Start(); err != nil {
+		t.Fatal(err)
+	}
+	accuse := func(from, culprit party, n int) error {
+		inner := message{Round: 1, Kind: threshold.Data, Body: []byte("x")}
+		_, err := x.Step(w.Sign(message{Ceremony: w.Setup(self, nil, "x").Ceremony, Round: 1, Kind: threshold.Accusation, From: from,
+			Body: canon.MustMarshal(map[int]any{1: "toy", 2: []party{culprit}, 3: []map[int]any{{1: culprit, 2: inner.Encode(), 3: []byte{byte(n)}}}})}))
+		return err
+	}
+	for i := range 10 {
+		if err := accuse(peer, other, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if judged != 1 {
+		t.Errorf("judged %d of one peer's accusations", judged)
+	}
+	convincing = true
+	var a *threshold.Abort
+	if err := accuse(other, peer, 1); !errors.As(err, &a) || a.Kind != threshold.Proven || !slices.Equal(a.Culprits, []party{peer}) || a.Check != "toy" {
+		t.Errorf("evidence that convinces: %v", err)
+	}
+	if n := len(x.Outbox()); n != 2 {
+		t.Errorf("an accusation that convinces is not passed on: %d messages sent", n)
 	}
 }
