@@ -1,0 +1,305 @@
+package appliance_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/internal/sim"
+	"github.com/luxfi/mpcd/threshold/schemes"
+)
+
+// Goal: Must show 5. Any node may die at any moment: the cluster signs on, the node rejoins and signs, nothing that was
+// acknowledged is lost or wrong, no session and no nonce is used twice, and every audit log holds. Method: processes under
+// continuous load over HTTPS; SIGKILL by a seeded plan, some in the middle of key generation and refresh, coordinators among
+// them; then everything that was acknowledged is fetched and checked with code of others.
+func TestRealKill(t *testing.T) {
+	for _, row := range []struct {
+		nodes, threshold, kills int
+		seed                    uint64
+	}{{3, 2, 12, 1}, {5, 3, 4, 2}} {
+		t.Run(fmt.Sprintf("%d-of-%d", row.threshold, row.nodes), func(t *testing.T) {
+			k := &killing{t: t, c: sim.NewProcesses(t, row.nodes, row.threshold), threshold: row.threshold, rand: rand.New(rand.NewPCG(row.seed, 0))}
+			for _, p := range k.c.Nodes {
+				p.Env = []string{"MPCD_LIMITS_SILENCE=600ms", "MPCD_LIMITS_REQUEST=8s"}
+			}
+			k.c.Start()
+			k.run(row.kills)
+		})
+	}
+}
+
+// killing is one run of the test.
+type killing struct {
+	t         *testing.T
+	c         *sim.Processes
+	threshold int
+	rand      *rand.Rand
+
+	mu      sync.Mutex
+	wallets []*client.Wallet // acknowledged
+	signed  []signedAnswer
+	acks    atomic.Int64
+	keys    atomic.Int64 // key ceremonies that were acknowledged
+	failed  atomic.Int64 // key ceremonies that were not
+}
+
+type signedAnswer struct {
+	wallet  *client.Wallet
+	message []byte
+	answer  *client.Signature
+}
+
+func (k *killing) run(kills int) {
+	t := k.t
+	for _, curve := range []string{"ed25519", "secp256k1"} {
+		if err := k.keygen(curve); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	for i := range k.c.Nodes {
+		load.Go(func() { k.load(ctx, i) })
+	}
+	for i := range kills {
+		k.kill(i)
+	}
+	stop()
+	load.Wait()
+	k.c.WaitReady()
+	k.judge()
+	t.Logf("%d kills, %d signatures, %d wallets, key ceremonies: %d acknowledged, %d cut off", kills, len(k.signed), len(k.wallets), k.keys.Load(), k.failed.Load())
+}
+
+// client asks the i-th node first and then the others.
+func (k *killing) client(i int) *client.Client {
+	nodes := append(append([]*sim.Process(nil), k.c.Nodes[i:]...), k.c.Nodes[:i]...)
+	return k.c.Client(8*len(nodes), nodes...)
+}
+
+func (k *killing) keygen(curve string) error {
+	i := 0
+	w, err := k.c.Nodes[i].Client().Keygen(k.t.Context(), &client.KeygenRequest{Curve: curve, Protocol: "frost", Threshold: k.threshold, Total: len(k.c.Nodes)})
+	if err != nil {
+		k.failed.Add(1)
+		return err
+	}
+	k.keys.Add(1)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.wallets = append(k.wallets, w)
+	return nil
+}
+
+func (k *killing) refresh(on int, wallet string) error {
+	_, err := k.c.Nodes[on].Client().Refresh(k.t.Context(), &client.RefreshRequest{WalletID: wallet})
+	if err != nil {
+		k.failed.Add(1)
+		return err
+	}
+	k.keys.Add(1)
+	return nil
+}
+
+// load signs without pause until ctx ends, by the i-th node first. A request is repeated, with its session_id, until it is
+// answered: none may be refused for good.
+func (k *killing) load(ctx context.Context, i int) {
+	cl := k.client(i)
+	for n := 0; ctx.Err() == nil; n++ {
+		k.mu.Lock()
+		w := k.wallets[n%len(k.wallets)]
+		k.mu.Unlock()
+		digest := sha256.Sum256(fmt.Appendf(nil, "pay %d of %d", n, i))
+		s, err := cl.Sign(k.t.Context(), &client.SignRequest{SessionID: fmt.Sprintf("load-%d-%d", i, n), WalletID: w.WalletID, MessageHash: digest[:]})
+		if err != nil {
+			k.t.Errorf("a request was never answered: %v", err)
+			return
+		}
+		k.acks.Add(1)
+		k.mu.Lock()
+		k.signed = append(k.signed, signedAnswer{w, digest[:], s})
+		k.mu.Unlock()
+	}
+}
+
+// kill kills one node, at a moment of the plan, and brings it back.
+func (k *killing) kill(i int) {
+	victim := k.rand.IntN(len(k.c.Nodes))
+	p := k.c.Nodes[victim]
+	moment := time.Duration(k.rand.IntN(120)) * time.Millisecond
+	var ceremony sync.WaitGroup
+	k.mu.Lock()
+	wallet := k.wallets[k.rand.IntN(len(k.wallets))].WalletID
+	k.mu.Unlock()
+	switch i % 3 {
+	case 0: // under load alone, after some signatures
+		want := k.acks.Load() + int64(k.rand.IntN(8))
+		sim.Wait(k.t, "signatures", func() bool { return k.acks.Load() >= want })
+	case 1:
+		ceremony.Go(func() { _ = k.keygen([]string{"ed25519", "secp256k1"}[i%2]) })
+		time.Sleep(moment)
+	case 2:
+		on := k.rand.IntN(len(k.c.Nodes))
+		ceremony.Go(func() { _ = k.refresh(on, wallet) })
+		time.Sleep(moment)
+	}
+	before := k.acks.Load()
+	p.Kill()
+	sim.Wait(k.t, "a signature without "+p.ID, func() bool { return k.acks.Load() > before+1 })
+	ceremony.Wait()
+	p.Start()
+	k.c.WaitReady()
+	digest := sha256.Sum256(fmt.Appendf(nil, "back %d", i))
+	if _, err := k.c.Client(5, p).Sign(k.t.Context(), &client.SignRequest{WalletID: k.wallets[0].WalletID, MessageHash: digest[:]}); err != nil {
+		k.t.Errorf("%s is back and does not sign: %v", p.ID, err)
+	}
+}
+
+// judge checks all that was acknowledged, and the records of all nodes.
+func (k *killing) judge() {
+	t := k.t
+	if len(k.signed) < 50 || k.failed.Load() == 0 || k.keys.Load() < 3 {
+		t.Errorf("too little happened: %d signatures, %d key ceremonies, %d cut off", len(k.signed), k.keys.Load(), k.failed.Load())
+	}
+	for _, w := range k.wallets {
+		var epochs map[uint64]int
+		sim.Wait(t, "the nodes agree on wallet "+w.WalletID, func() bool {
+			epochs = map[uint64]int{}
+			for _, p := range k.c.Nodes {
+				got, err := p.Client().Wallet(t.Context(), w.WalletID)
+				if err != nil {
+					t.Fatalf("%s lost wallet %s: %v", p.ID, w.WalletID, err)
+				}
+				if string(got.PublicKey) != string(w.PublicKey) {
+					t.Fatalf("%s: the key of wallet %s has changed", p.ID, w.WalletID)
+				}
+				if got.State != "active" {
+					return false
+				}
+				epochs[got.Epoch]++
+			}
+			return len(epochs) == 1
+		})
+		for i := range k.c.Nodes { // the epoch all agree on signs, from everywhere
+			digest := sha256.Sum256([]byte("after all"))
+			s, err := k.client(i).Sign(t.Context(), &client.SignRequest{WalletID: w.WalletID, MessageHash: digest[:]})
+			if err != nil {
+				t.Errorf("wallet %s does not sign: %v", w.WalletID, err)
+				continue
+			}
+			k.signed = append(k.signed, signedAnswer{w, digest[:], s})
+		}
+	}
+	rs := map[string]string{}            // R → receipt
+	presignatures := map[string]string{} // → receipt
+	sessions := map[attest.Hash]string{} // → cosignature of the batch
+	for _, s := range k.signed {
+		if err := verifyOutside(s.wallet, s.message, s.answer.Signature); err != nil {
+			t.Errorf("an acknowledged signature: %v", err)
+		}
+		r := k.receipt(s.answer.ReceiptID)
+		if r == nil {
+			t.Errorf("receipt %s is lost", s.answer.ReceiptID)
+			continue
+		}
+		if string(r.Signature) != string(s.answer.Signature) {
+			t.Errorf("receipt %s is of another signature", r.ID)
+		}
+		if err := attest.VerifyReceipt(r, k.c.Roster, schemes.ByID, attest.ReceiptOptions{}); err != nil {
+			t.Errorf("receipt %s: %v", r.ID, err)
+		}
+		for what, seen := range map[string]map[string]string{string(r.Signature[:32]): rs, string(r.Presignature[:]): presignatures} {
+			if before, twice := seen[what]; twice && before != r.ID {
+				t.Errorf("receipts %s and %s used one nonce, %x", before, r.ID, what)
+			}
+			seen[what] = r.ID
+		}
+		batch := string(r.Cosign.Attestation.Cose)
+		if before, twice := sessions[r.PresignSession]; twice && before != batch {
+			t.Errorf("session %s was used in two ceremonies", r.PresignSession)
+		}
+		sessions[r.PresignSession] = batch
+	}
+	for _, p := range k.c.Nodes {
+		p.Stop()
+		path := p.Dir + "/data/audit.log"
+		n, _, err := appliance.VerifyAudit(path)
+		if err != nil {
+			t.Errorf("%s: %v", p.ID, err)
+		}
+		log, err := appliance.OpenAudit(path, p.ID, time.Now)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		es, err := log.Entries(0, int(n))
+		_ = log.Close()
+		if err != nil || len(es) != int(n) {
+			t.Errorf("%s: %d entries of %d: %v", p.ID, len(es), n, err)
+		}
+		shares := map[string]uint64{}
+		for _, e := range es {
+			if e.Event != "share.sign" && e.Event != "share.prove" {
+				continue
+			}
+			if before, twice := shares[e.Facts["intent"]]; twice {
+				t.Errorf("%s signed one intent twice, entries %d and %d: %v", p.ID, before, e.Seq, e.Facts)
+			}
+			shares[e.Facts["intent"]] = e.Seq
+		}
+		if len(shares) == 0 {
+			t.Errorf("%s: no share is on record", p.ID)
+		}
+	}
+}
+
+// receipt fetches a receipt from the node that has it.
+func (k *killing) receipt(id string) *attest.Receipt {
+	for _, p := range k.c.Nodes {
+		b, err := p.Get(k.t.Context(), "/api/v1/receipts/"+id)
+		if err != nil || b == nil {
+			continue
+		}
+		r, err := attest.ParseReceipt(b)
+		if err != nil {
+			k.t.Errorf("receipt %s: %v", id, err)
+		}
+		return r
+	}
+	return nil
+}
+
+// verifyOutside checks a signature with crypto/ed25519 or btcd.
+func verifyOutside(w *client.Wallet, message, signature []byte) error {
+	if w.Curve == "ed25519" {
+		if !ed25519.Verify(ed25519.PublicKey(w.PublicKey), message, signature) {
+			return errors.New("crypto/ed25519 refuses it")
+		}
+		return nil
+	}
+	key, err := schnorr.ParsePubKey(w.PublicKey)
+	if err != nil {
+		return err
+	}
+	s, err := schnorr.ParseSignature(signature)
+	if err != nil {
+		return err
+	}
+	if !s.Verify(message, key) {
+		return errors.New("btcd refuses it")
+	}
+	return nil
+}
