@@ -658,6 +658,13 @@ func rows(t *testing.T, p Params) []row {
 			c.Dealer = s.liar
 			return c
 		}), want: proven("dkg-complaint")},
+		{name: "complaint of itself, well proven", says: complain(func(s *scene) complaint {
+			st := s.st()
+			own := st.encKeys[s.liar]
+			k := g.NewPoint().ScalarMult(st.enc, own)
+			proof, _ := proveEqualLogs(g, st.complaintContext(s.liar, s.liar), st.enc, own, own, k, tt.NewRand(1, "c"))
+			return complaint{s.liar, k.Bytes(), proof}
+		}), want: proven("dkg-complaint")},
 		{name: "complaint of a stranger", says: complain(func(s *scene) complaint {
 			c := truthful(s, s.second)
 			c.Dealer = 999

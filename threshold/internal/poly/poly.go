@@ -3,6 +3,7 @@ package poly
 
 import (
 	"io"
+	"math/bits"
 
 	"github.com/luxfi/mpcd/threshold/internal/group"
 )
@@ -38,7 +39,7 @@ func (p *Polynomial) Constant() group.Scalar { return p.c[0] }
 
 // Eval returns f(x) by Horner's rule.
 func (p *Polynomial) Eval(x uint16) group.Scalar {
-	xs := p.g.NewScalar().SetUint64(uint64(x))
+	xs := p.g.NewScalar().SetUint64(uint64(x)) // public
 	y := p.g.NewScalar()
 	for i := len(p.c) - 1; i >= 0; i-- {
 		y.Mul(y, xs)
@@ -68,7 +69,7 @@ func (p *Polynomial) Wipe() {
 // EvalCommitments returns the sum of x^k·C_k: the public image of f(x).
 func EvalCommitments(g group.Group, commitments []group.Point, x uint16) group.Point {
 	y := g.NewPoint()
-	// Horner with a short scalar costs 16 doublings a step; one multi-scalar product of full scalars costs more for small t.
+	// Horner with a short scalar costs at most 16 doublings a step; a multi-scalar product of full scalars costs more.
 	for i := len(commitments) - 1; i >= 0; i-- {
 		y = mulShort(g, y, x)
 		y.Add(y, commitments[i])
@@ -76,10 +77,10 @@ func EvalCommitments(g group.Group, commitments []group.Point, x uint16) group.P
 	return y
 }
 
-// mulShort multiplies by a public 16-bit integer, by doubling and adding.
+// mulShort multiplies by a public 16-bit integer, by doubling and adding; party numbers are mostly a few bits long.
 func mulShort(g group.Group, p group.Point, x uint16) group.Point {
 	out := g.NewPoint()
-	for bit := 15; bit >= 0; bit-- {
+	for bit := bits.Len16(x) - 1; bit >= 0; bit-- {
 		out.Add(out, out)
 		if x>>bit&1 == 1 {
 			out.Add(out, p)
