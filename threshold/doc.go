@@ -6,7 +6,13 @@
 // A ceremony among parties is, on each side, a Session. Round 0 is always OPEN: every party contributes a fresh nonce and the
 // hash of what it believes the ceremony is about, and the session ID is the hash of them all. Broadcasts are echoed in the
 // round that follows; who said two things is proven by its own signatures. A session ends with a result or with an Abort,
-// whose culprits are data.
+// whose culprits are data. A Proven abort carries evidence, judged by VerifyConduct and the scheme's Judge; the session passes
+// it on, and its peers judge it for themselves.
+//
+// What the engine takes from its caller (Session lists the duties): authenticated senders, one ceremony value per session for
+// ever, resending, and a Setup that is the same for all. What it promises in turn: no honest party is ever blamed, whatever
+// the others do and however the network treats messages; a failed session leaves no secret; a peer can make it hold no more
+// than two rounds of messages. The last round is not echoed: whether all parties have the result is for certificates to tell.
 //
 // A Scheme makes keys, refreshes them, and signs in three steps: Presign (rounds, ahead of or with the request), SignShare
 // (no rounds: the place where hardware attests), Combine.

@@ -133,6 +133,9 @@ type SignRequest struct {
 	Message []byte // EdDSA: the message itself; BIP-340: the 32-byte digest
 	Tweaks  []Tweak
 	Pre     *Presignature
+	// Agreement holds, where presignatures are made before the request is known, the fresh nonces by which all signers agreed
+	// on this request, in the order of Pre.Signers (PROTOCOLS A.3.5). Schemes that need none ignore it.
+	Agreement [][32]byte
 }
 
 // Presignature is the outcome of presigning for one signature: the quorum's commitments, and, on a signer, its own secret

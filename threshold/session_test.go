@@ -27,7 +27,6 @@ type toy struct {
 	round   int
 	said    []byte
 	erased  *int
-	discard *int
 }
 
 func (r *toy) Expect() threshold.Expect {

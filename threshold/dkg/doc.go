@@ -10,7 +10,8 @@
 // Committing first keeps a rushing party from choosing its contribution last (rogue key, biased key). The proof of possession
 // is bound to session and party, so it cannot be replayed (CVE-2022-47930). Because the encrypted shares are public, a wrong
 // one is judged by everybody: the receiver's complaint reveals the ECDH point with a proof of equal discrete logarithms
-// (Chaum and Pedersen, CRYPTO '92), and either the dealer or the complainer is proven guilty.
+// (Chaum and Pedersen, CRYPTO '92), and either the dealer or the complainer is proven guilty. VerifyEvidence repeats every
+// judgement for third parties, by the same code; the accused party's own session ID and echo bind what it is judged by.
 //
 // A result is not yet a key to use: the appliance stores the share durably, exchanges signed success certificates over the
 // key's digest, proves the threshold, and only then calls it active.
