@@ -27,12 +27,6 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// party is one side of an engine run.
-type party struct {
-	id    threshold.PartyID
-	share *threshold.KeyShare
-}
-
 // newCommittee is a t-of-n committee with throw-away identities.
 func newCommittee(t, n int) (threshold.Committee, error) {
 	c := threshold.Committee{Threshold: t}
