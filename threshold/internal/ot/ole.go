@@ -1,0 +1,246 @@
+package ot
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold/internal/secp256k1"
+)
+
+// The random vector OLE of DKLs23 (ePrint 2023/765, Protocol 5.2; PROTOCOLS A.3.2).
+
+// Offsets in the two messages.
+const (
+	offU     = saltLen
+	offClaim = offU + trees*rowLen // x~, then t~
+	offA     = saltLen             // a~_{j,i}, transfer by transfer
+	offEta   = offA + xi*width*scalar
+	offMu    = offEta + scalar
+)
+
+// Receiving is Bob's side of one vector OLE in progress. It ends with Finish or Wipe.
+type Receiving struct {
+	session [32]byte
+	beta    [words]uint64
+	t       columns
+	spent   bool
+}
+
+// Start begins a vector OLE as Bob, with a random b. sid is the session id of this pair and direction, never used twice. msg1, Msg1Len
+// bytes, goes to Alice. The caller wipes b.
+func (r *Receiver) Start(sid [32]byte, rand io.Reader) (receiving *Receiving, b *secp256k1.Scalar, msg1 []byte, err error) {
+	var random [dataLen + lambdaC/8 + saltLen]byte
+	if _, err := io.ReadFull(rand, random[:]); err != nil {
+		return nil, nil, nil, randError(err)
+	}
+	work := new(struct {
+		c row
+		v [rows]row
+	})
+	defer func() {
+		clear(random[:])
+		work.c = row{}
+		clear(work.v[:])
+	}()
+	work.c.setBytes(random[:rowLen])
+	msg1 = make([]byte, Msg1Len)
+	copy(msg1, random[rowLen:])
+
+	x := &Receiving{session: sessionKey(&sid, msg1[:saltLen]), beta: work.c.data}
+	b = new(secp256k1.Scalar)
+	gadgetSum(b, &x.beta)
+	u := msg1[offU:offClaim]
+	r.expand(&x.session, &work.c, &work.v, u)
+	check := newCheckHash(&x.session, u)
+	check.of(&work.c).put(msg1[offClaim:])
+	for i := range work.v {
+		check.of(&work.v[i]).put(msg1[offClaim+16*(i+1):])
+	}
+	x.t.setRows(&work.v)
+	return x, b, msg1, nil
+}
+
+// Reply answers Bob's msg1 as Alice with her two inputs a, and returns her shares c and the Msg2Len bytes that go to Bob. It checks the
+// extension (C7): an error that wraps ErrCheat bans Bob before he learns of it; ErrMalformed is a wrong length (C3). Bob's shares d
+// fulfil c_i + d_i = a_i·b. The caller wipes c.
+func (s *Sender) Reply(sid [32]byte, msg1 []byte, a *[ell]secp256k1.Scalar, rand io.Reader) (c [ell]secp256k1.Scalar, msg2 []byte, err error) {
+	if len(msg1) != Msg1Len {
+		return c, nil, malformed("first message of a vector OLE has %d bytes, want %d", len(msg1), Msg1Len)
+	}
+	work := new(struct {
+		w     [rows]row
+		q     columns
+		alpha [width][xi]secp256k1.Scalar
+		in    [width]secp256k1.Scalar // a_1, a_2, a^
+	})
+	defer func() {
+		clear(work.w[:])
+		clear(work.q[:])
+		clear(work.alpha[:])
+		clear(work.in[:])
+	}()
+	session := sessionKey(&sid, msg1[:saltLen])
+	u := msg1[offU:offClaim]
+	s.expand(&session, u, &work.w)
+	if s.holds(newCheckHash(&session, u), &work.w, msg1[offClaim:]) != 1 {
+		return c, nil, cheat("C7: the oblivious-transfer extension is inconsistent")
+	}
+	work.q.setRows(&work.w)
+
+	msg2 = make([]byte, Msg2Len)
+	if _, err := io.ReadFull(rand, msg2[:saltLen]); err != nil {
+		return c, nil, randError(err)
+	}
+	work.in[0], work.in[1] = a[0], a[1]
+	if err := randomScalar(&work.in[ell], rand); err != nil {
+		return c, nil, err
+	}
+
+	// a~_{j,i} = α0 - α1 + a_i.
+	hash := newRandomiser(&session, msg2[:saltLen])
+	var alpha1, diff secp256k1.Scalar
+	for j := range xi {
+		q := work.q[j]
+		p := element{q.lo ^ s.delta.lo, q.hi ^ s.delta.hi}
+		for i := range width {
+			alpha0 := &work.alpha[i][j]
+			hash.scalar(alpha0, j, i, q)
+			hash.scalar(&alpha1, j, i, p)
+			diff.Sub(alpha0, &alpha1)
+			diff.Add(&diff, &work.in[i])
+			diff.PutBytes((*[scalar]byte)(msg2[offA+(j*width+i)*scalar:]))
+		}
+	}
+
+	// η = a^ + θ·a and μ_j = α0_{j,3} + θ·α0_j. The paper's two typos here are corrected: see doc.go.
+	theta := hash.theta(msg2[offA:offEta])
+	var eta secp256k1.Scalar
+	eta.MulAddMulAdd(&theta[0], &work.in[0], &theta[1], &work.in[1], &work.in[ell])
+	eta.PutBytes((*[scalar]byte)(msg2[offEta:]))
+	mu := make([]byte, xi*scalar)
+	for j := range xi {
+		diff.MulAddMulAdd(&theta[0], &work.alpha[0][j], &theta[1], &work.alpha[1][j], &work.alpha[ell][j])
+		diff.PutBytes((*[scalar]byte)(mu[j*scalar:]))
+	}
+	sum := hash.mu(mu)
+	copy(msg2[offMu:], sum[:])
+
+	for i := range c {
+		c[i].InnerProduct(gadget[:], work.alpha[i][:])
+		c[i].Negate(&c[i])
+	}
+	clear(mu)
+	alpha1.Wipe()
+	diff.Wipe()
+	hash.wipe()
+	return c, msg2, nil
+}
+
+// Finish takes Alice's msg2 and returns Bob's shares d. It checks her consistency (C8): an error that wraps ErrCheat bans her before she
+// learns of it; ErrMalformed is a wrong length (C3) or a scalar that is not canonical (C4). Receiving is spent in every case. The caller
+// wipes d.
+func (x *Receiving) Finish(msg2 []byte) (d [ell]secp256k1.Scalar, err error) {
+	if x.spent {
+		return d, ErrSpent
+	}
+	defer x.Wipe()
+	if len(msg2) != Msg2Len {
+		return d, malformed("second message of a vector OLE has %d bytes, want %d", len(msg2), Msg2Len)
+	}
+	var eta secp256k1.Scalar
+	if _, err := eta.SetBytes(msg2[offEta : offEta+scalar]); err != nil {
+		return d, malformed("scalar eta: %v", err)
+	}
+	work := new(struct {
+		d [ell][xi]secp256k1.Scalar
+	})
+	defer clear(work.d[:])
+
+	hash := newRandomiser(&x.session, msg2[:saltLen])
+	theta := hash.theta(msg2[offA:offEta])
+	mu := make([]byte, xi*scalar)
+	var zero, tilde, term, check, masked secp256k1.Scalar
+	for j := range xi {
+		beta := bitOf(&x.beta, j)
+		for i := range width {
+			at := offA + (j*width+i)*scalar
+			if _, err := tilde.SetBytes(msg2[at : at+scalar]); err != nil {
+				return d, malformed("scalar a~ %d of transfer %d: %v", i, j, err)
+			}
+			hash.scalar(&term, j, i, x.t[j])
+			term.Add(&term, masked.Select(&tilde, &zero, beta))
+			if i < ell {
+				work.d[i][j] = term
+			}
+		}
+		term.Sub(&term, masked.Select(&eta, &zero, beta))
+		check.MulAddMulAdd(&theta[0], &work.d[0][j], &theta[1], &work.d[1][j], &term)
+		check.PutBytes((*[scalar]byte)(mu[j*scalar:]))
+	}
+	sum := hash.mu(mu)
+	good := subtle.ConstantTimeCompare(sum[:], msg2[offMu:])
+	clear(mu)
+	hash.wipe()
+	term.Wipe()
+	check.Wipe()
+	masked.Wipe()
+	if good != 1 {
+		return d, cheat("C8: the inputs of the vector OLE are inconsistent")
+	}
+	for i := range d {
+		d[i].InnerProduct(gadget[:], work.d[i][:])
+	}
+	return d, nil
+}
+
+// Wipe destroys what Bob keeps. It is idempotent, and does nothing on nil.
+func (x *Receiving) Wipe() {
+	if x == nil {
+		return
+	}
+	*x = Receiving{spent: true}
+}
+
+// Format redacts under every verb.
+func (x Receiving) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// randomiser turns columns into scalars: one block of SHA-256 over a key of this session and both salts, the transfer, the place and the
+// column, 51 bytes.
+type randomiser struct {
+	key   [32]byte
+	block [32 + 2 + 1 + 16]byte
+}
+
+func newRandomiser(session *[32]byte, saltA []byte) *randomiser {
+	r := &randomiser{key: canon.Hash(tagRandomiser, session[:], saltA)}
+	copy(r.block[:], r.key[:])
+	return r
+}
+
+func (r *randomiser) wipe() { *r = randomiser{} }
+
+// scalar sets s = Hs("rand"; j, i, column).
+func (r *randomiser) scalar(s *secp256k1.Scalar, j, i int, column element) {
+	binary.BigEndian.PutUint16(r.block[32:], uint16(j))
+	r.block[34] = byte(i)
+	column.put(r.block[35:])
+	h := sha256.Sum256(r.block[:])
+	s.SetBytesReduced(h[:])
+}
+
+// theta derives θ_1, θ_2 from all a~.
+func (r *randomiser) theta(tilde []byte) (theta [ell]secp256k1.Scalar) {
+	seed := canon.Hash(tagTheta, r.key[:], tilde)
+	for i := range theta {
+		h := canon.Hash(tagThetaHalf, seed[:], []byte{byte(i)})
+		theta[i].SetBytesReduced(h[:])
+	}
+	return theta
+}
+
+// mu hashes μ_1 .. μ_416.
+func (r *randomiser) mu(mu []byte) [digest]byte { return canon.Hash(tagMu, r.key[:], mu) }
