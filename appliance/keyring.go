@@ -123,7 +123,8 @@ func decodeWallet(id string, b []byte) (walletRecord, error) {
 // lateFor is how long a party waits for its own end of a ceremony that others have already ended.
 const lateFor = 2 * time.Second
 
-// recordWhen returns the wallet's record as soon as ok holds of it, or as it is after lateFor.
+// recordWhen returns the wallet's record as soon as ok holds of it, or as it is after lateFor. A wallet that is not here is not
+// waited for: a party's record is durable before its certificate leaves.
 func (k *keyring) recordWhen(ctx context.Context, id string, ok func(walletRecord) bool) (walletRecord, error) {
 	ctx, cancel := context.WithTimeout(ctx, lateFor)
 	defer cancel()
@@ -132,8 +133,8 @@ func (k *keyring) recordWhen(ctx context.Context, id string, ok func(walletRecor
 		changed := k.changed
 		k.mu.Unlock()
 		r, err := k.record(context.WithoutCancel(ctx), id)
-		if err == nil && ok(r) {
-			return r, nil
+		if err != nil || ok(r) {
+			return r, err
 		}
 		select {
 		case <-changed:

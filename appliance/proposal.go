@@ -173,7 +173,12 @@ const intentMemoryMax = 1 << 16
 func newIntentMemory() *intentMemory { return &intentMemory{m: map[string][32]byte{}} }
 
 func (s *intentMemory) admit(in *attest.Intent) error {
-	what := canon.Hash("mpcd/v1/intent/purpose", []byte(in.Operation), []byte(in.KeyID), in.Message, canon.MustMarshal(in.Keygen))
+	coordinator := ""
+	if in.Operation != attest.OpSign {
+		// The same signature may be asked for again through another node. A second key, or a second refresh, is not the same.
+		coordinator = in.Node
+	}
+	what := canon.Hash("mpcd/v1/intent/purpose", []byte(in.Operation), []byte(coordinator), []byte(in.KeyID), in.Message, canon.MustMarshal(in.Keygen))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old, ok := s.m[in.RequestID]; ok {
