@@ -91,6 +91,10 @@ func Judged[R any](tb testing.TB, liar threshold.PartyID, outcomes map[threshold
 		if err := verify(o.Abort); err != nil {
 			tb.Errorf("party %d: a third party is not convinced of %v: %v", p, o.Abort, err)
 		}
+		weaker := *o.Abort
+		if weaker.Kind = threshold.Ban; verify(&weaker) == nil {
+			tb.Errorf("party %d: an abort that is not Proven passes for proof: %v", p, o.Abort)
+		}
 		framing(tb, o.Abort, liar, outcomes, verify)
 	}
 }
