@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,6 +74,8 @@ type readyNode struct {
 	ID  string `json:"id"`
 	API string `json:"api"`
 	PID int    `json:"pid"`
+	// Command brings the node back after its process ended.
+	Command []string `json:"command"`
 }
 
 type readyKey struct {
@@ -231,7 +234,7 @@ func (d *dev) announce(keys []wire.Wallet) error {
 	}
 	r.Root = vs["roster_root"].text
 	for _, m := range d.members {
-		r.Nodes = append(r.Nodes, readyNode{ID: m.id, API: m.url(), PID: m.pid()})
+		r.Nodes = append(r.Nodes, readyNode{ID: m.id, API: m.url(), PID: m.pid(), Command: append([]string{d.family.program}, m.args...)})
 	}
 	for _, k := range keys {
 		r.Wallets = append(r.Wallets, readyKey{k.WalletID, k.Curve, k.Protocol, k.PublicKey, k.Address})
@@ -264,8 +267,8 @@ func (d *dev) watch(ctx context.Context) error {
 			d.o.note("stopping %d nodes", d.nodes)
 			return nil
 		case m := <-d.family.ended:
-			d.o.note("%s: process %d ended (%v); the others carry on. `mpcd start --config %s --dev` with its addresses brings it back", m.id, m.lastPID, m.lastErr, filepath.Join(m.dir, "mpcd.yaml"))
-			d.o.note("%s", m.tail())
+			d.o.note("%s: process %d ended (%v); the others carry on. To bring it back:\n  %s %s", m.id, m.lastPID, m.lastErr, d.family.program, strings.Join(m.args, " "))
+			d.o.note("the end of its log, %s:\n%s", m.logPath(), m.tail())
 		}
 	}
 }

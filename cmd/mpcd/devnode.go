@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/luxfi/mpcd/client"
 )
 
 // member is a node process of a dev cluster.
@@ -186,16 +187,8 @@ func (m *member) failed() error {
 }
 
 func (m *member) answers(ctx context.Context) bool {
-	req, err := http.NewRequestWithContext(ctx, "GET", m.url()+"/readyz", nil)
-	if err != nil {
-		return false
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+	h, err := client.New(client.Config{Nodes: []string{m.url()}, Attempts: 1}).Health(ctx)
+	return err == nil && h.Ready
 }
 
 // tail is the end of the member's log.

@@ -34,7 +34,9 @@ import (
 //	gone PID...                   waits until the processes are gone
 //	until 'REGEXP' mpcd ARGS...   repeats a command until its stdout matches
 //	mode OCTAL FILE               checks a file's mode
-//	ports N VAR                   puts the first of N consecutive free ports into a variable
+//	ports N VAR                   puts the first of N consecutive free ports into VAR, the next ones into VAR1, VAR2 …
+//	document FILE                 runs the commands of a document
+//	fill TEMPLATE FILE @A=B ...   writes a file with words replaced
 //	host URL VAR                  puts host:port of a URL into a variable
 //	alter FILE                    flips a bit in the middle of a file
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -49,7 +51,10 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"mode":  scriptMode,
 	"ports": scriptPorts,
 	"host":  scriptHost,
-	"alter": scriptAlter,
+
+	"document": scriptDocument,
+	"fill":     scriptFill,
+	"alter":    scriptAlter,
 }
 
 // patience is how long a script waits for something that should be there in a moment.
@@ -267,6 +272,9 @@ func scriptPorts(ts *testscript.TestScript, _ bool, args []string) {
 	for range 100 {
 		if first, ok := consecutive(n); ok {
 			ts.Setenv(args[1], strconv.Itoa(first))
+			for i := 1; i < n; i++ {
+				ts.Setenv(args[1]+strconv.Itoa(i), strconv.Itoa(first+i))
+			}
 			return
 		}
 	}
@@ -293,4 +301,13 @@ func scriptHost(ts *testscript.TestScript, _ bool, args []string) {
 	u, err := url.Parse(args[0])
 	ts.Check(err)
 	ts.Setenv(args[1], u.Host)
+}
+
+func scriptFill(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	for _, pair := range args[2:] {
+		word, by, _ := strings.Cut(pair, "=")
+		text = strings.ReplaceAll(text, word, by)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
 }

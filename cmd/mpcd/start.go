@@ -11,6 +11,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -48,6 +50,10 @@ func startCommand(o *output) *cobra.Command {
 	return cmd
 }
 
+// memoryGoal is what the Go heap may grow to before it is collected more often, in bytes; it is no hard limit. GOMEMLIMIT
+// overrides it.
+const memoryGoal = 96 << 20
+
 // bootTimeout bounds the boot: a token that does not answer ends it.
 const bootTimeout = 60 * time.Second
 
@@ -71,6 +77,9 @@ func (b *booted) Close() error {
 func (c *config) start(ctx context.Context) error {
 	if err := harden(); err != nil {
 		return doing("boot: harden the process", err)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryGoal)
 	}
 	log := c.logger()
 	slog.SetDefault(log)
