@@ -41,6 +41,8 @@ type member struct {
 	state  vault.Store
 	limits appliance.Limits
 
+	attestKey string // "attest" if empty
+
 	node   *appliance.Node
 	stop   context.CancelFunc
 	done   chan error
@@ -117,6 +119,17 @@ func (m *member) publicKey(ctx context.Context, id string) attest.Hex {
 // start boots the node on what it has stored.
 func (m *member) start() {
 	m.c.t.Helper()
+	if err := m.boot(); err != nil {
+		m.c.t.Fatal(err)
+	}
+}
+
+func (m *member) boot() error {
+	m.c.t.Helper()
+	attestKey := m.attestKey
+	if attestKey == "" {
+		attestKey = "attest"
+	}
 	ctx := context.Background()
 	v, err := vault.Open(ctx, vault.Config{Store: m.vault, Wrapper: m.token.(hsm.KeyWrapper), KEK: "vault", Node: string(m.id)})
 	if err != nil {
@@ -128,17 +141,20 @@ func (m *member) start() {
 	}
 	m.node, err = appliance.New(ctx, appliance.Config{
 		Cluster: "test", Node: m.id, Release: "test", Roster: m.c.roster, Network: m.c.hub.Node(m.id), Self: m.self,
-		HSM: m.token, CosignKey: "cosign", AttestKey: "attest", Vault: v, Store: m.state, AuditLog: audit,
+		HSM: m.token, CosignKey: "cosign", AttestKey: attestKey, Vault: v, Store: m.state, AuditLog: audit,
 		Schemes: schemes.ByID, SchemeFor: schemes.For, Limits: m.limits, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
-		m.c.t.Fatal(err)
+		audit.Close()
+		v.Close()
+		return err
 	}
 	run, stop := context.WithCancel(ctx)
 	m.stop, m.done = stop, make(chan error, 1)
 	m.closer = []func(){func() { audit.Close() }, func() { v.Close() }}
 	node, done := m.node, m.done
 	go func() { done <- node.Run(run) }()
+	return nil
 }
 
 // halt ends the node; what it stored stays.
