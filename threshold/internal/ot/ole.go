@@ -24,6 +24,7 @@ const (
 
 // Receiving is Bob's side of one vector OLE in progress. It ends with Finish or Wipe.
 type Receiving struct {
+	r       *Receiver // for its spare only: Receiver may be wiped meanwhile
 	session [32]byte
 	beta    [words]uint64
 	t       columns
@@ -37,30 +38,26 @@ func (r *Receiver) Start(sid [32]byte, rand io.Reader) (receiving *Receiving, b 
 	if _, err := io.ReadFull(rand, random[:]); err != nil {
 		return nil, nil, nil, randError(err)
 	}
-	work := new(struct {
-		c row
-		v [rows]row
-	})
-	defer func() {
-		clear(random[:])
-		work.c = row{}
-		clear(work.v[:])
-	}()
-	work.c.setBytes(random[:rowLen])
+	work := r.spare.take()
+	defer r.spare.give(work)
+	var choice row // c = β || m
+	choice.setBytes(random[:rowLen])
 	msg1 = make([]byte, Msg1Len)
 	copy(msg1, random[rowLen:])
+	clear(random[:])
 
-	x := &Receiving{session: sessionKey(&sid, msg1[:saltLen]), beta: work.c.data}
+	x := &Receiving{r: r, session: sessionKey(&sid, msg1[:saltLen]), beta: choice.data}
 	b = new(secp256k1.Scalar)
 	gadgetSum(b, &x.beta)
 	u := msg1[offU:offClaim]
-	r.expand(&x.session, &work.c, &work.v, u)
+	r.expand(&x.session, &choice, &work.matrix, u)
 	check := newCheckHash(&x.session, u)
-	check.of(&work.c).put(msg1[offClaim:])
-	for i := range work.v {
-		check.of(&work.v[i]).put(msg1[offClaim+16*(i+1):])
+	check.of(&choice).put(msg1[offClaim:])
+	for i := range work.matrix {
+		check.of(&work.matrix[i]).put(msg1[offClaim+16*(i+1):])
 	}
-	x.t.setRows(&work.v)
+	x.t.setRows(&work.matrix)
+	choice = row{}
 	return x, b, msg1, nil
 }
 
@@ -71,32 +68,22 @@ func (s *Sender) Reply(sid [32]byte, msg1 []byte, a *[ell]secp256k1.Scalar, rand
 	if len(msg1) != Msg1Len {
 		return c, nil, malformed("first message of a vector OLE has %d bytes, want %d", len(msg1), Msg1Len)
 	}
-	work := new(struct {
-		w     [rows]row
-		q     columns
-		alpha [width][xi]secp256k1.Scalar
-		in    [width]secp256k1.Scalar // a_1, a_2, a^
-	})
-	defer func() {
-		clear(work.w[:])
-		clear(work.q[:])
-		clear(work.alpha[:])
-		clear(work.in[:])
-	}()
+	work := s.spare.take()
+	defer s.spare.give(work)
 	session := sessionKey(&sid, msg1[:saltLen])
 	u := msg1[offU:offClaim]
-	s.expand(&session, u, &work.w)
-	if s.holds(newCheckHash(&session, u), &work.w, msg1[offClaim:]) != 1 {
+	s.expand(&session, u, &work.matrix)
+	if s.holds(newCheckHash(&session, u), &work.matrix, msg1[offClaim:]) != 1 {
 		return c, nil, cheat("C7: the oblivious-transfer extension is inconsistent")
 	}
-	work.q.setRows(&work.w)
+	work.column.setRows(&work.matrix)
 
 	msg2 = make([]byte, Msg2Len)
 	if _, err := io.ReadFull(rand, msg2[:saltLen]); err != nil {
 		return c, nil, randError(err)
 	}
-	work.in[0], work.in[1] = a[0], a[1]
-	if err := randomScalar(&work.in[ell], rand); err != nil {
+	work.input[0], work.input[1] = a[0], a[1]
+	if err := randomScalar(&work.input[ell], rand); err != nil {
 		return c, nil, err
 	}
 
@@ -104,14 +91,14 @@ func (s *Sender) Reply(sid [32]byte, msg1 []byte, a *[ell]secp256k1.Scalar, rand
 	hash := newRandomiser(&session, msg2[:saltLen])
 	var alpha1, diff secp256k1.Scalar
 	for j := range xi {
-		q := work.q[j]
+		q := work.column[j]
 		p := element{q.lo ^ s.delta.lo, q.hi ^ s.delta.hi}
 		for i := range width {
-			alpha0 := &work.alpha[i][j]
+			alpha0 := &work.scalar[i][j]
 			hash.scalar(alpha0, j, i, q)
 			hash.scalar(&alpha1, j, i, p)
 			diff.Sub(alpha0, &alpha1)
-			diff.Add(&diff, &work.in[i])
+			diff.Add(&diff, &work.input[i])
 			diff.PutBytes((*[scalar]byte)(msg2[offA+(j*width+i)*scalar:]))
 		}
 	}
@@ -119,21 +106,19 @@ func (s *Sender) Reply(sid [32]byte, msg1 []byte, a *[ell]secp256k1.Scalar, rand
 	// η = a^ + θ·a and μ_j = α0_{j,3} + θ·α0_j. The paper's two typos here are corrected: see doc.go.
 	theta := hash.theta(msg2[offA:offEta])
 	var eta secp256k1.Scalar
-	eta.MulAddMulAdd(&theta[0], &work.in[0], &theta[1], &work.in[1], &work.in[ell])
+	eta.MulAddMulAdd(&theta[0], &work.input[0], &theta[1], &work.input[1], &work.input[ell])
 	eta.PutBytes((*[scalar]byte)(msg2[offEta:]))
-	mu := make([]byte, xi*scalar)
 	for j := range xi {
-		diff.MulAddMulAdd(&theta[0], &work.alpha[0][j], &theta[1], &work.alpha[1][j], &work.alpha[ell][j])
-		diff.PutBytes((*[scalar]byte)(mu[j*scalar:]))
+		diff.MulAddMulAdd(&theta[0], &work.scalar[0][j], &theta[1], &work.scalar[1][j], &work.scalar[ell][j])
+		diff.PutBytes((*[scalar]byte)(work.mu[j*scalar:]))
 	}
-	sum := hash.mu(mu)
+	sum := hash.mu(work.mu[:])
 	copy(msg2[offMu:], sum[:])
 
 	for i := range c {
-		c[i].InnerProduct(gadget[:], work.alpha[i][:])
+		c[i].InnerProduct(gadget[:], work.scalar[i][:])
 		c[i].Negate(&c[i])
 	}
-	clear(mu)
 	alpha1.Wipe()
 	diff.Wipe()
 	hash.wipe()
@@ -155,14 +140,11 @@ func (x *Receiving) Finish(msg2 []byte) (d [ell]secp256k1.Scalar, err error) {
 	if _, err := eta.SetBytes(msg2[offEta : offEta+scalar]); err != nil {
 		return d, malformed("scalar eta: %v", err)
 	}
-	work := new(struct {
-		d [ell][xi]secp256k1.Scalar
-	})
-	defer clear(work.d[:])
+	work := x.r.spare.take()
+	defer x.r.spare.give(work)
 
 	hash := newRandomiser(&x.session, msg2[:saltLen])
 	theta := hash.theta(msg2[offA:offEta])
-	mu := make([]byte, xi*scalar)
 	var zero, tilde, term, check, masked secp256k1.Scalar
 	for j := range xi {
 		beta := bitOf(&x.beta, j)
@@ -174,16 +156,15 @@ func (x *Receiving) Finish(msg2 []byte) (d [ell]secp256k1.Scalar, err error) {
 			hash.scalar(&term, j, i, x.t[j])
 			term.Add(&term, masked.Select(&tilde, &zero, beta))
 			if i < ell {
-				work.d[i][j] = term
+				work.scalar[i][j] = term
 			}
 		}
 		term.Sub(&term, masked.Select(&eta, &zero, beta))
-		check.MulAddMulAdd(&theta[0], &work.d[0][j], &theta[1], &work.d[1][j], &term)
-		check.PutBytes((*[scalar]byte)(mu[j*scalar:]))
+		check.MulAddMulAdd(&theta[0], &work.scalar[0][j], &theta[1], &work.scalar[1][j], &term)
+		check.PutBytes((*[scalar]byte)(work.mu[j*scalar:]))
 	}
-	sum := hash.mu(mu)
+	sum := hash.mu(work.mu[:])
 	good := subtle.ConstantTimeCompare(sum[:], msg2[offMu:])
-	clear(mu)
 	hash.wipe()
 	term.Wipe()
 	check.Wipe()
@@ -192,7 +173,7 @@ func (x *Receiving) Finish(msg2 []byte) (d [ell]secp256k1.Scalar, err error) {
 		return d, cheat("C8: the inputs of the vector OLE are inconsistent")
 	}
 	for i := range d {
-		d[i].InnerProduct(gadget[:], work.d[i][:])
+		d[i].InnerProduct(gadget[:], work.scalar[i][:])
 	}
 	return d, nil
 }

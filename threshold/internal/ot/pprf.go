@@ -27,6 +27,7 @@ func growTree(sid *[32]byte, j int, keys *[2]baseKeys, out []byte) (t tree) {
 	}
 	proof := proofTree(sid, j, &h)
 	copy(out[2*seedLen+halfH:], proof[:])
+	clear(h[:])
 	return t
 }
 
@@ -78,6 +79,13 @@ func punctureTree(sid *[32]byte, j int, choice *[baseOTs]byte, keys *baseKeys, m
 			}
 		}
 	}
+	clear(t[:])
+	clear(h[:])
+	clear(missing[:])
+	clear(leaf0[:])
+	clear(leaf1[:])
+	clear(chosen[:])
+	clear(far[:])
 	return known, delta, ok
 }
 

@@ -28,6 +28,7 @@ type Sender struct {
 	id    [32]byte
 	delta element
 	prg   [trees][kept]cipher.Block // y-1 -> leaf at y^Δ_j
+	spare spare
 }
 
 // Receiver is B's outcome of a pair setup, the state of Bob: all leaves. Calls of Start may run in parallel; Wipe must not run in parallel
@@ -36,6 +37,7 @@ type Receiver struct {
 	state *secret.Bytes
 	id    [32]byte
 	prg   [trees][leaves]cipher.Block
+	spare spare
 }
 
 // newSender takes over an encoding.
@@ -140,10 +142,10 @@ func (r *Receiver) Wipe() {
 }
 
 // Format redacts under every verb.
-func (s Sender) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+func (s *Sender) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // Format redacts under every verb.
-func (r Receiver) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+func (r *Receiver) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // newPRG prepares AES-128 under a leaf. The key schedule is made once for all sessions of the pair.
 func newPRG(leaf []byte) cipher.Block {
