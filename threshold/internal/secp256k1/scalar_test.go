@@ -139,6 +139,7 @@ func TestScalarArgumentsMayAlias(t *testing.T) {
 		"Mul":    func(s, x, y *Scalar) { s.Mul(x, y) },
 		"MulAdd": func(s, x, y *Scalar) { s.MulAdd(x, y, x) },
 		"Invert": func(s, x, _ *Scalar) { s.Invert(x) },
+		"two":    func(s, x, y *Scalar) { s.MulAddMulAdd(x, y, y, x, x) },
 		"Select": func(s, x, y *Scalar) { s.Select(x, y, 1) },
 	} {
 		var want Scalar
@@ -208,4 +209,29 @@ func TestInnerProduct(t *testing.T) {
 		}
 	}()
 	new(Scalar).InnerProduct(make([]Scalar, 2), make([]Scalar, 1))
+}
+
+// TestMulAddMulAdd holds the sum of two products to MulAdd, on the largest scalars and random ones.
+func TestMulAddMulAdd(t *testing.T) {
+	var list []Scalar
+	for i := range 6 {
+		list = append(list, *benchScalar(int64(i)))
+	}
+	for d := range uint64(3) {
+		small := *new(Scalar).SetUint64(d)
+		list = append(list, small, *new(Scalar).Sub(new(Scalar), &small))
+	}
+	for i := range list {
+		for j := range list {
+			for k := range list {
+				a, b, c := &list[i], &list[j], &list[k]
+				var want Scalar
+				want.MulAdd(a, b, c)
+				want.MulAdd(b, c, &want)
+				if got := new(Scalar).MulAddMulAdd(a, b, b, c, c); got.Equal(&want) == 0 {
+					t.Fatalf("%d, %d, %d: %x, want %x", i, j, k, got.Bytes(), want.Bytes())
+				}
+			}
+		}
+	}
 }

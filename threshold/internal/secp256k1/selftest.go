@@ -20,6 +20,13 @@ const (
 	selfFieldIn = "237afdf1d2938d86870aaeb8ad77626a67b8e794abfb076be61d003687ca9ef6" // 1/x(G) mod p
 )
 
+// Answers of RFC 9380, appendix J.8.1, and the tag of all of them.
+const (
+	selfHashTag  = "QUUX-V01-CS02-with-secp256k1_XMD:SHA-256_SSWU_RO_"
+	selfHashABC  = "023377e01eab42db296b512293120c6cee72b6ecf9f9205760bd9ff11fb3cb2c4b" // of "abc": both of its x³ + A'x + B' are squares
+	selfHashLong = "02bac54083f293f1fe08e4a70137260aa90783a5cb84d3f35848b324d0674b0e3a" // of "abcdef0123456789": one is not
+)
+
 // SelfTest computes known answers with every algorithm and table of the package, in half a millisecond. It is run at boot; a
 // node whose SelfTest fails has a broken build or broken hardware and must not start.
 func SelfTest() error {
@@ -32,6 +39,7 @@ func SelfTest() error {
 		{"group", selfTestGroup},
 		{"generator tables", selfTestTables},
 		{"decoding", selfTestDecoding},
+		{"hashing to the curve", selfTestHash},
 	} {
 		if !t.test() {
 			return fmt.Errorf("secp256k1: self-test of %s failed: do not use this build on this machine", t.name)
@@ -73,7 +81,8 @@ func selfTestScalar() bool {
 	one.Square(minusOne.Negate(minusOne.SetOne()))
 	tops := []Scalar{minusOne, minusOne, minusOne} // their squares sum to more than 2⁵¹² and are 3 modulo n
 	three := new(Scalar).InnerProduct(tops, tops)
-	return isHex(product.Bytes(), selfK1K2) && three.Equal(new(Scalar).SetUint64(3)) == 1 && isHex(inverse.Bytes(), selfInverse) &&
+	return isHex(product.Bytes(), selfK1K2) && three.Equal(new(Scalar).SetUint64(3)) == 1 &&
+		new(Scalar).MulAddMulAdd(&minusOne, &minusOne, &minusOne, &minusOne, &one).Equal(three) == 1 && isHex(inverse.Bytes(), selfInverse) &&
 		one.Equal(new(Scalar).SetOne()) == 1 && minusOne.IsHigh() == 1 && one.IsHigh() == 0
 }
 
@@ -137,4 +146,10 @@ func selfTestDecoding() bool {
 	five[0], five[32] = 2, 5
 	_, err := new(Point).SetBytes(five)
 	return compressed.Equal(g)&full.Equal(g)&lifted.Equal(g) == 1 && errors.Is(err, errNotOnCurve)
+}
+
+func selfTestHash() bool {
+	abc := new(Point).HashToCurve([]byte("abc"), selfHashTag)
+	long := new(Point).HashToCurve([]byte("abcdef0123456789"), selfHashTag)
+	return isHex(abc.Bytes(), selfHashABC) && isHex(long.Bytes(), selfHashLong)
 }

@@ -27,6 +27,14 @@ func TestSelfTestSeesDamage(t *testing.T) {
 		"second column, split":  &splitMinusB2.n[0],
 		"first divisor, split":  &splitG1[3],
 		"second divisor, split": &splitG2[3],
+		"A' of the isogeny":     &isoA.n[0],
+		"B' of the isogeny":     &isoB.n[0],
+		"Z of the map":          &mapZ.n[3],
+		"root of the map":       &mapRootOf11.n[1],
+		"numerator of x":        &isoXNum[3].n[0],
+		"denominator of x":      &isoXDen[1].n[2],
+		"numerator of y":        &isoYNum[0].n[3],
+		"denominator of y":      &isoYDen[2].n[1],
 	} {
 		*limb ^= 1 << 60
 		if err := SelfTest(); err == nil {
