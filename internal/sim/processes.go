@@ -243,7 +243,8 @@ func (p *Process) PIN() []byte {
 // Opened is a stopped node's directory, opened with its token.
 type Opened struct {
 	Token    hsm.Token
-	Vault    *vault.Vault
+	Store    *badgerstore.Store
+	Vault    *vault.Vault // nil after OpenStore
 	StoreKey []byte
 	Close    func()
 }
@@ -251,37 +252,53 @@ type Opened struct {
 // Open opens a stopped node's token and vault, as somebody could who took both. One at a time: SoftHSM reads its configuration
 // once while it is loaded.
 func (p *Process) Open() *Opened {
+	p.c.TB.Helper()
+	o := p.OpenStore(filepath.Join(p.Dir, "data", "store"))
+	var err error
+	o.Vault, err = vault.Open(p.c.TB.Context(), vault.Config{Store: o.Store, Wrapper: o.Token.(hsm.KeyWrapper), KEK: VaultKey, Node: p.ID, Existing: true})
+	if err != nil {
+		o.Close()
+		p.c.TB.Fatalf("%s: %v", p.ID, err)
+	}
+	return o
+}
+
+// OpenStore opens a stopped node's token, and with its key the store in dir, without the vault in it.
+func (p *Process) OpenStore(dir string) *Opened {
 	tb := p.c.TB
 	tb.Helper()
-	ctx := tb.Context()
-	before := os.Getenv("SOFTHSM2_CONF")
+	before, o := os.Getenv("SOFTHSM2_CONF"), &Opened{}
 	check := func(err error) {
 		tb.Helper()
 		if err != nil {
+			o.Close()
 			tb.Fatalf("%s: %v", p.ID, err)
 		}
+	}
+	o.Close = func() {
+		if o.Vault != nil {
+			_ = o.Vault.Close()
+		}
+		if o.Store != nil {
+			_ = o.Store.Close()
+		}
+		if o.Token != nil {
+			_ = o.Token.Close()
+		}
+		_ = os.Setenv("SOFTHSM2_CONF", before)
 	}
 	check(os.Setenv("SOFTHSM2_CONF", filepath.Join(p.Dir, "hsm", "softhsm2.conf")))
 	u, err := hsm.ParseURI(p.URI())
 	check(err)
-	o := &Opened{}
-	o.Token, err = pkcs11.Open(ctx, u, hsm.Options{})
+	o.Token, err = pkcs11.Open(tb.Context(), u, hsm.Options{})
 	check(err)
 	sealed, err := os.ReadFile(filepath.Join(p.Dir, "data", "store.key"))
 	check(err)
-	o.StoreKey, err = o.Token.(hsm.KeyWrapper).Unwrap(ctx, VaultKey, sealed, storeKeyAAD(p.ID))
+	o.StoreKey, err = o.Token.(hsm.KeyWrapper).Unwrap(tb.Context(), VaultKey, sealed, storeKeyAAD(p.ID))
 	check(err)
 	key := secret.From(append([]byte(nil), o.StoreKey...))
-	store, err := badgerstore.Open(badgerstore.Config{Dir: filepath.Join(p.Dir, "data", "store"), Key: key})
-	key.Wipe()
+	defer key.Wipe()
+	o.Store, err = badgerstore.Open(badgerstore.Config{Dir: dir, Key: key})
 	check(err)
-	o.Vault, err = vault.Open(ctx, vault.Config{Store: store, Wrapper: o.Token.(hsm.KeyWrapper), KEK: VaultKey, Node: p.ID, Existing: true})
-	check(err)
-	o.Close = func() {
-		_ = o.Vault.Close()
-		_ = store.Close()
-		_ = o.Token.Close()
-		check(os.Setenv("SOFTHSM2_CONF", before))
-	}
 	return o
 }
