@@ -58,6 +58,10 @@ func TestNoCombinationFrames(t *testing.T) {
 					t.Errorf("%s: honest party %d framed with %q", name, p, check)
 				}
 				convicted++
+				elsewhere := setup
+				if elsewhere.Ceremony[0] ^= 1; threshold.VerifyConduct(elsewhere, a) == nil {
+					t.Errorf("%s: %q convicts in another ceremony", name, check)
+				}
 				// The same, of another ceremony, or without a signature that counts, does not.
 				for i := range evidence {
 					for _, damage := range []func(*message){func(m *message) { m.Ceremony[0] ^= 1 }, func(m *message) { m.Proof = nil }} {

@@ -73,12 +73,11 @@ func TestEqualLogs(t *testing.T) {
 		if verifyEqualLogs(g, ctx, p, base, forged, append(c.Bytes(), answer(c).Bytes()...)) {
 			t.Errorf("%s: forged by choosing K after the challenge", g.Name())
 		}
-		// A after the challenge: any z, and B = z·E - c·K for the wrong K needs no A.
-		z, _ := randomScalar(g, rand)
-		c0, _ := randomScalar(g, rand)
-		b0 := g.NewPoint().ScalarMult(z, base)
-		b0.Sub(b0, g.NewPoint().ScalarMult(c0, wrong))
-		c = equalLogsChallenge(g, ctx, p, base, wrong, a, b0)
+		// A after the challenge: B = β·E, and z = β + c·(e+1) for K = (e+1)·E.
+		c = equalLogsChallenge(g, ctx, p, base, wrong, a, b)
+		z := g.NewScalar().Add(e, g.NewScalar().SetUint64(1))
+		z.Mul(z, c)
+		z.Add(z, r)
 		if verifyEqualLogs(g, ctx, p, base, wrong, append(c.Bytes(), z.Bytes()...)) {
 			t.Errorf("%s: forged by choosing A after the challenge", g.Name())
 		}

@@ -95,6 +95,10 @@ func Judged[R any](tb testing.TB, liar threshold.PartyID, outcomes map[threshold
 		if weaker.Kind = threshold.Ban; verify(&weaker) == nil {
 			tb.Errorf("party %d: an abort that is not Proven passes for proof: %v", p, o.Abort)
 		}
+		weaker = *o.Abort
+		if weaker.Check = "dkg-nothing"; verify(&weaker) == nil {
+			tb.Errorf("party %d: %v convicts by a check there is not", p, o.Abort)
+		}
 		framing(tb, o.Abort, liar, outcomes, verify)
 	}
 }
