@@ -2,8 +2,10 @@ package thresholdtest_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/luxfi/mpcd/threshold"
@@ -39,5 +41,27 @@ func TestSeeds(t *testing.T) {
 				t.FailNow()
 			}
 		}
+	}
+}
+
+// Goal: a seed replays exactly. Method: one ceremony on the rough network, twice: every delivery is the same; another seed
+// gives another run.
+func TestSeedReplays(t *testing.T) {
+	trace := func(seed uint64) string {
+		w := thresholdtest.NewWorld(seed, 4, 3)
+		w.Faults = thresholdtest.Rough
+		var b strings.Builder
+		w.Trace = func(to threshold.PartyID, m threshold.Message) { fmt.Fprintf(&b, "%d %d %x\n", m.From, to, m.Encode()) }
+		ks, err := w.Keygen(schemes.All()[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range ks {
+			k.Destroy()
+		}
+		return b.String()
+	}
+	if a := trace(7); a != trace(7) || a == trace(8) {
+		t.Error("a run is not a function of its seed")
 	}
 }
