@@ -1,0 +1,114 @@
+package dkls23
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/internal/group"
+	"github.com/luxfi/mpcd/threshold/internal/poly"
+)
+
+// sharingSubsetsMax bounds the subsets that CheckSharing looks at, of each size.
+const sharingSubsetsMax = 2048
+
+var (
+	errKeyShareFit = errors.New("dkls23: key share does not fit its key record")
+	errSharing     = errors.New("the public shares do not have the threshold they should")
+)
+
+// ParseKeyShare implements threshold.Scheme. It proves that the record is whole: the secret fits its public share, and all
+// public shares lie on one polynomial of degree t-1 whose value at 0 is the group key.
+func (Scheme) ParseKeyShare(b []byte) (*threshold.KeyShare, error) {
+	k, err := threshold.DecodeKeyShare(b)
+	if err != nil {
+		return nil, err
+	}
+	if k.Scheme != ID || k.Purpose != threshold.PurposeECDSA || !secretFits(k) || !publicSharesFit(k.KeyInfo) {
+		k.Destroy()
+		return nil, errKeyShareFit
+	}
+	return k, nil
+}
+
+func secretFits(k *threshold.KeyShare) bool {
+	s, err := group.Secp256k1.NewScalar().SetCanonical(k.Secret())
+	if err != nil {
+		return false
+	}
+	defer s.Wipe()
+	return bytes.Equal(group.Secp256k1.NewPoint().ScalarBaseMult(s).Bytes(), k.PublicShare(k.Party))
+}
+
+// publicSharesFit interpolates the group key from t consecutive public shares, for every such window: windows overlap in t-1
+// shares, so all of them determine one polynomial.
+func publicSharesFit(info threshold.KeyInfo) bool {
+	key, public, err := points(info)
+	if err != nil {
+		return false
+	}
+	t := info.Committee.Threshold
+	for i := 0; i+t <= info.Committee.N(); i++ {
+		if !interpolate(public, info.Committee.Parties[i:i+t]).Equal(key) {
+			return false
+		}
+	}
+	return true
+}
+
+// CheckSharing implements threshold.Scheme: for every subset of t parties the sum of λ_i·X_i is the group key, for every subset
+// of t-1 it is not. For large committees the first subsets are looked at.
+func (Scheme) CheckSharing(info threshold.KeyInfo) error {
+	key, public, err := points(info)
+	if err != nil {
+		return err
+	}
+	c := info.Committee
+	for size := c.Threshold - 1; size <= c.Threshold; size++ {
+		left, bad := sharingSubsetsMax, error(nil)
+		c.Subsets(size, func(q []threshold.PartyID) bool {
+			if interpolate(public, q).Equal(key) != (size == c.Threshold) {
+				bad = fmt.Errorf("dkls23: parties %v of a %d-of-%d key: %w", q, c.Threshold, c.N(), errSharing)
+			}
+			left--
+			return bad == nil && left > 0
+		})
+		if bad != nil {
+			return bad
+		}
+	}
+	return nil
+}
+
+// points decodes the group key and the public shares.
+func points(info threshold.KeyInfo) (key group.Point, public map[threshold.PartyID]group.Point, err error) {
+	if key, err = group.Secp256k1.NewPoint().SetCanonical(info.GroupKey); err != nil {
+		return nil, nil, errors.New("dkls23: group key is not a point")
+	}
+	public = map[threshold.PartyID]group.Point{}
+	for _, p := range info.Committee.Parties {
+		if public[p], err = group.Secp256k1.NewPoint().SetCanonical(info.PublicShare(p)); err != nil {
+			return nil, nil, fmt.Errorf("dkls23: public share of party %d is not a point", p)
+		}
+	}
+	return key, public, nil
+}
+
+// interpolate is the public key that the parties q would sign under by themselves.
+func interpolate(public map[threshold.PartyID]group.Point, q []threshold.PartyID) group.Point {
+	ls, ps := make([]group.Scalar, len(q)), make([]group.Point, len(q))
+	for i, p := range q {
+		ls[i], ps[i] = lagrange(p, q), public[p]
+	}
+	return group.Secp256k1.VarTimeMultiScalarMult(ls, ps)
+}
+
+// lagrange is λ_p at 0 for the quorum q.
+func lagrange(p threshold.PartyID, q []threshold.PartyID) group.Scalar {
+	xs := make([]uint16, len(q))
+	for i, x := range q {
+		xs[i] = uint16(x)
+	}
+	return poly.Lagrange(group.Secp256k1, uint16(p), xs)
+}

@@ -1,0 +1,119 @@
+package dkls23
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/internal/ot"
+	"github.com/luxfi/mpcd/threshold/internal/secp256k1"
+)
+
+// ErrBanned is behind every refusal to work with a party that was caught cheating in this pair-epoch.
+var ErrBanned = errors.New("dkls23: this party cheated and is banned for the pair-epoch; an operator who trusts it again runs a new pair setup")
+
+// pair is what we share with one peer: both directions of the OT extension and the seed of zero shares. Sessions use it at the
+// same time, in any goroutine; a ban lets nobody in any more, and who leaves last wipes it.
+type pair struct {
+	peer     threshold.PartyID
+	sender   *ot.Sender   // we are Alice
+	receiver *ot.Receiver // we are Bob
+	seed     [32]byte     // z_ij
+
+	closed atomic.Bool
+	users  atomic.Int64 // and one for the owner, until it is closed
+}
+
+func newPair(peer threshold.PartyID) *pair {
+	p := &pair{peer: peer}
+	p.users.Store(1)
+	return p
+}
+
+// enter admits a user, who must leave.
+func (p *pair) enter() bool {
+	for {
+		n := p.users.Load()
+		if n == 0 || p.closed.Load() {
+			return false
+		}
+		if p.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (p *pair) leave() {
+	if p.users.Add(-1) == 0 {
+		p.wipe()
+	}
+}
+
+// close lets nobody in any more: after a ban, or when the provision is destroyed. It is idempotent.
+func (p *pair) close() {
+	if p.closed.CompareAndSwap(false, true) {
+		p.leave()
+	}
+}
+
+func (p *pair) wipe() {
+	if p.sender != nil {
+		p.sender.Wipe()
+	}
+	if p.receiver != nil {
+		p.receiver.Wipe()
+	}
+	clear(p.seed[:])
+}
+
+// use runs f unless the pair is closed; then the session that asked dies with check C17.
+func (p *pair) use(f func() error) error {
+	if !p.enter() {
+		return p.refusal()
+	}
+	defer p.leave()
+	return f()
+}
+
+// refusal is how every other session with a banned peer ends.
+func (p *pair) refusal() error {
+	return &threshold.Abort{Kind: threshold.Ban, Check: "C17", Culprits: []threshold.PartyID{p.peer}, Err: ErrBanned}
+}
+
+// cheated bans the peer in memory, so that concurrent sessions die, and makes the fault. The caller of the session writes the ban
+// down before it sends anything (Provision.Bytes holds it).
+func (p *pair) cheated(check string, err error) error {
+	p.close()
+	return threshold.Fault(threshold.Ban, check, err)
+}
+
+// judge names the failure of an OT message: cheat is the check that the package ot made, malformed the one of its form.
+func (p *pair) judge(err error, cheat, malformed string) error {
+	switch {
+	case errors.Is(err, ot.ErrCheat):
+		return p.cheated(cheat, err)
+	case errors.Is(err, ot.ErrMalformed):
+		return p.cheated(malformed, err)
+	}
+	return fmt.Errorf("dkls23: transfer with party %d: %w", p.peer, err)
+}
+
+// zeroShare is this party's summand of a sharing of zero in the session: the lower party adds it, the higher one subtracts it.
+func (p *pair) zeroShare(self threshold.PartyID, sid [32]byte) *secp256k1.Scalar {
+	h := canon.Hash("mpcd/v1/dkls23/zero-share", p.seed[:], sid[:])
+	s := new(secp256k1.Scalar).SetBytesReduced(h[:])
+	clear(h[:])
+	if self > p.peer {
+		s.Negate(s)
+	}
+	return s
+}
+
+func partyBytes(p threshold.PartyID) []byte { return []byte{byte(p >> 8), byte(p)} }
+
+// directed is the session ID of one direction between two parties: bob is the receiver of the vector OLE.
+func directed(sid [32]byte, bob, alice threshold.PartyID) [32]byte {
+	return canon.Hash("mpcd/v1/dkls23/pair", sid[:], partyBytes(bob), partyBytes(alice))
+}

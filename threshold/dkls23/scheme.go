@@ -1,0 +1,77 @@
+package dkls23
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/dkg"
+	"github.com/luxfi/mpcd/threshold/internal/group"
+	"github.com/luxfi/mpcd/threshold/internal/secp256k1"
+)
+
+// ID is the scheme of this package.
+const ID threshold.SchemeID = "dkls23-secp256k1"
+
+// Scheme is threshold ECDSA on secp256k1 by DKLs23. A group key is 33 bytes (compressed SEC 1), a message the 32-byte digest, a
+// commitment 33 bytes (R_j), a signature share 64 bytes (w ‖ u), a signature 64 bytes (r ‖ s, big-endian, low s) with its
+// recovery ID.
+//
+// The zero value makes and refreshes keys, combines and verifies; presigning needs the pair state of New.
+type Scheme struct{ pairs *Provision }
+
+// New is the scheme with this party's pair state, which stays its owner's.
+func New(p *Provision) Scheme { return Scheme{p} }
+
+var _ threshold.Scheme = Scheme{}
+
+// ID implements threshold.Scheme.
+func (Scheme) ID() threshold.SchemeID { return ID }
+
+// String names the scheme, without its pair state.
+func (Scheme) String() string { return string(ID) }
+
+// Format is String for every verb: pair state is secret.
+func (x Scheme) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, x.String()) }
+
+func params() dkg.Params {
+	return dkg.Params{Group: group.Secp256k1, Scheme: ID, Purpose: threshold.PurposeECDSA}
+}
+
+// Keygen implements threshold.Scheme. It contains no oblivious transfer: pair state is the committee's, not the key's.
+func (Scheme) Keygen(s threshold.Setup, rand io.Reader) (*threshold.Session[*threshold.KeyShare], error) {
+	return dkg.NewKeygen(params(), s, rand)
+}
+
+// Refresh implements threshold.Scheme. The caller runs Provision again with it (PROTOCOLS A.3.7): a new key epoch under old pair
+// state lets whoever steals that state unmask a share of the old epoch.
+func (Scheme) Refresh(s threshold.Setup, share *threshold.KeyShare, rand io.Reader) (*threshold.Session[*threshold.KeyShare], error) {
+	return dkg.NewRefresh(params(), s, share, rand)
+}
+
+// Verify implements threshold.Scheme. It takes signatures of 64 bytes with low s only.
+func (Scheme) Verify(groupKey []byte, tweaks []threshold.Tweak, message, sig []byte) error {
+	m, err := digestScalar(message)
+	if err != nil {
+		return err
+	}
+	var key secp256k1.Point
+	if _, err := key.SetBytes(groupKey); err != nil {
+		return fmt.Errorf("dkls23: group key: %w", err)
+	}
+	child, _, err := tweakedKey(&key, tweaks)
+	if err != nil {
+		return err
+	}
+	if len(sig) != signatureLen {
+		return fmt.Errorf("dkls23: signature of %d bytes, want %d", len(sig), signatureLen)
+	}
+	var r, s secp256k1.Scalar
+	if _, err := r.SetBytes(sig[:32]); err != nil {
+		return errVerify
+	}
+	if _, err := s.SetBytes(sig[32:]); err != nil || s.IsHigh() == 1 || !verify(child, m, &r, &s) {
+		return errVerify
+	}
+	return nil
+}
