@@ -21,6 +21,7 @@ type proposal struct {
 	Intents   [][]byte            `cbor:"4,keyasint"`
 	Cosign    []byte              `cbor:"5,keyasint"`
 	Nonce     [16]byte            `cbor:"6,keyasint"`
+	Boots     [][16]byte          `cbor:"7,keyasint"`
 }
 
 // draft is a proposal of node3 before its hardware has signed it.
@@ -42,12 +43,23 @@ func TestProposalChecks(t *testing.T) {
 	c := newCluster(t, 3)
 	ed, tap := c.keygen("ed25519", 2, 3), c.keygen("secp256k1", 2, 3)
 	r := c.nodes[2].rogue()
+	boot := make(chan [16]byte, 1)
+	r.heartbeats = func(e transport.Envelope) {
+		var h heartbeat
+		if e.From == "node1" && canon.Unmarshal(e.Body, &h) == nil {
+			select {
+			case boot <- h.Boot:
+			default:
+			}
+		}
+	}
 	answers := make(chan transport.Envelope, 64)
 	r.alive(func(e transport.Envelope) {
 		if e.From == "node1" && (e.Kind == kindEngine || e.Kind == 4) {
 			answers <- e
 		}
 	})
+	node1 := <-boot
 	number := 0
 	intent := func() *attest.Intent {
 		number++
@@ -67,6 +79,9 @@ func TestProposalChecks(t *testing.T) {
 		d := &draft{operation: "sign", signers: []threshold.PartyID{1, 3}, intents: []*attest.Intent{intent()}, cosign: key("cosign"), kind: attest.KindCosign, at: time.Now()}
 		change(d)
 		p := proposal{Version: 1, Operation: d.operation, Signers: d.signers, Nonce: [16]byte{byte(number)}}
+		for _, s := range p.Signers {
+			p.Boots = append(p.Boots, map[bool][16]byte{true: node1}[s == 1])
+		}
 		var leaves [][]byte
 		for _, in := range d.intents {
 			h := in.Hash()
@@ -132,6 +147,8 @@ func TestProposalChecks(t *testing.T) {
 		}},
 		{"a request ID used before for another message", func(d *draft) { first(d).RequestID, first(d).Message = "request-1", []byte("another payment") }},
 		{"no intents", func(d *draft) { d.after = func(p *proposal) { p.Intents = nil } }},
+		{"an earlier run of the signer", func(d *draft) { d.after = func(p *proposal) { p.Boots[0][3] ^= 1 } }},
+		{"no runs named", func(d *draft) { d.after = func(p *proposal) { p.Boots = nil } }},
 		{"a topic that is not its hash", func(d *draft) { d.topic = true }},
 	} {
 		name := row.name

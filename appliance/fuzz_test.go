@@ -32,7 +32,7 @@ func FuzzDecoders(f *testing.F) {
 		refusal{Code: CodeDenied, Message: "no", Items: []int{1}}, proofOf{To: []transport.NodeID{"a"}, Proof: []byte{1}},
 		sharesBody{Batch: []byte{1}}, certificate{Party: 1, Cose: []byte{1}}, []certificate{{Party: 1, Cose: []byte{1}}},
 		proofs{KeyID: "w_", Epoch: 1, Each: []proof{{Signers: []threshold.PartyID{1}, Signature: []byte{1}}}}, ask{KeyID: "w_", Epoch: 1},
-		answer{KeyID: "w_", Epoch: 1, Certs: []certificate{{Party: 1}}, Proofs: &proofs{}}, heartbeat{"1", true},
+		answer{KeyID: "w_", Epoch: 1, Certs: []certificate{{Party: 1}}, Proofs: &proofs{}}, heartbeat{"1", true, bootID{1}},
 		walletRecord{Version: 1, State: StateActive}, idemRecord{Answer: []byte{1}}, keyAnswer{ID: "w_"}, AuditEntry{Seq: 1, Event: "x"},
 	} {
 		f.Add(uint8(i), canon.MustMarshal(v))

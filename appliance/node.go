@@ -112,6 +112,7 @@ type Node struct {
 	ready  atomic.Bool
 	wg     sync.WaitGroup
 	base   context.Context // ends with Run
+	boot   bootID
 }
 
 // nodeKeys are a member's pinned public keys, parsed.
@@ -160,6 +161,9 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	}
 	if n.attestKey, err = n.ownKey(ctx, c.AttestKey, n.rosterKeys[c.Node].attest, "attestation"); err != nil {
 		return nil, err
+	}
+	if _, err := io.ReadFull(n.Rand, n.boot[:]); err != nil {
+		return nil, fmt.Errorf("appliance: randomness: %w", err)
 	}
 	n.router = newRouter(n.Clock, n.send)
 	n.keys = newKeyring(n)

@@ -20,7 +20,12 @@ const (
 type heartbeat struct {
 	Version string `cbor:"1,keyasint"`
 	Ready   bool   `cbor:"2,keyasint"`
+	Boot    bootID `cbor:"3,keyasint"`
 }
+
+// bootID names one run of a node. A proposal names the boots it is for, because a node that was restarted has forgotten which
+// ceremonies it was in: were it to join one again, its two OPENs would convict it of equivocation.
+type bootID [16]byte
 
 // peerTable is what this node noticed of the others since it started.
 type peerTable struct {
@@ -31,6 +36,7 @@ type peerTable struct {
 
 type peerNotes struct {
 	last    time.Time
+	boot    bootID
 	ready   bool
 	version string
 	suspect time.Time // silent in a ceremony; cleared by the next message
@@ -53,7 +59,7 @@ func (t *peerTable) beat(ctx context.Context) {
 	tick := time.NewTimer(pause)
 	defer tick.Stop()
 	for {
-		t.n.send(transport.Envelope{Kind: kindHeartbeat, Body: canon.MustMarshal(heartbeat{t.n.Release, t.n.ready.Load()})})
+		t.n.send(transport.Envelope{Kind: kindHeartbeat, Body: canon.MustMarshal(heartbeat{t.n.Release, t.n.ready.Load(), t.n.boot})})
 		select {
 		case <-ctx.Done():
 			return
@@ -80,7 +86,7 @@ func (t *peerTable) heartbeat(env transport.Envelope) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p := t.m[env.From]; p != nil {
-		p.ready, p.version = h.Ready, h.Version
+		p.ready, p.version, p.boot = h.Ready, h.Version, h.Boot
 	}
 }
 
@@ -112,11 +118,26 @@ func (t *peerTable) usable(id transport.NodeID) (ok, suspect bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.m[id]
-	if p == nil || p.accused != "" {
+	if p == nil || p.accused != "" || p.boot == (bootID{}) {
 		return false, false
 	}
 	now := t.n.Clock()
 	return now.Sub(p.last) < liveFor, now.Sub(p.suspect) < suspectFor
+}
+
+// boots are the current runs of the nodes, as far as they have told.
+func (t *peerTable) boots(ids []transport.NodeID) []bootID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]bootID, len(ids))
+	for i, id := range ids {
+		if id == t.n.Node {
+			out[i] = t.n.boot
+		} else if p := t.m[id]; p != nil {
+			out[i] = p.boot
+		}
+	}
+	return out
 }
 
 func (t *peerTable) liveCount(ids []transport.NodeID) int {

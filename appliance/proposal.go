@@ -40,6 +40,7 @@ type proposal struct {
 	Intents   [][]byte            `cbor:"4,keyasint"`
 	Cosign    []byte              `cbor:"5,keyasint"` // COSE_Sign1 of the coordinator's hardware over the root of the intents
 	Nonce     [16]byte            `cbor:"6,keyasint"`
+	Boots     []bootID            `cbor:"7,keyasint"` // the runs of the signers it is for, in their order
 }
 
 const (
@@ -52,7 +53,7 @@ func proposalTopic(body []byte) [32]byte { return canon.Hash("mpcd/v1/proposal",
 
 // propose has the hardware co-sign the intents and makes the proposal. Nothing is sent yet.
 func (n *Node) propose(ctx context.Context, op string, signers []threshold.PartyID, intents []*attest.Intent) (*proposal, *attest.Batch, []byte, error) {
-	p := &proposal{Version: proposalVersion, Operation: op, Signers: signers, Intents: make([][]byte, len(intents))}
+	p := &proposal{Version: proposalVersion, Operation: op, Signers: signers, Intents: make([][]byte, len(intents)), Boots: n.peers.boots(n.nodesOf(signers))}
 	hashes := make([][]byte, len(intents))
 	for i, in := range intents {
 		h := in.Hash()
@@ -129,8 +130,12 @@ func (n *Node) judgeProposal(p *proposal, from transport.NodeID) ([]*attest.Inte
 	if len(p.Intents) == 0 || len(p.Intents) > n.Limits.Batch {
 		return nil, fail(CodeInvalid, "set the same limits on all nodes", "a proposal of %d intents, at most %d", len(p.Intents), n.Limits.Batch)
 	}
-	if !slices.Contains(p.Signers, n.self.Party) {
+	i := slices.Index(p.Signers, n.self.Party)
+	if i < 0 || len(p.Boots) != len(p.Signers) {
 		return nil, fail(CodeInvalid, "", "a proposal for other parties")
+	}
+	if p.Boots[i] != n.boot {
+		return nil, fail(CodeStarting, "repeat the request", "the proposal is for an earlier run of this node")
 	}
 	now := n.Clock()
 	keys, ok := n.rosterKeys[from]

@@ -17,9 +17,17 @@ import (
 
 // rogue speaks with a member's real keys, but not the protocol: what a compromised node can do.
 type rogue struct {
-	m    *member
-	net  *transport.Secured
-	conn transport.Conn
+	m          *member
+	net        *transport.Secured
+	conn       transport.Conn
+	heartbeats func(e transport.Envelope) // sees the others' heartbeats
+}
+
+// heartbeat has the form of the node's own.
+type heartbeat struct {
+	Version string   `cbor:"1,keyasint"`
+	Ready   bool     `cbor:"2,keyasint"`
+	Boot    [16]byte `cbor:"3,keyasint"`
 }
 
 func (m *member) rogue() *rogue {
@@ -56,10 +64,7 @@ const (
 func (r *rogue) alive(f func(e transport.Envelope)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.m.c.t.Cleanup(cancel)
-	beat := canon.MustMarshal(struct {
-		V string `cbor:"1,keyasint"`
-		R bool   `cbor:"2,keyasint"`
-	}{"rogue", true})
+	beat := canon.MustMarshal(heartbeat{"rogue", true, [16]byte{1}})
 	go func() {
 		for ctx.Err() == nil {
 			r.send(transport.Envelope{Kind: kindHeartbeat, Body: beat})
@@ -75,7 +80,10 @@ func (r *rogue) alive(f func(e transport.Envelope)) {
 			if err != nil {
 				return
 			}
-			if e.Kind != kindHeartbeat && f != nil {
+			switch {
+			case e.Kind == kindHeartbeat && r.heartbeats != nil:
+				r.heartbeats(e)
+			case e.Kind != kindHeartbeat && f != nil:
 				f(e)
 			}
 		}
