@@ -4,10 +4,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 fuzztime=${FUZZTIME:-10s}
 failed=0
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 while IFS=: read -r file target; do
 	pkg=./$(dirname "$file")
 	echo "fuzz: $pkg $target $fuzztime"
-	go test -run='^$' -fuzz="^$target\$" -fuzztime="$fuzztime" "$pkg" >/tmp/fuzz.$$ 2>&1 || { cat /tmp/fuzz.$$; failed=1; }
+	go test -run='^$' -fuzz="^$target\$" -fuzztime="$fuzztime" "$pkg" >"$log" 2>&1 || { cat "$log"; failed=1; }
 done < <(grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's/^\.\/([^:]+):[0-9]+:func (.*)/\1:\2/' | sort)
-rm -f /tmp/fuzz.$$
 exit $failed

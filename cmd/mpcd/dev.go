@@ -208,11 +208,9 @@ func (d *dev) places() error {
 	if err != nil {
 		return err
 	}
-	routes := make([]string, d.nodes)
-	for k := range routes {
-		if routes[k], err = freePort(); err != nil {
-			return err
-		}
+	routes, err := freePorts("127.0.0.1:0", d.nodes)
+	if err != nil {
+		return err
 	}
 	for k := range d.nodes {
 		name := "node" + strconv.Itoa(k+1)

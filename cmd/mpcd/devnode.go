@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -201,7 +202,14 @@ func (m *member) tail() string {
 	return strings.Join(lines[max(0, len(lines)-4):], "\n")
 }
 
-// freePorts returns n addresses: the first as asked, which must be free, the others on the next free ports.
+// Ports that we choose lie below those that systems give to outgoing connections (32768 and up on Linux): a node that is down for
+// a moment finds its port free again.
+const (
+	portFirst = 15000
+	portLast  = 32000
+)
+
+// freePorts returns n addresses: the first as asked, which must be free, the others on the next free ports. Port 0 takes any.
 func freePorts(first string, n int) ([]string, error) {
 	host, p, err := net.SplitHostPort(first)
 	if err != nil {
@@ -211,34 +219,25 @@ func freePorts(first string, n int) ([]string, error) {
 	if err != nil || port < 0 || port > 65535 {
 		return nil, usage("write --listen host:port", "port %q is no number", p)
 	}
+	anyPort := port == 0
+	if anyPort {
+		port = portFirst + rand.IntN(portLast-portFirst)
+	}
 	out := make([]string, 0, n)
-	for len(out) < n {
-		addr := net.JoinHostPort(host, strconv.Itoa(port))
-		l, err := net.Listen("tcp", addr)
+	for ; len(out) < n; port++ {
+		if port > 65535 {
+			return nil, usage("choose another --listen", "no %d free ports above %s", n, first)
+		}
+		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 		switch {
 		case err == nil:
 			out = append(out, l.Addr().String())
-			port = l.Addr().(*net.TCPAddr).Port + 1
 			_ = l.Close()
-			continue
-		case len(out) == 0:
+		case len(out) == 0 && !anyPort:
 			return nil, usage("stop what listens there, or choose another --listen", "%w", err)
-		}
-		if port++; port > 65535 {
-			return nil, usage("choose another --listen", "no %d free ports above %s", n, first)
 		}
 	}
 	return out, nil
-}
-
-// freePort finds a port that is free now.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // others are all but the k-th, separated by commas.

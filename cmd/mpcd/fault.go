@@ -116,6 +116,9 @@ func explain(err error) *fault {
 	var node *appliance.Error
 	if errors.As(err, &node) {
 		f.Code, f.Do = codeOf(string(node.Code)), node.Next
+		if f.Err != nil { // its text ends with what to do; that has a line of its own
+			f.Err = &reworded{f.Err, strings.Replace(f.Err.Error(), " ("+node.Next+")", "", 1)}
+		}
 	}
 	var refused *client.Error
 	if errors.As(err, &refused) {
@@ -138,6 +141,15 @@ func explain(err error) *fault {
 	}
 	return f
 }
+
+// reworded is an error with another text.
+type reworded struct {
+	err  error
+	text string
+}
+
+func (r *reworded) Error() string { return r.text }
+func (r *reworded) Unwrap() error { return r.err }
 
 // codeOf is the exit code for a code of the API.
 func codeOf(code string) int {

@@ -199,16 +199,7 @@ func verifyAudit(path string) (n uint64, head [32]byte, err error) {
 	}
 	n, head, err = appliance.VerifyAudit(dst.Name())
 	if err != nil {
-		err = &ofCopy{err, dst.Name(), path}
+		err = &reworded{err, strings.ReplaceAll(err.Error(), dst.Name(), path)} // the original's name
 	}
 	return n, head, err
 }
-
-// ofCopy is an error about a copy, told with the name of the original.
-type ofCopy struct {
-	err            error
-	copy, original string
-}
-
-func (e *ofCopy) Error() string { return strings.ReplaceAll(e.err.Error(), e.copy, e.original) }
-func (e *ofCopy) Unwrap() error { return e.err }
