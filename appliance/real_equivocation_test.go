@@ -26,7 +26,8 @@ import (
 type twoFaced struct {
 	*rogue
 	share *threshold.KeyShare
-	faces map[[32]byte][2]threshold.Message // OPENs, by ceremony
+	faces map[[32]byte][2]threshold.Message             // OPENs, by ceremony
+	front *threshold.Session[[]*threshold.Presignature] // behind the first face of the last ceremony
 }
 
 // newTwoFaced halts the member, takes its share and its identity, and takes its place.
@@ -63,6 +64,9 @@ func (r *twoFaced) open(topic [32]byte, signers []threshold.PartyID) [2]threshol
 			panic(err)
 		}
 		out[i] = ms[0]
+		if i == 0 {
+			r.front = s
+		}
 	}
 	r.faces[topic] = out
 	return out
@@ -74,14 +78,7 @@ func (r *twoFaced) tell(topic [32]byte, m threshold.Message, to ...transport.Nod
 
 // signersOf reads who is asked to take part from a proposal.
 func signersOf(body []byte) []threshold.PartyID {
-	var p struct {
-		Version   uint8               `cbor:"1,keyasint"`
-		Operation string              `cbor:"2,keyasint"`
-		Signers   []threshold.PartyID `cbor:"3,keyasint"`
-		Intents   [][]byte            `cbor:"4,keyasint"`
-		Cosign    []byte              `cbor:"5,keyasint"`
-		Nonce     [16]byte            `cbor:"6,keyasint"`
-	}
+	var p proposal
 	if err := canon.Unmarshal(body, &p); err != nil {
 		panic(err)
 	}
@@ -135,7 +132,7 @@ func TestRealEquivocation(t *testing.T) {
 				r.tell(e.Topic, faces[0], "node3")
 			}
 		}},
-		{"one OPEN, and shares of a session that nobody saw", "", func(r *twoFaced, e transport.Envelope) {
+		{"one OPEN, and shares of a session that nobody saw", "session", func(r *twoFaced, e transport.Envelope) {
 			if e.Kind == kindProposal {
 				faces := r.open(e.Topic, signersOf(e.Body))
 				r.tell(e.Topic, faces[0], "node1", "node3")
@@ -144,6 +141,20 @@ func TestRealEquivocation(t *testing.T) {
 					Batch   []byte              `cbor:"2,keyasint"`
 				}{threshold.SessionID{1}, []byte("x")})
 				r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindShares, Topic: e.Topic, Private: true, Body: body})
+				return
+			}
+			// Asked for what it saw, it shows the truth, which gives another session than it claims.
+			if m, err := threshold.DecodeMessage(e.Body); e.Kind == kindEngine && err == nil {
+				m.Ceremony, m.From = e.Topic, threshold.PartyID(e.From[4]-'0')
+				m.Proof = canon.MustMarshal(struct {
+					To    []transport.NodeID `cbor:"1,keyasint"`
+					Proof []byte             `cbor:"2,keyasint"`
+				}{e.To, e.Proof})
+				if m.Kind == threshold.Originals {
+					r.tell(e.Topic, r.front.OpenOriginals(), "node1")
+				} else if _, err := r.front.Step(m); err != nil {
+					panic(err)
+				}
 			}
 		}},
 	} {
@@ -246,38 +257,53 @@ func TestRealReplay(t *testing.T) {
 		}
 		return out
 	}
-	syncs := 0
-	for _, restart := range []bool{false, true} {
-		for _, m := range c.nodes {
-			if restart {
-				m.halt()
-				m.start()
-				c.waitReady()
-			}
-			before, n := entries(m), 0
-			for _, f := range recorded {
-				if f.To == m.id {
-					n++
-					if err := stranger.Send(t.Context(), transport.Envelope{To: []transport.NodeID{m.id}, Body: f.Body}); err != nil {
-						t.Fatal(err)
-					}
+	send := func(m *member) (n uint64) {
+		for _, f := range recorded {
+			if f.To == m.id {
+				n++
+				if err := stranger.Send(t.Context(), transport.Envelope{To: []transport.NodeID{m.id}, Body: f.Body}); err != nil {
+					t.Fatal(err)
 				}
 			}
-			// A ceremony that another node leads shows that what came before it has been begun; halt waits for its end.
-			other := c.nodes[(int(m.id[4]-'1')+1)%3]
-			syncs++
-			if _, err := other.node.Sign(t.Context(), appliance.SignRequest{SessionID: fmt.Sprintf("sync-%d", syncs), WalletID: w.ID, Message: []byte("sync"),
-				Signers: []transport.NodeID{m.id, other.id}}); err != nil {
-				t.Errorf("%s, restarted before %v, does not sign after a replay: %v", m.id, restart, err)
-			}
-			accused := slices.ContainsFunc(m.node.Nodes(), func(s appliance.NodeStatus) bool { return s.Accused })
-			m.halt() // waits for every ceremony the replay has begun
-			m.start()
-			c.waitReady()
-			if after := entries(m); !slices.Equal(before, after) || accused {
-				t.Errorf("%s, restarted before %v: %d frames had an effect, accused %v:\n%s", m.id, restart, n, accused, strings.Join(after[len(before):], "\n"))
-			}
 		}
+		return n
+	}
+	blames := func(m *member) bool {
+		return slices.ContainsFunc(m.node.Nodes(), func(s appliance.NodeStatus) bool { return s.Accused })
+	}
+	for _, m := range c.nodes { // in the process that has heard it before, the transport drops every frame
+		before, dropped := entries(m), m.node.Counts().Network["replay"]
+		n := send(m)
+		sim.Wait(t, string(m.id)+" drops the replay", func() bool { return m.node.Counts().Network["replay"] == dropped+n })
+		if after := entries(m); !slices.Equal(before, after) || blames(m) {
+			t.Errorf("%s: %d frames had an effect:\n%s", m.id, n, strings.Join(after[len(before):], "\n"))
+		}
+	}
+	m, other := c.nodes[0], c.nodes[1]
+	m.halt()
+	m.start()
+	c.waitReady()
+	before := entries(m)
+	n := send(m)
+	// A ceremony that another node leads shows that what came before it has been begun; halt waits for its end.
+	if _, err := other.node.Sign(t.Context(), appliance.SignRequest{SessionID: "sync", WalletID: w.ID, Message: []byte("sync"), Signers: []transport.NodeID{m.id, other.id}}); err != nil {
+		t.Errorf("%s does not sign after a replay: %v", m.id, err)
+	}
+	counts := m.node.Counts()
+	if counts.Network["received"] < n/2 || counts.Refused == 0 {
+		t.Errorf("the transport let through %d of %d frames and the node refused %d: the node was not put to the test", counts.Network["received"], n, counts.Refused)
+	}
+	blamed := blames(m) || blames(other)
+	m.halt()
+	m.start()
+	c.waitReady()
+	for _, e := range entries(m)[len(before):] {
+		if !strings.Contains(e, "earlier run of this node") {
+			t.Errorf("%s, restarted, did something for a replay: %s", m.id, e)
+		}
+	}
+	if blamed {
+		t.Error("somebody is accused for a replay")
 	}
 	for _, m := range c.nodes {
 		got, err := m.node.Wallet(t.Context(), w.ID)

@@ -9,7 +9,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -146,17 +146,24 @@ func TestRealStolenNode(t *testing.T) {
 		conn, leave := thief.Join()
 		defer leave()
 		answers := make(chan transport.Envelope, 4096)
-		var hears [5]atomic.Bool // by party
+		var runs sync.Map // of the others, by name: from their heartbeats
 		stop := speak(t, conn, func(e transport.Envelope) {
-			if e.Kind == kindHeartbeat {
-				hears[e.From[len(e.From)-1]-'0'].Store(true)
-				return
+			var h heartbeat
+			if e.Kind != kindHeartbeat {
+				answers <- e
+			} else if canon.Unmarshal(e.Body, &h) == nil {
+				runs.Store(e.From, h.Boot)
 			}
-			answers <- e
 		})
 		defer stop()
+		run := func(id transport.NodeID) (boot [16]byte) {
+			if b, ok := runs.Load(id); ok {
+				boot = b.([16]byte)
+			}
+			return boot
+		}
 		sim.Wait(t, "the thief hears and is seen", func() bool {
-			return c.Nodes[0].Node.Nodes()[1].Live && c.Nodes[2].Node.Nodes()[1].Live && hears[1].Load() && hears[3].Load()
+			return c.Nodes[0].Node.Nodes()[1].Live && c.Nodes[2].Node.Nodes()[1].Live && run("node1") != [16]byte{} && run("node3") != [16]byte{}
 		})
 		software := softToken(t, sim.CosignKey)
 		for _, row := range []struct {
@@ -188,7 +195,8 @@ func TestRealStolenNode(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				body := encodeProposal("sign", in.Signers, [][]byte{in.Bytes()}, b.Cose)
+				body := canon.MustMarshal(proposal{Version: 1, Operation: "sign", Signers: in.Signers, Intents: [][]byte{in.Bytes()}, Cosign: b.Cose,
+					Boots: [][16]byte{run("node1"), {1}, run("node3")}})
 				topic := canon.Hash("mpcd/v1/proposal", body)
 				if err := conn.Send(t.Context(), transport.Envelope{To: []transport.NodeID{"node1", "node3"}, Kind: kindProposal, Topic: topic, Body: body}); err != nil {
 					t.Fatal(err)
