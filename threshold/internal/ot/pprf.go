@@ -48,7 +48,7 @@ func punctureTree(sid *[32]byte, j int, choice *[baseOTs]byte, keys *baseKeys, m
 	for x := range t {
 		y, z := byte(x/2), byte(x%2)
 		inBranch := equalByte(y, c0)
-		for b := range t[x] {
+		for b := range seedLen {
 			near := leaf0[b] ^ (-z & (leaf0[b] ^ leaf1[b]))
 			t[x][b] = -inBranch&near | -(1-inBranch)&-equalByte(z, c1)&far[b]
 		}

@@ -45,7 +45,7 @@ func newSender(state *secret.Bytes) *Sender {
 	b := state.Bytes()
 	s := &Sender{state: state, id: [32]byte(b[2:headerLen]), delta: elementOf(b[headerLen:])}
 	for j := range s.prg {
-		for y := range s.prg[j] {
+		for y := range kept {
 			s.prg[j][y] = newPRG(b[headerLen+seedLen+(j*kept+y)*seedLen:])
 		}
 	}
@@ -56,7 +56,7 @@ func newReceiver(state *secret.Bytes) *Receiver {
 	b := state.Bytes()
 	r := &Receiver{state: state, id: [32]byte(b[2:headerLen])}
 	for j := range r.prg {
-		for x := range r.prg[j] {
+		for x := range leaves {
 			r.prg[j][x] = newPRG(b[headerLen+(j*leaves+x)*seedLen:])
 		}
 	}
