@@ -14,6 +14,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -138,11 +139,25 @@ func (c *config) openAPI() (net.Listener, *tls.Config, api.Authenticator, error)
 	default:
 		return nil, nil, nil, usage("set api.jwt.keys to the public keys of your issuer of tokens", "nobody could use the API: no keys for tokens")
 	}
-	l, err := net.Listen("tcp", c.Listen)
+	var l net.Listener
+	err = afterPredecessor(func() (err error) {
+		l, err = net.Listen("tcp", c.Listen)
+		return err
+	}, func(err error) bool { return errors.Is(err, syscall.EADDRINUSE) })
 	if err != nil {
 		return nil, nil, nil, usage("choose another address with listen or --listen", "%w", err)
 	}
 	return l, serverTLS, auth, nil
+}
+
+// afterPredecessor tries again, for a second, what a process that was just killed may still hold: its address, its lock.
+func afterPredecessor(try func() error, held func(error) bool) error {
+	err := try()
+	for end := time.Now().Add(time.Second); err != nil && held(err) && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+		err = try()
+	}
+	return err
 }
 
 func (c *config) apiTLS() (*tls.Config, error) {
@@ -190,7 +205,8 @@ func (c *config) boot(ctx context.Context, b *booted, log *slog.Logger) error {
 			return nil
 		}},
 		{"data directory", func() error {
-			held, err := c.lock()
+			var held io.Closer
+			err := afterPredecessor(func() (err error) { held, err = c.lock(); return err }, func(err error) bool { return errors.Is(err, durable.ErrLocked) })
 			b.keep(held, err)
 			return err
 		}},
