@@ -39,7 +39,6 @@ type testCluster struct {
 	dir  string
 	cmd  *exec.Cmd
 	log  bytes.Buffer
-	mu   sync.Mutex
 	pids map[string]int
 }
 

@@ -24,7 +24,7 @@ var (
 )
 
 // forTests are the packages that only tests import.
-var forTests = []string{"threshold/thresholdtest", "hsm/hsmtest", "vault/vaulttest", "appliance/transport/transporttest"}
+var forTests = []string{"threshold/thresholdtest", "hsm/hsmtest", "vault/vaulttest", "appliance/transport/transporttest", "internal/sim"}
 
 // policy is the text of ARCHITECTURE section 3, most particular first.
 var policy = []place{
