@@ -14,6 +14,8 @@ import (
 // ErrBanned is behind every refusal to work with a party that was caught cheating in this pair-epoch.
 var ErrBanned = errors.New("dkls23: this party cheated and is banned for the pair-epoch; an operator who trusts it again runs a new pair setup")
 
+var errRetired = errors.New("dkls23: the pair-epoch is over; try again with the new pair state")
+
 // pair is what we share with one peer: both directions of the OT extension and the seed of zero shares. Sessions use it at the
 // same time, in any goroutine; a ban lets nobody in any more, and who leaves last wipes it.
 type pair struct {
@@ -22,8 +24,9 @@ type pair struct {
 	receiver *ot.Receiver // we are Bob
 	seed     [32]byte     // z_ij
 
-	closed atomic.Bool
-	users  atomic.Int64 // and one for the owner, until it is closed
+	closed  atomic.Bool
+	retired atomic.Bool  // closed because its pair-epoch is over: nobody is to blame
+	users   atomic.Int64 // and one for the owner, until it is closed
 }
 
 func newPair(peer threshold.PartyID) *pair {
@@ -49,6 +52,12 @@ func (p *pair) leave() {
 	if p.users.Add(-1) == 0 {
 		p.wipe()
 	}
+}
+
+// retire is close at the end of a pair-epoch: sessions that still use the pair end with Retry, and blame nobody.
+func (p *pair) retire() {
+	p.retired.Store(true)
+	p.close()
 }
 
 // close lets nobody in any more: after a ban, or when the provision is destroyed. It is idempotent.
@@ -79,7 +88,18 @@ func (p *pair) use(f func() error) error {
 
 // refusal is how every other session with a banned peer ends.
 func (p *pair) refusal() error {
+	if p.retired.Load() {
+		return &threshold.Abort{Kind: threshold.Retry, Check: "pair-epoch", Err: errRetired}
+	}
 	return &threshold.Abort{Kind: threshold.Ban, Check: "C17", Culprits: []threshold.PartyID{p.peer}, Err: ErrBanned}
+}
+
+// why says why a closed pair is closed.
+func (p *pair) why() error {
+	if p.retired.Load() {
+		return errRetired
+	}
+	return ErrBanned
 }
 
 // cheated bans the peer in memory, so that concurrent sessions die, and makes the fault. The caller of the session writes the ban

@@ -20,9 +20,9 @@ const MaxBatch = 24
 // The lengths of one entry's part in the messages of PROTOCOLS A.3.3.
 const (
 	pointLen      = 33
-	commitmentLen = 32                              // R1 broadcast, for the whole batch
+	commitmentLen = 32                           // R1 broadcast, for the whole batch
 	direct1Len    = ot.Msg1Len                   // R1 direct: Bob's message
-	public2Len    = 2 * pointLen                    // R2 broadcast: R_i ‖ pk_i; before them the salt, for the whole batch
+	public2Len    = 2 * pointLen                 // R2 broadcast: R_i ‖ pk_i; before them the salt, for the whole batch
 	direct2Len    = ot.Msg2Len + 2*pointLen + 32 // R2 direct: Alice's answer ‖ Γu ‖ Γv ‖ ψ
 	saltLen       = 32
 )

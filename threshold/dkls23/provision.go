@@ -24,12 +24,12 @@ type Provision struct {
 }
 
 // String names the provision without its secrets.
-func (p *Provision) String() string {
+func (p Provision) String() string {
 	return fmt.Sprintf("pair state of party %d with %d others, pair-epoch %d", p.Party, len(p.pairs), p.Epoch)
 }
 
 // Format is String for every verb.
-func (p *Provision) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String()) }
+func (p Provision) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String()) }
 
 // Ban destroys the state shared with a peer: concurrent sessions with it end with check C17, presignatures made with it no longer
 // sign, new sessions are refused. It is idempotent. The engine bans by itself on a fault of kind Ban; the caller stores Bytes again
@@ -57,7 +57,7 @@ func (p *Provision) Destroy() {
 		return
 	}
 	for _, x := range p.pairs {
-		x.close()
+		x.retire()
 	}
 }
 
@@ -82,7 +82,7 @@ func (p *Provision) with(c threshold.Committee, signers []threshold.PartyID) ([]
 		}
 		x := p.pair(s)
 		if x.closed.Load() {
-			return nil, fmt.Errorf("dkls23: party %d: %w", s, ErrBanned)
+			return nil, fmt.Errorf("dkls23: party %d: %w", s, x.why())
 		}
 		out = append(out, x)
 	}

@@ -18,8 +18,9 @@ type round1 struct {
 	done bool
 }
 
+// Expect leaves lengths to Check, which bans for a wrong one.
 func (r *round1) Expect() threshold.Expect {
-	return threshold.Expect{Broadcast: true, Direct: r.p.active, MaxBytes: len(r.p.entries) * direct1Len}
+	return threshold.Expect{Broadcast: true, Direct: r.p.active, MaxBytes: threshold.MaxBody}
 }
 
 func (r *round1) Check(from threshold.PartyID, in threshold.Inbound) (threshold.Payload, error) {
@@ -108,10 +109,9 @@ type round2 struct {
 	coms map[threshold.PartyID][]byte // on an observer
 }
 
-func (p *presigning) open2Len() int { return saltLen + len(p.entries)*public2Len }
-
+// Expect leaves lengths to Check, as round1.
 func (r *round2) Expect() threshold.Expect {
-	return threshold.Expect{Broadcast: true, Direct: r.p.active, MaxBytes: max(r.p.open2Len(), len(r.p.entries)*direct2Len)}
+	return threshold.Expect{Broadcast: true, Direct: r.p.active, MaxBytes: threshold.MaxBody}
 }
 
 // opened is R_j and pk_j of every entry, decoded.
@@ -147,7 +147,7 @@ func judgeOpening(id threshold.SessionID, from threshold.PartyID, entries int, c
 	}
 	salt, public := body[:saltLen], body[saltLen:]
 	if c := commitment(id, from, entries, public, salt); !bytes.Equal(c[:], com) {
-		return nil, threshold.Fault(threshold.Proven, "C9", errors.New("R_j is not the one committed to"))
+		return nil, threshold.Fault(threshold.Proven, "C9", errors.New("the opened R_j is not the one committed to"))
 	}
 	o := &opened{make([]secp256k1.Point, entries), make([]secp256k1.Point, entries)}
 	for i := range entries {

@@ -127,7 +127,9 @@ type setup1 struct {
 	done bool
 }
 
-func (r *setup1) Expect() threshold.Expect { return threshold.Expect{Direct: true, MaxBytes: setup1Len} }
+func (r *setup1) Expect() threshold.Expect {
+	return threshold.Expect{Direct: true, MaxBytes: threshold.MaxBody}
+}
 
 func (r *setup1) Check(from threshold.PartyID, in threshold.Inbound) (threshold.Payload, error) {
 	x := r.p.peer(from)
@@ -164,7 +166,9 @@ type setup2 struct {
 	done bool
 }
 
-func (r *setup2) Expect() threshold.Expect { return threshold.Expect{Direct: true, MaxBytes: setup2Len} }
+func (r *setup2) Expect() threshold.Expect {
+	return threshold.Expect{Direct: true, MaxBytes: threshold.MaxBody}
+}
 
 func (r *setup2) Check(from threshold.PartyID, in threshold.Inbound) (threshold.Payload, error) {
 	x, self := r.p.peer(from), r.p.setup.Self
@@ -219,7 +223,7 @@ type setup3 struct {
 func (p *provisioning) confirmLen() int { return 32 * (p.setup.Committee.N() - 1) }
 
 func (r *setup3) Expect() threshold.Expect {
-	return threshold.Expect{Broadcast: true, MaxBytes: r.p.confirmLen()}
+	return threshold.Expect{Broadcast: true, MaxBytes: threshold.MaxBody}
 }
 
 func (r *setup3) Check(from threshold.PartyID, in threshold.Inbound) (threshold.Payload, error) {

@@ -198,4 +198,3 @@ func (Scheme) VerifyShare(key threshold.KeyInfo, req threshold.SignRequest, shar
 	_, _, err = decodeShare(p, share)
 	return err
 }
-
