@@ -4,14 +4,19 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/sim"
 	"github.com/luxfi/mpcd/softhsm"
 	"github.com/luxfi/mpcd/vault"
+	"github.com/luxfi/mpcd/vault/vaulttest"
 )
 
 // Goal: what is wrong with a node's token, files or configuration ends `mpcd start` before it speaks to anybody, with the exit
@@ -110,6 +115,49 @@ func TestRealBadInput(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Goal: a share that does not stand in the vault as it was written signs nothing and accuses nobody: its node refuses with the
+// reason, and another quorum answers. Method: change one byte of node2's record, sign with it and without naming signers.
+func TestRealCorruptShare(t *testing.T) {
+	c := newClusterLimits(t, 3, appliance.Limits{Silence: time.Second})
+	w := c.keygen("ed25519", 2, 3)
+	m := c.nodes[1]
+	store := m.vault.(*vaulttest.Memory)
+	m.halt()
+	changed := 0
+	for _, key := range store.Keys() {
+		value, err := store.Get(t.Context(), []byte(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(key, w.ID) && len(value) > 256 { // the record; the pointer is shorter
+			value[len(value)-5] ^= 1
+			store.Set(key, value)
+			changed++
+		}
+	}
+	if changed == 0 {
+		t.Fatalf("no record of the share among %q", store.Keys())
+	}
+	m.start()
+	c.waitReady()
+	_, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "node2"}})
+	e := wantCode(t, err, appliance.CodeIntegrity)
+	if !strings.Contains(e.Error(), "node2") || e.Next == "" {
+		t.Errorf("the error does not name the node or the next step: %v", e)
+	}
+	sig, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")})
+	if err != nil || !slices.Equal(sig.Signers, []transport.NodeID{"node1", "node3"}) {
+		t.Errorf("another quorum: %+v, %v", sig, err)
+	}
+	_, err = m.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")})
+	wantCode(t, err, appliance.CodeIntegrity)
+	for _, s := range c.nodes[0].node.Nodes() {
+		if s.Accused {
+			t.Errorf("%s is accused", s.ID)
+		}
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/internal/sim"
@@ -65,6 +67,8 @@ func (c *cluster) everyQuorum(wallet string, epoch uint64) {
 // crashPoints counts the durable writes of a node in act, and runs f for each of them, failed before and after it is on disk.
 // victim 0 leads, victim 1 takes part.
 func crashPoints(t *testing.T, act func(t *testing.T, victim int) int, f func(t *testing.T, victim, at int, when vaulttest.When)) {
+	g := new(errgroup.Group)
+	g.SetLimit(6) // they wait more than they work
 	for victim, role := range []string{"coordinator", "party"} {
 		writes := act(t, victim)
 		if writes < 4 {
@@ -72,13 +76,14 @@ func crashPoints(t *testing.T, act func(t *testing.T, victim int) int, f func(t 
 		}
 		for at := 1; at <= writes; at++ {
 			for when, name := range []string{"before", "after"} {
-				t.Run(fmt.Sprintf("%s/%s write %d of %d", role, name, at, writes), func(t *testing.T) {
-					t.Parallel()
-					f(t, victim, at, vaulttest.When(when))
+				g.Go(func() error {
+					t.Run(fmt.Sprintf("%s/%s write %d of %d", role, name, at, writes), func(t *testing.T) { f(t, victim, at, vaulttest.When(when)) })
+					return nil
 				})
 			}
 		}
 	}
+	_ = g.Wait()
 }
 
 // newCrashing is a cluster of three with one node on a store that can crash, and a key if one is wanted.
@@ -94,7 +99,7 @@ func newCrashing(t *testing.T, victim int, key bool) (*cluster, *vaulttest.Memor
 	return c, store, c.keygen("ed25519", 2, 3)
 }
 
-var quick = appliance.Limits{Silence: 400 * time.Millisecond, Request: 5 * time.Second}
+var quick = appliance.Limits{Silence: time.Second, Request: 10 * time.Second}
 
 // Goal: whatever a crash leaves of a refresh, the key is not lost, one epoch alone signs after recovery, and the next refresh
 // succeeds. Method: every durable write of the coordinator, then of a party, fails once, before and after it is on disk, with all

@@ -91,17 +91,18 @@ func signersOf(body []byte) []threshold.PartyID {
 func TestRealEquivocation(t *testing.T) {
 	for _, row := range []struct {
 		name  string
-		check string // that the coordinator's record of the abort names
+		check string // that the coordinator's record of the abort names; "" for any
+		late  bool   // the second face may come when OPEN is over: then it has no effect, and the rogue is only avoided
 		act   func(r *twoFaced, e transport.Envelope)
 	}{
-		{"two OPENs, then silence", "equivocation", func(r *twoFaced, e transport.Envelope) {
+		{"two OPENs, then silence", "equivocation", false, func(r *twoFaced, e transport.Envelope) {
 			if e.Kind == kindProposal {
 				faces := r.open(e.Topic, signersOf(e.Body))
 				r.tell(e.Topic, faces[0], "node1")
 				r.tell(e.Topic, faces[1], "node3")
 			}
 		}},
-		{"two OPENs, and repeated when asked", "equivocation", func(r *twoFaced, e transport.Envelope) {
+		{"two OPENs, and repeated when asked", "equivocation", false, func(r *twoFaced, e transport.Envelope) {
 			faces, known := r.faces[e.Topic]
 			if e.Kind == kindProposal && !known {
 				faces = r.open(e.Topic, signersOf(e.Body))
@@ -112,7 +113,7 @@ func TestRealEquivocation(t *testing.T) {
 				r.tell(e.Topic, faces[1], "node3")
 			}
 		}},
-		{"two OPENs, and a third face in the dispute", "", func(r *twoFaced, e transport.Envelope) {
+		{"two OPENs, and a third face in the dispute", "", false, func(r *twoFaced, e transport.Envelope) {
 			if e.Kind == kindProposal {
 				faces := r.open(e.Topic, signersOf(e.Body))
 				r.tell(e.Topic, faces[0], "node1")
@@ -124,7 +125,7 @@ func TestRealEquivocation(t *testing.T) {
 				r.tell(e.Topic, m, "node1", "node3")
 			}
 		}},
-		{"two OPENs to one", "equivocation", func(r *twoFaced, e transport.Envelope) {
+		{"two OPENs to one", "equivocation", true, func(r *twoFaced, e transport.Envelope) {
 			if e.Kind == kindProposal {
 				faces := r.open(e.Topic, signersOf(e.Body))
 				r.tell(e.Topic, faces[0], "node1")
@@ -132,7 +133,7 @@ func TestRealEquivocation(t *testing.T) {
 				r.tell(e.Topic, faces[0], "node3")
 			}
 		}},
-		{"one OPEN, and shares of a session that nobody saw", "session", func(r *twoFaced, e transport.Envelope) {
+		{"one OPEN, and shares of a session that nobody saw", "session", false, func(r *twoFaced, e transport.Envelope) {
 			if e.Kind == kindProposal {
 				faces := r.open(e.Topic, signersOf(e.Body))
 				r.tell(e.Topic, faces[0], "node1", "node3")
@@ -176,7 +177,8 @@ func TestRealEquivocation(t *testing.T) {
 				t.Fatal(err)
 			}
 			abort := es[slices.IndexFunc(es, func(e appliance.AuditEntry) bool { return e.Event == "sign.abort" })].Facts
-			if check := abort["culprit.node2"]; check == "" || row.check != "" && check != row.check {
+			escaped := row.late && abort["silent.node2"] != ""
+			if check := abort["culprit.node2"]; !escaped && (check == "" || row.check != "" && check != row.check) {
 				t.Errorf("on record: %v, want node2 for %q", abort, row.check)
 			}
 			for _, m := range c.nodes {
@@ -187,7 +189,7 @@ func TestRealEquivocation(t *testing.T) {
 					if s.Accused && s.ID != "node2" {
 						t.Errorf("%s accuses %s, which is honest", m.id, s.ID)
 					}
-					if m.id == "node1" && s.ID == "node2" && !s.Accused {
+					if m.id == "node1" && s.ID == "node2" && !s.Accused && !escaped {
 						t.Error("the rogue is not accused")
 					}
 				}

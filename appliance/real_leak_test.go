@@ -200,7 +200,7 @@ func drawn(n *sim.Node, shares [][]byte, wire []byte) (out []sim.Secret, nonces,
 				add("dealt Ed25519 scalar", s.Bytes())
 				dealt++
 			}
-			x := new(big.Int).Mod(new(big.Int).SetBytes(d.Bytes), secp256k1.S256().N)
+			x := new(big.Int).Mod(new(big.Int).SetBytes(d.Bytes), secp256k1.Params().N)
 			key := x.FillBytes(make([]byte, 32))
 			if onWire(secp256k1.PrivKeyFromBytes(key).PubKey().SerializeCompressed()) {
 				add("dealt secp256k1 scalar", key)

@@ -41,6 +41,9 @@ func Program(tb testing.TB) string {
 		if p.dir, p.err = os.MkdirTemp("", "mpcd-sim-"); p.err != nil {
 			return
 		}
+		if p.err = touchSources(); p.err != nil {
+			return
+		}
 		p.path = filepath.Join(p.dir, "mpcd")
 		cmd := exec.Command("go", "build", "-o", p.path, "github.com/luxfi/mpcd/cmd/mpcd")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -51,6 +54,35 @@ func Program(tb testing.TB) string {
 		tb.Fatal(p.err)
 	}
 	return p.path
+}
+
+// touchSources reads the sources of the program, which no test imports: so the go command knows that a cached result depends on
+// them.
+func touchSources() error {
+	root, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+			break
+		}
+		up := filepath.Dir(root)
+		if up == root {
+			return errors.New("sim: no go.mod above the test")
+		}
+		root = up
+	}
+	sources, err := filepath.Glob(filepath.Join(root, "cmd", "mpcd", "*.go"))
+	if err != nil || len(sources) == 0 {
+		return fmt.Errorf("sim: no sources of mpcd in %s: %w", root, err)
+	}
+	for _, path := range sources {
+		if _, err := os.ReadFile(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Result is how a command ended.
