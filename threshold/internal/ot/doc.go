@@ -1,2 +1,55 @@
-// Package ot is the pairwise layer of DKLs23: two parties who meet once to set up, and from then on multiply secrets by oblivious transfer.
+// Package ot is the pairwise layer of DKLs23 (Doerner, Kondi, Lee, shelat, ePrint 2023/765): two parties meet once to set up, and from then
+// on turn products of their secrets into sums, by oblivious transfer alone. It is suite 1 of PROTOCOLS A.2: AES-128 and SHA-256.
+//
+// # What it is
+//
+// The pair setup, once per ordered pair and pair-epoch. A, who will be Alice, calls NewSetup; B, who will be Bob, answers with
+// RespondSetup; A ends with Finish. She then holds a Sender, he a Receiver; each pair runs it in both directions.
+//
+// The random vector OLE, once per signature and direction. Bob calls Receiver.Start and has a random b; Alice answers with Sender.Reply and her
+// a_1, a_2; Bob ends with Receiving.Finish. Then c_i + d_i = a_i·b modulo the group order, and neither knows more.
+//
+//	step of PROTOCOLS A.3                 source                                             here
+//	base transfers                        Masny, Rindal, ePrint 2019/706, figure 8           endemic.go
+//	hashing to the curve                  RFC 9380, section 8.7                              secp256k1.Point.HashToCurve
+//	punctured PRF and its proof (C6)      Roy, ePrint 2022/192, figures 13 and 14            pprf.go
+//	extension, consistency check (C7)     Roy, ePrint 2022/192, figure 10 and section 5      extension.go, field128.go
+//	gadget, randomiser, OLE, check (C8)   ePrint 2023/765, section 5                         gadget.go, ole.go
+//	lengths, scalars, points (C3 to C5)   PROTOCOLS 1.3                                      at the head of each step
+//
+// # What it promises
+//
+// A message that fails C6, C7 or C8 gives an error that wraps ErrCheat and no output. Whoever provokes such an error on purpose guesses bits of
+// the victim's secrets (Δ, or β), and each failure or success tells him one guess: so the caller bans him for the pair-epoch before it
+// lets him know, in all sessions. What cannot be read wraps ErrMalformed. Both fault the sender, provided that both sides agreed on sid and
+// on the setup's ID beforehand: two honest parties with different ones look like cheaters to each other.
+//
+// No branch and no memory address depends on choice bits, Δ, β, seeds, inputs or outputs; a test holds the source to it. Alice stores her leaves
+// by their distance from the one she misses, so that a session does not even know where the gap is. Steps allocate messages and a few
+// hashes, nothing per transfer. Calls on one Sender or Receiver may run in parallel.
+//
+// # What the caller owes
+//
+//  1. sid is unique for ever, bound to the direction, and agreed by both before the first message (PROTOCOLS 1.2). Both sides mix a fresh
+//     salt into all that follows from it, as insurance only.
+//  2. Messages travel over an authenticated and confidential channel.
+//  3. rand is good. Every secret of the pair is made from it.
+//  4. Both sign ID, and use the state only after both signatures are stored (A.3.1).
+//  5. Wipe runs when nothing else uses the object.
+//
+// # What it does not do
+//
+// It knows no seeds of zero shares, no bans and no epochs. It cannot wipe what the standard library keeps: blocks of SHA-256 that were
+// hashed, and copies of stack frames. The AES key schedules, which live as long as the state, it does wipe.
+//
+// # Where it differs
+//
+// The paper's Protocol 5.2 has two indices wrong, which the Trail of Bits report on silence-laboratories' code (appendix F) notes: θ in
+// the sum over Alice's inputs carries the index of the input, and a^ that of the check input. Here θ_i belongs to a_i, and there is one a^.
+//
+// A hashes to the curve once per base transfer, not for both values of her bit: the hash and the choice of its input are constant-time, so that
+// there is no difference to hide. The key of a base transfer binds sid and both messages, and B rejects a key share that is the identity.
+//
+// The check of the extension is made non-interactive: χ_1 .. χ_4 are four independent elements of GF(2^128) derived from U. t~ is sent whole,
+// 2 048 bytes, as in the paper. The PRG's rows are 68 bytes, and unused bits of the last word are zero on both sides.
 package ot

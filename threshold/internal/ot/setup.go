@@ -38,18 +38,14 @@ func RespondSetup(sid [32]byte, msg1 []byte, rand io.Reader) (receiver *Receiver
 		return nil, nil, err
 	}
 	state := secret.New(receiverLen)
-	enc := state.Bytes()
-	at := headerLen
 	for j := range trees {
 		t := growTree(&sid, j, keys, treeOf(msg2, j))
-		for x := range t {
-			at += copy(enc[at:], t[x][:])
-		}
+		putReceiverTree(state.Bytes(), j, &t)
 		clear(t[:])
 	}
 	*keys = [2]baseKeys{}
 	id := setupID(&sid, msg1, msg2)
-	putHeader(enc, roleReceiver, &id)
+	putHeader(state.Bytes(), roleReceiver, &id)
 	return newReceiver(state), msg2, nil
 }
 
@@ -70,17 +66,11 @@ func (s *Setup) Finish(msg2 []byte) (*Sender, error) {
 	defer clear(keys[:])
 
 	state := secret.New(senderLen)
-	enc := state.Bytes()
-	delta := enc[headerLen : headerLen+seedLen]
-	at := headerLen + seedLen
 	good := 1
 	for j := range trees {
-		known, d, ok := punctureTree(&s.sid, j, &s.o.choice, keys, treeOf(msg2, j))
+		known, delta, ok := punctureTree(&s.sid, j, &s.o.choice, keys, treeOf(msg2, j))
 		good &= ok
-		delta[j/4] |= d << (2 * (j % 4))
-		for y := range known {
-			at += copy(enc[at:], known[y][:])
-		}
+		putSenderTree(state.Bytes(), j, &known, delta)
 		clear(known[:])
 	}
 	if good != 1 {
@@ -88,7 +78,7 @@ func (s *Setup) Finish(msg2 []byte) (*Sender, error) {
 		return nil, cheat("C6: the proof of the punctured PRF does not hold")
 	}
 	id := setupID(&s.sid, s.msg1, msg2)
-	putHeader(enc, roleSender, &id)
+	putHeader(state.Bytes(), roleSender, &id)
 	return newSender(state), nil
 }
 

@@ -100,6 +100,21 @@ func putHeader(enc []byte, role byte, id *[32]byte) {
 	copy(enc[2:headerLen], id[:])
 }
 
+// putSenderTree stores A's part of tree j: her leaves and two bits of Δ.
+func putSenderTree(enc []byte, j int, known *[kept][seedLen]byte, delta byte) {
+	enc[headerLen+j/4] |= delta << (softK * (j % 4))
+	for y := range kept {
+		copy(enc[headerLen+seedLen+(j*kept+y)*seedLen:], known[y][:])
+	}
+}
+
+// putReceiverTree stores B's leaves of tree j.
+func putReceiverTree(enc []byte, j int, t *tree) {
+	for x := range leaves {
+		copy(enc[headerLen+(j*leaves+x)*seedLen:], t[x][:])
+	}
+}
+
 // ID is the hash of all messages of the setup, the same on both sides if nobody stood between them. It is public; sign it.
 func (s *Sender) ID() [32]byte { return s.id }
 
