@@ -11,13 +11,13 @@ import (
 	"github.com/luxfi/mpcd/threshold/internal/secp256k1"
 )
 
-// selfAnswer is the SHA-256 of both messages of the self-test's session and of b.
-const selfAnswer = "95697b4b0182feb6a878f6b6845d7d5fb1b660f0ef1133817a03e4ee5ea286b7"
+// selfAnswer is the SHA-256 of both messages of the self-test's session, b and the gadget.
+const selfAnswer = "5b0108ab16c1f9c9a209ae618fa797604f496033ae6f6c2f3e1308ba8c987972"
 
 var errSelfTest = errors.New("ot: self-test failed: do not use this build on this machine")
 
 // SelfTest runs one tree of the punctured PRF and one vector OLE on fixed states, and compares the result with the definition and the
-// messages and b with a known answer. It takes a millisecond and is run at boot; a node whose SelfTest fails must not start.
+// messages, b and the gadget with a known answer. It takes a millisecond and is run at boot; a node whose SelfTest fails must not start.
 func SelfTest() error {
 	sender, receiver := selfStates()
 	defer sender.Wipe()
@@ -46,7 +46,11 @@ func SelfTest() error {
 			return errSelfTest
 		}
 	}
-	answer := sha256.Sum256(append(append(msg1, msg2...), b.Bytes()...))
+	all := append(append(msg1, msg2...), b.Bytes()...)
+	for j := range gadget {
+		all = append(all, gadget[j].Bytes()...)
+	}
+	answer := sha256.Sum256(all)
 	if hex.EncodeToString(answer[:]) != selfAnswer {
 		return errSelfTest
 	}
