@@ -9,7 +9,7 @@ import (
 )
 
 // All returns every scheme of this build.
-func All() []threshold.Scheme { return []threshold.Scheme{frost.Ed25519, frost.Taproot} }
+func All() []threshold.Scheme { return []threshold.Scheme{frost.Ed25519, frost.Taproot, DKLs23} }
 
 // ByID finds a scheme by its identifier.
 func ByID(id threshold.SchemeID) (threshold.Scheme, error) {
@@ -29,12 +29,14 @@ func For(curve, protocol string) (threshold.Scheme, error) {
 		return ByID(threshold.FrostEd25519)
 	case curve == "secp256k1" && protocol == "frost":
 		return ByID(threshold.FrostTaproot)
-	case curve == "secp256k1" && (protocol == "" || protocol == "dkls23" || protocol == "cggmp21"):
-		return nil, fmt.Errorf("schemes: ECDSA on secp256k1 is not in this build; for Taproot keys (BIP-340) ask for protocol \"frost\"")
+	case curve == "secp256k1" && (protocol == "" || protocol == "dkls23" || protocol == "lss"):
+		return DKLs23, nil
+	case curve == "secp256k1" && protocol == "cggmp21":
+		return nil, fmt.Errorf("schemes: cggmp21 is not in this build; for ECDSA ask for protocol \"dkls23\", for Taproot keys (BIP-340) for \"frost\"")
 	case curve != "ed25519" && curve != "secp256k1":
 		return nil, fmt.Errorf("schemes: unknown curve %q, want ed25519 or secp256k1", curve)
 	}
-	return nil, fmt.Errorf("schemes: no protocol %q on curve %s, want frost", protocol, curve)
+	return nil, fmt.Errorf("schemes: no protocol %q on curve %s in this build", protocol, curve)
 }
 
 func ids() []threshold.SchemeID {

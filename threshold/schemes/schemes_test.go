@@ -12,6 +12,9 @@ import (
 // Goal: every scheme of the list keeps the contract. Method: the suite of thresholdtest.
 func TestContract(t *testing.T) {
 	for _, s := range schemes.All() {
+		if _, ok := s.(threshold.Provisioner); ok {
+			continue // presigns only with pair state: threshold/dkls23 tests it
+		}
 		t.Run(string(s.ID()), func(t *testing.T) { thresholdtest.TestScheme(t, s) })
 	}
 }
@@ -26,8 +29,10 @@ func TestFor(t *testing.T) {
 		{"ed25519", "frost", threshold.FrostEd25519, ""},
 		{"ed25519", "", threshold.FrostEd25519, ""},
 		{"secp256k1", "frost", threshold.FrostTaproot, ""},
-		{"secp256k1", "", "", "ECDSA"},
-		{"secp256k1", "cggmp21", "", "ECDSA"},
+		{"secp256k1", "", schemes.DKLs23.ID(), ""},
+		{"secp256k1", "dkls23", schemes.DKLs23.ID(), ""},
+		{"secp256k1", "lss", schemes.DKLs23.ID(), ""},
+		{"secp256k1", "cggmp21", "", "cggmp21"},
 		{"secp256k1", "bls", "", "no protocol"},
 		{"ed25519", "cggmp21", "", "no protocol"},
 		{"p256", "", "", "unknown curve"},

@@ -1,0 +1,47 @@
+package threshold
+
+import (
+	"io"
+
+	"github.com/luxfi/mpcd/internal/secret"
+)
+
+// Ceremony is a Session, or something that wraps one: what the appliance drives.
+type Ceremony[R any] interface {
+	Start() ([]Message, error)
+	Step(m Message) ([]Message, error)
+	Missing() []PartyID
+	Round() int
+	Result() (R, bool)
+	Erase()
+}
+
+// Provision is one party's secret material with every other party of a committee, made once for all keys of the committee
+// (for DKLs23 the oblivious-transfer correlations of its pairs). It belongs to one pair-epoch. It may be used by many sessions
+// at once; Destroy takes effect when they have ended.
+type Provision interface {
+	// Digest is the same for all parties: what they certify, and what a proposal names.
+	Digest() [32]byte
+	// PairEpoch counts the provisions of a committee, from 1.
+	PairEpoch() uint64
+	// Bytes encodes it, secrets included, for the vault. Of a banned peer nothing is left in it but the ban.
+	Bytes() *secret.Bytes
+	// Ban destroys what is shared with the peer: sessions with it end, new ones are refused. A fault of kind Ban does so by
+	// itself; the caller stores Bytes again before the abort is told.
+	Ban(peer PartyID)
+	Banned() []PartyID
+	Destroy()
+}
+
+// Provisioner is a scheme that presigns only with a Provision.
+type Provisioner interface {
+	Scheme
+	// NewProvision prepares the ceremony that makes a provision among the whole committee; epoch is higher than any before.
+	NewProvision(s Setup, epoch uint64, rand io.Reader) (Ceremony[Provision], error)
+	ParseProvision(b []byte) (Provision, error)
+	// PresignFor makes presignatures for exactly the requests given, one of each key, with the provision, which is nil on an
+	// observer. The requests are bound into the session, so SignShare needs no agreement.
+	PresignFor(p Provision, s Setup, keys []PresignKey, reqs []SignRequest, rand io.Reader) (*Session[[]*Presignature], error)
+	// MaxBatch is the most requests of one PresignFor.
+	MaxBatch() int
+}

@@ -1,0 +1,59 @@
+package schemes
+
+import (
+	"errors"
+	"io"
+
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/dkls23"
+)
+
+// DKLs23 is threshold ECDSA on secp256k1 with its pair state behind the engine's interfaces.
+var DKLs23 threshold.Provisioner = ecdsa{}
+
+type ecdsa struct{ dkls23.Scheme }
+
+// pairState is dkls23's provision as threshold.Provision.
+type pairState struct{ *dkls23.Provision }
+
+func (p pairState) Digest() [32]byte  { return p.ID }
+func (p pairState) PairEpoch() uint64 { return p.Epoch }
+
+// setup gives dkls23's session a result of the engine's type.
+type setup struct {
+	*threshold.Session[*dkls23.Provision]
+}
+
+func (s setup) Result() (threshold.Provision, bool) {
+	p, ok := s.Session.Result()
+	return pairState{p}, ok
+}
+
+func (e ecdsa) NewProvision(s threshold.Setup, epoch uint64, rand io.Reader) (threshold.Ceremony[threshold.Provision], error) {
+	x, err := e.Provision(s, epoch, rand)
+	if err != nil {
+		return nil, err
+	}
+	return setup{x}, nil
+}
+
+func (ecdsa) ParseProvision(b []byte) (threshold.Provision, error) {
+	p, err := dkls23.ParseProvision(b)
+	if err != nil {
+		return nil, err
+	}
+	return pairState{p}, nil
+}
+
+func (ecdsa) PresignFor(p threshold.Provision, s threshold.Setup, keys []threshold.PresignKey, reqs []threshold.SignRequest, rand io.Reader) (*threshold.Session[[]*threshold.Presignature], error) {
+	if p == nil {
+		return dkls23.Scheme{}.PresignFor(s, keys, reqs, rand)
+	}
+	state, ok := p.(pairState)
+	if !ok {
+		return nil, errors.New("schemes: provision of another scheme")
+	}
+	return dkls23.New(state.Provision).PresignFor(s, keys, reqs, rand)
+}
+
+func (ecdsa) MaxBatch() int { return dkls23.MaxBatch }
