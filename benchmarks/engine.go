@@ -4,10 +4,12 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
 // Figure is one measured number.
@@ -207,4 +209,9 @@ func Engine(name string, s threshold.Scheme) ([]Figure, error) {
 		}
 	}
 	return out, nil
+}
+
+// Schemes are those whose engine figures are measured here; DKLs23 has benchmarks of its own, because it needs pair state.
+func Schemes() []threshold.Scheme {
+	return slices.DeleteFunc(schemes.All(), func(s threshold.Scheme) bool { _, ok := s.(threshold.Provisioner); return ok })
 }

@@ -4,8 +4,6 @@ import (
 	"flag"
 	"testing"
 	"time"
-
-	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
 var (
@@ -28,7 +26,7 @@ func TestGate(t *testing.T) {
 		return
 	}
 	var figures []Figure
-	for _, s := range schemes.All() {
+	for _, s := range Schemes() {
 		f, err := Engine(SchemeName(s.ID()), s)
 		if err != nil {
 			t.Fatal(err)

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/benchmarks"
-	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
 func main() {
@@ -32,7 +31,7 @@ func main() {
 func run(ctx context.Context, what string, o benchmarks.NodeOptions) error {
 	var all []benchmarks.Figure
 	if strings.Contains(what, "engine") {
-		for _, s := range schemes.All() {
+		for _, s := range benchmarks.Schemes() {
 			fmt.Fprintln(os.Stderr, "measuring the engine:", s.ID())
 			f, err := benchmarks.Engine(benchmarks.SchemeName(s.ID()), s)
 			if err != nil {
