@@ -90,7 +90,7 @@ func (b *batcher) enqueue(j *signJob) error {
 // start begins a ceremony if a lane is free and somebody waits. The caller holds mu.
 func (b *batcher) start(id laneID, l *lane) {
 	for l.busy < b.n.Limits.Lanes && len(l.queue) > 0 {
-		k := min(len(l.queue), b.n.Limits.Batch)
+		k := min(len(l.queue), b.n.batchMax(id.scheme))
 		if i := slices.IndexFunc(l.queue[:k], func(j *signJob) bool { return j.alone }); i >= 0 {
 			k = max(i, 1)
 		}
@@ -108,6 +108,16 @@ func (b *batcher) start(id laneID, l *lane) {
 			}
 		})
 	}
+}
+
+// batchMax is how many signatures of a scheme one ceremony makes.
+func (n *Node) batchMax(id threshold.SchemeID) int {
+	if s, err := n.Schemes(id); err == nil {
+		if p, ok := s.(threshold.Provisioner); ok {
+			return min(n.Limits.Batch, p.MaxBatch())
+		}
+	}
+	return n.Limits.Batch
 }
 
 // runBatch leads one ceremony for jobs and answers them, or sends them on to another try.

@@ -23,6 +23,8 @@ type ceremony struct {
 	stash  []transport.Envelope
 	outbox []transport.Envelope
 	opens  disputable
+	// aborted, if set, is called with what ends a session before anybody is told.
+	aborted func(error) error
 }
 
 // disputable is a presigning session after its end, as far as disputes need it.
@@ -36,7 +38,7 @@ type refusal struct {
 	Code    Code   `cbor:"1,keyasint"`
 	Message string `cbor:"2,keyasint"`
 	Items   []int  `cbor:"3,keyasint,omitempty"` // the intents it refuses; none means all
-	Epoch   uint64 `cbor:"4,keyasint,omitempty"` // the key's epoch, where that is why
+	Epoch   uint64 `cbor:"4,keyasint,omitempty"` // the pair-epoch, where that is why
 }
 
 const refusalMax = 512 // bytes of Message
@@ -77,13 +79,14 @@ func (c *ceremony) send(kind uint8, to []transport.NodeID, body []byte) {
 func (c *ceremony) refuse(err error) {
 	e := AsError(err)
 	msg := e.Message
-	c.send(kindRefusal, c.peers, canon.MustMarshal(refusal{Code: e.Code, Message: msg[:min(len(msg), refusalMax)]}))
+	c.send(kindRefusal, c.peers, canon.MustMarshal(refusal{Code: e.Code, Message: msg[:min(len(msg), refusalMax)], Epoch: e.epoch}))
 }
 
 // proofOf is Message.Proof: what is needed beside the message to check the sender's signature again.
 type proofOf struct {
-	To    []transport.NodeID `cbor:"1,keyasint"`
-	Proof []byte             `cbor:"2,keyasint"`
+	To      []transport.NodeID `cbor:"1,keyasint"`
+	Proof   []byte             `cbor:"2,keyasint"`
+	Private bool               `cbor:"3,keyasint,omitempty"`
 }
 
 // authentic is Setup.Authentic: it checks the transport's signature that a message carries.
@@ -98,7 +101,7 @@ func (n *Node) authentic(m threshold.Message) bool {
 		return false
 	}
 	return transport.VerifyProof(ed25519.PublicKey(member.Identity), transport.Envelope{
-		From: id, To: p.To, Kind: kindEngine, Topic: m.Ceremony, Body: m.Encode(), Proof: p.Proof})
+		From: id, To: p.To, Kind: kindEngine, Topic: m.Ceremony, Body: m.Encode(), Private: p.Private, Proof: p.Proof})
 }
 
 func (c *ceremony) message(env transport.Envelope) (threshold.Message, error) {
@@ -107,7 +110,7 @@ func (c *ceremony) message(env transport.Envelope) (threshold.Message, error) {
 		return m, err
 	}
 	m.Ceremony, m.From = c.topic, c.n.party(env.From)
-	m.Proof = canon.MustMarshal(proofOf{env.To, env.Proof})
+	m.Proof = canon.MustMarshal(proofOf{env.To, env.Proof, env.Private})
 	return m, nil
 }
 
@@ -121,7 +124,7 @@ func (c *ceremony) tell(ms []threshold.Message) {
 		if len(to) == 0 {
 			continue
 		}
-		e := transport.Envelope{To: to, Kind: kindEngine, Topic: c.topic, Body: m.Encode()}
+		e := transport.Envelope{To: to, Kind: kindEngine, Topic: c.topic, Body: m.Encode(), Private: m.To != threshold.Everybody}
 		c.outbox = append(c.outbox, e)
 		c.n.send(e)
 	}
@@ -133,7 +136,7 @@ type silenceError struct{ missing []threshold.PartyID }
 func (e *silenceError) Error() string { return fmt.Sprintf("no answer from parties %v", e.missing) }
 
 // drive runs one session of the engine to its end. It is the only loop that does.
-func drive[R any](ctx context.Context, c *ceremony, s *threshold.Session[R]) (R, error) {
+func drive[R any](ctx context.Context, c *ceremony, s threshold.Ceremony[R]) (R, error) {
 	var none R
 	defer s.Erase()
 	out, err := s.Start()
@@ -168,6 +171,11 @@ func drive[R any](ctx context.Context, c *ceremony, s *threshold.Session[R]) (R,
 		}
 		round := s.Round()
 		out, err := s.Step(m)
+		if err != nil && c.aborted != nil {
+			if kept := c.aborted(err); kept != nil {
+				return none, errors.Join(kept, err)
+			}
+		}
 		c.tell(out)
 		if err != nil {
 			return none, err
@@ -356,7 +364,7 @@ func (n *Node) explain(err error) error {
 	case errors.As(err, &refused):
 		code := refused.Code
 		switch code {
-		case CodeInvalid, CodeDenied, CodeNotFound, CodeConflict, CodeOverload, CodeHSM, CodeStarting, CodeIntegrity:
+		case CodeInvalid, CodeDenied, CodeNotFound, CodeConflict, CodeOverload, CodeHSM, CodeStarting, CodeIntegrity, CodeProvision:
 		default:
 			code = CodeQuorum
 		}

@@ -203,7 +203,12 @@ func (c *cluster) waitReady() {
 
 func (c *cluster) keygen(curve string, t, n int) *appliance.Wallet {
 	c.t.Helper()
-	w, err := c.nodes[0].node.Keygen(c.t.Context(), appliance.KeygenRequest{Curve: curve, Protocol: "frost", Threshold: t, Total: n, Label: "test"})
+	return c.keygenBy(curve, "frost", t, n)
+}
+
+func (c *cluster) keygenBy(curve, protocol string, t, n int) *appliance.Wallet {
+	c.t.Helper()
+	w, err := c.nodes[0].node.Keygen(c.t.Context(), appliance.KeygenRequest{Curve: curve, Protocol: protocol, Threshold: t, Total: n, Label: "test"})
 	if err != nil {
 		c.t.Fatal(err)
 	}

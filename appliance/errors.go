@@ -24,6 +24,7 @@ const (
 	CodeUnsupported Code = "unsupported" // not in this build; 422
 	CodeBlame       Code = "blame"       // peers misbehaved and no other quorum was left; 502
 	CodeInternal    Code = "internal"    // 500
+	CodeProvision   Code = "provision"   // the parties' pair states differ; 503
 	CodeStarting    Code = "not_ready"   // boot has not finished; 503
 )
 
@@ -35,6 +36,7 @@ type Error struct {
 	Field    string             // the request's field at fault, if one is
 	Culprits []transport.NodeID // who is proven or accused
 	Err      error
+	epoch    uint64 // for CodeProvision: the pair-epoch of the node that refuses
 }
 
 func (e *Error) Error() string {
@@ -53,7 +55,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Retryable tells whether the same request may succeed later without a change.
 func (e *Error) Retryable() bool {
 	switch e.Code {
-	case CodeQuorum, CodeOverload, CodeTimeout, CodeHSM, CodeStarting, CodeBlame:
+	case CodeQuorum, CodeOverload, CodeTimeout, CodeHSM, CodeStarting, CodeBlame, CodeProvision:
 		return true
 	}
 	return false

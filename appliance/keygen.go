@@ -25,6 +25,7 @@ type certificateLeaf struct {
 	Vault  string              `cbor:"6,keyasint"`
 	Scheme threshold.SchemeID  `cbor:"7,keyasint"`
 	All    []threshold.PartyID `cbor:"8,keyasint"`
+	Pairs  [32]byte            `cbor:"9,keyasint"` // digest of the committee's pair state, zero where the scheme has none
 }
 
 // certificate is one party's attestation of its leaf.
@@ -37,8 +38,8 @@ func certificateKey(id string, epoch uint64) []byte {
 	return fmt.Appendf(nil, "node/certificate/%s/%d", id, epoch)
 }
 
-func (n *Node) leaf(id string, info threshold.KeyInfo, label, vaultName string, p threshold.PartyID) []byte {
-	return canon.MustMarshal(certificateLeaf{id, info.Epoch, info.Digest(), p, label, vaultName, info.Scheme, info.Committee.Parties})
+func (n *Node) leaf(id string, info threshold.KeyInfo, rec walletRecord, p threshold.PartyID) []byte {
+	return canon.MustMarshal(certificateLeaf{id, info.Epoch, info.Digest(), p, rec.Label, rec.Vault, info.Scheme, info.Committee.Parties, rec.Pairs})
 }
 
 // Keygen makes a key: every party stores its share, certifies it, and every quorum proves that it signs, before the wallet
@@ -76,8 +77,8 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
 	if err := n.Store.Batch(ctx, []vault.Pair{n.idem.pending(opKeygen, req.SessionID, req.BodyHash)}, nil); err != nil {
 		return nil, err
 	}
-	id, err := n.leadKey(ctx, opKeygen, in, committee, func(ctx context.Context, c *ceremony) (string, error) {
-		return n.runKeygen(ctx, c, scheme, committee, in)
+	id, err := n.leadKey(ctx, opKeygen, scheme, in, committee, func(ctx context.Context, c *ceremony, pairs *pairing) (string, error) {
+		return n.runKeygen(ctx, c, scheme, committee, in, pairs)
 	})
 	if err != nil {
 		return nil, n.explain(err)
@@ -119,8 +120,11 @@ func (n *Node) finishKey(ctx context.Context, op, id, session string, body [32]b
 }
 
 func purposeOf(s threshold.SchemeID) threshold.Purpose {
-	if s == threshold.FrostTaproot {
+	switch s {
+	case threshold.FrostTaproot:
 		return threshold.PurposeBIP340
+	case schemeDKLs23:
+		return threshold.PurposeECDSA
 	}
 	return threshold.PurposeEdDSA
 }
@@ -226,8 +230,40 @@ func (n *Node) allUp(ctx context.Context, c threshold.Committee) error {
 }
 
 // leadKey proposes a ceremony on a key to its whole committee and runs our side of it.
-func (n *Node) leadKey(ctx context.Context, op string, in *attest.Intent, c threshold.Committee, run func(context.Context, *ceremony) (string, error)) (string, error) {
-	_, _, body, err := n.propose(ctx, op, c.Parties, []*attest.Intent{in})
+//
+// Where the parties' pair states differ, it is tried again with a new pair setup, above the highest pair-epoch anybody told.
+func (n *Node) leadKey(ctx context.Context, op string, scheme threshold.Scheme, in *attest.Intent, c threshold.Committee, run func(context.Context, *ceremony, *pairing) (string, error)) (string, error) {
+	pairs, err := n.pairingFor(ctx, scheme, c, op == opRefresh, 0)
+	if err != nil {
+		return "", err
+	}
+	for try := 0; ; try++ {
+		id, err := n.leadKeyOnce(ctx, op, in, c, pairs, run)
+		epoch, differs := pairsDiffer(err)
+		if !differs || try == 2 {
+			return id, err
+		}
+		if pairs, err = n.pairingFor(ctx, scheme, c, true, epoch); err != nil {
+			return "", err
+		}
+	}
+}
+
+// pairsDiffer tells whether a ceremony failed because the parties have different pair states, and the pair-epoch one of them told.
+func pairsDiffer(err error) (epoch uint64, yes bool) {
+	var refused *refusedError
+	var own *Error
+	switch {
+	case errors.As(err, &refused) && refused.Code == CodeProvision:
+		return refused.Epoch, true
+	case errors.As(err, &own) && own.Code == CodeProvision:
+		return own.epoch, true
+	}
+	return 0, false
+}
+
+func (n *Node) leadKeyOnce(ctx context.Context, op string, in *attest.Intent, c threshold.Committee, pairs *pairing, run func(context.Context, *ceremony, *pairing) (string, error)) (string, error) {
+	_, _, body, err := n.propose(ctx, op, c.Parties, []*attest.Intent{in}, pairs)
 	if err != nil {
 		return "", err
 	}
@@ -245,7 +281,7 @@ func (n *Node) leadKey(ctx context.Context, op string, in *attest.Intent, c thre
 	e := transport.Envelope{To: peers, Kind: kindProposal, Topic: cer.topic, Body: body}
 	cer.outbox = append(cer.outbox, e)
 	n.send(e)
-	id, err := run(ctx, cer)
+	id, err := run(ctx, cer, pairs)
 	if err != nil {
 		n.record(ctx, op, cer.topic, err)
 		var refused *refusedError
@@ -275,7 +311,7 @@ func (n *Node) joinKeygen(ctx context.Context, c *ceremony, p *proposal, in *att
 	if _, err := n.allow(ctx, in, committee); err != nil {
 		return err
 	}
-	_, err = n.runKeygen(ctx, c, scheme, committee, in)
+	_, err = n.runKeygen(ctx, c, scheme, committee, in, p.Pairs)
 	return err
 }
 
@@ -288,7 +324,12 @@ func names(ids []transport.NodeID) []string {
 }
 
 // runKeygen is what every party does: record, generate, stage, certify, activate.
-func (n *Node) runKeygen(ctx context.Context, c *ceremony, scheme threshold.Scheme, committee threshold.Committee, in *attest.Intent) (string, error) {
+func (n *Node) runKeygen(ctx context.Context, c *ceremony, scheme threshold.Scheme, committee threshold.Committee, in *attest.Intent, pairs *pairing) (string, error) {
+	digest, unlock, err := n.pairUp(ctx, c, scheme, committee, in, pairs)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
 	if err := n.AuditLog.Append(ctx, Event{"keygen.begin", intentFacts(in)}); err != nil {
 		return "", err
 	}
@@ -302,7 +343,7 @@ func (n *Node) runKeygen(ctx context.Context, c *ceremony, scheme threshold.Sche
 	}
 	defer share.Destroy()
 	id := attest.KeyID(share.Scheme, share.GroupKey)
-	rec := walletRecord{Info: share.KeyInfo, Label: in.Keygen.Label, State: StateStaged, Created: in.Created, SessionID: in.RequestID}
+	rec := walletRecord{Info: share.KeyInfo, Label: in.Keygen.Label, State: StateStaged, Created: in.Created, SessionID: in.RequestID, Pairs: digest}
 	if err := n.stage(ctx, id, share); err != nil {
 		return "", err
 	}
@@ -337,7 +378,7 @@ func (n *Node) stage(ctx context.Context, id string, share *threshold.KeyShare) 
 
 // certify attests that our share is durable, tells the others, and collects what they attest.
 func (n *Node) certify(ctx context.Context, c *ceremony, id string, info threshold.KeyInfo, rec walletRecord) ([]certificate, error) {
-	batch, err := attest.Attest(ctx, n.HSM, n.attestKey, n.header(attest.KindKeygen), [][]byte{n.leaf(id, info, rec.Label, rec.Vault, n.self.Party)})
+	batch, err := attest.Attest(ctx, n.HSM, n.attestKey, n.header(attest.KindKeygen), [][]byte{n.leaf(id, info, rec, n.self.Party)})
 	if err != nil {
 		return nil, &Error{Code: CodeHSM, Message: "the token did not attest the new share", Next: "run mpcd doctor; check the token", Err: err}
 	}
@@ -369,7 +410,7 @@ func (n *Node) certify(ctx context.Context, c *ceremony, id string, info thresho
 func (n *Node) verifyCertificate(id string, info threshold.KeyInfo, rec walletRecord, cert certificate) error {
 	node := n.nodeOf(cert.Party)
 	_, err := attest.VerifyBatch(n.rosterKeys[node].attest, attest.Expect{Kind: attest.KindKeygen, Cluster: n.Cluster, Node: string(node)},
-		[][]byte{n.leaf(id, info, rec.Label, rec.Vault, cert.Party)}, cert.Cose)
+		[][]byte{n.leaf(id, info, rec, cert.Party)}, cert.Cose)
 	return err
 }
 
@@ -383,6 +424,13 @@ func (n *Node) activate(ctx context.Context, id string, rec walletRecord, info t
 		// activated before, and interrupted before the record was written
 	} else if err := n.Vault.Activate(ctx, id, info.Epoch); err != nil {
 		return &Error{Code: vaultCode(err), Message: "the new share cannot be activated", Next: "run mpcd doctor", Err: err}
+	}
+	if scheme, err := n.Schemes(info.Scheme); err == nil {
+		if s, ok := scheme.(threshold.Provisioner); ok {
+			if err := n.pairs.adopt(ctx, s, info.Committee, rec.Pairs); err != nil {
+				return err
+			}
+		}
 	}
 	event := "refresh.done"
 	if info.Epoch == 1 {
@@ -419,39 +467,59 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error)
 		return n.storedWallet(ctx, answer)
 	}
 	defer release()
-	rec, err := n.keys.record(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if rec.State != StateActive {
-		return nil, fail(CodeConflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", id, rec.State)
-	}
-	if err := n.allUp(ctx, rec.Info.Committee); err != nil {
-		return nil, err
-	}
-	in := n.newIntent(attest.OpRefresh, req.SessionID, req.Requester, rec.Info.Committee.Parties)
-	in.KeyID, in.Scheme, in.Epoch = id, rec.Info.Scheme, rec.Info.Epoch
 	if err := n.Store.Batch(ctx, []vault.Pair{n.idem.pending(opRefresh, req.SessionID, req.BodyHash)}, nil); err != nil {
 		return nil, err
 	}
-	if _, err := n.leadKey(ctx, opRefresh, in, rec.Info.Committee, func(ctx context.Context, c *ceremony) (string, error) {
-		return id, n.runRefresh(ctx, c, in)
-	}); err != nil {
-		return nil, n.explain(err)
+	for epoch := uint64(0); ; {
+		rec, err := n.keys.record(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if err = n.leadRefresh(ctx, id, rec, req); err == nil {
+			break
+		}
+		// Another refresh may have ended since we read the record: once more, on its epoch.
+		e := AsError(n.explain(err))
+		if e.Code != CodeConflict || epoch == rec.Info.Epoch {
+			return nil, e
+		}
+		epoch = rec.Info.Epoch
+		if now, err := n.keys.recordWhen(ctx, id, func(r walletRecord) bool { return r.Info.Epoch > epoch }); err != nil || now.Info.Epoch == epoch {
+			return nil, e
+		}
 	}
 	n.counts.refreshes.Add(1)
 	return n.finishKey(ctx, opRefresh, id, req.SessionID, req.BodyHash)
 }
 
-func (n *Node) joinRefresh(ctx context.Context, c *ceremony, _ *proposal, in *attest.Intent) error {
+func (n *Node) leadRefresh(ctx context.Context, id string, rec walletRecord, req RefreshRequest) error {
+	if rec.State != StateActive {
+		return fail(CodeConflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", id, rec.State)
+	}
+	if err := n.allUp(ctx, rec.Info.Committee); err != nil {
+		return err
+	}
+	scheme, err := n.Schemes(rec.Info.Scheme)
+	if err != nil {
+		return err
+	}
+	in := n.newIntent(attest.OpRefresh, req.SessionID, req.Requester, rec.Info.Committee.Parties)
+	in.KeyID, in.Scheme, in.Epoch = id, rec.Info.Scheme, rec.Info.Epoch
+	_, err = n.leadKey(ctx, opRefresh, scheme, in, rec.Info.Committee, func(ctx context.Context, c *ceremony, pairs *pairing) (string, error) {
+		return id, n.runRefresh(ctx, c, in, pairs)
+	})
+	return err
+}
+
+func (n *Node) joinRefresh(ctx context.Context, c *ceremony, p *proposal, in *attest.Intent) error {
 	if err := n.seen.admit(in); err != nil {
 		return err
 	}
-	return n.runRefresh(ctx, c, in)
+	return n.runRefresh(ctx, c, in, p.Pairs)
 }
 
 // runRefresh is what every party does: record, refresh, stage, certify, activate, destroy the epoch before.
-func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent) error {
+func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent, pairs *pairing) error {
 	unlock, ok := n.keys.lockRefreshSoon(ctx, in.KeyID)
 	if !ok {
 		return fail(CodeConflict, "wait until it has ended", "wallet %s is being refreshed already", in.KeyID)
@@ -480,6 +548,12 @@ func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent) e
 		return err
 	}
 	defer n.keys.release(held)
+	digest, unpair, err := n.pairUp(ctx, c, held.scheme, rec.Info.Committee, in, pairs)
+	if err != nil {
+		return err
+	}
+	defer unpair()
+	rec.Pairs = digest
 	s, err := held.scheme.Refresh(n.setup(c, rec.Info.Committee, in), held.share, n.Rand)
 	if err != nil {
 		return err

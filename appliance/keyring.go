@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
@@ -26,6 +28,7 @@ type walletRecord struct {
 	Created   int64             `cbor:"6,keyasint"` // ms
 	SessionID string            `cbor:"7,keyasint,omitempty"`
 	Staged    uint64            `cbor:"8,keyasint,omitempty"` // epoch of a refresh whose certificate is not complete
+	Pairs     [32]byte          `cbor:"9,keyasint,omitempty"` // digest of the pair state certified, or to be certified, with the key
 }
 
 const walletRecordVersion = 1
@@ -230,7 +233,7 @@ func (k *keyring) find(ctx context.Context, id string, pub []byte) (string, erro
 		}
 		pub = b
 	}
-	for _, form := range [][]byte{pub, xOnly(pub)} {
+	for _, form := range [][]byte{pub, uncompressed(pub), xOnly(pub)} {
 		if len(form) == 0 {
 			continue
 		}
@@ -258,8 +261,11 @@ func xOnly(pub []byte) []byte {
 
 // outsideKey is the public key as chains and users write it.
 func outsideKey(info threshold.KeyInfo) []byte {
-	if info.Purpose == threshold.PurposeBIP340 {
+	switch info.Purpose {
+	case threshold.PurposeBIP340:
 		return info.GroupKey[1:]
+	case threshold.PurposeECDSA:
+		return uncompressed(info.GroupKey)
 	}
 	return info.GroupKey
 }
@@ -380,12 +386,29 @@ func (n *Node) wallet(id string, r walletRecord) *Wallet {
 	}
 }
 
+// schemeDKLs23 is named here because the node imports no scheme.
+const schemeDKLs23 threshold.SchemeID = "dkls23-secp256k1"
+
+// uncompressed is the 65-byte form (SEC 1 §2.3.3) of a compressed secp256k1 key, nil for anything else.
+func uncompressed(pub []byte) []byte {
+	if len(pub) != 33 {
+		return nil
+	}
+	k, err := secp256k1.ParsePubKey(pub)
+	if err != nil {
+		return nil
+	}
+	return k.SerializeUncompressed()
+}
+
 func describe(s threshold.SchemeID) (curve, protocol string) {
 	switch s {
 	case threshold.FrostEd25519:
 		return "ed25519", "frost"
 	case threshold.FrostTaproot:
 		return "secp256k1", "frost"
+	case schemeDKLs23:
+		return "secp256k1", "dkls23"
 	}
 	return "", string(s)
 }

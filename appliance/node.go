@@ -103,6 +103,7 @@ type Node struct {
 	conn   transport.Conn
 	router *router
 	keys   *keyring
+	pairs  *provisions
 	sign   *batcher
 	idem   *idempotency
 	peers  *peerTable
@@ -167,6 +168,7 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	}
 	n.router = newRouter(n.Clock, n.send)
 	n.keys = newKeyring(n)
+	n.pairs = newProvisions(n)
 	n.idem = newIdempotency(c.Store)
 	n.peers = newPeerTable(n)
 	n.seen = newIntentMemory()
@@ -207,6 +209,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.conn = conn
 	defer n.net.Close()
 	defer n.keys.close()
+	defer n.pairs.close()
 
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.base = base

@@ -106,6 +106,8 @@ func (n *Node) judgeSign(op string, in *attest.Intent, rec walletRecord) error {
 // checkMessage refuses what the scheme cannot or must not sign.
 func checkMessage(info threshold.KeyInfo, message []byte) error {
 	switch {
+	case info.Purpose == threshold.PurposeECDSA && len(message) != 32:
+		return invalid("message_hash", "hash the transaction first, as its chain does, and send the 32-byte digest", "the digest to sign has %d bytes, ECDSA keys sign exactly 32", len(message))
 	case info.Purpose == threshold.PurposeBIP340 && len(message) != 32:
 		return invalid("message_hash", "hash the transaction first (BIP-341) and send the 32-byte digest", "the digest to sign has %d bytes, BIP-340 keys sign exactly 32", len(message))
 	case len(message) == 0:
@@ -155,14 +157,14 @@ func (n *Node) contribute(ctx context.Context, c *ceremony, p *proposal, items [
 			return n.AuditLog.Append(ctx, events...)
 		})
 	}
-	keys := make([]threshold.PresignKey, len(items))
+	keys, reqs := make([]threshold.PresignKey, len(items)), make([]threshold.SignRequest, len(items))
 	for i, it := range items {
-		keys[i] = threshold.PresignKey{Info: it.info}
+		keys[i], reqs[i] = threshold.PresignKey{Info: it.info}, it.req
 		if it.held != nil {
 			keys[i].Share = it.held.share
 		}
 	}
-	pres, err := n.presign(ctx, c, p, items[0], keys)
+	pres, err := n.presign(ctx, c, p, items[0], keys, reqs)
 	if recErr := record.Wait(); err == nil {
 		err = recErr
 	}
@@ -185,11 +187,23 @@ func (n *Node) contribute(ctx context.Context, c *ceremony, p *proposal, items [
 }
 
 // presign runs the engine's rounds. Its session answers disputes about OPEN until the ceremony is left.
-func (n *Node) presign(ctx context.Context, c *ceremony, p *proposal, first *item, keys []threshold.PresignKey) ([]*threshold.Presignature, error) {
-	s, err := first.scheme.Presign(threshold.Setup{
-		Ceremony: c.topic, Context: []byte(p.Operation), Committee: first.info.Committee, Signers: p.Signers,
-		Self: n.self.Party, Authentic: n.authentic,
-	}, keys, n.Rand)
+func (n *Node) presign(ctx context.Context, c *ceremony, p *proposal, first *item, keys []threshold.PresignKey, reqs []threshold.SignRequest) ([]*threshold.Presignature, error) {
+	pairs, state, err := n.provisioned(ctx, first.scheme, first.info.Committee)
+	if err == nil {
+		err = checkPairing(pairs, state, p.Pairs)
+	}
+	if err != nil {
+		return nil, err
+	}
+	setup := threshold.Setup{Ceremony: c.topic, Context: []byte(p.Operation), Committee: first.info.Committee, Signers: p.Signers,
+		Self: n.self.Party, Authentic: n.authentic}
+	var s *threshold.Session[[]*threshold.Presignature]
+	if pairs == nil {
+		s, err = first.scheme.Presign(setup, keys, n.Rand)
+	} else {
+		c.aborted = func(err error) error { return n.pairs.keepBans(ctx, pairs, first.info.Committee, state, err) }
+		s, err = pairs.PresignFor(state, setup, keys, reqs, n.Rand)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +230,13 @@ func (n *Node) leadSign(ctx context.Context, op string, signers []threshold.Part
 	defer func() { n.releaseItems(items) }()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { items, err = n.admit(gctx, op, signers, intents); return err })
-	g.Go(func() (err error) { p, cosign, body, err = n.propose(gctx, op, signers, intents); return err })
+	g.Go(func() error {
+		pairs, err := n.pairsOf(gctx, intents[0])
+		if err == nil {
+			p, cosign, body, err = n.propose(gctx, op, signers, intents, pairs)
+		}
+		return err
+	})
 	if before != nil {
 		g.Go(func() error { return before(gctx) })
 	}
@@ -367,4 +387,17 @@ func (n *Node) dispute(ctx context.Context, c *ceremony, with threshold.PartyID)
 func proofMessage(keyID string, epoch uint64, signers []threshold.PartyID) []byte {
 	h := canon.Hash("mpcd/v1/prove", []byte(keyID), canon.MustMarshal(epoch), canon.MustMarshal(signers))
 	return h[:]
+}
+
+// pairsOf is the pair state that a signature with the intent's key goes by, nil if its scheme needs none.
+func (n *Node) pairsOf(ctx context.Context, in *attest.Intent) (*pairing, error) {
+	rec, err := n.keys.record(ctx, in.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	scheme, err := n.Schemes(rec.Info.Scheme)
+	if err != nil {
+		return nil, err
+	}
+	return n.pairingFor(ctx, scheme, rec.Info.Committee, false, 0)
 }
