@@ -2,9 +2,11 @@
 package ot
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"testing"
 
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold/internal/secp256k1"
 )
 
@@ -124,6 +126,30 @@ func TestTranspose(t *testing.T) {
 				t.Fatalf("row %d, column %d is wrong", i, j)
 			}
 		}
+	}
+}
+
+// TestRandomiser holds the hash that is padded by hand to Sum256.
+func TestRandomiser(t *testing.T) {
+	session := sidOf("session")
+	r := newRandomiser(&session, []byte("salt"))
+	key := canon.Hash(tagRandomiser, session[:], []byte("salt"))
+	for _, j := range []int{0, 1, 255, 256, xi - 1} {
+		for i := range width {
+			column := element{uint64(j) * 0x9e3779b97f4a7c15, ^uint64(i)}
+			message := append(key[:], byte(j>>8), byte(j), byte(i))
+			message = binary.LittleEndian.AppendUint64(message, column.lo)
+			message = binary.LittleEndian.AppendUint64(message, column.hi)
+			h := sha256.Sum256(message)
+			var got, want secp256k1.Scalar
+			want.SetBytesReduced(h[:])
+			if r.scalar(&got, j, i, column); got.Equal(&want) == 0 {
+				t.Errorf("transfer %d, place %d: %x, want %x", j, i, got.Bytes(), want.Bytes())
+			}
+		}
+	}
+	if r.wipe(); r.block != [blockLen]byte{} || r.state != [savedLen]byte{} {
+		t.Error("wipe leaves something")
 	}
 }
 

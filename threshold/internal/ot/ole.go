@@ -1,13 +1,10 @@
 package ot
 
 import (
-	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/binary"
 	"fmt"
 	"io"
 
-	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold/internal/secp256k1"
 )
 
@@ -188,40 +185,3 @@ func (x *Receiving) Wipe() {
 
 // Format redacts under every verb.
 func (x Receiving) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// randomiser turns columns into scalars: one block of SHA-256 over a key of this session and both salts, the transfer, the place and the
-// column, 51 bytes.
-type randomiser struct {
-	key   [32]byte
-	block [32 + 2 + 1 + 16]byte
-}
-
-func newRandomiser(session *[32]byte, saltA []byte) *randomiser {
-	r := &randomiser{key: canon.Hash(tagRandomiser, session[:], saltA)}
-	copy(r.block[:], r.key[:])
-	return r
-}
-
-func (r *randomiser) wipe() { *r = randomiser{} }
-
-// scalar sets s = Hs("rand"; j, i, column).
-func (r *randomiser) scalar(s *secp256k1.Scalar, j, i int, column element) {
-	binary.BigEndian.PutUint16(r.block[32:], uint16(j))
-	r.block[34] = byte(i)
-	column.put(r.block[35:])
-	h := sha256.Sum256(r.block[:])
-	s.SetBytesReduced(h[:])
-}
-
-// theta derives θ_1, θ_2 from all a~.
-func (r *randomiser) theta(tilde []byte) (theta [ell]secp256k1.Scalar) {
-	seed := canon.Hash(tagTheta, r.key[:], tilde)
-	for i := range theta {
-		h := canon.Hash(tagThetaHalf, seed[:], []byte{byte(i)})
-		theta[i].SetBytesReduced(h[:])
-	}
-	return theta
-}
-
-// mu hashes μ_1 .. μ_416.
-func (r *randomiser) mu(mu []byte) [digest]byte { return canon.Hash(tagMu, r.key[:], mu) }
