@@ -335,7 +335,10 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 		j.fixed = true
 		j.signers, err = n.namedSigners(rec.Info.Committee, req.Signers)
 	} else {
-		j.signers, err = n.quorum(rec.Info.Committee, nil)
+		if err := n.avoidBanned(ctx, rec.Info, j.avoid); err != nil {
+			return nil, err
+		}
+		j.signers, err = n.quorum(rec.Info.Committee, j.avoid)
 	}
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package appliance_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
 	"sync"
 	"testing"
 
@@ -99,4 +100,53 @@ func TestECDSA(t *testing.T) {
 			t.Errorf("%s is accused", s.ID)
 		}
 	}
+}
+
+// Goal: a ban holds for the pair-epoch, also after a restart: the peer is not chosen, not accepted when named, shown, and
+// refused when it asks; a refresh, which makes new pair state, lifts it. Method: ban node2 on node1.
+func TestBan(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygenBy("secp256k1", "", 2, 3)
+	digest := sha256.Sum256([]byte("a transaction"))
+	if err := c.nodes[0].node.BanPeer(t.Context(), w.ID, 2); err != nil {
+		t.Fatal(err)
+	}
+	check := func() {
+		t.Helper()
+		for range 3 {
+			sig, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digest[:]})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(sig.Signers, []transport.NodeID{"node1", "node3"}) {
+				t.Errorf("signed by %v", sig.Signers)
+			}
+		}
+		_, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digest[:], Signers: []transport.NodeID{"node1", "node2"}})
+		if e := wantCode(t, err, appliance.CodeBlame); e.Next == "" || !slices.Equal(e.Culprits, []transport.NodeID{"node2"}) {
+			t.Errorf("%+v", e)
+		}
+		sig, err := c.nodes[1].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digest[:]})
+		if err != nil || slices.Contains(sig.Signers, "node1") {
+			t.Errorf("node2 signed with node1, or not at all: %v", err)
+		}
+		for _, s := range c.nodes[0].node.Nodes() {
+			if s.Accused != (s.ID == "node2") {
+				t.Errorf("%s accused: %v", s.ID, s.Accused)
+			}
+		}
+	}
+	check()
+	c.nodes[0].halt()
+	c.nodes[0].start()
+	c.waitReady()
+	check()
+	if _, err := c.nodes[2].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID}); err != nil {
+		t.Fatal(err)
+	}
+	sig, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digest[:], Signers: []transport.NodeID{"node1", "node2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifyECDSA(t, w, digest[:], sig)
 }

@@ -172,6 +172,7 @@ func (n *Node) Nodes() []NodeStatus {
 			s.LastSeen, s.Version, s.Accused = p.last, p.version, p.accused != ""
 			n.peers.mu.Unlock()
 			s.Live = n.Clock().Sub(s.LastSeen) < liveFor
+			s.Accused = s.Accused || n.pairs.banned(m.Party)
 		}
 		out = append(out, s)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/luxfi/mpcd/attest"
@@ -106,6 +107,18 @@ func (v *provisions) keepBans(ctx context.Context, s threshold.Provisioner, c th
 		return nil // of a pair-epoch that is over
 	}
 	return v.store(context.WithoutCancel(ctx), name, p)
+}
+
+// banned tells whether the peer is banned in any committee's current material that is opened.
+func (v *provisions) banned(peer threshold.PartyID) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, p := range v.m {
+		if slices.Contains(p.Banned(), peer) {
+			return true
+		}
+	}
+	return false
 }
 
 func (v *provisions) close() {
@@ -220,4 +233,31 @@ func (n *Node) pairUp(ctx context.Context, c *ceremony, scheme threshold.Scheme,
 		digest = p.Digest()
 	}
 	return digest, unlock, nil
+}
+
+// checkBans refuses a quorum with a peer that was caught cheating in this pair-epoch.
+func (n *Node) checkBans(p threshold.Provision, signers []threshold.PartyID) error {
+	for _, b := range p.Banned() {
+		if slices.Contains(signers, b) {
+			return &Error{Code: CodeBlame, Message: fmt.Sprintf("node %q cheated in this pair-epoch and is banned", n.nodeOf(b)),
+				Next: "choose other signers; once the node is trusted again, refresh a key of this committee: that makes new pair state", Culprits: n.nodesOf([]threshold.PartyID{b})}
+		}
+	}
+	return nil
+}
+
+// avoidBanned adds the peers that this node has banned for the key's committee.
+func (n *Node) avoidBanned(ctx context.Context, info threshold.KeyInfo, avoid map[threshold.PartyID]bool) error {
+	scheme, err := n.Schemes(info.Scheme)
+	if err != nil {
+		return err
+	}
+	_, p, err := n.provisioned(ctx, scheme, info.Committee)
+	if err != nil || p == nil {
+		return err
+	}
+	for _, b := range p.Banned() {
+		avoid[b] = true
+	}
+	return nil
 }

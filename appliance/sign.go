@@ -192,6 +192,9 @@ func (n *Node) presign(ctx context.Context, c *ceremony, p *proposal, first *ite
 	if err == nil {
 		err = checkPairing(pairs, state, p.Pairs)
 	}
+	if err == nil && state != nil && first.held != nil {
+		err = n.checkBans(state, p.Signers)
+	}
 	if err != nil {
 		return nil, err
 	}
