@@ -2,6 +2,7 @@ package appliance_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -32,6 +33,16 @@ func (m *member) reboot(store *vaulttest.Memory) *vaulttest.Memory {
 	return healthy
 }
 
+// repeat repeats what may succeed later without a change, as a client does: nodes that were just restarted are not known to all.
+func repeat[T any](t *testing.T, do func() (T, error)) (out T, err error) {
+	sim.Wait(t, "an answer", func() bool {
+		out, err = do()
+		var e *appliance.Error
+		return !errors.As(err, &e) || !e.Retryable()
+	})
+	return out, err
+}
+
 // agree waits until all nodes have the wallet active at one epoch, and returns it.
 func (c *cluster) agree(wallet string) (epoch uint64) {
 	c.t.Helper()
@@ -50,16 +61,18 @@ func (c *cluster) agree(wallet string) (epoch uint64) {
 }
 
 // everyQuorum signs with each pair of the three nodes, at the epoch and at no other.
-func (c *cluster) everyQuorum(wallet string, epoch uint64) {
-	c.t.Helper()
+func (c *cluster) everyQuorum(t *testing.T, wallet string, epoch uint64) {
+	t.Helper()
 	for i, lead := range c.nodes {
 		pair := []transport.NodeID{lead.id, c.nodes[(i+1)%3].id}
-		sig, err := lead.node.Sign(c.t.Context(), appliance.SignRequest{WalletID: wallet, Message: bytes.Repeat([]byte{byte(i) + 1}, 32), Signers: pair})
+		sig, err := repeat(t, func() (*appliance.Signature, error) {
+			return lead.node.Sign(t.Context(), appliance.SignRequest{WalletID: wallet, Message: bytes.Repeat([]byte{byte(i) + 1}, 32), Signers: pair})
+		})
 		if err != nil {
-			c.t.Fatalf("%v do not sign: %v", pair, err)
+			t.Fatalf("%v do not sign: %v", pair, err)
 		}
 		if sig.Receipt.Key.Epoch != epoch {
-			c.t.Errorf("%v signed at epoch %d, want %d", pair, sig.Receipt.Key.Epoch, epoch)
+			t.Errorf("%v signed at epoch %d, want %d", pair, sig.Receipt.Key.Epoch, epoch)
 		}
 	}
 }
@@ -86,17 +99,21 @@ func crashPoints(t *testing.T, act func(t *testing.T, victim int) int, f func(t 
 	_ = g.Wait()
 }
 
-// newCrashing is a cluster of three with one node on a store that can crash, and a key if one is wanted.
-func newCrashing(t *testing.T, victim int, key bool) (*cluster, *vaulttest.Memory, *appliance.Wallet) {
+// newCrashing is a cluster of three with one node on a store that can crash, and a key.
+func newCrashing(t *testing.T, victim int) (*cluster, *vaulttest.Memory, *appliance.Wallet) {
 	t.Helper()
 	c := newClusterLimits(t, 3, quick)
 	store := c.nodes[victim].crashing()
 	c.nodes[victim].start()
 	c.waitReady()
-	if !key {
-		return c, store, nil
+	w, err := repeat(t, func() (*appliance.Wallet, error) {
+		return c.nodes[0].node.Keygen(t.Context(), appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 3})
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return c, store, c.keygen("ed25519", 2, 3)
+	c.agree(w.ID) // nothing of it is written after this
+	return c, store, w
 }
 
 var quick = appliance.Limits{Silence: time.Second, Request: 10 * time.Second}
@@ -110,7 +127,7 @@ func TestRealCrashInRefresh(t *testing.T) {
 		return err
 	}
 	crashPoints(t, func(t *testing.T, victim int) int {
-		c, store, w := newCrashing(t, victim, true)
+		c, store, w := newCrashing(t, victim)
 		before := store.Writes()
 		if err := refresh(t, c, w); err != nil {
 			t.Fatal(err)
@@ -118,10 +135,13 @@ func TestRealCrashInRefresh(t *testing.T) {
 		c.agree(w.ID)
 		return store.Writes() - before
 	}, func(t *testing.T, victim, at int, when vaulttest.When) {
-		c, store, w := newCrashing(t, victim, true)
+		c, store, w := newCrashing(t, victim)
 		store.FailAt(at, when)
 		before := store.Writes()
 		err := refresh(t, c, w)
+		if err == nil { // a party may still be at its last writes
+			sim.Wait(t, "the crash", func() bool { return store.Writes()-before >= at })
+		}
 		c.nodes[victim].reboot(store)
 		if store.Writes()-before < at {
 			t.Errorf("the node wrote %d times, it did not crash", store.Writes()-before)
@@ -131,15 +151,17 @@ func TestRealCrashInRefresh(t *testing.T) {
 		if err == nil && epoch != 2 {
 			t.Errorf("the refresh was acknowledged, and the epoch is %d", epoch)
 		}
-		c.everyQuorum(w.ID, epoch)
-		again, err := c.nodes[1].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID})
+		c.everyQuorum(t, w.ID, epoch)
+		again, err := repeat(t, func() (*appliance.Wallet, error) {
+			return c.nodes[1].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID})
+		})
 		if err != nil {
 			t.Fatalf("the next refresh: %v", err)
 		}
 		if again.Epoch != epoch+1 || !bytes.Equal(again.PublicKey, w.PublicKey) {
 			t.Errorf("after the next refresh: %+v", again)
 		}
-		c.everyQuorum(w.ID, c.agree(w.ID))
+		c.everyQuorum(t, w.ID, c.agree(w.ID))
 	})
 }
 
@@ -150,7 +172,7 @@ func TestRealCrashInKeygen(t *testing.T) {
 		return c.nodes[0].node.Keygen(t.Context(), appliance.KeygenRequest{SessionID: "once", Curve: "ed25519", Threshold: 2, Total: 3})
 	}
 	crashPoints(t, func(t *testing.T, victim int) int {
-		c, store, _ := newCrashing(t, victim, false)
+		c, store, _ := newCrashing(t, victim)
 		before := store.Writes()
 		w, err := keygen(t, c)
 		if err != nil {
@@ -159,21 +181,25 @@ func TestRealCrashInKeygen(t *testing.T) {
 		c.agree(w.ID)
 		return store.Writes() - before
 	}, func(t *testing.T, victim, at int, when vaulttest.When) {
-		c, store, _ := newCrashing(t, victim, false)
+		c, store, _ := newCrashing(t, victim)
+		before := store.Writes()
 		store.FailAt(at, when)
 		first, err := keygen(t, c)
+		if err == nil {
+			sim.Wait(t, "the crash", func() bool { return store.Writes()-before >= at })
+		}
 		c.nodes[victim].reboot(store)
 		c.waitReady()
 		if err == nil {
-			c.everyQuorum(first.ID, c.agree(first.ID))
+			c.everyQuorum(t, first.ID, c.agree(first.ID))
 		}
-		w, err := keygen(t, c)
+		w, err := repeat(t, func() (*appliance.Wallet, error) { return keygen(t, c) })
 		if err != nil {
 			t.Fatalf("the repeated keygen: %v", err)
 		}
 		if first != nil && first.ID != w.ID {
 			t.Errorf("the acknowledged key %s became %s", first.ID, w.ID)
 		}
-		c.everyQuorum(w.ID, c.agree(w.ID))
+		c.everyQuorum(t, w.ID, c.agree(w.ID))
 	})
 }
