@@ -13,8 +13,11 @@
 //	base transfers                        Masny, Rindal, ePrint 2019/706, figure 8           endemic.go
 //	hashing to the curve                  RFC 9380, section 8.7                              secp256k1.Point.HashToCurve
 //	punctured PRF and its proof (C6)      Roy, ePrint 2022/192, figures 13 and 14            pprf.go
-//	extension, consistency check (C7)     Roy, ePrint 2022/192, figure 10 and section 5      extension.go, field128.go
-//	gadget, randomiser, OLE, check (C8)   ePrint 2023/765, section 5                         gadget.go, ole.go
+//	extension from the trees              Roy, ePrint 2022/192                               extension.go, transpose.go
+//	its consistency check (C7)            Keller, Orsini, Scholl, ePrint 2015/546, figure    extension.go, field128.go
+//	                                      10 of the corrected version, made non-interactive
+//	                                      as ePrint 2023/765, section 5.1, says
+//	gadget, randomiser, OLE, check (C8)   ePrint 2023/765, Protocol 5.2                      gadget.go, randomiser.go, ole.go
 //	lengths, scalars, points (C3 to C5)   PROTOCOLS 1.3                                      at the head of each step
 //
 // # What it promises
@@ -44,6 +47,8 @@
 //
 // # Where it differs
 //
+// The papers were not at hand when this was written, PROTOCOLS A.3 was; where they disagree, they win, and the difference belongs here.
+//
 // The paper's Protocol 5.2 has two indices wrong, which the Trail of Bits report on silence-laboratories' code (appendix F) notes: θ in
 // the sum over Alice's inputs carries the index of the input, and a^ that of the check input. Here θ_i belongs to a_i, and there is one a^.
 //
@@ -51,5 +56,5 @@
 // there is no difference to hide. The key of a base transfer binds sid and both messages, and B rejects a key share that is the identity.
 //
 // The check of the extension is made non-interactive: χ_1 .. χ_4 are four independent elements of GF(2^128) derived from U. t~ is sent whole,
-// 2 048 bytes, as in the paper. The PRG's rows are 68 bytes, and unused bits of the last word are zero on both sides.
+// 2 048 bytes, as in figure 10; a hash of it would do, if a proof said so. The PRG's rows are 68 bytes, and unused bits of the last word are zero on both sides.
 package ot
