@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
 	"github.com/luxfi/mpcd/threshold"
 )
@@ -156,6 +160,32 @@ type signAnswer struct {
 	Signature string `json:"signature"`
 }
 
+// nodeScheme is what Node asks of a scheme.
+type nodeScheme struct {
+	name, curve, protocol string
+	message               func(i int64, salt int64) []byte
+	field                 string // of the request
+	verify                func(pub, message, sig []byte) bool
+}
+
+var nodeSchemes = []nodeScheme{
+	{"ed25519", "ed25519", "frost", func(i, salt int64) []byte { return fmt.Appendf(nil, "transaction %d of the load at %d", i, salt) },
+		"message", func(pub, message, sig []byte) bool { return ed25519.Verify(pub, message, sig) }},
+	{"ecdsa", "secp256k1", "dkls23", func(i, salt int64) []byte { h := sha256.Sum256(fmt.Appendf(nil, "%d of %d", i, salt)); return h[:] },
+		"message_hash", verifyECDSA},
+}
+
+func verifyECDSA(pub, message, sig []byte) bool {
+	k, err := secp256k1.ParsePubKey(pub)
+	if err != nil || len(sig) != 64 {
+		return false
+	}
+	var r, s secp256k1.ModNScalar
+	r.SetByteSlice(sig[:32])
+	s.SetByteSlice(sig[32:])
+	return ecdsa.NewSignature(&r, &s).Verify(message, k)
+}
+
 // Node measures a cluster of real processes.
 func Node(ctx context.Context, o NodeOptions, t, n int) ([]Figure, error) {
 	began := time.Now()
@@ -164,10 +194,27 @@ func Node(ctx context.Context, o NodeOptions, t, n int) ([]Figure, error) {
 		return nil, err
 	}
 	defer d.stop()
-	name := fmt.Sprintf("node ed25519 %d-of-%d ", t, n)
 	out := []Figure{{fmt.Sprintf("dev ready %d-of-%d", t, n), time.Since(began).Seconds(), "s", "tokens, keys, proofs, a node killed and restarted"}}
-	keygen := map[string]any{"threshold": t, "total": n, "curve": "ed25519", "protocol": "frost"}
+	for _, s := range nodeSchemes {
+		f, err := d.measure(ctx, o, s, t, n)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		out = append(out, f...)
+	}
+	return out, nil
+}
+
+// measure takes the figures of one scheme.
+func (d *devCluster) measure(ctx context.Context, o NodeOptions, s nodeScheme, t, n int) ([]Figure, error) {
+	name := fmt.Sprintf("node %s %d-of-%d ", s.name, t, n)
+	keygen := map[string]any{"threshold": t, "total": n, "curve": s.curve, "protocol": s.protocol}
 	var key keyAnswer
+	began := time.Now()
+	if err := d.post(ctx, "/api/v1/keygen", keygen, &key); err != nil {
+		return nil, err
+	}
+	out := []Figure{{name + "first keygen", float64(time.Since(began).Microseconds()) / 1000, "ms", "with the pair setup, where the scheme has one"}}
 	times, err := repeat(20, func() error { return d.post(ctx, "/api/v1/keygen", keygen, &key) })
 	if err != nil {
 		return nil, err
@@ -181,12 +228,12 @@ func Node(ctx context.Context, o NodeOptions, t, n int) ([]Figure, error) {
 	}
 	out = append(out, Figure{name + "refresh p50", quantile(times, 0.5), "ms", "20 runs"})
 
-	low, err := d.load(ctx, key, 1, o.Duration)
+	low, err := d.load(ctx, s, key, 1, o.Duration)
 	if err != nil {
 		return nil, err
 	}
 	out = append(out, Figure{name + "sign p50", quantile(low.times, 0.5), "ms", low.note()}, Figure{name + "sign p99", quantile(low.times, 0.99), "ms", low.note()})
-	full, err := d.load(ctx, key, o.Clients, o.Duration)
+	full, err := d.load(ctx, s, key, o.Clients, o.Duration)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +281,7 @@ func (l loaded) note() string {
 }
 
 // load signs in a closed loop; every signature is verified after the loop.
-func (d *devCluster) load(ctx context.Context, key keyAnswer, clients int, duration time.Duration) (loaded, error) {
+func (d *devCluster) load(ctx context.Context, s nodeScheme, key keyAnswer, clients int, duration time.Duration) (loaded, error) {
 	pub, err := hex.DecodeString(strings.TrimPrefix(key.PublicKey, "0x"))
 	if err != nil {
 		return loaded{}, err
@@ -257,10 +304,10 @@ func (d *devCluster) load(ctx context.Context, key keyAnswer, clients int, durat
 	for i := range clients {
 		wg.Go(func() {
 			for time.Since(began) < duration && ctx.Err() == nil {
-				message := fmt.Appendf(nil, "transaction %d of the load at %d", next.Add(1), began.UnixNano())
+				message := s.message(next.Add(1), began.UnixNano())
 				start := time.Now()
 				var a signAnswer
-				if errs[i] = d.post(ctx, "/api/v1/sign", map[string]any{"wallet_id": key.WalletID, "message": "0x" + hex.EncodeToString(message)}, &a); errs[i] != nil {
+				if errs[i] = d.post(ctx, "/api/v1/sign", map[string]any{"wallet_id": key.WalletID, s.field: "0x" + hex.EncodeToString(message)}, &a); errs[i] != nil {
 					return
 				}
 				results[i] = append(results[i], made{message, a.Signature, time.Since(start)})
@@ -281,7 +328,7 @@ func (d *devCluster) load(ctx context.Context, key keyAnswer, clients int, durat
 		}
 		for _, r := range rs {
 			sig, err := hex.DecodeString(strings.TrimPrefix(r.sig, "0x"))
-			if err != nil || !ed25519.Verify(pub, r.message, sig) {
+			if err != nil || !s.verify(pub, r.message, sig) {
 				return l, fmt.Errorf("a signature under load does not verify: %s", r.sig)
 			}
 			l.times = append(l.times, r.took)

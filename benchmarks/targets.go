@@ -24,6 +24,11 @@ var Targets = []Target{
 	{"node ed25519 2-of-3 sustained", "1/s", 400, 800, true, "P-3; TARGETS first aim"},
 	{"node ed25519 3-of-5 keygen p50", "ms", 2000, 200, false, "P-1; TARGETS first aim"},
 	{"node ed25519 3-of-5 refresh p50", "ms", 1000, 250, false, "P-4; TARGETS first aim"},
+	{"node ecdsa 3-of-5 first keygen", "ms", 0, 2000, false, "TARGETS: pair setup of 5 nodes"},
+	{"node ecdsa 3-of-5 keygen p50", "ms", 2000, 200, false, "P-1; once the committee is provisioned"},
+	{"node ecdsa 3-of-5 sign p50", "ms", 200, 40, false, "P-2; TARGETS first aim"},
+	{"node ecdsa 3-of-5 sign p99", "ms", 0, 120, false, "TARGETS first aim"},
+	{"node ecdsa 3-of-5 sustained", "1/s", 0, 150, true, "TARGETS first aim, without a pool; P-2 promises 300"},
 	{"dev first signature", "s", 10, 10, false, "foundation: first signature after `mpcd dev` starts"},
 }
 
