@@ -67,7 +67,7 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
 	defer release()
 	in := n.newIntent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
 	in.Scheme = scheme.ID()
-	in.Keygen = &attest.KeygenParams{Threshold: committee.Threshold, Purpose: purposeOf(scheme.ID()), Label: req.Label}
+	in.Keygen = &attest.KeygenParams{Threshold: committee.Threshold, Purpose: purposeOf(scheme.ID()), Label: req.Label, Vault: req.Vault}
 	if _, err := n.allow(ctx, in, committee); err != nil {
 		return nil, err
 	}
@@ -135,6 +135,9 @@ func (n *Node) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee, e
 	scheme, err := n.SchemeFor(req.Curve, req.Protocol)
 	if err != nil {
 		return nil, none, &Error{Code: CodeUnsupported, Field: "protocol", Message: err.Error(), Next: "use curve ed25519 or secp256k1 with protocol frost"}
+	}
+	if len(req.Vault) > MaxLabel {
+		return nil, none, invalid("vault", "shorten it", "the vault's name has %d bytes, at most %d", len(req.Vault), MaxLabel)
 	}
 	if len(req.Label) > MaxLabel {
 		return nil, none, invalid("label", "shorten it", "the label has %d bytes, at most %d", len(req.Label), MaxLabel)
@@ -298,7 +301,7 @@ func (n *Node) joinKeygen(ctx context.Context, c *ceremony, p *proposal, in *att
 	if err != nil {
 		return err
 	}
-	if in.Keygen.Purpose != purposeOf(in.Scheme) || len(in.Keygen.Label) > MaxLabel {
+	if in.Keygen.Purpose != purposeOf(in.Scheme) || len(in.Keygen.Label) > MaxLabel || len(in.Keygen.Vault) > MaxLabel {
 		return fail(CodeInvalid, "", "the parameters do not fit the scheme")
 	}
 	committee, err := n.Roster.Roster.Committee(names(n.nodesOf(p.Signers)), in.Keygen.Threshold)
@@ -343,7 +346,7 @@ func (n *Node) runKeygen(ctx context.Context, c *ceremony, scheme threshold.Sche
 	}
 	defer share.Destroy()
 	id := attest.KeyID(share.Scheme, share.GroupKey)
-	rec := walletRecord{Info: share.KeyInfo, Label: in.Keygen.Label, State: StateStaged, Created: in.Created, SessionID: in.RequestID, Pairs: digest}
+	rec := walletRecord{Info: share.KeyInfo, Label: in.Keygen.Label, Vault: in.Keygen.Vault, State: StateStaged, Created: in.Created, SessionID: in.RequestID, Pairs: digest}
 	if err := n.stage(ctx, id, share); err != nil {
 		return "", err
 	}

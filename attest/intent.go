@@ -55,6 +55,7 @@ type KeygenParams struct {
 	Threshold int               `cbor:"1,keyasint" json:"threshold"` // signers needed
 	Purpose   threshold.Purpose `cbor:"2,keyasint" json:"purpose"`
 	Label     string            `cbor:"3,keyasint" json:"label"`
+	Vault     string            `cbor:"4,keyasint,omitempty" json:"vault,omitempty"` // the group of wallets it belongs to
 }
 
 // Validate checks the shape, not the wisdom, of an intent.
@@ -112,7 +113,7 @@ func (i Intent) validateOperation() error {
 			return errors.New("attest: keygen intent with a key, an epoch or a message")
 		case i.Keygen.Threshold < 2 || i.Keygen.Threshold > len(i.Signers):
 			return fmt.Errorf("attest: keygen intent: threshold %d of %d", i.Keygen.Threshold, len(i.Signers))
-		case len(i.Keygen.Label) > maxText || len(i.Keygen.Purpose) > maxText:
+		case len(i.Keygen.Label) > maxText || len(i.Keygen.Vault) > maxText || len(i.Keygen.Purpose) > maxText:
 			return fmt.Errorf("attest: keygen intent: text longer than %d bytes", maxText)
 		}
 		return nil
