@@ -1,12 +1,23 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) != "mpcd" { // let core dumps be allowed where we start mpcd, so that its forbidding them shows
+		var l unix.Rlimit
+		if unix.Getrlimit(unix.RLIMIT_CORE, &l) == nil {
+			l.Cur = l.Max
+			_ = unix.Setrlimit(unix.RLIMIT_CORE, &l)
+		}
+	}
 	testscript.Main(m, map[string]func(){"mpcd": main})
 }
 
@@ -17,6 +28,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Deadline:            time.Now().Add(3 * time.Minute), // a node that starts where it must not would run for ever
 		Cmds:                scriptCommands,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NO_COLOR", "1")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -200,6 +201,55 @@ func TestRosterGrows(t *testing.T) {
 	}
 	if _, err := openAuthority(a.dir); err == nil || !strings.Contains(err.Error(), "read by others") {
 		t.Errorf("a root key that others may read: %v", err)
+	}
+}
+
+// Goal: a vault whose identity is not the enrolled one does not start, and doctor says so. Method: a roster signed over another
+// enrolment of the same token.
+func TestIdentityMustBeEnrolled(t *testing.T) {
+	ctx := context.Background()
+	c, log := testNode(t, "n1"), newLogger(io.Discard, "error", "text")
+	first, err := c.enrol(ctx, "", "", log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer, err := testNode(t, "n2").enrol(ctx, "", "", log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := *c // the same token, another vault
+	other.DataDir = filepath.Join(t.TempDir(), "data")
+	second, err := other.enrol(ctx, "", "", log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(first.CosignKey) != string(second.CosignKey) || string(first.Identity) == string(second.Identity) {
+		t.Fatal("the test needs one token and two identities")
+	}
+	a, err := newAuthority(filepath.Join(t.TempDir(), "cluster"), "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.sign(nil, []enrolment{second, peer}); err != nil {
+		t.Fatal(err)
+	}
+	c.Roster, c.RosterRoot = filepath.Join(a.dir, rosterFile), a.rootHex()
+	b := &booted{}
+	err = c.boot(ctx, b, log)
+	if cerr := b.Close(); cerr != nil {
+		t.Error(cerr)
+	}
+	if f := explain(err); err == nil || f.Code != exitIntegrity || f.What != "boot: identity" {
+		t.Errorf("boot: %v", err)
+	}
+	d := &checkup{c: c}
+	roster, err := c.loadRoster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.atRest(ctx, roster)
+	if last := d.findings[len(d.findings)-1]; last.OK || last.Check != "identity" {
+		t.Errorf("doctor: %+v", d.findings)
 	}
 }
 
