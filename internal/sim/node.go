@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
@@ -254,10 +255,7 @@ func (n *Node) Join() (transport.Conn, func()) {
 }
 
 // readPIN reads the PIN that the URI of a token of softhsm names.
-func readPIN(tb interface {
-	Helper()
-	Fatal(...any)
-}, uri string) []byte {
+func readPIN(tb testing.TB, uri string) []byte {
 	tb.Helper()
 	u, err := hsm.ParseURI(uri)
 	if err != nil {

@@ -18,18 +18,6 @@ func (p *Process) URI() string {
 	return ""
 }
 
-// EditConfig replaces text in the node's configuration, which must be there.
-func (p *Process) EditConfig(old, new string) {
-	p.c.TB.Helper()
-	text := p.config()
-	if !strings.Contains(text, old) {
-		p.c.TB.Fatalf("%s has no %q", p.Config, old)
-	}
-	if err := os.WriteFile(p.Config, []byte(strings.Replace(text, old, new, 1)), 0o600); err != nil {
-		p.c.TB.Fatal(err)
-	}
-}
-
 func (p *Process) config() string {
 	p.c.TB.Helper()
 	b, err := os.ReadFile(p.Config)
