@@ -48,6 +48,10 @@ func TestC1Signers(t *testing.T) {
 			_, err := f.scheme(p).PresignFor(f.setup(p, q), f.keys(p, q, 1), nil, f.rand(p))
 			return err
 		},
+		"x-only tweak": func() error {
+			_, err := f.scheme(p).PresignFor(f.setup(p, q), f.keys(p, q, 1), []threshold.SignRequest{{Message: digestOf("x"), Tweaks: []threshold.Tweak{{T: [32]byte{31: 1}, XOnly: true}}}}, f.rand(p))
+			return err
+		},
 		"request with a presignature": func() error {
 			_, err := f.scheme(p).PresignFor(f.setup(p, q), f.keys(p, q, 1), []threshold.SignRequest{{Message: digestOf("x"), Pre: &threshold.Presignature{}}}, f.rand(p))
 			return err
@@ -468,6 +472,9 @@ func TestBanWipes(t *testing.T) {
 				}
 				if i == 25 {
 					x.close()
+					if err := x.use(func() error { return nil }); !errors.Is(err, ErrBanned) {
+						t.Errorf("somebody enters after the ban: %v", err)
+					}
 				}
 				return nil
 			})
@@ -632,19 +639,205 @@ func TestC19Agreement(t *testing.T) {
 			t.Errorf("request %d: signs what was not presigned for", i)
 		}
 	}
-	if _, err := f.scheme(q[0]).Agree(f.setup(q[0], q), []threshold.SignRequest{{Message: message, Pre: bound[q[0]][0]}}, f.rand(q[0])); err == nil {
-		t.Error("agrees on a presignature that is for one request already")
+	run, _ = f.presigning(t, q, reqs[:4], 4)
+	bound = results(t, run)
+	free := f.presign(t, q, 3)
+	for name, pre := range map[string]pre{"for one request already": bound[q[0]][0], "with another's secrets": free[q[1]][0]} {
+		for self, signers := range map[party][]party{q[0]: q, 60000: q} { // an observer is refused too
+			if _, err := f.scheme(q[0]).Agree(f.setup(self, signers), []threshold.SignRequest{{Message: message, Pre: pre}}, f.rand(q[0])); err == nil && (self == q[0] || pre == bound[q[0]][0]) {
+				t.Errorf("agrees on a presignature %s", name)
+			}
+		}
 	}
-	if _, err := f.scheme(q[0]).Agree(f.setup(q[0], q), []threshold.SignRequest{{Message: message, Pre: bound[q[1]][1]}}, f.rand(q[0])); err == nil {
-		t.Error("agrees with another's secrets")
+	for name, x := range map[string]func() error{
+		"other signers": func() error {
+			_, err := f.scheme(q[0]).Agree(f.setup(q[0], []party{q[0], f.Committee.Parties[2]}), []threshold.SignRequest{{Message: message, Pre: free[q[0]][0]}}, f.rand(q[0]))
+			return err
+		},
+		"none": func() error { _, err := f.scheme(q[0]).Agree(f.setup(q[0], q), nil, f.rand(q[0])); return err },
+		"no presignature": func() error {
+			_, err := f.scheme(q[0]).Agree(f.setup(q[0], q), []threshold.SignRequest{{Message: message}}, f.rand(q[0]))
+			return err
+		},
+		"a foreign one": func() error {
+			_, err := f.scheme(q[0]).Agree(f.setup(q[0], q), []threshold.SignRequest{{Message: message, Pre: &threshold.Presignature{Signers: q}}}, f.rand(q[0]))
+			return err
+		},
+		"an x-only tweak": func() error {
+			r := threshold.SignRequest{Message: message, Pre: free[q[0]][0], Tweaks: []threshold.Tweak{{T: tweak[0].T, XOnly: true}}}
+			_, err := f.scheme(q[0]).Agree(f.setup(q[0], q), []threshold.SignRequest{r}, f.rand(q[0]))
+			return err
+		},
+		"no randomness": func() error {
+			_, err := f.scheme(q[0]).Agree(f.setup(q[0], q), []threshold.SignRequest{{Message: message, Pre: free[q[0]][1]}}, &failing{f.rand(q[0]), 31})
+			return err
+		},
+	} {
+		if x() == nil {
+			t.Errorf("agrees on %s", name)
+		}
 	}
-	// Nor does it sign with another key's share.
-	foreign := f.shares[q[1]]
-	if s, err := f.scheme(q[1]).NewSigner(foreign); err != nil {
+	if free[q[0]][0].Nonces.(*secrets).state.Load() != idle || free[q[0]][1].Nonces.(*secrets).state.Load() != burnt {
+		t.Error("a refused agreement burns, or one without randomness does not")
+	}
+	// Nor does a presignature sign with another party's share, or if it was exchanged.
+	theirs, err := f.scheme(q[1]).NewSigner(f.shares[q[1]])
+	if err != nil {
 		t.Fatal(err)
-	} else if _, err := s.SignShare(threshold.SignRequest{Message: message, Pre: bound[q[0]][1]}); err == nil {
+	}
+	if _, err := theirs.SignShare(threshold.SignRequest{Message: message, Pre: bound[q[0]][1]}); err == nil {
 		t.Error("signs with another's secrets")
 	}
+	exchanged := *bound[q[0]][2]
+	exchanged.Nonces = bound[q[0]][3].Nonces
+	if _, err := signer.SignShare(threshold.SignRequest{Message: message, Pre: &exchanged}); err == nil {
+		t.Error("signs with another presignature's secrets")
+	}
+	// Combine refuses what the presignature is not for, before it blames the shares.
+	var a *threshold.Abort
+	shares := f.sharesOf(t, q, reqs[0], bound, 0)
+	for name, r := range map[string]threshold.SignRequest{
+		"another request":        {Message: digestOf("other"), Pre: bound[q[0]][0]},
+		"an agreement":           {Message: message, Pre: bound[q[0]][0], Agreement: agreement},
+		"no agreement":           {Message: message, Pre: free[q[0]][2]},
+		"a part of an agreement": {Message: message, Pre: free[q[0]][2], Agreement: agreement[:1]},
+	} {
+		if _, err := (Scheme{}).Combine(f.shares[q[0]].KeyInfo, r, shares); err == nil || errors.As(err, &a) {
+			t.Errorf("combines with %s: %v", name, err)
+		}
+	}
+	other2 := f.shares[q[0]].KeyInfo
+	other2.Epoch++
+	if _, err := (Scheme{}).Combine(other2, threshold.SignRequest{Message: message, Pre: bound[q[0]][0]}, shares); err == nil {
+		t.Error("combines for another epoch of the key")
+	}
+	for name, change := range map[string]func(*threshold.Presignature){
+		"ID":      func(p *threshold.Presignature) { p.ID[0] ^= 1 },
+		"signers": func(p *threshold.Presignature) { p.Signers = f.Committee.Parties[1:] },
+		"commitments": func(p *threshold.Presignature) {
+			p.Commitments = slices.Clone(p.Commitments)
+			slices.Reverse(p.Commitments)
+		},
+	} {
+		altered := *bound[q[0]][0]
+		change(&altered)
+		if _, err := (Scheme{}).Combine(f.shares[q[0]].KeyInfo, threshold.SignRequest{Message: message, Pre: &altered}, shares); err == nil || errors.As(err, &a) {
+			t.Errorf("combines with altered %s: %v", name, err)
+		}
+	}
+}
+
+// Goal: secrets are handed out in one state only, and to one taker. Method: every state; then takers that spin for the same moment.
+func TestTake(t *testing.T) {
+	for state, want := range map[uint32]error{idle: errNotAgreed, agreeing: errNotAgreed, agreed: nil, burnt: threshold.ErrBurnt} {
+		n := &secrets{}
+		n.state.Store(state)
+		if _, _, _, err := n.take(); err != want {
+			t.Errorf("state %d: %v, want %v", state, err, want)
+		}
+	}
+	for range 3000 {
+		n := &secrets{}
+		n.state.Store(agreed)
+		var ready, takers atomic.Int64
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for ready.Add(1); ready.Load() < 2; {
+				}
+				if _, _, _, err := n.take(); err == nil {
+					takers.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if takers.Load() != 1 {
+			t.Fatalf("%d takers", takers.Load())
+		}
+	}
+}
+
+// Goal: the hashes that keep sessions, directions and entries apart do; zero shares sum to zero. Method: change one argument at a time.
+func TestSeparation(t *testing.T) {
+	a := directed([32]byte{1}, 2, 3)
+	if a == directed([32]byte{1}, 3, 2) || a == directed([32]byte{2}, 2, 3) || a == directed([32]byte{1}, 2, 4) || a == directed([32]byte{1}, 1, 3) {
+		t.Error("two directions or sessions of a pair have one ID")
+	}
+	f := newFixture(t, 3, 2)
+	q := f.Committee.Parties
+	lo, hi := f.pairs[q[0]].pair(q[1]), f.pairs[q[1]].pair(q[0])
+	z, y := lo.zeroShare(q[0], [32]byte{1}), hi.zeroShare(q[1], [32]byte{1})
+	if z.Equal(lo.zeroShare(q[0], [32]byte{2})) == 1 || z.IsZero() == 1 || z.Add(z, y).IsZero() != 1 {
+		t.Error("zero shares do not sum to zero, or repeat")
+	}
+	_, states := f.presigning(t, q[:2], nil, 2)
+	p := states[q[0]]
+	if _, err := p.begin(f.rand(q[0]), threshold.SessionID{1}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if p.entries[0].sid == p.entries[1].sid || p.entries[0].r.Equal(&p.entries[1].r) == 1 || p.entries[0].sk.Equal(&p.entries[1].sk) == 1 {
+		t.Error("entries of a batch share what must be their own")
+	}
+	com := commitment(p.id, q[0], 2, p.encoded(), p.salt[:])
+	changed := p.encoded()
+	changed[public2Len] ^= 1
+	for name, c := range map[string][32]byte{
+		"session": commitment(threshold.SessionID{2}, q[0], 2, p.encoded(), p.salt[:]), "party": commitment(p.id, q[1], 2, p.encoded(), p.salt[:]),
+		"last R": commitment(p.id, q[0], 2, changed, p.salt[:]), "salt": commitment(p.id, q[0], 2, p.encoded(), make([]byte, saltLen)),
+		"size": commitment(p.id, q[0], 1, p.encoded(), p.salt[:]),
+	} {
+		if c == com {
+			t.Errorf("the commitment does not bind the %s", name)
+		}
+	}
+}
+
+// Goal: a whole contribution of an old session, commitment and opening together, is refused (C9 is bound to the session). Method: a liar that
+// replays itself.
+func TestReplayedContribution(t *testing.T) {
+	f := newFixture(t, 5, 3)
+	q := f.Committee.Parties[:3]
+	var com, opening []byte
+	_, out := play(t, f, q, q[0], lie{
+		r1: func(_ *scene, o []threshold.Outgoing) { com = bytes.Clone(*to(o, threshold.Everybody)) },
+		r2: func(_ *scene, o []threshold.Outgoing) { opening = bytes.Clone(*to(o, threshold.Everybody)) },
+	}, nil)
+	if out[q[0]].Abort != nil {
+		t.Fatal(out[q[0]].Abort)
+	}
+	s, out := play(t, f, q, q[0], lie{
+		r1: func(_ *scene, o []threshold.Outgoing) { *to(o, threshold.Everybody) = com },
+		r2: func(_ *scene, o []threshold.Outgoing) { *to(o, threshold.Everybody) = opening },
+	}, nil)
+	wantAbort(t, out[q[0]].Abort, proven, "C9", s.liar)
+}
+
+// Goal: C17, a session whose last check passed before a ban still dies. Method: ban the peer while another's message is outstanding.
+func TestC17BanBeforeTheEnd(t *testing.T) {
+	f := newFixture(t, 5, 3)
+	q := f.Committee.Parties[:3]
+	run, _ := f.presigning(t, q, nil, 1)
+	seen := map[party]int{}
+	f.Trace = func(to party, m threshold.Message) {
+		if to != q[0] || m.Round != 2 {
+			return
+		}
+		if seen[m.From]++; seen[m.From] == 2 && len(seen) == 2 && seen[q[1]] == 2 && seen[q[2]] == 2 {
+			// This message is the last: the other peer's have passed.
+			first := q[1] + q[2] - m.From
+			f.pairs[q[0]].Ban(first)
+			seen[first] = 100
+		}
+	}
+	out, err := run.Go()
+	if err != nil {
+		t.Fatal(err)
+	}
+	banned := f.pairs[q[0]].Banned()
+	if len(banned) != 1 {
+		t.Fatal("the test banned nobody")
+	}
+	wantAbort(t, out[q[0]].Abort, ban, "C17", banned[0])
 }
 
 // Goal: the raw-hash forgery on presignatures (Groth and Shoup, ePrint 2021/1330) works against shares without re-randomisation and not
@@ -743,6 +936,8 @@ func TestRerandomiser(t *testing.T) {
 	try("presignature", pres[1].Prepared.(*prepared), m, nil, nonces)
 	other := &prepared{id: p.id, signers: p.signers, key: p.key, point: *secp256k1.NewGenerator()}
 	try("R", other, m, nil, nonces)
+	other = &prepared{id: [32]byte{1}, signers: p.signers, key: p.key, point: p.point}
+	try("ID alone", other, m, nil, nonces)
 	other = &prepared{id: p.id, signers: f.Committee.Parties[1:], key: p.key, point: p.point}
 	try("signers", other, m, nil, nonces)
 	key := *p.key

@@ -75,7 +75,7 @@ func play(t *testing.T, f *fixture, q []party, victim party, l lie, tamper thres
 	x := states[s.liar]
 	var err error
 	run.Sessions[s.liar], err = threshold.NewSession(x.setup, f.rand(s.liar), threshold.Opening[presignatures]{
-		Begin: func(rand io.Reader, id threshold.SessionID, in []threshold.Received) (step, error) {
+		Payload: x.epoch, PayloadLen: epochLen, Check: x.samePairs, Begin: func(rand io.Reader, id threshold.SessionID, in []threshold.Received) (step, error) {
 			st, err := x.begin(rand, id, in)
 			if err == nil && l.r1 != nil {
 				l.r1(s, st.Out)
@@ -349,7 +349,7 @@ func (s *scene) unsigned(t *testing.T, l lie, out map[party]thresholdtest.Outcom
 func wantAbort(t *testing.T, err error, kind threshold.Kind, check string, culprits ...party) {
 	t.Helper()
 	a, ok := err.(*threshold.Abort)
-	if !ok || a.Kind != kind || a.Check != check || !slices.Equal(a.Culprits, culprits) {
+	if !ok || a == nil || a.Kind != kind || a.Check != check || !slices.Equal(a.Culprits, culprits) {
 		t.Errorf("got %v, want %v by %s of %v", err, kind, check, culprits)
 	}
 }

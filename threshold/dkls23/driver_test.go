@@ -127,7 +127,11 @@ func (f *fixture) presigning(tb testing.TB, signers []party, reqs []threshold.Si
 	run := &thresholdtest.Run[presignatures]{World: f.World, Sessions: map[party]*threshold.Session[presignatures]{}, Liars: map[party]thresholdtest.Tamper{}}
 	states := map[party]*presigning{}
 	for _, p := range append(slices.Clone(signers), observers...) {
-		x, err := f.scheme(p).newPresigning(f.setup(p, signers), f.keys(p, signers, n), reqs)
+		scheme := f.scheme(p)
+		if !slices.Contains(signers, p) {
+			scheme = Scheme{} // an observer needs no pair state
+		}
+		x, err := scheme.newPresigning(f.setup(p, signers), f.keys(p, signers, n), reqs)
 		if err != nil {
 			tb.Fatal(err)
 		}

@@ -25,6 +25,7 @@ const (
 	public2Len    = 2 * pointLen                 // R2 broadcast: R_i ‖ pk_i; before them the salt, for the whole batch
 	direct2Len    = ot.Msg2Len + 2*pointLen + 32 // R2 direct: Alice's answer ‖ Γu ‖ Γv ‖ ψ
 	saltLen       = 32
+	epochLen      = 32 + 8 // OPEN payload: ID ‖ pair-epoch of the pair state
 )
 
 // A batch fits into messages.
@@ -61,9 +62,6 @@ func (x Scheme) newPresigning(s threshold.Setup, keys []threshold.PresignKey, re
 	if len(keys) == 0 || len(keys) > MaxBatch {
 		return nil, fmt.Errorf("dkls23: batch of %d presignatures, a session makes 1 to %d", len(keys), MaxBatch)
 	}
-	if x.pairs == nil || x.pairs.Party != s.Self {
-		return nil, fmt.Errorf("dkls23: party %d has no pair state: provision the committee first", s.Self)
-	}
 	if s.Signers == nil {
 		s.Signers = slices.Clone(s.Committee.Parties)
 	}
@@ -74,11 +72,14 @@ func (x Scheme) newPresigning(s threshold.Setup, keys []threshold.PresignKey, re
 	if len(s.Signers) != s.Committee.Threshold {
 		return nil, fmt.Errorf("dkls23: %d signers, exactly %d must take part", len(s.Signers), s.Committee.Threshold)
 	}
-	p := &presigning{setup: s, provision: x.pairs, active: slices.Contains(s.Signers, s.Self)}
+	p := &presigning{setup: s, active: slices.Contains(s.Signers, s.Self)}
 	if err := p.bind(keys, reqs); err != nil {
 		return nil, err
 	}
 	if p.active {
+		if x.pairs == nil || x.pairs.Party != s.Self {
+			return nil, fmt.Errorf("dkls23: party %d has no pair state: provision the committee first", s.Self)
+		}
 		pairs, err := x.pairs.with(s.Committee, s.Signers)
 		if err != nil {
 			return nil, err
@@ -86,12 +87,23 @@ func (x Scheme) newPresigning(s threshold.Setup, keys []threshold.PresignKey, re
 		for _, pr := range pairs {
 			p.peers = append(p.peers, &peer{pair: pr})
 		}
+		p.epoch = append(x.pairs.ID[:], uint64Bytes(x.pairs.Epoch)...)
 	}
 	return p, nil
 }
 
 func (p *presigning) session(rand io.Reader) (*threshold.Session[presignatures], error) {
-	return threshold.NewSession(p.setup, rand, threshold.Opening[presignatures]{Begin: p.begin, Judge: p.verify, Discard: discard})
+	return threshold.NewSession(p.setup, rand, threshold.Opening[presignatures]{
+		Payload: p.epoch, PayloadLen: epochLen, Check: p.samePairs, Begin: p.begin, Judge: p.verify, Discard: discard})
+}
+
+// samePairs is C2 for the pair-epoch, which rides in OPEN rather than in the context: an observer needs no pair state.
+func (p *presigning) samePairs(_ threshold.PartyID, payload []byte) (threshold.Payload, error) {
+	if p.active && !bytes.Equal(payload, p.epoch) {
+		return nil, &threshold.Abort{Kind: threshold.Retry, Check: "config-mismatch",
+			Err: errors.New("dkls23: a peer has pair state of another setup: compare pair-epochs, and provision the committee again")}
+	}
+	return nil, nil
 }
 
 func discard(ps presignatures) {
@@ -102,13 +114,13 @@ func discard(ps presignatures) {
 
 // presigning is what one party knows during a session. After Begin, only the entries' and the peers' own fields change.
 type presigning struct {
-	setup     threshold.Setup
-	provision *Provision
-	active    bool
-	id        threshold.SessionID
-	entries   []*entry
-	peers     []*peer // ascending; none on an observer
-	salt      [saltLen]byte
+	setup   threshold.Setup
+	active  bool
+	epoch   []byte // ID ‖ pair-epoch of our pair state; none on an observer
+	id      threshold.SessionID
+	entries []*entry
+	peers   []*peer // ascending; none on an observer
+	salt    [saltLen]byte
 }
 
 // entry is one presignature in the making.
@@ -140,13 +152,11 @@ type transfer struct {
 	psi       secp256k1.Scalar    // ψ_ji
 }
 
-// bind fills in the entries' keys and makes the context of the session, which binds pair state, mode, keys and requests.
+// bind fills in the entries' keys and makes the context of the session, which binds mode, keys and requests.
 func (p *presigning) bind(keys []threshold.PresignKey, reqs []threshold.SignRequest) error {
-	h := canon.NewHasher("mpcd/v1/dkls23/presign", 5+3*len(keys))
+	h := canon.NewHasher("mpcd/v1/dkls23/presign", 3+3*len(keys))
 	h.Field([]byte(ID))
 	h.Field(p.setup.Context)
-	h.Field(p.provision.ID[:])
-	h.Field(uint64Bytes(p.provision.Epoch))
 	h.Field([]byte{byte(min(len(reqs), 1))})
 	for i, k := range keys {
 		info, err := p.admit(k)

@@ -255,12 +255,10 @@ func (p *presigning) sum(i int, e *entry, in []threshold.Received) (*threshold.P
 	return pre, nil
 }
 
-// usable is C14 for a nonce point: it is not the identity, and r is not zero.
+// usable is C14 for a nonce point: r is not zero, as it also is for the identity.
 func usable(point *secp256k1.Point) error {
-	if point.IsIdentity() == 0 {
-		if r, _ := coordinate(point); r.IsZero() == 0 {
-			return nil
-		}
+	if r, _ := coordinate(point); r.IsZero() == 0 {
+		return nil
 	}
 	return &threshold.Abort{Kind: threshold.Retry, Check: "C14", Err: errors.New("dkls23: the nonce is the point at infinity or has r = 0; try again")}
 }

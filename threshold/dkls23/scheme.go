@@ -17,7 +17,7 @@ const ID threshold.SchemeID = "dkls23-secp256k1"
 // commitment 33 bytes (R_j), a signature share 64 bytes (w ‖ u), a signature 64 bytes (r ‖ s, big-endian, low s) with its
 // recovery ID.
 //
-// The zero value makes and refreshes keys, combines and verifies; presigning needs the pair state of New.
+// The zero value makes and refreshes keys, observes, combines and verifies; presigning as a signer needs the pair state of New.
 type Scheme struct{ pairs *Provision }
 
 // New is the scheme with this party's pair state, which stays its owner's.

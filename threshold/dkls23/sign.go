@@ -170,9 +170,7 @@ func (Scheme) Combine(key threshold.KeyInfo, req threshold.SignRequest, shares [
 // signature makes (r, s) with its recovery ID. Both sums are public.
 func (x *request) signature(w, u *secp256k1.Scalar) (threshold.Signature, error) {
 	var s secp256k1.Scalar
-	if u.IsZero() == 0 {
-		s.Mul(w, s.Invert(u))
-	}
+	s.Mul(w, s.Invert(u)) // 0 if Σu = 0
 	if s.IsZero() == 1 {
 		return threshold.Signature{}, &threshold.Abort{Kind: threshold.Retry, Check: "C14", Err: errors.New("dkls23: s is zero or undefined; try another quorum")}
 	}
