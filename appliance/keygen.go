@@ -241,7 +241,11 @@ func (n *Node) leadKey(ctx context.Context, op string, scheme threshold.Scheme, 
 		return "", err
 	}
 	for try := 0; ; try++ {
+		boots := n.peers.boots(n.nodesOf(c.Parties))
 		id, err := n.leadKeyOnce(ctx, op, in, c, pairs, run)
+		if restarted(err) && try < 2 && n.peers.awaitBoot(ctx, n.nodesOf(c.Parties), boots) {
+			continue
+		}
 		epoch, differs := pairsDiffer(err)
 		if !differs || try == 2 {
 			return id, err
@@ -250,6 +254,12 @@ func (n *Node) leadKey(ctx context.Context, op string, scheme threshold.Scheme, 
 			return "", err
 		}
 	}
+}
+
+// restarted tells whether a ceremony failed because a party has started anew since it last told which run it is in.
+func restarted(err error) bool {
+	var refused *refusedError
+	return errors.As(err, &refused) && refused.Code == CodeStarting
 }
 
 // pairsDiffer tells whether a ceremony failed because the parties have different pair states, and the pair-epoch one of them told.

@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -138,6 +139,22 @@ func (t *peerTable) boots(ids []transport.NodeID) []bootID {
 		}
 	}
 	return out
+}
+
+// awaitBoot waits up to lateFor for one of the nodes to tell of another run than in boots.
+func (t *peerTable) awaitBoot(ctx context.Context, ids []transport.NodeID, boots []bootID) bool {
+	ctx, cancel := context.WithTimeout(ctx, lateFor)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for slices.Equal(t.boots(ids), boots) {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
 }
 
 func (t *peerTable) liveCount(ids []transport.NodeID) int {
