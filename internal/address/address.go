@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"golang.org/x/crypto/blake2b"
-	//lint:ignore SA1019 XRPL account ids are defined with RIPEMD-160; no security rests on its collision resistance alone
+	//lint:ignore SA1019 addresses of Bitcoin, Cosmos, Avalanche, Lux and XRPL are defined with RIPEMD-160; none rests on its collision resistance alone
 	"golang.org/x/crypto/ripemd160"
 )
 
@@ -17,22 +18,22 @@ type Kind string
 const (
 	Ed25519 Kind = "ed25519" // 32 bytes, RFC 8032 §5.1.2
 	Taproot Kind = "taproot" // 32 bytes: the x-only output key of BIP-341
+	ECDSA   Kind = "ecdsa"   // a point of secp256k1: 33 or 65 bytes, SEC 1 §2.3.3
 )
 
-// keyLen is the length of every key of the table, in bytes.
-const keyLen = 32
-
-// ErrKey is returned for a key of a length or kind that the table does not know.
+// ErrKey is returned for a key of a length or kind that the table does not know, and for 33 or 65 bytes that are no point of
+// secp256k1.
 var ErrKey = errors.New("address: not a public key of a known kind")
 
-// Chain is one line of the table.
+// Chain is one line of the table. A chain that takes several kinds of key has a line for each.
 type Chain struct {
 	Name   string // as the API spells it
 	Kind   Kind
-	Encode func(key []byte) string // key has keyLen bytes
+	encode func(key []byte) string // key is what canonical returned
 }
 
-// Chains lists what this build can write, the primary chain of a kind first.
+// Chains lists what this build can write, the primary chain of a kind first. Networks of the Ethereum virtual machine have
+// Ethereum's address; they are told apart by the chain id in what is signed (EIP-155).
 func Chains() []Chain {
 	return []Chain{
 		{"solana", Ed25519, solana},
@@ -40,45 +41,83 @@ func Chains() []Chain {
 		{"polkadot", Ed25519, func(key []byte) string { return ss58(0, key) }},
 		{"substrate", Ed25519, func(key []byte) string { return ss58(42, key) }},
 		{"cardano", Ed25519, cardano},
-		{"bitcoin", Taproot, bitcoin},
+		{"bitcoin", Taproot, taproot},
+		{"ethereum", ECDSA, ethereum},
+		{"arbitrum", ECDSA, ethereum},
+		{"avalanche-c", ECDSA, ethereum},
+		{"base", ECDSA, ethereum},
+		{"bnb", ECDSA, ethereum},
+		{"lux-c", ECDSA, ethereum},
+		{"optimism", ECDSA, ethereum},
+		{"polygon", ECDSA, ethereum},
+		{"bitcoin", ECDSA, witnessKeyHash},
+		{"cosmos", ECDSA, func(key []byte) string { return keyHash("cosmos", key) }},
+		{"lux-x", ECDSA, func(key []byte) string { return "X-" + keyHash("lux", key) }},
+		{"lux-p", ECDSA, func(key []byte) string { return "P-" + keyHash("lux", key) }},
+		{"avalanche-x", ECDSA, func(key []byte) string { return "X-" + keyHash("avax", key) }},
+		{"avalanche-p", ECDSA, func(key []byte) string { return "P-" + keyHash("avax", key) }},
+		{"xrpl", ECDSA, xrplECDSA},
 	}
 }
 
 // For returns the primary address of key and all its addresses by chain. It fails with ErrKey.
 func For(kind Kind, key []byte) (primary string, all map[string]string, err error) {
-	if len(key) != keyLen {
-		return "", nil, fmt.Errorf("%w: %q key of %d bytes, want %d", ErrKey, kind, len(key), keyLen)
+	if key, err = canonical(kind, key); err != nil {
+		return "", nil, err
 	}
 	all = map[string]string{}
 	for _, c := range Chains() {
 		if c.Kind != kind {
 			continue
 		}
-		a := c.Encode(key)
+		a := c.encode(key)
 		if primary == "" {
 			primary = a
 		}
 		all[c.Name] = a
 	}
-	if primary == "" {
-		return "", nil, fmt.Errorf("%w: %q", ErrKey, kind)
-	}
 	return primary, all, nil
+}
+
+// canonical is the form that the lines of the table read: 32 bytes, or the 65 of an uncompressed point.
+func canonical(kind Kind, key []byte) ([]byte, error) {
+	switch kind {
+	case Ed25519, Taproot:
+		if len(key) != 32 {
+			return nil, fmt.Errorf("%w: %q key of %d bytes, want 32", ErrKey, kind, len(key))
+		}
+		return key, nil
+	case ECDSA:
+		point, err := secp256k1.ParsePubKey(key)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %q key of %d bytes: %v", ErrKey, kind, len(key), err)
+		}
+		return point.SerializeUncompressed(), nil
+	}
+	return nil, fmt.Errorf("%w: %q", ErrKey, kind)
 }
 
 // solana is the key in base58 (Solana documentation, "Accounts").
 func solana(key []byte) string { return base58(bitcoinAlphabet, key) }
 
-// xrpl is the classic address of an Ed25519 account: base58check, in XRPL's alphabet, of 0x00 and the account id, which is
-// RIPEMD160(SHA256(0xED || key)) (XRPL documentation, "Accounts", "Address Encoding").
-func xrpl(key []byte) string {
-	inner := sha256.Sum256(append([]byte{0xED}, key...))
-	h := ripemd160.New()
-	h.Write(inner[:])
-	body := h.Sum([]byte{0})
+// xrpl is the classic address of an Ed25519 account, whose key XRPL writes as 0xED || key (XRPL documentation, "Accounts",
+// "Address Encoding").
+func xrpl(key []byte) string { return xrplAccount(hash160(append([]byte{0xED}, key...))) }
+
+// xrplAccount is base58check, in XRPL's alphabet, of 0x00 and the account id.
+func xrplAccount(id []byte) string {
+	body := append([]byte{0}, id...)
 	first := sha256.Sum256(body)
 	second := sha256.Sum256(first[:])
 	return base58(xrplAlphabet, append(body, second[:4]...))
+}
+
+// hash160 is RIPEMD160(SHA256(b)), 20 bytes.
+func hash160(b []byte) []byte {
+	inner := sha256.Sum256(b)
+	h := ripemd160.New()
+	h.Write(inner[:])
+	return h.Sum(nil)
 }
 
 // ss58 is the address of a 32-byte account id under a one-byte network prefix below 64: base58 of prefix, key and the first two
@@ -99,7 +138,7 @@ func cardano(key []byte) string {
 	return segment("addr", bech32Const, eightToFive(h.Sum([]byte{0x61})))
 }
 
-// bitcoin is the pay-to-taproot address of an output key: witness version 1 in bech32m (BIP-341, BIP-350).
-func bitcoin(key []byte) string {
+// taproot is the pay-to-taproot address of an output key: witness version 1 in bech32m (BIP-341, BIP-350).
+func taproot(key []byte) string {
 	return segment("bc", bech32mConst, append([]byte{1}, eightToFive(key)...))
 }

@@ -4,10 +4,16 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"maps"
+	"regexp"
+	"strings"
 	"testing"
 
+	"github.com/btcsuite/btcd/btcutil"
 	btcbase58 "github.com/btcsuite/btcd/btcutil/base58"
 	btcbech32 "github.com/btcsuite/btcd/btcutil/bech32"
+	"github.com/btcsuite/btcd/chaincfg"
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -33,15 +39,117 @@ func TestVectors(t *testing.T) {
 		{"Substrate, Alice", "substrate", "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"},
 		{"Polkadot, Alice", "polkadot", "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d", "15oF4uVJwmo4TdGW7VfQxNLavjCXviqxT9S1MgbjMNHr6Sp5"},
 		{"CIP-19, type 6 on the main network", "cardano", cip19Key(t), "addr1vx2fxv2umyhttkxyxp8x0dlpdt3k6cwng5pxj3jhsydzers66hrl8"},
+		{"BIP-84, first receiving address", "bitcoin", "0330d54fd0dd420a6e5f8d3624f5f3482cae350f79d5f0753bf5beef9c2d91af3c", "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu"},
+		{"BIP-84, second receiving address", "bitcoin", "03e775fd51f0dfb8cd865d9ff1cca2a158cf651fe997fdc9fee9c1d3b5e995ea77", "bc1qnjg0jd8228aq7egyzacy8cys3knf9xvrerkf9g"},
+		{"BIP-84, first change address", "bitcoin", "03025324888e429ab8e3dbaf1f7802648b9cd01e9b418485c5fa4c1b9b5700e1a6", "bc1q8c6fshw2dlwun7ekn9qwf37cu2rn755upcp6el"},
+		{"BIP-173, the generator", "bitcoin", generator, "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"},
+		{"go-ethereum, the key 1", "ethereum", generator, "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"},
+		{"Hardhat, account 0", "ethereum", public(t, "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"},
+		{"Hardhat, account 1", "ethereum", public(t, "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"), "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"},
+		{"Avalanche, ewoq, the C-Chain", "avalanche-c", public(t, ewoq), "0x8db97C7cEcE249c2b98bDC0226Cc4C2A57BF52FC"},
+		{"Lux genesis, ewoq, the C-Chain", "lux-c", public(t, ewoq), "0x8db97C7cEcE249c2b98bDC0226Cc4C2A57BF52FC"},
+		{"avalanche-types, ewoq, the X-Chain", "avalanche-x", public(t, ewoq), "X-avax18jma8ppw3nhx5r4ap8clazz0dps7rv5ukulre5"},
+		{"avalanche-types, ewoq, the P-Chain", "avalanche-p", public(t, ewoq), "P-avax18jma8ppw3nhx5r4ap8clazz0dps7rv5ukulre5"},
+		{"Lux genesis, ewoq, the P-Chain", "lux-p", public(t, ewoq), "P-lux18jma8ppw3nhx5r4ap8clazz0dps7rv5uv98e28"},
+		{"Lux genesis, ewoq, the X-Chain", "lux-x", public(t, ewoq), "X-lux18jma8ppw3nhx5r4ap8clazz0dps7rv5uv98e28"},
+		{"CosmJS, pubkeyToAddress", "cosmos", "02d41a0aa167b21699429eab224bc03f2cd386f0af5d20cefbd0336f1544aea24f", "cosmos1h806c7khnvmjlywdrkdgk2vrayy2mmvf9rxk2r"},
+		{"XRPL, the genesis account", "xrpl", "0330e7fc9d56bb25d6893ba3f317ae5bcf33b3291bd63db32654a313222f7fd020", "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh"},
 	} {
-		for _, c := range Chains() {
-			if c.Name != v.chain {
-				continue
+		key := unhex(t, v.key)
+		kinds := []Kind{ECDSA}
+		if len(key) == 32 {
+			kinds = []Kind{Ed25519, Taproot}
+		}
+		found := false
+		for _, kind := range kinds {
+			_, all, err := For(kind, key)
+			if err != nil {
+				t.Errorf("%s: %v", v.source, err)
 			}
-			if got := c.Encode(unhex(t, v.key)); got != v.want {
-				t.Errorf("%s: got %s, want %s", v.source, got, v.want)
+			if got, ok := all[v.chain]; ok {
+				found = true
+				if got != v.want {
+					t.Errorf("%s: got %s, want %s", v.source, got, v.want)
+				}
 			}
 		}
+		if !found {
+			t.Errorf("%s: no line for %s", v.source, v.chain)
+		}
+	}
+}
+
+const (
+	generator = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+	// ewoq is the private key that Avalanche and Lux publish for local networks.
+	ewoq = "56289e99c94b6912bfc12adc093c9b51124f0dc54ac7a766b2bc5ccf558d8027"
+)
+
+// public is the compressed public key of a published private key.
+func public(t testing.TB, secret string) string {
+	return hex.EncodeToString(secp256k1.PrivKeyFromBytes(unhex(t, secret)).PubKey().SerializeCompressed())
+}
+
+// Goal: capitals are where EIP-55 puts them. Method: the test cases of EIP-55: all capitals, all small, and mixed.
+func TestEIP55(t *testing.T) {
+	for _, want := range []string{
+		"0x52908400098527886E0F7030069857D2E4169EE7", "0x8617E340B3D01FA5F11F306F4090FD50E238070D",
+		"0xde709f2102306220921060314715629080e2fb77", "0x27b1fdb04752bbc536007a920d24acb045561c26",
+		"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359",
+		"0xdbF03B407c01E7cD3CBea99509d93f8DDDC8C6FB", "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb",
+	} {
+		if got := eip55([20]byte(unhex(t, strings.ToLower(want[2:])))); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// Goal: both encodings of a point give the same addresses, for even and odd y, and so does btcutil where it has the chain. Method:
+// random points.
+func TestPoints(t *testing.T) {
+	parity := map[byte]int{}
+	for range 64 {
+		secret, err := secp256k1.GeneratePrivateKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		short, long := secret.PubKey().SerializeCompressed(), secret.PubKey().SerializeUncompressed()
+		parity[short[0]]++
+		primary, all, err := For(ECDSA, short)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, same, err := For(ECDSA, long)
+		if err != nil || again != primary || !maps.Equal(all, same) {
+			t.Errorf("%x: %v and %v, %v", short, all, same, err)
+		}
+		want, err := btcutil.NewAddressWitnessPubKeyHash(btcutil.Hash160(short), &chaincfg.MainNetParams)
+		if err != nil || all["bitcoin"] != want.EncodeAddress() {
+			t.Errorf("%x: %s, btcutil has %v, %v", short, all["bitcoin"], want, err)
+		}
+	}
+	if parity[2] == 0 || parity[3] == 0 {
+		t.Errorf("parities %v", parity)
+	}
+}
+
+// Goal: every name of a kind stands once in the table, and in the spelling that the API takes. Method: walk it.
+func TestChains(t *testing.T) {
+	type line struct {
+		name string
+		kind Kind
+	}
+	seen := map[line]bool{}
+	names := map[string]bool{}
+	for _, c := range Chains() {
+		at := line{c.Name, c.Kind}
+		if seen[at] || !regexp.MustCompile(`^[a-z0-9_-]{1,32}$`).MatchString(c.Name) {
+			t.Errorf("%+v", at)
+		}
+		seen[at], names[c.Name] = true, true
+	}
+	if len(names) < 16 {
+		t.Errorf("%d chains, 16 are promised", len(names))
 	}
 }
 
@@ -66,13 +174,19 @@ func TestFor(t *testing.T) {
 		t.Errorf("ed25519: %q %v %v", primary, all, err)
 	}
 	primary, all, err = For(Taproot, key)
-	if err != nil || primary != bitcoin(key) || len(all) != 1 {
+	if err != nil || primary != taproot(key) || len(all) != 1 {
 		t.Errorf("taproot: %q %v %v", primary, all, err)
+	}
+	primary, all, err = For(ECDSA, unhex(t, generator))
+	if err != nil || primary != all["ethereum"] || primary != all["polygon"] || len(all) != 15 || all["solana"] != "" {
+		t.Errorf("ecdsa: %q %v %v", primary, all, err)
 	}
 	for name, call := range map[string]struct {
 		kind Kind
 		key  []byte
-	}{"31 bytes": {Ed25519, key[:31]}, "33 bytes": {Taproot, append(bytes.Clone(key), 0)}, "nothing": {Ed25519, nil}, "unknown kind": {"rsa", key}} {
+	}{"31 bytes": {Ed25519, key[:31]}, "33 bytes": {Taproot, append(bytes.Clone(key), 0)}, "nothing": {Ed25519, nil}, "unknown kind": {"rsa", key}, "no kind": {"", key},
+		"x alone": {ECDSA, key}, "not on the curve": {ECDSA, append([]byte{2}, bytes.Repeat([]byte{0xff}, 32)...)}, "a wrong y": {ECDSA, append([]byte{4}, bytes.Repeat([]byte{7}, 64)...)},
+		"a point for Ed25519": {Ed25519, unhex(t, generator)}} {
 		if _, _, err := For(call.kind, call.key); !errors.Is(err, ErrKey) {
 			t.Errorf("%s: %v", name, err)
 		}
