@@ -258,6 +258,7 @@ func (n *Node) leadSign(ctx context.Context, op string, signers []threshold.Part
 	}
 	defer c.leave()
 	n.counts.batches.Add(1)
+	n.counts.ceremonies.Add(1)
 	started := n.Clock()
 	e := transport.Envelope{To: peers, Kind: kindProposal, Topic: c.topic, Body: body}
 	c.outbox = append(c.outbox, e)

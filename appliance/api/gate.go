@@ -195,7 +195,11 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 func (s *server) problem(ctx context.Context, err error) *problem {
 	p := newProblem(ctx, err)
 	if p.Status >= http.StatusInternalServerError {
-		s.Logger.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("code", p.Code), slog.Any("error", or(causeOf(p), p.Detail)), slog.String("request_id", callOf(ctx).id))
+		level := slog.LevelError
+		if p.Code == string(appliance.CodeStarting) {
+			level = slog.LevelDebug // probes ask again and again while a node boots
+		}
+		s.Logger.LogAttrs(ctx, level, "request failed", slog.String("code", p.Code), slog.Any("error", or(causeOf(p), p.Detail)), slog.String("request_id", callOf(ctx).id))
 	}
 	return p
 }

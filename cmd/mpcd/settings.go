@@ -33,7 +33,7 @@ var settings = []setting{
 	{key: "api.tls.cert", help: "certificate of the API, PEM; without it the API is plain HTTP, in dev on loopback only"},
 	{key: "api.tls.key", help: "its key, PEM"},
 	{key: "api.tls.client_ca", help: "certificates that clients' certificates must come from, PEM"},
-	{key: "api.jwt.keys", list: true, help: "files with public keys (PEM or JWKS) that tokens are signed with"},
+	{key: "api.jwt.keys", list: true, help: "files with public keys (PEM) that tokens are signed with"},
 	{key: "api.jwt.audience", help: "aud that tokens must carry; the cluster's name if empty"},
 
 	{key: "nats.listen", flag: "nats-listen", help: "address for routes from the other nodes, host:port"},
