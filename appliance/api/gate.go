@@ -197,7 +197,7 @@ func (s *server) problem(ctx context.Context, err error) *problem {
 	if p.Status >= http.StatusInternalServerError {
 		level := slog.LevelError
 		if p.Code == string(appliance.CodeStarting) {
-			level = slog.LevelDebug // probes ask again and again while a node boots
+			level = slog.LevelInfo // probes ask again and again while a node boots
 		}
 		s.Logger.LogAttrs(ctx, level, "request failed", slog.String("code", p.Code), slog.Any("error", or(causeOf(p), p.Detail)), slog.String("request_id", callOf(ctx).id))
 	}
