@@ -356,6 +356,11 @@ func (n *Node) runKeygen(ctx context.Context, c *ceremony, scheme threshold.Sche
 	}
 	defer share.Destroy()
 	id := attest.KeyID(share.Scheme, share.GroupKey)
+	release, ok := n.keys.lockRefresh(id) // until we have activated it ourselves, nobody else may: its record would fall back
+	if !ok {
+		return "", fail(CodeConflict, "repeat the request", "wallet %s is being changed already", id)
+	}
+	defer release()
 	rec := walletRecord{Info: share.KeyInfo, Label: in.Keygen.Label, Vault: in.Keygen.Vault, State: StateStaged, Created: in.Created, SessionID: in.RequestID, Pairs: digest}
 	if err := n.stage(ctx, id, share); err != nil {
 		return "", err

@@ -93,8 +93,22 @@ func (n *Node) prove(ctx context.Context, id string) error {
 	return n.spreadProofs(ctx, rec.Info.Committee, ps)
 }
 
-// acceptProofs verifies that every quorum signed, and makes the key active.
+// acceptProofs verifies that every quorum signed, and makes the key active. It has the key to itself: between reading the record
+// and writing it, a refresh may not put another epoch in its place.
 func (n *Node) acceptProofs(ctx context.Context, ps proofs) error {
+	if rec, err := n.keys.record(ctx, ps.KeyID); err != nil || rec.State == StateActive {
+		return err
+	}
+	unlock, ok := n.keys.lockRefreshSoon(ctx, ps.KeyID)
+	if !ok {
+		return fail(CodeConflict, "repeat it", "wallet %s is being changed", ps.KeyID)
+	}
+	defer unlock()
+	return n.acceptProofsLocked(ctx, ps)
+}
+
+// acceptProofsLocked is acceptProofs for a caller who holds the key's lock.
+func (n *Node) acceptProofsLocked(ctx context.Context, ps proofs) error {
 	rec, err := n.keys.record(ctx, ps.KeyID)
 	if err != nil {
 		return err

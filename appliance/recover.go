@@ -107,7 +107,7 @@ func (n *Node) learnAnswer(ctx context.Context, env transport.Envelope) {
 		}
 	}
 	if a.Proofs != nil && a.Proofs.KeyID == a.KeyID {
-		if err := n.acceptProofs(ctx, *a.Proofs); err != nil {
+		if err := n.acceptProofsLocked(ctx, *a.Proofs); err != nil {
 			n.Logger.Warn("threshold proofs refused", "wallet", a.KeyID, "from", env.From, "error", err)
 		}
 	}
