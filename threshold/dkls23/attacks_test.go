@@ -471,7 +471,7 @@ func TestBanWipes(t *testing.T) {
 					t.Error("wiped under a user's feet")
 				}
 				if i == 25 {
-					x.close()
+					x.close(banned)
 					if err := x.use(func() error { return nil }); !errors.Is(err, ErrBanned) {
 						t.Errorf("somebody enters after the ban: %v", err)
 					}
@@ -493,6 +493,45 @@ func TestBanWipes(t *testing.T) {
 		t.Error("destroyed state is still there")
 	}
 	(*Provision)(nil).Destroy()
+}
+
+// Goal: the end of a pair-epoch ends what was made with it, and blames nobody. Method: destroy the state under a session and a presignature.
+func TestDestroyBlamesNobody(t *testing.T) {
+	f := newFixture(t, 3, 2)
+	q := f.Committee.Parties[:2]
+	reqs := []threshold.SignRequest{{Message: digestOf("too late")}}
+	run, _ := f.presigning(t, q, reqs, 1)
+	pre := results(t, run)[q[0]][0]
+	run, _ = f.presigning(t, q, nil, 1)
+	f.Trace = func(to party, m threshold.Message) {
+		if to == q[0] && m.Round == 1 {
+			f.pairs[q[0]].Destroy()
+			f.pairs[q[0]].Ban(q[1]) // too late
+		}
+	}
+	out, err := run.Go()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantAbort(t, out[q[0]].Abort, retry, "C17")
+	signer, err := f.scheme(q[0]).NewSigner(f.shares[q[0]])
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = signer.SignShare(threshold.SignRequest{Message: reqs[0].Message, Pre: pre})
+	wantAbort(t, err, retry, "C17")
+	if _, err := f.scheme(q[0]).Presign(f.setup(q[0], q), f.keys(q[0], q, 1), f.rand(q[0])); !errors.Is(err, ErrDestroyed) {
+		t.Errorf("presigns with destroyed state: %v", err)
+	}
+	if len(f.pairs[q[0]].Banned()) > 0 {
+		t.Error("somebody is banned")
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("destroyed state can be stored")
+		}
+	}()
+	f.pairs[q[0]].Bytes()
 }
 
 // Goal: C18, a presignature signs once. Method: use it again: at once, for another digest, in 1000 goroutines, after Burn, after a refused
@@ -833,11 +872,11 @@ func TestC17BanBeforeTheEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	banned := f.pairs[q[0]].Banned()
-	if len(banned) != 1 {
+	who := f.pairs[q[0]].Banned()
+	if len(who) != 1 {
 		t.Fatal("the test banned nobody")
 	}
-	wantAbort(t, out[q[0]].Abort, ban, "C17", banned[0])
+	wantAbort(t, out[q[0]].Abort, ban, "C17", who...)
 }
 
 // Goal: the raw-hash forgery on presignatures (Groth and Shoup, ePrint 2021/1330) works against shares without re-randomisation and not

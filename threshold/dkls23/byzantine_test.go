@@ -306,6 +306,13 @@ func (s *scene) convicts(t *testing.T, p party, a *threshold.Abort) {
 		t.Errorf("the evidence of party %d does not convince: %v", p, err)
 	}
 	frame := *a
+	for frame.Round = 1; frame.Round <= 3; frame.Round++ {
+		for _, check := range []string{"C3", "C5", "C9", "C12", ""} {
+			if frame.Check = check; (check != a.Check || frame.Round != a.Round) && judge(&frame) == nil {
+				t.Errorf("the evidence for %v also convicts by %q in round %d", a, check, frame.Round)
+			}
+		}
+	}
 	for _, honest := range []party{s.victim, s.other} {
 		frame.Culprits = []party{honest}
 		for _, check := range []string{"C3", "C5", "C9"} {

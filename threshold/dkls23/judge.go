@@ -4,7 +4,13 @@ import (
 	"fmt"
 
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/dkg"
 )
+
+// VerifyEvidence implements threshold.Judge for key generation and refresh.
+func (Scheme) VerifyEvidence(s threshold.Setup, old *threshold.KeyInfo, a *threshold.Abort) error {
+	return dkg.VerifyEvidence(params(), s, old, a)
+}
 
 func lengthError(what string, got, want int) error {
 	return fmt.Errorf("%s of %d bytes, want %d", what, got, want)

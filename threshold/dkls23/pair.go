@@ -14,7 +14,8 @@ import (
 // ErrBanned is behind every refusal to work with a party that was caught cheating in this pair-epoch.
 var ErrBanned = errors.New("dkls23: this party cheated and is banned for the pair-epoch; an operator who trusts it again runs a new pair setup")
 
-var errRetired = errors.New("dkls23: the pair-epoch is over; try again with the new pair state")
+// ErrDestroyed is behind every refusal to go on with a pair-epoch that has ended.
+var ErrDestroyed = errors.New("dkls23: the pair-epoch has ended; try again with the new pair state")
 
 // pair is what we share with one peer: both directions of the OT extension and the seed of zero shares. Sessions use it at the
 // same time, in any goroutine; a ban lets nobody in any more, and who leaves last wipes it.
@@ -24,10 +25,16 @@ type pair struct {
 	receiver *ot.Receiver // we are Bob
 	seed     [32]byte     // z_ij
 
-	closed  atomic.Bool
-	retired atomic.Bool  // closed because its pair-epoch is over: nobody is to blame
-	users   atomic.Int64 // and one for the owner, until it is closed
+	state atomic.Uint32
+	users atomic.Int64 // and one for the owner, until it is closed
 }
+
+// The states of a pair. The last two are final.
+const (
+	open      = 0
+	banned    = 1
+	destroyed = 2 // with the whole provision: nobody is to blame
+)
 
 func newPair(peer threshold.PartyID) *pair {
 	p := &pair{peer: peer}
@@ -39,7 +46,7 @@ func newPair(peer threshold.PartyID) *pair {
 func (p *pair) enter() bool {
 	for {
 		n := p.users.Load()
-		if n == 0 || p.closed.Load() {
+		if n == 0 || p.state.Load() != open {
 			return false
 		}
 		if p.users.CompareAndSwap(n, n+1) {
@@ -54,15 +61,9 @@ func (p *pair) leave() {
 	}
 }
 
-// retire is close at the end of a pair-epoch: sessions that still use the pair end with Retry, and blame nobody.
-func (p *pair) retire() {
-	p.retired.Store(true)
-	p.close()
-}
-
-// close lets nobody in any more: after a ban, or when the provision is destroyed. It is idempotent.
-func (p *pair) close() {
-	if p.closed.CompareAndSwap(false, true) {
+// close lets nobody in any more, because of a ban or because the provision is destroyed. It is idempotent.
+func (p *pair) close(state uint32) {
+	if p.state.CompareAndSwap(open, state) {
 		p.leave()
 	}
 }
@@ -86,26 +87,21 @@ func (p *pair) use(f func() error) error {
 	return f()
 }
 
-// refusal is how every other session with a banned peer ends.
+// refusal is how every other session with a banned peer ends, or with one of a pair-epoch that is over; nil while the pair is open.
 func (p *pair) refusal() error {
-	if p.retired.Load() {
-		return &threshold.Abort{Kind: threshold.Retry, Check: "pair-epoch", Err: errRetired}
+	switch p.state.Load() {
+	case banned:
+		return &threshold.Abort{Kind: threshold.Ban, Check: "C17", Culprits: []threshold.PartyID{p.peer}, Err: ErrBanned}
+	case destroyed:
+		return &threshold.Abort{Kind: threshold.Retry, Check: "C17", Err: ErrDestroyed}
 	}
-	return &threshold.Abort{Kind: threshold.Ban, Check: "C17", Culprits: []threshold.PartyID{p.peer}, Err: ErrBanned}
-}
-
-// why says why a closed pair is closed.
-func (p *pair) why() error {
-	if p.retired.Load() {
-		return errRetired
-	}
-	return ErrBanned
+	return nil
 }
 
 // cheated bans the peer in memory, so that concurrent sessions die, and makes the fault. The caller of the session writes the ban
 // down before it sends anything (Provision.Bytes holds it).
 func (p *pair) cheated(check string, err error) error {
-	p.close()
+	p.close(banned)
 	return threshold.Fault(threshold.Ban, check, err)
 }
 

@@ -152,12 +152,12 @@ type transfer struct {
 	psi       secp256k1.Scalar    // ψ_ji
 }
 
-// bind fills in the entries' keys and makes the context of the session, which binds mode, keys and requests.
+// bind fills in the entries' keys and makes the context of the session, which binds keys and requests; a key without one
+// is for any.
 func (p *presigning) bind(keys []threshold.PresignKey, reqs []threshold.SignRequest) error {
-	h := canon.NewHasher("mpcd/v1/dkls23/presign", 3+3*len(keys))
+	h := canon.NewHasher("mpcd/v1/dkls23/presign", 2+3*len(keys))
 	h.Field([]byte(ID))
 	h.Field(p.setup.Context)
-	h.Field([]byte{byte(min(len(reqs), 1))})
 	for i, k := range keys {
 		info, err := p.admit(k)
 		if err != nil {

@@ -82,7 +82,7 @@ const (
 )
 
 // secrets is one signer's part of a presignature: φ_i, u_i, v_i. They live in memory only, sign once, and die with a ban of any peer
-// they were made with.
+// they were made with and with the pair-epoch.
 type secrets struct {
 	party     threshold.PartyID
 	id        [32]byte
@@ -142,8 +142,8 @@ func (n *secrets) take() (phi, u, v secp256k1.Scalar, err error) {
 		return phi, u, v, errNotAgreed
 	}
 	for _, x := range n.pairs {
-		if x.closed.Load() {
-			return phi, u, v, x.refusal()
+		if err := x.refusal(); err != nil {
+			return phi, u, v, err
 		}
 	}
 	return n.phi, n.u, n.v, nil

@@ -36,7 +36,7 @@ func (p Provision) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.Stri
 // before it sends what comes with the abort.
 func (p *Provision) Ban(peer threshold.PartyID) {
 	if x := p.pair(peer); x != nil {
-		x.close()
+		x.close(banned)
 	}
 }
 
@@ -44,20 +44,21 @@ func (p *Provision) Ban(peer threshold.PartyID) {
 func (p *Provision) Banned() []threshold.PartyID {
 	var out []threshold.PartyID
 	for _, x := range p.pairs {
-		if x.closed.Load() {
+		if x.state.Load() == banned {
 			out = append(out, x.peer)
 		}
 	}
 	return out
 }
 
-// Destroy wipes everything, as soon as the sessions that use it have ended. It is idempotent.
+// Destroy wipes everything, as soon as the sessions that use it have left. Nobody is blamed for what ends with it: sessions retry,
+// presignatures are gone. It is idempotent.
 func (p *Provision) Destroy() {
 	if p == nil {
 		return
 	}
 	for _, x := range p.pairs {
-		x.retire()
+		x.close(destroyed)
 	}
 }
 
@@ -81,8 +82,8 @@ func (p *Provision) with(c threshold.Committee, signers []threshold.PartyID) ([]
 			continue
 		}
 		x := p.pair(s)
-		if x.closed.Load() {
-			return nil, fmt.Errorf("dkls23: party %d: %w", s, x.why())
+		if err := x.refusal(); err != nil {
+			return nil, fmt.Errorf("dkls23: party %d: %w", s, err)
 		}
 		out = append(out, x)
 	}
@@ -120,13 +121,16 @@ func moved(s *secret.Bytes) []byte {
 }
 
 // Bytes encodes the state, secrets included, for the vault. The caller wipes what it is given. Of a banned peer nothing is left in
-// it but the ban.
+// it but the ban. It panics after Destroy: what it would write looks like bans.
 func (p *Provision) Bytes() *secret.Bytes {
 	v := provisionBytes{provisionVersion, p.ID, p.Epoch, p.Party, p.Committee, make([]pairBytes, len(p.pairs))}
 	for i, x := range p.pairs {
 		b := &v.Pairs[i]
 		defer b.wipe()
 		if !x.enter() {
+			if x.state.Load() == destroyed {
+				panic("dkls23: pair state stored after it was destroyed")
+			}
 			continue
 		}
 		b.Sender, b.Receiver, b.Seed = moved(x.sender.Bytes()), moved(x.receiver.Bytes()), bytes.Clone(x.seed[:])
@@ -172,7 +176,7 @@ func ParseProvision(b []byte) (*Provision, error) {
 func parsePair(peer threshold.PartyID, b pairBytes) (*pair, error) {
 	x := newPair(peer)
 	if b.Sender == nil && b.Receiver == nil && b.Seed == nil {
-		x.close()
+		x.close(banned)
 		return x, nil
 	}
 	var err error
@@ -183,7 +187,7 @@ func parsePair(peer threshold.PartyID, b pairBytes) (*pair, error) {
 		return nil, errProvision
 	}
 	if x.receiver, err = ot.ParseReceiver(b.Receiver); err != nil {
-		x.close()
+		x.close(destroyed)
 		return nil, errProvision
 	}
 	copy(x.seed[:], b.Seed)

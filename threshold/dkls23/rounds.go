@@ -217,8 +217,8 @@ func (r *round2) Advance(_ io.Reader, in []threshold.Received) (step, error) {
 	}
 	// A ban in another session since our checks also ends this one (C17).
 	for _, x := range p.peers {
-		if x.closed.Load() {
-			return fail(x.refusal())
+		if err := x.refusal(); err != nil {
+			return fail(err)
 		}
 	}
 	return step{Result: out}, nil

@@ -23,7 +23,10 @@ type Scheme struct{ pairs *Provision }
 // New is the scheme with this party's pair state, which stays its owner's.
 func New(p *Provision) Scheme { return Scheme{p} }
 
-var _ threshold.Scheme = Scheme{}
+var (
+	_ threshold.Scheme = Scheme{}
+	_ threshold.Judge  = Scheme{}
+)
 
 // ID implements threshold.Scheme.
 func (Scheme) ID() threshold.SchemeID { return ID }

@@ -80,7 +80,7 @@ func (x *pairing) erase() {
 func (p *provisioning) erase() {
 	for _, x := range p.peers {
 		x.erase()
-		x.close()
+		x.close(destroyed)
 	}
 }
 

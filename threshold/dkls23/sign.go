@@ -45,7 +45,7 @@ func requestOf(key threshold.KeyInfo, req threshold.SignRequest) (*prepared, *re
 	x.delta = *p.rerandomiser(x)
 	point := new(secp256k1.Point).ScalarBaseMult(&x.delta)
 	point.Add(point, &p.point)
-	if err := usable(point); err != nil {
+	if err := usable(point); err != nil { // nobody can bring it about: R' has a hash of R in it
 		return nil, nil, err
 	}
 	r, recovery := coordinate(point)
