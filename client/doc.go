@@ -1,8 +1,8 @@
 // Package client talks to a cluster of mpcd nodes over HTTP.
 //
 //	c := client.New(client.Config{Nodes: []string{"node1:8080", "node2:8080", "node3:8080"}, Token: token})
-//	key, err := c.Keygen(ctx, &client.KeygenRequest{Threshold: 2, Total: 3, Curve: "ed25519"})
-//	sig, err := c.Sign(ctx, &client.SignRequest{PublicKey: key.PublicKey, Message: tx})
+//	key, err := c.Keygen(ctx, &client.KeygenRequest{Threshold: 2, Total: 3, Curve: "secp256k1"})
+//	sig, err := c.Sign(ctx, &client.SignRequest{PublicKey: key.PublicKey, MessageHash: digest, Signers: []string{"node1", "node2"}})
 //
 // Any node answers for the cluster. A call that fails where another node, or a little later the same one, may succeed is
 // repeated, always under the same session_id: the caller's, or one that the client makes at the start of the call. So an answer

@@ -7,12 +7,13 @@ type KeygenRequest struct {
 	Total     int      `json:"total,omitempty"`      // parties; 0 takes len(Parties), or the cluster's default
 	Parties   []string `json:"parties,omitempty"`    // who holds shares; empty lets the node choose
 	Curve     string   `json:"curve"`                // "ed25519", "secp256k1"
-	Protocol  string   `json:"protocol,omitempty"`   // "frost"; empty takes the fastest sound one
+	Protocol  string   `json:"protocol,omitempty"`   // "dkls23", "frost"; empty takes the fastest sound one
 	Label     string   `json:"label,omitempty"`      // at most 128 bytes
 }
 
 // SignRequest asks for one signature: POST /api/v1/sign. The key is named by PublicKey or WalletID. What is signed stands in
-// exactly one of MessageHash and Message: for BIP-340 it is the 32-byte digest, for Ed25519 the message itself, at most 64 KiB.
+// exactly one of MessageHash and Message: for ECDSA and BIP-340 it is the 32-byte digest that the chain computes, which is not hashed
+// again; for Ed25519 the message itself, at most 64 KiB.
 type SignRequest struct {
 	SessionID   string   `json:"session_id,omitempty"`
 	PublicKey   Hex      `json:"public_key,omitempty"`
@@ -20,7 +21,7 @@ type SignRequest struct {
 	MessageHash Hex      `json:"message_hash,omitempty"`
 	Message     Hex      `json:"message,omitempty"`
 	Signers     []string `json:"signers,omitempty"` // empty lets the node choose
-	Chain       string   `json:"chain,omitempty"`   // for the receipt
+	Chain       string   `json:"chain,omitempty"`   // what the signature is for, as Wallet.Addresses names it; stands in the receipt
 }
 
 // RefreshRequest asks for new shares of the same key: POST /api/v1/refresh. The New fields may only repeat what is, in a build

@@ -14,11 +14,11 @@ type Wallet struct {
 	WalletID  string            `json:"wallet_id" example:"w_5f1c" doc:"Name of the key, derived from its public key."`
 	Label     string            `json:"label,omitempty"`
 	Vault     string            `json:"vault,omitempty" doc:"The name the wallet is grouped under."`
-	PublicKey Hex               `json:"public_key" doc:"Ed25519: 32 bytes. BIP-340: 32 bytes, the x-only output key."`
-	Address   string            `json:"address" doc:"The address on the primary chain of this kind of key."`
+	PublicKey Hex               `json:"public_key" doc:"ECDSA: 65 bytes, the uncompressed point. Ed25519: 32 bytes. BIP-340: 32 bytes, the x-only output key."`
+	Address   string            `json:"address" doc:"The address on the primary chain of this kind of key: Ethereum (EIP-55), Solana, Bitcoin Taproot."`
 	Addresses map[string]string `json:"addresses" doc:"Every address of the key, by chain."`
-	Protocol  string            `json:"protocol" example:"frost" doc:"What really ran."`
-	Curve     string            `json:"curve" example:"ed25519"`
+	Protocol  string            `json:"protocol" example:"dkls23" doc:"What really ran."`
+	Curve     string            `json:"curve" example:"secp256k1"`
 	Threshold int               `json:"threshold" example:"2" doc:"Signers needed."`
 	Total     int               `json:"total" example:"3" doc:"Parties that hold a share."`
 	Parties   []string          `json:"parties" doc:"The nodes that hold a share."`
@@ -31,9 +31,11 @@ type Wallet struct {
 // VaultWallet is a Wallet with its keys and addresses also under the names that client banks use.
 type VaultWallet struct {
 	Wallet
+	ECDSAPubKey   Hex    `json:"ecdsa_pub_key,omitempty" doc:"ECDSA wallets: the uncompressed point."`
 	EdDSAPubKey   Hex    `json:"eddsa_pub_key,omitempty" doc:"Ed25519 wallets: the public key."`
 	SchnorrPubKey Hex    `json:"schnorr_pub_key,omitempty" doc:"BIP-340 wallets: the x-only output key."`
-	BTCAddress    string `json:"btc_address,omitempty"`
+	ETHAddress    string `json:"eth_address,omitempty"`
+	BTCAddress    string `json:"btc_address,omitempty" doc:"bc1q of an ECDSA wallet, bc1p of a BIP-340 wallet."`
 	SOLAddress    string `json:"sol_address,omitempty"`
 	XRPAddress    string `json:"xrp_address,omitempty"`
 	DOTAddress    string `json:"dot_address,omitempty"`
@@ -50,11 +52,12 @@ type WalletList struct {
 type Signature struct {
 	SessionID  string   `json:"session_id,omitempty"`
 	WalletID   string   `json:"wallet_id"`
-	Signature  Hex      `json:"signature" doc:"64 bytes: R and s, as RFC 8032 or BIP-340 write them."`
-	RecoveryID *int     `json:"recovery_id,omitempty" doc:"ECDSA only: 0 or 1."`
+	Protocol   string   `json:"protocol" example:"dkls23" doc:"What really ran."`
+	Signature  Hex      `json:"signature" doc:"64 bytes. ECDSA: r and s, big-endian, s in the lower half. Ed25519 and BIP-340: R and s, as RFC 8032 and BIP-340 write them."`
+	RecoveryID *int     `json:"recovery_id,omitempty" doc:"ECDSA only: which key r and s recover to (SEC 1 §4.1.6). 0 or 1, the parity of the nonce point's y; 2 is added where its x is not below the group order, which happens about once in 2^127 signatures. Ethereum's y_parity."`
 	R          Hex      `json:"r" doc:"The first 32 bytes of the signature."`
 	S          Hex      `json:"s" doc:"The last 32 bytes of the signature."`
-	V          *int     `json:"v,omitempty" doc:"ECDSA only: 27 + recovery_id."`
+	V          *int     `json:"v,omitempty" doc:"ECDSA only: 27 + recovery_id, as Ethereum's ecrecover and signed messages (EIP-191) take it. Not the v of a transaction: one of EIP-155 has 35 + 2 * chain id + recovery_id, typed ones have recovery_id."`
 	Status     string   `json:"status" example:"completed"`
 	Signers    []string `json:"signers" doc:"The nodes whose shares made it."`
 	ReceiptID  string   `json:"receipt_id,omitempty" doc:"GET /api/v1/receipts/{id} returns the chain of evidence."`
