@@ -17,7 +17,8 @@ type Backend interface {
 	Refresh(ctx context.Context, r appliance.RefreshRequest) (*appliance.Wallet, error)
 	// ProveThreshold runs the proof again: every quorum signs, one signer fewer does not.
 	ProveThreshold(ctx context.Context, walletID string) (*appliance.Wallet, error)
-	// Wallet finds a wallet by its id, or by its public key in lower-case hex without 0x.
+	// Wallet finds a wallet by its id, or by its public key in lower-case hex without 0x: 32 bytes of Ed25519 or BIP-340, or the 65
+	// of an uncompressed secp256k1 point, which is an ECDSA key or else stands for the BIP-340 key of its x coordinate.
 	Wallet(ctx context.Context, idOrPublicKeyHex string) (*appliance.Wallet, error)
 	// Wallets returns a page and the token of the next one, empty at the end.
 	Wallets(ctx context.Context, p appliance.Page) ([]appliance.Wallet, string, error)

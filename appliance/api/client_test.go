@@ -1,11 +1,13 @@
 package api
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"testing"
 
+	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/luxfi/mpcd/client"
@@ -26,6 +28,26 @@ func TestClient(t *testing.T) {
 	sig, err := c.Sign(ctx, &client.SignRequest{PublicKey: key.PublicKey, Message: []byte("hello"), Signers: []string{"node1", "node2"}, Chain: "solana"})
 	if err != nil || !ed25519.Verify(ed25519.PublicKey(key.PublicKey), []byte("hello"), sig.Signature) {
 		t.Fatalf("%+v %v", sig, err)
+	}
+	// The example of seed document 000.
+	ec, err := c.Keygen(ctx, &client.KeygenRequest{Threshold: 2, Curve: "secp256k1"})
+	if err != nil || ec.Protocol != "dkls23" || ec.Address != ec.Addresses["ethereum"] {
+		t.Fatalf("%+v %v", ec, err)
+	}
+	hash := bytes.Repeat([]byte{7}, 32)
+	sig, err = c.Sign(ctx, &client.SignRequest{PublicKey: ec.PublicKey, MessageHash: hash, Signers: []string{"node1", "node2"}})
+	if err != nil || sig.V == nil || sig.Protocol != "dkls23" || !bytes.Equal(append(bytes.Clone(sig.R), sig.S...), sig.Signature) {
+		t.Fatalf("%+v %v", sig, err)
+	}
+	if got, _, err := ecdsa.RecoverCompact(append([]byte{byte(*sig.V)}, sig.Signature...), hash); err != nil || !bytes.Equal(got.SerializeUncompressed(), ec.PublicKey) {
+		t.Errorf("recovered %v %v", got, err)
+	}
+	var refusal *client.Error
+	if _, err := c.Keygen(ctx, &client.KeygenRequest{Threshold: 2, Curve: "secp256k1", Protocol: "cggmp21"}); !errors.As(err, &refusal) || refusal.Code != "unsupported" {
+		t.Errorf("%v", err)
+	}
+	if w, err := c.CreateWallet(ctx, "bank", &client.KeygenRequest{Curve: "secp256k1"}); err != nil || w.ETHAddress != ec.Address || !bytes.Equal(w.ECDSAPubKey, ec.PublicKey) {
+		t.Errorf("%+v %v", w, err)
 	}
 	if w, err := c.Refresh(ctx, &client.RefreshRequest{WalletID: "w_ed", NewThreshold: 2, NewTotal: 3, NewParties: []string{"node1", "node2", "node3"}}); err != nil || w.Epoch != 1 {
 		t.Errorf("%+v %v", w, err)

@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
+
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -42,6 +45,8 @@ var (
 	edSeed   = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32))
 	edPublic = []byte(edSeed.Public().(ed25519.PublicKey))
 	taproot  = unhex("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
+	ecSecret = secp256k1.PrivKeyFromBytes(bytes.Repeat([]byte{2}, 32))
+	ecPublic = ecSecret.PubKey().SerializeUncompressed()
 	three    = []transport.NodeID{"node1", "node2", "node3"}
 	born     = time.UnixMilli(1_700_000_000_000).UTC()
 )
@@ -62,6 +67,17 @@ func edWallet() *appliance.Wallet {
 func tapWallet() *appliance.Wallet {
 	return &appliance.Wallet{SessionID: "made", ID: "w_tap", Scheme: threshold.FrostTaproot, Curve: "secp256k1", Protocol: "frost", PublicKey: taproot,
 		Threshold: 2, Parties: three, State: appliance.StateActive, Created: born}
+}
+
+func ecWallet() *appliance.Wallet {
+	return &appliance.Wallet{SessionID: "made", ID: "w_ec", Scheme: dkls23, Curve: "secp256k1", Protocol: "dkls23", PublicKey: ecPublic,
+		Threshold: 2, Parties: three, State: appliance.StateActive, Created: born}
+}
+
+// ecSign is what the node answers for an ECDSA wallet: r || s and the recovery id.
+func ecSign(digest []byte) ([]byte, int) {
+	compact := ecdsa.SignCompact(ecSecret, digest, false)
+	return compact[1:], int(compact[0]) - 27
 }
 
 func newFake() *fake {
@@ -97,8 +113,11 @@ func (f *fake) Keygen(ctx context.Context, r appliance.KeygenRequest) (*applianc
 		return nil, err
 	}
 	w := edWallet()
-	if r.Curve == "secp256k1" {
+	switch {
+	case r.Curve == "secp256k1" && r.Protocol == "frost":
 		w = tapWallet()
+	case r.Curve == "secp256k1":
+		w = ecWallet()
 	}
 	w.SessionID, w.Label, w.Vault = r.SessionID, r.Label, r.Vault
 	return w, nil
@@ -110,6 +129,10 @@ func (f *fake) Sign(ctx context.Context, r appliance.SignRequest) (*appliance.Si
 	f.mu.Unlock()
 	if err := f.act(ctx, r.SessionID, r.BodyHash); err != nil {
 		return nil, err
+	}
+	if r.WalletID == "w_ec" {
+		sig, id := ecSign(r.Message)
+		return &appliance.Signature{SessionID: r.SessionID, WalletID: r.WalletID, Bytes: sig, RecoveryID: id, Signers: three[:2], ReceiptID: "r_1"}, nil
 	}
 	return &appliance.Signature{SessionID: r.SessionID, WalletID: r.WalletID, Bytes: ed25519.Sign(edSeed, r.Message), RecoveryID: -1, Signers: three[:2], ReceiptID: "r_1"}, nil
 }
@@ -135,9 +158,15 @@ func (f *fake) ProveThreshold(ctx context.Context, id string) (*appliance.Wallet
 }
 
 func (f *fake) Wallet(_ context.Context, name string) (*appliance.Wallet, error) {
-	for _, w := range []*appliance.Wallet{edWallet(), tapWallet()} {
-		if name == w.ID || name == hex.EncodeToString(w.PublicKey) {
-			return w, nil
+	forms := []string{name}
+	if len(name) == 130 {
+		forms = append(forms, name[2:66])
+	}
+	for _, form := range forms {
+		for _, w := range []*appliance.Wallet{edWallet(), tapWallet(), ecWallet()} {
+			if form == w.ID || form == hex.EncodeToString(w.PublicKey) {
+				return w, nil
+			}
 		}
 	}
 	return nil, &appliance.Error{Code: appliance.CodeNotFound, Message: "no such wallet on this node", Next: "List them with GET /api/v1/wallets."}

@@ -42,13 +42,14 @@ func fuzzBody(f *testing.F, path string, seeds ...string) {
 // Goal: no keygen body is a 500. Method: fuzz.
 func FuzzKeygen(f *testing.F) {
 	fuzzBody(f, "/api/v1/keygen", `{"session_id":"s","threshold":2,"total":3,"curve":"ed25519","protocol":"frost","parties":["a","b","c"],"label":"l"}`,
-		`{"threshold":1e99,"curve":"secp256k1","parties":3}`)
+		`{"threshold":1e99,"curve":"secp256k1","parties":3}`, `{"threshold":2,"total":3,"curve":"secp256k1","protocol":"lss"}`)
 }
 
 // Goal: no sign body is a 500. Method: fuzz.
 func FuzzSign(f *testing.F) {
 	fuzzBody(f, "/api/v1/sign", `{"wallet_id":"w_ed","message":"0x01","signers":["node1","node2"],"chain":"solana"}`, `{"public_key":"0x04ab","payload":"00"}`,
-		`{"wallet_id":"w_tap","message_hash":"0x1111111111111111111111111111111111111111111111111111111111111111"}`)
+		`{"wallet_id":"w_tap","message_hash":"0x1111111111111111111111111111111111111111111111111111111111111111"}`,
+		`{"wallet_id":"w_ec","message_hash":"0x1111111111111111111111111111111111111111111111111111111111111111","chain":"lux-x"}`)
 }
 
 // Goal: no refresh body is a 500. Method: fuzz.

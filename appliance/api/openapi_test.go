@@ -106,7 +106,8 @@ func TestOpenAPI(t *testing.T) {
 		"SignBody":    "session_id public_key wallet_id message_hash payload message signers chain",
 		"RefreshBody": "session_id public_key wallet_id new_threshold new_total new_parties new_participants",
 		"Wallet":      "session_id wallet_id public_key address addresses protocol curve threshold total parties epoch status",
-		"Signature":   "session_id signature recovery_id r s v status signers receipt_id",
+		"VaultWallet": "ecdsa_pub_key eddsa_pub_key schnorr_pub_key eth_address btc_address sol_address xrp_address dot_address ada_address",
+		"Signature":   "session_id protocol signature recovery_id r s v status signers receipt_id",
 	} {
 		have, _ := doc.Components.Schemas[schema]["properties"].(map[string]any)
 		for _, p := range strings.Fields(properties) {

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -45,10 +47,14 @@ func TestBadInput(t *testing.T) {
 		{"folded case", "sign", `{"wallet_id":"w_ed","meſſage":"0x01"}`, 422, "invalid", "meſſage", "unknown field"},
 		{"no curve", "keygen", `{"threshold":2}`, 422, "invalid", "", "curve"},
 		{"other curve", "keygen", `{"curve":"p256"}`, 422, "invalid", "curve", "unknown"},
-		{"bls", "keygen", `{"curve":"bls12-381"}`, 422, "unsupported", "curve", "Use protocol frost"},
-		{"cggmp21", "keygen", `{"curve":"secp256k1","protocol":"cggmp21"}`, 422, "unsupported", "protocol", "Use protocol frost"},
-		{"dkls23", "keygen", `{"curve":"secp256k1","protocol":"dkls23"}`, 422, "unsupported", "protocol", "not in this build"},
-		{"lss", "keygen", `{"curve":"secp256k1","protocol":"lss"}`, 422, "unsupported", "protocol", "not in this build"},
+		{"bls", "keygen", `{"curve":"bls12-381"}`, 422, "unsupported", "curve", "Use curve ed25519"},
+		{"cggmp21", "keygen", `{"curve":"secp256k1","protocol":"cggmp21"}`, 422, "unsupported", "protocol", "ask for protocol dkls23"},
+		{"cggmp21 in a vault", "vaults/v/wallets", `{"curve":"secp256k1","protocol":"cggmp21"}`, 422, "unsupported", "protocol", "no other one answers in its name"},
+		{"cggmp21 on ed25519", "keygen", `{"curve":"ed25519","protocol":"cggmp21"}`, 422, "unsupported", "protocol", "not for curve ed25519"},
+		{"dkls23 on ed25519", "keygen", `{"curve":"ed25519","protocol":"dkls23"}`, 422, "unsupported", "protocol", "not in this build"},
+		{"lss on ed25519", "keygen", `{"curve":"ed25519","protocol":"lss"}`, 422, "unsupported", "protocol", "not in this build"},
+		{"bls on secp256k1", "keygen", `{"curve":"secp256k1","protocol":"bls"}`, 422, "unsupported", "protocol", "not in this build"},
+		{"DKLS23", "keygen", `{"curve":"secp256k1","protocol":"DKLS23"}`, 422, "invalid", "protocol", "unknown"},
 		{"other protocol", "keygen", `{"curve":"ed25519","protocol":"frots"}`, 422, "invalid", "protocol", "unknown"},
 		{"purpose", "keygen", `{"curve":"ed25519","purpose":"bridge"}`, 422, "unsupported", "purpose", "Leave purpose out"},
 		{"threshold 0", "keygen", `{"curve":"ed25519","threshold":0}`, 422, "invalid", "threshold", "threshold"},
@@ -170,7 +176,7 @@ func TestNodeErrors(t *testing.T) {
 	for code, status := range map[appliance.Code]int{
 		appliance.CodeInvalid: 422, appliance.CodeDenied: 403, appliance.CodeNotFound: 404, appliance.CodeConflict: 409, appliance.CodeQuorum: 503,
 		appliance.CodeOverload: 429, appliance.CodeTimeout: 504, appliance.CodeHSM: 503, appliance.CodeIntegrity: 500, appliance.CodeUnsupported: 422,
-		appliance.CodeBlame: 502, appliance.CodeInternal: 500, appliance.CodeStarting: 503,
+		appliance.CodeBlame: 502, appliance.CodeInternal: 500, appliance.CodeStarting: 503, appliance.CodeProvision: 503,
 	} {
 		var log bytes.Buffer
 		f := newFake()
@@ -202,6 +208,23 @@ func TestNodeErrors(t *testing.T) {
 		wantProblem(t, w, want.status, want.code)
 		if strings.Contains(w.Body.String(), secret) {
 			t.Errorf("shown: %s", w.Body)
+		}
+	}
+}
+
+// Goal: no code of the node is left without a status. Method: read its constants from the source.
+func TestCodesAreKnown(t *testing.T) {
+	src, err := os.ReadFile("../errors.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := regexp.MustCompile(`Code\w+ +Code = "(\w+)"`).FindAllStringSubmatch(string(src), -1)
+	if len(codes) < 14 {
+		t.Errorf("found %d codes", len(codes))
+	}
+	for _, c := range codes {
+		if kinds[appliance.Code(c[1])].status == 0 {
+			t.Errorf("%s would be a 500", c[1])
 		}
 	}
 }

@@ -14,12 +14,17 @@ import (
 
 // What the node answered, as JSON has it: functions of their arguments, so that a repeated request has the same bytes.
 
+// dkls23 names threshold ECDSA here, because the API imports no scheme.
+const dkls23 threshold.SchemeID = "dkls23-secp256k1"
+
 func addressKind(s threshold.SchemeID) address.Kind {
 	switch s {
 	case threshold.FrostEd25519:
 		return address.Ed25519
 	case threshold.FrostTaproot:
 		return address.Taproot
+	case dkls23:
+		return address.ECDSA
 	}
 	return ""
 }
@@ -42,20 +47,24 @@ func renderWallet(w *appliance.Wallet) (wire.Wallet, error) {
 
 func renderVaultWallet(w wire.Wallet) wire.VaultWallet {
 	out := wire.VaultWallet{
-		Wallet: w, BTCAddress: w.Addresses["bitcoin"], SOLAddress: w.Addresses["solana"], XRPAddress: w.Addresses["xrpl"],
+		Wallet: w, ETHAddress: w.Addresses["ethereum"], BTCAddress: w.Addresses["bitcoin"], SOLAddress: w.Addresses["solana"], XRPAddress: w.Addresses["xrpl"],
 		DOTAddress: w.Addresses["polkadot"], ADAAddress: w.Addresses["cardano"],
 	}
-	if w.Curve == "ed25519" {
+	switch {
+	case w.Curve == "ed25519":
 		out.EdDSAPubKey = w.PublicKey
-	} else {
+	case len(w.PublicKey) == 32:
 		out.SchnorrPubKey = w.PublicKey
+	default:
+		out.ECDSAPubKey = w.PublicKey
 	}
 	return out
 }
 
-func renderSignature(s *appliance.Signature) wire.Signature {
+// renderSignature writes a signature by w.
+func renderSignature(s *appliance.Signature, w *appliance.Wallet) wire.Signature {
 	out := wire.Signature{
-		SessionID: s.SessionID, WalletID: s.WalletID, Signature: s.Bytes, Status: wire.StatusCompleted, Signers: names(s.Signers), ReceiptID: s.ReceiptID,
+		SessionID: s.SessionID, WalletID: s.WalletID, Protocol: w.Protocol, Signature: s.Bytes, Status: wire.StatusCompleted, Signers: names(s.Signers), ReceiptID: s.ReceiptID,
 	}
 	if half := len(s.Bytes) / 2; len(s.Bytes) == 64 {
 		out.R, out.S = s.Bytes[:half], s.Bytes[half:]

@@ -16,8 +16,8 @@ type keygenBody struct {
 	Threshold int     `json:"threshold,omitempty" minimum:"1" maximum:"255" example:"2" doc:"Signers needed. The cluster's default if absent."`
 	Total     parties `json:"total,omitempty" doc:"How many nodes hold shares, or which."`
 	Parties   parties `json:"parties,omitempty" doc:"The same as total."`
-	Curve     string  `json:"curve" maxLength:"32" example:"ed25519" doc:"ed25519, or secp256k1 for Bitcoin Taproot (BIP-340)."`
-	Protocol  string  `json:"protocol,omitempty" maxLength:"32" example:"frost" doc:"frost. On ed25519 it may be left out."`
+	Curve     string  `json:"curve" maxLength:"32" example:"secp256k1" doc:"ed25519 (EdDSA), or secp256k1 (ECDSA, and Bitcoin Taproot with protocol frost)."`
+	Protocol  string  `json:"protocol,omitempty" maxLength:"32" example:"dkls23" doc:"ed25519: frost. secp256k1: dkls23 (ECDSA; lss means the same) or frost (Taproot, BIP-340). The curve's usual one if absent: frost, dkls23. The answer says what ran."`
 	Purpose   string  `json:"purpose,omitempty" maxLength:"32" doc:"Reserved; must be absent in this build."`
 	Label     string  `json:"label,omitempty" maxLength:"128" example:"client-42" doc:"A name for people."`
 }
@@ -26,11 +26,11 @@ type signBody struct {
 	SessionID   string   `json:"session_id,omitempty" maxLength:"128" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
 	PublicKey   string   `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
 	WalletID    string   `json:"wallet_id,omitempty" maxLength:"256" example:"w_5f1c" doc:"The key, by its name; or public_key."`
-	MessageHash string   `json:"message_hash,omitempty" doc:"Hex of what is signed. BIP-340: exactly 32 bytes. Ed25519: the message itself."`
+	MessageHash string   `json:"message_hash,omitempty" doc:"Hex of what is signed. ECDSA and BIP-340: the digest that the chain signs, exactly 32 bytes; it is not hashed again. Ed25519: the message itself."`
 	Payload     string   `json:"payload,omitempty" doc:"The same as message_hash."`
 	Message     string   `json:"message,omitempty" doc:"The same as message_hash."`
 	Signers     []string `json:"signers,omitempty" maxItems:"255" doc:"Which nodes sign; the node chooses if absent."`
-	Chain       string   `json:"chain,omitempty" maxLength:"32" pattern:"^[a-z0-9_-]*$" example:"solana" doc:"What the signature is for; stands in the receipt."`
+	Chain       string   `json:"chain,omitempty" maxLength:"32" pattern:"^[a-z0-9_-]*$" example:"ethereum" doc:"What the signature is for; stands in the receipt. A name among the wallet's addresses, or one that this build does not know."`
 }
 
 type refreshBody struct {
@@ -133,11 +133,10 @@ func (b keygenBody) request(vault string) (appliance.KeygenRequest, error) {
 	if b.Purpose != "" {
 		return r, unsupported("purpose", "Leave purpose out.", "purpose is not in this build")
 	}
-	if err := supported(b.Curve, b.Protocol); err != nil {
+	var err error
+	if r.Protocol, err = protocol(b.Curve, b.Protocol); err != nil {
 		return r, err
 	}
-	r.Protocol = "frost"
-	var err error
 	r.Total, r.Parties, err = committee(spelled[parties]{"total", b.Total}, spelled[parties]{"parties", b.Parties})
 	if err != nil {
 		return r, err
@@ -148,31 +147,38 @@ func (b keygenBody) request(vault string) (appliance.KeygenRequest, error) {
 	return r, nil
 }
 
-// supported tells whether this build has the protocol on the curve.
-func supported(curve, protocol string) error {
-	const frost = "Use protocol frost: curve ed25519, or curve secp256k1 for Bitcoin Taproot."
+// protocol is what the node is asked for. On secp256k1 an absent one stays absent, for the node knows the fastest sound one that
+// it has; lss is a name of the same, kept for old callers. No protocol is ever taken for another: who asks for CGGMP21 gets
+// CGGMP21 or an error.
+func protocol(curve, name string) (string, error) {
+	const known = "Use curve ed25519 with protocol frost, or curve secp256k1 with dkls23 (ECDSA) or frost (Bitcoin Taproot)."
 	switch curve {
 	case "ed25519":
-		if protocol == "" || protocol == "frost" {
-			return nil
+		if name == "" || name == "frost" {
+			return "frost", nil
 		}
 	case "secp256k1":
-		switch protocol {
-		case "frost":
-			return nil
-		case "":
-			return unsupported("protocol", frost, "secp256k1 without a protocol means ECDSA, which is not in this build")
+		switch name {
+		case "frost", "dkls23":
+			return name, nil
+		case "", "lss":
+			return "", nil
 		}
 	case "bls12-381":
-		return unsupported("curve", frost, "bls12-381 is not in this build")
+		return "", unsupported("curve", known, "bls12-381 is not in this build")
 	default:
-		return invalidField("curve", "Use ed25519 or secp256k1.", "curve %q is unknown", clip(curve))
+		return "", invalidField("curve", "Use ed25519 or secp256k1.", "curve %q is unknown", clip(curve))
 	}
-	switch protocol {
-	case "cggmp21", "dkls23", "lss", "bls", "ringtail":
-		return unsupported("protocol", frost, "protocol %s is not in this build", protocol)
+	switch name {
+	case "cggmp21":
+		if curve == "secp256k1" {
+			return "", unsupported("protocol", "For ECDSA ask for protocol dkls23, or leave protocol out.", "protocol cggmp21 is not in this build, and no other one answers in its name")
+		}
+		return "", unsupported("protocol", known, "protocol cggmp21 is not for curve %s", curve)
+	case "dkls23", "lss", "bls", "ringtail":
+		return "", unsupported("protocol", known, "protocol %s on curve %s is not in this build", name, curve)
 	}
-	return invalidField("protocol", frost, "protocol %q is unknown", clip(protocol))
+	return "", invalidField("protocol", known, "protocol %q is unknown", clip(name))
 }
 
 func unsupported(field, next, format string, a ...any) *appliance.Error {

@@ -57,7 +57,12 @@ func TestCurl(t *testing.T) {
 	ipv4 := "http://" + addr
 
 	body, status := curl("-X", "POST", ipv4+"/api/v1/keygen", "-d", `{"threshold": 2, "total": 3, "curve": "secp256k1"}`)
-	if status != "422 application/problem+json" || !strings.Contains(body, "protocol frost") {
+	var ec wire.Wallet
+	if err := json.Unmarshal([]byte(body), &ec); err != nil || status != "200 application/json" || ec.Protocol != "dkls23" {
+		t.Errorf("%s %s", status, body)
+	}
+	body, status = curl("-X", "POST", ipv4+"/api/v1/sign", "-d", fmt.Sprintf(`{"public_key": "%s", "message_hash": "0x%064x", "signers": ["node1", "node2"]}`, ec.PublicKey, 1))
+	if status != "200 application/json" || !strings.Contains(body, `"v":2`) {
 		t.Errorf("%s %s", status, body)
 	}
 	body, status = curl("-4", "-X", "POST", base+"/api/v1/keygen", "-d", `{"threshold": 2, "total": 3, "curve": "ed25519"}`)

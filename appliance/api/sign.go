@@ -11,7 +11,7 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 )
 
-// digestLen is the length of what BIP-340 signs in Bitcoin: a BIP-341 signature hash, in bytes.
+// digestLen is the length of what ECDSA on secp256k1 and BIP-340 sign, in bytes: the digest that the chain computed.
 const digestLen = 32
 
 type signatureOut struct{ Body wire.Signature }
@@ -48,7 +48,7 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 	if err != nil {
 		return nil, err
 	}
-	return &signatureOut{Body: renderSignature(sig)}, nil
+	return &signatureOut{Body: renderSignature(sig, w)}, nil
 }
 
 // message is what will be signed. It must be there once, and be of the length that the key's scheme signs.
@@ -69,6 +69,10 @@ func (b signBody) message(w *appliance.Wallet) ([]byte, error) {
 		if len(m) != digestLen {
 			return nil, invalidField(given.field, "Send the signature hash of BIP-341.", "%s has %d bytes, BIP-340 signs exactly %d", given.field, len(m), digestLen)
 		}
+	case dkls23:
+		if len(m) != digestLen {
+			return nil, invalidField(given.field, "Hash the transaction first, as its chain does, and send the digest.", "%s has %d bytes, ECDSA signs exactly %d", given.field, len(m), digestLen)
+		}
 	case threshold.FrostEd25519:
 		if len(m) > appliance.MaxMessage {
 			return nil, invalidField(given.field, "Sign a digest of larger data.", "%s has %d bytes, at most %d", given.field, len(m), appliance.MaxMessage)
@@ -82,10 +86,17 @@ func (b signBody) message(w *appliance.Wallet) ([]byte, error) {
 // suits refuses a chain that cannot take the wallet's kind of key: the receipt would be evidence of nothing. A chain that the
 // address table does not have is taken as it is.
 func suits(chain string, w *appliance.Wallet) error {
+	known := false
 	for _, c := range address.Chains() {
-		if c.Name == chain && c.Kind != addressKind(w.Scheme) {
-			return invalidField("chain", "Check the wallet, or leave chain out.", "%s does not take signatures of %s on %s", chain, w.Protocol, w.Curve)
+		if c.Name == chain {
+			if c.Kind == addressKind(w.Scheme) {
+				return nil
+			}
+			known = true
 		}
+	}
+	if known {
+		return invalidField("chain", "Check the wallet, or leave chain out.", "%s takes no signature of this wallet, which has no address there: its key is of %s on %s", chain, w.Protocol, w.Curve)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/threshold"
 )
 
 type walletOut struct{ Body wire.Wallet }
@@ -154,34 +155,41 @@ func (s *server) find(ctx context.Context, id, publicKey string) (*appliance.Wal
 	if err != nil {
 		return nil, err
 	}
-	if key != "" && hex.EncodeToString(w.PublicKey) != key {
+	if key != "" && !hasKey(w, key) {
 		return nil, invalidField("public_key", "Give one of them.", "public_key is not the key of wallet_id")
 	}
 	return w, nil
 }
 
-// lookUp finds the wallet that a path names.
+// lookUp finds the wallet that a path names: by its id, or by hex of a public key.
 func (s *server) lookUp(ctx context.Context, name string) (*appliance.Wallet, error) {
-	if !strings.HasPrefix(name, "w_") {
-		if b, err := wire.ParseHex(name); err == nil {
-			if key, err := keyName(b); err == nil {
-				name = key
-			}
+	if b, err := wire.ParseHex(name); err == nil && !strings.HasPrefix(name, "w_") {
+		key, err := keyName(b)
+		if err != nil {
+			return nil, err
 		}
+		name = key
 	}
 	return s.Backend.Wallet(ctx, name)
 }
 
-// keyName is what Backend.Wallet takes for a public key: hex of the 32 bytes of Ed25519 and BIP-340. A SEC1 point of secp256k1
-// names the BIP-340 key of its x coordinate (BIP-340, "Public Key Conversion").
+// keyName is what Backend.Wallet takes for a public key: hex of the 32 bytes of Ed25519 or BIP-340, or of the 65 bytes of a
+// secp256k1 point, in whichever of its encodings the point was given (SEC 1 §2.3.3).
 func keyName(b []byte) (string, error) {
 	if len(b) == 32 {
 		return hex.EncodeToString(b), nil
 	}
 	if len(b) == 33 || len(b) == 65 {
 		if p, err := secp256k1.ParsePubKey(b); err == nil {
-			return hex.EncodeToString(p.SerializeCompressed()[1:]), nil
+			return hex.EncodeToString(p.SerializeUncompressed()), nil
 		}
 	}
-	return "", invalidField("public_key", "Give 32 bytes for Ed25519 or BIP-340, or a SEC1 point of secp256k1.", "public_key of %d bytes is not a public key", len(b))
+	return "", invalidField("public_key", "Give 32 bytes for Ed25519 or BIP-340, or a SEC 1 point of secp256k1.", "public_key of %d bytes is not a public key", len(b))
+}
+
+// hasKey tells whether key, which keyName made, is w's. A point names an ECDSA key, or the BIP-340 key of its x coordinate (BIP-340,
+// "Public Key Conversion"); 32 bytes never name an ECDSA key, of which they would leave the sign open.
+func hasKey(w *appliance.Wallet, key string) bool {
+	own := hex.EncodeToString(w.PublicKey)
+	return key == own || w.Scheme == threshold.FrostTaproot && len(key) == 130 && key[2:66] == own
 }
