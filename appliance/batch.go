@@ -46,6 +46,7 @@ type signJob struct {
 	renewed bool // the key was refreshed since the last try
 	tries   int
 	done    chan error
+	ended   func() // called once, when nothing is done for the request any more
 	answer  *Signature
 }
 
@@ -59,6 +60,7 @@ func (j *signJob) lane() laneID {
 func (b *batcher) submit(j *signJob) error {
 	j.done = make(chan error, 1)
 	if err := b.enqueue(j); err != nil {
+		j.ended()
 		return err
 	}
 	select {
@@ -67,6 +69,12 @@ func (b *batcher) submit(j *signJob) error {
 	case <-j.ctx.Done():
 		return j.ctx.Err()
 	}
+}
+
+// finish answers the job. Its caller may have gone; its session_id is free only now.
+func (j *signJob) finish(err error) {
+	j.ended()
+	j.done <- err
 }
 
 func (b *batcher) enqueue(j *signJob) error {
@@ -122,7 +130,13 @@ func (n *Node) batchMax(id threshold.SchemeID) int {
 
 // runBatch leads one ceremony for jobs and answers them, or sends them on to another try.
 func (n *Node) runBatch(jobs []*signJob) {
-	jobs = slices.DeleteFunc(jobs, func(j *signJob) bool { return j.ctx.Err() != nil })
+	jobs = slices.DeleteFunc(jobs, func(j *signJob) bool {
+		gone := j.ctx.Err() != nil
+		if gone {
+			j.finish(j.ctx.Err())
+		}
+		return gone
+	})
 	if len(jobs) == 0 {
 		return
 	}
@@ -140,7 +154,7 @@ func (n *Node) runBatch(jobs []*signJob) {
 	}
 	for _, j := range jobs {
 		if err == nil {
-			j.done <- nil
+			j.finish(nil)
 		} else {
 			n.wg.Go(func() { n.again(j, err, len(jobs)) })
 		}
@@ -212,7 +226,7 @@ func storeAll(ctx context.Context, s vault.Store, puts []vault.Pair) error {
 
 // again decides what a failed ceremony means for one of its requests: another quorum, another try alone, or the error.
 func (n *Node) again(j *signJob, err error, batch int) {
-	final := func(err error) { j.done <- n.explain(err) }
+	final := func(err error) { j.finish(n.explain(err)) }
 	if j.ctx.Err() != nil {
 		final(j.ctx.Err())
 		return
@@ -296,11 +310,11 @@ func (n *Node) blamed(j *signJob, err error) []threshold.PartyID {
 
 // Sign makes one signature. The same session_id with the same body gives the same answer again.
 func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
-	if err := n.serving(); err != nil {
+	ctx, done, err := n.serve(ctx)
+	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.Limits.Request)
-	defer cancel()
+	defer done()
 	if err := n.session(&req.SessionID); err != nil {
 		return nil, err
 	}
@@ -329,18 +343,15 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 		}
 		return n.signature(r), nil
 	}
-	defer release()
-	j := &signJob{ctx: ctx, req: req, id: id, rec: rec, avoid: map[threshold.PartyID]bool{}}
+	j := &signJob{ctx: ctx, req: req, id: id, rec: rec, avoid: map[threshold.PartyID]bool{}, ended: release}
 	if len(req.Signers) > 0 {
 		j.fixed = true
 		j.signers, err = n.namedSigners(rec.Info.Committee, req.Signers)
-	} else {
-		if err := n.avoidBanned(ctx, rec.Info, j.avoid); err != nil {
-			return nil, err
-		}
+	} else if err = n.avoidBanned(ctx, rec.Info, j.avoid); err == nil {
 		j.signers, err = n.quorum(rec.Info.Committee, j.avoid)
 	}
 	if err != nil {
+		release()
 		return nil, err
 	}
 	if err := n.sign.submit(j); err != nil {

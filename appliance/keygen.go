@@ -45,11 +45,11 @@ func (n *Node) leaf(id string, info threshold.KeyInfo, rec walletRecord, p thres
 // Keygen makes a key: every party stores its share, certifies it, and every quorum proves that it signs, before the wallet
 // is returned. All parties must be up.
 func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
-	if err := n.serving(); err != nil {
+	ctx, done, err := n.serve(ctx)
+	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.Limits.Request)
-	defer cancel()
+	defer done()
 	if err := n.session(&req.SessionID); err != nil {
 		return nil, err
 	}
@@ -465,11 +465,11 @@ func (n *Node) activate(ctx context.Context, id string, rec walletRecord, info t
 
 // Refresh gives every party a new share of the same key. All parties must be up; the old epoch signs until the end.
 func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error) {
-	if err := n.serving(); err != nil {
+	ctx, done, err := n.serve(ctx)
+	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.Limits.Request)
-	defer cancel()
+	defer done()
 	if err := n.session(&req.SessionID); err != nil {
 		return nil, err
 	}
@@ -627,9 +627,15 @@ func (n *Node) session(id *string) error {
 	return nil
 }
 
-func (n *Node) serving() error {
+// serve begins a request: its context ends with the node's and after Limits.Request, and Run does not return before done is called.
+func (n *Node) serve(ctx context.Context) (_ context.Context, done func(), err error) {
+	n.gate.Lock()
+	defer n.gate.Unlock()
 	if !n.ready.Load() {
-		return fail(CodeStarting, "repeat in a second", "the node is starting or stopping")
+		return nil, nil, fail(CodeStarting, "repeat in a second", "the node is starting or stopping")
 	}
-	return nil
+	n.wg.Add(1)
+	ctx, cancel := context.WithTimeout(ctx, n.Limits.Request)
+	unhook := context.AfterFunc(n.base, cancel)
+	return ctx, func() { unhook(); cancel(); n.wg.Done() }, nil
 }

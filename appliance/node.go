@@ -111,6 +111,7 @@ type Node struct {
 	slots  chan struct{} // one per ceremony we take part in
 	counts counters
 	ready  atomic.Bool
+	gate   sync.Mutex // held when ready ends, so that wg counts every request that was let in
 	wg     sync.WaitGroup
 	base   context.Context // ends with Run
 	boot   bootID
@@ -231,7 +232,9 @@ func (n *Node) Run(ctx context.Context) error {
 	n.wg.Go(func() { n.catchUp(base) })
 	n.ready.Store(true)
 	<-ctx.Done()
+	n.gate.Lock()
 	n.ready.Store(false)
+	n.gate.Unlock()
 	cancel()
 	n.wg.Wait()
 	stop, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -188,11 +188,11 @@ func (n *Node) learnProof(ctx context.Context, env transport.Envelope) {
 // ProveThreshold repeats the proof for a wallet: a key that keygen left unproven becomes active, an active one is shown to
 // sign with every quorum.
 func (n *Node) ProveThreshold(ctx context.Context, wallet string) (*Wallet, error) {
-	if err := n.serving(); err != nil {
+	ctx, done, err := n.serve(ctx)
+	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.Limits.Request)
-	defer cancel()
+	defer done()
 	id, err := n.keys.find(ctx, wallet, nil)
 	if err != nil {
 		return nil, err

@@ -16,12 +16,13 @@ import (
 // gate is a Store that holds the first write which touches a key with the prefix until it is opened.
 type gate struct {
 	vault.Store
-	prefix string
-	taken  atomic.Bool
-	held   chan struct{} // closed when a write is held
-	opened chan struct{}
-	mu     sync.Mutex
-	writes map[string]int // by prefix of the node's keys
+	prefix  string
+	taken   atomic.Bool
+	held    chan struct{} // closed when a write is held
+	opened  chan struct{}
+	opening sync.Once
+	mu      sync.Mutex
+	writes  map[string]int // by prefix of the node's keys
 }
 
 func (m *member) gate(prefix string) *gate {
@@ -30,8 +31,11 @@ func (m *member) gate(prefix string) *gate {
 	m.state = g
 	m.start()
 	m.c.waitReady()
+	m.c.t.Cleanup(g.open)
 	return g
 }
+
+func (g *gate) open() { g.opening.Do(func() { close(g.opened) }) }
 
 func (g *gate) Batch(ctx context.Context, puts []vault.Pair, deletes [][]byte) error {
 	for _, p := range puts {
@@ -71,7 +75,7 @@ func TestLateProofKeepsEpoch(t *testing.T) {
 	}
 	err := refresh()
 	before := g.count("node/wallet/")
-	close(g.opened)
+	g.open()
 	waitFor(t, "the late record", func() bool { return g.count("node/wallet/") > before })
 	if err != nil {
 		waitFor(t, "a refresh", func() bool { return refresh() == nil })
@@ -84,4 +88,69 @@ func TestLateProofKeepsEpoch(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// Goal: a session_id stays taken as long as its ceremony runs, also when the caller has gone. Method: hold the write of the
+// answer, let the caller go, and ask again with the same body and with another.
+func TestSessionOutlivesCaller(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	g := c.nodes[0].gate("node/receipt/")
+	n := c.nodes[0].node
+	before := n.Counts().Batches
+	req := appliance.SignRequest{SessionID: "once", WalletID: w.ID, Message: []byte("pay 1"), BodyHash: [32]byte{1}}
+	gone, leave := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() {
+		_, err := n.Sign(gone, req)
+		first <- err
+	}()
+	<-g.held
+	leave()
+	if err := <-first; err == nil {
+		t.Fatal("answered before the answer was durable")
+	}
+	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := n.Sign(short, req)
+	wantCode(t, err, appliance.CodeTimeout)
+	other := req
+	other.Message, other.BodyHash = []byte("pay 2"), [32]byte{2}
+	_, err = n.Sign(t.Context(), other)
+	wantCode(t, err, appliance.CodeConflict)
+	g.open()
+	if _, err := n.Sign(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.Counts().Batches - before; got != 1 {
+		t.Errorf("%d ceremonies for one session_id", got)
+	}
+}
+
+// Goal: a node that stops waits for the requests it has begun, because its caller closes the vault next. Method: hold a write of a
+// keygen while the node is told to stop.
+func TestStopWaitsForRequests(t *testing.T) {
+	c := newCluster(t, 3)
+	m := c.nodes[0]
+	g := m.gate("node/session/")
+	var returned atomic.Bool
+	go func() {
+		_, _ = m.node.Keygen(context.Background(), appliance.KeygenRequest{Curve: "ed25519", Protocol: "frost", Threshold: 2, Total: 3})
+		returned.Store(true)
+	}()
+	<-g.held
+	m.stop()
+	select {
+	case err := <-m.done:
+		t.Errorf("Run returned (%v), and a request is under way", err)
+		m.done <- err
+		g.open()
+	case <-time.After(100 * time.Millisecond):
+		g.open()
+		err := <-m.done
+		m.done <- err
+		if !returned.Load() {
+			waitFor(t, "the request's end", returned.Load)
+		}
+	}
 }
