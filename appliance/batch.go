@@ -171,7 +171,8 @@ func (n *Node) accept(ctx context.Context, jobs []*signJob, intents []*attest.In
 	}
 	errs := make(chan error, 1)
 	go func() { errs <- n.AuditLog.Append(ctx, events...) }()
-	return errors.Join(n.Store.Batch(ctx, puts, nil), <-errs)
+	err := storeAll(ctx, n.Store, puts)
+	return errors.Join(err, <-errs)
 }
 
 // settle attests the outcome, stores the receipts with the answers, and only then lets the callers have them.

@@ -154,3 +154,21 @@ func TestStopWaitsForRequests(t *testing.T) {
 		}
 	}
 }
+
+// Goal: a batch may be larger than the store's. Method: one lane, 150 requests, batches of up to 150.
+func TestLargeBatch(t *testing.T) {
+	c := newClusterLimits(t, 3, appliance.Limits{Batch: 150, Lanes: 1})
+	w := c.keygen("ed25519", 2, 3)
+	var wg sync.WaitGroup
+	for i := range 150 {
+		wg.Go(func() {
+			if _, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte{byte(i), 9}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := c.nodes[0].node.Counts(); n.Retries > 0 {
+		t.Errorf("%d requests were tried again", n.Retries)
+	}
+}
