@@ -10,10 +10,15 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 )
 
+const nonceLen = 32
+
 // Agree is step O1 of PROTOCOLS A.3.5: the signers agree which request each presignature is for, before any share leaves. It is a
 // session of one message each, its OPEN: presignatures, digests and tweaks are its context, so that another view makes a Retry abort
 // (C19), and a fresh nonce of every signer is its payload. The result, in the order of the signers, goes into
 // SignRequest.Agreement of every request; the nonces make the re-randomisation unpredictable to whoever chose the digests.
+//
+// OPENs are not echoed here: a party that sends two nonces splits the honest ones over two δ, and no signature comes of it. All of them
+// sign the same request even so; that the shares tell nothing then is argued in doc.go.
 //
 // The requests carry their presignatures, all of the session's signers. From here on each signs this request or none: a second call
 // returns threshold.ErrBurnt, and a session that fails or is erased burns them.
@@ -63,7 +68,12 @@ func (x Scheme) Agree(s threshold.Setup, reqs []threshold.SignRequest, rand io.R
 		}
 	}
 	return threshold.NewSession(s, rand, threshold.Opening[[][32]byte]{
-		Payload: a.nonce, PayloadLen: 32, Begin: a.begin, Erase: a.erase, Discard: func([][32]byte) { a.burn() },
+		Payload: a.nonce, PayloadLen: nonceLen, Begin: a.begin, Erase: a.erase, Discard: func([][32]byte) { a.burn() },
+		Judge: func(ab *threshold.Abort) error {
+			return judged(s, ab, func(t *threshold.Transcript, culprit threshold.PartyID) error {
+				return judgeOpen(s, nonceLen, t, culprit)
+			})
+		},
 		Check: func(_ threshold.PartyID, b []byte) (threshold.Payload, error) { return [32]byte(b), nil },
 	})
 }
@@ -78,7 +88,7 @@ type agreement struct {
 }
 
 func (a *agreement) reserve(requests [][32]byte, rand io.Reader) error {
-	a.nonce = make([]byte, 32)
+	a.nonce = make([]byte, nonceLen)
 	_, err := io.ReadFull(rand, a.nonce)
 	for i := 0; err == nil && i < len(a.secrets); i++ {
 		err = a.secrets[i].reserve(requests[i])

@@ -35,6 +35,13 @@
 // PROTOCOLS A.3.5. [X] For a presignature made for its request, δ has no nonces of its own: the presignature's ID is a hash of
 // everybody's nonces and the request.
 //
+// # A split agreement
+//
+// [X] If a corrupt signer gives two honest ones different nonces in Agree, they sign the same request under different δ, and each releases
+// its (w_i, u_i) once. u_i and v_i are additive shares whose pairwise parts, c + d of the transfers between two honest parties, nobody else
+// knows, and φ_i is uniform: with different δ and r each released value keeps a mask of its own, and even the sums that are determined in
+// an honest run are not. The signature fails by C15. This is an argument, not a proof; PROTOCOLS A.3.5 asks for no echo either.
+//
 // # Trace
 //
 //	PROTOCOLS                      function                                    test
@@ -47,9 +54,10 @@
 //	A.3.3 R0 OPEN                  presigning.bind, samePairs                  TestC2LateMismatchNeverBans
 //	  R1                           presigning.begin, draw, commitment          TestQuorums, TestSeparation
 //	  R2                           presigning.answer, round1.Advance           TestLies
-//	  R3 checks                    round2.Check, presigning.receive, sum       TestLies
+//	  R3 checks                    round2.Check, presigning.receive, sum       TestLies, TestParallelChecks
 //	  R3 u, v                      presigning.secrets                          TestQuorums
-//	  R3 w, out                    signer.SignShare, Combine                   TestQuorums, TestManySignatures
+//	  R3 w, out                    signer.SignShare, Combine                   TestQuorums, TestManySignatures, TestVerifyAgainstDecred
+//	  τ, BIP 32                    Derive, tweakedKey                          TestDeriveVectors, TestDeriveAgainstHDKeychain, TestQuorums
 //	A.3.4 C1                       newPresigning, admit, Provision.with        TestC1Signers
 //	  C2                           bind, samePairs (and the session's OPEN)    TestC2LateMismatchNeverBans, TestRefreshRerandomisesPairs
 //	  C3                           judgeCommitment, judgeOpening, Checks       TestLies, TestProvisionLies
@@ -69,7 +77,7 @@
 //	  C18                          secrets.take, secrets.reserve               TestC18PresignatureReuse, TestTake
 //	  C19                          Agree, signer.SignShare                     TestC19Agreement
 //	A.3.5 presignatures            secrets, Agree, prepared.rerandomiser       TestRawHashForgery, TestRerandomiser
-//	A.3.6 blame                    presigning.verify, pair.cheated             TestLies
+//	A.3.6 blame                    verify, judged, pair.cheated                TestLies, TestOpenLength
 //	A.3.7 refresh                  Refresh with Provision                      TestRefreshRerandomisesPairs
 //	A.5 late session mismatch      bind, samePairs                             TestC2LateMismatchNeverBans
 //	A.5 selective failure          pair.cheated                                TestC17SelectiveFailure

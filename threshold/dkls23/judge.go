@@ -16,25 +16,54 @@ func lengthError(what string, got, want int) error {
 	return fmt.Errorf("%s of %d bytes, want %d", what, got, want)
 }
 
-// verify judges the Proven faults of a presigning session, those of the broadcasts: a form that is wrong, or an R_j that is not the one
-// committed to. Pairwise faults convince nobody else; they ban.
-func (p *presigning) verify(a *threshold.Abort) error {
+// judged repeats a judgement on the evidence of a Proven abort: judge looks at what the culprit sent in the abort's round.
+func judged(s threshold.Setup, a *threshold.Abort, judge func(t *threshold.Transcript, culprit threshold.PartyID) error) error {
 	if a.Kind != threshold.Proven || len(a.Culprits) != 1 {
 		return threshold.ErrEvidence
 	}
 	culprit := a.Culprits[0]
-	t, err := threshold.ReadTranscript(p.setup, a.Evidence, culprit, a.Round)
+	t, err := threshold.ReadTranscript(s, a.Evidence, culprit, a.Round)
 	if err != nil {
 		return err
 	}
-	switch a.Round {
-	case 1:
-		err = judgeCommitment(t.Body(1, culprit))
-	case 2:
-		_, err = judgeOpening(t.Session, culprit, len(p.entries), t.Body(1, culprit), t.Body(2, culprit))
-	}
-	if check, guilty := threshold.Convicts(err, culprit); !guilty || check != a.Check {
+	if check, guilty := threshold.Convicts(judge(t, culprit), culprit); !guilty || check != a.Check {
 		return threshold.ErrEvidence
 	}
 	return nil
+}
+
+// judgeOpen is the judgement of an OPEN whose payload has another length than the protocol's.
+func judgeOpen(s threshold.Setup, payloadLen int, t *threshold.Transcript, culprit threshold.PartyID) error {
+	_, err := threshold.JudgeOpen(s, payloadLen, t.Body(0, culprit))
+	return err
+}
+
+// verify judges the Proven faults of a presigning session, those of the broadcasts: a form that is wrong, or an R_j that is not the one
+// committed to. Pairwise faults convince nobody else; they ban.
+func (p *presigning) verify(a *threshold.Abort) error {
+	return judged(p.setup, a, func(t *threshold.Transcript, culprit threshold.PartyID) error {
+		switch a.Round {
+		case 0:
+			return judgeOpen(p.setup, epochLen, t, culprit)
+		case 1:
+			return judgeCommitment(t.Body(1, culprit))
+		case 2:
+			_, err := judgeOpening(t.Session, culprit, len(p.entries), t.Body(1, culprit), t.Body(2, culprit))
+			return err
+		}
+		return nil
+	})
+}
+
+// verify judges the Proven faults of a pair setup: an OPEN or a P3 of a wrong length.
+func (p *provisioning) verify(a *threshold.Abort) error {
+	return judged(p.setup, a, func(t *threshold.Transcript, culprit threshold.PartyID) error {
+		switch a.Round {
+		case 0:
+			return judgeOpen(p.setup, 0, t, culprit)
+		case 3:
+			return p.judgeConfirmation(t.Body(3, culprit))
+		}
+		return nil
+	})
 }

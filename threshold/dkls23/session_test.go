@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/luxfi/mpcd/threshold"
@@ -352,4 +353,126 @@ func TestRandomnessFails(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Goal: an OPEN of another form convicts its sender before everybody, in all three ceremonies. Method: shorten and lengthen its payload.
+func TestOpenLength(t *testing.T) {
+	f := newFixture(t, 5, 3)
+	q := f.Committee.Parties[:3]
+	pres := f.presign(t, q, 2)
+	for i, change := range []func([]byte) []byte{func(b []byte) []byte { return b[:63] }, func(b []byte) []byte { return append(bytes.Clone(b), 0) }} {
+		convicted(t, f, q, change, func(p party) (*threshold.Session[presignatures], error) {
+			return f.scheme(p).Presign(f.setup(p, q), f.keys(p, q, 1), f.rand(p))
+		})
+		convicted(t, f, q, change, func(p party) (*threshold.Session[[][32]byte], error) {
+			return f.scheme(p).Agree(f.setup(p, q), []threshold.SignRequest{{Message: digestOf("x"), Pre: pres[p][i]}}, f.rand(p))
+		})
+		convicted(t, f, f.Committee.Parties, change, func(p party) (*threshold.Session[*Provision], error) {
+			return Scheme{}.Provision(f.setup(p, nil), 1, f.rand(p))
+		})
+	}
+}
+
+// convicted asserts that everybody names the second party, whose OPEN to the first is changed: the others by its accusation alone.
+func convicted[R any](t *testing.T, f *fixture, q []party, change func([]byte) []byte, open func(party) (*threshold.Session[R], error)) {
+	t.Helper()
+	f.next()
+	run := &thresholdtest.Run[R]{World: f.World, Sessions: map[party]*threshold.Session[R]{}, Liars: map[party]thresholdtest.Tamper{}}
+	for _, p := range q {
+		var err error
+		if run.Sessions[p], err = open(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run.Liars[q[1]] = func(m threshold.Message, to party) []threshold.Message {
+		if m.Round == 0 && to == q[0] {
+			m.Body = change(m.Body)
+		} else if m.Round == 0 {
+			return nil
+		}
+		return []threshold.Message{m}
+	}
+	out, err := run.Go()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range q {
+		if p != q[1] {
+			wantAbort(t, out[p].Abort, proven, "open-length", q[1])
+		}
+	}
+}
+
+// Goal: Checks of several peers may run at once. Method: hold back everything for one party, so that it has whole rounds to check together,
+// in goroutines; run with -race.
+func TestParallelChecks(t *testing.T) {
+	f := newFixture(t, 5, 3)
+	q := f.Committee.Parties[:3]
+	reqs := []threshold.SignRequest{{Message: digestOf("parallel")}}
+	f.next()
+	var sessions []*threshold.Session[presignatures]
+	together := 0
+	for _, p := range q {
+		s := f.setup(p, q)
+		s.Parallel = func(n int, do func(int)) {
+			together = max(together, n)
+			var wg sync.WaitGroup
+			for i := range n {
+				wg.Go(func() { do(i) })
+			}
+			wg.Wait()
+		}
+		x, err := f.scheme(p).PresignFor(s, f.keys(p, q, 1), reqs, f.rand(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sessions = append(sessions, x)
+	}
+	var queue []threshold.Message
+	for _, x := range sessions {
+		ms, err := x.Start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		queue = append(queue, ms...)
+	}
+	step := func(i int, m threshold.Message) {
+		if q[i] == m.From || m.To != threshold.Everybody && m.To != q[i] {
+			return
+		}
+		ms, err := sessions[i].Step(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		queue = append(queue, ms...)
+	}
+	var held []threshold.Message // for the first party: it hears one OPEN after the R1 of both others
+	for len(queue) > 0 || len(held) > 0 {
+		if len(queue) == 0 {
+			step(0, held[0])
+			held = held[1:]
+			continue
+		}
+		m := queue[0]
+		queue = queue[1:]
+		if m.Round == 0 && m.From == q[1] {
+			held = append(held, m)
+		} else {
+			step(0, m)
+		}
+		step(1, m)
+		step(2, m)
+	}
+	if together < 2 {
+		t.Error("no two Checks ran at once: the test proves nothing")
+	}
+	pres := map[party]presignatures{}
+	for i, p := range q {
+		r, ok := sessions[i].Result()
+		if !ok {
+			t.Fatalf("party %d misses %v", p, sessions[i].Missing())
+		}
+		pres[p] = r
+	}
+	f.signBatch(t, q, reqs, pres, [][]byte{f.shares[q[0]].GroupKey})
 }

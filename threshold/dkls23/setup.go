@@ -227,14 +227,21 @@ func (r *setup3) Expect() threshold.Expect {
 }
 
 func (r *setup3) Check(from threshold.PartyID, in threshold.Inbound) (threshold.Payload, error) {
-	if len(in.Broadcast) != r.p.confirmLen() {
-		return nil, threshold.Faultf(threshold.Proven, "C3", "P3 of %d bytes, want %d", len(in.Broadcast), r.p.confirmLen())
+	if err := r.p.judgeConfirmation(in.Broadcast); err != nil {
+		return nil, err
 	}
 	x := r.p.peer(from)
 	if !bytes.Equal(confirmed(r.p.setup.Committee, in.Broadcast, from, r.p.setup.Self), x.transcript[:]) {
 		return nil, x.cheated("confirm", errors.New("it saw other messages of this pair than we sent or received"))
 	}
 	return in.Broadcast, nil
+}
+
+func (p *provisioning) judgeConfirmation(body []byte) error {
+	if len(body) != p.confirmLen() {
+		return threshold.Fault(threshold.Proven, "C3", lengthError("P3", len(body), p.confirmLen()))
+	}
+	return nil
 }
 
 // confirmed is what the P3 body of one party says of its pair with another.
@@ -277,19 +284,4 @@ func (r *setup3) Erase() {
 	if !r.done {
 		r.p.erase()
 	}
-}
-
-// verify judges the one Proven fault of a setup: a P3 of a wrong length.
-func (p *provisioning) verify(a *threshold.Abort) error {
-	if a.Kind != threshold.Proven || a.Round != 3 || a.Check != "C3" || len(a.Culprits) != 1 {
-		return threshold.ErrEvidence
-	}
-	t, err := threshold.ReadTranscript(p.setup, a.Evidence, a.Culprits[0], 3)
-	if err != nil {
-		return err
-	}
-	if len(t.Body(3, a.Culprits[0])) == p.confirmLen() {
-		return threshold.ErrEvidence
-	}
-	return nil
 }

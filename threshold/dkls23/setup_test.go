@@ -108,6 +108,9 @@ func TestProvisionLies(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantAbort(t, out[victim].Abort, l.kind, l.check, liar)
+			if l.kind == proven {
+				wantAbort(t, out[c[1]].Abort, l.kind, l.check, liar) // by the accusation
+			}
 			if a := out[c[1]].Abort; a != nil && slices.ContainsFunc(a.Culprits, func(p party) bool { return p != liar }) {
 				t.Errorf("party %d blames %v", c[1], a)
 			}

@@ -243,6 +243,46 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// Goal: Verify and decred judge alike. Method: signatures made by decred with ordinary keys, and r, s and digests at the edges of their range.
+func TestVerifyAgainstDecred(t *testing.T) {
+	half, _ := new(big.Int).SetString("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0", 16)
+	n, _ := new(big.Int).SetString("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141", 16)
+	edges := [][]byte{}
+	for _, base := range []*big.Int{new(big.Int), half, n} {
+		for d := int64(-2); d <= 2; d++ {
+			if x := new(big.Int).Add(base, big.NewInt(d)); x.Sign() >= 0 {
+				edges = append(edges, x.FillBytes(make([]byte, 32)))
+			}
+		}
+	}
+	edges = append(edges, bytes.Repeat([]byte{0xff}, 32))
+	agree := func(key *decred.PublicKey, digest, sig []byte) bool {
+		var r, s decred.ModNScalar
+		over := r.SetByteSlice(sig[:32]) || s.SetByteSlice(sig[32:])
+		want := !over && !s.IsOverHalfOrder() && ecdsa.NewSignature(&r, &s).Verify(digest, key)
+		if got := (Scheme{}).Verify(key.SerializeCompressed(), nil, digest, sig) == nil; got != want {
+			t.Errorf("digest %x, signature %x: %v, decred %v", digest, sig, got, want)
+		}
+		return want
+	}
+	for i := range 24 {
+		key := decred.PrivKeyFromBytes(digestOf(fmt.Sprint("key", i)))
+		digest := digestOf(fmt.Sprint("digest", i))
+		if i < len(edges) {
+			digest = edges[i]
+		}
+		sig := ecdsa.SignCompact(key, digest, true)[1:]
+		if !agree(key.PubKey(), digest, sig) {
+			t.Errorf("digest %x: a good signature is refused", digest)
+		}
+		for _, e := range edges {
+			agree(key.PubKey(), digest, append(bytes.Clone(e), sig[32:]...))
+			agree(key.PubKey(), digest, append(bytes.Clone(sig[:32]), e...))
+			agree(key.PubKey(), e, sig)
+		}
+	}
+}
+
 // Goal: a refresh of the key with a new pair-epoch (PROTOCOLS A.3.7): the same key signs with the new state, no old pair state is in the new
 // one, and who holds old state cannot complete a session. Method: refresh and provision again, then mix the epochs.
 func TestRefreshRerandomisesPairs(t *testing.T) {
