@@ -1,6 +1,7 @@
 package dkls23
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/big"
@@ -397,6 +398,49 @@ func TestPresignaturePrintsNothing(t *testing.T) {
 		limb := new(big.Int).SetBytes(s.Bytes()[24:])
 		if strings.Contains(out, fmt.Sprintf("%x", s.Bytes()[:8])) || strings.Contains(out, limb.String()) || strings.Contains(out, limb.Text(16)) {
 			t.Errorf("prints a secret: %s", out)
+		}
+	}
+}
+
+// Goal: a signer that splits the others over two sets of nonces gets no signature, and the honest ones sign the agreed request only. Method:
+// equivocate in Agree's OPEN, then let everybody sign with what it has.
+func TestSplitAgreement(t *testing.T) {
+	f := newFixture(t, 5, 3)
+	q := f.Committee.Parties[:3]
+	pres := f.presign(t, q, 1)
+	f.next()
+	req := threshold.SignRequest{Message: digestOf("split")}
+	run := &thresholdtest.Run[[][32]byte]{World: f.World, Sessions: map[party]*threshold.Session[[][32]byte]{}, Liars: map[party]thresholdtest.Tamper{}}
+	for _, p := range q {
+		r := req
+		r.Pre = pres[p][0]
+		var err error
+		if run.Sessions[p], err = f.scheme(p).Agree(f.setup(p, q), []threshold.SignRequest{r}, f.rand(p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run.Liars[q[1]] = func(m threshold.Message, to party) []threshold.Message {
+		if to == q[2] {
+			m.Body = bytes.Clone(m.Body)
+			m.Body[len(m.Body)-1] ^= 1
+		}
+		return []threshold.Message{m}
+	}
+	nonces := results(t, run)
+	if slices.Equal(nonces[q[0]], nonces[q[2]]) {
+		t.Fatal("the test splits nobody")
+	}
+	var shares []*threshold.SignatureShare
+	for _, p := range q {
+		req.Agreement = nonces[p]
+		shares = append(shares, f.sharesOf(t, []party{p}, req, pres, 0)...)
+	}
+	for _, p := range q {
+		req.Agreement = nonces[p]
+		sig, err := f.combine(p, req, pres[p][0], shares)
+		wantAbort(t, err, retry, "C15")
+		if sig.Bytes != nil {
+			t.Error("a signature came out")
 		}
 	}
 }
