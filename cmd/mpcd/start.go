@@ -53,7 +53,7 @@ func startCommand(o *output) *cobra.Command {
 
 // memoryGoal is what the Go heap may grow to before it is collected more often, in bytes; it is no hard limit. GOMEMLIMIT
 // overrides it.
-const memoryGoal = 96 << 20
+const memoryGoal = 112 << 20
 
 // bootTimeout bounds the boot: a token that does not answer ends it.
 const bootTimeout = 60 * time.Second

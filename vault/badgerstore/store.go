@@ -94,8 +94,9 @@ func smallOptions(dir string, logger *slog.Logger) badger.Options {
 		WithLogger(badgerLogger{logger})
 }
 
-// valueThreshold: larger values go to the value log, so that the largest batch fits a transaction (15 % of a memtable).
-const valueThreshold = 3 << 10
+// valueThreshold: larger values, receipts above all, go to the value log, where no compaction rewrites them; wrapped DEKs are
+// smaller, stay in the tables and are erased there. It also lets the largest batch fit a transaction (15 % of a memtable).
+const valueThreshold = 1 << 10
 
 func open(dir string, o badger.Options) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
