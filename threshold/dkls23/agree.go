@@ -28,7 +28,7 @@ func (x Scheme) Agree(s threshold.Setup, reqs []threshold.SignRequest, rand io.R
 	}
 	a := &agreement{signers: s.Signers, self: s.Self}
 	h := canon.NewHasher("mpcd/v1/dkls23/agree", 2+2*len(reqs))
-	h.Field([]byte(ID))
+	h.Field([]byte(protocol))
 	h.Field(s.Context)
 	active := slices.Contains(s.Signers, s.Self)
 	var requests [][32]byte

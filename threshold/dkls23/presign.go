@@ -155,7 +155,7 @@ type transfer struct {
 // is for any.
 func (p *presigning) bind(keys []threshold.PresignKey, reqs []threshold.SignRequest) error {
 	h := canon.NewHasher("mpcd/v1/dkls23/presign", 2+3*len(keys))
-	h.Field([]byte(ID))
+	h.Field([]byte(protocol))
 	h.Field(p.setup.Context)
 	for i, k := range keys {
 		info, err := p.admit(k)

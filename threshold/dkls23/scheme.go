@@ -13,6 +13,10 @@ import (
 // ID is the scheme of this package.
 const ID threshold.SchemeID = "dkls23-secp256k1"
 
+// protocol is in the context of every session. Raise the number with any change of a message: parties of two versions then find out in
+// OPEN and retry, instead of banning each other for messages they cannot read.
+const protocol = string(ID) + "/1"
+
 // Scheme is threshold ECDSA on secp256k1 by DKLs23. A group key is 33 bytes (compressed SEC 1), a message the 32-byte digest, a
 // commitment 33 bytes (R_j), a signature share 64 bytes (w ‖ u), a signature 64 bytes (r ‖ s, big-endian, low s) with its
 // recovery ID.

@@ -39,7 +39,7 @@ func (Scheme) Provision(s threshold.Setup, epoch uint64, rand io.Reader) (*thres
 	if epoch == 0 {
 		return nil, errors.New("dkls23: pair-epochs are counted from 1")
 	}
-	ctx := canon.Hash("mpcd/v1/dkls23/provision/context", []byte(ID), uint64Bytes(epoch), s.Context)
+	ctx := canon.Hash("mpcd/v1/dkls23/provision/context", []byte(protocol), uint64Bytes(epoch), s.Context)
 	s.Context = ctx[:]
 	p := &provisioning{setup: s, epoch: epoch}
 	return threshold.NewSession(s, rand, threshold.Opening[*Provision]{Begin: p.begin, Judge: p.verify, Discard: (*Provision).Destroy})
