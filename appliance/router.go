@@ -31,7 +31,8 @@ const (
 	earlyTTL      = 20 * time.Second // how long they are kept
 	pastMax       = 1 << 16          // finished ceremonies that are remembered, so that none runs twice
 	repeatMax     = 256              // of them, the newest, whose messages can still be repeated
-	repeatTTL     = 10 * time.Second // and for how long
+	repeatTTL     = 10 * time.Second // for how long
+	repeatBytes   = 8 << 20          // and how many bytes of them in all
 )
 
 // router hands envelopes to the ceremonies they belong to, keeps what arrives before its ceremony is known, and repeats what
@@ -93,12 +94,27 @@ func (r *router) leave(topic [32]byte, outbox []transport.Envelope) {
 	delete(r.open, topic)
 	r.past[topic] = &pastTopic{ended: r.now(), outbox: outbox}
 	r.pastAge = append(r.pastAge, topic)
-	if n := len(r.pastAge); n > repeatMax {
-		r.past[r.pastAge[n-1-repeatMax]].outbox = nil
-	}
+	r.trim()
 	if len(r.pastAge) > pastMax {
 		delete(r.past, r.pastAge[0])
 		r.pastAge = r.pastAge[1:]
+	}
+}
+
+// trim forgets the messages of all but the newest finished ceremonies, within repeatMax and repeatBytes.
+func (r *router) trim() {
+	bytes, kept := 0, 0
+	for i := len(r.pastAge) - 1; i >= 0; i-- {
+		p := r.past[r.pastAge[i]]
+		for _, e := range p.outbox {
+			bytes += len(e.Body)
+		}
+		if kept++; kept > repeatMax || bytes > repeatBytes {
+			if p.outbox == nil && kept > repeatMax {
+				return // so are all before it
+			}
+			p.outbox = nil
+		}
 	}
 }
 
