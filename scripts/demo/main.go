@@ -82,11 +82,22 @@ func run(ctx context.Context, program string) (err error) {
 	if err := d.taproot(ctx); err != nil {
 		return err
 	}
-	heading("4. The receipt: evidence that anybody may check offline")
+	heading("4. Ethereum and Bitcoin: sign with an ECDSA key")
+	key, err := d.ecdsaKey(ctx)
+	if err == nil {
+		err = d.ethereum(ctx, key)
+	}
+	if err == nil {
+		err = d.keyHash(ctx, key)
+	}
+	if err != nil {
+		return err
+	}
+	heading("5. The receipt: evidence that anybody may check offline")
 	if err := d.receipt(ctx, solana); err != nil {
 		return err
 	}
-	heading("5. The end: Ctrl-C")
+	heading("6. The end: Ctrl-C")
 	ended = true
 	if err := end(); err != nil {
 		return err

@@ -88,11 +88,11 @@ func (d *demo) taproot(ctx context.Context) error {
 	}
 	say("signed by %s: %x…", strings.Join(s.Signers, " and "), []byte(s.Signature[:16]))
 	raw := finish(s.Signature)
-	if err := execute(raw, key, amount); err != nil {
+	if err := execute(raw, realinput.TaprootScript(key), amount); err != nil {
 		return fmt.Errorf("btcd's script engine refuses the transaction: %w", err)
 	}
 	say("btcd's script engine: the transaction of %d bytes is valid", len(raw))
-	if execute(raw, key, amount+1) == nil {
+	if execute(raw, realinput.TaprootScript(key), amount+1) == nil {
 		return errors.New("btcd's script engine accepts another amount")
 	}
 	say("raw: %s…", hex.EncodeToString(raw[:40]))
@@ -100,12 +100,11 @@ func (d *demo) taproot(ctx context.Context) error {
 }
 
 // execute runs btcd's script engine over the whole transaction.
-func execute(raw []byte, key [32]byte, amount int64) error {
+func execute(raw, script []byte, amount int64) error {
 	m := wire.NewMsgTx(2)
 	if err := m.Deserialize(bytes.NewReader(raw)); err != nil {
 		return err
 	}
-	script := realinput.TaprootScript(key)
 	prev := txscript.NewCannedPrevOutputFetcher(script, amount)
 	engine, err := txscript.NewEngine(script, m, 0, txscript.StandardVerifyFlags, nil, txscript.NewTxSigHashes(m, prev), amount, prev)
 	if err != nil {
