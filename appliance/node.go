@@ -109,6 +109,8 @@ type Node struct {
 	peers  *peerTable
 	seen   *intentMemory
 	slots  chan struct{} // one per ceremony we take part in
+	share  sync.Mutex
+	taken  map[transport.NodeID]int // of slots, by who asked
 	counts counters
 	ready  atomic.Bool
 	gate   sync.Mutex // held when ready ends, so that wg counts every request that was let in
@@ -136,7 +138,7 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{Config: c, rosterKeys: map[transport.NodeID]nodeKeys{}, slots: make(chan struct{}, c.Limits.Ceremonies)}
+	n := &Node{Config: c, rosterKeys: map[transport.NodeID]nodeKeys{}, slots: make(chan struct{}, c.Limits.Ceremonies), taken: map[transport.NodeID]int{}}
 	for _, m := range c.Roster.Roster.Nodes {
 		cosign, err := attest.ParsePublicKey(m.CosignKey)
 		if err != nil {
@@ -257,29 +259,45 @@ func (n *Node) receive(ctx context.Context) {
 		case kindHeartbeat:
 			n.peers.heartbeat(env)
 		case kindProposal:
-			n.begin(ctx, func() { n.answerProposal(ctx, env) })
+			n.begin(ctx, env.From, func() { n.answerProposal(ctx, env) })
 		case kindProved:
-			n.begin(ctx, func() { n.learnProof(ctx, env) })
+			n.begin(ctx, env.From, func() { n.learnProof(ctx, env) })
 		case kindAsk:
-			n.begin(ctx, func() { n.answerAsk(ctx, env) })
+			n.begin(ctx, env.From, func() { n.answerAsk(ctx, env) })
 		case kindAnswer:
-			n.begin(ctx, func() { n.learnAnswer(ctx, env) })
+			n.begin(ctx, env.From, func() { n.learnAnswer(ctx, env) })
 		default:
 			n.router.deliver(env)
 		}
 	}
 }
 
-// begin runs f on its own if a slot is free; a flood of proposals is dropped, their coordinators try again elsewhere.
-func (n *Node) begin(ctx context.Context, f func()) {
+// slotsPeerMin is how many slots a peer may have at least, however many peers there are.
+const slotsPeerMin = 4
+
+// begin runs f on its own if a slot is free and the peer has not its part of them; a flood of proposals is dropped, their
+// coordinators try again elsewhere.
+func (n *Node) begin(ctx context.Context, from transport.NodeID, f func()) {
+	n.share.Lock()
+	defer n.share.Unlock()
+	if n.taken[from] >= max(slotsPeerMin, cap(n.slots)/max(1, len(n.rosterKeys)-1)) {
+		n.counts.refused.Add(1)
+		return
+	}
 	select {
 	case n.slots <- struct{}{}:
 	default:
 		n.counts.refused.Add(1)
 		return
 	}
+	n.taken[from]++
 	n.wg.Go(func() {
-		defer func() { <-n.slots }()
+		defer func() {
+			n.share.Lock()
+			defer n.share.Unlock()
+			n.taken[from]--
+			<-n.slots
+		}()
 		if ctx.Err() == nil {
 			f()
 		}
