@@ -75,7 +75,7 @@ func (n *Node) propose(ctx context.Context, op string, signers []threshold.Party
 func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	topic := proposalTopic(env.Body)
 	var p proposal
-	if err := canon.Unmarshal(env.Body, &p); err != nil || p.Version != proposalVersion || topic != env.Topic {
+	if err := canon.Unmarshal(env.Body, &p); err != nil || p.Version != proposalVersion || topic != env.Topic || len(p.Signers) > threshold.MaxParties {
 		n.counts.refused.Add(1)
 		n.Logger.Warn("unreadable proposal", "from", env.From)
 		return
@@ -96,6 +96,9 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	ctx, cancel := context.WithTimeout(ctx, n.Limits.Request)
 	defer cancel()
 	intents, err := n.judgeProposal(&p, env.From)
+	if err == nil && !n.router.date(topic, env.From, newest(intents)) {
+		err = fail(CodeInvalid, "", "a proposal older than one that is forgotten")
+	}
 	if err == nil {
 		switch p.Operation {
 		case opSign, opProve:
@@ -114,7 +117,19 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 		c.refuse(n.explain(err))
 	}
 	n.counts.refused.Add(1)
-	n.record(ctx, p.Operation, topic, err)
+	op := p.Operation
+	if !slices.Contains([]string{opSign, opProve, opKeygen, opRefresh}, op) {
+		op = "proposal" // a stranger's text is no name of an event
+	}
+	n.record(ctx, op, topic, err)
+}
+
+func newest(intents []*attest.Intent) int64 {
+	var at int64
+	for _, in := range intents {
+		at = max(at, in.Created)
+	}
+	return at
 }
 
 // judgeProposal checks everything about a proposal that does not depend on a key.

@@ -48,6 +48,14 @@ type router struct {
 	byPeer  map[transport.NodeID]int // of nEarly
 	past    map[[32]byte]*pastTopic
 	pastAge [][32]byte // oldest first
+	dated   map[[32]byte]dated
+	floors  map[transport.NodeID]int64 // of a leader's proposals that were forgotten, the newest
+}
+
+// dated is whose proposal opened a topic, and of when its newest intent is, in ms.
+type dated struct {
+	leader  transport.NodeID
+	created int64
 }
 
 type earlyTopic struct {
@@ -63,7 +71,8 @@ type pastTopic struct {
 
 func newRouter(now func() time.Time, send func(transport.Envelope)) *router {
 	return &router{send: send, now: now, open: map[[32]byte]chan transport.Envelope{},
-		early: map[[32]byte]*earlyTopic{}, byPeer: map[transport.NodeID]int{}, past: map[[32]byte]*pastTopic{}}
+		early: map[[32]byte]*earlyTopic{}, byPeer: map[transport.NodeID]int{}, past: map[[32]byte]*pastTopic{},
+		dated: map[[32]byte]dated{}, floors: map[transport.NodeID]int64{}}
 }
 
 // join opens a topic; what arrived early is delivered first. ok is false if the topic is or was open: a ceremony never runs twice.
@@ -96,6 +105,10 @@ func (r *router) leave(topic [32]byte, outbox []transport.Envelope) {
 	r.pastAge = append(r.pastAge, topic)
 	r.trim()
 	if len(r.pastAge) > pastMax {
+		if d, ok := r.dated[r.pastAge[0]]; ok {
+			r.floors[d.leader] = max(r.floors[d.leader], d.created)
+			delete(r.dated, r.pastAge[0])
+		}
 		delete(r.past, r.pastAge[0])
 		r.pastAge = r.pastAge[1:]
 	}
@@ -116,6 +129,18 @@ func (r *router) trim() {
 			p.outbox = nil
 		}
 	}
+}
+
+// date notes whose proposal an open topic comes from. It is false for one that may be a topic forgotten since: a leader who
+// floods us until we forget cannot have one of its ceremonies run twice, which would make us look like an equivocator.
+func (r *router) date(topic [32]byte, leader transport.NodeID, created int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if floor, ok := r.floors[leader]; ok && created <= floor {
+		return false
+	}
+	r.dated[topic] = dated{leader, created}
+	return true
 }
 
 // wants is the transport's cheap filter: nothing is refused that a ceremony may need.
