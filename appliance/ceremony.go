@@ -226,6 +226,9 @@ func (c *ceremony) next(ctx context.Context, s *stall, missing func() []threshol
 				return env, nil
 			}
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) { // our caller went away, or we stop: nobody was silent
+				return transport.Envelope{}, ctx.Err()
+			}
 			return transport.Envelope{}, &silenceError{missing()}
 		case <-s.timer.C:
 			s.waited += s.pause
@@ -333,7 +336,7 @@ func (n *Node) record(ctx context.Context, op string, topic [32]byte, err error)
 	case errors.As(err, &refused):
 		facts["refused_by"], facts["reason"] = string(refused.from), refused.Message
 	default:
-		facts["reason"] = AsError(err).Message
+		facts["reason"] = AsError(n.explain(err)).Message
 	}
 	n.counts.aborts.Add(1)
 	if aerr := n.AuditLog.Append(context.WithoutCancel(ctx), Event{op + ".abort", facts}); aerr != nil {
