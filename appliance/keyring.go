@@ -164,6 +164,11 @@ func (k *keyring) put(ctx context.Context, id string, r walletRecord) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if old := k.records[id]; old != nil && old.Info.Epoch < r.Info.Epoch {
+		if h := k.held[heldID(id, old.Info.Epoch)]; h != nil { // opened again since it was retired
+			k.drop(h)
+		}
+	}
 	k.records[id] = &r
 	close(k.changed)
 	k.changed = make(chan struct{})
@@ -305,14 +310,24 @@ func (k *keyring) open(ctx context.Context, id string, epoch uint64) (*heldShare
 		share.Destroy()
 		return nil, err
 	}
+	return k.hold(id, epoch, &heldShare{id: name, share: share, signer: signer, scheme: scheme})
+}
+
+// hold keeps an opened share and lends it, unless its epoch has ended since it was read.
+func (k *keyring) hold(id string, epoch uint64, h *heldShare) (*heldShare, error) {
+	name := h.id
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if h := k.held[name]; h != nil { // another ceremony was faster
-		share.Destroy()
-		h.refs++
-		return h, nil
+	if r := k.records[id]; r != nil && r.Info.Epoch > epoch {
+		h.share.Destroy()
+		return nil, fail(CodeConflict, "repeat the request", "wallet %s is at epoch %d, not %d", id, r.Info.Epoch, epoch)
 	}
-	h := &heldShare{id: name, share: share, signer: signer, scheme: scheme, refs: 1}
+	if other := k.held[name]; other != nil { // another ceremony was faster
+		h.share.Destroy()
+		other.refs++
+		return other, nil
+	}
+	h.refs = 1
 	h.place = k.age.PushFront(h)
 	k.held[name] = h
 	for e := k.age.Back(); e != nil && k.age.Len() > k.n.Limits.Shares; {
