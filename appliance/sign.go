@@ -44,11 +44,11 @@ func (n *Node) admit(ctx context.Context, op string, signers []threshold.PartyID
 		if i > 0 && (rec.Info.Scheme != items[0].info.Scheme || !rec.Info.Committee.Equal(items[0].info.Committee)) {
 			return items, fail(CodeInvalid, "", "intent %d is for another scheme or committee than the first", i)
 		}
-		if err := n.seen.admit(in); err != nil {
-			return items, err
-		}
 		v, err := n.allow(ctx, in, rec.Info.Committee)
 		if err != nil {
+			return items, err
+		}
+		if err := n.seen.admit(in); err != nil { // last: what we refuse takes no session_id away
 			return items, err
 		}
 		scheme, err := n.Schemes(rec.Info.Scheme)
