@@ -134,7 +134,7 @@ func (n *Node) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee, e
 	none := threshold.Committee{}
 	scheme, err := n.SchemeFor(req.Curve, req.Protocol)
 	if err != nil {
-		return nil, none, &Error{Code: CodeUnsupported, Field: "protocol", Message: err.Error(), Next: "use curve ed25519 or secp256k1 with protocol frost"}
+		return nil, none, &Error{Code: CodeUnsupported, Field: "protocol", Message: err.Error(), Next: "use curve ed25519 with protocol frost, or curve secp256k1 with dkls23 (ECDSA) or frost (Taproot)"}
 	}
 	if len(req.Vault) > MaxLabel {
 		return nil, none, invalid("vault", "shorten it", "the vault's name has %d bytes, at most %d", len(req.Vault), MaxLabel)
@@ -318,10 +318,10 @@ func (n *Node) joinKeygen(ctx context.Context, c *ceremony, p *proposal, in *att
 	if err != nil {
 		return fail(CodeInvalid, "use the same roster on all nodes", "the committee: %v", err)
 	}
-	if err := n.seen.admit(in); err != nil {
+	if _, err := n.allow(ctx, in, committee); err != nil {
 		return err
 	}
-	if _, err := n.allow(ctx, in, committee); err != nil {
+	if err := n.seen.admit(in); err != nil {
 		return err
 	}
 	_, err = n.runKeygen(ctx, c, scheme, committee, in, p.Pairs)
@@ -338,15 +338,15 @@ func names(ids []transport.NodeID) []string {
 
 // runKeygen is what every party does: record, generate, stage, certify, activate.
 func (n *Node) runKeygen(ctx context.Context, c *ceremony, scheme threshold.Scheme, committee threshold.Committee, in *attest.Intent, pairs *pairing) (string, error) {
+	if err := n.AuditLog.Append(ctx, Event{"keygen.begin", intentFacts(in)}); err != nil {
+		return "", err
+	}
 	digest, unlock, err := n.pairUp(ctx, c, scheme, committee, in, pairs)
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	if err := n.AuditLog.Append(ctx, Event{"keygen.begin", intentFacts(in)}); err != nil {
-		return "", err
-	}
-	s, err := scheme.Keygen(n.setup(c, committee, in), n.Rand)
+	s, err := scheme.Keygen(n.setup(c, committee, in, digest), n.Rand)
 	if err != nil {
 		return "", err
 	}
@@ -375,9 +375,11 @@ func (n *Node) runKeygen(ctx context.Context, c *ceremony, scheme threshold.Sche
 	return id, n.activate(ctx, id, rec, share.KeyInfo, certs)
 }
 
-func (n *Node) setup(c *ceremony, committee threshold.Committee, in *attest.Intent) threshold.Setup {
+// setup binds the intent and the pair state. The last round of a pair setup is not echoed, so its makers can leave honest parties
+// with different states: these meet here as different contexts, which accuses nobody, and not in certificates.
+func (n *Node) setup(c *ceremony, committee threshold.Committee, in *attest.Intent, pairs [32]byte) threshold.Setup {
 	h := in.Hash()
-	return threshold.Setup{Ceremony: c.topic, Context: h[:], Committee: committee, Self: n.self.Party, Authentic: n.authentic}
+	return threshold.Setup{Ceremony: c.topic, Context: append(h[:], pairs[:]...), Committee: committee, Self: n.self.Party, Authentic: n.authentic}
 }
 
 // stage stores a share durably without making it the one that signs.
@@ -572,7 +574,7 @@ func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent, p
 	}
 	defer unpair()
 	rec.Pairs = digest
-	s, err := held.scheme.Refresh(n.setup(c, rec.Info.Committee, in), held.share, n.Rand)
+	s, err := held.scheme.Refresh(n.setup(c, rec.Info.Committee, in, digest), held.share, n.Rand)
 	if err != nil {
 		return err
 	}
