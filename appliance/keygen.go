@@ -545,6 +545,9 @@ func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent, p
 		return fail(CodeConflict, "wait until it has ended", "wallet %s is being refreshed already", in.KeyID)
 	}
 	defer unlock()
+	if err := n.finishStaged(ctx, in.KeyID); err != nil {
+		return err
+	}
 	rec, err := n.keys.recordWhen(ctx, in.KeyID, func(r walletRecord) bool { return r.State == StateActive && r.Info.Epoch >= in.Epoch })
 	if err != nil {
 		return err

@@ -162,6 +162,21 @@ func (n *Node) ownAnswer(ctx context.Context, a *answer) error {
 	return nil
 }
 
+// finishStaged activates a staged epoch whose complete certificate this node has already: it was committed, and something failed
+// before it was activated. Another attempt at the old epoch would discard a share that others may be signing with (PROTOCOLS C.2,
+// R2). The caller holds the key's lock.
+func (n *Node) finishStaged(ctx context.Context, id string) error {
+	rec, err := n.keys.record(ctx, id)
+	if err != nil || rec.Staged == 0 {
+		return err
+	}
+	a := answer{KeyID: id, Epoch: rec.Staged}
+	if err := n.ownAnswer(ctx, &a); err != nil || a.Certs == nil {
+		return err
+	}
+	return n.completeStaged(ctx, a, rec)
+}
+
 // completeStaged activates a staged epoch whose certificate is complete.
 func (n *Node) completeStaged(ctx context.Context, a answer, rec walletRecord) error {
 	scheme, err := n.Schemes(rec.Info.Scheme)

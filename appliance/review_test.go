@@ -3,6 +3,8 @@ package appliance_test
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/vault"
 )
 
@@ -171,4 +174,79 @@ func TestLargeBatch(t *testing.T) {
 	if n := c.nodes[0].node.Counts(); n.Retries > 0 {
 		t.Errorf("%d requests were tried again", n.Retries)
 	}
+}
+
+// flaky is a token that can refuse to open what it sealed.
+type flaky struct {
+	hsm.Token
+	fail atomic.Bool
+}
+
+func (f *flaky) Wrap(ctx context.Context, id string, dek, aad []byte) ([]byte, error) {
+	return f.Token.(hsm.KeyWrapper).Wrap(ctx, id, dek, aad)
+}
+
+func (f *flaky) Unwrap(ctx context.Context, id string, wrapped, aad []byte) ([]byte, error) {
+	if f.fail.Load() {
+		return nil, errors.New("the token is away")
+	}
+	return f.Token.(hsm.KeyWrapper).Unwrap(ctx, id, wrapped, aad)
+}
+
+func (f *flaky) PublicKey(ctx context.Context, id string) (crypto.PublicKey, error) {
+	return f.Token.(hsm.PublicKeyer).PublicKey(ctx, id)
+}
+
+// Goal: a refresh whose certificate is complete is never discarded for another attempt. Method: the tokens of all nodes fail at
+// the activation; the next refresh has to find the key at epoch 2 and make epoch 3.
+func TestCommittedRefreshStays(t *testing.T) {
+	c := newCluster(t, 3)
+	var tokens []*flaky
+	for _, m := range c.nodes {
+		m.halt()
+		f := &flaky{Token: m.token}
+		tokens = append(tokens, f)
+		m.token = f
+		m.start()
+	}
+	c.waitReady()
+	w := c.keygen("ed25519", 2, 3)
+	for _, f := range tokens {
+		f.fail.Store(true)
+	}
+	if _, err := c.nodes[0].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID}); err == nil {
+		t.Fatal("refreshed without tokens")
+	}
+	for _, f := range tokens {
+		f.fail.Store(false)
+	}
+	got, err := c.nodes[0].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Epoch != 3 {
+		t.Errorf("epoch %d: a certified share was discarded", got.Epoch)
+	}
+	if _, err := c.nodes[1].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Goal: nothing of a key ceremony happens before it is on record, the pair setup included. Method: a node whose audit log is
+// closed is asked to a keygen that begins with a pair setup; its vault must stay as it is.
+func TestAuditBeforePairSetup(t *testing.T) {
+	c := newClusterLimits(t, 3, appliance.Limits{Silence: 500 * time.Millisecond})
+	m := c.nodes[1]
+	before := len(m.vault.(interface{ Keys() []string }).Keys())
+	m.closer[0]()
+	if _, err := c.nodes[0].node.Keygen(t.Context(), appliance.KeygenRequest{Curve: "secp256k1", Protocol: "dkls23", Threshold: 2, Total: 3}); err == nil {
+		t.Error("a key was made without a record")
+	}
+	if got := len(m.vault.(interface{ Keys() []string }).Keys()); got != before {
+		t.Errorf("the vault has %d entries, it had %d: the pair setup was made without a record", got, before)
+	}
+	m.stop()
+	<-m.done // it cannot record its stop
+	m.closer[1]()
+	m.stop = nil
 }
