@@ -25,7 +25,7 @@ type KeygenRequest struct {
 	Total     int                // parties; 0 takes len(Parties), or the cluster's default
 	Parties   []transport.NodeID // who holds shares; nil takes the first Total nodes of the roster
 	Curve     string             // "ed25519", "secp256k1"
-	Protocol  string             // "frost"; empty takes the fastest sound one
+	Protocol  string             // "frost", "dkls23"; empty takes the fastest sound one
 	Label     string
 	Vault     string // a name to group wallets by; may be empty
 	Requester string // who asked, as authenticated
@@ -37,7 +37,7 @@ type SignRequest struct {
 	SessionID string             // idempotency key; made if empty
 	WalletID  string             // or PublicKey
 	PublicKey []byte             // any valid encoding of the wallet's public key
-	Message   []byte             // EdDSA: the message; BIP-340: the 32-byte digest
+	Message   []byte             // EdDSA: the message; BIP-340, ECDSA: the 32-byte digest
 	Signers   []transport.NodeID // nil lets the node choose
 	Chain     string             // for the receipt
 	Requester string
@@ -72,7 +72,7 @@ type Wallet struct {
 	Scheme    threshold.SchemeID
 	Curve     string
 	Protocol  string
-	PublicKey []byte // Ed25519: 32 bytes; BIP-340: 32 bytes, x-only output key
+	PublicKey []byte // Ed25519: 32 bytes; BIP-340: 32 bytes, x-only output key; ECDSA: 65 bytes, uncompressed
 	Threshold int
 	Parties   []transport.NodeID
 	Epoch     uint64

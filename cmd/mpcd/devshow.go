@@ -109,8 +109,11 @@ func active(ws []wire.Wallet, q wire.KeygenRequest) (wire.Wallet, bool) {
 }
 
 func kindOf(w wire.Wallet) string {
-	if w.Curve == "secp256k1" {
+	switch {
+	case w.Curve == "secp256k1" && w.Protocol == "frost":
 		return "Taproot"
+	case w.Curve == "secp256k1":
+		return "ECDSA"
 	}
 	return "Ed25519"
 }

@@ -183,7 +183,7 @@ var abbreviations = []struct {
 }{
 	{"w_…", regexp.MustCompile(`(?m)(?:^wallet +|"wallet_id": ?")(w_[a-z2-7]{32})\b`)},
 	{"rc_…", regexp.MustCompile(`\b(rc_[a-z2-7]{32})\b`)},
-	{`"public_key": "0x…"`, regexp.MustCompile(`("public_key": ?"0x[0-9a-f]{64}")`)},
+	{`"public_key": "0x…"`, regexp.MustCompile(`("public_key": ?"0x[0-9a-f]+")`)},
 }
 
 // scriptDocument runs the commands of a file, each in bash, until one fails.

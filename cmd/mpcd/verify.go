@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/appliance"
@@ -23,21 +24,25 @@ func verifyCommand(o *output) *cobra.Command {
 		Example: "  mpcd verify --curve ed25519 --public-key 0x… --text 'pay 5 to alice' --signature 0x…",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			parts, err := hexParts(key, message, signature)
+			if err != nil {
+				return err
+			}
+			if protocol == "" && len(parts[0]) == 32 {
+				protocol = "frost"
+			}
 			s, err := schemes.For(curve, protocol)
 			if err != nil {
-				return usage("use --curve ed25519, or --curve secp256k1 --protocol frost", "%w", err)
+				return usage("use --curve ed25519, or --curve secp256k1 with --protocol frost (Taproot) or dkls23 (ECDSA)", "%w", err)
 			}
 			if (message == "") == (text == "") {
 				return usage("give one of --message and --text", "no message, or two")
 			}
-			var parts [3][]byte
-			for i, h := range []string{key, message, signature} {
-				if parts[i], err = wire.ParseHex(h); err != nil {
-					return usage("give hex, with or without 0x", "%w", err)
-				}
-			}
 			if text != "" {
 				parts[1] = []byte(text)
+			}
+			if k, err := secp256k1.ParsePubKey(parts[0]); err == nil && len(parts[0]) == 65 {
+				parts[0] = k.SerializeCompressed()
 			}
 			if err := s.Verify(parts[0], nil, parts[1], parts[2]); err != nil {
 				return &fault{Code: exitIntegrity, What: "the signature does not verify", Err: err, Do: "compare key, message and signature with what was signed"}
@@ -47,12 +52,23 @@ func verifyCommand(o *output) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&curve, "curve", "ed25519", "ed25519 or secp256k1")
-	f.StringVar(&protocol, "protocol", "frost", "frost")
+	f.StringVar(&protocol, "protocol", "", "frost or dkls23; empty takes frost for a 32-byte key, dkls23 for any other on secp256k1")
 	f.StringVar(&key, "public-key", "", "the wallet's public key, in hex")
 	f.StringVar(&message, "message", "", "what was signed, in hex")
 	f.StringVar(&text, "text", "", "what was signed, as text")
 	f.StringVar(&signature, "signature", "", "the signature, in hex")
 	return cmd
+}
+
+func hexParts(texts ...string) ([][]byte, error) {
+	parts := make([][]byte, len(texts))
+	for i, h := range texts {
+		var err error
+		if parts[i], err = wire.ParseHex(h); err != nil {
+			return nil, usage("give hex, with or without 0x", "%w", err)
+		}
+	}
+	return parts, nil
 }
 
 func attestCommand(o *output) *cobra.Command {

@@ -24,7 +24,7 @@ func keygenCommand(o *output) *cobra.Command {
 		Short: "Make a key that no node holds",
 		Long: "The nodes make a key together; each keeps a share, and the key itself never exists. Before the key is active, every quorum has signed\n" +
 			"with it and every set of one signer fewer has failed to.",
-		Example: "  mpcd keygen --curve ed25519 --label treasury\n  mpcd keygen --curve secp256k1 --protocol frost   # Taproot, BIP-340",
+		Example: "  mpcd keygen --curve ed25519 --label treasury\n  mpcd keygen --curve secp256k1                    # ECDSA\n  mpcd keygen --curve secp256k1 --protocol frost   # Taproot, BIP-340",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := r.client()
@@ -42,7 +42,7 @@ func keygenCommand(o *output) *cobra.Command {
 	r.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&q.Curve, "curve", "ed25519", "ed25519 or secp256k1")
-	f.StringVar(&q.Protocol, "protocol", "", "frost; empty takes the curve's usual one")
+	f.StringVar(&q.Protocol, "protocol", "", "frost or dkls23; empty takes frost for ed25519, dkls23 (ECDSA) for secp256k1")
 	f.IntVar(&q.Threshold, "threshold", 0, "signers needed; 0 is the cluster's default")
 	f.IntVar(&q.Total, "total", 0, "nodes that hold a share; 0 is all")
 	f.StringSliceVar(&q.Parties, "parties", nil, "which nodes hold a share")
