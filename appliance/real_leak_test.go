@@ -30,56 +30,57 @@ import (
 	"github.com/luxfi/mpcd/vault"
 )
 
-// Goal: Must show 8. No share, signing nonce, dealt polynomial, PIN, store key or identity seed is in any log, audit log, metric,
-// file or message. Method: a cluster of real parts makes and refreshes keys, signs, fails and aborts; the test opens the vaults
-// and recomputes the nonces from the randomness that was drawn, which it proves by finding their public halves on the wire; then
-// it looks for all of them in every encoding. Before that, a secret planted in each of the places is found there.
+// Goal: Must show 8. No share, signing nonce, pair state, dealt polynomial, PIN, store key or identity seed is in any log, audit
+// log, metric, file or message. Method: a cluster of real parts makes and refreshes keys, signs, fails and aborts; the test opens
+// the vaults and recomputes the nonces from the randomness that was drawn, which it proves by finding their public halves on the
+// wire; then it looks for all of them in every encoding. Besides, a secret planted in each of the places is found there.
 func TestRealLeakScan(t *testing.T) {
 	c := sim.New(t, sim.Config{Nodes: 3, Limits: appliance.Limits{Silence: time.Second}})
 	registry := prometheus.NewRegistry()
 	handler := api.New(api.Config{Backend: c.Nodes[0].Node, Auth: api.Dev{}, Dev: true, OpenMetrics: true, Registry: registry})
-	ed, tap := c.Keygen("ed25519", 2, 3), c.Keygen("secp256k1", 2, 3)
+	ed, tap, ec := c.Keygen("ed25519", 2, 3), c.Keygen("secp256k1", 2, 3), c.KeygenBy("secp256k1", "dkls23", 2, 3)
+	wallets := []*appliance.Wallet{ed, tap, ec}
 	var secrets []sim.Secret
 	shares := func(when string) {
 		for _, n := range c.Nodes {
-			for _, w := range []*appliance.Wallet{ed, tap} {
+			for _, w := range wallets {
 				s := n.Share(w.ID)
-				secrets = append(secrets, sim.Secret{Name: fmt.Sprintf("share of %s in %s, %s", n.ID, w.Curve, when), Bytes: bytes.Clone(s.Secret())})
+				secrets = append(secrets, sim.Secret{Name: fmt.Sprintf("share of %s in %s %s, %s", n.ID, w.Protocol, w.Curve, when), Bytes: bytes.Clone(s.Secret())})
 				s.Destroy()
 			}
 		}
+		secrets = append(secrets, pairSecrets(t, c, ec, when)...)
 	}
 	shares("epoch 1")
-	exercise(t, c, ed, tap)
-	for _, w := range []*appliance.Wallet{ed, tap} {
+	exercise(t, c, wallets)
+	for _, w := range wallets {
 		if _, err := c.Nodes[1].Node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	shares("epoch 2")
-	exercise(t, c, ed, tap)
-	abort(t, c, ed)
+	exercise(t, c, wallets)
+	abort(t, c, ed, ec)
 
 	edShares := map[*sim.Node][][]byte{}
 	for _, s := range secrets {
 		for _, n := range c.Nodes {
-			if strings.HasPrefix(s.Name, "share of "+string(n.ID)+" in ed25519") {
+			if strings.HasPrefix(s.Name, "share of "+string(n.ID)+" in frost ed25519") {
 				edShares[n] = append(edShares[n], s.Bytes)
 			}
 		}
 	}
 	wire := c.Wire.Bytes()
-	nonces, dealt := 0, 0
+	var proven proofs
 	for _, n := range c.Nodes {
 		secrets = append(secrets,
 			sim.Secret{Name: "PIN of " + string(n.ID), Bytes: n.PIN}, sim.Secret{Name: "store password of " + string(n.ID), Bytes: []byte(n.Store)},
 			sim.Secret{Name: "store key of " + string(n.ID), Bytes: n.Key},
 			sim.Secret{Name: "identity seed of " + string(n.ID), Bytes: n.Seed[:32]}, sim.Secret{Name: "HPKE seed of " + string(n.ID), Bytes: n.Seed[32:]})
-		known, ed, both := drawn(n, edShares[n], wire)
-		secrets, nonces, dealt = append(secrets, known...), nonces+ed, dealt+both
+		secrets = append(secrets, drawn(n, edShares[n], wire, &proven)...)
 	}
-	if nonces < 40 || dealt < 24 {
-		t.Errorf("the public halves of only %d nonces and %d dealt scalars are on the wire: the test does not know the secrets", nonces, dealt)
+	if proven.nonces < 40 || proven.ecdsa < 12 || proven.dealt < 36 {
+		t.Errorf("the public halves of only %s are on the wire: the test does not know the secrets", proven)
 	}
 	scanner := sim.NewScanner(secrets...)
 
@@ -170,16 +171,62 @@ func TestRealLeakScan(t *testing.T) {
 	for _, f := range dirs(scanner) {
 		t.Errorf("leak, after the nodes halted: %s", f)
 	}
-	t.Logf("%d secrets in %d forms, %d nonces and %d dealt scalars proven", len(secrets), scanner.Len(), nonces, dealt)
+	t.Logf("%d secrets in %d forms, proven %s", len(secrets), scanner.Len(), proven)
 }
 
-// drawn lists what a node drew for nonces and for key generation, and the Ed25519 and secp256k1 scalars it made of them. nonces
-// counts those whose commitment is on the wire, dealt those whose commitment or encryption key is.
-func drawn(n *sim.Node, shares [][]byte, wire []byte) (out []sim.Secret, nonces, dealt int) {
+// pairSecrets opens the pair state of every node for the key, and proves that it is that: what one has, its peer has.
+func pairSecrets(t *testing.T, c *sim.Cluster, w *appliance.Wallet, when string) (out []sim.Secret) {
+	t.Helper()
+	held := map[*sim.Node][]sim.PairSecrets{}
+	for _, n := range c.Nodes {
+		share := n.Share(w.ID)
+		var err error
+		if held[n], err = sim.OpenPairs(n.Vault, share.KeyInfo); err != nil {
+			t.Fatalf("%s: %v", n.ID, err)
+		}
+		share.Destroy()
+	}
+	for _, n := range c.Nodes {
+		for _, mine := range held[n] {
+			theirs := held[c.Node(mine.Peer)]
+			peer := theirs[slices.IndexFunc(theirs, func(p sim.PairSecrets) bool { return p.Peer == n.Party })]
+			for i, leaf := range mine.Sender {
+				if !slices.ContainsFunc(peer.Receiver[i/3*4:][:4], func(b []byte) bool { return bytes.Equal(b, leaf) }) {
+					t.Fatalf("leaf %d of %s is not its peer's: the test does not know the secrets", i, n.ID)
+				}
+			}
+			if !bytes.Equal(mine.Seed, peer.Seed) {
+				t.Fatalf("%s and its peer have different seeds: the test does not know the secrets", n.ID)
+			}
+			name := fmt.Sprintf("of %s with party %d, %s", n.ID, mine.Peer, when)
+			out = append(out, sim.Secret{Name: "zero-share seed " + name, Bytes: mine.Seed}, sim.Secret{Name: "delta " + name, Bytes: mine.Delta})
+			for i, leaf := range mine.Receiver { // the sender's are the peer's
+				out = append(out, sim.Secret{Name: fmt.Sprintf("leaf %d %s", i, name), Bytes: leaf})
+			}
+		}
+	}
+	return out
+}
+
+// proofs counts secrets that the test knows for sure, because their public halves are on the wire.
+type proofs struct{ nonces, ecdsa, dealt int }
+
+func (p proofs) String() string {
+	return fmt.Sprintf("%d FROST nonces, %d ECDSA nonces and %d dealt scalars", p.nonces, p.ecdsa, p.dealt)
+}
+
+// drawn lists what a node drew for nonces and for key generation, and the Ed25519 and secp256k1 scalars it made of them. It proves
+// a nonce by its commitment, a dealt scalar by its commitment or encryption key.
+func drawn(n *sim.Node, shares [][]byte, wire []byte, proven *proofs) (out []sim.Secret) {
 	add := func(what string, b []byte) {
 		out = append(out, sim.Secret{Name: fmt.Sprintf("%s of %s", what, n.ID), Bytes: b})
 	}
 	onWire := func(b []byte) bool { return bytes.Contains(wire, b) }
+	secp := func(wide []byte) (scalar, public []byte) {
+		x := new(big.Int).Mod(new(big.Int).SetBytes(wide), secp256k1.Params().N)
+		scalar = x.FillBytes(make([]byte, 32))
+		return scalar, secp256k1.PrivKeyFromBytes(scalar).PubKey().SerializeCompressed()
+	}
 	for _, d := range n.Rand.Draws() {
 		switch {
 		case d.Nonce:
@@ -190,38 +237,44 @@ func drawn(n *sim.Node, shares [][]byte, wire []byte) (out []sim.Secret, nonces,
 				s, _ := edwards25519.NewScalar().SetUniformBytes(h[:])
 				if onWire(edwards25519.NewIdentityPoint().ScalarBaseMult(s).Bytes()) {
 					add("nonce", s.Bytes())
-					nonces++
+					proven.nonces++
 				}
+			}
+		case d.ECDSA: // r_i, and φ_i, which has no public half
+			add("randomness of a presignature", d.Bytes)
+			scalar, public := secp(d.Bytes)
+			add("ECDSA nonce or mask", scalar)
+			if onWire(public) {
+				proven.ecdsa++
 			}
 		case d.Deal:
 			add("randomness of a deal", d.Bytes)
 			s, _ := edwards25519.NewScalar().SetUniformBytes(d.Bytes)
 			if onWire(edwards25519.NewIdentityPoint().ScalarBaseMult(s).Bytes()) {
 				add("dealt Ed25519 scalar", s.Bytes())
-				dealt++
+				proven.dealt++
 			}
-			x := new(big.Int).Mod(new(big.Int).SetBytes(d.Bytes), secp256k1.Params().N)
-			key := x.FillBytes(make([]byte, 32))
-			if onWire(secp256k1.PrivKeyFromBytes(key).PubKey().SerializeCompressed()) {
-				add("dealt secp256k1 scalar", key)
-				dealt++
+			if scalar, public := secp(d.Bytes); onWire(public) {
+				add("dealt secp256k1 scalar", scalar)
+				proven.dealt++
 			}
 		}
 	}
-	return out, nonces, dealt
+	return out
 }
 
 // exercise signs one by one and in batches on every node, and asks for what is refused.
-func exercise(t *testing.T, c *sim.Cluster, ed, tap *appliance.Wallet) {
+func exercise(t *testing.T, c *sim.Cluster, wallets []*appliance.Wallet) {
 	t.Helper()
+	ed, ec := wallets[0], wallets[2]
 	digest := bytes.Repeat([]byte{7}, 32)
 	for _, n := range c.Nodes {
-		for _, w := range []*appliance.Wallet{ed, tap} {
+		for _, w := range wallets {
 			if _, err := n.Node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digest}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for _, bad := range []appliance.SignRequest{{WalletID: "w_none", Message: digest}, {WalletID: tap.ID, Message: digest[:31]}, {WalletID: ed.ID},
+		for _, bad := range []appliance.SignRequest{{WalletID: "w_none", Message: digest}, {WalletID: wallets[1].ID, Message: digest[:31]}, {WalletID: ec.ID, Message: digest[:31]}, {WalletID: ed.ID},
 			{WalletID: ed.ID, Message: digest, Signers: []transport.NodeID{n.ID}}} {
 			if _, err := n.Node.Sign(t.Context(), bad); err == nil {
 				t.Fatalf("a wrong request is answered: %+v", bad)
@@ -241,7 +294,7 @@ func exercise(t *testing.T, c *sim.Cluster, ed, tap *appliance.Wallet) {
 
 // abort makes ceremonies of signing and key generation fail after secrets were drawn: the third node answers with garbage. It
 // leaves that node halted.
-func abort(t *testing.T, c *sim.Cluster, w *appliance.Wallet) {
+func abort(t *testing.T, c *sim.Cluster, wallets ...*appliance.Wallet) {
 	t.Helper()
 	c.Nodes[2].Halt()
 	conn, leave := c.Nodes[2].Join()
@@ -252,8 +305,9 @@ func abort(t *testing.T, c *sim.Cluster, w *appliance.Wallet) {
 	})
 	sim.Wait(t, "the rogue is seen", func() bool { return c.Nodes[0].Node.Nodes()[2].Live && c.Nodes[1].Node.Nodes()[2].Live })
 	before := c.Nodes[0].Node.Counts().Aborts
-	for _, names := range [][]transport.NodeID{{"node1", "node3"}} {
-		if _, err := c.Nodes[0].Node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m"), Signers: names}); err == nil {
+	for _, w := range wallets {
+		digest, names := bytes.Repeat([]byte{8}, 32), []transport.NodeID{"node1", "node3"}
+		if _, err := c.Nodes[0].Node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digest, Signers: names}); err == nil {
 			t.Fatal("signed with garbage")
 		}
 	}

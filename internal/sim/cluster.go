@@ -86,10 +86,16 @@ func (c *Cluster) WaitReady() {
 	}
 }
 
-// Keygen makes a key on the first node.
+// Keygen makes a FROST key on the first node.
 func (c *Cluster) Keygen(curve string, t, n int) *appliance.Wallet {
 	c.TB.Helper()
-	w, err := c.Nodes[0].Node.Keygen(c.TB.Context(), appliance.KeygenRequest{Curve: curve, Protocol: "frost", Threshold: t, Total: n, Label: "sim"})
+	return c.KeygenBy(curve, "frost", t, n)
+}
+
+// KeygenBy makes a key of the protocol on the first node.
+func (c *Cluster) KeygenBy(curve, protocol string, t, n int) *appliance.Wallet {
+	c.TB.Helper()
+	w, err := c.Nodes[0].Node.Keygen(c.TB.Context(), appliance.KeygenRequest{Curve: curve, Protocol: protocol, Threshold: t, Total: n, Label: "sim"})
 	if err != nil {
 		c.TB.Fatal(err)
 	}

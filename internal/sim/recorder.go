@@ -18,6 +18,7 @@ type Draw struct {
 	Bytes []byte
 	Nonce bool // drawn for a signing nonce (threshold/frost)
 	Deal  bool // drawn for a scalar of key generation or refresh: 64 bytes, reduced
+	ECDSA bool // drawn for a scalar of presigning (threshold/dkls23), r_i or phi_i: 64 bytes, reduced
 }
 
 // Read implements io.Reader.
@@ -31,6 +32,7 @@ func (r *Recorder) Read(p []byte) (int, error) {
 		if _, name, ok := strings.Cut(f.Function, "/threshold/"); ok {
 			d.Nonce = d.Nonce || strings.HasPrefix(name, "frost.") && strings.Contains(strings.ToLower(name), "nonce")
 			d.Deal = d.Deal || n == 64 && (strings.HasPrefix(name, "dkg.") || strings.HasPrefix(name, "internal/poly."))
+			d.ECDSA = d.ECDSA || n == 64 && strings.HasPrefix(name, "dkls23.randomScalar")
 		}
 		if !more {
 			break
