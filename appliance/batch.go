@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -273,12 +274,27 @@ func (n *Node) again(j *signJob, err error, batch int) {
 	}
 }
 
+// pairsLateFor is how long a request waits for new pair state before its next try.
+const pairsLateFor = 300 * time.Millisecond
+
 // renewed tells whether a conflict came from a refresh that has reached us by now, and takes the new record.
 func (n *Node) renewed(j *signJob, err error) bool {
-	if e := AsError(n.explain(err)); e.Code != CodeConflict {
+	old := j.rec.Info.Epoch
+	switch AsError(n.explain(err)).Code {
+	case CodeConflict:
+	case CodeProvision:
+		// A refresh, of this key or of another of the committee, has made new pair state that has not reached us, or the peer. The
+		// next try names what we have then.
+		ctx, cancel := context.WithTimeout(j.ctx, pairsLateFor)
+		defer cancel()
+		if rec, err := n.keys.recordWhen(ctx, j.id, func(r walletRecord) bool { return r.Info.Epoch > old }); err == nil {
+			j.rec = rec
+		}
+		j.renewed = true
+		return j.ctx.Err() == nil
+	default:
 		return false
 	}
-	old := j.rec.Info.Epoch
 	rec, err := n.keys.recordWhen(j.ctx, j.id, func(r walletRecord) bool { return r.Info.Epoch > old })
 	if err != nil || rec.Info.Epoch == old {
 		return false

@@ -367,7 +367,7 @@ func (n *Node) explain(err error) error {
 	case errors.As(err, &refused):
 		code := refused.Code
 		switch code {
-		case CodeInvalid, CodeDenied, CodeNotFound, CodeConflict, CodeOverload, CodeHSM, CodeStarting, CodeIntegrity, CodeProvision:
+		case CodeInvalid, CodeDenied, CodeNotFound, CodeConflict, CodeOverload, CodeHSM, CodeStarting, CodeIntegrity, CodeProvision, CodeAttempt:
 		default:
 			code = CodeQuorum
 		}

@@ -25,6 +25,7 @@ const (
 	CodeBlame       Code = "blame"       // peers misbehaved and no other quorum was left; 502
 	CodeInternal    Code = "internal"    // 500
 	CodeProvision   Code = "provision"   // the parties' pair states differ; 503
+	CodeAttempt     Code = "attempt"     // a refresh of this epoch was tried before; 503
 	CodeStarting    Code = "not_ready"   // boot has not finished; 503
 )
 
@@ -36,7 +37,7 @@ type Error struct {
 	Field    string             // the request's field at fault, if one is
 	Culprits []transport.NodeID // who is proven or accused
 	Err      error
-	epoch    uint64 // for CodeProvision: the pair-epoch of the node that refuses
+	epoch    uint64 // of the node that refuses: for CodeProvision its pair-epoch, for CodeAttempt the highest it has a share of
 }
 
 func (e *Error) Error() string {
@@ -55,7 +56,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Retryable tells whether the same request may succeed later without a change.
 func (e *Error) Retryable() bool {
 	switch e.Code {
-	case CodeQuorum, CodeOverload, CodeTimeout, CodeHSM, CodeStarting, CodeBlame, CodeProvision:
+	case CodeQuorum, CodeOverload, CodeTimeout, CodeHSM, CodeStarting, CodeBlame, CodeProvision, CodeAttempt:
 		return true
 	}
 	return false

@@ -77,8 +77,8 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
 	if err := n.Store.Batch(ctx, []vault.Pair{n.idem.pending(opKeygen, req.SessionID, req.BodyHash)}, nil); err != nil {
 		return nil, err
 	}
-	id, err := n.leadKey(ctx, opKeygen, scheme, in, committee, func(ctx context.Context, c *ceremony, pairs *pairing) (string, error) {
-		return n.runKeygen(ctx, c, scheme, committee, in, pairs)
+	id, err := n.leadKey(ctx, opKeygen, scheme, in, committee, 0, func(ctx context.Context, c *ceremony, p *proposal) (string, error) {
+		return n.runKeygen(ctx, c, scheme, committee, in, p.Pairs)
 	})
 	if err != nil {
 		return nil, n.explain(err)
@@ -235,18 +235,22 @@ func (n *Node) allUp(ctx context.Context, c threshold.Committee) error {
 // leadKey proposes a ceremony on a key to its whole committee and runs our side of it.
 //
 // Where the parties' pair states differ, it is tried again with a new pair setup, above the highest pair-epoch anybody told.
-func (n *Node) leadKey(ctx context.Context, op string, scheme threshold.Scheme, in *attest.Intent, c threshold.Committee, run func(context.Context, *ceremony, *pairing) (string, error)) (string, error) {
+func (n *Node) leadKey(ctx context.Context, op string, scheme threshold.Scheme, in *attest.Intent, c threshold.Committee, next uint64, run func(context.Context, *ceremony, *proposal) (string, error)) (string, error) {
 	pairs, err := n.pairingFor(ctx, scheme, c, op == opRefresh, 0)
 	if err != nil {
 		return "", err
 	}
 	for try := 0; ; try++ {
 		boots := n.peers.boots(n.nodesOf(c.Parties))
-		id, err := n.leadKeyOnce(ctx, op, in, c, pairs, run)
+		id, err := n.leadKeyOnce(ctx, op, in, c, pairs, next, run)
 		if restarted(err) && try < 2 && n.peers.awaitBoot(ctx, n.nodesOf(c.Parties), boots) {
 			continue
 		}
-		epoch, differs := pairsDiffer(err)
+		if top, tried := refusedFor(err, CodeAttempt); tried && try < 2 {
+			next = max(next, top) + 1
+			continue
+		}
+		epoch, differs := refusedFor(err, CodeProvision)
 		if !differs || try == 2 {
 			return id, err
 		}
@@ -262,21 +266,21 @@ func restarted(err error) bool {
 	return errors.As(err, &refused) && refused.Code == CodeStarting
 }
 
-// pairsDiffer tells whether a ceremony failed because the parties have different pair states, and the pair-epoch one of them told.
-func pairsDiffer(err error) (epoch uint64, yes bool) {
+// refusedFor tells whether a party, or this node, refused a ceremony with the code, and which epoch it told.
+func refusedFor(err error, code Code) (epoch uint64, yes bool) {
 	var refused *refusedError
 	var own *Error
 	switch {
-	case errors.As(err, &refused) && refused.Code == CodeProvision:
+	case errors.As(err, &refused) && refused.Code == code:
 		return refused.Epoch, true
-	case errors.As(err, &own) && own.Code == CodeProvision:
+	case errors.As(err, &own) && own.Code == code:
 		return own.epoch, true
 	}
 	return 0, false
 }
 
-func (n *Node) leadKeyOnce(ctx context.Context, op string, in *attest.Intent, c threshold.Committee, pairs *pairing, run func(context.Context, *ceremony, *pairing) (string, error)) (string, error) {
-	_, _, body, err := n.propose(ctx, op, c.Parties, []*attest.Intent{in}, pairs)
+func (n *Node) leadKeyOnce(ctx context.Context, op string, in *attest.Intent, c threshold.Committee, pairs *pairing, next uint64, run func(context.Context, *ceremony, *proposal) (string, error)) (string, error) {
+	p, _, body, err := n.propose(ctx, op, c.Parties, []*attest.Intent{in}, pairs, next)
 	if err != nil {
 		return "", err
 	}
@@ -294,7 +298,7 @@ func (n *Node) leadKeyOnce(ctx context.Context, op string, in *attest.Intent, c 
 	e := transport.Envelope{To: peers, Kind: kindProposal, Topic: cer.topic, Body: body}
 	cer.outbox = append(cer.outbox, e)
 	n.send(e)
-	id, err := run(ctx, cer, pairs)
+	id, err := run(ctx, cer, p)
 	if err != nil {
 		n.record(ctx, op, cer.topic, err)
 		var refused *refusedError
@@ -456,9 +460,10 @@ func (n *Node) activate(ctx context.Context, id string, rec walletRecord, info t
 	if info.Epoch == 1 {
 		rec.State, event = StateProving, "keygen.certified"
 	} else {
-		n.keys.retire(id, info.Epoch-1)
+		n.keys.retire(id, rec.Info.Epoch)
 	}
-	rec.Info, rec.Staged = info, 0
+	rec.Info = info
+	rec.Attempts = slices.DeleteFunc(slices.Clone(rec.Attempts), func(a attempt) bool { return a.Epoch <= info.Epoch })
 	if err := n.keys.put(ctx, id, rec); err != nil {
 		return err
 	}
@@ -525,8 +530,8 @@ func (n *Node) leadRefresh(ctx context.Context, id string, rec walletRecord, req
 	}
 	in := n.newIntent(attest.OpRefresh, req.SessionID, req.Requester, rec.Info.Committee.Parties)
 	in.KeyID, in.Scheme, in.Epoch = id, rec.Info.Scheme, rec.Info.Epoch
-	_, err = n.leadKey(ctx, opRefresh, scheme, in, rec.Info.Committee, func(ctx context.Context, c *ceremony, pairs *pairing) (string, error) {
-		return id, n.runRefresh(ctx, c, in, pairs)
+	_, err = n.leadKey(ctx, opRefresh, scheme, in, rec.Info.Committee, rec.top()+1, func(ctx context.Context, c *ceremony, p *proposal) (string, error) {
+		return id, n.runRefresh(ctx, c, in, p.Pairs, p.Next)
 	})
 	return err
 }
@@ -535,11 +540,14 @@ func (n *Node) joinRefresh(ctx context.Context, c *ceremony, p *proposal, in *at
 	if err := n.seen.admit(in); err != nil {
 		return err
 	}
-	return n.runRefresh(ctx, c, in, p.Pairs)
+	return n.runRefresh(ctx, c, in, p.Pairs, p.Next)
 }
 
+// attemptsAhead is how far above a party's own highest epoch a coordinator may put the next one: others may have more attempts.
+const attemptsAhead = 64
+
 // runRefresh is what every party does: record, refresh, stage, certify, activate, destroy the epoch before.
-func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent, pairs *pairing) error {
+func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent, pairs *pairing, next uint64) error {
 	unlock, ok := n.keys.lockRefreshSoon(ctx, in.KeyID)
 	if !ok {
 		return fail(CodeConflict, "wait until it has ended", "wallet %s is being refreshed already", in.KeyID)
@@ -559,6 +567,9 @@ func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent, p
 		return fail(CodeConflict, "repeat the request", "wallet %s is at epoch %d here, the intent says %d", in.KeyID, rec.Info.Epoch, in.Epoch)
 	case !slices.Equal(in.Signers, rec.Info.Committee.Parties):
 		return fail(CodeInvalid, "", "a refresh needs the whole committee")
+	}
+	if next <= rec.top() || next > rec.top()+attemptsAhead {
+		return &Error{Code: CodeAttempt, Message: fmt.Sprintf("this node has a share of epoch %d, the refresh would make epoch %d", rec.top(), next), Next: "repeat the request", epoch: rec.top()}
 	}
 	if _, err := n.allow(ctx, in, rec.Info.Committee); err != nil {
 		return err
@@ -586,6 +597,7 @@ func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent, p
 		return err
 	}
 	defer share.Destroy()
+	share.Epoch = next // the engine counts one up; attempts that came to nothing leave gaps
 	if err := n.stageRefresh(ctx, in.KeyID, &rec, share); err != nil {
 		return err
 	}
@@ -596,16 +608,9 @@ func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent, p
 	return n.activate(ctx, in.KeyID, rec, share.KeyInfo, certs)
 }
 
-// stageRefresh stores the next epoch beside the active one. What an earlier attempt left staged is discarded only here, after
-// the whole committee has run this attempt to its last round at the old epoch: so no party has committed the earlier attempt,
-// and none that waits here will, because answers about it are not taken during a refresh (lockRefresh).
+// stageRefresh stores the share of an attempt beside the active one and those of earlier attempts.
 func (n *Node) stageRefresh(ctx context.Context, id string, rec *walletRecord, share *threshold.KeyShare) error {
-	if rec.Staged != 0 {
-		if err := n.Vault.Discard(ctx, id, rec.Staged); err != nil && !errors.Is(err, vault.ErrNotFound) && !errors.Is(err, vault.ErrState) {
-			return err
-		}
-	}
-	rec.Staged = share.Epoch
+	rec.Attempts = append(slices.Clone(rec.Attempts), attempt{share.Epoch, rec.Pairs})
 	if err := n.keys.put(ctx, id, *rec); err != nil {
 		return err
 	}

@@ -27,8 +27,50 @@ type walletRecord struct {
 	State     State             `cbor:"5,keyasint"`
 	Created   int64             `cbor:"6,keyasint"` // ms
 	SessionID string            `cbor:"7,keyasint,omitempty"`
-	Staged    uint64            `cbor:"8,keyasint,omitempty"` // epoch of a refresh whose certificate is not complete
+	Attempts  []attempt         `cbor:"8,keyasint,omitempty"` // refreshes whose shares are staged, ascending
 	Pairs     [32]byte          `cbor:"9,keyasint,omitempty"` // digest of the pair state certified, or to be certified, with the key
+}
+
+// attempt is one refresh whose share this party has stored and perhaps certified, and whose certificate it has not seen complete.
+// Every attempt has an epoch of its own, and what was certified is never discarded but by activating a higher epoch: whoever shows
+// its complete certificate, however late, moves all honest parties to it, and no two of them can be led apart.
+type attempt struct {
+	Epoch uint64   `cbor:"1,keyasint"`
+	Pairs [32]byte `cbor:"2,keyasint,omitempty"` // as walletRecord.Pairs
+}
+
+// top is the highest epoch this party has a share of, active or staged. The next attempt is above it on every party.
+func (r walletRecord) top() uint64 {
+	if n := len(r.Attempts); n > 0 {
+		return max(r.Info.Epoch, r.Attempts[n-1].Epoch)
+	}
+	return r.Info.Epoch
+}
+
+// waits lists the epochs whose end this party does not know.
+func (r walletRecord) waits() []uint64 {
+	var out []uint64
+	if r.State != StateActive {
+		out = append(out, r.Info.Epoch)
+	}
+	for _, a := range r.Attempts {
+		out = append(out, a.Epoch)
+	}
+	return out
+}
+
+// staged returns the record as it was certified with the staged share of the epoch.
+func (r walletRecord) staged(epoch uint64) (walletRecord, bool) {
+	if r.State == StateStaged && epoch == r.Info.Epoch {
+		return r, true
+	}
+	for _, a := range r.Attempts {
+		if a.Epoch == epoch {
+			r.Pairs = a.Pairs
+			return r, true
+		}
+	}
+	return r, false
 }
 
 const walletRecordVersion = 1
@@ -153,7 +195,7 @@ func (k *keyring) put(ctx context.Context, id string, r walletRecord) error {
 	r.Info.Party = 0
 	puts := []vault.Pair{{Key: walletKey(id), Value: canon.MustMarshal(r)}, {Key: publicKey(outsideKey(r.Info)), Value: []byte(id)}}
 	var dels [][]byte
-	waits := r.State != StateActive || r.Staged != 0
+	waits := len(r.waits()) > 0
 	if waits {
 		puts = append(puts, vault.Pair{Key: pendingKey(id), Value: []byte{1}})
 	} else {

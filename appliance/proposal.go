@@ -42,6 +42,7 @@ type proposal struct {
 	Nonce     [16]byte            `cbor:"6,keyasint"`
 	Boots     []bootID            `cbor:"7,keyasint"` // the runs of the signers it is for, in their order
 	Pairs     *pairing            `cbor:"8,keyasint,omitempty"`
+	Next      uint64              `cbor:"9,keyasint,omitempty"` // of a refresh: the epoch it makes
 }
 
 const (
@@ -53,8 +54,8 @@ const (
 func proposalTopic(body []byte) [32]byte { return canon.Hash("mpcd/v1/proposal", body) }
 
 // propose has the hardware co-sign the intents and makes the proposal. Nothing is sent yet.
-func (n *Node) propose(ctx context.Context, op string, signers []threshold.PartyID, intents []*attest.Intent, pairs *pairing) (*proposal, *attest.Batch, []byte, error) {
-	p := &proposal{Version: proposalVersion, Operation: op, Signers: signers, Intents: make([][]byte, len(intents)), Boots: n.peers.boots(n.nodesOf(signers)), Pairs: pairs}
+func (n *Node) propose(ctx context.Context, op string, signers []threshold.PartyID, intents []*attest.Intent, pairs *pairing, next uint64) (*proposal, *attest.Batch, []byte, error) {
+	p := &proposal{Version: proposalVersion, Operation: op, Signers: signers, Intents: make([][]byte, len(intents)), Boots: n.peers.boots(n.nodesOf(signers)), Pairs: pairs, Next: next}
 	hashes := make([][]byte, len(intents))
 	for i, in := range intents {
 		h := in.Hash()

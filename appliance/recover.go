@@ -50,17 +50,15 @@ func (n *Node) catchUp(ctx context.Context) {
 			if err != nil || n.keys.busy(id) {
 				continue
 			}
-			epoch := rec.Info.Epoch
-			if rec.Staged != 0 {
-				epoch = rec.Staged
-			}
 			var peers []transport.NodeID
 			for _, p := range rec.Info.Committee.Parties {
 				if p != n.self.Party {
 					peers = append(peers, n.nodeOf(p))
 				}
 			}
-			n.send(transport.Envelope{To: peers, Kind: kindAsk, Body: canon.MustMarshal(ask{id, epoch})})
+			for _, epoch := range rec.waits() {
+				n.send(transport.Envelope{To: peers, Kind: kindAsk, Body: canon.MustMarshal(ask{id, epoch})})
+			}
 		}
 	}
 }
@@ -100,7 +98,7 @@ func (n *Node) learnAnswer(ctx context.Context, env transport.Envelope) {
 	if err != nil {
 		return
 	}
-	if waits := rec.State == StateStaged && a.Epoch == 1 || rec.Staged != 0 && rec.Staged == a.Epoch; waits {
+	if _, waits := rec.staged(a.Epoch); waits && a.Certs != nil {
 		if err := n.completeStaged(ctx, a, rec); err != nil {
 			n.Logger.Warn("an answer about a waiting key was refused", "wallet", a.KeyID, "from", env.From, "error", err)
 			return
@@ -120,18 +118,12 @@ func (n *Node) reconcile(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		epoch := rec.Info.Epoch
-		if rec.Staged != 0 {
-			epoch = rec.Staged
+		if err := n.finishStaged(ctx, id); err != nil {
+			return &Error{Code: CodeIntegrity, Message: "wallet " + id + " cannot be brought to the epoch its certificate says", Next: "run mpcd doctor", Err: err}
 		}
-		a := answer{KeyID: id, Epoch: epoch}
+		a := answer{KeyID: id, Epoch: rec.Info.Epoch}
 		if err := n.ownAnswer(ctx, &a); err != nil {
 			return err
-		}
-		if a.Certs != nil && (rec.State == StateStaged || rec.Staged != 0) {
-			if err := n.completeStaged(ctx, a, rec); err != nil {
-				return &Error{Code: CodeIntegrity, Message: "wallet " + id + " cannot be brought to the epoch its certificate says", Next: "run mpcd doctor", Err: err}
-			}
 		}
 		if a.Proofs != nil {
 			if err := n.acceptProofs(ctx, *a.Proofs); err != nil {
@@ -162,19 +154,27 @@ func (n *Node) ownAnswer(ctx context.Context, a *answer) error {
 	return nil
 }
 
-// finishStaged activates a staged epoch whose complete certificate this node has already: it was committed, and something failed
-// before it was activated. Another attempt at the old epoch would discard a share that others may be signing with (PROTOCOLS C.2,
-// R2). The caller holds the key's lock.
+// finishStaged activates the highest staged epoch whose complete certificate this node has already: it was committed, and
+// something failed before it was activated. The caller holds the key's lock, or is the boot.
 func (n *Node) finishStaged(ctx context.Context, id string) error {
 	rec, err := n.keys.record(ctx, id)
-	if err != nil || rec.Staged == 0 {
+	if err != nil {
 		return err
 	}
-	a := answer{KeyID: id, Epoch: rec.Staged}
-	if err := n.ownAnswer(ctx, &a); err != nil || a.Certs == nil {
-		return err
+	waits := rec.waits()
+	for i := len(waits) - 1; i >= 0; i-- {
+		if _, staged := rec.staged(waits[i]); !staged {
+			continue
+		}
+		a := answer{KeyID: id, Epoch: waits[i]}
+		if err := n.ownAnswer(ctx, &a); err != nil {
+			return err
+		}
+		if a.Certs != nil {
+			return n.completeStaged(ctx, a, rec)
+		}
 	}
-	return n.completeStaged(ctx, a, rec)
+	return nil
 }
 
 // completeStaged activates a staged epoch whose certificate is complete.
@@ -201,6 +201,7 @@ func (n *Node) completeStaged(ctx context.Context, a answer, rec walletRecord) e
 	if attest.KeyID(info.Scheme, info.GroupKey) != a.KeyID || info.Epoch != a.Epoch || len(a.Certs) != info.Committee.N() {
 		return errors.New("the certificate does not fit the staged share")
 	}
+	rec, _ = rec.staged(a.Epoch)
 	for i, cert := range a.Certs {
 		if cert.Party != info.Committee.Parties[i] {
 			return errors.New("the certificate lacks a party")

@@ -236,7 +236,7 @@ func (n *Node) leadSign(ctx context.Context, op string, signers []threshold.Part
 	g.Go(func() error {
 		pairs, err := n.pairsOf(gctx, intents[0])
 		if err == nil {
-			p, cosign, body, err = n.propose(gctx, op, signers, intents, pairs)
+			p, cosign, body, err = n.propose(gctx, op, signers, intents, pairs, 0)
 		}
 		return err
 	})
