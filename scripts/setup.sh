@@ -1,5 +1,6 @@
 #!/bin/bash
-# Installs what building, testing and the demo need of Debian: SoftHSM, OpenSC, OpenSSL, curl and a C compiler (cgo, for PKCS#11).
+# Installs what building, testing and the demo need of Debian: SoftHSM, OpenSC, OpenSSL, curl, a C compiler (cgo, for PKCS#11) and
+# libsecp256k1 (which judges signatures in tests; no program links it).
 # What is there is left alone. Without root or sudo it says what is missing and fails.
 set -euo pipefail
 
@@ -8,6 +9,7 @@ missing=()
 for tool in "${!package[@]}"; do
 	command -v "$tool" >/dev/null || missing+=(${package[$tool]})
 done
+[ -e /usr/include/secp256k1.h ] && [ -e /usr/include/secp256k1_recovery.h ] || missing+=(libsecp256k1-dev)
 
 if [ ${#missing[@]} -gt 0 ]; then
 	command -v apt-get >/dev/null || { echo "setup: missing: ${missing[*]}; this is no Debian, install them by hand" >&2; exit 1; }

@@ -67,6 +67,8 @@ func TestRules(t *testing.T) {
 		{"appliance imports its api", "appliance/a.go", file("", ours("appliance/api")), "must not import appliance/api"},
 		{"client imports the node", "client/a.go", file("", ours("appliance")), "must not import appliance"},
 		{"canon imports secret", "internal/canon/a.go", file("", ours("internal/secret")), "must not import internal/secret"},
+		{"the judge imports the judged", "internal/libsecp/a.go", file("", ours("threshold")), "must not import threshold"},
+		{"a driver imports the judge", "hsm/local/a.go", file("", ours("internal/libsecp")), "must not import internal/libsecp"},
 		{"main imports all", "cmd/mpcd/a.go", file("", ours("hsm/pkcs11"), ours("vault/badgerstore"), "os"), ""},
 		{"a package without a place", "pkg/common/a.go", file(""), "no place for package pkg/common"},
 		{"init", "hsm/pkcs11/a.go", file("func init() {}"), "func init"},
