@@ -232,7 +232,6 @@ func TestStates(t *testing.T) {
 		{put(7, "x"), nil, "5 active, 6 staged, 7 staged"},
 		{put(8, "x"), nil, "5 active, 6 staged, 7 staged, 8 staged"},
 		{put(9, "x"), nil, "5 active, 6 staged, 7 staged, 8 staged, 9 staged"},
-		{put(10, "x"), vault.ErrState, "5 active, 6 staged, 7 staged, 8 staged, 9 staged"},
 		{act(8), nil, "5 retired, 8 active, 9 staged"},
 		{put(5, "y"), vault.ErrState, "5 retired, 8 active, 9 staged"},
 		{put(6, "x"), vault.ErrState, "5 retired, 8 active, 9 staged"},
@@ -780,4 +779,24 @@ func BenchmarkWallets(b *testing.B) {
 			}
 		}
 	})
+}
+
+// Goal: staged epochs are bounded, and activating one makes room. Method: fill to the edge, one more, activate the highest.
+func TestMaxStaged(t *testing.T) {
+	ctx := t.Context()
+	v := mustOpen(t, vaulttest.NewMemory(), vaulttest.NewWrapper(kek))
+	for epoch := uint64(1); epoch <= vault.MaxStaged; epoch++ {
+		if err := v.Store(ctx, "a", []byte("x"), meta(epoch)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := v.Store(ctx, "a", []byte("x"), meta(vault.MaxStaged+1)); !errors.Is(err, vault.ErrState) {
+		t.Fatalf("one more than %d staged: %v", vault.MaxStaged, err)
+	}
+	if err := v.Activate(ctx, "a", vault.MaxStaged); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Store(ctx, "a", []byte("x"), meta(vault.MaxStaged+1)); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/threshold"
-	"github.com/luxfi/mpcd/threshold/schemes"
 	tt "github.com/luxfi/mpcd/threshold/thresholdtest"
 )
 
@@ -40,7 +39,7 @@ func TestPresignByzantine(t *testing.T) {
 			return b
 		}, proven("frost-commitment")},
 	}
-	for _, scheme := range schemes.All() {
+	for _, scheme := range simple() {
 		w := tt.NewWorld(11, 3, 2)
 		ks, err := w.Keygen(scheme)
 		if err != nil {

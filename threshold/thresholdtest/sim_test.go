@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/threshold"
-	"github.com/luxfi/mpcd/threshold/schemes"
 	"github.com/luxfi/mpcd/threshold/thresholdtest"
 )
 
@@ -32,7 +31,7 @@ func TestSeeds(t *testing.T) {
 	if *seed != 0 {
 		first, last = *seed, *seed
 	}
-	all := schemes.All()
+	all := simple()
 	for s := first; s <= last; s++ {
 		scheme := all[s%uint64(len(all))]
 		if err := thresholdtest.Simulate(scheme, s, scheme.ID() != threshold.FrostEd25519); err != nil {
@@ -52,7 +51,7 @@ func TestSeedReplays(t *testing.T) {
 		w.Faults = thresholdtest.Rough
 		var b strings.Builder
 		w.Trace = func(to threshold.PartyID, m threshold.Message) { fmt.Fprintf(&b, "%d %d %x\n", m.From, to, m.Encode()) }
-		ks, err := w.Keygen(schemes.All()[0])
+		ks, err := w.Keygen(simple()[0])
 		if err != nil {
 			t.Fatal(err)
 		}
