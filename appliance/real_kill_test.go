@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/luxfi/mpcd/appliance"
@@ -66,8 +68,8 @@ type signedAnswer struct {
 
 func (k *killing) run(kills int) {
 	t := k.t
-	for _, curve := range []string{"ed25519", "secp256k1"} {
-		if err := k.keygen(0, curve); err != nil {
+	for _, kind := range kinds {
+		if err := k.keygen(0, kind); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -92,8 +94,11 @@ func (k *killing) client(i int) *client.Client {
 	return k.c.Client(8*len(nodes), nodes...)
 }
 
-func (k *killing) keygen(on int, curve string) error {
-	w, err := k.c.Nodes[on].Client().Keygen(k.t.Context(), &client.KeygenRequest{Curve: curve, Protocol: "frost", Threshold: k.threshold, Total: len(k.c.Nodes)})
+// kinds are the keys that sign and are refreshed, curve and protocol; the first two are also made while nodes die.
+var kinds = [][2]string{{"ed25519", "frost"}, {"secp256k1", "frost"}, {"secp256k1", "dkls23"}}
+
+func (k *killing) keygen(on int, kind [2]string) error {
+	w, err := k.c.Nodes[on].Client().Keygen(k.t.Context(), &client.KeygenRequest{Curve: kind[0], Protocol: kind[1], Threshold: k.threshold, Total: len(k.c.Nodes)})
 	if err != nil {
 		k.failed.Add(1)
 		return err
@@ -155,7 +160,7 @@ func (k *killing) kill(i int) {
 		want := k.acks.Load() + int64(k.rand.IntN(8))
 		sim.Wait(k.t, "signatures", func() bool { return k.acks.Load() >= want })
 	case 1:
-		ceremony.Go(func() { _ = k.keygen(lead, []string{"ed25519", "secp256k1"}[k.rand.IntN(2)]) })
+		ceremony.Go(func() { _ = k.keygen(lead, kinds[k.rand.IntN(2)]) })
 		time.Sleep(moment)
 	case 2:
 		ceremony.Go(func() { _ = k.refresh(lead, wallet) })
@@ -314,11 +319,22 @@ func (k *killing) receipt(id string, first int) *attest.Receipt {
 	return nil
 }
 
-// verifyOutside checks a signature with crypto/ed25519 or btcd.
+// verifyOutside checks a signature with crypto/ed25519, decred or btcd.
 func verifyOutside(w *client.Wallet, message, signature []byte) error {
 	if w.Curve == "ed25519" {
 		if !ed25519.Verify(ed25519.PublicKey(w.PublicKey), message, signature) {
 			return errors.New("crypto/ed25519 refuses it")
+		}
+		return nil
+	}
+	if w.Protocol == "dkls23" {
+		key, err := secp256k1.ParsePubKey(w.PublicKey)
+		if err != nil {
+			return err
+		}
+		var r, s secp256k1.ModNScalar
+		if len(signature) != 64 || r.SetByteSlice(signature[:32]) || s.SetByteSlice(signature[32:]) || !ecdsa.NewSignature(&r, &s).Verify(message, key) {
+			return errors.New("decred refuses it")
 		}
 		return nil
 	}
