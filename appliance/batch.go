@@ -344,7 +344,8 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 		return nil, err
 	}
 	if rec.State != StateActive {
-		return nil, fail(CodeConflict, "run `mpcd key prove-threshold`, or wait until keygen has ended", "wallet %s is not active yet (%s)", id, rec.State)
+		// The parties ask each other how keygen ended, so this passes.
+		return nil, fail(CodeStarting, "repeat the request in a few seconds; if keygen itself was cut off, run `mpcd key prove-threshold`", "wallet %s is not active yet (%s)", id, rec.State)
 	}
 	if err := checkMessage(rec.Info, req.Message); err != nil {
 		return nil, err
