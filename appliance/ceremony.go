@@ -37,8 +37,7 @@ type disputable interface {
 type refusal struct {
 	Code    Code   `cbor:"1,keyasint"`
 	Message string `cbor:"2,keyasint"`
-	Items   []int  `cbor:"3,keyasint,omitempty"` // the intents it refuses; none means all
-	Epoch   uint64 `cbor:"4,keyasint,omitempty"` // the pair-epoch, where that is why
+	Epoch   uint64 `cbor:"3,keyasint,omitempty"` // the highest epoch or pair-epoch of the party that refuses, where that is why
 }
 
 const refusalMax = 512 // bytes of Message

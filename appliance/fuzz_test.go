@@ -29,7 +29,7 @@ func decoders() []func() any {
 func FuzzDecoders(f *testing.F) {
 	for i, v := range []any{
 		proposal{Version: 1, Operation: opSign, Signers: []threshold.PartyID{1, 2}, Intents: [][]byte{{1}}, Cosign: []byte{2}},
-		refusal{Code: CodeDenied, Message: "no", Items: []int{1}}, proofOf{To: []transport.NodeID{"a"}, Proof: []byte{1}},
+		refusal{Code: CodeDenied, Message: "no", Epoch: 1}, proofOf{To: []transport.NodeID{"a"}, Proof: []byte{1}},
 		sharesBody{Batch: []byte{1}}, certificate{Party: 1, Cose: []byte{1}}, []certificate{{Party: 1, Cose: []byte{1}}},
 		proofs{KeyID: "w_", Epoch: 1, Each: []proof{{Signers: []threshold.PartyID{1}, Signature: []byte{1}}}}, ask{KeyID: "w_", Epoch: 1},
 		answer{KeyID: "w_", Epoch: 1, Certs: []certificate{{Party: 1}}, Proofs: &proofs{}}, heartbeat{"1", true, bootID{1}},
