@@ -19,7 +19,7 @@ const (
 	KindCosign     Kind = "cosign"     // before the act; leaf: Intent.Hash
 	KindShare      Kind = "share"      // a signature share; leaf: the canonical bytes of its Statement
 	KindSettlement Kind = "settlement" // the outcome; leaf: Receipt.Digest
-	KindKeygen     Kind = "keygen"     // a key stored; leaf: threshold.KeyInfo.Digest
+	KindKeygen     Kind = "keygen"     // success certificates: that a party has stored its share of a key at an epoch
 )
 
 func (k Kind) valid() bool {
