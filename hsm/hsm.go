@@ -52,7 +52,8 @@ const (
 	KeyEd25519   KeyType = "ed25519"
 	KeyP256      KeyType = "p256"
 	KeySecp256k1 KeyType = "secp256k1"
-	KeyAESWrap   KeyType = "aes256-wrap" // a KEK for KeyWrapper
+	KeyRSA3072   KeyType = "rsa3072"     // RSASSA-PSS with SHA-256, MGF1-SHA-256 and a salt of 32 bytes (RFC 8017 §8.1)
+	KeyAESWrap   KeyType = "aes256-wrap" // a KEK for KeyWrapper: AES-256, or what the token offers in its place
 )
 
 // KeyGenerator makes a persistent, non-extractable key in the token. ErrKeyExists if keyID is taken.
@@ -80,10 +81,49 @@ type KeyLister interface {
 	Keys(ctx context.Context) ([]KeyInfo, error)
 }
 
-// MonotonicCounter only counts up, in the token.
+// MonotonicCounter only counts up, in the token, and outlives what is stored beside it.
 type MonotonicCounter interface {
+	// CreateCounter makes a counter and returns its first value, which may be any. ErrKeyExists if counterID is taken.
+	CreateCounter(ctx context.Context, counterID string) (uint64, error)
+	// Increment adds one, durably, and returns the new value. ErrNoKey if there is no such counter.
 	Increment(ctx context.Context, counterID string) (uint64, error)
+	// Read returns the value. ErrNoKey if there is no such counter.
 	Read(ctx context.Context, counterID string) (uint64, error)
+}
+
+// KeyEvidence is what a token can show for one of its keys: enough for a stranger to appraise it (RFC 9334), with package
+// attest/appraise. It holds nothing secret.
+type KeyEvidence struct {
+	// Format says how to read the rest: EvidenceTPM and so on.
+	Format string `json:"format"`
+	// Key and Token are what the driver reports. Only what Statement covers is more than a report.
+	Key   KeyInfo   `json:"key"`
+	Token TokenInfo `json:"token"`
+	// PublicKey is the key itself: PKIX DER (RFC 5280 §4.1.2.7), for secp256k1 too (SEC 1 point, OID 1.3.132.0.10).
+	PublicKey []byte `json:"public_key"`
+	// Nonce is the appraiser's, at most 32 bytes.
+	Nonce []byte `json:"nonce,omitempty"`
+	// Statement is what the hardware signed, Signature its signature, Certificates the DER chain, leaf first, that says whose the
+	// signing key is. All empty where the token signs no evidence.
+	Statement    []byte   `json:"statement,omitempty"`
+	Signature    []byte   `json:"signature,omitempty"`
+	Certificates [][]byte `json:"certificates,omitempty"`
+	// Extra are parts of a format that have no place above, by name.
+	Extra map[string][]byte `json:"extra,omitempty"`
+}
+
+// The formats of evidence.
+const (
+	EvidenceTPM    = "tpm2-certify"      // TPM2_Certify by a restricted attestation key, endorsement certificate
+	EvidencePKCS11 = "pkcs11-attributes" // CKA_* as the token reports them: a report, not a proof
+	EvidenceAWS    = "aws-kms-metadata"  // DescribeKey over an authenticated channel: a report
+	EvidenceGCP    = "gcp-kms-attestation"
+	EvidenceLocal  = "local" // software: proves nothing
+)
+
+// KeyAttester shows evidence for a key. nonce is at most 32 bytes and may be empty.
+type KeyAttester interface {
+	AttestKey(ctx context.Context, keyID string, nonce []byte) (KeyEvidence, error)
 }
 
 // TokenInfo describes an open token: for logs, `mpcd hsm list` and the operator.

@@ -135,5 +135,7 @@ func Abilities(t Token) []string {
 	add("random", ok)
 	_, ok = As[MonotonicCounter](t)
 	add("counter", ok)
+	_, ok = As[KeyAttester](t)
+	add("evidence", ok)
 	return names
 }

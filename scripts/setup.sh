@@ -1,15 +1,23 @@
 #!/bin/bash
-# Installs what building, testing and the demo need of Debian: SoftHSM, OpenSC, OpenSSL, curl, a C compiler (cgo, for PKCS#11) and
-# libsecp256k1 (which judges signatures in tests; no program links it).
+# Installs what building, testing and the demo need of Debian: a C compiler (cgo, for PKCS#11), the tokens that tests and the demo
+# run on (SoftHSM, NSS softokn, swtpm, tpm2-pkcs11, p11-kit), independent clients that judge us (OpenSC, OpenSSL, tpm2-tools, awscli),
+# libsecp256k1 (which judges signatures in tests; no program links it), curl, and Python for the AWS KMS emulator.
 # What is there is left alone. Without root or sudo it says what is missing and fails.
 set -euo pipefail
 
-declare -A package=([softhsm2-util]=softhsm2 [pkcs11-tool]=opensc [openssl]=openssl [curl]=curl [gcc]="gcc libc6-dev")
+declare -A package=([softhsm2-util]=softhsm2 [pkcs11-tool]=opensc [openssl]=openssl [curl]=curl [gcc]="gcc libc6-dev"
+	[swtpm]=swtpm [swtpm_setup]=swtpm-tools [tpm2_nvread]=tpm2-tools [certutil]=libnss3-tools [tpm2_ptool]=libtpm2-pkcs11-tools
+	[tpm2-abrmd]=tpm2-abrmd [dbus-daemon]=dbus-daemon [dbus-run-session]=dbus-daemon [p11-kit]=p11-kit [aws]=awscli [python3]=python3)
 missing=()
 for tool in "${!package[@]}"; do
 	command -v "$tool" >/dev/null || missing+=(${package[$tool]})
 done
 [ -e /usr/include/secp256k1.h ] && [ -e /usr/include/secp256k1_recovery.h ] || missing+=(libsecp256k1-dev)
+lib=/usr/lib/$(uname -m)-linux-gnu
+for pair in libsoftokn3.so:libnss3 libtpm2_pkcs11.so.1:libtpm2-pkcs11-1 libtss2-tcti-tabrmd.so.0:libtss2-tcti-tabrmd0 pkcs11/p11-kit-client.so:p11-kit-modules; do
+	[ -e "$lib/${pair%%:*}" ] || [ -e "$lib/nss/${pair%%:*}" ] || missing+=("${pair#*:}")
+done
+python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 
 if [ ${#missing[@]} -gt 0 ]; then
 	command -v apt-get >/dev/null || { echo "setup: missing: ${missing[*]}; this is no Debian, install them by hand" >&2; exit 1; }
