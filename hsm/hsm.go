@@ -13,7 +13,8 @@ import (
 // their HSMProvider.
 //
 // Sign takes the message itself, not a digest: P-256, secp256k1 and RSA keys hash it with SHA-256 first, Ed25519 keys sign
-// it as it is (RFC 8032). ECDSA signatures are raw r‖s, 64 bytes (as COSE wants them, RFC 9053 §2.1); Ed25519 64 bytes.
+// it as it is (RFC 8032). ECDSA signatures are raw r‖s, 64 bytes (as COSE wants them, RFC 9053 §2.1); Ed25519 64 bytes; RSA
+// RSASSA-PSS, 384 bytes.
 // Implementations are safe for concurrent use and keep neither message nor signature.
 type Signer interface {
 	Sign(ctx context.Context, keyID string, message []byte) ([]byte, error)
@@ -39,7 +40,7 @@ type KeyWrapper interface {
 	Unwrap(ctx context.Context, keyID string, wrapped, aad []byte) ([]byte, error)
 }
 
-// PublicKeyer tells the public half: ed25519.PublicKey, *ecdsa.PublicKey (P-256), Secp256k1PublicKey.
+// PublicKeyer tells the public half: ed25519.PublicKey, *ecdsa.PublicKey (P-256), Secp256k1PublicKey, *rsa.PublicKey (3072 bits).
 type PublicKeyer interface {
 	PublicKey(ctx context.Context, keyID string) (crypto.PublicKey, error)
 }
@@ -138,6 +139,11 @@ type TokenInfo struct {
 	SoftwareOnly bool `json:"software_only"`
 	// PINTriesLow is true where the token reports that a wrong PIN was tried (CKF_USER_PIN_COUNT_LOW, _FINAL_TRY).
 	PINTriesLow bool `json:"pin_tries_low"`
+	// PINTries is what the token tells of the wrong PINs it still bears: a number, "low", "last" or "locked"; "" if it tells nothing.
+	PINTries string `json:"pin_tries,omitempty"`
+	// MaxSessions bounds the sessions of this token, OpenSessions counts those of this process; 0 where the token does not tell.
+	MaxSessions  uint64 `json:"max_sessions,omitempty"`
+	OpenSessions uint64 `json:"open_sessions,omitempty"`
 }
 
 // Token is an open security module. Further abilities are the other interfaces of this package.

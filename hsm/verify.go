@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/sha256"
 	"fmt"
 	"math/big"
@@ -19,6 +20,20 @@ type Secp256k1PublicKey string
 
 // MaxWrap is the longest secret that KeyWrapper takes, in bytes.
 const MaxWrap = 1024
+
+// The one kind of RSA there is here: a modulus of 3072 bits, RSASSA-PSS with a salt as long as the hash (RFC 8017 §9.1).
+const (
+	rsaBits = 3072
+	saltLen = sha256.Size
+)
+
+// SignatureLen is the length of a signature of that type of key, in bytes: 384 for KeyRSA3072, else 64.
+func SignatureLen(t KeyType) int {
+	if t == KeyRSA3072 {
+		return rsaBits / 8
+	}
+	return 64
+}
 
 // Verify checks a signature as Signer makes it, with the public key alone: pub is what PublicKeyer tells. A signature of the
 // wrong length or value is false; the error is for a key that is none of ours (ErrKeyType).
@@ -41,6 +56,12 @@ func Verify(pub crypto.PublicKey, message, signature []byte) (bool, error) {
 		return ecdsa.Verify(pub, digest[:], r, s), nil
 	case Secp256k1PublicKey:
 		return verifySecp256k1(pub, message, signature)
+	case *rsa.PublicKey:
+		if pub.N == nil || pub.N.BitLen() != rsaBits {
+			return false, fmt.Errorf("hsm: %w: RSA public key that is not of %d bits", ErrKeyType, rsaBits)
+		}
+		digest := sha256.Sum256(message)
+		return rsa.VerifyPSS(pub, crypto.SHA256, digest[:], signature, &rsa.PSSOptions{SaltLength: saltLen}) == nil, nil
 	}
 	return false, fmt.Errorf("hsm: %w: cannot verify with a %T", ErrKeyType, pub)
 }
@@ -72,6 +93,10 @@ func TypeOf(pub crypto.PublicKey) KeyType {
 		}
 	case Secp256k1PublicKey:
 		return KeySecp256k1
+	case *rsa.PublicKey:
+		if pub.N != nil && pub.N.BitLen() == rsaBits {
+			return KeyRSA3072
+		}
 	}
 	return ""
 }
