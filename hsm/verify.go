@@ -86,7 +86,9 @@ func verifySecp256k1(pub Secp256k1PublicKey, message, signature []byte) (bool, e
 func TypeOf(pub crypto.PublicKey) KeyType {
 	switch pub := pub.(type) {
 	case ed25519.PublicKey:
-		return KeyEd25519
+		if len(pub) == ed25519.PublicKeySize {
+			return KeyEd25519
+		}
 	case *ecdsa.PublicKey:
 		if pub.Curve == elliptic.P256() {
 			return KeyP256
