@@ -23,6 +23,10 @@ const (
 	OpGenerateKey Op = "GenerateKey"
 	OpKeys        Op = "Keys"
 	OpRandom      Op = "Random"
+	OpCreate      Op = "CreateCounter"
+	OpIncrement   Op = "Increment"
+	OpRead        Op = "Read"
+	OpAttestKey   Op = "AttestKey"
 )
 
 // Faulty is a token that passes calls on to another, and fails on cue. It has every ability in its type; one that the inner token
@@ -206,4 +210,24 @@ func (f *Faulty) Keys(ctx context.Context) ([]hsm.KeyInfo, error) {
 // Random is hsm.RandomSource.
 func (f *Faulty) Random(ctx context.Context, n int) ([]byte, error) {
 	return passTo(ctx, f, OpRandom, func(r hsm.RandomSource) ([]byte, error) { return r.Random(ctx, n) })
+}
+
+// CreateCounter is hsm.MonotonicCounter.
+func (f *Faulty) CreateCounter(ctx context.Context, counterID string) (uint64, error) {
+	return passTo(ctx, f, OpCreate, func(c hsm.MonotonicCounter) (uint64, error) { return c.CreateCounter(ctx, counterID) })
+}
+
+// Increment is hsm.MonotonicCounter.
+func (f *Faulty) Increment(ctx context.Context, counterID string) (uint64, error) {
+	return passTo(ctx, f, OpIncrement, func(c hsm.MonotonicCounter) (uint64, error) { return c.Increment(ctx, counterID) })
+}
+
+// Read is hsm.MonotonicCounter.
+func (f *Faulty) Read(ctx context.Context, counterID string) (uint64, error) {
+	return passTo(ctx, f, OpRead, func(c hsm.MonotonicCounter) (uint64, error) { return c.Read(ctx, counterID) })
+}
+
+// AttestKey is hsm.KeyAttester.
+func (f *Faulty) AttestKey(ctx context.Context, keyID string, nonce []byte) (hsm.KeyEvidence, error) {
+	return passTo(ctx, f, OpAttestKey, func(a hsm.KeyAttester) (hsm.KeyEvidence, error) { return a.AttestKey(ctx, keyID, nonce) })
 }

@@ -16,54 +16,82 @@ import (
 // lengths, another message, another key.
 func testSign(t *testing.T, b *bench) {
 	for _, kind := range b.signing {
-		pub, err := b.PublicKey(b.ctx, string(kind))
-		if err != nil {
-			t.Fatal(err)
+		b.checkSigning(t, kind)
+	}
+}
+
+func (b *bench) checkSigning(t *testing.T, kind hsm.KeyType) {
+	t.Helper()
+	pub, err := b.PublicKey(b.ctx, string(kind))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := hsm.TypeOf(pub); got != kind {
+		t.Errorf("public key of %s is of type %q", kind, got)
+	}
+	for _, message := range [][]byte{{}, []byte("m"), make([]byte, 32), make([]byte, 64), make([]byte, 100_000)} {
+		sig := b.sign(t, string(kind), message)
+		if want := hsm.SignatureLen(kind); len(sig) != want {
+			t.Errorf("%s: signature of %d bytes, want %d", kind, len(sig), want)
 		}
-		if got := hsm.TypeOf(pub); got != kind {
-			t.Errorf("public key of %s is of type %q", kind, got)
+		if ok, err := b.Verify(b.ctx, string(kind), message, sig); err != nil || !ok {
+			t.Errorf("%s: signature of %d bytes of message: %v, %v", kind, len(message), ok, err)
 		}
-		for _, message := range [][]byte{{}, []byte("m"), make([]byte, 32), make([]byte, 64), make([]byte, 100_000)} {
-			sig := b.sign(t, string(kind), message)
-			if len(sig) != 64 {
-				t.Errorf("%s: signature of %d bytes, want 64", kind, len(sig))
-			}
-			if ok, err := b.Verify(b.ctx, string(kind), message, sig); err != nil || !ok {
-				t.Errorf("%s: signature of %d bytes of message: %v, %v", kind, len(message), ok, err)
-			}
-			if ok, err := hsm.Verify(pub, message, sig); err != nil || !ok {
-				t.Errorf("%s: signature does not verify with the public key alone: %v, %v", kind, ok, err)
-			}
-			if ok, err := b.Verify(b.ctx, string(kind), append(message, 0), sig); err != nil || ok {
-				t.Errorf("%s: signature verifies for another message: %v, %v", kind, ok, err)
-			}
+		if ok, err := hsm.Verify(pub, message, sig); err != nil || !ok {
+			t.Errorf("%s: signature does not verify with the public key alone: %v, %v", kind, ok, err)
 		}
-		if err := b.GenerateKey(b.ctx, "other "+string(kind), kind); err != nil {
-			t.Fatal(err)
+		if ok, err := b.Verify(b.ctx, string(kind), append(message, 0), sig); err != nil || ok {
+			t.Errorf("%s: signature verifies for another message: %v, %v", kind, ok, err)
 		}
-		sig := b.sign(t, string(kind), []byte("m"))
-		if ok, err := b.Verify(b.ctx, "other "+string(kind), []byte("m"), sig); err != nil || ok {
-			t.Errorf("%s: signature verifies under another key: %v, %v", kind, ok, err)
-		}
+	}
+	if err := b.GenerateKey(b.ctx, "other "+string(kind), kind); err != nil {
+		t.Fatal(err)
+	}
+	sig := b.sign(t, string(kind), []byte("m"))
+	if ok, err := b.Verify(b.ctx, "other "+string(kind), []byte("m"), sig); err != nil || ok {
+		t.Errorf("%s: signature verifies under another key: %v, %v", kind, ok, err)
 	}
 }
 
 // Goal: no changed signature verifies, and none is an error or a panic. Method: flip every byte, cut, extend, zero.
 func testTamperedSignature(t *testing.T, b *bench) {
 	for _, kind := range b.signing {
-		message := []byte("message")
-		sig := b.sign(t, string(kind), message)
-		bad := map[string][]byte{"nil": nil, "short": sig[:63], "long": append(bytes.Clone(sig), 0), "zero": make([]byte, 64), "ones": bytes.Repeat([]byte{0xff}, 64)}
-		for i := range sig {
-			c := bytes.Clone(sig)
-			c[i] ^= 1
-			bad[fmt.Sprintf("byte %d", i)] = c
+		b.checkTampered(t, kind)
+	}
+}
+
+func (b *bench) checkTampered(t *testing.T, kind hsm.KeyType) {
+	t.Helper()
+	message := []byte("message")
+	sig := b.sign(t, string(kind), message)
+	n := len(sig)
+	bad := map[string][]byte{"nil": nil, "short": sig[:n-1], "long": append(bytes.Clone(sig), 0), "zero": make([]byte, n), "ones": bytes.Repeat([]byte{0xff}, n)}
+	for _, i := range b.suite.pick(n) {
+		c := bytes.Clone(sig)
+		c[i] ^= 1
+		bad[fmt.Sprintf("byte %d", i)] = c
+	}
+	for name, sig := range bad {
+		if ok, err := b.Verify(b.ctx, string(kind), message, sig); err != nil || ok {
+			t.Errorf("%s, %s: %v, %v, want false and no error", kind, name, ok, err)
 		}
-		for name, sig := range bad {
-			if ok, err := b.Verify(b.ctx, string(kind), message, sig); err != nil || ok {
-				t.Errorf("%s, %s: %v, %v, want false and no error", kind, name, ok, err)
-			}
-		}
+	}
+}
+
+// Goal: RSA keys keep the same contract, where there are any. Method: the same checks, and the self-test.
+func testRSA(t *testing.T, b *bench) {
+	const kind = hsm.KeyRSA3072
+	if !b.make(t, string(kind), kind) {
+		return
+	}
+	b.checkSigning(t, kind)
+	b.checkTampered(t, kind)
+	if err := hsm.SelfTest(b.ctx, b.Token, hsm.KeyInfo{ID: string(kind), Type: kind}); err != nil {
+		t.Error(err)
+	}
+	if b.wrapper != nil {
+		_, err := b.wrapper.Wrap(b.ctx, string(kind), make([]byte, 32), nil)
+		expect(t, "wrap with an RSA signing key", err, hsm.ErrKeyType)
 	}
 }
 
@@ -73,8 +101,12 @@ func testWrap(t *testing.T, b *bench) {
 		t.Log("it does not wrap")
 		return
 	}
+	aads := [][]byte{nil, []byte("aad"), make([]byte, 2000)}
+	if b.suite.slow {
+		aads = aads[1:]
+	}
 	for _, n := range []int{1, 16, 32, 33, hsm.MaxWrap} {
-		for _, aad := range [][]byte{nil, []byte("aad"), make([]byte, 2000)} {
+		for _, aad := range aads {
 			dek := make([]byte, n)
 			_, _ = rand.Read(dek)
 			before := bytes.Clone(dek)
@@ -132,7 +164,7 @@ func testTamperedWrapping(t *testing.T, b *bench) {
 			t.Errorf("%s: bytes come with the error", name)
 		}
 	}
-	for i := range good {
+	for _, i := range b.suite.pick(len(good)) {
 		c := bytes.Clone(good)
 		c[i] ^= 0x80
 		refuse(fmt.Sprintf("byte %d changed", i), kek, c, aad)
@@ -205,13 +237,17 @@ func testWrongKeyType(t *testing.T, b *bench) {
 	expect(t, "wrap with a signing key", err, hsm.ErrKeyType)
 }
 
-// Goal: concurrent use is correct. Method: 16 goroutines sign, wrap, generate and list, each with messages of its own.
+// Goal: concurrent use is correct. Method: goroutines sign, wrap, generate and list, each with messages of its own.
 func testConcurrency(t *testing.T, b *bench) {
+	goroutines, rounds := 16, 10
+	if b.suite.slow {
+		goroutines, rounds = 6, 2
+	}
 	var wg sync.WaitGroup
-	for g := range 16 {
+	for g := range goroutines {
 		wg.Go(func() {
 			id := string(b.signing[g%len(b.signing)])
-			for i := range 10 {
+			for i := range rounds {
 				message := fmt.Appendf(nil, "goroutine %d message %d", g, i)
 				sig, err := b.Sign(b.ctx, id, message)
 				if err != nil {

@@ -18,8 +18,41 @@ type Token interface {
 	hsm.KeyLister
 }
 
+// Option changes how Run goes about it, never what it asks.
+type Option func(*suite)
+
+// Slow is for tokens that are far away or slow: fewer bytes are flipped and fewer calls made at once. The checks are the same.
+func Slow(s *suite) { s.slow = true }
+
+// Name is how the matrix calls the token; the driver's provider and the token's model without it.
+func Name(name string) Option { return func(s *suite) { s.name = name } }
+
+// suite is one run.
+type suite struct {
+	slow bool
+	name string
+}
+
+// pick is the values from 0 to n-1 that are tried: all of them, or for a slow token the edges and a dozen between.
+func (s *suite) pick(n int) []int {
+	step := 1
+	if s.slow {
+		step = max(1, n/12)
+	}
+	var all []int
+	for i := 0; i < n-1; i += step {
+		all = append(all, i)
+	}
+	return append(all, n-1)
+}
+
 // Run holds the driver to the contract. open returns a fresh, empty token, and closes and removes it at the end of its test.
-func Run(t *testing.T, open func(t *testing.T) hsm.Token) {
+// What the token turned out to be able to do is written to the matrix (see Record) if MPCD_HSM_MATRIX names a file.
+func Run(t *testing.T, open func(t *testing.T) hsm.Token, options ...Option) {
+	s := &suite{}
+	for _, o := range options {
+		o(s)
+	}
 	for _, part := range []struct {
 		name string
 		f    func(*testing.T, *bench)
@@ -27,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) hsm.Token) {
 		{"info", testInfo},
 		{"sign", testSign},
 		{"tampered signature", testTamperedSignature},
+		{"RSA", testRSA},
 		{"wrap", testWrap},
 		{"tampered wrapping", testTamperedWrapping},
 		{"missing key", testMissingKey},
@@ -34,24 +68,28 @@ func Run(t *testing.T, open func(t *testing.T) hsm.Token) {
 		{"wrong key type", testWrongKeyType},
 		{"list", testList},
 		{"random", testRandom},
+		{"evidence", testEvidence},
+		{"counter", testCounter},
 		{"self-test", testSelfTest},
 		{"concurrency", testConcurrency},
 		{"context", testContext},
 		{"closed", testClosed},
+		{"matrix", record},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			tok, ok := open(t).(Token)
 			if !ok {
 				t.Fatal("the token lacks PublicKey, GenerateKey or Keys")
 			}
-			part.f(t, newBench(t, tok))
+			part.f(t, newBench(t, s, tok))
 		})
 	}
 }
 
-// bench is a token with a key of every type that it can make, under the name of the type.
+// bench is a token with a key of every type that it can make but RSA, which takes long, under the name of the type.
 type bench struct {
 	Token
+	suite   *suite
 	ctx     context.Context
 	signing []hsm.KeyType
 	wrapper hsm.KeyWrapper // nil if it cannot wrap
@@ -59,16 +97,12 @@ type bench struct {
 
 const kek = string(hsm.KeyAESWrap)
 
-func newBench(t *testing.T, tok Token) *bench {
+func newBench(t *testing.T, s *suite, tok Token) *bench {
 	t.Helper()
-	b := &bench{Token: tok, ctx: t.Context()}
+	b := &bench{Token: tok, suite: s, ctx: t.Context()}
 	for _, kind := range []hsm.KeyType{hsm.KeyEd25519, hsm.KeyP256, hsm.KeySecp256k1, hsm.KeyAESWrap} {
-		err := tok.GenerateKey(b.ctx, string(kind), kind)
-		switch {
-		case errors.Is(err, hsm.ErrUnsupported):
-			t.Logf("%s keys are not supported", kind)
-		case err != nil:
-			t.Fatal(err)
+		switch made := b.make(t, string(kind), kind); {
+		case !made:
 		case kind == hsm.KeyAESWrap:
 			b.wrapper, _ = hsm.As[hsm.KeyWrapper](tok)
 			if b.wrapper == nil {
@@ -82,6 +116,20 @@ func newBench(t *testing.T, tok Token) *bench {
 		t.Fatal("no type of signing key is supported")
 	}
 	return b
+}
+
+// make makes a key, or tells that the token has none of that type.
+func (b *bench) make(t *testing.T, id string, kind hsm.KeyType) bool {
+	t.Helper()
+	err := b.GenerateKey(b.ctx, id, kind)
+	if errors.Is(err, hsm.ErrUnsupported) {
+		t.Logf("%s keys are not supported", kind)
+		return false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return true
 }
 
 // sign signs or ends the test.
