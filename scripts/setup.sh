@@ -36,4 +36,24 @@ if [ ${#missing[@]} -gt 0 ]; then
 	fi
 fi
 
+# The emulator lives in a Python environment of its own, made again where the list of its parts or the interpreter changed.
+cd "$(dirname "$0")/.."
+mkdir -p bin
+(
+	flock 9
+	want=$(sha256sum <scripts/moto-requirements.txt)
+	if [ "$(cat bin/moto/made-from 2>/dev/null)" != "$want" ] || ! bin/moto/bin/python -c '' 2>/dev/null; then
+		echo "setup: installing the AWS KMS emulator into bin/moto" >&2
+		rm -rf bin/moto
+		if ! { python3 -m venv bin/moto && bin/moto/bin/python -m pip install --disable-pip-version-check --no-input --only-binary :all: --require-hashes \
+			-r scripts/moto-requirements.txt; } >bin/.moto.log 2>&1; then
+			tail -20 bin/.moto.log >&2
+			echo "setup: could not install scripts/moto-requirements.txt; is PyPI reached, and Python 3.11 or later there?" >&2
+			exit 1
+		fi
+		rm -f bin/.moto.log
+		echo "$want" >bin/moto/made-from
+	fi
+) 9>bin/.moto.lock
+
 command -v go >/dev/null || { echo "setup: Go is missing; see go.mod for the version, https://go.dev/dl/ for the installer" >&2; exit 1; }
