@@ -20,6 +20,9 @@ import (
 // startLimit bounds the start, which takes a second or two where the machine is idle.
 const startLimit = time.Minute
 
+// module is how our go.mod begins.
+const module = "module github.com/luxfi/mpcd\n"
+
 //go:embed serve.py
 var program string
 
@@ -132,19 +135,19 @@ func (s *Server) Environment() []string {
 	}
 }
 
-// Root is the repository around the working directory: where go.mod is.
+// Root is the repository around the working directory: where our go.mod is.
 func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", fmt.Errorf("moto: %w", err)
 	}
 	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+		if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil && strings.HasPrefix(string(b), module) {
 			return dir, nil
 		}
 		up := filepath.Dir(dir)
 		if up == dir {
-			return "", errors.New("moto: no go.mod in the working directory or above it; run inside the repository")
+			return "", errors.New("moto: our go.mod is not in the working directory or above it; run inside the repository")
 		}
 		dir = up
 	}

@@ -43,8 +43,8 @@ func TestStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = answer.Body.Close()
-	if s.Region() == s.Region() {
-		t.Error("a region is given twice")
+	if a, b := s.Region(), s.Region(); a == b {
+		t.Errorf("region %s is given twice", a)
 	}
 	s.Stop()
 	s.Stop()
@@ -98,7 +98,7 @@ func TestOutside(t *testing.T) {
 	if _, err := Start(); err == nil || !strings.Contains(err.Error(), "go.mod") {
 		t.Errorf("got %v", err)
 	}
-	if err := os.WriteFile("go.mod", nil, 0o600); err != nil {
+	if err := os.WriteFile("go.mod", []byte(module), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Start(); err == nil || !strings.Contains(err.Error(), "scripts/setup.sh") {
