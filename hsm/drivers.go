@@ -49,6 +49,15 @@ func (d Drivers) Open(ctx context.Context, uri string, o Options) (Token, error)
 // NewSigner opens a token by the provider name and settings of the seed documents: kind is a bare name or a URI, cfg holds
 // attributes of the URI ("token", "module-path", "pin-source", "region" …).
 func (d Drivers) NewSigner(ctx context.Context, kind string, cfg map[string]string, o Options) (Signer, error) {
+	u, err := d.parse(kind, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return d.open(ctx, u, o)
+}
+
+// parse reads a bare name or URI and adds attributes to it.
+func (d Drivers) parse(kind string, cfg map[string]string) (*URI, error) {
 	u, err := ParseURI(kind)
 	if err != nil {
 		return nil, fmt.Errorf("%w; this binary has drivers for %s", err, d.names())
@@ -61,7 +70,7 @@ func (d Drivers) NewSigner(ctx context.Context, kind string, cfg map[string]stri
 			return nil, err
 		}
 	}
-	return d.open(ctx, u, o)
+	return u, nil
 }
 
 func (d Drivers) open(ctx context.Context, u *URI, o Options) (Token, error) {

@@ -32,13 +32,8 @@ func ReadPIN(source string) (*secret.Bytes, error) {
 		return nil, fmt.Errorf("hsm: %w: no pin-source; add ?pin-source=file:/path, cred:name or env:NAME", ErrURI)
 	case kind == "file" && filepath.IsAbs(name):
 		b, err = readSecretFile(name, 0o077)
-	case kind == "cred" && name != "" && name == filepath.Base(name) && name != "." && name != "..":
-		dir := os.Getenv("CREDENTIALS_DIRECTORY")
-		if dir == "" {
-			return nil, fmt.Errorf("hsm: pin-source cred:%s: $CREDENTIALS_DIRECTORY is not set; start the node as a systemd unit with LoadCredential=%s:/path", name, name)
-		}
-		// systemd grants the service its credentials by an ACL, whose mask shows up as group bits.
-		b, err = readSecretFile(filepath.Join(dir, name), 0o007)
+	case kind == "cred":
+		b, err = readCredential(name)
 	case kind == "env" && name != "":
 		v, ok := os.LookupEnv(name)
 		if !ok {
@@ -59,6 +54,19 @@ func ReadPIN(source string) (*secret.Bytes, error) {
 	pin := secret.From(line)
 	secret.Wipe(b)
 	return pin, nil
+}
+
+// readCredential reads a credential that systemd gave the service (systemd.exec(5), CREDENTIALS).
+func readCredential(name string) ([]byte, error) {
+	if name == "" || name != filepath.Base(name) || name == "." || name == ".." {
+		return nil, fmt.Errorf("%w: cred:%s: the name of a credential is not a path", ErrURI, clip(name))
+	}
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" {
+		return nil, fmt.Errorf("cred:%s: $CREDENTIALS_DIRECTORY is not set; start the node as a systemd unit with LoadCredential=%s:/path", name, name)
+	}
+	// systemd grants the service its credentials by an ACL, whose mask shows up as group bits.
+	return readSecretFile(filepath.Join(dir, name), 0o007)
 }
 
 func oneLine(b []byte) []byte {

@@ -129,7 +129,7 @@ func TestPasswords(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"aws", "gcp", "", "rot13"} {
-		if _, err := NewPasswordProvider(kind, nil); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "env, file") {
+		if _, err := NewPasswordProvider(kind, nil); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "cred, env, file") {
 			t.Errorf("%s: got %v", kind, err)
 		}
 	}
