@@ -1,6 +1,7 @@
 package benchmarks
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
@@ -42,8 +43,16 @@ func newCommittee(t, n int) (threshold.Committee, error) {
 	return c, nil
 }
 
-// run passes messages between sessions until all have results.
-func run[R any](sessions map[threshold.PartyID]*threshold.Session[R]) (map[threshold.PartyID]R, error) {
+// run opens a ceremony at each of the parties and passes messages between them until all have results.
+func run[R any, C threshold.Ceremony[R]](parties []threshold.PartyID, open func(i int, p threshold.PartyID) (C, error)) (map[threshold.PartyID]R, error) {
+	sessions := map[threshold.PartyID]C{}
+	for i, p := range parties {
+		s, err := open(i, p)
+		if err != nil {
+			return nil, err
+		}
+		sessions[p] = s
+	}
 	var queue []threshold.Message
 	for _, s := range sessions {
 		ms, err := s.Start()
@@ -84,134 +93,183 @@ func EngineKey(s threshold.Scheme, t, n int) ([]*threshold.KeyShare, error) {
 	if err != nil {
 		return nil, err
 	}
-	sessions := map[threshold.PartyID]*threshold.Session[*threshold.KeyShare]{}
-	for _, p := range c.Parties {
-		if sessions[p], err = s.Keygen(threshold.Setup{Committee: c, Self: p}, rand.Reader); err != nil {
-			return nil, err
-		}
-	}
-	return inOrder(c, sessions)
+	shares, err := run(c.Parties, func(_ int, p threshold.PartyID) (*threshold.Session[*threshold.KeyShare], error) {
+		return s.Keygen(threshold.Setup{Committee: c, Self: p}, rand.Reader)
+	})
+	return inOrder(c, shares), err
 }
 
-func inOrder(c threshold.Committee, sessions map[threshold.PartyID]*threshold.Session[*threshold.KeyShare]) ([]*threshold.KeyShare, error) {
-	shares, err := run(sessions)
-	if err != nil {
-		return nil, err
-	}
+func inOrder(c threshold.Committee, shares map[threshold.PartyID]*threshold.KeyShare) []*threshold.KeyShare {
 	out := make([]*threshold.KeyShare, 0, len(shares))
 	for _, p := range c.Parties {
 		out = append(out, shares[p])
 	}
-	return out, nil
+	return out
 }
 
 // EngineRefresh refreshes a key among parties of this process.
 func EngineRefresh(s threshold.Scheme, shares []*threshold.KeyShare) ([]*threshold.KeyShare, error) {
 	c := shares[0].Committee
-	sessions := map[threshold.PartyID]*threshold.Session[*threshold.KeyShare]{}
-	var err error
-	for _, k := range shares {
-		if sessions[k.Party], err = s.Refresh(threshold.Setup{Committee: c, Self: k.Party}, k, rand.Reader); err != nil {
-			return nil, err
-		}
-	}
-	return inOrder(c, sessions)
+	next, err := run(c.Parties, func(i int, p threshold.PartyID) (*threshold.Session[*threshold.KeyShare], error) {
+		return s.Refresh(threshold.Setup{Committee: c, Self: p}, shares[i], rand.Reader)
+	})
+	return inOrder(c, next), err
 }
 
-// EngineSign makes batch signatures with the first t parties: presign, share, and combine on one of them.
-func EngineSign(s threshold.Scheme, shares []*threshold.KeyShare, batch int) error {
+// quorum is the first t parties of a key's committee, who sign in this process.
+type quorum struct {
+	scheme  threshold.Scheme
+	shares  []*threshold.KeyShare // of the whole committee
+	info    threshold.KeyInfo
+	signers []threshold.PartyID
+}
+
+func newQuorum(s threshold.Scheme, shares []*threshold.KeyShare) quorum {
 	info := shares[0].KeyInfo
-	signers := info.Committee.Parties[:info.Committee.Threshold]
-	var nonce [32]byte
-	if _, err := rand.Read(nonce[:]); err != nil {
-		return err
+	return quorum{s, shares, info, info.Committee.Parties[:info.Committee.Threshold]}
+}
+
+// setup is what the signers are told of the next ceremony.
+func (q quorum) setup() (func(p threshold.PartyID) threshold.Setup, error) {
+	var ceremony [32]byte
+	_, err := rand.Read(ceremony[:])
+	return func(p threshold.PartyID) threshold.Setup {
+		return threshold.Setup{Ceremony: ceremony, Committee: q.info.Committee, Signers: q.signers, Self: p}
+	}, err
+}
+
+// keys is the key of signer i, n times over.
+func (q quorum) keys(i, n int) []threshold.PresignKey {
+	return slices.Repeat([]threshold.PresignKey{{Info: q.info, Share: q.shares[i]}}, n)
+}
+
+// requests are n different requests without presignatures.
+func requests(n int) []threshold.SignRequest {
+	out := make([]threshold.SignRequest, n)
+	for i := range out {
+		out[i].Message = make([]byte, 32)
+		out[i].Message[0], out[i].Message[1] = byte(i), byte(i>>8)
 	}
-	sessions := map[threshold.PartyID]*threshold.Session[[]*threshold.Presignature]{}
-	for i, p := range signers {
-		keys := make([]threshold.PresignKey, batch)
-		for j := range keys {
-			keys[j] = threshold.PresignKey{Info: info, Share: shares[i]}
+	return out
+}
+
+type presignatures = map[threshold.PartyID][]*threshold.Presignature
+
+// finish makes the shares of request i, of every signer, and combines them on the first.
+func (q quorum) finish(req threshold.SignRequest, pres presignatures, i int) error {
+	parts := make([]*threshold.SignatureShare, len(q.signers))
+	for k := len(q.signers) - 1; k >= 0; k-- {
+		signer, err := q.scheme.NewSigner(q.shares[k])
+		if err != nil {
+			return err
 		}
-		var err error
-		if sessions[p], err = s.Presign(threshold.Setup{Ceremony: nonce, Committee: info.Committee, Signers: signers, Self: p}, keys, rand.Reader); err != nil {
+		req.Pre = pres[q.signers[k]][i]
+		if parts[k], err = signer.SignShare(req); err != nil {
 			return err
 		}
 	}
-	pres, err := run(sessions)
+	_, err := q.scheme.Combine(q.info, req, parts)
+	return err
+}
+
+// EngineSign makes n signatures in one session of the first t parties: presign, share, and combine on one of them. A scheme that needs
+// a provision takes EngineECDSA.
+func EngineSign(s threshold.Scheme, shares []*threshold.KeyShare, n int) error {
+	q := newQuorum(s, shares)
+	setup, err := q.setup()
 	if err != nil {
 		return err
 	}
-	for j := range batch {
-		message := make([]byte, 32)
-		message[0], message[1] = byte(j), byte(j>>8)
-		parts := make([]*threshold.SignatureShare, len(signers))
-		var req threshold.SignRequest
-		for i := len(signers) - 1; i >= 0; i-- {
-			signer, err := s.NewSigner(shares[i])
-			if err != nil {
-				return err
-			}
-			req = threshold.SignRequest{Message: message, Pre: pres[signers[i]][j]}
-			if parts[i], err = signer.SignShare(req); err != nil {
-				return err
-			}
-		}
-		if _, err := s.Combine(info, req, parts); err != nil {
+	pres, err := run(q.signers, func(i int, p threshold.PartyID) (*threshold.Session[[]*threshold.Presignature], error) {
+		return s.Presign(setup(p), q.keys(i, n), rand.Reader)
+	})
+	if err != nil {
+		return err
+	}
+	for i, req := range requests(n) {
+		if err := q.finish(req, pres, i); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// measure runs f until it has used about a second of CPU and returns CPU milliseconds per unit of work; f does n units a call.
-func measure(n int, f func() error) (float64, int, error) {
-	if err := f(); err != nil {
-		return 0, 0, err
-	}
-	begin, calls := cpuTime(), 0
-	for cpuTime()-begin < time.Second {
-		if err := f(); err != nil {
-			return 0, 0, err
+// measurement is one figure to take. What prepare does before every call of f is not counted.
+type measurement struct {
+	what       string
+	units      int // of work that f does
+	prepare, f func() error
+}
+
+// figure calls f until it has used a second of what the clock counts, and tells milliseconds per unit.
+func (m measurement) figure(name string, clock func() time.Duration) (Figure, error) {
+	var used time.Duration
+	calls := -1 // the first call warms up
+	for used < time.Second {
+		if m.prepare != nil {
+			if err := m.prepare(); err != nil {
+				return Figure{}, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		begin := clock()
+		if err := m.f(); err != nil {
+			return Figure{}, fmt.Errorf("%s: %w", name, err)
+		}
+		if calls >= 0 {
+			used += clock() - begin
 		}
 		calls++
 	}
-	return float64((cpuTime() - begin).Microseconds()) / 1000 / float64(calls*n), calls * n, nil
+	n := calls * m.units
+	return Figure{name, float64(used.Microseconds()) / 1000 / float64(n), "CPU-ms", fmt.Sprintf("%d runs, summed over the parties", n)}, nil
 }
 
 // Engine measures all engine figures of a scheme, 3-of-5.
-func Engine(name string, s threshold.Scheme) ([]Figure, error) {
+func Engine(s threshold.Scheme) ([]Figure, error) {
 	const t, n = 3, 5
-	var out []Figure
-	add := func(what string, units int, f func() error) error {
-		v, runs, err := measure(units, f)
-		if err != nil {
-			return fmt.Errorf("%s %s: %w", name, what, err)
-		}
-		out = append(out, Figure{fmt.Sprintf("engine %s %s 3-of-5", name, what), v, "CPU-ms", fmt.Sprintf("%d runs, summed over the parties", runs)})
-		return nil
-	}
 	shares, err := EngineKey(s, t, n)
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range []struct {
-		what  string
-		units int
-		f     func() error
-	}{
-		{"sign", 1, func() error { return EngineSign(s, shares, 1) }},
-		{"sign in batches of 16", 16, func() error { return EngineSign(s, shares, 16) }},
-		{"keygen", 1, func() error { _, err := EngineKey(s, t, n); return err }},
-		{"refresh", 1, func() (err error) { shares, err = EngineRefresh(s, shares); return err }},
-	} {
-		if err := add(m.what, m.units, m.f); err != nil {
+	all := []measurement{
+		{"keygen", 1, nil, func() error { _, err := EngineKey(s, t, n); return err }},
+		{"refresh", 1, nil, func() (err error) { shares, err = EngineRefresh(s, shares); return err }},
+	}
+	if p, ok := s.(threshold.Provisioner); ok {
+		e, err := NewEngineECDSA(p, shares)
+		if err != nil {
 			return nil, err
 		}
+		all = append(e.measurements(), all...)
+	} else {
+		all = append([]measurement{
+			{"sign", 1, nil, func() error { return EngineSign(s, shares, 1) }},
+			{"sign in batches of 16", 16, nil, func() error { return EngineSign(s, shares, 16) }},
+		}, all...)
+	}
+	var out []Figure
+	for _, m := range all {
+		f, err := m.figure(fmt.Sprintf("engine %s %s %d-of-%d", SchemeName(s.ID()), m.what, t, n), cpuTime)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
 	}
 	return out, nil
 }
 
-// Schemes are those whose engine figures are measured here; DKLs23 has benchmarks of its own, because it needs pair state.
-func Schemes() []threshold.Scheme {
-	return slices.DeleteFunc(schemes.All(), func(s threshold.Scheme) bool { _, ok := s.(threshold.Provisioner); return ok })
+// AllEngines measures every scheme of this build, and the oblivious transfer below ECDSA. It tells what it is at.
+func AllEngines(ctx context.Context, tell func(what string)) ([]Figure, error) {
+	var out []Figure
+	for _, s := range schemes.All() {
+		tell(string(s.ID()))
+		f, err := Engine(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f...)
+	}
+	tell("oblivious transfer")
+	f, err := EngineTransfer(ctx, "2s")
+	return append(out, f...), err
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
 // NodeOptions say how node figures are measured.
@@ -36,8 +37,11 @@ type NodeOptions struct {
 
 // SchemeName is a scheme's name in figures.
 func SchemeName(id threshold.SchemeID) string {
-	if id == threshold.FrostTaproot {
+	switch id {
+	case threshold.FrostTaproot:
 		return "taproot"
+	case schemes.DKLs23.ID():
+		return "ecdsa"
 	}
 	return "ed25519"
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/luxfi/mpcd/benchmarks"
@@ -31,14 +30,11 @@ func main() {
 func run(ctx context.Context, what string, o benchmarks.NodeOptions) error {
 	var all []benchmarks.Figure
 	if strings.Contains(what, "engine") {
-		for _, s := range benchmarks.Schemes() {
-			fmt.Fprintln(os.Stderr, "measuring the engine:", s.ID())
-			f, err := benchmarks.Engine(benchmarks.SchemeName(s.ID()), s)
-			if err != nil {
-				return err
-			}
-			all = append(all, f...)
+		f, err := benchmarks.AllEngines(ctx, func(what string) { fmt.Fprintln(os.Stderr, "measuring the engine:", what) })
+		if err != nil {
+			return err
 		}
+		all = append(all, f...)
 	}
 	if strings.Contains(what, "node") {
 		for _, c := range []struct{ t, n int }{{3, 5}, {2, 3}} {
@@ -51,18 +47,5 @@ func run(ctx context.Context, what string, o benchmarks.NodeOptions) error {
 		}
 	}
 	fmt.Println(benchmarks.Machine())
-	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "FIGURE\tVALUE\tAIM\tRATIO\tHOW")
-	for _, f := range all {
-		aim, ratio := "", ""
-		if t, ok := benchmarks.Find(f.Name); ok {
-			aim = fmt.Sprintf("%g", t.Aim)
-			ratio = fmt.Sprintf("%.2f", f.Value/t.Aim)
-			if t.Misses(f.Value, t.Aim) {
-				ratio += " missed"
-			}
-		}
-		fmt.Fprintf(w, "%s\t%.3g %s\t%s\t%s\t%s\n", f.Name, f.Value, f.Unit, aim, ratio, f.Note)
-	}
-	return w.Flush()
+	return benchmarks.Print(os.Stdout, all)
 }
