@@ -154,7 +154,14 @@ type Token interface {
 }
 
 // As tells whether the token has the ability T.
+//
+// A token whose type has more methods than the device behind it has abilities, since it passes calls on, may have a method
+// Lacks(ability any) bool; it is asked with a nil *T, such as (*KeyWrapper)(nil), and what it lacks, it does not have.
 func As[T any](t any) (T, bool) {
 	v, ok := t.(T)
+	if l, denies := t.(interface{ Lacks(ability any) bool }); ok && denies && l.Lacks((*T)(nil)) {
+		var none T
+		return none, false
+	}
 	return v, ok
 }
