@@ -92,12 +92,13 @@ func TestDiesWithUs(t *testing.T) {
 	}
 }
 
-// Goal: outside the repository the error says what to do. Method: change to an empty directory.
+// Goal: outside the repository the error says what to do. Method: run at the root, and beside a go.mod alone.
 func TestOutside(t *testing.T) {
-	t.Chdir(t.TempDir())
+	t.Chdir("/")
 	if _, err := Start(); err == nil || !strings.Contains(err.Error(), "go.mod") {
 		t.Errorf("got %v", err)
 	}
+	t.Chdir(t.TempDir())
 	if err := os.WriteFile("go.mod", []byte(module), 0o600); err != nil {
 		t.Fatal(err)
 	}
