@@ -21,6 +21,8 @@ type batcher struct {
 	mu     sync.Mutex
 	lanes  map[laneID]*lane
 	queued int
+	active int           // ceremonies
+	quiet  chan struct{} // closed while nothing is queued or in work
 }
 
 type laneID struct {
@@ -45,13 +47,35 @@ type signJob struct {
 	avoid   map[threshold.PartyID]bool
 	alone   bool // was in a batch that was refused: try by itself
 	renewed bool // the key was refreshed since the last try
+	direct  bool // not from the pool of presignatures
 	tries   int
 	done    chan error
 	ended   func() // called once, when nothing is done for the request any more
 	answer  *Signature
 }
 
-func newBatcher(n *Node) *batcher { return &batcher{n: n, lanes: map[laneID]*lane{}} }
+func newBatcher(n *Node) *batcher {
+	b := &batcher{n: n, lanes: map[laneID]*lane{}, quiet: make(chan struct{})}
+	close(b.quiet)
+	return b
+}
+
+// idle waits until no request is queued or in work.
+func (b *batcher) idle(ctx context.Context) error {
+	for {
+		b.mu.Lock()
+		quiet, now := b.quiet, b.active == 0
+		b.mu.Unlock()
+		if now {
+			return ctx.Err()
+		}
+		select {
+		case <-quiet:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
 
 func (j *signJob) lane() laneID {
 	return laneID{j.rec.Info.Scheme, j.rec.Info.Committee.Digest(), fmt.Sprint(j.signers)}
@@ -107,6 +131,9 @@ func (b *batcher) start(id laneID, l *lane) {
 		l.queue = slices.Delete(l.queue, 0, k)
 		b.queued -= k
 		l.busy++
+		if b.active++; b.active == 1 {
+			b.quiet = make(chan struct{})
+		}
 		b.n.wg.Go(func() {
 			b.n.runBatch(jobs)
 			b.mu.Lock()
@@ -114,6 +141,9 @@ func (b *batcher) start(id laneID, l *lane) {
 			l.busy--
 			if b.start(id, l); l.busy == 0 {
 				delete(b.lanes, id)
+			}
+			if b.active--; b.active == 0 {
+				close(b.quiet)
 			}
 		})
 	}
@@ -149,9 +179,14 @@ func (n *Node) runBatch(jobs []*signJob) {
 		in.KeyID, in.Scheme, in.Epoch, in.Message, in.Chain = j.id, j.rec.Info.Scheme, j.rec.Info.Epoch, j.req.Message, j.req.Chain
 		intents[i] = in
 	}
-	out, err := n.leadSign(ctx, opSign, jobs[0].signers, intents, func(ctx context.Context) error { return n.accept(ctx, jobs, intents) })
+	pres := n.pool.reserve(jobs)
+	defer burn(pres)
+	out, err := n.leadSign(ctx, opSign, jobs[0].signers, intents, pres, func(ctx context.Context) error { return n.accept(ctx, jobs, intents) })
 	if err == nil {
 		err = n.settle(ctx, jobs, out)
+	}
+	if err == nil {
+		n.pool.used(jobs)
 	}
 	for _, j := range jobs {
 		if err == nil {
@@ -235,7 +270,11 @@ func (n *Node) again(j *signJob, err error, batch int) {
 	}
 	var refused *refusedError
 	var own *Error
+	missed := errors.As(err, &refused) && refused.Code == CodePresig && !j.direct
+	j.direct = true // the pool is for the first try
 	switch {
+	case missed:
+		// That node was restarted, or dropped what it had: the same signers make a presignature of their own.
 	case n.renewed(j, err):
 		// Our key changed while we asked: the same request at the new epoch.
 	case batch > 1 && (errors.As(err, &refused) && !(&Error{Code: refused.Code}).Retryable() || errors.As(err, &own) && !own.Retryable()):
@@ -262,7 +301,7 @@ func (n *Node) again(j *signJob, err error, batch int) {
 			final(err)
 			return
 		}
-		if slices.Equal(signers, j.signers) && !j.alone && !j.renewed {
+		if slices.Equal(signers, j.signers) && !j.alone && !j.renewed && !missed {
 			final(err)
 			return
 		}

@@ -23,6 +23,7 @@ type ceremony struct {
 	stash  []transport.Envelope
 	outbox []transport.Envelope
 	opens  disputable
+	view   threshold.SessionID // of the session that made opens: what everybody's OPENs come to
 	// aborted, if set, is called with what ends a session before anybody is told.
 	aborted func(error) error
 }
@@ -366,7 +367,7 @@ func (n *Node) explain(err error) error {
 	case errors.As(err, &refused):
 		code := refused.Code
 		switch code {
-		case CodeInvalid, CodeDenied, CodeNotFound, CodeConflict, CodeOverload, CodeHSM, CodeStarting, CodeIntegrity, CodeProvision, CodeAttempt:
+		case CodeInvalid, CodeDenied, CodeNotFound, CodeConflict, CodeOverload, CodeHSM, CodeStarting, CodeIntegrity, CodeProvision, CodeAttempt, CodePresig:
 		default:
 			code = CodeQuorum
 		}

@@ -27,6 +27,7 @@ const (
 	CodeProvision   Code = "provision"   // the parties' pair states differ; 503
 	CodeAttempt     Code = "attempt"     // a refresh of this epoch was tried before; 503
 	CodeStarting    Code = "not_ready"   // boot has not finished; 503
+	CodePresig      Code = "presig"      // a party does not have a presignature of the pool; between nodes only
 )
 
 // Error is what every line of the node fails with: what, why, what to do next.
@@ -56,7 +57,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Retryable tells whether the same request may succeed later without a change.
 func (e *Error) Retryable() bool {
 	switch e.Code {
-	case CodeQuorum, CodeOverload, CodeTimeout, CodeHSM, CodeStarting, CodeBlame, CodeProvision, CodeAttempt:
+	case CodeQuorum, CodeOverload, CodeTimeout, CodeHSM, CodeStarting, CodeBlame, CodeProvision, CodeAttempt, CodePresig:
 		return true
 	}
 	return false

@@ -62,3 +62,41 @@ func (n *Node) StageAttempt(ctx context.Context, wallet string, share *threshold
 func (n *Node) Show(ctx context.Context, wallet string, epoch uint64, certs ...certificate) {
 	n.learnAnswer(ctx, transport.Envelope{From: "node3", Kind: kindAnswer, Body: canon.MustMarshal(answer{KeyID: wallet, Epoch: epoch, Certs: certs})})
 }
+
+// LeakReady takes one presignature out of this leader's pool and keeps it, as a leader does who means to use it twice.
+func (n *Node) LeakReady(wallet string) *threshold.Presignature {
+	n.pool.mu.Lock()
+	defer n.pool.mu.Unlock()
+	for id, g := range n.pool.groups {
+		if id.leader == n.Config.Node && id.key == wallet && len(g.order) > 0 {
+			return n.pool.remove(g, g.order[0])
+		}
+	}
+	return nil
+}
+
+// Return puts a presignature back, as a signer does who forgets that he used it.
+func (n *Node) Return(leader transport.NodeID, wallet string, epoch uint64, signers []threshold.PartyID, pre *threshold.Presignature) {
+	n.pool.add(idOf(leader, wallet, epoch, signers), signers, [32]byte{}, nil, []*threshold.Presignature{pre})
+}
+
+// SignWith leads a ceremony over the message with a presignature that the signers hold, whether or not it was used before.
+func (n *Node) SignWith(ctx context.Context, wallet, session string, signers []threshold.PartyID, pre *threshold.Presignature, message []byte) error {
+	rec, err := n.keys.record(ctx, wallet)
+	if err != nil {
+		return err
+	}
+	in := n.newIntent(attest.OpSign, session, "rogue", signers)
+	in.KeyID, in.Scheme, in.Epoch, in.Message = wallet, rec.Info.Scheme, rec.Info.Epoch, message
+	_, err = n.leadSign(ctx, opSign, signers, []*attest.Intent{in}, []*threshold.Presignature{pre}, nil)
+	return err
+}
+
+// CodePresigOf tells whether a signer refused because it does not have the presignature.
+func CodePresigOf(err error) bool {
+	var r *refusedError
+	return errors.As(err, &r) && r.Code == CodePresig
+}
+
+// Stopped is how the pool tells that the machine was stopped between two readings of its clocks.
+var Stopped = stopped

@@ -280,7 +280,7 @@ func refusedFor(err error, code Code) (epoch uint64, yes bool) {
 }
 
 func (n *Node) leadKeyOnce(ctx context.Context, op string, in *attest.Intent, c threshold.Committee, pairs *pairing, next uint64, run func(context.Context, *ceremony, *proposal) (string, error)) (string, error) {
-	p, _, body, err := n.propose(ctx, op, c.Parties, []*attest.Intent{in}, pairs, next)
+	p, _, body, err := n.propose(ctx, op, c.Parties, []*attest.Intent{in}, terms{pairs: pairs, next: next})
 	if err != nil {
 		return "", err
 	}

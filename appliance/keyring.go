@@ -211,6 +211,7 @@ func (k *keyring) put(ctx context.Context, id string, r walletRecord) error {
 			k.drop(h)
 		}
 	}
+	k.n.pool.dropKey(id, r.Info.Epoch)
 	k.records[id] = &r
 	close(k.changed)
 	k.changed = make(chan struct{})

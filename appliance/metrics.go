@@ -5,6 +5,8 @@ import "sync/atomic"
 // counters are the node's own numbers; the program exports them.
 type counters struct {
 	signatures, ceremonies, batches, aborts, refused, keygens, refreshes, retries atomic.Uint64
+
+	presMade, presUsed, presMissed, presDropped atomic.Uint64
 }
 
 // Counts is a reading of the node's counters, all since its start.
@@ -18,15 +20,27 @@ type Counts struct {
 	Refreshes  uint64
 	Retries    uint64 // requests tried again with another quorum
 	AuditSeq   uint64
-	Network    map[string]uint64 // envelopes dropped, by reason
+	// Presignatures of the pool.
+	PresReady   int               // now, to lead with
+	PresHeld    int               // now, for all leaders
+	PresMade    uint64            // as leader
+	PresUsed    uint64            // as leader
+	PresMissed  uint64            // requests that found too few and presigned for themselves
+	PresDropped uint64            // never used
+	Network     map[string]uint64 // envelopes dropped, by reason
 }
 
 // Counts reads the counters.
 func (n *Node) Counts() Counts {
 	c := &n.counts
 	seq, _ := n.AuditLog.Head()
-	out := Counts{c.signatures.Load(), c.ceremonies.Load(), c.batches.Load(), c.aborts.Load(), c.refused.Load(),
-		c.keygens.Load(), c.refreshes.Load(), c.retries.Load(), seq, map[string]uint64{}}
+	ready, held := n.pool.size()
+	out := Counts{
+		Signatures: c.signatures.Load(), Ceremonies: c.ceremonies.Load(), Batches: c.batches.Load(), Aborts: c.aborts.Load(),
+		Refused: c.refused.Load(), Keygens: c.keygens.Load(), Refreshes: c.refreshes.Load(), Retries: c.retries.Load(), AuditSeq: seq,
+		PresReady: ready, PresHeld: held, PresMade: c.presMade.Load(), PresUsed: c.presUsed.Load(), PresMissed: c.presMissed.Load(),
+		PresDropped: c.presDropped.Load(), Network: map[string]uint64{},
+	}
 	if n.net != nil {
 		s := n.net.Stats()
 		out.Network["sent"], out.Network["received"] = s.Sent, s.Received

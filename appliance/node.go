@@ -68,6 +68,8 @@ type Limits struct {
 	Ceremonies int
 	// Shares is the most key shares kept opened in memory. Default 512.
 	Shares int
+	// Presignatures is how many are kept ready for a key that is in use, where presigning is dear (ECDSA). Default 64; -1 for none.
+	Presignatures int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -88,6 +90,7 @@ func (l Limits) withDefaults() Limits {
 	num(&l.Queue, 4096)
 	num(&l.Ceremonies, 128)
 	num(&l.Shares, 512)
+	num(&l.Presignatures, 64)
 	return l
 }
 
@@ -104,6 +107,7 @@ type Node struct {
 	router *router
 	keys   *keyring
 	pairs  *provisions
+	pool   *pool
 	sign   *batcher
 	idem   *idempotency
 	peers  *peerTable
@@ -172,6 +176,7 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	n.router = newRouter(n.Clock, n.send)
 	n.keys = newKeyring(n)
 	n.pairs = newProvisions(n)
+	n.pool = newPool(n)
 	n.idem = newIdempotency(c.Store)
 	n.peers = newPeerTable(n)
 	n.seen = newIntentMemory()
@@ -213,6 +218,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer n.net.Close()
 	defer n.keys.close()
 	defer n.pairs.close()
+	defer n.pool.close()
 
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.base = base
@@ -230,6 +236,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	n.wg.Go(func() { n.receive(base) })
 	n.wg.Go(func() { n.router.tidy(base) })
+	n.wg.Go(func() { n.pool.tidy(base) })
 	n.wg.Go(func() { n.peers.beat(base) })
 	n.wg.Go(func() { n.catchUp(base) })
 	n.ready.Store(true)

@@ -20,6 +20,7 @@ const (
 	opSign    = "sign"
 	opKeygen  = "keygen"
 	opRefresh = "refresh"
+	opPresign = "presign"
 	opProve   = "prove" // sign intents by one quorum of a new key over a message of our own making
 )
 
@@ -42,7 +43,17 @@ type proposal struct {
 	Nonce     [16]byte            `cbor:"6,keyasint"`
 	Boots     []bootID            `cbor:"7,keyasint"` // the runs of the signers it is for, in their order
 	Pairs     *pairing            `cbor:"8,keyasint,omitempty"`
-	Next      uint64              `cbor:"9,keyasint,omitempty"` // of a refresh: the epoch it makes
+	Next      uint64              `cbor:"9,keyasint,omitempty"`  // of a refresh: the epoch it makes
+	Count     uint8               `cbor:"10,keyasint,omitempty"` // of a presign: how many presignatures
+	Pres      [][32]byte          `cbor:"11,keyasint,omitempty"` // of a sign from the pool: the presignatures, one an intent
+}
+
+// terms are what a coordinator proposes beside signers and intents.
+type terms struct {
+	pairs *pairing
+	next  uint64
+	count uint8
+	pres  [][32]byte
 }
 
 const (
@@ -54,8 +65,8 @@ const (
 func proposalTopic(body []byte) [32]byte { return canon.Hash("mpcd/v1/proposal", body) }
 
 // propose has the hardware co-sign the intents and makes the proposal. Nothing is sent yet.
-func (n *Node) propose(ctx context.Context, op string, signers []threshold.PartyID, intents []*attest.Intent, pairs *pairing, next uint64) (*proposal, *attest.Batch, []byte, error) {
-	p := &proposal{Version: proposalVersion, Operation: op, Signers: signers, Intents: make([][]byte, len(intents)), Boots: n.peers.boots(n.nodesOf(signers)), Pairs: pairs, Next: next}
+func (n *Node) propose(ctx context.Context, op string, signers []threshold.PartyID, intents []*attest.Intent, t terms) (*proposal, *attest.Batch, []byte, error) {
+	p := &proposal{Version: proposalVersion, Operation: op, Signers: signers, Intents: make([][]byte, len(intents)), Boots: n.peers.boots(n.nodesOf(signers)), Pairs: t.pairs, Next: t.next, Count: t.count, Pres: t.pres}
 	hashes := make([][]byte, len(intents))
 	for i, in := range intents {
 		h := in.Hash()
@@ -104,6 +115,8 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 		switch p.Operation {
 		case opSign, opProve:
 			err = n.joinSign(ctx, c, &p, intents)
+		case opPresign:
+			err = n.joinPresign(ctx, c, &p, intents[0])
 		case opKeygen:
 			err = n.joinKeygen(ctx, c, &p, intents[0])
 		case opRefresh:
@@ -119,7 +132,7 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	}
 	n.counts.refused.Add(1)
 	op := p.Operation
-	if !slices.Contains([]string{opSign, opProve, opKeygen, opRefresh}, op) {
+	if !slices.Contains([]string{opSign, opProve, opKeygen, opRefresh, opPresign}, op) {
 		op = "proposal" // a stranger's text is no name of an event
 	}
 	n.record(ctx, op, topic, err)
@@ -137,7 +150,7 @@ func newest(intents []*attest.Intent) int64 {
 func (n *Node) judgeProposal(p *proposal, from transport.NodeID) ([]*attest.Intent, error) {
 	switch p.Operation {
 	case opSign, opProve:
-	case opKeygen, opRefresh:
+	case opKeygen, opRefresh, opPresign:
 		if len(p.Intents) != 1 {
 			return nil, fail(CodeInvalid, "", "a %s proposal has %d intents, want 1", p.Operation, len(p.Intents))
 		}
@@ -146,6 +159,9 @@ func (n *Node) judgeProposal(p *proposal, from transport.NodeID) ([]*attest.Inte
 	}
 	if len(p.Intents) == 0 || len(p.Intents) > n.Limits.Batch {
 		return nil, fail(CodeInvalid, "set the same limits on all nodes", "a proposal of %d intents, at most %d", len(p.Intents), n.Limits.Batch)
+	}
+	if len(p.Pres) > 0 && (p.Operation != opSign || len(p.Pres) != len(p.Intents)) {
+		return nil, fail(CodeInvalid, "run the same version on all nodes", "a %s proposal of %d intents with %d presignatures", p.Operation, len(p.Intents), len(p.Pres))
 	}
 	i := slices.Index(p.Signers, n.self.Party)
 	if i < 0 || len(p.Boots) != len(p.Signers) {

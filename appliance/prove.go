@@ -76,7 +76,7 @@ func (n *Node) prove(ctx context.Context, id string) error {
 		g.Go(func() error {
 			in := n.newIntent(attest.OpSign, fmt.Sprintf("prove/%s/%d/%v/%d", id, rec.Info.Epoch, q, n.Clock().UnixNano()), "mpcd", q)
 			in.KeyID, in.Scheme, in.Epoch, in.Message = id, rec.Info.Scheme, rec.Info.Epoch, proofMessage(id, rec.Info.Epoch, q)
-			out, err := n.leadSign(gctx, opProve, q, []*attest.Intent{in}, nil)
+			out, err := n.leadSign(gctx, opProve, q, []*attest.Intent{in}, nil, nil)
 			if err != nil {
 				return fmt.Errorf("quorum %v: %w", n.nodesOf(q), err)
 			}

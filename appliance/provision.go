@@ -89,6 +89,7 @@ func (v *provisions) adopt(ctx context.Context, s threshold.Provisioner, c thres
 	old := v.m[name]
 	v.m[name] = p
 	if old != nil {
+		v.n.pool.dropPairs(old.Digest())
 		old.Destroy()
 	}
 	return v.n.Vault.DeleteSecret(ctx, nextName(name))
@@ -100,6 +101,7 @@ func (v *provisions) keepBans(ctx context.Context, s threshold.Provisioner, c th
 	if p == nil || !errors.As(err, &abort) || abort.Kind != threshold.Ban {
 		return nil
 	}
+	v.n.pool.dropPeers(abort.Culprits)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	name := provisionName(s.ID(), c)

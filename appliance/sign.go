@@ -75,21 +75,8 @@ func (n *Node) releaseItems(items []*item) {
 
 // judgeSign holds one intent against the key's record.
 func (n *Node) judgeSign(op string, in *attest.Intent, rec walletRecord) error {
-	c := rec.Info.Committee
-	switch {
-	case in.Scheme != rec.Info.Scheme:
-		return fail(CodeInvalid, "", "wallet %s is of scheme %s", in.KeyID, rec.Info.Scheme)
-	case in.Epoch != rec.Info.Epoch:
-		return fail(CodeConflict, "repeat the request; the key was refreshed", "wallet %s is at epoch %d here, the intent says %d", in.KeyID, rec.Info.Epoch, in.Epoch)
-	case op == opSign && rec.State != StateActive:
-		return fail(CodeConflict, "run `mpcd key prove-threshold`, or wait until keygen has ended", "wallet %s is not active yet (%s)", in.KeyID, rec.State)
-	case op == opProve && rec.State == StateStaged:
-		return fail(CodeConflict, "wait until keygen has ended", "wallet %s is not certified yet", in.KeyID)
-	case len(in.Signers) != c.Threshold:
-		return invalid("signers", "name exactly as many signers as the threshold", "%d signers, wallet %s needs %d", len(in.Signers), in.KeyID, c.Threshold)
-	}
-	if err := c.CheckQuorum(in.Signers); err != nil {
-		return invalid("signers", "name members of the wallet's committee, each once", "%v", err)
+	if err := n.judgeKey(op, in, rec); err != nil {
+		return err
 	}
 	if op == opProve {
 		if want := proofMessage(in.KeyID, in.Epoch, in.Signers); string(in.Message) != string(want) {
@@ -101,6 +88,27 @@ func (n *Node) judgeSign(op string, in *attest.Intent, rec walletRecord) error {
 		return fail(CodeUnsupported, "sign without tweaks", "tweaked signatures are not in this build")
 	}
 	return checkMessage(rec.Info, in.Message)
+}
+
+// judgeKey checks that the intent is for the key as it is, and for a quorum of it.
+func (n *Node) judgeKey(op string, in *attest.Intent, rec walletRecord) error {
+	c := rec.Info.Committee
+	switch {
+	case in.Scheme != rec.Info.Scheme:
+		return fail(CodeInvalid, "", "wallet %s is of scheme %s", in.KeyID, rec.Info.Scheme)
+	case in.Epoch != rec.Info.Epoch:
+		return fail(CodeConflict, "repeat the request; the key was refreshed", "wallet %s is at epoch %d here, the intent says %d", in.KeyID, rec.Info.Epoch, in.Epoch)
+	case op != opProve && rec.State != StateActive:
+		return fail(CodeConflict, "run `mpcd key prove-threshold`, or wait until keygen has ended", "wallet %s is not active yet (%s)", in.KeyID, rec.State)
+	case op == opProve && rec.State == StateStaged:
+		return fail(CodeConflict, "wait until keygen has ended", "wallet %s is not certified yet", in.KeyID)
+	case len(in.Signers) != c.Threshold:
+		return invalid("signers", "name exactly as many signers as the threshold", "%d signers, wallet %s needs %d", len(in.Signers), in.KeyID, c.Threshold)
+	}
+	if err := c.CheckQuorum(in.Signers); err != nil {
+		return invalid("signers", "name members of the wallet's committee, each once", "%v", err)
+	}
+	return nil
 }
 
 // checkMessage refuses what the scheme cannot or must not sign.
@@ -120,17 +128,23 @@ func checkMessage(info threshold.KeyInfo, message []byte) error {
 
 // joinSign is a signer's side.
 func (n *Node) joinSign(ctx context.Context, c *ceremony, p *proposal, intents []*attest.Intent) error {
+	// Whatever comes of the proposal, the presignatures it names are out of the pool from here on.
+	pres, err := n.pool.take(c.leader, p.Signers, intents, p.Pres)
+	defer burn(pres)
+	if err != nil {
+		return err
+	}
 	items, err := n.admit(ctx, p.Operation, p.Signers, intents)
 	defer n.releaseItems(items)
 	if err != nil {
 		return err
 	}
-	_, batch, err := n.contribute(ctx, c, p, items)
+	_, batch, err := n.contribute(ctx, c, p, items, pres)
 	if err != nil {
 		return err
 	}
 	e := transport.Envelope{To: []transport.NodeID{c.leader}, Kind: kindShares, Topic: c.topic, Private: true,
-		Body: canon.MustMarshal(sharesBody{items[0].req.Pre.Session, batch.Bytes()})}
+		Body: canon.MustMarshal(sharesBody{c.view, batch.Bytes()})}
 	c.outbox = append(c.outbox, e)
 	n.send(e)
 	return nil
@@ -143,9 +157,9 @@ type sharesBody struct {
 	Batch   []byte              `cbor:"2,keyasint"` // attest.ShareBatch
 }
 
-// contribute runs presigning and, on a signer, makes the attested shares. Order: the act is on record before a share is made;
+// contribute runs presigning, or the agreement on presignatures of the pool, and, on a signer, makes the attested shares. Order: the act is on record before a share is made;
 // SignShares burns each presignature before it computes, and the hardware attests before anything leaves.
-func (n *Node) contribute(ctx context.Context, c *ceremony, p *proposal, items []*item) ([]*attest.AttestedShare, *attest.ShareBatch, error) {
+func (n *Node) contribute(ctx context.Context, c *ceremony, p *proposal, items []*item, pres []*threshold.Presignature) ([]*attest.AttestedShare, *attest.ShareBatch, error) {
 	signing := items[0].held != nil
 	var record errgroup.Group
 	if signing {
@@ -164,12 +178,17 @@ func (n *Node) contribute(ctx context.Context, c *ceremony, p *proposal, items [
 			keys[i].Share = it.held.share
 		}
 	}
-	pres, err := n.presign(ctx, c, p, items[0], keys, reqs)
+	var err error
+	if pres == nil {
+		pres, err = n.presign(ctx, c, p, items[0].scheme, items[0].info.Committee, keys, reqs)
+		for i, pre := range pres {
+			items[i].req.Pre = pre
+		}
+	} else {
+		err = n.agree(ctx, c, p, items, pres)
+	}
 	if recErr := record.Wait(); err == nil {
 		err = recErr
-	}
-	for i, pre := range pres {
-		items[i].req.Pre = pre
 	}
 	if err != nil || !signing {
 		return nil, nil, err
@@ -187,32 +206,42 @@ func (n *Node) contribute(ctx context.Context, c *ceremony, p *proposal, items [
 }
 
 // presign runs the engine's rounds. Its session answers disputes about OPEN until the ceremony is left.
-func (n *Node) presign(ctx context.Context, c *ceremony, p *proposal, first *item, keys []threshold.PresignKey, reqs []threshold.SignRequest) ([]*threshold.Presignature, error) {
-	pairs, state, err := n.provisioned(ctx, first.scheme, first.info.Committee)
-	if err == nil {
-		err = checkPairing(pairs, state, p.Pairs)
-	}
-	if err == nil && state != nil && first.held != nil {
-		err = n.checkBans(state, p.Signers)
-	}
+func (n *Node) presign(ctx context.Context, c *ceremony, p *proposal, scheme threshold.Scheme, committee threshold.Committee, keys []threshold.PresignKey, reqs []threshold.SignRequest) ([]*threshold.Presignature, error) {
+	pairs, state, err := n.pairsFor(ctx, p, scheme, committee)
 	if err != nil {
 		return nil, err
 	}
-	setup := threshold.Setup{Ceremony: c.topic, Context: []byte(p.Operation), Committee: first.info.Committee, Signers: p.Signers,
-		Self: n.self.Party, Authentic: n.authentic}
+	setup := n.signSetup(c, p, committee)
 	var s *threshold.Session[[]*threshold.Presignature]
 	if pairs == nil {
-		s, err = first.scheme.Presign(setup, keys, n.Rand)
+		s, err = scheme.Presign(setup, keys, n.Rand)
 	} else {
-		c.aborted = func(err error) error { return n.pairs.keepBans(ctx, pairs, first.info.Committee, state, err) }
+		c.aborted = func(err error) error { return n.pairs.keepBans(ctx, pairs, committee, state, err) }
 		s, err = pairs.PresignFor(state, setup, keys, reqs, n.Rand)
 	}
 	if err != nil {
 		return nil, err
 	}
 	pres, err := drive(ctx, c, s)
-	c.opens = s
+	c.opens, c.view = s, s.ID()
 	return pres, err
+}
+
+// pairsFor finds the pair state that a proposal goes by, and refuses another than ours and one with a banned signer.
+func (n *Node) pairsFor(ctx context.Context, p *proposal, scheme threshold.Scheme, committee threshold.Committee) (threshold.Provisioner, threshold.Provision, error) {
+	pairs, state, err := n.provisioned(ctx, scheme, committee)
+	if err == nil {
+		err = checkPairing(pairs, state, p.Pairs)
+	}
+	if err == nil && state != nil && slices.Contains(p.Signers, n.self.Party) {
+		err = n.checkBans(state, p.Signers)
+	}
+	return pairs, state, err
+}
+
+func (n *Node) signSetup(c *ceremony, p *proposal, committee threshold.Committee) threshold.Setup {
+	return threshold.Setup{Ceremony: c.topic, Context: []byte(p.Operation), Committee: committee, Signers: p.Signers,
+		Self: n.self.Party, Authentic: n.authentic}
 }
 
 // signed is the outcome for one intent.
@@ -225,7 +254,7 @@ type signed struct {
 
 // leadSign is the coordinator's side: propose, take part or observe, collect, combine. The outcomes are in the order of the
 // intents. Nothing unverified is ever returned.
-func (n *Node) leadSign(ctx context.Context, op string, signers []threshold.PartyID, intents []*attest.Intent, before func(context.Context) error) ([]*signed, error) {
+func (n *Node) leadSign(ctx context.Context, op string, signers []threshold.PartyID, intents []*attest.Intent, pres []*threshold.Presignature, before func(context.Context) error) ([]*signed, error) {
 	var items []*item
 	var p *proposal
 	var cosign *attest.Batch
@@ -236,7 +265,7 @@ func (n *Node) leadSign(ctx context.Context, op string, signers []threshold.Part
 	g.Go(func() error {
 		pairs, err := n.pairsOf(gctx, intents[0])
 		if err == nil {
-			p, cosign, body, err = n.propose(gctx, op, signers, intents, pairs, 0)
+			p, cosign, body, err = n.propose(gctx, op, signers, intents, terms{pairs: pairs, pres: idsOf(pres)})
 		}
 		return err
 	})
@@ -264,7 +293,7 @@ func (n *Node) leadSign(ctx context.Context, op string, signers []threshold.Part
 	c.outbox = append(c.outbox, e)
 	n.send(e)
 
-	own, _, err := n.contribute(ctx, c, p, items)
+	own, _, err := n.contribute(ctx, c, p, items, pres)
 	if err == nil {
 		var out []*signed
 		if out, err = n.collect(ctx, c, p, items, own, cosign, started); err == nil {
@@ -327,7 +356,7 @@ func (n *Node) openShares(ctx context.Context, c *ceremony, from threshold.Party
 	if err := canon.Unmarshal(env.Body, &body); err != nil {
 		return nil, ban("shares", err)
 	}
-	if body.Session != items[0].req.Pre.Session {
+	if body.Session != c.view {
 		if err := n.dispute(ctx, c, from); err != nil {
 			return nil, err
 		}

@@ -22,6 +22,7 @@ const (
 	OpSign    Operation = "sign"
 	OpKeygen  Operation = "keygen"
 	OpRefresh Operation = "refresh"
+	OpPresign Operation = "presign" // presignatures of a key, for requests still to come; nothing is signed
 )
 
 // Intent is what somebody wants the cluster to do. Every node sees it whole, judges it by its own policy, and finds its hash
@@ -95,14 +96,14 @@ func (i Intent) Validate() error {
 
 func (i Intent) validateOperation() error {
 	switch i.Operation {
-	case OpSign, OpRefresh:
+	case OpSign, OpRefresh, OpPresign:
 		switch {
 		case i.KeyID == "" || i.Epoch == 0:
 			return fmt.Errorf("attest: %s intent names no key or no epoch", i.Operation)
 		case i.Keygen != nil:
 			return fmt.Errorf("attest: %s intent with keygen parameters", i.Operation)
-		case i.Operation == OpRefresh && (len(i.Message) > 0 || len(i.Tweaks) > 0):
-			return errors.New("attest: refresh intent with a message")
+		case i.Operation != OpSign && (len(i.Message) > 0 || len(i.Tweaks) > 0):
+			return fmt.Errorf("attest: %s intent with a message", i.Operation)
 		}
 		return nil
 	case OpKeygen:

@@ -40,8 +40,12 @@ type Provisioner interface {
 	NewProvision(s Setup, epoch uint64, rand io.Reader) (Ceremony[Provision], error)
 	ParseProvision(b []byte) (Provision, error)
 	// PresignFor makes presignatures for exactly the requests given, one of each key, with the provision, which is nil on an
-	// observer. The requests are bound into the session, so SignShare needs no agreement.
+	// observer. The requests are bound into the session, so SignShare needs no agreement. Nil requests make presignatures for
+	// any request of their keys: each needs Agree before SignShare.
 	PresignFor(p Provision, s Setup, keys []PresignKey, reqs []SignRequest, rand io.Reader) (*Session[[]*Presignature], error)
-	// MaxBatch is the most requests of one PresignFor.
+	// Agree binds presignatures that were made for any request, all of the same signers, to one request each (PROTOCOLS A.3.5).
+	// The result goes into SignRequest.Agreement of every request. A session that fails burns them.
+	Agree(s Setup, reqs []SignRequest, rand io.Reader) (*Session[[][32]byte], error)
+	// MaxBatch is the most requests of one PresignFor, and of one Agree.
 	MaxBatch() int
 }

@@ -47,6 +47,7 @@ var kinds = map[appliance.Code]kind{
 	appliance.CodeIntegrity:   {500, "Data is not what it should be", "Stop and see the node's log for the instance; do not restore or delete anything yet."},
 	appliance.CodeBlame:       {502, "Peers misbehaved", "See culprits; try again when they are repaired."},
 	appliance.CodeQuorum:      {503, "Too few live nodes", "See /api/v1/nodes; wait as Retry-After says and send the same request again."},
+	appliance.CodePresig:      {503, "A presignature is not there", "Send the same request again."},
 	appliance.CodeAttempt:     {503, "A refresh was tried before", "Send the same request again."},
 	appliance.CodeProvision:   {503, "The parties' pair state differs", "Send the same request again; if it fails again, refresh a key of the same committee."},
 	appliance.CodeHSM:         {503, "The hardware token failed", "See /readyz?verbose and the node's log."},

@@ -176,7 +176,7 @@ func TestNodeErrors(t *testing.T) {
 	for code, status := range map[appliance.Code]int{
 		appliance.CodeInvalid: 422, appliance.CodeDenied: 403, appliance.CodeNotFound: 404, appliance.CodeConflict: 409, appliance.CodeQuorum: 503,
 		appliance.CodeOverload: 429, appliance.CodeTimeout: 504, appliance.CodeHSM: 503, appliance.CodeIntegrity: 500, appliance.CodeUnsupported: 422,
-		appliance.CodeBlame: 502, appliance.CodeInternal: 500, appliance.CodeStarting: 503, appliance.CodeProvision: 503, appliance.CodeAttempt: 503,
+		appliance.CodeBlame: 502, appliance.CodeInternal: 500, appliance.CodeStarting: 503, appliance.CodeProvision: 503, appliance.CodeAttempt: 503, appliance.CodePresig: 503,
 	} {
 		var log bytes.Buffer
 		f := newFake()

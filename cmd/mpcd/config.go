@@ -265,6 +265,10 @@ func parseConfig(vs values) (*config, error) {
 	c.Limits = appliance.Limits{
 		Request: p.duration("limits.request"), Silence: p.duration("limits.silence"), Batch: p.number("limits.batch", 1, 1024),
 		Queue: p.number("limits.queue", 1, 1<<20), Ceremonies: p.number("limits.ceremonies", 1, 1<<16), Shares: p.number("limits.shares", 1, 1<<20),
+		Presignatures: p.number("limits.presignatures", 0, 4096),
+	}
+	if c.Limits.Presignatures == 0 {
+		c.Limits.Presignatures = -1 // the node's word for none
 	}
 	c.LogLevel = p.oneOf("log.level", "debug", "info", "warn", "error")
 	c.LogFormat = p.oneOf("log.format", "text", "json")

@@ -22,6 +22,9 @@ var (
 	descKeygens    = describe("keygens_total", "Keys made as coordinator.")
 	descRefreshes  = describe("refreshes_total", "Refreshes led.")
 	descRetries    = describe("retries_total", "Requests tried again with another quorum.")
+	descPresReady  = describe("presignatures_ready", "Presignatures in memory that this node can lead with.")
+	descPresHeld   = describe("presignatures_held", "Presignatures in memory, for all coordinators.")
+	descPresigs    = describe("presignatures_total", "Presignatures of the pool as coordinator: made, used, missed (too few were there), dropped.", "outcome")
 	descAudit      = describe("audit_entries", "Entries of the audit log.")
 	descEnvelopes  = describe("envelopes_total", "Envelopes of the transport: sent, received, or dropped by reason.", "outcome")
 	descPeer       = describe("peer_live", "1 if the node of the roster is live, as this node sees it.", "peer")
@@ -45,6 +48,11 @@ func (m nodeMetrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(x.d, prometheus.CounterValue, float64(x.v))
 	}
 	out <- prometheus.MustNewConstMetric(descAudit, prometheus.GaugeValue, float64(c.AuditSeq))
+	out <- prometheus.MustNewConstMetric(descPresReady, prometheus.GaugeValue, float64(c.PresReady))
+	out <- prometheus.MustNewConstMetric(descPresHeld, prometheus.GaugeValue, float64(c.PresHeld))
+	for outcome, v := range map[string]uint64{"made": c.PresMade, "used": c.PresUsed, "missed": c.PresMissed, "dropped": c.PresDropped} {
+		out <- prometheus.MustNewConstMetric(descPresigs, prometheus.CounterValue, float64(v), outcome)
+	}
 	for outcome, v := range c.Network {
 		out <- prometheus.MustNewConstMetric(descEnvelopes, prometheus.CounterValue, float64(v), outcome)
 	}

@@ -63,6 +63,7 @@ var settings = []setting{
 	{key: "limits.queue", def: "4096", help: "most requests waiting"},
 	{key: "limits.ceremonies", def: "128", help: "most ceremonies at once"},
 	{key: "limits.shares", def: "512", help: "most key shares kept open in memory"},
+	{key: "limits.presignatures", def: "64", help: "ECDSA presignatures kept ready in memory for a key in use; 0 for none"},
 
 	{key: "log.level", flag: "log-level", def: "info", help: "debug, info, warn, error"},
 	{key: "log.format", flag: "log-format", def: "text", help: "text or json"},

@@ -46,14 +46,18 @@ func (ecdsa) ParseProvision(b []byte) (threshold.Provision, error) {
 }
 
 func (ecdsa) PresignFor(p threshold.Provision, s threshold.Setup, keys []threshold.PresignKey, reqs []threshold.SignRequest, rand io.Reader) (*threshold.Session[[]*threshold.Presignature], error) {
-	if p == nil {
-		return dkls23.Scheme{}.PresignFor(s, keys, reqs, rand)
+	x := dkls23.Scheme{}
+	if p != nil {
+		state, ok := p.(pairState)
+		if !ok {
+			return nil, errors.New("schemes: provision of another scheme")
+		}
+		x = dkls23.New(state.Provision)
 	}
-	state, ok := p.(pairState)
-	if !ok {
-		return nil, errors.New("schemes: provision of another scheme")
+	if reqs == nil {
+		return x.Presign(s, keys, rand)
 	}
-	return dkls23.New(state.Provision).PresignFor(s, keys, reqs, rand)
+	return x.PresignFor(s, keys, reqs, rand)
 }
 
 func (ecdsa) MaxBatch() int { return dkls23.MaxBatch }
