@@ -65,7 +65,9 @@ func (c *checker) visit(name string, d fs.DirEntry, err error) error {
 	c.sources++
 	if !strings.HasSuffix(name, "_test.go") {
 		c.imports(name, f)
-		c.inits(name, f)
+		if !strings.HasSuffix(name, ".pb.go") { // generated: it registers its own messages, nothing of ours
+			c.inits(name, f)
+		}
 		if !any1(forTests, path.Dir(name)) {
 			c.literals(f)
 		}
