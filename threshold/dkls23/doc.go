@@ -44,45 +44,80 @@
 //
 // # Trace
 //
-//	PROTOCOLS                      function                                    test
-//	A.3.1 pair setup               Provision, provisioning.begin               TestProvision, TestProvisionLies
-//	  base OT, PPRF                ot.NewSetup, ot.RespondSetup, Setup.Finish  TestProvisionLies; package ot
-//	  zero-share seed              seedCommitment, setup2.Check                TestProvisionLies, TestSeparation
-//	  both sign the transcript     setup3                                      TestProvisionLies, TestProvisionDisagreement
-//	  state for the vault          Provision.Bytes, ParseProvision             TestProvisionRecord, FuzzParseProvision
-//	A.3.2 vector OLE               Receiver.Start, Sender.Reply, Finish        TestLies; package ot
-//	A.3.3 R0 OPEN                  presigning.bind, samePairs                  TestC2LateMismatchNeverBans
-//	  R1                           presigning.begin, draw, commitment          TestQuorums, TestSeparation
-//	  R2                           presigning.answer, round1.Advance           TestLies
-//	  R3 checks                    round2.Check, presigning.receive, sum       TestLies, TestParallelChecks
-//	  R3 u, v                      presigning.secrets                          TestQuorums
-//	  R3 w, out                    signer.SignShare, Combine                   TestQuorums, TestManySignatures, TestVerifyAgainstDecred
-//	  τ, BIP 32                    Derive, tweakedKey                          TestDeriveVectors, TestDeriveAgainstHDKeychain, TestQuorums
-//	A.3.4 C1                       newPresigning, admit, Provision.with        TestC1Signers
-//	  C2                           bind, samePairs (and the session's OPEN)    TestC2LateMismatchNeverBans, TestRefreshRerandomisesPairs
-//	  C3                           judgeCommitment, judgeOpening, Checks       TestLies, TestProvisionLies
-//	  C4                           receive, decodeShare, ot                    TestLies, TestC15Shares
-//	  C5                           judgeOpening, receive, ot                   TestLies, TestProvisionLies
-//	  C6                           ot.Setup.Finish                             TestProvisionLies
-//	  C7                           ot.Sender.Reply in answer                   TestLies, TestSplicedSessions
-//	  C8                           ot.Receiving.Finish in receive              TestLies, TestSplicedSessions
-//	  C9                           judgeOpening, setup2.Check                  TestLies, TestReplayedContribution, TestProvisionLies
-//	  C10                          threshold.Session                           TestC10Equivocation
-//	  C11, C12                     consistent in receive                       TestLies
-//	  C13                          presigning.sum                              TestLies, TestC14Degenerate
-//	  C14                          usable, request.signature                   TestC14Degenerate
-//	  C15                          request.signature                           TestC15Shares, TestLies, FuzzShare
-//	  C16                          round1 (Advance needs everybody's R1)       TestC16AdaptiveNonce
-//	  C17                          pair.use, secrets.take, round2.Advance      TestC17SelectiveFailure, TestC17BanBeforeTheEnd, TestBanWipes
-//	  C18                          secrets.take, secrets.reserve               TestC18PresignatureReuse, TestTake
-//	  C19                          Agree, signer.SignShare                     TestC19Agreement
-//	A.3.5 presignatures            secrets, Agree, prepared.rerandomiser       TestRawHashForgery, TestRerandomiser
-//	A.3.6 blame                    verify, judged, pair.cheated                TestLies, TestOpenLength
-//	A.3.7 refresh                  Refresh with Provision                      TestRefreshRerandomisesPairs
-//	A.5 late session mismatch      bind, samePairs                             TestC2LateMismatchNeverBans
-//	A.5 selective failure          pair.cheated                                TestC17SelectiveFailure
-//	A.5 commitment copying         commitment                                  TestLies/commitment_copied
-//	A.5 missing ssid, splices      directed, commitment                        TestSplicedSessions, TestReplayedContribution
-//	A.5 known delta                prepared.rerandomiser                       TestRerandomiser, TestC19Agreement
-//	every message                                                              TestTranscript
+// Names are this package's, unless they begin with another's; what follows a slash is a subtest. TestTrace holds the table to the source.
+//
+//	PROTOCOLS                      function                                                   test
+//	1.1 transcript hash            canon.Hash, canon.Hasher.Field                             canon.TestHashBoundaries
+//	1.2 OPEN, session ID           threshold.NewSession, presigning.bind                      threshold.TestViewsDiffer, TestC2LateMismatchNeverBans
+//	  direction of a pair          directed                                                   TestSeparation, TestSplicedSessions
+//	1.3 envelope, sender           threshold.Session.Step                                     threshold.TestDropped, transport.TestProof
+//	  lengths, canonical forms     judgeCommitment, judgeOpening, decodeShare                 TestLies, TestProvisionLies, FuzzRounds, FuzzShare
+//	1.4 echo                       threshold.VerifyEquivocation                               TestC10Equivocation, threshold.TestEquivocationAfterTheEnd
+//	1.5 key record, purpose        Scheme.ParseKeyShare, presigning.admit                     TestKeyRecords, TestC1Signers
+//	1.6 faults, evidence           judged, judgeOpen, Scheme.VerifyEvidence                   TestOpenLength, TestLies, TestRandomnessFails
+//	A.2 suite 1                    ot.rowPRG.row, ot.randomiser.scalar                        ot.TestRandomiser, ot.TestTranscript
+//	A.3.1 pair setup               Scheme.Provision, provisioning.begin                       TestProvision, TestProvisionLies, ot.TestSetup
+//	  1. A's choices               ot.NewSetup, ot.newOblivious                               ot.TestSetup, ot.TestSetupPoints
+//	  2. B's answer                ot.RespondSetup, ot.respondOblivious, setup1.Check         ot.TestSetupPoints, ot.TestSetupIdentity
+//	  3. A's keys                  ot.Setup.Finish, setup2.Check                              ot.TestSetup, ot.TestSetupWrongSession
+//	  PPRF and its proof           ot.growTree, ot.punctureTree                               ot.TestPPRFProof, TestProvisionLies/s~_of_the_last_tree
+//	  zero-share seed              seedCommitment, setup2.Check, pair.zeroShare               TestProvisionLies/another_seed, TestSeparation
+//	  all confirm the transcript   setup3.Check, setup3.Advance                               TestProvisionLies/another_transcript, TestProvisionDisagreement
+//	  state for the vault          Provision.Bytes, ParseProvision                            TestProvisionRecord, FuzzParseProvision
+//	A.3.2 gadget                   ot.newGadget, ot.gadgetSum                                 ot.TestGadgetSum
+//	  Bob's message                ot.Receiver.Start, ot.Receiver.expand                      ot.TestVectorOLE, ot.TestFlippedRows
+//	  check of the extension       ot.Sender.expand, ot.checkHash.of, ot.Sender.holds         ot.TestExtensionTampering, ot.TestCheckHash
+//	  Alice's answer               ot.Sender.Reply, ot.randomiser.theta, ot.randomiser.mu     ot.TestVectorOLE, ot.TestReplay
+//	  Bob's end                    ot.Receiving.Finish                                        ot.TestCheatingAlice, ot.TestSpent
+//	A.3.3 R0 OPEN                  presigning.bind, presigning.samePairs                      TestC2LateMismatchNeverBans, TestOpenLength
+//	  R1                           presigning.begin, presigning.draw, commitment              TestQuorums, TestSeparation, TestTranscript
+//	  R2                           presigning.answer, round1.Advance                          TestLies, TestC16AdaptiveNonce
+//	  R3 checks                    round2.Check, presigning.receive, presigning.sum           TestLies, TestParallelChecks
+//	  R3 u, v                      presigning.secrets                                         TestQuorums, TestC15Shares
+//	  R3 w                         signer.SignShare                                           TestQuorums, TestC19Agreement
+//	  out                          Scheme.Combine, request.signature, coordinate              TestManySignatures, TestCoordinateOverflow, TestRoughNetwork
+//	  out, by other libraries      Scheme.Combine, Scheme.Verify                              TestOutsideLibraries, TestVerify, TestVerifyAgainstDecred
+//	  HD tweak                     Derive, tweakedKey, newBinding                             TestDeriveVectors, TestDeriveAgainstHDKeychain, TestQuorums
+//	A.3.4 C1                       Scheme.newPresigning, presigning.admit, Provision.with     TestC1Signers
+//	  C2                           presigning.bind, presigning.samePairs                      TestC2LateMismatchNeverBans, TestRefreshRerandomisesPairs
+//	  C3                           judgeCommitment, judgeOpening, setup1.Check, setup2.Check  TestLies/R1_short, TestProvisionLies/P1_short, ot.TestLengths
+//	  C4                           presigning.receive, decodeShare, ot.Receiving.Finish       TestLies/psi_not_canonical, TestC15Shares, ot.TestScalars
+//	  C5                           judgeOpening, presigning.receive, ot.respondOblivious      TestLies/R_is_the_identity, ot.TestSetupPoints
+//	  C6                           ot.Setup.Finish                                            TestProvisionLies/t~_of_the_last_tree, ot.TestPPRFProof
+//	  C7                           presigning.answer, ot.Sender.Reply                         TestLies/first_row_of_U, ot.TestBobGuessesDelta
+//	  C8                           presigning.receive, ot.Receiving.Finish                    TestLies/hash_of_mu, ot.TestAliceGuessesBeta
+//	  C9                           judgeOpening, setup2.Check                                 TestLies/another_R, TestReplayedContribution
+//	  C10                          threshold.Session.Step                                     TestC10Equivocation, threshold.TestNoSignatures
+//	  C11                          consistent, presigning.receive                             TestLies/another_r_to_one_peer, TestLies/another_Gamma_u
+//	  C12                          consistent, presigning.receive                             TestLies/another_sk_to_one_peer, TestLies/another_pk
+//	  C13                          presigning.sum                                             TestLies/another_sk_with_its_pk_to_all, TestC14Degenerate
+//	  C14                          usable, request.signature                                  TestC14Degenerate
+//	  C15                          request.signature                                          TestC15Shares, TestLies/another_psi, FuzzShare
+//	  C16                          round1.Advance                                             TestC16AdaptiveNonce
+//	  C17                          pair.use, pair.refusal, secrets.take, round2.Advance       TestC17SelectiveFailure, TestC17BanBeforeTheEnd, TestBanWipes
+//	  C18                          secrets.take, secrets.reserve                              TestC18PresignatureReuse, TestTake
+//	  C19                          Scheme.Agree, signer.SignShare                             TestC19Agreement, TestSplitAgreement
+//	A.3.5 O1, single use           Scheme.Agree, secrets.reserve, secrets.settle              TestC19Agreement, TestTake, TestPresignaturePrintsNothing
+//	  re-randomisation             requestOf, prepared.rerandomiser                           TestRerandomiser, TestRawHashForgery
+//	  pool, flushed and in memory  secrets.Burn                                               appliance.TestPoolFlush, appliance.TestRealPresignatureRestore
+//	A.3.6 blame                    presigning.verify, provisioning.verify, pair.cheated       TestLies, TestOpenLength, TestDestroyBlamesNobody
+//	A.3.7 refresh                  Scheme.Refresh, Scheme.Provision, Provision.Destroy        TestRefreshRerandomisesPairs, TestDestroyBlamesNobody
+//	A.5 alpha-shuffle              canon.Hash                                                 canon.TestHashBoundaries
+//	  selective failure            pair.cheated, Provision.Ban                                TestC17SelectiveFailure, appliance.TestBan
+//	  presignature reuse           secrets.take                                               TestC18PresignatureReuse, appliance.TestPresignatureReuse
+//	  known delta                  prepared.rerandomiser                                      TestRerandomiser, TestC19Agreement
+//	  raw-hash forgery             prepared.rerandomiser                                      TestRawHashForgery
+//	  missing ssid, splices        directed, commitment                                       TestSplicedSessions, ot.TestWrongSession
+//	  late session mismatch        presigning.bind, presigning.samePairs                      TestC2LateMismatchNeverBans
+//	  commitment copying           commitment                                                 TestLies/commitment_copied
+//	  adaptive R                   round1.Advance                                             TestC16AdaptiveNonce
+//	  wrong psi, r, sk, Gamma      presigning.receive, request.signature                      TestLies/another_psi, TestLies/another_Gamma_v
+//	  lengths, identity points     judgeOpening, presigning.receive                           TestLies/R2_empty, TestLies/pk_is_the_identity
+//	  indices                      Scheme.newPresigning                                       TestC1Signers, threshold.TestCommittee
+//	  replay                       commitment, presigning.begin                               TestReplayedContribution, TestSplicedSessions
+//	  domain confusion             presigning.admit, Scheme.NewSigner                         TestKeyRecords
+//	  low s, recovery ID           request.signature, coordinate                              TestOutsideLibraries, TestCoordinateOverflow
+//	F.3 constant time              consistent, signer.SignShare, presigning.secrets           TestNoBranchOnSecrets, ot.TestNoBranchOnSecrets
+//	every message                                                                             TestTranscript, ot.TestTranscript
+//	this table                                                                                TestTrace
 package dkls23
