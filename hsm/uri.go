@@ -42,7 +42,7 @@ var (
 		"softhsm": {path: pkcs11Path, query: pkcs11Query},
 		"awskms":  {path: []string{"key-id", "region"}, query: []string{"endpoint"}},
 		"gcpkms":  {opaque: true, query: []string{"endpoint"}},
-		"tpm":     {path: []string{"handle", "device", "object"}, query: []string{"pin-source"}},
+		"tpm":     {path: []string{"handle", "device", "object"}, query: []string{"pin-source", "pcrs"}},
 		"local":   {opaque: true},
 		"plugin":  {opaque: true, query: []string{"pin-source"}},
 	}

@@ -1,0 +1,159 @@
+package tpm
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/canon"
+)
+
+const (
+	recordVersion = 1
+	recordMax     = 2048 // bytes; the least TPM_PT_NV_INDEX_MAX of PC Client TPMs
+	checkLen      = 8    // bytes of SHA-256 at the end: a write of several commands may be cut by a loss of power
+	nameMax       = 128  // bytes of a key's or counter's ID
+	blobMax       = 1024 // bytes of one half of a key
+)
+
+// What a record names. A key and a counter may have one ID; the attestation key has none.
+const (
+	kindSign    = "p256"
+	kindWrap    = "wrap"
+	kindCounter = "counter"
+	kindAK      = "ak"
+)
+
+// record is what an NV index of ours holds: a name, and the encrypted blob of a key.
+type record struct {
+	Version uint64 `cbor:"1,keyasint"`
+	Kind    string `cbor:"2,keyasint"`
+	ID      string `cbor:"3,keyasint,omitempty"`
+	Public  []byte `cbor:"4,keyasint,omitempty"` // TPMT_PUBLIC
+	Private []byte `cbor:"5,keyasint,omitempty"` // TPM2B_PRIVATE without its length
+	Parent  []byte `cbor:"6,keyasint,omitempty"` // name of the key it can be loaded under
+}
+
+// entry is a record that was found in the TPM.
+type entry struct {
+	record
+	index  tpm2.TPMHandle
+	public *tpm2.TPMTPublic // nil for a counter
+	name   tpm2.TPM2BName
+	ecdsa  *ecdsa.PublicKey // of a signing key, else nil
+}
+
+// encode gives the bytes of the NV index.
+func (r record) encode() []byte {
+	b := canon.MustMarshal(r)
+	sum := sha256.Sum256(b)
+	return append(b, sum[:checkLen]...)
+}
+
+// decodeRecord reads what encode wrote, and nothing else.
+func decodeRecord(b []byte) (*entry, error) {
+	if len(b) < checkLen || len(b) > recordMax {
+		return nil, fmt.Errorf("a record of %d bytes", len(b))
+	}
+	body, check := b[:len(b)-checkLen], b[len(b)-checkLen:]
+	if sum := sha256.Sum256(body); !bytes.Equal(sum[:checkLen], check) {
+		return nil, errors.New("it was not written to the end")
+	}
+	e := &entry{}
+	if err := canon.Unmarshal(body, &e.record); err != nil {
+		return nil, err
+	}
+	if e.Version != recordVersion {
+		return nil, fmt.Errorf("version %d, this binary knows %d", e.Version, recordVersion)
+	}
+	if len(e.ID) > nameMax || (e.ID == "") != (e.Kind == kindAK) {
+		return nil, errors.New("no valid ID")
+	}
+	switch e.Kind {
+	case kindCounter:
+		if len(e.Public)+len(e.Private)+len(e.Parent) > 0 {
+			return nil, errors.New("a counter with a key")
+		}
+		return e, nil
+	case kindSign, kindWrap, kindAK:
+		return e, e.readPublic()
+	}
+	return nil, fmt.Errorf("unknown kind %q", e.Kind)
+}
+
+// readPublic reads the public half of a key.
+func (e *entry) readPublic() error {
+	if len(e.Private) == 0 || len(e.Private) > blobMax || len(e.Public) > blobMax {
+		return errors.New("no valid key")
+	}
+	public, err := parsePublic(e.Public)
+	if err != nil {
+		return err
+	}
+	name, err := tpm2.ObjectName(public)
+	if err != nil {
+		return err
+	}
+	e.public, e.name = public, *name
+	e.ecdsa, err = pointOf(public)
+	if e.Kind == kindWrap {
+		e.ecdsa = nil
+	}
+	return err
+}
+
+// parsePublic reads a TPMT_PUBLIC, which must be the only encoding of itself.
+func parsePublic(b []byte) (*tpm2.TPMTPublic, error) {
+	public, err := tpm2.Unmarshal[tpm2.TPMTPublic](b)
+	if err != nil {
+		return nil, err
+	}
+	if public.NameAlg != tpm2.TPMAlgSHA256 {
+		return nil, errors.New("the name is not SHA-256")
+	}
+	if !bytes.Equal(tpm2.Marshal(*public), b) {
+		return nil, errors.New("not the encoding of a public area")
+	}
+	return public, nil
+}
+
+// pointOf is the point of a key on P-256.
+func pointOf(public *tpm2.TPMTPublic) (*ecdsa.PublicKey, error) {
+	params, err := public.Parameters.ECCDetail()
+	if err != nil {
+		return nil, err
+	}
+	p, err := public.Unique.ECC()
+	if err != nil {
+		return nil, err
+	}
+	if params.CurveID != tpm2.TPMECCNistP256 || len(p.X.Buffer) > 32 || len(p.Y.Buffer) > 32 {
+		return nil, errors.New("not a key on P-256")
+	}
+	sec1 := make([]byte, 65) // SEC 1 §2.3.3; a TPM may drop leading zeros
+	sec1[0] = 4
+	copy(sec1[33-len(p.X.Buffer):], p.X.Buffer)
+	copy(sec1[65-len(p.Y.Buffer):], p.Y.Buffer)
+	return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), sec1)
+}
+
+// keyType is what package hsm calls the kind.
+func (e *entry) keyType() hsm.KeyType {
+	if e.Kind == kindWrap {
+		return hsm.KeyAESWrap
+	}
+	return hsm.KeyP256
+}
+
+// info is what the public area says of the key; the TPM holds to it.
+func (e *entry) info() hsm.KeyInfo {
+	a := e.public.ObjectAttributes
+	bound := a.FixedTPM && a.FixedParent
+	return hsm.KeyInfo{ID: e.ID, Type: e.keyType(), Sensitive: bound, Extractable: !bound, Local: a.SensitiveDataOrigin, NeverExtracted: bound}
+}
