@@ -26,8 +26,15 @@ MESSAGE_MAX = 4096  # API_Sign, Message
 
 def key_of(response):
     """The key that a request names, or None."""
-    backend, key_id = response.kms_backend, response._get_param("KeyId")
-    return backend.keys.get(backend.any_id_to_key_id(key_id)) if key_id else None
+    backend, key_id = response.kms_backend, backend_name(response._get_param("KeyId"))
+    if key_id.startswith("alias/"):
+        key_id = backend.get_key_id_from_alias(key_id)
+    return backend.keys.get(backend.get_key_id(key_id)) if key_id else None
+
+
+def backend_name(key_id):
+    """What moto keeps a key or an alias under; "" for none."""
+    return KmsBackend.get_alias_name(key_id or "")
 
 
 def usable(operation):
