@@ -48,6 +48,7 @@ type signJob struct {
 	alone   bool // was in a batch that was refused: try by itself
 	renewed bool // the key was refreshed since the last try
 	direct  bool // not from the pool of presignatures
+	spared  int  // batches that failed because of another request
 	tries   int
 	done    chan error
 	ended   func() // called once, when nothing is done for the request any more
@@ -182,18 +183,16 @@ func (n *Node) runBatch(jobs []*signJob) {
 	pres := n.pool.reserve(jobs)
 	defer burn(pres)
 	out, err := n.leadSign(ctx, opSign, jobs[0].signers, intents, pres, func(ctx context.Context) error { return n.accept(ctx, jobs, intents) })
-	if err == nil {
-		err = n.settle(ctx, jobs, out)
-	}
-	if err == nil {
-		n.pool.used(jobs)
-	}
-	for _, j := range jobs {
-		if err == nil {
-			j.finish(nil)
-		} else {
-			n.wg.Go(func() { n.again(j, err, len(jobs)) })
+	if err != nil {
+		for i, j := range jobs {
+			n.wg.Go(func() { n.again(j, err, i, len(jobs)) })
 		}
+		return
+	}
+	n.pool.used(jobs)
+	err = n.settle(ctx, jobs, out)
+	for _, j := range jobs {
+		j.finish(n.explain(err)) // never again: the signature was made
 	}
 }
 
@@ -221,7 +220,8 @@ func (n *Node) settle(ctx context.Context, jobs []*signJob, out []*signed) error
 		d := receipts[i].Digest()
 		leaves[i] = d[:]
 	}
-	batch, err := attest.Attest(ctx, n.HSM, n.attestKey, hdr, leaves)
+	var batch *attest.Batch
+	err := persist(ctx, func() (err error) { batch, err = attest.Attest(ctx, n.HSM, n.attestKey, hdr, leaves); return err })
 	if err != nil {
 		return &Error{Code: CodeHSM, Message: "the token did not attest the outcome", Next: "run mpcd doctor; check the token", Err: err}
 	}
@@ -238,9 +238,23 @@ func (n *Node) settle(ctx context.Context, jobs []*signJob, out []*signed) error
 		events[i] = Event{"sign.done", facts}
 	}
 	errs := make(chan error, 1)
-	go func() { errs <- n.AuditLog.Append(ctx, events...) }()
-	err = storeAll(ctx, n.Store, puts)
+	go func() { errs <- persist(ctx, func() error { return n.AuditLog.Append(ctx, events...) }) }()
+	err = persist(ctx, func() error { return storeAll(ctx, n.Store, puts) })
 	return errors.Join(err, <-errs)
+}
+
+// persist tries f again, twice: what it does belongs to signatures that are made already.
+func persist(ctx context.Context, f func() error) error {
+	err := f()
+	for pause := 50 * time.Millisecond; err != nil && pause < time.Second; pause *= 8 {
+		select {
+		case <-time.After(pause):
+			err = f()
+		case <-ctx.Done():
+			return err
+		}
+	}
+	return err
 }
 
 // storeAll writes pairs in as many batches as the store's limit asks for, at once; it returns when all are durable.
@@ -261,8 +275,11 @@ func storeAll(ctx context.Context, s vault.Store, puts []vault.Pair) error {
 	return all
 }
 
-// again decides what a failed ceremony means for one of its requests: another quorum, another try alone, or the error.
-func (n *Node) again(j *signJob, err error, batch int) {
+// sparedMax is how many batches a request may fail with because of others before it is tried alone.
+const sparedMax = 8
+
+// again decides what a failed ceremony means for the request i of its batch: another quorum, another try alone, or the error.
+func (n *Node) again(j *signJob, err error, i, batch int) {
 	final := func(err error) { j.finish(n.explain(err)) }
 	if j.ctx.Err() != nil {
 		final(j.ctx.Err())
@@ -272,12 +289,23 @@ func (n *Node) again(j *signJob, err error, batch int) {
 	var own *Error
 	missed := errors.As(err, &refused) && refused.Code == CodePresig && !j.direct
 	j.direct = true // the pool is for the first try
+	item := 0
+	if errors.As(err, &refused) {
+		item = refused.Item
+	} else if errors.As(err, &own) {
+		item = own.item
+	}
+	spared := item > 0 && item <= batch && item != i+1
 	switch {
 	case missed:
 		// That node was restarted, or dropped what it had: the same signers make a presignature of their own.
+	case spared:
+		if j.spared++; j.spared > sparedMax {
+			j.alone = true
+		}
 	case n.renewed(j, err):
 		// Our key changed while we asked: the same request at the new epoch.
-	case batch > 1 && (errors.As(err, &refused) && !(&Error{Code: refused.Code}).Retryable() || errors.As(err, &own) && !own.Retryable()):
+	case batch > 1 && item == 0 && (errors.As(err, &refused) && !(&Error{Code: refused.Code}).Retryable() || errors.As(err, &own) && !own.Retryable()):
 		j.alone = true // one of the batch was refused, perhaps not this one
 	case errors.As(err, &own) && !own.Retryable():
 		final(err)
@@ -291,7 +319,10 @@ func (n *Node) again(j *signJob, err error, batch int) {
 			j.avoid[p] = true
 		}
 	}
-	if j.tries++; j.tries > j.rec.Info.Committee.N() {
+	if !spared {
+		j.tries++
+	}
+	if j.tries > j.rec.Info.Committee.N() {
 		final(err)
 		return
 	}
@@ -301,7 +332,7 @@ func (n *Node) again(j *signJob, err error, batch int) {
 			final(err)
 			return
 		}
-		if slices.Equal(signers, j.signers) && !j.alone && !j.renewed && !missed {
+		if slices.Equal(signers, j.signers) && !j.alone && !j.renewed && !missed && !spared {
 			final(err)
 			return
 		}

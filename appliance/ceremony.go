@@ -39,6 +39,7 @@ type refusal struct {
 	Code    Code   `cbor:"1,keyasint"`
 	Message string `cbor:"2,keyasint"`
 	Epoch   uint64 `cbor:"3,keyasint,omitempty"` // the highest epoch or pair-epoch of the party that refuses, where that is why
+	Item    int    `cbor:"4,keyasint,omitempty"` // the number of the intent that is refused, from 1, where it is one
 }
 
 const refusalMax = 512 // bytes of Message
@@ -54,7 +55,7 @@ func (e *refusedError) Error() string {
 
 // enter opens the ceremony's topic. It fails if this node was in it before.
 func (n *Node) enter(topic [32]byte, leader transport.NodeID, peers []transport.NodeID) (*ceremony, error) {
-	in, ok := n.router.join(topic)
+	in, ok := n.router.join(topic, len(peers))
 	if !ok {
 		return nil, errors.New("this ceremony was run before")
 	}
@@ -79,7 +80,7 @@ func (c *ceremony) send(kind uint8, to []transport.NodeID, body []byte) {
 func (c *ceremony) refuse(err error) {
 	e := AsError(err)
 	msg := e.Message
-	c.send(kindRefusal, c.peers, canon.MustMarshal(refusal{Code: e.Code, Message: msg[:min(len(msg), refusalMax)], Epoch: e.epoch}))
+	c.send(kindRefusal, c.peers, canon.MustMarshal(refusal{Code: e.Code, Message: msg[:min(len(msg), refusalMax)], Epoch: e.epoch, Item: e.item}))
 }
 
 // proofOf is Message.Proof: what is needed beside the message to check the sender's signature again.

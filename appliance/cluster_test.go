@@ -41,7 +41,8 @@ type member struct {
 	state  vault.Store
 	limits appliance.Limits
 
-	attestKey string // "attest" if empty
+	attestKey string           // "attest" if empty
+	policy    appliance.Policy // nil for the default
 
 	node   *appliance.Node
 	stop   context.CancelFunc
@@ -142,7 +143,7 @@ func (m *member) boot() error {
 	m.node, err = appliance.New(ctx, appliance.Config{
 		Cluster: "test", Node: m.id, Release: "test", Roster: m.c.roster, Network: m.c.hub.Node(m.id), Self: m.self,
 		HSM: m.token, CosignKey: "cosign", AttestKey: attestKey, Vault: v, Store: m.state, AuditLog: audit,
-		Schemes: schemes.ByID, SchemeFor: schemes.For, Limits: m.limits, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+		Schemes: schemes.ByID, SchemeFor: schemes.For, Limits: m.limits, Policy: m.policy, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		audit.Close()

@@ -38,6 +38,7 @@ type Error struct {
 	Field    string             // the request's field at fault, if one is
 	Culprits []transport.NodeID // who is proven or accused
 	Err      error
+	item     int    // of a batch: the number of the intent at fault, from 1; 0 if it is none of them or not known
 	epoch    uint64 // of the node that refuses: for CodeProvision its pair-epoch, for CodeAttempt the highest it has a share of
 }
 
@@ -65,6 +66,17 @@ func (e *Error) Retryable() bool {
 
 func fail(code Code, next, format string, a ...any) *Error {
 	return &Error{Code: code, Next: next, Message: fmt.Sprintf(format, a...)}
+}
+
+// at says that an error is about the intent i of a batch.
+func at(i int, err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	c := *e
+	c.item = i + 1
+	return &c
 }
 
 func invalid(field, next, format string, a ...any) *Error {

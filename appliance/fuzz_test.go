@@ -60,7 +60,7 @@ func FuzzRouter(f *testing.F) {
 			script = script[3:]
 			switch op % 4 {
 			case 0:
-				r.join(topic)
+				r.join(topic, 3)
 			case 1:
 				r.leave(topic, nil)
 			default:

@@ -102,25 +102,26 @@ type Node struct {
 	attestKey  attest.Key
 	rosterKeys map[transport.NodeID]nodeKeys
 
-	net    *transport.Secured
-	conn   transport.Conn
-	router *router
-	keys   *keyring
-	pairs  *provisions
-	pool   *pool
-	sign   *batcher
-	idem   *idempotency
-	peers  *peerTable
-	seen   *intentMemory
-	slots  chan struct{} // one per ceremony we take part in
-	share  sync.Mutex
-	taken  map[transport.NodeID]int // of slots, by who asked
-	counts counters
-	ready  atomic.Bool
-	gate   sync.Mutex // held when ready ends, so that wg counts every request that was let in
-	wg     sync.WaitGroup
-	base   context.Context // ends with Run
-	boot   bootID
+	net      *transport.Secured
+	conn     transport.Conn
+	router   *router
+	keys     *keyring
+	pairs    *provisions
+	pool     *pool
+	sign     *batcher
+	idem     *idempotency
+	peers    *peerTable
+	seen     *intentMemory
+	refusals refusalRate
+	slots    chan struct{} // one per ceremony we take part in
+	share    sync.Mutex
+	taken    map[transport.NodeID]int // of slots, by who asked
+	counts   counters
+	ready    atomic.Bool
+	gate     sync.Mutex // held when ready ends, so that wg counts every request that was let in
+	wg       sync.WaitGroup
+	base     context.Context // ends with Run
+	boot     bootID
 }
 
 // nodeKeys are a member's pinned public keys, parsed.
@@ -179,7 +180,7 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	n.pool = newPool(n)
 	n.idem = newIdempotency(c.Store)
 	n.peers = newPeerTable(n)
-	n.seen = newIntentMemory()
+	n.seen = newIntentMemory(len(n.rosterKeys))
 	n.sign = newBatcher(n)
 	return n, nil
 }

@@ -131,6 +131,10 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 		c.refuse(n.explain(err))
 	}
 	n.counts.refused.Add(1)
+	var own *Error
+	if errors.As(err, &own) && !n.refusals.allow(n.Clock(), env.From) { // what we refuse a member cannot fill our disk with
+		return
+	}
 	op := p.Operation
 	if !slices.Contains([]string{opSign, opProve, opKeygen, opRefresh, opPresign}, op) {
 		op = "proposal" // a stranger's text is no name of an event
@@ -199,16 +203,20 @@ func (n *Node) judgeProposal(p *proposal, from transport.NodeID) ([]*attest.Inte
 }
 
 // intentMemory remembers what each request ID was for, so that one ID cannot be used for two messages, whoever coordinates.
-// It is bounded and lives as long as the process; across restarts the coordinator's own durable record holds.
+// It is bounded, for each coordinator by itself so that none can make us forget another's, and lives as long as the process;
+// across restarts the coordinator's own durable record holds.
 type intentMemory struct {
-	mu  sync.Mutex
-	m   map[string][32]byte
-	age []string
+	mu    sync.Mutex
+	m     map[string][32]byte
+	age   map[string][]string // by coordinator, oldest first
+	quota int                 // of each
 }
 
 const intentMemoryMax = 1 << 16
 
-func newIntentMemory() *intentMemory { return &intentMemory{m: map[string][32]byte{}} }
+func newIntentMemory(nodes int) *intentMemory {
+	return &intentMemory{m: map[string][32]byte{}, age: map[string][]string{}, quota: intentMemoryMax / max(1, nodes)}
+}
 
 func (s *intentMemory) admit(in *attest.Intent) error {
 	coordinator := ""
@@ -225,12 +233,13 @@ func (s *intentMemory) admit(in *attest.Intent) error {
 		}
 		return nil
 	}
-	if len(s.age) >= intentMemoryMax {
-		delete(s.m, s.age[0])
-		s.age = s.age[1:]
+	age := s.age[in.Node]
+	if len(age) >= s.quota {
+		delete(s.m, age[0])
+		age = age[1:]
 	}
 	s.m[in.RequestID] = what
-	s.age = append(s.age, in.RequestID)
+	s.age[in.Node] = append(age, in.RequestID)
 	return nil
 }
 
@@ -260,4 +269,33 @@ func (n *Node) header(k attest.Kind) attest.Header {
 func (n *Node) newIntent(op attest.Operation, request, requester string, signers []threshold.PartyID) *attest.Intent {
 	return &attest.Intent{Version: attest.IntentVersion, Cluster: n.Cluster, Operation: op, RequestID: request, Signers: signers,
 		Requester: requester, Node: string(n.Node), Created: n.Clock().UnixMilli()}
+}
+
+// refusalRate bounds how many refused proposals of a peer go on record.
+type refusalRate struct {
+	mu sync.Mutex
+	m  map[transport.NodeID]*refusals
+}
+
+type refusals struct {
+	since time.Time
+	count int
+}
+
+// refusalsMinute is how many refusals of one peer's proposals go on record in a minute; the counter of refusals counts all.
+const refusalsMinute = 60
+
+func (r *refusalRate) allow(now time.Time, peer transport.NodeID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.m == nil {
+		r.m = map[transport.NodeID]*refusals{}
+	}
+	x := r.m[peer]
+	if x == nil || now.Sub(x.since) >= time.Minute {
+		x = &refusals{since: now}
+		r.m[peer] = x
+	}
+	x.count++
+	return x.count <= refusalsMinute
 }

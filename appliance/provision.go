@@ -20,9 +20,10 @@ import (
 
 // provisions holds the current material of each committee, opened.
 type provisions struct {
-	n  *Node
-	mu sync.Mutex
-	m  map[string]threshold.Provision
+	n       *Node
+	writing sync.Mutex // held while the vault is read or written, before mu
+	mu      sync.Mutex
+	m       map[string]threshold.Provision
 }
 
 func newProvisions(n *Node) *provisions {
@@ -41,16 +42,32 @@ func nextName(name string) string { return name + "/next" }
 // current returns the committee's material, nil if there is none.
 func (v *provisions) current(ctx context.Context, s threshold.Provisioner, c threshold.Committee) (threshold.Provision, error) {
 	name := provisionName(s.ID(), c)
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if p := v.m[name]; p != nil {
+	if p := v.opened(name); p != nil {
+		return p, nil
+	}
+	v.writing.Lock()
+	defer v.writing.Unlock()
+	if p := v.opened(name); p != nil {
 		return p, nil
 	}
 	p, err := v.load(ctx, s, name)
 	if p != nil {
-		v.m[name] = p
+		v.put(name, p)
 	}
 	return p, err
+}
+
+func (v *provisions) opened(name string) threshold.Provision {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.m[name]
+}
+
+func (v *provisions) put(name string, p threshold.Provision) (old threshold.Provision) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	old, v.m[name] = v.m[name], p
+	return old
 }
 
 func (v *provisions) load(ctx context.Context, s threshold.Provisioner, name string) (threshold.Provision, error) {
@@ -77,8 +94,8 @@ func (v *provisions) store(ctx context.Context, name string, p threshold.Provisi
 // adopt makes the committee's next material, if its digest is the certified one, the current, and destroys what was before.
 func (v *provisions) adopt(ctx context.Context, s threshold.Provisioner, c threshold.Committee, digest [32]byte) error {
 	name := provisionName(s.ID(), c)
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.writing.Lock()
+	defer v.writing.Unlock()
 	p, err := v.load(ctx, s, nextName(name))
 	if err != nil || p == nil || p.Digest() != digest {
 		return err
@@ -86,9 +103,7 @@ func (v *provisions) adopt(ctx context.Context, s threshold.Provisioner, c thres
 	if err := v.store(ctx, name, p); err != nil {
 		return err
 	}
-	old := v.m[name]
-	v.m[name] = p
-	if old != nil {
+	if old := v.put(name, p); old != nil {
 		v.n.pool.dropPairs(old.Digest())
 		old.Destroy()
 	}
@@ -102,10 +117,10 @@ func (v *provisions) keepBans(ctx context.Context, s threshold.Provisioner, c th
 		return nil
 	}
 	v.n.pool.dropPeers(abort.Culprits)
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.writing.Lock()
+	defer v.writing.Unlock()
 	name := provisionName(s.ID(), c)
-	if v.m[name] != p {
+	if v.opened(name) != p {
 		return nil // of a pair-epoch that is over
 	}
 	return v.store(context.WithoutCancel(ctx), name, p)

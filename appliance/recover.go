@@ -119,7 +119,9 @@ func (n *Node) reconcile(ctx context.Context) error {
 			return err
 		}
 		if err := n.finishStaged(ctx, id); err != nil {
-			return &Error{Code: CodeIntegrity, Message: "wallet " + id + " cannot be brought to the epoch its certificate says", Next: "run mpcd doctor", Err: err}
+			// One damaged key must not keep the others from signing. It stays as it is, and refuses.
+			n.Logger.Error("a wallet cannot be brought to the epoch its certificate says; run mpcd doctor", "wallet", id, "error", err)
+			continue
 		}
 		a := answer{KeyID: id, Epoch: rec.Info.Epoch}
 		if err := n.ownAnswer(ctx, &a); err != nil {

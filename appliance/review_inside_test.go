@@ -3,6 +3,7 @@ package appliance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -38,7 +39,7 @@ func TestForgottenCeremony(t *testing.T) {
 	r := newRouter(time.Now, func(transport.Envelope) {})
 	topic := func(i int) (t [32]byte) { t[0], t[1], t[2] = byte(i), byte(i>>8), byte(i>>16); return t }
 	run := func(i int, leader transport.NodeID, created int64) bool {
-		if _, ok := r.join(topic(i)); !ok {
+		if _, ok := r.join(topic(i), 3); !ok {
 			return false
 		}
 		defer r.leave(topic(i), nil)
@@ -113,7 +114,7 @@ func (denier) Judge(context.Context, *attest.Intent, threshold.Committee) (Verdi
 
 // Goal: a request that is denied does not take its session_id away from another. Method: admit with a policy that denies.
 func TestDeniedTakesNoSession(t *testing.T) {
-	n := &Node{seen: newIntentMemory(), Config: Config{Policy: denier{}}}
+	n := &Node{seen: newIntentMemory(1), Config: Config{Policy: denier{}}}
 	n.keys = newKeyring(n)
 	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}, Identities: make([][]byte, 3), Threshold: 2}
 	n.keys.records["w"] = &walletRecord{State: StateActive, Info: threshold.KeyInfo{Scheme: threshold.FrostEd25519, Epoch: 1, Committee: committee}}
@@ -135,5 +136,48 @@ func TestNonsenseProposal(t *testing.T) {
 	n.answerProposal(t.Context(), transport.Envelope{From: "m", Topic: proposalTopic(body), Body: body})
 	if n.counts.refused.Load() != 1 || len(n.router.past) != 0 {
 		t.Error("a proposal to too many parties was looked at")
+	}
+}
+
+// Goal: a member that uses up its part of the memory of request IDs makes us forget its own only. Method: fill it.
+func TestIntentMemoryOfEach(t *testing.T) {
+	s := newIntentMemory(4)
+	in := func(node, request, message string) *attest.Intent {
+		return &attest.Intent{Operation: attest.OpSign, Node: node, RequestID: request, KeyID: "w", Message: []byte(message)}
+	}
+	if err := s.admit(in("good", "payment", "1")); err != nil {
+		t.Fatal(err)
+	}
+	for i := range intentMemoryMax {
+		if err := s.admit(in("flooder", fmt.Sprint(i), "x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.admit(in("flooder", "payment", "2")); err == nil {
+		t.Error("another's request ID was forgotten")
+	}
+	if got := len(s.m); got != 1+intentMemoryMax/4 {
+		t.Errorf("%d remembered", got)
+	}
+}
+
+// Goal: refused proposals of one peer cannot fill the audit log, and do not silence another's. Method: count in two minutes.
+func TestRefusalRate(t *testing.T) {
+	var r refusalRate
+	now := time.Now()
+	count := func(peer transport.NodeID) (n int) {
+		for range 1000 {
+			if r.allow(now, peer) {
+				n++
+			}
+		}
+		return n
+	}
+	if a, b := count("a"), count("b"); a != refusalsMinute || b != refusalsMinute {
+		t.Errorf("%d and %d on record", a, b)
+	}
+	now = now.Add(time.Minute)
+	if a := count("a"); a != refusalsMinute {
+		t.Errorf("%d on record in the next minute", a)
 	}
 }

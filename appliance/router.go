@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +25,8 @@ const (
 
 // Limits on what strangers can make a node hold.
 const (
-	inboxMax      = 2048             // envelopes waiting in one ceremony
+	inboxPeer     = 64 // envelopes waiting in one ceremony, for each peer in it, and at least inboxMin
+	inboxMin      = earlyTopicMax + inboxPeer
 	earlyTopicMax = 256              // envelopes for one ceremony not yet proposed
 	earlyMax      = 8192             // envelopes for all ceremonies not yet proposed
 	earlyPeerMax  = 1024             // of them from one peer, so that no peer can crowd out another
@@ -76,7 +78,7 @@ func newRouter(now func() time.Time, send func(transport.Envelope)) *router {
 }
 
 // join opens a topic; what arrived early is delivered first. ok is false if the topic is or was open: a ceremony never runs twice.
-func (r *router) join(topic [32]byte) (in <-chan transport.Envelope, ok bool) {
+func (r *router) join(topic [32]byte, peers int) (in <-chan transport.Envelope, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, taken := r.open[topic]; taken {
@@ -85,7 +87,7 @@ func (r *router) join(topic [32]byte) (in <-chan transport.Envelope, ok bool) {
 	if _, was := r.past[topic]; was {
 		return nil, false
 	}
-	ch := make(chan transport.Envelope, inboxMax)
+	ch := make(chan transport.Envelope, max(inboxMin, peers*inboxPeer))
 	if e := r.early[topic]; e != nil {
 		for _, env := range e.envelopes {
 			ch <- env
@@ -178,7 +180,7 @@ const repeatAfter = 150 * time.Millisecond
 
 // repeat answers a peer that still talks in a ceremony we have ended: it may have missed our last words.
 func (r *router) repeat(p *pastTopic, env transport.Envelope) {
-	if env.Kind != kindEngine || len(p.outbox) == 0 {
+	if env.Kind != kindEngine || !slices.ContainsFunc(p.outbox, func(e transport.Envelope) bool { return slices.Contains(e.To, env.From) }) {
 		return
 	}
 	now := r.now()
@@ -192,9 +194,11 @@ func (r *router) repeat(p *pastTopic, env transport.Envelope) {
 		return
 	}
 	p.repeated[env.From] = now
-	for _, e := range p.outbox {
-		go r.send(e)
-	}
+	go func(envelopes []transport.Envelope) {
+		for _, e := range envelopes {
+			r.send(e)
+		}
+	}(p.outbox)
 }
 
 func (r *router) keep(env transport.Envelope) {

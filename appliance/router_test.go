@@ -26,15 +26,15 @@ func TestRouterLimits(t *testing.T) {
 	for range earlyTopicMax + 10 {
 		r.deliver(transport.Envelope{From: "b", Kind: kindEngine, Topic: topic(1 << 21)})
 	}
-	in, ok := r.join(topic(1 << 21))
+	in, ok := r.join(topic(1<<21), 3)
 	if !ok || len(in) != earlyTopicMax {
 		t.Errorf("%d early envelopes of a topic, limit %d", len(in), earlyTopicMax)
 	}
-	if _, again := r.join(topic(1 << 21)); again {
+	if _, again := r.join(topic(1<<21), 3); again {
 		t.Error("a topic opened twice")
 	}
 	r.leave(topic(1<<21), nil)
-	if _, again := r.join(topic(1 << 21)); again {
+	if _, again := r.join(topic(1<<21), 3); again {
 		t.Error("a ceremony ran twice")
 	}
 	now = now.Add(earlyTTL + time.Second)
@@ -42,17 +42,17 @@ func TestRouterLimits(t *testing.T) {
 	if r.byPeer["a"] != 1 || r.nEarly != 1 {
 		t.Errorf("after the time is over %d are held, %d of them of one peer", r.nEarly, r.byPeer["a"])
 	}
-	for i := range inboxMax + 10 {
+	for i := range inboxMin + 10 {
 		if i == 0 {
-			in, _ = r.join(topic(9 << 16))
+			in, _ = r.join(topic(9<<16), 3)
 		}
 		r.deliver(transport.Envelope{From: "a", Kind: kindEngine, Topic: topic(9 << 16)})
 	}
-	if len(in) != inboxMax {
-		t.Errorf("inbox holds %d, limit %d", len(in), inboxMax)
+	if len(in) != inboxMin {
+		t.Errorf("inbox holds %d, limit %d", len(in), inboxMin)
 	}
 	for i := range pastMax + 5 {
-		r.join(topic(i))
+		r.join(topic(i), 3)
 		r.leave(topic(i), nil)
 	}
 	if len(r.past) > pastMax {

@@ -3,7 +3,6 @@ package appliance
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -36,20 +35,20 @@ func (n *Node) admit(ctx context.Context, op string, signers []threshold.PartyID
 			return !(r.State == StateStaged && op == opProve) && !(r.State == StateProving && op == opSign) && r.Info.Epoch >= in.Epoch
 		})
 		if err != nil {
-			return items, err
+			return items, at(i, err)
 		}
 		if err := n.judgeSign(op, in, rec); err != nil {
-			return items, fmt.Errorf("intent %d: %w", i, err)
+			return items, at(i, err)
 		}
 		if i > 0 && (rec.Info.Scheme != items[0].info.Scheme || !rec.Info.Committee.Equal(items[0].info.Committee)) {
 			return items, fail(CodeInvalid, "", "intent %d is for another scheme or committee than the first", i)
 		}
 		v, err := n.allow(ctx, in, rec.Info.Committee)
 		if err != nil {
-			return items, err
+			return items, at(i, err)
 		}
 		if err := n.seen.admit(in); err != nil { // last: what we refuse takes no session_id away
-			return items, err
+			return items, at(i, err)
 		}
 		scheme, err := n.Schemes(rec.Info.Scheme)
 		if err != nil {

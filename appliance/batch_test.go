@@ -1,0 +1,130 @@
+package appliance_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// noBad denies every message that begins with "bad".
+type noBad struct{}
+
+func (noBad) Judge(_ context.Context, in *attest.Intent, _ threshold.Committee) (appliance.Verdict, error) {
+	if strings.HasPrefix(string(in.Message), "bad") {
+		return appliance.Verdict{Rule: "no-bad", Why: "it is bad"}, nil
+	}
+	return appliance.Verdict{Allow: true, Rule: "all"}, nil
+}
+
+// Goal: a request that is denied, here or by a peer, does not break up the batch it is in: the others are signed together, and it
+// alone is refused. Method: 60 requests at once, three of them denied; count the ceremonies.
+func TestDeniedInBatch(t *testing.T) {
+	for name, deniers := range map[string][]int{"by the coordinator": {0}, "by a peer": {1, 2}} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, 3)
+			for _, i := range deniers {
+				m := c.nodes[i]
+				m.halt()
+				m.policy = noBad{}
+				m.start()
+			}
+			c.waitReady()
+			w := c.keygen("ed25519", 2, 3)
+			n := c.nodes[0].node
+			before := n.Counts().Batches
+			var wg sync.WaitGroup
+			for i := range 60 {
+				wg.Go(func() {
+					text := fmt.Sprint("good ", i)
+					if i%20 == 7 {
+						text = fmt.Sprint("bad ", i)
+					}
+					_, err := n.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte(text)})
+					if strings.HasPrefix(text, "bad") {
+						wantCode(t, err, appliance.CodeDenied)
+					} else if err != nil {
+						t.Errorf("%s: %v", text, err)
+					}
+				})
+			}
+			wg.Wait()
+			if got := n.Counts().Batches - before; got > 30 {
+				t.Errorf("%d ceremonies for 60 requests, 3 of them denied", got)
+			}
+		})
+	}
+}
+
+// failing is a token whose n-th signatures with a key fail.
+type failing struct {
+	hsm.Token
+	hsm.PublicKeyer
+	hsm.KeyWrapper
+	fails atomic.Int64
+}
+
+func (f *failing) Sign(ctx context.Context, keyID string, message []byte) ([]byte, error) {
+	if f.fails.Load() > 0 && strings.Contains(string(message), string(attest.KindSettlement)) && f.fails.Add(-1) >= 0 {
+		return nil, errors.New("the token is busy")
+	}
+	return f.Token.Sign(ctx, keyID, message)
+}
+
+// Goal: when the outcome cannot be attested or stored at once, that is tried again; a second signature is not made. Method: a token
+// that fails twice on settlements, and a store that fails twice on receipts; count the ceremonies.
+func TestSettleAgain(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	m := c.nodes[0]
+	token := &failing{Token: m.token, PublicKeyer: m.token.(hsm.PublicKeyer), KeyWrapper: m.token.(hsm.KeyWrapper)}
+	store := &failingStore{Store: m.state}
+	m.halt()
+	m.token, m.state = token, store
+	m.start()
+	c.waitReady()
+	for _, count := range []*atomic.Int64{&token.fails, &store.fails} {
+		before := m.node.Counts().Batches
+		count.Store(2)
+		sig, err := m.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.node.Receipt(t.Context(), sig.ReceiptID); err != nil {
+			t.Error(err)
+		}
+		count.Store(100)
+		if _, err := m.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("never")}); err == nil {
+			t.Error("answered without a receipt")
+		}
+		count.Store(0)
+		if got := m.node.Counts().Batches - before; got != 2 {
+			t.Errorf("%d ceremonies for two requests", got)
+		}
+	}
+}
+
+// failingStore refuses receipts.
+type failingStore struct {
+	vault.Store
+	fails atomic.Int64
+}
+
+func (f *failingStore) Batch(ctx context.Context, puts []vault.Pair, deletes [][]byte) error {
+	for _, p := range puts {
+		if strings.HasPrefix(string(p.Key), "node/receipt/") && f.fails.Load() > 0 {
+			f.fails.Add(-1)
+			return errors.New("the disk is busy")
+		}
+	}
+	return f.Store.Batch(ctx, puts, deletes)
+}
