@@ -8,6 +8,7 @@ type change struct {
 	deletes  [][]byte
 	old, new []byte   // stored pointer before and after; nil where there is none
 	erased   [][]byte // keys of wrapped DEKs among the deletes
+	amend    func(*state)
 }
 
 func (c *change) put(key, value []byte) { c.puts = append(c.puts, Pair{key, value}) }
@@ -26,7 +27,8 @@ func (c *change) weight() int {
 	return n
 }
 
-// commit writes a group of changes with one new root. It runs one at a time.
+// commit writes a group of changes with one new root, and has the token count it: the whole group is one count. Nothing is
+// acknowledged before both are done. It runs one at a time.
 func (v *Vault) commit(group []*change) error {
 	if v.broken != nil {
 		return v.broken
@@ -44,14 +46,26 @@ func (v *Vault) commit(group []*change) error {
 			s.set.toggle(v.keys, c.new[len(c.new)-macLen:])
 			s.count++
 		}
+		if c.amend != nil {
+			c.amend(&s)
+		}
 		puts = append(puts, c.puts...)
 		deletes = append(deletes, c.deletes...)
+	}
+	if s.anchor != nil {
+		s.anchor = &anchor{s.anchor.Counter, s.anchor.Value + 1}
 	}
 	puts = append(puts, Pair{[]byte(rootKey), v.encodeRoot(s)})
 	// The callers' contexts end here: the outcome of a commit that has begun must be known.
 	if err := v.store.Batch(context.Background(), puts, deletes); err != nil {
 		v.broken = ErrBroken
 		return err
+	}
+	if s.anchor != nil {
+		if err := v.count(s.anchor); err != nil {
+			v.broken = ErrBroken
+			return err
+		}
 	}
 	v.mu.Lock()
 	v.state = s

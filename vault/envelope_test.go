@@ -32,7 +32,7 @@ func TestEnvelopeBinding(t *testing.T) {
 	h := v.newHeader(ref{kindShare, "a"}, Meta{SchemeID: "s", Threshold: 2, TotalParties: 3, Epoch: 1})
 	for name, w := range map[string]hsm.KeyWrapper{"binding token": bindingWrapper{}, "echoing token": echoWrapper{}} {
 		s := sealer{wrapper: w, kek: "kek", rand: rand.Reader}
-		e, err := s.seal(t.Context(), h, []byte("share"))
+		e, err := s.seal(t.Context(), h, []byte("share"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,16 +59,16 @@ func TestEnvelopeBinding(t *testing.T) {
 	}
 	// The body is bound to the header even where the DEK is not: a token that ignores the AAD moves no body.
 	s := sealer{wrapper: echoWrapper{}, kek: "kek", rand: rand.Reader}
-	e, _ := s.seal(t.Context(), h, []byte("share"))
+	e, _ := s.seal(t.Context(), h, []byte("share"), nil)
 	h.Epoch = 2
-	other, _ := s.seal(t.Context(), h, []byte("share"))
+	other, _ := s.seal(t.Context(), h, []byte("share"), nil)
 	e.header = other.header
 	if _, err := s.open(t.Context(), e); !errors.Is(err, ErrIntegrity) {
 		t.Errorf("body under another header: %v", err)
 	}
 	// And the DEK is, where the token keeps its duty: the token never yields it for another header.
 	s.wrapper = bindingWrapper{}
-	e, _ = s.seal(t.Context(), h, []byte("share"))
+	e, _ = s.seal(t.Context(), h, []byte("share"), nil)
 	e.header = append(bytes.Clone(e.header), 0)
 	if _, err := s.open(t.Context(), e); !errors.Is(err, hsm.ErrIntegrity) {
 		t.Errorf("DEK under another header: %v", err)

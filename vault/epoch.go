@@ -120,12 +120,12 @@ func (v *Vault) Activate(ctx context.Context, id string, epoch uint64) error {
 		s.Wipe()
 		for _, o := range append([]entry(nil), p.Entries...) {
 			if o.State == Staged && o.Epoch < epoch {
-				c.erase(r, o.Epoch)
-				c.forget(r, o.Epoch)
+				v.erase(c, r, o.Epoch)
+				v.forget(c, r, o.Epoch)
 				p.remove(o.Epoch)
 			}
 		}
-		retireActive(r, p, c)
+		v.retireActive(r, p, c)
 		p.find(epoch).State = Active
 		p.Floor = epoch + 1
 		return nil
@@ -133,7 +133,7 @@ func (v *Vault) Activate(ctx context.Context, id string, epoch uint64) error {
 }
 
 // retireActive erases the active share; its metadata stay until the next is retired.
-func retireActive(r ref, p *pointer, c *change) {
+func (v *Vault) retireActive(r ref, p *pointer, c *change) {
 	a := p.active()
 	if a == nil {
 		return
@@ -141,11 +141,11 @@ func retireActive(r ref, p *pointer, c *change) {
 	active := a.Epoch
 	for _, o := range append([]entry(nil), p.Entries...) {
 		if o.State == Retired {
-			c.forget(r, o.Epoch)
+			v.forget(c, r, o.Epoch)
 			p.remove(o.Epoch)
 		}
 	}
-	c.erase(r, active)
+	v.erase(c, r, active)
 	a = p.find(active)
 	a.State, a.Sealed = Retired, nil
 }
@@ -165,7 +165,7 @@ func (v *Vault) Retire(ctx context.Context, id string, epoch uint64) error {
 		case Staged:
 			return fmt.Errorf("vault: %s: epoch %d is staged, not active; discard it: %w", r, epoch, ErrState)
 		}
-		retireActive(r, p, c)
+		v.retireActive(r, p, c)
 		return nil
 	})
 }
@@ -181,8 +181,8 @@ func (v *Vault) Discard(ctx context.Context, id string, epoch uint64) error {
 		if e.State != Staged {
 			return fmt.Errorf("vault: %s: epoch %d is %s, only a staged one can be discarded: %w", r, epoch, e.State, ErrState)
 		}
-		c.erase(r, epoch)
-		c.forget(r, epoch)
+		v.erase(c, r, epoch)
+		v.forget(c, r, epoch)
 		p.remove(epoch)
 		return nil
 	})
@@ -200,9 +200,9 @@ func (v *Vault) delete(ctx context.Context, r ref) error {
 		}
 		for _, e := range p.Entries {
 			if e.State != Retired {
-				c.erase(r, e.Epoch)
+				v.erase(c, r, e.Epoch)
 			}
-			c.forget(r, e.Epoch)
+			v.forget(c, r, e.Epoch)
 		}
 		p.Entries, p.Floor = nil, 0
 		return nil

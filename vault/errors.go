@@ -18,6 +18,11 @@ var (
 	ErrExists = errors.New("exists with other content")
 	// ErrState: the epoch is not in the state the call needs, or may not be stored any more.
 	ErrState = errors.New("wrong state")
+	// ErrRollback: the vault and the token's counter disagree: the directory is an older copy, or the counter another (exit
+	// code 6). Nothing was changed.
+	ErrRollback = errors.New("rolled back")
+	// ErrRecovery: who can recover is not who is configured, or a recovery copy does not do its work.
+	ErrRecovery = errors.New("recovery refused")
 	// ErrInvalid: an argument is outside its limits.
 	ErrInvalid = errors.New("invalid")
 

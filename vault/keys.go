@@ -10,15 +10,46 @@ import (
 // Where a vault keeps what, all below prefix. Epochs are 8 bytes, big-endian; an id has no byte 0.
 //
 //	vault/root               the root record
-//	vault/p/KIND/ID          the pointer of an id
 //	vault/h/KIND/ID 0 EPOCH  the header of a record     (readable: metadata is not secret)
-//	vault/d/KIND/ID 0 EPOCH  its wrapped DEK
 //	vault/b/KIND/ID 0 EPOCH  its body
+//
+// and, once per generation, below vault/ itself in generation 0 and below vault/g/GENERATION/ (16 hex digits) later:
+//
+//	p/KIND/ID          the pointer of an id
+//	d/KIND/ID 0 EPOCH  the wrapped DEK of a record
+//	recovery           who can recover
+//	k/SESSION          the key of a recovery session, sealed to them; SESSION is the hash of the value (64 hex digits)
 const (
-	prefix        = "vault/"
-	rootKey       = prefix + "root"
-	pointerPrefix = prefix + "p/"
+	prefix  = "vault/"
+	rootKey = prefix + "root"
 )
+
+// generation numbers the wrappings of a vault: every Rewrap makes the next, beside the one before, and the root record says
+// which one counts.
+type generation uint64
+
+func (g generation) prefix() string {
+	if g == 0 {
+		return prefix
+	}
+	return fmt.Sprintf("%sg/%016x/", prefix, uint64(g))
+}
+
+func (g generation) pointers() string { return g.prefix() + "p/" }
+
+func (g generation) recoveryKey() []byte { return []byte(g.prefix() + "recovery") }
+
+func (g generation) sessions() string { return g.prefix() + "k/" }
+
+func (g generation) sessionKey(id []byte) []byte { return fmt.Appendf(nil, "%s%x", g.sessions(), id) }
+
+// own are the prefixes of all that belongs to the generation alone.
+func (g generation) own() []string {
+	if g == 0 {
+		return []string{g.pointers(), prefix + "d/", g.sessions(), string(g.recoveryKey())}
+	}
+	return []string{g.prefix()}
+}
 
 // What a record is for.
 const (
@@ -35,17 +66,17 @@ type ref struct{ kind, id string }
 
 func (r ref) String() string { return r.kind + " " + r.id }
 
-func (r ref) pointerKey() []byte { return []byte(pointerPrefix + r.kind + "/" + r.id) }
+func (g generation) pointerKey(r ref) []byte { return []byte(g.pointers() + r.kind + "/" + r.id) }
 
 // recordKeys are the keys of the three values of a record.
 type recordKeys struct{ header, dek, body []byte }
 
-func (r ref) keys(epoch uint64) recordKeys {
+func (g generation) keys(r ref, epoch uint64) recordKeys {
 	key := func(part string) []byte {
-		b := append([]byte(prefix+part+"/"+r.kind+"/"+r.id), 0)
+		b := append([]byte(part+"/"+r.kind+"/"+r.id), 0)
 		return binary.BigEndian.AppendUint64(b, epoch)
 	}
-	return recordKeys{header: key("h"), dek: key("d"), body: key("b")}
+	return recordKeys{header: key(prefix + "h"), dek: key(g.prefix() + "d"), body: key(prefix + "b")}
 }
 
 func checkID(id string) error {

@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -70,7 +69,7 @@ func (v *Vault) Epochs(ctx context.Context, id string) ([]Entry, error) {
 // IDs lists the ids that have at least one epoch, in the order of their bytes.
 func (v *Vault) IDs(ctx context.Context) ([]string, error) {
 	var ids []string
-	start := pointerPrefix + kindShare + "/"
+	start := v.gen.pointers() + kindShare + "/"
 	err := v.store.Iterate(ctx, []byte(start), func(key, _ []byte) error {
 		ids = append(ids, strings.TrimPrefix(string(key), start))
 		return nil
@@ -96,59 +95,4 @@ func (v *Vault) List(ctx context.Context) ([]Entry, error) {
 		out = append(out, es...)
 	}
 	return out, nil
-}
-
-// maxFindings bounds what Check reports.
-const maxFindings = 20
-
-// Check reads every record and holds it against its pointer, without the token; for `mpcd doctor`, with no writes under way. It
-// also finds records no pointer knows. All findings are joined, ErrIntegrity each.
-func (v *Vault) Check(ctx context.Context) error {
-	var refs []ref
-	err := v.store.Iterate(ctx, []byte(pointerPrefix), func(key, _ []byte) error {
-		kind, id, _ := strings.Cut(strings.TrimPrefix(string(key), pointerPrefix), "/")
-		refs = append(refs, ref{kind, id})
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	var findings []error
-	k := canary.keys(0)
-	known := map[string]bool{rootKey: true, string(k.header): true, string(k.dek): true, string(k.body): true}
-	for _, r := range refs {
-		known[string(r.pointerKey())] = true
-		p, _, err := v.getPointer(ctx, r)
-		if err != nil {
-			findings = append(findings, err)
-			continue
-		}
-		for i := range p.Entries {
-			e := &p.Entries[i]
-			k := r.keys(e.Epoch)
-			known[string(k.header)] = true
-			if e.State == Retired {
-				_, err = v.getHeader(ctx, r, e)
-			} else {
-				known[string(k.dek)], known[string(k.body)] = true, true
-				_, _, err = v.getRecord(ctx, r, e)
-			}
-			if err != nil {
-				findings = append(findings, err)
-			}
-		}
-	}
-	err = v.store.Iterate(ctx, []byte(prefix), func(key, _ []byte) error {
-		if !known[string(bytes.Clone(key))] {
-			findings = append(findings, fmt.Errorf("vault: record %q belongs to no id: %w", key, ErrIntegrity))
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if n := len(findings); n > maxFindings {
-		findings = append(findings[:maxFindings], fmt.Errorf("vault: and %d more", n-maxFindings))
-	}
-	return errors.Join(findings...)
 }

@@ -29,6 +29,16 @@ func deriveKeys(vaultKey *secret.Bytes) (*macKeys, error) {
 	return k, nil
 }
 
+// clone copies the keys for a second owner.
+func (k *macKeys) clone() *macKeys {
+	again := func(b *secret.Bytes) *secret.Bytes {
+		c := secret.New(b.Len())
+		copy(c.Bytes(), b.Bytes())
+		return c
+	}
+	return &macKeys{pointer: again(k.pointer), member: again(k.member), root: again(k.root)}
+}
+
 func (k *macKeys) wipe() {
 	k.pointer.Wipe()
 	k.member.Wipe()

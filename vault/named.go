@@ -21,8 +21,8 @@ func (v *Vault) PutSecret(ctx context.Context, name string, value []byte) error 
 		next := max(p.Floor, 1)
 		if a := p.active(); a != nil {
 			old := a.Epoch
-			c.erase(r, old)
-			c.forget(r, old)
+			v.erase(c, r, old)
+			v.forget(c, r, old)
 			p.remove(old)
 		}
 		e, err := v.newRecord(ctx, r, v.newHeader(r, Meta{Epoch: next, Created: v.clock()}), value, c)

@@ -1,8 +1,10 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,24 +12,38 @@ import (
 	"github.com/luxfi/mpcd/internal/canon"
 )
 
+// rootVersion is the version of the root record that is written; version 1, which had the first seven fields only, is read.
+const rootVersion = 2
+
 // root is the one record that stands for all pointers.
 type root struct {
-	Version uint64 `cbor:"1,keyasint"`
-	Vault   []byte `cbor:"2,keyasint"` // 16 bytes, random
-	Node    string `cbor:"3,keyasint"`
-	KEK     string `cbor:"4,keyasint"` // for the error message; what counts is whether the KEK opens the canary
-	Seq     uint64 `cbor:"5,keyasint"` // number of commits
-	Count   uint64 `cbor:"6,keyasint"` // number of pointers
-	MAC     []byte `cbor:"7,keyasint"` // over Vault, Node, Seq, Count and the digest of the pointers
+	Version    uint64      `cbor:"1,keyasint"`
+	Vault      []byte      `cbor:"2,keyasint"` // 16 bytes, random
+	Node       string      `cbor:"3,keyasint"`
+	KEK        string      `cbor:"4,keyasint"` // for the error message; what counts is whether the KEK opens the canary
+	Seq        uint64      `cbor:"5,keyasint"` // number of commits
+	Count      uint64      `cbor:"6,keyasint"` // number of pointers
+	MAC        []byte      `cbor:"7,keyasint"` // over all other fields and the digest of the pointers
+	Generation generation  `cbor:"8,keyasint,omitempty"`
+	Provider   string      `cbor:"9,keyasint,omitempty"`  // of the KEK, for the error message
+	Anchor     *anchor     `cbor:"10,keyasint,omitempty"` // what the token's counter must say
+	Recovery   []byte      `cbor:"11,keyasint,omitempty"` // hash of the recovery record and of the canary's wrapped DEK
+	Retiring   *generation `cbor:"12,keyasint,omitempty"` // the generation before, still to be removed
+	Abandoned  *anchor     `cbor:"13,keyasint,omitempty"` // the anchor before, whose counter is still to be moved on
 }
 
-// state is what the root says, in memory: the truth while the vault is open.
+// state is what the root says and commits change, in memory: the truth while the vault is open. What it points to is replaced,
+// never changed in place.
 type state struct {
 	seq, count uint64
 	set        digest
+	anchor     *anchor
+	retiring   *generation
+	abandoned  *anchor
 }
 
-func (v *Vault) rootMAC(s state) []byte {
+// rootMACv1 is the MAC of a root of version 1.
+func (v *Vault) rootMACv1(s state) []byte {
 	h := canon.NewHasher("mpcd/v1/vault/root", 5)
 	h.Field(v.id[:])
 	h.Field([]byte(v.node))
@@ -38,10 +54,20 @@ func (v *Vault) rootMAC(s state) []byte {
 	return v.keys.rootMAC(sum[:])
 }
 
+// rootMAC covers the whole record, and through the digest every pointer.
+func (v *Vault) rootMAC(r root, set digest) []byte {
+	r.MAC = nil
+	sum := canon.Hash("mpcd/v1/vault/root/2", canon.MustMarshal(r), set[:])
+	return v.keys.rootMAC(sum[:])
+}
+
 func (v *Vault) encodeRoot(s state) []byte {
-	return canon.MustMarshal(root{
-		Version: recordVersion, Vault: v.id[:], Node: v.node, KEK: v.kek, Seq: s.seq, Count: s.count, MAC: v.rootMAC(s),
-	})
+	r := root{
+		Version: rootVersion, Vault: v.id[:], Node: v.node, KEK: v.kek, Seq: s.seq, Count: s.count, Generation: v.gen, Provider: v.provider,
+		Anchor: s.anchor, Recovery: v.recoveryHash(), Retiring: s.retiring, Abandoned: s.abandoned,
+	}
+	r.MAC = v.rootMAC(r, s.set)
+	return canon.MustMarshal(r)
 }
 
 func decodeRoot(b []byte) (*root, error) {
@@ -49,17 +75,46 @@ func decodeRoot(b []byte) (*root, error) {
 	if err := canon.Unmarshal(b, r); err != nil {
 		return nil, fmt.Errorf("vault: root record: %w: %w", ErrIntegrity, err)
 	}
-	if r.Version != recordVersion || len(r.Vault) != 16 {
-		return nil, fmt.Errorf("vault: root record of version %d, this program reads %d: %w", r.Version, recordVersion, ErrIntegrity)
+	plain := r.Generation == 0 && r.Provider == "" && r.Anchor == nil && r.Recovery == nil && r.Retiring == nil && r.Abandoned == nil
+	if r.Version != 1 && r.Version != rootVersion || len(r.Vault) != 16 {
+		return nil, fmt.Errorf("vault: root record of version %d, this program reads 1 and %d: %w", r.Version, rootVersion, ErrIntegrity)
+	}
+	if r.Version == 1 && !plain || r.Recovery != nil && len(r.Recovery) != sha256.Size || r.Generation > MaxEpoch ||
+		r.Retiring != nil && *r.Retiring+1 != r.Generation {
+		return nil, fmt.Errorf("vault: root record: fields that do not fit together: %w", ErrIntegrity)
 	}
 	return r, nil
 }
 
-// checkRoot reads all pointers and holds them against the root.
+// checkRoot reads all pointers and holds them, and the recovery record, against the root.
 func (v *Vault) checkRoot(ctx context.Context, r *root) error {
-	s := state{seq: r.Seq}
+	s, err := v.readPointers(ctx)
+	if err != nil {
+		return err
+	}
+	s.seq, s.anchor, s.retiring, s.abandoned = r.Seq, r.Anchor, r.Retiring, r.Abandoned
+	if r.Count != s.count {
+		return fmt.Errorf("vault: %d ids where the root record counts %d: something was removed or put back; restore this node from its backup: %w",
+			s.count, r.Count, ErrIntegrity)
+	}
+	want := v.rootMAC(*r, s.set)
+	if r.Version == 1 {
+		want = v.rootMACv1(s)
+	}
+	if !hmac.Equal(r.MAC, want) {
+		return fmt.Errorf("vault: the ids do not fit the root record: one was put back from an earlier time; restore this node from its backup: %w", ErrIntegrity)
+	}
+	if !bytes.Equal(r.Recovery, v.recoveryHash()) {
+		return fmt.Errorf("vault: the recovery record is not the one the root record names; restore this node from its backup: %w", ErrIntegrity)
+	}
+	v.state = s
+	return nil
+}
+
+// readPointers checks the MAC of every pointer, counts them and sums them up.
+func (v *Vault) readPointers(ctx context.Context) (s state, err error) {
 	pointerMAC := v.keys.newPointerMAC()
-	err := v.store.Iterate(ctx, []byte(pointerPrefix), func(key, value []byte) error {
+	err = v.store.Iterate(ctx, []byte(v.gen.pointers()), func(key, value []byte) error {
 		if len(value) <= macLen {
 			return fmt.Errorf("vault: %s: pointer of %d bytes: %w", key, len(value), ErrIntegrity)
 		}
@@ -72,18 +127,7 @@ func (v *Vault) checkRoot(ctx context.Context, r *root) error {
 		s.set.toggle(v.keys, tag)
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if r.Count != s.count {
-		return fmt.Errorf("vault: %d ids where the root record counts %d: something was removed or put back; restore this node from its backup: %w",
-			s.count, r.Count, ErrIntegrity)
-	}
-	if !hmac.Equal(r.MAC, v.rootMAC(s)) {
-		return fmt.Errorf("vault: the ids do not fit the root record: one was put back from an earlier time; restore this node from its backup: %w", ErrIntegrity)
-	}
-	v.state = s
-	return nil
+	return s, err
 }
 
 // Version is the number of commits and the number of ids: an anchor for callers who want to notice that the whole directory was

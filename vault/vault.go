@@ -21,6 +21,20 @@ type Config struct {
 	// Wrapper is the token, KEK the ID of its key of type hsm.KeyAESWrap (or what the driver offers in its place).
 	Wrapper hsm.KeyWrapper
 	KEK     string
+	// Provider tells an operator which token that is, for the error message when another is given; at most MaxID bytes, no
+	// secret. Empty means what the Wrapper's own method Provider says, if it has one.
+	Provider string
+	// Recovery are the age recipients (age1…, age1pq1…) who can open a new vault without the token, at most MaxRecipients, all
+	// of one kind. In an existing vault they must be the ones it has, ErrRecovery otherwise; nil asserts nothing. Rewrap
+	// changes them.
+	Recovery []string
+	// Counter anchors the vault in the token's counter CounterID, so that an older copy of the directory is found: ErrRollback.
+	// A vault that is anchored does not open without its counter.
+	Counter   hsm.MonotonicCounter
+	CounterID string
+	// Anchor lets an existing vault that has no anchor begin one, with a counter that is made for it. ErrRollback if the token
+	// has that counter already: then the vault may be a copy from before it was anchored.
+	Anchor bool
 	// Node is the name of this node; records of another node do not open.
 	Node string
 	// Existing refuses to make a new vault where there is none: ErrNotFound. Set it once a node has been enrolled.
@@ -41,6 +55,15 @@ type Vault struct {
 	clock  func() time.Time
 	id     [16]byte
 	keys   *macKeys
+	gen    generation
+
+	provider string
+	counter  hsm.MonotonicCounter // nil without an anchor
+	recovery *recovery            // nil without one
+
+	sessionMu sync.Mutex
+	session   *session // of recovery; made when first needed
+
 	locks  refLocks
 	group  *durable.Group[*change]
 	purges *durable.Group[Purger]
@@ -56,13 +79,47 @@ type KeyShareVault = Vault
 
 // Open opens the vault in the store, or makes a new one if the store holds nothing of a vault. It asks the token to open the
 // canary, so a wrong KEK, another token and another node are found here: ErrWrongKEK. Then it reads the state of every id and
-// holds it against the root record: ErrIntegrity if anything was changed, removed or put back. It never repairs.
+// holds it against the root record: ErrIntegrity if anything was changed, removed or put back; and the root record against the
+// token's counter: ErrRollback. It never repairs; it removes what a Rewrap that was cut short left, and finishes the count of a
+// commit that was.
 func Open(ctx context.Context, c Config) (*Vault, error) {
+	v, err := newVault(c)
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.Store.Get(ctx, []byte(rootKey))
+	if errors.Is(err, ErrNotFound) {
+		err = v.create(ctx, c)
+	} else if err == nil {
+		err = v.enter(ctx, c, b)
+	}
+	if err != nil {
+		v.Close()
+		return nil, err
+	}
+	return v, nil
+}
+
+// newVault checks the configuration; nothing is read.
+func newVault(c Config) (*Vault, error) {
 	if c.Store == nil || c.Wrapper == nil || c.KEK == "" {
 		return nil, fmt.Errorf("vault: a store, a token that wraps keys and a KEK are needed: no key, no start: %w", ErrInvalid)
 	}
 	if err := checkID(c.Node); err != nil {
 		return nil, fmt.Errorf("vault: node name: %w", err)
+	}
+	if p, ok := hsm.As[interface{ Provider() string }](c.Wrapper); ok && c.Provider == "" {
+		c.Provider = p.Provider()
+	}
+	if c.Provider != "" {
+		if err := checkID(c.Provider); err != nil {
+			return nil, fmt.Errorf("vault: name of the provider: %w", err)
+		}
+	}
+	if c.Counter != nil {
+		if err := checkID(c.CounterID); err != nil {
+			return nil, fmt.Errorf("vault: name of the counter: %w", err)
+		}
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -72,26 +129,35 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 	}
 	v := &Vault{
 		store: c.Store, sealer: sealer{wrapper: c.Wrapper, kek: c.KEK, rand: c.Rand}, kek: c.KEK, node: c.Node, clock: c.Clock,
+		provider: c.Provider, counter: c.Counter,
 	}
+	v.startGroups()
+	return v, nil
+}
+
+func (v *Vault) startGroups() {
 	v.group = durable.NewGroup(maxGroupWeight, (*change).weight, v.commit)
 	v.purges = durable.NewGroup(1<<10, func(Purger) int { return 1 }, v.purge)
-	b, err := c.Store.Get(ctx, []byte(rootKey))
-	if errors.Is(err, ErrNotFound) {
-		err = v.create(ctx, c.Existing)
-	} else if err == nil {
-		err = v.unlock(ctx, b)
+}
+
+// enter opens an existing vault.
+func (v *Vault) enter(ctx context.Context, c Config, stored []byte) error {
+	if err := v.unlock(ctx, stored); err != nil {
+		return err
 	}
-	if err != nil {
-		v.Close()
-		return nil, err
+	if err := v.recovery.assert(c.Recovery); err != nil {
+		return err
 	}
-	return v, nil
+	if err := v.checkAnchor(ctx, c); err != nil {
+		return err
+	}
+	return v.tidy(ctx)
 }
 
 var canary = ref{kindCanary, "canary"}
 
 // create makes the vault key, seals it in the canary and writes the first root.
-func (v *Vault) create(ctx context.Context, existing bool) error {
+func (v *Vault) create(ctx context.Context, c Config) error {
 	fresh, err := isFresh(ctx, v.store)
 	if err != nil {
 		return err
@@ -99,7 +165,7 @@ func (v *Vault) create(ctx context.Context, existing bool) error {
 	if !fresh {
 		return fmt.Errorf("vault: the root record is missing, but records are there; restore this node from its backup: %w", ErrIntegrity)
 	}
-	if existing {
+	if c.Existing {
 		return fmt.Errorf("vault: none here, though node %s has been set up: is the data directory mounted? Restore it from its backup otherwise: %w", v.node, ErrNotFound)
 	}
 	vaultKey := secret.New(32)
@@ -112,12 +178,25 @@ func (v *Vault) create(ctx context.Context, existing bool) error {
 	if v.keys, err = deriveKeys(vaultKey); err != nil {
 		return err
 	}
-	e, err := v.sealer.seal(ctx, v.newHeader(canary, Meta{Created: v.clock()}), vaultKey.Bytes())
+	first := new(change)
+	if err := v.beginRecovery(c.Recovery, first); err != nil {
+		return err
+	}
+	e, err := v.sealer.seal(ctx, v.newHeader(canary, Meta{Created: v.clock()}), vaultKey.Bytes(), v.session)
 	if err != nil {
 		return fmt.Errorf("vault: make the canary: %w", err)
 	}
-	k := canary.keys(0)
-	return v.group.Do(ctx, &change{puts: []Pair{{k.header, e.header}, {k.dek, e.dek}, {k.body, e.body}}})
+	v.recovery.setCanary(e.dek)
+	k := v.gen.keys(canary, 0)
+	first.puts = append(first.puts, Pair{k.header, e.header}, Pair{k.dek, e.dek}, Pair{k.body, e.body})
+	if c.Counter != nil {
+		value, err := readOrCreate(ctx, c.Counter, c.CounterID)
+		if err != nil {
+			return err
+		}
+		v.state.anchor = &anchor{c.CounterID, value}
+	}
+	return v.group.Do(ctx, first)
 }
 
 // unlock opens the canary with the token and checks everything against the root.
@@ -130,21 +209,50 @@ func (v *Vault) unlock(ctx context.Context, stored []byte) error {
 		return fmt.Errorf("vault: it belongs to node %q, this is node %q; start with the right --node or data directory: %w", r.Node, v.node, ErrWrongKEK)
 	}
 	if r.KEK != v.kek {
-		return fmt.Errorf("vault: it was sealed with KEK %q, configured is %q; configure the former: %w", r.KEK, v.kek, ErrWrongKEK)
+		return fmt.Errorf("vault: it is sealed with KEK %q%s, configured is %q; configure the former: %w", r.KEK, of(r.Provider), v.kek, ErrWrongKEK)
 	}
-	v.id = [16]byte(r.Vault)
-	e, err := v.getEnvelope(ctx, canary.keys(0))
+	err = v.unlockWith(ctx, r, v.sealer.unwrap)
+	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, hsm.ErrNoKey) || errors.Is(err, hsm.ErrKeyType) {
+		return fmt.Errorf("vault: the KEK %q of this token%s does not open the vault of node %q, sealed with KEK %q%s: use the token it was sealed with (if that is this one, the canary was changed: restore the data directory): %w: %w",
+			v.kek, of(v.provider), v.node, r.KEK, of(r.Provider), ErrWrongKEK, err)
+	}
+	if v.provider == "" {
+		v.provider = r.Provider
+	}
+	return err
+}
+
+func of(provider string) string {
+	if provider == "" {
+		return ""
+	}
+	return fmt.Sprintf(" of %q", provider)
+}
+
+// unwrapper opens the DEK of a record; the caller owns it.
+type unwrapper func(context.Context, envelope) (*secret.Bytes, error)
+
+// unlockWith opens the canary with whatever opens DEKs, and checks everything against the root.
+func (v *Vault) unlockWith(ctx context.Context, r *root, unwrap unwrapper) error {
+	v.id, v.gen, v.sealer.recoverable = [16]byte(r.Vault), r.Generation, r.Recovery != nil
+	e, err := v.getEnvelope(ctx, v.gen.keys(canary, 0))
 	if err != nil {
 		return fmt.Errorf("vault: canary: %w", err)
 	}
 	if _, err := v.parseHeader(e.header, canary, 0); err != nil {
 		return fmt.Errorf("vault: canary: %w", err)
 	}
-	vaultKey, err := v.sealer.open(ctx, e)
-	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, hsm.ErrNoKey) || errors.Is(err, hsm.ErrKeyType) {
-		return fmt.Errorf("vault: this token's KEK %q does not open the vault of node %q: insert the token it was made with (if that is this one, the canary was changed: restore the data directory): %w: %w",
-			v.kek, v.node, ErrWrongKEK, err)
+	if r.Recovery != nil {
+		if v.recovery, err = v.readRecovery(ctx, e.dek); err != nil {
+			return err
+		}
 	}
+	dek, err := unwrap(ctx, e)
+	if err != nil {
+		return fmt.Errorf("vault: canary: %w", err)
+	}
+	defer dek.Wipe()
+	vaultKey, err := openBody(dek, e)
 	if err != nil {
 		return fmt.Errorf("vault: canary: %w", err)
 	}
@@ -162,6 +270,7 @@ func (v *Vault) Close() error {
 		if v.keys != nil {
 			v.keys.wipe()
 		}
+		v.session.wipe()
 		return nil
 	})
 }

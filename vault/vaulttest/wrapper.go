@@ -22,10 +22,18 @@ type Wrapper struct {
 
 // NewWrapper returns a token with those keys, different from every other's.
 func NewWrapper(keyIDs ...string) *Wrapper {
-	w := &Wrapper{keys: make(map[string]cipher.AEAD)}
+	keys := make(map[string][]byte)
 	for _, id := range keyIDs {
-		k := make([]byte, 32)
-		_, _ = rand.Read(k)
+		keys[id] = make([]byte, 32)
+		_, _ = rand.Read(keys[id])
+	}
+	return NewWrapperOf(keys)
+}
+
+// NewWrapperOf returns a token with those keys of 32 bytes.
+func NewWrapperOf(keys map[string][]byte) *Wrapper {
+	w := &Wrapper{keys: make(map[string]cipher.AEAD)}
+	for id, k := range keys {
 		block, err := aes.NewCipher(k)
 		if err == nil {
 			w.keys[id], err = cipher.NewGCMWithRandomNonce(block)

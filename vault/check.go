@@ -1,0 +1,102 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// maxFindings bounds what Check reports.
+const maxFindings = 20
+
+// Check reads every record and holds it against its pointer, without the token; for `mpcd doctor`, with no writes under way. It
+// also finds records no pointer knows. All findings are joined, ErrIntegrity each; ErrState for a Rewrap that was cut short.
+func (v *Vault) Check(ctx context.Context) error {
+	known, findings, err := v.examine(ctx)
+	if err != nil {
+		return err
+	}
+	if err := v.unfinished(); err != nil {
+		findings = append(findings, err)
+	}
+	err = v.store.Iterate(ctx, []byte(prefix), func(key, value []byte) error {
+		if strings.HasPrefix(string(key), v.gen.sessions()) && v.isSession(key, value) {
+			return nil
+		}
+		if !known[string(key)] {
+			findings = append(findings, fmt.Errorf("vault: record %q belongs to no id: %w", key, ErrIntegrity))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return summary(findings)
+}
+
+// unfinished tells of a Rewrap whose last steps are missing.
+func (v *Vault) unfinished() error {
+	v.mu.Lock()
+	s := v.state
+	v.mu.Unlock()
+	if s.retiring == nil && s.abandoned == nil {
+		return nil
+	}
+	return fmt.Errorf("vault: it was moved to KEK %q, and what is left of the old wrapping is not all gone; run the same rewrap again: %w", v.kek, ErrState)
+}
+
+func summary(findings []error) error {
+	if n := len(findings); n > maxFindings {
+		findings = append(findings[:maxFindings], fmt.Errorf("vault: and %d more", n-maxFindings))
+	}
+	return errors.Join(findings...)
+}
+
+// examine holds every record of the generation against its pointer. It returns the keys that are accounted for.
+func (v *Vault) examine(ctx context.Context) (known map[string]bool, findings []error, err error) {
+	refs, err := v.refs(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	k := v.gen.keys(canary, 0)
+	known = map[string]bool{rootKey: true, string(k.header): true, string(k.dek): true, string(k.body): true}
+	if v.recovery != nil {
+		known[string(v.gen.recoveryKey())] = true
+	}
+	for _, r := range refs {
+		known[string(v.gen.pointerKey(r))] = true
+		p, _, err := v.getPointer(ctx, r)
+		if err != nil {
+			findings = append(findings, err)
+			continue
+		}
+		for i := range p.Entries {
+			e := &p.Entries[i]
+			k := v.gen.keys(r, e.Epoch)
+			known[string(k.header)] = true
+			if e.State == Retired {
+				_, err = v.getHeader(ctx, r, e)
+			} else {
+				known[string(k.dek)], known[string(k.body)] = true, true
+				_, _, err = v.getRecord(ctx, r, e)
+			}
+			if err != nil {
+				findings = append(findings, err)
+			}
+		}
+	}
+	return known, findings, nil
+}
+
+// refs lists what has a pointer.
+func (v *Vault) refs(ctx context.Context) ([]ref, error) {
+	var refs []ref
+	start := v.gen.pointers()
+	err := v.store.Iterate(ctx, []byte(start), func(key, _ []byte) error {
+		kind, id, _ := strings.Cut(strings.TrimPrefix(string(key), start), "/")
+		refs = append(refs, ref{kind, id})
+		return nil
+	})
+	return refs, err
+}
