@@ -211,7 +211,7 @@ func (v *Vault) unlock(ctx context.Context, stored []byte) error {
 	if r.KEK != v.kek {
 		return fmt.Errorf("vault: it is sealed with KEK %q%s, configured is %q; configure the former: %w", r.KEK, of(r.Provider), v.kek, ErrWrongKEK)
 	}
-	err = v.unlockWith(ctx, r, v.sealer.unwrap)
+	err = v.unlockWith(ctx, r, func(ctx context.Context, e envelope) (*secret.Bytes, error) { return v.sealer.unwrap(ctx, e) })
 	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, hsm.ErrNoKey) || errors.Is(err, hsm.ErrKeyType) {
 		return fmt.Errorf("vault: the KEK %q of this token%s does not open the vault of node %q, sealed with KEK %q%s: use the token it was sealed with (if that is this one, the canary was changed: restore the data directory): %w: %w",
 			v.kek, of(v.provider), v.node, r.KEK, of(r.Provider), ErrWrongKEK, err)
