@@ -110,13 +110,28 @@ func (o *op) typed(id, kind string) (*entry, error) {
 
 // load puts a key into the TPM's memory; it is flushed when the operation ends.
 func (o *op) load(e *entry) (object, error) {
-	if err := o.knowRoot(); err != nil {
+	if err := o.rightRoot(e); err != nil {
 		return object{}, err
 	}
-	if !bytes.Equal(o.t.root.name.Buffer, e.Parent) {
-		return object{}, fmt.Errorf("tpm: %w: key %q was made under another parent than the one at 0x%x; correct handle= in the URI, or make the key anew", hsm.ErrNoKey, e.ID, o.t.parent)
+	x, err := o.loadUnder(object{o.t.parent, o.t.root.name}, tpm2.PasswordAuth(nil), e.public, e.Private)
+	if malformed(err) { // is it still the parent that we saw last?
+		o.t.root = nil
+		if err := o.rightRoot(e); err != nil {
+			return object{}, err
+		}
 	}
-	return o.loadUnder(object{o.t.parent, o.t.root.name}, tpm2.PasswordAuth(nil), e.public, e.Private)
+	return x, err
+}
+
+// rightRoot looks that the parent is the one that the key was made under.
+func (o *op) rightRoot(e *entry) error {
+	if err := o.knowRoot(); err != nil {
+		return err
+	}
+	if !bytes.Equal(o.t.root.name.Buffer, e.Parent) {
+		return fmt.Errorf("tpm: %w: key %q was made under another parent than the one at 0x%x; correct handle= in the URI, or make the key anew", hsm.ErrNoKey, e.ID, o.t.parent)
+	}
+	return nil
 }
 
 // knowRoot is makeRoot where the parent is not known yet.

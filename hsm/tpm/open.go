@@ -23,7 +23,7 @@ const (
 	parentFirst, parentLast = 0x81000000, 0x817fffff // persistent handles of the owner (part 2, 7.5)
 
 	pinMax      = 32               // bytes: an authorization value is at most a digest of the object's name algorithm
-	closeWait   = 5 * time.Second  // for the operation that runs
+	closeWait   = 2 * time.Second  // for the operation that runs
 	connectWait = 30 * time.Second // for a device that does not answer
 )
 
@@ -149,7 +149,7 @@ func (t *Token) drop() {
 // Provider is "tpm".
 func (t *Token) Provider() string { return provider }
 
-// Close waits for the operation that runs, at most five seconds, then it cuts it off; it ends the connection and wipes the
+// Close waits for the operation that runs, at most two seconds, then it cuts it off; it ends the connection and wipes the
 // authorization value. Later operations fail with ErrUnavailable. It is idempotent.
 func (t *Token) Close() error {
 	select {
