@@ -1,0 +1,170 @@
+package plugin_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/luxfi/mpcd/hsm"
+)
+
+// mischief is a driver that does wrong on demand: plugin:<what>, and by the ID of the key.
+type mischief struct {
+	private ed25519.PrivateKey // another one in every process
+	counter atomic.Uint64
+}
+
+func openMischief(_ context.Context, u *hsm.URI, o hsm.Options) (hsm.Token, error) {
+	switch u.Path {
+	case "crash":
+		os.Exit(9)
+	case "signing":
+		_, k, err := ed25519.GenerateKey(nil)
+		return signing{&mischief{private: k}}, err
+	case "mute": // tells no public keys
+		return mute{&mischief{}}, nil
+	case "pin": // shows that the PIN arrived
+		pin, err := hsm.ReadPIN(u.Attr("pin-source"))
+		if err != nil {
+			return nil, err
+		}
+		defer pin.Wipe()
+		if string(pin.Bytes()) != "right" {
+			return nil, fmt.Errorf("mischief: %w", hsm.ErrWrongPIN)
+		}
+		o.Log().Warn("pin-source is " + u.Attr("pin-source")[:5])
+	}
+	return mute{&mischief{}}, nil
+}
+
+func (m *mischief) Provider() string { return "mischief" }
+func (m *mischief) Close() error     { return nil }
+
+func (m *mischief) Info(context.Context) (hsm.TokenInfo, error) {
+	return hsm.TokenInfo{Provider: "mischief", Label: "bad\x1b[31m\nlabel", SoftwareOnly: true}, nil
+}
+
+func (m *mischief) Verify(context.Context, string, []byte, []byte) (bool, error) { return true, nil }
+
+func (m *mischief) Sign(_ context.Context, keyID string, message []byte) ([]byte, error) {
+	switch keyID {
+	case "wrong":
+		sig := ed25519.Sign(m.private, message)
+		sig[0] ^= 1
+		return sig, nil
+	case "crash":
+		panic("a driver with a fault")
+	case "hang":
+		select {}
+	case "long":
+		return make([]byte, 1<<20), nil
+	}
+	return ed25519.Sign(m.private, message), nil
+}
+
+// mute can do nothing but sign.
+type mute struct{ *mischief }
+
+// signing has public keys, counters, and probes of the fence in the place of making keys.
+type signing struct{ *mischief }
+
+func (m signing) PublicKey(_ context.Context, keyID string) (crypto.PublicKey, error) {
+	if keyID == "stable" || keyID == "wrong" || keyID == "crash" || keyID == "hang" || keyID == "long" {
+		m.private = ed25519.NewKeyFromSeed(make([]byte, 32))
+		return m.private.Public(), nil
+	}
+	return m.private.Public(), nil
+}
+
+func (m signing) CreateCounter(context.Context, string) (uint64, error) { return m.counter.Load(), nil }
+func (m signing) Read(context.Context, string) (uint64, error)          { return m.counter.Load(), nil }
+func (m signing) Increment(_ context.Context, id string) (uint64, error) {
+	if id == "crash" {
+		os.Exit(9)
+	}
+	return m.counter.Add(1), nil
+}
+
+// GenerateKey tries what the fence must refuse, and returns what came of it.
+func (m signing) GenerateKey(_ context.Context, probe string, argument hsm.KeyType) error {
+	syscallErr := func(n uintptr, a ...uintptr) error {
+		args := [6]uintptr{}
+		copy(args[:], a)
+		if _, _, e := syscall.RawSyscall6(n, args[0], args[1], args[2], args[3], args[4], args[5]); e != 0 {
+			return e
+		}
+		return nil
+	}
+	socket := func(family int) error {
+		fd, err := unix.Socket(family, unix.SOCK_STREAM, 0)
+		if err == nil {
+			_ = unix.Close(fd)
+		}
+		return err
+	}
+	switch probe {
+	case "crash":
+		os.Exit(9)
+	case "unix":
+		return socket(unix.AF_UNIX)
+	case "inet":
+		return socket(unix.AF_INET)
+	case "inet6":
+		return socket(unix.AF_INET6)
+	case "netlink":
+		return socket(unix.AF_NETLINK)
+	case "dial":
+		c, err := net.Dial("tcp", string(argument))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err
+	case "exec":
+		return exec.Command("/bin/true").Run()
+	case "ptrace":
+		return syscallErr(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(os.Getppid()))
+	case "vm-read":
+		return syscallErr(unix.SYS_PROCESS_VM_READV, uintptr(os.Getppid()))
+	case "mount":
+		return syscallErr(unix.SYS_MOUNT)
+	case "io-uring":
+		return syscallErr(unix.SYS_IO_URING_SETUP, 1)
+	case "bpf":
+		return syscallErr(unix.SYS_BPF)
+	case "kill-node":
+		return unix.Kill(os.Getppid(), 0)
+	case "kill-self":
+		return unix.Kill(os.Getpid(), 0)
+	case "read":
+		_, err := os.ReadFile(string(argument))
+		return err
+	case "write":
+		return os.WriteFile(string(argument), []byte("x"), 0o600)
+	case "mem-of-node":
+		_, err := os.Open(fmt.Sprintf("/proc/%d/mem", os.Getppid()))
+		return err
+	case "files": // what came in from the node
+		entries, err := os.ReadDir("/proc/self/fd")
+		for _, e := range entries {
+			if target, _ := os.Readlink("/proc/self/fd/" + e.Name()); target == string(argument) {
+				return fmt.Errorf("%s is open", target)
+			}
+		}
+		return err
+	case "env":
+		return fmt.Errorf("environment: %s", strings.Join(os.Environ(), " "))
+	case "say":
+		fmt.Fprintln(os.Stderr, argument)
+		return nil
+	}
+	return hsm.ErrUnsupported
+}

@@ -1,0 +1,94 @@
+package plugin
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/luxfi/mpcd/hsm"
+)
+
+// readable is what every driver may read: libraries, programs, what describes the machine, and the configuration of what drivers
+// stand on. The rest of /etc may hold keys of the node.
+var readable = []string{
+	"/usr", "/lib", "/lib64", "/lib32", "/bin", "/opt", "/sys", "/proc/self", "/proc/sys", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
+	"/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime", "/etc/machine-id",
+	"/etc/nsswitch.conf", "/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/gai.conf", "/etc/services", "/etc/passwd", "/etc/group",
+	"/etc/ssl", "/etc/pki", "/etc/softhsm", "/etc/pkcs11", "/etc/opensc", "/etc/tpm2-tss", "/etc/dbus-1", "/etc/crypto-policies",
+	"/run/p11-kit", "/run/dbus", "/run/pcscd",
+}
+
+// writable is what every driver may write: devices, which are guarded by their own modes.
+var writable = []string{"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/tpm0", "/dev/tpmrm0"}
+
+// needs are the environment and the fence of the next child, by the configuration and by what the URIs of the open tokens name.
+func (h *host) needs() ([]string, Sandbox) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fence := h.config.Sandbox
+	fence.Read = slices.Concat(readable, fence.Read)
+	fence.Write = slices.Concat(writable, fence.Write)
+	var pins []string
+	for t := range h.tokens {
+		fence.Read = append(fence.Read, pathsOf(t.uri)...)
+		if name, ok := strings.CutPrefix(t.uri.Attr("pin-source"), "env:"); ok {
+			pins = append(pins, name)
+		}
+	}
+	env := environ(h.config.Env, pins)
+	for _, name := range []string{"SOFTHSM2_CONF", "SOFTHSM2_MODULE"} {
+		if path := lookUp(env, name); path != "" {
+			fence.Read = append(fence.Read, path, resolved(path))
+		}
+	}
+	fence.Write = append(fence.Write, tokenDirectories(env)...)
+	return env, fence
+}
+
+// lookUp finds a variable in an environment.
+func lookUp(env []string, name string) string {
+	for _, entry := range env {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// pathsOf are the module and the PIN file of a URI, under the names by which they are asked for and by which they are found.
+func pathsOf(u *hsm.URI) []string {
+	var out []string
+	for _, path := range []string{u.Attr("module-path"), pinFile(u.Attr("pin-source"))} {
+		if path != "" {
+			out = append(out, path, resolved(path))
+		}
+	}
+	if strings.HasPrefix(u.Path, "/") { // local:/path
+		out = append(out, u.Path)
+	}
+	return out
+}
+
+// tokenDirectories are where SoftHSM and tpm2-pkcs11 keep their tokens, by their own configuration.
+func tokenDirectories(env []string) []string {
+	var out []string
+	if store := lookUp(env, "TPM2_PKCS11_STORE"); store != "" {
+		out = append(out, store)
+	}
+	conf := lookUp(env, "SOFTHSM2_CONF")
+	if conf == "" {
+		return out
+	}
+	b, err := os.ReadFile(conf)
+	if err != nil {
+		return out // the library will say so better
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		name, value, ok := strings.Cut(line, "=")
+		if dir := strings.TrimSpace(value); ok && strings.TrimSpace(name) == "directories.tokendir" && filepath.IsAbs(dir) {
+			out = append(out, dir)
+		}
+	}
+	return out
+}
