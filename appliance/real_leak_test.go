@@ -30,17 +30,19 @@ import (
 	"github.com/luxfi/mpcd/vault"
 )
 
-// Goal: Must show 8. No share, signing nonce, pair state, dealt polynomial, PIN, store key or identity seed is in any log, audit
-// log, metric, file or message. Method: a cluster of real parts makes and refreshes keys, signs, fails and aborts; the test opens
-// the vaults and recomputes the nonces from the randomness that was drawn, which it proves by finding their public halves on the
-// wire; then it looks for all of them in every encoding. Besides, a secret planted in each of the places is found there.
+// Goal: Must show 8. No share, signing nonce, presignature, pair state, dealt polynomial, PIN, store key or identity seed is in any
+// log, audit log, metric, file or message; presignatures are not even sealed anywhere. Method: a cluster of real parts makes and
+// refreshes keys, signs, presigns, fails and aborts; the test opens the vaults, reads presignatures out of memory and recomputes the
+// nonces from the randomness that was drawn, which it proves by public halves; then it looks for all of them in every encoding,
+// with presignatures still in memory. Besides, a secret planted in each of the places is found there.
 func TestRealLeakScan(t *testing.T) {
-	c := sim.New(t, sim.Config{Nodes: 3, Limits: appliance.Limits{Silence: time.Second}})
+	c := sim.New(t, sim.Config{Nodes: 3, Limits: appliance.Limits{Silence: time.Second, Presignatures: 8}})
 	registry := prometheus.NewRegistry()
 	handler := api.New(api.Config{Backend: c.Nodes[0].Node, Auth: api.Dev{}, Dev: true, OpenMetrics: true, Registry: registry})
 	ed, tap, ec := c.Keygen("ed25519", 2, 3), c.Keygen("secp256k1", 2, 3), c.KeygenBy("secp256k1", "dkls23", 2, 3)
 	wallets := []*appliance.Wallet{ed, tap, ec}
-	var secrets []sim.Secret
+	var secrets, memory []sim.Secret // of all, and of those that are never stored
+	var proven proofs
 	shares := func(when string) {
 		for _, n := range c.Nodes {
 			for _, w := range wallets {
@@ -53,6 +55,7 @@ func TestRealLeakScan(t *testing.T) {
 	}
 	shares("epoch 1")
 	exercise(t, c, wallets)
+	memory = append(memory, presignatures(t, c, ec, 8, "epoch 1", &proven)...)
 	for _, w := range wallets {
 		if _, err := c.Nodes[1].Node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID}); err != nil {
 			t.Fatal(err)
@@ -60,10 +63,14 @@ func TestRealLeakScan(t *testing.T) {
 	}
 	shares("epoch 2")
 	exercise(t, c, wallets)
+	memory = append(memory, presignatures(t, c, ec, 8, "epoch 2", &proven)...)
 	abort(t, c, ed, ec)
 
-	edShares := map[*sim.Node][][]byte{}
+	edShares, deltas := map[*sim.Node][][]byte{}, map[string]bool{}
 	for _, s := range secrets {
+		if strings.HasPrefix(s.Name, "delta ") {
+			deltas[string(s.Bytes)] = true
+		}
 		for _, n := range c.Nodes {
 			if strings.HasPrefix(s.Name, "share of "+string(n.ID)+" in frost ed25519") {
 				edShares[n] = append(edShares[n], s.Bytes)
@@ -71,17 +78,21 @@ func TestRealLeakScan(t *testing.T) {
 		}
 	}
 	wire := c.Wire.Bytes()
-	var proven proofs
 	for _, n := range c.Nodes {
 		secrets = append(secrets,
 			sim.Secret{Name: "PIN of " + string(n.ID), Bytes: n.PIN}, sim.Secret{Name: "store password of " + string(n.ID), Bytes: []byte(n.Store)},
 			sim.Secret{Name: "store key of " + string(n.ID), Bytes: n.Key},
 			sim.Secret{Name: "identity seed of " + string(n.ID), Bytes: n.Seed[:32]}, sim.Secret{Name: "HPKE seed of " + string(n.ID), Bytes: n.Seed[32:]})
-		secrets = append(secrets, drawn(n, edShares[n], wire, &proven)...)
+		memory = append(memory, drawn(n, edShares[n], deltas, wire, &proven)...)
 	}
-	if proven.nonces < 40 || proven.ecdsa < 12 || proven.dealt < 36 {
-		t.Errorf("the public halves of only %s are on the wire: the test does not know the secrets", proven)
+	if proven.nonces < 40 || proven.ecdsa < 40 || proven.dealt < 36 || proven.presignatures < 16 || proven.choices < 12 {
+		t.Errorf("only %s are proven: the test does not know the secrets", proven)
 	}
+	if c.Nodes[0].Node.Counts().PresHeld == 0 {
+		t.Error("no presignature is left in memory")
+	}
+	kept, forgotten := sim.NewScanner(secrets...), sim.NewScanner(memory...)
+	secrets = append(secrets, memory...)
 	scanner := sim.NewScanner(secrets...)
 
 	places := func() map[string][]byte {
@@ -129,6 +140,14 @@ func TestRealLeakScan(t *testing.T) {
 	for _, f := range dirs(scanner) {
 		t.Errorf("leak: %s", f)
 	}
+	for _, n := range c.Nodes {
+		if !n.Running() {
+			continue
+		}
+		for _, wrong := range scanStored(t, string(n.ID), n.Node.Store, n.Vault, scanner, forgotten, kept) {
+			t.Error(wrong)
+		}
+	}
 
 	// The same eyes on the same places with a secret that was let out on purpose.
 	planted := make([]byte, 32)
@@ -164,6 +183,7 @@ func TestRealLeakScan(t *testing.T) {
 	if err := n.Node.Store.Batch(t.Context(), []vault.Pair{{Key: []byte("node/label/x"), Value: other}}, nil); err != nil {
 		t.Fatal(err)
 	}
+	plantStored(t, n, memory[0].Bytes, scanner, forgotten, kept)
 	n.Halt()
 	if f := dirs(sim.NewScanner(sim.Secret{Name: "stored", Bytes: other})); found(f) {
 		t.Errorf("the store does not encrypt: %v", f)
@@ -174,50 +194,17 @@ func TestRealLeakScan(t *testing.T) {
 	t.Logf("%d secrets in %d forms, proven %s", len(secrets), scanner.Len(), proven)
 }
 
-// pairSecrets opens the pair state of every node for the key, and proves that it is that: what one has, its peer has.
-func pairSecrets(t *testing.T, c *sim.Cluster, w *appliance.Wallet, when string) (out []sim.Secret) {
-	t.Helper()
-	held := map[*sim.Node][]sim.PairSecrets{}
-	for _, n := range c.Nodes {
-		share := n.Share(w.ID)
-		var err error
-		if held[n], err = sim.OpenPairs(n.Vault, share.KeyInfo); err != nil {
-			t.Fatalf("%s: %v", n.ID, err)
-		}
-		share.Destroy()
-	}
-	for _, n := range c.Nodes {
-		for _, mine := range held[n] {
-			theirs := held[c.Node(mine.Peer)]
-			peer := theirs[slices.IndexFunc(theirs, func(p sim.PairSecrets) bool { return p.Peer == n.Party })]
-			for i, leaf := range mine.Sender {
-				if !slices.ContainsFunc(peer.Receiver[i/3*4:][:4], func(b []byte) bool { return bytes.Equal(b, leaf) }) {
-					t.Fatalf("leaf %d of %s is not its peer's: the test does not know the secrets", i, n.ID)
-				}
-			}
-			if !bytes.Equal(mine.Seed, peer.Seed) {
-				t.Fatalf("%s and its peer have different seeds: the test does not know the secrets", n.ID)
-			}
-			name := fmt.Sprintf("of %s with party %d, %s", n.ID, mine.Peer, when)
-			out = append(out, sim.Secret{Name: "zero-share seed " + name, Bytes: mine.Seed}, sim.Secret{Name: "delta " + name, Bytes: mine.Delta})
-			for i, leaf := range mine.Receiver { // the sender's are the peer's
-				out = append(out, sim.Secret{Name: fmt.Sprintf("leaf %d %s", i, name), Bytes: leaf})
-			}
-		}
-	}
-	return out
-}
-
-// proofs counts secrets that the test knows for sure, because their public halves are on the wire.
-type proofs struct{ nonces, ecdsa, dealt int }
+// proofs counts secrets that the test knows for sure, because their public halves are public.
+type proofs struct{ nonces, ecdsa, dealt, presignatures, choices int }
 
 func (p proofs) String() string {
-	return fmt.Sprintf("%d FROST nonces, %d ECDSA nonces and %d dealt scalars", p.nonces, p.ecdsa, p.dealt)
+	return fmt.Sprintf("%d FROST nonces, %d ECDSA nonces, %d dealt scalars, %d presignatures, %d choices of base transfers", p.nonces, p.ecdsa, p.dealt,
+		p.presignatures, p.choices)
 }
 
-// drawn lists what a node drew for nonces and for key generation, and the Ed25519 and secp256k1 scalars it made of them. It proves
-// a nonce by its commitment, a dealt scalar by its commitment or encryption key.
-func drawn(n *sim.Node, shares [][]byte, wire []byte, proven *proofs) (out []sim.Secret) {
+// drawn lists what a node drew for nonces, oblivious transfers and key generation, and the Ed25519 and secp256k1 scalars it made of
+// them. It proves a nonce by its commitment, a dealt scalar by its commitment or encryption key, choices by the delta in the vault.
+func drawn(n *sim.Node, shares [][]byte, deltas map[string]bool, wire []byte, proven *proofs) (out []sim.Secret) {
 	add := func(what string, b []byte) {
 		out = append(out, sim.Secret{Name: fmt.Sprintf("%s of %s", what, n.ID), Bytes: b})
 	}
@@ -246,6 +233,11 @@ func drawn(n *sim.Node, shares [][]byte, wire []byte, proven *proofs) (out []sim
 			add("ECDSA nonce or mask", scalar)
 			if onWire(public) {
 				proven.ecdsa++
+			}
+		case d.OT:
+			add("randomness of oblivious transfers", d.Bytes)
+			if deltas[string(deltaOf(d.Bytes))] {
+				proven.choices++
 			}
 		case d.Deal:
 			add("randomness of a deal", d.Bytes)
@@ -322,14 +314,17 @@ func abort(t *testing.T, c *sim.Cluster, wallets ...*appliance.Wallet) {
 }
 
 // Goal: the program leaks no more than its parts: the same for processes, their output and /metrics as it is served. Method: make,
-// refresh and sign over HTTPS, end the processes, open their directories, scan; and find the node's name, which is everywhere.
+// refresh and sign over HTTPS until presignatures are ready, end the processes, open their directories, scan; and find the PINs,
+// and a wallet's name, which is everywhere. What processes draw is out of reach: of their presignatures the test knows the nonces of
+// the signatures made of them, and that nothing is sealed but identity, shares and pair state.
 func TestRealProcessLeakScan(t *testing.T) {
 	c := sim.NewProcesses(t, 3, 2)
 	c.Start()
 	cl := c.Client(9)
-	var wallets []string
-	for _, curve := range []string{"ed25519", "secp256k1"} {
-		w, err := cl.Keygen(t.Context(), &client.KeygenRequest{Curve: curve, Protocol: "frost", Threshold: 2, Total: 3})
+	wallets, ec := []string{}, ""
+	signed := map[string][]byte{} // by the ECDSA key, digest: signature
+	for _, key := range [][2]string{{"ed25519", "frost"}, {"secp256k1", "frost"}, {"secp256k1", "dkls23"}} {
+		w, err := cl.Keygen(t.Context(), &client.KeygenRequest{Curve: key[0], Protocol: key[1], Threshold: 2, Total: 3})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -337,15 +332,21 @@ func TestRealProcessLeakScan(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, p := range c.Nodes {
-			if _, err := p.Client().Sign(t.Context(), &client.SignRequest{WalletID: w.WalletID, MessageHash: bytes.Repeat([]byte{9}, 32)}); err != nil {
+			digest := digestOf(p.ID)
+			sig, err := p.Client().Sign(t.Context(), &client.SignRequest{WalletID: w.WalletID, MessageHash: digest})
+			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := p.Client().Sign(t.Context(), &client.SignRequest{WalletID: w.WalletID, Signers: []string{p.ID}, MessageHash: bytes.Repeat([]byte{9}, 32)}); err == nil {
+			if w.Protocol == "dkls23" {
+				ec, signed[string(digest)] = w.WalletID, sig.Signature
+			}
+			if _, err := p.Client().Sign(t.Context(), &client.SignRequest{WalletID: w.WalletID, Signers: []string{p.ID}, MessageHash: digest}); err == nil {
 				t.Fatal("one node signed")
 			}
 		}
 		wallets = append(wallets, w.WalletID)
 	}
+	signFromPool(t, c, ec, signed)
 	places := map[string][]byte{}
 	for _, p := range c.Nodes {
 		for _, path := range []string{"/metrics", "/api/v1/audit?page_size=1000", "/api/v1/wallets", "/api/v1/nodes", "/readyz"} {
@@ -355,32 +356,25 @@ func TestRealProcessLeakScan(t *testing.T) {
 			}
 			places[p.ID+path] = b
 		}
+	}
+	for _, p := range c.Nodes {
 		p.Stop()
 		places["log of "+p.ID] = p.Log.Bytes()
 	}
-	var secrets []sim.Secret
-	for _, p := range c.Nodes {
-		o := p.Open()
-		seed, err := o.Vault.GetSecret(t.Context(), "identity")
-		if err != nil {
-			t.Fatal(err)
-		}
-		secrets = append(secrets, sim.Secret{Name: "PIN of " + p.ID, Bytes: p.PIN()}, sim.Secret{Name: "store key of " + p.ID, Bytes: o.StoreKey},
-			sim.Secret{Name: "seed of " + p.ID, Bytes: bytes.Clone(seed.Bytes()[:32])}, sim.Secret{Name: "HPKE seed of " + p.ID, Bytes: bytes.Clone(seed.Bytes()[32:])})
-		for _, w := range wallets {
-			share, err := sim.OpenShare(o.Vault, w)
-			if err != nil {
-				t.Fatal(err)
-			}
-			secrets = append(secrets, sim.Secret{Name: "share of " + p.ID, Bytes: bytes.Clone(share.Secret())})
-			share.Destroy()
-		}
-		o.Close()
-	}
-	scanner := sim.NewScanner(secrets...)
+	secrets, never := processSecrets(t, c, wallets, ec, signed)
+	kept := sim.NewScanner(secrets...)
+	scanner := sim.NewScanner(append(secrets, never...)...)
 	for place, b := range places {
 		for _, f := range scanner.Scan(place, b) {
 			t.Errorf("leak: %s", f)
+		}
+	}
+	for _, p := range c.Nodes {
+		o := p.Open()
+		wrong := scanStored(t, p.ID, o.Store, o.Vault, scanner, sim.NewScanner(never...), kept)
+		o.Close()
+		for _, w := range wrong {
+			t.Error(w)
 		}
 	}
 	pinFile := string(os.PathSeparator) + filepath.Join("hsm", "pin")

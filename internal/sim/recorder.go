@@ -19,7 +19,11 @@ type Draw struct {
 	Nonce bool // drawn for a signing nonce (threshold/frost)
 	Deal  bool // drawn for a scalar of key generation or refresh: 64 bytes, reduced
 	ECDSA bool // drawn for a scalar of presigning (threshold/dkls23), r_i or phi_i: 64 bytes, reduced
+	OT    bool // drawn for the pair setup, or for the choices of a vector OLE, of which Bytes are the secret part
 }
+
+// oleChoices is how many of the bytes that begin a vector OLE are secret; the salt after them goes to the peer.
+const oleChoices = (416 + 128) / 8
 
 // Read implements io.Reader.
 func (r *Recorder) Read(p []byte) (int, error) {
@@ -33,6 +37,10 @@ func (r *Recorder) Read(p []byte) (int, error) {
 			d.Nonce = d.Nonce || strings.HasPrefix(name, "frost.") && strings.Contains(strings.ToLower(name), "nonce")
 			d.Deal = d.Deal || n == 64 && (strings.HasPrefix(name, "dkg.") || strings.HasPrefix(name, "internal/poly."))
 			d.ECDSA = d.ECDSA || n == 64 && strings.HasPrefix(name, "dkls23.randomScalar")
+			d.OT = d.OT || strings.HasPrefix(name, "internal/ot.") || strings.HasPrefix(name, "dkls23.(*provisioning).begin")
+			if strings.HasPrefix(name, "internal/ot.(*Receiver).Start") {
+				d.Bytes = d.Bytes[:oleChoices]
+			}
 		}
 		if !more {
 			break
