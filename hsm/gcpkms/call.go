@@ -63,6 +63,7 @@ func call[T any](ctx context.Context, t *Token, a act, f func(context.Context) (
 	within, cancel := context.WithTimeout(ctx, t.pace.total)
 	defer cancel()
 	damages := 0
+	var cause error // the last error that our own deadline did not make
 	for wait := t.pace.first; ; wait = min(2*wait, t.pace.max) {
 		v, err := attempt(within, t.pace.attempt, f)
 		if err == nil {
@@ -79,6 +80,9 @@ func call[T any](ctx context.Context, t *Token, a act, f func(context.Context) (
 				return zero, a.errorf("%w: %w, %d times; nothing of it was used; check the network path, and tell Google if it stays", hsm.ErrUnavailable, err, damages)
 			}
 		}
+		if cause == nil || within.Err() == nil {
+			cause = err
+		}
 		if t.pace.wait(within, wait) != nil {
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return zero, a.errorf("%w", ctx.Err())
@@ -87,7 +91,7 @@ func call[T any](ctx context.Context, t *Token, a act, f func(context.Context) (
 			if ctx.Err() == nil {
 				late = fmt.Errorf("after %v", t.pace.total)
 			}
-			return zero, a.errorf("%w: given up (%w), the last attempt: %w", hsm.ErrUnavailable, late, a.meaning(err))
+			return zero, a.errorf("%w: given up (%w), the last attempt: %w", hsm.ErrUnavailable, late, a.meaning(cause))
 		}
 	}
 }

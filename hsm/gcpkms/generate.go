@@ -96,7 +96,7 @@ func (t *Token) awaitVersion(ctx context.Context, name string, alg algorithm) er
 	within, cancel := context.WithTimeout(ctx, t.pace.generation)
 	defer cancel()
 	for wait := t.pace.first; ; wait = min(2*wait, t.pace.max) {
-		v, err := t.oneVersion(within, name)
+		v, err := t.oneVersion(ctx, name)
 		if err != nil {
 			return err
 		}

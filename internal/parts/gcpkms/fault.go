@@ -16,6 +16,8 @@ type Fault struct {
 	Method string
 	// Times is how many calls it strikes before it is gone; 0 for all.
 	Times int
+	// Began is called when it strikes.
+	Began func()
 	// Hold keeps the call waiting until the channel is closed or the caller gives up.
 	Hold <-chan struct{}
 	// Cut closes every connection of the server.
@@ -76,6 +78,9 @@ func (s *Server) cut() {
 
 func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	f := s.next(info.FullMethod[strings.LastIndexByte(info.FullMethod, '/')+1:])
+	if f.Began != nil {
+		f.Began()
+	}
 	if f.Hold != nil {
 		select {
 		case <-f.Hold:
