@@ -116,9 +116,6 @@ func openWithOfficer(ctx context.Context, s Store, identities []age.Identity) (*
 	if r.Recovery == nil {
 		return nil, nil, fmt.Errorf("vault: it has no recovery recipients: only KEK %q%s opens it: %w", r.KEK, of(r.Provider), ErrRecovery)
 	}
-	if err := checkID(r.Node); err != nil {
-		return nil, nil, fmt.Errorf("vault: root record: node name: %w: %w", ErrIntegrity, err)
-	}
 	v := &Vault{store: s, node: r.Node, kek: r.KEK, provider: r.Provider}
 	v.startGroups()
 	o := v.newOfficer(identities)
