@@ -35,7 +35,7 @@ type scheme struct {
 
 var (
 	pkcs11Path  = []string{"token", "serial", "manufacturer", "model", "object"}
-	pkcs11Query = []string{"module-path", "pin-source"}
+	pkcs11Query = []string{"module-path", "init-args", "pin-source"}
 
 	schemes = map[string]scheme{
 		"pkcs11":  {path: pkcs11Path, query: pkcs11Query},

@@ -3,6 +3,7 @@ package pkcs11
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -23,6 +24,9 @@ func (t *token) GenerateKey(ctx context.Context, keyID string, kind hsm.KeyType)
 	}
 	g := generation{label: id, pair: make([]byte, 16), kind: kind}
 	_, _ = rand.Read(g.pair)
+	if kind == hsm.KeyAESWrap {
+		copy(g.pair, wrapMark)
+	}
 	_, err = job[struct{}]{
 		f:     func(s *session) (struct{}, error) { return struct{}{}, s.generate(g) },
 		admin: true,
@@ -40,24 +44,29 @@ type generation struct {
 var classes = []uint{p11.CKO_PRIVATE_KEY, p11.CKO_PUBLIC_KEY, p11.CKO_SECRET_KEY}
 
 func (s *session) generate(g generation) error {
-	recipes, err := g.recipes()
+	recipes, err := s.recipes(g)
 	if err != nil {
 		return err
 	}
-	for try, next := 1, 0; ; try++ {
+	for _, r := range recipes {
+		if err = s.follow(g, r); !errors.Is(err, hsm.ErrUnsupported) {
+			break
+		}
+	}
+	return err
+}
+
+// follow makes the key by one recipe, proves that it is safe and that it works, and otherwise leaves nothing.
+func (s *session) follow(g generation, r recipe) error {
+	for try := 1; ; try++ {
 		if err := s.makeRoom(g); err != nil {
 			return err
 		}
-		err := recipes[next](s)
+		err := r(s)
 		switch {
 		case err == nil:
-			return s.proveSafe(g)
-		case rv(err) == p11.CKR_GENERAL_ERROR, rv(err) == p11.CKR_TEMPLATE_INCONSISTENT, rv(err) == p11.CKR_FUNCTION_FAILED:
-			if try >= generateTries {
-				return errors.Join(explain(fmt.Sprintf("generate %s key %q", g.kind, g.label), err), s.sweep(g))
-			}
-		case next+1 < len(recipes) && !lost(err):
-			next++ // the other way to write the curve
+			return s.prove(g)
+		case try < generateTries && (rv(err) == p11.CKR_GENERAL_ERROR || rv(err) == p11.CKR_TEMPLATE_INCONSISTENT || rv(err) == p11.CKR_FUNCTION_FAILED):
 		default:
 			return errors.Join(explain(fmt.Sprintf("generate %s key %q", g.kind, g.label), err), s.sweep(g))
 		}
@@ -97,19 +106,58 @@ func (s *session) sweep(g generation) error {
 	return nil
 }
 
-// recipes are the ways to ask for the key, best first.
-func (g generation) recipes() ([]func(*session) error, error) {
-	switch g.kind {
-	case hsm.KeyAESWrap:
-		return []func(*session) error{g.secret}, nil
-	case hsm.KeyP256:
-		return []func(*session) error{g.curve(p11.CKM_EC_KEY_PAIR_GEN, paramsP256)}, nil
-	case hsm.KeySecp256k1:
-		return []func(*session) error{g.curve(p11.CKM_EC_KEY_PAIR_GEN, paramsSecp256k1)}, nil
-	case hsm.KeyEd25519:
-		return []func(*session) error{g.curve(ckmEdwardsKeyGen, paramsEd25519), g.curve(ckmEdwardsKeyGen, paramsEd25519Name)}, nil
+// recipe is a way to ask for a key; its errors are the library's.
+type recipe func(*session) error
+
+// recipes are the ways that the token lists mechanisms for, best first. ErrUnsupported if there is none.
+func (s *session) recipes(g generation) ([]recipe, error) {
+	var all []recipe
+	var lacking error
+	add := func(mechanism, use uint, name string, then bool, makes ...recipe) error {
+		err := s.need(mechanism, use, name)
+		if err == nil && !then {
+			err = fmt.Errorf("pkcs11: %w: %s has no mechanism that wraps with a key of %s", hsm.ErrUnsupported, s.tok.name(), name)
+		}
+		if errors.Is(err, hsm.ErrUnsupported) {
+			lacking = errors.Join(lacking, err)
+			return nil
+		}
+		all = append(all, makes...)
+		return err
 	}
-	return nil, fmt.Errorf("pkcs11: %w: key type %q", hsm.ErrUnsupported, g.kind)
+	const ec, edwards, rsa, aes = "EC key pair generation", "Edwards key pair generation", "RSA key pair generation", "AES key generation"
+	var err error
+	switch g.kind {
+	case hsm.KeyP256:
+		err = add(p11.CKM_EC_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, ec, true, g.curve(p11.CKM_EC_KEY_PAIR_GEN, paramsP256, p11.CKA_SIGN))
+	case hsm.KeySecp256k1:
+		err = add(p11.CKM_EC_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, ec, true, g.curve(p11.CKM_EC_KEY_PAIR_GEN, paramsSecp256k1, p11.CKA_SIGN))
+	case hsm.KeyEd25519:
+		err = add(ckmEdwardsKeyGen, p11.CKF_GENERATE_KEY_PAIR, edwards, true,
+			g.curve(ckmEdwardsKeyGen, paramsEd25519, p11.CKA_SIGN), g.curve(ckmEdwardsKeyGen, paramsEd25519Name, p11.CKA_SIGN))
+	case hsm.KeyRSA3072:
+		err = add(p11.CKM_RSA_PKCS_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, rsa, true, g.rsa)
+	case hsm.KeyAESWrap:
+		var can [wrapRSA + 1]bool
+		for m := wrapGCM; m <= wrapRSA && err == nil; m++ {
+			can[m], err = s.offersMethod(m)
+		}
+		if err == nil {
+			err = add(p11.CKM_AES_KEY_GEN, p11.CKF_GENERATE, aes, can[wrapGCM] || can[wrapAES], g.secret)
+		}
+		if err == nil {
+			err = add(p11.CKM_EC_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, ec, can[wrapECDH], g.curve(p11.CKM_EC_KEY_PAIR_GEN, paramsP256, p11.CKA_DERIVE))
+		}
+		if err == nil {
+			err = add(p11.CKM_RSA_PKCS_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, rsa, can[wrapRSA], g.rsa)
+		}
+	default:
+		err = fmt.Errorf("pkcs11: %w: key type %q", hsm.ErrUnsupported, g.kind)
+	}
+	if err == nil && len(all) == 0 {
+		err = lacking
+	}
+	return all, err
 }
 
 // named are the attributes of every object.
@@ -130,9 +178,23 @@ func (g generation) guarded(more ...*p11.Attribute) []*p11.Attribute {
 	), more...)
 }
 
-func (g generation) curve(mechanism uint, params []byte) func(*session) error {
-	public := g.named(p11.NewAttribute(p11.CKA_VERIFY, true), p11.NewAttribute(p11.CKA_EC_PARAMS, params))
-	private := g.guarded(p11.NewAttribute(p11.CKA_SIGN, true))
+// curve asks for a pair on a curve whose private half has one right: to sign or to derive.
+func (g generation) curve(mechanism uint, params []byte, right uint) recipe {
+	public := g.named(p11.NewAttribute(p11.CKA_EC_PARAMS, params))
+	if right == p11.CKA_SIGN {
+		public = append(public, p11.NewAttribute(p11.CKA_VERIFY, true))
+	}
+	private := g.guarded(p11.NewAttribute(p11.CKA_SIGN, right == p11.CKA_SIGN), p11.NewAttribute(p11.CKA_DERIVE, right == p11.CKA_DERIVE))
+	return pairOf(mechanism, public, private)
+}
+
+func (g generation) rsa(s *session) error {
+	return pairOf(p11.CKM_RSA_PKCS_KEY_PAIR_GEN,
+		g.named(p11.NewAttribute(p11.CKA_VERIFY, true), p11.NewAttribute(p11.CKA_MODULUS_BITS, rsaBits), p11.NewAttribute(p11.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1})),
+		g.guarded(p11.NewAttribute(p11.CKA_SIGN, true)))(s)
+}
+
+func pairOf(mechanism uint, public, private []*p11.Attribute) recipe {
 	return func(s *session) error {
 		_, _, err := s.lib.GenerateKeyPair(s.handle, []*p11.Mechanism{p11.NewMechanism(mechanism, nil)}, public, private)
 		return err
@@ -152,20 +214,51 @@ func (g generation) secret(s *session) error {
 	return err
 }
 
-// proveSafe reads back what the token made. A token that ignores what was asked loses the key again.
-func (s *session) proveSafe(g generation) error {
-	class := uint(p11.CKO_PRIVATE_KEY)
-	if g.kind == hsm.KeyAESWrap {
-		class = p11.CKO_SECRET_KEY
+// prove reads back what the token made, and tries it. A token that ignores what was asked, or cannot use the key, loses it again.
+func (s *session) prove(g generation) error {
+	err := s.proveSafe(g)
+	if err == nil {
+		err = s.try(g)
 	}
-	made, err := s.find(g.label, class, g.pair)
+	switch {
+	case err == nil:
+		return nil
+	case lost(err):
+		return err // nothing can be removed now, and the generation is repeated after a reconnection
+	}
+	if again := s.renew(); again != nil {
+		return errors.Join(err, again)
+	}
+	return errors.Join(err, s.sweep(g))
+}
+
+func (s *session) proveSafe(g generation) error {
+	for _, class := range []uint{p11.CKO_PRIVATE_KEY, p11.CKO_SECRET_KEY} {
+		made, err := s.find(g.label, class, g.pair)
+		if err != nil {
+			return err
+		}
+		if len(made) == 1 && s.safe(made[0]) {
+			if kind, err := s.kind(made[0]); err == nil && kind == g.kind {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("pkcs11: %w: %s made a key %q that is not the sensitive, non-extractable one asked for", hsm.ErrUnsupported, s.tok.name(), g.label)
+}
+
+// try signs, or seals and opens, with the new key.
+func (s *session) try(g generation) error {
+	if g.kind == hsm.KeyAESWrap {
+		_, err := s.wrappingKey(g.label)
+		return err
+	}
+	k, err := s.signingKey(g.label)
 	if err != nil {
 		return err
 	}
-	if len(made) == 1 && s.safe(made[0]) {
-		if kind, err := s.kind(made[0]); err == nil && kind == g.kind {
-			return nil
-		}
-	}
-	return errors.Join(fmt.Errorf("pkcs11: %w: %s made a key %q that is not the sensitive, non-extractable one asked for", hsm.ErrUnsupported, s.tok.name(), g.label), s.sweep(g))
+	message := []byte("mpcd/v1/hsm/trial")
+	digest := sha256.Sum256(message)
+	_, err = s.sign(g.label, k, digest[:], message)
+	return err
 }

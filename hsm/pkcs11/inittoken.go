@@ -20,18 +20,18 @@ func InitToken(ctx context.Context, modulePath, label string, soPIN, pin *secret
 	if label == "" || len(label) > labelMax {
 		return "", fmt.Errorf("pkcs11: token label of %d bytes, must be 1 to %d", len(label), labelMax)
 	}
-	m, err := borrow(modulePath)
+	m, err := borrow(modulePath, "")
 	if err != nil {
 		return "", err
 	}
 	defer m.release()
+	m.calls.RLock() // before the lock of administration, as operations take them
+	defer m.calls.RUnlock()
 	unlock, err := m.lockAdmin(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	m.calls.RLock()
-	defer m.calls.RUnlock()
 	empty, err := m.emptySlot(label)
 	if err != nil {
 		return "", err
@@ -49,7 +49,7 @@ func (m *module) emptySlot(label string) (uint, error) {
 	}
 	var empty []uint
 	for _, slot := range slots {
-		switch info, err := m.lib.GetTokenInfo(slot); {
+		switch info, err := m.tokenInfo(slot); {
 		case err != nil:
 			return 0, explain("list tokens", err)
 		case info.Flags&p11.CKF_TOKEN_INITIALIZED == 0:
@@ -71,7 +71,7 @@ func (m *module) setPIN(label string, soPIN, pin *secret.Bytes) (string, error) 
 		return "", explain("list slots", err)
 	}
 	for _, slot := range slots {
-		info, err := m.lib.GetTokenInfo(slot)
+		info, err := m.tokenInfo(slot)
 		if err != nil || info.Flags&p11.CKF_TOKEN_INITIALIZED == 0 || info.Label != label {
 			continue
 		}

@@ -4,33 +4,17 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"encoding/binary"
 	"fmt"
 
-	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	p11 "github.com/miekg/pkcs11"
 
 	"github.com/luxfi/mpcd/hsm"
 )
 
-// What v1.1.2 of the binding lacks (PKCS#11 v3.0 §2.3.5, §2.3.10).
-const (
-	ckkECEdwards     = 0x40
-	ckmEdwardsKeyGen = 0x1055
-	ckmEDDSA         = 0x1057
-	keysMax          = 10_000 // most objects that are listed
-)
-
-// CKA_EC_PARAMS in DER: the object identifiers of RFC 5480 §2.1.1.1, SEC 2 and RFC 8410 §3, and the name that v3.0 §2.3.10 also allows.
-var (
-	paramsP256        = []byte{0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}
-	paramsSecp256k1   = []byte{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a}
-	paramsEd25519     = []byte{0x06, 0x03, 0x2b, 0x65, 0x70}
-	paramsEd25519Name = append([]byte{0x13, 0x0c}, "edwards25519"...)
-)
+// keysMax is the most objects that are listed.
+const keysMax = 10_000
 
 // keyName is how objects are told apart: by label within a class.
 type keyName struct {
@@ -42,7 +26,8 @@ type keyName struct {
 type key struct {
 	handle p11.ObjectHandle
 	kind   hsm.KeyType
-	public crypto.PublicKey // of a signing key
+	public crypto.PublicKey // of a key pair
+	method method           // how a wrapping key wraps
 }
 
 // keyID puts the object of the URI in the place of an empty key ID.
@@ -91,7 +76,7 @@ func (l *link) forget() {
 	l.mu.Unlock()
 }
 
-// one finds the only object of the class and label.
+// one finds the only object of the class and label. Its error is ErrKeyType if there is one of the other class alone.
 func (s *session) one(id string, class uint) (p11.ObjectHandle, error) {
 	found, err := s.find(id, class, nil)
 	switch {
@@ -171,24 +156,7 @@ func (s *session) flag(o p11.ObjectHandle, name uint) bool {
 	return err == nil && len(b) > 0 && b[0] != 0
 }
 
-// wrappingKey is the AES-256 key with that label.
-func (s *session) wrappingKey(id string) (*key, error) {
-	o, err := s.one(id, p11.CKO_SECRET_KEY)
-	if err != nil {
-		return nil, err
-	}
-	kind, err := s.kind(o)
-	if err != nil {
-		return nil, explain(fmt.Sprintf("read key %q", id), err)
-	}
-	if kind != hsm.KeyAESWrap {
-		return nil, fmt.Errorf("pkcs11: %w: key %q in %s is not AES-256", hsm.ErrKeyType, id, s.tok.name())
-	}
-	s.warnIfReadable(id, o)
-	return &key{handle: o, kind: kind}, nil
-}
-
-// signingKey is the private key with that label and its public half, which must bear the same label and CKA_ID.
+// signingKey is the private key with that label and its public half.
 func (s *session) signingKey(id string) (*key, error) {
 	o, err := s.one(id, p11.CKO_PRIVATE_KEY)
 	if err != nil {
@@ -198,10 +166,23 @@ func (s *session) signingKey(id string) (*key, error) {
 	if err != nil {
 		return nil, explain(fmt.Sprintf("read key %q", id), err)
 	}
-	if kind == "" {
-		return nil, fmt.Errorf("pkcs11: %w: key %q in %s is none of p256, secp256k1, ed25519", hsm.ErrKeyType, id, s.tok.name())
+	switch kind {
+	case "":
+		return nil, fmt.Errorf("pkcs11: %w: key %q in %s is none of p256, secp256k1, ed25519, rsa3072", hsm.ErrKeyType, id, s.tok.name())
+	case hsm.KeyAESWrap:
+		return nil, fmt.Errorf("pkcs11: %w: key %q in %s is for wrapping; what it signs would give away what it wraps", hsm.ErrKeyType, id, s.tok.name())
 	}
-	pairID, _ := s.attribute(o, p11.CKA_ID)
+	public, err := s.publicHalf(id, o)
+	if err != nil {
+		return nil, err
+	}
+	s.warnIfReadable(id, o)
+	return &key{handle: o, kind: kind, public: public}, nil
+}
+
+// publicHalf reads the public key of a pair, which must bear the label and the CKA_ID of the private one.
+func (s *session) publicHalf(id string, private p11.ObjectHandle) (crypto.PublicKey, error) {
+	pairID, _ := s.attribute(private, p11.CKA_ID)
 	halves, err := s.find(id, p11.CKO_PUBLIC_KEY, pairID)
 	if err != nil {
 		return nil, err
@@ -212,80 +193,11 @@ func (s *session) signingKey(id string) (*key, error) {
 	if len(halves) == 0 {
 		return nil, fmt.Errorf("pkcs11: %w: the public half of %q in %s; import it with the label and CKA_ID of the private key", hsm.ErrNoKey, id, s.tok.name())
 	}
-	point, err := s.attribute(halves[0], p11.CKA_EC_POINT)
+	public, err := s.readPublic(halves[0])
 	if err != nil {
-		return nil, explain(fmt.Sprintf("read public key %q", id), err)
+		return nil, explain(fmt.Sprintf("read public key %q in %s", id, s.tok.name()), err)
 	}
-	public, err := parsePoint(kind, point)
-	if err != nil {
-		return nil, fmt.Errorf("pkcs11: public key %q in %s: %w", id, s.tok.name(), err)
-	}
-	s.warnIfReadable(id, o)
-	return &key{handle: o, kind: kind, public: public}, nil
-}
-
-// kind tells the type of a private or secret key, "" for one that is none of ours.
-func (s *session) kind(o p11.ObjectHandle) (hsm.KeyType, error) {
-	t, err := s.number(o, p11.CKA_KEY_TYPE)
-	if err != nil {
-		return "", err
-	}
-	switch t {
-	case p11.CKK_AES:
-		n, err := s.number(o, p11.CKA_VALUE_LEN)
-		if err != nil {
-			return "", err
-		}
-		if n == 32 {
-			return hsm.KeyAESWrap, nil
-		}
-	case p11.CKK_EC, ckkECEdwards:
-		params, err := s.attribute(o, p11.CKA_EC_PARAMS)
-		if err != nil {
-			return "", err
-		}
-		return curveOf(t, params), nil
-	}
-	return "", nil
-}
-
-func curveOf(keyType uint, params []byte) hsm.KeyType {
-	switch {
-	case keyType == p11.CKK_EC && bytes.Equal(params, paramsP256):
-		return hsm.KeyP256
-	case keyType == p11.CKK_EC && bytes.Equal(params, paramsSecp256k1):
-		return hsm.KeySecp256k1
-	case keyType == ckkECEdwards && (bytes.Equal(params, paramsEd25519) || bytes.Equal(params, paramsEd25519Name)):
-		return hsm.KeyEd25519
-	}
-	return ""
-}
-
-// parsePoint reads CKA_EC_POINT: an OCTET STRING by the standard, the bare point in some tokens.
-func parsePoint(kind hsm.KeyType, b []byte) (crypto.PublicKey, error) {
-	size := 65
-	if kind == hsm.KeyEd25519 {
-		size = ed25519.PublicKeySize
-	}
-	if len(b) == size+2 && b[0] == 0x04 && int(b[1]) == size {
-		b = b[2:]
-	}
-	if len(b) != size {
-		return nil, fmt.Errorf("%w: point of %d bytes, want %d", hsm.ErrKeyType, len(b), size)
-	}
-	switch kind {
-	case hsm.KeyEd25519:
-		return ed25519.PublicKey(bytes.Clone(b)), nil
-	case hsm.KeyP256:
-		return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), b)
-	case hsm.KeySecp256k1:
-		p, err := secp256k1.ParsePubKey(b)
-		if err != nil {
-			return nil, err
-		}
-		return hsm.Secp256k1PublicKey(p.SerializeCompressed()), nil
-	}
-	return nil, hsm.ErrKeyType
+	return public, nil
 }
 
 // safe tells that the token says, without fail, that the key cannot be read out.

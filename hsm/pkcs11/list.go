@@ -33,14 +33,11 @@ func (s *session) list() ([]hsm.KeyInfo, error) {
 			if err != nil {
 				return nil, explain(fmt.Sprintf("list key %q", label), err)
 			}
-			all = append(all, hsm.KeyInfo{
-				ID:             string(label),
-				Type:           kind,
-				Sensitive:      s.flag(o, p11.CKA_SENSITIVE),
-				Extractable:    s.flag(o, p11.CKA_EXTRACTABLE),
-				Local:          s.flag(o, p11.CKA_LOCAL),
-				NeverExtracted: s.flag(o, p11.CKA_NEVER_EXTRACTABLE),
-			})
+			a, err := s.attributes(o)
+			if err != nil {
+				return nil, explain(fmt.Sprintf("list key %q", label), err)
+			}
+			all = append(all, keyInfo(string(label), kind, a))
 		}
 	}
 	return all, nil

@@ -29,7 +29,10 @@ func (t *token) connect() (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	lib := t.mod.lib
+	lib, most := t.mod.lib, told(info.MaxRwSessionCount)
+	if most == 1 {
+		return nil, fmt.Errorf("pkcs11: %w: %s allows one session, a login and an operation need two", hsm.ErrUnsupported, t.name())
+	}
 	anchor, err := lib.OpenSession(slot, p11.CKF_SERIAL_SESSION|p11.CKF_RW_SESSION)
 	if err != nil {
 		return nil, explain("open session in "+t.name(), err)
@@ -39,7 +42,7 @@ func (t *token) connect() (*link, error) {
 		return nil, err
 	}
 	t.serial = info.SerialNumber // from now on no other token of that label will do
-	return &link{epoch: t.mod.epoch, slot: slot, anchor: anchor, keys: map[keyName]*key{}}, nil
+	return &link{epoch: t.mod.epoch, slot: slot, anchor: anchor, sessionsMax: most, keys: map[keyName]*key{}, freed: make(chan struct{}, 1)}, nil
 }
 
 // login tries the PIN once, and not at all where that may lock the token.

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"unsafe"
 
 	p11 "github.com/miekg/pkcs11"
 
@@ -20,6 +22,7 @@ type cryptoki interface {
 	GetSlotList(tokenPresent bool) ([]uint, error)
 	GetTokenInfo(slot uint) (p11.TokenInfo, error)
 	GetMechanismList(slot uint) ([]*p11.Mechanism, error)
+	GetMechanismInfo(slot uint, m []*p11.Mechanism) (p11.MechanismInfo, error)
 	InitToken(slot uint, pin, label string) error
 	InitPIN(s p11.SessionHandle, pin string) error
 	OpenSession(slot uint, flags uint) (p11.SessionHandle, error)
@@ -33,6 +36,7 @@ type cryptoki interface {
 	DestroyObject(s p11.SessionHandle, o p11.ObjectHandle) error
 	GenerateKey(s p11.SessionHandle, m []*p11.Mechanism, t []*p11.Attribute) (p11.ObjectHandle, error)
 	GenerateKeyPair(s p11.SessionHandle, m []*p11.Mechanism, public, private []*p11.Attribute) (p11.ObjectHandle, p11.ObjectHandle, error)
+	DeriveKey(s p11.SessionHandle, m []*p11.Mechanism, base p11.ObjectHandle, t []*p11.Attribute) (p11.ObjectHandle, error)
 	GenerateRandom(s p11.SessionHandle, n int) ([]byte, error)
 	SignInit(s p11.SessionHandle, m []*p11.Mechanism, o p11.ObjectHandle) error
 	Sign(s p11.SessionHandle, message []byte) ([]byte, error)
@@ -45,6 +49,7 @@ type cryptoki interface {
 // module is a library, initialised once for the process however many tokens are open in it (PKCS#11 §5.4).
 type module struct {
 	path string
+	args []byte // the reserved argument of C_Initialize with its NUL; nil for none
 	lib  cryptoki
 	refs int  // under modules.mu
 	ours bool // we initialised the library, so we may finalise it
@@ -71,8 +76,9 @@ var load = func(path string) cryptoki {
 	return nil
 }
 
-// borrow loads and initialises the library, or counts one more user of it.
-func borrow(path string) (*module, error) {
+// borrow loads the library and initialises it with args (the reserved argument of C_Initialize that NSS wants; "" for none), or
+// counts one more user of it.
+func borrow(path, args string) (*module, error) {
 	path, err := checkModule(path)
 	if err != nil {
 		return nil, err
@@ -80,6 +86,9 @@ func borrow(path string) (*module, error) {
 	modules.mu.Lock()
 	defer modules.mu.Unlock()
 	if m := modules.open[path]; m != nil {
+		if string(m.args) != string(reserved(args)) {
+			return nil, fmt.Errorf("pkcs11: %w: %s is open with other init-args; a library is initialised once in a process", hsm.ErrUnavailable, path)
+		}
 		m.refs++
 		return m, nil
 	}
@@ -87,8 +96,8 @@ func borrow(path string) (*module, error) {
 	if lib == nil {
 		return nil, fmt.Errorf("pkcs11: %w: %s is not a PKCS#11 library; check module-path", hsm.ErrUnavailable, path)
 	}
-	m := &module{path: path, lib: lib, refs: 1, ours: true, admin: make(chan struct{}, 1)}
-	if err := lib.Initialize(); errors.Is(err, p11.Error(p11.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
+	m := &module{path: path, args: reserved(args), lib: lib, refs: 1, ours: true, admin: make(chan struct{}, 1)}
+	if err := m.initialize(); errors.Is(err, p11.Error(p11.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
 		m.ours = false // by another part of the process; it is not ours to finalise
 	} else if err != nil {
 		lib.Destroy()
@@ -96,6 +105,21 @@ func borrow(path string) (*module, error) {
 	}
 	modules.open[path] = m
 	return m, nil
+}
+
+// reserved is a C string.
+func reserved(args string) []byte {
+	if args == "" {
+		return nil
+	}
+	return append([]byte(args), 0)
+}
+
+func (m *module) initialize() error {
+	if m.args == nil {
+		return m.lib.Initialize()
+	}
+	return m.lib.Initialize(p11.InitializeWithReserved(unsafe.Pointer(unsafe.SliceData(m.args))))
 }
 
 // checkModule resolves the path, so that one library is not loaded twice, and refuses what anyone could exchange: the file is
@@ -124,6 +148,15 @@ func checkModule(path string) (string, error) {
 	return path, nil
 }
 
+// tokenInfo asks a token. Texts are padded with blanks by the standard (v2.40 §3.3), with NUL by some.
+func (m *module) tokenInfo(slot uint) (p11.TokenInfo, error) {
+	info, err := m.lib.GetTokenInfo(slot)
+	for _, text := range []*string{&info.Label, &info.ManufacturerID, &info.Model, &info.SerialNumber} {
+		*text = strings.TrimRight(*text, " \x00")
+	}
+	return info, err
+}
+
 // release gives the library back; the last user finalises and unloads it.
 func (m *module) release() {
 	modules.mu.Lock()
@@ -148,7 +181,7 @@ func (m *module) restart() error {
 	}
 	_ = m.lib.Finalize()
 	m.epoch++
-	if err := m.lib.Initialize(); err != nil && !errors.Is(err, p11.Error(p11.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
+	if err := m.initialize(); err != nil && !errors.Is(err, p11.Error(p11.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
 		return fmt.Errorf("pkcs11: %w: initialise %s: %w", hsm.ErrUnavailable, m.path, err)
 	}
 	return nil

@@ -24,10 +24,12 @@ var (
 	_ hsm.KeyGenerator = (*token)(nil)
 	_ hsm.KeyLister    = (*token)(nil)
 	_ hsm.RandomSource = (*token)(nil)
+	_ hsm.KeyAttester  = (*token)(nil)
 )
 
 // Open logs in to the token that a URI names: pkcs11:token=<label>?module-path=<library>&pin-source=<source>, or serial=
 // instead of or beside token=. Without either, the library must hold exactly one token. object= is the key for an empty key ID.
+// init-args= is what some libraries want as an argument of C_Initialize (NSS: configdir='sql:/dir' …).
 //
 // Errors: ErrURI, ErrNoToken, ErrAmbiguous, ErrWrongPIN (now, or earlier in this process: then the token is not asked),
 // ErrPINLocked, ErrLastPINTry, ErrUnavailable. It is an hsm.OpenFunc.
@@ -53,11 +55,11 @@ func Open(ctx context.Context, u *hsm.URI, o hsm.Options) (hsm.Token, error) {
 }
 
 func open(u *hsm.URI, o hsm.Options, sessions int) (*token, error) {
-	m, err := borrow(u.Attr("module-path"))
+	m, err := borrow(u.Attr("module-path"), u.Attr("init-args"))
 	if err != nil {
 		return nil, err
 	}
-	t := &token{mod: m, uri: u, options: o, log: o.Log(), slots: make(chan struct{}, sessions), serial: u.Attr("serial"), gone: make(chan struct{})}
+	t := &token{mod: m, uri: u, options: o, log: o.Log(), serial: u.Attr("serial"), gone: make(chan struct{})}
 	m.calls.Lock()
 	l, err := t.connect()
 	m.calls.Unlock()
@@ -66,6 +68,10 @@ func open(u *hsm.URI, o hsm.Options, sessions int) (*token, error) {
 		return nil, err
 	}
 	t.link.Store(l)
+	if l.sessionsMax > 0 && l.sessionsMax <= sessions { // one is the anchor
+		sessions = l.sessionsMax - 1
+	}
+	t.slots = make(chan struct{}, sessions)
 	return t, nil
 }
 
@@ -81,15 +87,16 @@ func (t *token) selectSlot() (uint, p11.TokenInfo, error) {
 		info p11.TokenInfo
 	}
 	var found []candidate
-	var labels []string
+	var labels, serials []string
 	for _, slot := range slots {
-		info, err := t.mod.lib.GetTokenInfo(slot)
+		info, err := t.mod.tokenInfo(slot)
 		if err != nil || info.Flags&p11.CKF_TOKEN_INITIALIZED == 0 {
 			continue // a token that was pulled since, or an empty one
 		}
 		labels = append(labels, fmt.Sprintf("%q", info.Label))
 		if t.matches(info) {
 			found = append(found, candidate{slot, info})
+			serials = append(serials, info.SerialNumber)
 		}
 	}
 	switch len(found) {
@@ -102,7 +109,7 @@ func (t *token) selectSlot() (uint, p11.TokenInfo, error) {
 		}
 		return 0, none, fmt.Errorf("pkcs11: %w: %s in %s; %s", hsm.ErrNoToken, t.name(), t.mod.path, here)
 	}
-	return 0, none, fmt.Errorf("pkcs11: %w: %d tokens are %s; add serial= to the URI (pkcs11-tool --module %s -L lists them)", hsm.ErrAmbiguous, len(found), t.name(), t.mod.path)
+	return 0, none, fmt.Errorf("pkcs11: %w: %d tokens are %s in %s, with the serial numbers %s; add serial= to the URI", hsm.ErrAmbiguous, len(found), t.name(), t.mod.path, strings.Join(serials, ", "))
 }
 
 func (t *token) matches(info p11.TokenInfo) bool {

@@ -40,10 +40,16 @@ type link struct {
 	epoch  uint64 // of the module
 	slot   uint
 	anchor p11.SessionHandle // carries the login while all others come and go
+	// sessionsMax is the most sessions that the token allows, 0 if it tells no bound.
+	sessionsMax int
 
-	mu   sync.Mutex
-	idle []p11.SessionHandle
-	keys map[keyName]*key
+	mu    sync.Mutex
+	idle  []p11.SessionHandle
+	busy  int           // sessions in use
+	freed chan struct{} // gets a value when a session becomes free and none is noted yet
+	keys  map[keyName]*key
+	// offers are the mechanisms of the token with their flags, nil while nobody asked.
+	offers map[uint]uint
 }
 
 // session is what one operation works with.
@@ -122,13 +128,6 @@ var errNoLink = fmt.Errorf("pkcs11: %w: not connected", hsm.ErrUnavailable)
 // attempt runs f in a session of the present link, which it returns. A session that saw an error of the library is closed, since
 // it may be in the middle of an operation.
 func (t *token) attempt(ctx context.Context, admin bool, f func(*session) error) (*link, error) {
-	if admin {
-		unlock, err := t.mod.lockAdmin(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer unlock()
-	}
 	t.mod.calls.RLock()
 	defer t.mod.calls.RUnlock()
 	if t.closed.Load() {
@@ -138,40 +137,21 @@ func (t *token) attempt(ctx context.Context, admin bool, f func(*session) error)
 	if l == nil || l.epoch != t.mod.epoch {
 		return l, errNoLink
 	}
-	s := &session{ctx: ctx, tok: t, link: l, lib: t.mod.lib, isAdmin: admin}
+	s := &session{ctx: ctx, tok: t, link: l, lib: t.mod.lib}
 	if err := s.acquire(); err != nil {
 		return l, err
 	}
+	if admin { // after the session, since who holds a session may wait for this lock
+		unlock, err := s.lockAdmin()
+		if err != nil {
+			s.release(true)
+			return l, err
+		}
+		defer unlock()
+	}
 	err := f(s)
-	if rv(err) != p11.CKR_OK {
-		_ = s.lib.CloseSession(s.handle)
-		return l, err
-	}
-	l.mu.Lock()
-	l.idle = append(l.idle, s.handle)
-	l.mu.Unlock()
+	s.release(rv(err) == p11.CKR_OK)
 	return l, err
-}
-
-// acquire takes an idle session or opens one; there are never more than places in t.slots, and the anchor.
-func (s *session) acquire() error {
-	s.link.mu.Lock()
-	if n := len(s.link.idle); n > 0 {
-		s.handle, s.link.idle = s.link.idle[n-1], s.link.idle[:n-1]
-		s.link.mu.Unlock()
-		return nil
-	}
-	s.link.mu.Unlock()
-	unlock, err := s.lockAdmin()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	s.handle, err = s.lib.OpenSession(s.link.slot, p11.CKF_SERIAL_SESSION|p11.CKF_RW_SESSION)
-	if err != nil {
-		return explain("open session in "+s.tok.name(), err)
-	}
-	return nil
 }
 
 // lockAdmin takes the admin lock unless the session has it already.
@@ -179,7 +159,12 @@ func (s *session) lockAdmin() (unlock func(), err error) {
 	if s.isAdmin {
 		return func() {}, nil
 	}
-	return s.tok.mod.lockAdmin(s.ctx)
+	give, err := s.tok.mod.lockAdmin(s.ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.isAdmin = true
+	return func() { s.isAdmin = false; give() }, nil
 }
 
 func (m *module) lockAdmin(ctx context.Context) (unlock func(), err error) {
@@ -232,26 +217,54 @@ func (t *token) Provider() string { return provider }
 // Info asks the token.
 func (t *token) Info(ctx context.Context) (hsm.TokenInfo, error) {
 	return run(ctx, t, func(s *session) (hsm.TokenInfo, error) {
-		info, err := s.lib.GetTokenInfo(s.link.slot)
+		info, err := t.mod.tokenInfo(s.link.slot)
 		if err != nil {
 			return hsm.TokenInfo{}, explain("ask "+t.name(), err)
 		}
-		return hsm.TokenInfo{
-			Provider:     provider,
-			Label:        info.Label,
-			Manufacturer: info.ManufacturerID,
-			Model:        info.Model,
-			Serial:       info.SerialNumber,
-			Firmware:     fmt.Sprintf("%d.%d", info.FirmwareVersion.Major, info.FirmwareVersion.Minor),
-			SoftwareOnly: softwareOnly(info),
-			PINTriesLow:  info.Flags&(p11.CKF_USER_PIN_COUNT_LOW|p11.CKF_USER_PIN_FINAL_TRY|p11.CKF_USER_PIN_LOCKED) != 0,
-		}, nil
+		return describe(info), nil
 	})
 }
 
-// softwareOnly knows the modules that keep keys in files; PKCS#11 has no flag for it.
+func describe(info p11.TokenInfo) hsm.TokenInfo {
+	return hsm.TokenInfo{
+		Provider:     provider,
+		Label:        info.Label,
+		Manufacturer: info.ManufacturerID,
+		Model:        info.Model,
+		Serial:       info.SerialNumber,
+		Firmware:     fmt.Sprintf("%d.%d", info.FirmwareVersion.Major, info.FirmwareVersion.Minor),
+		SoftwareOnly: softwareOnly(info),
+		PINTriesLow:  info.Flags&(p11.CKF_USER_PIN_COUNT_LOW|p11.CKF_USER_PIN_FINAL_TRY|p11.CKF_USER_PIN_LOCKED) != 0,
+		PINTries:     pinTries(info.Flags),
+		MaxSessions:  uint64(told(info.MaxRwSessionCount)),
+		OpenSessions: uint64(told(info.RwSessionCount)),
+	}
+}
+
+// told is a count of CK_TOKEN_INFO, 0 where the token does not tell or has no bound (CK_UNAVAILABLE_INFORMATION,
+// CK_EFFECTIVELY_INFINITE).
+func told(n uint) int {
+	if n > 1<<31 {
+		return 0
+	}
+	return int(n)
+}
+
+func pinTries(flags uint) string {
+	switch {
+	case flags&p11.CKF_USER_PIN_LOCKED != 0:
+		return "locked"
+	case flags&p11.CKF_USER_PIN_FINAL_TRY != 0:
+		return "last"
+	case flags&p11.CKF_USER_PIN_COUNT_LOW != 0:
+		return "low"
+	}
+	return ""
+}
+
+// softwareOnly knows the modules that keep keys in files, and the emulated TPM; PKCS#11 has no flag for it.
 func softwareOnly(info p11.TokenInfo) bool {
-	for _, known := range []string{"SoftHSM", "Mozilla", "NSS"} {
+	for _, known := range []string{"SoftHSM", "Mozilla", "NSS", "SW   TPM"} {
 		if strings.Contains(info.ManufacturerID, known) || strings.Contains(info.Model, known) {
 			return true
 		}
