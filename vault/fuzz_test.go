@@ -92,6 +92,11 @@ func FuzzRecovery(f *testing.F) {
 	f.Add(stored, header)
 	f.Add(paired, header)
 	f.Add(paired, []byte("other"))
+	sealed, err := SealKey(f.Context(), secret.New(SealedKeyLen), header, v.recovery.names, KeySlot{echoWrapper{}, "kek"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sealed, header)
 	f.Fuzz(func(t *testing.T, b, h []byte) {
 		if r, err := decodeRecovery(b); err == nil && !bytes.Equal(canon.MustMarshal(r), b) {
 			t.Error("recovery record: a second encoding")
@@ -100,7 +105,7 @@ func FuzzRecovery(f *testing.F) {
 			if !bytes.Equal(canon.MustMarshal(r), b) {
 				t.Error("session: a second encoding")
 			}
-			if key, err := openSealed(r.Sealed, []age.Identity{id}); err == nil {
+			if key, err := openAge(r.Sealed, []age.Identity{id}, sessionKeyLen); err == nil {
 				key.Wipe()
 			}
 		}
@@ -114,6 +119,18 @@ func FuzzRecovery(f *testing.F) {
 				}
 				d.Wipe()
 			}
+		}
+		if k, err := decodeSealedKey(b); err == nil && !bytes.Equal(canon.MustMarshal(k), b) {
+			t.Error("sealed key: a second encoding")
+		}
+		if key, err := UnsealKey(context.Background(), b, h, KeySlot{echoWrapper{}, "kek"}); err == nil {
+			key.Wipe()
+		}
+		if key, err := RecoverKey(b, h, id); err == nil {
+			if !bytes.Equal(h, header) {
+				t.Error("sealed key: recovered under another binding")
+			}
+			key.Wipe()
 		}
 		_, _, _ = parseRecipients([]string{string(b)})
 	})

@@ -3,9 +3,7 @@ package vault
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	"filippo.io/age"
 
@@ -51,7 +49,7 @@ func (o *officer) open(ctx context.Context, id []byte) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := openSealed(r.Sealed, o.identities)
+	key, err := openAge(r.Sealed, o.identities, sessionKeyLen)
 	if err != nil {
 		return nil, err
 	}
@@ -78,28 +76,6 @@ func (v *Vault) readSession(ctx context.Context, id []byte) (*sessionRecord, err
 		return nil, fmt.Errorf("recovery session %x is of another vault or generation: %w", id, ErrIntegrity)
 	}
 	return r, nil
-}
-
-// openSealed opens the age file of a session key. ErrRecovery if no identity is one of its recipients.
-func openSealed(sealed []byte, identities []age.Identity) (*secret.Bytes, error) {
-	r, err := age.Decrypt(bytes.NewReader(sealed), identities...)
-	var none *age.NoIdentityMatchError
-	if errors.As(err, &none) {
-		return nil, fmt.Errorf("the identity is of none of the recovery recipients: %w", ErrRecovery)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("recovery session: %w: %w", ErrIntegrity, err)
-	}
-	b := make([]byte, sessionKeyLen+1)
-	n, err := io.ReadFull(r, b)
-	if n != sessionKeyLen || !errors.Is(err, io.ErrUnexpectedEOF) {
-		secret.Wipe(b)
-		return nil, fmt.Errorf("recovery session: a key of another length: %w", errors.Join(ErrIntegrity, err))
-	}
-	key := secret.New(sessionKeyLen)
-	copy(key.Bytes(), b)
-	secret.Wipe(b)
-	return key, nil
 }
 
 // openWithOfficer opens an existing vault with age identities, without its token and its counter. The node is read from the root

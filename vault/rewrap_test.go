@@ -278,7 +278,7 @@ func x25519(t testing.TB) *age.X25519Identity {
 	return id
 }
 
-// liar is a token that gives back another key than it wrapped, from some call on.
+// liar is a token that gives back another key than it wrapped, once, after some calls.
 type liar struct {
 	*vaulttest.Wrapper
 	after int
@@ -286,7 +286,7 @@ type liar struct {
 
 func (l *liar) Unwrap(ctx context.Context, id string, wrapped, aad []byte) ([]byte, error) {
 	b, err := l.Wrapper.Unwrap(ctx, id, wrapped, aad)
-	if l.after--; l.after < 0 && err == nil {
+	if l.after--; l.after == -1 && err == nil {
 		b[7] ^= 1
 	}
 	return b, err

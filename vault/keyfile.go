@@ -1,0 +1,192 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"filippo.io/age"
+
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/secret"
+)
+
+const (
+	sealedKeyVersion = 1
+	// SealedKeyLen is the length of a key that SealKey seals, in bytes.
+	SealedKeyLen = 32
+	// MaxKeySlots is the largest number of tokens a key is sealed to: the old and the new while a node moves.
+	MaxKeySlots = 4
+	// MaxSealedKey is the largest sealed key, in bytes.
+	MaxSealedKey = 128 << 10
+)
+
+// KeySlot is a token that opens a sealed key.
+type KeySlot struct {
+	Wrapper hsm.KeyWrapper
+	KEK     string
+}
+
+// sealedKey is a key that must be open before the vault can be: the store's. It is kept in a file, in as many wrappings as there
+// are ways to open it.
+type sealedKey struct {
+	Version  uint64      `cbor:"1,keyasint"`
+	Slots    []sealedFor `cbor:"2,keyasint"`
+	Recovery []byte      `cbor:"3,keyasint,omitempty"` // age file of hash of the binding (32) | key (32)
+}
+
+type sealedFor struct {
+	KEK     string `cbor:"1,keyasint"`
+	Wrapped []byte `cbor:"2,keyasint"` // AAD is the binding
+}
+
+// SealKey seals a key of SealedKeyLen bytes, bound to aad, so that each slot opens it and each age recipient does; none for no
+// recovery. Every slot is proved by opening it. To move a node, write the file for both tokens, Rewrap the vault, write the file
+// for the new one: at every moment the token that opens the vault opens the file.
+func SealKey(ctx context.Context, key *secret.Bytes, aad []byte, recovery []string, slots ...KeySlot) ([]byte, error) {
+	if key.Len() != SealedKeyLen || len(slots) < 1 || len(slots) > MaxKeySlots {
+		return nil, fmt.Errorf("vault: seal a key: %d bytes for %d tokens; %d bytes for 1 to %d are allowed: %w", key.Len(), len(slots), SealedKeyLen, MaxKeySlots, ErrInvalid)
+	}
+	k := sealedKey{Version: sealedKeyVersion}
+	for _, s := range slots {
+		wrapped, err := s.Wrapper.Wrap(ctx, s.KEK, key.Bytes(), aad)
+		if err != nil {
+			return nil, fmt.Errorf("vault: seal a key with KEK %q: %w", s.KEK, err)
+		}
+		back, err := s.Wrapper.Unwrap(ctx, s.KEK, wrapped, aad)
+		if err != nil {
+			return nil, fmt.Errorf("vault: seal a key: KEK %q does not open what it wrapped: %w", s.KEK, err)
+		}
+		same := key.Equal(back)
+		secret.Wipe(back)
+		if !same {
+			return nil, fmt.Errorf("vault: seal a key: KEK %q gives back another: %w", s.KEK, ErrIntegrity)
+		}
+		k.Slots = append(k.Slots, sealedFor{s.KEK, wrapped})
+	}
+	_, recipients, err := parseRecipients(recovery)
+	if err != nil {
+		return nil, err
+	}
+	if len(recipients) > 0 {
+		if k.Recovery, err = sealToRecipients(key, aad, recipients); err != nil {
+			return nil, fmt.Errorf("vault: seal a key: %w", err)
+		}
+	}
+	return canon.Marshal(k)
+}
+
+func sealToRecipients(key *secret.Bytes, aad []byte, recipients []age.Recipient) ([]byte, error) {
+	var out bytes.Buffer
+	w, err := age.Encrypt(&out, recipients...)
+	if err != nil {
+		return nil, err
+	}
+	binding := keyBinding(aad)
+	if _, err := w.Write(binding[:]); err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(key.Bytes()); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+func keyBinding(aad []byte) [32]byte { return canon.Hash("mpcd/v1/vault/sealed-key", aad) }
+
+func decodeSealedKey(b []byte) (*sealedKey, error) {
+	k := new(sealedKey)
+	if len(b) > MaxSealedKey {
+		return nil, fmt.Errorf("vault: sealed key of %d bytes, at most %d: %w", len(b), MaxSealedKey, ErrIntegrity)
+	}
+	if err := canon.Unmarshal(b, k); err != nil {
+		return nil, fmt.Errorf("vault: sealed key: %w: %w", ErrIntegrity, err)
+	}
+	if k.Version != sealedKeyVersion || len(k.Slots) < 1 || len(k.Slots) > MaxKeySlots {
+		return nil, fmt.Errorf("vault: sealed key of version %d with %d slots, this program reads version %d with 1 to %d: %w",
+			k.Version, len(k.Slots), sealedKeyVersion, MaxKeySlots, ErrIntegrity)
+	}
+	return k, nil
+}
+
+// UnsealKey opens a sealed key with a token. The caller owns it. ErrWrongKEK if none of its slots is for this token's KEK.
+func UnsealKey(ctx context.Context, sealed, aad []byte, with KeySlot) (*secret.Bytes, error) {
+	k, err := decodeSealedKey(sealed)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, s := range k.Slots {
+		names = append(names, s.KEK)
+		if s.KEK != with.KEK {
+			continue
+		}
+		b, err := with.Wrapper.Unwrap(ctx, with.KEK, s.Wrapped, aad)
+		if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, hsm.ErrKeyType) || errors.Is(err, hsm.ErrNoKey) {
+			continue // of another token with a key of that name
+		}
+		if err != nil {
+			return nil, fmt.Errorf("vault: sealed key: %w", err)
+		}
+		key := secret.From(b)
+		if key.Len() != SealedKeyLen {
+			key.Wipe()
+			return nil, fmt.Errorf("vault: sealed key of another length: %w", ErrIntegrity)
+		}
+		return key, nil
+	}
+	return nil, fmt.Errorf("vault: the KEK %q of this token does not open the sealed key, it is for the token with %q: use that (if this is it, the file was changed): %w", with.KEK, names, ErrWrongKEK)
+}
+
+// RecoverKey opens a sealed key with age identities. The caller owns it. ErrRecovery if it is for none of them. Whoever knows the
+// recipients could have made what it opens: the key proves itself by what it opens next.
+func RecoverKey(sealed, aad []byte, identities ...age.Identity) (*secret.Bytes, error) {
+	k, err := decodeSealedKey(sealed)
+	if err != nil {
+		return nil, err
+	}
+	if k.Recovery == nil {
+		return nil, fmt.Errorf("vault: the sealed key has no recovery recipients: %w", ErrRecovery)
+	}
+	b, err := openAge(k.Recovery, identities, 2*SealedKeyLen)
+	if err != nil {
+		return nil, fmt.Errorf("vault: sealed key: %w", err)
+	}
+	defer b.Wipe()
+	binding := keyBinding(aad)
+	if !bytes.Equal(b.Bytes()[:SealedKeyLen], binding[:]) {
+		return nil, fmt.Errorf("vault: sealed key: it is of another node: %w", ErrIntegrity)
+	}
+	key := secret.New(SealedKeyLen)
+	copy(key.Bytes(), b.Bytes()[SealedKeyLen:])
+	return key, nil
+}
+
+// openAge opens an age file of exactly n bytes; the caller owns them. ErrRecovery if no identity is one of its recipients.
+func openAge(sealed []byte, identities []age.Identity, n int) (*secret.Bytes, error) {
+	if len(identities) == 0 {
+		return nil, fmt.Errorf("no identity is given: %w", ErrRecovery)
+	}
+	r, err := age.Decrypt(bytes.NewReader(sealed), identities...)
+	var none *age.NoIdentityMatchError
+	if errors.As(err, &none) {
+		return nil, fmt.Errorf("the identity is of none of the recovery recipients: %w", ErrRecovery)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("age file: %w: %w", ErrIntegrity, err)
+	}
+	b := secret.New(n + 1)
+	defer b.Wipe()
+	if got, err := io.ReadFull(r, b.Bytes()); got != n || !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("age file: not of %d bytes: %w", n, errors.Join(ErrIntegrity, err))
+	}
+	out := secret.New(n)
+	copy(out.Bytes(), b.Bytes())
+	return out, nil
+}

@@ -1,0 +1,112 @@
+package vault_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+
+	"filippo.io/age"
+
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/vault"
+	"github.com/luxfi/mpcd/vault/vaulttest"
+)
+
+// Goal: a sealed key opens with each of its tokens and officers, bound to its place, and with nobody else. Method: two tokens whose
+// keys have one name, two officers, a stranger of each kind, every flipped byte.
+func TestSealedKey(t *testing.T) {
+	ctx, aad := t.Context(), []byte("node-1")
+	key := secret.From(bytes.Repeat([]byte{5}, vault.SealedKeyLen))
+	a, b, c := vaulttest.NewWrapper(kek), vaulttest.NewWrapper(kek), vaulttest.NewWrapper(kek, "other")
+	officers := pairs(t, false, 3)
+	sealed, err := vault.SealKey(ctx, key, aad, names(officers[:2]...), vault.KeySlot{Wrapper: a, KEK: kek}, vault.KeySlot{Wrapper: b, KEK: kek})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := bytes.Repeat([]byte{5}, vault.SealedKeyLen)
+	unseal := func(sealed, aad []byte, w hsm.KeyWrapper, id string) error {
+		k, err := vault.UnsealKey(context.Background(), sealed, aad, vault.KeySlot{Wrapper: w, KEK: id})
+		if err == nil && !k.Equal(plain) {
+			t.Error("another key")
+		}
+		return err
+	}
+	recovered := func(sealed, aad []byte, ids ...age.Identity) error {
+		k, err := vault.RecoverKey(sealed, aad, ids...)
+		if err == nil && !k.Equal(plain) {
+			t.Error("another key")
+		}
+		return err
+	}
+	none, err := vault.SealKey(ctx, key, aad, nil, vault.KeySlot{Wrapper: a, KEK: kek})
+	if err != nil {
+		t.Fatal(err)
+	}
+	down := vaulttest.NewWrapper(kek)
+	down.Down.Store(true)
+	short, err := vault.SealKey(ctx, key, aad, nil, vault.KeySlot{Wrapper: &cutter{a, false}, KEK: kek})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, e := range map[string]struct{ got, want error }{
+		"first token":           {unseal(sealed, aad, a, kek), nil},
+		"second token":          {unseal(sealed, aad, b, kek), nil},
+		"first officer":         {recovered(sealed, aad, officers[0]), nil},
+		"second officer":        {recovered(sealed, aad, officers[2], officers[1]), nil},
+		"another token":         {unseal(sealed, aad, c, kek), vault.ErrWrongKEK},
+		"another KEK":           {unseal(sealed, aad, c, "other"), vault.ErrWrongKEK},
+		"another node":          {unseal(sealed, []byte("node-2"), a, kek), vault.ErrWrongKEK},
+		"token away":            {unseal(sealed, aad, down, kek), hsm.ErrUnavailable},
+		"token of short keys":   {unseal(short, aad, &cutter{a, true}, kek), vault.ErrIntegrity},
+		"stranger":              {recovered(sealed, aad, officers[2]), vault.ErrRecovery},
+		"nobody":                {recovered(sealed, aad), vault.ErrRecovery},
+		"officer, another node": {recovered(sealed, []byte("node-2"), officers[0]), vault.ErrIntegrity},
+		"no recovery":           {recovered(none, aad, officers[0]), vault.ErrRecovery},
+		"too large":             {unseal(make([]byte, vault.MaxSealedKey+1), aad, a, kek), vault.ErrIntegrity},
+		"nothing":               {unseal(nil, aad, a, kek), vault.ErrIntegrity},
+	} {
+		if !errors.Is(e.got, e.want) {
+			t.Errorf("%s: %v, want %v", name, e.got, e.want)
+		}
+	}
+	for i := range sealed {
+		bad := bytes.Clone(sealed)
+		bad[i] ^= 1 << (i % 8)
+		if unseal(bad, aad, a, kek) == nil && unseal(bad, aad, b, kek) == nil && recovered(bad, aad, officers[0]) == nil && recovered(bad, aad, officers[1]) == nil {
+			t.Errorf("byte %d flipped, and all still open it", i)
+		}
+	}
+	slot := vault.KeySlot{Wrapper: a, KEK: kek}
+	for name, e := range map[string]struct {
+		key   *secret.Bytes
+		to    []string
+		slots []vault.KeySlot
+		want  error
+	}{
+		"short key":     {secret.New(31), nil, []vault.KeySlot{slot}, vault.ErrInvalid},
+		"no token":      {key, nil, nil, vault.ErrInvalid},
+		"five tokens":   {key, nil, []vault.KeySlot{slot, slot, slot, slot, slot}, vault.ErrInvalid},
+		"bad recipient": {key, []string{"age1"}, []vault.KeySlot{slot}, vault.ErrInvalid},
+		"no such KEK":   {key, nil, []vault.KeySlot{{Wrapper: a, KEK: "none"}}, hsm.ErrNoKey},
+		"lying token":   {key, nil, []vault.KeySlot{{Wrapper: &liar{a, 0}, KEK: kek}}, vault.ErrIntegrity},
+	} {
+		_, err := vault.SealKey(ctx, e.key, aad, e.to, e.slots...)
+		wantErr(t, name, err, e.want)
+	}
+}
+
+// cutter is a token that gives back less than it wrapped.
+type cutter struct {
+	*vaulttest.Wrapper
+	cut bool
+}
+
+func (c *cutter) Unwrap(ctx context.Context, id string, wrapped, aad []byte) ([]byte, error) {
+	b, err := c.Wrapper.Unwrap(ctx, id, wrapped, aad)
+	if c.cut && err == nil {
+		b = b[:16]
+	}
+	return b, err
+}
