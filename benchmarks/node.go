@@ -3,6 +3,7 @@ package benchmarks
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -100,9 +101,16 @@ func (d *devCluster) post(ctx context.Context, path string, body, answer any) er
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.ready.API+path, bytes.NewReader(b))
-	if err != nil {
+	if b, err = d.call(ctx, http.MethodPost, path, b); err != nil {
 		return err
+	}
+	return json.Unmarshal(b, answer)
+}
+
+func (d *devCluster) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, d.ready.API+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if d.ready.Token != "" {
@@ -110,17 +118,14 @@ func (d *devCluster) post(ctx context.Context, path string, body, answer any) er
 	}
 	resp, err := d.http.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
-	b, err = io.ReadAll(resp.Body)
-	if err != nil {
-		return err
+	b, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode/100 != 2 {
+		err = fmt.Errorf("%s: %s: %s", path, resp.Status, b)
 	}
-	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("%s: %s: %s", path, resp.Status, b)
-	}
-	return json.Unmarshal(b, answer)
+	return b, err
 }
 
 // cpu is the CPU time of the nodes so far, each.
@@ -170,13 +175,14 @@ type nodeScheme struct {
 	message               func(i int64, salt int64) []byte
 	field                 string // of the request
 	verify                func(pub, message, sig []byte) bool
+	pooled                bool // nodes keep presignatures for it
 }
 
 var nodeSchemes = []nodeScheme{
 	{"ed25519", "ed25519", "frost", func(i, salt int64) []byte { return fmt.Appendf(nil, "transaction %d of the load at %d", i, salt) },
-		"message", func(pub, message, sig []byte) bool { return ed25519.Verify(pub, message, sig) }},
+		"message", func(pub, message, sig []byte) bool { return ed25519.Verify(pub, message, sig) }, false},
 	{"ecdsa", "secp256k1", "dkls23", func(i, salt int64) []byte { h := sha256.Sum256(fmt.Appendf(nil, "%d of %d", i, salt)); return h[:] },
-		"message_hash", verifyECDSA},
+		"message_hash", verifyECDSA, true},
 }
 
 func verifyECDSA(pub, message, sig []byte) bool {
@@ -237,6 +243,13 @@ func (d *devCluster) measure(ctx context.Context, o NodeOptions, s nodeScheme, t
 		return nil, err
 	}
 	out = append(out, Figure{name + "sign p50", quantile(low.times, 0.5), "ms", low.note()}, Figure{name + "sign p99", quantile(low.times, 0.99), "ms", low.note()})
+	if s.pooled {
+		burst, err := d.bursts(ctx, s, key, 5)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Figure{name + "burst from a warm pool", burst.rate, "1/s", burst.note()})
+	}
 	full, err := d.load(ctx, s, key, o.Clients, o.Duration)
 	if err != nil {
 		return nil, err
@@ -278,13 +291,71 @@ type loaded struct {
 	cpu     []float64 // of each node, milliseconds per signature
 	own     float64   // CPU of the load generator, milliseconds per signature
 	clients int
+	pooled  float64 // signatures that used a presignature of the coordinator's pool
 }
 
 func (l loaded) note() string {
-	return fmt.Sprintf("%d clients, closed loop, without a pool, %d signatures, load generator %.2f CPU-ms each", l.clients, len(l.times), l.own)
+	pool := "without a pool"
+	if l.pooled > 0 {
+		pool = fmt.Sprintf("%.0f %% with a presignature of the pool", 100*l.pooled/float64(len(l.times)))
+	}
+	return fmt.Sprintf("%d clients, closed loop, %s, %d signatures, load generator %.2f CPU-ms each", l.clients, pool, len(l.times), l.own)
 }
 
-// load signs in a closed loop; every signature is verified after the loop.
+// The coordinator's own figures of its pool.
+const (
+	poolReady = "mpcd_presignatures_ready"
+	poolUsed  = `mpcd_presignatures_total{outcome="used"}`
+	poolSize  = 64 // the default of limits.presignatures
+)
+
+// metric reads one of the coordinator's metrics.
+func (d *devCluster) metric(ctx context.Context, name string) (float64, error) {
+	b, err := d.call(ctx, http.MethodGet, "/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, name+" "); ok {
+			return strconv.ParseFloat(strings.TrimSpace(v), 64)
+		}
+	}
+	return 0, fmt.Errorf("benchmarks: %s has no metric %s", d.ready.API, name)
+}
+
+// bursts asks for as many signatures as a warm pool has presignatures, all at once, and returns the median of n such bursts; before each
+// the pool is full again, and nothing else is asked.
+func (d *devCluster) bursts(ctx context.Context, s nodeScheme, key keyAnswer, n int) (loaded, error) {
+	var all []loaded
+	for len(all) < n {
+		deadline := time.Now().Add(30 * time.Second)
+		for {
+			ready, err := d.metric(ctx, poolReady)
+			if err != nil {
+				return loaded{}, err
+			}
+			if ready >= poolSize {
+				break
+			}
+			if time.Now().After(deadline) {
+				return loaded{}, fmt.Errorf("benchmarks: %g presignatures after 30 s, want %d", ready, poolSize)
+			}
+			if _, err := d.load(ctx, s, key, 1, time.Millisecond); err != nil { // a key in use is what a pool is filled for
+				return loaded{}, err
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		l, err := d.load(ctx, s, key, poolSize, 0)
+		if err != nil {
+			return loaded{}, err
+		}
+		all = append(all, l)
+	}
+	slices.SortFunc(all, func(a, b loaded) int { return cmp.Compare(a.rate, b.rate) })
+	return all[n/2], nil
+}
+
+// load signs in a closed loop, every client at least once; every signature is verified after the loop.
 func (d *devCluster) load(ctx context.Context, s nodeScheme, key keyAnswer, clients int, duration time.Duration) (loaded, error) {
 	pub, err := hex.DecodeString(strings.TrimPrefix(key.PublicKey, "0x"))
 	if err != nil {
@@ -293,6 +364,12 @@ func (d *devCluster) load(ctx context.Context, s nodeScheme, key keyAnswer, clie
 	before, err := d.cpu()
 	if err != nil {
 		return loaded{}, err
+	}
+	used := 0.0
+	if s.pooled {
+		if used, err = d.metric(ctx, poolUsed); err != nil {
+			return loaded{}, err
+		}
 	}
 	own := cpuTime()
 	type made struct {
@@ -307,7 +384,7 @@ func (d *devCluster) load(ctx context.Context, s nodeScheme, key keyAnswer, clie
 	began := time.Now()
 	for i := range clients {
 		wg.Go(func() {
-			for time.Since(began) < duration && ctx.Err() == nil {
+			for once := true; (once || time.Since(began) < duration) && ctx.Err() == nil; once = false {
 				message := s.message(next.Add(1), began.UnixNano())
 				start := time.Now()
 				var a signAnswer
@@ -326,6 +403,12 @@ func (d *devCluster) load(ctx context.Context, s nodeScheme, key keyAnswer, clie
 		return l, err
 	}
 	ownUsed := cpuTime() - own
+	if s.pooled {
+		if l.pooled, err = d.metric(ctx, poolUsed); err != nil {
+			return l, err
+		}
+		l.pooled -= used
+	}
 	for i, rs := range results {
 		if errs[i] != nil {
 			return l, errs[i]
