@@ -49,3 +49,14 @@ type Provisioner interface {
 	// MaxBatch is the most requests of one PresignFor, and of one Agree.
 	MaxBatch() int
 }
+
+// Deriver is a scheme that signs with the keys below a key of its own by public derivation (BIP 32).
+type Deriver interface {
+	Scheme
+	// Derive follows unhardened indexes from the key to a child: its public key in the scheme's encoding of group keys, its chain
+	// code, and the tweaks that make a signature of the key one of the child. It is a function of the key's public record, the same
+	// for everybody: who signs, and who judges a signature, derives for himself and takes nobody's word for a tweak. An empty path
+	// is the key itself, without tweaks. A path is refused if an index is hardened (2³¹ and above), if it is longer than 255, and,
+	// which no search will find, if it has no child.
+	Derive(info KeyInfo, path []uint32) (pub []byte, chain [32]byte, tweaks []Tweak, err error)
+}

@@ -13,6 +13,9 @@ var DKLs23 threshold.Provisioner = ecdsa{}
 
 type ecdsa struct{ dkls23.Scheme }
 
+// The scheme of the variable also derives; whoever needs that asks for the interface.
+var _ threshold.Deriver = ecdsa{}
+
 // pairState is dkls23's provision as threshold.Provision.
 type pairState struct{ *dkls23.Provision }
 
@@ -61,3 +64,8 @@ func (ecdsa) PresignFor(p threshold.Provision, s threshold.Setup, keys []thresho
 }
 
 func (ecdsa) MaxBatch() int { return dkls23.MaxBatch }
+
+func (ecdsa) Derive(info threshold.KeyInfo, path []uint32) (pub []byte, chain [32]byte, tweaks []threshold.Tweak, err error) {
+	c, err := dkls23.Derive(info, path)
+	return c.PublicKey, c.ChainCode, c.Tweaks, err
+}
