@@ -3,6 +3,7 @@ package attest
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
@@ -43,6 +44,8 @@ type Intent struct {
 	Node      string              `cbor:"13,keyasint" json:"node"`       // who proposes, and cosigns
 	Created   int64               `cbor:"14,keyasint" json:"created_ms"` // Unix milliseconds
 	Keygen    *KeygenParams       `cbor:"15,keyasint,omitempty" json:"keygen,omitempty"`
+	// Path leads by BIP 32's public derivation from the wallet key to the child that signs; none is the wallet key itself.
+	Path []uint32 `cbor:"16,keyasint,omitempty" json:"path,omitempty"`
 }
 
 // IntentTweak is threshold.Tweak in hex.
@@ -83,6 +86,10 @@ func (i Intent) Validate() error {
 		return fmt.Errorf("attest: intent: message of %d bytes, at most %d", len(i.Message), MaxMessage)
 	case len(i.Tweaks) > maxTweaks:
 		return fmt.Errorf("attest: intent: %d tweaks, at most %d", len(i.Tweaks), maxTweaks)
+	case len(i.Path) > MaxPath:
+		return fmt.Errorf("attest: intent: path of %d indexes, at most %d", len(i.Path), MaxPath)
+	case slices.ContainsFunc(i.Path, func(index uint32) bool { return index >= Hardened }):
+		return errors.New("attest: intent: a hardened index in the path: nobody holds the private key that it needs")
 	case len(i.Signers) < 2 || len(i.Signers) > threshold.MaxParties:
 		return fmt.Errorf("attest: intent: %d signers, want 2 to %d", len(i.Signers), threshold.MaxParties)
 	}
@@ -102,16 +109,16 @@ func (i Intent) validateOperation() error {
 			return fmt.Errorf("attest: %s intent names no key or no epoch", i.Operation)
 		case i.Keygen != nil:
 			return fmt.Errorf("attest: %s intent with keygen parameters", i.Operation)
-		case i.Operation != OpSign && (len(i.Message) > 0 || len(i.Tweaks) > 0):
-			return fmt.Errorf("attest: %s intent with a message", i.Operation)
+		case i.Operation != OpSign && (len(i.Message) > 0 || len(i.Tweaks) > 0 || len(i.Path) > 0):
+			return fmt.Errorf("attest: %s intent with a message or a path", i.Operation)
 		}
 		return nil
 	case OpKeygen:
 		switch {
 		case i.Keygen == nil:
 			return errors.New("attest: keygen intent without parameters")
-		case i.KeyID != "" || i.Epoch != 0 || len(i.Message) > 0 || len(i.Tweaks) > 0:
-			return errors.New("attest: keygen intent with a key, an epoch or a message")
+		case i.KeyID != "" || i.Epoch != 0 || len(i.Message) > 0 || len(i.Tweaks) > 0 || len(i.Path) > 0:
+			return errors.New("attest: keygen intent with a key, an epoch, a message or a path")
 		case i.Keygen.Threshold < 2 || i.Keygen.Threshold > len(i.Signers):
 			return fmt.Errorf("attest: keygen intent: threshold %d of %d", i.Keygen.Threshold, len(i.Signers))
 		case len(i.Keygen.Label) > maxText || len(i.Keygen.Vault) > maxText || len(i.Keygen.Purpose) > maxText:
@@ -122,8 +129,54 @@ func (i Intent) validateOperation() error {
 	return fmt.Errorf("attest: intent: unknown operation %q; use sign, keygen or refresh", clip(string(i.Operation)))
 }
 
-// maxTweaks bounds the tweaks of one signature: a BIP-32 path and the Taproot commitment.
+// maxTweaks bounds the tweaks of one signature: one of a path, whose steps add up, and the Taproot commitment.
 const maxTweaks = 16
+
+const (
+	// MaxPath is the longest path below a wallet key: BIP 32 counts the depth of a key in one byte.
+	MaxPath = 255
+	// Hardened is the first index that needs the private key (BIP 32), which is nowhere.
+	Hardened = 1 << 31
+)
+
+var (
+	// ErrNoDerivation is of a path below a key whose scheme derives nothing.
+	ErrNoDerivation = errors.New("attest: keys of this scheme have no keys below them")
+	// ErrTweaks is of tweaks that do not follow from the path.
+	ErrTweaks = errors.New("attest: the tweaks are not those of the path")
+)
+
+// Derive follows a path below a key: the child's public key, and the tweaks of an intent that asks for its signature. Without a
+// path these are the group key and none. ErrNoDerivation is returned for a scheme that is no threshold.Deriver.
+func Derive(scheme threshold.Scheme, key threshold.KeyInfo, path []uint32) (pub []byte, tweaks []IntentTweak, err error) {
+	if len(path) == 0 {
+		return key.GroupKey, nil, nil
+	}
+	d, ok := scheme.(threshold.Deriver)
+	if !ok {
+		return nil, nil, fmt.Errorf("%w: %s", ErrNoDerivation, key.Scheme)
+	}
+	pub, _, ts, err := d.Derive(key, path)
+	for _, t := range ts {
+		tweaks = append(tweaks, IntentTweak{T: t.T, XOnly: t.XOnly})
+	}
+	return pub, tweaks, err
+}
+
+// CheckTweaks holds the intent's tweaks to its path: exactly those that Derive gives, and none without a path. Whoever signs, or
+// judges a signature, calls it and takes nobody's word: an additive tweak T that a coordinator may choose is a related-key attack,
+// since ECDSA under x + T on the digest m is ECDSA under x on m + r·T, so that it would have signed what nobody was asked for
+// (Groth and Shoup, ePrint 2021/1330, §5; PROTOCOLS A.3.5).
+func (i Intent) CheckTweaks(scheme threshold.Scheme, key threshold.KeyInfo) error {
+	_, want, err := Derive(scheme, key, i.Path)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(i.Tweaks, want) {
+		return fmt.Errorf("%w: %d given, a path of %d indexes has %d", ErrTweaks, len(i.Tweaks), len(i.Path), len(want))
+	}
+	return nil
+}
 
 // Bytes is the canonical encoding.
 func (i Intent) Bytes() []byte { return canon.MustMarshal(i) }

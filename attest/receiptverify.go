@@ -41,6 +41,7 @@ func VerifyReceipt(r *Receipt, roster *SignedRoster, schemeByID func(threshold.S
 	}{
 		{"key", v.key},
 		{"intent", v.checkIntent},
+		{"path", func() error { return v.path(schemeByID) }},
 		{"policy", v.policy},
 		{"cosignature", v.cosign},
 		{"settlement", v.settlement},
@@ -131,6 +132,15 @@ func (v *receiptCheck) checkIntent() error {
 		return misbound("signers")
 	}
 	return v.info.Committee.CheckQuorum(r.Signers)
+}
+
+// path: the key that signed is the one that the path leads to, and no tweak but that of the path went into it.
+func (v *receiptCheck) path(schemeByID func(threshold.SchemeID) (threshold.Scheme, error)) error {
+	scheme, err := schemeByID(v.r.Key.Scheme)
+	if err != nil {
+		return err
+	}
+	return v.r.Intent.CheckTweaks(scheme, v.info)
 }
 
 func (v *receiptCheck) policy() error {
