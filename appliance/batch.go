@@ -42,8 +42,9 @@ type signJob struct {
 	req     SignRequest
 	id      string // wallet
 	rec     walletRecord
-	signers []threshold.PartyID // of this try
-	fixed   bool                // the caller named the signers
+	tweaks  []attest.IntentTweak // of req.Path; a refresh changes neither key nor chain code
+	signers []threshold.PartyID  // of this try
+	fixed   bool                 // the caller named the signers
 	avoid   map[threshold.PartyID]bool
 	alone   bool // was in a batch that was refused: try by itself
 	renewed bool // the key was refreshed since the last try
@@ -178,6 +179,7 @@ func (n *Node) runBatch(jobs []*signJob) {
 	for i, j := range jobs {
 		in := n.newIntent(attest.OpSign, j.req.SessionID, j.req.Requester, j.signers)
 		in.KeyID, in.Scheme, in.Epoch, in.Message, in.Chain = j.id, j.rec.Info.Scheme, j.rec.Info.Epoch, j.req.Message, j.req.Chain
+		in.Path, in.Tweaks = j.req.Path, j.tweaks
 		intents[i] = in
 	}
 	pres := n.pool.reserve(jobs)
@@ -420,6 +422,10 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 	if err := checkMessage(rec.Info, req.Message); err != nil {
 		return nil, err
 	}
+	_, tweaks, err := n.derive(rec.Info, req.Path)
+	if err != nil {
+		return nil, err
+	}
 	answer, release, err := n.idem.claim(ctx, opSign, req.SessionID, req.BodyHash)
 	if err != nil {
 		return nil, n.explain(err)
@@ -431,7 +437,7 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 		}
 		return n.signature(r), nil
 	}
-	j := &signJob{ctx: ctx, req: req, id: id, rec: rec, avoid: map[threshold.PartyID]bool{}, ended: release}
+	j := &signJob{ctx: ctx, req: req, id: id, rec: rec, tweaks: tweaks, avoid: map[threshold.PartyID]bool{}, ended: release}
 	if len(req.Signers) > 0 {
 		j.fixed = true
 		j.signers, err = n.namedSigners(rec.Info.Committee, req.Signers)

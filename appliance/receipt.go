@@ -30,7 +30,7 @@ func (n *Node) receipt(s *signed, timeMS int64) *attest.Receipt {
 
 // signature is the answer that a receipt is evidence for.
 func (n *Node) signature(r *attest.Receipt) *Signature {
-	return &Signature{SessionID: r.SessionID, WalletID: r.Key.KeyID, Bytes: r.Signature, RecoveryID: r.RecoveryID,
+	return &Signature{SessionID: r.SessionID, WalletID: r.Key.KeyID, Path: r.Intent.Path, PublicKey: n.signedBy(r), Bytes: r.Signature, RecoveryID: r.RecoveryID,
 		Signers: n.nodesOf(r.Signers), ReceiptID: r.ID, Receipt: r}
 }
 

@@ -78,13 +78,16 @@ func (n *Node) judgeSign(op string, in *attest.Intent, rec walletRecord) error {
 		return err
 	}
 	if op == opProve {
+		if len(in.Path)+len(in.Tweaks) > 0 {
+			return fail(CodeDenied, "", "a threshold proof is by the wallet key itself, without a path or tweaks")
+		}
 		if want := proofMessage(in.KeyID, in.Epoch, in.Signers); string(in.Message) != string(want) {
 			return fail(CodeDenied, "", "a threshold proof signs nothing but its own message")
 		}
 		return nil
 	}
-	if len(in.Tweaks) > 0 {
-		return fail(CodeUnsupported, "sign without tweaks", "tweaked signatures are not in this build")
+	if err := n.judgePath(in, rec.Info); err != nil {
+		return err
 	}
 	return checkMessage(rec.Info, in.Message)
 }

@@ -37,6 +37,7 @@ type SignRequest struct {
 	SessionID string             // idempotency key; made if empty
 	WalletID  string             // or PublicKey
 	PublicKey []byte             // any valid encoding of the wallet's public key
+	Path      []uint32           // ECDSA: BIP-32 indexes below the wallet key, none hardened, at most MaxPath; nil signs with the wallet key
 	Message   []byte             // EdDSA: the message; BIP-340, ECDSA: the 32-byte digest
 	Signers   []transport.NodeID // nil lets the node choose
 	Chain     string             // for the receipt
@@ -80,10 +81,19 @@ type Wallet struct {
 	Created   time.Time
 }
 
+// Child is a key below a wallet's.
+type Child struct {
+	WalletID  string
+	Path      []uint32
+	PublicKey []byte // as Wallet.PublicKey
+}
+
 // Signature is the answer to a SignRequest.
 type Signature struct {
 	SessionID  string
 	WalletID   string
+	Path       []uint32 // as in the request
+	PublicKey  []byte   // what it verifies under: the wallet's, or the child's at Path
 	Bytes      []byte
 	RecoveryID int // -1 where there is none
 	Signers    []transport.NodeID

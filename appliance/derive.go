@@ -1,0 +1,107 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// MaxPath is the longest path below a wallet key, in indexes (BIP 32).
+const MaxPath = attest.MaxPath
+
+// pathField is the request's field that a path comes from.
+const pathField = "derivation_path"
+
+// Derive shows the key that a path leads to below a wallet's, by BIP 32's public derivation from the wallet's key and chain code.
+// Nothing is signed and nobody is asked. The wallet must be active: what is paid to a key that cannot sign is lost.
+func (n *Node) Derive(ctx context.Context, wallet string, path []uint32) (*Child, error) {
+	id, err := n.keys.find(ctx, wallet, nil)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := n.keys.record(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if rec.State != StateActive {
+		return nil, fail(CodeStarting, "repeat the request in a few seconds; if keygen itself was cut off, run `mpcd key prove-threshold`", "wallet %s is not active yet (%s)", id, rec.State)
+	}
+	pub, _, err := n.derive(rec.Info, path)
+	if err != nil {
+		return nil, err
+	}
+	return &Child{WalletID: id, Path: path, PublicKey: pub}, nil
+}
+
+// derive follows a caller's path: the public key as chains write it, and the tweaks of an intent to sign with it.
+func (n *Node) derive(info threshold.KeyInfo, path []uint32) ([]byte, []attest.IntentTweak, error) {
+	if len(path) == 0 {
+		return outsideKey(info), nil, nil
+	}
+	if err := checkPath(path); err != nil {
+		return nil, nil, err
+	}
+	scheme, err := n.Schemes(info.Scheme)
+	if err != nil {
+		return nil, nil, err
+	}
+	pub, tweaks, err := attest.Derive(scheme, info, path)
+	if err != nil {
+		return nil, nil, noChild(err)
+	}
+	info.GroupKey = pub
+	return outsideKey(info), tweaks, nil
+}
+
+// checkPath refuses what no wallet derives.
+func checkPath(path []uint32) error {
+	if len(path) > MaxPath {
+		return invalid(pathField, "use a shorter path", "the path has %d indexes, at most %d", len(path), MaxPath)
+	}
+	if i := slices.IndexFunc(path, func(index uint32) bool { return index >= attest.Hardened }); i >= 0 {
+		return invalid(pathField, "use indexes below 2^31, as m/0/5; the wallet itself stands where hardened steps would end",
+			"index %d of the path is hardened (%d'): that takes the private key, which no node holds", i+1, path[i]-attest.Hardened)
+	}
+	return nil
+}
+
+// noChild says what a path that cannot be followed means to a caller.
+func noChild(err error) error {
+	e := &Error{Code: CodeInvalid, Message: "the path leads to no key", Next: "use another index", Field: pathField, Err: err}
+	if errors.Is(err, attest.ErrNoDerivation) {
+		e.Code, e.Next = CodeUnsupported, "leave the path out; keys of curve secp256k1 with protocol dkls23 (ECDSA) have keys below them"
+	}
+	return e
+}
+
+// judgePath derives the tweaks again and refuses an intent with any other: the coordinator's are not to be trusted (see
+// attest.Intent.CheckTweaks).
+func (n *Node) judgePath(in *attest.Intent, info threshold.KeyInfo) error {
+	if len(in.Path)+len(in.Tweaks) == 0 {
+		return nil
+	}
+	scheme, err := n.Schemes(info.Scheme)
+	if err != nil {
+		return err
+	}
+	err = in.CheckTweaks(scheme, info)
+	if errors.Is(err, attest.ErrTweaks) {
+		return &Error{Code: CodeDenied, Message: "the intent would sign with a key that its path does not lead to", Next: "find out why the coordinator asked for it", Err: err}
+	}
+	if err != nil {
+		return noChild(err)
+	}
+	return nil
+}
+
+// signedBy is the public key that the receipt's signature verifies under, as chains write it.
+func (n *Node) signedBy(r *attest.Receipt) []byte {
+	pub, _, err := n.derive(threshold.KeyInfo{Scheme: r.Key.Scheme, Purpose: r.Key.Purpose, GroupKey: r.Key.GroupKey, ChainCode: r.Key.ChainCode}, r.Intent.Path)
+	if err != nil {
+		return nil // cannot be: all signers have derived it
+	}
+	return pub
+}
