@@ -115,7 +115,7 @@ func (t *Token) Answer(ctx context.Context, challengeBytes []byte) ([]byte, erro
 			return nil, fmt.Errorf("tpm: %w (the challenge is for another attestation key)", hsm.ErrIntegrity)
 		}
 		secret, err := o.activate(ak, c)
-		if malformed(err) {
+		if malformed(err) || is(err, tpm2.TPMRCFailure) { // which libtpms answers to a seed that is not for its RSA key
 			return nil, fmt.Errorf("tpm: %w (the challenge is for another endorsement key, or was changed): %w", hsm.ErrIntegrity, err)
 		}
 		return secret, explain("answer a challenge", err)

@@ -54,7 +54,7 @@ func (o *op) scan(all bool) error {
 			continue
 		}
 		b, err := o.readNV(h)
-		if err != nil && code(err) == 0 {
+		if err != nil && !unreadable(err) {
 			return explain(fmt.Sprintf("read NV index 0x%08x", h), err)
 		}
 		var e *entry
@@ -71,6 +71,14 @@ func (o *op) scan(all bool) error {
 	}
 	o.t.dir = found
 	return nil
+}
+
+// errPrivate is an index that is not for everybody to read.
+var errPrivate = errors.New("an NV index that needs an authorization to be read")
+
+// unreadable tells that an index is not one of ours, or is gone, or has no content yet: not that the TPM failed.
+func unreadable(err error) bool {
+	return errors.Is(err, errPrivate) || is(err, tpm2.TPMRCNVUninitialized, tpm2.TPMRCNVLocked, tpm2.TPMRCHandle)
 }
 
 // recordHandles lists the defined indices in the range of records.
@@ -160,19 +168,22 @@ func (o *op) store(r record, before func(place int) error) (*entry, error) {
 		err = o.alone(e)
 	}
 	if err != nil {
+		delete(o.t.dir, index)
 		return nil, errors.Join(explain("store "+r.Kind, err), explain("remove it again", o.undefine(index)))
 	}
 	o.t.dir[index] = e
 	return e, nil
 }
 
-// alone looks whether another process stored the same ID meanwhile: of two, the one with the lower index stays.
+// alone looks whether another process stored the same ID meanwhile. Both look after they wrote, so two never stay.
 func (o *op) alone(e *entry) error {
 	if err := o.scan(false); err != nil {
 		return err
 	}
-	if first := o.t.dir.all(e.class(), e.ID); len(first) > 0 && first[0].index < e.index {
-		return fmt.Errorf("tpm: %w: another process made %q at the same time", hsm.ErrKeyExists, e.ID)
+	for _, other := range o.t.dir.all(e.class(), e.ID) {
+		if other.index != e.index {
+			return fmt.Errorf("tpm: %w: another process made %q at the same time; look, and try again", hsm.ErrKeyExists, e.ID)
+		}
 	}
 	return nil
 }
@@ -241,7 +252,7 @@ func (o *op) writeNV(index tpm2.TPMHandle, b []byte) error {
 	return nil
 }
 
-// readNV reads a whole index that anybody may read.
+// readNV reads a whole index that anybody may read. Others are left alone: a try without their authorization would count to the lockout.
 func (o *op) readNV(index tpm2.TPMHandle) ([]byte, error) {
 	r, err := tpm2.NVReadPublic{NVIndex: index}.Execute(o)
 	if err != nil {
@@ -250,6 +261,9 @@ func (o *op) readNV(index tpm2.TPMHandle) ([]byte, error) {
 	public, err := r.NVPublic.Contents()
 	if err != nil {
 		return nil, err
+	}
+	if a := public.Attributes; !a.AuthRead || !a.NoDA {
+		return nil, errPrivate
 	}
 	size := int(public.DataSize)
 	var b []byte

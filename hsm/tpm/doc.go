@@ -19,6 +19,7 @@
 //     bus learns nothing; one who answers in the TPM's place at the time keys are made is not kept out.
 //   - An authorization value (pin-source) travels as an HMAC only. It is not tried where the TPM reports that another failure may lock
 //     it (hsm.ErrLastPINTry), and one that was refused is never tried again by this process.
+//     A loss of power after its use counts as a failure too (part 1, 19.8.6): so says the specification, not we.
 //   - Operations are one at a time, in the order of their coming, and end with their context; then the connection is given up, and the
 //     next operation opens another. Increment, GenerateKey and CreateCounter are never repeated by themselves.
 //   - Every signature is verified in Go before it is handed out.

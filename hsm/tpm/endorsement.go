@@ -51,11 +51,11 @@ func (o *op) endorsement() (*endorsement, error) {
 	who := &endorsement{template: ekKinds[0].template}
 	for _, k := range ekKinds {
 		b, err := o.readNV(k.cert)
-		if err != nil && code(err) == 0 {
-			return nil, err
+		if unreadable(err) {
+			continue // not there, or not for us to read
 		}
 		if err != nil {
-			continue // not there, or not for us to read
+			return nil, err
 		}
 		certs := derSequences(b)
 		if len(certs) == 0 {
@@ -96,7 +96,7 @@ func (o *op) issuers() ([][]byte, error) {
 			continue
 		}
 		b, err := o.readNV(h)
-		if err != nil && code(err) == 0 {
+		if err != nil && !unreadable(err) {
 			return nil, err
 		}
 		certs = append(certs, derSequences(b)...)

@@ -49,6 +49,8 @@ func explain(what string, err error) error {
 		return wrap(hsm.ErrPINLocked, "wait, or reset the lockout with tpm2_dictionarylockout --clear-lockout")
 	case is(err, tpm2.TPMRCAuthFail, tpm2.TPMRCBadAuth):
 		return wrap(hsm.ErrWrongPIN, "correct the pin-source and restart the process")
+	case code(err) == 0: // go-tpm could not read the answer, or its HMAC does not verify
+		return wrap(hsm.ErrUnavailable, "if it happens again, suspect the bus or the TPM")
 	}
 	return fmt.Errorf("tpm: %s: %w", what, err)
 }
@@ -74,7 +76,7 @@ func stale(err error) bool {
 func messy(err error) bool {
 	rc := code(err)
 	if rc == 0 {
-		return !known(err) || errors.Is(err, errLost)
+		return !known(err) || errors.Is(err, hsm.ErrUnavailable)
 	}
 	return is(err, tpm2.TPMRCObjectMemory, tpm2.TPMRCObjectHandles, tpm2.TPMRCSessionMemory, tpm2.TPMRCSessionHandles)
 }

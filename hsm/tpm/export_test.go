@@ -106,3 +106,15 @@ func (t *Token) StoreTorn(ctx context.Context, keyID string, n int) error {
 	})
 	return err
 }
+
+// StoreAtOnce makes a counter's record while another process, which started later, makes one of the same ID.
+func (t *Token) StoreAtOnce(ctx context.Context, id string) (inner, outer error) {
+	_, outer = runOnce(ctx, t, func(o *op) (*entry, error) {
+		r := record{Version: recordVersion, Kind: kindCounter, ID: id}
+		return o.store(r, func(int) error {
+			_, inner = o.store(r, nil)
+			return nil
+		})
+	})
+	return inner, outer
+}

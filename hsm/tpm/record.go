@@ -50,10 +50,12 @@ type entry struct {
 }
 
 // encode gives the bytes of the NV index.
-func (r record) encode() []byte {
-	b := canon.MustMarshal(r)
+func (r record) encode() []byte { return sealRecord(canon.MustMarshal(r)) }
+
+// sealRecord puts the checksum behind a record.
+func sealRecord(b []byte) []byte {
 	sum := sha256.Sum256(b)
-	return append(b, sum[:checkLen]...)
+	return append(bytes.Clone(b), sum[:checkLen]...)
 }
 
 // decodeRecord reads what encode wrote, and nothing else.
