@@ -2,10 +2,8 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
@@ -145,7 +143,7 @@ func (m *mover) rewrap(ctx context.Context, e envelope, key []byte) ([]byte, err
 	}
 	plain.Wipe()
 	wrapped, err := m.staged(ctx, key, dek, e.header)
-	if wrapped == nil && err == nil {
+	if err == nil && wrapped == nil {
 		if wrapped, err = m.to.sealer.wrap(ctx, dek, e.header); err == nil {
 			err = m.proves(ctx, wrapped, dek, e.header)
 		}
@@ -172,11 +170,7 @@ func (m *mover) staged(ctx context.Context, key []byte, dek *secret.Bytes, heade
 	if p, err := decodePairedDEK(b); err == nil { // who can recover may have changed since
 		b = p.Wrapped
 	}
-	err = m.proves(ctx, b, dek, header)
-	if errors.Is(err, hsm.ErrUnavailable) || ctx.Err() != nil {
-		return nil, err
-	}
-	if err != nil {
+	if m.proves(ctx, b, dek, header) != nil {
 		return nil, nil // of another token, or damaged: it is made anew
 	}
 	return b, nil
