@@ -24,7 +24,7 @@ func (t *token) Keys(ctx context.Context) ([]hsm.KeyInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.keyID != "" && keyIDOf(t.keyID) == t.keyID {
+	if t.keyID != "" {
 		if k, err := parseKeyID(t.keyID); err == nil && !strings.HasPrefix(k.id, ourPrefix) {
 			aliases = append(aliases, t.keyID)
 		}

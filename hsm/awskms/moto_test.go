@@ -81,5 +81,5 @@ func generate(t testing.TB, tok *token, keyID string, kind hsm.KeyType) {
 
 // Goal: the driver keeps the contract. Method: the suite, against moto; every token is a region of its own, hence empty.
 func TestConformance(t *testing.T) {
-	hsmtest.Run(t, func(t *testing.T) hsm.Token { return openMoto(t) })
+	hsmtest.Run(t, func(t *testing.T) hsm.Token { return openMoto(t) }, hsmtest.Name("AWS KMS (moto)"))
 }

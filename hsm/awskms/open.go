@@ -11,6 +11,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/luxfi/mpcd/hsm"
 )
@@ -79,7 +80,7 @@ func (t *token) connect(ctx context.Context, endpoint string, sessions int) erro
 	})
 	find, cancel := context.WithTimeout(ctx, credentialLimit)
 	defer cancel()
-	cfg, err := config.LoadDefaultConfig(find, config.WithHTTPClient(transport))
+	cfg, err := config.LoadDefaultConfig(find, config.WithHTTPClient(transport), config.WithLogger(logging.Nop{}))
 	if err != nil {
 		return fmt.Errorf("awskms: %w: the AWS configuration does not load: %w", hsm.ErrNoToken, err)
 	}

@@ -2,6 +2,7 @@ package awskms
 
 import (
 	"errors"
+	"io"
 	"math/rand/v2"
 	"time"
 
@@ -29,7 +30,7 @@ func newRetryer(first time.Duration, deadline time.Time, once bool) *retryer {
 	r.RetryerV2 = retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attemptsMax
 		o.RateLimiter = ratelimit.None // the deadline and attemptsMax bound it; a bucket would make one outage refuse the next request
-		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(quotaIsFinal)}, o.Retryables...)
+		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(quotaIsFinal), retry.IsErrorRetryableFunc(cutShort)}, o.Retryables...)
 		if once {
 			o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(quotaIsFinal), retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes}}
 		}
@@ -62,6 +63,14 @@ func quotaIsFinal(err error) aws.Ternary {
 	var api smithy.APIError
 	if errors.As(err, &api) && api.ErrorCode() == "LimitExceededException" {
 		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
+}
+
+// cutShort takes an answer that ended too early for a lost connection, which the SDK does not.
+func cutShort(err error) aws.Ternary {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return aws.TrueTernary
 	}
 	return aws.UnknownTernary
 }
