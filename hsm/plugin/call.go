@@ -47,7 +47,7 @@ func call[R reply](ctx context.Context, t *Token, o operation, f func(context.Co
 	}
 	t.host.calls.Add(1)
 	for again := false; ; again = true {
-		s, err := t.live(ctx)
+		s, err := t.alive(ctx)
 		if err != nil {
 			return none, err
 		}
@@ -66,6 +66,19 @@ func call[R reply](ctx context.Context, t *Token, o operation, f func(context.Co
 			return none, unavailable("%s: %w, twice", o.name, err)
 		}
 		t.host.retries.Add(1)
+	}
+}
+
+// openingsMax is how many children in a row may end while they open the token, before a call that waits for it gives up.
+const openingsMax = 5
+
+// alive is live, for a token that was open before: a child that ends while it opens the token is no reason to give up yet.
+func (t *Token) alive(ctx context.Context) (*session, error) {
+	for n := 1; ; n++ {
+		s, err := t.live(ctx)
+		if err == nil || !errors.Is(err, errBroken) || n == openingsMax {
+			return s, err
+		}
 	}
 }
 

@@ -29,9 +29,17 @@ func TestMain(m *testing.M) {
 			exitWith(plugin.Serve(plugin.Program{Name: "test", Release: "1", Drivers: hsm.Drivers{
 				"pkcs11": pkcs11.Open, "softhsm": softhsm.Open, "plugin": openMischief,
 			}}))
+		case "serve-counting":
+			exitWith(plugin.Serve(plugin.Program{Name: "test", Drivers: hsm.Drivers{"pkcs11": counting(os.Args[2]), "softhsm": counting(os.Args[2])}}))
+		case "node":
+			exitWith(node())
 		case "serve-nothing":
 			fmt.Fprintln(os.Stderr, "no driver today")
 			os.Exit(3)
+		case "serve-version-2":
+			serveStranger(2)
+		case "serve-claims-2":
+			serveStranger(1)
 		case "provision":
 			exitWith(provision(os.Args[2], os.Args[3]))
 		}
@@ -139,3 +147,7 @@ func waitFor(t testing.TB, what string, f func() bool) {
 		}
 	}
 }
+
+type token = *plugin.Token
+
+func driverOf(s soft) hsm.OpenFunc { return plugin.Driver(s.config(nil)) }

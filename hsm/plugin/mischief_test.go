@@ -130,6 +130,12 @@ func (m signing) GenerateKey(_ context.Context, probe string, argument hsm.KeyTy
 		return err
 	case "exec":
 		return exec.Command("/bin/true").Run()
+	case "leave": // a program behind
+		cmd := exec.Command("/bin/sleep", "60")
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		return fmt.Errorf("%d", cmd.Process.Pid)
 	case "ptrace":
 		return syscallErr(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(os.Getppid()))
 	case "vm-read":

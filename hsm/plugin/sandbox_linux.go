@@ -164,8 +164,10 @@ func inForce() []string {
 			out = append(out, "no new privileges")
 		case name == "Seccomp" && value == "2":
 			out = append(out, "seccomp")
+		case name == "CapPrm" && strings.Trim(value, "0") == "":
+			out = append(out, "no capabilities")
 		case name == "CapPrm":
-			out = append(out, "capabilities "+strings.TrimLeft(value, "0")+"h")
+			out = append(out, "capabilities 0x"+strings.TrimLeft(value, "0"))
 		case name == "Uid":
 			out = append(out, "uid "+strings.Fields(value)[0])
 		}

@@ -62,7 +62,11 @@ func (h *host) open(ctx context.Context, u *hsm.URI, o hsm.Options) (hsm.Token, 
 	t.life, t.end = context.WithCancel(context.Background())
 	h.enter(t)
 	if _, err := t.live(ctx); err != nil {
-		_ = t.Close()
+		if ctx.Err() != nil {
+			go func() { _ = t.Close() }() // it waits for the process, and the caller does not
+		} else {
+			_ = t.Close()
+		}
 		return nil, err
 	}
 	return t, nil
@@ -195,7 +199,7 @@ func (t *Token) unopened(ctx context.Context, s *session, err error) error {
 	default:
 		s.child.condemn("the connection broke: " + clean(err.Error(), nameMax))
 	}
-	return unavailable("the token was not opened: the driver process failed: %s", clean(err.Error(), textMax))
+	return unavailable("the token was not opened: %w: %s", errBroken, clean(err.Error(), textMax))
 }
 
 // refuse lets all later operations fail.
@@ -308,11 +312,12 @@ func (s *session) close() error {
 	defer cancel()
 	r, err := s.child.rpc.Close(ctx, &wire.CloseRequest{Token: s.handle})
 	if err != nil {
-		if s.child.dead() {
-			return nil
-		}
 		s.child.condemn("it did not close the token")
-		return unavailable("the driver process did not close the token and was killed")
+		<-s.child.gone // and with it, the token is closed
+		if ctx.Err() != nil {
+			return unavailable("the driver process did not close the token in %s and was killed", endPatience)
+		}
+		return nil
 	}
 	return opened(r.GetFailure())
 }

@@ -1,0 +1,48 @@
+package plugin
+
+import (
+	"log/slog"
+	"os/exec"
+
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/hsm/plugin/wire"
+)
+
+// Executable checks a driver of others and makes its command.
+func Executable(dir, name string) (*exec.Cmd, func(), error) { return executable(dir, name)() }
+
+// What the tests of single pieces use.
+var (
+	Clean        = clean
+	Environ      = environ
+	OpenPublic   = openPublic
+	PackPublic   = packPublic
+	PackFailure  = failure
+	OpenFailure  = opened
+	OpenEvidence = openEvidence
+	PackEvidence = packEvidence
+	MayMeanSame  = mayMeanSame
+	Sentinels    = sentinels
+)
+
+// Relay brings lines into a log.
+func Relay(log *slog.Logger, lines ...string) {
+	r := newRelay(log)
+	for _, l := range lines {
+		r.line(l)
+	}
+}
+
+// NewRelay is a relay whose run reads to the end.
+var NewRelay = newRelay
+
+// Run reads all lines.
+func (r *relay) Run(from interface{ Read([]byte) (int, error) }) { r.run(from) }
+
+// Abilities are as many as the wire knows, the unspecified one left out.
+func Abilities() (known, named int) { return len(abilities), len(wire.Ability_name) - 1 }
+
+// NewServer is a server that has no process.
+func NewServer(d hsm.Drivers) wire.DriverServer {
+	return &server{program: Program{Drivers: d}, log: slog.New(slog.DiscardHandler), tokens: map[uint64]*held{}}
+}
