@@ -19,7 +19,9 @@ import (
 
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/dkls23"
 	"github.com/luxfi/mpcd/threshold/frost"
+	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
 // testToken is an hsm.Signer over keys in memory. It counts its operations, can be made to fail, and gives the high s.
@@ -116,8 +118,10 @@ func wantMisbound(tb testing.TB, what string, err error, field string) {
 	}
 }
 
-// testCluster is three nodes with tokens and a roster, and one 2-of-3 Ed25519 key that FROST made.
+// testCluster is three nodes with tokens and a roster, and one 2-of-3 key of the scheme: Ed25519 by FROST, or ECDSA by DKLs23.
 type testCluster struct {
+	scheme threshold.Scheme
+	pairs  []*dkls23.Provision // ECDSA: in the order of shares
 	tokens []*testToken
 	root   ed25519.PrivateKey
 	roster *SignedRoster
@@ -158,19 +162,29 @@ func newRoster(tb testing.TB, nodes int) (Roster, []*testToken) {
 	return r, tokens
 }
 
-func newCluster(tb testing.TB) *testCluster {
+func newCluster(tb testing.TB) *testCluster { return newClusterOf(tb, frost.Ed25519) }
+
+func newClusterOf(tb testing.TB, scheme threshold.Scheme) *testCluster {
 	tb.Helper()
 	_, root, err := ed25519.GenerateKey(rand.Reader)
 	must(tb, err)
 	r, tokens := newRoster(tb, 3)
-	c := &testCluster{tokens: tokens, root: root}
+	c := &testCluster{scheme: scheme, tokens: tokens, root: root}
 	c.roster, err = r.Sign(root)
 	must(tb, err)
 	committee, err := r.Committee([]string{"node3", "node1", "node2"}, 2)
 	must(tb, err)
+	if scheme.ID() == dkls23.ID {
+		setups := map[threshold.PartyID]*threshold.Session[*dkls23.Provision]{}
+		for _, p := range committee.Parties {
+			setups[p], err = dkls23.Scheme{}.Provision(threshold.Setup{Ceremony: [32]byte{3}, Committee: committee, Self: p, Parallel: inOrder}, 1, rand.Reader)
+			must(tb, err)
+		}
+		c.pairs = exchange(tb, setups)
+	}
 	sessions := map[threshold.PartyID]*threshold.Session[*threshold.KeyShare]{}
 	for _, p := range committee.Parties {
-		sessions[p], err = frost.Ed25519.Keygen(threshold.Setup{Ceremony: [32]byte{1}, Committee: committee, Self: p, Parallel: inOrder}, rand.Reader)
+		sessions[p], err = scheme.Keygen(threshold.Setup{Ceremony: [32]byte{1}, Committee: committee, Self: p, Parallel: inOrder}, rand.Reader)
 		must(tb, err)
 	}
 	c.shares = exchange(tb, sessions)
@@ -223,16 +237,26 @@ func exchange[R any](tb testing.TB, sessions map[threshold.PartyID]*threshold.Se
 // presign makes n presignatures for parties 1 and 3; [0] is party 1's.
 func (c *testCluster) presign(tb testing.TB, n int) [][]*threshold.Presignature {
 	tb.Helper()
+	return c.presignFor(tb, make([]threshold.SignRequest, n))
+}
+
+// presignFor makes presignatures for the requests, which ECDSA binds into its session.
+func (c *testCluster) presignFor(tb testing.TB, reqs []threshold.SignRequest) [][]*threshold.Presignature {
+	tb.Helper()
 	sessions := map[threshold.PartyID]*threshold.Session[[]*threshold.Presignature]{}
 	for _, p := range []threshold.PartyID{1, 3} {
 		share := c.shares[p-1]
-		keys := make([]threshold.PresignKey, n)
+		keys := make([]threshold.PresignKey, len(reqs))
 		for i := range keys {
 			keys[i] = threshold.PresignKey{Info: share.KeyInfo, Share: share}
 		}
 		var err error
-		sessions[p], err = frost.Ed25519.Presign(threshold.Setup{
-			Ceremony: [32]byte{2}, Committee: share.Committee, Signers: []threshold.PartyID{1, 3}, Self: p, Parallel: inOrder}, keys, rand.Reader)
+		setup := threshold.Setup{Ceremony: [32]byte{2}, Committee: share.Committee, Signers: []threshold.PartyID{1, 3}, Self: p, Parallel: inOrder}
+		if c.pairs == nil {
+			sessions[p], err = c.scheme.Presign(setup, keys, rand.Reader)
+		} else {
+			sessions[p], err = dkls23.New(c.pairs[p-1]).PresignFor(setup, keys, reqs, rand.Reader)
+		}
 		must(tb, err)
 	}
 	return exchange(tb, sessions)
@@ -257,7 +281,7 @@ func (c *testCluster) header(node string, k Kind, after time.Duration) Header {
 func (c *testCluster) items(tb testing.TB, p threshold.PartyID, pres []*threshold.Presignature, intents []Intent) []Item {
 	tb.Helper()
 	share := c.shares[p-1]
-	signer, err := frost.Ed25519.NewSigner(share)
+	signer, err := c.scheme.NewSigner(share)
 	must(tb, err)
 	out := make([]Item, len(intents))
 	for i, in := range intents {
@@ -271,16 +295,23 @@ func (c *testCluster) items(tb testing.TB, p threshold.PartyID, pres []*threshol
 // receipt signs a message the whole way.
 func (c *testCluster) receipt(tb testing.TB) *Receipt {
 	tb.Helper()
+	return c.receiptOf(tb, []Intent{c.intent("other"), c.intent("pay bob 5"), c.intent("third")})
+}
+
+// receiptOf signs the intents the whole way and returns the receipt of the second. Nobody judges them.
+func (c *testCluster) receiptOf(tb testing.TB, intents []Intent) *Receipt {
+	tb.Helper()
 	ctx := context.Background()
-	intents := []Intent{c.intent("other"), c.intent("pay bob 5"), c.intent("third")}
 	var hashes [][]byte
+	var reqs []threshold.SignRequest
 	for _, in := range intents {
 		h := in.Hash()
 		hashes = append(hashes, h[:])
+		reqs = append(reqs, in.SignRequest())
 	}
 	cosign, err := Attest(ctx, c.tokens[0], c.tokens[0].key("cosign"), c.header("node1", KindCosign, time.Millisecond), hashes)
 	must(tb, err)
-	pres := c.presign(tb, len(intents))
+	pres := c.presignFor(tb, reqs)
 	var attested [2][]*AttestedShare
 	for i, p := range []threshold.PartyID{1, 3} {
 		token := c.tokens[p-1]
@@ -291,7 +322,7 @@ func (c *testCluster) receipt(tb testing.TB) *Receipt {
 	const at = 1
 	req := intents[at].SignRequest()
 	req.Pre = pres[0][at]
-	sig, err := frost.Ed25519.Combine(c.shares[0].KeyInfo, req, []*threshold.SignatureShare{&attested[0][at].Share, &attested[1][at].Share})
+	sig, err := c.scheme.Combine(c.shares[0].KeyInfo, req, []*threshold.SignatureShare{&attested[0][at].Share, &attested[1][at].Share})
 	must(tb, err)
 	hdr := c.header("node1", KindSettlement, 3*time.Millisecond)
 	r := &Receipt{
@@ -316,8 +347,11 @@ func (c *testCluster) settle(tb testing.TB, r *Receipt) {
 }
 
 func testScheme(id threshold.SchemeID) (threshold.Scheme, error) {
-	if id != frost.Ed25519.ID() {
-		return nil, fmt.Errorf("unknown scheme %q", id)
+	switch id {
+	case frost.Ed25519.ID():
+		return frost.Ed25519, nil
+	case dkls23.ID:
+		return schemes.DKLs23, nil
 	}
-	return frost.Ed25519, nil
+	return nil, fmt.Errorf("unknown scheme %q", id)
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
 )
 
 // Goal of all: no bytes of a stranger panic a decoder, and what it accepts is the one encoding of itself.
@@ -59,6 +60,8 @@ func FuzzAttestation(f *testing.F) {
 
 func FuzzIntent(f *testing.F) {
 	f.Add(Intent{Version: 1, Cluster: "test", Node: "node1"}.Bytes())
+	f.Add(Intent{Version: 1, Cluster: "test", Operation: OpSign, RequestID: "r", KeyID: "w_x", Scheme: "s", Epoch: 1, Message: make(Hex, 32),
+		Path: []uint32{0, 5}, Tweaks: []IntentTweak{{T: Hash{1}}}, Signers: []threshold.PartyID{1, 2}, Node: "node1", Created: 1}.Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if i, err := ParseIntent(b); err == nil && !bytes.Equal(i.Bytes(), b) {
 			t.Error("a second encoding")
