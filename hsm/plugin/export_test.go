@@ -46,3 +46,12 @@ func Abilities() (known, named int) { return len(abilities), len(wire.Ability_na
 func NewServer(d hsm.Drivers) wire.DriverServer {
 	return &server{program: Program{Drivers: d}, log: slog.New(slog.DiscardHandler), tokens: map[uint64]*held{}}
 }
+
+// KillChild kills the child of a token as a stranger would, and waits for its end.
+func KillChild(t *Token) {
+	t.mu.Lock()
+	c := t.session.child
+	t.mu.Unlock()
+	c.signal()
+	<-c.gone
+}

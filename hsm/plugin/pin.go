@@ -78,7 +78,7 @@ func mayMeanSame(a, b *hsm.URI) bool {
 
 // resolved is the path without symbolic links, as far as it can be told.
 func resolved(path string) string {
-	if r, err := filepath.EvalSymlinks(path); err == nil {
+	if r, err := filepath.EvalSymlinks(path); err == nil && path != "" { // which would become "."
 		return r
 	}
 	return path
