@@ -89,6 +89,57 @@ func (v *Vault) examine(ctx context.Context) (known map[string]bool, findings []
 	return known, findings, nil
 }
 
+// CheckToken has the token open every record, for `mpcd doctor`: one unwrapping each, so it takes as long as the token does. All
+// findings are joined.
+func (v *Vault) CheckToken(ctx context.Context) error {
+	return v.eachSealed(ctx, func(_ ref, e envelope) error {
+		plain, err := v.sealer.open(ctx, e)
+		if err != nil {
+			return err
+		}
+		plain.Wipe()
+		return nil
+	})
+}
+
+// eachSealed calls f for the canary and every record that holds a secret, after holding it against its pointer. It goes on after
+// errors, and joins them.
+func (v *Vault) eachSealed(ctx context.Context, f func(ref, envelope) error) error {
+	var findings []error
+	look := func(r ref, epoch uint64, get func() (envelope, error)) {
+		e, err := get()
+		if err == nil {
+			if err = f(r, e); err != nil {
+				err = fmt.Errorf("vault: %s epoch %d: %w", r, epoch, err)
+			}
+		}
+		if err != nil {
+			findings = append(findings, err)
+		}
+	}
+	look(canary, 0, func() (envelope, error) { return v.getEnvelope(ctx, v.gen.keys(canary, 0)) })
+	refs, err := v.refs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range refs {
+		p, _, err := v.getPointer(ctx, r)
+		if err != nil {
+			findings = append(findings, err)
+			continue
+		}
+		for i := range p.Entries {
+			if e := &p.Entries[i]; e.State != Retired {
+				look(r, e.Epoch, func() (envelope, error) {
+					env, _, err := v.getRecord(ctx, r, e)
+					return env, err
+				})
+			}
+		}
+	}
+	return summary(findings)
+}
+
 // refs lists what has a pointer.
 func (v *Vault) refs(ctx context.Context) ([]ref, error) {
 	var refs []ref

@@ -40,9 +40,20 @@ func (v *Vault) removedOrFail(ctx context.Context, cause error) error {
 	return nil
 }
 
-// removeRetired deletes the generation before and purges its wrapped DEKs; only then does the root forget it. The keys to purge
-// are told from the pointers, not from what is still there: an earlier run may have been killed between the two.
+// removeRetired drops the generation before; only then does the root forget it.
 func (v *Vault) removeRetired(ctx context.Context) error {
+	if v.state.retiring == nil {
+		return nil
+	}
+	if err := v.dropRetired(ctx); err != nil {
+		return err
+	}
+	return v.group.Do(ctx, &change{amend: func(s *state) { s.retiring = nil }})
+}
+
+// dropRetired deletes the generation before and purges its wrapped DEKs. The keys to purge are told from the pointers, not from
+// what is still there: an earlier run may have been killed between the two.
+func (v *Vault) dropRetired(ctx context.Context) error {
 	if v.state.retiring == nil {
 		return nil
 	}
@@ -78,7 +89,7 @@ func (v *Vault) removeRetired(ctx context.Context) error {
 		}
 		deks = deks[n:]
 	}
-	return v.group.Do(ctx, &change{amend: func(s *state) { s.retiring = nil }})
+	return nil
 }
 
 // remove deletes keys and notes the wrapped DEKs among them for the next Purge.

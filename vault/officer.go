@@ -111,44 +111,14 @@ func (v *Vault) CheckRecovery(ctx context.Context, identities ...age.Identity) e
 	if v.recovery == nil {
 		return fmt.Errorf("vault: it has no recovery recipients; rewrap it with some, or it is lost with its token: %w", ErrRecovery)
 	}
-	refs, err := v.refs(ctx)
-	if err != nil {
-		return err
-	}
 	o := v.newOfficer(identities)
 	defer o.wipe()
-	var findings []error
-	c, err := v.getEnvelope(ctx, v.gen.keys(canary, 0))
-	if err == nil && !bytes.Equal(c.dek, v.recovery.canary) {
-		err = fmt.Errorf("wrapped DEK was changed: %w", ErrIntegrity)
-	}
-	if err == nil {
-		err = o.check(ctx, c)
-	}
-	if err != nil {
-		findings = append(findings, fmt.Errorf("vault: canary: %w", err))
-	}
-	for _, r := range refs {
-		p, _, err := v.getPointer(ctx, r)
-		if err != nil {
-			findings = append(findings, err)
-			continue
+	return v.eachSealed(ctx, func(r ref, e envelope) error {
+		if r == canary && !bytes.Equal(e.dek, v.recovery.canary) {
+			return fmt.Errorf("wrapped DEK was changed: %w", ErrIntegrity)
 		}
-		for i := range p.Entries {
-			e := &p.Entries[i]
-			if e.State == Retired {
-				continue
-			}
-			env, _, err := v.getRecord(ctx, r, e)
-			if err == nil {
-				err = o.check(ctx, env)
-			}
-			if err != nil {
-				findings = append(findings, fmt.Errorf("vault: %s epoch %d: %w", r, e.Epoch, err))
-			}
-		}
-	}
-	return summary(findings)
+		return o.check(ctx, e)
+	})
 }
 
 // check proves one record.

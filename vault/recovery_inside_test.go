@@ -133,4 +133,15 @@ func TestPairBinding(t *testing.T) {
 	if _, err := random().unpair(p, []byte("header")); !errors.Is(err, ErrIntegrity) {
 		t.Errorf("another session: %v", err)
 	}
+	e := envelope{header: []byte("header"), body: bodyCipher(dek).Seal(nil, nil, []byte("share"), []byte("header"))}
+	o := &officer{identities: make([]age.Identity, 1), sessions: map[string]*session{string(s.id[:]): s}}
+	for name, c := range map[string]struct {
+		dek  *secret.Bytes
+		want error
+	}{"its DEK": {dek, nil}, "another DEK": {secret.New(dekLen), ErrIntegrity}} {
+		e.dek = s.pair([]byte("wrapped"), c.dek, e.header)
+		if err := o.check(t.Context(), e); !errors.Is(err, c.want) {
+			t.Errorf("drill with %s: %v", name, err)
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/vault"
 	"github.com/luxfi/mpcd/vault/vaulttest"
 )
@@ -127,6 +128,26 @@ func TestRecoveryChanges(t *testing.T) {
 	a, b := pairs(t, false, 1)[0], pairs(t, false, 1)[0]
 	wantErr(t, "none yet", mustOpen(t, m, w).CheckRecovery(t.Context()), vault.ErrRecovery)
 	wantErr(t, "recover without", vault.Recover(t.Context(), m, []age.Identity{a}, wrapping(w, kek), nil), vault.ErrRecovery)
+	for what, flip := range map[string]string{"": "", "body": "vault/b/share/a\x00\x00\x00\x00\x00\x00\x00\x00\x02", "canary": "vault/b/canary/canary\x00\x00\x00\x00\x00\x00\x00\x00\x00"} {
+		v := mustOpen(t, m, w)
+		if flip != "" {
+			good, err := m.Get(t.Context(), []byte(flip))
+			if err != nil {
+				t.Fatal(err)
+			}
+			bad := bytes.Clone(good)
+			bad[len(bad)-1] ^= 1
+			m.Set(flip, bad)
+			wantErr(t, what, v.CheckToken(t.Context()), vault.ErrIntegrity)
+			m.Set(flip, good)
+		} else if err := v.CheckToken(t.Context()); err != nil {
+			t.Error(err)
+		}
+		w.Down.Store(true)
+		wantErr(t, "token away", v.CheckToken(t.Context()), hsm.ErrUnavailable)
+		w.Down.Store(false)
+		v.Close()
+	}
 	asserts := func(list []string) error {
 		cfg := config(m, w)
 		cfg.Recovery = list
@@ -271,6 +292,9 @@ func TestRecoveryDamage(t *testing.T) {
 		try("longer", key, append(bytes.Clone(good), 0))
 		try("missing", key, nil)
 	}
+	disk := m.Reopen()
+	disk.Set("vault/g/0000000000000001/k/"+strings.Repeat("0", 64), []byte("no session"))
+	wantErr(t, "a session that is none", mustOpen(t, disk, w).Check(t.Context()), vault.ErrIntegrity)
 	other := recoverable(t, w, names(officer))
 	thief := recoverable(t, w, names(pairs(t, false, 1)...))
 	for _, from := range []*vaulttest.Memory{m, other, thief} {

@@ -102,9 +102,6 @@ func resume(ctx context.Context, c Config, to Wrapping) (done bool, v *Vault, er
 	if c.Store == nil || to.Wrapper == nil || to.KEK == "" {
 		return false, nil, fmt.Errorf("vault: rewrap: a store, and a token and a KEK to move to, are needed: %w", ErrInvalid)
 	}
-	if _, _, err := parseRecipients(to.Recovery); err != nil {
-		return false, nil, err
-	}
 	cfg := to.config(c.Store, c.Node)
 	v, err = openUnanchored(ctx, cfg)
 	if errors.Is(err, ErrWrongKEK) {
@@ -138,6 +135,9 @@ func (v *Vault) moveTo(ctx context.Context, c Config, unwrap unwrapper, to Wrapp
 	if v.state.anchor != nil && to.Counter == nil && !to.Unanchored {
 		return nil, fmt.Errorf("vault: it is anchored in counter %q, and the token it is to move to is given without a counter: an older copy would no longer be found; name a counter, or accept that: %w",
 			v.state.anchor.Counter, ErrInvalid)
+	}
+	if err := v.dropRetired(ctx); err != nil {
+		return nil, fmt.Errorf("vault: an earlier rewrap left wrapped keys that are not all gone; run it again: %w", err)
 	}
 	cfg := to.config(v.store, v.node)
 	cfg.Clock, cfg.Rand = c.Clock, c.Rand
