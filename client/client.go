@@ -18,6 +18,7 @@ type (
 	Wallet         = wire.Wallet
 	VaultWallet    = wire.VaultWallet
 	Signature      = wire.Signature
+	Child          = wire.Child
 	Node           = wire.Node
 	AuditEntry     = wire.AuditEntry
 	Health         = wire.Health
@@ -63,6 +64,12 @@ func (c *Client) ProveThreshold(ctx context.Context, walletID string) (*Wallet, 
 // Wallet shows the wallet with this id, or this public key in hex.
 func (c *Client) Wallet(ctx context.Context, idOrPublicKey string) (*Wallet, error) {
 	return call[Wallet](ctx, c, http.MethodGet, "/api/v1/wallets/"+url.PathEscape(idOrPublicKey), nil)
+}
+
+// Derive shows the key at a path below an ECDSA wallet, as "m/0/5", with its addresses; nothing is signed. Its signatures are
+// asked for by SignRequest.DerivationPath.
+func (c *Client) Derive(ctx context.Context, idOrPublicKey, path string) (*Child, error) {
+	return call[Child](ctx, c, http.MethodGet, "/api/v1/wallets/"+url.PathEscape(idOrPublicKey)+"/derive?path="+url.QueryEscape(path), nil)
 }
 
 // Page asks for a part of a list.

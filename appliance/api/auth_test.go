@@ -200,6 +200,7 @@ func TestRoles(t *testing.T) {
 		"POST /api/v1/wallets/{id}/prove-threshold": "key-admin",
 		"GET /api/v1/wallets":                       all,
 		"GET /api/v1/wallets/{id}":                  all,
+		"GET /api/v1/wallets/{id}/derive":           all,
 		"GET /api/v1/nodes":                         all,
 		"GET /api/v1/receipts/{id}":                 all,
 		"GET /api/v1/audit":                         "auditor",

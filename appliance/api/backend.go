@@ -20,6 +20,9 @@ type Backend interface {
 	// Wallet finds a wallet by its id, or by its public key in lower-case hex without 0x: 32 bytes of Ed25519 or BIP-340, or the 65
 	// of an uncompressed secp256k1 point, which is an ECDSA key or else stands for the BIP-340 key of its x coordinate.
 	Wallet(ctx context.Context, idOrPublicKeyHex string) (*appliance.Wallet, error)
+	// Derive shows the key that a path leads to below an active wallet. It fails with CodeUnsupported where the wallet's scheme derives
+	// none; an empty path is the wallet's key. It, and Sign for the path of its request, name derivation_path as the field at fault.
+	Derive(ctx context.Context, walletID string, path []uint32) (*appliance.Child, error)
 	// Wallets returns a page and the token of the next one, empty at the end.
 	Wallets(ctx context.Context, p appliance.Page) ([]appliance.Wallet, string, error)
 	Nodes() []appliance.NodeStatus

@@ -42,7 +42,18 @@ func TestClient(t *testing.T) {
 	if got, _, err := ecdsa.RecoverCompact(append([]byte{byte(*sig.V)}, sig.Signature...), hash); err != nil || !bytes.Equal(got.SerializeUncompressed(), ec.PublicKey) {
 		t.Errorf("recovered %v %v", got, err)
 	}
+	child, err := c.Derive(ctx, ec.WalletID, "m/0/5")
+	if err != nil || child.WalletID != ec.WalletID || child.DerivationPath != "m/0/5" || child.Address == ec.Address || child.Address != child.Addresses["ethereum"] {
+		t.Fatalf("%+v %v", child, err)
+	}
+	sig, err = c.Sign(ctx, &client.SignRequest{WalletID: ec.WalletID, MessageHash: hash, DerivationPath: "0/5"})
+	if err != nil || sig.DerivationPath != "m/0/5" || !bytes.Equal(sig.PublicKey, child.PublicKey) || sig.Address != child.Address {
+		t.Fatalf("%+v %v", sig, err)
+	}
 	var refusal *client.Error
+	if _, err := c.Derive(ctx, ec.PublicKey.String(), "m/0/5'&path=m"); !errors.As(err, &refusal) || refusal.Code != "invalid" {
+		t.Errorf("%v", err)
+	}
 	if _, err := c.Keygen(ctx, &client.KeygenRequest{Threshold: 2, Curve: "secp256k1", Protocol: "cggmp21"}); !errors.As(err, &refusal) || refusal.Code != "unsupported" {
 		t.Errorf("%v", err)
 	}

@@ -72,8 +72,8 @@ func TestECDSASign(t *testing.T) {
 		t.Errorf("recovery ids %v", ids)
 	}
 	for id := range 4 {
-		s := renderSignature(&appliance.Signature{Bytes: make([]byte, 64), RecoveryID: id}, ecWallet())
-		if *s.RecoveryID != id || *s.V != 27+id {
+		s, err := renderSignature(&appliance.Signature{Bytes: make([]byte, 64), RecoveryID: id}, ecWallet())
+		if err != nil || *s.RecoveryID != id || *s.V != 27+id {
 			t.Errorf("%d: %+v", id, s)
 		}
 	}

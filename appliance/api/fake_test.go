@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/btcsuite/btcd/btcutil/hdkeychain"
+	"github.com/btcsuite/btcd/chaincfg"
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
@@ -32,6 +34,7 @@ type fake struct {
 	signs    []appliance.SignRequest
 	renewals []appliance.RefreshRequest
 	proofs   []string
+	paths    [][]uint32 // of Derive
 	pages    []appliance.Page
 	sessions map[string][32]byte
 	ready    appliance.Readiness
@@ -74,9 +77,47 @@ func ecWallet() *appliance.Wallet {
 		Threshold: 2, Parties: three, State: appliance.StateActive, Created: born}
 }
 
+// ecChild is the key at the path below the ECDSA wallet's, whose chain code is zero: here its secret is known.
+func ecChild(path []uint32) (*secp256k1.PrivateKey, error) {
+	k := hdkeychain.NewExtendedKey(chaincfg.MainNetParams.HDPrivateKeyID[:], ecSecret.Serialize(), make([]byte, 32), make([]byte, 4), 0, 0, true)
+	for _, index := range path {
+		var err error
+		if k, err = k.Derive(index); err != nil {
+			return nil, err
+		}
+	}
+	secret, err := k.ECPrivKey()
+	if err != nil {
+		return nil, err
+	}
+	return secp256k1.PrivKeyFromBytes(secret.Serialize()), nil
+}
+
+// noChildren is what the node says of a path below another wallet.
+func noChildren() error {
+	return &appliance.Error{Code: appliance.CodeUnsupported, Field: "derivation_path", Message: "no key below this one", Next: "Leave the path out."}
+}
+
+func (f *fake) Derive(ctx context.Context, id string, path []uint32) (*appliance.Child, error) {
+	f.mu.Lock()
+	f.paths = append(f.paths, path)
+	f.mu.Unlock()
+	if err := f.act(ctx, "", [32]byte{}); err != nil {
+		return nil, err
+	}
+	if id != "w_ec" {
+		return nil, noChildren()
+	}
+	secret, err := ecChild(path)
+	if err != nil {
+		return nil, err
+	}
+	return &appliance.Child{WalletID: id, Path: path, PublicKey: secret.PubKey().SerializeUncompressed()}, nil
+}
+
 // ecSign is what the node answers for an ECDSA wallet: r || s and the recovery id.
-func ecSign(digest []byte) ([]byte, int) {
-	compact := ecdsa.SignCompact(ecSecret, digest, false)
+func ecSign(secret *secp256k1.PrivateKey, digest []byte) ([]byte, int) {
+	compact := ecdsa.SignCompact(secret, digest, false)
 	return compact[1:], int(compact[0]) - 27
 }
 
@@ -131,10 +172,17 @@ func (f *fake) Sign(ctx context.Context, r appliance.SignRequest) (*appliance.Si
 		return nil, err
 	}
 	if r.WalletID == "w_ec" {
-		sig, id := ecSign(r.Message)
-		return &appliance.Signature{SessionID: r.SessionID, WalletID: r.WalletID, Bytes: sig, RecoveryID: id, Signers: three[:2], ReceiptID: "r_1"}, nil
+		secret, err := ecChild(r.Path)
+		if err != nil {
+			return nil, err
+		}
+		sig, id := ecSign(secret, r.Message)
+		return &appliance.Signature{SessionID: r.SessionID, WalletID: r.WalletID, Path: r.Path, PublicKey: secret.PubKey().SerializeUncompressed(), Bytes: sig, RecoveryID: id, Signers: three[:2], ReceiptID: "r_1"}, nil
 	}
-	return &appliance.Signature{SessionID: r.SessionID, WalletID: r.WalletID, Bytes: ed25519.Sign(edSeed, r.Message), RecoveryID: -1, Signers: three[:2], ReceiptID: "r_1"}, nil
+	if len(r.Path) > 0 {
+		return nil, noChildren()
+	}
+	return &appliance.Signature{SessionID: r.SessionID, WalletID: r.WalletID, PublicKey: edPublic, Bytes: ed25519.Sign(edSeed, r.Message), RecoveryID: -1, Signers: three[:2], ReceiptID: "r_1"}, nil
 }
 
 func (f *fake) Refresh(ctx context.Context, r appliance.RefreshRequest) (*appliance.Wallet, error) {

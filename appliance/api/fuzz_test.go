@@ -49,7 +49,8 @@ func FuzzKeygen(f *testing.F) {
 func FuzzSign(f *testing.F) {
 	fuzzBody(f, "/api/v1/sign", `{"wallet_id":"w_ed","message":"0x01","signers":["node1","node2"],"chain":"solana"}`, `{"public_key":"0x04ab","payload":"00"}`,
 		`{"wallet_id":"w_tap","message_hash":"0x1111111111111111111111111111111111111111111111111111111111111111"}`,
-		`{"wallet_id":"w_ec","message_hash":"0x1111111111111111111111111111111111111111111111111111111111111111","chain":"lux-x"}`)
+		`{"wallet_id":"w_ec","message_hash":"0x1111111111111111111111111111111111111111111111111111111111111111","chain":"lux-x"}`,
+		`{"wallet_id":"w_ec","message_hash":"0x1111111111111111111111111111111111111111111111111111111111111111","derivation_path":"m/0/5"}`)
 }
 
 // Goal: no refresh body is a 500. Method: fuzz.

@@ -103,11 +103,12 @@ func TestOpenAPI(t *testing.T) {
 	}
 	for schema, properties := range map[string]string{
 		"KeygenBody":  "session_id threshold total curve protocol parties purpose label",
-		"SignBody":    "session_id public_key wallet_id message_hash payload message signers chain",
+		"SignBody":    "session_id public_key wallet_id message_hash payload message derivation_path signers chain",
 		"RefreshBody": "session_id public_key wallet_id new_threshold new_total new_parties new_participants",
 		"Wallet":      "session_id wallet_id public_key address addresses protocol curve threshold total parties epoch status",
 		"VaultWallet": "ecdsa_pub_key eddsa_pub_key schnorr_pub_key eth_address btc_address sol_address xrp_address dot_address ada_address",
-		"Signature":   "session_id protocol signature recovery_id r s v status signers receipt_id",
+		"Child":       "wallet_id derivation_path public_key address addresses protocol curve",
+		"Signature":   "session_id protocol public_key derivation_path address addresses signature recovery_id r s v status signers receipt_id",
 	} {
 		have, _ := doc.Components.Schemas[schema]["properties"].(map[string]any)
 		for _, p := range strings.Fields(properties) {

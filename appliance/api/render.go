@@ -62,9 +62,9 @@ func renderVaultWallet(w wire.Wallet) wire.VaultWallet {
 }
 
 // renderSignature writes a signature by w.
-func renderSignature(s *appliance.Signature, w *appliance.Wallet) wire.Signature {
+func renderSignature(s *appliance.Signature, w *appliance.Wallet) (wire.Signature, error) {
 	out := wire.Signature{
-		SessionID: s.SessionID, WalletID: s.WalletID, Protocol: w.Protocol, Signature: s.Bytes, Status: wire.StatusCompleted, Signers: names(s.Signers), ReceiptID: s.ReceiptID,
+		SessionID: s.SessionID, WalletID: s.WalletID, PublicKey: s.PublicKey, Protocol: w.Protocol, Signature: s.Bytes, Status: wire.StatusCompleted, Signers: names(s.Signers), ReceiptID: s.ReceiptID,
 	}
 	if half := len(s.Bytes) / 2; len(s.Bytes) == 64 {
 		out.R, out.S = s.Bytes[:half], s.Bytes[half:]
@@ -73,7 +73,22 @@ func renderSignature(s *appliance.Signature, w *appliance.Wallet) wire.Signature
 		id, v := s.RecoveryID, 27+s.RecoveryID
 		out.RecoveryID, out.V = &id, &v
 	}
-	return out
+	if len(s.Path) == 0 {
+		return out, nil
+	}
+	child, err := renderChild(&appliance.Child{WalletID: s.WalletID, Path: s.Path, PublicKey: s.PublicKey}, w)
+	out.DerivationPath, out.Address, out.Addresses = child.DerivationPath, child.Address, child.Addresses
+	return out, err
+}
+
+// renderChild writes a key below w.
+func renderChild(c *appliance.Child, w *appliance.Wallet) (wire.Child, error) {
+	out := wire.Child{WalletID: c.WalletID, DerivationPath: wire.FormatPath(c.Path), PublicKey: c.PublicKey, Protocol: w.Protocol, Curve: w.Curve}
+	var err error
+	if out.Address, out.Addresses, err = address.For(addressKind(w.Scheme), c.PublicKey); err != nil {
+		return out, &appliance.Error{Code: appliance.CodeIntegrity, Message: "the key at " + out.DerivationPath + " below wallet " + c.WalletID + " is none", Err: err}
+	}
+	return out, nil
 }
 
 func renderNode(n appliance.NodeStatus) wire.Node {

@@ -23,14 +23,15 @@ type keygenBody struct {
 }
 
 type signBody struct {
-	SessionID   string   `json:"session_id,omitempty" maxLength:"128" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
-	PublicKey   string   `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
-	WalletID    string   `json:"wallet_id,omitempty" maxLength:"256" example:"w_5f1c" doc:"The key, by its name; or public_key."`
-	MessageHash string   `json:"message_hash,omitempty" doc:"Hex of what is signed. ECDSA and BIP-340: the digest that the chain signs, exactly 32 bytes; it is not hashed again. Ed25519: the message itself."`
-	Payload     string   `json:"payload,omitempty" doc:"The same as message_hash."`
-	Message     string   `json:"message,omitempty" doc:"The same as message_hash."`
-	Signers     []string `json:"signers,omitempty" maxItems:"255" doc:"Which nodes sign; the node chooses if absent."`
-	Chain       string   `json:"chain,omitempty" maxLength:"32" pattern:"^[a-z0-9_-]*$" example:"ethereum" doc:"What the signature is for; stands in the receipt. A name among the wallet's addresses, or one that this build does not know."`
+	SessionID      string   `json:"session_id,omitempty" maxLength:"128" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	PublicKey      string   `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
+	WalletID       string   `json:"wallet_id,omitempty" maxLength:"256" example:"w_5f1c" doc:"The key, by its name; or public_key."`
+	MessageHash    string   `json:"message_hash,omitempty" doc:"Hex of what is signed. ECDSA and BIP-340: the digest that the chain signs, exactly 32 bytes; it is not hashed again. Ed25519: the message itself."`
+	Payload        string   `json:"payload,omitempty" doc:"The same as message_hash."`
+	Message        string   `json:"message,omitempty" doc:"The same as message_hash."`
+	DerivationPath *string  `json:"derivation_path,omitempty" maxLength:"2806" example:"m/0/5" doc:"ECDSA only: sign with the key that BIP 32's public derivation gives at this path below the wallet's: indexes below 2^31, none hardened, at most 255. The wallet's own key if absent. GET /api/v1/wallets/{id}/derive shows it."`
+	Signers        []string `json:"signers,omitempty" maxItems:"255" doc:"Which nodes sign; the node chooses if absent."`
+	Chain          string   `json:"chain,omitempty" maxLength:"32" pattern:"^[a-z0-9_-]*$" example:"ethereum" doc:"What the signature is for; stands in the receipt. A name among the wallet's addresses, or one that this build does not know."`
 }
 
 type refreshBody struct {
@@ -208,6 +209,15 @@ func (b refreshBody) unchanged(w *appliance.Wallet) error {
 		}
 	}
 	return nil
+}
+
+// parsePath reads a field of a path.
+func parsePath(g spelled[string]) ([]uint32, error) {
+	path, err := wire.ParsePath(g.value)
+	if err != nil {
+		return nil, invalidField(g.field, fmt.Sprintf("Write it as m/0/5: decimal indexes below 2^31, none hardened, at most %d.", wire.MaxPath), "%s is not a path below a wallet: %s", g.field, strings.TrimPrefix(err.Error(), "wire: "))
+	}
+	return path, nil
 }
 
 // parseHex reads a field of hex.

@@ -46,6 +46,7 @@ func (s *server) routes(doc huma.API) {
 
 	add(s, doc, route{"GET", "/api/v1/wallets", "listWallets", "List the wallets", readers, 0, nil}, s.wallets)
 	add(s, doc, route{"GET", "/api/v1/wallets/{id}", "getWallet", "Show a wallet", readers, 0, []int{404}}, s.wallet)
+	add(s, doc, route{"GET", "/api/v1/wallets/{id}/derive", "deriveKey", "Show a key below an ECDSA wallet, with its addresses, without signing", readers, 0, []int{404}}, s.derive)
 	add(s, doc, route{"GET", "/api/v1/nodes", "listNodes", "Show the roster, as this node sees it", readers, 0, nil}, s.nodes)
 	add(s, doc, route{"GET", "/api/v1/receipts/{id}", "getReceipt", "Show the chain of evidence for a signature; mpcd attest verify checks it offline", readers, 0, []int{404}}, s.receipt)
 	add(s, doc, route{"GET", "/api/v1/audit", "listAudit", "Read this node's audit log", auditors, 0, nil}, s.audit)

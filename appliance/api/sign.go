@@ -26,6 +26,12 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 	if err != nil {
 		return nil, err
 	}
+	var path []uint32
+	if b.DerivationPath != nil {
+		if path, err = parsePath(spelled[string]{"derivation_path", *b.DerivationPath}); err != nil {
+			return nil, err
+		}
+	}
 	signers, err := nodes("signers", b.Signers)
 	if err != nil {
 		return nil, err
@@ -43,12 +49,13 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 	}
 	c := callOf(ctx)
 	sig, err := s.Backend.Sign(ctx, appliance.SignRequest{
-		SessionID: c.session, WalletID: w.ID, Message: message, Signers: signers, Chain: b.Chain, Requester: c.requester, BodyHash: c.hash,
+		SessionID: c.session, WalletID: w.ID, Path: path, Message: message, Signers: signers, Chain: b.Chain, Requester: c.requester, BodyHash: c.hash,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &signatureOut{Body: renderSignature(sig, w)}, nil
+	body, err := renderSignature(sig, w)
+	return &signatureOut{Body: body}, err
 }
 
 // message is what will be signed. It must be there once, and be of the length that the key's scheme signs.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"strings"
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
@@ -103,6 +104,37 @@ func (s *server) wallet(ctx context.Context, in *struct {
 		return nil, err
 	}
 	return answerWallet(w)
+}
+
+func (s *server) derive(ctx context.Context, in *struct {
+	ID   string `path:"id" maxLength:"256" doc:"The wallet's id, or its public key in hex."`
+	Path string `query:"path" required:"true" maxLength:"2806" example:"m/0/5" doc:"BIP 32: indexes below 2^31, none hardened, at most 255; m is the wallet's own key."`
+}) (*struct{ Body wire.Child }, error) {
+	path, err := parsePath(spelled[string]{"path", in.Path})
+	if err != nil {
+		return nil, err
+	}
+	w, err := s.lookUp(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	child, err := s.Backend.Derive(ctx, w.ID, path)
+	if err != nil {
+		return nil, renamed(err, "derivation_path", "path")
+	}
+	body, err := renderChild(child, w)
+	return &struct{ Body wire.Child }{body}, err
+}
+
+// renamed calls the field of an error what the request calls it.
+func renamed(err error, field, name string) error {
+	var e *appliance.Error
+	if !errors.As(err, &e) || e.Field != field {
+		return err
+	}
+	c := *e
+	c.Field = name
+	return &c
 }
 
 type pageIn struct {

@@ -13,15 +13,16 @@ type KeygenRequest struct {
 
 // SignRequest asks for one signature: POST /api/v1/sign. The key is named by PublicKey or WalletID. What is signed stands in
 // exactly one of MessageHash and Message: for ECDSA and BIP-340 it is the 32-byte digest that the chain computes, which is not hashed
-// again; for Ed25519 the message itself, at most 64 KiB.
+// again; for Ed25519 the message itself, at most 64 KiB. DerivationPath has an ECDSA wallet sign with a key below its own.
 type SignRequest struct {
-	SessionID   string   `json:"session_id,omitempty"`
-	PublicKey   Hex      `json:"public_key,omitempty"`
-	WalletID    string   `json:"wallet_id,omitempty"`
-	MessageHash Hex      `json:"message_hash,omitempty"`
-	Message     Hex      `json:"message,omitempty"`
-	Signers     []string `json:"signers,omitempty"` // empty lets the node choose
-	Chain       string   `json:"chain,omitempty"`   // what the signature is for, as Wallet.Addresses names it; stands in the receipt
+	SessionID      string   `json:"session_id,omitempty"`
+	PublicKey      Hex      `json:"public_key,omitempty"`
+	WalletID       string   `json:"wallet_id,omitempty"`
+	MessageHash    Hex      `json:"message_hash,omitempty"`
+	Message        Hex      `json:"message,omitempty"`
+	Signers        []string `json:"signers,omitempty"`         // empty lets the node choose
+	DerivationPath string   `json:"derivation_path,omitempty"` // as ParsePath reads it; empty signs with the wallet key
+	Chain          string   `json:"chain,omitempty"`           // what the signature is for, as Wallet.Addresses names it; stands in the receipt
 }
 
 // RefreshRequest asks for new shares of the same key: POST /api/v1/refresh. The New fields may only repeat what is, in a build

@@ -48,19 +48,34 @@ type WalletList struct {
 	NextPageToken string   `json:"next_page_token" doc:"Pass it as page_token for the next page; empty at the end."`
 }
 
-// Signature is the answer to a SignRequest. It verified under the wallet's public key before it left the node.
+// Child is a key below a wallet's own, as BIP 32's public derivation gives it. It signs by SignRequest.DerivationPath.
+type Child struct {
+	WalletID       string            `json:"wallet_id" example:"w_5f1c" doc:"The wallet that signs for it."`
+	DerivationPath string            `json:"derivation_path" example:"m/0/5" doc:"From the wallet's key to this one."`
+	PublicKey      Hex               `json:"public_key" doc:"65 bytes, the uncompressed point."`
+	Address        string            `json:"address" doc:"As a wallet's: Ethereum (EIP-55)."`
+	Addresses      map[string]string `json:"addresses" doc:"Every address of the key, by chain."`
+	Protocol       string            `json:"protocol" example:"dkls23" doc:"What makes its signatures."`
+	Curve          string            `json:"curve" example:"secp256k1"`
+}
+
+// Signature is the answer to a SignRequest. It verified under PublicKey before it left the node.
 type Signature struct {
-	SessionID  string   `json:"session_id,omitempty"`
-	WalletID   string   `json:"wallet_id"`
-	Protocol   string   `json:"protocol" example:"dkls23" doc:"What really ran."`
-	Signature  Hex      `json:"signature" doc:"64 bytes. ECDSA: r and s, big-endian, s in the lower half. Ed25519 and BIP-340: R and s, as RFC 8032 and BIP-340 write them."`
-	RecoveryID *int     `json:"recovery_id,omitempty" doc:"ECDSA only: which key r and s recover to (SEC 1 §4.1.6). 0 or 1, the parity of the nonce point's y; 2 is added where its x is not below the group order, which happens about once in 2^127 signatures. Ethereum's y_parity."`
-	R          Hex      `json:"r" doc:"The first 32 bytes of the signature."`
-	S          Hex      `json:"s" doc:"The last 32 bytes of the signature."`
-	V          *int     `json:"v,omitempty" doc:"ECDSA only: 27 + recovery_id, as Ethereum's ecrecover and signed messages (EIP-191) take it. Not the v of a transaction: one of EIP-155 has 35 + 2 * chain id + recovery_id, typed ones have recovery_id."`
-	Status     string   `json:"status" example:"completed"`
-	Signers    []string `json:"signers" doc:"The nodes whose shares made it."`
-	ReceiptID  string   `json:"receipt_id,omitempty" doc:"GET /api/v1/receipts/{id} returns the chain of evidence."`
+	SessionID      string            `json:"session_id,omitempty"`
+	WalletID       string            `json:"wallet_id"`
+	PublicKey      Hex               `json:"public_key,omitempty" doc:"What the signature verifies under, written as a wallet's: the wallet's key, or the key below it at derivation_path."`
+	DerivationPath string            `json:"derivation_path,omitempty" example:"m/0/5" doc:"The path of the request, if it had one."`
+	Address        string            `json:"address,omitempty" doc:"With derivation_path: the address of public_key, as a wallet's."`
+	Addresses      map[string]string `json:"addresses,omitempty" doc:"With derivation_path: every address of public_key, by chain."`
+	Protocol       string            `json:"protocol" example:"dkls23" doc:"What really ran."`
+	Signature      Hex               `json:"signature" doc:"64 bytes. ECDSA: r and s, big-endian, s in the lower half. Ed25519 and BIP-340: R and s, as RFC 8032 and BIP-340 write them."`
+	RecoveryID     *int              `json:"recovery_id,omitempty" doc:"ECDSA only: which key r and s recover to (SEC 1 §4.1.6). 0 or 1, the parity of the nonce point's y; 2 is added where its x is not below the group order, which happens about once in 2^127 signatures. Ethereum's y_parity."`
+	R              Hex               `json:"r" doc:"The first 32 bytes of the signature."`
+	S              Hex               `json:"s" doc:"The last 32 bytes of the signature."`
+	V              *int              `json:"v,omitempty" doc:"ECDSA only: 27 + recovery_id, as Ethereum's ecrecover and signed messages (EIP-191) take it. Not the v of a transaction: one of EIP-155 has 35 + 2 * chain id + recovery_id, typed ones have recovery_id."`
+	Status         string            `json:"status" example:"completed"`
+	Signers        []string          `json:"signers" doc:"The nodes whose shares made it."`
+	ReceiptID      string            `json:"receipt_id,omitempty" doc:"GET /api/v1/receipts/{id} returns the chain of evidence."`
 }
 
 // Node is what the answering node knows of a member of the roster.
