@@ -145,8 +145,11 @@ func TestChallenge(t *testing.T) {
 	}
 	refuse("no certificate", func(e *hsm.KeyEvidence) { e.Certificates = nil })
 	refuse("another format", func(e *hsm.KeyEvidence) { e.Format = hsm.EvidencePKCS11 })
-	refuse("another endorsement key", func(e *hsm.KeyEvidence) {
-		e.Extra[tpm.ExtraEK] = tpm2.Marshal(tpm2.New2B(tpm2.ECCEKTemplate))
+	wrapping, err := tok.AttestKey(t.Context(), "wrap", nil)
+	must(t, err)
+	refuse("a decryption key in the place of the endorsement key", func(e *hsm.KeyEvidence) {
+		k := wrapping.Extra[tpm.ExtraKey]
+		e.Extra[tpm.ExtraEK] = append([]byte{byte(len(k) >> 8), byte(len(k))}, k...)
 	})
 	refuse("no endorsement key", func(e *hsm.KeyEvidence) { delete(e.Extra, tpm.ExtraEK) })
 	refuse("an unrestricted attestation key", func(e *hsm.KeyEvidence) {

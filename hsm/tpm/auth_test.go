@@ -135,6 +135,25 @@ func TestMixedPINs(t *testing.T) {
 	tpm.ForgetRefusals()
 }
 
+// Goal: a PIN that is wrong for one key does not end the use of those it was right for. Method: keys under two PINs.
+func TestProven(t *testing.T) {
+	s := pinned(t)
+	other := open(t, s.URI()+"?"+pinSource(t, "5678"), hsm.Options{})
+	must(t, other.GenerateKey(t.Context(), "other", hsm.KeyP256))
+	must(t, other.Close())
+	tok := open(t, s.URI()+"?"+pinSource(t, "1234"), hsm.Options{})
+	_, err := tok.Sign(t.Context(), "sign", nil)
+	must(t, err)
+	_, err = tok.Sign(t.Context(), "other", nil)
+	expect(t, err, hsm.ErrWrongPIN, "")
+	_, err = tok.Sign(t.Context(), "sign", nil)
+	must(t, err)
+	if n := failed(t, tok); n != 1 {
+		t.Errorf("%d wrong authorizations", n)
+	}
+	tpm.ForgetRefusals()
+}
+
 // Goal: owner and endorsement hierarchies with an authorization value are used with the PIN, once if it is wrong. Method: set them.
 func TestOwnerAuth(t *testing.T) {
 	s := emulator(t)
@@ -203,8 +222,12 @@ func TestBus(t *testing.T) {
 				t.Errorf("the %s passes in the clear", name)
 			}
 		}
-		if !bytes.Contains(traffic, []byte("sign")) {
-			t.Error("the recording misses the names of keys: it does not record")
+		// A session without a salt (TPM2_StartAuthSession with TPM_RH_NULL) can be followed by whoever sees it begin.
+		if bytes.Contains(traffic, []byte{0, 0, 0x01, 0x76, 0x40, 0, 0, 7}) {
+			t.Error("a session is not salted")
+		}
+		if !bytes.Contains(traffic, []byte{0, 0, 0x01, 0x76, 0x81, 0, 0, 1}) || !bytes.Contains(traffic, []byte("sign")) {
+			t.Error("the recording misses sessions or names of keys: it does not record")
 		}
 	}
 }

@@ -88,8 +88,8 @@ func (t *Token) StoreTwice(ctx context.Context, keyID string) error {
 	return err
 }
 
-// StoreTorn stores the first n bytes of a record of a key, as an interrupted GenerateKey would.
-func (t *Token) StoreTorn(ctx context.Context, keyID string, n int) error {
+// StoreTorn stores a copy of a key's record under another ID, but for the last bytes, as an interrupted GenerateKey would.
+func (t *Token) StoreTorn(ctx context.Context, keyID string, missing int) error {
 	_, err := runOnce(ctx, t, func(o *op) (struct{}, error) {
 		e, err := o.key(keyID)
 		if err != nil {
@@ -102,7 +102,7 @@ func (t *Token) StoreTorn(ctx context.Context, keyID string, n int) error {
 		if err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, o.writeNV(index, b[:n])
+		return struct{}{}, o.writeNV(index, b[:len(b)-missing])
 	})
 	return err
 }

@@ -203,6 +203,10 @@ func TestRestart(t *testing.T) {
 		}
 	}
 	must(t, s.Restart()) // under an open token
+	if v, err := tok.Increment(t.Context(), "count"); err != nil || v != before+1 {
+		t.Errorf("the counter went from %d to %d, %v", before, v, err)
+	}
+	must(t, s.Restart())
 	same(tok)
 	must(t, tok.Close())
 	same(open(t, s.URI(), hsm.Options{}))

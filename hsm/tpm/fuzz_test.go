@@ -73,6 +73,29 @@ func FuzzWrapped(f *testing.F) {
 	})
 }
 
+// Goal: a sealed key whose policy is not that of the PCRs it names is refused before the TPM sees it. Method: exchange policies.
+func TestForgedPolicy(t *testing.T) {
+	sel := selection{bank: "sha256", pcrs: []uint{0, 7}}
+	values := [][]byte{make([]byte, 32), make([]byte, 32)}
+	bound := wrapped{Public: tpm2.Marshal(sealTemplate(sel.policy(values))), Values: values}
+	if _, err := bound.public(sel); err != nil {
+		t.Fatal(err)
+	}
+	free, other := bound, bound
+	free.Public = tpm2.Marshal(sealTemplate(nil))
+	other.Values = [][]byte{make([]byte, 32), bytes.Repeat([]byte{1}, 32)}
+	signing := bound
+	signing.Public = sample(signTemplate(false))
+	for name, w := range map[string]wrapped{"no policy": free, "other values": other, "another object": signing} {
+		if _, err := w.public(sel); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+	if _, err := bound.public(selection{}); err == nil {
+		t.Error("a policy without PCRs is accepted")
+	}
+}
+
 // Goal: no challenge, public area or certificate index makes a decoder panic. Method: fuzz.
 func FuzzChallenge(f *testing.F) {
 	f.Add(canon.MustMarshal(challenge{Version: 1, AK: []byte{1}, ID: []byte{2}, Secret: []byte{3}}))
