@@ -63,7 +63,7 @@ func call[T any](ctx context.Context, t *Token, a act, f func(context.Context) (
 	within, cancel := context.WithTimeout(ctx, t.pace.total)
 	defer cancel()
 	damages := 0
-	var cause error // the last error that our own deadline did not make
+	var cause error // the last error that is not of our own deadline, which the service keeps too
 	for wait := t.pace.first; ; wait = min(2*wait, t.pace.max) {
 		v, err := attempt(within, t.pace.attempt, f)
 		if err == nil {
@@ -80,7 +80,7 @@ func call[T any](ctx context.Context, t *Token, a act, f func(context.Context) (
 				return zero, a.errorf("%w: %w, %d times; nothing of it was used; check the network path, and tell Google if it stays", hsm.ErrUnavailable, err, damages)
 			}
 		}
-		if cause == nil || within.Err() == nil {
+		if cause == nil || within.Err() == nil && status.Code(err) != codes.DeadlineExceeded {
 			cause = err
 		}
 		if t.pace.wait(within, wait) != nil {

@@ -49,16 +49,17 @@ func TestParseSecp256k1(t *testing.T) {
 	}
 	change := func(i int, to byte) []byte { c := bytes.Clone(good); c[i] = to; return c }
 	for name, der := range map[string][]byte{
-		"not on the curve":     change(len(good)-1, 0xb9),
-		"hybrid":               change(23, 6),
-		"point of length 64":   append(change(1, 0x55)[:1:1], append([]byte{0x55}, good[2:len(good)-1]...)...),
-		"behind it":            append(bytes.Clone(good), 0),
-		"cut":                  good[:len(good)-1],
-		"unused bits":          change(22, 1),
-		"infinity":             unhex(t, "3016301006072a8648ce3d020106052b8104000a03020000"),
-		"more in the sequence": append(append(unhex(t, "305830"), good[3:]...), 5, 0),
-		"P-384":                unhex(t, "301606072a8648ce3d020106052b810400220302"),
-		"empty":                {},
+		"not on the curve":      change(len(good)-1, 0xb9),
+		"hybrid":                change(23, 6),
+		"point of length 64":    append(change(1, 0x55)[:1:1], append([]byte{0x55}, good[2:len(good)-1]...)...),
+		"behind it":             append(bytes.Clone(good), 0),
+		"cut":                   good[:len(good)-1],
+		"unused bits":           change(22, 1),
+		"infinity":              unhex(t, "3016301006072a8648ce3d020106052b8104000a03020000"),
+		"more in the sequence":  append(append(unhex(t, "305830"), good[3:]...), 5, 0),
+		"more of the algorithm": append(unhex(t, "3058301206072a8648ce3d020106052b8104000a0500"), good[20:]...),
+		"P-384":                 unhex(t, "301606072a8648ce3d020106052b810400220302"),
+		"empty":                 {},
 	} {
 		if pub, _, err := parsePublicKey(pemOf(der)); err == nil {
 			t.Errorf("%s: %v", name, pub)

@@ -46,6 +46,7 @@ func TestStatuses(t *testing.T) {
 		{codes.DeadlineExceeded, hsm.ErrUnavailable, "deadlineexceeded", true},
 		{codes.Internal, hsm.ErrUnavailable, "internal", true},
 		{codes.Unknown, hsm.ErrUnavailable, "unknown", true},
+		{codes.Canceled, hsm.ErrUnavailable, "canceled", true}, // by a connection that ended, not by the caller
 		{codes.Aborted, hsm.ErrUnavailable, "aborted", true},
 	} {
 		t.Run(c.code.String(), func(t *testing.T) {

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"cloud.google.com/go/kms/apiv1/kmspb"
@@ -174,6 +178,27 @@ func TestHybrid(t *testing.T) {
 	refuse("longer", append(bytes.Clone(good), 0), aad)
 	refuse("another aad", good, []byte("aae"))
 	refuse("no aad", good, nil)
+	k, err := b.key(b.ctx, oaepKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cek := make([]byte, cekLen)
+	sealed, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, k.public.(*rsa.PublicKey), cek, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aead, err := hybridAEAD(cek)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byHand := func(bound ...string) []byte {
+		return aead.Seal(append([]byte{2}, sealed...), make([]byte, 12), dek, []byte(strings.Join(bound, "")))
+	}
+	if back, err := b.Unwrap(b.ctx, oaepKey, byHand("mpcd/v1/hsm/gcpkms/hybrid\x01", string(sealed), "aad"), aad); err != nil || !bytes.Equal(back, dek) {
+		t.Errorf("the form as it is written down: %x, %v", back, err)
+	}
+	refuse("without the OAEP part bound", byHand("mpcd/v1/hsm/gcpkms/hybrid\x01", "aad"), aad)
+	refuse("without the tag", byHand(string(sealed), "aad"), aad)
 	symmetric, err := b.Wrap(b.ctx, string(hsm.KeyAESWrap), dek, aad)
 	if err != nil {
 		t.Fatal(err)
@@ -300,13 +325,14 @@ func TestLostAnswer(t *testing.T) {
 		t.Error(err)
 	}
 	before := b.server.Calls("CreateCryptoKey")
-	defer b.server.Inject(parts.Fault{Method: "CreateCryptoKey", Answer: change(func(m *kmspb.CryptoKey) { m.Name += "x" })})()
+	heal := b.server.Inject(parts.Fault{Method: "CreateCryptoKey", Answer: change(func(m *kmspb.CryptoKey) { m.Name += "x" })})
 	if err := b.GenerateKey(b.ctx, "damaged", hsm.KeyP256); err != nil {
 		t.Error(err)
 	}
 	if n := b.server.Calls("CreateCryptoKey") - before; n != 2 {
 		t.Errorf("%d attempts, want 2: damaged, taken by us", n)
 	}
+	heal()
 	b.make(t, "theirs", kmspb.CryptoKeyVersion_EC_SIGN_P256_SHA256, kmspb.CryptoKey_ASYMMETRIC_SIGN, kmspb.ProtectionLevel_HSM)
 	b.server.Inject(parts.Fault{Method: "CreateCryptoKey", Times: 1, Err: lost})
 	if err := b.GenerateKey(b.ctx, "theirs", hsm.KeyP256); !errors.Is(err, hsm.ErrKeyExists) {
