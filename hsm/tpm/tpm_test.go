@@ -51,12 +51,12 @@ func pinSource(t *testing.T, pin string) string {
 // Goal: the driver keeps the contract, with and without an authorization value, and sealed to PCRs. Method: the suite on swtpm.
 func TestConformance(t *testing.T) {
 	t.Run("plain", func(t *testing.T) {
-		hsmtest.Run(t, func(t *testing.T) hsm.Token { return open(t, emulator(t).URI(), hsm.Options{}) })
+		hsmtest.Run(t, func(t *testing.T) hsm.Token { return open(t, emulator(t).URI(), hsm.Options{}) }, hsmtest.Name("swtpm"))
 	})
 	t.Run("pin and pcrs", func(t *testing.T) {
 		hsmtest.Run(t, func(t *testing.T) hsm.Token {
 			return open(t, emulator(t).URI()+"?"+pinSource(t, "1234")+"&pcrs=sha256:0,2,7", hsm.Options{})
-		})
+		}, hsmtest.Name("swtpm, sealed to PCRs"))
 	})
 }
 
