@@ -56,6 +56,8 @@ const (
 	// signers wait longer, so that a leader does not propose what they have just dropped.
 	coldSlack = 2 * time.Minute
 	fillPause = 5 * time.Second // after a failure
+	// fillBatch is how many presignatures are made at once: a request that comes meanwhile waits for them.
+	fillBatch = 6
 	// A clock of the machine that moved differently by more than this from the one that counts only our own time means that the
 	// machine was stopped between.
 	resumed = 2 * time.Second
@@ -293,7 +295,7 @@ func (p *pool) refill(id poolID, signers []threshold.PartyID) error {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(p.n.base, p.n.Limits.Request)
-		err = p.n.leadPresign(ctx, id, rec, signers, min(missing, p.n.batchMax(rec.Info.Scheme)))
+		err = p.n.leadPresign(ctx, id, rec, signers, min(missing, fillBatch, p.n.batchMax(rec.Info.Scheme)))
 		cancel()
 		if err != nil {
 			return err

@@ -351,12 +351,12 @@ func (c *testCluster) secrets(t *testing.T, node string, into map[string][]byte)
 		t.Fatal(err)
 	}
 	into["PIN of "+node] = bytes.TrimSpace(pin)
-	token, err := conf.openToken(ctx, nil)
+	token, err := conf.openTokens(ctx, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer token.Close()
-	key, err := conf.storeKey(ctx, token)
+	key, err := conf.storeKey(ctx, token, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,12 +41,19 @@ type config struct {
 	HSM struct {
 		URI                       string
 		CosignKey, AttestKey, KEK string
+		VaultURI, Counter         string
+		Recovery                  []string
 		SoftHSMConf               string
 		Sessions                  int
+		Plugin                    struct {
+			Dir, User        string
+			Network          bool
+			Env, Read, Write []string
+		}
 	}
 	Password struct {
-		Provider, KeyID string
-		Human           bool
+		Provider, KeyID, Sealed, URI string
+		Human                        bool
 	}
 	Limits    appliance.Limits
 	LogLevel  string
@@ -250,10 +257,14 @@ func parseConfig(vs values) (*config, error) {
 	c.HSM.URI, c.HSM.SoftHSMConf = p.text("hsm.uri"), p.path("hsm.softhsm_conf", false)
 	c.HSM.CosignKey, c.HSM.AttestKey, c.HSM.KEK = p.text("hsm.cosign_key"), p.text("hsm.attest_key"), p.text("hsm.vault_key")
 	c.HSM.Sessions = p.number("hsm.sessions", 0, 256)
+	c.HSM.VaultURI, c.HSM.Counter, c.HSM.Recovery = p.text("hsm.vault_uri"), p.text("hsm.counter"), p.values["hsm.recovery"].list
+	c.HSM.Plugin.Dir, c.HSM.Plugin.User, c.HSM.Plugin.Network = p.path("hsm.plugin.dir", false), p.text("hsm.plugin.user"), p.truth("hsm.plugin.network")
+	c.HSM.Plugin.Env, c.HSM.Plugin.Read, c.HSM.Plugin.Write = p.values["hsm.plugin.env"].list, p.values["hsm.plugin.read"].list, p.values["hsm.plugin.write"].list
 	if c.HSM.URI == "" {
 		p.wrong("hsm.uri", "set it, for example pkcs11:token=mpcd?module-path=/usr/lib/…&pin-source=file:/etc/mpcd/pin", "not set: every node has a token")
 	}
-	c.Password.Provider = p.oneOf("password.provider", "hsm", "file", "env")
+	c.Password.Provider = p.oneOf("password.provider", "hsm", "file", "env", "cred", "aws", "gcp", "pkcs11", "tpm")
+	c.Password.Sealed, c.Password.URI = p.text("password.sealed"), p.text("password.uri")
 	c.Password.KeyID, c.Password.Human = p.text("password.key_id"), p.truth("password.human")
 	if c.Password.Provider != "hsm" && c.Password.KeyID == "" {
 		p.wrong("password.key_id", "name the file, or the variable", "not set, and password.provider is %s", c.Password.Provider)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"filippo.io/age"
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/attest"
@@ -19,6 +20,7 @@ import (
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/vault"
 )
 
 // finding is a line of the doctor.
@@ -32,12 +34,14 @@ type finding struct {
 
 // checkup collects findings. Nothing it does changes the node.
 type checkup struct {
-	c        *config
-	findings []finding
+	c          *config
+	findings   []finding
+	identities []age.Identity // of a recovery officer, for a drill
 }
 
 func doctorCommand(o *output) *cobra.Command {
 	var flags nodeFlags
+	var identity string
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check this node from configuration to peers, with the next step for what fails",
@@ -46,6 +50,12 @@ func doctorCommand(o *output) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &checkup{}
+			if identity != "" {
+				var err error
+				if d.identities, err = readIdentities(identity); err != nil {
+					return err
+				}
+			}
 			c, err := flags.load()
 			if d.say("configuration", err, "read") {
 				d.c = c
@@ -63,6 +73,7 @@ func doctorCommand(o *output) *cobra.Command {
 		},
 	}
 	flags.register(cmd)
+	cmd.Flags().StringVar(&identity, "identity", "", "age identity of a recovery officer: proves that it opens the vault without the token")
 	return cmd
 }
 
@@ -160,35 +171,54 @@ func validFor(cert, key string) (time.Duration, error) {
 // atRest checks token and vault of a node that is not running.
 func (d *checkup) atRest(ctx context.Context, roster *attest.SignedRoster) {
 	c := d.c
-	t, err := c.openToken(ctx, newLogger(io.Discard, "error", "text"))
+	t, err := c.openTokens(ctx, newLogger(io.Discard, "error", "text"))
 	if !d.say("token", err, "opened, not running") {
 		return
 	}
 	defer t.Close()
-	keys, err := c.tokenKeys(ctx, t)
-	if err == nil {
-		err = hsm.SelfTest(ctx, t, keys...)
-	}
+	_, err = t.prove(ctx)
 	if !d.say("token keys", err, "cosign, attest and vault keys do their work") {
 		return
 	}
 	var member attest.RosterNode
 	if roster != nil {
 		if member, err = roster.Roster.Node(string(c.Node)); err == nil {
-			err = c.enrolledKeys(ctx, t, member)
+			err = c.enrolledKeys(ctx, t.Token, member)
 		}
 		d.say("keys and roster", err, "the token's keys are the ones enrolled")
 	}
 	s, err := c.openVault(ctx, t, true, newLogger(io.Discard, "error", "text"))
+	if err == nil {
+		defer s.Close()
+		err = s.vault.Check(ctx)
+	}
 	if !d.say("vault", err, "the token opens it, and every record stands as written") {
 		return
 	}
-	defer s.Close()
+	d.unwrapping(ctx, s.vault)
 	_, peer, err := c.identity(ctx, s.vault)
 	if err == nil && roster != nil && (!bytes.Equal(peer.Identity, member.Identity) || !bytes.Equal(peer.HPKE, member.Seal)) {
 		err = &fault{Code: exitIntegrity, Err: errors.New("it is not the one in the roster"), Do: "use the data directory that was enrolled"}
 	}
 	d.say("identity", err, "it is the one enrolled")
+}
+
+// unwrapping tells by what the vault can be opened, and against what it is anchored.
+func (d *checkup) unwrapping(ctx context.Context, v *vault.Vault) {
+	recipients := v.RecoveryRecipients()
+	switch {
+	case len(recipients) == 0:
+		d.say("recovery", nil, "none: if the token dies, this node's shares are gone; set hsm.recovery and run `mpcd hsm rewrap`")
+	case len(d.identities) == 0:
+		d.say("recovery", v.CheckRecovery(ctx), fmt.Sprintf("every record is sealed to %d recipients; --identity FILE proves that it opens", len(recipients)))
+	default:
+		d.say("recovery", v.CheckRecovery(ctx, d.identities...), "the identity opens every record without the token")
+	}
+	if id, value := v.Anchored(); id == "" {
+		d.say("rollback", nil, "not anchored: an older copy of the data directory would not be noticed; a TPM's counter would (hsm.counter)")
+	} else {
+		d.say("rollback", nil, fmt.Sprintf("anchored in counter %s at %d", id, value))
+	}
 }
 
 // enrolledKeys compares the token's keys with the roster's.

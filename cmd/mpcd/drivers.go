@@ -1,18 +1,86 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os/user"
+	"slices"
+	"strconv"
+
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/hsm/awskms"
+	"github.com/luxfi/mpcd/hsm/gcpkms"
 	"github.com/luxfi/mpcd/hsm/local"
 	"github.com/luxfi/mpcd/hsm/pkcs11"
+	"github.com/luxfi/mpcd/hsm/plugin"
+	"github.com/luxfi/mpcd/hsm/tpm"
 	"github.com/luxfi/mpcd/softhsm"
 )
 
-// drivers are the security modules this binary can open.
-var drivers = hsm.Drivers{
+// moduleDrivers load a library of somebody else. They run in the driver process alone.
+var moduleDrivers = hsm.Drivers{
 	"pkcs11":  pkcs11.Open,
 	"softhsm": softhsm.Open,
-	"local":   local.Open,
 }
 
-// later are the drivers that the URIs know and this build does not have.
-var later = []string{"awskms", "gcpkms", "tpm", "plugin"}
+// ownDrivers are all Go and run in this process.
+var ownDrivers = hsm.Drivers{
+	"awskms": awskms.Open,
+	"gcpkms": gcpkms.Open,
+	"tpm":    tpm.Open,
+	"local":  local.Open,
+}
+
+// driverNames are all schemes this binary opens.
+func driverNames() []string {
+	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(moduleDrivers)), append(slices.Collect(maps.Keys(ownDrivers)), "plugin")...)))
+}
+
+// drivers are the security modules this binary can open: its own here, those that load libraries in a process of their own.
+func (c *config) drivers(log *slog.Logger) (hsm.Drivers, error) {
+	p := plugin.Config{
+		Command: []string{"/proc/self/exe", driverCommand}, Env: c.HSM.Plugin.Env, Logger: log,
+		Sandbox: plugin.Sandbox{Network: c.HSM.Plugin.Network, Read: c.HSM.Plugin.Read, Write: c.HSM.Plugin.Write},
+	}
+	if name := c.HSM.Plugin.User; name != "" {
+		var err error
+		if p.UID, p.GID, err = lookupUser(name); err != nil {
+			return nil, usage("correct hsm.plugin.user", "hsm.plugin.user: %w", err)
+		}
+	}
+	out := maps.Clone(ownDrivers)
+	modules := plugin.Driver(p)
+	for scheme := range moduleDrivers {
+		out[scheme] = modules
+	}
+	out["plugin"] = func(ctx context.Context, u *hsm.URI, o hsm.Options) (hsm.Token, error) {
+		if c.HSM.Plugin.Dir == "" {
+			return nil, fmt.Errorf("hsm: %w: hsm.plugin.dir is not set, so no driver %q can be found", hsm.ErrUnsupported, u.Path)
+		}
+		return plugin.External(c.HSM.Plugin.Dir, p)(ctx, u, o)
+	}
+	return out, nil
+}
+
+func lookupUser(name string) (uid, gid uint32, err error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return 0, 0, err
+	}
+	id, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return 0, 0, err
+	}
+	group, err := strconv.ParseUint(u.Gid, 10, 32)
+	return uint32(id), uint32(group), err
+}
+
+// passwords are the sources of the store's password, by the names of the seed documents.
+func (c *config) passwords(drivers hsm.Drivers, o hsm.Options) hsm.PasswordDrivers {
+	return hsm.PasswordDrivers{
+		"aws": awskms.Passwords, "gcp": gcpkms.Passwords,
+		"pkcs11": hsm.TokenPasswords(drivers, "pkcs11", o), "tpm": hsm.TokenPasswords(drivers, "tpm", o),
+	}
+}

@@ -64,12 +64,12 @@ func (c *config) enrol(ctx context.Context, endpoint, facility string, log *slog
 		return e, err
 	}
 	defer held.Close()
-	t, err := c.openToken(ctx, log)
+	t, err := c.openTokens(ctx, log)
 	if err != nil {
 		return e, doing("open the token", err)
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	if err := c.makeTokenKeys(ctx, t); err != nil {
+	if _, err := t.makeKeys(ctx); err != nil {
 		return e, doing("make the keys in the token", err)
 	}
 	if err := c.makeStoreKey(ctx, t); err != nil {
@@ -85,35 +85,14 @@ func (c *config) enrol(ctx context.Context, endpoint, facility string, log *slog
 		return e, doing("make the identity", err)
 	}
 	e = enrolment{Version: 1, Cluster: c.Cluster, Node: string(c.Node), Identity: attest.Hex(peer.Identity), Seal: peer.HPKE, Endpoint: endpoint, Facility: facility}
-	if e.CosignKey, err = publicDER(ctx, t, c.HSM.CosignKey); err != nil {
+	if e.CosignKey, err = publicDER(ctx, t.Token, c.HSM.CosignKey); err != nil {
 		return e, err
 	}
-	if e.AttestKey, err = publicDER(ctx, t, c.HSM.AttestKey); err != nil {
+	if e.AttestKey, err = publicDER(ctx, t.Token, c.HSM.AttestKey); err != nil {
 		return e, err
 	}
 	e.Signature = id.Sign(e.digest())
 	return e, nil
-}
-
-// makeTokenKeys makes the keys that are missing.
-func (c *config) makeTokenKeys(ctx context.Context, t hsm.Token) error {
-	if c.HSM.CosignKey == c.HSM.AttestKey {
-		return usage("give hsm.cosign_key and hsm.attest_key different names", "one key %q for two purposes", c.HSM.CosignKey)
-	}
-	g, ok := hsm.As[hsm.KeyGenerator](t)
-	if !ok {
-		return nil // they must be there; the self-test will tell
-	}
-	for _, k := range []hsm.KeyInfo{{ID: c.HSM.CosignKey, Type: hsm.KeyP256}, {ID: c.HSM.AttestKey, Type: hsm.KeyP256}, {ID: c.HSM.KEK, Type: hsm.KeyAESWrap}} {
-		if err := g.GenerateKey(ctx, k.ID, k.Type); err != nil && !errors.Is(err, hsm.ErrKeyExists) {
-			return err
-		}
-	}
-	keys, err := c.tokenKeys(ctx, t)
-	if err != nil {
-		return err
-	}
-	return hsm.SelfTest(ctx, t, keys...)
 }
 
 // publicDER is the public half of a key as the roster pins it.

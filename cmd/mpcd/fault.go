@@ -80,6 +80,8 @@ var kinds = []struct {
 	{hsm.ErrDevOnly, exitHSM, "use a token of hardware, or SoftHSM for a pilot"},
 	{hsm.ErrUnavailable, exitHSM, "check that the token is connected and its library installed, then `mpcd hsm test`"},
 	{hsm.ErrUnsupported, exitHSM, "see `mpcd version` for the drivers of this build"},
+	{vault.ErrRollback, exitIntegrity, "restore the newest copy of the data directory; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
+	{vault.ErrRecovery, exitHSM, "compare hsm.recovery with the officers' recipients, and the identity with both"},
 	{vault.ErrWrongKEK, exitHSM, "use the token the vault was made with"},
 	{badgerstore.ErrWrongKey, exitHSM, "use the token, or the password, the store was made with"},
 	{hsm.ErrIntegrity, exitIntegrity, "restore the data directory of this node from its backup"},

@@ -3,40 +3,50 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/hsm"
-	"github.com/luxfi/mpcd/softhsm"
+	"github.com/luxfi/mpcd/hsm/plugin"
 )
 
 func hsmCommand(o *output) *cobra.Command {
-	cmd := &cobra.Command{Use: "hsm", Short: "Look into the node's token, test it, make its keys", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
-	cmd.AddCommand(hsmList(o), hsmTest(o), hsmInit(o))
+	cmd := &cobra.Command{Use: "hsm", Short: "Look into the node's token, test it, make its keys, move the vault to another", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
+	cmd.AddCommand(hsmList(o), hsmTest(o), hsmInit(o), hsmRewrap(o), hsmRecover(o), hsmReanchor(o))
 	return cmd
 }
 
 // tokenFlags name a token: by the node's configuration, or by a URI alone.
 type tokenFlags struct {
-	node nodeFlags
-	uri  string
-	conf string // of SoftHSM, for a token just made
+	node    nodeFlags
+	uri     string
+	conf    string // of SoftHSM, for a token just made
+	network bool
 }
 
 func (f *tokenFlags) register(cmd *cobra.Command) {
 	f.node.register(cmd)
 	cmd.Flags().StringVar(&f.uri, "uri", "", "the token, without a configuration")
+	cmd.Flags().BoolVar(&f.network, "network", false, "with a URI: its library speaks to a network HSM")
 }
 
-// with runs do with the token. A configured node must not be running: software tokens bear no second process.
-func (f *tokenFlags) with(ctx context.Context, o *output, do func(context.Context, *config, hsm.Token) error) (err error) {
+// with runs do with the tokens. A configured node must not be running: software tokens bear no second process.
+func (f *tokenFlags) with(ctx context.Context, o *output, args []string, do func(context.Context, *config, *tokens) error) (err error) {
+	if len(args) > 0 {
+		if f.uri != "" && f.uri != args[0] {
+			return usage("name one token", "two URIs are given")
+		}
+		f.uri = args[0]
+	}
 	c := &config{Dev: f.node.dev}
 	if f.uri != "" {
-		c.HSM.URI, c.HSM.CosignKey, c.HSM.AttestKey, c.HSM.KEK = f.uri, "cosign", "attest", "vault"
-		c.HSM.SoftHSMConf = f.conf
+		c.HSM.URI, c.HSM.CosignKey, c.HSM.AttestKey, c.HSM.KEK, c.HSM.Counter = f.uri, "cosign", "attest", "vault", counterAuto
+		c.HSM.SoftHSMConf, c.HSM.Plugin.Network = f.conf, f.network
 	} else {
 		if c, err = f.node.load(); err != nil {
 			return err
@@ -47,7 +57,7 @@ func (f *tokenFlags) with(ctx context.Context, o *output, do func(context.Contex
 		}
 		defer held.Close()
 	}
-	t, err := c.openToken(ctx, newLogger(o.err, "error", "text"))
+	t, err := c.openTokens(ctx, newLogger(o.err, "error", "text"))
 	if err != nil {
 		return doing("open the token", err)
 	}
@@ -55,31 +65,60 @@ func (f *tokenFlags) with(ctx context.Context, o *output, do func(context.Contex
 	return do(ctx, c, t)
 }
 
+// keysOf lists the keys of a token, none where it cannot.
+func keysOf(ctx context.Context, t hsm.Token) ([]hsm.KeyInfo, error) {
+	if l, ok := hsm.As[hsm.KeyLister](t); ok {
+		return l.Keys(ctx)
+	}
+	return []hsm.KeyInfo{}, nil
+}
+
+// describeToken writes what a token says of itself.
+func describeToken(w io.Writer, info hsm.TokenInfo, t hsm.Token) {
+	row(w, "provider", info.Provider)
+	row(w, "token", info.Label)
+	row(w, "device", strings.Join(strings.Fields(info.Manufacturer+" "+info.Model+" "+info.Serial), " "))
+	row(w, "firmware", orDash(info.Firmware))
+	row(w, "hardware", yesNo(!info.SoftwareOnly))
+	row(w, "PIN tries left", orDash(info.PINTries))
+	sessions := "-"
+	if info.MaxSessions > 0 {
+		sessions = fmt.Sprintf("%d, %d open", info.MaxSessions, info.OpenSessions)
+	}
+	row(w, "sessions", sessions)
+	row(w, "abilities", strings.Join(hsm.Abilities(t), ", "))
+	if p, ok := t.(*plugin.Token); ok {
+		row(w, "process", strings.Join(p.About().Sandbox, ", "))
+	}
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
 func hsmList(o *output) *cobra.Command {
 	var f tokenFlags
 	cmd := &cobra.Command{
-		Use:   "list",
+		Use:   "list [URI]",
 		Short: "Show the token, what it can do, and its keys",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.with(cmd.Context(), o, func(ctx context.Context, _ *config, t hsm.Token) error {
+		Long:  "Shows what the token reports: firmware, sessions, the PIN tries it has left, abilities, and each key with what guards it.",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.with(cmd.Context(), o, args, func(ctx context.Context, _ *config, t *tokens) error {
 				info, err := t.Info(ctx)
 				if err != nil {
 					return err
 				}
-				keys := []hsm.KeyInfo{}
-				if l, ok := hsm.As[hsm.KeyLister](t); ok {
-					if keys, err = l.Keys(ctx); err != nil {
-						return err
-					}
+				keys, err := keysOf(ctx, t.Token)
+				if err != nil {
+					return err
 				}
-				v := map[string]any{"token": info, "abilities": hsm.Abilities(t), "keys": keys}
+				v := map[string]any{"token": info, "abilities": hsm.Abilities(t.Token), "keys": keys}
 				return o.result(v, func(w io.Writer) {
-					row(w, "provider", info.Provider)
-					row(w, "token", info.Label)
-					row(w, "device", strings.TrimSpace(info.Manufacturer+" "+info.Model+" "+info.Serial))
-					row(w, "hardware", yesNo(!info.SoftwareOnly))
-					row(w, "abilities", strings.Join(hsm.Abilities(t), ", "))
+					describeToken(w, info, t.Token)
 					row(w)
 					row(w, "KEY", "TYPE", "SENSITIVE", "EXTRACTABLE", "MADE IN TOKEN")
 					for _, k := range keys {
@@ -93,31 +132,107 @@ func hsmList(o *output) *cobra.Command {
 	return cmd
 }
 
+// timing is how long an operation took, in milliseconds.
+type timing struct {
+	Operation string  `json:"operation"`
+	Key       string  `json:"key,omitempty"`
+	Count     int     `json:"count"`
+	P50       float64 `json:"p50_ms"`
+	P99       float64 `json:"p99_ms"`
+	PerSecond float64 `json:"per_second"` // one after the other
+}
+
+// timeOf runs do count times, or as often as two seconds allow.
+func timeOf(operation, key string, count int, do func() error) (timing, error) {
+	var took []time.Duration
+	began := time.Now()
+	for len(took) < count && (len(took) == 0 || time.Since(began) < 2*time.Second) {
+		t := time.Now()
+		if err := do(); err != nil {
+			return timing{}, fmt.Errorf("%s with key %q: %w", operation, key, err)
+		}
+		took = append(took, time.Since(t))
+	}
+	all := time.Since(began)
+	slices.Sort(took)
+	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	return timing{operation, key, len(took), ms(took[len(took)/2]), ms(took[(len(took)-1)*99/100]), float64(len(took)) / all.Seconds()}, nil
+}
+
+// timings measures what a node asks of its tokens.
+func (t *tokens) timings(ctx context.Context, count int) ([]timing, error) {
+	var out []timing
+	keep := func(x timing, err error) error {
+		if err == nil {
+			out = append(out, x)
+		}
+		return err
+	}
+	for _, key := range []string{t.c.HSM.CosignKey, t.c.HSM.AttestKey} {
+		if err := keep(timeOf("sign", key, count, func() error { _, err := t.Sign(ctx, key, make([]byte, 32)); return err })); err != nil {
+			return nil, err
+		}
+	}
+	w, err := t.wrapper()
+	if err != nil {
+		return nil, err
+	}
+	var wrapped []byte
+	err = keep(timeOf("wrap", t.c.HSM.KEK, count, func() (err error) { wrapped, err = w.Wrap(ctx, t.c.HSM.KEK, make([]byte, 32), nil); return err }))
+	if err == nil {
+		err = keep(timeOf("unwrap", t.c.HSM.KEK, count, func() error { _, err := w.Unwrap(ctx, t.c.HSM.KEK, wrapped, nil); return err }))
+	}
+	if r, ok := hsm.As[hsm.RandomSource](t.Token); ok && err == nil {
+		err = keep(timeOf("random", "", count, func() error { _, err := r.Random(ctx, 32); return err }))
+	}
+	return out, err
+}
+
 func hsmTest(o *output) *cobra.Command {
 	var f tokenFlags
+	var count int
 	cmd := &cobra.Command{
-		Use:   "test",
-		Short: "Prove that the token can do what the node will ask of it",
-		Long:  "Signs and verifies with the cosign and attest keys, wraps and unwraps with the vault key, and checks that changed input is refused.",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.with(cmd.Context(), o, func(ctx context.Context, c *config, t hsm.Token) error {
-				keys, err := c.tokenKeys(ctx, t)
+		Use:   "test [URI]",
+		Short: "Prove that the token can do what the node will ask of it, and measure how fast",
+		Long: "Signs and verifies with the cosign and attest keys, wraps and unwraps with the vault key, checks that changed input is refused, and\n" +
+			"measures each. It logs in once, with the PIN that is configured, and not where the token says that it was tried wrongly before.",
+		Example: "  mpcd hsm test -c mpcd.yaml\n  mpcd hsm test 'tpm:device=/dev/tpmrm0'",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if count < 1 || count > 100_000 {
+				return usage("give --count from 1 to 100000", "%d operations", count)
+			}
+			return f.with(cmd.Context(), o, args, func(ctx context.Context, _ *config, t *tokens) error {
+				info, err := t.Info(ctx)
 				if err != nil {
-					return doing("token", err)
+					return err
 				}
-				if err := hsm.SelfTest(ctx, t, keys...); err != nil {
+				keys, err := t.prove(ctx)
+				if err != nil {
 					return &fault{Code: exitHSM, What: "the token fails its self-test", Err: err, Do: "do not use it; check its keys with `mpcd hsm list`"}
 				}
-				return o.result(map[string]any{"ok": true, "keys": keys}, func(w io.Writer) {
+				times, err := t.timings(ctx, count)
+				if err != nil {
+					return err
+				}
+				v := map[string]any{"ok": true, "token": info, "abilities": hsm.Abilities(t.Token), "keys": keys, "timings": times}
+				return o.result(v, func(w io.Writer) {
+					describeToken(w, info, t.Token)
+					row(w)
 					for _, k := range keys {
 						row(w, "ok", k.ID, k.Type)
+					}
+					row(w)
+					row(w, "OPERATION", "KEY", "P50", "P99", "PER SECOND")
+					for _, x := range times {
+						row(w, x.Operation, x.Key, fmt.Sprintf("%.2f ms", x.P50), fmt.Sprintf("%.2f ms", x.P99), fmt.Sprintf("%.0f", x.PerSecond))
 					}
 				})
 			})
 		},
 	}
 	f.register(cmd)
+	cmd.Flags().IntVar(&count, "count", 100, "operations of each kind to measure, or what two seconds allow")
 	return cmd
 }
 
@@ -125,37 +240,29 @@ func hsmInit(o *output) *cobra.Command {
 	var f tokenFlags
 	var soft, label string
 	cmd := &cobra.Command{
-		Use:   "init",
+		Use:   "init [URI]",
 		Short: "Make the node's keys in its token; with --softhsm DIR make a token first",
 		Long: "Makes the keys cosign, attest and vault where they are missing; what is there is kept. With --softhsm a new SoftHSM token is made in\n" +
 			"DIR, with a random PIN in DIR/pin that the owner alone may read, and its URI printed.",
-		Example: "  mpcd hsm init --config /etc/mpcd/mpcd.yaml\n  mpcd hsm init --softhsm ./token",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			conf := ""
+		Example: "  mpcd hsm init --config /etc/mpcd/mpcd.yaml\n  mpcd hsm init --softhsm ./token\n  mpcd hsm init tpm:",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if soft != "" {
-				p, err := softhsm.Provision(soft, label, "", "")
+				p, err := provisionSoftHSM(soft, label)
 				if err != nil {
 					return doing("make the token", err)
 				}
-				f.uri = p.URI
-				if conf, err = filepath.Abs(filepath.Join(soft, "softhsm2.conf")); err != nil {
-					return err
-				}
+				f.uri, f.conf = p.URI, p.Conf
 			}
-			f.conf = conf
-			return f.with(cmd.Context(), o, func(ctx context.Context, c *config, t hsm.Token) error {
-				if err := c.makeTokenKeys(ctx, t); err != nil {
+			return f.with(cmd.Context(), o, args, func(ctx context.Context, c *config, t *tokens) error {
+				keys, err := t.makeKeys(ctx)
+				if err != nil {
 					return doing("make the keys", err)
 				}
-				keys, err := c.tokenKeys(ctx, t)
-				if err != nil {
-					return err
-				}
-				return o.result(map[string]any{"uri": c.tokenURI(), "softhsm_conf": conf, "keys": keys}, func(w io.Writer) {
+				return o.result(map[string]any{"uri": c.tokenURI(), "softhsm_conf": f.conf, "keys": keys}, func(w io.Writer) {
 					row(w, "uri", c.tokenURI())
-					if conf != "" {
-						row(w, "softhsm_conf", conf)
+					if f.conf != "" {
+						row(w, "softhsm_conf", f.conf)
 					}
 					for _, k := range keys {
 						row(w, "key", k.ID, k.Type)

@@ -14,7 +14,6 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/internal/durable"
-	"github.com/luxfi/mpcd/softhsm"
 )
 
 // plan is a cluster to be made.
@@ -240,11 +239,8 @@ func (p *plan) makeNode(ctx context.Context, a *authority, k int) (n made, e enr
 func (p *plan) token(name, dir string) (uri, conf string, err error) {
 	switch p.hsm {
 	case "softhsm":
-		t, err := softhsm.Provision(dir, "mpcd-"+name, "", "")
-		if err != nil {
-			return "", "", err
-		}
-		return t.URI, filepath.Join(dir, "softhsm2.conf"), nil
+		t, err := provisionSoftHSM(dir, "mpcd-"+name)
+		return t.URI, t.Conf, err
 	case "local":
 		return "local:" + dir, "", nil
 	}

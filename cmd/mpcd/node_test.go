@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"github.com/luxfi/mpcd/vault"
 	"io"
 	"net"
 	"os"
@@ -11,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/attest"
-	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/vault/vaulttest"
 )
 
@@ -68,12 +68,12 @@ func TestStoreKeyIsBound(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := func(c *config) error {
-		tok, err := c.openToken(ctx, nil)
+		tok, err := c.openTokens(ctx, nil)
 		if err != nil {
 			return err
 		}
 		defer tok.Close()
-		k, err := c.storeKey(ctx, tok)
+		k, err := c.storeKey(ctx, tok, nil)
 		k.Wipe()
 		return err
 	}
@@ -82,7 +82,7 @@ func TestStoreKeyIsBound(t *testing.T) {
 	}
 	other := *c
 	other.Node = "n2"
-	if err := open(&other); !errors.Is(err, hsm.ErrIntegrity) || explain(err).Code != exitHSM {
+	if err := open(&other); !errors.Is(err, vault.ErrWrongKEK) || explain(err).Code != exitHSM {
 		t.Errorf("another node: %v", err)
 	}
 	elsewhere := testNode(t, "n1")
@@ -91,7 +91,7 @@ func TestStoreKeyIsBound(t *testing.T) {
 	}
 	other = *c
 	other.HSM = elsewhere.HSM
-	if err := open(&other); !errors.Is(err, hsm.ErrIntegrity) {
+	if err := open(&other); !errors.Is(err, vault.ErrWrongKEK) {
 		t.Errorf("another token: %v", err)
 	}
 	b, err := os.ReadFile(c.storeKeyPath())
@@ -102,7 +102,7 @@ func TestStoreKeyIsBound(t *testing.T) {
 	if err := os.WriteFile(c.storeKeyPath(), b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := open(c); !errors.Is(err, hsm.ErrIntegrity) {
+	if err := open(c); !errors.Is(err, vault.ErrWrongKEK) {
 		t.Errorf("changed file: %v", err)
 	}
 }

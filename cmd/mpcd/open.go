@@ -15,7 +15,6 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
-	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/secret"
 	"github.com/luxfi/mpcd/vault"
@@ -52,46 +51,6 @@ func (c *config) lock() (io.Closer, error) {
 	return l, err
 }
 
-// openToken opens the configured token.
-func (c *config) openToken(ctx context.Context, log *slog.Logger) (hsm.Token, error) {
-	if c.HSM.SoftHSMConf != "" {
-		if err := os.Setenv("SOFTHSM2_CONF", c.HSM.SoftHSMConf); err != nil {
-			return nil, err
-		}
-	}
-	return drivers.Open(ctx, c.tokenURI(), hsm.Options{Dev: c.Dev, Logger: log, Sessions: c.HSM.Sessions})
-}
-
-// tokenURI is hsm.uri; the bare name local means a directory beside the data.
-func (c *config) tokenURI() string {
-	if c.HSM.URI == "local" {
-		return "local:" + filepath.Join(filepath.Dir(c.DataDir), "hsm")
-	}
-	return c.HSM.URI
-}
-
-// tokenKeys are the keys a node needs in its token, as a self-test wants them. The types of the signing keys are read from the
-// token: P-256 and Ed25519 both serve.
-func (c *config) tokenKeys(ctx context.Context, t hsm.Token) ([]hsm.KeyInfo, error) {
-	p, ok := hsm.As[hsm.PublicKeyer](t)
-	if !ok {
-		return nil, fmt.Errorf("%w: %s tells no public keys", hsm.ErrUnsupported, t.Provider())
-	}
-	keys := []hsm.KeyInfo{{ID: c.HSM.KEK, Type: hsm.KeyAESWrap}}
-	for _, id := range []string{c.HSM.CosignKey, c.HSM.AttestKey} {
-		pub, err := p.PublicKey(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		kind := hsm.TypeOf(pub)
-		if kind != hsm.KeyP256 && kind != hsm.KeyEd25519 {
-			return nil, fmt.Errorf("%w: key %q is %s, want p256 or ed25519", hsm.ErrKeyType, id, kind)
-		}
-		keys = append(keys, hsm.KeyInfo{ID: id, Type: kind})
-	}
-	return keys, nil
-}
-
 // sealed is what a node keeps on disk, opened.
 type sealed struct {
 	store *badgerstore.Store
@@ -107,25 +66,27 @@ func (s *sealed) Close() error {
 }
 
 // openVault opens store and vault with the token. With existing it never makes new ones.
-func (c *config) openVault(ctx context.Context, t hsm.Token, existing bool, log *slog.Logger) (*sealed, error) {
+func (c *config) openVault(ctx context.Context, t *tokens, existing bool, log *slog.Logger) (*sealed, error) {
 	if _, err := os.Stat(c.storeDir()); existing && errors.Is(err, os.ErrNotExist) {
 		return nil, &fault{Code: exitIntegrity, Err: fmt.Errorf("node %s has no vault in %s", c.Node, c.DataDir),
 			Do: "check data_dir and that its disk is mounted; on a new host run `mpcd node enroll` first"}
 	}
-	key, err := c.storeKey(ctx, t)
+	key, err := c.storeKey(ctx, t, log)
 	if err != nil {
 		return nil, doing("open the store's key", err)
 	}
 	defer key.Wipe()
-	w, ok := hsm.As[hsm.KeyWrapper](t)
-	if !ok {
-		return nil, fmt.Errorf("%w: %s wraps no keys", hsm.ErrUnsupported, t.Provider())
-	}
 	s := &sealed{}
 	if s.store, err = badgerstore.Open(badgerstore.Config{Dir: c.storeDir(), Key: key, Logger: log}); err != nil {
 		return nil, err
 	}
-	s.vault, err = vault.Open(ctx, vault.Config{Store: s.store, Wrapper: w, KEK: c.HSM.KEK, Node: string(c.Node), Existing: existing})
+	if err := c.keepRecovery(ctx, t, key); err != nil {
+		return nil, errors.Join(err, s.store.Close())
+	}
+	vc, err := t.vaultConfig(s.store, existing)
+	if err == nil {
+		s.vault, err = vault.Open(ctx, vc)
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.store.Close())
 	}

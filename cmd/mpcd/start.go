@@ -25,7 +25,6 @@ import (
 	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
-	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
@@ -187,7 +186,7 @@ func (c *config) apiTLS() (*tls.Config, error) {
 func (c *config) boot(ctx context.Context, b *booted, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
-	var token hsm.Token
+	var token *tokens
 	var disk *sealed
 	var roster *attest.SignedRoster
 	nc := appliance.Config{
@@ -212,16 +211,12 @@ func (c *config) boot(ctx context.Context, b *booted, log *slog.Logger) error {
 		}},
 		{"roster", func() (err error) { roster, err = c.loadRoster(); return err }},
 		{"token", func() (err error) {
-			token, err = c.openToken(ctx, log)
+			token, err = c.openTokens(ctx, log)
 			b.keep(token, err)
-			if err != nil {
-				return err
+			if err == nil {
+				_, err = token.prove(ctx)
 			}
-			keys, err := c.tokenKeys(ctx, token)
-			if err != nil {
-				return err
-			}
-			return hsm.SelfTest(ctx, token, keys...)
+			return err
 		}},
 		{"vault", func() (err error) {
 			disk, err = c.openVault(ctx, token, true, log)
@@ -257,7 +252,7 @@ func (c *config) boot(ctx context.Context, b *booted, log *slog.Logger) error {
 			return err // the node closes it
 		}},
 		{"node", func() (err error) {
-			nc.Roster, nc.Network, nc.HSM, nc.Vault, nc.Store = roster, b.network, token, disk.vault, disk.store
+			nc.Roster, nc.Network, nc.HSM, nc.Vault, nc.Store = roster, b.network, token.Token, disk.vault, disk.store
 			b.node, err = appliance.New(ctx, nc)
 			if err != nil {
 				return errors.Join(err, b.network.Close())

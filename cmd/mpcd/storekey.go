@@ -5,17 +5,18 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/vault"
 	"github.com/luxfi/mpcd/vault/badgerstore"
 )
-
-// storeKeyMax is the largest sealed store key, in bytes.
-const storeKeyMax = 4096
 
 // storeKeyAAD binds a sealed store key to its node.
 func (c *config) storeKeyAAD() []byte {
@@ -23,40 +24,71 @@ func (c *config) storeKeyAAD() []byte {
 	return h[:]
 }
 
-// makeStoreKey makes the key of a new store, sealed by the token; a key that is there is kept.
-func (c *config) makeStoreKey(ctx context.Context, t hsm.Token) error {
+// slot is the token that opens the store's key.
+func (t *tokens) slot() (vault.KeySlot, error) {
+	w, err := t.wrapper()
+	return vault.KeySlot{Wrapper: w, KEK: t.c.HSM.KEK}, err
+}
+
+// makeStoreKey makes the key of a new store, sealed by the token and to the recovery recipients; a key that is there is kept.
+func (c *config) makeStoreKey(ctx context.Context, t *tokens) error {
 	if c.Password.Provider != "hsm" {
 		return nil
 	}
 	if _, err := os.Lstat(c.storeKeyPath()); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	w, ok := hsm.As[hsm.KeyWrapper](t)
-	if !ok {
-		return fmt.Errorf("%w: %s wraps no keys; set password.provider to file or env", hsm.ErrUnsupported, t.Provider())
+	slot, err := t.slot()
+	if err != nil {
+		return err
 	}
 	key := secret.New(badgerstore.KeyLen)
 	defer key.Wipe()
-	_, _ = rand.Read(key.Bytes())
-	sealed, err := w.Wrap(ctx, c.HSM.KEK, key.Bytes(), c.storeKeyAAD())
+	if _, err := io.ReadFull(rand.Reader, key.Bytes()); err != nil {
+		return err
+	}
+	return c.writeStoreKey(ctx, key, c.HSM.Recovery, slot)
+}
+
+// writeStoreKey seals the key so that each slot and each recipient opens it.
+func (c *config) writeStoreKey(ctx context.Context, key *secret.Bytes, recovery []string, slots ...vault.KeySlot) error {
+	sealed, err := vault.SealKey(ctx, key, c.storeKeyAAD(), recovery, slots...)
 	if err != nil {
 		return err
 	}
 	return durable.WriteFile(c.storeKeyPath(), sealed, 0o600)
 }
 
+// recoveryPath is the copy of the store's key for recovery, where a password makes the key.
+func (c *config) recoveryPath() string { return filepath.Join(c.DataDir, "store.recovery") }
+
+// keepRecovery writes that copy if there are recipients and it is missing: whoever recovers the vault must first open the store.
+func (c *config) keepRecovery(ctx context.Context, t *tokens, key *secret.Bytes) error {
+	if c.Password.Provider == "hsm" || len(c.HSM.Recovery) == 0 {
+		return nil
+	}
+	if _, err := os.Lstat(c.recoveryPath()); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	slot, err := t.slot()
+	if err != nil {
+		return err
+	}
+	sealed, err := vault.SealKey(ctx, key, c.storeKeyAAD(), c.HSM.Recovery, slot)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(c.recoveryPath(), sealed, 0o600)
+}
+
 // storeKey opens the key of the store. The caller wipes it.
-func (c *config) storeKey(ctx context.Context, t hsm.Token) (*secret.Bytes, error) {
+func (c *config) storeKey(ctx context.Context, t *tokens, log *slog.Logger) (*secret.Bytes, error) {
 	if c.Password.Provider == "hsm" {
 		return c.unsealStoreKey(ctx, t)
 	}
-	p, err := hsm.NewPasswordProvider(c.Password.Provider, nil)
+	password, err := c.password(ctx, log)
 	if err != nil {
-		return nil, err
-	}
-	password, err := p.GetPassword(ctx, c.Password.KeyID)
-	if err != nil {
-		return nil, err
+		return nil, doing("password."+c.Password.Provider, err)
 	}
 	salt, err := badgerstore.Salt(c.storeDir())
 	if err != nil {
@@ -65,27 +97,71 @@ func (c *config) storeKey(ctx context.Context, t hsm.Token) (*secret.Bytes, erro
 	return badgerstore.KeyFromPassword(password, c.Password.Human, salt)
 }
 
-func (c *config) unsealStoreKey(ctx context.Context, t hsm.Token) (*secret.Bytes, error) {
-	sealed, err := durable.ReadFile(c.storeKeyPath(), storeKeyMax)
+// password fetches the store's password from where the configuration says.
+func (c *config) password(ctx context.Context, log *slog.Logger) (string, error) {
+	drivers, options, err := c.opener(log)
+	if err != nil {
+		return "", err
+	}
+	settings, err := c.passwordSettings()
+	if err != nil {
+		return "", err
+	}
+	p, err := c.passwords(drivers, options).New(ctx, c.Password.Provider, settings)
+	if err != nil {
+		return "", err
+	}
+	return p.GetPassword(ctx, c.Password.KeyID)
+}
+
+// passwordSettings are what the provider wants beside the key's ID.
+func (c *config) passwordSettings() (map[string]string, error) {
+	set := map[string]string{}
+	put := func(name, value string) {
+		if value != "" {
+			set[name] = value
+		}
+	}
+	switch kind := c.Password.Provider; kind {
+	case "aws", "gcp":
+		put("ciphertext", c.Password.Sealed)
+		if c.Password.URI == "" {
+			break
+		}
+		u, err := hsm.ParseURI(c.Password.URI)
+		if err != nil {
+			return nil, doing("password.uri", err)
+		}
+		if u.Scheme != kind+"kms" {
+			return nil, usage("write password.uri as "+kind+"kms:…", "password.uri is of %s, password.provider is %s", u.Scheme, kind)
+		}
+		put("endpoint", u.Attr("endpoint"))
+		if kind == "aws" {
+			put("region", u.Attr("region"))
+		}
+	case "pkcs11", "tpm":
+		put("sealed", c.Password.Sealed)
+		put("uri", c.Password.URI)
+		if c.Password.URI == "" {
+			put("uri", c.tokenURI())
+		}
+	}
+	return set, nil
+}
+
+func (c *config) unsealStoreKey(ctx context.Context, t *tokens) (*secret.Bytes, error) {
+	sealed, err := durable.ReadFile(c.storeKeyPath(), vault.MaxSealedKey)
 	if err != nil {
 		return nil, err
 	}
-	w, ok := hsm.As[hsm.KeyWrapper](t)
-	if !ok {
-		return nil, fmt.Errorf("%w: %s unwraps no keys", hsm.ErrUnsupported, t.Provider())
+	slot, err := t.slot()
+	if err != nil {
+		return nil, err
 	}
-	b, err := w.Unwrap(ctx, c.HSM.KEK, sealed, c.storeKeyAAD())
-	if errors.Is(err, hsm.ErrIntegrity) {
+	key, err := vault.UnsealKey(ctx, sealed, c.storeKeyAAD(), slot)
+	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, vault.ErrWrongKEK) || errors.Is(err, vault.ErrIntegrity) {
 		return nil, &fault{Code: exitHSM, Err: fmt.Errorf("%s: this token's key %q does not open it: %w", c.storeKeyPath(), c.HSM.KEK, err),
-			Do: "use the token the node was enrolled with; if it is that one, the file was changed: restore the data directory"}
+			Do: "use the token the node was enrolled with (hsm.vault_uri, hsm.vault_key); if it is that one, the file was changed: restore the data directory"}
 	}
-	if err != nil {
-		return nil, err
-	}
-	key := secret.From(b)
-	if key.Len() != badgerstore.KeyLen {
-		key.Wipe()
-		return nil, fmt.Errorf("%s holds a key of another length: %w", c.storeKeyPath(), hsm.ErrIntegrity)
-	}
-	return key, nil
+	return key, err
 }

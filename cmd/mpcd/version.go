@@ -4,7 +4,6 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
-	"sort"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,11 +17,8 @@ func versionCommand(o *output) *cobra.Command {
 		Short: "Print the version and what this binary can do",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			var names, ids []string
-			for name := range drivers {
-				names = append(names, name)
-			}
-			sort.Strings(names)
+			names := driverNames()
+			var ids []string
 			for _, s := range schemes.All() {
 				ids = append(ids, string(s.ID()))
 			}
@@ -35,7 +31,7 @@ func versionCommand(o *output) *cobra.Command {
 				}
 			}
 			v := map[string]any{"version": release(), "revision": revision, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH,
-				"schemes": ids, "drivers": names, "not_in_this_build": later}
+				"schemes": ids, "drivers": names}
 			return o.result(v, func(w io.Writer) {
 				row(w, "mpcd", release())
 				if revision != "" {
@@ -44,7 +40,6 @@ func versionCommand(o *output) *cobra.Command {
 				row(w, "go", runtime.Version()+" "+runtime.GOOS+"/"+runtime.GOARCH)
 				row(w, "schemes", strings.Join(ids, ", "))
 				row(w, "drivers", strings.Join(names, ", "))
-				row(w, "not in this build", strings.Join(later, ", "))
 			})
 		},
 	}

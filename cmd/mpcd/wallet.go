@@ -6,7 +6,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,13 +61,20 @@ func walletTable(t io.Writer, w *wire.Wallet) {
 	row(t, "scheme", w.Curve+"/"+w.Protocol)
 	row(t, "threshold", fmt.Sprintf("%d of %d: %s", w.Threshold, w.Total, strings.Join(w.Parties, ", ")))
 	row(t, "state", fmt.Sprintf("%s, epoch %d", w.State, w.Epoch))
-	var chains []string
-	for c := range w.Addresses {
-		chains = append(chains, c)
-	}
-	sort.Strings(chains)
-	for _, c := range chains {
-		row(t, c, w.Addresses[c])
+	addressRows(t, w.Addresses)
+}
+
+func childTable(t io.Writer, k *wire.Child) {
+	row(t, "wallet", k.WalletID)
+	row(t, "path", k.DerivationPath)
+	row(t, "public key", k.PublicKey)
+	row(t, "scheme", k.Curve+"/"+k.Protocol)
+	addressRows(t, k.Addresses)
+}
+
+func addressRows(t io.Writer, addresses map[string]string) {
+	for _, chain := range slices.Sorted(maps.Keys(addresses)) {
+		row(t, chain, addresses[chain])
 	}
 }
 
@@ -77,9 +85,11 @@ func signCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sign",
 		Short: "Sign a message or a digest with a key",
-		Long: "Asks a node for a signature. Ed25519 keys sign the message itself (--message or --text), Taproot keys a digest of 32 bytes (--message).\n" +
+		Long: "Asks a node for a signature. Ed25519 keys sign the message itself (--message or --text), ECDSA and Taproot keys a digest of 32 bytes\n" +
+			"(--message). With --path an ECDSA wallet signs with a key below its own, by BIP 32's public derivation; mpcd key show --path shows it.\n" +
 			"The receipt shows which hardware approved it: mpcd key receipt, mpcd attest verify.",
-		Example: "  mpcd sign --wallet w_… --text 'pay 5 to alice'\n  mpcd sign --wallet w_… --message 0x243f6a88… --signers node1,node3",
+		Example: "  mpcd sign --wallet w_… --text 'pay 5 to alice'\n  mpcd sign --wallet w_… --message 0x243f6a88… --signers node1,node3\n" +
+			"  mpcd sign --wallet w_… --message 0x243f6a88… --path m/0/5",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (message == "") == (text == "") {
@@ -97,6 +107,9 @@ func signCommand(o *output) *cobra.Command {
 			if err := nameKey(cmd, &q.WalletID, &q.PublicKey); err != nil {
 				return err
 			}
+			if err := checkPath(cmd, q.DerivationPath); err != nil {
+				return err
+			}
 			c, err := r.client()
 			if err != nil {
 				return err
@@ -108,6 +121,11 @@ func signCommand(o *output) *cobra.Command {
 			}
 			return o.result(s, func(t io.Writer) {
 				row(t, "signature", s.Signature)
+				if s.DerivationPath != "" {
+					row(t, "path", s.DerivationPath)
+					row(t, "public key", s.PublicKey)
+					row(t, "address", s.Address)
+				}
 				row(t, "signers", strings.Join(s.Signers, ", "))
 				row(t, "receipt", s.ReceiptID)
 				row(t, "session", s.SessionID)
@@ -121,8 +139,20 @@ func signCommand(o *output) *cobra.Command {
 	f.StringVar(&text, "text", "", "what to sign, as text (Ed25519)")
 	f.StringSliceVar(&q.Signers, "signers", nil, "which nodes sign; the node chooses if none is given")
 	f.StringVar(&q.Chain, "chain", "", "the chain, for the receipt")
+	f.StringVar(&q.DerivationPath, "path", "", "sign with the key at this path below an ECDSA wallet, as m/0/5")
 	f.StringVar(&q.SessionID, "session", "", "idempotency key: the same key and request give the same answer")
 	return cmd
+}
+
+// checkPath refuses a --path that is none before anything is asked.
+func checkPath(cmd *cobra.Command, path string) error {
+	if !cmd.Flags().Changed("path") {
+		return nil
+	}
+	if _, err := wire.ParsePath(path); err != nil {
+		return usage("give it as m/0/5: decimal indexes below 2^31, none hardened", "--path: %w", err)
+	}
+	return nil
 }
 
 // keyFlags are how a command names a key.
@@ -226,14 +256,28 @@ func allWallets(ctx context.Context, c *client.Client) ([]wire.Wallet, error) {
 
 func keyShow(o *output) *cobra.Command {
 	var r remote
+	var path string
 	cmd := &cobra.Command{
 		Use:   "show WALLET",
 		Short: "Show a key: its addresses, parties and state",
-		Args:  cobra.ExactArgs(1),
+		Long: "Shows a key. With --path it shows the key at that path below an ECDSA wallet, by BIP 32's public derivation: a deposit address, without a\n" +
+			"signature. mpcd sign --path signs with it.",
+		Example: "  mpcd key show w_…\n  mpcd key show w_… --path m/0/5",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkPath(cmd, path); err != nil {
+				return err
+			}
 			c, err := r.client()
 			if err != nil {
 				return err
+			}
+			if path != "" {
+				k, err := c.Derive(cmd.Context(), args[0], path)
+				if err != nil {
+					return r.failed("show key", err, "")
+				}
+				return o.result(k, func(t io.Writer) { childTable(t, k) })
 			}
 			w, err := c.Wallet(cmd.Context(), args[0])
 			if err != nil {
@@ -243,6 +287,7 @@ func keyShow(o *output) *cobra.Command {
 		},
 	}
 	r.register(cmd)
+	cmd.Flags().StringVar(&path, "path", "", "show the key at this path below an ECDSA wallet, as m/0/5")
 	return cmd
 }
 

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// tokens are the security modules of a node, open: the one that signs, the one whose key wraps the vault's, which is usually the
+// same, and the one that counts the vault's generations, if any.
+type tokens struct {
+	hsm.Token
+	wrap    hsm.Token
+	counter hsm.MonotonicCounter
+	open    []hsm.Token
+	c       *config
+}
+
+// Close closes each token once.
+func (t *tokens) Close() error {
+	var errs []error
+	for i := len(t.open) - 1; i >= 0; i-- {
+		errs = append(errs, t.open[i].Close())
+	}
+	return errors.Join(errs...)
+}
+
+// The words of hsm.counter beside URIs.
+const (
+	counterAuto = "auto"
+	counterNone = "none"
+)
+
+// openTokens opens what the configuration names. URIs that are equal are one token.
+func (c *config) openTokens(ctx context.Context, log *slog.Logger) (_ *tokens, err error) {
+	drivers, options, err := c.opener(log)
+	if err != nil {
+		return nil, err
+	}
+	t := &tokens{c: c}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.Close())
+		}
+	}()
+	byURI := map[string]hsm.Token{}
+	open := func(what, uri string) (hsm.Token, error) {
+		if o := byURI[uri]; o != nil {
+			return o, nil
+		}
+		o, err := drivers.Open(ctx, uri, options)
+		if err != nil {
+			return nil, doing(what, err)
+		}
+		t.open, byURI[uri] = append(t.open, o), o
+		return o, nil
+	}
+	if t.Token, err = open("hsm.uri", c.tokenURI()); err != nil {
+		return nil, err
+	}
+	if t.wrap, err = open("hsm.vault_uri", c.vaultURI()); err != nil {
+		return nil, err
+	}
+	switch c.HSM.Counter {
+	case counterNone:
+	case counterAuto:
+		t.counter, _ = hsm.As[hsm.MonotonicCounter](t.wrap)
+	default:
+		o, err := open("hsm.counter", c.HSM.Counter)
+		if err != nil {
+			return nil, err
+		}
+		var ok bool
+		if t.counter, ok = hsm.As[hsm.MonotonicCounter](o); !ok {
+			return nil, fmt.Errorf("hsm.counter: %w: %s has no monotonic counter; a TPM has", hsm.ErrUnsupported, o.Provider())
+		}
+	}
+	return t, nil
+}
+
+// opener returns the drivers and what every token is opened with.
+func (c *config) opener(log *slog.Logger) (hsm.Drivers, hsm.Options, error) {
+	if c.HSM.SoftHSMConf != "" {
+		if err := os.Setenv("SOFTHSM2_CONF", c.HSM.SoftHSMConf); err != nil {
+			return nil, hsm.Options{}, err
+		}
+	}
+	drivers, err := c.drivers(log)
+	return drivers, hsm.Options{Dev: c.Dev, Logger: log, Sessions: c.HSM.Sessions}, err
+}
+
+// tokenURI is hsm.uri; the bare name local means a directory beside the data.
+func (c *config) tokenURI() string {
+	if c.HSM.URI == "local" {
+		return "local:" + filepath.Join(filepath.Dir(c.DataDir), "hsm")
+	}
+	return c.HSM.URI
+}
+
+// vaultURI is the token whose key wraps the vault's.
+func (c *config) vaultURI() string {
+	if c.HSM.VaultURI == "" {
+		return c.tokenURI()
+	}
+	return c.HSM.VaultURI
+}
+
+// wrapper is the token of the vault's key.
+func (t *tokens) wrapper() (hsm.KeyWrapper, error) {
+	w, ok := hsm.As[hsm.KeyWrapper](t.wrap)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s wraps no keys", hsm.ErrUnsupported, t.wrap.Provider())
+	}
+	return w, nil
+}
+
+// counterID names the counter of the node's vault: nodes that share a token have vault keys of different names.
+func (c *config) counterID() string { return c.HSM.KEK + "-generation" }
+
+// vaultConfig says how the vault in the store is opened.
+func (t *tokens) vaultConfig(store vault.Store, existing bool) (vault.Config, error) {
+	w, err := t.wrapper()
+	c := vault.Config{Store: store, Wrapper: w, KEK: t.c.HSM.KEK, Provider: t.wrap.Provider(), Recovery: t.c.HSM.Recovery, Node: string(t.c.Node), Existing: existing}
+	if t.counter != nil {
+		c.Counter, c.CounterID = t.counter, t.c.counterID()
+	}
+	return c, err
+}
+
+// signingKeys are the keys that sign, as a self-test wants them: P-256 and Ed25519 both serve.
+func (t *tokens) signingKeys(ctx context.Context) ([]hsm.KeyInfo, error) {
+	p, ok := hsm.As[hsm.PublicKeyer](t.Token)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s tells no public keys", hsm.ErrUnsupported, t.Provider())
+	}
+	var keys []hsm.KeyInfo
+	for _, id := range []string{t.c.HSM.CosignKey, t.c.HSM.AttestKey} {
+		pub, err := p.PublicKey(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		kind := hsm.TypeOf(pub)
+		if kind != hsm.KeyP256 && kind != hsm.KeyEd25519 {
+			return nil, fmt.Errorf("%w: key %q is %s, want p256 or ed25519", hsm.ErrKeyType, id, kind)
+		}
+		keys = append(keys, hsm.KeyInfo{ID: id, Type: kind})
+	}
+	return keys, nil
+}
+
+func (t *tokens) vaultKey() hsm.KeyInfo { return hsm.KeyInfo{ID: t.c.HSM.KEK, Type: hsm.KeyAESWrap} }
+
+// prove runs the self-test of every key a node needs, and returns the keys.
+func (t *tokens) prove(ctx context.Context) ([]hsm.KeyInfo, error) {
+	keys, err := t.signingKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := hsm.SelfTest(ctx, t.Token, keys...); err != nil {
+		return nil, err
+	}
+	return append(keys, t.vaultKey()), hsm.SelfTest(ctx, t.wrap, t.vaultKey())
+}
+
+// makeKeys makes the keys that are missing, where the token makes keys, and proves them all.
+func (t *tokens) makeKeys(ctx context.Context) ([]hsm.KeyInfo, error) {
+	if t.c.HSM.CosignKey == t.c.HSM.AttestKey {
+		return nil, usage("give hsm.cosign_key and hsm.attest_key different names", "one key %q for two purposes", t.c.HSM.CosignKey)
+	}
+	for _, k := range []struct {
+		in hsm.Token
+		hsm.KeyInfo
+	}{
+		{t.Token, hsm.KeyInfo{ID: t.c.HSM.CosignKey, Type: hsm.KeyP256}}, {t.Token, hsm.KeyInfo{ID: t.c.HSM.AttestKey, Type: hsm.KeyP256}}, {t.wrap, t.vaultKey()},
+	} {
+		g, ok := hsm.As[hsm.KeyGenerator](k.in)
+		if !ok {
+			continue // it must be there; the self-test will tell
+		}
+		if err := g.GenerateKey(ctx, k.ID, k.Type); err != nil && !errors.Is(err, hsm.ErrKeyExists) {
+			return nil, err
+		}
+	}
+	return t.prove(ctx)
+}
