@@ -98,11 +98,8 @@ func parseRecipient(name string) (r age.Recipient, hybrid bool, err error) {
 		r, err = age.ParseHybridRecipient(name)
 		return r, true, err
 	}
-	x, err := age.ParseX25519Recipient(name)
-	if err == nil && x.String() != name {
-		err = errors.New("not in its usual form, in small letters")
-	}
-	return x, false, err
+	r, err = age.ParseX25519Recipient(name)
+	return r, false, err
 }
 
 // newRecovery is nil for no recipients.

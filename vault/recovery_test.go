@@ -241,7 +241,12 @@ func TestRecipients(t *testing.T) {
 
 // recoverable is populated, with recovery, in two sessions.
 func recoverable(t testing.TB, w *vaulttest.Wrapper, list []string) *vaulttest.Memory {
-	m := populated(t, w, "node-1")
+	return withRecovery(t, populated(t, w, "node-1"), w, list)
+}
+
+// withRecovery begins recovery in a copy of a vault.
+func withRecovery(t testing.TB, from *vaulttest.Memory, w *vaulttest.Wrapper, list []string) *vaulttest.Memory {
+	m := from.Reopen()
 	to := wrapping(w, kek)
 	to.Recovery = list
 	if err := vault.Rewrap(context.Background(), config(m, w), to, nil); err != nil {
@@ -259,7 +264,8 @@ func recoverable(t testing.TB, w *vaulttest.Wrapper, list []string) *vaulttest.M
 // officer's drill, in a vault with recovery. Method: each byte of each record; the records of other vaults of the same node.
 func TestRecoveryDamage(t *testing.T) {
 	w, officer := vaulttest.NewWrapper(kek), pairs(t, false, 1)[0]
-	m := recoverable(t, w, names(officer))
+	base := populated(t, w, "node-1")
+	m := withRecovery(t, base, w, names(officer))
 	found := func(disk *vaulttest.Memory) error {
 		v, err := vault.Open(context.Background(), config(disk, w))
 		if err != nil {
@@ -296,7 +302,7 @@ func TestRecoveryDamage(t *testing.T) {
 	disk.Set("vault/g/0000000000000001/k/"+strings.Repeat("0", 64), []byte("no session"))
 	wantErr(t, "a session that is none", mustOpen(t, disk, w).Check(t.Context()), vault.ErrIntegrity)
 	other := recoverable(t, w, names(officer))
-	thief := recoverable(t, w, names(pairs(t, false, 1)...))
+	thief := withRecovery(t, base, w, names(pairs(t, false, 1)...))
 	for _, from := range []*vaulttest.Memory{m, other, thief} {
 		for src, value := range under(from, "vault/g/") {
 			for dst := range under(m, "vault/g/") {
@@ -312,8 +318,8 @@ func TestRecoveryDamage(t *testing.T) {
 // session of his own, nor through the staging of a Rewrap. Method: put his records in; open, write, rewrap; his identity opens nothing.
 func TestThiefIsNoRecipient(t *testing.T) {
 	w, officer, thief := vaulttest.NewWrapper(kek), pairs(t, false, 1)[0], pairs(t, false, 1)[0]
-	m := recoverable(t, w, names(officer))
-	planted := recoverable(t, w, names(thief))
+	base := populated(t, w, "node-1")
+	m, planted := withRecovery(t, base, w, names(officer)), withRecovery(t, base, w, names(thief))
 	for _, target := range []string{"vault/g/0000000000000001/", "vault/g/0000000000000002/"} {
 		disk := m.Reopen()
 		for k, v := range under(planted, "vault/g/0000000000000001/") {

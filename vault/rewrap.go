@@ -111,12 +111,8 @@ func resume(ctx context.Context, c Config, to Wrapping) (done bool, v *Vault, er
 		return false, nil, err
 	}
 	moved := v.state.retiring != nil || v.state.abandoned != nil
-	if !moved && c.Wrapper != nil {
-		if old, err := openUnanchored(ctx, c); err == nil {
-			_ = old.Close()
-			_ = v.Close()
-			return false, nil, nil // the same KEK before and after: a pass of its own
-		}
+	if !moved && c.Wrapper != nil && v.isAt(ctx, c) {
+		return false, nil, v.Close() // the same KEK before and after: a pass of its own
 	}
 	if err := v.checkSource(ctx, cfg); err != nil {
 		return false, nil, errors.Join(err, v.Close())
@@ -128,6 +124,19 @@ func resume(ctx context.Context, c Config, to Wrapping) (done bool, v *Vault, er
 		return true, nil, v.Close()
 	}
 	return false, v, nil
+}
+
+// isAt tells whether the vault is sealed with the KEK of c and not anchored elsewhere.
+func (v *Vault) isAt(ctx context.Context, c Config) bool {
+	if a := v.state.anchor; a != nil && c.Counter != nil && a.Counter != c.CounterID {
+		return false
+	}
+	old, err := openUnanchored(ctx, c)
+	if err != nil {
+		return false
+	}
+	_ = old.Close()
+	return true
 }
 
 // moveTo stages and verifies the next generation, and switches to it. It returns the vault as it is from then on.
