@@ -16,7 +16,7 @@ import (
 // twice before it lets the request through.
 func TestTransientFaults(t *testing.T) {
 	l := fast
-	l.attempt = 300 * time.Millisecond
+	l.attempt = time.Second // time enough for moto on a busy machine
 	p, tok := behind(t, l)
 	for name, fault := range map[string]func(http.ResponseWriter, *http.Request){
 		"throttling":      func(w http.ResponseWriter, _ *http.Request) { refuse(w, 400, "ThrottlingException", "Rate exceeded") },
@@ -50,10 +50,8 @@ func TestTransientFaults(t *testing.T) {
 // Goal: what does not pass is named within the deadline: the cause, the number of attempts, hsm.ErrUnavailable. Method: a proxy that
 // never gives in, callers with and without a deadline.
 func TestLastingFaults(t *testing.T) {
-	l := fast
-	l.call = 700 * time.Millisecond
-	l.backoff = 20 * time.Millisecond
-	p, tok := behind(t, l)
+	p, tok := behind(t, fast)
+	tok.limits.call, tok.limits.backoff = 700*time.Millisecond, 20*time.Millisecond
 	throttle := func(w http.ResponseWriter, _ *http.Request, _ string, _ int) bool {
 		refuse(w, 400, "ThrottlingException", "Rate exceeded")
 		return true
@@ -65,10 +63,17 @@ func TestLastingFaults(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if took := time.Since(begin); took > 5*time.Second {
-		t.Errorf("it took %v, the limit is %v", took, l.call)
+		t.Errorf("it took %v, the limit is %v", took, tok.limits.call)
 	}
 	if n := p.count("Sign"); n < 3 || n > attemptsMax {
 		t.Errorf("%d attempts", n)
+	}
+
+	// No attempt is waited for that would start after the caller's deadline: the cause is told before it.
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := tok.Sign(ctx, "p", []byte("m")); !errors.Is(err, hsm.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		t.Errorf("got %v", err)
 	}
 
 	p.harm(func(w http.ResponseWriter, _ *http.Request, _ string, _ int) bool { cut(w); return true }, nil)
@@ -77,7 +82,7 @@ func TestLastingFaults(t *testing.T) {
 	}
 
 	p.harm(func(_ http.ResponseWriter, r *http.Request, _ string, _ int) bool { <-r.Context().Done(); return true }, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if _, err := tok.Sign(ctx, "p", []byte("m")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)

@@ -18,8 +18,9 @@ import (
 const deletionDays = 7
 
 // GenerateKey makes a key and gives it an alias; the key ID must be a name or an alias, since KMS chooses IDs. KMS has no single
-// action for the two, so a key that got no alias is scheduled for deletion; where that fails too, the error names it. Types that the
-// region does not offer are hsm.ErrUnsupported.
+// action for the two, so a key that got no alias is scheduled for deletion; where that fails too, the error names it. A CreateKey whose
+// answer is lost is repeated, and the key that may be left over is warned of. Types that the region does not offer are
+// hsm.ErrUnsupported.
 func (t *token) GenerateKey(ctx context.Context, keyID string, kind hsm.KeyType) error {
 	in, err := creation(keyID, kind)
 	if err != nil {
@@ -39,7 +40,7 @@ func (t *token) GenerateKey(ctx context.Context, keyID string, kind hsm.KeyType)
 	if !errors.Is(err, hsm.ErrNoKey) {
 		return err
 	}
-	out, err := call(ctx, t, request{action: "CreateKey", keyID: keyID, target: alias, once: true}, t.client.CreateKey, in)
+	out, err := call(ctx, t, request{action: "CreateKey", keyID: keyID, target: alias, makes: true}, t.client.CreateKey, in)
 	if err != nil {
 		return err
 	}
@@ -49,9 +50,12 @@ func (t *token) GenerateKey(ctx context.Context, keyID string, kind hsm.KeyType)
 	return t.name(ctx, keyID, alias, aws.ToString(out.KeyMetadata.KeyId))
 }
 
-// creation is the request for a key of the type. The description lets a human find a key that lost its name.
+// description lets a human find a key that has lost its name.
+func description(keyID string) string { return "mpcd " + encodeName(keyID) }
+
+// creation is the request for a key of the type.
 func creation(keyID string, kind hsm.KeyType) (*kms.CreateKeyInput, error) {
-	in := &kms.CreateKeyInput{Description: aws.String("mpcd " + encodeName(keyID))}
+	in := &kms.CreateKeyInput{Description: aws.String(description(keyID))}
 	if kind == hsm.KeyAESWrap {
 		in.KeySpec, in.KeyUsage = types.KeySpecSymmetricDefault, types.KeyUsageTypeEncryptDecrypt
 		return in, nil

@@ -1,8 +1,10 @@
 package awskms
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -31,7 +33,8 @@ func states(t *testing.T, tok *token) map[types.KeyState]int {
 	return count
 }
 
-// Goal: whatever happens between CreateKey and CreateAlias, there is a key under the name or none, and no key without one. Method: a
+// Goal: whatever happens between CreateKey and CreateAlias, there is a key under the name or
+// none, and none without one that is not told of. Method: a
 // proxy that breaks each step, before and after it took effect.
 func TestGenerateInterrupted(t *testing.T) {
 	p := newProxy(t)
@@ -69,6 +72,12 @@ func TestGenerateInterrupted(t *testing.T) {
 			return false
 		}
 	}
+	throttleOnce := func(w http.ResponseWriter, _ *http.Request, a string, n int) bool {
+		if a == "CreateKey" && n == 1 {
+			refuse(w, 400, "ThrottlingException", "")
+		}
+		return a == "CreateKey" && n == 1
+	}
 	for _, c := range []struct {
 		name             string
 		harm             func(http.ResponseWriter, *http.Request, string, int) bool
@@ -77,19 +86,26 @@ func TestGenerateInterrupted(t *testing.T) {
 		enabled, pending int
 	}{
 		{"undisturbed", nil, nil, "", 1, 0},
-		{"CreateKey lost", lose("CreateKey", false), hsm.ErrUnavailable, "CreateKey", 0, 0},
+		{"key lost on the way", lose("CreateKey", false), nil, "mpcd new", 1, 0},
+		{"answer to the key lost", lose("CreateKey", true), nil, "mpcd new", 2, 0},
+		{"throttled", throttleOnce, nil, "", 1, 0},
 		{"alias lost on the way", lose("CreateAlias", false), nil, "", 1, 0},
 		{"answer to the alias lost", lose("CreateAlias", true), nil, "", 1, 0},
 		{"alias denied", deny("CreateAlias"), hsm.ErrUnavailable, "allow kms:CreateAlias", 0, 1},
 		{"alias and deletion denied", deny("CreateAlias", "ScheduleKeyDeletion"), hsm.ErrUnavailable, "schedule-key-deletion --key-id", 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tok := openAt(t, p.URL, motoServer(t).Region(), hsm.Options{}, fast)
+			var log bytes.Buffer
+			tok := openAt(t, p.URL, motoServer(t).Region(), hsm.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, fast)
+			log.Reset() // of the warning about the endpoint
 			p.harm(c.harm, nil)
 			err := tok.GenerateKey(t.Context(), "new", hsm.KeyP256)
 			p.harm(nil, nil)
 			if !errors.Is(err, c.want) || c.want != nil && !strings.Contains(err.Error(), c.text) {
 				t.Errorf("got %v, want %v and %q", err, c.want, c.text)
+			}
+			if c.want == nil && (c.text == "") != (log.Len() == 0) || c.want == nil && !strings.Contains(log.String(), c.text) {
+				t.Errorf("the log says %q, want %q", &log, c.text)
 			}
 			if n := states(t, tok); n[types.KeyStateEnabled] != c.enabled || n[types.KeyStatePendingDeletion] != c.pending {
 				t.Errorf("keys %v, want %d enabled, %d pending deletion", n, c.enabled, c.pending)

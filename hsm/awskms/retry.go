@@ -14,6 +14,7 @@ import (
 
 const (
 	attemptsMax = 12
+	makingMax   = 3 // attempts at what makes something, so that few can be left over
 	backoffMax  = 2 * time.Second
 )
 
@@ -23,16 +24,17 @@ type retryer struct {
 	deadline time.Time
 	attempts int   // that failed and were to be repeated
 	last     error // of these
+	unsure   bool  // one of them may have been carried out: it was not refused as too many
 }
 
-func newRetryer(first time.Duration, deadline time.Time, once bool) *retryer {
+func newRetryer(first time.Duration, deadline time.Time, makes bool) *retryer {
 	r := &retryer{deadline: deadline}
 	r.RetryerV2 = retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attemptsMax
 		o.RateLimiter = ratelimit.None // the deadline and attemptsMax bound it; a bucket would make one outage refuse the next request
 		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(quotaIsFinal), retry.IsErrorRetryableFunc(cutShort)}, o.Retryables...)
-		if once {
-			o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(quotaIsFinal), retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes}}
+		if makes {
+			o.MaxAttempts = makingMax
 		}
 		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) { return backoff(first, attempt), nil })
 	})
@@ -42,12 +44,15 @@ func newRetryer(first time.Duration, deadline time.Time, once bool) *retryer {
 // RetryDelay is called after each failed attempt but the last.
 func (r *retryer) RetryDelay(attempt int, cause error) (time.Duration, error) {
 	r.attempts, r.last = attempt, cause
+	r.unsure = r.unsure || throttled.IsErrorRetryable(cause) != aws.TrueTernary
 	wait, err := r.RetryerV2.RetryDelay(attempt, cause)
 	if err == nil && time.Now().Add(wait).After(r.deadline) {
 		return 0, cause
 	}
 	return wait, err
 }
+
+var throttled = retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes}
 
 // backoff doubles from first to backoffMax; half of it is drawn, so that clients do not come back together.
 func backoff(first time.Duration, attempt int) time.Duration {

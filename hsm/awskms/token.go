@@ -105,7 +105,7 @@ type request struct {
 	action string // of the API, as in "kms:Sign"
 	keyID  string // as the caller wrote it
 	target target
-	once   bool // repeat nothing that may have been done: it would be done twice
+	makes  bool // a repetition may make a second one
 }
 
 // call makes one request of KMS, repeated with back-off where that can help, while a slot is held. The errors are of package hsm.
@@ -129,8 +129,11 @@ func call[In, Out any](ctx context.Context, t *token, r request, f func(context.
 	limited, cancel := context.WithTimeout(ctx, t.limits.call)
 	defer cancel()
 	deadline, _ := limited.Deadline()
-	retryer := newRetryer(t.limits.backoff, deadline, r.once)
+	retryer := newRetryer(t.limits.backoff, deadline, r.makes)
 	out, err := f(limited, in, func(o *kms.Options) { o.Retryer, o.Region = retryer, region })
+	if r.makes && retryer.unsure {
+		t.log.Warn("the answer to a request was lost, which may have left a key without an alias; look for it by its description", "action", r.action, "description", description(r.keyID))
+	}
 	if err != nil {
 		return nil, t.explain(ctx, r, region, retryer, err)
 	}
