@@ -131,7 +131,7 @@ func run[R reply](ctx context.Context, s *session, o operation, f func(context.C
 		return none, err
 	}
 	finish(false)
-	s.child.condemn("the connection broke: " + clean(err.Error(), nameMax))
+	s.child.disconnected(err)
 	return none, s.broken(ctx)
 }
 

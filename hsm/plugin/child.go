@@ -193,6 +193,21 @@ func (ch *child) condemn(cause string) {
 	ch.kill(cause)
 }
 
+// exitPatience is how long a process may take to end after its connection did: its death is then the cause that is told.
+const exitPatience = 250 * time.Millisecond
+
+// disconnected ends a child whose connection broke, if it has not ended itself.
+func (ch *child) disconnected(err error) {
+	ch.condemned.Store(true)
+	timer := time.NewTimer(exitPatience)
+	defer timer.Stop()
+	select {
+	case <-ch.gone:
+	case <-timer.C:
+		ch.kill("the connection broke: " + clean(err.Error(), nameMax))
+	}
+}
+
 // retire ends the child in good order.
 func (ch *child) retire() {
 	ch.condemned.Store(true)

@@ -23,15 +23,8 @@ var (
 	PackEvidence = packEvidence
 	MayMeanSame  = mayMeanSame
 	Sentinels    = sentinels
+	Buffers      = wiping
 )
-
-// Relay brings lines into a log.
-func Relay(log *slog.Logger, lines ...string) {
-	r := newRelay(log)
-	for _, l := range lines {
-		r.line(l)
-	}
-}
 
 // NewRelay is a relay whose run reads to the end.
 var NewRelay = newRelay

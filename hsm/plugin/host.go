@@ -110,9 +110,6 @@ func (h *host) child(ctx context.Context) (*child, error) {
 func (h *host) launch(s *starting, old *child) {
 	if old != nil {
 		<-old.clean
-		if !old.asked() {
-			h.restarts.Add(1)
-		}
 		h.pause(old)
 	}
 	c, err := h.spawn()
@@ -129,6 +126,9 @@ func (h *host) launch(s *starting, old *child) {
 	h.next = nil
 	h.mu.Unlock()
 	if err == nil {
+		if old != nil && !old.asked() {
+			h.restarts.Add(1)
+		}
 		s.child = c
 		go h.watch(c)
 	}

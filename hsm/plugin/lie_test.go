@@ -118,3 +118,43 @@ func TestCleanWords(t *testing.T) {
 		t.Errorf("%q, %v", info.Label, err)
 	}
 }
+
+// Goal: answers that cannot be are refused. Method: a driver that gives them.
+func TestImpossibleAnswers(t *testing.T) {
+	tok := openTest(t, "liar")
+	for name, call := range map[string]func() error{
+		"Random":    func() error { _, err := tok.Random(t.Context(), 32); return err },
+		"Wrap":      func() error { _, err := tok.Wrap(t.Context(), "k", make([]byte, 32), nil); return err },
+		"Unwrap":    func() error { _, err := tok.Unwrap(t.Context(), "k", make([]byte, 64), nil); return err },
+		"Keys":      func() error { _, err := tok.Keys(t.Context()); return err },
+		"PublicKey": func() error { _, err := tok.PublicKey(t.Context(), "k"); return err },
+		"Sign":      func() error { _, err := tok.Sign(t.Context(), "k", nil); return err },
+	} {
+		if call() == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+	for _, n := range []int{0, hsm.MaxWrap + 1} {
+		if _, err := tok.Wrap(t.Context(), "k", make([]byte, n), nil); err == nil || errors.Is(err, hsm.ErrUnavailable) {
+			t.Errorf("a secret of %d bytes: %v", n, err)
+		}
+	}
+	if _, err := tok.Unwrap(t.Context(), "k", make([]byte, 64<<10+1), nil); !errors.Is(err, hsm.ErrIntegrity) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := tok.Verify(t.Context(), "k", make([]byte, 5<<20), nil); err == nil {
+		t.Error("5 MB pass")
+	}
+}
+
+// Goal: another token in the place of the first is refused after a restart. Method: a driver with another serial number in every process.
+func TestTokenExchanged(t *testing.T) {
+	tok := openTest(t, "exchanged")
+	if err := syscall.Kill(tok.Stats().PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "a restart", func() bool { return tok.Stats().Restarts == 1 })
+	if _, err := tok.Info(t.Context()); !errors.Is(err, hsm.ErrNoToken) || !strings.Contains(err.Error(), "another token answers") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -21,6 +21,7 @@ import (
 type mischief struct {
 	private ed25519.PrivateKey // another one in every process
 	counter atomic.Uint64
+	serial  string
 }
 
 func openMischief(_ context.Context, u *hsm.URI, o hsm.Options) (hsm.Token, error) {
@@ -30,6 +31,10 @@ func openMischief(_ context.Context, u *hsm.URI, o hsm.Options) (hsm.Token, erro
 	case "signing":
 		_, k, err := ed25519.GenerateKey(nil)
 		return signing{&mischief{private: k}}, err
+	case "liar": // its answers cannot be
+		return liar{&mischief{}}, nil
+	case "exchanged": // another token in every process
+		return mute{&mischief{serial: fmt.Sprint(os.Getpid())}}, nil
 	case "mute": // tells no public keys
 		return mute{&mischief{}}, nil
 	case "pin": // shows that the PIN arrived
@@ -50,15 +55,16 @@ func (m *mischief) Provider() string { return "mischief" }
 func (m *mischief) Close() error     { return nil }
 
 func (m *mischief) Info(context.Context) (hsm.TokenInfo, error) {
-	return hsm.TokenInfo{Provider: "mischief", Label: "bad\x1b[31m\nlabel", SoftwareOnly: true}, nil
+	return hsm.TokenInfo{Provider: "mischief", Label: "bad\x1b[31m\nlabel", Serial: m.serial, SoftwareOnly: true}, nil
 }
 
 func (m *mischief) Verify(context.Context, string, []byte, []byte) (bool, error) { return true, nil }
 
 func (m *mischief) Sign(_ context.Context, keyID string, message []byte) ([]byte, error) {
+	private := m.key(keyID)
 	switch keyID {
 	case "wrong":
-		sig := ed25519.Sign(m.private, message)
+		sig := ed25519.Sign(private, message)
 		sig[0] ^= 1
 		return sig, nil
 	case "crash":
@@ -68,21 +74,36 @@ func (m *mischief) Sign(_ context.Context, keyID string, message []byte) ([]byte
 	case "long":
 		return make([]byte, 1<<20), nil
 	}
-	return ed25519.Sign(m.private, message), nil
+	return ed25519.Sign(private, message), nil
+}
+
+// key is another one in every process for "fickle", and always the same for all others.
+func (m *mischief) key(keyID string) ed25519.PrivateKey {
+	if keyID == "fickle" {
+		return m.private
+	}
+	return ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 }
 
 // mute can do nothing but sign.
 type mute struct{ *mischief }
 
+// liar gives answers that cannot be.
+type liar struct{ *mischief }
+
+func (liar) Random(context.Context, int) ([]byte, error)                     { return make([]byte, 3), nil }
+func (liar) Wrap(_ context.Context, _ string, dek, _ []byte) ([]byte, error) { return dek, nil }
+func (liar) Unwrap(context.Context, string, []byte, []byte) ([]byte, error)  { return nil, nil }
+func (liar) Keys(context.Context) ([]hsm.KeyInfo, error)                     { return make([]hsm.KeyInfo, 10_001), nil }
+func (liar) PublicKey(context.Context, string) (crypto.PublicKey, error) {
+	return hsm.Secp256k1PublicKey("x"), nil
+}
+
 // signing has public keys, counters, and probes of the fence in the place of making keys.
 type signing struct{ *mischief }
 
 func (m signing) PublicKey(_ context.Context, keyID string) (crypto.PublicKey, error) {
-	if keyID == "stable" || keyID == "wrong" || keyID == "crash" || keyID == "hang" || keyID == "long" {
-		m.private = ed25519.NewKeyFromSeed(make([]byte, 32))
-		return m.private.Public(), nil
-	}
-	return m.private.Public(), nil
+	return m.key(keyID).Public(), nil
 }
 
 func (m signing) CreateCounter(context.Context, string) (uint64, error) { return m.counter.Load(), nil }

@@ -38,6 +38,8 @@ func TestNoDriver(t *testing.T) {
 		{"relative", []string{"mpcd"}, "not an absolute path"},
 		{"ends", []string{"/proc/self/exe", "serve-nothing"}, "no driver today"},
 		{"talks", []string{"/bin/echo", "hello"}, "Unrecognized remote plugin message: hello"},
+		{"TCP", []string{"/bin/echo", "1|1|tcp|127.0.0.1:1|grpc"}, "not on a local socket"},
+		{"other protocol", []string{"/bin/echo", "1|1|unix|/x|netrpc"}, "unsupported plugin protocol"},
 		{"silent", []string{"/bin/sleep", "60"}, "it was not ready in"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -197,7 +197,7 @@ func (t *Token) unopened(ctx context.Context, s *session, err error) error {
 		t.host.hangs.Add(1)
 		s.child.condemn(fmt.Sprintf("it did not open the token in %s", t.host.limits.Open))
 	default:
-		s.child.condemn("the connection broke: " + clean(err.Error(), nameMax))
+		s.child.disconnected(err)
 	}
 	return unavailable("the token was not opened: %w: %s", errBroken, clean(err.Error(), textMax))
 }
@@ -312,7 +312,11 @@ func (s *session) close() error {
 	defer cancel()
 	r, err := s.child.rpc.Close(ctx, &wire.CloseRequest{Token: s.handle})
 	if err != nil {
-		s.child.condemn("it did not close the token")
+		if ctx.Err() == nil {
+			s.child.disconnected(err)
+		} else {
+			s.child.condemn("it did not close the token")
+		}
 		<-s.child.gone // and with it, the token is closed
 		if ctx.Err() != nil {
 			return unavailable("the driver process did not close the token in %s and was killed", endPatience)
