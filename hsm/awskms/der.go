@@ -28,14 +28,13 @@ var (
 // rawSignature turns an ECDSA signature in DER (RFC 3279 §2.2.3) into r‖s, 64 bytes. It takes the one DER form only.
 func rawSignature(der []byte) ([]byte, error) {
 	var v struct{ R, S *big.Int }
-	rest, err := asn1.Unmarshal(der, &v)
-	if err != nil || len(rest) > 0 {
+	if _, err := asn1.Unmarshal(der, &v); err != nil {
 		return nil, errors.New("not an ECDSA signature in DER")
 	}
 	if v.R.Sign() <= 0 || v.S.Sign() <= 0 || v.R.BitLen() > 8*scalarLen || v.S.BitLen() > 8*scalarLen {
 		return nil, errors.New("a number of the ECDSA signature is out of range")
 	}
-	if again, err := asn1.Marshal(v); err != nil || !bytes.Equal(again, der) {
+	if again, err := asn1.Marshal(v); err != nil || !bytes.Equal(again, der) { // bytes after it, too
 		return nil, errors.New("not the one DER form of an ECDSA signature")
 	}
 	raw := make([]byte, 2*scalarLen)

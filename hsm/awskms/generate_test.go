@@ -118,6 +118,24 @@ func TestGenerateInterrupted(t *testing.T) {
 	}
 }
 
+// Goal: answers that are lost for good leave few keys. Method: a proxy that loses every answer to CreateKey.
+func TestGenerateLeavesFew(t *testing.T) {
+	p := newProxy(t)
+	tok := openAt(t, p.URL, motoServer(t).Region(), hsm.Options{}, fast)
+	p.harm(func(w http.ResponseWriter, _ *http.Request, a string, _ int) bool {
+		if a == "CreateKey" {
+			cut(w)
+		}
+		return a == "CreateKey"
+	}, nil)
+	if err := tok.GenerateKey(t.Context(), "new", hsm.KeyP256); !errors.Is(err, hsm.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	if n := p.count("CreateKey"); n != makingMax {
+		t.Errorf("%d attempts, want %d", n, makingMax)
+	}
+}
+
 // Goal: of two that make a key of one name, one has it and the other hears hsm.ErrKeyExists; the loser's key is not left. Method: a
 // proxy that lets another client make the name just before the alias; then a caller that leaves at that point.
 func TestGenerateRace(t *testing.T) {
