@@ -115,11 +115,16 @@ func decodeSealedKey(b []byte) (*sealedKey, error) {
 	return k, nil
 }
 
-// UnsealKey opens a sealed key with a token. The caller owns it. ErrWrongKEK if none of its slots is for this token's KEK.
+// UnsealKey opens a sealed key with a token. The caller owns it. ErrWrongKEK if none of its slots is for this token's KEK. A file
+// that is a bare wrapping by a token, as nodes wrote before there were slots, is opened too.
 func UnsealKey(ctx context.Context, sealed, aad []byte, with KeySlot) (*secret.Bytes, error) {
 	k, err := decodeSealedKey(sealed)
 	if err != nil {
-		return nil, err
+		key, bare := with.unwrap(ctx, sealed, aad)
+		if key == nil && bare == nil {
+			return nil, fmt.Errorf("%w, nor does KEK %q of this token open it: %w", err, with.KEK, ErrWrongKEK)
+		}
+		return key, bare
 	}
 	var names []string
 	for _, s := range k.Slots {
@@ -127,21 +132,31 @@ func UnsealKey(ctx context.Context, sealed, aad []byte, with KeySlot) (*secret.B
 		if s.KEK != with.KEK {
 			continue
 		}
-		b, err := with.Wrapper.Unwrap(ctx, with.KEK, s.Wrapped, aad)
-		if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, hsm.ErrKeyType) || errors.Is(err, hsm.ErrNoKey) {
-			continue // of another token with a key of that name
+		if key, err := with.unwrap(ctx, s.Wrapped, aad); key != nil || err != nil {
+			return key, err
 		}
-		if err != nil {
-			return nil, fmt.Errorf("vault: sealed key: %w", err)
-		}
-		key := secret.From(b)
-		if key.Len() != SealedKeyLen {
-			key.Wipe()
-			return nil, fmt.Errorf("vault: sealed key of another length: %w", ErrIntegrity)
-		}
-		return key, nil
 	}
 	return nil, fmt.Errorf("vault: the KEK %q of this token does not open the sealed key, it is for the token with %q: use that (if this is it, the file was changed): %w", with.KEK, names, ErrWrongKEK)
+}
+
+// unwrap is nil without an error for a wrapping of another token with a key of that name.
+func (s KeySlot) unwrap(ctx context.Context, wrapped, aad []byte) (*secret.Bytes, error) {
+	if len(wrapped) > MaxSealedKey {
+		return nil, nil
+	}
+	b, err := s.Wrapper.Unwrap(ctx, s.KEK, wrapped, aad)
+	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, hsm.ErrKeyType) || errors.Is(err, hsm.ErrNoKey) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("vault: sealed key: %w", err)
+	}
+	key := secret.From(b)
+	if key.Len() != SealedKeyLen {
+		key.Wipe()
+		return nil, fmt.Errorf("vault: sealed key of another length: %w", ErrIntegrity)
+	}
+	return key, nil
 }
 
 // RecoverKey opens a sealed key with age identities. The caller owns it. ErrRecovery if it is for none of them. Whoever knows the

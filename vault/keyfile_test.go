@@ -44,6 +44,10 @@ func TestSealedKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	bare, err := a.Wrap(ctx, kek, plain, aad)
+	if err != nil {
+		t.Fatal(err)
+	}
 	down := vaulttest.NewWrapper(kek)
 	down.Down.Store(true)
 	short, err := vault.SealKey(ctx, key, aad, nil, vault.KeySlot{Wrapper: &cutter{a, false}, KEK: kek})
@@ -55,6 +59,9 @@ func TestSealedKey(t *testing.T) {
 		"second token":          {unseal(sealed, aad, b, kek), nil},
 		"first officer":         {recovered(sealed, aad, officers[0]), nil},
 		"second officer":        {recovered(sealed, aad, officers[2], officers[1]), nil},
+		"bare":                  {unseal(bare, aad, a, kek), nil},
+		"bare, another token":   {unseal(bare, aad, b, kek), vault.ErrWrongKEK},
+		"bare, another node":    {unseal(bare, []byte("node-2"), a, kek), vault.ErrWrongKEK},
 		"another token":         {unseal(sealed, aad, c, kek), vault.ErrWrongKEK},
 		"another KEK":           {unseal(sealed, aad, c, "other"), vault.ErrWrongKEK},
 		"another node":          {unseal(sealed, []byte("node-2"), a, kek), vault.ErrWrongKEK},
