@@ -1,4 +1,4 @@
-# make demo    three nodes, real transactions, receipts; leaves nothing behind
+# make demo    three nodes, real transactions, receipts; leaves nothing behind; HSM=softhsm, tpm, aws or gcp
 # make test    what CI runs: setup, vet, every test
 # make check   format, vet, staticcheck, known vulnerabilities, import policy
 # make fuzz    every fuzz target for FUZZTIME each     make sim SEEDS=n   n seeds of the simulated network
@@ -12,12 +12,13 @@ export CGO_ENABLED := 1
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
 SEEDS ?= 1000
+HSM ?= softhsm
 GOTEST := go test -p 2 -timeout 15m
 
 .PHONY: demo test check fuzz bench sim build setup clean
 
 demo: build
-	@go run ./scripts/demo -mpcd bin/mpcd
+	@go run ./scripts/demo -mpcd bin/mpcd -hsm $(HSM)
 
 test: setup
 	go vet ./...

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/softhsm"
 )
 
@@ -53,7 +54,7 @@ func devCommand(o *output) *cobra.Command {
 	f.IntVar(&d.threshold, "threshold", 2, "signers needed")
 	f.StringVar(&d.data, "data", "", "directory to keep the cluster in; a temporary one if empty")
 	f.StringVar(&d.listen, "listen", "127.0.0.1:8080", "address of the first node's API; the others take the next free ports")
-	f.StringVar(&d.hsm, "hsm", "", "softhsm or local; softhsm if it is installed")
+	f.StringVar(&d.hsm, "hsm", "", "softhsm, local, or a URI in which %n stands for the node's name; softhsm if it is installed")
 	f.BoolVar(&d.logs, "logs", false, "show the logs of the nodes")
 	return cmd
 }
@@ -130,7 +131,9 @@ func (d *dev) check() error {
 			d.hsm = "local"
 		}
 	default:
-		return usage("use --hsm softhsm or --hsm local", "--hsm %q is unknown", d.hsm)
+		if _, err := hsm.ParseURI(replaceName(d.hsm, "node1")); err != nil {
+			return usage("use --hsm softhsm, --hsm local, or a URI in which %n stands for the node's name", "--hsm: %w", err)
+		}
 	}
 	if d.hsm == "local" {
 		d.o.note("%s", d.o.paint("31", "WARNING: software tokens: the keys of every node lie in plain files. `apt-get install softhsm2` for tokens with a PIN."))

@@ -82,7 +82,7 @@ func initCommand(o *output) *cobra.Command {
 	f.IntVar(&p.nodes, "nodes", 3, "number of nodes")
 	f.IntVar(&p.threshold, "threshold", 2, "signers needed by default")
 	f.StringVar(&p.dir, "dir", "", "directory of the cluster (required)")
-	f.StringVar(&p.hsm, "hsm", "softhsm", "softhsm, local (with --dev), or a URI in which %n stands for the node's name")
+	f.StringVar(&p.hsm, "hsm", "softhsm", "softhsm, local (with --dev), or a URI in which %n stands for the node's name; without it the nodes share the token")
 	f.StringSliceVar(&p.hosts, "hosts", nil, "host of each node; all on 127.0.0.1 if none is given")
 	f.IntVar(&p.apiPort, "api-port", apiPort, "port of the API; nodes that share a host take the next ones")
 	f.IntVar(&p.routePort, "route-port", routePort, "port of the routes between nodes; the same")
@@ -191,7 +191,7 @@ func (p *plan) makeNode(ctx context.Context, a *authority, k int) (n made, e enr
 	if err := os.MkdirAll(filepath.Join(dir, "data"), 0o700); err != nil {
 		return n, e, err
 	}
-	uri, conf, err := p.token(string(name), filepath.Join(dir, "hsm"))
+	uri, conf, keys, err := p.token(string(name), filepath.Join(dir, "hsm"))
 	if err != nil {
 		return n, e, err
 	}
@@ -215,7 +215,7 @@ func (p *plan) makeNode(ctx context.Context, a *authority, k int) (n made, e enr
 	path := filepath.Join(dir, "mpcd.yaml")
 	text := nodeYAML{
 		Cluster: p.cluster, Node: string(name), Dir: dir, Listen: api, Threshold: p.threshold, Root: a.rootHex(), Plain: p.plain,
-		RouteListen: route, Routes: routes, URI: uri, SoftHSMConf: conf,
+		RouteListen: route, Routes: routes, URI: uri, SoftHSMConf: conf, Keys: keys,
 	}.render()
 	if err := durable.WriteFile(path, text, 0o600); err != nil {
 		return n, e, err
@@ -235,14 +235,17 @@ func (p *plan) makeNode(ctx context.Context, a *authority, k int) (n made, e enr
 	return made{ID: string(name), Dir: dir, Config: path, Listen: api, Routes: route, TokenID: uri}, e, nil
 }
 
-// token makes the token of a node, or names the one it has.
-func (p *plan) token(name, dir string) (uri, conf string, err error) {
+// token makes the token of a node, or names the one it has. Nodes that share one have keys of different names: keys is put before.
+func (p *plan) token(name, dir string) (uri, conf, keys string, err error) {
 	switch p.hsm {
 	case "softhsm":
 		t, err := provisionSoftHSM(dir, "mpcd-"+name)
-		return t.URI, t.Conf, err
+		return t.URI, t.Conf, "", err
 	case "local":
-		return "local:" + dir, "", nil
+		return "local:" + dir, "", "", nil
 	}
-	return replaceName(p.hsm, name), "", nil
+	if uri = replaceName(p.hsm, name); uri == p.hsm {
+		keys = name + "/"
+	}
+	return uri, "", keys, nil
 }

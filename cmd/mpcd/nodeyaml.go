@@ -16,6 +16,7 @@ type nodeYAML struct {
 	RouteListen                string
 	Routes                     []string
 	URI, SoftHSMConf           string
+	Keys                       string // put before the names of the keys, where nodes share a token
 }
 
 var nodeTemplate = template.Must(template.New("mpcd.yaml").Funcs(template.FuncMap{"q": strconv.Quote}).Parse(
@@ -44,6 +45,11 @@ nats:
     ca: {{printf "%s/tls/ca.crt" .Dir | q}}
 hsm:
   uri: {{q .URI}}
+{{- if .Keys}}
+  cosign_key: {{printf "%scosign" .Keys | q}}
+  attest_key: {{printf "%sattest" .Keys | q}}
+  vault_key: {{printf "%svault" .Keys | q}}
+{{- end}}
 {{- if .SoftHSMConf}}
   softhsm_conf: {{q .SoftHSMConf}}
 {{- end}}

@@ -1,5 +1,6 @@
-// Command demo shows the whole line with real input: it starts three mpcd processes, each with a token of its own, has them sign a
-// Solana transfer and the spend of a Bitcoin Taproot output, and checks everything with code none of us wrote.
+// Command demo shows the whole line with real input: it starts three mpcd processes with tokens of the kind asked for, has them sign a
+// Solana transfer, the spend of a Bitcoin Taproot output, an Ethereum transaction and the spend of a P2WPKH output, checks everything
+// with code none of us wrote, stops all nodes, starts them again and signs again.
 package main
 
 import (
@@ -22,12 +23,13 @@ import (
 
 func main() {
 	program := flag.String("mpcd", "bin/mpcd", "the program")
+	kind := flag.String("hsm", "softhsm", "the nodes' tokens: softhsm, tpm, aws, gcp")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	if err := run(ctx, *program); err != nil {
+	if err := run(ctx, *program, *kind); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
@@ -51,15 +53,27 @@ type cluster struct {
 	}
 }
 
-func run(ctx context.Context, program string) (err error) {
+func run(ctx context.Context, program, kind string) (err error) {
 	began := time.Now()
 	dir, err := os.MkdirTemp("", "mpcd-demo-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	heading("1. mpcd dev: three nodes, three tokens, keys that none of them holds")
-	c, end, err := start(ctx, program)
+	heading("1. mpcd dev: three nodes, their tokens, keys that none of them holds")
+	parts, err := os.MkdirTemp("", "mpcd-hsm-") // short: the names of sockets are
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(parts)
+	h, err := startHardware(kind, parts)
+	defer h.stop()
+	if err != nil {
+		return err
+	}
+	say("tokens: %s", h.what)
+	data := filepath.Join(dir, "cluster")
+	c, end, err := start(ctx, program, data, h)
 	if err != nil {
 		return err
 	}
@@ -97,7 +111,23 @@ func run(ctx context.Context, program string) (err error) {
 	if err := d.receipt(ctx, solana); err != nil {
 		return err
 	}
-	heading("6. The end: Ctrl-C")
+	heading("6. All nodes stop, start again from what they stored, and sign with the same keys")
+	ended = true
+	if err := end(); err != nil {
+		return err
+	}
+	if c, end, err = start(ctx, program, data, h); err != nil {
+		return err
+	}
+	ended = false
+	d.cluster, d.client = c, client.New(client.Config{Nodes: []string{c.API}})
+	if _, err := d.solana(ctx); err != nil {
+		return err
+	}
+	if err := d.ethereum(ctx, key); err != nil {
+		return err
+	}
+	heading("7. The end: Ctrl-C")
 	ended = true
 	if err := end(); err != nil {
 		return err
@@ -111,8 +141,9 @@ func heading(s string) { fmt.Printf("\n%s\n", s) }
 func say(format string, a ...any) { fmt.Printf("   "+format+"\n", a...) }
 
 // start starts the cluster and returns when it is ready. end stops it.
-func start(ctx context.Context, program string) (*cluster, func() error, error) {
-	cmd := exec.Command(program, "dev", "-o", "json", "--listen", "127.0.0.1:0")
+func start(ctx context.Context, program, data string, h hardware) (*cluster, func() error, error) {
+	cmd := exec.Command(program, "dev", "-o", "json", "--listen", "127.0.0.1:0", "--data", data, "--hsm", h.uri)
+	cmd.Env = append(os.Environ(), h.env...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, nil, err
