@@ -63,6 +63,30 @@ func TestEndsWithNode(t *testing.T) {
 	}
 }
 
+// Goal: a child ends with the node even if it does not care about its stdin. Method: a node whose driver is sleep; SIGKILL the node.
+func TestDeathSignal(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe", "node-of-sleep")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var sleeping []int
+	waitFor(t, "a child of the node", func() bool {
+		sleeping = childrenOf(t, cmd.Process.Pid)
+		if len(sleeping) == 0 {
+			return false
+		}
+		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", sleeping[0]))
+		return err == nil && string(name) == "sleep\n" // past execve
+	})
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	waitFor(t, "the end of the child", func() bool {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", sleeping[0]))
+		return err != nil || strings.Contains(string(b), ") Z ")
+	})
+}
+
 // Goal: what a driver starts does not outlive it. Method: a driver that may start programs leaves one behind; kill the driver.
 func TestGroupEnds(t *testing.T) {
 	tok := open(t, plugin.Config{Command: []string{"/proc/self/exe", "serve"}, Sandbox: plugin.Sandbox{Exec: true}}, "plugin:signing", hsm.Options{})

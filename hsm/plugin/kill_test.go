@@ -189,7 +189,9 @@ func resources(t *testing.T) counted {
 // children counts processes whose parent we are, the dead ones that were not waited for among them.
 func children(t *testing.T) int { return len(childPIDs(t)) }
 
-func childPIDs(t *testing.T) []int {
+func childPIDs(t *testing.T) []int { return childrenOf(t, os.Getpid()) }
+
+func childrenOf(t *testing.T, parent int) []int {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -202,7 +204,7 @@ func childPIDs(t *testing.T) []int {
 			continue // it is gone
 		}
 		rest := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-		if len(rest) > 1 && rest[1] == strconv.Itoa(os.Getpid()) {
+		if len(rest) > 1 && rest[1] == strconv.Itoa(parent) {
 			pid, _ := strconv.Atoi(strings.Split(path, "/")[2])
 			out = append(out, pid)
 		}

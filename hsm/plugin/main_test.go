@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 			}}))
 		case "serve-counting":
 			exitWith(plugin.Serve(plugin.Program{Name: "test", Drivers: hsm.Drivers{"pkcs11": counting(os.Args[2]), "softhsm": counting(os.Args[2])}}))
+		case "node-of-sleep":
+			_, err := openErr(context.Background(), plugin.Driver(plugin.Config{Command: []string{"/bin/sleep", "60"}, Limits: plugin.Limits{Start: time.Minute}}), "plugin:mute", hsm.Options{})
+			exitWith(err)
 		case "node":
 			exitWith(node())
 		case "serve-nothing":

@@ -2,6 +2,7 @@ package plugin_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -143,5 +144,12 @@ func TestOtherUser(t *testing.T) {
 	defer tok.Close()
 	if s := tok.(token).About().Sandbox; !slices.Contains(s, "uid 65534") || !slices.Contains(s, "no capabilities") {
 		t.Errorf("%v", s)
+	}
+	st, err := os.Stat(fmt.Sprintf("/proc/%d/environ", tok.(token).Stats().PID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if uid := st.Sys().(*syscall.Stat_t).Uid; uid != 0 { // proc(5): of what is not dumpable, root owns the files
+		t.Errorf("the process can be dumped: its files in /proc are of user %d", uid)
 	}
 }
