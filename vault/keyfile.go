@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"filippo.io/age"
 
@@ -20,7 +21,7 @@ const (
 	SealedKeyLen = 32
 	// MaxKeySlots is the largest number of tokens a key is sealed to: the old and the new while a node moves.
 	MaxKeySlots = 4
-	// MaxSealedKey is the largest sealed key, in bytes.
+	// MaxSealedKey is the largest sealed key, in bytes; read no more of its file.
 	MaxSealedKey = 128 << 10
 )
 
@@ -39,8 +40,9 @@ type sealedKey struct {
 }
 
 type sealedFor struct {
-	KEK     string `cbor:"1,keyasint"`
-	Wrapped []byte `cbor:"2,keyasint"` // AAD is the binding
+	KEK      string `cbor:"1,keyasint"`
+	Wrapped  []byte `cbor:"2,keyasint"`           // AAD is the binding
+	Provider string `cbor:"3,keyasint,omitempty"` // of the KEK, for the error message alone
 }
 
 // SealKey seals a key of SealedKeyLen bytes, bound to aad, so that each slot opens it and each age recipient does; none for no
@@ -65,7 +67,7 @@ func SealKey(ctx context.Context, key *secret.Bytes, aad []byte, recovery []stri
 		if !same {
 			return nil, fmt.Errorf("vault: seal a key: KEK %q gives back another: %w", s.KEK, ErrIntegrity)
 		}
-		k.Slots = append(k.Slots, sealedFor{s.KEK, wrapped})
+		k.Slots = append(k.Slots, sealedFor{s.KEK, wrapped, s.provider()})
 	}
 	_, recipients, err := parseRecipients(recovery)
 	if err != nil {
@@ -76,7 +78,11 @@ func SealKey(ctx context.Context, key *secret.Bytes, aad []byte, recovery []stri
 			return nil, fmt.Errorf("vault: seal a key: %w", err)
 		}
 	}
-	return canon.Marshal(k)
+	sealed := canon.MustMarshal(k)
+	if len(sealed) > MaxSealedKey {
+		return nil, fmt.Errorf("vault: sealed key of %d bytes, at most %d: %w", len(sealed), MaxSealedKey, ErrTooLarge)
+	}
+	return sealed, nil
 }
 
 func sealToRecipients(key *secret.Bytes, aad []byte, recipients []age.Recipient) ([]byte, error) {
@@ -102,9 +108,6 @@ func keyBinding(aad []byte) [32]byte { return canon.Hash("mpcd/v1/vault/sealed-k
 
 func decodeSealedKey(b []byte) (*sealedKey, error) {
 	k := new(sealedKey)
-	if len(b) > MaxSealedKey {
-		return nil, fmt.Errorf("vault: sealed key of %d bytes, at most %d: %w", len(b), MaxSealedKey, ErrIntegrity)
-	}
 	if err := canon.Unmarshal(b, k); err != nil {
 		return nil, fmt.Errorf("vault: sealed key: %w: %w", ErrIntegrity, err)
 	}
@@ -128,7 +131,7 @@ func UnsealKey(ctx context.Context, sealed, aad []byte, with KeySlot) (*secret.B
 	}
 	var names []string
 	for _, s := range k.Slots {
-		names = append(names, s.KEK)
+		names = append(names, fmt.Sprintf("%q%s", s.KEK, of(s.Provider)))
 		if s.KEK != with.KEK {
 			continue
 		}
@@ -136,14 +139,20 @@ func UnsealKey(ctx context.Context, sealed, aad []byte, with KeySlot) (*secret.B
 			return key, err
 		}
 	}
-	return nil, fmt.Errorf("vault: the KEK %q of this token does not open the sealed key, it is for the token with %q: use that (if this is it, the file was changed): %w", with.KEK, names, ErrWrongKEK)
+	return nil, fmt.Errorf("vault: the KEK %q%s does not open the sealed key, it is for KEK %s: use that (if this is it, it is another token, or the file was changed): %w",
+		with.KEK, of(with.provider()), strings.Join(names, ", "), ErrWrongKEK)
+}
+
+// provider names the token for errors, where it has a name.
+func (s KeySlot) provider() string {
+	if p, ok := hsm.As[interface{ Provider() string }](s.Wrapper); ok && checkID(p.Provider()) == nil {
+		return p.Provider()
+	}
+	return ""
 }
 
 // unwrap is nil without an error for a wrapping of another token with a key of that name.
 func (s KeySlot) unwrap(ctx context.Context, wrapped, aad []byte) (*secret.Bytes, error) {
-	if len(wrapped) > MaxSealedKey {
-		return nil, nil
-	}
 	b, err := s.Wrapper.Unwrap(ctx, s.KEK, wrapped, aad)
 	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, hsm.ErrKeyType) || errors.Is(err, hsm.ErrNoKey) {
 		return nil, nil

@@ -71,7 +71,6 @@ func TestSealedKey(t *testing.T) {
 		"nobody":                {recovered(sealed, aad), vault.ErrRecovery},
 		"officer, another node": {recovered(sealed, []byte("node-2"), officers[0]), vault.ErrIntegrity},
 		"no recovery":           {recovered(none, aad, officers[0]), vault.ErrRecovery},
-		"too large":             {unseal(make([]byte, vault.MaxSealedKey+1), aad, a, kek), vault.ErrIntegrity},
 		"nothing":               {unseal(nil, aad, a, kek), vault.ErrIntegrity},
 	} {
 		if !errors.Is(e.got, e.want) {
@@ -97,11 +96,23 @@ func TestSealedKey(t *testing.T) {
 		"five tokens":   {key, nil, []vault.KeySlot{slot, slot, slot, slot, slot}, vault.ErrInvalid},
 		"bad recipient": {key, []string{"age1"}, []vault.KeySlot{slot}, vault.ErrInvalid},
 		"no such KEK":   {key, nil, []vault.KeySlot{{Wrapper: a, KEK: "none"}}, hsm.ErrNoKey},
+		"large token":   {key, nil, []vault.KeySlot{{Wrapper: fat{}, KEK: kek}}, vault.ErrTooLarge},
 		"lying token":   {key, nil, []vault.KeySlot{{Wrapper: &liar{a, 0}, KEK: kek}}, vault.ErrIntegrity},
 	} {
 		_, err := vault.SealKey(ctx, e.key, aad, e.to, e.slots...)
 		wantErr(t, name, err, e.want)
 	}
+}
+
+// fat is a token whose wrappings are large.
+type fat struct{}
+
+func (fat) Wrap(_ context.Context, _ string, dek, _ []byte) ([]byte, error) {
+	return append(bytes.Clone(dek), make([]byte, vault.MaxSealedKey)...), nil
+}
+
+func (fat) Unwrap(_ context.Context, _ string, wrapped, _ []byte) ([]byte, error) {
+	return bytes.Clone(wrapped[:vault.SealedKeyLen]), nil
 }
 
 // cutter is a token that gives back less than it wrapped.
@@ -116,4 +127,26 @@ func (c *cutter) Unwrap(ctx context.Context, id string, wrapped, aad []byte) ([]
 		b = b[:16]
 	}
 	return b, err
+}
+
+// provided is a token with a name.
+type provided struct {
+	*vaulttest.Wrapper
+	name string
+}
+
+func (p provided) Provider() string { return p.name }
+
+// Goal: a token that does not open a sealed key is told which does. Method: seal with one that has a name, open with another.
+func TestSealedKeyNamesItsToken(t *testing.T) {
+	key := secret.From(bytes.Repeat([]byte{1}, vault.SealedKeyLen))
+	defer key.Wipe()
+	sealed, err := vault.SealKey(t.Context(), key, nil, nil, vault.KeySlot{Wrapper: provided{vaulttest.NewWrapper("k"), "token in the rack"}, KEK: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = vault.UnsealKey(t.Context(), sealed, nil, vault.KeySlot{Wrapper: vaulttest.NewWrapper("k"), KEK: "k"})
+	if !errors.Is(err, vault.ErrWrongKEK) || !strings.Contains(err.Error(), `"k" of "token in the rack"`) {
+		t.Errorf("got %v", err)
+	}
 }

@@ -301,6 +301,14 @@ func TestRecoveryDamage(t *testing.T) {
 	disk := m.Reopen()
 	disk.Set("vault/g/0000000000000001/k/"+strings.Repeat("0", 64), []byte("no session"))
 	wantErr(t, "a session that is none", mustOpen(t, disk, w).Check(t.Context()), vault.ErrIntegrity)
+	disk = m.Reopen()
+	v := mustOpen(t, disk, w)
+	for k, dek := range under(disk, "vault/g/0000000000000001/d/canary") {
+		b := []byte(dek)
+		b[len(b)-1] ^= 1
+		disk.Set(k, b)
+	}
+	wantErr(t, "canary changed while open", v.CheckRecovery(t.Context()), vault.ErrIntegrity)
 	other := recoverable(t, w, names(officer))
 	thief := withRecovery(t, base, w, names(pairs(t, false, 1)...))
 	for _, from := range []*vaulttest.Memory{m, other, thief} {

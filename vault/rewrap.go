@@ -110,8 +110,7 @@ func resume(ctx context.Context, c Config, to Wrapping) (done bool, v *Vault, er
 	if err != nil {
 		return false, nil, err
 	}
-	moved := v.state.retiring != nil || v.state.abandoned != nil
-	if !moved && c.Wrapper != nil && v.isAt(ctx, c) {
+	if v.state.retiring == nil && c.Wrapper != nil && v.isAt(ctx, c) {
 		return false, nil, v.Close() // the same KEK before and after: a pass of its own
 	}
 	if err := v.checkSource(ctx, cfg); err != nil {
@@ -128,15 +127,12 @@ func resume(ctx context.Context, c Config, to Wrapping) (done bool, v *Vault, er
 
 // isAt tells whether the vault is sealed with the KEK of c and not anchored elsewhere.
 func (v *Vault) isAt(ctx context.Context, c Config) bool {
-	if a := v.state.anchor; a != nil && c.Counter != nil && a.Counter != c.CounterID {
-		return false
-	}
 	old, err := openUnanchored(ctx, c)
 	if err != nil {
 		return false
 	}
-	_ = old.Close()
-	return true
+	defer old.Close()
+	return !errors.Is(old.checkSource(ctx, c), ErrRollback)
 }
 
 // moveTo stages and verifies the next generation, and switches to it. It returns the vault as it is from then on.
