@@ -81,7 +81,8 @@ func (b *bench) checkTampered(t *testing.T, kind hsm.KeyType) {
 // Goal: RSA keys keep the same contract, where there are any. Method: the same checks, and the self-test.
 func testRSA(t *testing.T, b *bench) {
 	const kind = hsm.KeyRSA3072
-	if !b.make(t, string(kind), kind) {
+	made := b.make(t, string(kind), kind)
+	if b.suite.rsa = &made; !made {
 		return
 	}
 	b.checkSigning(t, kind)

@@ -31,6 +31,7 @@ func Name(name string) Option { return func(s *suite) { s.name = name } }
 type suite struct {
 	slow bool
 	name string
+	rsa  *bool // whether the token makes RSA keys, once it was tried
 }
 
 // pick is the values from 0 to n-1 that are tried: all of them, or for a slow token the edges and a dozen between.

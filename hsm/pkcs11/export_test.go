@@ -1,6 +1,7 @@
 package pkcs11
 
 import (
+	"slices"
 	"sync"
 	"testing"
 
@@ -15,6 +16,9 @@ type Faults struct {
 	fail  map[string][]error // the errors of the next calls; nil lets one pass
 	flags uint               // added to the flags of every token
 	other string             // if set, the serial number of every token
+	hide  map[uint]bool      // mechanisms that are not listed
+	mute  map[uint]bool      // attributes that are not told
+	most  uint               // if set, the sessions that the token allows
 	hold  chan struct{}      // if set, Sign waits for it
 	held  chan struct{}      // gets a value when Sign waits
 }
@@ -46,6 +50,13 @@ func (f *Faults) Fail(function string, values ...uint) {
 	}
 }
 
+// Drain takes the errors back that are still to come.
+func (f *Faults) Drain(function string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.fail, function)
+}
+
 // SetFlags adds flags to every token.
 func (f *Faults) SetFlags(flags uint) {
 	f.mu.Lock()
@@ -72,6 +83,57 @@ func (f *Faults) Hold() (held <-chan struct{}, release func()) {
 		f.mu.Unlock()
 		close(hold)
 	}
+}
+
+// Hide takes mechanisms out of the token's list.
+func (f *Faults) Hide(mechanisms ...uint) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hide = map[uint]bool{}
+	for _, m := range mechanisms {
+		f.hide[m] = true
+	}
+}
+
+// Mute lets the token not know attributes.
+func (f *Faults) Mute(attributes ...uint) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mute = map[uint]bool{}
+	for _, a := range attributes {
+		f.mute[a] = true
+	}
+}
+
+// AllowSessions lets the token say that it allows so many sessions.
+func (f *Faults) AllowSessions(n uint) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.most = n
+}
+
+func (f *Faults) GetMechanismList(slot uint) ([]*p11.Mechanism, error) {
+	list, err := f.cryptoki.GetMechanismList(slot)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.DeleteFunc(list, func(m *p11.Mechanism) bool { return f.hide[m.Mechanism] }), err
+}
+
+func (f *Faults) GetAttributeValue(s p11.SessionHandle, o p11.ObjectHandle, a []*p11.Attribute) ([]*p11.Attribute, error) {
+	f.mu.Lock()
+	muted := f.mute[a[0].Type]
+	f.mu.Unlock()
+	if muted {
+		return nil, p11.Error(p11.CKR_ATTRIBUTE_TYPE_INVALID)
+	}
+	return f.cryptoki.GetAttributeValue(s, o, a)
+}
+
+func (f *Faults) DeriveKey(s p11.SessionHandle, m []*p11.Mechanism, base p11.ObjectHandle, t []*p11.Attribute) (p11.ObjectHandle, error) {
+	if err := f.next("DeriveKey"); err != nil {
+		return 0, err
+	}
+	return f.cryptoki.DeriveKey(s, m, base, t)
 }
 
 // Calls counts the calls of a function.
@@ -117,6 +179,9 @@ func (f *Faults) GetTokenInfo(slot uint) (p11.TokenInfo, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	info.Flags |= f.flags
+	if f.most != 0 {
+		info.MaxRwSessionCount = f.most
+	}
 	if f.other != "" {
 		info.SerialNumber = f.other
 	}
@@ -171,14 +236,33 @@ func (f *Faults) Sign(s p11.SessionHandle, message []byte) ([]byte, error) {
 	return f.cryptoki.Sign(s, message)
 }
 
-// ReturnGarbage makes Sign change the signature instead of failing.
+// ReturnGarbage makes Sign and Encrypt change the result instead of failing.
 const ReturnGarbage = 0xffff
+
+// What the tests look at.
+var (
+	HashToP256 = hashToP256
+	ParsePoint = parsePoint
+	ParseRSA   = parseRSA
+)
 
 func (f *Faults) EncryptInit(s p11.SessionHandle, m []*p11.Mechanism, o p11.ObjectHandle) error {
 	if err := f.next("EncryptInit"); err != nil {
 		return err
 	}
 	return f.cryptoki.EncryptInit(s, m, o)
+}
+
+func (f *Faults) Encrypt(s p11.SessionHandle, plain []byte) ([]byte, error) {
+	err := f.next("Encrypt")
+	if err != nil && err != p11.Error(ReturnGarbage) {
+		return nil, err
+	}
+	sealed, again := f.cryptoki.Encrypt(s, plain)
+	if again == nil && err != nil {
+		sealed[0] ^= 1
+	}
+	return sealed, again
 }
 
 func (f *Faults) Decrypt(s p11.SessionHandle, sealed []byte) ([]byte, error) {

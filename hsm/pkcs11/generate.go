@@ -238,6 +238,11 @@ func (s *session) proveSafe(g generation) error {
 		if err != nil {
 			return err
 		}
+		if len(made) == 1 && class == p11.CKO_PRIVATE_KEY {
+			if err := s.restrict(made[0]); err != nil {
+				return err
+			}
+		}
 		if len(made) == 1 && s.safe(made[0]) {
 			if kind, err := s.kind(made[0]); err == nil && kind == g.kind {
 				return nil
@@ -245,6 +250,20 @@ func (s *session) proveSafe(g generation) error {
 		}
 	}
 	return fmt.Errorf("pkcs11: %w: %s made a key %q that is not the sensitive, non-extractable one asked for", hsm.ErrUnsupported, s.tok.name(), g.label)
+}
+
+// restrict takes rights away from a private key that nobody asked for: SoftHSM gives them all, and tpm2-pkcs11 refuses a template that
+// denies them. A token that lets nothing be changed keeps them, and evidence shows it.
+func (s *session) restrict(o p11.ObjectHandle) error {
+	for _, right := range []uint{p11.CKA_DECRYPT, p11.CKA_UNWRAP, p11.CKA_SIGN_RECOVER} {
+		if !s.flag(o, right) {
+			continue
+		}
+		if err := s.lib.SetAttributeValue(s.handle, o, []*p11.Attribute{p11.NewAttribute(right, false)}); lost(err) {
+			return explain("restrict the new key", err)
+		}
+	}
+	return nil
 }
 
 // try signs, or seals and opens, with the new key.

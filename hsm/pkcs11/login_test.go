@@ -155,7 +155,7 @@ func TestPINFlags(t *testing.T) {
 		t.Errorf("%d logins, want none", n)
 	}
 	tok := openURI(t, uri, hsm.Options{LastPINTry: true})
-	if info, err := tok.Info(t.Context()); err != nil || !info.PINTriesLow {
+	if info, err := tok.Info(t.Context()); err != nil || !info.PINTriesLow || info.PINTries != "last" {
 		t.Errorf("Info does not tell that tries are low: %+v, %v", info, err)
 	}
 }

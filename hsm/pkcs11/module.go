@@ -33,6 +33,7 @@ type cryptoki interface {
 	FindObjects(s p11.SessionHandle, max int) ([]p11.ObjectHandle, bool, error)
 	FindObjectsFinal(s p11.SessionHandle) error
 	GetAttributeValue(s p11.SessionHandle, o p11.ObjectHandle, a []*p11.Attribute) ([]*p11.Attribute, error)
+	SetAttributeValue(s p11.SessionHandle, o p11.ObjectHandle, a []*p11.Attribute) error
 	DestroyObject(s p11.SessionHandle, o p11.ObjectHandle) error
 	GenerateKey(s p11.SessionHandle, m []*p11.Mechanism, t []*p11.Attribute) (p11.ObjectHandle, error)
 	GenerateKeyPair(s p11.SessionHandle, m []*p11.Mechanism, public, private []*p11.Attribute) (p11.ObjectHandle, p11.ObjectHandle, error)

@@ -97,7 +97,7 @@ func TestAmbiguousToken(t *testing.T) {
 		}
 	})
 	said := refuse(t, uri, hsm.Options{}, hsm.ErrAmbiguous)
-	if !strings.Contains(said, "serial=") {
+	if !strings.Contains(said, "serial=") || !strings.Contains(said, info.Serial) {
 		t.Errorf("the error does not say what to do: %s", said)
 	}
 	openURI(t, with(t, uri, "serial", info.Serial), hsm.Options{})

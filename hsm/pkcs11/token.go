@@ -187,7 +187,7 @@ func (t *token) reconnect(old *link) error {
 	t.link.Store(nil)
 	t.drop(old)
 	l, err := t.connect()
-	if lost(err) {
+	if lost(err) || errors.Is(err, hsm.ErrNoToken) { // p11-kit lists no tokens after it was initialised without a server
 		if err = t.mod.restart(); err == nil {
 			l, err = t.connect()
 		}

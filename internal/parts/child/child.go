@@ -46,6 +46,7 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 	})
 	p := &Process{cmd: cmd, log: &log{}, gone: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.log, p.log
+	cmd.WaitDelay = stopWait // what it started may hold its output open
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error, 1)
 	starter.jobs <- func() { started <- cmd.Start() }

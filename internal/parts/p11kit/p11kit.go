@@ -44,8 +44,10 @@ func Find() (string, error) {
 // Server is a running server.
 type Server struct {
 	// Env is what a client needs in its environment: "P11_KIT_SERVER_ADDRESS=…".
-	Env []string
-	p   *child.Process
+	Env  []string
+	args []string
+	env  []string
+	p    *child.Process
 }
 
 // Start serves the token that the label names in the library module, which runs with env besides our environment. The socket is
@@ -58,13 +60,25 @@ func Start(dir, module, label string, env []string) (*Server, error) {
 	if strings.ContainsAny(label, ";?%&= ") {
 		return nil, errors.New("p11kit: the label has characters that its URI cannot hold")
 	}
-	cmd := exec.Command("p11-kit", "server", "-f", "--name", socket, "--provider", module, "pkcs11:token="+label)
-	cmd.Env = append(os.Environ(), env...)
+	s := &Server{Env: []string{"P11_KIT_SERVER_ADDRESS=unix:path=" + socket}, env: append(os.Environ(), env...),
+		args: []string{"server", "-f", "--name", socket, "--provider", module, "pkcs11:token=" + label}}
+	if err := s.Restart(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Restart starts a server that was stopped again, at the same address.
+func (s *Server) Restart() error {
+	socket := s.args[3]
+	_ = os.Remove(socket)
+	cmd := exec.Command("p11-kit", s.args...)
+	cmd.Env = s.env
 	p, err := child.Start(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("p11kit: %w", err)
+		return fmt.Errorf("p11kit: %w", err)
 	}
-	s := &Server{Env: []string{"P11_KIT_SERVER_ADDRESS=unix:path=" + socket}, p: p}
+	s.p = p
 	err = p.Await(startWait, func() bool {
 		c, err := net.Dial("unix", socket)
 		if err == nil {
@@ -74,9 +88,9 @@ func Start(dir, module, label string, env []string) (*Server, error) {
 	})
 	if err != nil {
 		p.Stop()
-		return nil, fmt.Errorf("p11kit: %w", err)
+		return fmt.Errorf("p11kit: %w", err)
 	}
-	return s, nil
+	return nil
 }
 
 // KillRemotes kills the processes behind all clients, and returns how many there were. The server goes on: a client that initialises
