@@ -27,13 +27,28 @@ func (d *demo) ecdsaKey(ctx context.Context) (*client.Wallet, error) {
 	return w, nil
 }
 
-// ethereum signs an EIP-1559 transaction and has go-ethereum recover its sender.
+// ethereum signs a transaction of the wallet's key, and one of a key below it, whose address was made without a signature.
 func (d *demo) ethereum(ctx context.Context, w *client.Wallet) error {
+	if err := d.transfer(ctx, w, w.Address, ""); err != nil {
+		return err
+	}
+	deposit, err := d.client.Derive(ctx, w.WalletID, "m/0/5")
+	if err != nil {
+		return err
+	}
+	return d.transfer(ctx, w, deposit.Address, deposit.DerivationPath)
+}
+
+// transfer signs an EIP-1559 transaction at a path below the wallet, or with its own key, and has go-ethereum recover its sender.
+func (d *demo) transfer(ctx context.Context, w *client.Wallet, sender, path string) error {
 	const chain = 96369 // Lux C-Chain
 	digest, finish := realinput.EthereumTransaction{ChainID: chain, MaxPriorityFeePerGas: 1e9, MaxFeePerGas: 30e9, Gas: 21000,
 		To: [20]byte{0xa1, 0x1c, 0xe0}, Value: 1e17}.Prepare()
-	say("from %s: 0.1 ether on chain %d", w.Address, chain)
-	s, err := d.client.Sign(ctx, &client.SignRequest{WalletID: w.WalletID, MessageHash: digest[:], Chain: "ethereum"})
+	if path != "" {
+		say("from the key at %s below it, derived by BIP 32:", path)
+	}
+	say("from %s: 0.1 ether on chain %d", sender, chain)
+	s, err := d.client.Sign(ctx, &client.SignRequest{WalletID: w.WalletID, DerivationPath: path, MessageHash: digest[:], Chain: "ethereum"})
 	if err != nil {
 		return err
 	}
@@ -47,8 +62,8 @@ func (d *demo) ethereum(ctx context.Context, w *client.Wallet) error {
 		return fmt.Errorf("go-ethereum does not read the transaction: %w", err)
 	}
 	from, err := types.Sender(types.LatestSignerForChainID(big.NewInt(chain)), &tx)
-	if err != nil || from.Hex() != w.Address {
-		return fmt.Errorf("go-ethereum recovers %s as the sender, want %s: %w", from, w.Address, err)
+	if err != nil || from.Hex() != sender {
+		return fmt.Errorf("go-ethereum recovers %s as the sender, want %s: %w", from, sender, err)
 	}
 	say("go-ethereum recovers the sender %s: valid", from)
 	return nil
