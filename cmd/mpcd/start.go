@@ -14,6 +14,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/threshold/schemes"
+	"github.com/luxfi/mpcd/vault"
 )
 
 func startCommand(o *output) *cobra.Command {
@@ -61,6 +63,7 @@ const bootTimeout = 60 * time.Second
 type booted struct {
 	node    *appliance.Node
 	network *natsnet.Network
+	vault   *vault.Vault
 	closers []io.Closer
 	started time.Time
 }
@@ -224,7 +227,11 @@ func (c *config) boot(ctx context.Context, b *booted, log *slog.Logger) error {
 			if err != nil {
 				return err
 			}
-			return keepSerial(ctx, disk.store, roster)
+			b.vault = disk.vault
+			if err := keepSerial(ctx, disk.store, roster); err != nil {
+				return err
+			}
+			return disk.vault.Advance(ctx) // copies made before this start are older ones now
 		}},
 		{"audit log", func() (err error) {
 			nc.AuditLog, err = appliance.OpenAudit(c.auditPath(), string(c.Node), time.Now)
@@ -289,8 +296,11 @@ func (c *config) natsConfig(r attest.Roster, log *slog.Logger) natsnet.Config {
 
 // serve runs node and API until ctx ends or one of them fails. The API goes first: what it still works on needs the node.
 func (c *config) serve(ctx context.Context, b *booted, l net.Listener, t *tls.Config, auth api.Authenticator, log *slog.Logger) error {
+	var counting sync.WaitGroup
+	defer counting.Wait() // after stopNode
 	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNode()
+	counting.Go(func() { keepAnchor(nodeCtx, b.vault, anchorEvery, log) })
 	nodeDone := make(chan error, 1)
 	go func() { nodeDone <- b.node.Run(nodeCtx) }()
 	if err := running(b.node, nodeDone); err != nil {
