@@ -356,7 +356,7 @@ func (c *testCluster) secrets(t *testing.T, node string, into map[string][]byte)
 		t.Fatal(err)
 	}
 	defer token.Close()
-	key, err := conf.storeKey(ctx, token, nil)
+	key, err := conf.storeKey(ctx, token)
 	if err != nil {
 		t.Fatal(err)
 	}

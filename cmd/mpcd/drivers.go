@@ -77,10 +77,19 @@ func lookupUser(name string) (uid, gid uint32, err error) {
 	return uint32(id), uint32(group), err
 }
 
-// passwords are the sources of the store's password, by the names of the seed documents.
-func (c *config) passwords(drivers hsm.Drivers, o hsm.Options) hsm.PasswordDrivers {
-	return hsm.PasswordDrivers{
-		"aws": awskms.Passwords, "gcp": gcpkms.Passwords,
-		"pkcs11": hsm.TokenPasswords(drivers, "pkcs11", o), "tpm": hsm.TokenPasswords(drivers, "tpm", o),
+// passwords are the sources of the store's password, by the names of the seed documents. Those in a token use it as it is open.
+func (p *opener) passwords() hsm.PasswordDrivers {
+	return hsm.PasswordDrivers{"aws": awskms.Passwords, "gcp": gcpkms.Passwords, "pkcs11": p.tokenPasswords, "tpm": p.tokenPasswords}
+}
+
+func (p *opener) tokenPasswords(ctx context.Context, set map[string]string) (hsm.PasswordProvider, error) {
+	t, err := p.token(ctx, "password.uri", set["uri"])
+	if err != nil {
+		return nil, err
 	}
+	w, ok := hsm.As[hsm.KeyWrapper](t)
+	if !ok {
+		return nil, fmt.Errorf("password.uri: %w: %s wraps no keys, so it opens no passwords", hsm.ErrUnsupported, t.Provider())
+	}
+	return hsm.SealedPassword(w, set["sealed"]), nil
 }

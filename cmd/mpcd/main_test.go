@@ -8,6 +8,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"github.com/luxfi/mpcd/internal/sim"
 )
 
 func TestMain(m *testing.M) {
@@ -21,8 +23,13 @@ func TestMain(m *testing.M) {
 			_ = unix.Setrlimit(unix.RLIMIT_CORE, &l)
 		}
 	}
-	testscript.Main(m, map[string]func(){"mpcd": main})
+	testscript.Main(tests{m}, map[string]func(){"mpcd": main})
 }
+
+// tests removes, after all tests, the program that some of them built.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int { return sim.Main(t.M) }
 
 // Goal: the program does what its help says, with the right exit codes, up to whole clusters of real processes with SoftHSM
 // tokens. Method: scripts in testdata, one for each subject, run against the program itself.

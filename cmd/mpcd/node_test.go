@@ -73,7 +73,7 @@ func TestStoreKeyIsBound(t *testing.T) {
 			return err
 		}
 		defer tok.Close()
-		k, err := c.storeKey(ctx, tok, nil)
+		k, err := c.storeKey(ctx, tok)
 		k.Wipe()
 		return err
 	}

@@ -71,7 +71,7 @@ func (c *config) openVault(ctx context.Context, t *tokens, existing bool, log *s
 		return nil, &fault{Code: exitIntegrity, Err: fmt.Errorf("node %s has no vault in %s", c.Node, c.DataDir),
 			Do: "check data_dir and that its disk is mounted; on a new host run `mpcd node enroll` first"}
 	}
-	key, err := c.storeKey(ctx, t, log)
+	key, err := c.storeKey(ctx, t)
 	if err != nil {
 		return nil, doing("open the store's key", err)
 	}

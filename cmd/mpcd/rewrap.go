@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,6 +73,9 @@ func hsmRewrap(o *output) *cobra.Command {
 			}
 			defer held.Close()
 			to, err := c.rewrap(cmd.Context(), o, x)
+			if errors.Is(err, vault.ErrInvalid) {
+				err = &fault{Code: exitUsage, Err: err, Do: "correct --recovery; where the new token cannot count, set hsm.counter to a TPM, or say --unanchored"}
+			}
 			if err != nil {
 				return doing("rewrap", err)
 			}
@@ -137,7 +142,7 @@ func hsmReanchor(o *output) *cobra.Command {
 				return err
 			}
 			defer held.Close()
-			m, err := c.openMove(cmd.Context(), o)
+			m, _, err := c.openMove(cmd.Context(), o, nil)
 			if err != nil {
 				return doing("reanchor", err)
 			}
@@ -175,22 +180,36 @@ func (m *move) Close() error {
 	return errors.Join(m.store.Close(), m.from.Close())
 }
 
-func (c *config) openMove(ctx context.Context, o *output) (*move, error) {
+// openMove opens what the configuration names. With a target, whose token is opened too, the store may be in its hands already.
+func (c *config) openMove(ctx context.Context, o *output, x *target) (_ *move, to *moved, err error) {
 	log := newLogger(o.err, "error", "text")
 	from, err := c.openTokens(ctx, log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	key, err := c.storeKey(ctx, from, log)
-	if err != nil {
-		return nil, errors.Join(err, from.Close())
+	m := &move{from: from}
+	defer func() {
+		if err != nil {
+			m.key.Wipe()
+			err = errors.Join(err, from.Close())
+		}
+	}()
+	if m.key, err = c.storeKey(ctx, from); err != nil && (x == nil || !errors.Is(err, vault.ErrWrongKEK)) {
+		return nil, nil, err
 	}
-	store, err := badgerstore.Open(badgerstore.Config{Dir: c.storeDir(), Key: key, Logger: log})
-	if err != nil {
-		key.Wipe()
-		return nil, errors.Join(err, from.Close())
+	if x != nil {
+		wrong := err
+		if to, err = c.openTarget(ctx, from.opener, *x, wrong == nil); err != nil {
+			return nil, nil, cmp.Or(wrong, err)
+		}
+		if wrong != nil {
+			if m.key, err = c.unsealStoreKey(ctx, to.slot); err != nil {
+				return nil, nil, wrong
+			}
+		}
 	}
-	return &move{from, key, store}, nil
+	m.store, err = badgerstore.Open(badgerstore.Config{Dir: c.storeDir(), Key: m.key, Logger: log})
+	return m, to, err
 }
 
 // moved is a token a vault was moved to.
@@ -198,11 +217,13 @@ type moved struct {
 	uri, key string
 	wrapping vault.Wrapping
 	slot     vault.KeySlot
-	token    io.Closer
 }
 
 func (m *moved) report(o *output, what string) error {
 	v := map[string]any{"vault_uri": m.uri, "vault_key": m.key}
+	if r := m.wrapping.Recovery; r != nil {
+		v["recovery"] = r
+	}
 	return o.result(v, func(w io.Writer) {
 		row(w, "the vault is "+what+"; set in mpcd.yaml before the next start:")
 		row(w, "hsm:")
@@ -214,8 +235,8 @@ func (m *moved) report(o *output, what string) error {
 	})
 }
 
-// openTarget opens the token to move to, makes its key if that is missing, and proves it.
-func (c *config) openTarget(ctx context.Context, o *output, x target) (*moved, error) {
+// openTarget opens the token to move to, and proves its key. With create it makes the key if that is missing.
+func (c *config) openTarget(ctx context.Context, p *opener, x target, create bool) (*moved, error) {
 	to := *c
 	if x.uri != "" {
 		to.HSM.VaultURI = x.uri
@@ -223,37 +244,37 @@ func (c *config) openTarget(ctx context.Context, o *output, x target) (*moved, e
 	if x.key != "" {
 		to.HSM.KEK = x.key
 	}
-	drivers, options, err := c.opener(newLogger(o.err, "error", "text"))
+	token, err := p.token(ctx, "--to", to.vaultURI())
 	if err != nil {
 		return nil, err
 	}
-	token, err := drivers.Open(ctx, to.vaultURI(), options)
-	if err != nil {
-		return nil, err
-	}
-	m := &moved{uri: to.vaultURI(), key: to.HSM.KEK, token: token}
-	t := &tokens{wrap: token, c: &to}
-	if g, ok := hsm.As[hsm.KeyGenerator](token); ok {
-		if err = g.GenerateKey(ctx, m.key, hsm.KeyAESWrap); errors.Is(err, hsm.ErrKeyExists) {
-			err = nil
+	m := &moved{uri: to.vaultURI(), key: to.HSM.KEK}
+	t := &tokens{wrap: token, c: &to, opener: p}
+	if g, ok := hsm.As[hsm.KeyGenerator](token); ok && create {
+		if err := g.GenerateKey(ctx, m.key, hsm.KeyAESWrap); err != nil && !errors.Is(err, hsm.ErrKeyExists) {
+			return nil, err
 		}
 	}
-	if err == nil {
-		err = hsm.SelfTest(ctx, token, t.vaultKey())
+	if err := hsm.SelfTest(ctx, token, t.vaultKey()); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		m.slot, err = t.slot()
-	}
-	if err != nil {
-		return nil, errors.Join(err, token.Close())
+	if m.slot, err = t.slot(); err != nil {
+		return nil, err
 	}
 	m.wrapping = vault.Wrapping{Wrapper: m.slot.Wrapper, KEK: m.key, Provider: token.Provider(), Recovery: x.recipients(), Unanchored: x.noAnchor}
-	if c.HSM.Counter == counterAuto {
-		if counter, ok := hsm.As[hsm.MonotonicCounter](token); ok {
-			m.wrapping.Counter, m.wrapping.CounterID = counter, to.counterID()
-		}
+	if m.wrapping.Counter, err = to.openCounter(ctx, p, token); err != nil {
+		return nil, err
+	}
+	if m.wrapping.Counter != nil {
+		m.wrapping.CounterID = to.counterID()
 	}
 	return m, nil
+}
+
+// vaultConfig is how the vault is opened once it has moved.
+func (m *moved) vaultConfig(c *config, store vault.Store) vault.Config {
+	w := m.wrapping
+	return vault.Config{Store: store, Wrapper: w.Wrapper, KEK: w.KEK, Provider: w.Provider, Node: string(c.Node), Existing: true, Counter: w.Counter, CounterID: w.CounterID}
 }
 
 // progress tells how far a pass over the vault is, at most a hundred times.
@@ -269,8 +290,10 @@ func progress(o *output, what string) func(done, total int) {
 	}
 }
 
+// rewrap moves the vault. Killed at any moment, it goes on when it is called again: whichever of the two tokens has the vault and the
+// store's key is asked for them.
 func (c *config) rewrap(ctx context.Context, o *output, x target) (*moved, error) {
-	m, err := c.openMove(ctx, o)
+	m, to, err := c.openMove(ctx, o, &x)
 	if err != nil {
 		return nil, err
 	}
@@ -284,46 +307,49 @@ func (c *config) rewrap(ctx context.Context, o *output, x target) (*moved, error
 	if err != nil {
 		return nil, err
 	}
-	to, err := c.openTarget(ctx, o, x)
+	before, err := recipientsOf(ctx, from)
+	if errors.Is(err, vault.ErrWrongKEK) { // perhaps it has moved already
+		if now, merr := recipientsOf(ctx, to.vaultConfig(c, m.store)); merr == nil {
+			before, err = now, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer to.token.Close()
-	if c.HSM.Counter != counterAuto && m.from.counter != nil {
-		to.wrapping.Counter, to.wrapping.CounterID = m.from.counter, from.CounterID
-	}
-	recovery := x.recipients()
-	if recovery == nil {
-		v, err := vault.Open(ctx, from)
-		if err != nil {
-			return nil, err
-		}
-		recovery = v.RecoveryRecipients()
-		if err := v.Close(); err != nil {
-			return nil, err
-		}
-	}
-	// The store's key opens with either token while the vault is on its way.
+	// The store's key opens with either token, and for those who can recover the vault, while the vault is on its way.
 	if c.Password.Provider == "hsm" {
-		if err := c.writeStoreKey(ctx, m.key, recovery, old, to.slot); err != nil {
+		if err := c.writeStoreKey(ctx, m.key, before, old, to.slot); err != nil {
 			return nil, err
 		}
 	}
 	if err := vault.Rewrap(ctx, from, to.wrapping, progress(o, "rewrap")); err != nil {
 		return nil, err
 	}
-	return to, c.keepStoreKey(ctx, m.key, recovery, to.slot)
+	if recovery := x.recipients(); recovery != nil {
+		before = recovery
+	}
+	return to, c.keepStoreKey(ctx, m.key, before, to.slot)
 }
 
-// keepStoreKey writes the store's key for the token that opens the vault now, or its copy for recovery.
+// recipientsOf opens a vault, and tells who can recover it.
+func recipientsOf(ctx context.Context, vc vault.Config) ([]string, error) {
+	v, err := vault.Open(ctx, vc)
+	if err != nil {
+		return nil, err
+	}
+	return v.RecoveryRecipients(), v.Close()
+}
+
+// keepStoreKey leaves the store's key sealed as the vault is: by one token, to the recipients. Where a password makes the key, only
+// the copy for recovery is kept.
 func (c *config) keepStoreKey(ctx context.Context, key *secret.Bytes, recovery []string, slot vault.KeySlot) error {
 	if c.Password.Provider == "hsm" {
 		return c.writeStoreKey(ctx, key, recovery, slot)
 	}
-	if err := os.Remove(c.recoveryPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
 	if len(recovery) == 0 {
+		if err := os.Remove(c.recoveryPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 		return nil
 	}
 	sealed, err := vault.SealKey(ctx, key, c.storeKeyAAD(), recovery, slot)
@@ -333,6 +359,8 @@ func (c *config) keepStoreKey(ctx context.Context, key *secret.Bytes, recovery [
 	return durable.WriteFile(c.recoveryPath(), sealed, 0o600)
 }
 
+// recover moves the vault first and seals the store's key last: until the end the identity opens both, so that a recovery that was
+// cut short is repeated with the same command.
 func (c *config) recover(ctx context.Context, o *output, x target) (*moved, error) {
 	identities, err := readIdentities(x.identityFile)
 	if err != nil {
@@ -351,28 +379,36 @@ func (c *config) recover(ctx context.Context, o *output, x target) (*moved, erro
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	defer key.Wipe()
-	store, err := badgerstore.Open(badgerstore.Config{Dir: c.storeDir(), Key: key, Logger: newLogger(o.err, "error", "text")})
+	log := newLogger(o.err, "error", "text")
+	store, err := badgerstore.Open(badgerstore.Config{Dir: c.storeDir(), Key: key, Logger: log})
 	if err != nil {
 		return nil, err
 	}
 	defer store.Close()
-	to, err := c.openTarget(ctx, o, x)
+	p, err := c.opener(log)
 	if err != nil {
 		return nil, err
 	}
-	defer to.token.Close()
-	recovery := x.recipients()
-	if recovery == nil {
-		recovery = c.HSM.Recovery
-	}
-	if len(recovery) == 0 && !x.noRecovery {
-		return nil, usage("give --recovery, set hsm.recovery, or say --no-recovery", "nobody could recover the vault from now on")
-	}
-	// The key first for both ways: until the vault has switched, only the identity opens it.
-	if err := c.keepStoreKey(ctx, key, recovery, to.slot); err != nil {
+	defer p.Close()
+	to, err := c.openTarget(ctx, p, x, true)
+	if err != nil {
 		return nil, err
 	}
-	return to, vault.Recover(ctx, store, identities, to.wrapping, progress(o, "recover"))
+	now := to.vaultConfig(c, store)
+	err = vault.Recover(ctx, store, identities, to.wrapping, progress(o, "recover"))
+	if errors.Is(err, vault.ErrRecovery) { // it has moved already, and to other officers
+		if moved, merr := recipientsOf(ctx, now); merr == nil && slices.Equal(moved, slices.Sorted(slices.Values(x.recipients()))) {
+			err = vault.Rewrap(ctx, now, to.wrapping, progress(o, "recover"))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	recovery, err := recipientsOf(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	return to, c.keepStoreKey(ctx, key, recovery, to.slot)
 }
 
 // readIdentities reads a file of age identities.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -82,11 +81,15 @@ func (c *config) keepRecovery(ctx context.Context, t *tokens, key *secret.Bytes)
 }
 
 // storeKey opens the key of the store. The caller wipes it.
-func (c *config) storeKey(ctx context.Context, t *tokens, log *slog.Logger) (*secret.Bytes, error) {
+func (c *config) storeKey(ctx context.Context, t *tokens) (*secret.Bytes, error) {
 	if c.Password.Provider == "hsm" {
-		return c.unsealStoreKey(ctx, t)
+		slot, err := t.slot()
+		if err != nil {
+			return nil, err
+		}
+		return c.unsealStoreKey(ctx, slot)
 	}
-	password, err := c.password(ctx, log)
+	password, err := c.password(ctx, t.opener)
 	if err != nil {
 		return nil, doing("password."+c.Password.Provider, err)
 	}
@@ -98,16 +101,12 @@ func (c *config) storeKey(ctx context.Context, t *tokens, log *slog.Logger) (*se
 }
 
 // password fetches the store's password from where the configuration says.
-func (c *config) password(ctx context.Context, log *slog.Logger) (string, error) {
-	drivers, options, err := c.opener(log)
-	if err != nil {
-		return "", err
-	}
+func (c *config) password(ctx context.Context, o *opener) (string, error) {
 	settings, err := c.passwordSettings()
 	if err != nil {
 		return "", err
 	}
-	p, err := c.passwords(drivers, options).New(ctx, c.Password.Provider, settings)
+	p, err := o.passwords().New(ctx, c.Password.Provider, settings)
 	if err != nil {
 		return "", err
 	}
@@ -149,19 +148,15 @@ func (c *config) passwordSettings() (map[string]string, error) {
 	return set, nil
 }
 
-func (c *config) unsealStoreKey(ctx context.Context, t *tokens) (*secret.Bytes, error) {
+func (c *config) unsealStoreKey(ctx context.Context, slot vault.KeySlot) (*secret.Bytes, error) {
 	sealed, err := durable.ReadFile(c.storeKeyPath(), vault.MaxSealedKey)
-	if err != nil {
-		return nil, err
-	}
-	slot, err := t.slot()
 	if err != nil {
 		return nil, err
 	}
 	key, err := vault.UnsealKey(ctx, sealed, c.storeKeyAAD(), slot)
 	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, vault.ErrWrongKEK) || errors.Is(err, vault.ErrIntegrity) {
-		return nil, &fault{Code: exitHSM, Err: fmt.Errorf("%s: this token's key %q does not open it: %w", c.storeKeyPath(), c.HSM.KEK, err),
-			Do: "use the token the node was enrolled with (hsm.vault_uri, hsm.vault_key); if it is that one, the file was changed: restore the data directory"}
+		return nil, &fault{Code: exitHSM, Err: fmt.Errorf("%s: %w", c.storeKeyPath(), err),
+			Do: "set hsm.vault_uri and hsm.vault_key to where the vault is; if this is it, the file was changed: restore the data directory"}
 	}
 	return key, err
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/vault"
@@ -18,15 +19,43 @@ type tokens struct {
 	hsm.Token
 	wrap    hsm.Token
 	counter hsm.MonotonicCounter
-	open    []hsm.Token
 	c       *config
+	*opener
 }
 
 // Close closes each token once.
-func (t *tokens) Close() error {
+func (t *tokens) Close() error { return t.opener.Close() }
+
+// opener opens tokens, each once: a software token bears one process, and some TPMs one connection.
+type opener struct {
+	drivers hsm.Drivers
+	options hsm.Options
+	byURI   map[string]hsm.Token
+	open    []hsm.Token // in the order of opening
+}
+
+// token opens what the URI names, or returns it if it is open.
+func (p *opener) token(ctx context.Context, what, uri string) (hsm.Token, error) {
+	name := uri
+	if u, err := hsm.ParseURI(uri); err == nil {
+		name = u.String() // one spelling
+	}
+	if t := p.byURI[name]; t != nil {
+		return t, nil
+	}
+	t, err := p.drivers.Open(ctx, uri, p.options)
+	if err != nil {
+		return nil, doing(what, err)
+	}
+	p.open, p.byURI[name] = append(p.open, t), t
+	return t, nil
+}
+
+// Close closes each token once.
+func (p *opener) Close() error {
 	var errs []error
-	for i := len(t.open) - 1; i >= 0; i-- {
-		errs = append(errs, t.open[i].Close())
+	for _, t := range slices.Backward(p.open) {
+		errs = append(errs, t.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -39,60 +68,55 @@ const (
 
 // openTokens opens what the configuration names. URIs that are equal are one token.
 func (c *config) openTokens(ctx context.Context, log *slog.Logger) (_ *tokens, err error) {
-	drivers, options, err := c.opener(log)
+	p, err := c.opener(log)
 	if err != nil {
 		return nil, err
 	}
-	t := &tokens{c: c}
+	t := &tokens{c: c, opener: p}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.Close())
 		}
 	}()
-	byURI := map[string]hsm.Token{}
-	open := func(what, uri string) (hsm.Token, error) {
-		if o := byURI[uri]; o != nil {
-			return o, nil
-		}
-		o, err := drivers.Open(ctx, uri, options)
-		if err != nil {
-			return nil, doing(what, err)
-		}
-		t.open, byURI[uri] = append(t.open, o), o
-		return o, nil
-	}
-	if t.Token, err = open("hsm.uri", c.tokenURI()); err != nil {
+	if t.Token, err = p.token(ctx, "hsm.uri", c.tokenURI()); err != nil {
 		return nil, err
 	}
-	if t.wrap, err = open("hsm.vault_uri", c.vaultURI()); err != nil {
+	if t.wrap, err = p.token(ctx, "hsm.vault_uri", c.vaultURI()); err != nil {
 		return nil, err
 	}
-	switch c.HSM.Counter {
-	case counterNone:
-	case counterAuto:
-		t.counter, _ = hsm.As[hsm.MonotonicCounter](t.wrap)
-	default:
-		o, err := open("hsm.counter", c.HSM.Counter)
-		if err != nil {
-			return nil, err
-		}
-		var ok bool
-		if t.counter, ok = hsm.As[hsm.MonotonicCounter](o); !ok {
-			return nil, fmt.Errorf("hsm.counter: %w: %s has no monotonic counter; a TPM has", hsm.ErrUnsupported, o.Provider())
-		}
-	}
-	return t, nil
+	t.counter, err = c.openCounter(ctx, p, t.wrap)
+	return t, err
 }
 
-// opener returns the drivers and what every token is opened with.
-func (c *config) opener(log *slog.Logger) (hsm.Drivers, hsm.Options, error) {
+// openCounter is what counts the generations of a vault whose key is in wrap; nil for nothing.
+func (c *config) openCounter(ctx context.Context, p *opener, wrap hsm.Token) (hsm.MonotonicCounter, error) {
+	from := wrap
+	switch c.HSM.Counter {
+	case counterNone:
+		return nil, nil
+	case counterAuto:
+	default:
+		var err error
+		if from, err = p.token(ctx, "hsm.counter", c.HSM.Counter); err != nil {
+			return nil, err
+		}
+	}
+	counter, ok := hsm.As[hsm.MonotonicCounter](from)
+	if !ok && c.HSM.Counter != counterAuto {
+		return nil, fmt.Errorf("hsm.counter: %w: %s has no monotonic counter; a TPM has", hsm.ErrUnsupported, from.Provider())
+	}
+	return counter, nil
+}
+
+// opener returns the drivers and what every token is opened with. One opener has one driver process.
+func (c *config) opener(log *slog.Logger) (*opener, error) {
 	if c.HSM.SoftHSMConf != "" {
 		if err := os.Setenv("SOFTHSM2_CONF", c.HSM.SoftHSMConf); err != nil {
-			return nil, hsm.Options{}, err
+			return nil, err
 		}
 	}
 	drivers, err := c.drivers(log)
-	return drivers, hsm.Options{Dev: c.Dev, Logger: log, Sessions: c.HSM.Sessions}, err
+	return &opener{drivers: drivers, options: hsm.Options{Dev: c.Dev, Logger: log, Sessions: c.HSM.Sessions}, byURI: map[string]hsm.Token{}}, err
 }
 
 // tokenURI is hsm.uri; the bare name local means a directory beside the data.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -20,7 +21,6 @@ import (
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/pkcs11"
-	"github.com/luxfi/mpcd/internal/secret"
 	"github.com/luxfi/mpcd/vault"
 	"github.com/luxfi/mpcd/vault/badgerstore"
 )
@@ -169,6 +169,21 @@ func (p *Process) Start() {
 	p.cmd, p.done = cmd, done
 }
 
+// PID is the number of the process, as it was started last.
+func (p *Process) PID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cmd.Process.Pid
+}
+
+// Run runs a command on the node, as "hsm rewrap", with its configuration, addresses and environment.
+func (p *Process) Run(command string, more ...string) Result {
+	p.c.TB.Helper()
+	words := strings.Fields(command)
+	args := append(words[1:], p.Args("", more...)[1:]...)
+	return Run(p.c.TB, p.Env, append(words[:1:1], args...)...)
+}
+
 // Running tells whether the process lives.
 func (p *Process) Running() bool {
 	p.mu.Lock()
@@ -294,10 +309,10 @@ func (p *Process) OpenStore(dir string) *Opened {
 	check(err)
 	sealed, err := os.ReadFile(filepath.Join(p.Dir, "data", "store.key"))
 	check(err)
-	o.StoreKey, err = o.Token.(hsm.KeyWrapper).Unwrap(tb.Context(), VaultKey, sealed, storeKeyAAD(p.ID))
+	key, err := vault.UnsealKey(tb.Context(), sealed, storeKeyAAD(p.ID), vault.KeySlot{Wrapper: o.Token.(hsm.KeyWrapper), KEK: VaultKey})
 	check(err)
-	key := secret.From(append([]byte(nil), o.StoreKey...))
 	defer key.Wipe()
+	o.StoreKey = bytes.Clone(key.Bytes())
 	o.Store, err = badgerstore.Open(badgerstore.Config{Dir: dir, Key: key})
 	check(err)
 	return o
