@@ -12,7 +12,7 @@ import (
 var drivers = hsm.Drivers{"pkcs11": pkcs11.Open, "softhsm": softhsm.Open}
 
 // openURI opens a token for a test, and closes it at the end.
-func openURI(t *testing.T, uri string, o hsm.Options) hsm.Token {
+func openURI(t testing.TB, uri string, o hsm.Options) hsm.Token {
 	t.Helper()
 	tok, err := drivers.Open(t.Context(), uri, o)
 	if err != nil {
@@ -28,5 +28,5 @@ func openURI(t *testing.T, uri string, o hsm.Options) hsm.Token {
 
 // Goal: the driver keeps the contract. Method: the suite, against SoftHSM.
 func TestConformance(t *testing.T) {
-	hsmtest.Run(t, func(t *testing.T) hsm.Token { return openURI(t, softhsm.New(t), hsm.Options{}) })
+	hsmtest.Run(t, func(t *testing.T) hsm.Token { return openURI(t, softhsm.New(t), hsm.Options{}) }, hsmtest.Name("SoftHSM2"))
 }

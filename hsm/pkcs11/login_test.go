@@ -15,7 +15,7 @@ import (
 )
 
 // with returns the URI with one attribute changed.
-func with(t *testing.T, uri, name, value string) string {
+func with(t testing.TB, uri, name, value string) string {
 	t.Helper()
 	u, err := hsm.ParseURI(uri)
 	if err == nil {

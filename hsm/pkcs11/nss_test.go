@@ -10,7 +10,7 @@ import (
 )
 
 // freshNSS makes a database of NSS softokn for a test.
-func freshNSS(t *testing.T) string {
+func freshNSS(t testing.TB) string {
 	t.Helper()
 	t.Setenv("NSS_MAX_MP_PBE_ITERATION_COUNT", "1") // of the function that makes a key of the PIN, for every use of a key
 	tok, err := nss.Start(t.TempDir())

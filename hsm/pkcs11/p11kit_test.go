@@ -18,7 +18,7 @@ import (
 )
 
 // remote makes a SoftHSM token in a directory of its own, and serves it to this process through p11-kit.
-func remote(t *testing.T) (string, *p11kit.Server) {
+func remote(t testing.TB) (string, *p11kit.Server) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "p11kit-") // t.TempDir is too long for a socket
 	if err != nil {
@@ -46,7 +46,7 @@ func remote(t *testing.T) (string, *p11kit.Server) {
 	return with(t, p.URI, "module-path", client), s
 }
 
-func setEnv(t *testing.T, env []string) {
+func setEnv(t testing.TB, env []string) {
 	t.Helper()
 	for _, e := range env {
 		name, value, _ := strings.Cut(e, "=")

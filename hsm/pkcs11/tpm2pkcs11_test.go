@@ -12,7 +12,7 @@ import (
 
 // startTPM starts an emulated TPM with all that its PKCS#11 library needs, and makes a token in its store. open gives this process a
 // copy of the store, with the token as it was made.
-func startTPM(t *testing.T) (open func(t *testing.T) string) {
+func startTPM(t testing.TB) (open func(t testing.TB) string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "tpm2p11-") // t.TempDir is too long for a socket
 	if err != nil {
@@ -33,7 +33,7 @@ func startTPM(t *testing.T) (open func(t *testing.T) string) {
 		t.Fatal(err)
 	}
 	setEnv(t, s.Env)
-	return func(t *testing.T) string {
+	return func(t testing.TB) string {
 		t.Helper()
 		store := t.TempDir()
 		if err := os.CopyFS(store, os.DirFS(s.Store())); err != nil {

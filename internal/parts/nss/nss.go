@@ -52,8 +52,8 @@ func Start(dir string) (*Token, error) {
 		return nil, errors.New("nss: the directory has a quotation mark in its name")
 	}
 	pin := filepath.Join(dir, "pin")
-	if err := os.WriteFile(pin, []byte(rand.Text()+"\n"), 0o600); err != nil {
-		return nil, err
+	if err := writeNew(pin, rand.Text()+"\n"); err != nil {
+		return nil, fmt.Errorf("nss: %w", err)
 	}
 	var said bytes.Buffer
 	cmd := exec.Command("certutil", "-N", "-d", "sql:"+dir, "-f", pin)
@@ -72,6 +72,16 @@ func Start(dir string) (*Token, error) {
 		return nil, err
 	}
 	return &Token{URI: u.String()}, nil
+}
+
+// writeNew writes a file that is not there yet: the PIN of a database must not be lost.
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }
 
 // Stop does nothing: the database is the directory.
