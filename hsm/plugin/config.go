@@ -81,7 +81,7 @@ func (c Config) log() *slog.Logger {
 type Stats struct {
 	PID      int       `json:"pid"`      // of the process; 0 while there is none
 	Since    time.Time `json:"since"`    // its start
-	Starts   uint64    `json:"starts"`   // processes started
+	Starts   uint64    `json:"starts"`   // processes that got ready
 	Restarts uint64    `json:"restarts"` // of them, in the place of one that ended unasked
 	Hangs    uint64    `json:"hangs"`    // processes killed for not answering
 	Calls    uint64    `json:"calls"`    // operations begun

@@ -28,7 +28,7 @@ func TestMaps(t *testing.T) {
 	if err := hsm.SelfTest(t.Context(), tok, hsm.KeyInfo{ID: "k", Type: hsm.KeyP256}); err != nil {
 		t.Fatal(err)
 	}
-	if !maps(t, tok.Stats().PID) {
+	if os.Geteuid() == 0 && !maps(t, tok.Stats().PID) { // others may not look into an undumpable process
 		t.Error("the child does not map the library: the test looks in the wrong place")
 	}
 	if maps(t, os.Getpid()) {

@@ -35,6 +35,9 @@ func TestPINNowhere(t *testing.T) {
 		pid := tok.Stats().PID
 		for _, path := range []string{"/proc/self/cmdline", "/proc/self/environ", fmt.Sprintf("/proc/%d/cmdline", pid), fmt.Sprintf("/proc/%d/environ", pid)} {
 			b, err := os.ReadFile(path)
+			if os.Geteuid() != 0 && errors.Is(err, os.ErrPermission) {
+				continue // nor may anybody else but root
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
