@@ -90,7 +90,7 @@ func signCommand(o *output) *cobra.Command {
 			"The receipt shows which hardware approved it: mpcd key receipt, mpcd attest verify.",
 		Example: "  mpcd sign --wallet w_… --text 'pay 5 to alice'\n  mpcd sign --wallet w_… --message 0x243f6a88… --signers node1,node3\n" +
 			"  mpcd sign --wallet w_… --message 0x243f6a88… --path m/0/5",
-		Args:    cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (message == "") == (text == "") {
 				return usage("give one of --message and --text", "nothing to sign, or two things")
