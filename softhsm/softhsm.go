@@ -76,7 +76,7 @@ func enterTestDir(module string) error {
 	if pkcs11.Loaded(module) {
 		return fmt.Errorf("softhsm: SoftHSM is open with another directory; an earlier test did not close its token")
 	}
-	dir, err := os.MkdirTemp("", "mpcd-softhsm-")
+	dir, err := os.MkdirTemp(fastDir(), "mpcd-softhsm-")
 	if err != nil {
 		return err
 	}
@@ -85,6 +85,18 @@ func enterTestDir(module string) error {
 	}
 	testTokens.dir = dir
 	return os.Setenv(confEnv, filepath.Join(dir, confFile))
+}
+
+// fastDir is a place in memory if the system has one: SoftHSM waits for the disk several times for each key, and test tokens are
+// worth nothing. The default place for temporary files ("") if not.
+func fastDir() string {
+	const shm = "/dev/shm"
+	if f, err := os.CreateTemp(shm, "mpcd-softhsm-"); err == nil {
+		_ = f.Close()
+		_ = os.Remove(f.Name())
+		return shm
+	}
+	return ""
 }
 
 // dropTestToken removes the directory with the last token.

@@ -13,7 +13,7 @@ import (
 func freshNSS(t testing.TB) string {
 	t.Helper()
 	t.Setenv("NSS_MAX_MP_PBE_ITERATION_COUNT", "1") // of the function that makes a key of the PIN, for every use of a key
-	tok, err := nss.Start(t.TempDir())
+	tok, err := nss.Start(shortDir(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,11 +20,7 @@ import (
 // remote makes a SoftHSM token in a directory of its own, and serves it to this process through p11-kit.
 func remote(t testing.TB) (string, *p11kit.Server) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "p11kit-") // t.TempDir is too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortDir(t)
 	p, err := softhsm.Provision(dir, "remote", "", "")
 	if err != nil {
 		t.Fatal(err)
@@ -44,6 +40,20 @@ func remote(t testing.TB) (string, *p11kit.Server) {
 	}
 	setEnv(t, s.Env)
 	return with(t, p.URI, "module-path", client), s
+}
+
+// shortDir is a directory for a test whose name is short enough for a socket, in memory where there is such a place.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "mpcd-")
+	if err != nil {
+		dir, err = os.MkdirTemp("", "mpcd-")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func setEnv(t testing.TB, env []string) {

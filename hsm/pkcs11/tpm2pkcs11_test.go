@@ -14,11 +14,7 @@ import (
 // copy of the store, with the token as it was made.
 func startTPM(t testing.TB) (open func(t testing.TB) string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "tpm2p11-") // t.TempDir is too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortDir(t)
 	s, err := tpm2pkcs11.Start(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +31,7 @@ func startTPM(t testing.TB) (open func(t testing.TB) string) {
 	setEnv(t, s.Env)
 	return func(t testing.TB) string {
 		t.Helper()
-		store := t.TempDir()
+		store := shortDir(t)
 		if err := os.CopyFS(store, os.DirFS(s.Store())); err != nil {
 			t.Fatal(err)
 		}
