@@ -3,6 +3,7 @@
 # make check   format, vet, staticcheck, known vulnerabilities, import policy
 # make fuzz    every fuzz target for FUZZTIME each     make sim SEEDS=n   n seeds of the simulated network
 # make bench   the promised figures, measured here     make build         bin/mpcd
+# make bench-hsm  the same for every kind of token     make matrix        every driver's suite, and its table into docs/HARDWARE.md
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,7 +16,7 @@ SEEDS ?= 1000
 HSM ?= softhsm
 GOTEST := go test -p 2 -timeout 15m
 
-.PHONY: demo test check fuzz bench sim build setup clean
+.PHONY: demo test check fuzz bench bench-hsm matrix sim build setup clean
 
 demo: build
 	@go run ./scripts/demo -mpcd bin/mpcd -hsm $(HSM)
@@ -39,6 +40,12 @@ sim: setup
 
 bench: build
 	go run ./benchmarks/run -mpcd bin/mpcd
+
+bench-hsm: build
+	go run ./benchmarks/run -only hsm -mpcd bin/mpcd
+
+matrix: setup
+	go run ./scripts/matrix
 
 build: setup
 	@mkdir -p bin

@@ -36,6 +36,18 @@ func TestGate(t *testing.T) {
 		}
 		figures = append(figures, f...)
 	}
+	for _, f := range []func() ([]Figure, error){
+		func() ([]Figure, error) { return PluginOverhead(t.Context(), *program, *duration) },
+		func() ([]Figure, error) {
+			return TokenNodes(t.Context(), NodeOptions{Program: *program, Duration: *duration, Clients: TokenClients}, 3, 5, func(string) {})
+		},
+	} {
+		more, err := f()
+		if err != nil {
+			t.Fatal(err)
+		}
+		figures = append(figures, more...)
+	}
 	measured := 0
 	for _, f := range figures {
 		t.Logf("%s: %.3g %s (%s)", f.Name, f.Value, f.Unit, f.Note)

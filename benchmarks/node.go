@@ -56,6 +56,10 @@ type devReady struct {
 		API string `json:"api"`
 		PID int    `json:"pid"`
 	} `json:"nodes"`
+	Wallets []struct {
+		Curve string `json:"curve"`
+		keyAnswer
+	} `json:"wallets"`
 }
 
 // devCluster is a running `mpcd dev`.
@@ -65,8 +69,9 @@ type devCluster struct {
 	http  *http.Client
 }
 
-func startDev(ctx context.Context, program string, t, n int) (*devCluster, error) {
-	cmd := exec.CommandContext(ctx, program, "dev", "--nodes", strconv.Itoa(n), "--threshold", strconv.Itoa(t), "--listen", "127.0.0.1:0", "-o", "json")
+func startDev(ctx context.Context, program string, t, n int, more ...string) (*devCluster, error) {
+	args := append([]string{"dev", "--nodes", strconv.Itoa(n), "--threshold", strconv.Itoa(t), "--listen", "127.0.0.1:0", "-o", "json"}, more...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	var log bytes.Buffer
 	cmd.Stderr = &log

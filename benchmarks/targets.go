@@ -37,6 +37,9 @@ var Targets = []Target{
 	{"node ecdsa 3-of-5 sign p99", "ms", 0, 120, false, "TARGETS first aim"},
 	{"node ecdsa 3-of-5 sustained", "1/s", 0, 150, true, "TARGETS first aim, without a pool; P-2 promises 300"},
 	{"node ecdsa 3-of-5 burst from a warm pool", "1/s", 0, 400, true, "TARGETS first aim, presigned"},
+	{"hsm plugin overhead", "ms", 0.3, 0.3, false, "what a process border may cost a call"},
+	{"node ed25519 3-of-5 sustained, TPM (swtpm) of SoftHSM", "%", 80, 80, true, "batch attestation hides a slower token"},
+	{"node ed25519 3-of-5 sustained, attested by 20 operations/s", "1/s", 300, 300, true, "batch attestation hides a slow token"},
 	{"dev ready 3-of-5", "s", 10, 10, false, "first signature 10 s after `mpcd dev` starts; ready comes later"},
 }
 

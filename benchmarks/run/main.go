@@ -14,8 +14,8 @@ import (
 )
 
 func main() {
-	what := flag.String("only", "engine,node", "which figures: engine, node")
-	mpcd := flag.String("mpcd", "bin/mpcd", "the program, for node figures")
+	what := flag.String("only", "engine,node", "which figures: engine, node, hsm")
+	mpcd := flag.String("mpcd", "bin/mpcd", "the program, for node and hsm figures")
 	duration := flag.Duration("duration", 30*time.Second, "of each load")
 	clients := flag.Int("clients", 64, "concurrent clients of the sustained load")
 	flag.Parse()
@@ -46,6 +46,39 @@ func run(ctx context.Context, what string, o benchmarks.NodeOptions) error {
 			all = append(all, f...)
 		}
 	}
+	var tokens []benchmarks.TokenFigures
+	if strings.Contains(what, "hsm") {
+		var f []benchmarks.Figure
+		var err error
+		if tokens, f, err = hsm(ctx, o); err != nil {
+			return err
+		}
+		all = append(all, f...)
+	}
 	fmt.Println(benchmarks.Machine())
+	if tokens != nil {
+		if err := benchmarks.PrintTokens(os.Stdout, tokens); err != nil {
+			return err
+		}
+		fmt.Println()
+	}
 	return benchmarks.Print(os.Stdout, all)
+}
+
+// hsm measures every token by itself, the process border, and clusters on three kinds of token. A load on a token takes a tenth of one on
+// nodes.
+func hsm(ctx context.Context, o benchmarks.NodeOptions) ([]benchmarks.TokenFigures, []benchmarks.Figure, error) {
+	tell := func(what string) { fmt.Fprintln(os.Stderr, "measuring", what) }
+	tokens, err := benchmarks.Tokens(ctx, o.Program, o.Duration/10, tell)
+	if err != nil {
+		return nil, nil, err
+	}
+	tell("the driver process")
+	figures, err := benchmarks.PluginOverhead(ctx, o.Program, o.Duration/3)
+	if err != nil {
+		return nil, nil, err
+	}
+	o.Clients = benchmarks.TokenClients
+	f, err := benchmarks.TokenNodes(ctx, o, 3, 5, tell)
+	return tokens, append(figures, f...), err
 }
