@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
@@ -178,10 +180,14 @@ func (a *authority) sign(before *attest.SignedRoster, es []enrolment) (*attest.S
 		if e.Cluster != a.cluster {
 			return nil, usage("enrol the node in this cluster", "node %q enrolled in cluster %q, this is %q", e.Node, e.Cluster, a.cluster)
 		}
-		if _, err := r.Node(e.Node); err == nil {
-			return nil, usage("give the new node another name", "node %q is in the roster already", e.Node)
-		}
 		m := e.member()
+		if i := slices.IndexFunc(r.Nodes, func(n attest.RosterNode) bool { return n.ID == e.Node }); i >= 0 {
+			var err error
+			if r.Nodes[i], err = rekeyed(r.Nodes[i], m); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		m.Party = next
 		next++
 		r.Nodes = append(r.Nodes, m)
@@ -191,6 +197,19 @@ func (a *authority) sign(before *attest.SignedRoster, es []enrolment) (*attest.S
 		return nil, &fault{Code: exitUsage, What: "sign the roster", Err: err, Do: "correct the enrolments"}
 	}
 	return s, durable.WriteFile(filepath.Join(a.dir, rosterFile), s.JSON(), 0o644)
+}
+
+// rekeyed is a member whose token was replaced: the identity, which is in the vault, says so itself by signing the enrolment. The
+// party stays, and with it the node's shares.
+func rekeyed(was, now attest.RosterNode) (attest.RosterNode, error) {
+	if !bytes.Equal(was.Identity, now.Identity) || !bytes.Equal(was.Seal, now.Seal) {
+		return was, usage("give the new node another name", "node %q is in the roster already, with another identity", was.ID)
+	}
+	if bytes.Equal(was.CosignKey, now.CosignKey) && bytes.Equal(was.AttestKey, now.AttestKey) {
+		return was, usage("give only the enrolments of nodes that are new, or whose keys are", "node %q is in the roster already", was.ID)
+	}
+	now.Party = was.Party
+	return now, nil
 }
 
 // issue writes the certificate of a node for routes and API into dir: node.crt, node.key and ca.crt.

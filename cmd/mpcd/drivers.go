@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/awskms"
@@ -38,10 +39,13 @@ func driverNames() []string {
 	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(moduleDrivers)), append(slices.Collect(maps.Keys(ownDrivers)), "plugin")...)))
 }
 
+// driverBackoff is the longest wait before a driver process that ended is started again: the node signs nothing meanwhile.
+const driverBackoff = time.Second
+
 // drivers are the security modules this binary can open: its own here, those that load libraries in a process of their own.
 func (c *config) drivers(log *slog.Logger) (hsm.Drivers, error) {
 	p := plugin.Config{
-		Command: []string{"/proc/self/exe", driverCommand}, Env: c.HSM.Plugin.Env, Logger: log,
+		Command: []string{"/proc/self/exe", driverCommand}, Env: c.HSM.Plugin.Env, Logger: log, Limits: plugin.Limits{BackoffMax: driverBackoff},
 		Sandbox: plugin.Sandbox{Network: c.HSM.Plugin.Network, Read: c.HSM.Plugin.Read, Write: c.HSM.Plugin.Write},
 	}
 	if name := c.HSM.Plugin.User; name != "" {

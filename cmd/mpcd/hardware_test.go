@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+
+	"filippo.io/age"
 
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/internal/parts/moto"
@@ -123,5 +126,36 @@ func (b *book) sign(through *sim.Process) {
 		if !ed25519.Verify(ed25519.PublicKey(w.PublicKey), message, s.Signature) {
 			b.t.Fatal("a wrong signature")
 		}
+	}
+}
+
+func refreshOf(w *client.Wallet) *client.RefreshRequest {
+	return &client.RefreshRequest{WalletID: w.WalletID}
+}
+
+// officer is a recovery officer.
+type officer struct{ recipient, file string }
+
+func newOfficer(t *testing.T) officer {
+	t.Helper()
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := officer{id.Recipient().String(), filepath.Join(t.TempDir(), "officer.age")}
+	if err := os.WriteFile(o.file, []byte(id.String()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// restore puts a copy of a directory in the place of what is there.
+func restore(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(sim.CopyDir(t, from), to); err != nil {
+		t.Fatal(err)
 	}
 }

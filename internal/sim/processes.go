@@ -89,6 +89,53 @@ func NewProcesses(tb testing.TB, n, t int) *Processes {
 	return c
 }
 
+// Enrol enrols nodes anew, with the configuration that they have now: their vaults and identities are new. Nothing may run yet.
+func (c *Processes) Enrol(nodes ...*Process) {
+	c.TB.Helper()
+	for _, p := range nodes {
+		if err := os.RemoveAll(filepath.Join(p.Dir, "data")); err != nil {
+			c.TB.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(c.Dir, "cluster", "roster.json")); err != nil {
+		c.TB.Fatal(err)
+	}
+	c.SignRoster(c.Nodes...)
+}
+
+// SignRoster has nodes tell their keys to the operator, who signs a roster with them, and hands it to all.
+func (c *Processes) SignRoster(nodes ...*Process) {
+	c.TB.Helper()
+	operator := filepath.Join(c.Dir, "cluster")
+	args := []string{"node", "roster", "sign", "--dir", operator}
+	for _, p := range nodes {
+		r := p.Run("node enroll")
+		if r.Code != 0 {
+			c.TB.Fatalf("enrol %s: exit %d\n%s", p.ID, r.Code, r.Err)
+		}
+		file := filepath.Join(p.Dir, "enrolment.json")
+		if err := os.WriteFile(file, []byte(r.Out), 0o600); err != nil {
+			c.TB.Fatal(err)
+		}
+		args = append(args, file)
+	}
+	if r := Run(c.TB, nil, args...); r.Code != 0 {
+		c.TB.Fatalf("sign the roster: exit %d\n%s", r.Code, r.Err)
+	}
+	b, err := os.ReadFile(filepath.Join(operator, "roster.json"))
+	if err != nil {
+		c.TB.Fatal(err)
+	}
+	for _, p := range c.Nodes {
+		if err := os.WriteFile(filepath.Join(p.Dir, "roster.json"), b, 0o600); err != nil {
+			c.TB.Fatal(err)
+		}
+	}
+	if c.Roster, err = attest.LoadRoster(filepath.Join(operator, "roster.json")); err != nil {
+		c.TB.Fatal(err)
+	}
+}
+
 // Start starts all nodes and waits until each can serve a signature.
 func (c *Processes) Start() {
 	c.TB.Helper()
