@@ -45,6 +45,7 @@ type judge struct {
 	subject Subject
 	policy  Policy
 	v       Verdict
+	short   *Problem // why it is not proven
 }
 
 // broken is found in evidence that no policy accepts.
@@ -203,7 +204,14 @@ func (j *judge) properties(c claim) {
 // conclude sets the level.
 func (j *judge) conclude(reached Level) {
 	if least := j.policy.least(); reached < least {
-		j.refuse(nextFor(least), "policy %s wants %s evidence, this is: %s", quoted(j.policy.Name), least, reached)
+		p := Problem{Next: nextFor(least)}
+		if j.short != nil && least == Proven {
+			p = *j.short
+		}
+		if p.Fact != "" {
+			p.Fact = ": " + p.Fact
+		}
+		j.refuse(p.Next, "policy %s wants %s evidence, this is: %s%s", quoted(j.policy.Name), least, reached, p.Fact)
 	}
 	if j.v.Refusal() != nil {
 		reached = Refused

@@ -33,7 +33,7 @@ func (j *judge) endorsed(e *tpmEvidence) (bool, []string, error) {
 		return false, nil, isBroken("the endorsement key is not of a standard template: %v", err)
 	}
 	if len(j.ev.Certificates) == 0 {
-		j.caution("use a TPM that has one; a virtual TPM often has none", "the TPM shows no endorsement certificate: it may be an emulator")
+		j.unproven("use a TPM that has one; a virtual TPM often has none", "the TPM shows no endorsement certificate: it may be an emulator")
 		return false, nil, nil
 	}
 	leaf, err := x509.ParseCertificate(j.ev.Certificates[0])
@@ -45,22 +45,29 @@ func (j *judge) endorsed(e *tpmEvidence) (bool, []string, error) {
 	}
 	who, err := isEndorsement(leaf)
 	if err != nil {
-		j.caution("use a TPM with a certificate of its maker", "the certificate is no endorsement certificate: %v", err)
+		j.unproven("use a TPM with a certificate of its maker", "the certificate is no endorsement certificate: %v", err)
 		return false, nil, nil
 	}
 	root, err := j.chain(leaf)
 	if err != nil {
-		j.caution(nextChain, "the endorsement certificate of %s leads to no trusted root: %v", who, err)
+		j.unproven(nextChain, "the endorsement certificate of %s leads to no trusted root: %v", who, err)
 		return false, nil, nil
 	}
 	if !slices.ContainsFunc(j.subject.Bindings, func(b Binding) bool { return b.of(j.ev) }) {
-		j.caution(nextBind, "the certificate of %s is not yet bound to the attestation key: nothing shows that they are in one TPM", who)
+		j.unproven(nextBind, "the certificate of %s is not yet bound to the attestation key: nothing shows that they are in one TPM", who)
 		return false, nil, nil
 	}
 	return true, []string{
 		"attestation key and endorsement key are in one TPM: it answered a challenge",
 		fmt.Sprintf("that TPM is %s; its endorsement certificate (number %x, valid until %s) leads to %s", who, leaf.SerialNumber, leaf.NotAfter.UTC().Format(time.DateOnly), root),
 	}, nil
+}
+
+// unproven notes why nothing is proven.
+func (j *judge) unproven(next, format string, a ...any) {
+	j.caution(next, format, a...)
+	last := j.v.Problems[len(j.v.Problems)-1]
+	j.short = &last
 }
 
 // chain verifies the certificate up to a root of the policy, which it names.

@@ -61,11 +61,13 @@ func TestTPMChecks(t *testing.T) {
 		"a key of any scheme": {func(f *forge) {
 			f.key.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{CurveID: tpm2.TPMECCNistP256})
 		}, "curve, scheme or policy"},
-		"a policy on the key":    {func(f *forge) { f.key.AuthPolicy = tpm2.TPM2BDigest{Buffer: make([]byte, 32)} }, "curve, scheme or policy"},
-		"a policy on the AK":     {func(f *forge) { f.ak.AuthPolicy = tpm2.TPM2BDigest{Buffer: make([]byte, 32)} }, "attestation key"},
-		"an EK without policy":   {func(f *forge) { f.ek.AuthPolicy = tpm2.TPM2BDigest{} }, "endorsement key"},
-		"another hash of names":  {func(f *forge) { f.key.NameAlg = tpm2.TPMAlgSHA384 }, "name is not SHA-256"},
-		"a point off the curve":  {func(f *forge) { f.ak.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{X: tpm2.TPM2BECCParameter{Buffer: []byte{1}}}) }, "attestation key"},
+		"a policy on the key":   {func(f *forge) { f.key.AuthPolicy = tpm2.TPM2BDigest{Buffer: make([]byte, 32)} }, "curve, scheme or policy"},
+		"a policy on the AK":    {func(f *forge) { f.ak.AuthPolicy = tpm2.TPM2BDigest{Buffer: make([]byte, 32)} }, "attestation key"},
+		"an EK without policy":  {func(f *forge) { f.ek.AuthPolicy = tpm2.TPM2BDigest{} }, "endorsement key"},
+		"another hash of names": {func(f *forge) { f.key.NameAlg = tpm2.TPMAlgSHA384 }, "name is not SHA-256"},
+		"a point off the curve": {func(f *forge) {
+			f.ak.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{X: tpm2.TPM2BECCParameter{Buffer: []byte{1}}})
+		}, "attestation key"},
 		"an AK that decrypts":    {func(f *forge) { f.ak = withPoint(tpm2.ECCSRKTemplate, f.akKey) }, "attestation key"},
 		"a signing key as EK":    {func(f *forge) { f.ek = withPoint(signTemplate(false), f.ekKey) }, "endorsement key"},
 		"an unrestricted AK":     {func(f *forge) { f.ak.ObjectAttributes.Restricted = false }, "restricted is false"},
@@ -115,17 +117,19 @@ func TestTPMNotProven(t *testing.T) {
 		make   func(*forge)
 		words  string
 	}{
-		"no binding":      {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.Bindings = nil }, words: "not yet bound"},
-		"an empty one":    {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.Bindings = []Binding{{}} }, words: "not yet bound"},
-		"no roots":        {change: func(_ *forge, _ *hsm.KeyEvidence, _ *Subject, p *Policy) { p.TPM = nil }, words: "no roots were given"},
-		"no certificate":  {change: func(_ *forge, e *hsm.KeyEvidence, _ *Subject, _ *Policy) { e.Certificates = nil }, words: "no endorsement certificate"},
-		"expired":         {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.At = now.AddDate(3, 0, 0) }, words: "expired"},
-		"not yet":         {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.At = now.AddDate(-3, 0, 0) }, words: "not yet valid"},
-		"another root":    {change: func(f *forge, _ *hsm.KeyEvidence, _ *Subject, p *Policy) { *p = newForge(f.t).trust(*p) }, words: "no trusted root"},
-		"an authority":    {make: func(f *forge) { f.cert.IsCA, f.cert.BasicConstraintsValid = true, true }, words: "of an authority"},
-		"a signing key":   {make: func(f *forge) { f.cert.KeyUsage = x509.KeyUsageDigitalSignature }, words: "not for decryption"},
-		"another use":     {make: func(f *forge) { f.cert.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{2, 23, 133, 8, 2}} }, words: "another use"},
-		"a server's":      {make: func(f *forge) { f.cert.UnknownExtKeyUsage, f.cert.ExtKeyUsage = nil, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }, words: "another use"},
+		"no binding":     {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.Bindings = nil }, words: "not yet bound"},
+		"an empty one":   {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.Bindings = []Binding{{}} }, words: "not yet bound"},
+		"no roots":       {change: func(_ *forge, _ *hsm.KeyEvidence, _ *Subject, p *Policy) { p.TPM = nil }, words: "no roots were given"},
+		"no certificate": {change: func(_ *forge, e *hsm.KeyEvidence, _ *Subject, _ *Policy) { e.Certificates = nil }, words: "no endorsement certificate"},
+		"expired":        {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.At = now.AddDate(3, 0, 0) }, words: "expired"},
+		"not yet":        {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.At = now.AddDate(-3, 0, 0) }, words: "not yet valid"},
+		"another root":   {change: func(f *forge, _ *hsm.KeyEvidence, _ *Subject, p *Policy) { *p = newForge(f.t).trust(*p) }, words: "no trusted root"},
+		"an authority":   {make: func(f *forge) { f.cert.IsCA, f.cert.BasicConstraintsValid = true, true }, words: "of an authority"},
+		"a signing key":  {make: func(f *forge) { f.cert.KeyUsage = x509.KeyUsageDigitalSignature }, words: "not for decryption"},
+		"another use":    {make: func(f *forge) { f.cert.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{2, 23, 133, 8, 2}} }, words: "another use"},
+		"a server's": {make: func(f *forge) {
+			f.cert.UnknownExtKeyUsage, f.cert.ExtKeyUsage = nil, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		}, words: "another use"},
 		"no mark at all":  {make: func(f *forge) { f.cert.UnknownExtKeyUsage, f.cert.ExtraExtensions = nil, nil }, words: "names no TPM"},
 		"an unclear name": {make: func(f *forge) { f.cert.ExtraExtensions[0].Value = []byte{0x30, 4, 0xa4, 2, 1, 1} }, words: "cannot be read"},
 		"an unknown critical extension": {make: func(f *forge) {

@@ -12,6 +12,7 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/durable"
 )
 
 // enrolment is what a node tells the operator to be put into the roster: public keys, and nothing secret.
@@ -25,18 +26,30 @@ type enrolment struct {
 	AttestKey attest.Hex `json:"attest_key"`
 	Endpoint  string     `json:"endpoint,omitempty"`
 	Facility  string     `json:"facility,omitempty"`
+	// Evidence is what the token shows for its keys, made for this enrolment: its nonce is basis. Version 1 has none.
+	Evidence []keyEvidence `json:"evidence,omitempty"`
 	// Signature is the identity key's over all of it: the keys were handed out by who holds the identity.
 	Signature attest.Hex `json:"signature"`
 }
 
-func (e enrolment) digest() []byte {
+// basis is the hash of everything but the evidence.
+func (e enrolment) basis() []byte {
 	h := canon.Hash("mpcd/v1/enrolment", []byte(e.Cluster), []byte(e.Node), e.Identity, e.Seal, e.CosignKey, e.AttestKey, []byte(e.Endpoint), []byte(e.Facility))
 	return h[:]
 }
 
+// digest is what the identity signs.
+func (e enrolment) digest() []byte {
+	if e.Version == 1 {
+		return e.basis()
+	}
+	h := canon.Hash("mpcd/v1/enrolment/evidence", e.basis(), canon.MustMarshal(e.Evidence))
+	return h[:]
+}
+
 func (e enrolment) check() error {
-	if e.Version != 1 {
-		return usage("enrol the node with this version of mpcd", "enrolment of %q has version %d, this program reads 1", e.Node, e.Version)
+	if e.Version != 1 && e.Version != 2 || e.Version == 1 && len(e.Evidence) > 0 {
+		return usage("enrol the node with this version of mpcd", "enrolment of %q has version %d, this program reads 1 and, with evidence, 2", e.Node, e.Version)
 	}
 	if len(e.Identity) != ed25519.PublicKeySize || !ed25519.Verify(ed25519.PublicKey(e.Identity), e.digest(), e.Signature) {
 		return &fault{Code: exitIntegrity, Err: fmt.Errorf("the enrolment of %q was changed: its signature does not verify", e.Node), Do: "fetch it from the node again"}
@@ -49,16 +62,33 @@ func parseEnrolment(b []byte) (enrolment, error) {
 	if err := json.Unmarshal(b, &e); err != nil {
 		return e, usage("give the files that `mpcd node enroll` printed", "not an enrolment: %w", err)
 	}
-	return e, e.check()
+	if err := e.check(); err != nil {
+		return e, err
+	}
+	return e, e.checkRoles()
+}
+
+func readEnrolment(path string) (enrolment, error) {
+	b, err := durable.ReadFile(path, configMax)
+	if err != nil {
+		return enrolment{}, err
+	}
+	e, err := parseEnrolment(b)
+	return e, doing(path, err)
 }
 
 func (e enrolment) member() attest.RosterNode {
 	return attest.RosterNode{ID: e.Node, Identity: e.Identity, Seal: e.Seal, CosignKey: e.CosignKey, AttestKey: e.AttestKey, Endpoint: e.Endpoint, Facility: e.Facility}
 }
 
-// enrol makes what a new node needs, in its token and its data directory, and returns what the operator needs of it. What is there
-// is kept, so it may be repeated.
-func (c *config) enrol(ctx context.Context, endpoint, facility string, log *slog.Logger) (e enrolment, err error) {
+// enrol makes what a new node needs, in its token and its data directory, and returns what the operator needs of it, without evidence.
+// What is there is kept, so it may be repeated.
+func (c *config) enrol(ctx context.Context, endpoint, facility string, log *slog.Logger) (enrolment, error) {
+	return c.enrolWith(ctx, endpoint, facility, false, log)
+}
+
+// enrolWith is enrol, with what the token shows for its keys if evidence is wanted.
+func (c *config) enrolWith(ctx context.Context, endpoint, facility string, evidence bool, log *slog.Logger) (e enrolment, err error) {
 	held, err := c.lock()
 	if err != nil {
 		return e, err
@@ -90,6 +120,12 @@ func (c *config) enrol(ctx context.Context, endpoint, facility string, log *slog
 	}
 	if e.AttestKey, err = publicDER(ctx, t.Token, c.HSM.AttestKey); err != nil {
 		return e, err
+	}
+	if evidence {
+		e.Version = 2
+		if e.Evidence, err = t.evidence(ctx, e.basis()); err != nil {
+			return e, doing("ask the token for evidence", err)
+		}
 	}
 	e.Signature = id.Sign(e.digest())
 	return e, nil

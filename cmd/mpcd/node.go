@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"crypto/ed25519"
 	"errors"
 	"io"
 	"os"
@@ -11,14 +11,13 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
-	"github.com/luxfi/mpcd/internal/durable"
 )
 
 func nodeCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{Use: "node", Short: "List the nodes, enrol this one, sign the roster", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
 	roster := &cobra.Command{Use: "roster", Short: "Make and sign the roster, at the operator's", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
 	roster.AddCommand(rosterInit(o), rosterSign(o), rosterShow(o))
-	cmd.AddCommand(nodeList(o), nodeEnroll(o), roster)
+	cmd.AddCommand(nodeList(o), nodeEnroll(o), nodeChallenge(o), nodeAnswer(o), nodeEvidence(o), roster)
 	return cmd
 }
 
@@ -29,7 +28,8 @@ func nodeEnroll(o *output) *cobra.Command {
 		Use:   "enroll",
 		Short: "Make this node's keys and print what the operator needs to enrol it",
 		Long: "Makes, in the token, the keys cosign, attest and vault where they are missing, and in the data directory the store and the vault with\n" +
-			"the node's identity. Prints public keys as JSON, signed by the identity, for `mpcd node roster sign`. It may be repeated.",
+			"the node's identity. Prints public keys as JSON, signed by the identity, for `mpcd node roster sign`, with what the token shows of\n" +
+			"them: a TPM's certificate of the key, the attributes of a PKCS#11 token, what a cloud service says. It may be repeated.",
 		Example: "  mpcd node enroll --config /etc/mpcd/mpcd.yaml --endpoint https://mpc1.example:8080 > enrolment-node1.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,16 +37,14 @@ func nodeEnroll(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := c.enrol(cmd.Context(), endpoint, facility, newLogger(o.err, "warn", "text"))
+			e, err := c.enrolWith(cmd.Context(), endpoint, facility, true, newLogger(o.err, "warn", "text"))
 			if err != nil {
 				return doing("enrol", err)
 			}
-			b, err := json.MarshalIndent(e, "", "  ")
-			if err != nil {
+			if err := o.indented(e); err != nil {
 				return err
 			}
-			_, err = o.out.Write(append(b, '\n'))
-			return err
+			return o.summary(e)
 		},
 	}
 	flags.register(cmd)
@@ -82,13 +80,16 @@ func rosterInit(o *output) *cobra.Command {
 func rosterSign(o *output) *cobra.Command {
 	var dir string
 	var hosts map[string]string
+	var flags evidenceFlags
 	cmd := &cobra.Command{
 		Use:   "sign ENROLMENT.json...",
-		Short: "Sign the roster of these nodes, and those in it already",
-		Long: "Reads what `mpcd node enroll` printed on each host, adds the nodes to DIR/roster.json and signs it. Compare the keys with the hosts\n" +
-			"before: from now on they are the members. For each node a certificate is written to DIR/tls/<node>/; bring roster.json and that\n" +
-			"directory to its host.",
-		Args: cobra.MinimumNArgs(1),
+		Short: "Appraise the keys of these nodes, and sign the roster of them and those in it already",
+		Long: "Reads what `mpcd node enroll` printed on each host, judges the evidence for its keys, adds the nodes to DIR/roster.json and signs it.\n" +
+			"Compare the keys with the hosts before: from now on they are the members. For each node a certificate is written to DIR/tls/<node>/;\n" +
+			"bring roster.json and that directory to its host. What was judged is kept in DIR/evidence/<node>.json.\n\n" +
+			evidenceHelp,
+		Example: "  mpcd node roster sign --dir operator --evidence proof --tpm-roots makers.pem --answers answers/ enrolment-node1.json",
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			a, err := openAuthority(dir)
 			if err != nil {
@@ -96,15 +97,15 @@ func rosterSign(o *output) *cobra.Command {
 			}
 			var es []enrolment
 			for _, path := range args {
-				b, err := durable.ReadFile(path, configMax)
+				e, err := readEnrolment(path)
 				if err != nil {
 					return err
 				}
-				e, err := parseEnrolment(b)
-				if err != nil {
-					return doing(path, err)
-				}
 				es = append(es, e)
+			}
+			judged, err := flags.judge(o, a.root.Public().(ed25519.PublicKey), es)
+			if err != nil {
+				return err
 			}
 			before, err := attest.LoadRoster(filepath.Join(dir, rosterFile))
 			if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -123,11 +124,15 @@ func rosterSign(o *output) *cobra.Command {
 					return err
 				}
 			}
+			if err := a.keep(judged); err != nil {
+				return err
+			}
 			return printRoster(o, s)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", ".", "directory of `mpcd node roster init`")
 	cmd.Flags().StringToStringVar(&hosts, "hosts", nil, "host name of each node for its certificate: node1=mpc1.example,…")
+	flags.register(cmd, "hardware")
 	return cmd
 }
 

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/attest/appraise"
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/hsm/tpm"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/durable"
+)
+
+// challenge asks the TPMs of one enrolment to show that their attestation key and their endorsement key are in one TPM. The operator's
+// root key signs it, with the hash of each answer, so that the operator need keep nothing.
+type challenge struct {
+	Version   int              `json:"version"`
+	Cluster   string           `json:"cluster"`
+	Node      string           `json:"node"`
+	Enrolment attest.Hash      `json:"enrolment"` // its digest
+	Tokens    []tokenChallenge `json:"tokens"`
+	Root      attest.Hex       `json:"root"`
+	Signature attest.Hex       `json:"signature"`
+}
+
+type tokenChallenge struct {
+	Challenge attest.Hex        `json:"challenge"`
+	Expected  appraise.Expected `json:"expected"`
+}
+
+// answer is a challenge with what the TPMs found in it.
+type answer struct {
+	Challenge challenge    `json:"challenge"`
+	Answers   []attest.Hex `json:"answers"` // of its tokens, in their order
+}
+
+const tokensMax = 8 // of a challenge
+
+func (c challenge) digest() []byte {
+	h := canon.Hash("mpcd/v1/enrolment/challenge", []byte(c.Cluster), []byte(c.Node), c.Enrolment[:], canon.MustMarshal(c.Tokens))
+	return h[:]
+}
+
+// check verifies the signature. A root of nil takes the challenge's word for who its operator is.
+func (c challenge) check(root ed25519.PublicKey) error {
+	if c.Version != 1 || len(c.Root) != ed25519.PublicKeySize || len(c.Tokens) == 0 || len(c.Tokens) > tokensMax {
+		return usage("use what `mpcd node challenge` printed", "not a challenge of this version")
+	}
+	if root != nil && !root.Equal(ed25519.PublicKey(c.Root)) {
+		return &fault{Code: exitIntegrity, Err: fmt.Errorf("the challenge is of root %s, not of the operator's %s", c.Root, attest.Hex(root)), Do: "fetch it from the operator again"}
+	}
+	if !ed25519.Verify(ed25519.PublicKey(c.Root), c.digest(), c.Signature) {
+		return &fault{Code: exitIntegrity, Err: errors.New("the challenge was changed: its signature does not verify"), Do: "fetch it from the operator again"}
+	}
+	return nil
+}
+
+// challenge makes a challenge to each TPM of the enrolment.
+func (a *authority) challenge(random io.Reader, e enrolment) (challenge, error) {
+	c := challenge{Version: 1, Cluster: e.Cluster, Node: e.Node, Enrolment: attest.Hash(e.digest()), Root: attest.Hex(a.root.Public().(ed25519.PublicKey))}
+	if e.Cluster != a.cluster {
+		return c, usage("use the operator's directory of that cluster", "node %q enrolled in cluster %q, this is %q", e.Node, e.Cluster, a.cluster)
+	}
+	var asked []hsm.KeyEvidence
+	for _, k := range e.Evidence {
+		if k.Evidence == nil || k.Evidence.Format != hsm.EvidenceTPM || slices.ContainsFunc(asked, func(x hsm.KeyEvidence) bool { return appraise.SameTPM(x, *k.Evidence) }) {
+			continue
+		}
+		asked = append(asked, *k.Evidence)
+		b, secret, err := tpm.Challenge(random, *k.Evidence)
+		if err != nil {
+			return c, err
+		}
+		expected, err := appraise.Expect(*k.Evidence, secret)
+		if err != nil {
+			return c, err
+		}
+		c.Tokens = append(c.Tokens, tokenChallenge{b, expected})
+	}
+	if len(c.Tokens) == 0 {
+		return c, usage("sign the roster without; other tokens than TPMs answer no challenge", "node %q shows no evidence of a TPM", e.Node)
+	}
+	c.Signature = ed25519.Sign(a.root, c.digest())
+	return c, nil
+}
+
+// answerChallenge lets the node's TPMs answer.
+func (c *config) answerChallenge(ctx context.Context, ch challenge, log *slog.Logger) (out answer, err error) {
+	if ch.Cluster != c.Cluster || ch.Node != string(c.Node) {
+		return out, usage("answer it on that node", "the challenge is for node %q of cluster %q, this is %q of %q", ch.Node, ch.Cluster, c.Node, c.Cluster)
+	}
+	held, err := c.lock()
+	if err != nil {
+		return out, err
+	}
+	defer held.Close()
+	t, err := c.openTokens(ctx, log)
+	if err != nil {
+		return out, doing("open the token", err)
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	out.Challenge = ch
+	for _, x := range ch.Tokens {
+		secret, err := t.answer(ctx, x.Challenge)
+		if err != nil {
+			return out, doing("answer", err)
+		}
+		out.Answers = append(out.Answers, secret)
+	}
+	return out, nil
+}
+
+// answer asks each token that can.
+func (t *tokens) answer(ctx context.Context, challenge []byte) ([]byte, error) {
+	err := fmt.Errorf("%w: no token of this node answers challenges; a TPM does", hsm.ErrUnsupported)
+	for _, o := range t.open {
+		a, ok := hsm.As[interface {
+			Answer(ctx context.Context, challenge []byte) ([]byte, error)
+		}](o)
+		if !ok {
+			continue
+		}
+		var secret []byte
+		if secret, err = a.Answer(ctx, challenge); err == nil {
+			return secret, nil
+		}
+		if errors.Is(err, hsm.ErrIntegrity) {
+			err = &fault{Code: exitIntegrity, Err: err, Do: "have the operator make one for the newest enrolment of this node, and answer it with the TPM that enrolled"}
+		}
+	}
+	return nil, err
+}
+
+// bindings checks an answer for the enrolment.
+func (a answer) bindings(root ed25519.PublicKey, e enrolment) ([]appraise.Binding, error) {
+	if err := a.Challenge.check(root); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(a.Challenge.Enrolment[:], e.digest()) || a.Challenge.Node != e.Node || len(a.Answers) != len(a.Challenge.Tokens) {
+		return nil, &fault{Code: exitIntegrity, Err: fmt.Errorf("the answer is not for this enrolment of node %q", e.Node), Do: "make a challenge for this enrolment, and answer it"}
+	}
+	var out []appraise.Binding
+	for i, x := range a.Challenge.Tokens {
+		b, err := x.Expected.Check(a.Answers[i])
+		if err != nil {
+			return nil, &fault{Code: exitIntegrity, What: fmt.Sprintf("answer of node %q", e.Node), Err: err, Do: "answer the challenge again, with the TPM that enrolled; if it comes again, its attestation key is not in it"}
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// readAnswers reads files, and all *.json of directories.
+func readAnswers(paths []string) ([]answer, error) {
+	var out []answer
+	for _, path := range paths {
+		files := []string{path}
+		if st, err := os.Stat(path); err == nil && st.IsDir() {
+			if files, err = filepath.Glob(filepath.Join(strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`).Replace(path), "*.json")); err != nil {
+				return nil, err
+			}
+		}
+		for _, f := range files {
+			var a answer
+			if err := readJSON(f, &a); err != nil {
+				return nil, err
+			}
+			out = append(out, a)
+		}
+	}
+	return out, nil
+}
+
+func readJSON(path string, v any) error {
+	b, err := durable.ReadFile(path, configMax)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return doing(path, usage("give the file that mpcd printed", "%w", err))
+	}
+	return nil
+}

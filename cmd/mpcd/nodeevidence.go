@@ -1,0 +1,313 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/luxfi/mpcd/attest/appraise"
+	"github.com/luxfi/mpcd/internal/durable"
+)
+
+const evidenceHelp = "--evidence says what must be known of a node's cosign and attest keys:\n" +
+	"  hardware  a token that is hardware reports that it made them and never lets them out, or a TPM proves it\n" +
+	"  proof     a TPM proves it: its certificate leads to --tpm-roots, and it answered a challenge (`mpcd node challenge`)\n" +
+	"  any       nothing: software and tokens without evidence pass, with a warning; for a pilot\n" +
+	"Evidence that is broken (for another node or key, changed) is refused always."
+
+// evidenceFlags say how evidence is judged.
+type evidenceFlags struct {
+	policy, tpmRoots, googleRoots string
+	answers                       []string
+	dev                           bool
+}
+
+func (f *evidenceFlags) register(cmd *cobra.Command, policy string) {
+	cmd.Flags().StringVar(&f.policy, "evidence", policy, "what evidence suffices: hardware, proof or any")
+	cmd.Flags().StringVar(&f.tpmRoots, "tpm-roots", "", "PEM file with the certificates of makers of TPMs; self-signed ones are trusted")
+	cmd.Flags().StringVar(&f.googleRoots, "google-roots", "", "the same for Google's Cloud HSM")
+	cmd.Flags().StringArrayVar(&f.answers, "answers", nil, "answer of `mpcd node answer`, or a directory of such files; may be repeated")
+	cmd.Flags().BoolVar(&f.dev, "dev", false, "let a TPM that is an emulator prove its keys, for tests")
+}
+
+func (f *evidenceFlags) load() (appraise.Policy, error) {
+	p, err := appraise.Named(f.policy)
+	if err != nil {
+		return p, usage("use --evidence hardware, proof or any", "%w", err)
+	}
+	p.Software = p.Software || f.dev
+	for _, x := range []struct {
+		path string
+		into **appraise.Roots
+	}{{f.tpmRoots, &p.TPM}, {f.googleRoots, &p.Google}} {
+		if x.path == "" {
+			continue
+		}
+		b, err := durable.ReadFile(x.path, 8<<20)
+		if err != nil {
+			return p, err
+		}
+		if *x.into, err = appraise.ParseRoots(b); err != nil {
+			return p, doing(x.path, usage("give certificates in PEM, at least one self-signed", "%w", err))
+		}
+	}
+	if p.Least == appraise.Proven && p.TPM == nil {
+		return p, usage("give --tpm-roots FILE, the certificates of the makers of your TPMs", "--evidence proof without roots: nothing could be proven")
+	}
+	return p, nil
+}
+
+// judgement is an enrolment with what it was judged by, as it is kept. All but the findings can be judged again.
+type judgement struct {
+	Enrolment enrolment    `json:"enrolment"`
+	Answers   []answer     `json:"answers,omitempty"`
+	Policy    string       `json:"policy"`
+	At        time.Time    `json:"at"`
+	Findings  []keyVerdict `json:"findings"`
+}
+
+// judge appraises enrolments, with the answers to challenges of the root; a root of nil takes the answers' word for it. It prints what
+// was found, also where it refuses.
+func (f *evidenceFlags) judge(o *output, root ed25519.PublicKey, es []enrolment) ([]judgement, error) {
+	p, err := f.load()
+	if err != nil {
+		return nil, err
+	}
+	answers, err := readAnswers(f.answers)
+	if err != nil {
+		return nil, err
+	}
+	used := make([]bool, len(answers))
+	var out []judgement
+	var all []keyVerdict
+	var first error
+	for _, e := range es {
+		j := judgement{Enrolment: e, Policy: p.Name, At: time.Now().UTC().Truncate(time.Second)}
+		for i, a := range answers {
+			if a.Challenge.Node == e.Node && a.Challenge.Cluster == e.Cluster {
+				j.Answers, used[i] = append(j.Answers, a), true
+			}
+		}
+		if err := j.judge(p, root); err != nil && first == nil {
+			first = err
+		}
+		out, all = append(out, j), append(all, j.Findings...)
+	}
+	for i, a := range answers {
+		if !used[i] {
+			o.note("warning: an answer of node %q of cluster %q is for none of these enrolments", a.Challenge.Node, a.Challenge.Cluster)
+		}
+	}
+	warnings(o, all)
+	o.evidenceTable(all)
+	return out, first
+}
+
+// judge fills in the findings.
+func (j *judgement) judge(p appraise.Policy, root ed25519.PublicKey) (err error) {
+	var bindings []appraise.Binding
+	for _, a := range j.Answers {
+		b, err := a.bindings(root, j.Enrolment)
+		if err != nil {
+			return err
+		}
+		bindings = append(bindings, b...)
+	}
+	j.Findings, err = j.Enrolment.appraise(p, j.At, bindings)
+	return err
+}
+
+// keep writes what was judged beside the roster, a file for each node.
+func (a *authority) keep(all []judgement) error {
+	dir := filepath.Join(a.dir, "evidence")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, j := range all {
+		b, err := json.MarshalIndent(j, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := durable.WriteFile(filepath.Join(dir, j.Enrolment.Node+".json"), append(b, '\n'), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func nodeChallenge(o *output) *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "challenge ENROLMENT.json",
+		Short: "Make a challenge to the TPM of an enrolment, at the operator's",
+		Long: "Only the TPM whose endorsement certificate is in the enrolment can answer it, and only if the key that certified the node's keys is\n" +
+			"in it. Bring it to the node, answer it with `mpcd node answer`, and give the answer to `mpcd node roster sign --answers`. The operator's\n" +
+			"root key signs it, so that nothing has to be kept here.",
+		Example: "  mpcd node challenge --dir operator enrolment-node1.json > challenge-node1.json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			a, err := openAuthority(dir)
+			if err != nil {
+				return err
+			}
+			e, err := readEnrolment(args[0])
+			if err != nil {
+				return err
+			}
+			c, err := a.challenge(rand.Reader, e)
+			if err != nil {
+				return doing("make a challenge", err)
+			}
+			return o.indented(c)
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", ".", "directory of `mpcd node roster init`")
+	return cmd
+}
+
+func nodeAnswer(o *output) *cobra.Command {
+	var flags nodeFlags
+	cmd := &cobra.Command{
+		Use:     "answer CHALLENGE.json",
+		Short:   "Let this node's TPM answer the operator's challenge",
+		Long:    "Opens this node's token, so the node must not run. Prints the answer, for `mpcd node roster sign --answers`.",
+		Example: "  mpcd node answer --config /etc/mpcd/mpcd.yaml challenge-node1.json > answer-node1.json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := flags.load()
+			if err != nil {
+				return err
+			}
+			var ch challenge
+			if err := readJSON(args[0], &ch); err != nil {
+				return err
+			}
+			var root ed25519.PublicKey
+			if len(c.RosterRoot) > 2 && c.RosterRoot[:2] != "r_" {
+				if root, err = parseRoot(c.RosterRoot); err != nil {
+					return err
+				}
+			} else {
+				o.note("warning: roster_root is no key; whose challenge it is has not been checked")
+			}
+			if err := ch.check(root); err != nil {
+				return err
+			}
+			a, err := c.answerChallenge(cmd.Context(), ch, newLogger(o.err, "warn", "text"))
+			if err != nil {
+				return err
+			}
+			return o.indented(a)
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+func nodeEvidence(o *output) *cobra.Command {
+	var flags evidenceFlags
+	var pin string
+	cmd := &cobra.Command{
+		Use:   "evidence FILE.json",
+		Short: "Judge the evidence of an enrolment again, and say what is proven and what is reported",
+		Long: "Reads what `mpcd node enroll` printed, or what `mpcd node roster sign` kept in DIR/evidence/, with the answers in it. It needs no\n" +
+			"token, node or network.\n\n" + evidenceHelp,
+		Example: "  mpcd node evidence --tpm-roots makers.pem --root 0x… operator/evidence/node1.json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			p, err := flags.load()
+			if err != nil {
+				return err
+			}
+			j, err := readJudgement(args[0])
+			if err != nil {
+				return err
+			}
+			more, err := readAnswers(flags.answers)
+			if err != nil {
+				return err
+			}
+			j.Answers, j.Policy, j.At = append(j.Answers, more...), p.Name, time.Now().UTC().Truncate(time.Second)
+			var root ed25519.PublicKey
+			if pin != "" {
+				if root, err = parseRoot(pin); err != nil {
+					return err
+				}
+			} else if len(j.Answers) > 0 {
+				o.note("warning: no --root given; whose challenges were answered has not been checked")
+			}
+			refused := j.judge(p, root)
+			if len(j.Findings) == 0 {
+				return refused
+			}
+			if err := o.result(j.Findings, func(w io.Writer) {
+				printFindings(w, j.Findings)
+				explainFindings(w, j.Findings)
+			}); err != nil {
+				return err
+			}
+			return refused
+		},
+	}
+	flags.register(cmd, "any")
+	cmd.Flags().StringVar(&pin, "root", "", "the operator's public key, whose challenges were answered")
+	return cmd
+}
+
+// readJudgement reads a judgement, or an enrolment alone.
+func readJudgement(path string) (judgement, error) {
+	var j judgement
+	var raw struct {
+		Enrolment json.RawMessage `json:"enrolment"`
+		Answers   []answer        `json:"answers"`
+	}
+	if err := readJSON(path, &raw); err != nil {
+		return j, err
+	}
+	var err error
+	if raw.Enrolment == nil {
+		j.Enrolment, err = readEnrolment(path)
+		return j, err
+	}
+	j.Answers = raw.Answers
+	j.Enrolment, err = parseEnrolment(raw.Enrolment)
+	return j, doing(path, err)
+}
+
+// indented writes v as JSON for a file.
+func (o *output) indented(v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = o.out.Write(append(b, '\n'))
+	return err
+}
+
+// evidenceTable writes findings to stderr, since stdout is for a file or a program.
+func (o *output) evidenceTable(all []keyVerdict) {
+	w := tabwriter.NewWriter(o.err, 0, 4, 2, ' ', 0)
+	printFindings(w, all)
+	_ = w.Flush()
+}
+
+// summary shows what the operator will find in an enrolment, without roots and challenges.
+func (o *output) summary(e enrolment) error {
+	all, err := e.appraise(appraise.Any(), time.Now(), nil)
+	o.evidenceTable(all)
+	for _, f := range all {
+		if f.Level == appraise.None {
+			for _, x := range f.Problems {
+				o.note("key %s: %s", f.Role, x.Fact)
+			}
+		}
+	}
+	return err
+}
