@@ -68,6 +68,9 @@ var kinds = []struct {
 	code int
 	do   string
 }{
+	{vault.ErrRollback, exitIntegrity, "restore the newest copy of the data directory; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
+	{vault.ErrRecovery, exitHSM, "compare hsm.recovery with the officers' recipients, and the identity with both"},
+	{vault.ErrWrongKEK, exitHSM, "set hsm.vault_uri and hsm.vault_key to where the vault is"},
 	{hsm.ErrWrongPIN, exitHSM, "correct the PIN in the source that pin-source names; it is not tried again by itself"},
 	{hsm.ErrPINLocked, exitHSM, "have the security officer set a new PIN"},
 	{hsm.ErrLastPINTry, exitHSM, "make sure the PIN is right, log in once with the vendor's tool, then start again"},
@@ -80,9 +83,6 @@ var kinds = []struct {
 	{hsm.ErrDevOnly, exitHSM, "use a token of hardware, or SoftHSM for a pilot"},
 	{hsm.ErrUnavailable, exitHSM, "check that the token is connected and its library installed, then `mpcd hsm test`"},
 	{hsm.ErrUnsupported, exitHSM, "see `mpcd version` for the drivers of this build"},
-	{vault.ErrRollback, exitIntegrity, "restore the newest copy of the data directory; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
-	{vault.ErrRecovery, exitHSM, "compare hsm.recovery with the officers' recipients, and the identity with both"},
-	{vault.ErrWrongKEK, exitHSM, "use the token the vault was made with"},
 	{badgerstore.ErrWrongKey, exitHSM, "use the token, or the password, the store was made with"},
 	{hsm.ErrIntegrity, exitIntegrity, "restore the data directory of this node from its backup"},
 	{vault.ErrIntegrity, exitIntegrity, "restore the data directory of this node from its backup"},

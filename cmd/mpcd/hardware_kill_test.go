@@ -40,6 +40,7 @@ func hang(t *testing.T, p *sim.Process, after time.Duration, command string, mor
 // the time that a move takes, each time from the same vault with shares of two epochs, SoftHSM to a TPM that counts and with a
 // recovery recipient added; the doctor opens every record under either configuration.
 func TestRewrapKilled(t *testing.T) {
+	t.Parallel()
 	c := sim.NewProcesses(t, 3, 2)
 	c.Start()
 	b := &book{t: t, c: c}

@@ -77,6 +77,7 @@ func spare(t *testing.T, p *sim.Process) (uri string) {
 // store key, and one configured as the seed documents have it (password from AWS KMS), both with a recovery recipient; the token
 // directories are deleted, a spare token takes their place, and both sign again.
 func TestRecovery(t *testing.T) {
+	t.Parallel()
 	c := sim.NewProcesses(t, 3, 2)
 	right, wrong := newOfficer(t), newOfficer(t)
 	plain, seeded := c.Nodes[0], c.Nodes[1]

@@ -34,6 +34,7 @@ func adopt(t *testing.T, p *sim.Process, r sim.Result) {
 // where the vault is. Method: SoftHSM to a TPM, to AWS KMS (moto) and back, by `mpcd hsm rewrap`, in a 2-of-3 cluster with the
 // third node down, so that each signature needs this one.
 func TestRewrap(t *testing.T) {
+	t.Parallel()
 	c := sim.NewProcesses(t, 3, 2)
 	c.Start()
 	b := &book{t: t, c: c}
