@@ -76,7 +76,8 @@ func TestSessionCount(t *testing.T) {
 	}
 	select {
 	case err := <-results:
-		t.Errorf("it did not wait: %v", err)
+		release()
+		t.Fatalf("it did not wait: %v", err)
 	default:
 	}
 	release()
