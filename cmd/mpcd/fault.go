@@ -79,7 +79,7 @@ var kinds = []struct {
 	{hsm.ErrKeyExists, exitHSM, "choose another name, or use the key that is there"},
 	{hsm.ErrAmbiguous, exitHSM, "add serial= to hsm.uri"},
 	{hsm.ErrKeyType, exitHSM, "use a key of the type named, see `mpcd hsm list`"},
-	{hsm.ErrURI, exitUsage, "correct hsm.uri"},
+	{hsm.ErrURI, exitUsage, "correct the URI"},
 	{hsm.ErrDevOnly, exitHSM, "use a token of hardware, or SoftHSM for a pilot"},
 	{hsm.ErrUnavailable, exitHSM, "check that the token is connected and its library installed, then `mpcd hsm test`"},
 	{hsm.ErrUnsupported, exitHSM, "see `mpcd version` for the drivers of this build"},

@@ -335,4 +335,3 @@ func TestDriverProcess(t *testing.T) {
 		t.Errorf("only %d kills", done)
 	}
 }
-

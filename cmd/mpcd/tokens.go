@@ -45,7 +45,11 @@ func (p *opener) token(ctx context.Context, what, uri string) (hsm.Token, error)
 	}
 	t, err := p.drivers.Open(ctx, uri, p.options)
 	if err != nil {
-		return nil, doing(what, err)
+		err = fmt.Errorf("%s: %w", what, err)
+		if explain(err).Code == exitFailed { // of a file, or of a library, that knows none of our kinds
+			return nil, &fault{Code: exitHSM, Err: err, Do: "correct what is named; a file with a PIN holds one line, and is for its owner alone"}
+		}
+		return nil, err
 	}
 	p.open, p.byURI[name] = append(p.open, t), t
 	return t, nil
