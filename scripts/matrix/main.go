@@ -39,11 +39,11 @@ type suite struct {
 // suites are all rows. What a test names its token itself stands as it is.
 var suites = []suite{
 	{"./hsm/local", "TestConformance", "local"},
-	{"./hsm/pkcs11", "TestConformance", "SoftHSM, direct"},
+	{"./hsm/pkcs11", "TestConformance", ""},
 	{"./hsm/pkcs11", "TestNSS", ""},
 	{"./hsm/pkcs11", "TestTPM2", ""},
 	{"./hsm/pkcs11", "TestRemote", ""},
-	{"./hsm/plugin", "TestConformance", "SoftHSM, in a driver process"},
+	{"./hsm/plugin", "TestConformance", "SoftHSM2, in a driver process"},
 	{"./hsm/plugin", "TestExternal", "third party's driver (local)"},
 	{"./hsm/tpm", "TestConformance", ""},
 	{"./hsm/awskms", "TestConformance", ""},
