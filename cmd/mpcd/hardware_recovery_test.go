@@ -133,3 +133,36 @@ func TestRecovery(t *testing.T) {
 	c.Nodes[2].Kill()
 	b.sign(plain) // needs both
 }
+
+// Goal: the password of the store can be sealed by a token: made by `mpcd hsm seal-password`, read at every start, useless with another
+// token. Method: a node on SoftHSM, whose library runs in one process only, and one on a TPM that bears one connection.
+func TestSealedPassword(t *testing.T) {
+	t.Parallel()
+	c := sim.NewProcesses(t, 2, 2)
+	tpm := startTPM(t)
+	c.Nodes[1].Set("hsm.uri", strconv.Quote(tpm.URI()))
+	wants(t, "make the keys", c.Nodes[1].Run("hsm init"), exitOK)
+	sealed := map[*sim.Process]string{}
+	for p, provider := range map[*sim.Process]string{c.Nodes[0]: "pkcs11", c.Nodes[1]: "tpm"} {
+		r := p.Run("hsm seal-password", "--random")
+		wants(t, "seal", r, exitOK)
+		sealed[p] = filepath.Join(p.Dir, "sealed")
+		if err := os.WriteFile(sealed[p], []byte(r.Out), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p.Set("password.provider", provider)
+		p.Set("password.key_id", "vault")
+		p.Set("password.sealed", strconv.Quote("file:"+sealed[p]))
+	}
+	wants(t, "seal nothing", c.Nodes[0].Run("hsm seal-password"), exitUsage, "--random")
+	c.Enrol(c.Nodes...)
+	c.Start()
+	b := &book{t: t, c: c}
+	b.keygen(1)
+	b.sign(c.Nodes[1])
+	for i, p := range c.Nodes {
+		p.Stop()
+		p.Set("password.sealed", strconv.Quote("file:"+sealed[c.Nodes[1-i]]))
+		starting(t, p, "with the other's password", exitHSM, "password")
+	}
+}

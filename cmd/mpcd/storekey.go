@@ -90,6 +90,9 @@ func (c *config) storeKey(ctx context.Context, t *tokens) (*secret.Bytes, error)
 		return c.unsealStoreKey(ctx, slot)
 	}
 	password, err := c.password(ctx, t.opener)
+	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, hsm.ErrNoKey) {
+		return nil, &fault{Code: exitHSM, Err: err, Do: "compare password.key_id and password.uri with the key that sealed the password, and password.sealed with what it sealed"}
+	}
 	if err != nil {
 		return nil, doing("password."+c.Password.Provider, err)
 	}
