@@ -9,6 +9,7 @@ var (
 	ErrKeyExists   = errors.New("key already exists")
 	ErrAmbiguous   = errors.New("more than one object matches")
 	ErrKeyType     = errors.New("wrong key type")
+	ErrPINSource   = errors.New("the source of the PIN cannot be used")
 	ErrWrongPIN    = errors.New("wrong PIN")
 	ErrPINLocked   = errors.New("PIN locked")
 	ErrLastPINTry  = errors.New("one PIN try left")

@@ -21,8 +21,8 @@ const maxSecretFile = 4096
 //	cred:name    a file in $CREDENTIALS_DIRECTORY (systemd, LoadCredential=)
 //	env:NAME     an environment variable
 //
-// One newline at the end is dropped. A source that is absent, unreadable, empty or of several lines is an error (ErrURI where
-// the form is wrong): there is no login with an empty PIN.
+// One newline at the end is dropped. A source that is absent, unreadable, empty or of several lines is ErrPINSource (ErrURI
+// where the form is wrong): there is no login with an empty PIN.
 func ReadPIN(source string) (*secret.Bytes, error) {
 	kind, name, _ := strings.Cut(source, ":")
 	var b []byte
@@ -37,19 +37,19 @@ func ReadPIN(source string) (*secret.Bytes, error) {
 	case kind == "env" && name != "":
 		v, ok := os.LookupEnv(name)
 		if !ok {
-			return nil, fmt.Errorf("hsm: pin-source env:%s: the variable is not set", name)
+			return nil, fmt.Errorf("hsm: %w: env:%s: the variable is not set", ErrPINSource, name)
 		}
 		b = []byte(v)
 	default:
 		return nil, fmt.Errorf("hsm: %w: pin-source must be file:/absolute/path, cred:name or env:NAME", ErrURI)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("hsm: pin-source: %w", err)
+		return nil, fmt.Errorf("hsm: pin-source: %w: %w", ErrPINSource, err)
 	}
 	line := oneLine(b)
 	if len(line) == 0 || bytes.ContainsAny(line, "\r\n\x00") {
 		secret.Wipe(b)
-		return nil, fmt.Errorf("hsm: pin-source %s is empty or has several lines; it must hold the PIN alone", source)
+		return nil, fmt.Errorf("hsm: %w: %s is empty or has several lines; it must hold the PIN alone", ErrPINSource, source)
 	}
 	pin := secret.From(line)
 	secret.Wipe(b)

@@ -71,6 +71,7 @@ var kinds = []struct {
 	{vault.ErrRollback, exitIntegrity, "restore the newest copy of the data directory; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
 	{vault.ErrRecovery, exitHSM, "compare hsm.recovery with the officers' recipients, and the identity with both"},
 	{vault.ErrWrongKEK, exitHSM, "set hsm.vault_uri and hsm.vault_key to where the vault is"},
+	{hsm.ErrPINSource, exitUsage, "correct pin-source in hsm.uri, or the file, credential or variable it names; the node's user alone may read the file"},
 	{hsm.ErrWrongPIN, exitHSM, "correct the PIN in the source that pin-source names; it is not tried again by itself"},
 	{hsm.ErrPINLocked, exitHSM, "have the security officer set a new PIN"},
 	{hsm.ErrLastPINTry, exitHSM, "make sure the PIN is right, log in once with the vendor's tool, then start again"},

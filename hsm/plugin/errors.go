@@ -44,6 +44,7 @@ var sentinels = map[wire.Code]error{
 	wire.Code_CODE_UNAVAILABLE:  hsm.ErrUnavailable,
 	wire.Code_CODE_URI:          hsm.ErrURI,
 	wire.Code_CODE_DEV_ONLY:     hsm.ErrDevOnly,
+	wire.Code_CODE_PIN_SOURCE:   hsm.ErrPINSource,
 	wire.Code_CODE_CANCELED:     context.Canceled,
 	wire.Code_CODE_DEADLINE:     context.DeadlineExceeded,
 }

@@ -27,7 +27,7 @@ import (
 // Goal: every sentinel error crosses the border as itself, with the words. Method: wrap each, pack, send, open.
 func TestErrorsCross(t *testing.T) {
 	all := []error{hsm.ErrNoToken, hsm.ErrNoKey, hsm.ErrKeyExists, hsm.ErrAmbiguous, hsm.ErrKeyType, hsm.ErrWrongPIN, hsm.ErrPINLocked, hsm.ErrLastPINTry,
-		hsm.ErrIntegrity, hsm.ErrUnsupported, hsm.ErrUnavailable, hsm.ErrURI, hsm.ErrDevOnly, context.Canceled, context.DeadlineExceeded}
+		hsm.ErrIntegrity, hsm.ErrUnsupported, hsm.ErrUnavailable, hsm.ErrURI, hsm.ErrDevOnly, hsm.ErrPINSource, context.Canceled, context.DeadlineExceeded}
 	if len(all) != len(plugin.Sentinels) || len(all) != len(wire.Code_name)-1 {
 		t.Errorf("%d sentinels here, %d in the package, %d on the wire", len(all), len(plugin.Sentinels), len(wire.Code_name)-1)
 	}

@@ -46,6 +46,7 @@ const (
 	Code_CODE_DEV_ONLY     Code = 13
 	Code_CODE_CANCELED     Code = 14
 	Code_CODE_DEADLINE     Code = 15
+	Code_CODE_PIN_SOURCE   Code = 16
 )
 
 // Enum value maps for Code.
@@ -67,6 +68,7 @@ var (
 		13: "CODE_DEV_ONLY",
 		14: "CODE_CANCELED",
 		15: "CODE_DEADLINE",
+		16: "CODE_PIN_SOURCE",
 	}
 	Code_value = map[string]int32{
 		"CODE_UNSPECIFIED":  0,
@@ -85,6 +87,7 @@ var (
 		"CODE_DEV_ONLY":     13,
 		"CODE_CANCELED":     14,
 		"CODE_DEADLINE":     15,
+		"CODE_PIN_SOURCE":   16,
 	}
 )
 
@@ -2316,7 +2319,7 @@ const file_driver_proto_rawDesc = "" +
 	"\n" +
 	"ExtraEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01*\xc3\x02\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01*\xd8\x02\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rCODE_NO_TOKEN\x10\x01\x12\x0f\n" +
@@ -2334,7 +2337,8 @@ const file_driver_proto_rawDesc = "" +
 	"\bCODE_URI\x10\f\x12\x11\n" +
 	"\rCODE_DEV_ONLY\x10\r\x12\x11\n" +
 	"\rCODE_CANCELED\x10\x0e\x12\x11\n" +
-	"\rCODE_DEADLINE\x10\x0f*\xb3\x01\n" +
+	"\rCODE_DEADLINE\x10\x0f\x12\x13\n" +
+	"\x0fCODE_PIN_SOURCE\x10\x10*\xb3\x01\n" +
 	"\aAbility\x12\x17\n" +
 	"\x13ABILITY_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ABILITY_PUBLIC_KEY\x10\x01\x12\x10\n" +
