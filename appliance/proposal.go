@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -224,7 +225,7 @@ func (s *intentMemory) admit(in *attest.Intent) error {
 		// The same signature may be asked for again through another node. A second key, or a second refresh, is not the same.
 		coordinator = in.Node
 	}
-	what := canon.Hash("mpcd/v1/intent/purpose", []byte(in.Operation), []byte(coordinator), []byte(in.KeyID), in.Message, canon.MustMarshal(in.Keygen))
+	what := canon.Hash("mpcd/v1/intent/purpose", []byte(in.Operation), []byte(coordinator), []byte(in.KeyID), in.Message, canon.MustMarshal(in.Keygen), canon.MustMarshal(in.Path))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old, ok := s.m[in.RequestID]; ok {
@@ -256,8 +257,12 @@ func (n *Node) allow(ctx context.Context, in *attest.Intent, c threshold.Committ
 
 func intentFacts(in *attest.Intent) map[string]string {
 	h := in.Hash()
-	return map[string]string{"session": in.RequestID, "wallet": in.KeyID, "intent": fmt.Sprintf("%x", h[:]),
+	facts := map[string]string{"session": in.RequestID, "wallet": in.KeyID, "intent": fmt.Sprintf("%x", h[:]),
 		"requester": in.Requester, "coordinator": in.Node}
+	if len(in.Path) > 0 {
+		facts["path"] = strings.Trim(strings.ReplaceAll(fmt.Sprint(in.Path), " ", "/"), "[]")
+	}
+	return facts
 }
 
 // header is the head of an attestation by this node, now.

@@ -45,13 +45,13 @@ func TestRealBadInput(t *testing.T) {
 		looks  int      // logins of doctor beside, which goes on after a failure
 	}{
 		{name: "wrong PIN", spoil: func(t *testing.T, n *spoilt) { n.write("hsm/pin", "wrong-pin-1234") }, code: 5, says: []string{"PIN", "not tried again"}, logins: 1},
-		{name: "locked PIN, by the token's flags", spoil: func(t *testing.T, n *spoilt) { n.env("LOGINSPY_FLAGS=262144") }, code: 5, says: []string{"locked", "security officer"}},
-		{name: "locked PIN, at login", spoil: func(t *testing.T, n *spoilt) { n.env("LOGINSPY_RESULT=164") }, code: 5, says: []string{"locked", "security officer"}, logins: 1},
+		{name: "locked PIN by the token's flags", spoil: func(t *testing.T, n *spoilt) { n.env("LOGINSPY_FLAGS=262144") }, code: 5, says: []string{"locked", "security officer"}},
+		{name: "locked PIN at login", spoil: func(t *testing.T, n *spoilt) { n.env("LOGINSPY_RESULT=164") }, code: 5, says: []string{"locked", "security officer"}, logins: 1},
 		{name: "last try", spoil: func(t *testing.T, n *spoilt) { n.env("LOGINSPY_FLAGS=131072") }, code: 5, says: []string{"make sure the PIN is right"}},
 		{name: "no PIN file", spoil: func(t *testing.T, n *spoilt) { n.remove("hsm/pin") }, code: 2, says: []string{"pin"}},
 		{name: "missing token", spoil: func(t *testing.T, n *spoilt) { n.remove("hsm/tokens"); n.mkdir("hsm/tokens") }, code: 5, says: []string{"token", "mpcd hsm list"}},
 		{name: "missing library", spoil: func(t *testing.T, n *spoilt) { n.config(n.spy.Path, "/nonexistent-libhsm.so") }, code: 5, says: []string{"libhsm.so"}},
-		{name: "another token with the same label and keys", spoil: func(t *testing.T, n *spoilt) { n.anotherToken() }, code: 5, says: []string{"token the node was enrolled with"}, logins: 1},
+		{name: "another token with the same label and keys", spoil: func(t *testing.T, n *spoilt) { n.anotherToken() }, code: 5, says: []string{"another token", "hsm.vault_uri"}, logins: 1},
 		{name: "cosign key of the wrong type", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  cosign_key: vault\n") }, code: 5, says: []string{"vault", "mpcd hsm list"}, logins: 1},
 		{name: "attestation key of the wrong type", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  attest_key: vault\n") }, code: 5, says: []string{"vault", "mpcd hsm list"}, logins: 1},
 		{name: "vault key of the wrong type", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  vault_key: cosign\n") }, code: 5, says: []string{"cosign"}, logins: 1},
@@ -59,8 +59,8 @@ func TestRealBadInput(t *testing.T) {
 		{name: "another member's keys", spoil: func(t *testing.T, n *spoilt) {
 			n.config("hsm:\n", "hsm:\n  cosign_key: attest\n  attest_key: cosign\n")
 		}, code: 5, says: []string{"enrolled"}, logins: 1},
-		{name: "wrong KEK", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  vault_key: vault2\n") }, code: 5, says: []string{"vault2", "enrolled with"}, logins: 1},
-		{name: "changed store.key", spoil: func(t *testing.T, n *spoilt) { n.flip("data/store.key", -3) }, code: 5, says: []string{"store.key"}, logins: 1},
+		{name: "wrong KEK", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  vault_key: vault2\n") }, code: 5, says: []string{"vault2", "hsm.vault_key"}, logins: 1},
+		{name: "changed store.key", spoil: func(t *testing.T, n *spoilt) { n.flip("data/store.key", 40) }, code: 5, says: []string{"store.key"}, logins: 1},
 		{name: "no store", spoil: func(t *testing.T, n *spoilt) { n.remove("data/store") }, code: 6, says: []string{"no vault", "disk is mounted"}, logins: 1},
 		{name: "corrupted vault record", spoil: func(t *testing.T, n *spoilt) { n.replaceDB(n.corrupt) }, code: 6, says: []string{"identity", "backup"}, logins: 1},
 		{name: "truncated Badger file", spoil: func(t *testing.T, n *spoilt) { n.truncate() }, code: 6, says: []string{"backup"}, logins: 1},

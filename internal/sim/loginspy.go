@@ -40,7 +40,8 @@ func NewLoginSpy(tb testing.TB, module string) *LoginSpy {
 	if out, err := exec.Command(cc, "-shared", "-fPIC", "-o", s.Path, "-I", strings.TrimSpace(string(headers)), source, "-ldl").CombinedOutput(); err != nil {
 		tb.Fatalf("compile the spy: %v\n%s", err, out)
 	}
-	s.Env = []string{"LOGINSPY_MODULE=" + module, "LOGINSPY_COUNT=" + s.count}
+	s.Env = []string{"LOGINSPY_MODULE=" + module, "LOGINSPY_COUNT=" + s.count,
+		"MPCD_HSM_PLUGIN_ENV=LOGINSPY_*", "MPCD_HSM_PLUGIN_WRITE=" + dir} // the driver process is fenced in
 	return s
 }
 
