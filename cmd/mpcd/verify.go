@@ -119,10 +119,18 @@ func attestVerify(o *output) *cobra.Command {
 				nodes = append(nodes, s.Node)
 			}
 			v := map[string]any{"valid": true, "receipt_id": r.ID, "cluster": r.Cluster, "key_id": r.Key.KeyID, "signers": nodes, "signature": r.Signature, "time": at}
+			path := ""
+			if len(r.Intent.Path) > 0 {
+				path = wire.FormatPath(r.Intent.Path)
+				v["derivation_path"] = path
+			}
 			return o.result(v, func(w io.Writer) {
 				row(w, "valid", r.ID)
 				row(w, "cluster", r.Cluster)
 				row(w, "key", r.Key.KeyID)
+				if path != "" {
+					row(w, "path", path)
+				}
 				row(w, "cosigned by", r.Cosign.Node)
 				row(w, "attested by", strings.Join(nodes, ", "))
 				row(w, "settled by", r.Settlement.Node)
