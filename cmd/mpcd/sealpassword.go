@@ -3,9 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
+	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -13,60 +13,51 @@ import (
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
-// passwordLen is the length of a password that is made here, in random bytes; it is printed by nobody and typed by nobody.
-const passwordLen = 32
-
-// passwordMax is the longest password that is read, in bytes.
-const passwordMax = 4096
-
+// hsmSealPassword seals the store's password for password.provider pkcs11 or tpm.
 func hsmSealPassword(o *output) *cobra.Command {
 	var f tokenFlags
 	var key string
-	var made bool
 	cmd := &cobra.Command{
 		Use:   "seal-password [URI]",
-		Short: "Seal the store's password with a key of a token, for password.provider pkcs11 or tpm",
-		Long: "Reads a password from standard input, or makes one that nobody ever sees, and prints it sealed, in Base64: for password.sealed, or the\n" +
-			"variable ZAPDB_ENCRYPTED_PASSWORD. Only the token's key opens it.",
-		Example: "  mpcd hsm seal-password -c mpcd.yaml --random > sealed\n  systemd-ask-password | mpcd hsm seal-password tpm: --key vault",
+		Short: "Seal a password, read from standard input, with a key of the token",
+		Long: "Prints the sealed password in base64, for password.sealed or $" + hsm.SealedPasswordEnv + " with password.provider pkcs11 or tpm. For AWS KMS use\n" +
+			"`aws kms encrypt --output text --query CiphertextBlob`, for Google `gcloud kms encrypt`.",
+		Example: "  head -c 32 /dev/urandom | base64 | mpcd hsm seal-password tpm: --key vault > store.password",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var password []byte
-			defer func() { secret.Wipe(password) }()
-			if made {
-				b := make([]byte, passwordLen)
-				defer secret.Wipe(b)
-				_, _ = rand.Read(b)
-				password = base64.StdEncoding.AppendEncode(nil, b)
-			} else {
-				b, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), passwordMax+1))
-				defer secret.Wipe(b)
-				if err != nil {
-					return err
-				}
-				password = bytes.Clone(bytes.TrimRight(b, "\r\n"))
-				if len(password) == 0 || len(password) > passwordMax {
-					return usage("give the password on standard input, or --random", "a password of %d bytes", len(password))
-				}
+			password, err := readPassword(os.Stdin)
+			if err != nil {
+				return err
 			}
-			return f.with(cmd.Context(), o, args, func(ctx context.Context, c *config, t *tokens) error {
+			defer secret.Wipe(password)
+			return f.with(cmd.Context(), o, args, func(ctx context.Context, _ *config, t *tokens) error {
 				w, err := t.wrapper()
 				if err != nil {
 					return err
-				}
-				if key == "" {
-					key = c.HSM.KEK
 				}
 				sealed, err := hsm.SealPassword(ctx, w, key, password)
 				if err != nil {
 					return err
 				}
-				return o.result(map[string]string{"sealed": sealed, "key": key}, func(w io.Writer) { row(w, sealed) })
+				return o.result(map[string]any{"sealed": sealed, "key": key}, func(out io.Writer) { row(out, sealed) })
 			})
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().StringVar(&key, "key", "", "key that seals; hsm.vault_key if empty")
-	cmd.Flags().BoolVar(&made, "random", false, "make a password instead of reading one")
+	cmd.Flags().StringVar(&key, "key", "vault", "the key that seals it")
 	return cmd
+}
+
+// readPassword reads one line.
+func readPassword(r io.Reader) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, hsm.MaxWrap+3))
+	if err != nil {
+		return nil, err
+	}
+	line := bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
+	if len(line) == 0 || len(line) > hsm.MaxWrap || bytes.ContainsAny(line, "\r\n\x00") {
+		secret.Wipe(b)
+		return nil, usage(fmt.Sprintf("write one line of 1 to %d bytes to standard input", hsm.MaxWrap), "standard input holds no password")
+	}
+	return line, nil
 }
