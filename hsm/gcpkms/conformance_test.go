@@ -48,7 +48,7 @@ func openURI(t testing.TB, uri string, p pace) *Token {
 // Goal: the driver keeps the contract. Method: the suite, over loopback and over a unix socket.
 func TestConformance(t *testing.T) {
 	t.Run("loopback", func(t *testing.T) {
-		hsmtest.Run(t, func(t *testing.T) hsm.Token { return openAt(t, start(t), brisk) })
+		hsmtest.Run(t, func(t *testing.T) hsm.Token { return openAt(t, start(t), brisk) }, hsmtest.Name("Google Cloud KMS (own server)"))
 	})
 	t.Run("unix socket", func(t *testing.T) {
 		hsmtest.Run(t, func(t *testing.T) hsm.Token {
@@ -58,7 +58,7 @@ func TestConformance(t *testing.T) {
 			}
 			t.Cleanup(s.Stop)
 			return openAt(t, s, brisk)
-		})
+		}, hsmtest.Name("Google Cloud KMS (own server)"))
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,9 @@ func record(t *testing.T, b *bench) {
 	t.Logf("matrix: %s", line)
 	path := os.Getenv(MatrixEnv)
 	if path == "" {
+		if b.suite.name != "" { // a token of the document has a name
+			checkDocument(t, r)
+		}
 		return
 	}
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
@@ -58,6 +62,49 @@ func record(t *testing.T, b *bench) {
 	if _, err := f.Write(append(line, '\n')); err != nil { // one write, since several test processes share the file
 		t.Fatal(err)
 	}
+}
+
+// document has the table of all tokens, from the root of the module.
+const document = "docs/HARDWARE.md"
+
+// checkDocument holds the row of the document's table against what was seen just now, so that the table cannot drift.
+func checkDocument(t *testing.T, r Record) {
+	t.Helper()
+	root, err := os.Getwd()
+	for err == nil {
+		if _, missing := os.Stat(filepath.Join(root, "go.mod")); missing == nil {
+			break
+		}
+		if root == filepath.Dir(root) {
+			t.Fatal("no go.mod above the working directory")
+		}
+		root = filepath.Dir(root)
+	}
+	text, err := os.ReadFile(filepath.Join(root, document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := inTable(string(text), r); err != nil {
+		t.Error(err)
+	}
+}
+
+// inTable tells whether the text has a table with the very row of the record.
+func inTable(text string, r Record) error {
+	var table strings.Builder
+	if err := Table(&table, []Record{r}); err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(table.String()), "\n")
+	want := lines[len(lines)-1]
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line == want {
+			return nil
+		} else if strings.HasPrefix(line, "| "+r.Name+" |") {
+			return fmt.Errorf("hsmtest: %s says\n%s\nwhat was seen is\n%s\nrun `make matrix`", document, line, want)
+		}
+	}
+	return fmt.Errorf("hsmtest: %s has no row for %q; add its suite to scripts/matrix and run `make matrix`", document, r.Name)
 }
 
 func observe(t *testing.T, b *bench) Record {

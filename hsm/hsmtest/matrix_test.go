@@ -93,3 +93,22 @@ func TestMatrix(t *testing.T) {
 		t.Error("half a line is read")
 	}
 }
+
+// Goal: a row that is missing or differs is told, and only then. Method: a text with the row, with another, without.
+func TestInTable(t *testing.T) {
+	r := hsmtest.Record{Name: "x", Provider: "p", Keys: []hsm.KeyType{hsm.KeyP256}, Counter: true}
+	var table strings.Builder
+	if err := hsmtest.Table(&table, []hsmtest.Record{r}); err != nil {
+		t.Fatal(err)
+	}
+	if err := hsmtest.InTable("text\n\n"+table.String(), r); err != nil {
+		t.Error(err)
+	}
+	r.Counter = false
+	if err := hsmtest.InTable(table.String(), r); err == nil || !strings.Contains(err.Error(), "what was seen") {
+		t.Errorf("another row: %v", err)
+	}
+	if err := hsmtest.InTable("", r); err == nil || !strings.Contains(err.Error(), "no row") {
+		t.Errorf("no row: %v", err)
+	}
+}

@@ -26,7 +26,7 @@ func open(t *testing.T, dir string) *token {
 
 // Goal: the driver keeps the contract. Method: the suite.
 func TestConformance(t *testing.T) {
-	hsmtest.Run(t, func(t *testing.T) hsm.Token { return open(t, t.TempDir()) })
+	hsmtest.Run(t, func(t *testing.T) hsm.Token { return open(t, t.TempDir()) }, hsmtest.Name("local"))
 }
 
 // Goal: outside dev nothing opens, and nothing is made. Method: open without it.

@@ -15,7 +15,7 @@ func TestConformance(t *testing.T) {
 	hsmtest.Run(t, func(t *testing.T) hsm.Token {
 		s := newSoft(t)
 		return open(t, s.config(nil), s.uri, hsm.Options{})
-	})
+	}, hsmtest.Name("SoftHSM2, in a driver process"))
 }
 
 // Goal: the vendor's library is mapped by the child and never by the node. Method: /proc/PID/maps of both, after the token was used.

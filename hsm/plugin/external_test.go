@@ -58,7 +58,7 @@ func TestExternal(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 		return tok
-	})
+	}, hsmtest.Name("third party's driver (local)"))
 }
 
 // Goal: a program that others could have put there, or could exchange, is not started. Method: a table of ways to do so.
