@@ -24,7 +24,7 @@ const (
 
 // meanings has the error codes of the API reference ("Errors" of each action, "Common Errors").
 var meanings = map[string]meaning{
-	"NotFoundException":                            {is: hsm.ErrNoKey, advice: "correct the key ID or the region, or make it with `mpcd hsm keygen`"},
+	"NotFoundException":                            {is: hsm.ErrNoKey, advice: "correct the key ID or the region, or make it with `mpcd hsm init`"},
 	"InvalidArnException":                          {is: hsm.ErrNoKey, advice: "the ARN is not of this region or service; correct the ARN or the region"},
 	"InvalidAliasNameException":                    {is: hsm.ErrNoKey, advice: "choose another name"},
 	"AlreadyExistsException":                       {is: hsm.ErrKeyExists, advice: "choose another name"},

@@ -146,7 +146,7 @@ func (t *Token) find(ctx context.Context, r resource) (*key, error) {
 func newKey(r resource, ck *kmspb.CryptoKey, alg algorithm, lvl level) (*key, error) {
 	kd, ok := kinds[alg]
 	if !ok || kd.purpose != ck.Purpose {
-		return nil, fmt.Errorf("gcpkms: %w: %s is of purpose %v and algorithm %v; make a key with `mpcd hsm keygen`", hsm.ErrKeyType, r.key, ck.Purpose, alg)
+		return nil, fmt.Errorf("gcpkms: %w: %s is of purpose %v and algorithm %v; make a key with `mpcd hsm init`", hsm.ErrKeyType, r.key, ck.Purpose, alg)
 	}
 	return &key{kind: kd, name: r.key, version: r.version, alg: alg, level: lvl}, nil
 }

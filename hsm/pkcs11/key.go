@@ -94,7 +94,7 @@ func (s *session) one(id string, class uint) (p11.ObjectHandle, error) {
 	if found, err := s.find(id, other, nil); err == nil && len(found) > 0 {
 		return 0, fmt.Errorf("pkcs11: %w: key %q in %s is not for this operation", hsm.ErrKeyType, id, s.tok.name())
 	}
-	return 0, fmt.Errorf("pkcs11: %w: %q in %s; make it with `mpcd hsm keygen`, or correct the key ID", hsm.ErrNoKey, id, s.tok.name())
+	return 0, fmt.Errorf("pkcs11: %w: %q in %s; make it with `mpcd hsm init`, or correct the key ID", hsm.ErrNoKey, id, s.tok.name())
 }
 
 // find returns the token objects of the class, with that label and CKA_ID where they are given. The caller has the admin lock.
