@@ -14,14 +14,16 @@ import (
 	"github.com/luxfi/mpcd/vault"
 )
 
-// batcher joins concurrent requests for one quorum, scheme and committee into ceremonies. It adds no delay: a request that
-// finds a free lane starts at once, and those that arrive while all lanes are busy go together with the next.
+// batcher joins concurrent requests for one quorum, scheme and committee into ceremonies. A request that finds a free lane starts at
+// once, and those that arrive while all lanes are busy go together with the next. Only where the token is slow, a short wait gathers
+// what arrives at the same time: each ceremony costs the coordinator's token three signatures, however many requests are in it.
 type batcher struct {
 	n      *Node
 	mu     sync.Mutex
 	lanes  map[laneID]*lane
 	queued int
 	active int           // ceremonies
+	token  time.Duration // what the token takes for a signature, lately
 	quiet  chan struct{} // closed while nothing is queued or in work
 }
 
@@ -32,8 +34,10 @@ type laneID struct {
 }
 
 type lane struct {
-	queue []*signJob
-	busy  int
+	queue  []*signJob
+	busy   int
+	timer  bool // runs: what came in is gathered
+	gather bool // is over
 }
 
 // signJob is one request on its way through one or more ceremonies.
@@ -128,7 +132,14 @@ func (b *batcher) start(id laneID, l *lane) {
 		k := min(len(l.queue), b.n.batchMax(id.scheme))
 		if i := slices.IndexFunc(l.queue[:k], func(j *signJob) bool { return j.alone }); i >= 0 {
 			k = max(i, 1)
+		} else if wait := b.gathering(); wait > 0 && k < b.n.batchMax(id.scheme) && !l.gather {
+			if !l.timer {
+				l.timer = true
+				b.n.wg.Go(func() { b.startAfter(wait, id, l) })
+			}
+			return
 		}
+		l.gather = false
 		jobs := slices.Clone(l.queue[:k])
 		l.queue = slices.Delete(l.queue, 0, k)
 		b.queued -= k
@@ -141,7 +152,7 @@ func (b *batcher) start(id laneID, l *lane) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			l.busy--
-			if b.start(id, l); l.busy == 0 {
+			if b.start(id, l); l.busy == 0 && !l.timer {
 				delete(b.lanes, id)
 			}
 			if b.active--; b.active == 0 {
@@ -149,6 +160,43 @@ func (b *batcher) start(id laneID, l *lane) {
 			}
 		})
 	}
+}
+
+const (
+	gatherFrom = time.Millisecond // a token that signs faster is not waited for
+	gatherMax  = 20 * time.Millisecond
+)
+
+// gathering is how long a batch that is not full waits for more: a fifth of what the token takes for a signature, of which a ceremony
+// needs three. The caller holds mu.
+func (b *batcher) gathering() time.Duration {
+	if b.token < gatherFrom {
+		return 0
+	}
+	return min(b.token/5, gatherMax)
+}
+
+// startAfter starts the lane once what comes in was gathered.
+func (b *batcher) startAfter(wait time.Duration, id laneID, l *lane) {
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-b.n.base.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l.timer, l.gather = false, true
+	if b.start(id, l); l.busy == 0 {
+		delete(b.lanes, id)
+	}
+}
+
+// tokenTook notes how long the token took for a cosignature: a moving average over some ten.
+func (b *batcher) tokenTook(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.token += (d - b.token) / 8
 }
 
 // batchMax is how many signatures of a scheme one ceremony makes.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/attest"
@@ -127,4 +128,49 @@ func (f *failingStore) Batch(ctx context.Context, puts []vault.Pair, deletes [][
 		}
 	}
 	return f.Store.Batch(ctx, puts, deletes)
+}
+
+// slowToken takes its time for every signature, one after the other.
+type slowToken struct {
+	hsm.Token
+	hsm.PublicKeyer
+	hsm.KeyWrapper
+	mu    sync.Mutex
+	takes time.Duration
+}
+
+func (s *slowToken) Sign(ctx context.Context, keyID string, message []byte) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	time.Sleep(s.takes) // the token's own slowness, not a wait of the test
+	return s.Token.Sign(ctx, keyID, message)
+}
+
+// Goal: where the coordinator's token is slow, requests that arrive together go together; where it is fast, none waits. Method: 40
+// requests at once with a token of 10 ms; count the ceremonies.
+func TestGather(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	m := c.nodes[0]
+	m.halt()
+	m.token = &slowToken{Token: m.token, PublicKeyer: m.token.(hsm.PublicKeyer), KeyWrapper: m.token.(hsm.KeyWrapper), takes: 10 * time.Millisecond}
+	m.start()
+	c.waitReady()
+	sign := func(text string) {
+		if _, err := m.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte(text)}); err != nil {
+			t.Error(err)
+		}
+	}
+	for i := range 3 { // it learns how slow the token is
+		sign(fmt.Sprint("first ", i))
+	}
+	before := m.node.Counts().Batches
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() { sign(fmt.Sprint(i)) })
+	}
+	wg.Wait()
+	if got := m.node.Counts().Batches - before; got > 4 {
+		t.Errorf("%d ceremonies for 40 requests at once", got)
+	}
 }

@@ -76,7 +76,9 @@ func (n *Node) propose(ctx context.Context, op string, signers []threshold.Party
 	if _, err := io.ReadFull(n.Rand, p.Nonce[:]); err != nil {
 		return nil, nil, nil, err
 	}
+	began := time.Now()
 	batch, err := attest.Attest(ctx, n.HSM, n.cosign, n.header(attest.KindCosign), hashes)
+	n.sign.tokenTook(time.Since(began))
 	if err != nil {
 		return nil, nil, nil, &Error{Code: CodeHSM, Message: "the token did not co-sign the intent", Next: "run mpcd doctor; check the token and its session", Err: err}
 	}
