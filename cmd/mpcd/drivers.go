@@ -61,7 +61,7 @@ func (c *config) drivers(log *slog.Logger) (hsm.Drivers, error) {
 	}
 	out["plugin"] = func(ctx context.Context, u *hsm.URI, o hsm.Options) (hsm.Token, error) {
 		if c.HSM.Plugin.Dir == "" {
-			return nil, fmt.Errorf("hsm: %w: hsm.plugin.dir is not set, so no driver %q can be found", hsm.ErrUnsupported, u.Path)
+			return nil, usage("set hsm.plugin.dir to the directory of mpcd-hsm-"+u.Path, "hsm.plugin.dir is not set, so no driver %q can be found", u.Path)
 		}
 		return plugin.External(c.HSM.Plugin.Dir, p)(ctx, u, o)
 	}

@@ -215,7 +215,7 @@ func (p *plan) makeNode(ctx context.Context, a *authority, k int) (n made, e enr
 	path := filepath.Join(dir, "mpcd.yaml")
 	text := nodeYAML{
 		Cluster: p.cluster, Node: string(name), Dir: dir, Listen: api, Threshold: p.threshold, Root: a.rootHex(), Plain: p.plain,
-		RouteListen: route, Routes: routes, URI: uri, SoftHSMConf: conf, Keys: keys,
+		RouteListen: route, Routes: routes, URI: uri, SoftHSMConf: conf, Keys: keys, Plugin: pluginLines(),
 	}.render()
 	if err := durable.WriteFile(path, text, 0o600); err != nil {
 		return n, e, err

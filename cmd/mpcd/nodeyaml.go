@@ -16,7 +16,8 @@ type nodeYAML struct {
 	RouteListen                string
 	Routes                     []string
 	URI, SoftHSMConf           string
-	Keys                       string // put before the names of the keys, where nodes share a token
+	Keys                       string   // put before the names of the keys, where nodes share a token
+	Plugin                     []string // lines of hsm.plugin
 }
 
 var nodeTemplate = template.Must(template.New("mpcd.yaml").Funcs(template.FuncMap{"q": strconv.Quote}).Parse(
@@ -50,6 +51,12 @@ hsm:
   attest_key: {{printf "%sattest" .Keys | q}}
   vault_key: {{printf "%svault" .Keys | q}}
 {{- end}}
+{{- if .Plugin}}
+  plugin:
+{{- range .Plugin}}
+    {{.}}
+{{- end}}
+{{- end}}
 {{- if .SoftHSMConf}}
   softhsm_conf: {{q .SoftHSMConf}}
 {{- end}}
@@ -65,3 +72,26 @@ func (n nodeYAML) render() []byte {
 
 // replaceName puts the node's name into a URI.
 func replaceName(uri, name string) string { return strings.ReplaceAll(uri, "%n", name) }
+
+// pluginLines are the settings of hsm.plugin that the environment of init and dev has, for the nodes that they make.
+func pluginLines() []string {
+	vs := values{}
+	vs.environment()
+	var lines []string
+	for _, s := range settings {
+		name, ok := strings.CutPrefix(s.key, "hsm.plugin.")
+		v, set := vs[s.key]
+		switch {
+		case !ok || !set:
+		case s.list:
+			var items []string
+			for _, item := range v.list {
+				items = append(items, strconv.Quote(item))
+			}
+			lines = append(lines, name+": ["+strings.Join(items, ", ")+"]")
+		default:
+			lines = append(lines, name+": "+strconv.Quote(v.text))
+		}
+	}
+	return lines
+}
