@@ -56,9 +56,9 @@ func TestBadHardware(t *testing.T) {
 		{"no such token", []string{"MPCD_HSM_URI=" + with("token=mpcd-node1", "token=other")}, exitHSM, []string{`"other"`, `"mpcd-node1"`, "token="}, false},
 		{"PIN in the URI", []string{"MPCD_HSM_URI=" + with("pin-source=file:"+pin, "pin-value=123456")}, exitUsage, []string{"pin-source=file:"}, false},
 		{"unknown attribute", []string{"MPCD_HSM_URI=" + with("token=", "tokn=")}, exitUsage, []string{"tokn", "known are"}, false},
-		{"PIN file missing", []string{"MPCD_HSM_URI=" + with(pin, pin+"2")}, exitHSM, []string{"pin2", "for its owner alone"}, false},
-		{"PIN file of everybody", []string{"MPCD_HSM_URI=" + with(pin, file("open-pin", "1234\n", 0o644))}, exitHSM, []string{"open-pin", "chmod 600"}, false},
-		{"PIN file empty", []string{"MPCD_HSM_URI=" + with(pin, file("empty-pin", "", 0o600))}, exitHSM, []string{"empty", "for its owner alone"}, false},
+		{"PIN file missing", []string{"MPCD_HSM_URI=" + with(pin, pin+"2")}, exitUsage, []string{"pin2", "correct pin-source"}, false},
+		{"PIN file of everybody", []string{"MPCD_HSM_URI=" + with(pin, file("open-pin", "1234\n", 0o644))}, exitUsage, []string{"open-pin", "chmod 600"}, false},
+		{"PIN file empty", []string{"MPCD_HSM_URI=" + with(pin, file("empty-pin", "", 0o600))}, exitUsage, []string{"empty", "correct pin-source"}, false},
 		{"counter that cannot count", []string{"MPCD_HSM_COUNTER=" + spied}, exitHSM, []string{"no monotonic counter", "a TPM has"}, false},
 		{"user unknown", []string{"MPCD_HSM_PLUGIN_USER=nobody-of-this-name"}, exitUsage, []string{"hsm.plugin.user"}, false},
 		{"TPM missing", []string{"MPCD_HSM_VAULT_URI=tpm:device=%2Fnowhere%2Ftpm"}, exitHSM, []string{"/nowhere/tpm", "do:"}, false},
@@ -68,7 +68,7 @@ func TestBadHardware(t *testing.T) {
 		{"AWS unreachable", append(credentials, "MPCD_HSM_VAULT_URI=awskms:region=eu-central-1?endpoint="+dead), exitHSM, []string{dead, "do:"}, true},
 		{"AWS in the clear", append(credentials, "MPCD_HSM_VAULT_URI=awskms:region=eu-central-1?endpoint=http://kms.example"), exitUsage, []string{"hsm.vault_uri", "https"}, false},
 		{"no such provider", []string{"MPCD_HSM_URI=yubihsm:x"}, exitUsage, []string{"yubihsm", "awskms"}, false},
-		{"driver of others without a directory", []string{"MPCD_HSM_URI=plugin:acme"}, exitHSM, []string{"hsm.plugin.dir"}, false},
+		{"driver of others without a directory", []string{"MPCD_HSM_URI=plugin:acme"}, exitUsage, []string{"hsm.plugin.dir"}, false},
 	} {
 		node.Env = append(append([]string{"MPCD_HSM_URI=" + spied}, spy.Env...), x.env...)
 		commands := []string{"start", "doctor"}

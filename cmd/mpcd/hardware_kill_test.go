@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"os/exec"
 	"path/filepath"
@@ -19,8 +20,9 @@ const moments = 20
 func hang(t *testing.T, p *sim.Process, after time.Duration, command string, more ...string) (ended bool) {
 	t.Helper()
 	args := append(strings.Fields(command), p.Args("", more...)[1:]...)
-	cmd := exec.Command(sim.Program(t), args...)
-	cmd.Env = append(cmd.Environ(), p.Env...)
+	cmd := sim.Command(t, p.Env, args...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -30,7 +32,7 @@ func hang(t *testing.T, p *sim.Process, after time.Duration, command string, mor
 	err := cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !(errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled()) {
-		t.Fatalf("%s: %v", command, err)
+		t.Fatalf("%s: %v\n%s", command, err, said.String())
 	}
 	return err == nil
 }

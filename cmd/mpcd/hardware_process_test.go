@@ -194,16 +194,18 @@ func canaryOf(t *testing.T, s vault.Store, token hsm.Token) []byte {
 type load struct {
 	t             *testing.T
 	c             *sim.Processes
+	through       *sim.Process
 	wallets       []*client.Wallet
 	signed, wrong atomic.Int64
 	failed        atomic.Int64
+	last          atomic.Value // the error of the last that failed
 	end           context.CancelFunc
 	work          sync.WaitGroup
 }
 
 func startLoad(t *testing.T, c *sim.Processes, through *sim.Process, wallets []*client.Wallet) *load {
 	ctx, end := context.WithCancel(context.Background())
-	l := &load{t: t, c: c, wallets: wallets, end: end}
+	l := &load{t: t, c: c, through: through, wallets: wallets, end: end}
 	for worker := range 4 {
 		l.work.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
@@ -213,6 +215,7 @@ func startLoad(t *testing.T, c *sim.Processes, through *sim.Process, wallets []*
 				switch {
 				case err != nil:
 					l.failed.Add(1)
+					l.last.Store(err.Error())
 				case !ed25519.Verify(ed25519.PublicKey(w.PublicKey), message, s.Signature):
 					l.wrong.Add(1)
 				default:
@@ -227,8 +230,13 @@ func startLoad(t *testing.T, c *sim.Processes, through *sim.Process, wallets []*
 // more waits until so many further signatures are there.
 func (l *load) more(n int64) {
 	l.t.Helper()
-	from := l.signed.Load()
-	sim.Wait(l.t, "signatures", func() bool { return l.signed.Load() >= from+n })
+	from, until := l.signed.Load(), time.Now().Add(patience)
+	for l.signed.Load() < from+n {
+		if time.Now().After(until) {
+			l.t.Fatalf("no %d signatures in %v; the last failed with: %v\n%s", n, patience, l.last.Load(), l.through.Tail(30))
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (l *load) stop() { l.end(); l.work.Wait() }

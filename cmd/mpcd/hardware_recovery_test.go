@@ -32,6 +32,13 @@ func awscli(t *testing.T, env []string, region string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// randomPassword is one that a machine makes.
+func randomPassword() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b)
+	return base64.StdEncoding.EncodeToString(b)
+}
+
 // seed is a node configured as the seed documents have it: the five variables, and the database's password as `aws kms encrypt`
 // prints it. It returns the same as flags of `mpcd start`.
 func seed(t *testing.T, p *sim.Process) (flags []string) {
@@ -39,9 +46,7 @@ func seed(t *testing.T, p *sim.Process) (flags []string) {
 	_, env, region := startAWS(t)
 	key := awscli(t, env, region, "kms", "create-key", "--query", "KeyMetadata.KeyId", "--output", "text")
 	password := filepath.Join(t.TempDir(), "password")
-	b := make([]byte, 32)
-	_, _ = rand.Read(b)
-	if err := os.WriteFile(password, []byte(base64.StdEncoding.EncodeToString(b)), 0o600); err != nil {
+	if err := os.WriteFile(password, []byte(randomPassword()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sealed := awscli(t, env, region, "kms", "encrypt", "--key-id", key, "--plaintext", "fileb://"+password, "--query", "CiphertextBlob", "--output", "text")
@@ -144,17 +149,21 @@ func TestSealedPassword(t *testing.T) {
 	wants(t, "make the keys", c.Nodes[1].Run("hsm init"), exitOK)
 	sealed := map[*sim.Process]string{}
 	for p, provider := range map[*sim.Process]string{c.Nodes[0]: "pkcs11", c.Nodes[1]: "tpm"} {
-		r := p.Run("hsm seal-password", "--random")
-		wants(t, "seal", r, exitOK)
+		cmd := sim.Command(t, p.Env, append([]string{"hsm", "seal-password"}, p.Args("")[1:]...)...)
+		cmd.Stdin = strings.NewReader(randomPassword() + "\n")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
 		sealed[p] = filepath.Join(p.Dir, "sealed")
-		if err := os.WriteFile(sealed[p], []byte(r.Out), 0o600); err != nil {
+		if err := os.WriteFile(sealed[p], out, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		p.Set("password.provider", provider)
 		p.Set("password.key_id", "vault")
 		p.Set("password.sealed", strconv.Quote("file:"+sealed[p]))
 	}
-	wants(t, "seal nothing", c.Nodes[0].Run("hsm seal-password"), exitUsage, "--random")
+	wants(t, "seal nothing", c.Nodes[0].Run("hsm seal-password"), exitUsage, "no password")
 	c.Enrol(c.Nodes...)
 	c.Start()
 	b := &book{t: t, c: c}

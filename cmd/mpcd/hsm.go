@@ -17,7 +17,7 @@ import (
 
 func hsmCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{Use: "hsm", Short: "Look into the node's token, test it, make its keys, move the vault to another", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
-	cmd.AddCommand(hsmList(o), hsmTest(o), hsmInit(o), hsmSealPassword(o), hsmRewrap(o), hsmRecover(o), hsmReanchor(o), hsmSealPassword(o))
+	cmd.AddCommand(hsmList(o), hsmTest(o), hsmInit(o), hsmSealPassword(o), hsmRewrap(o), hsmRecover(o), hsmReanchor(o))
 	return cmd
 }
 

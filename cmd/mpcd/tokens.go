@@ -46,8 +46,8 @@ func (p *opener) token(ctx context.Context, what, uri string) (hsm.Token, error)
 	t, err := p.drivers.Open(ctx, uri, p.options)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", what, err)
-		if explain(err).Code == exitFailed { // of a file, or of a library, that knows none of our kinds
-			return nil, &fault{Code: exitHSM, Err: err, Do: "correct what is named; a file with a PIN holds one line, and is for its owner alone"}
+		if explain(err).Code == exitFailed { // of a driver that knows none of our kinds
+			return nil, &fault{Code: exitHSM, Err: err, Do: "correct what is named, then look with `mpcd hsm list`"}
 		}
 		return nil, err
 	}

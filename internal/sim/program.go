@@ -91,12 +91,20 @@ type Result struct {
 	Out, Err string
 }
 
-// Run runs mpcd with an environment of its own: that of the test without what configures nodes or tokens, and env.
-func Run(tb testing.TB, env []string, args ...string) Result {
+// Command is mpcd with an environment of its own: that of the test without what configures nodes or tokens, and env.
+func Command(tb testing.TB, env []string, args ...string) *exec.Cmd {
 	tb.Helper()
 	cmd := exec.CommandContext(tb.Context(), Program(tb), args...)
+	cmd.Env = environment(env)
+	return cmd
+}
+
+// Run runs mpcd as Command makes it.
+func Run(tb testing.TB, env []string, args ...string) Result {
+	tb.Helper()
+	cmd := Command(tb, env, args...)
 	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr, cmd.Env = &out, &errs, environment(env)
+	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
