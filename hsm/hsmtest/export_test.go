@@ -1,0 +1,4 @@
+package hsmtest
+
+// InTable is for tests.
+var InTable = inTable
