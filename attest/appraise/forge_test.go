@@ -38,7 +38,8 @@ type forge struct {
 	ek, ak, key         tpm2.TPMTPublic
 	statement           tpm2.TPMSAttest
 	cert, authority     *x509.Certificate
-	nonce               []byte
+	nonce, signed       []byte              // of the evidence, and of the statement
+	tail                []byte              // behind the statement
 	name                func([]byte) []byte // of the key in the statement
 	signs, shows, certs *ecdsa.PrivateKey   // who signs the statement; whose key is shown as public key; whose is certified
 }
@@ -62,7 +63,7 @@ func withPoint(p tpm2.TPMTPublic, k *ecdsa.PrivateKey) tpm2.TPMTPublic {
 
 // newForge is a TPM that does all as it should.
 func newForge(t testing.TB) *forge {
-	f := &forge{t: t, root: newKey(t), ekKey: newKey(t), akKey: newKey(t), own: newKey(t), nonce: []byte("nonce"), name: func(b []byte) []byte { return b }}
+	f := &forge{t: t, root: newKey(t), ekKey: newKey(t), akKey: newKey(t), own: newKey(t), nonce: []byte("nonce"), signed: []byte("nonce"), name: func(b []byte) []byte { return b }}
 	f.ek, f.ak, f.key = withPoint(tpm2.ECCEKTemplate, f.ekKey), withPoint(signTemplate(true), f.akKey), withPoint(signTemplate(false), f.own)
 	f.signs, f.shows, f.certs = f.akKey, f.own, f.ekKey
 	f.statement = tpm2.TPMSAttest{Magic: tpm2.TPMGeneratedValue, Type: tpm2.TPMSTAttestCertify}
@@ -109,13 +110,13 @@ func (f *forge) evidence() hsm.KeyEvidence {
 	key := tpm2.Marshal(f.key)
 	h := sha256.Sum256(key)
 	s := f.statement
-	s.ExtraData = tpm2.TPM2BData{Buffer: f.nonce}
+	s.ExtraData = tpm2.TPM2BData{Buffer: f.signed}
 	if s.Type == tpm2.TPMSTAttestCertify {
 		s.Attested = tpm2.NewTPMUAttest(s.Type, &tpm2.TPMSCertifyInfo{Name: tpm2.TPM2BName{Buffer: f.name(append([]byte{0, 0x0b}, h[:]...))}})
 	} else {
 		s.Attested = tpm2.NewTPMUAttest(s.Type, &tpm2.TPMSQuoteInfo{})
 	}
-	statement := tpm2.Marshal(s)
+	statement := append(tpm2.Marshal(s), f.tail...)
 	digest := sha256.Sum256(statement)
 	r, v, err := ecdsa.Sign(rand.Reader, f.signs, digest[:])
 	must(f.t, err)

@@ -1,6 +1,8 @@
 package appraise
 
 import (
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -91,7 +93,9 @@ func TestRoots(t *testing.T) {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
 	}
 	leaf := block("CERTIFICATE", ev.Certificates[0])
-	for name, text := range map[string]string{"empty": "", "text": "hello", "a key": block("PRIVATE KEY", []byte{1}), "no certificate": block("CERTIFICATE", []byte{1}),
+	// Its issuer has its name, but signed with another key than its own.
+	namesake := must1(x509.CreateCertificate(rand.Reader, f.authority, f.authority, &f.own.PublicKey, f.root))
+	for name, text := range map[string]string{"a namesake's": block("CERTIFICATE", namesake), "empty": "", "text": "hello", "a key": block("PRIVATE KEY", []byte{1}), "no certificate": block("CERTIFICATE", []byte{1}),
 		"none self-signed": leaf, "text behind": leaf + "hello", "too many": strings.Repeat(leaf, rootsMax+1)} {
 		if r, err := ParseRoots([]byte(text)); err == nil {
 			t.Errorf("%s: %d roots", name, r.Len())

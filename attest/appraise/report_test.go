@@ -147,6 +147,20 @@ func TestReports(t *testing.T) {
 	}
 }
 
+// Goal: the public key is of the type that is asked for. Method: a P-256 key that is called Ed25519 on all sides; bytes that are no key.
+func TestKeyType(t *testing.T) {
+	ev := report(t, hsm.EvidencePKCS11, "attributes", goodAttributes, nil)
+	ev.Key.Type = hsm.KeyEd25519
+	s := Subject{PublicKey: ev.PublicKey, Type: hsm.KeyEd25519, Nonce: []byte("nonce"), At: now}
+	if v, err := Appraise(ev, s, Any()); !errors.Is(err, ErrBroken) || !says(v, "is no ed25519 key") {
+		t.Errorf("%+v, %v", v, err)
+	}
+	ev.PublicKey, s.PublicKey = nil, nil
+	if v, err := Appraise(ev, s, Any()); !errors.Is(err, ErrBroken) {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
 // Goal: a statement of a Cloud HSM is proven to be one, if its certificate leads to a root, and no more. Method: a partition of a forged authority;
 // another root, another signer, no RSA key.
 func TestGoogleStatement(t *testing.T) {

@@ -45,15 +45,17 @@ func TestTPMChecks(t *testing.T) {
 		change func(*forge)
 		words  string
 	}{
-		"magic":            {func(f *forge) { f.statement.Magic = 0x12345678 }, "statement"},
-		"a quote":          {func(f *forge) { f.statement.Type = tpm2.TPMSTAttestQuote }, "certifies no key"},
-		"another nonce":    {func(f *forge) { f.nonce = []byte("yesterday") }, "another enrolment"},
-		"another name":     {func(f *forge) { f.name = func(b []byte) []byte { b[5] ^= 1; return b } }, "about another key"},
-		"a short name":     {func(f *forge) { f.name = func(b []byte) []byte { return b[:2] } }, "about another key"},
-		"another signer":   {func(f *forge) { f.signs = other }, "did not sign"},
-		"another key":      {func(f *forge) { f.shows = other }, "certified another public key"},
-		"certifies itself": {func(f *forge) { f.key, f.own, f.shows = f.ak, f.akKey, f.akKey }, "certified itself"},
-		"another endorser": {func(f *forge) { f.certs = other }, "certificate is of another key"},
+		"magic":              {func(f *forge) { f.statement.Magic = 0x12345678 }, "statement"},
+		"a quote":            {func(f *forge) { f.statement.Type = tpm2.TPMSTAttestQuote }, "certifies no key"},
+		"another nonce":      {func(f *forge) { f.nonce = []byte("yesterday") }, "another enrolment"},
+		"a nonce not signed": {func(f *forge) { f.signed = []byte("yesterday") }, "the TPM signed it for another enrolment"},
+		"a longer statement": {func(f *forge) { f.tail = []byte{0} }, "not the encoding"},
+		"another name":       {func(f *forge) { f.name = func(b []byte) []byte { b[5] ^= 1; return b } }, "about another key"},
+		"a short name":       {func(f *forge) { f.name = func(b []byte) []byte { return b[:2] } }, "about another key"},
+		"another signer":     {func(f *forge) { f.signs = other }, "did not sign"},
+		"another key":        {func(f *forge) { f.shows = other }, "certified another public key"},
+		"certifies itself":   {func(f *forge) { f.key, f.own, f.shows = f.ak, f.akKey, f.akKey }, "certified itself"},
+		"another endorser":   {func(f *forge) { f.certs = other }, "certificate is of another key"},
 		"a key of another curve": {func(f *forge) {
 			f.key.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{CurveID: tpm2.TPMECCNistP384,
 				Scheme: tpm2.TPMTECCScheme{Scheme: tpm2.TPMAlgECDSA, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgECDSA, &tpm2.TPMSSigSchemeECDSA{HashAlg: tpm2.TPMAlgSHA256})}})
@@ -185,6 +187,15 @@ func TestStolenCertificate(t *testing.T) {
 	s.Bindings = []Binding{bind(t, real)}
 	v, err := Appraise(fake, s, honest.trust(Proof()))
 	if !errors.Is(err, ErrPolicy) || !says(v, "not yet bound") || len(v.Proven) > 0 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	// The same attestation key beside another endorsement key: not the pair that answered.
+	moved := copyOf(real)
+	other := thief.evidence()
+	moved.Certificates, moved.Extra[extraEK] = other.Certificates, other.Extra[extraEK]
+	s = subjectOf(t, moved, "nonce")
+	s.Bindings = []Binding{bind(t, real)}
+	if v, err := Appraise(moved, s, thief.trust(Proof())); !errors.Is(err, ErrPolicy) || !says(v, "not yet bound") {
 		t.Errorf("%+v, %v", v, err)
 	}
 	// The challenge is for the pair: an answer for the thief's attestation key can only come from a TPM that has both.
