@@ -170,6 +170,7 @@ func (a *authority) sign(before *attest.SignedRoster, es []enrolment) (*attest.S
 			return nil, err
 		}
 		r = before.Roster
+		r.Nodes = slices.Clone(r.Nodes)
 		r.Serial++
 	}
 	next := threshold.PartyID(1)
