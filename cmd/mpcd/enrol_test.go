@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -319,6 +320,35 @@ func TestEnrolmentBeforeEvidence(t *testing.T) {
 	}
 	if _, err := e.appraise(appraise.Hardware(), time.Now(), nil); !errors.Is(err, appraise.ErrPolicy) {
 		t.Errorf("%v", err)
+	}
+	e.Evidence = []keyEvidence{{Role: roleCosign}}
+	if e.check() == nil {
+		t.Error("evidence that nobody signed passes")
+	}
+}
+
+// Goal: a token that shows nothing for the vault's key, as PKCS#11, is no reason to refuse; one that shows too little is. Method: drop the evidence;
+// change it.
+func TestVaultEvidence(t *testing.T) {
+	n, err := theTPMNode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bindings, err := n.answer.bindings(n.operator.root.Public().(ed25519.PublicKey), n.e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := n.e
+	e.Evidence = slices.Clone(e.Evidence)
+	shown := *e.Evidence[2].Evidence
+	e.Evidence[2] = keyEvidence{Role: roleVault, Missing: "none"}
+	if all, err := e.appraise(n.policy(), time.Now(), bindings); err != nil || all[2].Level != appraise.None {
+		t.Errorf("%+v, %v", all, err)
+	}
+	shown.Certificates = nil
+	e.Evidence[2] = keyEvidence{Role: roleVault, Evidence: &shown}
+	if all, err := e.appraise(n.policy(), time.Now(), bindings); !errors.Is(err, appraise.ErrPolicy) || all[0].Level != appraise.Proven || all[2].Level != appraise.Refused {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
 
