@@ -226,7 +226,7 @@ func TestCleared(t *testing.T) {
 	_, err = tok.Sign(t.Context(), "sign", []byte("m"))
 	expect(t, err, hsm.ErrNoKey, "TPM2_Clear")
 	_, err = tok.Unwrap(t.Context(), "wrap", w, nil)
-	expect(t, err, hsm.ErrNoKey, "keygen")
+	expect(t, err, hsm.ErrNoKey, "hsm init")
 	_, err = tok.Increment(t.Context(), "count")
 	expect(t, err, hsm.ErrNoKey, "count")
 	must(t, tok.GenerateKey(t.Context(), "wrap", hsm.KeyAESWrap))
