@@ -71,12 +71,9 @@ func TestBadHardware(t *testing.T) {
 		{"driver of others without a directory", []string{"MPCD_HSM_URI=plugin:acme"}, exitUsage, []string{"hsm.plugin.dir"}, false},
 	} {
 		node.Env = append(append([]string{"MPCD_HSM_URI=" + spied}, spy.Env...), x.env...)
-		commands := []string{"start", "doctor"}
-		if x.slow {
-			commands = commands[:1]
-		}
-		for _, command := range commands {
-			wants(t, x.name+": "+command, node.Run(command), x.code, x.says...)
+		starting(t, node, "with "+x.name, x.code, x.says...)
+		if !x.slow {
+			wants(t, "doctor: "+x.name, node.Run("doctor"), x.code, x.says...)
 		}
 		logins := spy.Logins(t)
 		if strings.Contains(strings.Join(x.env, " "), "MPCD_HSM_URI=") && logins != 0 {
@@ -94,7 +91,7 @@ func TestBadHardware(t *testing.T) {
 	if out, err := twin.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	wants(t, "two tokens with one label", node.Run("start"), exitHSM, "2 tokens", "add serial=")
+	starting(t, node, "with two tokens of one label", exitHSM, "2 tokens", "add serial=")
 	if n := spy.Logins(t); n != 0 {
 		t.Errorf("two tokens with one label: %d logins", n)
 	}

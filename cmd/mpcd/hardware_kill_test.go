@@ -23,8 +23,7 @@ func hang(t *testing.T, p *sim.Process, after time.Duration, command string, mor
 	cmd := sim.Command(t, p.Env, args...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	if err := sim.StartChild(cmd); err != nil {
 		t.Fatal(err)
 	}
 	timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() }) // the moment, not the waiting for something

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 
@@ -61,10 +63,22 @@ func wants(t *testing.T, what string, r sim.Result, code int, says ...string) {
 	}
 }
 
+// startLimit is how long `mpcd start` may take to refuse: it would run for ever if it did not.
+const startLimit = 40 * time.Second
+
 // starting runs `mpcd start` where it must fail.
 func starting(t *testing.T, p *sim.Process, what string, code int, says ...string) {
 	t.Helper()
-	wants(t, "start "+what, p.Run("start"), code, says...)
+	var out bytes.Buffer
+	cmd := sim.Command(t, p.Env, p.Args("start")...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := sim.StartChild(cmd); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(startLimit, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	_ = cmd.Wait()
+	wants(t, "start "+what, sim.Result{Code: cmd.ProcessState.ExitCode(), Err: out.String()}, code, says...)
 }
 
 // checks are the findings of `mpcd doctor`, by what was looked at.

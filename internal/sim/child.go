@@ -13,8 +13,8 @@ var starter struct {
 	jobs chan func()
 }
 
-// startChild starts cmd so that it ends with this process, however that ends.
-func startChild(cmd *exec.Cmd) error {
+// StartChild starts cmd so that it ends with this process, however that ends.
+func StartChild(cmd *exec.Cmd) error {
 	starter.once.Do(func() {
 		starter.jobs = make(chan func())
 		go func() {

@@ -203,7 +203,7 @@ func (p *Process) Start() {
 	tb.Helper()
 	cmd := exec.Command(Program(tb), p.Args("start")...)
 	cmd.Stdout, cmd.Stderr, cmd.Env = p.Log, p.Log, environment(p.Env)
-	if err := startChild(cmd); err != nil {
+	if err := StartChild(cmd); err != nil {
 		tb.Fatal(err)
 	}
 	done := make(chan struct{})

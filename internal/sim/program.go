@@ -91,7 +91,8 @@ type Result struct {
 	Out, Err string
 }
 
-// Command is mpcd with an environment of its own: that of the test without what configures nodes or tokens, and env.
+// Command is mpcd with an environment of its own: that of the test without what configures nodes or tokens, and env. StartChild
+// starts it.
 func Command(tb testing.TB, env []string, args ...string) *exec.Cmd {
 	tb.Helper()
 	cmd := exec.CommandContext(tb.Context(), Program(tb), args...)
@@ -105,7 +106,10 @@ func Run(tb testing.TB, env []string, args ...string) Result {
 	cmd := Command(tb, env, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
+	err := StartChild(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		tb.Fatal(err)
