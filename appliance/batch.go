@@ -25,6 +25,7 @@ type batcher struct {
 	active int           // ceremonies
 	token  time.Duration // what the token takes for a signature, lately
 	quiet  chan struct{} // closed while nothing is queued or in work
+	since  time.Time     // of quiet
 }
 
 type laneID struct {
@@ -66,18 +67,32 @@ func newBatcher(n *Node) *batcher {
 	return b
 }
 
-// idle waits until no request is queued or in work.
+// quietFor is how long nobody must have asked for a signature before work begins that can wait: who asks again and again without a
+// pause is not slowed down by it.
+const quietFor = 25 * time.Millisecond
+
+// idle waits until no request is queued or in work, and none was for quietFor.
 func (b *batcher) idle(ctx context.Context) error {
 	for {
 		b.mu.Lock()
-		quiet, now := b.quiet, b.active == 0
+		quiet, busy, left := b.quiet, b.active > 0, quietFor-time.Since(b.since)
 		b.mu.Unlock()
-		if now {
+		if !busy && left <= 0 {
 			return ctx.Err()
 		}
+		if busy {
+			left = time.Hour // until quiet
+		} else {
+			quiet = nil
+		}
+		t := time.NewTimer(left)
 		select {
 		case <-quiet:
+		case <-t.C:
 		case <-ctx.Done():
+		}
+		t.Stop()
+		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
@@ -156,6 +171,7 @@ func (b *batcher) start(id laneID, l *lane) {
 				delete(b.lanes, id)
 			}
 			if b.active--; b.active == 0 {
+				b.since = time.Now()
 				close(b.quiet)
 			}
 		})

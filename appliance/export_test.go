@@ -100,3 +100,15 @@ func CodePresigOf(err error) bool {
 
 // Stopped is how the pool tells that the machine was stopped between two readings of its clocks.
 var Stopped = stopped
+
+// Filling tells whether a pool is being filled.
+func (n *Node) Filling() bool {
+	n.pool.mu.Lock()
+	defer n.pool.mu.Unlock()
+	for _, g := range n.pool.groups {
+		if g.filling {
+			return true
+		}
+	}
+	return false
+}

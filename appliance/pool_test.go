@@ -26,18 +26,26 @@ func (m *member) signECDSA(t *testing.T, w *appliance.Wallet, text string, signe
 	}
 }
 
-// warm signs until the member's pool is full.
+// warm signs until the member's pool is full. It is filled while nobody asks, so after some signatures it waits for that.
 func (m *member) warm(t *testing.T, w *appliance.Wallet, want int, signers ...transport.NodeID) {
 	t.Helper()
-	tries := 0
-	waitFor(t, "a full pool", func() bool {
-		if m.node.Counts().PresReady >= want {
-			return true
+	full := func() bool { return m.node.Counts().PresReady >= want }
+	for try := range 20 {
+		for i := range 4 {
+			if full() {
+				return
+			}
+			m.signECDSA(t, w, fmt.Sprint("warm ", try, i), signers...)
 		}
-		tries++
-		m.signECDSA(t, w, fmt.Sprint("warm ", tries), signers...)
-		return false
-	})
+		before := m.node.Counts().PresReady
+		waitFor(t, "the pool's filling", func() bool {
+			c := m.node.Counts()
+			return c.PresReady >= want || c.PresReady > m.limits.Presignatures/2 && c.PresReady <= before && !m.node.Filling()
+		})
+	}
+	if !full() {
+		t.Fatal("never: a full pool")
+	}
 }
 
 // Goal: a key in use gets presignatures, which sign, are counted, come again, and with which an empty pool only means presigning

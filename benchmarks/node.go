@@ -348,7 +348,7 @@ func (d *devCluster) bursts(ctx context.Context, s nodeScheme, key keyAnswer, n 
 			if _, err := d.load(ctx, s, key, 1, time.Millisecond); err != nil { // a key in use is what a pool is filled for
 				return loaded{}, err
 			}
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(300 * time.Millisecond) // it is filled while nobody asks
 		}
 		l, err := d.load(ctx, s, key, poolSize, 0)
 		if err != nil {
