@@ -109,6 +109,76 @@ func TestMoveCutShort(t *testing.T) {
 	}
 }
 
+// writerFunc is a writer of one function.
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(b []byte) (int, error) { f(b); return len(b), nil }
+
+// Goal: while a vault is on its way, the store opens with the token it leaves, with the one it goes to, and for those who can recover
+// the vault as it is; after it with the new ones alone. Method: read the sealed key as it is when progress is told, and try them all.
+func TestStoreOnTheWay(t *testing.T) {
+	ctx, log := t.Context(), slog.New(slog.DiscardHandler)
+	before, after := newOfficer(t), newOfficer(t)
+	c := testNode(t, "n1")
+	c.HSM.Recovery = []string{before.recipient}
+	if _, err := c.enrol(ctx, "", "", log); err != nil {
+		t.Fatal(err)
+	}
+	var during []byte
+	told := &output{out: io.Discard, err: writerFunc(func([]byte) { during, _ = os.ReadFile(c.storeKeyPath()) })}
+	x := target{uri: "local:" + filepath.Join(t.TempDir(), "next"), key: "vault-2", recovery: []string{after.recipient}}
+	if _, err := c.rewrap(ctx, told, x); err != nil {
+		t.Fatal(err)
+	}
+	now, err := os.ReadFile(c.storeKeyPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := *c
+	moved.HSM.VaultURI, moved.HSM.KEK = x.uri, x.key
+	for name, w := range map[string]struct {
+		sealed []byte
+		c      *config
+		file   string
+		want   error
+	}{
+		"during, old token":   {during, c, "", nil},
+		"during, new token":   {during, &moved, "", nil},
+		"during, old officer": {during, nil, before.file, nil},
+		"during, new officer": {during, nil, after.file, vault.ErrRecovery},
+		"after, old token":    {now, c, "", vault.ErrWrongKEK},
+		"after, new token":    {now, &moved, "", nil},
+		"after, old officer":  {now, nil, before.file, vault.ErrRecovery},
+		"after, new officer":  {now, nil, after.file, nil},
+	} {
+		var got error
+		if w.c == nil {
+			ids, err := readIdentities(w.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key, err := vault.RecoverKey(w.sealed, c.storeKeyAAD(), ids...)
+			key.Wipe()
+			got = err
+		} else {
+			tok, err := w.c.openTokens(ctx, log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			slot, err := tok.slot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			key, err := vault.UnsealKey(ctx, w.sealed, c.storeKeyAAD(), slot)
+			key.Wipe()
+			got = errors.Join(err, tok.Close())
+		}
+		if !errors.Is(got, w.want) || w.want == nil && got != nil {
+			t.Errorf("%s: got %v, want %v", name, got, w.want)
+		}
+	}
+}
+
 // Goal: a running node counts from time to time, and ends that with its context. Method: a counter and a short time.
 func TestKeepAnchor(t *testing.T) {
 	counter := vaulttest.NewCounter()

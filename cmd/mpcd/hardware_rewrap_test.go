@@ -8,14 +8,6 @@ import (
 	"github.com/luxfi/mpcd/internal/sim"
 )
 
-// moveVault runs `mpcd hsm rewrap` and writes into mpcd.yaml what it printed.
-func moveVault(t *testing.T, p *sim.Process, args ...string) {
-	t.Helper()
-	r := p.Run("hsm rewrap", append(args, "-o", "json")...)
-	wants(t, "rewrap", r, exitOK)
-	adopt(t, p, r)
-}
-
 // adopt writes what a move printed into mpcd.yaml.
 func adopt(t *testing.T, p *sim.Process, r sim.Result) {
 	t.Helper()
