@@ -71,19 +71,19 @@ func newBatcher(n *Node) *batcher {
 // pause is not slowed down by it.
 const quietFor = 25 * time.Millisecond
 
-// idle waits until no request is queued or in work, and none was for quietFor.
-func (b *batcher) idle(ctx context.Context) error {
+// idle waits until no request is queued or in work, and none was for quietFor; at most for the time given.
+func (b *batcher) idle(ctx context.Context, most time.Duration) error {
+	end := time.Now().Add(most)
 	for {
 		b.mu.Lock()
-		quiet, busy, left := b.quiet, b.active > 0, quietFor-time.Since(b.since)
+		quiet, busy, waits, left := b.quiet, b.active > 0, b.queued > 0, quietFor-time.Since(b.since)
 		b.mu.Unlock()
-		if !busy && left <= 0 {
+		if rest := time.Until(end); rest <= 0 || !busy && !waits && left <= 0 {
 			return ctx.Err()
-		}
-		if busy {
-			left = time.Hour // until quiet
+		} else if busy {
+			left = rest // until quiet
 		} else {
-			quiet = nil
+			left, quiet = min(max(left, time.Millisecond), rest), nil
 		}
 		t := time.NewTimer(left)
 		select {
@@ -353,7 +353,7 @@ func (n *Node) again(j *signJob, err error, i, batch int) {
 	}
 	var refused *refusedError
 	var own *Error
-	missed := errors.As(err, &refused) && refused.Code == CodePresig && !j.direct
+	missed := !j.direct && (errors.As(err, &refused) && refused.Code == CodePresig || errors.As(err, &own) && own.Code == CodePresig)
 	j.direct = true // the pool is for the first try
 	item := 0
 	if errors.As(err, &refused) {
@@ -485,6 +485,9 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 	}
 	if err := checkMessage(rec.Info, req.Message); err != nil {
 		return nil, err
+	}
+	if len(req.Path) == 0 {
+		req.Path = nil
 	}
 	_, tweaks, err := n.derive(rec.Info, req.Path)
 	if err != nil {

@@ -163,7 +163,7 @@ func drive[R any](ctx context.Context, c *ceremony, s threshold.Ceremony[R]) (R,
 			}
 			continue
 		default:
-			c.stash = append(c.stash, env)
+			c.keep(env)
 			continue
 		}
 		m, err := c.message(env)
@@ -184,6 +184,13 @@ func drive[R any](ctx context.Context, c *ceremony, s threshold.Ceremony[R]) (R,
 		if s.Round() != round {
 			stall.progress()
 		}
+	}
+}
+
+// keep stashes what belongs to a later phase: the first of its kind of each peer, so that no peer can fill our memory.
+func (c *ceremony) keep(env transport.Envelope) {
+	if !slices.ContainsFunc(c.stash, func(e transport.Envelope) bool { return e.From == env.From && e.Kind == env.Kind }) {
+		c.stash = append(c.stash, env)
 	}
 }
 

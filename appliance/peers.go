@@ -87,6 +87,9 @@ func (t *peerTable) heartbeat(env transport.Envelope) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p := t.m[env.From]; p != nil {
+		if p.boot != h.Boot && p.boot != (bootID{}) {
+			t.n.pool.dropLeader(env.From)
+		}
 		p.ready, p.version, p.boot = h.Ready, h.Version, h.Boot
 	}
 }

@@ -21,7 +21,10 @@ type pool struct {
 	n      *Node
 	mu     sync.Mutex
 	groups map[poolID]*group
+	making map[transport.NodeID]bool // leaders for whom presignatures are being made here
 	closed bool
+
+	refilling sync.Mutex // one filling at a time: requests share the machine and the slots of the others with it
 }
 
 // poolID is whose presignatures, for what. Only the leader who asked for them may use them.
@@ -46,6 +49,7 @@ type group struct {
 	since   time.Time // uses are counted from here
 	filling bool
 	pause   time.Time // no filling before: the last try failed
+	failed  int       // tries in a row
 }
 
 const (
@@ -54,8 +58,11 @@ const (
 	hotWithin = 10 * time.Second //
 	coldAfter = 10 * time.Minute // a group that nobody used for so long is dropped
 	// signers wait longer, so that a leader does not propose what they have just dropped.
-	coldSlack = 2 * time.Minute
-	fillPause = 5 * time.Second // after a failure
+	coldSlack    = 2 * time.Minute
+	fillPause    = 5 * time.Second // after a failure; twice as long after the next, to fillPauseMax
+	fillPauseMax = 5 * time.Minute
+	// fillWait is how long requests may keep the filling waiting; then fillBatch presignatures are made beside them.
+	fillWait = time.Second
 	// fillBatch is how many presignatures are made at once: a request that comes meanwhile waits for them.
 	fillBatch = 6
 	// A clock of the machine that moved differently by more than this from the one that counts only our own time means that the
@@ -63,7 +70,9 @@ const (
 	resumed = 2 * time.Second
 )
 
-func newPool(n *Node) *pool { return &pool{n: n, groups: map[poolID]*group{}} }
+func newPool(n *Node) *pool {
+	return &pool{n: n, groups: map[poolID]*group{}, making: map[transport.NodeID]bool{}}
+}
 
 func idOf(leader transport.NodeID, key string, epoch uint64, signers []threshold.PartyID) poolID {
 	return poolID{leader, key, epoch, fmt.Sprint(signers)}
@@ -100,6 +109,29 @@ func (p *pool) room(leader transport.NodeID, k int) error {
 		return fail(CodeOverload, "", "node %q has %d presignatures here, at most %d", leader, has, share)
 	}
 	return nil
+}
+
+// enter lets one presigning of a leader in at a time, if there is room for what it makes.
+func (p *pool) enter(leader transport.NodeID, k int) (leave func(), err error) {
+	if err := p.room(leader, k); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.making[leader] {
+		return nil, fail(CodeOverload, "", "presignatures are being made for node %q already", leader)
+	}
+	p.making[leader] = true
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.making, leader)
+	}, nil
+}
+
+// dropLeader forgets what was made with a leader who has been restarted: it has forgotten it.
+func (p *pool) dropLeader(leader transport.NodeID) {
+	p.drop(func(g *group) bool { return g.id.leader == leader })
 }
 
 // add keeps new presignatures. Of one group no more than twice the limit is kept: the oldest go, they were left over when a
@@ -265,8 +297,11 @@ func (p *pool) fill(g *group) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		g.filling = false
-		if err != nil {
-			g.pause = p.n.Clock().Add(fillPause)
+		if err == nil {
+			g.failed = 0
+		} else {
+			g.pause = p.n.Clock().Add(min(fillPause<<min(g.failed, 10), fillPauseMax))
+			g.failed++
 			if p.n.base.Err() == nil {
 				p.n.Logger.Warn("the pool of presignatures was not filled", "wallet", id.key, "error", err)
 			}
@@ -274,33 +309,42 @@ func (p *pool) fill(g *group) {
 	})
 }
 
-// refill makes presignatures until the group is full. Requests come first: it waits while any are in work.
+// refill makes presignatures until the group is full. Requests come first: it waits while any are in work, but not for ever.
 func (p *pool) refill(id poolID, signers []threshold.PartyID) error {
 	for {
-		if err := p.n.sign.idle(p.n.base); err != nil {
-			return err
-		}
-		p.mu.Lock()
-		g := p.groups[id]
-		missing := 0
-		if g != nil {
-			missing = p.n.Limits.Presignatures - len(g.order)
-		}
-		p.mu.Unlock()
-		if missing <= 0 {
-			return nil
-		}
-		rec, err := p.n.keys.record(p.n.base, id.key)
-		if err != nil || rec.Info.Epoch != id.epoch || rec.State != StateActive {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(p.n.base, p.n.Limits.Request)
-		err = p.n.leadPresign(ctx, id, rec, signers, min(missing, fillBatch, p.n.batchMax(rec.Info.Scheme)))
-		cancel()
-		if err != nil {
+		if more, err := p.refillSome(id, signers); !more || err != nil {
 			return err
 		}
 	}
+}
+
+// refillSome makes a few presignatures, and tells whether more are missing.
+func (p *pool) refillSome(id poolID, signers []threshold.PartyID) (more bool, err error) {
+	p.refilling.Lock()
+	defer p.refilling.Unlock()
+	if err := p.n.sign.idle(p.n.base, fillWait); err != nil {
+		return false, err
+	}
+	p.mu.Lock()
+	missing := 0
+	if g := p.groups[id]; g != nil {
+		missing = p.n.Limits.Presignatures - len(g.order)
+	}
+	p.mu.Unlock()
+	if missing <= 0 {
+		return false, nil
+	}
+	rec, err := p.n.keys.record(p.n.base, id.key)
+	if err != nil || rec.Info.Epoch != id.epoch || rec.State != StateActive {
+		return false, err
+	}
+	count := min(missing, fillBatch, p.n.batchMax(rec.Info.Scheme))
+	if err := p.room(p.n.Node, count); err != nil { // the others have no more for us either
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(p.n.base, p.n.Limits.Request)
+	defer cancel()
+	return true, p.n.leadPresign(ctx, id, rec, signers, count)
 }
 
 // drop forgets the groups for which f holds.
@@ -363,7 +407,7 @@ func (p *pool) expire() {
 		if g.id.leader != p.n.Node {
 			limit += coldSlack
 		}
-		return !g.filling && now.Sub(g.touched) > limit
+		return now.Sub(g.touched) > limit
 	})
 }
 

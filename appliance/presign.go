@@ -59,8 +59,33 @@ func (n *Node) leadPresign(ctx context.Context, id poolID, rec walletRecord, sig
 		return err
 	}
 	n.pool.add(id, signers, p.Pairs.Digest, p.Boots, pres)
+	n.stillCurrent(ctx, id, rec.Info, signers, p.Pairs.Digest)
 	n.counts.presMade.Add(uint64(len(pres)))
 	return nil
+}
+
+// stillCurrent drops what was just put into the pool if meanwhile the key got another epoch, the committee other pair state, or a
+// signer was banned: whoever changes these empties the pool first, and does not see what comes after. Presignatures of an epoch that is
+// over cannot sign, but with those of all signers they are the key, so they must not outlive it.
+func (n *Node) stillCurrent(ctx context.Context, id poolID, info threshold.KeyInfo, signers []threshold.PartyID, pairs [32]byte) {
+	ctx = context.WithoutCancel(ctx)
+	if now, err := n.keys.record(ctx, id.key); err != nil || now.Info.Epoch > id.epoch {
+		n.pool.dropKey(id.key, id.epoch+1)
+	}
+	scheme, err := n.Schemes(info.Scheme)
+	if err != nil {
+		return
+	}
+	_, state, err := n.provisioned(ctx, scheme, info.Committee)
+	if err != nil || state == nil || state.Digest() != pairs {
+		n.pool.dropPairs(pairs)
+		return
+	}
+	for _, b := range state.Banned() {
+		if slices.Contains(signers, b) {
+			n.pool.dropPeers([]threshold.PartyID{b})
+		}
+	}
 }
 
 // joinPresign is a signer's side: it holds what was made until its leader uses it.
@@ -75,15 +100,19 @@ func (n *Node) joinPresign(ctx context.Context, c *ceremony, p *proposal, in *at
 	if k := int(p.Count); k < 1 || k > n.batchMax(rec.Info.Scheme) || p.Pairs == nil {
 		return fail(CodeInvalid, "set the same limits on all nodes", "a proposal of %d presignatures, at most %d", k, n.batchMax(rec.Info.Scheme))
 	}
-	if err := n.pool.room(c.leader, int(p.Count)); err != nil {
+	leave, err := n.pool.enter(c.leader, int(p.Count))
+	if err != nil {
 		return err
 	}
+	defer leave()
 	pres, err := n.presignMany(ctx, c, p, rec)
 	if err != nil {
 		burn(pres)
 		return err
 	}
-	n.pool.add(idOf(c.leader, in.KeyID, in.Epoch, p.Signers), p.Signers, p.Pairs.Digest, nil, pres)
+	id := idOf(c.leader, in.KeyID, in.Epoch, p.Signers)
+	n.pool.add(id, p.Signers, p.Pairs.Digest, nil, pres)
+	n.stillCurrent(ctx, id, rec.Info, p.Signers, p.Pairs.Digest)
 	e := transport.Envelope{To: []transport.NodeID{c.leader}, Kind: kindAck, Topic: c.topic, Body: c.view[:]}
 	c.outbox = append(c.outbox, e)
 	n.send(e)

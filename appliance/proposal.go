@@ -103,8 +103,9 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	}
 	peers = append(peers, env.From)
 	c, err := n.enter(topic, env.From, peers)
-	if err != nil {
-		return // a repeated proposal
+	if err != nil { // a repeated proposal: its leader may have missed our last words
+		n.router.again(env)
+		return
 	}
 	defer c.leave()
 	n.counts.ceremonies.Add(1)
@@ -135,7 +136,7 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	}
 	n.counts.refused.Add(1)
 	var own *Error
-	if errors.As(err, &own) && !n.refusals.allow(n.Clock(), env.From) { // what we refuse a member cannot fill our disk with
+	if errors.As(err, &own) && (p.Operation == opPresign || !n.refusals.allow(n.Clock(), env.From)) { // what we refuse a member cannot fill our disk with
 		return
 	}
 	op := p.Operation
@@ -227,7 +228,7 @@ func (s *intentMemory) admit(in *attest.Intent) error {
 		// The same signature may be asked for again through another node. A second key, or a second refresh, is not the same.
 		coordinator = in.Node
 	}
-	what := canon.Hash("mpcd/v1/intent/purpose", []byte(in.Operation), []byte(coordinator), []byte(in.KeyID), in.Message, canon.MustMarshal(in.Keygen), canon.MustMarshal(in.Path))
+	what := canon.Hash("mpcd/v1/intent/purpose", []byte(in.Operation), []byte(coordinator), []byte(in.KeyID), in.Message, canon.MustMarshal(in.Keygen), canon.MustMarshal(append([]uint32(nil), in.Path...)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old, ok := s.m[in.RequestID]; ok {

@@ -176,11 +176,20 @@ func (r *router) deliver(env transport.Envelope) {
 	r.keep(env)
 }
 
+// again answers a proposal of a ceremony that we have ended.
+func (r *router) again(env transport.Envelope) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p := r.past[env.Topic]; p != nil {
+		r.repeat(p, env)
+	}
+}
+
 const repeatAfter = 150 * time.Millisecond
 
 // repeat answers a peer that still talks in a ceremony we have ended: it may have missed our last words.
 func (r *router) repeat(p *pastTopic, env transport.Envelope) {
-	if env.Kind != kindEngine || !slices.ContainsFunc(p.outbox, func(e transport.Envelope) bool { return slices.Contains(e.To, env.From) }) {
+	if env.Kind != kindEngine && env.Kind != kindProposal || !slices.ContainsFunc(p.outbox, func(e transport.Envelope) bool { return slices.Contains(e.To, env.From) }) {
 		return
 	}
 	now := r.now()

@@ -200,6 +200,11 @@ func (n *Node) contribute(ctx context.Context, c *ceremony, p *proposal, items [
 		work[i] = attest.Item{Signer: it.held.signer, Key: it.held.share.KeyInfo, KeyID: it.intent.KeyID, Request: it.req, Intent: it.hash}
 	}
 	shares, batch, err := attest.SignShares(ctx, n.HSM, n.attestKey, n.header(attest.KindShare), work)
+	var abort *threshold.Abort
+	if errors.Is(err, threshold.ErrBurnt) || errors.As(err, &abort) && abort.Kind == threshold.Retry {
+		// The presignature died meanwhile, with its epoch or its pair state: another one signs.
+		return nil, nil, &Error{Code: CodePresig, Message: "the presignature is no longer good", Next: "repeat the request", Err: err}
+	}
 	if err != nil {
 		return nil, nil, &Error{Code: CodeHSM, Message: "the shares could not be made and attested", Next: "run mpcd doctor; check the token and its session", Err: err}
 	}
@@ -401,7 +406,7 @@ func (n *Node) dispute(ctx context.Context, c *ceremony, with threshold.PartyID)
 			return err
 		}
 		if env.Kind != kindEngine {
-			c.stash = append(c.stash, env)
+			c.keep(env)
 			continue
 		}
 		m, err := c.message(env)

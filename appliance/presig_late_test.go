@@ -1,0 +1,151 @@
+package appliance_test
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/appliance/transport/memnet"
+	"github.com/luxfi/mpcd/internal/canon"
+)
+
+// kindOf reads the kind out of a raw frame.
+func kindOf(b []byte) uint8 {
+	var f struct {
+		Header struct {
+			Version  uint8              `cbor:"1,keyasint"`
+			Cluster  string             `cbor:"2,keyasint"`
+			Channel  string             `cbor:"3,keyasint"`
+			From     transport.NodeID   `cbor:"4,keyasint"`
+			To       []transport.NodeID `cbor:"5,keyasint,omitempty"`
+			Kind     uint8              `cbor:"6,keyasint"`
+			Topic    [32]byte           `cbor:"7,keyasint"`
+			Boot     [16]byte           `cbor:"8,keyasint"`
+			BootMS   uint64             `cbor:"9,keyasint"`
+			Seq      uint64             `cbor:"10,keyasint"`
+			TimeMS   uint64             `cbor:"11,keyasint"`
+			BodyHash [32]byte           `cbor:"12,keyasint"`
+			Private  bool               `cbor:"13,keyasint"`
+			Enc      []byte             `cbor:"14,keyasint,omitempty"`
+			Count    uint64             `cbor:"15,keyasint,omitempty"`
+		} `cbor:"1,keyasint"`
+		Signature [64]byte `cbor:"2,keyasint"`
+		Body      []byte   `cbor:"3,keyasint,omitempty"`
+	}
+	if err := canon.Unmarshal(b, &f); err != nil {
+		panic(err)
+	}
+	return f.Header.Kind
+}
+
+// The kind of an acknowledgement, as the node numbers it.
+const kindAck = 7
+
+// Goal: no presignature outlives its epoch, on the leader either: with those of another signer it is the key. Method: a signer's word
+// that it has its part reaches the leader after a refresh.
+func TestLatePresignature(t *testing.T) {
+	c := newClusterLimits(t, 3, appliance.Limits{Presignatures: 8, Silence: 10 * time.Second})
+	w := c.keygenBy("secp256k1", "", 2, 3)
+	lead := c.nodes[0]
+	var held atomic.Bool
+	c.hub.SetFault(func(f memnet.Frame) memnet.Fate {
+		if f.From == "node2" && f.To == "node1" && kindOf(f.Body) == kindAck {
+			held.Store(true)
+			return memnet.Fate{2 * time.Second}
+		}
+		return memnet.Once
+	})
+	for i := range 4 {
+		lead.signECDSA(t, w, fmt.Sprint(i), "node1", "node2")
+	}
+	waitFor(t, "a held word", held.Load)
+	if _, err := c.nodes[2].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID}); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range c.nodes {
+		waitFor(t, "epoch 2", func() bool { r, err := x.node.Wallet(t.Context(), w.ID); return err == nil && r.Epoch == 2 })
+	}
+	made := lead.node.Counts().PresMade
+	waitFor(t, "the word", func() bool { return lead.node.Counts().PresMade > made })
+	for _, x := range c.nodes {
+		if got := x.node.Counts().PresHeld; got != 0 {
+			t.Errorf("%s holds %d presignatures of epoch 1 in epoch 2", x.id, got)
+		}
+	}
+}
+
+// Goal: one lost word to a leader is said again, also to one that only coordinates. Method: lose the first shares, or the first word
+// that presignatures are there.
+func TestLostWord(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		kind    uint8
+		signers []transport.NodeID
+	}{
+		{"shares to a signer", kindShares, []transport.NodeID{"node1", "node2"}}, {"shares to an observer", kindShares, []transport.NodeID{"node2", "node3"}},
+		{"presignatures to a signer", kindAck, []transport.NodeID{"node1", "node2"}}, {"presignatures to an observer", kindAck, []transport.NodeID{"node2", "node3"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			c := newClusterLimits(t, 3, appliance.Limits{Presignatures: 6, Silence: 5 * time.Second})
+			w := c.keygenBy("secp256k1", "", 2, 3)
+			var lost atomic.Bool
+			c.hub.SetFault(func(f memnet.Frame) memnet.Fate {
+				if f.From == "node2" && f.To == "node1" && kindOf(f.Body) == row.kind && lost.CompareAndSwap(false, true) {
+					return nil
+				}
+				return memnet.Once
+			})
+			for i := range 4 {
+				c.nodes[0].signECDSA(t, w, fmt.Sprint(i), row.signers...)
+			}
+			waitFor(t, "presignatures", func() bool { return c.nodes[0].node.Counts().PresReady >= 6 })
+			if got := c.nodes[0].node.Counts().Aborts; got != 0 || !lost.Load() {
+				t.Errorf("%d ceremonies were aborted; lost: %v", got, lost.Load())
+			}
+		})
+	}
+}
+
+// Goal: the wallet's own key may be written as an empty path or none, at every node the same request. Method: one session at two nodes.
+func TestEmptyPath(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygenBy("secp256k1", "", 2, 3)
+	q := appliance.SignRequest{SessionID: "s", WalletID: w.ID, Path: []uint32{}, Message: digestOf("m"), BodyHash: [32]byte{1}}
+	for _, m := range c.nodes[:2] {
+		if _, err := m.node.Sign(t.Context(), q); err != nil {
+			t.Errorf("%s: %v", m.id, err)
+		}
+	}
+}
+
+// Goal: requests without a pause slow the filling of the pool down, and do not end it. Method: clients that ask one after the other
+// until the pool has grown under them.
+func TestFillingBesideRequests(t *testing.T) {
+	c := newClusterLimits(t, 3, appliance.Limits{Presignatures: 8})
+	w := c.keygenBy("secp256k1", "", 2, 3)
+	busy := c.keygen("ed25519", 2, 3)
+	m := c.nodes[0]
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for k := range 2 {
+		wg.Go(func() {
+			for i := 0; !stop.Load(); i++ {
+				if _, err := m.node.Sign(t.Context(), appliance.SignRequest{WalletID: busy.ID, Message: []byte(fmt.Sprint(k, i))}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for i := range 4 {
+		m.signECDSA(t, w, fmt.Sprint(i))
+	}
+	waitFor(t, "presignatures beside requests", func() bool { return m.node.Counts().PresMade > 0 })
+	stop.Store(true)
+	wg.Wait()
+}
