@@ -2,7 +2,10 @@ package plugin
 
 import (
 	"log/slog"
+	"os"
 	"os/exec"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/plugin/wire"
@@ -39,6 +42,21 @@ func Abilities() (known, named int) { return len(abilities), len(wire.Ability_na
 func NewServer(d hsm.Drivers) wire.DriverServer {
 	return &server{program: Program{Drivers: d}, log: slog.New(slog.DiscardHandler), tokens: map[uint64]*held{}}
 }
+
+// Fence puts up landlock alone, or the filter of calls alone.
+func Fence(by string) ([]string, error) {
+	if by == "landlock" {
+		report, _, err := landlocked(Sandbox{})
+		return report, err
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil { // of this thread, and seccomp(2) of a user asks for it
+		return nil, err
+	}
+	return nil, filter(inner(Sandbox{}, os.Getpid()), unix.SECCOMP_FILTER_FLAG_TSYNC)
+}
+
+// ScopesSignals tells whether this kernel's landlock keeps signals in.
+func ScopesSignals() bool { return scopesSignals(landlockABI()) }
 
 // KillChild kills the child of a token as a stranger would, and waits for its end.
 func KillChild(t *Token) {

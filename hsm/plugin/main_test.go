@@ -9,11 +9,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/pkcs11"
@@ -37,6 +40,8 @@ func TestMain(m *testing.M) {
 			exitWith(err)
 		case "node":
 			exitWith(node())
+		case "fenced":
+			exitWith(fenced(os.Args[2]))
 		case "serve-nothing":
 			fmt.Fprintln(os.Stderr, "no driver today")
 			os.Exit(3)
@@ -57,6 +62,18 @@ func exitWith(err error) {
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// fenced has one fence, and tries to signal.
+func fenced(by string) error {
+	report, err := plugin.Fence(by)
+	if err != nil {
+		return err
+	}
+	pid, parent := os.Getpid(), os.Getppid()
+	fmt.Printf("parent: %v %v, self: %v, thread: %v, told: %v\n", unix.Kill(parent, 0), unix.Tgkill(parent, parent, 0), unix.Kill(pid, 0), unix.Tgkill(pid, pid, 0),
+		slices.Contains(report, "no signals to others"))
+	return nil
 }
 
 func provision(dir, label string) error {

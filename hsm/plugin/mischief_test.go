@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -169,6 +170,36 @@ func (m signing) GenerateKey(_ context.Context, probe string, argument hsm.KeyTy
 		return syscallErr(unix.SYS_BPF)
 	case "kill-node":
 		return unix.Kill(os.Getppid(), 0)
+	case "tkill-node":
+		return syscallErr(unix.SYS_TKILL, uintptr(os.Getppid()), 0)
+	case "tkill-self":
+		return syscallErr(unix.SYS_TKILL, uintptr(unix.Gettid()), 0)
+	case "tgkill-node":
+		return unix.Tgkill(os.Getppid(), os.Getppid(), 0)
+	case "own-node", "own-node-64": // let a file send the node signals; the second with a bit that the kernel does not look at
+		command := uintptr(unix.F_SETOWN)
+		if probe == "own-node-64" {
+			command |= 1 << 32
+		}
+		return syscallErr(unix.SYS_FCNTL, 0, command, uintptr(os.Getppid()))
+	case "own-ex-node":
+		owner := [2]int32{1, int32(os.Getppid())} // struct f_owner_ex, F_OWNER_PID
+		return syscallErr(unix.SYS_FCNTL, 0, unix.F_SETOWN_EX, uintptr(unsafe.Pointer(&owner)))
+	case "signal-kill":
+		return syscallErr(unix.SYS_FCNTL, 0, unix.F_SETSIG, uintptr(unix.SIGKILL))
+	case "ioctl-own-node", "ioctl-group-node":
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		command, pid := uintptr(0x8901), int32(os.Getppid()) // FIOSETOWN
+		if probe == "ioctl-group-node" {
+			command = unix.SIOCSPGRP
+		}
+		return syscallErr(unix.SYS_IOCTL, uintptr(fd), command, uintptr(unsafe.Pointer(&pid)))
+	case "fcntl":
+		return syscallErr(unix.SYS_FCNTL, 0, unix.F_GETFL)
 	case "kill-self":
 		return unix.Kill(os.Getpid(), 0)
 	case "read":

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
+	lockcall "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
 )
 
@@ -92,15 +93,12 @@ func closeInherited() error {
 // kernel has cannot be put up.
 func fenceIn(b Sandbox) ([]string, error) {
 	var report []string
-	missing := "no landlock: the kernel has none, or it is switched off"
-	if abi := landlockABI(); abi > 0 {
-		if err := landlock.V7.BestEffort().RestrictPaths(rules(b)...); err != nil {
-			return nil, fmt.Errorf("hsm plugin: landlock: %w", err)
-		}
-		missing = ""
-		report = append(report, fmt.Sprintf("landlock (ABI %d)", abi))
+	told, missing, err := landlocked(b)
+	if err != nil {
+		return nil, fmt.Errorf("hsm plugin: landlock: %w", err)
 	}
-	err := filter(inner(b, os.Getpid()), unix.SECCOMP_FILTER_FLAG_TSYNC)
+	report = append(report, told...)
+	err = filter(inner(b, os.Getpid()), unix.SECCOMP_FILTER_FLAG_TSYNC)
 	if err != nil && !errors.Is(err, errNoSeccomp) {
 		return nil, fmt.Errorf("hsm plugin: %w", err)
 	}
@@ -111,6 +109,30 @@ func fenceIn(b Sandbox) ([]string, error) {
 		}
 	}
 	return report, nil
+}
+
+// landlocked puts up what landlock has: a fence in the file system, and one that no signal leaves, in whatever way it is sent.
+func landlocked(b Sandbox) (report []string, missing string, err error) {
+	abi := landlockABI()
+	if abi == 0 {
+		return nil, "no landlock: the kernel has none, or it is switched off", nil
+	}
+	report = []string{fmt.Sprintf("landlock (ABI %d)", abi)}
+	var scope landlock.ScopedSet
+	if scopesSignals(abi) {
+		scope = lockcall.ScopeSignal
+		report = append(report, "no signals to others")
+	}
+	c := landlock.MustConfig(landlock.V7.HandledAccessFS, scope)
+	return report, "", c.BestEffort().Restrict(rules(b)...)
+}
+
+// scopesSignals tells whether the kernel can keep signals in (ABI 6), and was cured of taking the threads of one process for
+// strangers, who then could not interrupt each other as the Go runtime does (erratum 2 of landlock, LANDLOCK_CREATE_RULESET_ERRATA).
+func scopesSignals(abi int) bool {
+	const threads = 1 << (2 - 1)
+	v, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_ERRATA)
+	return abi >= 6 && errno == 0 && v&threads != 0
 }
 
 func words(err error) string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -46,6 +47,16 @@ func TestSandbox(t *testing.T) {
 		{"io-uring", "", syscall.EPERM},
 		{"bpf", "", syscall.EPERM},
 		{"kill-node", "", syscall.EPERM},
+		{"tkill-node", "", syscall.EPERM},
+		{"tkill-self", "", syscall.EPERM},
+		{"tgkill-node", "", syscall.EPERM},
+		{"own-node", "", syscall.EPERM},
+		{"own-node-64", "", syscall.EPERM},
+		{"own-ex-node", "", syscall.EPERM},
+		{"signal-kill", "", syscall.EPERM},
+		{"ioctl-own-node", "", syscall.EPERM},
+		{"ioctl-group-node", "", syscall.EPERM},
+		{"fcntl", "", nil},
 		{"kill-self", "", nil},
 		{"mem-of-node", "", syscall.EACCES},
 		{"read", secret, syscall.EACCES},
@@ -72,6 +83,26 @@ func TestSandbox(t *testing.T) {
 	for _, probe := range []string{"ptrace", "mount"} {
 		if err := tok.GenerateKey(t.Context(), probe, ""); err == nil {
 			t.Errorf("%s goes through", probe)
+		}
+	}
+}
+
+// Goal: landlock alone keeps signals in, and so does seccomp alone: neither hides a hole of the other. Method: processes with one of
+// them ask whether they could signal the test, themselves and their own thread; where the kernel has no such scope, that must be said.
+func TestSignalScope(t *testing.T) {
+	landlocked := "parent: <nil> <nil>, self: <nil>, thread: <nil>, told: false"
+	if plugin.ScopesSignals() {
+		landlocked = "parent: operation not permitted operation not permitted, self: <nil>, thread: <nil>, told: true"
+	}
+	for fence, want := range map[string]string{
+		"landlock": landlocked,
+		"seccomp":  "parent: operation not permitted operation not permitted, self: <nil>, thread: <nil>, told: false",
+	} {
+		cmd := exec.Command("/proc/self/exe", "fenced", fence)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		out, err := cmd.CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != want {
+			t.Errorf("%s: %v, got %s\nwant %s", fence, err, got, want)
 		}
 	}
 }

@@ -56,6 +56,8 @@ func inner(b Sandbox, pid int) seccomp.Policy {
 		{Name: "prlimit64", Conditions: seccomp.ArgumentConditions{self, {Argument: 0, Operation: seccomp.NotEqual, Value: 0}}},
 	}
 	p.Syscalls = append(p.Syscalls, seccomp.SyscallGroup{NamesWithCondtions: toOthers, Action: denial(unix.EPERM)})
+	// tkill does not say whose thread it means. Go uses tgkill; landlock's library for C threads uses tkill, and is done by now.
+	p.Syscalls = append(p.Syscalls, seccomp.SyscallGroup{Names: known([]string{"tkill"}), Action: denial(unix.EPERM)})
 	if !b.Exec {
 		p.Syscalls = append(p.Syscalls, seccomp.SyscallGroup{Names: known([]string{"execve", "execveat"}), Action: denial(unix.EPERM)})
 	}
@@ -83,6 +85,34 @@ func known(names []string) []string {
 // machines are the names of processors in seccomp_data (AUDIT_ARCH_* of linux/audit.h).
 var machines = map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}
 
+// owners are the commands by which a file sends signals to whom it is told, SIGKILL among them (fcntl(2), F_SETOWN; ioctl(2) of
+// sockets, SIOCSPGRP).
+var owners = []struct {
+	call     uint32
+	commands []uint32
+}{
+	{unix.SYS_FCNTL, []uint32{unix.F_SETOWN, unix.F_SETOWN_EX, unix.F_SETSIG}},
+	{unix.SYS_IOCTL, []uint32{unix.SIOCSPGRP, 0x8901}}, // FIOSETOWN
+}
+
+// ownerless refuses these commands. It looks at the lower half of the argument alone, as the kernel does: a condition of the library
+// compares all 64 bits, and a bit set in the upper half would pass by it. It stands behind the check of the architecture.
+func ownerless() []bpf.Instruction {
+	var out []bpf.Instruction
+	for _, o := range owners {
+		n := uint8(len(o.commands))
+		out = append(out,
+			bpf.LoadAbsolute{Off: 0, Size: 4}, // seccomp_data.nr
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: o.call, SkipTrue: n + 3},
+			bpf.LoadAbsolute{Off: 24, Size: 4}) // seccomp_data.args[1], its lower half where the lower byte is first
+		for i, c := range o.commands {
+			out = append(out, bpf.JumpIf{Cond: bpf.JumpEqual, Val: c, SkipTrue: n - uint8(i)})
+		}
+		out = append(out, bpf.Jump{Skip: 1}, bpf.RetConstant{Val: uint32(denial(unix.EPERM))})
+	}
+	return out
+}
+
 // filter puts a policy on this thread, or with the flag TSYNC on all. The library's own loader lets calls of another architecture
 // pass, so that a 64-bit process could use the 32-bit door; here they end the process.
 func filter(p seccomp.Policy, flags uintptr) error {
@@ -94,12 +124,11 @@ func filter(p seccomp.Policy, flags uintptr) error {
 	if err != nil {
 		return fmt.Errorf("seccomp: %w", err)
 	}
-	program = append([]bpf.Instruction{
+	raw, err := bpf.Assemble(slices.Concat([]bpf.Instruction{
 		bpf.LoadAbsolute{Off: 4, Size: 4}, // seccomp_data.arch
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: machine, SkipTrue: 1},
 		bpf.RetConstant{Val: unix.SECCOMP_RET_KILL_PROCESS},
-	}, program...)
-	raw, err := bpf.Assemble(program)
+	}, ownerless(), program))
 	if err != nil {
 		return fmt.Errorf("seccomp: %w", err)
 	}
