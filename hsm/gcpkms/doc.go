@@ -30,8 +30,8 @@
 // # Keys
 //
 // GenerateKey asks for protection level HSM, always; where the location has none, it fails, and makes no key in software. A key that
-// somebody else made in software is used, with a warning. KeyAESWrap is GOOGLE_SYMMETRIC_ENCRYPTION. A key for RSA decryption (OAEP,
-// SHA-256) wraps too; whoever has its public key can wrap for it, so prefer the symmetric kind where substitution matters.
+// somebody else made in software is used, with a warning. KeyAESWrap is GOOGLE_SYMMETRIC_ENCRYPTION. A key for RSA decryption is
+// refused (ErrKeyType): whoever has its public key could forge a wrapped secret.
 //
 // The service account needs cloudkms.cryptoKeys.get, cryptoKeyVersions.get, .list, .viewPublicKey, .useToSign, .useToEncrypt,
 // .useToDecrypt (roles Viewer, Signer, Public Key Viewer, CryptoKey Encrypter/Decrypter), locations.generateRandomBytes for Random, and

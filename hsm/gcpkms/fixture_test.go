@@ -21,11 +21,8 @@ type bed struct {
 	ctx    context.Context
 }
 
-// The keys of a bed beside those that have the name of their type.
-const (
-	oaepKey = "oaep"
-	macKey  = "mac"
-)
+// macKey is what special makes.
+const macKey = "mac"
 
 func newBed(t testing.TB) *bed {
 	t.Helper()
@@ -53,10 +50,9 @@ func (b *bed) make(t testing.TB, id string, alg algorithm, purpose kmspb.CryptoK
 	}
 }
 
-// special makes an RSA decryption key and a MAC key.
+// special makes a MAC key.
 func (b *bed) special(t testing.TB) {
 	t.Helper()
-	b.make(t, oaepKey, kmspb.CryptoKeyVersion_RSA_DECRYPT_OAEP_3072_SHA256, kmspb.CryptoKey_ASYMMETRIC_DECRYPT, kmspb.ProtectionLevel_HSM)
 	b.make(t, macKey, kmspb.CryptoKeyVersion_HMAC_SHA256, kmspb.CryptoKey_MAC, kmspb.ProtectionLevel_HSM)
 }
 

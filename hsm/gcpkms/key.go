@@ -28,7 +28,6 @@ type use string
 const (
 	signs  use = "signing"
 	seals  use = "symmetric encryption"
-	opens  use = "RSA decryption"
 	proves use = "MACs"
 )
 
@@ -46,14 +45,12 @@ type kind struct {
 }
 
 var kinds = map[algorithm]kind{
-	kmspb.CryptoKeyVersion_EC_SIGN_P256_SHA256:          {signs, kmspb.CryptoKey_ASYMMETRIC_SIGN, hsm.KeyP256, 0},
-	kmspb.CryptoKeyVersion_EC_SIGN_SECP256K1_SHA256:     {signs, kmspb.CryptoKey_ASYMMETRIC_SIGN, hsm.KeySecp256k1, 0},
-	kmspb.CryptoKeyVersion_EC_SIGN_ED25519:              {signs, kmspb.CryptoKey_ASYMMETRIC_SIGN, hsm.KeyEd25519, 0},
-	kmspb.CryptoKeyVersion_RSA_SIGN_PSS_3072_SHA256:     {signs, kmspb.CryptoKey_ASYMMETRIC_SIGN, hsm.KeyRSA3072, 3072},
-	kmspb.CryptoKeyVersion_GOOGLE_SYMMETRIC_ENCRYPTION:  {seals, kmspb.CryptoKey_ENCRYPT_DECRYPT, hsm.KeyAESWrap, 0},
-	kmspb.CryptoKeyVersion_RSA_DECRYPT_OAEP_3072_SHA256: {opens, kmspb.CryptoKey_ASYMMETRIC_DECRYPT, hsm.KeyAESWrap, 3072},
-	kmspb.CryptoKeyVersion_RSA_DECRYPT_OAEP_4096_SHA256: {opens, kmspb.CryptoKey_ASYMMETRIC_DECRYPT, hsm.KeyAESWrap, 4096},
-	kmspb.CryptoKeyVersion_HMAC_SHA256:                  {proves, kmspb.CryptoKey_MAC, "", 0},
+	kmspb.CryptoKeyVersion_EC_SIGN_P256_SHA256:         {signs, kmspb.CryptoKey_ASYMMETRIC_SIGN, hsm.KeyP256, 0},
+	kmspb.CryptoKeyVersion_EC_SIGN_SECP256K1_SHA256:    {signs, kmspb.CryptoKey_ASYMMETRIC_SIGN, hsm.KeySecp256k1, 0},
+	kmspb.CryptoKeyVersion_EC_SIGN_ED25519:             {signs, kmspb.CryptoKey_ASYMMETRIC_SIGN, hsm.KeyEd25519, 0},
+	kmspb.CryptoKeyVersion_RSA_SIGN_PSS_3072_SHA256:    {signs, kmspb.CryptoKey_ASYMMETRIC_SIGN, hsm.KeyRSA3072, 3072},
+	kmspb.CryptoKeyVersion_GOOGLE_SYMMETRIC_ENCRYPTION: {seals, kmspb.CryptoKey_ENCRYPT_DECRYPT, hsm.KeyAESWrap, 0},
+	kmspb.CryptoKeyVersion_HMAC_SHA256:                 {proves, kmspb.CryptoKey_MAC, "", 0},
 }
 
 // key is what is remembered of a key. Nothing in it changes.
@@ -100,23 +97,25 @@ func (t *Token) key(ctx context.Context, keyID string) (*key, error) {
 }
 
 // keyFor finds a key for a use; ErrKeyType if it is for another.
-func (t *Token) keyFor(ctx context.Context, keyID string, want ...use) (*key, error) {
+func (t *Token) keyFor(ctx context.Context, keyID string, want use) (*key, error) {
 	k, err := t.key(ctx, keyID)
 	if err != nil {
 		return nil, err
 	}
-	for _, u := range want {
-		if k.use == u {
-			return k, nil
-		}
+	if k.use != want {
+		return nil, fmt.Errorf("gcpkms: %w: %s is for %s (%v), this needs one for %s", hsm.ErrKeyType, k.name, k.use, k.alg, want)
 	}
-	return nil, fmt.Errorf("gcpkms: %w: %s is for %s (%v), this needs one for %s", hsm.ErrKeyType, k.name, k.use, k.alg, want[0])
+	return k, nil
 }
 
 func (t *Token) find(ctx context.Context, r resource) (*key, error) {
 	ck, err := t.cryptoKey(ctx, r.key)
 	if err != nil {
 		return nil, err
+	}
+	if ck.Purpose == kmspb.CryptoKey_ASYMMETRIC_DECRYPT {
+		return nil, fmt.Errorf("gcpkms: %w: %s is for decryption with a private key (%v): whoever has its public key could forge a wrapped secret; use a key of purpose ENCRYPT_DECRYPT, `mpcd hsm init` makes one",
+			hsm.ErrKeyType, r.key, ck.Purpose)
 	}
 	if ck.Purpose == kmspb.CryptoKey_ENCRYPT_DECRYPT {
 		alg, lvl := ck.VersionTemplate.GetAlgorithm(), ck.VersionTemplate.GetProtectionLevel()

@@ -11,31 +11,23 @@ import (
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
-// A wrapped secret is form (1 byte) ‖ what the form says:
-//
-//	1  a ciphertext of the service, with wrapTag ‖ aad as its additional authenticated data
-//	2  see hybrid.go
+// A wrapped secret is form (1 byte, 1) ‖ a ciphertext of the service, with wrapTag ‖ aad as its additional authenticated data.
 const (
-	formSymmetric = 1
-	formHybrid    = 2
+	form = 1
 
 	wrapTag       = "mpcd/v1/hsm/gcpkms/wrap\x01"
 	aadMax        = 4096               // with wrapTag and a secret it stays below 8 KiB, the limit of Cloud HSM (EncryptRequest)
 	ciphertextMax = hsm.MaxWrap + 1024 // the service adds about 70 bytes
 )
 
-// Wrap seals a secret of 1 to hsm.MaxWrap bytes, with at most 4096 bytes of aad. A symmetric key does it in the service; for a key of
-// RSA decryption it is done here, with the public half.
+// Wrap seals a secret of 1 to hsm.MaxWrap bytes, with at most 4096 bytes of aad. The service does it.
 func (t *Token) Wrap(ctx context.Context, keyID string, dek, aad []byte) ([]byte, error) {
 	if len(dek) == 0 || len(dek) > hsm.MaxWrap || len(aad) > aadMax {
 		return nil, fmt.Errorf("gcpkms: wrap: secret of %d bytes and aad of %d, must be 1 to %d and at most %d", len(dek), len(aad), hsm.MaxWrap, aadMax)
 	}
-	k, err := t.keyFor(ctx, keyID, seals, opens)
+	k, err := t.keyFor(ctx, keyID, seals)
 	if err != nil {
 		return nil, err
-	}
-	if k.use == opens {
-		return k.wrapHybrid(dek, aad)
 	}
 	bound := append([]byte(wrapTag), aad...)
 	name := k.version
@@ -52,7 +44,7 @@ func (t *Token) Wrap(ctx context.Context, keyID string, dek, aad []byte) ([]byte
 		if err := k.checkEncrypted(resp); err != nil {
 			return nil, err
 		}
-		return append([]byte{formSymmetric}, resp.Ciphertext...), nil
+		return append([]byte{form}, resp.Ciphertext...), nil
 	})
 	return wrapped, t.explainState(ctx, k, err)
 }
@@ -74,23 +66,14 @@ func (k *key) checkEncrypted(resp *kmspb.EncryptResponse) error {
 
 // Unwrap opens what Wrap sealed, with whichever version it was; the caller wipes the result.
 func (t *Token) Unwrap(ctx context.Context, keyID string, wrapped, aad []byte) ([]byte, error) {
-	k, err := t.keyFor(ctx, keyID, seals, opens)
+	k, err := t.keyFor(ctx, keyID, seals)
 	if err != nil {
 		return nil, err
-	}
-	form := byte(formSymmetric)
-	if k.use == opens {
-		form = formHybrid
 	}
 	if len(wrapped) < 2 || len(wrapped) > ciphertextMax || len(aad) > aadMax || wrapped[0] != form {
 		return nil, fmt.Errorf("gcpkms: unwrap with %s: %w: not a wrapped secret of form %d", k.name, hsm.ErrIntegrity, form)
 	}
-	var dek []byte
-	if k.use == opens {
-		dek, err = t.unwrapHybrid(ctx, k, wrapped[1:], aad)
-	} else {
-		dek, err = t.decrypt(ctx, k.name, wrapped[1:], append([]byte(wrapTag), aad...))
-	}
+	dek, err := t.decrypt(ctx, k.name, wrapped[1:], append([]byte(wrapTag), aad...))
 	if err != nil {
 		return nil, t.explainState(ctx, k, err)
 	}
