@@ -49,16 +49,34 @@ func (o *op) makeCounter(place int) error {
 	if err != nil {
 		return err
 	}
-	return o.increment(index)
-}
-
-func (o *op) increment(index tpm2.TPMHandle) error {
-	r, err := tpm2.NVReadPublic{NVIndex: index}.Execute(o)
+	name, err := o.counting(index)
 	if err != nil {
 		return err
 	}
+	return o.increment(index, name)
+}
+
+// counting is the name of an NV index that can only count up (part 2, 13.4: TPMA_NV, TPM_NT_COUNTER). Whoever has the owner's
+// authorization can put an ordinary one in its place, which holds any number.
+func (o *op) counting(index tpm2.TPMHandle) (tpm2.TPM2BName, error) {
+	r, err := tpm2.NVReadPublic{NVIndex: index}.Execute(o)
+	if err != nil {
+		return tpm2.TPM2BName{}, err
+	}
+	public, err := r.NVPublic.Contents()
+	if err != nil {
+		return tpm2.TPM2BName{}, err
+	}
+	if public.NVIndex != index || public.Attributes.NT != tpm2.TPMNTCounter || public.DataSize != counterSize {
+		return tpm2.TPM2BName{}, fmt.Errorf("tpm: %w: NV index 0x%08x is no counter (type %d, %d bytes): somebody put it there; whatever it anchored must be checked by hand",
+			hsm.ErrKeyType, uint32(index), public.Attributes.NT, public.DataSize)
+	}
+	return r.NVName, nil
+}
+
+func (o *op) increment(index tpm2.TPMHandle, name tpm2.TPM2BName) error {
 	return o.owner(func(owner tpm2.AuthHandle) error {
-		_, err := tpm2.NVIncrement{AuthHandle: owner, NVIndex: tpm2.NamedHandle{Handle: index, Name: r.NVName}}.Execute(o)
+		_, err := tpm2.NVIncrement{AuthHandle: owner, NVIndex: tpm2.NamedHandle{Handle: index, Name: name}}.Execute(o)
 		return err
 	})
 }
@@ -66,10 +84,12 @@ func (o *op) increment(index tpm2.TPMHandle) error {
 // count adds one if up is set, and reads the value.
 func (o *op) count(e *entry, up bool) (uint64, error) {
 	index := e.index - recordFirst + counterFirst
-	if up {
-		if err := o.increment(index); err != nil {
-			return 0, o.counterError(e, err)
-		}
+	name, err := o.counting(index)
+	if err == nil && up {
+		err = o.increment(index, name)
+	}
+	if err != nil {
+		return 0, o.counterError(e, err)
 	}
 	b, err := o.readNV(index)
 	if err != nil {
