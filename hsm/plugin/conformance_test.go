@@ -1,6 +1,7 @@
 package plugin_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -16,6 +17,33 @@ func TestConformance(t *testing.T) {
 		s := newSoft(t)
 		return open(t, s.config(nil), s.uri, hsm.Options{})
 	}, hsmtest.Name("SoftHSM2, in a driver process"))
+}
+
+// Goal: what a token tells beside its keys comes through: how it wraps, sessions and tries; and a driver that does not tell how it wraps
+// is not made to. Method: SoftHSM in a child; a driver of the test, which has no such method.
+func TestTellings(t *testing.T) {
+	s := newSoft(t)
+	tok := open(t, s.config(nil), s.uri, hsm.Options{})
+	if err := tok.GenerateKey(t.Context(), "kek", hsm.KeyAESWrap); err != nil {
+		t.Fatal(err)
+	}
+	teller, ok := hsm.As[hsmtest.WrapMethod](tok)
+	if !ok {
+		t.Fatal("it does not tell how it wraps")
+	}
+	if m, err := teller.WrapMethod(t.Context(), "kek"); err != nil || m != "aes-gcm" {
+		t.Errorf("got %q, %v", m, err)
+	}
+	if _, err := teller.WrapMethod(t.Context(), "nobody"); !errors.Is(err, hsm.ErrNoKey) {
+		t.Errorf("got %v", err)
+	}
+	mute := openTest(t, "mute")
+	if _, ok := hsm.As[hsmtest.WrapMethod](mute); ok {
+		t.Error("a driver tells how it wraps, and does not wrap")
+	}
+	if info, err := mute.Info(t.Context()); err != nil || info.PINTries != "3" || info.MaxSessions != 8 || info.OpenSessions != 2 {
+		t.Errorf("tries and sessions are lost: %+v, %v", info, err)
+	}
 }
 
 // Goal: the vendor's library is mapped by the child and never by the node. Method: /proc/PID/maps of both, after the token was used.

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"fmt"
@@ -31,6 +32,12 @@ var abilities = []struct {
 	{wire.Ability_ABILITY_RANDOM, has[hsm.RandomSource]},
 	{wire.Ability_ABILITY_COUNTER, has[hsm.MonotonicCounter]},
 	{wire.Ability_ABILITY_EVIDENCE, has[hsm.KeyAttester]},
+	{wire.Ability_ABILITY_WRAP_METHOD, has[methodTeller]},
+}
+
+// methodTeller is a driver that tells how it wraps: hsmtest.WrapMethod.
+type methodTeller interface {
+	WrapMethod(ctx context.Context, keyID string) (string, error)
 }
 
 func has[T any](t hsm.Token) bool {
@@ -40,13 +47,15 @@ func has[T any](t hsm.Token) bool {
 
 func packInfo(i hsm.TokenInfo) *wire.TokenInfo {
 	return &wire.TokenInfo{Provider: i.Provider, Label: i.Label, Manufacturer: i.Manufacturer, Model: i.Model, Serial: i.Serial,
-		Firmware: i.Firmware, SoftwareOnly: i.SoftwareOnly, PinTriesLow: i.PINTriesLow}
+		Firmware: i.Firmware, SoftwareOnly: i.SoftwareOnly, PinTriesLow: i.PINTriesLow, PinTries: i.PINTries, MaxSessions: i.MaxSessions,
+		OpenSessions: i.OpenSessions}
 }
 
 func openInfo(i *wire.TokenInfo) hsm.TokenInfo {
 	name := func(s string) string { return clean(s, nameMax) }
 	return hsm.TokenInfo{Provider: name(i.GetProvider()), Label: name(i.GetLabel()), Manufacturer: name(i.GetManufacturer()), Model: name(i.GetModel()),
-		Serial: name(i.GetSerial()), Firmware: name(i.GetFirmware()), SoftwareOnly: i.GetSoftwareOnly(), PINTriesLow: i.GetPinTriesLow()}
+		Serial: name(i.GetSerial()), Firmware: name(i.GetFirmware()), SoftwareOnly: i.GetSoftwareOnly(), PINTriesLow: i.GetPinTriesLow(),
+		PINTries: name(i.GetPinTries()), MaxSessions: i.GetMaxSessions(), OpenSessions: i.GetOpenSessions()}
 }
 
 func packKey(k hsm.KeyInfo) *wire.KeyInfo {

@@ -169,6 +169,17 @@ func (t *Token) Unwrap(ctx context.Context, keyID string, wrapped, aad []byte) (
 	return r.GetDek(), nil
 }
 
+// WrapMethod tells how Wrap seals with a key, in the driver's words.
+func (t *Token) WrapMethod(ctx context.Context, keyID string) (string, error) {
+	r, err := call(ctx, t, operation{name: "WrapMethod"}, func(ctx context.Context, s *session) (*wire.WrapMethodReply, error) {
+		return s.child.rpc.WrapMethod(ctx, &wire.WrapMethodRequest{Token: s.handle, Key: keyID})
+	})
+	if err != nil {
+		return "", err
+	}
+	return clean(r.GetMethod(), nameMax), nil
+}
+
 // GenerateKey makes a key. It is never repeated: if the process ends in the middle, the outcome is unknown (ErrUnavailable).
 func (t *Token) GenerateKey(ctx context.Context, keyID string, kind hsm.KeyType) error {
 	_, err := call(ctx, t, operation{name: "GenerateKey", once: true, long: true}, func(ctx context.Context, s *session) (*wire.GenerateKeyReply, error) {

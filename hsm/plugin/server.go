@@ -252,6 +252,16 @@ func (s *server) Unwrap(ctx context.Context, q *wire.UnwrapRequest) (*wire.Unwra
 	return r, nil
 }
 
+// WrapMethod is methodTeller.
+func (s *server) WrapMethod(ctx context.Context, q *wire.WrapMethodRequest) (*wire.WrapMethodReply, error) {
+	r := &wire.WrapMethodReply{}
+	r.Failure = on(s, q.GetToken(), func(t methodTeller) (err error) {
+		r.Method, err = t.WrapMethod(ctx, q.GetKey())
+		return err
+	})
+	return r, nil
+}
+
 // GenerateKey is hsm.KeyGenerator.
 func (s *server) GenerateKey(ctx context.Context, q *wire.GenerateKeyRequest) (*wire.GenerateKeyReply, error) {
 	return &wire.GenerateKeyReply{Failure: on(s, q.GetToken(), func(t hsm.KeyGenerator) error {

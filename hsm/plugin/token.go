@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -41,6 +42,7 @@ var (
 	_ hsm.RandomSource     = (*Token)(nil)
 	_ hsm.MonotonicCounter = (*Token)(nil)
 	_ hsm.KeyAttester      = (*Token)(nil)
+	_ methodTeller         = (*Token)(nil)
 )
 
 // opening is a token being opened in a child: there is one at a time, and all callers wait for it.
@@ -248,6 +250,9 @@ func (t *Token) Lacks(ability any) bool {
 		return lacks(wire.Ability_ABILITY_COUNTER)
 	case *hsm.KeyAttester:
 		return lacks(wire.Ability_ABILITY_EVIDENCE)
+	}
+	if wants := reflect.TypeOf(ability).Elem(); wants.Kind() == reflect.Interface && wants.Implements(reflect.TypeFor[methodTeller]()) {
+		return lacks(wire.Ability_ABILITY_WRAP_METHOD) // under whatever name the asker has for it
 	}
 	return false
 }

@@ -91,13 +91,15 @@ func TestPublicKeys(t *testing.T) {
 func TestEvidence(t *testing.T) {
 	e := hsm.KeyEvidence{
 		Format: "f", Key: hsm.KeyInfo{ID: "k", Type: hsm.KeyP256, Sensitive: true, Extractable: true, Local: true, NeverExtracted: true},
-		Token:     hsm.TokenInfo{Provider: "p", Label: "l", Manufacturer: "m", Model: "o", Serial: "s", Firmware: "1", SoftwareOnly: true, PINTriesLow: true},
+		Token: hsm.TokenInfo{Provider: "p", Label: "l", Manufacturer: "m", Model: "o", Serial: "s", Firmware: "1", SoftwareOnly: true, PINTriesLow: true,
+			PINTries: "last", MaxSessions: 1 << 40, OpenSessions: 2},
 		PublicKey: []byte{1}, Nonce: []byte{2}, Statement: []byte{3}, Signature: []byte{4}, Certificates: [][]byte{{5}, {6}}, Extra: map[string][]byte{"x": {7}},
 	}
-	v := reflect.ValueOf(e)
-	for i := range v.NumField() {
-		if v.Field(i).IsZero() {
-			t.Errorf("the test does not set %s", v.Type().Field(i).Name)
+	for _, v := range []reflect.Value{reflect.ValueOf(e), reflect.ValueOf(e.Key), reflect.ValueOf(e.Token)} {
+		for i := range v.NumField() {
+			if v.Field(i).IsZero() {
+				t.Errorf("the test does not set %s", v.Type().Field(i).Name)
+			}
 		}
 	}
 	if back, err := plugin.OpenEvidence(plugin.PackEvidence(e)); err != nil || !reflect.DeepEqual(back, e) {

@@ -130,6 +130,7 @@ const (
 	Ability_ABILITY_RANDOM      Ability = 5
 	Ability_ABILITY_COUNTER     Ability = 6
 	Ability_ABILITY_EVIDENCE    Ability = 7
+	Ability_ABILITY_WRAP_METHOD Ability = 8
 )
 
 // Enum value maps for Ability.
@@ -143,6 +144,7 @@ var (
 		5: "ABILITY_RANDOM",
 		6: "ABILITY_COUNTER",
 		7: "ABILITY_EVIDENCE",
+		8: "ABILITY_WRAP_METHOD",
 	}
 	Ability_value = map[string]int32{
 		"ABILITY_UNSPECIFIED": 0,
@@ -153,6 +155,7 @@ var (
 		"ABILITY_RANDOM":      5,
 		"ABILITY_COUNTER":     6,
 		"ABILITY_EVIDENCE":    7,
+		"ABILITY_WRAP_METHOD": 8,
 	}
 )
 
@@ -691,6 +694,9 @@ type TokenInfo struct {
 	Firmware      string                 `protobuf:"bytes,6,opt,name=firmware,proto3" json:"firmware,omitempty"`
 	SoftwareOnly  bool                   `protobuf:"varint,7,opt,name=software_only,json=softwareOnly,proto3" json:"software_only,omitempty"`
 	PinTriesLow   bool                   `protobuf:"varint,8,opt,name=pin_tries_low,json=pinTriesLow,proto3" json:"pin_tries_low,omitempty"`
+	PinTries      string                 `protobuf:"bytes,9,opt,name=pin_tries,json=pinTries,proto3" json:"pin_tries,omitempty"`
+	MaxSessions   uint64                 `protobuf:"varint,10,opt,name=max_sessions,json=maxSessions,proto3" json:"max_sessions,omitempty"`
+	OpenSessions  uint64                 `protobuf:"varint,11,opt,name=open_sessions,json=openSessions,proto3" json:"open_sessions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -779,6 +785,27 @@ func (x *TokenInfo) GetPinTriesLow() bool {
 		return x.PinTriesLow
 	}
 	return false
+}
+
+func (x *TokenInfo) GetPinTries() string {
+	if x != nil {
+		return x.PinTries
+	}
+	return ""
+}
+
+func (x *TokenInfo) GetMaxSessions() uint64 {
+	if x != nil {
+		return x.MaxSessions
+	}
+	return 0
+}
+
+func (x *TokenInfo) GetOpenSessions() uint64 {
+	if x != nil {
+		return x.OpenSessions
+	}
+	return 0
 }
 
 type InfoRequest struct {
@@ -1686,6 +1713,110 @@ func (x *UnwrapReply) GetDek() []byte {
 	return nil
 }
 
+type WrapMethodRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         uint64                 `protobuf:"varint,1,opt,name=token,proto3" json:"token,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WrapMethodRequest) Reset() {
+	*x = WrapMethodRequest{}
+	mi := &file_driver_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WrapMethodRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WrapMethodRequest) ProtoMessage() {}
+
+func (x *WrapMethodRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driver_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WrapMethodRequest.ProtoReflect.Descriptor instead.
+func (*WrapMethodRequest) Descriptor() ([]byte, []int) {
+	return file_driver_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *WrapMethodRequest) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *WrapMethodRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+type WrapMethodReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Failure       *Failure               `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"`
+	Method        string                 `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"` // how Wrap seals with the key, in a few words
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WrapMethodReply) Reset() {
+	*x = WrapMethodReply{}
+	mi := &file_driver_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WrapMethodReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WrapMethodReply) ProtoMessage() {}
+
+func (x *WrapMethodReply) ProtoReflect() protoreflect.Message {
+	mi := &file_driver_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WrapMethodReply.ProtoReflect.Descriptor instead.
+func (*WrapMethodReply) Descriptor() ([]byte, []int) {
+	return file_driver_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *WrapMethodReply) GetFailure() *Failure {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
+func (x *WrapMethodReply) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
 type GenerateKeyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Token         uint64                 `protobuf:"varint,1,opt,name=token,proto3" json:"token,omitempty"`
@@ -1697,7 +1828,7 @@ type GenerateKeyRequest struct {
 
 func (x *GenerateKeyRequest) Reset() {
 	*x = GenerateKeyRequest{}
-	mi := &file_driver_proto_msgTypes[25]
+	mi := &file_driver_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1840,7 @@ func (x *GenerateKeyRequest) String() string {
 func (*GenerateKeyRequest) ProtoMessage() {}
 
 func (x *GenerateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[25]
+	mi := &file_driver_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1853,7 @@ func (x *GenerateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateKeyRequest.ProtoReflect.Descriptor instead.
 func (*GenerateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{25}
+	return file_driver_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GenerateKeyRequest) GetToken() uint64 {
@@ -1755,7 +1886,7 @@ type GenerateKeyReply struct {
 
 func (x *GenerateKeyReply) Reset() {
 	*x = GenerateKeyReply{}
-	mi := &file_driver_proto_msgTypes[26]
+	mi := &file_driver_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +1898,7 @@ func (x *GenerateKeyReply) String() string {
 func (*GenerateKeyReply) ProtoMessage() {}
 
 func (x *GenerateKeyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[26]
+	mi := &file_driver_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +1911,7 @@ func (x *GenerateKeyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateKeyReply.ProtoReflect.Descriptor instead.
 func (*GenerateKeyReply) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{26}
+	return file_driver_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GenerateKeyReply) GetFailure() *Failure {
@@ -1800,7 +1931,7 @@ type RandomRequest struct {
 
 func (x *RandomRequest) Reset() {
 	*x = RandomRequest{}
-	mi := &file_driver_proto_msgTypes[27]
+	mi := &file_driver_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +1943,7 @@ func (x *RandomRequest) String() string {
 func (*RandomRequest) ProtoMessage() {}
 
 func (x *RandomRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[27]
+	mi := &file_driver_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +1956,7 @@ func (x *RandomRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RandomRequest.ProtoReflect.Descriptor instead.
 func (*RandomRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{27}
+	return file_driver_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RandomRequest) GetToken() uint64 {
@@ -1852,7 +1983,7 @@ type RandomReply struct {
 
 func (x *RandomReply) Reset() {
 	*x = RandomReply{}
-	mi := &file_driver_proto_msgTypes[28]
+	mi := &file_driver_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1864,7 +1995,7 @@ func (x *RandomReply) String() string {
 func (*RandomReply) ProtoMessage() {}
 
 func (x *RandomReply) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[28]
+	mi := &file_driver_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1877,7 +2008,7 @@ func (x *RandomReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RandomReply.ProtoReflect.Descriptor instead.
 func (*RandomReply) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{28}
+	return file_driver_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RandomReply) GetFailure() *Failure {
@@ -1904,7 +2035,7 @@ type CounterRequest struct {
 
 func (x *CounterRequest) Reset() {
 	*x = CounterRequest{}
-	mi := &file_driver_proto_msgTypes[29]
+	mi := &file_driver_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1916,7 +2047,7 @@ func (x *CounterRequest) String() string {
 func (*CounterRequest) ProtoMessage() {}
 
 func (x *CounterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[29]
+	mi := &file_driver_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1929,7 +2060,7 @@ func (x *CounterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CounterRequest.ProtoReflect.Descriptor instead.
 func (*CounterRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{29}
+	return file_driver_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CounterRequest) GetToken() uint64 {
@@ -1956,7 +2087,7 @@ type CounterReply struct {
 
 func (x *CounterReply) Reset() {
 	*x = CounterReply{}
-	mi := &file_driver_proto_msgTypes[30]
+	mi := &file_driver_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2099,7 @@ func (x *CounterReply) String() string {
 func (*CounterReply) ProtoMessage() {}
 
 func (x *CounterReply) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[30]
+	mi := &file_driver_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +2112,7 @@ func (x *CounterReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CounterReply.ProtoReflect.Descriptor instead.
 func (*CounterReply) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{30}
+	return file_driver_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CounterReply) GetFailure() *Failure {
@@ -2009,7 +2140,7 @@ type AttestKeyRequest struct {
 
 func (x *AttestKeyRequest) Reset() {
 	*x = AttestKeyRequest{}
-	mi := &file_driver_proto_msgTypes[31]
+	mi := &file_driver_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2021,7 +2152,7 @@ func (x *AttestKeyRequest) String() string {
 func (*AttestKeyRequest) ProtoMessage() {}
 
 func (x *AttestKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[31]
+	mi := &file_driver_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2034,7 +2165,7 @@ func (x *AttestKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttestKeyRequest.ProtoReflect.Descriptor instead.
 func (*AttestKeyRequest) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{31}
+	return file_driver_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AttestKeyRequest) GetToken() uint64 {
@@ -2076,7 +2207,7 @@ type AttestKeyReply struct {
 
 func (x *AttestKeyReply) Reset() {
 	*x = AttestKeyReply{}
-	mi := &file_driver_proto_msgTypes[32]
+	mi := &file_driver_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2088,7 +2219,7 @@ func (x *AttestKeyReply) String() string {
 func (*AttestKeyReply) ProtoMessage() {}
 
 func (x *AttestKeyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_driver_proto_msgTypes[32]
+	mi := &file_driver_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2101,7 +2232,7 @@ func (x *AttestKeyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttestKeyReply.ProtoReflect.Descriptor instead.
 func (*AttestKeyReply) Descriptor() ([]byte, []int) {
-	return file_driver_proto_rawDescGZIP(), []int{32}
+	return file_driver_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AttestKeyReply) GetFailure() *Failure {
@@ -2214,7 +2345,7 @@ const file_driver_proto_rawDesc = "" +
 	"\x05token\x18\x01 \x01(\x04R\x05token\"<\n" +
 	"\n" +
 	"CloseReply\x12.\n" +
-	"\afailure\x18\x01 \x01(\v2\x14.mpcd.hsm.v1.FailureR\afailure\"\xf4\x01\n" +
+	"\afailure\x18\x01 \x01(\v2\x14.mpcd.hsm.v1.FailureR\afailure\"\xd9\x02\n" +
 	"\tTokenInfo\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x14\n" +
 	"\x05label\x18\x02 \x01(\tR\x05label\x12\"\n" +
@@ -2223,7 +2354,11 @@ const file_driver_proto_rawDesc = "" +
 	"\x06serial\x18\x05 \x01(\tR\x06serial\x12\x1a\n" +
 	"\bfirmware\x18\x06 \x01(\tR\bfirmware\x12#\n" +
 	"\rsoftware_only\x18\a \x01(\bR\fsoftwareOnly\x12\"\n" +
-	"\rpin_tries_low\x18\b \x01(\bR\vpinTriesLow\"#\n" +
+	"\rpin_tries_low\x18\b \x01(\bR\vpinTriesLow\x12\x1b\n" +
+	"\tpin_tries\x18\t \x01(\tR\bpinTries\x12!\n" +
+	"\fmax_sessions\x18\n" +
+	" \x01(\x04R\vmaxSessions\x12#\n" +
+	"\ropen_sessions\x18\v \x01(\x04R\fopenSessions\"#\n" +
 	"\vInfoRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\x04R\x05token\"g\n" +
 	"\tInfoReply\x12.\n" +
@@ -2280,7 +2415,13 @@ const file_driver_proto_rawDesc = "" +
 	"\x03aad\x18\x04 \x01(\fR\x03aad\"O\n" +
 	"\vUnwrapReply\x12.\n" +
 	"\afailure\x18\x01 \x01(\v2\x14.mpcd.hsm.v1.FailureR\afailure\x12\x10\n" +
-	"\x03dek\x18\x02 \x01(\fR\x03dek\"P\n" +
+	"\x03dek\x18\x02 \x01(\fR\x03dek\";\n" +
+	"\x11WrapMethodRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\x04R\x05token\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"Y\n" +
+	"\x0fWrapMethodReply\x12.\n" +
+	"\afailure\x18\x01 \x01(\v2\x14.mpcd.hsm.v1.FailureR\afailure\x12\x16\n" +
+	"\x06method\x18\x02 \x01(\tR\x06method\"P\n" +
 	"\x12GenerateKeyRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\x04R\x05token\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
@@ -2338,7 +2479,7 @@ const file_driver_proto_rawDesc = "" +
 	"\rCODE_DEV_ONLY\x10\r\x12\x11\n" +
 	"\rCODE_CANCELED\x10\x0e\x12\x11\n" +
 	"\rCODE_DEADLINE\x10\x0f\x12\x13\n" +
-	"\x0fCODE_PIN_SOURCE\x10\x10*\xb3\x01\n" +
+	"\x0fCODE_PIN_SOURCE\x10\x10*\xcc\x01\n" +
 	"\aAbility\x12\x17\n" +
 	"\x13ABILITY_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ABILITY_PUBLIC_KEY\x10\x01\x12\x10\n" +
@@ -2347,7 +2488,8 @@ const file_driver_proto_rawDesc = "" +
 	"\fABILITY_LIST\x10\x04\x12\x12\n" +
 	"\x0eABILITY_RANDOM\x10\x05\x12\x13\n" +
 	"\x0fABILITY_COUNTER\x10\x06\x12\x14\n" +
-	"\x10ABILITY_EVIDENCE\x10\a2\xa6\b\n" +
+	"\x10ABILITY_EVIDENCE\x10\a\x12\x17\n" +
+	"\x13ABILITY_WRAP_METHOD\x10\b2\xf2\b\n" +
 	"\x06Driver\x12G\n" +
 	"\tHandshake\x12\x1d.mpcd.hsm.v1.HandshakeRequest\x1a\x1b.mpcd.hsm.v1.HandshakeReply\x128\n" +
 	"\x04Open\x12\x18.mpcd.hsm.v1.OpenRequest\x1a\x16.mpcd.hsm.v1.OpenReply\x12;\n" +
@@ -2364,7 +2506,9 @@ const file_driver_proto_rawDesc = "" +
 	"\rCreateCounter\x12\x1b.mpcd.hsm.v1.CounterRequest\x1a\x19.mpcd.hsm.v1.CounterReply\x12C\n" +
 	"\tIncrement\x12\x1b.mpcd.hsm.v1.CounterRequest\x1a\x19.mpcd.hsm.v1.CounterReply\x12E\n" +
 	"\vReadCounter\x12\x1b.mpcd.hsm.v1.CounterRequest\x1a\x19.mpcd.hsm.v1.CounterReply\x12G\n" +
-	"\tAttestKey\x12\x1d.mpcd.hsm.v1.AttestKeyRequest\x1a\x1b.mpcd.hsm.v1.AttestKeyReplyB'Z%github.com/luxfi/mpcd/hsm/plugin/wireb\x06proto3"
+	"\tAttestKey\x12\x1d.mpcd.hsm.v1.AttestKeyRequest\x1a\x1b.mpcd.hsm.v1.AttestKeyReply\x12J\n" +
+	"\n" +
+	"WrapMethod\x12\x1e.mpcd.hsm.v1.WrapMethodRequest\x1a\x1c.mpcd.hsm.v1.WrapMethodReplyB'Z%github.com/luxfi/mpcd/hsm/plugin/wireb\x06proto3"
 
 var (
 	file_driver_proto_rawDescOnce sync.Once
@@ -2379,7 +2523,7 @@ func file_driver_proto_rawDescGZIP() []byte {
 }
 
 var file_driver_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_driver_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_driver_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_driver_proto_goTypes = []any{
 	(Code)(0),                  // 0: mpcd.hsm.v1.Code
 	(Ability)(0),               // 1: mpcd.hsm.v1.Ability
@@ -2408,15 +2552,17 @@ var file_driver_proto_goTypes = []any{
 	(*WrapReply)(nil),          // 24: mpcd.hsm.v1.WrapReply
 	(*UnwrapRequest)(nil),      // 25: mpcd.hsm.v1.UnwrapRequest
 	(*UnwrapReply)(nil),        // 26: mpcd.hsm.v1.UnwrapReply
-	(*GenerateKeyRequest)(nil), // 27: mpcd.hsm.v1.GenerateKeyRequest
-	(*GenerateKeyReply)(nil),   // 28: mpcd.hsm.v1.GenerateKeyReply
-	(*RandomRequest)(nil),      // 29: mpcd.hsm.v1.RandomRequest
-	(*RandomReply)(nil),        // 30: mpcd.hsm.v1.RandomReply
-	(*CounterRequest)(nil),     // 31: mpcd.hsm.v1.CounterRequest
-	(*CounterReply)(nil),       // 32: mpcd.hsm.v1.CounterReply
-	(*AttestKeyRequest)(nil),   // 33: mpcd.hsm.v1.AttestKeyRequest
-	(*AttestKeyReply)(nil),     // 34: mpcd.hsm.v1.AttestKeyReply
-	nil,                        // 35: mpcd.hsm.v1.AttestKeyReply.ExtraEntry
+	(*WrapMethodRequest)(nil),  // 27: mpcd.hsm.v1.WrapMethodRequest
+	(*WrapMethodReply)(nil),    // 28: mpcd.hsm.v1.WrapMethodReply
+	(*GenerateKeyRequest)(nil), // 29: mpcd.hsm.v1.GenerateKeyRequest
+	(*GenerateKeyReply)(nil),   // 30: mpcd.hsm.v1.GenerateKeyReply
+	(*RandomRequest)(nil),      // 31: mpcd.hsm.v1.RandomRequest
+	(*RandomReply)(nil),        // 32: mpcd.hsm.v1.RandomReply
+	(*CounterRequest)(nil),     // 33: mpcd.hsm.v1.CounterRequest
+	(*CounterReply)(nil),       // 34: mpcd.hsm.v1.CounterReply
+	(*AttestKeyRequest)(nil),   // 35: mpcd.hsm.v1.AttestKeyRequest
+	(*AttestKeyReply)(nil),     // 36: mpcd.hsm.v1.AttestKeyReply
+	nil,                        // 37: mpcd.hsm.v1.AttestKeyReply.ExtraEntry
 }
 var file_driver_proto_depIdxs = []int32{
 	0,  // 0: mpcd.hsm.v1.Failure.codes:type_name -> mpcd.hsm.v1.Code
@@ -2436,50 +2582,53 @@ var file_driver_proto_depIdxs = []int32{
 	2,  // 14: mpcd.hsm.v1.VerifyReply.failure:type_name -> mpcd.hsm.v1.Failure
 	2,  // 15: mpcd.hsm.v1.WrapReply.failure:type_name -> mpcd.hsm.v1.Failure
 	2,  // 16: mpcd.hsm.v1.UnwrapReply.failure:type_name -> mpcd.hsm.v1.Failure
-	2,  // 17: mpcd.hsm.v1.GenerateKeyReply.failure:type_name -> mpcd.hsm.v1.Failure
-	2,  // 18: mpcd.hsm.v1.RandomReply.failure:type_name -> mpcd.hsm.v1.Failure
-	2,  // 19: mpcd.hsm.v1.CounterReply.failure:type_name -> mpcd.hsm.v1.Failure
-	2,  // 20: mpcd.hsm.v1.AttestKeyReply.failure:type_name -> mpcd.hsm.v1.Failure
-	13, // 21: mpcd.hsm.v1.AttestKeyReply.key:type_name -> mpcd.hsm.v1.KeyInfo
-	10, // 22: mpcd.hsm.v1.AttestKeyReply.token:type_name -> mpcd.hsm.v1.TokenInfo
-	35, // 23: mpcd.hsm.v1.AttestKeyReply.extra:type_name -> mpcd.hsm.v1.AttestKeyReply.ExtraEntry
-	3,  // 24: mpcd.hsm.v1.Driver.Handshake:input_type -> mpcd.hsm.v1.HandshakeRequest
-	6,  // 25: mpcd.hsm.v1.Driver.Open:input_type -> mpcd.hsm.v1.OpenRequest
-	8,  // 26: mpcd.hsm.v1.Driver.Close:input_type -> mpcd.hsm.v1.CloseRequest
-	11, // 27: mpcd.hsm.v1.Driver.Info:input_type -> mpcd.hsm.v1.InfoRequest
-	14, // 28: mpcd.hsm.v1.Driver.Keys:input_type -> mpcd.hsm.v1.KeysRequest
-	16, // 29: mpcd.hsm.v1.Driver.PublicKey:input_type -> mpcd.hsm.v1.PublicKeyRequest
-	19, // 30: mpcd.hsm.v1.Driver.Sign:input_type -> mpcd.hsm.v1.SignRequest
-	21, // 31: mpcd.hsm.v1.Driver.Verify:input_type -> mpcd.hsm.v1.VerifyRequest
-	23, // 32: mpcd.hsm.v1.Driver.Wrap:input_type -> mpcd.hsm.v1.WrapRequest
-	25, // 33: mpcd.hsm.v1.Driver.Unwrap:input_type -> mpcd.hsm.v1.UnwrapRequest
-	27, // 34: mpcd.hsm.v1.Driver.GenerateKey:input_type -> mpcd.hsm.v1.GenerateKeyRequest
-	29, // 35: mpcd.hsm.v1.Driver.Random:input_type -> mpcd.hsm.v1.RandomRequest
-	31, // 36: mpcd.hsm.v1.Driver.CreateCounter:input_type -> mpcd.hsm.v1.CounterRequest
-	31, // 37: mpcd.hsm.v1.Driver.Increment:input_type -> mpcd.hsm.v1.CounterRequest
-	31, // 38: mpcd.hsm.v1.Driver.ReadCounter:input_type -> mpcd.hsm.v1.CounterRequest
-	33, // 39: mpcd.hsm.v1.Driver.AttestKey:input_type -> mpcd.hsm.v1.AttestKeyRequest
-	5,  // 40: mpcd.hsm.v1.Driver.Handshake:output_type -> mpcd.hsm.v1.HandshakeReply
-	7,  // 41: mpcd.hsm.v1.Driver.Open:output_type -> mpcd.hsm.v1.OpenReply
-	9,  // 42: mpcd.hsm.v1.Driver.Close:output_type -> mpcd.hsm.v1.CloseReply
-	12, // 43: mpcd.hsm.v1.Driver.Info:output_type -> mpcd.hsm.v1.InfoReply
-	15, // 44: mpcd.hsm.v1.Driver.Keys:output_type -> mpcd.hsm.v1.KeysReply
-	18, // 45: mpcd.hsm.v1.Driver.PublicKey:output_type -> mpcd.hsm.v1.PublicKeyReply
-	20, // 46: mpcd.hsm.v1.Driver.Sign:output_type -> mpcd.hsm.v1.SignReply
-	22, // 47: mpcd.hsm.v1.Driver.Verify:output_type -> mpcd.hsm.v1.VerifyReply
-	24, // 48: mpcd.hsm.v1.Driver.Wrap:output_type -> mpcd.hsm.v1.WrapReply
-	26, // 49: mpcd.hsm.v1.Driver.Unwrap:output_type -> mpcd.hsm.v1.UnwrapReply
-	28, // 50: mpcd.hsm.v1.Driver.GenerateKey:output_type -> mpcd.hsm.v1.GenerateKeyReply
-	30, // 51: mpcd.hsm.v1.Driver.Random:output_type -> mpcd.hsm.v1.RandomReply
-	32, // 52: mpcd.hsm.v1.Driver.CreateCounter:output_type -> mpcd.hsm.v1.CounterReply
-	32, // 53: mpcd.hsm.v1.Driver.Increment:output_type -> mpcd.hsm.v1.CounterReply
-	32, // 54: mpcd.hsm.v1.Driver.ReadCounter:output_type -> mpcd.hsm.v1.CounterReply
-	34, // 55: mpcd.hsm.v1.Driver.AttestKey:output_type -> mpcd.hsm.v1.AttestKeyReply
-	40, // [40:56] is the sub-list for method output_type
-	24, // [24:40] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	2,  // 17: mpcd.hsm.v1.WrapMethodReply.failure:type_name -> mpcd.hsm.v1.Failure
+	2,  // 18: mpcd.hsm.v1.GenerateKeyReply.failure:type_name -> mpcd.hsm.v1.Failure
+	2,  // 19: mpcd.hsm.v1.RandomReply.failure:type_name -> mpcd.hsm.v1.Failure
+	2,  // 20: mpcd.hsm.v1.CounterReply.failure:type_name -> mpcd.hsm.v1.Failure
+	2,  // 21: mpcd.hsm.v1.AttestKeyReply.failure:type_name -> mpcd.hsm.v1.Failure
+	13, // 22: mpcd.hsm.v1.AttestKeyReply.key:type_name -> mpcd.hsm.v1.KeyInfo
+	10, // 23: mpcd.hsm.v1.AttestKeyReply.token:type_name -> mpcd.hsm.v1.TokenInfo
+	37, // 24: mpcd.hsm.v1.AttestKeyReply.extra:type_name -> mpcd.hsm.v1.AttestKeyReply.ExtraEntry
+	3,  // 25: mpcd.hsm.v1.Driver.Handshake:input_type -> mpcd.hsm.v1.HandshakeRequest
+	6,  // 26: mpcd.hsm.v1.Driver.Open:input_type -> mpcd.hsm.v1.OpenRequest
+	8,  // 27: mpcd.hsm.v1.Driver.Close:input_type -> mpcd.hsm.v1.CloseRequest
+	11, // 28: mpcd.hsm.v1.Driver.Info:input_type -> mpcd.hsm.v1.InfoRequest
+	14, // 29: mpcd.hsm.v1.Driver.Keys:input_type -> mpcd.hsm.v1.KeysRequest
+	16, // 30: mpcd.hsm.v1.Driver.PublicKey:input_type -> mpcd.hsm.v1.PublicKeyRequest
+	19, // 31: mpcd.hsm.v1.Driver.Sign:input_type -> mpcd.hsm.v1.SignRequest
+	21, // 32: mpcd.hsm.v1.Driver.Verify:input_type -> mpcd.hsm.v1.VerifyRequest
+	23, // 33: mpcd.hsm.v1.Driver.Wrap:input_type -> mpcd.hsm.v1.WrapRequest
+	25, // 34: mpcd.hsm.v1.Driver.Unwrap:input_type -> mpcd.hsm.v1.UnwrapRequest
+	29, // 35: mpcd.hsm.v1.Driver.GenerateKey:input_type -> mpcd.hsm.v1.GenerateKeyRequest
+	31, // 36: mpcd.hsm.v1.Driver.Random:input_type -> mpcd.hsm.v1.RandomRequest
+	33, // 37: mpcd.hsm.v1.Driver.CreateCounter:input_type -> mpcd.hsm.v1.CounterRequest
+	33, // 38: mpcd.hsm.v1.Driver.Increment:input_type -> mpcd.hsm.v1.CounterRequest
+	33, // 39: mpcd.hsm.v1.Driver.ReadCounter:input_type -> mpcd.hsm.v1.CounterRequest
+	35, // 40: mpcd.hsm.v1.Driver.AttestKey:input_type -> mpcd.hsm.v1.AttestKeyRequest
+	27, // 41: mpcd.hsm.v1.Driver.WrapMethod:input_type -> mpcd.hsm.v1.WrapMethodRequest
+	5,  // 42: mpcd.hsm.v1.Driver.Handshake:output_type -> mpcd.hsm.v1.HandshakeReply
+	7,  // 43: mpcd.hsm.v1.Driver.Open:output_type -> mpcd.hsm.v1.OpenReply
+	9,  // 44: mpcd.hsm.v1.Driver.Close:output_type -> mpcd.hsm.v1.CloseReply
+	12, // 45: mpcd.hsm.v1.Driver.Info:output_type -> mpcd.hsm.v1.InfoReply
+	15, // 46: mpcd.hsm.v1.Driver.Keys:output_type -> mpcd.hsm.v1.KeysReply
+	18, // 47: mpcd.hsm.v1.Driver.PublicKey:output_type -> mpcd.hsm.v1.PublicKeyReply
+	20, // 48: mpcd.hsm.v1.Driver.Sign:output_type -> mpcd.hsm.v1.SignReply
+	22, // 49: mpcd.hsm.v1.Driver.Verify:output_type -> mpcd.hsm.v1.VerifyReply
+	24, // 50: mpcd.hsm.v1.Driver.Wrap:output_type -> mpcd.hsm.v1.WrapReply
+	26, // 51: mpcd.hsm.v1.Driver.Unwrap:output_type -> mpcd.hsm.v1.UnwrapReply
+	30, // 52: mpcd.hsm.v1.Driver.GenerateKey:output_type -> mpcd.hsm.v1.GenerateKeyReply
+	32, // 53: mpcd.hsm.v1.Driver.Random:output_type -> mpcd.hsm.v1.RandomReply
+	34, // 54: mpcd.hsm.v1.Driver.CreateCounter:output_type -> mpcd.hsm.v1.CounterReply
+	34, // 55: mpcd.hsm.v1.Driver.Increment:output_type -> mpcd.hsm.v1.CounterReply
+	34, // 56: mpcd.hsm.v1.Driver.ReadCounter:output_type -> mpcd.hsm.v1.CounterReply
+	36, // 57: mpcd.hsm.v1.Driver.AttestKey:output_type -> mpcd.hsm.v1.AttestKeyReply
+	28, // 58: mpcd.hsm.v1.Driver.WrapMethod:output_type -> mpcd.hsm.v1.WrapMethodReply
+	42, // [42:59] is the sub-list for method output_type
+	25, // [25:42] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_driver_proto_init() }
@@ -2493,7 +2642,7 @@ func file_driver_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driver_proto_rawDesc), len(file_driver_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   34,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

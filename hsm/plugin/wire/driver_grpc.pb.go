@@ -40,6 +40,7 @@ const (
 	Driver_Increment_FullMethodName     = "/mpcd.hsm.v1.Driver/Increment"
 	Driver_ReadCounter_FullMethodName   = "/mpcd.hsm.v1.Driver/ReadCounter"
 	Driver_AttestKey_FullMethodName     = "/mpcd.hsm.v1.Driver/AttestKey"
+	Driver_WrapMethod_FullMethodName    = "/mpcd.hsm.v1.Driver/WrapMethod"
 )
 
 // DriverClient is the client API for Driver service.
@@ -63,6 +64,7 @@ type DriverClient interface {
 	Increment(ctx context.Context, in *CounterRequest, opts ...grpc.CallOption) (*CounterReply, error)
 	ReadCounter(ctx context.Context, in *CounterRequest, opts ...grpc.CallOption) (*CounterReply, error)
 	AttestKey(ctx context.Context, in *AttestKeyRequest, opts ...grpc.CallOption) (*AttestKeyReply, error)
+	WrapMethod(ctx context.Context, in *WrapMethodRequest, opts ...grpc.CallOption) (*WrapMethodReply, error)
 }
 
 type driverClient struct {
@@ -233,6 +235,16 @@ func (c *driverClient) AttestKey(ctx context.Context, in *AttestKeyRequest, opts
 	return out, nil
 }
 
+func (c *driverClient) WrapMethod(ctx context.Context, in *WrapMethodRequest, opts ...grpc.CallOption) (*WrapMethodReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WrapMethodReply)
+	err := c.cc.Invoke(ctx, Driver_WrapMethod_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DriverServer is the server API for Driver service.
 // All implementations must embed UnimplementedDriverServer
 // for forward compatibility.
@@ -254,6 +266,7 @@ type DriverServer interface {
 	Increment(context.Context, *CounterRequest) (*CounterReply, error)
 	ReadCounter(context.Context, *CounterRequest) (*CounterReply, error)
 	AttestKey(context.Context, *AttestKeyRequest) (*AttestKeyReply, error)
+	WrapMethod(context.Context, *WrapMethodRequest) (*WrapMethodReply, error)
 	mustEmbedUnimplementedDriverServer()
 }
 
@@ -311,6 +324,9 @@ func (UnimplementedDriverServer) ReadCounter(context.Context, *CounterRequest) (
 }
 func (UnimplementedDriverServer) AttestKey(context.Context, *AttestKeyRequest) (*AttestKeyReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method AttestKey not implemented")
+}
+func (UnimplementedDriverServer) WrapMethod(context.Context, *WrapMethodRequest) (*WrapMethodReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method WrapMethod not implemented")
 }
 func (UnimplementedDriverServer) mustEmbedUnimplementedDriverServer() {}
 func (UnimplementedDriverServer) testEmbeddedByValue()                {}
@@ -621,6 +637,24 @@ func _Driver_AttestKey_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Driver_WrapMethod_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WrapMethodRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DriverServer).WrapMethod(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Driver_WrapMethod_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DriverServer).WrapMethod(ctx, req.(*WrapMethodRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Driver_ServiceDesc is the grpc.ServiceDesc for Driver service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -691,6 +725,10 @@ var Driver_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AttestKey",
 			Handler:    _Driver_AttestKey_Handler,
+		},
+		{
+			MethodName: "WrapMethod",
+			Handler:    _Driver_WrapMethod_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
