@@ -118,29 +118,33 @@ func decodeSealedKey(b []byte) (*sealedKey, error) {
 	return k, nil
 }
 
-// UnsealKey opens a sealed key with a token. The caller owns it. ErrWrongKEK if none of its slots is for this token's KEK. A file
+// UnsealKey opens a sealed key with a token. The caller owns it. ErrWrongKEK if none of its slots is for this token's KEK, with
+// the token's own reasons for those that name it: changed PCRs look like another token's slot to everybody but the TPM. A file
 // that is a bare wrapping by a token, as nodes wrote before there were slots, is opened too.
 func UnsealKey(ctx context.Context, sealed, aad []byte, with KeySlot) (*secret.Bytes, error) {
 	k, err := decodeSealedKey(sealed)
 	if err != nil {
-		key, bare := with.unwrap(ctx, sealed, aad)
-		if key == nil && bare == nil {
-			return nil, fmt.Errorf("%w, nor does KEK %q of this token open it: %w", err, with.KEK, ErrWrongKEK)
+		key, refusal, bare := with.unwrap(ctx, sealed, aad)
+		if refusal != nil {
+			return nil, fmt.Errorf("%w, nor does KEK %q of this token open it: %w: %w", err, with.KEK, ErrWrongKEK, refusal)
 		}
 		return key, bare
 	}
 	var names []string
+	cause := ErrWrongKEK
 	for _, s := range k.Slots {
 		names = append(names, fmt.Sprintf("%q%s", s.KEK, of(s.Provider)))
 		if s.KEK != with.KEK {
 			continue
 		}
-		if key, err := with.unwrap(ctx, s.Wrapped, aad); key != nil || err != nil {
+		key, refusal, err := with.unwrap(ctx, s.Wrapped, aad)
+		if refusal == nil {
 			return key, err
 		}
+		cause = fmt.Errorf("%w: %w", cause, refusal)
 	}
 	return nil, fmt.Errorf("vault: the KEK %q%s does not open the sealed key, it is for KEK %s: use that (if this is it, it is another token, or the file was changed): %w",
-		with.KEK, of(with.provider()), strings.Join(names, ", "), ErrWrongKEK)
+		with.KEK, of(with.provider()), strings.Join(names, ", "), cause)
 }
 
 // provider names the token for errors, where it has a name.
@@ -151,21 +155,48 @@ func (s KeySlot) provider() string {
 	return ""
 }
 
-// unwrap is nil without an error for a wrapping of another token with a key of that name.
-func (s KeySlot) unwrap(ctx context.Context, wrapped, aad []byte) (*secret.Bytes, error) {
+// unwrap opens a wrapping. A refusal is the token's word that it does not open this one: perhaps another does, which has a key of
+// that name. An error is the end of it.
+func (s KeySlot) unwrap(ctx context.Context, wrapped, aad []byte) (key *secret.Bytes, refusal, err error) {
 	b, err := s.Wrapper.Unwrap(ctx, s.KEK, wrapped, aad)
 	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, hsm.ErrKeyType) || errors.Is(err, hsm.ErrNoKey) {
-		return nil, nil
+		return nil, err, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("vault: sealed key: %w", err)
+		return nil, nil, fmt.Errorf("vault: sealed key: %w", err)
 	}
-	key := secret.From(b)
+	key = secret.From(b)
 	if key.Len() != SealedKeyLen {
 		key.Wipe()
-		return nil, fmt.Errorf("vault: sealed key of another length: %w", ErrIntegrity)
+		return nil, nil, fmt.Errorf("vault: sealed key of another length: %w", ErrIntegrity)
 	}
-	return key, nil
+	return key, nil, nil
+}
+
+// KeyRecipients is the number of age recipients that a sealed key is sealed to besides its tokens; 0 for none. It opens nothing and
+// asks nobody, so it believes the file. ErrIntegrity if that is no sealed key; a bare wrapping by a token is none either.
+func KeyRecipients(sealed []byte) (int, error) {
+	if len(sealed) > MaxSealedKey {
+		return 0, fmt.Errorf("vault: sealed key of %d bytes, at most %d: %w", len(sealed), MaxSealedKey, ErrIntegrity)
+	}
+	k, err := decodeSealedKey(sealed)
+	if err != nil || k.Recovery == nil {
+		return 0, err
+	}
+	n, err := countRecipients(k.Recovery)
+	if err != nil {
+		return 0, fmt.Errorf("vault: sealed key: %w", err)
+	}
+	return n, nil
+}
+
+// countRecipients counts the stanzas in the header of an age file, one per recipient (age-encryption.org/v1).
+func countRecipients(sealed []byte) (int, error) {
+	header, err := age.ExtractHeader(bytes.NewReader(sealed))
+	if err != nil {
+		return 0, fmt.Errorf("age file: %w: %w", ErrIntegrity, err)
+	}
+	return bytes.Count(header, []byte("\n-> ")), nil // a stanza's body is base64: no other line begins so
 }
 
 // RecoverKey opens a sealed key with age identities. The caller owns it. ErrRecovery if it is for none of them. Whoever knows the

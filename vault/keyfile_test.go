@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -149,5 +150,82 @@ func TestSealedKeyNamesItsToken(t *testing.T) {
 	_, err = vault.UnsealKey(t.Context(), sealed, nil, vault.KeySlot{Wrapper: vaulttest.NewWrapper("k"), KEK: "k"})
 	if !errors.Is(err, vault.ErrWrongKEK) || !strings.Contains(err.Error(), `"k" of "token in the rack"`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// measured is a token that says why it does not open.
+type measured struct{ *vaulttest.Wrapper }
+
+var errMeasured = errors.New("PCR 7 changed")
+
+func (measured) Unwrap(context.Context, string, []byte, []byte) ([]byte, error) {
+	return nil, fmt.Errorf("%w: %w", errMeasured, hsm.ErrIntegrity)
+}
+
+// Goal: the token's reason for not opening a sealed key is told, also if another slot follows, and also for a bare wrapping. Method: a
+// token whose measurements changed, before and after the slot of another.
+func TestSealedKeySaysWhy(t *testing.T) {
+	key := secret.From(bytes.Repeat([]byte{1}, vault.SealedKeyLen))
+	defer key.Wipe()
+	w, other := vaulttest.NewWrapper(kek), vaulttest.NewWrapper(kek)
+	mine, theirs := vault.KeySlot{Wrapper: w, KEK: kek}, vault.KeySlot{Wrapper: other, KEK: kek}
+	bare, err := w.Wrap(t.Context(), kek, key.Bytes(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{"bare": bare}
+	for name, slots := range map[string][]vault.KeySlot{"one": {mine}, "first": {mine, theirs}, "last": {theirs, mine}} {
+		if files[name], err = vault.SealKey(t.Context(), key, nil, nil, slots...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, sealed := range files {
+		_, err := vault.UnsealKey(t.Context(), sealed, nil, vault.KeySlot{Wrapper: measured{w}, KEK: kek})
+		for _, want := range []error{vault.ErrWrongKEK, hsm.ErrIntegrity, errMeasured} {
+			wantErr(t, name, err, want)
+		}
+		if err != nil && !strings.Contains(err.Error(), "PCR 7 changed") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	_, err = vault.UnsealKey(t.Context(), files["one"], nil, vault.KeySlot{Wrapper: measured{w}, KEK: "other"})
+	if wantErr(t, "no slot of that name", err, vault.ErrWrongKEK); errors.Is(err, hsm.ErrIntegrity) {
+		t.Errorf("a token that was not asked is quoted: %v", err)
+	}
+}
+
+// Goal: the recipients of a sealed key are counted without opening it. Method: lists of both kinds; what is no sealed key, a bare
+// wrapping, an oversized file and an age file without its end.
+func TestKeyRecipients(t *testing.T) {
+	key := secret.From(bytes.Repeat([]byte{1}, vault.SealedKeyLen))
+	defer key.Wipe()
+	w := vaulttest.NewWrapper(kek)
+	slot := vault.KeySlot{Wrapper: w, KEK: kek}
+	var last []byte
+	for _, hybrid := range []bool{false, true} {
+		for _, n := range []int{0, 1, 3, vault.MaxRecipients} {
+			sealed, err := vault.SealKey(t.Context(), key, nil, names(pairs(t, hybrid, n)...), slot)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := vault.KeyRecipients(sealed); err != nil || got != n {
+				t.Errorf("%d recipients (hybrid %v): counted %d: %v", n, hybrid, got, err)
+			}
+			last = sealed
+		}
+	}
+	bare, err := w.Wrap(t.Context(), kek, key.Bytes(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	noEnd := bytes.Clone(last)
+	copy(noEnd[bytes.Index(noEnd, []byte("\n---")):], "\nxxx")
+	for name, b := range map[string][]byte{
+		"nothing": nil, "bare": bare, "cut": last[:len(last)-1], "too large": append(bytes.Clone(last), make([]byte, vault.MaxSealedKey)...), "no end": noEnd,
+	} {
+		n, err := vault.KeyRecipients(b)
+		if wantErr(t, name, err, vault.ErrIntegrity); n != 0 {
+			t.Errorf("%s: counted %d", name, n)
+		}
 	}
 }

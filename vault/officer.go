@@ -152,9 +152,11 @@ func (o *officer) inspect(ctx context.Context, id []byte) error {
 	if err != nil {
 		return err
 	}
-	// An age file has one line "-> …" per recipient before its MAC "---" (age-encryption.org/v1).
-	head, _, _ := bytes.Cut(r.Sealed, []byte("\n---"))
-	if n, want := bytes.Count(head, []byte("\n-> ")), len(o.v.recovery.names); n != want {
+	n, err := countRecipients(r.Sealed)
+	if err != nil {
+		return fmt.Errorf("recovery session %x: %w", id, err)
+	}
+	if want := len(o.v.recovery.names); n != want {
 		return fmt.Errorf("recovery session %x is sealed to %d recipients, the vault has %d: %w", id, n, want, ErrRecovery)
 	}
 	o.sessions[string(id)] = nil
