@@ -59,7 +59,7 @@ func (v *Vault) examine(ctx context.Context) (known map[string]bool, findings []
 	if err != nil {
 		return nil, nil, err
 	}
-	k := v.gen.keys(canary, 0)
+	k := v.canaryKeys()
 	known = map[string]bool{rootKey: true, string(k.header): true, string(k.dek): true, string(k.body): true}
 	if v.recovery != nil {
 		known[string(v.gen.recoveryKey())] = true
@@ -117,7 +117,7 @@ func (v *Vault) eachSealed(ctx context.Context, f func(ref, envelope) error) err
 			findings = append(findings, err)
 		}
 	}
-	look(canary, 0, func() (envelope, error) { return v.getEnvelope(ctx, v.gen.keys(canary, 0)) })
+	look(canary, 0, func() (envelope, error) { return v.getEnvelope(ctx, v.canaryKeys()) })
 	refs, err := v.refs(ctx)
 	if err != nil {
 		return err

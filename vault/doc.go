@@ -19,6 +19,10 @@
 // and Open removes them, so that an epoch erased later does not live on in them. Last, the old wrapped DEKs are purged, and the
 // root remembers that they are still to be until it has been done.
 //
+// Each generation has a vault key of its own, in a canary of its own, from which the MAC keys of root and pointers come. Who could open
+// the generation before makes no record of this one. (Generations that were made under a root record of version 2 share the vault key
+// of generation 0; the next Rewrap ends that.)
+//
 // # Recovery without the token
 //
 // A vault may have recovery recipients (age, X25519 or hybrid post-quantum). Each DEK is then stored twice: wrapped by the KEK,
@@ -32,8 +36,10 @@
 //     every share at once. A session key opens what was written while the process that holds it ran, which that process saw.
 //   - Who can recover stands in a record that the root pins, under its MAC, as the sessions are pinned by the pointers. Somebody
 //     with the disk alone adds no recipient, and drops no recovery copy unnoticed (CheckRecovery). Changing the recipients is a
-//     Rewrap: all DEKs are sealed anew, and who was removed opens nothing that is in the vault from then on. A copy of the disk
-//     from before remains open to him.
+//     Rewrap: all DEKs are sealed anew, and who was removed opens nothing that is in the vault from then on, nor makes a record of
+//     it. A copy of the disk from before remains open to him. If he can also write to the disk of today, the rewrap must go to
+//     another KEK: the KEK of before opens again what it wrapped once, so he could put the canary of his copy back, whose vault key
+//     he knows, and with it a root record of his own, anchor and all. Config.Recovery, where it is set, finds such a recipient.
 //   - A recipient's identity opens every share of the node, so it is kept as the shares of a key ceremony are. The post-quantum kind
 //     withstands a copy of the disk that waits for a quantum computer.
 //   - Anybody can seal to a public key. Somebody who can write the disk could therefore have officers recover a vault that he made

@@ -126,7 +126,14 @@ func FuzzRecovery(f *testing.F) {
 		if key, err := UnsealKey(context.Background(), b, h, KeySlot{echoWrapper{}, "kek"}); err == nil {
 			key.Wipe()
 		}
+		n, err := KeyRecipients(b)
+		if err != nil && n != 0 {
+			t.Error("sealed key: recipients of what is none")
+		}
 		if key, err := RecoverKey(b, h, id); err == nil {
+			if n < 1 {
+				t.Error("sealed key: opened by a recipient, and counted none")
+			}
 			if !bytes.Equal(h, header) {
 				t.Error("sealed key: recovered under another binding")
 			}
@@ -140,11 +147,15 @@ func FuzzRecovery(f *testing.F) {
 func TestDecodeRoot(t *testing.T) {
 	zero, one := generation(0), generation(1)
 	good := root{Version: 2, Vault: make([]byte, 16), Node: "n", Generation: 2, Retiring: &one, Recovery: make([]byte, 32)}
-	if _, err := decodeRoot(canon.MustMarshal(good)); err != nil {
-		t.Fatal(err)
+	for good.Version = 3; good.Version > 1; good.Version-- {
+		if _, err := decodeRoot(canon.MustMarshal(good)); err != nil {
+			t.Fatal(err)
+		}
 	}
+	good.Version = 2
 	for name, fault := range map[string]func(*root){
-		"version 3":                func(r *root) { r.Version = 3 },
+		"version 4":                func(r *root) { r.Version = 4 },
+		"generation 0 in 3":        func(r *root) { r.Version, r.Generation, r.Retiring = 3, 0, nil },
 		"version 0":                func(r *root) { r.Version = 0 },
 		"short ID":                 func(r *root) { r.Vault = r.Vault[:15] },
 		"fields of 2 in version 1": func(r *root) { r.Version = 1 },

@@ -19,6 +19,8 @@ import (
 //	d/KIND/ID 0 EPOCH  the wrapped DEK of a record
 //	recovery           who can recover
 //	k/SESSION          the key of a recovery session, sealed to them; SESSION is the hash of the value (64 hex digits)
+//	h/canary, b/canary header and body of the canary, whose secret is the vault key; generations under a root record of version 2
+//	                   share those of generation 0
 const (
 	prefix  = "vault/"
 	rootKey = prefix + "root"
@@ -51,6 +53,11 @@ func (g generation) own() []string {
 	return []string{g.prefix()}
 }
 
+// sharedCanary are the prefixes of the canary of generation 0, and of later ones that share it.
+func sharedCanary() []string {
+	return []string{prefix + "h/" + kindCanary + "/", prefix + "b/" + kindCanary + "/"}
+}
+
 // What a record is for.
 const (
 	kindShare  = "share"
@@ -77,6 +84,27 @@ func (g generation) keys(r ref, epoch uint64) recordKeys {
 		return binary.BigEndian.AppendUint64(b, epoch)
 	}
 	return recordKeys{header: key(prefix + "h"), dek: key(g.prefix() + "d"), body: key(prefix + "b")}
+}
+
+// canaryKeys are the keys of the generation's canary; shared is where generations had it together.
+func (g generation) canaryKeys(shared bool) recordKeys {
+	k := g.keys(canary, 0)
+	if !shared {
+		rest := string(k.dek[len(g.prefix()+"d"):])
+		k.header, k.body = []byte(g.prefix()+"h"+rest), []byte(g.prefix()+"b"+rest)
+	}
+	return k
+}
+
+// canaryKeys are the keys of this vault's canary.
+func (v *Vault) canaryKeys() recordKeys { return v.gen.canaryKeys(!v.rekeyed) }
+
+// canaryEpoch is what the canary's header says in the place of an epoch: the generation it was made for.
+func (v *Vault) canaryEpoch() uint64 {
+	if v.rekeyed {
+		return uint64(v.gen)
+	}
+	return 0
 }
 
 func checkID(id string) error {

@@ -30,7 +30,7 @@ func (v *Vault) tidy(ctx context.Context) error {
 
 // removedOrFail lets a vault open whose old wrapped DEKs are deleted, but could not be purged: the next opening tries again.
 func (v *Vault) removedOrFail(ctx context.Context, cause error) error {
-	left, err := v.keysUnder(ctx, v.state.retiring.own())
+	left, err := v.keysUnder(ctx, v.retired())
 	if err != nil {
 		return err
 	}
@@ -38,6 +38,15 @@ func (v *Vault) removedOrFail(ctx context.Context, cause error) error {
 		return cause
 	}
 	return nil
+}
+
+// retired are the prefixes of all that belongs to the generation before, and of a canary that it shared and this one does not.
+func (v *Vault) retired() []string {
+	own := v.state.retiring.own()
+	if v.rekeyed {
+		own = append(own, sharedCanary()...)
+	}
+	return own
 }
 
 // removeRetired drops the generation before; only then does the root forget it.
@@ -58,7 +67,7 @@ func (v *Vault) dropRetired(ctx context.Context) error {
 		return nil
 	}
 	old := *v.state.retiring
-	keys, err := v.keysUnder(ctx, old.own())
+	keys, err := v.keysUnder(ctx, v.retired())
 	if err != nil {
 		return err
 	}

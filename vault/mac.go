@@ -12,7 +12,8 @@ import (
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
-// macKeys are derived from the vault key, which the canary record seals under the KEK. They live as long as the vault is open.
+// macKeys are derived from the vault key, which the canary record seals under the KEK: a fresh one for each generation, so that who
+// could open the generation before makes no record of this one. They live as long as the vault is open.
 type macKeys struct {
 	pointer, member, root *secret.Bytes
 }
@@ -27,16 +28,6 @@ func deriveKeys(vaultKey *secret.Bytes) (*macKeys, error) {
 		*p = secret.From(b)
 	}
 	return k, nil
-}
-
-// clone copies the keys for a second owner.
-func (k *macKeys) clone() *macKeys {
-	again := func(b *secret.Bytes) *secret.Bytes {
-		c := secret.New(b.Len())
-		copy(c.Bytes(), b.Bytes())
-		return c
-	}
-	return &macKeys{pointer: again(k.pointer), member: again(k.member), root: again(k.root)}
 }
 
 func (k *macKeys) wipe() {

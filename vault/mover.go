@@ -16,6 +16,7 @@ type mover struct {
 
 	done, total int
 	left        map[string]bool // keys of an earlier run that is not ours yet
+	vaultKey    *secret.Bytes   // of the next generation
 	batch       change
 	state       state
 }
@@ -29,7 +30,9 @@ func (m *mover) run(ctx context.Context, to Wrapping) error {
 	if err := m.survey(ctx, refs); err != nil {
 		return err
 	}
-	if err := m.stageCanary(ctx, to); err != nil {
+	err = m.stageCanary(ctx, to)
+	defer m.vaultKey.Wipe()
+	if err != nil {
 		return fmt.Errorf("vault: canary: %w", err)
 	}
 	for _, r := range refs {
@@ -70,14 +73,16 @@ func (m *mover) survey(ctx context.Context, refs []ref) error {
 	})
 }
 
-// stageCanary stages the canary's DEK, and who can recover.
+// stageCanary stages a canary with a fresh vault key, and who can recover. Whoever could open the generation before, a recovery
+// officer who is removed now, may know its vault key; he makes no record of this generation.
 func (m *mover) stageCanary(ctx context.Context, to Wrapping) error {
 	recipients := to.Recovery
 	if recipients == nil {
 		recipients = m.from.RecoveryRecipients()
 	}
 	c := new(change)
-	if err := m.to.beginRecovery(recipients, c); err != nil {
+	var err error
+	if m.vaultKey, err = m.to.beginGeneration(ctx, recipients, c); err != nil {
 		return err
 	}
 	for _, p := range c.puts {
@@ -85,17 +90,16 @@ func (m *mover) stageCanary(ctx context.Context, to Wrapping) error {
 			return err
 		}
 	}
-	e, err := m.from.getEnvelope(ctx, m.from.gen.keys(canary, 0))
-	if err != nil {
-		return err
+	m.step()
+	return nil
+}
+
+// step tells of a record that is staged.
+func (m *mover) step() {
+	m.done++
+	if m.progress != nil {
+		m.progress(m.done, m.total)
 	}
-	k := m.to.gen.keys(canary, 0).dek
-	dek, err := m.rewrap(ctx, e, k)
-	if err != nil {
-		return err
-	}
-	m.to.recovery.setCanary(dek)
-	return m.put(ctx, k, dek)
 }
 
 // stage stages the DEKs and the pointer of an id.
@@ -151,10 +155,7 @@ func (m *mover) rewrap(ctx context.Context, e envelope, key []byte) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	m.done++
-	if m.progress != nil {
-		m.progress(m.done, m.total)
-	}
+	m.step()
 	return m.to.session.pair(wrapped, dek, e.header), nil
 }
 
@@ -236,21 +237,10 @@ func (m *mover) verify(ctx context.Context) error {
 	if len(findings) > 0 {
 		return fmt.Errorf("vault: nothing is moved: %w", summary(findings))
 	}
-	k := m.to.gen.keys(canary, 0)
-	e, err := m.to.getEnvelope(ctx, k)
+	e, err := m.verifyCanary(ctx)
 	if err != nil {
 		return fmt.Errorf("vault: canary: nothing is moved: %w", err)
 	}
-	dek, err := m.to.sealer.unwrap(ctx, e)
-	if err != nil {
-		return fmt.Errorf("vault: canary: nothing is moved: %w", err)
-	}
-	defer dek.Wipe()
-	vaultKey, err := openBody(dek, e)
-	if err != nil {
-		return fmt.Errorf("vault: canary: nothing is moved: %w", err)
-	}
-	vaultKey.Wipe()
 	if m.to.recovery == nil {
 		return nil
 	}
@@ -267,6 +257,26 @@ func (m *mover) verify(ctx context.Context) error {
 		return fmt.Errorf("vault: nothing is moved: %w", err)
 	}
 	return nil
+}
+
+// verifyCanary reads the canary back as the next opening will, down to the vault key.
+func (m *mover) verifyCanary(ctx context.Context) (envelope, error) {
+	e, err := m.to.getEnvelope(ctx, m.to.canaryKeys())
+	if err != nil {
+		return envelope{}, err
+	}
+	if _, err := m.to.parseHeader(e.header, canary, m.to.canaryEpoch()); err != nil {
+		return envelope{}, err
+	}
+	vaultKey, err := m.to.sealer.open(ctx, e)
+	if err != nil {
+		return envelope{}, err
+	}
+	defer vaultKey.Wipe()
+	if !vaultKey.Equal(m.vaultKey.Bytes()) {
+		return envelope{}, fmt.Errorf("it holds another vault key than was staged: %w", ErrIntegrity)
+	}
+	return e, nil
 }
 
 // switchOver makes the staged generation the vault, in one write.

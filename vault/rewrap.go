@@ -84,11 +84,16 @@ func Recover(ctx context.Context, s Store, identities []age.Identity, to Wrappin
 	}
 	defer v.Close()
 	defer o.wipe()
-	done, _, err := resume(ctx, Config{Store: s, Node: v.node}, to)
+	done, moved, err := resume(ctx, Config{Store: s, Node: v.node}, to)
 	if done || err != nil {
 		return err
 	}
-	next, err := v.moveTo(ctx, Config{}, o.unwrap, to, progress)
+	from, unwrap := v, o.unwrap
+	if moved != nil { // by an earlier run, which left other recipients: v is what was before this one completed that
+		defer moved.Close()
+		from, unwrap = moved, moved.sealer.unwrap
+	}
+	next, err := from.moveTo(ctx, Config{}, unwrap, to, progress)
 	if err != nil {
 		return err
 	}
@@ -150,8 +155,7 @@ func (v *Vault) moveTo(ctx context.Context, c Config, unwrap unwrapper, to Wrapp
 	if err != nil {
 		return nil, err
 	}
-	next.id, next.gen = v.id, v.gen+1
-	next.keys = v.keys.clone()
+	next.id, next.gen, next.rekeyed = v.id, v.gen+1, true
 	m := &mover{from: v, unwrap: unwrap, to: next, progress: progress}
 	if err := m.run(ctx, to); err != nil {
 		return nil, errors.Join(err, next.Close())
@@ -177,13 +181,30 @@ func (v *Vault) abandon(ctx context.Context, old hsm.MonotonicCounter) error {
 		return nil
 	}
 	if old != nil {
-		now, err := old.Read(ctx, a.Counter)
-		if err == nil && now <= a.Value {
-			_, err = old.Increment(ctx, a.Counter)
-		}
-		if err != nil && !errors.Is(err, hsm.ErrNoKey) {
+		if err := v.moveOn(ctx, old, a); err != nil && !errors.Is(err, hsm.ErrNoKey) {
 			return fmt.Errorf("vault: moved to KEK %q, but the old token's counter %q did not move on; run it again: %w", v.kek, a.Counter, err)
 		}
 	}
 	return v.group.Do(ctx, &change{amend: func(s *state) { s.abandoned = nil }})
+}
+
+// moveOn counts the abandoned counter past its anchor, unless it is the one that the vault counts with now: the configuration may
+// name the new token already, whose counter may have the same name, and one count too many would lock the vault. Names and values
+// do not tell the two apart; a commit does, for it counts the one only.
+func (v *Vault) moveOn(ctx context.Context, old hsm.MonotonicCounter, a *anchor) error {
+	before, err := old.Read(ctx, a.Counter)
+	if err != nil || before > a.Value {
+		return err
+	}
+	if now := v.state.anchor; now != nil && now.Counter == a.Counter {
+		if err := v.group.Do(ctx, new(change)); err != nil {
+			return err
+		}
+		after, err := old.Read(ctx, a.Counter)
+		if err != nil || after != before {
+			return err
+		}
+	}
+	_, err = old.Increment(ctx, a.Counter)
+	return err
 }

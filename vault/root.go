@@ -12,8 +12,13 @@ import (
 	"github.com/luxfi/mpcd/internal/canon"
 )
 
-// rootVersion is the version of the root record that is written; version 1, which had the first seven fields only, is read.
-const rootVersion = 2
+// rootVersion is the version of the root record of a generation with a vault key of its own, as Rewrap makes them. Version 2 is
+// written in generation 0, where it says the same, and in later ones that share the canary of generation 0, as Rewrap made them
+// before. Version 1, which had the first seven fields only, is read.
+const (
+	rootVersion       = 3
+	sharedRootVersion = 2
+)
 
 // root is the one record that stands for all pointers.
 type root struct {
@@ -62,8 +67,12 @@ func (v *Vault) rootMAC(r root, set digest) []byte {
 }
 
 func (v *Vault) encodeRoot(s state) []byte {
+	version := uint64(sharedRootVersion)
+	if v.rekeyed {
+		version = rootVersion
+	}
 	r := root{
-		Version: rootVersion, Vault: v.id[:], Node: v.node, KEK: v.kek, Seq: s.seq, Count: s.count, Generation: v.gen, Provider: v.provider,
+		Version: version, Vault: v.id[:], Node: v.node, KEK: v.kek, Seq: s.seq, Count: s.count, Generation: v.gen, Provider: v.provider,
 		Anchor: s.anchor, Recovery: v.recoveryHash(), Retiring: s.retiring, Abandoned: s.abandoned,
 	}
 	r.MAC = v.rootMAC(r, s.set)
@@ -76,10 +85,10 @@ func decodeRoot(b []byte) (*root, error) {
 		return nil, fmt.Errorf("vault: root record: %w: %w", ErrIntegrity, err)
 	}
 	plain := r.Generation == 0 && r.Provider == "" && r.Anchor == nil && r.Recovery == nil && r.Retiring == nil && r.Abandoned == nil
-	if r.Version != 1 && r.Version != rootVersion || len(r.Vault) != 16 {
-		return nil, fmt.Errorf("vault: root record of version %d, this program reads 1 and %d: %w", r.Version, rootVersion, ErrIntegrity)
+	if r.Version < 1 || r.Version > rootVersion || len(r.Vault) != 16 {
+		return nil, fmt.Errorf("vault: root record of version %d, this program reads 1 to %d: %w", r.Version, rootVersion, ErrIntegrity)
 	}
-	if r.Version == 1 && !plain || r.Recovery != nil && len(r.Recovery) != sha256.Size || r.Generation > MaxEpoch ||
+	if r.Version == 1 && !plain || r.Version == rootVersion && r.Generation == 0 || r.Recovery != nil && len(r.Recovery) != sha256.Size || r.Generation > MaxEpoch ||
 		r.Retiring != nil && *r.Retiring+1 != r.Generation {
 		return nil, fmt.Errorf("vault: root record: fields that do not fit together: %w", ErrIntegrity)
 	}

@@ -56,6 +56,8 @@ type Vault struct {
 	id     [16]byte
 	keys   *macKeys
 	gen    generation
+	// rekeyed says that the generation has a vault key of its own, in a canary of its own; generation 0 needs no saying.
+	rekeyed bool
 
 	provider string
 	counter  hsm.MonotonicCounter // nil without an anchor
@@ -156,7 +158,36 @@ func (v *Vault) enter(ctx context.Context, c Config, stored []byte) error {
 
 var canary = ref{kindCanary, "canary"}
 
-// create makes the vault key, seals it in the canary and writes the first root.
+// vaultKeyLen is the length of the vault key, in bytes.
+const vaultKeyLen = 32
+
+// beginGeneration makes the vault key of a new vault or generation, and from it the MAC keys, and adds the canary that seals it, and
+// who can recover, to the change. The caller owns the vault key.
+func (v *Vault) beginGeneration(ctx context.Context, recipients []string, c *change) (_ *secret.Bytes, err error) {
+	if err := v.beginRecovery(recipients, c); err != nil {
+		return nil, err
+	}
+	vaultKey := secret.New(vaultKeyLen)
+	if _, err = io.ReadFull(v.sealer.rand, vaultKey.Bytes()); err == nil {
+		v.keys, err = deriveKeys(vaultKey)
+	}
+	var e envelope
+	if err == nil {
+		e, err = v.sealer.seal(ctx, v.newHeader(canary, Meta{Epoch: v.canaryEpoch(), Created: v.clock()}), vaultKey.Bytes(), v.session)
+	}
+	if err != nil {
+		vaultKey.Wipe()
+		return nil, err
+	}
+	v.recovery.setCanary(e.dek)
+	k := v.canaryKeys()
+	c.put(k.header, e.header)
+	c.put(k.dek, e.dek)
+	c.put(k.body, e.body)
+	return vaultKey, nil
+}
+
+// create writes a new vault.
 func (v *Vault) create(ctx context.Context, c Config) error {
 	fresh, err := isFresh(ctx, v.store)
 	if err != nil {
@@ -168,27 +199,15 @@ func (v *Vault) create(ctx context.Context, c Config) error {
 	if c.Existing {
 		return fmt.Errorf("vault: none here, though node %s has been set up: is the data directory mounted? Restore it from its backup otherwise: %w", v.node, ErrNotFound)
 	}
-	vaultKey := secret.New(32)
-	defer vaultKey.Wipe()
-	for _, b := range [][]byte{v.id[:], vaultKey.Bytes()} {
-		if _, err := io.ReadFull(v.sealer.rand, b); err != nil {
-			return fmt.Errorf("vault: no randomness: %w", err)
-		}
-	}
-	if v.keys, err = deriveKeys(vaultKey); err != nil {
-		return err
+	if _, err := io.ReadFull(v.sealer.rand, v.id[:]); err != nil {
+		return fmt.Errorf("vault: no randomness: %w", err)
 	}
 	first := new(change)
-	if err := v.beginRecovery(c.Recovery, first); err != nil {
-		return err
-	}
-	e, err := v.sealer.seal(ctx, v.newHeader(canary, Meta{Created: v.clock()}), vaultKey.Bytes(), v.session)
+	vaultKey, err := v.beginGeneration(ctx, c.Recovery, first)
 	if err != nil {
 		return fmt.Errorf("vault: make the canary: %w", err)
 	}
-	v.recovery.setCanary(e.dek)
-	k := v.gen.keys(canary, 0)
-	first.puts = append(first.puts, Pair{k.header, e.header}, Pair{k.dek, e.dek}, Pair{k.body, e.body})
+	vaultKey.Wipe()
 	if c.Counter != nil {
 		value, err := readOrCreate(ctx, c.Counter, c.CounterID)
 		if err != nil {
@@ -234,12 +253,12 @@ type unwrapper func(context.Context, envelope) (*secret.Bytes, error)
 
 // unlockWith opens the canary with whatever opens DEKs, and checks everything against the root.
 func (v *Vault) unlockWith(ctx context.Context, r *root, unwrap unwrapper) error {
-	v.id, v.gen, v.sealer.recoverable = [16]byte(r.Vault), r.Generation, r.Recovery != nil
-	e, err := v.getEnvelope(ctx, v.gen.keys(canary, 0))
+	v.id, v.gen, v.rekeyed, v.sealer.recoverable = [16]byte(r.Vault), r.Generation, r.Version == rootVersion, r.Recovery != nil
+	e, err := v.getEnvelope(ctx, v.canaryKeys())
 	if err != nil {
 		return fmt.Errorf("vault: canary: %w", err)
 	}
-	if _, err := v.parseHeader(e.header, canary, 0); err != nil {
+	if _, err := v.parseHeader(e.header, canary, v.canaryEpoch()); err != nil {
 		return fmt.Errorf("vault: canary: %w", err)
 	}
 	if r.Recovery != nil {
