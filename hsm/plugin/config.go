@@ -14,7 +14,8 @@ type Config struct {
 	// program, even where its file was replaced by a newer one since. External ignores it.
 	Command []string
 	// Env adds to the environment of the process, which has otherwise only what drivers are configured by: "NAME=value" sets,
-	// "NAME" passes ours on, "NAME*" passes on all that begin so. A variable that a pin-source names is never passed on.
+	// "NAME" passes ours on, "NAME*" passes on all that begin so. A variable that a pin-source names is never passed on; a token
+	// whose pin-source names one that a process was given before is refused (hsm.ErrPINSource).
 	Env []string
 	// UID and GID, where not 0, are the user and group that the process runs as; for that, the node must run as root.
 	UID, GID uint32
@@ -29,7 +30,8 @@ type Config struct {
 
 // Sandbox is what a driver may do beyond what every driver may. System libraries, /opt and the configuration of what drivers
 // stand on may always be read; so may the module-path and the pin-source of a URI that is open when the process starts, and read and
-// written the token directories that SOFTHSM2_CONF and TPM2_PKCS11_STORE name.
+// written the token directories that SOFTHSM2_CONF and TPM2_PKCS11_STORE name, and /dev/tpm0 and /dev/tpmrm0 where a variable
+// TPM2_PKCS11_* is in the environment of the process.
 type Sandbox struct {
 	// Network allows sockets of IPv4 and IPv6: for network HSMs.
 	Network bool

@@ -58,6 +58,12 @@ func Fence(by string) ([]string, error) {
 // ScopesSignals tells whether this kernel's landlock keeps signals in.
 func ScopesSignals() bool { return scopesSignals(landlockABI()) }
 
+// Needs is the fence of a child that has no token yet.
+func Needs(c Config) Sandbox {
+	_, fence := newHost(c, nil).needs()
+	return fence
+}
+
 // KillChild kills the child of a token as a stranger would, and waits for its end.
 func KillChild(t *Token) {
 	t.mu.Lock()

@@ -31,6 +31,7 @@ type host struct {
 	config  Config
 	limits  Limits
 	command command
+	logins  chan struct{} // holds one while a token is opened with a PIN
 
 	mu       sync.Mutex
 	live     *child    // the last that was started, dead or alive
@@ -50,7 +51,7 @@ type starting struct {
 }
 
 func newHost(c Config, cmd command) *host {
-	return &host{config: c, limits: c.Limits.defaults(), command: cmd, tokens: map[*Token]struct{}{}}
+	return &host{config: c, limits: c.Limits.defaults(), command: cmd, logins: make(chan struct{}, 1), tokens: map[*Token]struct{}{}}
 }
 
 // enter counts a token as a user of the child.

@@ -19,8 +19,12 @@ var readable = []string{
 	"/run/p11-kit", "/run/dbus", "/run/pcscd",
 }
 
-// writable is what every driver may write: devices, which are guarded by their own modes.
-var writable = []string{"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/tpm0", "/dev/tpmrm0"}
+// writable is what every driver may write.
+var writable = []string{"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"}
+
+// tpms are the devices that tpm2-pkcs11 works with, for a child whose environment configures it and for no other: they may hold keys
+// that are not its own.
+var tpms = []string{"/dev/tpm0", "/dev/tpmrm0"}
 
 // needs are the environment and the fence of the next child, by the configuration and by what the URIs of the open tokens name.
 func (h *host) needs() ([]string, Sandbox) {
@@ -29,20 +33,19 @@ func (h *host) needs() ([]string, Sandbox) {
 	fence := h.config.Sandbox
 	fence.Read = slices.Concat(readable, fence.Read)
 	fence.Write = slices.Concat(writable, fence.Write)
-	var pins []string
 	for t := range h.tokens {
 		fence.Read = append(fence.Read, pathsOf(t.uri)...)
-		if name, ok := strings.CutPrefix(t.uri.Attr("pin-source"), "env:"); ok {
-			pins = append(pins, name)
-		}
 	}
-	env := environ(h.config.Env, pins)
+	env := grantEnviron(h.config.Env)
 	for _, name := range []string{"SOFTHSM2_CONF", "SOFTHSM2_MODULE"} {
 		if path := lookUp(env, name); path != "" {
 			fence.Read = append(fence.Read, path, resolved(path))
 		}
 	}
 	fence.Write = append(fence.Write, tokenDirectories(env)...)
+	if slices.ContainsFunc(env, func(entry string) bool { return strings.HasPrefix(entry, "TPM2_PKCS11_") }) {
+		fence.Write = append(fence.Write, tpms...)
+	}
 	return env, fence
 }
 

@@ -24,16 +24,18 @@ var spent struct {
 }
 
 type attempt struct {
-	uri *hsm.URI
-	err error
+	uri     *hsm.URI
+	changed string // identity of a token that refused a PIN which it had accepted; else ""
+	err     error
 }
 
-// spend remembers that the PIN of the URI must not be tried again, and why.
-func spend(u *hsm.URI, err error) {
+// spend remembers that the PIN of the URI must not be tried again, and why. A token that refuses what it had accepted is named, since then
+// no PIN that it had accepted is worth a try, whatever URI it belongs to.
+func spend(u *hsm.URI, changed string, err error) {
 	spent.mu.Lock()
 	defer spent.mu.Unlock()
 	if len(spent.list) < attemptsMax {
-		spent.list = append(spent.list, attempt{u, err})
+		spent.list = append(spent.list, attempt{u, changed, err})
 	}
 }
 
@@ -49,10 +51,26 @@ func spentBefore(u *hsm.URI) error {
 	}
 	for _, a := range spent.list {
 		if mayMeanSame(a.uri, u) {
-			return fmt.Errorf("%w; so the token was not asked again: correct the pin-source and restart the process", a.err)
+			return a.again()
 		}
 	}
 	return nil
+}
+
+// changedSince is an error where the token refused a PIN that it had accepted.
+func changedSince(identity string) error {
+	spent.mu.Lock()
+	defer spent.mu.Unlock()
+	for _, a := range spent.list {
+		if identity != "" && a.changed == identity {
+			return a.again()
+		}
+	}
+	return nil
+}
+
+func (a attempt) again() error {
+	return fmt.Errorf("%w; so the token was not asked again: correct the pin-source and restart the process", a.err)
 }
 
 // selecting are the attributes that choose a token. pin-source and object do not.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -190,5 +192,86 @@ func TestLoginWithoutOutcome(t *testing.T) {
 	}
 	if n := len(logins(t, s)) - before; n != 1 {
 		t.Errorf("the changed PIN was tried %d times", n)
+	}
+}
+
+// Goal: where the PIN was changed in the token, it is tried once with the old one, and not once for each URI. Method: two URIs of one
+// SoftHSM token in one child; another program changes the PIN; the child is killed.
+func TestChangedInToken(t *testing.T) {
+	s := newSoft(t)
+	f := plugin.Driver(s.counting())
+	var open []*plugin.Token
+	for _, uri := range []string{s.uri, strings.Replace(s.uri, "?", ";object=k?", 1)} {
+		tok, err := openErr(t.Context(), f, uri, hsm.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tok.Close()
+		open = append(open, tok.(*plugin.Token))
+	}
+	if err := open[0].GenerateKey(t.Context(), "k", hsm.KeyP256); err != nil {
+		t.Fatal(err)
+	}
+	u, err := hsm.ParseURI(s.uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "pkcs11-tool", "--module", u.Attr("module-path"), "--token-label", u.Attr("token"), "--login", "--pin", s.pin(t), "--change-pin", "--new-pin", "another-1")
+	cmd.Env = append(os.Environ(), s.env)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	before := len(logins(t, s))
+	plugin.KillChild(open[0])
+	for _, tok := range open {
+		waitFor(t, "a refusal", func() bool { _, err := tok.Sign(t.Context(), "k", []byte("m")); return errors.Is(err, hsm.ErrWrongPIN) })
+	}
+	if n := len(logins(t, s)) - before; n != 1 {
+		t.Errorf("the token was opened %d times with a PIN of the past", n)
+	}
+}
+
+// Goal: a wrong PIN is tried once, also where many ask at the same time. Method: open at once, by two names of the token.
+func TestWrongPINAtOnce(t *testing.T) {
+	s := newSoft(t)
+	if err := os.WriteFile(s.pinPath(), []byte("wrong-one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := plugin.Driver(s.counting())
+	var all sync.WaitGroup
+	for _, uri := range []string{s.uri, s.uri, strings.Replace(s.uri, "?", ";object=k?", 1)} {
+		all.Go(func() {
+			if _, err := openErr(t.Context(), f, uri, hsm.Options{}); !errors.Is(err, hsm.ErrWrongPIN) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	all.Wait()
+	if n := len(logins(t, s)); n != 1 {
+		t.Errorf("the token was opened %d times", n)
+	}
+}
+
+// Goal: no child ever has the PIN of a token in its environment, in whatever order tokens are opened. Method: a pattern in the
+// configuration that the variable fits; a token that is opened before and one after, in the same process and in another driver's.
+func TestPINVariableLate(t *testing.T) {
+	t.Setenv("MPCD_LATE_PIN", "right")
+	t.Setenv("MPCD_EARLY_PIN", "right")
+	c := plugin.Config{Command: []string{"/proc/self/exe", "serve"}, Limits: quick, Env: []string{"MPCD_LATE_*", "MPCD_EARLY_*"}}
+	f := plugin.Driver(c)
+	open(t, c, "plugin:pin?pin-source=env:MPCD_EARLY_PIN", hsm.Options{})
+	first, err := openErr(t.Context(), f, "plugin:signing", hsm.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	said := first.(*plugin.Token).GenerateKey(t.Context(), "env", "").Error()
+	if strings.Contains(said, "MPCD_EARLY_PIN") || !strings.Contains(said, "MPCD_LATE_PIN") {
+		t.Errorf("the child of another driver has the wrong variables: %s", said)
+	}
+	for name, f := range map[string]hsm.OpenFunc{"the child that has it": f, "another child": plugin.Driver(c)} {
+		if tok, err := openErr(t.Context(), f, "plugin:pin?pin-source=env:MPCD_LATE_PIN", hsm.Options{}); !errors.Is(err, hsm.ErrPINSource) || !strings.Contains(err.Error(), "MPCD_LATE_PIN") {
+			t.Errorf("%s: %v, %v", name, tok, err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,6 +59,9 @@ func (h *host) open(ctx context.Context, u *hsm.URI, o hsm.Options) (hsm.Token, 
 		return nil, err
 	}
 	if err := spentBefore(u); err != nil {
+		return nil, err
+	}
+	if err := claimPIN(u.Attr("pin-source")); err != nil {
 		return nil, err
 	}
 	t := &Token{host: h, uri: u, options: o, keys: map[string]public{}, counters: map[string]uint64{}}
@@ -147,12 +151,21 @@ func (t *Token) revive() {
 // connect opens the token in the child.
 func (t *Token) connect(c *child) (*session, error) {
 	source := t.uri.Attr("pin-source")
+	if source != "" {
+		select { // one PIN at a time, so that each knows what became of the one before
+		case t.host.logins <- struct{}{}:
+			defer func() { <-t.host.logins }()
+		case <-t.life.Done():
+			return nil, t.life.Err()
+		}
+		if !c.usable() { // before a PIN is spent on it
+			return nil, unavailable("the token was not opened: %w", errBroken)
+		}
+	}
 	mark := pinMark(source)
 	proven := t.mark != "" && t.mark == mark // only connect writes it, and there is one at a time
-	if !proven {
-		if err := spentBefore(t.uri); err != nil {
-			return nil, err
-		}
+	if err := t.spent(proven); err != nil {
+		return nil, err
 	}
 	s := &session{token: t, child: c, handle: t.host.handles.Add(1), pending: map[uint64]time.Time{}}
 	q := &wire.OpenRequest{Token: s.handle, Uri: t.uri.String(), Dev: t.options.Dev, Sessions: int32(t.options.Sessions), LastPinTry: t.options.LastPINTry}
@@ -169,14 +182,18 @@ func (t *Token) connect(c *child) (*session, error) {
 	r, err := c.rpc.Open(ctx, q)
 	if err != nil {
 		if source != "" && !proven {
-			spend(t.uri, errNoOutcome)
+			spend(t.uri, "", errNoOutcome)
 			t.refuse(errNoOutcome)
 		}
 		return nil, t.unopened(ctx, s, err)
 	}
 	if err := opened(r.GetFailure()); err != nil {
 		if isPINError(err) {
-			spend(t.uri, err)
+			changed := ""
+			if proven {
+				changed = t.identity()
+			}
+			spend(t.uri, changed, err)
 			t.refuse(err)
 		}
 		return nil, err
@@ -187,6 +204,30 @@ func (t *Token) connect(c *child) (*session, error) {
 	}
 	t.mark = mark
 	return s, nil
+}
+
+// spent is an error where the PIN must not be tried. A PIN that was accepted once may be tried in the next child, unless the token that
+// accepted it has refused such a PIN since.
+func (t *Token) spent(proven bool) error {
+	if !proven {
+		return spentBefore(t.uri)
+	}
+	err := changedSince(t.identity())
+	if err != nil {
+		t.refuse(err)
+	}
+	return err
+}
+
+// identity is which token it is, by what the first opening told; "" before.
+func (t *Token) identity() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.able == nil {
+		return ""
+	}
+	i := t.info
+	return strings.Join([]string{t.uri.Path, i.Provider, i.Manufacturer, i.Model, i.Label, i.Serial}, "\x00")
 }
 
 // unopened is the error of an opening without an answer.

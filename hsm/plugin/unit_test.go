@@ -11,7 +11,9 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -268,4 +270,36 @@ func FuzzReplies(f *testing.F) {
 			_, _ = plugin.OpenEvidence(&e)
 		}
 	})
+}
+
+// Goal: a TPM is open to a driver that is configured to use one, and to no other. Method: the fence, without a variable of tpm2-pkcs11,
+// with one, and with the device named by the configuration.
+func TestTPMDevices(t *testing.T) {
+	for _, entry := range os.Environ() {
+		if name, value, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "TPM2_PKCS11_") {
+			t.Setenv(name, value) // brings it back
+			if err := os.Unsetenv(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, c := range []struct {
+		config plugin.Config
+		want   []string
+	}{
+		{plugin.Config{}, nil},
+		{plugin.Config{Env: []string{"TPM2_PKCS11_TCTI=device:/dev/tpmrm0"}}, []string{"/dev/tpm0", "/dev/tpmrm0"}},
+		{plugin.Config{Sandbox: plugin.Sandbox{Write: []string{"/dev/tpmrm0"}}}, []string{"/dev/tpmrm0"}},
+	} {
+		fence := plugin.Needs(c.config)
+		var got []string
+		for _, path := range slices.Concat(fence.Write, fence.Read) {
+			if path == "/dev" || strings.HasPrefix(path, "/dev/tpm") {
+				got = append(got, path)
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, c.want) {
+			t.Errorf("%v: got %v, want %v", c.config, got, c.want)
+		}
+	}
 }
