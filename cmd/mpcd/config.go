@@ -120,8 +120,11 @@ func (f *nodeFlags) values() (vs values, unknown []string, err error) {
 	return vs, unknown, nil
 }
 
-// load gathers and parses.
+// load gathers and parses. Who loads a node's configuration may open its secrets, so the process is hardened.
 func (f *nodeFlags) load() (*config, error) {
+	if err := harden(); err != nil {
+		return nil, doing("harden the process", err)
+	}
 	vs, unknown, err := f.values()
 	if err != nil {
 		return nil, err

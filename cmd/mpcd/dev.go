@@ -160,6 +160,9 @@ func (d *dev) prepare(ctx context.Context) error {
 	}
 	if _, err := os.Stat(filepath.Join(d.data, "cluster", rosterFile)); errors.Is(err, os.ErrNotExist) {
 		p := plan{cluster: devCluster, dir: d.data, nodes: d.nodes, threshold: d.threshold, hsm: d.hsm, apiPort: apiPort, routePort: routePort, dev: true, plain: true, log: newLogger(io.Discard, "error", "text"), note: func(string, ...any) {}}
+		if err := harden(); err != nil {
+			return err
+		}
 		if _, _, err := p.carryOut(ctx); err != nil {
 			return err
 		}

@@ -113,7 +113,7 @@ func (d *checkup) examine(ctx context.Context) {
 		d.findings[last].Detail = fmt.Sprintf("signed by the pinned operator, serial %d, %d nodes", roster.Roster.Serial, len(roster.Roster.Nodes))
 	}
 	d.certificates()
-	held, err := d.c.lock()
+	held, err := d.c.lockExisting()
 	var f *fault
 	switch {
 	case err == nil:
@@ -190,7 +190,10 @@ func (d *checkup) atRest(ctx context.Context, roster *attest.SignedRoster) {
 		}
 		d.say("keys and roster", err, "the token's keys are the ones enrolled")
 	}
-	s, err := c.openVault(ctx, t, true, newLogger(io.Discard, "error", "text"))
+	s, err := c.openSealed(ctx, t, true, newLogger(io.Discard, "error", "text"), func(key *secret.Bytes, v *vault.Vault) error {
+		d.storeRecovery(key, v)
+		return nil
+	})
 	if err == nil {
 		defer s.Close()
 		err = errors.Join(s.vault.Check(ctx), s.vault.CheckToken(ctx))
@@ -222,6 +225,44 @@ func (d *checkup) unwrapping(ctx context.Context, v *vault.Vault) {
 	} else {
 		d.say("rollback", nil, fmt.Sprintf("anchored in counter %s at %d", id, value))
 	}
+}
+
+// storeRecovery tells whether those who can recover the vault can open the store, without which the vault is of no use to them.
+func (d *checkup) storeRecovery(key *secret.Bytes, v *vault.Vault) {
+	if len(v.RecoveryRecipients()) == 0 {
+		return
+	}
+	const do = "start the node once, which seals the store's key to the vault's recipients; then run the drill again"
+	path := d.c.storeKeyPath()
+	if d.c.Password.Provider != "hsm" {
+		path = d.c.recoveryPath()
+	}
+	if len(d.identities) == 0 {
+		sealed, err := durable.ReadFile(path, vault.MaxSealedKey)
+		n := 0
+		if err == nil {
+			n, err = vault.KeyRecipients(sealed)
+		}
+		if err == nil && n != len(v.RecoveryRecipients()) {
+			err = fmt.Errorf("%s is sealed to %d recipients, the vault to %d", path, n, len(v.RecoveryRecipients()))
+		}
+		if err != nil {
+			err = &fault{Code: exitIntegrity, Err: err, Do: do}
+		}
+		d.say("store's recovery", err, "the store's key is sealed to as many recipients as the vault")
+		return
+	}
+	found, err := d.c.recoverStoreKey(d.identities)
+	if err == nil {
+		if !found.Equal(key.Bytes()) {
+			err = errors.New("it opens another key than the store's")
+		}
+		found.Wipe()
+	}
+	if err != nil {
+		err = &fault{Code: exitHSM, Err: err, Do: "compare the identity with hsm.recovery; if it is the right one, " + do}
+	}
+	d.say("store's recovery", err, "the identity opens the store's key without the token")
 }
 
 // enrolledKeys compares the token's keys with the roster's.

@@ -43,6 +43,9 @@ func (f *tokenFlags) with(ctx context.Context, o *output, args []string, do func
 		}
 		f.uri = args[0]
 	}
+	if err := harden(); err != nil {
+		return doing("harden the process", err)
+	}
 	c := &config{Dev: f.node.dev}
 	if f.uri != "" {
 		c.HSM.URI, c.HSM.CosignKey, c.HSM.AttestKey, c.HSM.KEK, c.HSM.Counter = f.uri, "cosign", "attest", "vault", counterAuto

@@ -60,6 +60,9 @@ func initCommand(o *output) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p.log, p.note = newLogger(o.err, "warn", "text"), o.note
+			if err := harden(); err != nil { // it makes every node's secrets
+				return doing("harden the process", err)
+			}
 			nodes, root, err := p.carryOut(cmd.Context())
 			if err != nil {
 				return doing("init", err)

@@ -44,6 +44,14 @@ func (c *config) lock() (io.Closer, error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, err
 	}
+	return c.lockExisting()
+}
+
+// lockExisting is lock for who makes no directory: it may be a place where nothing is mounted.
+func (c *config) lockExisting() (io.Closer, error) {
+	if _, err := os.Stat(c.DataDir); err != nil {
+		return nil, usage("check data_dir and that its disk is mounted", "%w", err)
+	}
 	l, err := durable.LockFile(filepath.Join(c.DataDir, "LOCK"))
 	if errors.Is(err, durable.ErrLocked) {
 		return nil, &fault{Code: exitUsage, Err: fmt.Errorf("node %s is running on %s: %w", c.Node, c.DataDir, err), Do: "stop it first, or ask it through its API"}
@@ -65,8 +73,19 @@ func (s *sealed) Close() error {
 	return errors.Join(append(errs, s.store.Close())...)
 }
 
-// openVault opens store and vault with the token. With existing it never makes new ones.
+// openVault opens store and vault with the token, and sees to it that whoever can recover the vault can open the store. With existing
+// it never makes new ones.
 func (c *config) openVault(ctx context.Context, t *tokens, existing bool, log *slog.Logger) (*sealed, error) {
+	return c.openSealed(ctx, t, existing, log, func(key *secret.Bytes, v *vault.Vault) error {
+		if len(v.RecoveryRecipients()) > 0 && len(c.HSM.Recovery) == 0 {
+			log.Warn("the vault can be recovered by others, and hsm.recovery does not say who they must be", "recipients", v.RecoveryRecipients())
+		}
+		return c.keepRecovery(ctx, t, key, v.RecoveryRecipients())
+	})
+}
+
+// openSealed opens store and vault, and lets look see the store's key.
+func (c *config) openSealed(ctx context.Context, t *tokens, existing bool, log *slog.Logger, look func(*secret.Bytes, *vault.Vault) error) (*sealed, error) {
 	if _, err := os.Stat(c.storeDir()); existing && errors.Is(err, os.ErrNotExist) {
 		return nil, &fault{Code: exitIntegrity, Err: fmt.Errorf("node %s has no vault in %s", c.Node, c.DataDir),
 			Do: "check data_dir and that its disk is mounted; on a new host run `mpcd node enroll` first"}
@@ -80,15 +99,15 @@ func (c *config) openVault(ctx context.Context, t *tokens, existing bool, log *s
 	if s.store, err = badgerstore.Open(badgerstore.Config{Dir: c.storeDir(), Key: key, Logger: log}); err != nil {
 		return nil, err
 	}
-	if err := c.keepRecovery(ctx, t, key); err != nil {
-		return nil, errors.Join(err, s.store.Close())
-	}
 	vc, err := t.vaultConfig(s.store, existing)
 	if err == nil {
 		s.vault, err = vault.Open(ctx, vc)
 	}
+	if err == nil {
+		err = look(key, s.vault)
+	}
 	if err != nil {
-		return nil, errors.Join(err, s.store.Close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -37,6 +36,13 @@ func (x *target) register(cmd *cobra.Command) {
 	f.StringSliceVar(&x.recovery, "recovery", nil, "age recipients who can open the vault without a token, from now on; those it has if none are given")
 	f.BoolVar(&x.noRecovery, "no-recovery", false, "end recovery without a token")
 	f.BoolVar(&x.noAnchor, "unanchored", false, "accept that an older copy of the directory is no longer noticed, where the new token cannot count")
+}
+
+func (x *target) check() error {
+	if x.noRecovery && len(x.recovery) > 0 {
+		return usage("give --recovery, or --no-recovery", "both --recovery and --no-recovery are given")
+	}
+	return nil
 }
 
 // recipients are what Wrapping.Recovery wants: nil keeps.
@@ -110,9 +116,15 @@ func hsmRecover(o *output) *cobra.Command {
 				return err
 			}
 			defer held.Close()
+			if err := x.check(); err != nil {
+				return err
+			}
 			to, err := c.recover(cmd.Context(), o, x)
 			if err != nil {
 				return doing("recover", err)
+			}
+			if c.Password.Provider != "hsm" {
+				o.note("if the store's password died with the token, set password.provider: hsm and password.key_id: %s, which the new token opens", strconv.Quote(c.recoveryPath()))
 			}
 			return to.report(o, "recovered")
 		},
@@ -366,17 +378,9 @@ func (c *config) recover(ctx context.Context, o *output, x target) (*moved, erro
 	if err != nil {
 		return nil, err
 	}
-	path := c.storeKeyPath()
-	if c.Password.Provider != "hsm" {
-		path = c.recoveryPath()
-	}
-	sealed, err := durable.ReadFile(path, vault.MaxSealedKey)
+	key, err := c.recoverStoreKey(identities)
 	if err != nil {
 		return nil, err
-	}
-	key, err := vault.RecoverKey(sealed, c.storeKeyAAD(), identities...)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	defer key.Wipe()
 	log := newLogger(o.err, "error", "text")

@@ -30,10 +30,18 @@ func hsmSealPassword(o *output) *cobra.Command {
 				return err
 			}
 			defer secret.Wipe(password)
-			return f.with(cmd.Context(), o, args, func(ctx context.Context, _ *config, t *tokens) error {
-				w, err := t.wrapper()
+			return f.with(cmd.Context(), o, args, func(ctx context.Context, c *config, t *tokens) error {
+				uri := c.Password.URI // where start has it opened
+				if uri == "" {
+					uri = c.tokenURI()
+				}
+				token, err := t.opener.token(ctx, "password.uri", uri)
 				if err != nil {
 					return err
+				}
+				w, ok := hsm.As[hsm.KeyWrapper](token)
+				if !ok {
+					return fmt.Errorf("%w: %s wraps no keys", hsm.ErrUnsupported, token.Provider())
 				}
 				sealed, err := hsm.SealPassword(ctx, w, key, password)
 				if err != nil {

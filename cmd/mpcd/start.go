@@ -274,8 +274,10 @@ func (c *config) boot(ctx context.Context, b *booted, log *slog.Logger) error {
 		}
 		log.Debug("boot", "step", s.name, "took", time.Since(began).Round(time.Millisecond))
 	}
-	if info, err := token.Info(ctx); err == nil && info.SoftwareOnly {
-		log.Warn("the token is software: no hardware guards its keys", "provider", token.Provider(), "token", info.Label)
+	for _, t := range token.open {
+		if info, err := t.Info(ctx); err == nil && info.SoftwareOnly {
+			log.Warn("the token is software: no hardware guards its keys", "provider", t.Provider(), "token", info.Label)
+		}
 	}
 	return nil
 }

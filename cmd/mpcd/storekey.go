@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"filippo.io/age"
+
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/durable"
@@ -61,23 +63,35 @@ func (c *config) writeStoreKey(ctx context.Context, key *secret.Bytes, recovery 
 // recoveryPath is the copy of the store's key for recovery, where a password makes the key.
 func (c *config) recoveryPath() string { return filepath.Join(c.DataDir, "store.recovery") }
 
-// keepRecovery writes that copy if there are recipients and it is missing: whoever recovers the vault must first open the store.
-func (c *config) keepRecovery(ctx context.Context, t *tokens, key *secret.Bytes) error {
-	if c.Password.Provider == "hsm" || len(c.HSM.Recovery) == 0 {
+// keepRecovery seals the store's key to those who can recover the vault, who must open the store first. Nobody can tell from a sealed
+// key to whom it is sealed, so it is sealed anew at every start: a rewrap that was cut short, or somebody with the disk, may have left
+// it to others or to none.
+func (c *config) keepRecovery(ctx context.Context, t *tokens, key *secret.Bytes, recipients []string) error {
+	if len(recipients) == 0 {
 		return nil
-	}
-	if _, err := os.Lstat(c.recoveryPath()); !errors.Is(err, os.ErrNotExist) {
-		return err
 	}
 	slot, err := t.slot()
 	if err != nil {
 		return err
 	}
-	sealed, err := vault.SealKey(ctx, key, c.storeKeyAAD(), c.HSM.Recovery, slot)
-	if err != nil {
-		return err
+	return c.keepStoreKey(ctx, key, recipients, slot)
+}
+
+// recoverStoreKey opens the store's key, or its copy for recovery, with an officer's identity.
+func (c *config) recoverStoreKey(identities []age.Identity) (*secret.Bytes, error) {
+	path := c.storeKeyPath()
+	if c.Password.Provider != "hsm" {
+		path = c.recoveryPath()
 	}
-	return durable.WriteFile(c.recoveryPath(), sealed, 0o600)
+	sealed, err := durable.ReadFile(path, vault.MaxSealedKey)
+	if err != nil {
+		return nil, err
+	}
+	key, err := vault.RecoverKey(sealed, c.storeKeyAAD(), identities...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return key, nil
 }
 
 // storeKey opens the key of the store. The caller wipes it.
