@@ -143,6 +143,23 @@ func FuzzRecovery(f *testing.F) {
 	})
 }
 
+// Goal: a sealed key beyond its limit is not looked into. Method: one that is well-formed but for that.
+func TestKeyRecipientsLimit(t *testing.T) {
+	k := sealedKey{Version: sealedKeyVersion, Slots: []sealedFor{{KEK: "kek"}}}
+	empty := len(canon.MustMarshal(k))
+	k.Slots[0].Wrapped = make([]byte, MaxSealedKey-empty-4) // its length takes four bytes more than that of none
+	for over, want := range []error{nil, ErrIntegrity} {
+		b := canon.MustMarshal(k)
+		if len(b) != MaxSealedKey+over {
+			t.Fatalf("%d bytes", len(b))
+		}
+		if _, err := KeyRecipients(b); !errors.Is(err, want) {
+			t.Errorf("%d bytes: %v, want %v", len(b), err, want)
+		}
+		k.Slots[0].Wrapped = append(k.Slots[0].Wrapped, 0)
+	}
+}
+
 // Goal: a root record whose fields contradict each other, or its version, is refused. Method: a table, each with one fault.
 func TestDecodeRoot(t *testing.T) {
 	zero, one := generation(0), generation(1)

@@ -153,12 +153,17 @@ func TestSealedKeyNamesItsToken(t *testing.T) {
 	}
 }
 
-// measured is a token that says why it does not open.
+// measured is a token whose measurements changed: it says so of what it wrapped.
 type measured struct{ *vaulttest.Wrapper }
 
 var errMeasured = errors.New("PCR 7 changed")
 
-func (measured) Unwrap(context.Context, string, []byte, []byte) ([]byte, error) {
+func (m measured) Unwrap(ctx context.Context, id string, wrapped, aad []byte) ([]byte, error) {
+	b, err := m.Wrapper.Unwrap(ctx, id, wrapped, aad)
+	if err != nil {
+		return nil, err
+	}
+	secret.Wipe(b)
 	return nil, fmt.Errorf("%w: %w", errMeasured, hsm.ErrIntegrity)
 }
 
