@@ -16,8 +16,8 @@
 //   - A PIN that was refused, or whose first try had no outcome, is not tried again by this process, in whatever child. A PIN is in
 //     no argument, no environment and no log of ours. The child reads it from file: and cred: itself; from env:, and where the child
 //     runs as another user, the node hands it over the socket once.
-//   - The child has no new privileges, few capabilities, no core dumps, no debugger, no sockets but local ones, no execve, and of
-//     the file system what the sandbox names. What the kernel does not offer is missing and said so (Token.Sandbox).
+//   - The child has no new privileges, few capabilities, no core dumps, no debugger, no sockets but local ones, no execve, no signals
+//     to others, and of the file system what the sandbox names. What the kernel does not offer is missing and said so (About.Sandbox).
 //   - The child ends with the node, however that ends.
 //
 // What it does not do: it cannot keep a driver from doing wrong with its own token, such as wrapping under a key that it tells
