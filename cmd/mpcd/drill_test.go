@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -20,6 +21,20 @@ func findingOf(t *testing.T, d *checkup, check string) finding {
 	return finding{}
 }
 
+// sealToOld leaves the store's key as a rewrap does that was cut short before its end: for the token, and to another officer.
+func sealToOld(ctx context.Context, c *config, tok *tokens, recipient string) error {
+	key, err := c.storeKey(ctx, tok)
+	if err != nil {
+		return err
+	}
+	defer key.Wipe()
+	slot, err := tok.slot()
+	if err != nil {
+		return err
+	}
+	return c.writeStoreKey(ctx, key, []string{recipient}, slot)
+}
+
 // Goal: a drill that passes means that recovery works: who can open the vault can open the store. Method: a move to another officer is
 // cut short before the store's key is sealed to him, as a kill does or somebody with the disk; the drill must fail, with and without
 // his identity, until the node was started, and recovery must work then.
@@ -33,14 +48,24 @@ func TestDrillIsHonest(t *testing.T) {
 	if _, err := c.enrol(ctx, "", "", log); err != nil {
 		t.Fatal(err)
 	}
-	before, err := os.ReadFile(c.storeKeyPath())
+	if _, err := c.rewrap(ctx, quiet, target{recovery: []string{next.recipient}}); explain(err).Code != exitUsage {
+		t.Errorf("an officer was removed and the key that his copies open with was kept: %v", err)
+	}
+	if _, err := c.rewrap(ctx, quiet, target{recovery: []string{old.recipient, next.recipient}}); err != nil { // to add one is fine
+		t.Fatal(err)
+	}
+	if _, err := c.rewrap(ctx, quiet, target{key: "vault2", recovery: []string{next.recipient}}); err != nil {
+		t.Fatal(err)
+	}
+	c.HSM.KEK = "vault2"
+	tok, err := c.openTokens(ctx, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.rewrap(ctx, quiet, target{recovery: []string{next.recipient}}); err != nil {
+	if err := sealToOld(ctx, c, tok, old.recipient); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(c.storeKeyPath(), before, 0o600); err != nil {
+	if err := tok.Close(); err != nil {
 		t.Fatal(err)
 	}
 	c.HSM.Recovery = []string{next.recipient}

@@ -198,7 +198,8 @@ func hsmTest(o *output) *cobra.Command {
 		Use:   "test [URI]",
 		Short: "Prove that the token can do what the node will ask of it, and measure how fast",
 		Long: "Signs and verifies with the cosign and attest keys, wraps and unwraps with the vault key, checks that changed input is refused, and\n" +
-			"measures each. It logs in once, with the PIN that is configured, and not where the token says that it was tried wrongly before.",
+			"measures each. It logs in once, with the PIN that is configured, and not where the token says that one more wrong\n" +
+			"PIN locks it.",
 		Example: "  mpcd hsm test -c mpcd.yaml\n  mpcd hsm test 'tpm:device=/dev/tpmrm0'",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

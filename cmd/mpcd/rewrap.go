@@ -328,6 +328,10 @@ func (c *config) rewrap(ctx context.Context, o *output, x target) (*moved, error
 	if err != nil {
 		return nil, err
 	}
+	if gone := removed(before, x.recipients()); len(gone) > 0 && to.uri == c.vaultURI() && to.key == c.HSM.KEK {
+		return nil, usage("give --to-key with a name that the token does not have yet, and destroy the old key when the vault has moved",
+			"%s would still be let in by an older copy of the disk, as long as the token opens what key %q wrapped", strings.Join(gone, ", "), c.HSM.KEK)
+	}
 	// The store's key opens with either token, and for those who can recover the vault, while the vault is on its way.
 	if c.Password.Provider == "hsm" {
 		if err := c.writeStoreKey(ctx, m.key, before, old, to.slot); err != nil {
@@ -341,6 +345,14 @@ func (c *config) rewrap(ctx context.Context, o *output, x target) (*moved, error
 		before = recovery
 	}
 	return to, c.keepStoreKey(ctx, m.key, before, to.slot)
+}
+
+// removed lists who could recover the vault and no longer can; next is nil where nothing changes.
+func removed(before, next []string) []string {
+	if next == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(before), func(r string) bool { return slices.Contains(next, r) })
 }
 
 // recipientsOf opens a vault, and tells who can recover it.
