@@ -17,6 +17,8 @@ type Options struct {
 	Sessions int
 	// LastPINTry logs in even where the token reports that one more wrong PIN locks it.
 	LastPINTry bool
+	// Verified says that the caller verifies every signature with the key's pinned public half, so that a driver need not do it too.
+	Verified bool
 }
 
 // Log is the Logger, or one that drops everything.
