@@ -53,9 +53,9 @@ type group struct {
 }
 
 const (
-	poolAll   = 8192             // presignatures a node holds, for all leaders, unless Limits.Presignatures asks for more
-	hotAfter  = 4                // signatures within hotWithin make a key hot
-	hotWithin = 10 * time.Second //
+	poolAll   = 8192 // presignatures a node holds, for all leaders, unless Limits.Presignatures asks for more
+	hotAfter  = 4    // signatures within hotWithin make a key hot
+	hotWithin = 10 * time.Second
 	coldAfter = 10 * time.Minute // a group that nobody used for so long is dropped
 	// signers wait longer, so that a leader does not propose what they have just dropped.
 	coldSlack    = 2 * time.Minute
