@@ -78,12 +78,19 @@ func hsmRewrap(o *output) *cobra.Command {
 				return err
 			}
 			defer held.Close()
+			if err := x.check(); err != nil {
+				return err
+			}
 			to, err := c.rewrap(cmd.Context(), o, x)
 			if errors.Is(err, vault.ErrInvalid) {
 				err = &fault{Code: exitUsage, Err: err, Do: "correct --recovery; where the new token cannot count, set hsm.counter to a TPM, or say --unanchored"}
 			}
 			if err != nil {
 				return doing("rewrap", err)
+			}
+			if p := c.Password.Provider; p == "pkcs11" || p == "tpm" {
+				o.note("the store's password is still sealed by the token that password.uri, or hsm.uri, names: before you give that token up, seal the\n"+
+					"password with another by `mpcd hsm seal-password`, and set password.uri and password.sealed")
 			}
 			return to.report(o, "moved")
 		},
