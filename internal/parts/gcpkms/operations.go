@@ -6,7 +6,6 @@ import (
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -95,22 +94,6 @@ func (s *service) AsymmetricSign(_ context.Context, r *kmspb.AsymmetricSignReque
 	}
 	resp.SignatureCrc32C = sum(resp.Signature)
 	return resp, nil
-}
-
-func (s *service) AsymmetricDecrypt(_ context.Context, r *kmspb.AsymmetricDecryptRequest) (*kmspb.AsymmetricDecryptResponse, error) {
-	v, err := s.usable(r.Name, kmspb.CryptoKey_ASYMMETRIC_DECRYPT)
-	if err != nil {
-		return nil, err
-	}
-	verified, err := checkSum("ciphertext", r.Ciphertext, r.CiphertextCrc32C)
-	if err != nil {
-		return nil, err
-	}
-	plain, err := rsa.DecryptOAEP(sha256.New(), nil, v.material.(*rsa.PrivateKey), r.Ciphertext, nil)
-	if err != nil {
-		return nil, invalid("Decryption failed: the ciphertext is invalid.")
-	}
-	return &kmspb.AsymmetricDecryptResponse{Plaintext: plain, PlaintextCrc32C: sum(plain), VerifiedCiphertextCrc32C: verified, ProtectionLevel: v.level}, nil
 }
 
 // A ciphertext is the number of the version (4 bytes) ‖ nonce (12) ‖ AES-256-GCM; the real one's form is not published.
