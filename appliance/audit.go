@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/durable"
 )
@@ -70,7 +71,7 @@ func (a *Audit) Append(ctx context.Context, events ...Event) error {
 		es[i] = &AuditEntry{Time: now, Node: a.node, Event: e.Name, Facts: e.Facts}
 	}
 	if err := a.group.Do(ctx, es); err != nil {
-		return &Error{Code: CodeIntegrity, Message: "the audit log cannot be written, so nothing may be done", Next: "check disk space and the file's owner", Err: err}
+		return &problem.Error{Code: problem.Integrity, Message: "the audit log cannot be written, so nothing may be done", Next: "check disk space and the file's owner", Err: err}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
@@ -127,7 +128,7 @@ func (b *batcher) enqueue(j *signJob) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.queued >= b.n.Limits.Queue {
-		return fail(CodeOverload, "repeat the request later", "%d requests wait to be signed, no more are taken", b.queued)
+		return problem.New(problem.Overload, "repeat the request later", "%d requests wait to be signed, no more are taken", b.queued)
 	}
 	id := j.lane()
 	l := b.lanes[id]
@@ -289,7 +290,7 @@ func (n *Node) settle(ctx context.Context, jobs []*signJob, out []*signed) error
 	var batch *attest.Batch
 	err := persist(ctx, func() (err error) { batch, err = attest.Attest(ctx, n.HSM, n.attestKey, hdr, leaves); return err })
 	if err != nil {
-		return &Error{Code: CodeHSM, Message: "the token did not attest the outcome", Next: "run mpcd doctor; check the token", Err: err}
+		return &problem.Error{Code: problem.HSM, Message: "the token did not attest the outcome", Next: "run mpcd doctor; check the token", Err: err}
 	}
 	var puts []vault.Pair
 	events := make([]Event, len(jobs))
@@ -352,14 +353,14 @@ func (n *Node) again(j *signJob, err error, i, batch int) {
 		return
 	}
 	var refused *refusedError
-	var own *Error
-	missed := !j.direct && (errors.As(err, &refused) && refused.Code == CodePresig || errors.As(err, &own) && own.Code == CodePresig)
+	var own *problem.Error
+	missed := !j.direct && (errors.As(err, &refused) && refused.Code == problem.Presig || errors.As(err, &own) && own.Code == problem.Presig)
 	j.direct = true // the pool is for the first try
 	item := 0
 	if errors.As(err, &refused) {
 		item = refused.Item
 	} else if errors.As(err, &own) {
-		item = own.item
+		item = own.Item
 	}
 	spared := item > 0 && item <= batch && item != i+1
 	switch {
@@ -371,9 +372,9 @@ func (n *Node) again(j *signJob, err error, i, batch int) {
 		}
 	case n.renewed(j, err):
 		// Our key changed while we asked: the same request at the new epoch.
-	case batch > 1 && item == 0 && (errors.As(err, &refused) && !(&Error{Code: refused.Code}).Retryable() || errors.As(err, &own) && !own.Retryable()):
+	case batch > 1 && item == 0 && (errors.As(err, &refused) && !refused.Code.Retryable() || errors.As(err, &own) && !own.Code.Retryable()):
 		j.alone = true // one of the batch was refused, perhaps not this one
-	case errors.As(err, &own) && !own.Retryable():
+	case errors.As(err, &own) && !own.Code.Retryable():
 		final(err)
 		return
 	case j.fixed:
@@ -416,9 +417,9 @@ const pairsLateFor = 300 * time.Millisecond
 // renewed tells whether a conflict came from a refresh that has reached us by now, and takes the new record.
 func (n *Node) renewed(j *signJob, err error) bool {
 	old := j.rec.Info.Epoch
-	switch AsError(n.explain(err)).Code {
-	case CodeConflict:
-	case CodeProvision:
+	switch problem.As(n.explain(err)).Code {
+	case problem.Conflict:
+	case problem.PairState:
 		// A refresh, of this key or of another of the committee, has made new pair state that has not reached us, or the peer. The
 		// next try names what we have then.
 		ctx, cancel := context.WithTimeout(j.ctx, pairsLateFor)
@@ -481,7 +482,7 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 	}
 	if rec.State != StateActive {
 		// The parties ask each other how keygen ended, so this passes.
-		return nil, fail(CodeStarting, "repeat the request in a few seconds; if keygen itself was cut off, run `mpcd key prove-threshold`", "wallet %s is not active yet (%s)", id, rec.State)
+		return nil, problem.New(problem.Starting, "repeat the request in a few seconds; if keygen itself was cut off, run `mpcd key prove-threshold`", "wallet %s is not active yet (%s)", id, rec.State)
 	}
 	if err := checkMessage(rec.Info, req.Message); err != nil {
 		return nil, err

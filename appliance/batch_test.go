@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/threshold"
@@ -52,7 +53,7 @@ func TestDeniedInBatch(t *testing.T) {
 					}
 					_, err := n.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte(text)})
 					if strings.HasPrefix(text, "bad") {
-						wantCode(t, err, appliance.CodeDenied)
+						wantCode(t, err, problem.Denied)
 					} else if err != nil {
 						t.Errorf("%s: %v", text, err)
 					}

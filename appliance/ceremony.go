@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
@@ -36,10 +37,10 @@ type disputable interface {
 
 // refusal is what a party says when it leaves a ceremony.
 type refusal struct {
-	Code    Code   `cbor:"1,keyasint"`
-	Message string `cbor:"2,keyasint"`
-	Epoch   uint64 `cbor:"3,keyasint,omitempty"` // the highest epoch or pair-epoch of the party that refuses, where that is why
-	Item    int    `cbor:"4,keyasint,omitempty"` // the number of the intent that is refused, from 1, where it is one
+	Code    problem.Code `cbor:"1,keyasint"`
+	Message string       `cbor:"2,keyasint"`
+	Epoch   uint64       `cbor:"3,keyasint,omitempty"` // the highest epoch or pair-epoch of the party that refuses, where that is why
+	Item    int          `cbor:"4,keyasint,omitempty"` // the number of the intent that is refused, from 1, where it is one
 }
 
 const refusalMax = 512 // bytes of Message
@@ -78,9 +79,9 @@ func (c *ceremony) send(kind uint8, to []transport.NodeID, body []byte) {
 
 // refuse tells everybody in the ceremony why we leave it. What the peers learn is the code and a text without secrets.
 func (c *ceremony) refuse(err error) {
-	e := AsError(err)
+	e := problem.As(err)
 	msg := e.Message
-	c.send(kindRefusal, c.peers, canon.MustMarshal(refusal{Code: e.Code, Message: msg[:min(len(msg), refusalMax)], Epoch: e.epoch, Item: e.item}))
+	c.send(kindRefusal, c.peers, canon.MustMarshal(refusal{Code: e.Code, Message: msg[:min(len(msg), refusalMax)], Epoch: e.Epoch, Item: e.Item}))
 }
 
 // proofOf is Message.Proof: what is needed beside the message to check the sender's signature again.
@@ -198,7 +199,7 @@ func (c *ceremony) keep(env transport.Envelope) {
 func (c *ceremony) heed(env transport.Envelope) error {
 	var r refusal
 	if canon.Unmarshal(env.Body, &r) != nil || len(r.Message) > refusalMax {
-		r = refusal{Code: CodeInternal, Message: "an unreadable refusal"}
+		r = refusal{Code: problem.Internal, Message: "an unreadable refusal"}
 	}
 	return &refusedError{env.From, r}
 }
@@ -344,7 +345,7 @@ func (n *Node) record(ctx context.Context, op string, topic [32]byte, err error)
 	case errors.As(err, &refused):
 		facts["refused_by"], facts["reason"] = string(refused.from), refused.Message
 	default:
-		facts["reason"] = AsError(n.explain(err)).Message
+		facts["reason"] = problem.As(n.explain(err)).Message
 	}
 	n.counts.aborts.Add(1)
 	if aerr := n.AuditLog.Append(context.WithoutCancel(ctx), Event{op + ".abort", facts}); aerr != nil {
@@ -357,31 +358,31 @@ func (n *Node) explain(err error) error {
 	var abort *threshold.Abort
 	var silent *silenceError
 	var refused *refusedError
-	var known *Error
+	var known *problem.Error
 	switch {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &abort):
-		e := &Error{Code: CodeBlame, Message: "the ceremony was aborted", Next: "repeat the request; see `mpcd node list` for accused nodes", Err: err}
+		e := &problem.Error{Code: problem.Blame, Message: "the ceremony was aborted", Next: "repeat the request; see `mpcd node list` for accused nodes", Err: err}
 		if abort.Kind == threshold.Local {
-			e.Code, e.Next = CodeIntegrity, "run mpcd doctor on this node"
+			e.Code, e.Next = problem.Integrity, "run mpcd doctor on this node"
 		}
 		for _, p := range abort.Culprits {
 			e.Culprits = append(e.Culprits, n.nodeOf(p))
 		}
 		return e
 	case errors.As(err, &silent):
-		return fail(CodeQuorum, "start the missing nodes or choose other signers, then repeat the request", "no answer in time from %v", n.nodesOf(silent.missing))
+		return problem.New(problem.Quorum, "start the missing nodes or choose other signers, then repeat the request", "no answer in time from %v", n.nodesOf(silent.missing))
 	case errors.As(err, &refused):
 		code := refused.Code
 		switch code {
-		case CodeInvalid, CodeDenied, CodeNotFound, CodeConflict, CodeOverload, CodeHSM, CodeStarting, CodeIntegrity, CodeProvision, CodeAttempt, CodePresig:
+		case problem.Invalid, problem.Denied, problem.NotFound, problem.Conflict, problem.Overload, problem.HSM, problem.Starting, problem.Integrity, problem.PairState, problem.Attempt, problem.Presig:
 		default:
-			code = CodeQuorum
+			code = problem.Quorum
 		}
-		return fail(code, "see that node's log", "node %s refuses: %s", refused.from, refused.Message)
+		return problem.New(code, "see that node's log", "node %s refuses: %s", refused.from, refused.Message)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return fail(CodeTimeout, "repeat the request with the same session_id", "the request did not end in time")
+		return problem.New(problem.Timeout, "repeat the request with the same session_id", "the request did not end in time")
 	}
 	return err
 }

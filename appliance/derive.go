@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
 )
@@ -27,7 +28,7 @@ func (n *Node) Derive(ctx context.Context, wallet string, path []uint32) (*Child
 		return nil, err
 	}
 	if rec.State != StateActive {
-		return nil, fail(CodeStarting, "repeat the request in a few seconds; if keygen itself was cut off, run `mpcd key prove-threshold`", "wallet %s is not active yet (%s)", id, rec.State)
+		return nil, problem.New(problem.Starting, "repeat the request in a few seconds; if keygen itself was cut off, run `mpcd key prove-threshold`", "wallet %s is not active yet (%s)", id, rec.State)
 	}
 	pub, _, err := n.derive(rec.Info, path)
 	if err != nil {
@@ -59,10 +60,10 @@ func (n *Node) derive(info threshold.KeyInfo, path []uint32) ([]byte, []attest.I
 // checkPath refuses what no wallet derives.
 func checkPath(path []uint32) error {
 	if len(path) > MaxPath {
-		return invalid(pathField, "use a shorter path", "the path has %d indexes, at most %d", len(path), MaxPath)
+		return problem.Field(pathField, "use a shorter path", "the path has %d indexes, at most %d", len(path), MaxPath)
 	}
 	if i := slices.IndexFunc(path, func(index uint32) bool { return index >= attest.Hardened }); i >= 0 {
-		return invalid(pathField, "use indexes below 2^31, as m/0/5; the wallet itself stands where hardened steps would end",
+		return problem.Field(pathField, "use indexes below 2^31, as m/0/5; the wallet itself stands where hardened steps would end",
 			"index %d of the path is hardened (%d'): that takes the private key, which no node holds", i+1, path[i]-attest.Hardened)
 	}
 	return nil
@@ -70,9 +71,9 @@ func checkPath(path []uint32) error {
 
 // noChild says what a path that cannot be followed means to a caller.
 func noChild(err error) error {
-	e := &Error{Code: CodeInvalid, Message: "the path leads to no key", Next: "use another index", Field: pathField, Err: err}
+	e := &problem.Error{Code: problem.Invalid, Message: "the path leads to no key", Next: "use another index", Field: pathField, Err: err}
 	if errors.Is(err, attest.ErrNoDerivation) {
-		e.Code, e.Next = CodeUnsupported, "leave the path out; keys of curve secp256k1 with protocol dkls23 (ECDSA) have keys below them"
+		e.Code, e.Next = problem.Unsupported, "leave the path out; keys of curve secp256k1 with protocol dkls23 (ECDSA) have keys below them"
 	}
 	return e
 }
@@ -89,7 +90,7 @@ func (n *Node) judgePath(in *attest.Intent, info threshold.KeyInfo) error {
 	}
 	err = in.CheckTweaks(scheme, info)
 	if errors.Is(err, attest.ErrTweaks) {
-		return &Error{Code: CodeDenied, Message: "the intent would sign with a key that its path does not lead to", Next: "find out why the coordinator asked for it", Err: err}
+		return &problem.Error{Code: problem.Denied, Message: "the intent would sign with a key that its path does not lead to", Next: "find out why the coordinator asked for it", Err: err}
 	}
 	if err != nil {
 		return noChild(err)

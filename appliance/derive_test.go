@@ -16,6 +16,7 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/address"
@@ -160,7 +161,7 @@ func TestSignPathAgain(t *testing.T) {
 	}
 	q.Path, q.BodyHash = []uint32{7, 9}, [32]byte{2} // the API hashes the body, path included
 	_, err = m.node.Sign(t.Context(), q)
-	wantCode(t, err, appliance.CodeConflict)
+	wantCode(t, err, problem.Conflict)
 }
 
 // Goal: a path that cannot be followed is refused at once, says what to do, and takes no session_id. Method: each kind.
@@ -172,20 +173,20 @@ func TestSignPathBad(t *testing.T) {
 	for name, row := range map[string]struct {
 		wallet *appliance.Wallet
 		path   []uint32
-		code   appliance.Code
+		code   problem.Code
 		says   string
 	}{
-		"hardened":      {ec, []uint32{44 + 1<<31, 0}, appliance.CodeInvalid, "index 1 of the path is hardened (44')"},
-		"hardened-last": {ec, []uint32{0, 1 << 31}, appliance.CodeInvalid, "index 2 of the path is hardened (0')"},
-		"the-highest":   {ec, []uint32{1<<32 - 1}, appliance.CodeInvalid, "hardened"},
-		"too-deep":      {ec, make([]uint32, appliance.MaxPath+1), appliance.CodeInvalid, "256 indexes, at most 255"},
-		"Ed25519":       {ed, []uint32{0}, appliance.CodeUnsupported, "frost-ed25519"},
-		"Taproot":       {tap, []uint32{0}, appliance.CodeUnsupported, "frost-bip340"},
+		"hardened":      {ec, []uint32{44 + 1<<31, 0}, problem.Invalid, "index 1 of the path is hardened (44')"},
+		"hardened-last": {ec, []uint32{0, 1 << 31}, problem.Invalid, "index 2 of the path is hardened (0')"},
+		"the-highest":   {ec, []uint32{1<<32 - 1}, problem.Invalid, "hardened"},
+		"too-deep":      {ec, make([]uint32, appliance.MaxPath+1), problem.Invalid, "256 indexes, at most 255"},
+		"Ed25519":       {ed, []uint32{0}, problem.Unsupported, "frost-ed25519"},
+		"Taproot":       {tap, []uint32{0}, problem.Unsupported, "frost-bip340"},
 	} {
 		_, err := n.Derive(t.Context(), row.wallet.ID, row.path)
 		e := wantCode(t, err, row.code)
 		_, err = n.Sign(t.Context(), appliance.SignRequest{SessionID: name, WalletID: row.wallet.ID, Path: row.path, Message: digest[:]})
-		for _, e := range []*appliance.Error{e, wantCode(t, err, row.code)} {
+		for _, e := range []*problem.Error{e, wantCode(t, err, row.code)} {
 			if !strings.Contains(e.Error(), row.says) || e.Next == "" || e.Field != "derivation_path" {
 				t.Errorf("%s: %v (field %s)", name, e, e.Field)
 			}
@@ -195,7 +196,7 @@ func TestSignPathBad(t *testing.T) {
 		}
 	}
 	_, err := n.Derive(t.Context(), "w_none", []uint32{0})
-	wantCode(t, err, appliance.CodeNotFound)
+	wantCode(t, err, problem.NotFound)
 }
 
 // Goal: a coordinator chooses no tweak: every signer derives them from the path and refuses any other (related keys, ePrint 2021/1330).
@@ -243,15 +244,15 @@ func TestRogueTweaks(t *testing.T) {
 		"a proof with a bare path": {[]uint32{0, 5}, nil, true},
 	} {
 		_, err := rogue.SignForged(t.Context(), w.ID, "rogue "+name, others, digest[:], x.path, x.tweaks, x.prove)
-		if appliance.RefusedWith(err) != appliance.CodeDenied {
+		if appliance.RefusedWith(err) != problem.Denied {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	tap := c.keygenBy("secp256k1", "frost", 2, 3)
-	if _, err := rogue.SignForged(t.Context(), tap.ID, "taproot tweak", others, digest[:], nil, tweaks, false); appliance.RefusedWith(err) != appliance.CodeDenied {
+	if _, err := rogue.SignForged(t.Context(), tap.ID, "taproot tweak", others, digest[:], nil, tweaks, false); appliance.RefusedWith(err) != problem.Denied {
 		t.Errorf("a tweaked Taproot key: %v", err)
 	}
-	if _, err := rogue.SignForged(t.Context(), tap.ID, "taproot path", others, digest[:], []uint32{0}, tweaks, false); appliance.RefusedWith(err) != appliance.CodeUnsupported {
+	if _, err := rogue.SignForged(t.Context(), tap.ID, "taproot path", others, digest[:], []uint32{0}, tweaks, false); appliance.RefusedWith(err) != problem.Unsupported {
 		t.Errorf("a Taproot key under a path: %v", err)
 	}
 	if _, err := rogue.SignForged(t.Context(), w.ID, "proof", others, nil, nil, nil, true); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold/schemes"
@@ -123,7 +124,7 @@ func TestBan(t *testing.T) {
 			}
 		}
 		_, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digest[:], Signers: []transport.NodeID{"node1", "node2"}})
-		if e := wantCode(t, err, appliance.CodeBlame); e.Next == "" || !slices.Equal(e.Culprits, []transport.NodeID{"node2"}) {
+		if e := wantCode(t, err, problem.Blame); e.Next == "" || !slices.Equal(e.Culprits, []transport.NodeID{"node2"}) {
 			t.Errorf("%+v", e)
 		}
 		sig, err := c.nodes[1].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digest[:]})

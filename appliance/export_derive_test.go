@@ -3,6 +3,7 @@ package appliance
 import (
 	"context"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
@@ -56,7 +57,7 @@ func (n *Node) SignForged(ctx context.Context, wallet, session string, signers [
 }
 
 // RefusedWith is the code that a signer refused with, "" for any other end.
-func RefusedWith(err error) Code {
+func RefusedWith(err error) problem.Code {
 	if r, ok := err.(*refusedError); ok {
 		return r.Code
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -95,7 +96,7 @@ func (n *Node) SignWith(ctx context.Context, wallet, session string, signers []t
 // CodePresigOf tells whether a signer refused because it does not have the presignature.
 func CodePresigOf(err error) bool {
 	var r *refusedError
-	return errors.As(err, &r) && r.Code == CodePresig
+	return errors.As(err, &r) && r.Code == problem.Presig
 }
 
 // Stopped is how the pool tells that the machine was stopped between two readings of its clocks.

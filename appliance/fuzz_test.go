@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -29,7 +30,7 @@ func decoders() []func() any {
 func FuzzDecoders(f *testing.F) {
 	for i, v := range []any{
 		proposal{Version: 1, Operation: opSign, Signers: []threshold.PartyID{1, 2}, Intents: [][]byte{{1}}, Cosign: []byte{2}},
-		refusal{Code: CodeDenied, Message: "no", Epoch: 1}, proofOf{To: []transport.NodeID{"a"}, Proof: []byte{1}},
+		refusal{Code: problem.Denied, Message: "no", Epoch: 1}, proofOf{To: []transport.NodeID{"a"}, Proof: []byte{1}},
 		sharesBody{Batch: []byte{1}}, certificate{Party: 1, Cose: []byte{1}}, []certificate{{Party: 1, Cose: []byte{1}}},
 		proofs{KeyID: "w_", Epoch: 1, Each: []proof{{Signers: []threshold.PartyID{1}, Signature: []byte{1}}}}, ask{KeyID: "w_", Epoch: 1},
 		answer{KeyID: "w_", Epoch: 1, Certs: []certificate{{Party: 1}}, Proofs: &proofs{}}, heartbeat{"1", true, bootID{1}},
@@ -89,7 +90,7 @@ func TestDamagedWallet(t *testing.T) {
 		bad[i] ^= 1
 		if got, err := decodeWallet("w_another", bad); err == nil {
 			t.Errorf("byte %d: %+v", i, got)
-		} else if AsError(err).Code != CodeIntegrity {
+		} else if problem.As(err).Code != problem.Integrity {
 			t.Errorf("byte %d: %v", i, err)
 		}
 	}
@@ -98,7 +99,7 @@ func TestDamagedWallet(t *testing.T) {
 // Goal: a policy that fails denies. Method: one that always fails.
 func TestPolicyFailsClosed(t *testing.T) {
 	n := &Node{Config: Config{Policy: failingPolicy{}}}
-	if _, err := n.allow(context.Background(), nil, threshold.Committee{}); AsError(err).Code != CodeDenied {
+	if _, err := n.allow(context.Background(), nil, threshold.Committee{}); problem.As(err).Code != problem.Denied {
 		t.Errorf("a failing policy gave %v", err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/luxfi/mpcd/appliance/problem"
 )
 
 // Readiness tells whether this node can serve a signature now, with reasons. It asks nobody: everything it needs is known.
@@ -32,13 +34,13 @@ func (n *Node) Audit(_ context.Context, p Page) ([]AuditEntry, string, error) {
 	var after uint64
 	if p.Token != "" {
 		if _, err := fmt.Sscan(p.Token, &after); err != nil {
-			return nil, "", invalid("page_token", "use the next_page_token of the answer before", "bad page_token")
+			return nil, "", problem.Field("page_token", "use the next_page_token of the answer before", "bad page_token")
 		}
 	}
 	size := pageSize(p)
 	es, err := n.AuditLog.Entries(after, size)
 	if err != nil {
-		return nil, "", &Error{Code: CodeIntegrity, Message: "the audit log is damaged", Next: "run mpcd audit verify", Err: err}
+		return nil, "", &problem.Error{Code: problem.Integrity, Message: "the audit log is damaged", Next: "run mpcd audit verify", Err: err}
 	}
 	next := ""
 	if len(es) == size {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/vault"
 )
@@ -93,13 +94,13 @@ func (s *idempotency) get(ctx context.Context, op, session string) (*idemRecord,
 	}
 	var rec idemRecord
 	if err := canon.Unmarshal(b, &rec); err != nil {
-		return nil, &Error{Code: CodeIntegrity, Message: "the record of session " + session + " is damaged", Next: "use another session_id", Err: err}
+		return nil, &problem.Error{Code: problem.Integrity, Message: "the record of session " + session + " is damaged", Next: "use another session_id", Err: err}
 	}
 	return &rec, nil
 }
 
 func reused(session string) error {
-	return &Error{Code: CodeConflict, Field: "session_id", Message: fmt.Sprintf("session_id %q was used before with another request", session),
+	return &problem.Error{Code: problem.Conflict, Field: "session_id", Message: fmt.Sprintf("session_id %q was used before with another request", session),
 		Next: "use a new session_id for a new request"}
 }
 

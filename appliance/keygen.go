@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -94,7 +95,7 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
 func (n *Node) storedWallet(ctx context.Context, answer []byte) (*Wallet, error) {
 	var a keyAnswer
 	if err := canon.Unmarshal(answer, &a); err != nil {
-		return nil, &Error{Code: CodeIntegrity, Message: "a stored answer is damaged", Next: "use another session_id", Err: err}
+		return nil, &problem.Error{Code: problem.Integrity, Message: "a stored answer is damaged", Next: "use another session_id", Err: err}
 	}
 	w := n.wallet(a.ID, a.Record)
 	w.SessionID = a.Session
@@ -134,13 +135,13 @@ func (n *Node) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee, e
 	none := threshold.Committee{}
 	scheme, err := n.SchemeFor(req.Curve, req.Protocol)
 	if err != nil {
-		return nil, none, &Error{Code: CodeUnsupported, Field: "protocol", Message: err.Error(), Next: "use curve ed25519 with protocol frost, or curve secp256k1 with dkls23 (ECDSA) or frost (Taproot)"}
+		return nil, none, &problem.Error{Code: problem.Unsupported, Field: "protocol", Message: err.Error(), Next: "use curve ed25519 with protocol frost, or curve secp256k1 with dkls23 (ECDSA) or frost (Taproot)"}
 	}
 	if len(req.Vault) > MaxLabel {
-		return nil, none, invalid("vault", "shorten it", "the vault's name has %d bytes, at most %d", len(req.Vault), MaxLabel)
+		return nil, none, problem.Field("vault", "shorten it", "the vault's name has %d bytes, at most %d", len(req.Vault), MaxLabel)
 	}
 	if len(req.Label) > MaxLabel {
-		return nil, none, invalid("label", "shorten it", "the label has %d bytes, at most %d", len(req.Label), MaxLabel)
+		return nil, none, problem.Field("label", "shorten it", "the label has %d bytes, at most %d", len(req.Label), MaxLabel)
 	}
 	ids := req.Parties
 	total := req.Total
@@ -149,17 +150,17 @@ func (n *Node) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee, e
 			total = len(n.Roster.Roster.Nodes)
 		}
 		if total < 0 || total > len(n.Roster.Roster.Nodes) {
-			return nil, none, invalid("total", "enrol more nodes, or ask for fewer parties", "%d parties, the cluster has %d nodes", total, len(n.Roster.Roster.Nodes))
+			return nil, none, problem.Field("total", "enrol more nodes, or ask for fewer parties", "%d parties, the cluster has %d nodes", total, len(n.Roster.Roster.Nodes))
 		}
 		ids = n.firstNodes(total)
 	}
 	if total != 0 && total != len(ids) {
-		return nil, none, invalid("total", "let total equal the number of parties", "total is %d, %d parties are named", total, len(ids))
+		return nil, none, problem.Field("total", "let total equal the number of parties", "total is %d, %d parties are named", total, len(ids))
 	}
 	t := req.Threshold
 	switch {
 	case t < 0:
-		return nil, none, invalid("threshold", "ask for at least 2", "threshold %d", t)
+		return nil, none, problem.Field("threshold", "ask for at least 2", "threshold %d", t)
 	case t == 0 && n.Threshold > 0:
 		t = n.Threshold
 	case t == 0:
@@ -168,22 +169,22 @@ func (n *Node) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee, e
 	names := make([]string, len(ids))
 	for i, id := range ids {
 		if slices.Contains(ids[:i], id) {
-			return nil, none, invalid("parties", "name each node once", "node %q is named twice", id)
+			return nil, none, problem.Field("parties", "name each node once", "node %q is named twice", id)
 		}
 		if n.party(id) == 0 {
-			return nil, none, invalid("parties", "list the nodes with GET /api/v1/nodes", "unknown node %q", id)
+			return nil, none, problem.Field("parties", "list the nodes with GET /api/v1/nodes", "unknown node %q", id)
 		}
 		names[i] = string(id)
 	}
 	if !slices.Contains(ids, n.Node) {
-		return nil, none, invalid("parties", "ask one of the parties to make the key", "this node, %q, is not among the parties", n.Node)
+		return nil, none, problem.Field("parties", "ask one of the parties to make the key", "this node, %q, is not among the parties", n.Node)
 	}
 	if t < 2 || t > len(ids) {
-		return nil, none, invalid("threshold", "ask for at least 2 and at most as many signers as parties", "threshold %d of %d parties", t, len(ids))
+		return nil, none, problem.Field("threshold", "ask for at least 2 and at most as many signers as parties", "threshold %d of %d parties", t, len(ids))
 	}
 	c, err := n.Roster.Roster.Committee(names, t)
 	if err != nil {
-		return nil, none, invalid("threshold", "", "%v", err)
+		return nil, none, problem.Field("threshold", "", "%v", err)
 	}
 	return scheme, c, nil
 }
@@ -227,7 +228,7 @@ func (n *Node) allUp(ctx context.Context, c threshold.Committee) error {
 		}
 	}
 	if len(down) > 0 {
-		return fail(CodeQuorum, "start them, then repeat the request: every party of a key takes part in making and refreshing it", "cannot reach %v", down)
+		return problem.New(problem.Quorum, "start them, then repeat the request: every party of a key takes part in making and refreshing it", "cannot reach %v", down)
 	}
 	return nil
 }
@@ -246,11 +247,11 @@ func (n *Node) leadKey(ctx context.Context, op string, scheme threshold.Scheme, 
 		if restarted(err) && try < 2 && n.peers.awaitBoot(ctx, n.nodesOf(c.Parties), boots) {
 			continue
 		}
-		if top, tried := refusedFor(err, CodeAttempt); tried && try < 2 {
+		if top, tried := refusedFor(err, problem.Attempt); tried && try < 2 {
 			next = max(next, top) + 1
 			continue
 		}
-		epoch, differs := refusedFor(err, CodeProvision)
+		epoch, differs := refusedFor(err, problem.PairState)
 		if !differs || try == 2 {
 			return id, err
 		}
@@ -263,18 +264,18 @@ func (n *Node) leadKey(ctx context.Context, op string, scheme threshold.Scheme, 
 // restarted tells whether a ceremony failed because a party has started anew since it last told which run it is in.
 func restarted(err error) bool {
 	var refused *refusedError
-	return errors.As(err, &refused) && refused.Code == CodeStarting
+	return errors.As(err, &refused) && refused.Code == problem.Starting
 }
 
 // refusedFor tells whether a party, or this node, refused a ceremony with the code, and which epoch it told.
-func refusedFor(err error, code Code) (epoch uint64, yes bool) {
+func refusedFor(err error, code problem.Code) (epoch uint64, yes bool) {
 	var refused *refusedError
-	var own *Error
+	var own *problem.Error
 	switch {
 	case errors.As(err, &refused) && refused.Code == code:
 		return refused.Epoch, true
 	case errors.As(err, &own) && own.Code == code:
-		return own.epoch, true
+		return own.Epoch, true
 	}
 	return 0, false
 }
@@ -316,11 +317,11 @@ func (n *Node) joinKeygen(ctx context.Context, c *ceremony, p *proposal, in *att
 		return err
 	}
 	if in.Keygen.Purpose != purposeOf(in.Scheme) || len(in.Keygen.Label) > MaxLabel || len(in.Keygen.Vault) > MaxLabel {
-		return fail(CodeInvalid, "", "the parameters do not fit the scheme")
+		return problem.New(problem.Invalid, "", "the parameters do not fit the scheme")
 	}
 	committee, err := n.Roster.Roster.Committee(names(n.nodesOf(p.Signers)), in.Keygen.Threshold)
 	if err != nil {
-		return fail(CodeInvalid, "use the same roster on all nodes", "the committee: %v", err)
+		return problem.New(problem.Invalid, "use the same roster on all nodes", "the committee: %v", err)
 	}
 	if _, err := n.allow(ctx, in, committee); err != nil {
 		return err
@@ -362,7 +363,7 @@ func (n *Node) runKeygen(ctx context.Context, c *ceremony, scheme threshold.Sche
 	id := attest.KeyID(share.Scheme, share.GroupKey)
 	release, ok := n.keys.lockRefresh(id) // until we have activated it ourselves, nobody else may: its record would fall back
 	if !ok {
-		return "", fail(CodeConflict, "repeat the request", "wallet %s is being changed already", id)
+		return "", problem.New(problem.Conflict, "repeat the request", "wallet %s is being changed already", id)
 	}
 	defer release()
 	rec := walletRecord{Info: share.KeyInfo, Label: in.Keygen.Label, Vault: in.Keygen.Vault, State: StateStaged, Created: in.Created, SessionID: in.RequestID, Pairs: digest}
@@ -395,7 +396,7 @@ func (n *Node) stage(ctx context.Context, id string, share *threshold.KeyShare) 
 		PublicShare: share.PublicShare(share.Party), GroupKey: share.GroupKey, Epoch: share.Epoch, Info: canon.MustMarshal(share.KeyInfo),
 	})
 	if err != nil {
-		return &Error{Code: vaultCode(err), Message: "the new share cannot be stored", Next: "check the disk and the token; run mpcd doctor", Err: err}
+		return &problem.Error{Code: vaultCode(err), Message: "the new share cannot be stored", Next: "check the disk and the token; run mpcd doctor", Err: err}
 	}
 	return nil
 }
@@ -404,7 +405,7 @@ func (n *Node) stage(ctx context.Context, id string, share *threshold.KeyShare) 
 func (n *Node) certify(ctx context.Context, c *ceremony, id string, info threshold.KeyInfo, rec walletRecord) ([]certificate, error) {
 	batch, err := attest.Attest(ctx, n.HSM, n.attestKey, n.header(attest.KindKeygen), [][]byte{n.leaf(id, info, rec, n.self.Party)})
 	if err != nil {
-		return nil, &Error{Code: CodeHSM, Message: "the token did not attest the new share", Next: "run mpcd doctor; check the token", Err: err}
+		return nil, &problem.Error{Code: problem.HSM, Message: "the token did not attest the new share", Next: "run mpcd doctor; check the token", Err: err}
 	}
 	certs := []certificate{{n.self.Party, batch.Cose}}
 	e := transport.Envelope{To: c.peers, Kind: kindCertificate, Topic: c.topic, Body: canon.MustMarshal(certs[0])}
@@ -447,7 +448,7 @@ func (n *Node) activate(ctx context.Context, id string, rec walletRecord, info t
 	if meta, err := n.Vault.GetMeta(id); err == nil && meta.Epoch == info.Epoch {
 		// activated before, and interrupted before the record was written
 	} else if err := n.Vault.Activate(ctx, id, info.Epoch); err != nil {
-		return &Error{Code: vaultCode(err), Message: "the new share cannot be activated", Next: "run mpcd doctor", Err: err}
+		return &problem.Error{Code: vaultCode(err), Message: "the new share cannot be activated", Next: "run mpcd doctor", Err: err}
 	}
 	if scheme, err := n.Schemes(info.Scheme); err == nil {
 		if s, ok := scheme.(threshold.Provisioner); ok {
@@ -504,8 +505,8 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error)
 			break
 		}
 		// Another refresh may have ended since we read the record: once more, on its epoch.
-		e := AsError(n.explain(err))
-		if e.Code != CodeConflict || epoch == rec.Info.Epoch {
+		e := problem.As(n.explain(err))
+		if e.Code != problem.Conflict || epoch == rec.Info.Epoch {
 			return nil, e
 		}
 		epoch = rec.Info.Epoch
@@ -519,7 +520,7 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error)
 
 func (n *Node) leadRefresh(ctx context.Context, id string, rec walletRecord, req RefreshRequest) error {
 	if rec.State != StateActive {
-		return fail(CodeConflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", id, rec.State)
+		return problem.New(problem.Conflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", id, rec.State)
 	}
 	if err := n.allUp(ctx, rec.Info.Committee); err != nil {
 		return err
@@ -550,7 +551,7 @@ const attemptsAhead = 64
 func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent, pairs *pairing, next uint64) error {
 	unlock, ok := n.keys.lockRefreshSoon(ctx, in.KeyID)
 	if !ok {
-		return fail(CodeConflict, "wait until it has ended", "wallet %s is being refreshed already", in.KeyID)
+		return problem.New(problem.Conflict, "wait until it has ended", "wallet %s is being refreshed already", in.KeyID)
 	}
 	defer unlock()
 	if err := n.finishStaged(ctx, in.KeyID); err != nil {
@@ -562,14 +563,14 @@ func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent, p
 	}
 	switch {
 	case rec.State != StateActive:
-		return fail(CodeConflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", in.KeyID, rec.State)
+		return problem.New(problem.Conflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", in.KeyID, rec.State)
 	case in.Epoch != rec.Info.Epoch || in.Scheme != rec.Info.Scheme:
-		return fail(CodeConflict, "repeat the request", "wallet %s is at epoch %d here, the intent says %d", in.KeyID, rec.Info.Epoch, in.Epoch)
+		return problem.New(problem.Conflict, "repeat the request", "wallet %s is at epoch %d here, the intent says %d", in.KeyID, rec.Info.Epoch, in.Epoch)
 	case !slices.Equal(in.Signers, rec.Info.Committee.Parties):
-		return fail(CodeInvalid, "", "a refresh needs the whole committee")
+		return problem.New(problem.Invalid, "", "a refresh needs the whole committee")
 	}
 	if next <= rec.top() || next > rec.top()+attemptsAhead {
-		return &Error{Code: CodeAttempt, Message: fmt.Sprintf("this node has a share of epoch %d, the refresh would make epoch %d", rec.top(), next), Next: "repeat the request", epoch: rec.top()}
+		return &problem.Error{Code: problem.Attempt, Message: fmt.Sprintf("this node has a share of epoch %d, the refresh would make epoch %d", rec.top(), next), Next: "repeat the request", Epoch: rec.top()}
 	}
 	if _, err := n.allow(ctx, in, rec.Info.Committee); err != nil {
 		return err
@@ -627,11 +628,11 @@ func (n *Node) session(id *string) error {
 		*id = fmt.Sprintf("%x", b)
 	}
 	if len(*id) > MaxSessionID {
-		return invalid("session_id", "use a UUID", "session_id has %d bytes, at most %d", len(*id), MaxSessionID)
+		return problem.Field("session_id", "use a UUID", "session_id has %d bytes, at most %d", len(*id), MaxSessionID)
 	}
 	for _, r := range *id {
 		if r < 0x21 || r > 0x7e {
-			return invalid("session_id", "use a UUID", "session_id has characters other than printable ASCII")
+			return problem.Field("session_id", "use a UUID", "session_id has characters other than printable ASCII")
 		}
 	}
 	return nil
@@ -642,7 +643,7 @@ func (n *Node) serve(ctx context.Context) (_ context.Context, done func(), err e
 	n.gate.Lock()
 	defer n.gate.Unlock()
 	if !n.ready.Load() {
-		return nil, nil, fail(CodeStarting, "repeat in a second", "the node is starting or stopping")
+		return nil, nil, problem.New(problem.Starting, "repeat in a second", "the node is starting or stopping")
 	}
 	n.wg.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, n.Limits.Request)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
@@ -120,7 +121,7 @@ func (k *keyring) load(ctx context.Context) error {
 }
 
 func noWallet(id string) error {
-	return fail(CodeNotFound, "list the wallets of this node, or ask a node that is a party of the key", "no wallet %q on this node", id)
+	return problem.New(problem.NotFound, "list the wallets of this node, or ask a node that is a party of the key", "no wallet %q on this node", id)
 }
 
 // record returns a copy of the wallet's record.
@@ -157,10 +158,10 @@ func (k *keyring) record(ctx context.Context, id string) (walletRecord, error) {
 func decodeWallet(id string, b []byte) (walletRecord, error) {
 	var r walletRecord
 	if err := canon.Unmarshal(b, &r); err != nil {
-		return r, &Error{Code: CodeIntegrity, Message: fmt.Sprintf("the record of wallet %s is damaged", id), Next: "restore the node's data directory from a good disk", Err: err}
+		return r, &problem.Error{Code: problem.Integrity, Message: fmt.Sprintf("the record of wallet %s is damaged", id), Next: "restore the node's data directory from a good disk", Err: err}
 	}
 	if r.Version != walletRecordVersion || attest.KeyID(r.Info.Scheme, r.Info.GroupKey) != id {
-		return r, fail(CodeIntegrity, "restore the node's data directory from a good disk", "the record of wallet %s is another wallet's", id)
+		return r, problem.New(problem.Integrity, "restore the node's data directory from a good disk", "the record of wallet %s is another wallet's", id)
 	}
 	return r, nil
 }
@@ -293,7 +294,7 @@ func (k *keyring) find(ctx context.Context, id string, pub []byte) (string, erro
 			return "", err
 		}
 	}
-	return "", fail(CodeNotFound, "list the wallets of this node, or ask a node that is a party of the key", "no wallet with public key %x on this node", pub[:min(len(pub), 65)])
+	return "", problem.New(problem.NotFound, "list the wallets of this node, or ask a node that is a party of the key", "no wallet with public key %x on this node", pub[:min(len(pub), 65)])
 }
 
 // xOnly is the 32-byte form of a compressed or uncompressed secp256k1 key, nil for anything else.
@@ -334,11 +335,11 @@ func (k *keyring) open(ctx context.Context, id string, epoch uint64) (*heldShare
 
 	b, meta, err := k.n.Vault.Load(ctx, id)
 	if err != nil {
-		return nil, &Error{Code: vaultCode(err), Message: "the share of wallet " + id + " cannot be opened", Next: "run mpcd doctor", Err: err}
+		return nil, &problem.Error{Code: vaultCode(err), Message: "the share of wallet " + id + " cannot be opened", Next: "run mpcd doctor", Err: err}
 	}
 	defer b.Wipe()
 	if meta.Epoch != epoch {
-		return nil, fail(CodeConflict, "repeat the request", "wallet %s is at epoch %d, not %d", id, meta.Epoch, epoch)
+		return nil, problem.New(problem.Conflict, "repeat the request", "wallet %s is at epoch %d, not %d", id, meta.Epoch, epoch)
 	}
 	scheme, err := k.n.Schemes(threshold.SchemeID(meta.SchemeID))
 	if err != nil {
@@ -346,7 +347,7 @@ func (k *keyring) open(ctx context.Context, id string, epoch uint64) (*heldShare
 	}
 	share, err := scheme.ParseKeyShare(b.Bytes())
 	if err != nil {
-		return nil, &Error{Code: CodeIntegrity, Message: "the share of wallet " + id + " is damaged", Next: "refresh the key without this node, or restore it", Err: err}
+		return nil, &problem.Error{Code: problem.Integrity, Message: "the share of wallet " + id + " is damaged", Next: "refresh the key without this node, or restore it", Err: err}
 	}
 	signer, err := scheme.NewSigner(share)
 	if err != nil {
@@ -363,7 +364,7 @@ func (k *keyring) hold(id string, epoch uint64, h *heldShare) (*heldShare, error
 	defer k.mu.Unlock()
 	if r := k.records[id]; r != nil && r.Info.Epoch > epoch {
 		h.share.Destroy()
-		return nil, fail(CodeConflict, "repeat the request", "wallet %s is at epoch %d, not %d", id, r.Info.Epoch, epoch)
+		return nil, problem.New(problem.Conflict, "repeat the request", "wallet %s is at epoch %d, not %d", id, r.Info.Epoch, epoch)
 	}
 	if other := k.held[name]; other != nil { // another ceremony was faster
 		h.share.Destroy()
@@ -424,14 +425,14 @@ func (k *keyring) close() {
 	}
 }
 
-func vaultCode(err error) Code {
+func vaultCode(err error) problem.Code {
 	switch {
 	case errors.Is(err, vault.ErrIntegrity):
-		return CodeIntegrity
+		return problem.Integrity
 	case errors.Is(err, vault.ErrNotFound):
-		return CodeNotFound
+		return problem.NotFound
 	}
-	return CodeHSM
+	return problem.HSM
 }
 
 // wallet is the record as the outside sees it.

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/hsm"
@@ -159,10 +160,10 @@ func New(ctx context.Context, c Config) (*Node, error) {
 		}
 	}
 	if n.self.ID == "" {
-		return nil, fail(CodeInvalid, "enrol this node, or correct node_id", "node %q is not in the roster of cluster %q", c.Node, c.Cluster)
+		return nil, problem.New(problem.Invalid, "enrol this node, or correct node_id", "node %q is not in the roster of cluster %q", c.Node, c.Cluster)
 	}
 	if c.Roster.Roster.Cluster != c.Cluster {
-		return nil, fail(CodeInvalid, "use the roster of this cluster", "the roster is of cluster %q, this node is of %q", c.Roster.Roster.Cluster, c.Cluster)
+		return nil, problem.New(problem.Invalid, "use the roster of this cluster", "the roster is of cluster %q, this node is of %q", c.Roster.Roster.Cluster, c.Cluster)
 	}
 	var err error
 	if n.cosign, err = n.ownKey(ctx, c.CosignKey, n.rosterKeys[c.Node].cosign, "cosign"); err != nil {
@@ -191,14 +192,14 @@ type equalKey interface{ Equal(crypto.PublicKey) bool }
 func (n *Node) ownKey(ctx context.Context, id string, pinned crypto.PublicKey, what string) (attest.Key, error) {
 	p, ok := hsm.As[hsm.PublicKeyer](n.HSM)
 	if !ok {
-		return attest.Key{}, fail(CodeHSM, "use a token that tells public keys", "the token of provider %s does not tell public keys", n.HSM.Provider())
+		return attest.Key{}, problem.New(problem.HSM, "use a token that tells public keys", "the token of provider %s does not tell public keys", n.HSM.Provider())
 	}
 	pub, err := p.PublicKey(ctx, id)
 	if err != nil {
-		return attest.Key{}, &Error{Code: CodeHSM, Message: fmt.Sprintf("the %s key %q", what, id), Next: "check the key IDs and the token", Err: err}
+		return attest.Key{}, &problem.Error{Code: problem.HSM, Message: fmt.Sprintf("the %s key %q", what, id), Next: "check the key IDs and the token", Err: err}
 	}
 	if e, ok := pub.(equalKey); !ok || !e.Equal(pinned) {
-		return attest.Key{}, fail(CodeHSM, "this is another token than the one enrolled; restore it or enrol the node anew", "the token's %s key %q is not the one the roster pins", what, id)
+		return attest.Key{}, problem.New(problem.HSM, "this is another token than the one enrolled; restore it or enrol the node anew", "the token's %s key %q is not the one the roster pins", what, id)
 	}
 	return attest.Key{ID: id, Public: pub}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
@@ -224,7 +225,7 @@ func (n *Node) quorum(c threshold.Committee, avoid map[threshold.PartyID]bool) (
 	}
 	all := append(good, doubtful...)
 	if len(all) < c.Threshold {
-		return nil, fail(CodeQuorum, "start the missing nodes, then repeat the request", "%d of %d parties can be reached, %d must sign", len(all), c.N(), c.Threshold)
+		return nil, problem.New(problem.Quorum, "start the missing nodes, then repeat the request", "%d of %d parties can be reached, %d must sign", len(all), c.N(), c.Threshold)
 	}
 	return sortedParties(all[:c.Threshold]), nil
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
@@ -95,7 +96,7 @@ func idsOf(pres []*threshold.Presignature) [][32]byte {
 // room tells whether a leader may have k more presignatures on this node, and whether the node keeps any.
 func (p *pool) room(leader transport.NodeID, k int) error {
 	if p.n.Limits.Presignatures < 0 {
-		return fail(CodeUnsupported, "set limits.presignatures", "this node keeps no presignatures")
+		return problem.New(problem.Unsupported, "set limits.presignatures", "this node keeps no presignatures")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,7 +107,7 @@ func (p *pool) room(leader transport.NodeID, k int) error {
 		}
 	}
 	if share := max(poolAll/len(p.n.rosterKeys), 2*p.n.Limits.Presignatures); has+k > share {
-		return fail(CodeOverload, "", "node %q has %d presignatures here, at most %d", leader, has, share)
+		return problem.New(problem.Overload, "", "node %q has %d presignatures here, at most %d", leader, has, share)
 	}
 	return nil
 }
@@ -119,7 +120,7 @@ func (p *pool) enter(leader transport.NodeID, k int) (leave func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.making[leader] {
-		return nil, fail(CodeOverload, "", "presignatures are being made for node %q already", leader)
+		return nil, problem.New(problem.Overload, "", "presignatures are being made for node %q already", leader)
 	}
 	p.making[leader] = true
 	return func() {
@@ -205,7 +206,7 @@ func (p *pool) take(leader transport.NodeID, signers []threshold.PartyID, intent
 	}
 	if len(pres) < len(ids) {
 		burn(pres)
-		return nil, fail(CodePresig, "repeat the request", "%d of %d presignatures are not here: used, or of an earlier run", len(ids)-len(pres), len(ids))
+		return nil, problem.New(problem.Presig, "repeat the request", "%d of %d presignatures are not here: used, or of an earlier run", len(ids)-len(pres), len(ids))
 	}
 	return pres, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
@@ -98,7 +99,7 @@ func (n *Node) joinPresign(ctx context.Context, c *ceremony, p *proposal, in *at
 		return err
 	}
 	if k := int(p.Count); k < 1 || k > n.batchMax(rec.Info.Scheme) || p.Pairs == nil {
-		return fail(CodeInvalid, "set the same limits on all nodes", "a proposal of %d presignatures, at most %d", k, n.batchMax(rec.Info.Scheme))
+		return problem.New(problem.Invalid, "set the same limits on all nodes", "a proposal of %d presignatures, at most %d", k, n.batchMax(rec.Info.Scheme))
 	}
 	leave, err := n.pool.enter(c.leader, int(p.Count))
 	if err != nil {
@@ -150,7 +151,7 @@ func (n *Node) agree(ctx context.Context, c *ceremony, p *proposal, items []*ite
 		return err
 	}
 	if pairs == nil {
-		return fail(CodeInvalid, "", "scheme %s has no pool of presignatures", items[0].info.Scheme)
+		return problem.New(problem.Invalid, "", "scheme %s has no pool of presignatures", items[0].info.Scheme)
 	}
 	reqs := make([]threshold.SignRequest, len(items))
 	for i, it := range items {

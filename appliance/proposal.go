@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -80,7 +81,7 @@ func (n *Node) propose(ctx context.Context, op string, signers []threshold.Party
 	batch, err := attest.Attest(ctx, n.HSM, n.cosign, n.header(attest.KindCosign), hashes)
 	n.sign.tokenTook(time.Since(began))
 	if err != nil {
-		return nil, nil, nil, &Error{Code: CodeHSM, Message: "the token did not co-sign the intent", Next: "run mpcd doctor; check the token and its session", Err: err}
+		return nil, nil, nil, &problem.Error{Code: problem.HSM, Message: "the token did not co-sign the intent", Next: "run mpcd doctor; check the token and its session", Err: err}
 	}
 	p.Cosign = batch.Cose
 	return p, batch, canon.MustMarshal(p), nil
@@ -113,7 +114,7 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	defer cancel()
 	intents, err := n.judgeProposal(&p, env.From)
 	if err == nil && !n.router.date(topic, env.From, newest(intents)) {
-		err = fail(CodeInvalid, "", "a proposal older than one that is forgotten")
+		err = problem.New(problem.Invalid, "", "a proposal older than one that is forgotten")
 	}
 	if err == nil {
 		switch p.Operation {
@@ -135,7 +136,7 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 		c.refuse(n.explain(err))
 	}
 	n.counts.refused.Add(1)
-	var own *Error
+	var own *problem.Error
 	if errors.As(err, &own) && (p.Operation == opPresign || !n.refusals.allow(n.Clock(), env.From)) { // what we refuse a member cannot fill our disk with
 		return
 	}
@@ -160,48 +161,48 @@ func (n *Node) judgeProposal(p *proposal, from transport.NodeID) ([]*attest.Inte
 	case opSign, opProve:
 	case opKeygen, opRefresh, opPresign:
 		if len(p.Intents) != 1 {
-			return nil, fail(CodeInvalid, "", "a %s proposal has %d intents, want 1", p.Operation, len(p.Intents))
+			return nil, problem.New(problem.Invalid, "", "a %s proposal has %d intents, want 1", p.Operation, len(p.Intents))
 		}
 	default:
-		return nil, fail(CodeInvalid, "run the same version on all nodes", "unknown operation in a proposal")
+		return nil, problem.New(problem.Invalid, "run the same version on all nodes", "unknown operation in a proposal")
 	}
 	if len(p.Intents) == 0 || len(p.Intents) > n.Limits.Batch {
-		return nil, fail(CodeInvalid, "set the same limits on all nodes", "a proposal of %d intents, at most %d", len(p.Intents), n.Limits.Batch)
+		return nil, problem.New(problem.Invalid, "set the same limits on all nodes", "a proposal of %d intents, at most %d", len(p.Intents), n.Limits.Batch)
 	}
 	if len(p.Pres) > 0 && (p.Operation != opSign || len(p.Pres) != len(p.Intents)) {
-		return nil, fail(CodeInvalid, "run the same version on all nodes", "a %s proposal of %d intents with %d presignatures", p.Operation, len(p.Intents), len(p.Pres))
+		return nil, problem.New(problem.Invalid, "run the same version on all nodes", "a %s proposal of %d intents with %d presignatures", p.Operation, len(p.Intents), len(p.Pres))
 	}
 	i := slices.Index(p.Signers, n.self.Party)
 	if i < 0 || len(p.Boots) != len(p.Signers) {
-		return nil, fail(CodeInvalid, "", "a proposal for other parties")
+		return nil, problem.New(problem.Invalid, "", "a proposal for other parties")
 	}
 	if p.Boots[i] != n.boot {
-		return nil, fail(CodeStarting, "repeat the request", "the proposal is for an earlier run of this node")
+		return nil, problem.New(problem.Starting, "repeat the request", "the proposal is for an earlier run of this node")
 	}
 	now := n.Clock()
 	keys, ok := n.rosterKeys[from]
 	if !ok {
-		return nil, fail(CodeDenied, "", "a proposal by a stranger")
+		return nil, problem.New(problem.Denied, "", "a proposal by a stranger")
 	}
 	out, hashes := make([]*attest.Intent, len(p.Intents)), make([][]byte, len(p.Intents))
 	for i, b := range p.Intents {
 		in, err := attest.ParseIntent(b)
 		if err != nil {
-			return nil, &Error{Code: CodeInvalid, Message: "an unreadable intent", Err: err}
+			return nil, &problem.Error{Code: problem.Invalid, Message: "an unreadable intent", Err: err}
 		}
 		age := now.Sub(time.UnixMilli(in.Created))
 		switch {
 		case in.Cluster != n.Cluster, in.Node != string(from), in.Operation != intentOp(p.Operation), !slices.Equal(in.Signers, p.Signers):
-			return nil, fail(CodeInvalid, "", "intent %d does not belong to its proposal", i)
+			return nil, problem.New(problem.Invalid, "", "intent %d does not belong to its proposal", i)
 		case age > intentAge || age < -intentAge:
-			return nil, fail(CodeInvalid, "set the clocks of the nodes", "intent %d is %s old, at most %s", i, age.Round(time.Second), intentAge)
+			return nil, problem.New(problem.Invalid, "set the clocks of the nodes", "intent %d is %s old, at most %s", i, age.Round(time.Second), intentAge)
 		}
 		h := in.Hash()
 		out[i], hashes[i] = &in, h[:]
 	}
 	if _, err := attest.VerifyBatch(keys.cosign, attest.Expect{Kind: attest.KindCosign, Cluster: n.Cluster, Node: string(from),
 		NotBefore: now.Add(-intentAge), NotAfter: now.Add(intentAge)}, hashes, p.Cosign); err != nil {
-		return nil, &Error{Code: CodeDenied, Message: "the coordinator's hardware did not co-sign these intents", Next: "check the coordinator's token and both clocks", Err: err}
+		return nil, &problem.Error{Code: problem.Denied, Message: "the coordinator's hardware did not co-sign these intents", Next: "check the coordinator's token and both clocks", Err: err}
 	}
 	return out, nil
 }
@@ -250,10 +251,10 @@ func (s *intentMemory) admit(in *attest.Intent) error {
 func (n *Node) allow(ctx context.Context, in *attest.Intent, c threshold.Committee) (Verdict, error) {
 	v, err := n.Policy.Judge(ctx, in, c)
 	if err != nil {
-		return v, &Error{Code: CodeDenied, Message: "the policy could not be evaluated, so it denies", Next: "check the policy", Err: err}
+		return v, &problem.Error{Code: problem.Denied, Message: "the policy could not be evaluated, so it denies", Next: "check the policy", Err: err}
 	}
 	if !v.Allow {
-		return v, fail(CodeDenied, "change the request, or have the policy changed", "denied by policy rule %q: %s", v.Rule, v.Why)
+		return v, problem.New(problem.Denied, "change the request, or have the policy changed", "denied by policy rule %q: %s", v.Rule, v.Why)
 	}
 	return v, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -66,7 +67,7 @@ func (n *Node) prove(ctx context.Context, id string) error {
 		return err
 	}
 	if err := scheme.CheckSharing(rec.Info); err != nil {
-		return &Error{Code: CodeIntegrity, Message: "the threshold of wallet " + id + " does not hold", Next: "make another key", Err: err}
+		return &problem.Error{Code: problem.Integrity, Message: "the threshold of wallet " + id + " does not hold", Next: "make another key", Err: err}
 	}
 	quorums := provingQuorums(rec.Info.Committee)
 	ps := proofs{KeyID: id, Epoch: rec.Info.Epoch, Each: make([]proof, len(quorums))}
@@ -101,7 +102,7 @@ func (n *Node) acceptProofs(ctx context.Context, ps proofs) error {
 	}
 	unlock, ok := n.keys.lockRefreshSoon(ctx, ps.KeyID)
 	if !ok {
-		return fail(CodeConflict, "repeat it", "wallet %s is being changed", ps.KeyID)
+		return problem.New(problem.Conflict, "repeat it", "wallet %s is being changed", ps.KeyID)
 	}
 	defer unlock()
 	return n.acceptProofsLocked(ctx, ps)
@@ -122,18 +123,18 @@ func (n *Node) acceptProofsLocked(ctx context.Context, ps proofs) error {
 	}
 	quorums := provingQuorums(rec.Info.Committee)
 	if rec.State != StateProving || ps.Epoch != rec.Info.Epoch || len(ps.Each) != len(quorums) {
-		return fail(CodeInvalid, "", "the proofs are not of wallet %s as it stands", ps.KeyID)
+		return problem.New(problem.Invalid, "", "the proofs are not of wallet %s as it stands", ps.KeyID)
 	}
 	for i, q := range quorums {
 		if !slices.Equal(ps.Each[i].Signers, q) {
-			return fail(CodeInvalid, "", "the proofs of wallet %s lack a quorum", ps.KeyID)
+			return problem.New(problem.Invalid, "", "the proofs of wallet %s lack a quorum", ps.KeyID)
 		}
 		if err := scheme.Verify(rec.Info.GroupKey, nil, proofMessage(ps.KeyID, ps.Epoch, q), ps.Each[i].Signature); err != nil {
-			return &Error{Code: CodeInvalid, Message: "a threshold proof of wallet " + ps.KeyID + " does not verify", Err: err}
+			return &problem.Error{Code: problem.Invalid, Message: "a threshold proof of wallet " + ps.KeyID + " does not verify", Err: err}
 		}
 	}
 	if err := scheme.CheckSharing(rec.Info); err != nil {
-		return &Error{Code: CodeIntegrity, Message: "the threshold of wallet " + ps.KeyID + " does not hold", Err: err}
+		return &problem.Error{Code: problem.Integrity, Message: "the threshold of wallet " + ps.KeyID + " does not hold", Err: err}
 	}
 	if err := n.AuditLog.Append(ctx, Event{"key.active", map[string]string{"wallet": ps.KeyID, "quorums": fmt.Sprint(len(quorums))}}); err != nil {
 		return err
@@ -202,7 +203,7 @@ func (n *Node) ProveThreshold(ctx context.Context, wallet string) (*Wallet, erro
 		return nil, err
 	}
 	if rec.State == StateStaged {
-		return nil, fail(CodeConflict, "wait until all parties have certified it, or make another key", "wallet %s is not certified yet", id)
+		return nil, problem.New(problem.Conflict, "wait until all parties have certified it, or make another key", "wallet %s is not certified yet", id)
 	}
 	if err := n.allUp(ctx, rec.Info.Committee); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
@@ -76,7 +77,7 @@ func (v *provisions) load(ctx context.Context, s threshold.Provisioner, name str
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &Error{Code: vaultCode(err), Message: "the pair state of a committee cannot be opened", Next: "run mpcd doctor", Err: err}
+		return nil, &problem.Error{Code: vaultCode(err), Message: "the pair state of a committee cannot be opened", Next: "run mpcd doctor", Err: err}
 	}
 	defer b.Wipe()
 	return s.ParseProvision(b.Bytes())
@@ -86,7 +87,7 @@ func (v *provisions) store(ctx context.Context, name string, p threshold.Provisi
 	b := p.Bytes()
 	defer b.Wipe()
 	if err := v.n.Vault.PutSecret(ctx, name, b.Bytes()); err != nil {
-		return &Error{Code: vaultCode(err), Message: "the pair state of a committee cannot be stored", Next: "check the disk and the token; run mpcd doctor", Err: err}
+		return &problem.Error{Code: vaultCode(err), Message: "the pair state of a committee cannot be stored", Next: "check the disk and the token; run mpcd doctor", Err: err}
 	}
 	return nil
 }
@@ -183,13 +184,13 @@ func checkPairing(s threshold.Provisioner, p threshold.Provision, x *pairing) er
 	if p != nil {
 		epoch = p.PairEpoch()
 	}
-	other := &Error{Code: CodeProvision, Message: fmt.Sprintf("this node is at pair-epoch %d with the committee, the coordinator is not", epoch),
-		Next: "repeat the request; if that does not help, refresh a key of this committee", epoch: epoch}
+	other := &problem.Error{Code: problem.PairState, Message: fmt.Sprintf("this node is at pair-epoch %d with the committee, the coordinator is not", epoch),
+		Next: "repeat the request; if that does not help, refresh a key of this committee", Epoch: epoch}
 	switch {
 	case s == nil && x == nil:
 		return nil
 	case s == nil || x == nil:
-		return fail(CodeInvalid, "run the same version on all nodes", "the proposal's pair state does not fit its scheme")
+		return problem.New(problem.Invalid, "run the same version on all nodes", "the proposal's pair state does not fit its scheme")
 	case x.Epoch != 0 && x.Epoch <= epoch, x.Epoch == 0 && (p == nil || p.Digest() != x.Digest):
 		return other
 	}
@@ -232,7 +233,7 @@ func (n *Node) pairUp(ctx context.Context, c *ceremony, scheme threshold.Scheme,
 	if x.Epoch != 0 {
 		var free bool
 		if unlock, free = n.keys.lockRefreshSoon(ctx, provisionName(s.ID(), committee)); !free {
-			return digest, nil, fail(CodeProvision, "repeat the request", "another pair setup of this committee is under way")
+			return digest, nil, problem.New(problem.PairState, "repeat the request", "another pair setup of this committee is under way")
 		}
 	}
 	p, err := n.pairs.current(ctx, s, committee)
@@ -256,7 +257,7 @@ func (n *Node) pairUp(ctx context.Context, c *ceremony, scheme threshold.Scheme,
 func (n *Node) checkBans(p threshold.Provision, signers []threshold.PartyID) error {
 	for _, b := range p.Banned() {
 		if slices.Contains(signers, b) {
-			return &Error{Code: CodeBlame, Message: fmt.Sprintf("node %q cheated in this pair-epoch and is banned", n.nodeOf(b)),
+			return &problem.Error{Code: problem.Blame, Message: fmt.Sprintf("node %q cheated in this pair-epoch and is banned", n.nodeOf(b)),
 				Next: "choose other signers; once the node is trusted again, refresh a key of this committee: that makes new pair state", Culprits: n.nodesOf([]threshold.PartyID{b})}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/hsm"
@@ -144,7 +145,7 @@ func TestRealCorruptShare(t *testing.T) {
 	m.start()
 	c.waitReady()
 	_, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "node2"}})
-	e := wantCode(t, err, appliance.CodeIntegrity)
+	e := wantCode(t, err, problem.Integrity)
 	if !strings.Contains(e.Error(), "node2") || e.Next == "" {
 		t.Errorf("the error does not name the node or the next step: %v", e)
 	}
@@ -153,7 +154,7 @@ func TestRealCorruptShare(t *testing.T) {
 		t.Errorf("another quorum: %+v, %v", sig, err)
 	}
 	_, err = m.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")})
-	wantCode(t, err, appliance.CodeIntegrity)
+	wantCode(t, err, problem.Integrity)
 	for _, s := range c.nodes[0].node.Nodes() {
 		if s.Accused {
 			t.Errorf("%s is accused", s.ID)

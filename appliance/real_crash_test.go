@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/internal/sim"
 	"github.com/luxfi/mpcd/vault/vaulttest"
@@ -37,8 +38,8 @@ func (m *member) reboot(store *vaulttest.Memory) *vaulttest.Memory {
 func repeat[T any](t *testing.T, do func() (T, error)) (out T, err error) {
 	sim.Wait(t, "an answer", func() bool {
 		out, err = do()
-		var e *appliance.Error
-		return !errors.As(err, &e) || !e.Retryable()
+		var e *problem.Error
+		return !errors.As(err, &e) || !e.Code.Retryable()
 	})
 	return out, err
 }

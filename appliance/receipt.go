@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -36,7 +37,7 @@ func (n *Node) signature(r *attest.Receipt) *Signature {
 
 // Receipt returns a receipt this node made as coordinator.
 func (n *Node) Receipt(ctx context.Context, id string) (*attest.Receipt, error) {
-	missing := fail(CodeNotFound, "ask the node that made the signature", "no receipt %q on this node", id[:min(len(id), 64)])
+	missing := problem.New(problem.NotFound, "ask the node that made the signature", "no receipt %q on this node", id[:min(len(id), 64)])
 	if len(id) > 64 {
 		return nil, missing
 	}
@@ -49,7 +50,7 @@ func (n *Node) Receipt(ctx context.Context, id string) (*attest.Receipt, error) 
 	}
 	var r attest.Receipt
 	if err := canon.Unmarshal(b, &r); err != nil {
-		return nil, &Error{Code: CodeIntegrity, Message: "receipt " + id + " is damaged", Next: "restore the node's data directory from a good disk", Err: err}
+		return nil, &problem.Error{Code: problem.Integrity, Message: "receipt " + id + " is damaged", Next: "restore the node's data directory from a good disk", Err: err}
 	}
 	return &r, nil
 }
@@ -61,20 +62,20 @@ func (n *Node) namedSigners(c threshold.Committee, ids []transport.NodeID) ([]th
 		p := n.party(id)
 		switch {
 		case p == 0:
-			return nil, invalid("signers", "list the nodes with GET /api/v1/nodes", "unknown node %q", id)
+			return nil, problem.Field("signers", "list the nodes with GET /api/v1/nodes", "unknown node %q", id)
 		case !c.Contains(p):
-			return nil, invalid("signers", "name parties of the wallet", "node %q holds no share of this wallet", id)
+			return nil, problem.Field("signers", "name parties of the wallet", "node %q holds no share of this wallet", id)
 		case slices.Contains(ps, p):
-			return nil, invalid("signers", "name each signer once", "node %q is named twice", id)
+			return nil, problem.Field("signers", "name each signer once", "node %q is named twice", id)
 		}
 		ps = append(ps, p)
 	}
 	if len(ps) != c.Threshold {
-		return nil, invalid("signers", "name exactly as many signers as the threshold, or none", "%d signers named, %d must sign", len(ps), c.Threshold)
+		return nil, problem.Field("signers", "name exactly as many signers as the threshold, or none", "%d signers named, %d must sign", len(ps), c.Threshold)
 	}
 	for _, p := range ps {
 		if ok, _ := n.peers.usable(n.nodeOf(p)); !ok {
-			return nil, fail(CodeQuorum, "start that node, or let the cluster choose the signers", "node %q cannot be reached or is accused", n.nodeOf(p))
+			return nil, problem.New(problem.Quorum, "start that node, or let the cluster choose the signers", "node %q cannot be reached or is accused", n.nodeOf(p))
 		}
 	}
 	return sortedParties(ps), nil

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -119,7 +120,7 @@ func TestDeniedTakesNoSession(t *testing.T) {
 	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}, Identities: make([][]byte, 3), Threshold: 2}
 	n.keys.records["w"] = &walletRecord{State: StateActive, Info: threshold.KeyInfo{Scheme: threshold.FrostEd25519, Epoch: 1, Committee: committee}}
 	in := &attest.Intent{KeyID: "w", Scheme: threshold.FrostEd25519, Epoch: 1, Message: []byte("m"), Signers: committee.Parties[:2], RequestID: "r"}
-	if _, err := n.admit(t.Context(), opSign, in.Signers, []*attest.Intent{in}); AsError(err).Code != CodeDenied {
+	if _, err := n.admit(t.Context(), opSign, in.Signers, []*attest.Intent{in}); problem.As(err).Code != problem.Denied {
 		t.Fatal(err)
 	}
 	if len(n.seen.m) != 0 {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/vault"
 )
@@ -116,11 +117,11 @@ func TestSessionOutlivesCaller(t *testing.T) {
 	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	_, err := n.Sign(short, req)
-	wantCode(t, err, appliance.CodeTimeout)
+	wantCode(t, err, problem.Timeout)
 	other := req
 	other.Message, other.BodyHash = []byte("pay 2"), [32]byte{2}
 	_, err = n.Sign(t.Context(), other)
-	wantCode(t, err, appliance.CodeConflict)
+	wantCode(t, err, problem.Conflict)
 	g.open()
 	if _, err := n.Sign(t.Context(), req); err != nil {
 		t.Fatal(err)

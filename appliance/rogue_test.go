@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
@@ -197,15 +198,15 @@ func TestIdempotency(t *testing.T) {
 	other := req
 	other.Message, other.BodyHash = []byte("pay 2"), [32]byte{2}
 	_, err = c.nodes[0].node.Sign(t.Context(), other)
-	wantCode(t, err, appliance.CodeConflict)
+	wantCode(t, err, problem.Conflict)
 	_, err = c.nodes[1].node.Sign(t.Context(), other)
-	wantCode(t, err, appliance.CodeConflict)
+	wantCode(t, err, problem.Conflict)
 	c.nodes[0].halt()
 	c.nodes[0].start()
 	c.waitReady()
 	same()
 	_, err = c.nodes[0].node.Sign(t.Context(), other)
-	wantCode(t, err, appliance.CodeConflict)
+	wantCode(t, err, problem.Conflict)
 }
 
 // Goal: every wrong request is refused with its code, field and advice, before anything is proposed. Method: a table.
@@ -221,34 +222,34 @@ func TestBadRequests(t *testing.T) {
 		return func(ctx context.Context) error { _, err := n.Sign(ctx, r); return err }
 	}
 	for name, row := range map[string]struct {
-		code  appliance.Code
+		code  problem.Code
 		field string
 		do    func(context.Context) error
 	}{
-		"threshold 1":        {appliance.CodeInvalid, "threshold", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 1, Total: 3})},
-		"negative threshold": {appliance.CodeInvalid, "threshold", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: -1, Total: 3})},
-		"t over n":           {appliance.CodeInvalid, "threshold", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 4, Total: 3})},
-		"too many parties":   {appliance.CodeInvalid, "total", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 4})},
-		"unknown party":      {appliance.CodeInvalid, "parties", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node1", "mallory"}})},
-		"party twice":        {appliance.CodeInvalid, "parties", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node1", "node1"}})},
-		"total disagrees":    {appliance.CodeInvalid, "total", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 2, Parties: []transport.NodeID{"node1", "node2", "node3"}})},
-		"without this node":  {appliance.CodeInvalid, "parties", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node2", "node3"}})},
-		"unknown curve":      {appliance.CodeUnsupported, "protocol", keygen(appliance.KeygenRequest{Curve: "p256", Threshold: 2, Total: 3})},
-		"cggmp21":            {appliance.CodeUnsupported, "protocol", keygen(appliance.KeygenRequest{Curve: "secp256k1", Protocol: "cggmp21", Threshold: 2, Total: 3})},
-		"long label":         {appliance.CodeInvalid, "label", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 3, Label: strings.Repeat("x", 129)})},
-		"31-byte digest":     {appliance.CodeInvalid, "message_hash", sign(appliance.SignRequest{WalletID: tap.ID, Message: make([]byte, 31)})},
-		"33-byte digest":     {appliance.CodeInvalid, "message_hash", sign(appliance.SignRequest{WalletID: tap.ID, Message: make([]byte, 33)})},
-		"empty message":      {appliance.CodeInvalid, "message", sign(appliance.SignRequest{WalletID: ed.ID})},
-		"huge message":       {appliance.CodeInvalid, "message", sign(appliance.SignRequest{WalletID: ed.ID, Message: make([]byte, appliance.MaxMessage+1)})},
-		"unknown wallet":     {appliance.CodeNotFound, "", sign(appliance.SignRequest{WalletID: "w_nobody", Message: []byte("m")})},
-		"unknown key":        {appliance.CodeNotFound, "", sign(appliance.SignRequest{PublicKey: make([]byte, 32), Message: []byte("m")})},
-		"no wallet named":    {appliance.CodeNotFound, "", sign(appliance.SignRequest{Message: []byte("m")})},
-		"one signer":         {appliance.CodeInvalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1"}})},
-		"signer twice":       {appliance.CodeInvalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "node1"}})},
-		"unknown signer":     {appliance.CodeInvalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "mallory"}})},
-		"three signers":      {appliance.CodeInvalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "node2", "node3"}})},
-		"long session_id":    {appliance.CodeInvalid, "session_id", sign(appliance.SignRequest{SessionID: strings.Repeat("x", 129), WalletID: ed.ID, Message: []byte("m")})},
-		"bad session_id":     {appliance.CodeInvalid, "session_id", sign(appliance.SignRequest{SessionID: "a b", WalletID: ed.ID, Message: []byte("m")})},
+		"threshold 1":        {problem.Invalid, "threshold", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 1, Total: 3})},
+		"negative threshold": {problem.Invalid, "threshold", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: -1, Total: 3})},
+		"t over n":           {problem.Invalid, "threshold", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 4, Total: 3})},
+		"too many parties":   {problem.Invalid, "total", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 4})},
+		"unknown party":      {problem.Invalid, "parties", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node1", "mallory"}})},
+		"party twice":        {problem.Invalid, "parties", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node1", "node1"}})},
+		"total disagrees":    {problem.Invalid, "total", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 2, Parties: []transport.NodeID{"node1", "node2", "node3"}})},
+		"without this node":  {problem.Invalid, "parties", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node2", "node3"}})},
+		"unknown curve":      {problem.Unsupported, "protocol", keygen(appliance.KeygenRequest{Curve: "p256", Threshold: 2, Total: 3})},
+		"cggmp21":            {problem.Unsupported, "protocol", keygen(appliance.KeygenRequest{Curve: "secp256k1", Protocol: "cggmp21", Threshold: 2, Total: 3})},
+		"long label":         {problem.Invalid, "label", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 3, Label: strings.Repeat("x", 129)})},
+		"31-byte digest":     {problem.Invalid, "message_hash", sign(appliance.SignRequest{WalletID: tap.ID, Message: make([]byte, 31)})},
+		"33-byte digest":     {problem.Invalid, "message_hash", sign(appliance.SignRequest{WalletID: tap.ID, Message: make([]byte, 33)})},
+		"empty message":      {problem.Invalid, "message", sign(appliance.SignRequest{WalletID: ed.ID})},
+		"huge message":       {problem.Invalid, "message", sign(appliance.SignRequest{WalletID: ed.ID, Message: make([]byte, appliance.MaxMessage+1)})},
+		"unknown wallet":     {problem.NotFound, "", sign(appliance.SignRequest{WalletID: "w_nobody", Message: []byte("m")})},
+		"unknown key":        {problem.NotFound, "", sign(appliance.SignRequest{PublicKey: make([]byte, 32), Message: []byte("m")})},
+		"no wallet named":    {problem.NotFound, "", sign(appliance.SignRequest{Message: []byte("m")})},
+		"one signer":         {problem.Invalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1"}})},
+		"signer twice":       {problem.Invalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "node1"}})},
+		"unknown signer":     {problem.Invalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "mallory"}})},
+		"three signers":      {problem.Invalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "node2", "node3"}})},
+		"long session_id":    {problem.Invalid, "session_id", sign(appliance.SignRequest{SessionID: strings.Repeat("x", 129), WalletID: ed.ID, Message: []byte("m")})},
+		"bad session_id":     {problem.Invalid, "session_id", sign(appliance.SignRequest{SessionID: "a b", WalletID: ed.ID, Message: []byte("m")})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := row.do(t.Context())
@@ -267,7 +268,7 @@ func TestBadRequests(t *testing.T) {
 func TestMajorityPolicy(t *testing.T) {
 	c := newCluster(t, 5)
 	_, err := c.nodes[0].node.Keygen(t.Context(), appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 5})
-	wantCode(t, err, appliance.CodeDenied)
+	wantCode(t, err, problem.Denied)
 }
 
 // Goal: with too few nodes nothing is promised: keygen and refresh need all, signing needs the threshold. Method: halt nodes.
@@ -278,9 +279,9 @@ func TestQuorumMissing(t *testing.T) {
 	c.nodes[2].halt()
 	n := c.nodes[0].node
 	_, err := n.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")})
-	wantCode(t, err, appliance.CodeQuorum)
+	wantCode(t, err, problem.Quorum)
 	_, err = n.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID})
-	wantCode(t, err, appliance.CodeQuorum)
+	wantCode(t, err, problem.Quorum)
 	c.nodes[1].start()
 	c.nodes[2].start()
 	c.waitReady()
@@ -289,9 +290,9 @@ func TestQuorumMissing(t *testing.T) {
 	}
 }
 
-func wantCode(t *testing.T, err error, code appliance.Code) *appliance.Error {
+func wantCode(t *testing.T, err error, code problem.Code) *problem.Error {
 	t.Helper()
-	var e *appliance.Error
+	var e *problem.Error
 	if !errors.As(err, &e) || e.Code != code {
 		t.Fatalf("error %v (%T), want code %s", err, err, code)
 	}
@@ -318,7 +319,7 @@ func TestKeygenOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := c.nodes[1].node.Keygen(t.Context(), req)
-	wantCode(t, err, appliance.CodeConflict)
+	wantCode(t, err, problem.Conflict)
 	ws, _, err := c.nodes[2].node.Wallets(t.Context(), appliance.Page{})
 	if err != nil || len(ws) != 1 {
 		t.Errorf("%d wallets, %v", len(ws), err)

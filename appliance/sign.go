@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -35,20 +36,20 @@ func (n *Node) admit(ctx context.Context, op string, signers []threshold.PartyID
 			return !(r.State == StateStaged && op == opProve) && !(r.State == StateProving && op == opSign) && r.Info.Epoch >= in.Epoch
 		})
 		if err != nil {
-			return items, at(i, err)
+			return items, problem.At(i, err)
 		}
 		if err := n.judgeSign(op, in, rec); err != nil {
-			return items, at(i, err)
+			return items, problem.At(i, err)
 		}
 		if i > 0 && (rec.Info.Scheme != items[0].info.Scheme || !rec.Info.Committee.Equal(items[0].info.Committee)) {
-			return items, fail(CodeInvalid, "", "intent %d is for another scheme or committee than the first", i)
+			return items, problem.New(problem.Invalid, "", "intent %d is for another scheme or committee than the first", i)
 		}
 		v, err := n.allow(ctx, in, rec.Info.Committee)
 		if err != nil {
-			return items, at(i, err)
+			return items, problem.At(i, err)
 		}
 		if err := n.seen.admit(in); err != nil { // last: what we refuse takes no session_id away
-			return items, at(i, err)
+			return items, problem.At(i, err)
 		}
 		scheme, err := n.Schemes(rec.Info.Scheme)
 		if err != nil {
@@ -79,10 +80,10 @@ func (n *Node) judgeSign(op string, in *attest.Intent, rec walletRecord) error {
 	}
 	if op == opProve {
 		if len(in.Path)+len(in.Tweaks) > 0 {
-			return fail(CodeDenied, "", "a threshold proof is by the wallet key itself, without a path or tweaks")
+			return problem.New(problem.Denied, "", "a threshold proof is by the wallet key itself, without a path or tweaks")
 		}
 		if want := proofMessage(in.KeyID, in.Epoch, in.Signers); string(in.Message) != string(want) {
-			return fail(CodeDenied, "", "a threshold proof signs nothing but its own message")
+			return problem.New(problem.Denied, "", "a threshold proof signs nothing but its own message")
 		}
 		return nil
 	}
@@ -97,18 +98,18 @@ func (n *Node) judgeKey(op string, in *attest.Intent, rec walletRecord) error {
 	c := rec.Info.Committee
 	switch {
 	case in.Scheme != rec.Info.Scheme:
-		return fail(CodeInvalid, "", "wallet %s is of scheme %s", in.KeyID, rec.Info.Scheme)
+		return problem.New(problem.Invalid, "", "wallet %s is of scheme %s", in.KeyID, rec.Info.Scheme)
 	case in.Epoch != rec.Info.Epoch:
-		return fail(CodeConflict, "repeat the request; the key was refreshed", "wallet %s is at epoch %d here, the intent says %d", in.KeyID, rec.Info.Epoch, in.Epoch)
+		return problem.New(problem.Conflict, "repeat the request; the key was refreshed", "wallet %s is at epoch %d here, the intent says %d", in.KeyID, rec.Info.Epoch, in.Epoch)
 	case op != opProve && rec.State != StateActive:
-		return fail(CodeConflict, "run `mpcd key prove-threshold`, or wait until keygen has ended", "wallet %s is not active yet (%s)", in.KeyID, rec.State)
+		return problem.New(problem.Conflict, "run `mpcd key prove-threshold`, or wait until keygen has ended", "wallet %s is not active yet (%s)", in.KeyID, rec.State)
 	case op == opProve && rec.State == StateStaged:
-		return fail(CodeConflict, "wait until keygen has ended", "wallet %s is not certified yet", in.KeyID)
+		return problem.New(problem.Conflict, "wait until keygen has ended", "wallet %s is not certified yet", in.KeyID)
 	case len(in.Signers) != c.Threshold:
-		return invalid("signers", "name exactly as many signers as the threshold", "%d signers, wallet %s needs %d", len(in.Signers), in.KeyID, c.Threshold)
+		return problem.Field("signers", "name exactly as many signers as the threshold", "%d signers, wallet %s needs %d", len(in.Signers), in.KeyID, c.Threshold)
 	}
 	if err := c.CheckQuorum(in.Signers); err != nil {
-		return invalid("signers", "name members of the wallet's committee, each once", "%v", err)
+		return problem.Field("signers", "name members of the wallet's committee, each once", "%v", err)
 	}
 	return nil
 }
@@ -117,13 +118,13 @@ func (n *Node) judgeKey(op string, in *attest.Intent, rec walletRecord) error {
 func checkMessage(info threshold.KeyInfo, message []byte) error {
 	switch {
 	case info.Purpose == threshold.PurposeECDSA && len(message) != 32:
-		return invalid("message_hash", "hash the transaction first, as its chain does, and send the 32-byte digest", "the digest to sign has %d bytes, ECDSA keys sign exactly 32", len(message))
+		return problem.Field("message_hash", "hash the transaction first, as its chain does, and send the 32-byte digest", "the digest to sign has %d bytes, ECDSA keys sign exactly 32", len(message))
 	case info.Purpose == threshold.PurposeBIP340 && len(message) != 32:
-		return invalid("message_hash", "hash the transaction first (BIP-341) and send the 32-byte digest", "the digest to sign has %d bytes, BIP-340 keys sign exactly 32", len(message))
+		return problem.Field("message_hash", "hash the transaction first (BIP-341) and send the 32-byte digest", "the digest to sign has %d bytes, BIP-340 keys sign exactly 32", len(message))
 	case len(message) == 0:
-		return invalid("message", "send the message to sign in hex", "the message is empty")
+		return problem.Field("message", "send the message to sign in hex", "the message is empty")
 	case len(message) > MaxMessage:
-		return invalid("message", "hash the message, or split it", "the message has %d bytes, at most %d", len(message), MaxMessage)
+		return problem.Field("message", "hash the message, or split it", "the message has %d bytes, at most %d", len(message), MaxMessage)
 	}
 	return nil
 }
@@ -203,10 +204,10 @@ func (n *Node) contribute(ctx context.Context, c *ceremony, p *proposal, items [
 	var abort *threshold.Abort
 	if errors.Is(err, threshold.ErrBurnt) || errors.As(err, &abort) && abort.Kind == threshold.Retry {
 		// The presignature died meanwhile, with its epoch or its pair state: another one signs.
-		return nil, nil, &Error{Code: CodePresig, Message: "the presignature is no longer good", Next: "repeat the request", Err: err}
+		return nil, nil, &problem.Error{Code: problem.Presig, Message: "the presignature is no longer good", Next: "repeat the request", Err: err}
 	}
 	if err != nil {
-		return nil, nil, &Error{Code: CodeHSM, Message: "the shares could not be made and attested", Next: "run mpcd doctor; check the token and its session", Err: err}
+		return nil, nil, &problem.Error{Code: problem.HSM, Message: "the shares could not be made and attested", Next: "run mpcd doctor; check the token and its session", Err: err}
 	}
 	sb := attest.NewShareBatch(shares, batch)
 	return shares, &sb, nil
@@ -382,7 +383,7 @@ func (n *Node) openShares(ctx context.Context, c *ceremony, from threshold.Party
 	now := n.Clock()
 	got, err := sb.Open(n.rosterKeys[env.From].attest, attest.Window{NotBefore: started.Add(-intentAge), NotAfter: now.Add(intentAge)}, expected)
 	if errors.Is(err, attest.ErrStale) { // a clock, most likely: no reason to ban
-		return nil, &refusedError{env.From, refusal{Code: CodeConflict, Message: "its attestation is not of now; compare the clocks"}}
+		return nil, &refusedError{env.From, refusal{Code: problem.Conflict, Message: "its attestation is not of now; compare the clocks"}}
 	}
 	if err != nil {
 		return nil, ban("attestation", err)

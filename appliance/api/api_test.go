@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/client/wire"
 )
 
@@ -232,7 +233,7 @@ func TestPending(t *testing.T) {
 		t.Errorf("%+v %v", out, err)
 	}
 	w.PublicKey = w.PublicKey[:31]
-	if _, err := renderWallet(w); appliance.AsError(err).Code != appliance.CodeIntegrity {
+	if _, err := renderWallet(w); problem.As(err).Code != problem.Integrity {
 		t.Errorf("%v", err)
 	}
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/luxfi/mpcd/attest"
 )
 
-// Backend is the node, as the API needs it. Implementations are safe for concurrent use and fail with *appliance.Error.
+// Backend is the node, as the API needs it. Implementations are safe for concurrent use and fail with *problem.Error.
 //
 // Keygen, Sign and Refresh owe idempotency: for a SessionID seen before with the same BodyHash they return the same values, also
-// after a restart, and for another BodyHash they fail with CodeConflict.
+// after a restart, and for another BodyHash they fail with problem.Conflict.
 type Backend interface {
 	Keygen(ctx context.Context, r appliance.KeygenRequest) (*appliance.Wallet, error)
 	Sign(ctx context.Context, r appliance.SignRequest) (*appliance.Signature, error)

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/internal/canon"
 )
 
@@ -43,12 +44,12 @@ func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 	var ne net.Error
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, &appliance.Error{Code: codeTooLarge, Message: fmt.Sprintf("the body is larger than %d KiB", bodyMax>>10),
+		return nil, &problem.Error{Code: codeTooLarge, Message: fmt.Sprintf("the body is larger than %d KiB", bodyMax>>10),
 			Next: fmt.Sprintf("A message to sign may have at most %d KiB; sign a digest of larger data.", appliance.MaxMessage>>10)}
 	case errors.As(err, &ne) && ne.Timeout():
-		return nil, &appliance.Error{Code: codeSlowClient, Message: fmt.Sprintf("the body did not arrive within %s", bodyTimeout)}
+		return nil, &problem.Error{Code: codeSlowClient, Message: fmt.Sprintf("the body did not arrive within %s", bodyTimeout)}
 	case err != nil:
-		return nil, &appliance.Error{Code: codeMalformed, Message: "the body ended early"}
+		return nil, &problem.Error{Code: codeMalformed, Message: "the body ended early"}
 	}
 	return parseObject(raw)
 }
@@ -56,7 +57,7 @@ func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 // checkMediaType lets JSON pass, under its own name, under none, and under the one that curl -d writes.
 func checkMediaType(h http.Header) error {
 	if e := h.Get("Content-Encoding"); e != "" && e != "identity" {
-		return &appliance.Error{Code: codeMediaType, Message: "the body is compressed", Next: "Send it without Content-Encoding."}
+		return &problem.Error{Code: codeMediaType, Message: "the body is compressed", Next: "Send it without Content-Encoding."}
 	}
 	ct := h.Get("Content-Type")
 	if ct == "" {
@@ -66,11 +67,11 @@ func checkMediaType(h http.Header) error {
 	if err == nil && (media == "application/json" || media == "application/x-www-form-urlencoded") {
 		return nil
 	}
-	return &appliance.Error{Code: codeMediaType, Message: fmt.Sprintf("the body is %q", ct), Next: "Send JSON with Content-Type: application/json."}
+	return &problem.Error{Code: codeMediaType, Message: fmt.Sprintf("the body is %q", ct), Next: "Send JSON with Content-Type: application/json."}
 }
 
 func malformed(format string, a ...any) error {
-	return &appliance.Error{Code: codeMalformed, Message: fmt.Sprintf(format, a...)}
+	return &problem.Error{Code: codeMalformed, Message: fmt.Sprintf(format, a...)}
 }
 
 // parseObject reads one JSON object strictly: valid UTF-8, no duplicate keys, no key that another spelling of a known one might

@@ -15,7 +15,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 )
 
 //go:embed docs.html
@@ -46,7 +46,7 @@ type docsOperation struct {
 type docsField struct{ Name, Type, Doc string }
 
 type docsError struct {
-	Code   appliance.Code
+	Code   problem.Code
 	Status int
 	Title  string
 	Next   string

@@ -11,6 +11,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/client/wire"
 )
 
@@ -38,7 +39,7 @@ func TestECDSAWallet(t *testing.T) {
 	broken := ecWallet()
 	broken.PublicKey = bytes.Clone(broken.PublicKey)
 	broken.PublicKey[64] ^= 1
-	if _, err := renderWallet(broken); appliance.AsError(err).Code != appliance.CodeIntegrity {
+	if _, err := renderWallet(broken); problem.As(err).Code != problem.Integrity {
 		t.Errorf("a key that is no point: %v", err)
 	}
 }
@@ -145,7 +146,7 @@ func TestChainFitsWallet(t *testing.T) {
 func TestNodeWithoutECDSA(t *testing.T) {
 	for _, protocol := range []string{``, `,"protocol":"dkls23"`, `,"protocol":"lss"`} {
 		f := newFake()
-		f.err = &appliance.Error{Code: appliance.CodeUnsupported, Field: "protocol", Message: "no such scheme here", Next: "Use frost."}
+		f.err = &problem.Error{Code: problem.Unsupported, Field: "protocol", Message: "no such scheme here", Next: "Use frost."}
 		p := wantProblem(t, send(t, devServer(f), "POST", "/api/v1/keygen", `{"curve":"secp256k1"`+protocol+`}`), 422, "unsupported")
 		if len(f.keygens) != 1 || f.keygens[0].Curve != "secp256k1" || p.Errors[0].Field != "protocol" || !strings.Contains(p.Detail, "no such scheme here. Use frost.") {
 			t.Errorf("%q: asked %+v, %+v", protocol, f.keygens, p)

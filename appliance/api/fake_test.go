@@ -21,6 +21,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
@@ -95,7 +96,7 @@ func ecChild(path []uint32) (*secp256k1.PrivateKey, error) {
 
 // noChildren is what the node says of a path below another wallet.
 func noChildren() error {
-	return &appliance.Error{Code: appliance.CodeUnsupported, Field: "derivation_path", Message: "no key below this one", Next: "Leave the path out."}
+	return &problem.Error{Code: problem.Unsupported, Field: "derivation_path", Message: "no key below this one", Next: "Leave the path out."}
 }
 
 func (f *fake) Derive(ctx context.Context, id string, path []uint32) (*appliance.Child, error) {
@@ -142,7 +143,7 @@ func (f *fake) act(ctx context.Context, session string, hash [32]byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if old, ok := f.sessions[session]; ok && session != "" && old != hash {
-		return &appliance.Error{Code: appliance.CodeConflict, Field: "session_id", Message: "session " + session + " was another request", Next: "Use a new session_id."}
+		return &problem.Error{Code: problem.Conflict, Field: "session_id", Message: "session " + session + " was another request", Next: "Use a new session_id."}
 	}
 	f.sessions[session] = hash
 	return f.err
@@ -217,7 +218,7 @@ func (f *fake) Wallet(_ context.Context, name string) (*appliance.Wallet, error)
 			}
 		}
 	}
-	return nil, &appliance.Error{Code: appliance.CodeNotFound, Message: "no such wallet on this node", Next: "List them with GET /api/v1/wallets."}
+	return nil, &problem.Error{Code: problem.NotFound, Message: "no such wallet on this node", Next: "List them with GET /api/v1/wallets."}
 }
 
 func (f *fake) Wallets(_ context.Context, p appliance.Page) ([]appliance.Wallet, string, error) {
@@ -231,7 +232,7 @@ func (f *fake) Nodes() []appliance.NodeStatus {
 
 func (f *fake) Receipt(_ context.Context, id string) (*attest.Receipt, error) {
 	if id != "r_1" {
-		return nil, &appliance.Error{Code: appliance.CodeNotFound, Message: "no such receipt"}
+		return nil, &problem.Error{Code: problem.NotFound, Message: "no such receipt"}
 	}
 	return &attest.Receipt{ID: id, Cluster: "test"}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/client/wire"
 )
 
@@ -75,16 +76,16 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, c *call, rule rul
 	}
 	who, err := s.Auth.Authenticate(r)
 	if err != nil {
-		return r, done, &appliance.Error{Code: codeToken, Message: err.Error()}
+		return r, done, &problem.Error{Code: codeToken, Message: err.Error()}
 	}
 	c.requester = who.Requester
 	if !who.may(rule.roles) {
-		return r, done, &appliance.Error{Code: appliance.CodeDenied, Message: fmt.Sprintf("%s has none of the roles %v", who.Requester, rule.roles)}
+		return r, done, &problem.Error{Code: problem.Denied, Message: fmt.Sprintf("%s has none of the roles %v", who.Requester, rule.roles)}
 	}
 	select {
 	case s.places <- struct{}{}:
 	default:
-		return r, done, &appliance.Error{Code: appliance.CodeOverload, Message: fmt.Sprintf("%d requests are being worked on", s.MaxConcurrent)}
+		return r, done, &problem.Error{Code: problem.Overload, Message: fmt.Sprintf("%d requests are being worked on", s.MaxConcurrent)}
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.Timeout + bodyTimeout + writeTimeout))
 	if rule.body {
@@ -135,10 +136,10 @@ func (s *server) fromBrowser(r *http.Request) error {
 		return nil
 	}
 	if !loopbackHost(r.Host) {
-		return &appliance.Error{Code: appliance.CodeDenied, Message: fmt.Sprintf("dev mode answers only to names of this machine, not to %q", clip(r.Host)),
+		return &problem.Error{Code: problem.Denied, Message: fmt.Sprintf("dev mode answers only to names of this machine, not to %q", clip(r.Host)),
 			Next: "Use http://localhost, http://127.0.0.1 or http://[::1]."}
 	}
-	foreign := &appliance.Error{Code: appliance.CodeDenied, Message: "dev mode refuses requests that a page of another origin sends", Next: "Use curl, a client, or mpcd start with tokens."}
+	foreign := &problem.Error{Code: problem.Denied, Message: "dev mode refuses requests that a page of another origin sends", Next: "Use curl, a client, or mpcd start with tokens."}
 	if origins := r.Header.Values("Origin"); len(origins) > 0 {
 		u, err := url.Parse(origins[0])
 		if err != nil || len(origins) > 1 || u.Host != r.Host || (u.Scheme == "https") != (r.TLS != nil) {
@@ -170,16 +171,16 @@ func noRoute(handler http.Handler, r *http.Request) error {
 	handler.ServeHTTP(probe, r)
 	if probe.status == http.StatusMethodNotAllowed {
 		allow := probe.header.Get("Allow")
-		p := newProblem(r.Context(), &appliance.Error{Code: codeMethod, Message: fmt.Sprintf("%s is not for %s", clip(r.URL.Path), clip(r.Method)), Next: "Use " + allow + "."})
+		p := newRefusal(r.Context(), &problem.Error{Code: codeMethod, Message: fmt.Sprintf("%s is not for %s", clip(r.URL.Path), clip(r.Method)), Next: "Use " + allow + "."})
 		p.allow = allow
 		return p
 	}
-	return &appliance.Error{Code: appliance.CodeNotFound, Message: fmt.Sprintf("there is no %s", clip(r.URL.Path)), Next: "See /docs for the paths."}
+	return &problem.Error{Code: problem.NotFound, Message: fmt.Sprintf("there is no %s", clip(r.URL.Path)), Next: "See /docs for the paths."}
 }
 
 // refuse answers with a problem.
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	p := s.problem(r.Context(), err)
+	p := s.refusal(r.Context(), err)
 	h := w.Header()
 	for k, v := range p.GetHeaders() {
 		h[k] = v
@@ -191,12 +192,12 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// problem describes err for the outside, and logs what must not go there.
-func (s *server) problem(ctx context.Context, err error) *problem {
-	p := newProblem(ctx, err)
+// refusal describes err for the outside, and logs what must not go there.
+func (s *server) refusal(ctx context.Context, err error) *refusal {
+	p := newRefusal(ctx, err)
 	if p.Status >= http.StatusInternalServerError {
 		level := slog.LevelError
-		if p.Code == string(appliance.CodeStarting) {
+		if p.Code == string(problem.Starting) {
 			level = slog.LevelInfo // probes ask again and again while a node boots
 		}
 		s.Logger.LogAttrs(ctx, level, "request failed", slog.String("code", p.Code), slog.Any("error", or(causeOf(p), p.Detail)), slog.String("request_id", callOf(ctx).id))
@@ -204,7 +205,7 @@ func (s *server) problem(ctx context.Context, err error) *problem {
 	return p
 }
 
-func causeOf(p *problem) string {
+func causeOf(p *refusal) string {
 	if p.cause == nil {
 		return ""
 	}
@@ -218,7 +219,7 @@ func (s *server) panicked(w *recorder, r *http.Request, v any) {
 	}
 	s.Logger.LogAttrs(r.Context(), slog.LevelError, "request panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())), slog.String("request_id", callOf(r.Context()).id))
 	if w.status == 0 {
-		s.refuse(w, r, &appliance.Error{Code: appliance.CodeInternal, Message: "the node failed"})
+		s.refuse(w, r, &problem.Error{Code: problem.Internal, Message: "the node failed"})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/client/wire"
 )
 
@@ -17,7 +18,7 @@ func (s *server) livez(w http.ResponseWriter, r *http.Request) {
 // startupz says that boot is over.
 func (s *server) startupz(w http.ResponseWriter, r *http.Request) {
 	if !s.Started() {
-		s.refuse(w, r, &appliance.Error{Code: appliance.CodeStarting, Message: "the node is still booting"})
+		s.refuse(w, r, &problem.Error{Code: problem.Starting, Message: "the node is still booting"})
 		return
 	}
 	writeHealth(w, r, wire.Health{Status: "ok"})
@@ -49,7 +50,7 @@ func (s *server) healthz(w http.ResponseWriter, r *http.Request) {
 }
 
 func notReady(r *http.Request, ready appliance.Readiness) error {
-	p := newProblem(r.Context(), &appliance.Error{Code: appliance.CodeStarting, Message: "the node cannot serve a signature now", Next: "errors has the failed checks; wait as Retry-After says."})
+	p := newRefusal(r.Context(), &problem.Error{Code: problem.Starting, Message: "the node cannot serve a signature now", Next: "errors has the failed checks; wait as Retry-After says."})
 	for _, c := range ready.Checks {
 		if !c.OK {
 			p.Errors = append(p.Errors, wire.FieldError{Field: c.Name, Detail: c.Detail})

@@ -15,6 +15,7 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/client/wire"
 )
 
@@ -80,7 +81,7 @@ func TestSignUnderPath(t *testing.T) {
 	if s := decode[wire.Signature](t, send(t, devServer(newFake()), "POST", "/api/v1/sign", signOne)); len(s.PublicKey) != 32 || s.Address != "" {
 		t.Errorf("%+v", s)
 	}
-	if _, err := renderSignature(&appliance.Signature{Bytes: make([]byte, 64), Path: []uint32{1}}, ecWallet()); appliance.AsError(err).Code != appliance.CodeIntegrity {
+	if _, err := renderSignature(&appliance.Signature{Bytes: make([]byte, 64), Path: []uint32{1}}, ecWallet()); problem.As(err).Code != problem.Integrity {
 		t.Errorf("a child without a key: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/client/wire"
 )
@@ -173,18 +174,18 @@ func TestBadRequests(t *testing.T) {
 // Goal: every code of the node has its status, and what caused a 5xx stays in the log. Method: a node that fails with each.
 func TestNodeErrors(t *testing.T) {
 	const secret = "cause-not-for-outside"
-	for code, status := range map[appliance.Code]int{
-		appliance.CodeInvalid: 422, appliance.CodeDenied: 403, appliance.CodeNotFound: 404, appliance.CodeConflict: 409, appliance.CodeQuorum: 503,
-		appliance.CodeOverload: 429, appliance.CodeTimeout: 504, appliance.CodeHSM: 503, appliance.CodeIntegrity: 500, appliance.CodeUnsupported: 422,
-		appliance.CodeBlame: 502, appliance.CodeInternal: 500, appliance.CodeStarting: 503, appliance.CodeProvision: 503, appliance.CodeAttempt: 503, appliance.CodePresig: 503,
+	for code, status := range map[problem.Code]int{
+		problem.Invalid: 422, problem.Denied: 403, problem.NotFound: 404, problem.Conflict: 409, problem.Quorum: 503,
+		problem.Overload: 429, problem.Timeout: 504, problem.HSM: 503, problem.Integrity: 500, problem.Unsupported: 422,
+		problem.Blame: 502, problem.Internal: 500, problem.Starting: 503, problem.PairState: 503, problem.Attempt: 503, problem.Presig: 503,
 	} {
 		var log bytes.Buffer
 		f := newFake()
-		f.err = &appliance.Error{Code: code, Message: "what", Next: "Do this", Field: "f", Culprits: []transport.NodeID{"node2"}, Err: errors.New(secret)}
+		f.err = &problem.Error{Code: code, Message: "what", Next: "Do this", Field: "f", Culprits: []transport.NodeID{"node2"}, Err: errors.New(secret)}
 		h := New(Config{Backend: f, Dev: true, Logger: logTo(&log)})
 		w := send(t, h, "POST", "/api/v1/keygen", `{"curve":"ed25519"}`)
 		p := wantProblem(t, w, status, string(code))
-		if p.Retryable != appliance.AsError(f.err).Retryable() || len(p.Culprits) != 1 || p.Culprits[0] != "node2" || !strings.Contains(p.Detail, "Do this.") || p.Errors[0].Field != "f" {
+		if p.Retryable != problem.As(f.err).Code.Retryable() || len(p.Culprits) != 1 || p.Culprits[0] != "node2" || !strings.Contains(p.Detail, "Do this.") || p.Errors[0].Field != "f" {
 			t.Errorf("%s: %+v", code, p)
 		}
 		if leaked := strings.Contains(w.Body.String(), secret); leaked != (status < 500) {
@@ -200,7 +201,7 @@ func TestNodeErrors(t *testing.T) {
 	}{
 		errors.New(secret):       {500, "internal"},
 		context.DeadlineExceeded: {504, "timeout"},
-		fmt.Errorf("x: %w", &appliance.Error{Code: "new_code", Message: secret}): {500, "internal"},
+		fmt.Errorf("x: %w", &problem.Error{Code: "new_code", Message: secret}): {500, "internal"},
 	} {
 		f := newFake()
 		f.err = err
@@ -214,16 +215,16 @@ func TestNodeErrors(t *testing.T) {
 
 // Goal: no code of the node is left without a status. Method: read its constants from the source.
 func TestCodesAreKnown(t *testing.T) {
-	src, err := os.ReadFile("../errors.go")
+	src, err := os.ReadFile("../problem/problem.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	codes := regexp.MustCompile(`Code\w+ +Code = "(\w+)"`).FindAllStringSubmatch(string(src), -1)
+	codes := regexp.MustCompile(`\w+ +Code = "(\w+)"`).FindAllStringSubmatch(string(src), -1)
 	if len(codes) < 14 {
 		t.Errorf("found %d codes", len(codes))
 	}
 	for _, c := range codes {
-		if kinds[appliance.Code(c[1])].status == 0 {
+		if kinds[problem.Code(c[1])].status == 0 {
 			t.Errorf("%s would be a 500", c[1])
 		}
 	}

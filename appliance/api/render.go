@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/internal/address"
@@ -40,7 +41,7 @@ func renderWallet(w *appliance.Wallet) (wire.Wallet, error) {
 	}
 	var err error
 	if out.Address, out.Addresses, err = address.For(addressKind(w.Scheme), w.PublicKey); err != nil {
-		return out, &appliance.Error{Code: appliance.CodeIntegrity, Message: "wallet " + w.ID + " has a public key that is none", Err: err}
+		return out, &problem.Error{Code: problem.Integrity, Message: "wallet " + w.ID + " has a public key that is none", Err: err}
 	}
 	return out, nil
 }
@@ -86,7 +87,7 @@ func renderChild(c *appliance.Child, w *appliance.Wallet) (wire.Child, error) {
 	out := wire.Child{WalletID: c.WalletID, DerivationPath: wire.FormatPath(c.Path), PublicKey: c.PublicKey, Protocol: w.Protocol, Curve: w.Curve}
 	var err error
 	if out.Address, out.Addresses, err = address.For(addressKind(w.Scheme), c.PublicKey); err != nil {
-		return out, &appliance.Error{Code: appliance.CodeIntegrity, Message: "the key at " + out.DerivationPath + " below wallet " + c.WalletID + " is none", Err: err}
+		return out, &problem.Error{Code: problem.Integrity, Message: "the key at " + out.DerivationPath + " below wallet " + c.WalletID + " is none", Err: err}
 	}
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/client/wire"
 )
@@ -182,8 +183,8 @@ func protocol(curve, name string) (string, error) {
 	return "", invalidField("protocol", known, "protocol %q is unknown", clip(name))
 }
 
-func unsupported(field, next, format string, a ...any) *appliance.Error {
-	return &appliance.Error{Code: appliance.CodeUnsupported, Field: field, Next: next, Message: fmt.Sprintf(format, a...)}
+func unsupported(field, next, format string, a ...any) *problem.Error {
+	return &problem.Error{Code: problem.Unsupported, Field: field, Next: next, Message: fmt.Sprintf(format, a...)}
 }
 
 // unchanged refuses a refresh that would change who holds the shares, or how many must sign.

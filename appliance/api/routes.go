@@ -71,7 +71,7 @@ func add[I, O any](s *server, doc huma.API, r route, h func(context.Context, *I)
 	huma.Register(doc, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := h(ctx, in)
 		if err != nil {
-			return nil, s.problem(ctx, err)
+			return nil, s.refusal(ctx, err)
 		}
 		return out, nil
 	})

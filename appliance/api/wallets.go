@@ -9,6 +9,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/threshold"
 )
@@ -128,7 +129,7 @@ func (s *server) derive(ctx context.Context, in *struct {
 
 // renamed calls the field of an error what the request calls it.
 func renamed(err error, field, name string) error {
-	var e *appliance.Error
+	var e *problem.Error
 	if !errors.As(err, &e) || e.Field != field {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
@@ -116,12 +116,9 @@ func explain(err error) *fault {
 	if f.Code != exitFailed {
 		return f
 	}
-	var node *appliance.Error
+	var node *problem.Error
 	if errors.As(err, &node) {
 		f.Code, f.Do = codeOf(string(node.Code)), node.Next
-		if f.Err != nil { // its text ends with what to do; that has a line of its own
-			f.Err = &reworded{f.Err, strings.Replace(f.Err.Error(), " ("+node.Next+")", "", 1)}
-		}
 	}
 	var refused *client.Error
 	if errors.As(err, &refused) {
@@ -156,18 +153,18 @@ func (r *reworded) Unwrap() error { return r.err }
 
 // codeOf is the exit code for a code of the API.
 func codeOf(code string) int {
-	switch appliance.Code(code) {
-	case appliance.CodeInvalid, appliance.CodeNotFound, appliance.CodeConflict, appliance.CodeUnsupported:
+	switch problem.Code(code) {
+	case problem.Invalid, problem.NotFound, problem.Conflict, problem.Unsupported:
 		return exitUsage
-	case appliance.CodeDenied, "unauthenticated":
+	case problem.Denied, "unauthenticated":
 		return exitDenied
-	case appliance.CodeQuorum, appliance.CodeOverload, appliance.CodeStarting, appliance.CodeBlame:
+	case problem.Quorum, problem.Overload, problem.Starting, problem.Blame:
 		return exitQuorum
-	case appliance.CodeHSM:
+	case problem.HSM:
 		return exitHSM
-	case appliance.CodeIntegrity:
+	case problem.Integrity:
 		return exitIntegrity
-	case appliance.CodeTimeout:
+	case problem.Timeout:
 		return exitTimeout
 	}
 	return exitFailed

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/hsm"
@@ -32,13 +32,13 @@ func TestExitCodes(t *testing.T) {
 		{vault.ErrLocked, exitUsage},
 		{attest.ErrRoster, exitIntegrity},
 		{context.DeadlineExceeded, exitTimeout},
-		{&appliance.Error{Code: appliance.CodeHSM, Message: "m"}, exitHSM},
-		{&appliance.Error{Code: appliance.CodeDenied, Message: "m"}, exitDenied},
-		{&appliance.Error{Code: appliance.CodeQuorum, Message: "m"}, exitQuorum},
-		{&appliance.Error{Code: appliance.CodeBlame, Message: "m"}, exitQuorum},
-		{&appliance.Error{Code: appliance.CodeTimeout, Message: "m"}, exitTimeout},
-		{&appliance.Error{Code: appliance.CodeIntegrity, Message: "m"}, exitIntegrity},
-		{&appliance.Error{Code: appliance.CodeInvalid, Message: "m"}, exitUsage},
+		{&problem.Error{Code: problem.HSM, Message: "m"}, exitHSM},
+		{&problem.Error{Code: problem.Denied, Message: "m"}, exitDenied},
+		{&problem.Error{Code: problem.Quorum, Message: "m"}, exitQuorum},
+		{&problem.Error{Code: problem.Blame, Message: "m"}, exitQuorum},
+		{&problem.Error{Code: problem.Timeout, Message: "m"}, exitTimeout},
+		{&problem.Error{Code: problem.Integrity, Message: "m"}, exitIntegrity},
+		{&problem.Error{Code: problem.Invalid, Message: "m"}, exitUsage},
 		{ofProblem(wire.Problem{Detail: "d", Status: 401, Code: "unauthenticated"}, ""), exitDenied},
 		{ofProblem(wire.Problem{Detail: "d", Status: 403, Code: "denied"}, ""), exitDenied},
 		{ofProblem(wire.Problem{Detail: "d", Status: 404, Code: "not_found"}, ""), exitUsage},

@@ -89,7 +89,7 @@ func hsmRewrap(o *output) *cobra.Command {
 				return doing("rewrap", err)
 			}
 			if p := c.Password.Provider; p == "pkcs11" || p == "tpm" {
-				o.note("the store's password is still sealed by the token that password.uri, or hsm.uri, names: before you give that token up, seal the\n"+
+				o.note("the store's password is still sealed by the token that password.uri, or hsm.uri, names: before you give that token up, seal the\n" +
 					"password with another by `mpcd hsm seal-password`, and set password.uri and password.sealed")
 			}
 			return to.report(o, "moved")

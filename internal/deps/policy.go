@@ -64,9 +64,11 @@ var policy = []place{
 	{packages: []string{"appliance/transport"}, may: ground, why: "it carries bytes"},
 	{packages: []string{"appliance/transport/*"}, may: append([]string{"appliance/transport", "appliance/transport/internal/..."}, ground...),
 		why: "a network only moves bytes"},
-	{packages: []string{"appliance/api"}, may: append([]string{"appliance", "appliance/transport", "attest", "client/wire", "internal/address", "threshold"}, ground...),
+	{packages: []string{"appliance/problem"}, may: append([]string{"appliance/transport"}, ground...),
+		why: "it is a leaf: everybody fails in its words, and it names nothing but nodes"},
+	{packages: []string{"appliance/api"}, may: append([]string{"appliance", "appliance/problem", "appliance/transport", "attest", "client/wire", "internal/address", "threshold"}, ground...),
 		why: "it speaks HTTP for the node; nothing else"},
-	{packages: []string{"appliance"}, may: append([]string{"threshold", "hsm", "vault", "attest", "appliance/transport"}, files...),
+	{packages: []string{"appliance"}, may: append([]string{"threshold", "hsm", "vault", "attest", "appliance/problem", "appliance/transport"}, files...),
 		why: "it is given drivers, stores, networks and schemes as values; main chooses"},
 
 	{packages: []string{"client/wire"}, may: ground, why: "the words of the API stand alone"},

@@ -1,0 +1,96 @@
+// Package problem says what went wrong in a node and what to do about it: a code that programs branch on, a message, and the next
+// step for whoever reads it at night. It is a leaf, so that the rooms of the appliance, its API and the program speak of a refusal
+// in the same words. Texts hold no secret: they reach callers, peers and logs.
+package problem
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+)
+
+// Code says what went wrong, for the HTTP status, the exit code and the client's decision to retry.
+type Code string
+
+// The codes.
+const (
+	Invalid     Code = "invalid"     // the request is wrong; 400 or 422
+	Denied      Code = "denied"      // role or policy refuses; 403
+	NotFound    Code = "not_found"   // 404
+	Conflict    Code = "conflict"    // a session_id with another body, a key in the wrong state; 409
+	Quorum      Code = "quorum"      // too few live nodes; 503
+	Overload    Code = "overload"    // queue full; 429
+	Timeout     Code = "timeout"     // 504
+	HSM         Code = "hsm"         // the token failed; 503
+	Integrity   Code = "integrity"   // stored data or a peer's data is not what it should be; 500
+	Unsupported Code = "unsupported" // not in this build; 422
+	Blame       Code = "blame"       // peers misbehaved and no other quorum was left; 502
+	Internal    Code = "internal"    // 500
+	PairState   Code = "pair_state"  // the parties' pair states differ; 503
+	Attempt     Code = "attempt"     // a refresh of this epoch was tried before; 503
+	Starting    Code = "not_ready"   // boot has not finished; 503
+	Presig      Code = "presig"      // a party does not have a presignature of the pool; between nodes only
+)
+
+// Retryable tells whether the same request may succeed later without a change.
+func (c Code) Retryable() bool {
+	switch c {
+	case Quorum, Overload, Timeout, HSM, Starting, Blame, PairState, Attempt, Presig:
+		return true
+	}
+	return false
+}
+
+// Error is what every line of the node fails with.
+type Error struct {
+	Code     Code
+	Message  string             // what and why; lower case
+	Next     string             // what to do; a clause without a full stop, may be empty
+	Field    string             // the request's field at fault, if one is
+	Culprits []transport.NodeID // who is proven or accused
+	Err      error              // the cause, may be nil
+	Item     int                // of a batch: the number of the intent at fault, from 1; 0 if it is none of them or not known
+	Epoch    uint64             // of the node that refuses: for PairState its pair-epoch, for Attempt the highest it has a share of
+}
+
+// Error is what and why. What to do is in Next, for who has a place of its own for it.
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return e.Message + ": " + e.Err.Error()
+	}
+	return e.Message
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// New makes an Error.
+func New(code Code, next, format string, a ...any) *Error {
+	return &Error{Code: code, Next: next, Message: fmt.Sprintf(format, a...)}
+}
+
+// Field makes an Error of code Invalid about a field of the request.
+func Field(field, next, format string, a ...any) *Error {
+	return &Error{Code: Invalid, Field: field, Next: next, Message: fmt.Sprintf(format, a...)}
+}
+
+// At says that err is about the intent i of a batch, counted from 0. An error that is no Error is returned as it is.
+func At(i int, err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	c := *e
+	c.Item = i + 1
+	return &c
+}
+
+// As finds the Error in err, or wraps err as Internal.
+func As(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Code: Internal, Message: "the node failed", Next: "see the node's log", Err: err}
+}
