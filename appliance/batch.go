@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -266,10 +267,10 @@ func (n *Node) runBatch(jobs []*signJob) {
 // accept puts requests on record, durably, before the first message about them leaves.
 func (n *Node) accept(ctx context.Context, jobs []*signJob, intents []*attest.Intent) error {
 	puts := make([]vault.Pair, len(jobs))
-	events := make([]Event, len(jobs))
+	events := make([]audit.Event, len(jobs))
 	for i, j := range jobs {
-		puts[i] = n.idem.pending(opSign, j.req.SessionID, j.req.BodyHash)
-		events[i] = Event{"sign.accept", intentFacts(intents[i])}
+		puts[i] = n.ops.Pending(opSign, j.req.SessionID, j.req.BodyHash)
+		events[i] = audit.Event{Name: "sign.accept", Facts: intentFacts(intents[i])}
 	}
 	errs := make(chan error, 1)
 	go func() { errs <- n.AuditLog.Append(ctx, events...) }()
@@ -293,16 +294,16 @@ func (n *Node) settle(ctx context.Context, jobs []*signJob, out []*signed) error
 		return &problem.Error{Code: problem.HSM, Message: "the token did not attest the outcome", Next: "run mpcd doctor; check the token", Err: err}
 	}
 	var puts []vault.Pair
-	events := make([]Event, len(jobs))
+	events := make([]audit.Event, len(jobs))
 	for i, j := range jobs {
 		r := receipts[i]
 		r.Settlement.Attestation = batch.Proof(i)
 		puts = append(puts, vault.Pair{Key: receiptKey(r.ID), Value: canon.MustMarshal(r)},
-			n.idem.answered(opSign, j.req.SessionID, j.req.BodyHash, []byte(r.ID)))
+			n.ops.Answered(opSign, j.req.SessionID, j.req.BodyHash, []byte(r.ID)))
 		j.answer = n.signature(r)
 		facts := intentFacts(out[i].item.intent)
 		facts["receipt"] = r.ID
-		events[i] = Event{"sign.done", facts}
+		events[i] = audit.Event{Name: "sign.done", Facts: facts}
 	}
 	errs := make(chan error, 1)
 	go func() { errs <- persist(ctx, func() error { return n.AuditLog.Append(ctx, events...) }) }()
@@ -494,7 +495,7 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, release, err := n.idem.claim(ctx, opSign, req.SessionID, req.BodyHash)
+	answer, release, err := n.ops.Claim(ctx, opSign, req.SessionID, req.BodyHash)
 	if err != nil {
 		return nil, n.explain(err)
 	}

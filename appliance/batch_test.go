@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/hsm"
@@ -21,11 +22,11 @@ import (
 // noBad denies every message that begins with "bad".
 type noBad struct{}
 
-func (noBad) Judge(_ context.Context, in *attest.Intent, _ threshold.Committee) (appliance.Verdict, error) {
+func (noBad) Judge(_ context.Context, in *attest.Intent, _ threshold.Committee) (policy.Verdict, error) {
 	if strings.HasPrefix(string(in.Message), "bad") {
-		return appliance.Verdict{Rule: "no-bad", Why: "it is bad"}, nil
+		return policy.Verdict{Rule: "no-bad", Why: "it is bad"}, nil
 	}
-	return appliance.Verdict{Allow: true, Rule: "all"}, nil
+	return policy.Verdict{Allow: true, Rule: "all"}, nil
 }
 
 // Goal: a request that is denied, here or by a peer, does not break up the batch it is in: the others are signed together, and it

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -348,7 +349,7 @@ func (n *Node) record(ctx context.Context, op string, topic [32]byte, err error)
 		facts["reason"] = problem.As(n.explain(err)).Message
 	}
 	n.counts.aborts.Add(1)
-	if aerr := n.AuditLog.Append(context.WithoutCancel(ctx), Event{op + ".abort", facts}); aerr != nil {
+	if aerr := n.AuditLog.Append(context.WithoutCancel(ctx), audit.Event{Name: op + ".abort", Facts: facts}); aerr != nil {
 		n.Logger.Error("audit", "error", aerr)
 	}
 }

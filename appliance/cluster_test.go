@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/memnet"
 	"github.com/luxfi/mpcd/attest"
@@ -41,8 +43,8 @@ type member struct {
 	state  vault.Store
 	limits appliance.Limits
 
-	attestKey string           // "attest" if empty
-	policy    appliance.Policy // nil for the default
+	attestKey string        // "attest" if empty
+	policy    policy.Policy // nil for the default
 
 	node   *appliance.Node
 	stop   context.CancelFunc
@@ -136,7 +138,7 @@ func (m *member) boot() error {
 	if err != nil {
 		m.c.t.Fatal(err)
 	}
-	audit, err := appliance.OpenAudit(filepath.Join(m.dir, "audit.log"), string(m.id), time.Now)
+	audit, err := audit.Open(filepath.Join(m.dir, "audit.log"), string(m.id), time.Now)
 	if err != nil {
 		m.c.t.Fatal(err)
 	}

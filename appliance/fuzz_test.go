@@ -8,46 +8,26 @@ import (
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/canon/canontest"
 	"github.com/luxfi/mpcd/threshold"
 )
 
-// decoders are all forms a stranger's envelope, or a damaged store, can hand to this package.
-func decoders() []func() any {
-	return []func() any{
-		func() any { return new(proposal) }, func() any { return new(refusal) }, func() any { return new(proofOf) },
-		func() any { return new(sharesBody) }, func() any { return new(certificate) }, func() any { return new([]certificate) },
-		func() any { return new(proofs) }, func() any { return new(ask) }, func() any { return new(answer) },
-		func() any { return new(heartbeat) }, func() any { return new(walletRecord) }, func() any { return new(idemRecord) },
-		func() any { return new(keyAnswer) }, func() any { return new(AuditEntry) },
-	}
-}
-
-// Goal: no bytes make a decoder panic, and what it accepts it accepts in one encoding only. Method: fuzz every form.
+// Goal: no bytes make a decoder panic, and what it accepts it accepts in one encoding only: every form that a stranger's envelope, or
+// a damaged store, can hand to this package. Method: fuzz every form.
 func FuzzDecoders(f *testing.F) {
-	for i, v := range []any{
+	canontest.Fuzz(f,
 		proposal{Version: 1, Operation: opSign, Signers: []threshold.PartyID{1, 2}, Intents: [][]byte{{1}}, Cosign: []byte{2}},
 		refusal{Code: problem.Denied, Message: "no", Epoch: 1}, proofOf{To: []transport.NodeID{"a"}, Proof: []byte{1}},
 		sharesBody{Batch: []byte{1}}, certificate{Party: 1, Cose: []byte{1}}, []certificate{{Party: 1, Cose: []byte{1}}},
 		proofs{KeyID: "w_", Epoch: 1, Each: []proof{{Signers: []threshold.PartyID{1}, Signature: []byte{1}}}}, ask{KeyID: "w_", Epoch: 1},
 		answer{KeyID: "w_", Epoch: 1, Certs: []certificate{{Party: 1}}, Proofs: &proofs{}}, heartbeat{"1", true, bootID{1}},
-		walletRecord{Version: 1, State: StateActive}, idemRecord{Answer: []byte{1}}, keyAnswer{ID: "w_"}, AuditEntry{Seq: 1, Event: "x"},
-	} {
-		f.Add(uint8(i), canon.MustMarshal(v))
-	}
-	all := decoders()
-	f.Fuzz(func(t *testing.T, which uint8, b []byte) {
-		v := all[int(which)%len(all)]()
-		if canon.Unmarshal(b, v) != nil {
-			return
-		}
-		if again, err := canon.Marshal(v); err != nil || !bytes.Equal(again, b) {
-			t.Errorf("%T has a second encoding", v)
-		}
-	})
+		walletRecord{Version: 1, State: StateActive}, keyAnswer{ID: "w_"},
+	)
 }
 
 // Goal: no sequence of envelopes makes the router panic or hold more than its limits. Method: fuzz kinds, topics and senders.
@@ -106,6 +86,6 @@ func TestPolicyFailsClosed(t *testing.T) {
 
 type failingPolicy struct{}
 
-func (failingPolicy) Judge(context.Context, *attest.Intent, threshold.Committee) (Verdict, error) {
-	return Verdict{Allow: true}, errors.New("the policy is broken")
+func (failingPolicy) Judge(context.Context, *attest.Intent, threshold.Committee) (policy.Verdict, error) {
+	return policy.Verdict{Allow: true}, errors.New("the policy is broken")
 }

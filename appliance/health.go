@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/problem"
 )
 
@@ -30,7 +31,7 @@ func (n *Node) Readiness() Readiness {
 }
 
 // Audit lists entries in order; the token is the number of the entry before the page.
-func (n *Node) Audit(_ context.Context, p Page) ([]AuditEntry, string, error) {
+func (n *Node) Audit(_ context.Context, p Page) ([]audit.Entry, string, error) {
 	var after uint64
 	if p.Token != "" {
 		if _, err := fmt.Sscan(p.Token, &after); err != nil {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/operation"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -58,7 +60,7 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, release, err := n.idem.claim(ctx, opKeygen, req.SessionID, req.BodyHash)
+	answer, release, err := n.ops.Claim(ctx, opKeygen, req.SessionID, req.BodyHash)
 	if err != nil {
 		return nil, n.explain(err)
 	}
@@ -75,7 +77,7 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
 	if err := n.allUp(ctx, committee); err != nil {
 		return nil, err
 	}
-	if err := n.Store.Batch(ctx, []vault.Pair{n.idem.pending(opKeygen, req.SessionID, req.BodyHash)}, nil); err != nil {
+	if err := n.Store.Batch(ctx, []vault.Pair{n.ops.Pending(opKeygen, req.SessionID, req.BodyHash)}, nil); err != nil {
 		return nil, err
 	}
 	id, err := n.leadKey(ctx, opKeygen, scheme, in, committee, 0, func(ctx context.Context, c *ceremony, p *proposal) (string, error) {
@@ -114,7 +116,7 @@ func (n *Node) finishKey(ctx context.Context, op, id, session string, body [32]b
 		return nil, err
 	}
 	a := canon.MustMarshal(keyAnswer{id, session, rec})
-	if err := n.Store.Batch(ctx, []vault.Pair{n.idem.answered(op, session, body, a)}, nil); err != nil {
+	if err := n.Store.Batch(ctx, []vault.Pair{n.ops.Answered(op, session, body, a)}, nil); err != nil {
 		return nil, err
 	}
 	return n.storedWallet(ctx, a)
@@ -343,7 +345,7 @@ func names(ids []transport.NodeID) []string {
 
 // runKeygen is what every party does: record, generate, stage, certify, activate.
 func (n *Node) runKeygen(ctx context.Context, c *ceremony, scheme threshold.Scheme, committee threshold.Committee, in *attest.Intent, pairs *pairing) (string, error) {
-	if err := n.AuditLog.Append(ctx, Event{"keygen.begin", intentFacts(in)}); err != nil {
+	if err := n.AuditLog.Append(ctx, audit.Event{Name: "keygen.begin", Facts: intentFacts(in)}); err != nil {
 		return "", err
 	}
 	digest, unlock, err := n.pairUp(ctx, c, scheme, committee, in, pairs)
@@ -468,7 +470,7 @@ func (n *Node) activate(ctx context.Context, id string, rec walletRecord, info t
 	if err := n.keys.put(ctx, id, rec); err != nil {
 		return err
 	}
-	return n.AuditLog.Append(ctx, Event{event, map[string]string{"wallet": id, "epoch": fmt.Sprint(info.Epoch)}})
+	return n.AuditLog.Append(ctx, audit.Event{Name: event, Facts: map[string]string{"wallet": id, "epoch": fmt.Sprint(info.Epoch)}})
 }
 
 // Refresh gives every party a new share of the same key. All parties must be up; the old epoch signs until the end.
@@ -485,7 +487,7 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error)
 	if err != nil {
 		return nil, err
 	}
-	answer, release, err := n.idem.claim(ctx, opRefresh, req.SessionID, req.BodyHash)
+	answer, release, err := n.ops.Claim(ctx, opRefresh, req.SessionID, req.BodyHash)
 	if err != nil {
 		return nil, n.explain(err)
 	}
@@ -493,7 +495,7 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error)
 		return n.storedWallet(ctx, answer)
 	}
 	defer release()
-	if err := n.Store.Batch(ctx, []vault.Pair{n.idem.pending(opRefresh, req.SessionID, req.BodyHash)}, nil); err != nil {
+	if err := n.Store.Batch(ctx, []vault.Pair{n.ops.Pending(opRefresh, req.SessionID, req.BodyHash)}, nil); err != nil {
 		return nil, err
 	}
 	for epoch := uint64(0); ; {
@@ -575,7 +577,7 @@ func (n *Node) runRefresh(ctx context.Context, c *ceremony, in *attest.Intent, p
 	if _, err := n.allow(ctx, in, rec.Info.Committee); err != nil {
 		return err
 	}
-	if err := n.AuditLog.Append(ctx, Event{"refresh.begin", intentFacts(in)}); err != nil {
+	if err := n.AuditLog.Append(ctx, audit.Event{Name: "refresh.begin", Facts: intentFacts(in)}); err != nil {
 		return err
 	}
 	held, err := n.keys.open(ctx, in.KeyID, in.Epoch)
@@ -627,15 +629,7 @@ func (n *Node) session(id *string) error {
 		}
 		*id = fmt.Sprintf("%x", b)
 	}
-	if len(*id) > MaxSessionID {
-		return problem.Field("session_id", "use a UUID", "session_id has %d bytes, at most %d", len(*id), MaxSessionID)
-	}
-	for _, r := range *id {
-		if r < 0x21 || r > 0x7e {
-			return problem.Field("session_id", "use a UUID", "session_id has characters other than printable ASCII")
-		}
-	}
-	return nil
+	return operation.CheckSession(*id)
 }
 
 // serve begins a request: its context ends with the node's and after Limits.Request, and Run does not return before done is called.

@@ -12,6 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/operation"
+	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -39,13 +42,13 @@ type Config struct {
 
 	Vault    *vault.Vault
 	Store    vault.Store // the node's own state, under keys that begin with "node/"
-	AuditLog *Audit
+	AuditLog *audit.Log
 
 	Schemes   func(threshold.SchemeID) (threshold.Scheme, error)
 	SchemeFor func(curve, protocol string) (threshold.Scheme, error)
 
 	Threshold int // default for keygen; 0 means a majority of the parties
-	Policy    Policy
+	Policy    policy.Policy
 	Limits    Limits
 
 	Logger *slog.Logger
@@ -110,7 +113,7 @@ type Node struct {
 	pairs    *provisions
 	pool     *pool
 	sign     *batcher
-	idem     *idempotency
+	ops      *operation.Operations
 	peers    *peerTable
 	seen     *intentMemory
 	refusals refusalRate
@@ -136,7 +139,7 @@ type nodeKeys struct {
 func New(ctx context.Context, c Config) (*Node, error) {
 	c.Limits = c.Limits.withDefaults()
 	if c.Policy == nil {
-		c.Policy = MajorityPolicy{}
+		c.Policy = policy.Majority{}
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -179,7 +182,7 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	n.keys = newKeyring(n)
 	n.pairs = newProvisions(n)
 	n.pool = newPool(n)
-	n.idem = newIdempotency(c.Store)
+	n.ops = operation.New(c.Store)
 	n.peers = newPeerTable(n)
 	n.seen = newIntentMemory(len(n.rosterKeys))
 	n.sign = newBatcher(n)
@@ -232,7 +235,7 @@ func (n *Node) Run(ctx context.Context) error {
 		cancel()
 		return err
 	}
-	if err := n.AuditLog.Append(ctx, Event{"node.start", map[string]string{"version": n.Release, "roster": n.Roster.Fingerprint()}}); err != nil {
+	if err := n.AuditLog.Append(ctx, audit.Event{Name: "node.start", Facts: map[string]string{"version": n.Release, "roster": n.Roster.Fingerprint()}}); err != nil {
 		cancel()
 		return err
 	}
@@ -250,7 +253,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.wg.Wait()
 	stop, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer done()
-	return n.AuditLog.Append(stop, Event{Name: "node.stop"})
+	return n.AuditLog.Append(stop, audit.Event{Name: "node.stop"})
 }
 
 // receive is the only reader of the network.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/operation"
+	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -234,7 +236,7 @@ func (s *intentMemory) admit(in *attest.Intent) error {
 	defer s.mu.Unlock()
 	if old, ok := s.m[in.RequestID]; ok {
 		if old != what {
-			return reused(in.RequestID)
+			return operation.Reused(in.RequestID)
 		}
 		return nil
 	}
@@ -248,7 +250,7 @@ func (s *intentMemory) admit(in *attest.Intent) error {
 	return nil
 }
 
-func (n *Node) allow(ctx context.Context, in *attest.Intent, c threshold.Committee) (Verdict, error) {
+func (n *Node) allow(ctx context.Context, in *attest.Intent, c threshold.Committee) (policy.Verdict, error) {
 	v, err := n.Policy.Judge(ctx, in, c)
 	if err != nil {
 		return v, &problem.Error{Code: problem.Denied, Message: "the policy could not be evaluated, so it denies", Next: "check the policy", Err: err}

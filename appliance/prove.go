@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -136,7 +137,7 @@ func (n *Node) acceptProofsLocked(ctx context.Context, ps proofs) error {
 	if err := scheme.CheckSharing(rec.Info); err != nil {
 		return &problem.Error{Code: problem.Integrity, Message: "the threshold of wallet " + ps.KeyID + " does not hold", Err: err}
 	}
-	if err := n.AuditLog.Append(ctx, Event{"key.active", map[string]string{"wallet": ps.KeyID, "quorums": fmt.Sprint(len(quorums))}}); err != nil {
+	if err := n.AuditLog.Append(ctx, audit.Event{Name: "key.active", Facts: map[string]string{"wallet": ps.KeyID, "quorums": fmt.Sprint(len(quorums))}}); err != nil {
 		return err
 	}
 	if err := n.Store.Batch(ctx, []vault.Pair{{Key: proofsKey(ps.KeyID), Value: canon.MustMarshal(ps)}}, nil); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/memnet"
 	"github.com/luxfi/mpcd/hsm"
@@ -176,7 +177,7 @@ func TestRealEquivocation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			abort := es[slices.IndexFunc(es, func(e appliance.AuditEntry) bool { return e.Event == "sign.abort" })].Facts
+			abort := es[slices.IndexFunc(es, func(e audit.Entry) bool { return e.Event == "sign.abort" })].Facts
 			escaped := row.late && abort["silent.node2"] != ""
 			if check := abort["culprit.node2"]; !escaped && (check == "" || row.check != "" && check != row.check) {
 				t.Errorf("on record: %v, want node2 for %q", abort, row.check)

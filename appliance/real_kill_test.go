@@ -17,7 +17,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/internal/sim"
@@ -276,11 +276,11 @@ func (k *killing) judge() {
 	for _, p := range k.c.Nodes {
 		p.Stop()
 		path := p.Dir + "/data/audit.log"
-		n, _, err := appliance.VerifyAudit(path)
+		n, _, err := audit.Verify(path)
 		if err != nil {
 			t.Errorf("%s: %v", p.ID, err)
 		}
-		log, err := appliance.OpenAudit(path, p.ID, time.Now)
+		log, err := audit.Open(path, p.ID, time.Now)
 		if err != nil {
 			t.Error(err)
 			continue

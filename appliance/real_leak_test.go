@@ -24,6 +24,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/api"
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/internal/sim"
@@ -159,7 +160,7 @@ func TestRealLeakScan(t *testing.T) {
 	}
 	n := c.Nodes[0]
 	fmt.Fprintf(c.Log, "level=ERROR msg=oops share=%v\n", planted)
-	if err := n.Node.AuditLog.Append(t.Context(), appliance.Event{Name: "oops", Facts: map[string]string{"share": hex.EncodeToString(planted)}}); err != nil {
+	if err := n.Node.AuditLog.Append(t.Context(), audit.Event{Name: "oops", Facts: map[string]string{"share": hex.EncodeToString(planted)}}); err != nil {
 		t.Fatal(err)
 	}
 	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "oops", ConstLabels: prometheus.Labels{"share": fmt.Sprintf("%X", planted)}}))

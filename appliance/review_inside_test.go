@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -109,8 +110,8 @@ func TestEndedEpochIsNotHeld(t *testing.T) {
 
 type denier struct{}
 
-func (denier) Judge(context.Context, *attest.Intent, threshold.Committee) (Verdict, error) {
-	return Verdict{Rule: "none"}, nil
+func (denier) Judge(context.Context, *attest.Intent, threshold.Committee) (policy.Verdict, error) {
+	return policy.Verdict{Rule: "none"}, nil
 }
 
 // Goal: a request that is denied does not take its session_id away from another. Method: admit with a policy that denies.

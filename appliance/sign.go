@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -22,7 +24,7 @@ type item struct {
 	info    threshold.KeyInfo // Party is 0
 	scheme  threshold.Scheme
 	held    *heldShare // nil where this node only coordinates
-	verdict Verdict
+	verdict policy.Verdict
 	req     threshold.SignRequest
 }
 
@@ -167,9 +169,9 @@ func (n *Node) contribute(ctx context.Context, c *ceremony, p *proposal, items [
 	var record errgroup.Group
 	if signing {
 		record.Go(func() error {
-			events := make([]Event, len(items))
+			events := make([]audit.Event, len(items))
 			for i, it := range items {
-				events[i] = Event{"share." + p.Operation, intentFacts(it.intent)}
+				events[i] = audit.Event{Name: "share." + p.Operation, Facts: intentFacts(it.intent)}
 			}
 			return n.AuditLog.Append(ctx, events...)
 		})

@@ -12,8 +12,6 @@ import (
 const (
 	// MaxMessage is the longest EdDSA message to sign, in bytes.
 	MaxMessage = 64 << 10
-	// MaxSessionID is the longest session_id, in bytes.
-	MaxSessionID = 128
 	// MaxLabel is the longest label, in bytes.
 	MaxLabel = 128
 )
@@ -130,14 +128,4 @@ type Readiness struct {
 type Page struct {
 	Size  int    // 1 to 1000; 0 means 100
 	Token string // where the page before ended; "" starts
-}
-
-// AuditEntry is one line of the audit log.
-type AuditEntry struct {
-	Seq   uint64            `json:"seq" cbor:"1,keyasint"`
-	Time  int64             `json:"time_ms" cbor:"2,keyasint"`
-	Node  string            `json:"node" cbor:"3,keyasint"`
-	Event string            `json:"event" cbor:"4,keyasint"`
-	Facts map[string]string `json:"facts,omitempty" cbor:"5,keyasint,omitempty"`
-	Prev  [32]byte          `json:"-" cbor:"6,keyasint"` // hash of the entry before
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/attest"
 )
 
@@ -28,7 +29,7 @@ type Backend interface {
 	Nodes() []appliance.NodeStatus
 	Receipt(ctx context.Context, id string) (*attest.Receipt, error)
 	// Audit returns a page and the token of the next one, empty at the end.
-	Audit(ctx context.Context, p appliance.Page) ([]appliance.AuditEntry, string, error)
+	Audit(ctx context.Context, p appliance.Page) ([]audit.Entry, string, error)
 	Readiness() appliance.Readiness
 	Version() string
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -237,9 +238,9 @@ func (f *fake) Receipt(_ context.Context, id string) (*attest.Receipt, error) {
 	return &attest.Receipt{ID: id, Cluster: "test"}, nil
 }
 
-func (f *fake) Audit(_ context.Context, p appliance.Page) ([]appliance.AuditEntry, string, error) {
+func (f *fake) Audit(_ context.Context, p appliance.Page) ([]audit.Entry, string, error) {
 	f.pages = append(f.pages, p)
-	return []appliance.AuditEntry{{Seq: 7, Time: 1, Node: "node1", Event: "sign"}}, "", f.err
+	return []audit.Entry{{Seq: 7, Time: 1, Node: "node1", Event: "sign"}}, "", f.err
 }
 
 func (f *fake) Readiness() appliance.Readiness { return f.ready }

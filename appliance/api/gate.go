@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/operation"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/client/wire"
 )
@@ -116,8 +116,8 @@ func prepareBody(w http.ResponseWriter, r *http.Request, c *call) (*http.Request
 		delete(object, "session_id")
 	}
 	if key, ok := object["session_id"].(string); ok {
-		if key == "" || len(key) > appliance.MaxSessionID || strings.ContainsFunc(key, func(r rune) bool { return r < '!' || r > '~' }) {
-			return r, invalidField("session_id", "A UUID is a good one.", "session_id must have 1 to %d visible ASCII characters", appliance.MaxSessionID)
+		if key == "" || len(key) > operation.MaxSessionID || strings.ContainsFunc(key, func(r rune) bool { return r < '!' || r > '~' }) {
+			return r, invalidField("session_id", "A UUID is a good one.", "session_id must have 1 to %d visible ASCII characters", operation.MaxSessionID)
 		}
 		c.session = key
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/operation"
 	"github.com/luxfi/mpcd/client/wire"
 )
 
@@ -116,7 +116,7 @@ func (s *server) open(doc huma.API, r route) huma.Operation {
 	if r.method == http.MethodPost {
 		codes = append(codes, 400, 408, 409, 413, 415)
 		op.Parameters = []*huma.Param{{Name: "Idempotency-Key", In: "header", Description: "The same as session_id: the same key and body give the same answer.",
-			Schema: &huma.Schema{Type: huma.TypeString, MaxLength: ptr(appliance.MaxSessionID)}}}
+			Schema: &huma.Schema{Type: huma.TypeString, MaxLength: ptr(operation.MaxSessionID)}}}
 	}
 	for _, code := range codes {
 		op.Responses[strconv.Itoa(code)] = problemResponse(doc, code)

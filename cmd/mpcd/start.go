@@ -24,6 +24,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/api"
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/durable"
@@ -234,7 +235,7 @@ func (c *config) boot(ctx context.Context, b *booted, log *slog.Logger) error {
 			return disk.vault.Advance(ctx) // copies made before this start are older ones now
 		}},
 		{"audit log", func() (err error) {
-			nc.AuditLog, err = appliance.OpenAudit(c.auditPath(), string(c.Node), time.Now)
+			nc.AuditLog, err = audit.Open(c.auditPath(), string(c.Node), time.Now)
 			b.keep(nc.AuditLog, err)
 			return err
 		}},

@@ -9,7 +9,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"github.com/spf13/cobra"
 
-	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/internal/durable"
@@ -221,7 +221,7 @@ func verifyAudit(path string) (n uint64, head [32]byte, err error) {
 	if err := dst.Close(); err != nil {
 		return 0, head, err
 	}
-	n, head, err = appliance.VerifyAudit(dst.Name())
+	n, head, err = audit.Verify(dst.Name())
 	if err != nil {
 		err = &reworded{err, strings.ReplaceAll(err.Error(), dst.Name(), path)} // the original's name
 	}

@@ -24,7 +24,7 @@ var (
 )
 
 // forTests are the packages that only tests import.
-var forTests = []string{"threshold/thresholdtest", "hsm/hsmtest", "vault/vaulttest", "appliance/transport/transporttest", "internal/sim", "internal/libsecp"}
+var forTests = []string{"threshold/thresholdtest", "hsm/hsmtest", "vault/vaulttest", "appliance/transport/transporttest", "internal/sim", "internal/libsecp", "internal/canon/canontest"}
 
 // policy is the text of ARCHITECTURE section 3, most particular first.
 var policy = []place{
@@ -32,6 +32,7 @@ var policy = []place{
 	{packages: []string{"internal/durable"}, may: ground, why: "files know no keys and no nodes"},
 	{packages: []string{"internal/address"}, may: ground, why: "an address is a function of a public key"},
 	{packages: []string{"internal/deps"}, why: "it reads the source only"},
+	{packages: []string{"internal/canon/canontest"}, may: []string{"internal/canon"}, why: "it fuzzes what canon decodes"},
 	{packages: []string{"internal/libsecp"}, why: "a judge shares no code with what it judges"},
 
 	{packages: []string{"threshold/internal/..."}, may: append([]string{"threshold/internal/..."}, ground...), deny: outside,
@@ -66,9 +67,14 @@ var policy = []place{
 		why: "a network only moves bytes"},
 	{packages: []string{"appliance/problem"}, may: append([]string{"appliance/transport"}, ground...),
 		why: "it is a leaf: everybody fails in its words, and it names nothing but nodes"},
-	{packages: []string{"appliance/api"}, may: append([]string{"appliance", "appliance/problem", "appliance/transport", "attest", "client/wire", "internal/address", "threshold"}, ground...),
+	{packages: []string{"appliance/audit", "appliance/operation"}, may: append([]string{"appliance/problem", "vault"}, files...),
+		why: "records of what was done and asked know neither keys nor peers"},
+	{packages: []string{"appliance/policy"}, may: append([]string{"attest", "threshold"}, ground...),
+		why: "a verdict is a function of an intent and a committee"},
+	{packages: []string{"appliance/api"}, may: append([]string{"appliance", "appliance/audit", "appliance/operation", "appliance/problem", "appliance/transport", "attest", "client/wire", "internal/address", "threshold"}, ground...),
 		why: "it speaks HTTP for the node; nothing else"},
-	{packages: []string{"appliance"}, may: append([]string{"threshold", "hsm", "vault", "attest", "appliance/problem", "appliance/transport"}, files...),
+	{packages: []string{"appliance"}, may: append([]string{"threshold", "hsm", "vault", "attest", "appliance/audit", "appliance/operation", "appliance/policy",
+		"appliance/problem", "appliance/transport"}, files...),
 		why: "it is given drivers, stores, networks and schemes as values; main chooses"},
 
 	{packages: []string{"client/wire"}, may: ground, why: "the words of the API stand alone"},

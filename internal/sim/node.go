@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
@@ -177,7 +178,7 @@ func (n *Node) Start() {
 	n.c.TB.Helper()
 	ctx := context.Background()
 	store := n.open()
-	audit, err := appliance.OpenAudit(n.AuditPath(), string(n.ID), time.Now)
+	audit, err := audit.Open(n.AuditPath(), string(n.ID), time.Now)
 	n.must(err)
 	n.closer = append(n.closer, audit.Close)
 	net, err := natsnet.Start(ctx, natsnet.Config{Cluster: ClusterName, Node: n.ID, Peers: n.c.peers(), RouteListen: n.routes[0], Routes: n.routes[1:],

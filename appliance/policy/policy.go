@@ -1,4 +1,5 @@
-package appliance
+// Package policy judges intents: a verdict, and the rule that gave it. Every node asks its own.
+package policy
 
 import (
 	"context"
@@ -20,12 +21,12 @@ type Policy interface {
 	Judge(ctx context.Context, in *attest.Intent, committee threshold.Committee) (Verdict, error)
 }
 
-// MajorityPolicy allows every authenticated intent on keys whose threshold is a majority, t ≥ ⌊n/2⌋+1, so that no two
+// Majority allows every authenticated intent on keys whose threshold is a majority, t ≥ ⌊n/2⌋+1, so that no two
 // disjoint groups of nodes can sign. AllowMinority lifts the rule.
-type MajorityPolicy struct{ AllowMinority bool }
+type Majority struct{ AllowMinority bool }
 
 // Judge implements Policy.
-func (p MajorityPolicy) Judge(_ context.Context, _ *attest.Intent, c threshold.Committee) (Verdict, error) {
+func (p Majority) Judge(_ context.Context, _ *attest.Intent, c threshold.Committee) (Verdict, error) {
 	if need := c.N()/2 + 1; c.Threshold < need && !p.AllowMinority {
 		return Verdict{Rule: "majority", Why: fmt.Sprintf("threshold %d of %d is no majority, at least %d is required", c.Threshold, c.N(), need)}, nil
 	}

@@ -1,0 +1,135 @@
+// Package operation keeps requests that outlive their caller: what was asked under a session_id, and its answer. A request is on record,
+// durably, before the first message about it leaves, so that the same session_id never stands for two things, also after a restart.
+package operation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// Operations keeps, per session_id, the hash of the request and its answer, so that a repeated request has the same answer, also after
+// a restart, and another request under the same session_id is refused. It is safe for concurrent use.
+type Operations struct {
+	store vault.Store
+
+	mu      sync.Mutex
+	running map[string]*running
+}
+
+type running struct {
+	body [32]byte
+	done chan struct{}
+}
+
+type record struct {
+	Body   [32]byte `cbor:"1,keyasint"`
+	Answer []byte   `cbor:"2,keyasint,omitempty"` // empty: accepted, no answer yet; the request may be repeated
+}
+
+// New keeps them in a store, under keys that begin with "node/session/".
+func New(s vault.Store) *Operations {
+	return &Operations{store: s, running: map[string]*running{}}
+}
+
+func key(op, session string) []byte { return []byte("node/session/" + op + "/" + session) }
+
+// Claim reserves a session. If the request was answered before, answer is that answer. Otherwise the caller runs it and calls
+// the returned release when it is over. A second caller with the same body waits for the first.
+func (s *Operations) Claim(ctx context.Context, op, session string, body [32]byte) (answer []byte, release func(), err error) {
+	name := op + "/" + session
+	for {
+		s.mu.Lock()
+		r := s.running[name]
+		if r == nil {
+			r = &running{body: body, done: make(chan struct{})}
+			s.running[name] = r
+			s.mu.Unlock()
+			release = func() {
+				s.mu.Lock()
+				delete(s.running, name)
+				s.mu.Unlock()
+				close(r.done)
+			}
+			break
+		}
+		s.mu.Unlock()
+		if r.body != body {
+			return nil, nil, Reused(session)
+		}
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+	rec, err := s.get(ctx, op, session)
+	switch {
+	case err != nil:
+	case rec == nil:
+		return nil, release, nil
+	case rec.Body != body:
+		err = Reused(session)
+	default:
+		if len(rec.Answer) == 0 {
+			return nil, release, nil
+		}
+	}
+	release()
+	if err != nil {
+		return nil, nil, err
+	}
+	return rec.Answer, nil, nil
+}
+
+func (s *Operations) get(ctx context.Context, op, session string) (*record, error) {
+	b, err := s.store.Get(ctx, key(op, session))
+	if errors.Is(err, vault.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var rec record
+	if err := canon.Unmarshal(b, &rec); err != nil {
+		return nil, &problem.Error{Code: problem.Integrity, Message: "the record of session " + session + " is damaged", Next: "use another session_id", Err: err}
+	}
+	return &rec, nil
+}
+
+// Reused is the refusal of a session_id that stands for another request.
+func Reused(session string) error {
+	return &problem.Error{Code: problem.Conflict, Field: "session_id", Message: fmt.Sprintf("session_id %q was used before with another request", session),
+		Next: "use a new session_id for a new request"}
+}
+
+// Pending is what to store when a request is accepted, before it is acted on.
+func (s *Operations) Pending(op, session string, body [32]byte) vault.Pair {
+	return vault.Pair{Key: key(op, session), Value: canon.MustMarshal(record{Body: body})}
+}
+
+// Answered is what to store with its answer.
+func (s *Operations) Answered(op, session string, body [32]byte, answer []byte) vault.Pair {
+	return vault.Pair{Key: key(op, session), Value: canon.MustMarshal(record{Body: body, Answer: answer})}
+}
+
+// MaxSessionID is the longest session_id, in bytes.
+const MaxSessionID = 128
+
+// CheckSession refuses a session_id that is too long or has other than printable ASCII characters.
+func CheckSession(id string) error {
+	if len(id) > MaxSessionID {
+		return problem.Field("session_id", "use a UUID", "session_id has %d bytes, at most %d", len(id), MaxSessionID)
+	}
+	for _, r := range id {
+		if r < 0x21 || r > 0x7e {
+			return problem.Field("session_id", "use a UUID", "session_id has characters other than printable ASCII")
+		}
+	}
+	return nil
+}
