@@ -5,9 +5,9 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
-	"github.com/luxfi/mpcd/threshold"
 )
 
 // MaxPath is the longest path below a wallet key, in indexes (BIP 32).
@@ -19,42 +19,35 @@ const pathField = "derivation_path"
 // Derive shows the key that a path leads to below a wallet's, by BIP 32's public derivation from the wallet's key and chain code.
 // Nothing is signed and nobody is asked. The wallet must be active: what is paid to a key that cannot sign is lost.
 func (n *Node) Derive(ctx context.Context, wallet string, path []uint32) (*Child, error) {
-	id, err := n.keys.find(ctx, wallet, nil)
+	key, err := n.find(ctx, wallet, nil)
+	if err == nil {
+		err = active(key)
+	}
 	if err != nil {
 		return nil, err
 	}
-	rec, err := n.keys.record(ctx, id)
+	pub, _, err := derive(key, path)
 	if err != nil {
 		return nil, err
 	}
-	if rec.State != StateActive {
-		return nil, problem.New(problem.Starting, "repeat the request in a few seconds; if keygen itself was cut off, run `mpcd key prove-threshold`", "wallet %s is not active yet (%s)", id, rec.State)
-	}
-	pub, _, err := n.derive(rec.Info, path)
-	if err != nil {
-		return nil, err
-	}
-	return &Child{WalletID: id, Path: path, PublicKey: pub}, nil
+	return &Child{WalletID: key.ID, Path: path, PublicKey: pub}, nil
 }
 
 // derive follows a caller's path: the public key as chains write it, and the tweaks of an intent to sign with it.
-func (n *Node) derive(info threshold.KeyInfo, path []uint32) ([]byte, []attest.IntentTweak, error) {
+func derive(key keys.Key, path []uint32) ([]byte, []attest.IntentTweak, error) {
+	info := key.Record.Info
 	if len(path) == 0 {
-		return outsideKey(info), nil, nil
+		return keys.OutsideKey(info), nil, nil
 	}
 	if err := checkPath(path); err != nil {
 		return nil, nil, err
 	}
-	scheme, err := n.Schemes(info.Scheme)
-	if err != nil {
-		return nil, nil, err
-	}
-	pub, tweaks, err := attest.Derive(scheme, info, path)
+	pub, tweaks, err := attest.Derive(key.Scheme, info, path)
 	if err != nil {
 		return nil, nil, noChild(err)
 	}
 	info.GroupKey = pub
-	return outsideKey(info), tweaks, nil
+	return keys.OutsideKey(info), tweaks, nil
 }
 
 // checkPath refuses what no wallet derives.
@@ -80,15 +73,11 @@ func noChild(err error) error {
 
 // judgePath derives the tweaks again and refuses an intent with any other: the coordinator's are not to be trusted (see
 // attest.Intent.CheckTweaks).
-func (n *Node) judgePath(in *attest.Intent, info threshold.KeyInfo) error {
+func judgePath(in *attest.Intent, key keys.Key) error {
 	if len(in.Path)+len(in.Tweaks) == 0 {
 		return nil
 	}
-	scheme, err := n.Schemes(info.Scheme)
-	if err != nil {
-		return err
-	}
-	err = in.CheckTweaks(scheme, info)
+	err := in.CheckTweaks(key.Scheme, key.Record.Info)
 	if errors.Is(err, attest.ErrTweaks) {
 		return &problem.Error{Code: problem.Denied, Message: "the intent would sign with a key that its path does not lead to", Next: "find out why the coordinator asked for it", Err: err}
 	}
@@ -98,11 +87,11 @@ func (n *Node) judgePath(in *attest.Intent, info threshold.KeyInfo) error {
 	return nil
 }
 
-// signedBy is the public key that the receipt's signature verifies under, as chains write it.
-func (n *Node) signedBy(r *attest.Receipt) []byte {
-	pub, _, err := n.derive(threshold.KeyInfo{Scheme: r.Key.Scheme, Purpose: r.Key.Purpose, GroupKey: r.Key.GroupKey, ChainCode: r.Key.ChainCode}, r.Intent.Path)
-	if err != nil {
-		return nil // cannot be: all signers have derived it
+// active refuses a key that does not sign yet. The parties ask each other how keygen ended, so this passes.
+func active(key keys.Key) error {
+	if key.Record.State == keys.Active {
+		return nil
 	}
-	return pub
+	return problem.New(problem.Starting, "repeat the request in a few seconds; if keygen itself was cut off, run `mpcd key prove-threshold`",
+		"wallet %s is not active yet (%s)", key.ID, key.Record.State)
 }

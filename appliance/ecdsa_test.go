@@ -11,6 +11,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -42,7 +43,7 @@ func verifyECDSA(t *testing.T, w *appliance.Wallet, digest []byte, sig *applianc
 func TestECDSA(t *testing.T) {
 	c := newCluster(t, 3)
 	w := c.keygenBy("secp256k1", "", 2, 3)
-	if w.Protocol != "dkls23" || len(w.PublicKey) != 65 || w.State != appliance.StateActive {
+	if w.Protocol != "dkls23" || len(w.PublicKey) != 65 || w.State != keys.Active {
 		t.Fatalf("wallet %+v", w)
 	}
 	digest := sha256.Sum256([]byte("a transaction"))

@@ -3,113 +3,183 @@ package appliance
 import (
 	"context"
 	"errors"
+	"reflect"
 
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/presign"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/vault"
 )
+
+// Store is the node's own state.
+func (n *Node) Store() vault.Store { return n.cfg.Store }
+
+// AuditLog is the node's audit log.
+func (n *Node) AuditLog() *audit.Log { return n.cfg.AuditLog }
 
 // BanPeer does what a failed check of the oblivious transfer does: the pair state is destroyed, and the ban stored.
 func (n *Node) BanPeer(ctx context.Context, wallet string, peer threshold.PartyID) error {
-	rec, err := n.keys.record(ctx, wallet)
+	key, err := n.keys.Key(ctx, wallet)
 	if err != nil {
 		return err
 	}
-	scheme, err := n.Schemes(rec.Info.Scheme)
-	if err != nil {
-		return err
-	}
-	s, p, err := n.provisioned(ctx, scheme, rec.Info.Committee)
+	committee := key.Record.Info.Committee
+	s, p, err := n.pairs.State(ctx, key.Scheme, committee)
 	if err != nil {
 		return err
 	}
 	p.Ban(peer)
-	return n.pairs.keepBans(ctx, s, rec.Info.Committee, p, &threshold.Abort{Kind: threshold.Ban, Culprits: []threshold.PartyID{peer}, Err: errors.New("test")})
+	return n.pairs.KeepBans(ctx, s, committee, p, &threshold.Abort{Kind: threshold.Ban, Culprits: []threshold.PartyID{peer}, Err: errors.New("test")})
 }
 
 // Share lends the active share of a wallet; the caller releases it.
 func (n *Node) Share(ctx context.Context, wallet string) (*threshold.KeyShare, func(), error) {
-	rec, err := n.keys.record(ctx, wallet)
+	rec, err := n.keys.Record(ctx, wallet)
 	if err != nil {
 		return nil, nil, err
 	}
-	h, err := n.keys.open(ctx, wallet, rec.Info.Epoch)
+	h, err := n.keys.Open(ctx, wallet, rec.Info.Epoch)
 	if err != nil {
 		return nil, nil, err
 	}
-	return h.share, func() { n.keys.release(h) }, nil
+	return h.Share, func() { n.keys.Release(h) }, nil
 }
 
 // StageAttempt stores the share of a refresh and certifies it, as a party does whose coordinator then withholds the others'
 // certificates. It returns this party's certificate.
 func (n *Node) StageAttempt(ctx context.Context, wallet string, share *threshold.KeyShare) (certificate, error) {
-	rec, err := n.keys.record(ctx, wallet)
+	rec, err := n.keys.Record(ctx, wallet)
 	if err != nil {
 		return certificate{}, err
 	}
-	if err := n.stageRefresh(ctx, wallet, &rec, share); err != nil {
+	if err := n.making.stageRefresh(ctx, wallet, &rec, share); err != nil {
 		return certificate{}, err
 	}
-	b, err := attest.Attest(ctx, n.HSM, n.attestKey, n.header(attest.KindKeygen), [][]byte{n.leaf(wallet, share.KeyInfo, rec, n.self.Party)})
+	self := n.members.SelfParty()
+	b, err := attest.Attest(ctx, n.token.hsm, n.token.attest, n.token.header(attest.KindKeygen),
+		[][]byte{n.making.leaf(wallet, share.KeyInfo, rec, self)})
 	if err != nil {
 		return certificate{}, err
 	}
-	return certificate{n.self.Party, b.Cose}, nil
+	return certificate{self, b.Cose}, nil
 }
 
 // Show gives the node a complete certificate, as any peer may.
 func (n *Node) Show(ctx context.Context, wallet string, epoch uint64, certs ...certificate) {
-	n.learnAnswer(ctx, transport.Envelope{From: "node3", Kind: kindAnswer, Body: canon.MustMarshal(answer{KeyID: wallet, Epoch: epoch, Certs: certs})})
+	n.making.learnAnswer(ctx, transport.Envelope{From: "node3", Kind: ceremony.KindAnswer,
+		Body: canon.MustMarshal(answer{KeyID: wallet, Epoch: epoch, Certs: certs})})
 }
 
-// LeakReady takes one presignature out of this leader's pool and keeps it, as a leader does who means to use it twice.
-func (n *Node) LeakReady(wallet string) *threshold.Presignature {
-	n.pool.mu.Lock()
-	defer n.pool.mu.Unlock()
-	for id, g := range n.pool.groups {
-		if id.leader == n.Config.Node && id.key == wallet && len(g.order) > 0 {
-			return n.pool.remove(g, g.order[0])
-		}
+// eachGroup shows the groups of the pool, from inside: a thief of the memory asks nobody.
+func (n *Node) eachGroup(f func(of presign.Group, g reflect.Value)) {
+	for groups := reflect.ValueOf(n.pool).Elem().FieldByName("groups").MapRange(); groups.Next(); {
+		g := groups.Value().Elem()
+		of := g.FieldByName("Group")
+		f(presign.Group{Coordinator: transport.NodeID(of.FieldByName("Coordinator").String()), Key: of.FieldByName("Key").String(),
+			Epoch: of.FieldByName("Epoch").Uint(), Signers: *(*[]threshold.PartyID)(of.FieldByName("Signers").Addr().UnsafePointer())}, g)
 	}
-	return nil
+}
+
+// EachReady shows every presignature of the wallet that is in this node's memory, whoever coordinates with it.
+func (n *Node) EachReady(wallet string, f func(*threshold.Presignature)) {
+	n.eachGroup(func(of presign.Group, g reflect.Value) {
+		for pres := g.FieldByName("pres").MapRange(); of.Key == wallet && pres.Next(); {
+			f((*threshold.Presignature)(pres.Value().UnsafePointer()))
+		}
+	})
+}
+
+// Filling tells whether the pool is being filled.
+func (n *Node) Filling() (yes bool) {
+	n.eachGroup(func(_ presign.Group, g reflect.Value) { yes = yes || g.FieldByName("filling").Bool() })
+	return yes
+}
+
+// LeakReady takes one presignature out of this coordinator's pool and keeps it, as a coordinator does who means to use it twice.
+func (n *Node) LeakReady(wallet string) (pre *threshold.Presignature) {
+	n.eachGroup(func(of presign.Group, _ reflect.Value) {
+		if pre == nil && of.Coordinator == n.cfg.Node && of.Key == wallet {
+			if got := n.pool.Reserve([]presign.Group{of}, n.peers.Boots(n.members.Nodes(of.Signers))); got != nil {
+				pre = got[0]
+			}
+		}
+	})
+	return pre
 }
 
 // Return puts a presignature back, as a signer does who forgets that he used it.
-func (n *Node) Return(leader transport.NodeID, wallet string, epoch uint64, signers []threshold.PartyID, pre *threshold.Presignature) {
-	n.pool.add(idOf(leader, wallet, epoch, signers), signers, [32]byte{}, nil, []*threshold.Presignature{pre})
+func (n *Node) Return(coordinator transport.NodeID, wallet string, epoch uint64, signers []threshold.PartyID, pre *threshold.Presignature) {
+	n.pool.Add(presign.Group{Coordinator: coordinator, Key: wallet, Epoch: epoch, Signers: signers}, [32]byte{}, nil, []*threshold.Presignature{pre})
 }
 
-// SignWith leads a ceremony over the message with a presignature that the signers hold, whether or not it was used before.
+// SignWith coordinates a ceremony over the message with a presignature that the signers hold, whether or not it was used before.
 func (n *Node) SignWith(ctx context.Context, wallet, session string, signers []threshold.PartyID, pre *threshold.Presignature, message []byte) error {
-	rec, err := n.keys.record(ctx, wallet)
+	key, err := n.keys.Key(ctx, wallet)
 	if err != nil {
 		return err
 	}
-	in := n.newIntent(attest.OpSign, session, "rogue", signers)
-	in.KeyID, in.Scheme, in.Epoch, in.Message = wallet, rec.Info.Scheme, rec.Info.Epoch, message
-	_, err = n.leadSign(ctx, opSign, signers, []*attest.Intent{in}, []*threshold.Presignature{pre}, nil)
+	in := n.rogueIntent(key, session, signers, message)
+	_, err = n.signing.lead(ctx, asked{op: attest.OpSign, signers: signers, intents: []*attest.Intent{in}, keys: []keys.Key{key},
+		pres: []*threshold.Presignature{pre}})
 	return err
 }
 
-// CodePresigOf tells whether a signer refused because it does not have the presignature.
-func CodePresigOf(err error) bool {
-	var r *refusedError
-	return errors.As(err, &r) && r.Code == problem.Presig
+func (n *Node) rogueIntent(key keys.Key, session string, signers []threshold.PartyID, message []byte) *attest.Intent {
+	in := n.token.intent(attest.OpSign, session, "rogue", signers)
+	in.KeyID, in.Scheme, in.Epoch, in.Message = key.ID, key.Scheme.ID(), key.Record.Info.Epoch, message
+	return in
 }
 
-// Stopped is how the pool tells that the machine was stopped between two readings of its clocks.
-var Stopped = stopped
-
-// Filling tells whether a pool is being filled.
-func (n *Node) Filling() bool {
-	n.pool.mu.Lock()
-	defer n.pool.mu.Unlock()
-	for _, g := range n.pool.groups {
-		if g.filling {
-			return true
-		}
+// SignForged coordinates a ceremony over an intent that nobody judges here, with any path and tweaks, and returns the signature: what a
+// coordinator does that is no longer ours. It must not be a signer. With prove it asks for a proof of the threshold instead of a payment.
+func (n *Node) SignForged(ctx context.Context, wallet, session string, signers []threshold.PartyID, message []byte, path []uint32,
+	tweaks []attest.IntentTweak, prove bool) (signature []byte, err error) {
+	key, err := n.keys.Key(ctx, wallet)
+	if err != nil {
+		return nil, err
 	}
-	return false
+	op := attest.OpSign
+	if prove {
+		op, message = opProve, proofMessage(wallet, key.Record.Info.Epoch, signers)
+	}
+	in := n.rogueIntent(key, session, signers, message)
+	in.Path, in.Tweaks = path, tweaks
+	pairs, err := n.pairs.Propose(ctx, key.Scheme, key.Record.Info.Committee, false, 0)
+	if err != nil {
+		return nil, err
+	}
+	d, err := n.propose(ctx, &proposal{Operation: op, Signers: signers, Pairs: pairs}, []*attest.Intent{in})
+	if err != nil {
+		return nil, err
+	}
+	items := []*item{{intent: in, hash: in.Hash(), key: key, req: in.SignRequest()}}
+	defer n.signing.release(items)
+	done := make(chan struct{})
+	close(done)
+	err = n.lead(ctx, d, func(c *ceremony.Ceremony) error {
+		own, _, err := n.signing.contribute(ctx, c, d.proposal, items, nil, &permission{done: done})
+		if err != nil {
+			return err
+		}
+		out, err := n.signing.collect(ctx, c, d, items, own)
+		if err == nil {
+			signature = out[0].signature.Bytes
+		}
+		return err
+	})
+	return signature, err
+}
+
+// RefusedWith is the code that a signer refused with, "" for any other end.
+func RefusedWith(err error) problem.Code {
+	if r := ceremony.FailureOf(err).Refused; r != nil {
+		return r.Code
+	}
+	return ""
 }

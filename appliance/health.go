@@ -3,7 +3,6 @@ package appliance
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -11,15 +10,14 @@ import (
 
 // Readiness tells whether this node can serve a signature now, with reasons. It asks nobody: everything it needs is known.
 func (n *Node) Readiness() Readiness {
-	total := len(n.Roster.Roster.Nodes)
-	live := n.peers.liveCount(n.nodesOf(n.allParties()))
-	need := n.Threshold
+	total, live := len(n.members.All()), n.peers.Live()
+	need := n.cfg.Threshold
 	if need == 0 {
 		need = total/2 + 1
 	}
-	seq, _ := n.AuditLog.Head()
+	seq, _ := n.cfg.AuditLog.Head()
 	r := Readiness{Checks: []Check{
-		{"running", n.ready.Load(), "the node has joined the network"},
+		{"running", n.serves(), "the node has joined the network"},
 		{"quorum", live >= need, fmt.Sprintf("%d of %d nodes are live, %d needed", live, total, need)},
 		{"audit", true, fmt.Sprintf("%d entries", seq)},
 	}}
@@ -39,7 +37,7 @@ func (n *Node) Audit(_ context.Context, p Page) ([]audit.Entry, string, error) {
 		}
 	}
 	size := pageSize(p)
-	es, err := n.AuditLog.Entries(after, size)
+	es, err := n.cfg.AuditLog.Entries(after, size)
 	if err != nil {
 		return nil, "", &problem.Error{Code: problem.Integrity, Message: "the audit log is damaged", Next: "run mpcd audit verify", Err: err}
 	}
@@ -52,17 +50,34 @@ func (n *Node) Audit(_ context.Context, p Page) ([]audit.Entry, string, error) {
 
 // WaitQuorum returns when as many nodes are live as are needed to sign, or ctx ends.
 func (n *Node) WaitQuorum(ctx context.Context) error {
-	t := time.NewTicker(20 * time.Millisecond)
-	defer t.Stop()
-	for !n.Readiness().Ready {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-t.C:
-		}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-n.started:
+	}
+	if !n.peers.Await(ctx, func() bool { return n.Readiness().Ready }) {
+		return ctx.Err()
 	}
 	return nil
 }
 
+// Nodes lists the roster with what this node knows of each member.
+func (n *Node) Nodes() []NodeStatus {
+	var out []NodeStatus
+	for _, id := range n.members.All() {
+		m, _ := n.members.Member(id)
+		s := NodeStatus{ID: id, Party: m.Party, Facility: m.Facility}
+		if id == n.cfg.Node {
+			s.Self, s.Live, s.LastSeen, s.Version = true, true, n.cfg.Clock(), n.cfg.Release
+		} else {
+			notes, live := n.peers.Notes(id)
+			s.Live, s.LastSeen, s.Version = live, notes.LastSeen, notes.Version
+			s.Accused = notes.Accused != "" || n.pairs.Banned(m.Party)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 // Version is the version of the program this node runs.
-func (n *Node) Version() string { return n.Release }
+func (n *Node) Version() string { return n.cfg.Release }

@@ -5,8 +5,6 @@ import "sync/atomic"
 // counters are the node's own numbers; the program exports them.
 type counters struct {
 	signatures, ceremonies, batches, aborts, refused, keygens, refreshes, retries atomic.Uint64
-
-	presMade, presUsed, presMissed, presDropped atomic.Uint64
 }
 
 // Counts is a reading of the node's counters, all since its start.
@@ -22,9 +20,9 @@ type Counts struct {
 	AuditSeq   uint64
 	// Presignatures of the pool.
 	PresReady   int               // now, to lead with
-	PresHeld    int               // now, for all leaders
-	PresMade    uint64            // as leader
-	PresUsed    uint64            // as leader
+	PresHeld    int               // now, for all coordinators
+	PresMade    uint64            // as coordinator
+	PresUsed    uint64            // as coordinator
 	PresMissed  uint64            // requests that found too few and presigned for themselves
 	PresDropped uint64            // never used
 	Network     map[string]uint64 // envelopes dropped, by reason
@@ -33,13 +31,13 @@ type Counts struct {
 // Counts reads the counters.
 func (n *Node) Counts() Counts {
 	c := &n.counts
-	seq, _ := n.AuditLog.Head()
-	ready, held := n.pool.size()
+	seq, _ := n.cfg.AuditLog.Head()
+	pool := n.pool.Counts()
 	out := Counts{
 		Signatures: c.signatures.Load(), Ceremonies: c.ceremonies.Load(), Batches: c.batches.Load(), Aborts: c.aborts.Load(),
 		Refused: c.refused.Load(), Keygens: c.keygens.Load(), Refreshes: c.refreshes.Load(), Retries: c.retries.Load(), AuditSeq: seq,
-		PresReady: ready, PresHeld: held, PresMade: c.presMade.Load(), PresUsed: c.presUsed.Load(), PresMissed: c.presMissed.Load(),
-		PresDropped: c.presDropped.Load(), Network: map[string]uint64{},
+		PresReady: pool.Ready, PresHeld: pool.Held, PresMade: pool.Made, PresUsed: pool.Used, PresMissed: pool.Missed,
+		PresDropped: pool.Dropped, Network: map[string]uint64{},
 	}
 	if n.net != nil {
 		s := n.net.Stats()

@@ -2,19 +2,19 @@ package appliance
 
 import (
 	"context"
-	"crypto"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/operation"
 	"github.com/luxfi/mpcd/appliance/policy"
+	"github.com/luxfi/mpcd/appliance/presign"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -98,41 +98,38 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Node is one party of the cluster. Its methods are safe for concurrent use once Run has begun.
-type Node struct {
-	Config
-	self       attest.RosterNode
-	cosign     attest.Key
-	attestKey  attest.Key
-	rosterKeys map[transport.NodeID]nodeKeys
-
-	net      *transport.Secured
-	conn     transport.Conn
-	router   *router
-	keys     *keyring
-	pairs    *provisions
-	pool     *pool
-	sign     *batcher
+// core is what the lines of a node share: who is who, its token, its gate, its keys and its records.
+type core struct {
+	cfg      Config
+	members  *ceremony.Members
+	router   *ceremony.Router
+	peers    *ceremony.Peers
+	token    *notary
+	gate     *gate
+	keys     *keys.Ring
+	pairs    *keys.Pairs
 	ops      *operation.Operations
-	peers    *peerTable
-	seen     *intentMemory
 	refusals refusalRate
-	slots    chan struct{} // one per ceremony we take part in
-	share    sync.Mutex
-	taken    map[transport.NodeID]int // of slots, by who asked
 	counts   counters
-	ready    atomic.Bool
-	gate     sync.Mutex // held when ready ends, so that wg counts every request that was let in
-	wg       sync.WaitGroup
+	wg       sync.WaitGroup  // of what Run waits for
 	base     context.Context // ends with Run
-	boot     bootID
+	conn     transport.Conn
 }
 
-// nodeKeys are a member's pinned public keys, parsed.
-type nodeKeys struct {
-	party  threshold.PartyID
-	cosign crypto.PublicKey
-	attest crypto.PublicKey
+// Node is one party of the cluster. Its methods are safe for concurrent use once Run has begun.
+type Node struct {
+	core
+	signing *signing
+	filling *filling
+	making  *making
+	batches *batcher
+	pool    *presign.Pool
+	slots   *ceremony.Slots // one per ceremony we take part in
+
+	net     *transport.Secured
+	started chan struct{} // closed once Run serves
+	mu      sync.Mutex    // held when serving ends, so that wg counts every request that was let in
+	serving bool
 }
 
 // New checks the configuration and the token's keys against the roster. It touches no network.
@@ -147,113 +144,139 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{Config: c, rosterKeys: map[transport.NodeID]nodeKeys{}, slots: make(chan struct{}, c.Limits.Ceremonies), taken: map[transport.NodeID]int{}}
-	for _, m := range c.Roster.Roster.Nodes {
-		cosign, err := attest.ParsePublicKey(m.CosignKey)
-		if err != nil {
-			return nil, fmt.Errorf("appliance: cosign key of %s in the roster: %w", m.ID, err)
-		}
-		att, err := attest.ParsePublicKey(m.AttestKey)
-		if err != nil {
-			return nil, fmt.Errorf("appliance: attestation key of %s in the roster: %w", m.ID, err)
-		}
-		n.rosterKeys[transport.NodeID(m.ID)] = nodeKeys{m.Party, cosign, att}
-		if m.ID == string(c.Node) {
-			n.self = m
-		}
+	members, err := ceremony.NewMembers(c.Roster, c.Node)
+	if err != nil {
+		return nil, fmt.Errorf("appliance: %w", err)
 	}
-	if n.self.ID == "" {
+	self, ok := members.Member(c.Node)
+	switch {
+	case !ok:
 		return nil, problem.New(problem.Invalid, "enrol this node, or correct node_id", "node %q is not in the roster of cluster %q", c.Node, c.Cluster)
+	case c.Roster.Roster.Cluster != c.Cluster:
+		return nil, problem.New(problem.Invalid, "use the roster of this cluster", "the roster is of cluster %q, this node is of %q",
+			c.Roster.Roster.Cluster, c.Cluster)
 	}
-	if c.Roster.Roster.Cluster != c.Cluster {
-		return nil, problem.New(problem.Invalid, "use the roster of this cluster", "the roster is of cluster %q, this node is of %q", c.Roster.Roster.Cluster, c.Cluster)
-	}
-	var err error
-	if n.cosign, err = n.ownKey(ctx, c.CosignKey, n.rosterKeys[c.Node].cosign, "cosign"); err != nil {
+	token, err := newNotary(ctx, c, self)
+	if err != nil {
 		return nil, err
 	}
-	if n.attestKey, err = n.ownKey(ctx, c.AttestKey, n.rosterKeys[c.Node].attest, "attestation"); err != nil {
-		return nil, err
-	}
-	if _, err := io.ReadFull(n.Rand, n.boot[:]); err != nil {
+	var boot ceremony.Boot
+	if _, err := io.ReadFull(c.Rand, boot[:]); err != nil {
 		return nil, fmt.Errorf("appliance: randomness: %w", err)
 	}
-	n.router = newRouter(n.Clock, n.send)
-	n.keys = newKeyring(n)
-	n.pairs = newProvisions(n)
-	n.pool = newPool(n)
-	n.ops = operation.New(c.Store)
-	n.peers = newPeerTable(n)
-	n.seen = newIntentMemory(len(n.rosterKeys))
-	n.sign = newBatcher(n)
+	n := &Node{core: core{cfg: c, members: members, token: token, ops: operation.New(c.Store)},
+		slots: ceremony.NewSlots(c.Limits.Ceremonies, len(members.All())-1), started: make(chan struct{})}
+	n.furnish(boot)
 	return n, nil
 }
 
-type equalKey interface{ Equal(crypto.PublicKey) bool }
-
-// ownKey compares the token's key with the one the roster pins: peers would refuse everything another key signs.
-func (n *Node) ownKey(ctx context.Context, id string, pinned crypto.PublicKey, what string) (attest.Key, error) {
-	p, ok := hsm.As[hsm.PublicKeyer](n.HSM)
-	if !ok {
-		return attest.Key{}, problem.New(problem.HSM, "use a token that tells public keys", "the token of provider %s does not tell public keys", n.HSM.Provider())
-	}
-	pub, err := p.PublicKey(ctx, id)
-	if err != nil {
-		return attest.Key{}, &problem.Error{Code: problem.HSM, Message: fmt.Sprintf("the %s key %q", what, id), Next: "check the key IDs and the token", Err: err}
-	}
-	if e, ok := pub.(equalKey); !ok || !e.Equal(pinned) {
-		return attest.Key{}, problem.New(problem.HSM, "this is another token than the one enrolled; restore it or enrol the node anew", "the token's %s key %q is not the one the roster pins", what, id)
-	}
-	return attest.Key{ID: id, Public: pub}, nil
+// furnish puts the rooms together.
+func (n *Node) furnish(boot ceremony.Boot) {
+	c := n.cfg
+	hall := ceremony.Hall{Members: n.members, Send: n.send, Clock: c.Clock, Pace: ceremony.Pace{Repeat: repeatAfter, Silence: c.Limits.Silence}}
+	n.batches = newBatcher(&n.core)
+	n.filling = &filling{core: &n.core}
+	n.pool = presign.New(presign.Config{Self: c.Node, Nodes: len(n.members.All()), Ready: c.Limits.Presignatures, Fill: n.filling.lead,
+		Idle: n.batches.idle, Go: func(f func(context.Context)) { n.wg.Go(func() { f(n.base) }) }, Clock: c.Clock, Logger: c.Logger})
+	n.router = ceremony.NewRouter(hall)
+	n.peers = ceremony.NewPeers(hall, boot, c.Release, n.pool.DropCoordinator)
+	n.gate = newGate(c.Policy, c.AuditLog, len(n.members.All()))
+	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
+		Ended: n.pool.DropKey})
+	n.pairs = keys.NewPairs(c.Vault, n.pool.DropPairs, n.pool.DropPeers)
+	n.signing = &signing{&n.core, n.pool}
+	n.filling.signing, n.filling.pool = n.signing, n.pool
+	n.making = &making{&n.core, n.signing}
+	n.batches.signing, n.batches.pool = n.signing, n.pool
 }
 
 // Run joins the network and serves until ctx ends, then waits for what is under way.
 func (n *Node) Run(ctx context.Context) error {
 	peers := transport.Peers{}
-	for _, m := range n.Roster.Roster.Nodes {
-		id := transport.NodeID(m.ID)
-		peers[id] = transport.Peer{Node: id, Identity: ed25519.PublicKey(m.Identity), HPKE: m.Seal}
+	for _, id := range n.members.All() {
+		m, _ := n.members.Member(id)
+		peers[id] = transport.Peer{Node: id, Identity: m.Identity, HPKE: m.Seal}
 	}
-	n.net = transport.Secure(n.Network, n.Self, peers, transport.Options{Cluster: n.Cluster, Clock: n.Clock, Rand: n.Rand, Want: n.router.wants})
+	n.net = transport.Secure(n.cfg.Network, n.cfg.Self, peers, transport.Options{Cluster: n.cfg.Cluster, Clock: n.cfg.Clock, Rand: n.cfg.Rand,
+		Want: n.router.Wants})
 	conn, err := n.net.Join(ctx, channel)
 	if err != nil {
 		return fmt.Errorf("appliance: join the network: %w", err)
 	}
 	n.conn = conn
 	defer n.net.Close()
-	defer n.keys.close()
-	defer n.pairs.close()
-	defer n.pool.close()
+	defer n.keys.Close()
+	defer n.pairs.Close()
+	defer n.pool.Close()
 
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
 	n.base = base
-	if err := n.keys.load(ctx); err != nil {
-		cancel()
+	if err := n.keys.Load(ctx); err != nil {
 		return err
 	}
-	if err := n.reconcile(ctx); err != nil {
-		cancel()
+	if err := n.making.reconcile(ctx); err != nil {
 		return err
 	}
-	if err := n.AuditLog.Append(ctx, audit.Event{Name: "node.start", Facts: map[string]string{"version": n.Release, "roster": n.Roster.Fingerprint()}}); err != nil {
-		cancel()
+	if err := n.cfg.AuditLog.Append(ctx, audit.Event{Name: "node.start",
+		Facts: map[string]string{"version": n.cfg.Release, "roster": n.cfg.Roster.Fingerprint()}}); err != nil {
 		return err
 	}
-	n.wg.Go(func() { n.receive(base) })
-	n.wg.Go(func() { n.router.tidy(base) })
-	n.wg.Go(func() { n.pool.tidy(base) })
-	n.wg.Go(func() { n.peers.beat(base) })
-	n.wg.Go(func() { n.catchUp(base) })
-	n.ready.Store(true)
+	for _, f := range []func(context.Context){n.receive, n.router.Tidy, n.pool.Tidy, n.making.catchUp,
+		func(ctx context.Context) { n.peers.Beat(ctx, n.serves) }} {
+		n.wg.Go(func() { f(base) })
+	}
+	n.serve(true)
+	close(n.started)
 	<-ctx.Done()
-	n.gate.Lock()
-	n.ready.Store(false)
-	n.gate.Unlock()
+	n.serve(false)
 	cancel()
 	n.wg.Wait()
 	stop, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer done()
-	return n.AuditLog.Append(stop, audit.Event{Name: "node.stop"})
+	return n.cfg.AuditLog.Append(stop, audit.Event{Name: "node.stop"})
+}
+
+// Started is closed once Run serves.
+func (n *Node) Started() <-chan struct{} { return n.started }
+
+func (n *Node) serve(yes bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.serving = yes
+}
+
+// serves tells whether requests are let in.
+func (n *Node) serves() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.serving
+}
+
+// request begins a request: its context ends with the node's and after Limits.Request, and Run does not return before done is called.
+// A session_id is checked, or made, if there is a place for one.
+func (n *Node) request(ctx context.Context, session *string) (_ context.Context, done func(), err error) {
+	if session != nil && *session == "" {
+		var b [16]byte
+		if _, err := io.ReadFull(n.cfg.Rand, b[:]); err != nil {
+			return nil, nil, err
+		}
+		*session = fmt.Sprintf("%x", b)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.serving {
+		return nil, nil, problem.New(problem.Starting, "repeat in a second", "the node is starting or stopping")
+	}
+	if session != nil {
+		if err := operation.CheckSession(*session); err != nil {
+			return nil, nil, err
+		}
+	}
+	n.wg.Add(1)
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Limits.Request)
+	unhook := context.AfterFunc(n.base, cancel)
+	return ctx, func() { unhook(); cancel(); n.wg.Done() }, nil
 }
 
 // receive is the only reader of the network.
@@ -262,80 +285,46 @@ func (n *Node) receive(ctx context.Context) {
 		env, err := n.conn.Recv(ctx)
 		if err != nil {
 			if ctx.Err() == nil && !errors.Is(err, transport.ErrClosed) {
-				n.Logger.Error("receiving ended", "error", err)
+				n.cfg.Logger.Error("receiving ended", "error", err)
 			}
 			return
 		}
-		n.peers.heard(env.From)
+		n.peers.Heard(env.From)
 		switch env.Kind {
-		case kindHeartbeat:
-			n.peers.heartbeat(env)
-		case kindProposal:
-			n.begin(ctx, env.From, func() { n.answerProposal(ctx, env) })
-		case kindProved:
-			n.begin(ctx, env.From, func() { n.learnProof(ctx, env) })
-		case kindAsk:
-			n.begin(ctx, env.From, func() { n.answerAsk(ctx, env) })
-		case kindAnswer:
-			n.begin(ctx, env.From, func() { n.learnAnswer(ctx, env) })
+		case ceremony.KindHeartbeat:
+			n.peers.Heartbeat(env)
+		case ceremony.KindProposal:
+			n.begin(ctx, env, n.answerProposal)
+		case ceremony.KindProved:
+			n.begin(ctx, env, n.making.learnProof)
+		case ceremony.KindAsk:
+			n.begin(ctx, env, n.making.answerAsk)
+		case ceremony.KindAnswer:
+			n.begin(ctx, env, n.making.learnAnswer)
 		default:
-			n.router.deliver(env)
+			n.router.Deliver(env)
 		}
 	}
 }
 
-// slotsPeerMin is how many slots a peer may have at least, however many peers there are.
-const slotsPeerMin = 4
-
-// begin runs f on its own if a slot is free and the peer has not its part of them; a flood of proposals is dropped, their
-// coordinators try again elsewhere.
-func (n *Node) begin(ctx context.Context, from transport.NodeID, f func()) {
-	n.share.Lock()
-	defer n.share.Unlock()
-	if n.taken[from] >= max(slotsPeerMin, cap(n.slots)/max(1, len(n.rosterKeys)-1)) {
+// begin answers an envelope on its own, if its sender has a slot left.
+func (n *Node) begin(ctx context.Context, env transport.Envelope, answer func(context.Context, transport.Envelope)) {
+	giveBack, ok := n.slots.Take(env.From)
+	if !ok {
 		n.counts.refused.Add(1)
 		return
 	}
-	select {
-	case n.slots <- struct{}{}:
-	default:
-		n.counts.refused.Add(1)
-		return
-	}
-	n.taken[from]++
 	n.wg.Go(func() {
-		defer func() {
-			n.share.Lock()
-			defer n.share.Unlock()
-			n.taken[from]--
-			<-n.slots
-		}()
+		defer giveBack()
 		if ctx.Err() == nil {
-			f()
+			answer(ctx, env)
 		}
 	})
 }
 
 // send hands an envelope to the network. What fails is lost, as on any network; parties repeat.
-func (n *Node) send(e transport.Envelope) {
+func (n *core) send(e transport.Envelope) {
 	if err := n.conn.Send(n.base, e); err != nil && n.base.Err() == nil {
-		n.Logger.Warn("send failed", "kind", e.Kind, "error", err)
+		n.cfg.Logger.Warn("send failed", "kind", e.Kind, "error", err)
 	}
-}
-
-func (n *Node) party(id transport.NodeID) threshold.PartyID { return n.rosterKeys[id].party }
-
-func (n *Node) nodeOf(p threshold.PartyID) transport.NodeID {
-	if m, err := n.Roster.Roster.ByParty(p); err == nil {
-		return transport.NodeID(m.ID)
-	}
-	return ""
-}
-
-func (n *Node) nodesOf(ps []threshold.PartyID) []transport.NodeID {
-	out := make([]transport.NodeID, len(ps))
-	for i, p := range ps {
-		out[i] = n.nodeOf(p)
-	}
-	return out
 }

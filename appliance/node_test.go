@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold/schemes"
@@ -19,7 +20,7 @@ func TestLines(t *testing.T) {
 	for _, curve := range []string{"ed25519", "secp256k1"} {
 		t.Run(curve, func(t *testing.T) {
 			w := c.keygen(curve, 2, 3)
-			if w.State != appliance.StateActive || w.Epoch != 1 {
+			if w.State != keys.Active || w.Epoch != 1 {
 				t.Fatalf("wallet %+v", w)
 			}
 			message := bytes.Repeat([]byte{7}, 32)

@@ -2,170 +2,149 @@ package appliance
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
+	"io"
 	"slices"
 
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/presign"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
 )
 
-// leadPresign makes count presignatures of a key with signers and puts them into the pool once every signer has said that it has
-// its part.
-func (n *Node) leadPresign(ctx context.Context, id poolID, rec walletRecord, signers []threshold.PartyID, count int) error {
+// filling is the line that makes presignatures for the pools of a coordinator and its signers.
+type filling struct {
+	*core
+	signing *signing
+	pool    *presign.Pool
+}
+
+// lead makes up to count presignatures and puts them into the pool once every signer has said that it has its part. It tells whether the
+// group may get more: not if its epoch is over.
+func (n *filling) lead(ctx context.Context, g presign.Group, count int) (more bool, err error) {
+	key, err := n.keys.Key(ctx, g.Key)
+	if err != nil || key.Record.Info.Epoch != g.Epoch || key.Record.State != keys.Active {
+		return false, err
+	}
+	count = min(count, batchMax(n.cfg.Limits, key.Scheme))
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Limits.Request)
+	defer cancel()
 	var request [16]byte
-	_, _ = rand.Read(request[:])
-	in := n.newIntent(attest.OpPresign, "presign/"+hex.EncodeToString(request[:]), "", signers)
-	in.KeyID, in.Scheme, in.Epoch = id.key, rec.Info.Scheme, rec.Info.Epoch
-	pairs, err := n.pairsOf(ctx, in)
-	if err != nil {
-		return err
+	if _, err := io.ReadFull(n.cfg.Rand, request[:]); err != nil {
+		return false, err
 	}
-	p, _, body, err := n.propose(ctx, opPresign, signers, []*attest.Intent{in}, terms{pairs: pairs, count: uint8(count)})
+	in := n.token.intent(attest.OpPresign, fmt.Sprintf("presign/%x", request), "", g.Signers)
+	in.KeyID, in.Scheme, in.Epoch = g.Key, key.Scheme.ID(), g.Epoch
+	pairs, err := n.pairs.Propose(ctx, key.Scheme, key.Record.Info.Committee, false, 0)
 	if err != nil {
-		return err
+		return false, err
 	}
-	var peers []transport.NodeID
-	var others []threshold.PartyID
-	for _, s := range signers {
-		if s != n.self.Party {
-			peers, others = append(peers, n.nodeOf(s)), append(others, s)
+	p := &proposal{Operation: attest.OpPresign, Signers: g.Signers, Pairs: pairs, Count: uint8(count)}
+	permitted, err := n.permit(ctx, p, in, key)
+	if err != nil {
+		return false, err
+	}
+	d, err := n.propose(ctx, p, []*attest.Intent{in})
+	if err != nil {
+		return false, err
+	}
+	return true, n.core.lead(ctx, d, func(c *ceremony.Ceremony) error {
+		pres, err := n.make(ctx, c, p, key, permitted)
+		if err == nil {
+			others, _ := n.members.Others(g.Signers)
+			err = c.Gather(ctx, ceremony.KindAck, others, func(from threshold.PartyID, env transport.Envelope) error {
+				if string(env.Body) != string(c.View[:]) {
+					return fmt.Errorf("party %d has made other presignatures", from) // its part is dropped in time
+				}
+				return nil
+			})
 		}
-	}
-	c, err := n.enter(proposalTopic(body), n.Node, peers)
-	if err != nil {
-		return err
-	}
-	defer c.leave()
-	n.counts.ceremonies.Add(1)
-	e := transport.Envelope{To: peers, Kind: kindProposal, Topic: c.topic, Body: body}
-	c.outbox = append(c.outbox, e)
-	n.send(e)
-	pres, err := n.presignMany(ctx, c, p, rec)
-	if err == nil {
-		err = c.gather(ctx, kindAck, others, func(from threshold.PartyID, env transport.Envelope) error {
-			if string(env.Body) != string(c.view[:]) {
-				return fmt.Errorf("party %d has made other presignatures", from) // its part is dropped in time
-			}
-			return nil
-		})
-	}
-	if err != nil {
-		burn(pres)
-		c.refuse(n.explain(err))
-		n.record(ctx, opPresign, c.topic, err)
-		return err
-	}
-	n.pool.add(id, signers, p.Pairs.Digest, p.Boots, pres)
-	n.stillCurrent(ctx, id, rec.Info, signers, p.Pairs.Digest)
-	n.counts.presMade.Add(uint64(len(pres)))
-	return nil
+		if err != nil {
+			presign.Burn(pres)
+			return err
+		}
+		n.add(ctx, g, key, p, p.Boots, pres)
+		return nil
+	})
 }
 
-// stillCurrent drops what was just put into the pool if meanwhile the key got another epoch, the committee other pair state, or a
-// signer was banned: whoever changes these empties the pool first, and does not see what comes after. Presignatures of an epoch that is
-// over cannot sign, but with those of all signers they are the key, so they must not outlive it.
-func (n *Node) stillCurrent(ctx context.Context, id poolID, info threshold.KeyInfo, signers []threshold.PartyID, pairs [32]byte) {
-	ctx = context.WithoutCancel(ctx)
-	if now, err := n.keys.record(ctx, id.key); err != nil || now.Info.Epoch > id.epoch {
-		n.pool.dropKey(id.key, id.epoch+1)
-	}
-	scheme, err := n.Schemes(info.Scheme)
-	if err != nil {
-		return
-	}
-	_, state, err := n.provisioned(ctx, scheme, info.Committee)
-	if err != nil || state == nil || state.Digest() != pairs {
-		n.pool.dropPairs(pairs)
-		return
-	}
-	for _, b := range state.Banned() {
-		if slices.Contains(signers, b) {
-			n.pool.dropPeers([]threshold.PartyID{b})
-		}
-	}
-}
-
-// joinPresign is a signer's side: it holds what was made until its leader uses it.
-func (n *Node) joinPresign(ctx context.Context, c *ceremony, p *proposal, in *attest.Intent) error {
-	rec, err := n.keys.recordWhen(ctx, in.KeyID, func(r walletRecord) bool { return r.State == StateActive && r.Info.Epoch >= in.Epoch })
+// join is a signer's side: it holds what was made until its coordinator uses it.
+func (n *filling) join(ctx context.Context, c *ceremony.Ceremony, p *proposal, intents []*attest.Intent) error {
+	in := intents[0]
+	key, err := n.keys.KeyWhen(ctx, in.KeyID, func(r keys.Record) bool { return r.State == keys.Active && r.Info.Epoch >= in.Epoch })
 	if err != nil {
 		return err
 	}
-	if err := n.judgeKey(opPresign, in, rec); err != nil {
+	permitted, err := n.permit(ctx, p, in, key)
+	if err != nil {
 		return err
 	}
-	if k := int(p.Count); k < 1 || k > n.batchMax(rec.Info.Scheme) || p.Pairs == nil {
-		return problem.New(problem.Invalid, "set the same limits on all nodes", "a proposal of %d presignatures, at most %d", k, n.batchMax(rec.Info.Scheme))
-	}
-	leave, err := n.pool.enter(c.leader, int(p.Count))
+	leave, err := n.pool.Enter(c.Coordinator, int(p.Count))
 	if err != nil {
 		return err
 	}
 	defer leave()
-	pres, err := n.presignMany(ctx, c, p, rec)
+	pres, err := n.make(ctx, c, p, key, permitted)
 	if err != nil {
-		burn(pres)
+		presign.Burn(pres)
 		return err
 	}
-	id := idOf(c.leader, in.KeyID, in.Epoch, p.Signers)
-	n.pool.add(id, p.Signers, p.Pairs.Digest, nil, pres)
-	n.stillCurrent(ctx, id, rec.Info, p.Signers, p.Pairs.Digest)
-	e := transport.Envelope{To: []transport.NodeID{c.leader}, Kind: kindAck, Topic: c.topic, Body: c.view[:]}
-	c.outbox = append(c.outbox, e)
-	n.send(e)
+	g := presign.Group{Coordinator: c.Coordinator, Key: in.KeyID, Epoch: in.Epoch, Signers: p.Signers}
+	n.add(ctx, g, key, p, nil, pres)
+	c.Answer(ceremony.KindAck, c.View[:], false)
 	return nil
 }
 
-// presignMany runs presigning for any request, p.Count times the same key.
-func (n *Node) presignMany(ctx context.Context, c *ceremony, p *proposal, rec walletRecord) ([]*threshold.Presignature, error) {
-	scheme, err := n.Schemes(rec.Info.Scheme)
-	if err != nil {
+// permit passes the gate.
+func (n *filling) permit(ctx context.Context, p *proposal, in *attest.Intent, key keys.Key) (*permission, error) {
+	return n.gate.permit(ctx, []passage{{in, key.Record.Info.Committee, func() error {
+		if err := judgeKey(attest.OpPresign, in, key.Record); err != nil {
+			return err
+		}
+		if k, most := int(p.Count), batchMax(n.cfg.Limits, key.Scheme); k < 1 || k > most || p.Pairs == nil {
+			return problem.New(problem.Invalid, "set the same limits on all nodes", "a proposal of %d presignatures, at most %d", k, most)
+		}
+		return nil
+	}}}, "presign.begin")
+}
+
+// make runs presigning for any request, p.Count times the same key.
+func (n *filling) make(ctx context.Context, c *ceremony.Ceremony, p *proposal, key keys.Key, permitted *permission) ([]*threshold.Presignature, error) {
+	if err := permitted.recorded(); err != nil {
 		return nil, err
 	}
-	id := attest.KeyID(rec.Info.Scheme, rec.Info.GroupKey)
-	key := threshold.PresignKey{Info: rec.Info}
-	if slices.Contains(p.Signers, n.self.Party) {
-		held, err := n.keys.open(ctx, id, rec.Info.Epoch)
+	one := threshold.PresignKey{Info: key.Record.Info}
+	if slices.Contains(p.Signers, n.members.SelfParty()) {
+		held, err := n.keys.Open(ctx, key.ID, key.Record.Info.Epoch)
 		if err != nil {
 			return nil, err
 		}
-		defer n.keys.release(held)
-		key.Share = held.share
+		defer n.keys.Release(held)
+		one.Share = held.Share
 	}
-	keys := make([]threshold.PresignKey, p.Count)
-	for i := range keys {
-		keys[i] = key
-	}
-	return n.presign(ctx, c, p, scheme, rec.Info.Committee, keys, nil)
+	return n.signing.presign(ctx, c, p, key, slices.Repeat([]threshold.PresignKey{one}, int(p.Count)), nil)
 }
 
-// agree binds presignatures of the pool to the requests of a proposal, one each: all signers to the same, with fresh nonces.
-func (n *Node) agree(ctx context.Context, c *ceremony, p *proposal, items []*item, pres []*threshold.Presignature) error {
-	committee := items[0].info.Committee
-	pairs, _, err := n.pairsFor(ctx, p, items[0].scheme, committee)
-	if err != nil {
-		return err
+// add puts presignatures into the pool, and drops them again if meanwhile the key got another epoch, the committee other pair state, or a
+// signer was banned: whoever changes these empties the pool first, and does not see what comes after. Presignatures of an epoch that is
+// over cannot sign, but with those of all signers they are the key, so they must not outlive it.
+func (n *filling) add(ctx context.Context, g presign.Group, key keys.Key, p *proposal, boots []ceremony.Boot, pres []*threshold.Presignature) {
+	n.pool.Add(g, p.Pairs.Digest, boots, pres)
+	ctx = context.WithoutCancel(ctx)
+	if now, err := n.keys.Record(ctx, g.Key); err != nil || now.Info.Epoch > g.Epoch {
+		n.pool.DropKey(g.Key, g.Epoch+1)
 	}
-	if pairs == nil {
-		return problem.New(problem.Invalid, "", "scheme %s has no pool of presignatures", items[0].info.Scheme)
+	_, state, err := n.pairs.State(ctx, key.Scheme, key.Record.Info.Committee)
+	if err != nil || state == nil || state.Digest() != p.Pairs.Digest {
+		n.pool.DropPairs(p.Pairs.Digest)
+		return
 	}
-	reqs := make([]threshold.SignRequest, len(items))
-	for i, it := range items {
-		it.req.Pre = pres[i]
-		reqs[i] = it.req
+	for _, b := range state.Banned() {
+		if slices.Contains(g.Signers, b) {
+			n.pool.DropPeers([]threshold.PartyID{b})
+		}
 	}
-	s, err := pairs.Agree(n.signSetup(c, p, committee), reqs, n.Rand)
-	if err != nil {
-		return err
-	}
-	nonces, err := drive(ctx, c, s)
-	c.opens, c.view = s, s.ID()
-	for _, it := range items {
-		it.req.Agreement = nonces
-	}
-	return err
 }

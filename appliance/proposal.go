@@ -2,16 +2,15 @@ package appliance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/luxfi/mpcd/appliance/operation"
-	"github.com/luxfi/mpcd/appliance/policy"
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -19,74 +18,94 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 )
 
-// The operations of intents.
-const (
-	opSign    = "sign"
-	opKeygen  = "keygen"
-	opRefresh = "refresh"
-	opPresign = "presign"
-	opProve   = "prove" // sign intents by one quorum of a new key over a message of our own making
-)
+// opProve is the operation of a proposal whose sign intents are by one quorum of a new key, over a message of our own making. The other
+// operations of proposals are those of their intents.
+const opProve attest.Operation = "prove"
 
 // intentOp is the operation that the intents of a proposal name.
-func intentOp(op string) attest.Operation {
+func intentOp(op attest.Operation) attest.Operation {
 	if op == opProve {
 		return attest.OpSign
 	}
-	return attest.Operation(op)
+	return op
 }
 
 // proposal is how a coordinator asks parties into a ceremony. Its hash is the ceremony's topic, so whoever is in the same
 // ceremony has seen the same proposal.
 type proposal struct {
 	Version   uint8               `cbor:"1,keyasint"`
-	Operation string              `cbor:"2,keyasint"`
+	Operation attest.Operation    `cbor:"2,keyasint"`
 	Signers   []threshold.PartyID `cbor:"3,keyasint"` // who takes part
 	Intents   [][]byte            `cbor:"4,keyasint"`
 	Cosign    []byte              `cbor:"5,keyasint"` // COSE_Sign1 of the coordinator's hardware over the root of the intents
 	Nonce     [16]byte            `cbor:"6,keyasint"`
-	Boots     []bootID            `cbor:"7,keyasint"` // the runs of the signers it is for, in their order
-	Pairs     *pairing            `cbor:"8,keyasint,omitempty"`
+	Boots     []ceremony.Boot     `cbor:"7,keyasint"` // the runs of the signers it is for, in their order
+	Pairs     *keys.Pairing       `cbor:"8,keyasint,omitempty"`
 	Next      uint64              `cbor:"9,keyasint,omitempty"`  // of a refresh: the epoch it makes
 	Count     uint8               `cbor:"10,keyasint,omitempty"` // of a presign: how many presignatures
 	Pres      [][32]byte          `cbor:"11,keyasint,omitempty"` // of a sign from the pool: the presignatures, one an intent
-}
-
-// terms are what a coordinator proposes beside signers and intents.
-type terms struct {
-	pairs *pairing
-	next  uint64
-	count uint8
-	pres  [][32]byte
 }
 
 const (
 	proposalVersion = 1
 	// intentAge is how old an intent may be when its ceremony begins, either way.
 	intentAge = 2 * time.Minute
+	// repeatAfter is when a ceremony's messages are first repeated to who is missing.
+	repeatAfter = 200 * time.Millisecond
 )
 
 func proposalTopic(body []byte) [32]byte { return canon.Hash("mpcd/v1/proposal", body) }
 
-// propose has the hardware co-sign the intents and makes the proposal. Nothing is sent yet.
-func (n *Node) propose(ctx context.Context, op string, signers []threshold.PartyID, intents []*attest.Intent, t terms) (*proposal, *attest.Batch, []byte, error) {
-	p := &proposal{Version: proposalVersion, Operation: op, Signers: signers, Intents: make([][]byte, len(intents)), Boots: n.peers.boots(n.nodesOf(signers)), Pairs: t.pairs, Next: t.next, Count: t.count, Pres: t.pres}
+// draft is a proposal of this node that nobody has seen yet.
+type draft struct {
+	*proposal
+	body    []byte
+	cosign  *attest.Batch
+	started time.Time
+}
+
+// propose has the hardware co-sign the intents of a proposal, of which the caller has filled in what its operation needs. Nothing is sent.
+func (n *core) propose(ctx context.Context, p *proposal, intents []*attest.Intent) (*draft, error) {
+	p.Version, p.Intents, p.Boots = proposalVersion, make([][]byte, len(intents)), n.peers.Boots(n.members.Nodes(p.Signers))
 	hashes := make([][]byte, len(intents))
 	for i, in := range intents {
 		h := in.Hash()
 		p.Intents[i], hashes[i] = in.Bytes(), h[:]
 	}
-	if _, err := io.ReadFull(n.Rand, p.Nonce[:]); err != nil {
-		return nil, nil, nil, err
+	if _, err := io.ReadFull(n.cfg.Rand, p.Nonce[:]); err != nil {
+		return nil, err
 	}
-	began := time.Now()
-	batch, err := attest.Attest(ctx, n.HSM, n.cosign, n.header(attest.KindCosign), hashes)
-	n.sign.tokenTook(time.Since(began))
+	batch, err := n.token.cosigns(ctx, hashes)
 	if err != nil {
-		return nil, nil, nil, &problem.Error{Code: problem.HSM, Message: "the token did not co-sign the intent", Next: "run mpcd doctor; check the token and its session", Err: err}
+		return nil, err
 	}
 	p.Cosign = batch.Cose
-	return p, batch, canon.MustMarshal(p), nil
+	return &draft{p, canon.MustMarshal(p), batch, n.cfg.Clock()}, nil
+}
+
+// lead is the coordinator's frame of every ceremony: the proposal goes to its parties, act is our side. When that fails it is on record
+// before the others are told why.
+func (n *core) lead(ctx context.Context, d *draft, act func(c *ceremony.Ceremony) error) error {
+	_, peers := n.members.Others(d.Signers)
+	c, err := n.router.Enter(proposalTopic(d.body), n.cfg.Node, peers)
+	if err != nil {
+		return err
+	}
+	defer c.Leave()
+	n.counts.ceremonies.Add(1)
+	c.Tell(ceremony.KindProposal, d.body)
+	if err = act(c); err != nil {
+		n.record(ctx, d.Operation, c.Topic, err)
+		n.refuse(c, err)
+	}
+	return err
+}
+
+// refuse tells the ceremony why we leave it, unless a peer did: whoever refused has told everybody.
+func (n *core) refuse(c *ceremony.Ceremony, err error) {
+	if ceremony.FailureOf(err).Refused == nil {
+		c.Refuse(n.members.Explain(err))
+	}
 }
 
 // answerProposal is a party's side of every ceremony: check who asks and what its hardware signed, then take part.
@@ -95,58 +114,56 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	var p proposal
 	if err := canon.Unmarshal(env.Body, &p); err != nil || p.Version != proposalVersion || topic != env.Topic || len(p.Signers) > threshold.MaxParties {
 		n.counts.refused.Add(1)
-		n.Logger.Warn("unreadable proposal", "from", env.From)
+		n.cfg.Logger.Warn("unreadable proposal", "from", env.From)
 		return
 	}
-	var peers []transport.NodeID
-	for _, id := range n.nodesOf(p.Signers) {
-		if id != n.Node && id != env.From && id != "" {
-			peers = append(peers, id)
-		}
-	}
-	peers = append(peers, env.From)
-	c, err := n.enter(topic, env.From, peers)
-	if err != nil { // a repeated proposal: its leader may have missed our last words
-		n.router.again(env)
+	peers := slices.DeleteFunc(n.members.Nodes(p.Signers), func(id transport.NodeID) bool {
+		return id == n.cfg.Node || id == env.From || id == ""
+	})
+	c, err := n.router.Enter(topic, env.From, append(peers, env.From))
+	if err != nil { // a repeated proposal: its coordinator may have missed our last words
+		n.router.Again(env)
 		return
 	}
-	defer c.leave()
+	defer c.Leave()
 	n.counts.ceremonies.Add(1)
-	ctx, cancel := context.WithTimeout(ctx, n.Limits.Request)
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Limits.Request)
 	defer cancel()
 	intents, err := n.judgeProposal(&p, env.From)
-	if err == nil && !n.router.date(topic, env.From, newest(intents)) {
+	if err == nil && !n.router.Date(topic, env.From, newest(intents)) {
 		err = problem.New(problem.Invalid, "", "a proposal older than one that is forgotten")
 	}
 	if err == nil {
-		switch p.Operation {
-		case opSign, opProve:
-			err = n.joinSign(ctx, c, &p, intents)
-		case opPresign:
-			err = n.joinPresign(ctx, c, &p, intents[0])
-		case opKeygen:
-			err = n.joinKeygen(ctx, c, &p, intents[0])
-		case opRefresh:
-			err = n.joinRefresh(ctx, c, &p, intents[0])
-		}
+		err = n.lines()[p.Operation](ctx, c, &p, intents)
 	}
 	if err == nil {
 		return
 	}
-	var refused *refusedError
-	if !errors.As(err, &refused) { // whoever refused has told everybody
-		c.refuse(n.explain(err))
-	}
+	n.refuse(c, err)
 	n.counts.refused.Add(1)
-	var own *problem.Error
-	if errors.As(err, &own) && (p.Operation == opPresign || !n.refusals.allow(n.Clock(), env.From)) { // what we refuse a member cannot fill our disk with
+	own := ceremony.FailureOf(err).Own != nil
+	if own && (p.Operation == attest.OpPresign || !n.refusals.allow(n.cfg.Clock(), env.From)) { // what we refuse a member cannot fill our disk with
 		return
 	}
 	op := p.Operation
-	if !slices.Contains([]string{opSign, opProve, opKeygen, opRefresh, opPresign}, op) {
+	if n.lines()[op] == nil {
 		op = "proposal" // a stranger's text is no name of an event
 	}
 	n.record(ctx, op, topic, err)
+}
+
+// join is a party's side of a line, for a proposal that judgeProposal has passed.
+type join func(ctx context.Context, c *ceremony.Ceremony, p *proposal, intents []*attest.Intent) error
+
+// lines are the operations that a proposal may name, and a party's side of each. All of them pass the gate.
+func (n *Node) lines() map[attest.Operation]join {
+	return map[attest.Operation]join{
+		attest.OpSign:    n.signing.join,
+		opProve:          n.signing.join,
+		attest.OpPresign: n.filling.join,
+		attest.OpKeygen:  n.making.joinKeygen,
+		attest.OpRefresh: n.making.joinRefresh,
+	}
 }
 
 func newest(intents []*attest.Intent) int64 {
@@ -159,33 +176,36 @@ func newest(intents []*attest.Intent) int64 {
 
 // judgeProposal checks everything about a proposal that does not depend on a key.
 func (n *Node) judgeProposal(p *proposal, from transport.NodeID) ([]*attest.Intent, error) {
-	switch p.Operation {
-	case opSign, opProve:
-	case opKeygen, opRefresh, opPresign:
-		if len(p.Intents) != 1 {
-			return nil, problem.New(problem.Invalid, "", "a %s proposal has %d intents, want 1", p.Operation, len(p.Intents))
-		}
-	default:
+	signs := p.Operation == attest.OpSign || p.Operation == opProve
+	switch {
+	case n.lines()[p.Operation] == nil:
 		return nil, problem.New(problem.Invalid, "run the same version on all nodes", "unknown operation in a proposal")
+	case !signs && len(p.Intents) != 1:
+		return nil, problem.New(problem.Invalid, "", "a %s proposal has %d intents, want 1", p.Operation, len(p.Intents))
+	case len(p.Intents) == 0 || len(p.Intents) > n.cfg.Limits.Batch:
+		return nil, problem.New(problem.Invalid, "set the same limits on all nodes", "a proposal of %d intents, at most %d",
+			len(p.Intents), n.cfg.Limits.Batch)
+	case len(p.Pres) > 0 && (p.Operation != attest.OpSign || len(p.Pres) != len(p.Intents)):
+		return nil, problem.New(problem.Invalid, "run the same version on all nodes", "a %s proposal of %d intents with %d presignatures",
+			p.Operation, len(p.Intents), len(p.Pres))
 	}
-	if len(p.Intents) == 0 || len(p.Intents) > n.Limits.Batch {
-		return nil, problem.New(problem.Invalid, "set the same limits on all nodes", "a proposal of %d intents, at most %d", len(p.Intents), n.Limits.Batch)
-	}
-	if len(p.Pres) > 0 && (p.Operation != opSign || len(p.Pres) != len(p.Intents)) {
-		return nil, problem.New(problem.Invalid, "run the same version on all nodes", "a %s proposal of %d intents with %d presignatures", p.Operation, len(p.Intents), len(p.Pres))
-	}
-	i := slices.Index(p.Signers, n.self.Party)
+	i := slices.Index(p.Signers, n.members.SelfParty())
 	if i < 0 || len(p.Boots) != len(p.Signers) {
 		return nil, problem.New(problem.Invalid, "", "a proposal for other parties")
 	}
-	if p.Boots[i] != n.boot {
+	if p.Boots[i] != n.peers.Boots([]transport.NodeID{n.cfg.Node})[0] {
 		return nil, problem.New(problem.Starting, "repeat the request", "the proposal is for an earlier run of this node")
 	}
-	now := n.Clock()
-	keys, ok := n.rosterKeys[from]
+	coordinator, ok := n.members.Member(from)
 	if !ok {
 		return nil, problem.New(problem.Denied, "", "a proposal by a stranger")
 	}
+	return n.judgeIntents(p, coordinator)
+}
+
+// judgeIntents checks that the intents are the coordinator's, of now, and co-signed by its hardware.
+func (n *Node) judgeIntents(p *proposal, coordinator *ceremony.Member) ([]*attest.Intent, error) {
+	now, from := n.cfg.Clock(), string(coordinator.ID)
 	out, hashes := make([]*attest.Intent, len(p.Intents)), make([][]byte, len(p.Intents))
 	for i, b := range p.Intents {
 		in, err := attest.ParseIntent(b)
@@ -194,7 +214,7 @@ func (n *Node) judgeProposal(p *proposal, from transport.NodeID) ([]*attest.Inte
 		}
 		age := now.Sub(time.UnixMilli(in.Created))
 		switch {
-		case in.Cluster != n.Cluster, in.Node != string(from), in.Operation != intentOp(p.Operation), !slices.Equal(in.Signers, p.Signers):
+		case in.Cluster != n.cfg.Cluster, in.Node != from, in.Operation != intentOp(p.Operation), !slices.Equal(in.Signers, p.Signers):
 			return nil, problem.New(problem.Invalid, "", "intent %d does not belong to its proposal", i)
 		case age > intentAge || age < -intentAge:
 			return nil, problem.New(problem.Invalid, "set the clocks of the nodes", "intent %d is %s old, at most %s", i, age.Round(time.Second), intentAge)
@@ -202,84 +222,40 @@ func (n *Node) judgeProposal(p *proposal, from transport.NodeID) ([]*attest.Inte
 		h := in.Hash()
 		out[i], hashes[i] = &in, h[:]
 	}
-	if _, err := attest.VerifyBatch(keys.cosign, attest.Expect{Kind: attest.KindCosign, Cluster: n.Cluster, Node: string(from),
+	if _, err := attest.VerifyBatch(coordinator.Cosign, attest.Expect{Kind: attest.KindCosign, Cluster: n.cfg.Cluster, Node: from,
 		NotBefore: now.Add(-intentAge), NotAfter: now.Add(intentAge)}, hashes, p.Cosign); err != nil {
-		return nil, &problem.Error{Code: problem.Denied, Message: "the coordinator's hardware did not co-sign these intents", Next: "check the coordinator's token and both clocks", Err: err}
+		return nil, &problem.Error{Code: problem.Denied, Message: "the coordinator's hardware did not co-sign these intents",
+			Next: "check the coordinator's token and both clocks", Err: err}
 	}
 	return out, nil
 }
 
-// intentMemory remembers what each request ID was for, so that one ID cannot be used for two messages, whoever coordinates.
-// It is bounded, for each coordinator by itself so that none can make us forget another's, and lives as long as the process;
-// across restarts the coordinator's own durable record holds.
-type intentMemory struct {
-	mu    sync.Mutex
-	m     map[string][32]byte
-	age   map[string][]string // by coordinator, oldest first
-	quota int                 // of each
-}
-
-const intentMemoryMax = 1 << 16
-
-func newIntentMemory(nodes int) *intentMemory {
-	return &intentMemory{m: map[string][32]byte{}, age: map[string][]string{}, quota: intentMemoryMax / max(1, nodes)}
-}
-
-func (s *intentMemory) admit(in *attest.Intent) error {
-	coordinator := ""
-	if in.Operation != attest.OpSign {
-		// The same signature may be asked for again through another node. A second key, or a second refresh, is not the same.
-		coordinator = in.Node
-	}
-	what := canon.Hash("mpcd/v1/intent/purpose", []byte(in.Operation), []byte(coordinator), []byte(in.KeyID), in.Message, canon.MustMarshal(in.Keygen), canon.MustMarshal(append([]uint32(nil), in.Path...)))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if old, ok := s.m[in.RequestID]; ok {
-		if old != what {
-			return operation.Reused(in.RequestID)
+// record turns what ended a ceremony into notes on peers and an entry of the audit log.
+func (n *core) record(ctx context.Context, op attest.Operation, topic [32]byte, err error) {
+	facts := map[string]string{"ceremony": fmt.Sprintf("%x", topic[:8]), "operation": string(op)}
+	f := ceremony.FailureOf(err)
+	switch {
+	case f.Abort != nil:
+		facts["check"], facts["kind"] = f.Abort.Check, f.Abort.Kind.String()
+		for _, id := range n.members.Nodes(f.Abort.Culprits) {
+			facts["culprit."+string(id)] = f.Abort.Check
+			n.peers.Accuse(id, f.Abort.Check)
+			n.cfg.Logger.Error("peer misbehaved", "node", id, "check", f.Abort.Check, "kind", f.Abort.Kind, "operation", op)
 		}
-		return nil
+	case f.Silent != nil:
+		for _, id := range n.members.Nodes(f.Silent.Missing) {
+			facts["silent."+string(id)] = "true"
+			n.peers.Silent(id)
+		}
+	case f.Refused != nil:
+		facts["refused_by"], facts["reason"] = string(f.Refused.From), f.Refused.Message
+	default:
+		facts["reason"] = problem.As(n.members.Explain(err)).Message
 	}
-	age := s.age[in.Node]
-	if len(age) >= s.quota {
-		delete(s.m, age[0])
-		age = age[1:]
+	n.counts.aborts.Add(1)
+	if aerr := n.cfg.AuditLog.Append(context.WithoutCancel(ctx), audit.Event{Name: string(op) + ".abort", Facts: facts}); aerr != nil {
+		n.cfg.Logger.Error("audit", "error", aerr)
 	}
-	s.m[in.RequestID] = what
-	s.age[in.Node] = append(age, in.RequestID)
-	return nil
-}
-
-func (n *Node) allow(ctx context.Context, in *attest.Intent, c threshold.Committee) (policy.Verdict, error) {
-	v, err := n.Policy.Judge(ctx, in, c)
-	if err != nil {
-		return v, &problem.Error{Code: problem.Denied, Message: "the policy could not be evaluated, so it denies", Next: "check the policy", Err: err}
-	}
-	if !v.Allow {
-		return v, problem.New(problem.Denied, "change the request, or have the policy changed", "denied by policy rule %q: %s", v.Rule, v.Why)
-	}
-	return v, nil
-}
-
-func intentFacts(in *attest.Intent) map[string]string {
-	h := in.Hash()
-	facts := map[string]string{"session": in.RequestID, "wallet": in.KeyID, "intent": fmt.Sprintf("%x", h[:]),
-		"requester": in.Requester, "coordinator": in.Node}
-	if len(in.Path) > 0 {
-		facts["path"] = strings.Trim(strings.ReplaceAll(fmt.Sprint(in.Path), " ", "/"), "[]")
-	}
-	return facts
-}
-
-// header is the head of an attestation by this node, now.
-func (n *Node) header(k attest.Kind) attest.Header {
-	return attest.Header{Kind: k, Cluster: n.Cluster, Node: string(n.Node), Time: n.Clock().UnixMilli()}
-}
-
-// newIntent is an intent of this node, made now.
-func (n *Node) newIntent(op attest.Operation, request, requester string, signers []threshold.PartyID) *attest.Intent {
-	return &attest.Intent{Version: attest.IntentVersion, Cluster: n.Cluster, Operation: op, RequestID: request, Signers: signers,
-		Requester: requester, Node: string(n.Node), Created: n.Clock().UnixMilli()}
 }
 
 // refusalRate bounds how many refused proposals of a peer go on record.

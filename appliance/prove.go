@@ -8,6 +8,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -51,23 +53,16 @@ func provingQuorums(c threshold.Committee) [][]threshold.PartyID {
 			for j := range q {
 				q[j] = c.Parties[(i+j)%c.N()]
 			}
-			all = append(all, sortedParties(q))
+			all = append(all, ceremony.SortedParties(q))
 		}
 	}
 	return all
 }
 
 // prove has every quorum of a certified key sign, shows that t-1 parties cannot, and makes the key active everywhere.
-func (n *Node) prove(ctx context.Context, id string) error {
-	rec, err := n.keys.record(ctx, id)
-	if err != nil {
-		return err
-	}
-	scheme, err := n.Schemes(rec.Info.Scheme)
-	if err != nil {
-		return err
-	}
-	if err := scheme.CheckSharing(rec.Info); err != nil {
+func (n *making) prove(ctx context.Context, key keys.Key) error {
+	id, rec := key.ID, key.Record
+	if err := key.Scheme.CheckSharing(rec.Info); err != nil {
 		return &problem.Error{Code: problem.Integrity, Message: "the threshold of wallet " + id + " does not hold", Next: "make another key", Err: err}
 	}
 	quorums := provingQuorums(rec.Info.Committee)
@@ -76,11 +71,11 @@ func (n *Node) prove(ctx context.Context, id string) error {
 	g.SetLimit(4)
 	for i, q := range quorums {
 		g.Go(func() error {
-			in := n.newIntent(attest.OpSign, fmt.Sprintf("prove/%s/%d/%v/%d", id, rec.Info.Epoch, q, n.Clock().UnixNano()), "mpcd", q)
-			in.KeyID, in.Scheme, in.Epoch, in.Message = id, rec.Info.Scheme, rec.Info.Epoch, proofMessage(id, rec.Info.Epoch, q)
-			out, err := n.leadSign(gctx, opProve, q, []*attest.Intent{in}, nil, nil)
+			in := n.token.intent(attest.OpSign, fmt.Sprintf("prove/%s/%d/%v/%d", id, rec.Info.Epoch, q, n.cfg.Clock().UnixNano()), "mpcd", q)
+			in.KeyID, in.Scheme, in.Epoch, in.Message = id, key.Scheme.ID(), rec.Info.Epoch, proofMessage(id, rec.Info.Epoch, q)
+			out, err := n.signing.lead(gctx, asked{op: opProve, signers: q, intents: []*attest.Intent{in}, keys: []keys.Key{key}})
 			if err != nil {
-				return fmt.Errorf("quorum %v: %w", n.nodesOf(q), err)
+				return fmt.Errorf("quorum %v: %w", n.members.Nodes(q), err)
 			}
 			ps.Each[i] = proof{q, out[0].signature.Bytes}
 			return nil
@@ -97,11 +92,11 @@ func (n *Node) prove(ctx context.Context, id string) error {
 
 // acceptProofs verifies that every quorum signed, and makes the key active. It has the key to itself: between reading the record
 // and writing it, a refresh may not put another epoch in its place.
-func (n *Node) acceptProofs(ctx context.Context, ps proofs) error {
-	if rec, err := n.keys.record(ctx, ps.KeyID); err != nil || rec.State == StateActive {
+func (n *making) acceptProofs(ctx context.Context, ps proofs) error {
+	if rec, err := n.keys.Record(ctx, ps.KeyID); err != nil || rec.State == keys.Active {
 		return err
 	}
-	unlock, ok := n.keys.lockRefreshSoon(ctx, ps.KeyID)
+	unlock, ok := n.keys.LockSoon(ctx, ps.KeyID)
 	if !ok {
 		return problem.New(problem.Conflict, "repeat it", "wallet %s is being changed", ps.KeyID)
 	}
@@ -110,20 +105,14 @@ func (n *Node) acceptProofs(ctx context.Context, ps proofs) error {
 }
 
 // acceptProofsLocked is acceptProofs for a caller who holds the key's lock.
-func (n *Node) acceptProofsLocked(ctx context.Context, ps proofs) error {
-	rec, err := n.keys.record(ctx, ps.KeyID)
-	if err != nil {
+func (n *making) acceptProofsLocked(ctx context.Context, ps proofs) error {
+	key, err := n.keys.Key(ctx, ps.KeyID)
+	if err != nil || key.Record.State == keys.Active {
 		return err
 	}
-	if rec.State == StateActive {
-		return nil
-	}
-	scheme, err := n.Schemes(rec.Info.Scheme)
-	if err != nil {
-		return err
-	}
+	rec, scheme := key.Record, key.Scheme
 	quorums := provingQuorums(rec.Info.Committee)
-	if rec.State != StateProving || ps.Epoch != rec.Info.Epoch || len(ps.Each) != len(quorums) {
+	if rec.State != keys.Proving || ps.Epoch != rec.Info.Epoch || len(ps.Each) != len(quorums) {
 		return problem.New(problem.Invalid, "", "the proofs are not of wallet %s as it stands", ps.KeyID)
 	}
 	for i, q := range quorums {
@@ -137,80 +126,44 @@ func (n *Node) acceptProofsLocked(ctx context.Context, ps proofs) error {
 	if err := scheme.CheckSharing(rec.Info); err != nil {
 		return &problem.Error{Code: problem.Integrity, Message: "the threshold of wallet " + ps.KeyID + " does not hold", Err: err}
 	}
-	if err := n.AuditLog.Append(ctx, audit.Event{Name: "key.active", Facts: map[string]string{"wallet": ps.KeyID, "quorums": fmt.Sprint(len(quorums))}}); err != nil {
+	if err := n.cfg.AuditLog.Append(ctx, audit.Event{Name: "key.active", Facts: map[string]string{"wallet": ps.KeyID, "quorums": fmt.Sprint(len(quorums))}}); err != nil {
 		return err
 	}
-	if err := n.Store.Batch(ctx, []vault.Pair{{Key: proofsKey(ps.KeyID), Value: canon.MustMarshal(ps)}}, nil); err != nil {
+	if err := n.cfg.Store.Batch(ctx, []vault.Pair{{Key: proofsKey(ps.KeyID), Value: canon.MustMarshal(ps)}}, nil); err != nil {
 		return err
 	}
-	rec.State = StateActive
-	return n.keys.put(ctx, ps.KeyID, rec)
+	rec.State = keys.Active
+	return n.keys.Put(ctx, ps.KeyID, rec)
 }
 
 // spreadProofs tells the other parties and waits for their word, so that the key signs everywhere when keygen returns. A
 // party that does not answer learns it later by asking.
-func (n *Node) spreadProofs(ctx context.Context, committee threshold.Committee, ps proofs) error {
+func (n *making) spreadProofs(ctx context.Context, committee threshold.Committee, ps proofs) error {
 	body := canon.MustMarshal(ps)
-	topic := canon.Hash("mpcd/v1/proofs/topic", body, []byte(n.Node))
-	var peers []transport.NodeID
-	var want []threshold.PartyID
-	for _, p := range committee.Parties {
-		if p != n.self.Party {
-			peers, want = append(peers, n.nodeOf(p)), append(want, p)
-		}
-	}
-	c, err := n.enter(topic, n.Node, peers)
+	topic := canon.Hash("mpcd/v1/proofs/topic", body, []byte(n.cfg.Node))
+	want, peers := n.members.Others(committee.Parties)
+	c, err := n.router.Enter(topic, n.cfg.Node, peers)
 	if err != nil {
 		return nil // told before
 	}
-	defer c.leave()
-	e := transport.Envelope{To: peers, Kind: kindProved, Topic: topic, Body: body}
-	c.outbox = append(c.outbox, e)
-	n.send(e)
-	err = c.gather(ctx, kindAck, want, func(threshold.PartyID, transport.Envelope) error { return nil })
+	defer c.Leave()
+	c.Tell(ceremony.KindProved, body)
+	err = c.Gather(ctx, ceremony.KindAck, want, func(threshold.PartyID, transport.Envelope) error { return nil })
 	if err != nil {
-		n.Logger.Warn("some parties have not confirmed that the key is active; they will ask", "wallet", ps.KeyID, "error", err)
+		n.cfg.Logger.Warn("some parties have not confirmed that the key is active; they will ask", "wallet", ps.KeyID, "error", err)
 	}
 	return nil
 }
 
 // learnProof is a party's side of spreadProofs.
-func (n *Node) learnProof(ctx context.Context, env transport.Envelope) {
+func (n *making) learnProof(ctx context.Context, env transport.Envelope) {
 	var ps proofs
 	if err := canon.Unmarshal(env.Body, &ps); err != nil {
 		return
 	}
 	if err := n.acceptProofs(ctx, ps); err != nil {
-		n.Logger.Warn("threshold proofs refused", "from", env.From, "error", err)
+		n.cfg.Logger.Warn("threshold proofs refused", "from", env.From, "error", err)
 		return
 	}
-	n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: kindAck, Topic: env.Topic, Body: []byte{1}})
-}
-
-// ProveThreshold repeats the proof for a wallet: a key that keygen left unproven becomes active, an active one is shown to
-// sign with every quorum.
-func (n *Node) ProveThreshold(ctx context.Context, wallet string) (*Wallet, error) {
-	ctx, done, err := n.serve(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	id, err := n.keys.find(ctx, wallet, nil)
-	if err != nil {
-		return nil, err
-	}
-	rec, err := n.keys.record(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if rec.State == StateStaged {
-		return nil, problem.New(problem.Conflict, "wait until all parties have certified it, or make another key", "wallet %s is not certified yet", id)
-	}
-	if err := n.allUp(ctx, rec.Info.Committee); err != nil {
-		return nil, err
-	}
-	if err := n.prove(ctx, id); err != nil {
-		return nil, n.explain(err)
-	}
-	return n.Wallet(ctx, id)
+	n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: ceremony.KindAck, Topic: env.Topic, Body: []byte{1}})
 }

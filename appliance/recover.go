@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -33,7 +35,7 @@ type answer struct {
 }
 
 // catchUp asks about keys that wait, now and then until ctx ends.
-func (n *Node) catchUp(ctx context.Context) {
+func (n *making) catchUp(ctx context.Context) {
 	t := time.NewTicker(askEvery)
 	defer t.Stop()
 	for {
@@ -42,85 +44,80 @@ func (n *Node) catchUp(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		for i, id := range n.keys.waiting() {
+		for i, id := range n.keys.Waiting() {
 			if i == askMax {
 				break
 			}
-			rec, err := n.keys.record(ctx, id)
-			if err != nil || n.keys.busy(id) {
+			rec, err := n.keys.Record(ctx, id)
+			if err != nil || n.keys.Busy(id) {
 				continue
 			}
-			var peers []transport.NodeID
-			for _, p := range rec.Info.Committee.Parties {
-				if p != n.self.Party {
-					peers = append(peers, n.nodeOf(p))
-				}
-			}
-			for _, epoch := range rec.waits() {
-				n.send(transport.Envelope{To: peers, Kind: kindAsk, Body: canon.MustMarshal(ask{id, epoch})})
+			_, peers := n.members.Others(rec.Info.Committee.Parties)
+			for _, epoch := range rec.Waits() {
+				n.send(transport.Envelope{To: peers, Kind: ceremony.KindAsk, Body: canon.MustMarshal(ask{id, epoch})})
 			}
 		}
 	}
 }
 
 // answerAsk shows the certificate and the proofs of a key to one of its parties.
-func (n *Node) answerAsk(ctx context.Context, env transport.Envelope) {
+func (n *making) answerAsk(ctx context.Context, env transport.Envelope) {
 	var q ask
 	if canon.Unmarshal(env.Body, &q) != nil || len(q.KeyID) > 128 {
 		return
 	}
-	rec, err := n.keys.record(ctx, q.KeyID)
-	if err != nil || !rec.Info.Committee.Contains(n.party(env.From)) {
+	rec, err := n.keys.Record(ctx, q.KeyID)
+	if err != nil || !rec.Info.Committee.Contains(n.members.Party(env.From)) {
 		return
 	}
 	a := answer{KeyID: q.KeyID, Epoch: q.Epoch}
 	if err := n.ownAnswer(ctx, &a); err != nil {
-		n.Logger.Error("a stored certificate cannot be read", "wallet", q.KeyID, "error", err)
+		n.cfg.Logger.Error("a stored certificate cannot be read", "wallet", q.KeyID, "error", err)
 		return
 	}
 	if a.Certs != nil || a.Proofs != nil {
-		n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: kindAnswer, Body: canon.MustMarshal(a)})
+		n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: ceremony.KindAnswer, Body: canon.MustMarshal(a)})
 	}
 }
 
 // learnAnswer completes what waited, if the answer proves how it ended.
-func (n *Node) learnAnswer(ctx context.Context, env transport.Envelope) {
+func (n *making) learnAnswer(ctx context.Context, env transport.Envelope) {
 	var a answer
 	if canon.Unmarshal(env.Body, &a) != nil || len(a.KeyID) > 128 {
 		return
 	}
-	unlock, ok := n.keys.lockRefresh(a.KeyID)
+	unlock, ok := n.keys.Lock(a.KeyID)
 	if !ok {
 		return
 	}
 	defer unlock()
-	rec, err := n.keys.record(ctx, a.KeyID)
+	rec, err := n.keys.Record(ctx, a.KeyID)
 	if err != nil {
 		return
 	}
-	if _, waits := rec.staged(a.Epoch); waits && a.Certs != nil {
+	if _, waits := rec.Staged(a.Epoch); waits && a.Certs != nil {
 		if err := n.completeStaged(ctx, a, rec); err != nil {
-			n.Logger.Warn("an answer about a waiting key was refused", "wallet", a.KeyID, "from", env.From, "error", err)
+			n.cfg.Logger.Warn("an answer about a waiting key was refused", "wallet", a.KeyID, "from", env.From, "error", err)
 			return
 		}
 	}
 	if a.Proofs != nil && a.Proofs.KeyID == a.KeyID {
 		if err := n.acceptProofsLocked(ctx, *a.Proofs); err != nil {
-			n.Logger.Warn("threshold proofs refused", "wallet", a.KeyID, "from", env.From, "error", err)
+			n.cfg.Logger.Warn("threshold proofs refused", "wallet", a.KeyID, "from", env.From, "error", err)
 		}
 	}
 }
 
 // reconcile finishes, at boot, what a crash interrupted after the certificate was complete: the vault and our own store know.
-func (n *Node) reconcile(ctx context.Context) error {
-	for _, id := range n.keys.waiting() {
-		rec, err := n.keys.record(ctx, id)
+func (n *making) reconcile(ctx context.Context) error {
+	for _, id := range n.keys.Waiting() {
+		rec, err := n.keys.Record(ctx, id)
 		if err != nil {
 			return err
 		}
 		if err := n.finishStaged(ctx, id); err != nil {
 			// One damaged key must not keep the others from signing. It stays as it is, and refuses.
-			n.Logger.Error("a wallet cannot be brought to the epoch its certificate says; run mpcd doctor", "wallet", id, "error", err)
+			n.cfg.Logger.Error("a wallet cannot be brought to the epoch its certificate says; run mpcd doctor", "wallet", id, "error", err)
 			continue
 		}
 		a := answer{KeyID: id, Epoch: rec.Info.Epoch}
@@ -129,7 +126,7 @@ func (n *Node) reconcile(ctx context.Context) error {
 		}
 		if a.Proofs != nil {
 			if err := n.acceptProofs(ctx, *a.Proofs); err != nil {
-				n.Logger.Warn("stored threshold proofs refused", "wallet", id, "error", err)
+				n.cfg.Logger.Warn("stored threshold proofs refused", "wallet", id, "error", err)
 			}
 		}
 	}
@@ -137,15 +134,15 @@ func (n *Node) reconcile(ctx context.Context) error {
 }
 
 // ownAnswer fills in what this node has stored about how a key's ceremony ended.
-func (n *Node) ownAnswer(ctx context.Context, a *answer) error {
-	b, err := n.Store.Get(ctx, certificateKey(a.KeyID, a.Epoch))
+func (n *making) ownAnswer(ctx context.Context, a *answer) error {
+	b, err := n.cfg.Store.Get(ctx, certificateKey(a.KeyID, a.Epoch))
 	if err == nil {
 		err = canon.Unmarshal(b, &a.Certs)
 	}
 	if err != nil && !errors.Is(err, vault.ErrNotFound) {
 		return err
 	}
-	b, err = n.Store.Get(ctx, proofsKey(a.KeyID))
+	b, err = n.cfg.Store.Get(ctx, proofsKey(a.KeyID))
 	if err == nil {
 		a.Proofs = new(proofs)
 		err = canon.Unmarshal(b, a.Proofs)
@@ -158,14 +155,14 @@ func (n *Node) ownAnswer(ctx context.Context, a *answer) error {
 
 // finishStaged activates the highest staged epoch whose complete certificate this node has already: it was committed, and
 // something failed before it was activated. The caller holds the key's lock, or is the boot.
-func (n *Node) finishStaged(ctx context.Context, id string) error {
-	rec, err := n.keys.record(ctx, id)
+func (n *making) finishStaged(ctx context.Context, id string) error {
+	rec, err := n.keys.Record(ctx, id)
 	if err != nil {
 		return err
 	}
-	waits := rec.waits()
+	waits := rec.Waits()
 	for i := len(waits) - 1; i >= 0; i-- {
-		if _, staged := rec.staged(waits[i]); !staged {
+		if _, staged := rec.Staged(waits[i]); !staged {
 			continue
 		}
 		a := answer{KeyID: id, Epoch: waits[i]}
@@ -180,14 +177,17 @@ func (n *Node) finishStaged(ctx context.Context, id string) error {
 }
 
 // completeStaged activates a staged epoch whose certificate is complete.
-func (n *Node) completeStaged(ctx context.Context, a answer, rec walletRecord) error {
-	scheme, err := n.Schemes(rec.Info.Scheme)
+func (n *making) completeStaged(ctx context.Context, a answer, rec keys.Record) error {
+	scheme, err := n.cfg.Schemes(rec.Info.Scheme)
 	if err != nil {
 		return err
 	}
-	load := func() (*secret.Bytes, error) { b, _, err := n.Vault.LoadStaged(ctx, a.KeyID, a.Epoch); return b, err }
-	if meta, err := n.Vault.GetMeta(a.KeyID); err == nil && meta.Epoch == a.Epoch { // activated just before a crash
-		load = func() (*secret.Bytes, error) { b, _, err := n.Vault.Load(ctx, a.KeyID); return b, err }
+	load := func() (*secret.Bytes, error) {
+		b, _, err := n.cfg.Vault.LoadStaged(ctx, a.KeyID, a.Epoch)
+		return b, err
+	}
+	if meta, err := n.cfg.Vault.GetMeta(a.KeyID); err == nil && meta.Epoch == a.Epoch { // activated just before a crash
+		load = func() (*secret.Bytes, error) { b, _, err := n.cfg.Vault.Load(ctx, a.KeyID); return b, err }
 	}
 	b, err := load()
 	if err != nil {
@@ -203,7 +203,7 @@ func (n *Node) completeStaged(ctx context.Context, a answer, rec walletRecord) e
 	if attest.KeyID(info.Scheme, info.GroupKey) != a.KeyID || info.Epoch != a.Epoch || len(a.Certs) != info.Committee.N() {
 		return errors.New("the certificate does not fit the staged share")
 	}
-	rec, _ = rec.staged(a.Epoch)
+	rec, _ = rec.Staged(a.Epoch)
 	for i, cert := range a.Certs {
 		if cert.Party != info.Committee.Parties[i] {
 			return errors.New("the certificate lacks a party")
@@ -213,11 +213,4 @@ func (n *Node) completeStaged(ctx context.Context, a answer, rec walletRecord) e
 		}
 	}
 	return n.activate(ctx, a.KeyID, rec, info, a.Certs)
-}
-
-// busy tells whether a key's epoch is being changed right now.
-func (k *keyring) busy(id string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.locked[id]
 }

@@ -3,6 +3,7 @@ package appliance
 import (
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
@@ -52,16 +53,6 @@ type RefreshRequest struct {
 	BodyHash  [32]byte
 }
 
-// State is where a key is in its life.
-type State string
-
-// The states of a key.
-const (
-	StateStaged  State = "staged"  // shares are durable, the success certificate is not complete
-	StateProving State = "proving" // certified; the threshold is being proven
-	StateActive  State = "active"  // signs
-)
-
 // Wallet is a key as the outside sees it.
 type Wallet struct {
 	SessionID string
@@ -75,7 +66,7 @@ type Wallet struct {
 	Threshold int
 	Parties   []transport.NodeID
 	Epoch     uint64
-	State     State
+	State     keys.State
 	Created   time.Time
 }
 

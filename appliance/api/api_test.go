@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/client/wire"
 )
@@ -228,7 +229,7 @@ func TestReads(t *testing.T) {
 // Goal: a key that is not active yet is not called completed. Method: render one.
 func TestPending(t *testing.T) {
 	w := edWallet()
-	w.State = appliance.StateProving
+	w.State = keys.Proving
 	if out, err := renderWallet(w); err != nil || out.Status != "pending" || out.State != "proving" {
 		t.Errorf("%+v %v", out, err)
 	}

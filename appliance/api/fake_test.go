@@ -22,6 +22,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -66,17 +67,17 @@ func unhex(s string) []byte {
 
 func edWallet() *appliance.Wallet {
 	return &appliance.Wallet{SessionID: "made", ID: "w_ed", Scheme: threshold.FrostEd25519, Curve: "ed25519", Protocol: "frost", PublicKey: edPublic,
-		Threshold: 2, Parties: three, State: appliance.StateActive, Created: born}
+		Threshold: 2, Parties: three, State: keys.Active, Created: born}
 }
 
 func tapWallet() *appliance.Wallet {
 	return &appliance.Wallet{SessionID: "made", ID: "w_tap", Scheme: threshold.FrostTaproot, Curve: "secp256k1", Protocol: "frost", PublicKey: taproot,
-		Threshold: 2, Parties: three, State: appliance.StateActive, Created: born}
+		Threshold: 2, Parties: three, State: keys.Active, Created: born}
 }
 
 func ecWallet() *appliance.Wallet {
 	return &appliance.Wallet{SessionID: "made", ID: "w_ec", Scheme: dkls23, Curve: "secp256k1", Protocol: "dkls23", PublicKey: ecPublic,
-		Threshold: 2, Parties: three, State: appliance.StateActive, Created: born}
+		Threshold: 2, Parties: three, State: keys.Active, Created: born}
 }
 
 // ecChild is the key at the path below the ECDSA wallet's, whose chain code is zero: here its secret is known.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/client/wire"
@@ -36,7 +37,7 @@ func renderWallet(w *appliance.Wallet) (wire.Wallet, error) {
 		Threshold: w.Threshold, Total: len(w.Parties), Parties: names(w.Parties), Epoch: w.Epoch, State: string(w.State),
 		Created: moment(w.Created), Status: wire.StatusPending,
 	}
-	if w.State == appliance.StateActive {
+	if w.State == keys.Active {
 		out.Status = wire.StatusCompleted
 	}
 	var err error

@@ -42,6 +42,15 @@ func (c Code) Retryable() bool {
 	return false
 }
 
+// Relayed tells whether the code, said by a peer that refuses, is the caller's too. Any other means that the quorum is short of a node.
+func (c Code) Relayed() bool {
+	switch c {
+	case Invalid, Denied, NotFound, Conflict, Overload, HSM, Starting, Integrity, PairState, Attempt, Presig:
+		return true
+	}
+	return false
+}
+
 // Error is what every line of the node fails with.
 type Error struct {
 	Code     Code

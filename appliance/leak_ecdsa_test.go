@@ -257,20 +257,20 @@ func plantStored(t *testing.T, n *sim.Node, secret []byte, all, memory, kept *si
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := scanStored(t, string(n.ID), n.Node.Store, n.Vault, all, memory, kept); !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, want) }) {
+		if got := scanStored(t, string(n.ID), n.Node.Store(), n.Vault, all, memory, kept); !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, want) }) {
 			t.Errorf("not found: %s, but %q", want, got)
 		}
 	}
 	plant("stored, and for memory only", n.Vault.PutSecret(t.Context(), "provision/planted", secret))
 	plant(string(n.ID)+" keeps \"secret planted\"", n.Vault.PutSecret(t.Context(), "planted", []byte("anything")))
-	plant("leak: ", n.Node.Store.Batch(t.Context(), []vault.Pair{{Key: []byte("node/label/y"), Value: secret}}, nil))
+	plant("leak: ", n.Node.Store().Batch(t.Context(), []vault.Pair{{Key: []byte("node/label/y"), Value: secret}}, nil))
 	plant(string(n.ID)+": no delta", n.Vault.DeleteSecret(t.Context(), provisionOf(t, n)))
 }
 
 // provisionOf is the name of the node's pair state in its vault.
 func provisionOf(t *testing.T, n *sim.Node) string {
 	t.Helper()
-	stored, err := sim.ReadStore(t.Context(), n.Node.Store, n.Vault)
+	stored, err := sim.ReadStore(t.Context(), n.Node.Store(), n.Vault)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package appliance
+package ceremony
 
 import (
 	"context"
@@ -7,20 +7,6 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/transport"
-)
-
-// The kinds of envelopes nodes exchange.
-const (
-	kindEngine      uint8 = 1 // a threshold.Message
-	kindProposal    uint8 = 2
-	kindShares      uint8 = 3 // a signer's attested shares, to the coordinator
-	kindRefusal     uint8 = 4 // why a party leaves a ceremony
-	kindCertificate uint8 = 5 // a party stored its share durably
-	kindProved      uint8 = 6 // the threshold of a key is proven
-	kindAck         uint8 = 7
-	kindHeartbeat   uint8 = 8
-	kindAsk         uint8 = 9 // what is the newest certificate and proof of this key?
-	kindAnswer      uint8 = 10
 )
 
 // Limits on what strangers can make a node hold.
@@ -37,11 +23,10 @@ const (
 	repeatBytes   = 8 << 20          // and how many bytes of them in all
 )
 
-// router hands envelopes to the ceremonies they belong to, keeps what arrives before its ceremony is known, and repeats what
-// a finished ceremony said to peers that missed it.
-type router struct {
-	send func(transport.Envelope)
-	now  func() time.Time
+// Router hands envelopes to the ceremonies they belong to, keeps what arrives before its ceremony is known, and repeats what
+// a finished ceremony said to peers that missed it. It is safe for concurrent use.
+type Router struct {
+	hall Hall
 
 	mu      sync.Mutex
 	open    map[[32]byte]chan transport.Envelope
@@ -51,13 +36,13 @@ type router struct {
 	past    map[[32]byte]*pastTopic
 	pastAge [][32]byte // oldest first
 	dated   map[[32]byte]dated
-	floors  map[transport.NodeID]int64 // of a leader's proposals that were forgotten, the newest
+	floors  map[transport.NodeID]int64 // of a coordinator's proposals that were forgotten, the newest
 }
 
 // dated is whose proposal opened a topic, and of when its newest intent is, in ms.
 type dated struct {
-	leader  transport.NodeID
-	created int64
+	coordinator transport.NodeID
+	created     int64
 }
 
 type earlyTopic struct {
@@ -71,14 +56,15 @@ type pastTopic struct {
 	repeated map[transport.NodeID]time.Time
 }
 
-func newRouter(now func() time.Time, send func(transport.Envelope)) *router {
-	return &router{send: send, now: now, open: map[[32]byte]chan transport.Envelope{},
+// NewRouter makes the router of a node.
+func NewRouter(h Hall) *Router {
+	return &Router{hall: h, open: map[[32]byte]chan transport.Envelope{},
 		early: map[[32]byte]*earlyTopic{}, byPeer: map[transport.NodeID]int{}, past: map[[32]byte]*pastTopic{},
 		dated: map[[32]byte]dated{}, floors: map[transport.NodeID]int64{}}
 }
 
 // join opens a topic; what arrived early is delivered first. ok is false if the topic is or was open: a ceremony never runs twice.
-func (r *router) join(topic [32]byte, peers int) (in <-chan transport.Envelope, ok bool) {
+func (r *Router) join(topic [32]byte, peers int) (in <-chan transport.Envelope, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, taken := r.open[topic]; taken {
@@ -99,16 +85,16 @@ func (r *router) join(topic [32]byte, peers int) (in <-chan transport.Envelope, 
 }
 
 // leave closes a topic; outbox is repeated to peers that show they missed some of it.
-func (r *router) leave(topic [32]byte, outbox []transport.Envelope) {
+func (r *Router) leave(topic [32]byte, outbox []transport.Envelope) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.open, topic)
-	r.past[topic] = &pastTopic{ended: r.now(), outbox: outbox}
+	r.past[topic] = &pastTopic{ended: r.hall.Clock(), outbox: outbox}
 	r.pastAge = append(r.pastAge, topic)
 	r.trim()
 	if len(r.pastAge) > pastMax {
 		if d, ok := r.dated[r.pastAge[0]]; ok {
-			r.floors[d.leader] = max(r.floors[d.leader], d.created)
+			r.floors[d.coordinator] = max(r.floors[d.coordinator], d.created)
 			delete(r.dated, r.pastAge[0])
 		}
 		delete(r.past, r.pastAge[0])
@@ -117,7 +103,7 @@ func (r *router) leave(topic [32]byte, outbox []transport.Envelope) {
 }
 
 // trim forgets the messages of all but the newest finished ceremonies, within repeatMax and repeatBytes.
-func (r *router) trim() {
+func (r *Router) trim() {
 	bytes, kept := 0, 0
 	for i := len(r.pastAge) - 1; i >= 0; i-- {
 		p := r.past[r.pastAge[i]]
@@ -133,33 +119,33 @@ func (r *router) trim() {
 	}
 }
 
-// date notes whose proposal an open topic comes from. It is false for one that may be a topic forgotten since: a leader who
+// Date notes whose proposal an open topic comes from. It is false for one that may be a topic forgotten since: a coordinator who
 // floods us until we forget cannot have one of its ceremonies run twice, which would make us look like an equivocator.
-func (r *router) date(topic [32]byte, leader transport.NodeID, created int64) bool {
+func (r *Router) Date(topic [32]byte, coordinator transport.NodeID, created int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if floor, ok := r.floors[leader]; ok && created <= floor {
+	if floor, ok := r.floors[coordinator]; ok && created <= floor {
 		return false
 	}
-	r.dated[topic] = dated{leader, created}
+	r.dated[topic] = dated{coordinator, created}
 	return true
 }
 
-// wants is the transport's cheap filter: nothing is refused that a ceremony may need.
-func (r *router) wants(kind uint8, topic [32]byte, _ transport.NodeID) bool {
-	if kind != kindEngine && kind != kindShares {
+// Wants is the transport's cheap filter: nothing is refused that a ceremony may need.
+func (r *Router) Wants(kind uint8, topic [32]byte, _ transport.NodeID) bool {
+	if kind != KindEngine && kind != KindShares {
 		return true
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.past[topic]; ok {
-		return kind == kindEngine
+		return kind == KindEngine
 	}
 	return true
 }
 
-// deliver puts an envelope where it belongs. A full inbox drops it: the peer repeats what is missing.
-func (r *router) deliver(env transport.Envelope) {
+// Deliver puts an envelope where it belongs. A full inbox drops it: the peer repeats what is missing.
+func (r *Router) Deliver(env transport.Envelope) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if ch := r.open[env.Topic]; ch != nil {
@@ -176,8 +162,8 @@ func (r *router) deliver(env transport.Envelope) {
 	r.keep(env)
 }
 
-// again answers a proposal of a ceremony that we have ended.
-func (r *router) again(env transport.Envelope) {
+// Again answers a proposal of a ceremony that we have ended.
+func (r *Router) Again(env transport.Envelope) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p := r.past[env.Topic]; p != nil {
@@ -188,11 +174,11 @@ func (r *router) again(env transport.Envelope) {
 const repeatAfter = 150 * time.Millisecond
 
 // repeat answers a peer that still talks in a ceremony we have ended: it may have missed our last words.
-func (r *router) repeat(p *pastTopic, env transport.Envelope) {
-	if env.Kind != kindEngine && env.Kind != kindProposal || !slices.ContainsFunc(p.outbox, func(e transport.Envelope) bool { return slices.Contains(e.To, env.From) }) {
+func (r *Router) repeat(p *pastTopic, env transport.Envelope) {
+	if env.Kind != KindEngine && env.Kind != KindProposal || !slices.ContainsFunc(p.outbox, func(e transport.Envelope) bool { return slices.Contains(e.To, env.From) }) {
 		return
 	}
-	now := r.now()
+	now := r.hall.Clock()
 	if last, ok := p.repeated[env.From]; ok && now.Sub(last) < repeatAfter {
 		return
 	}
@@ -205,12 +191,12 @@ func (r *router) repeat(p *pastTopic, env transport.Envelope) {
 	p.repeated[env.From] = now
 	go func(envelopes []transport.Envelope) {
 		for _, e := range envelopes {
-			r.send(e)
+			r.hall.Send(e)
 		}
 	}(p.outbox)
 }
 
-func (r *router) keep(env transport.Envelope) {
+func (r *Router) keep(env transport.Envelope) {
 	full := func() bool { return r.nEarly >= earlyMax || r.byPeer[env.From] >= earlyPeerMax }
 	if full() {
 		r.expire()
@@ -220,7 +206,7 @@ func (r *router) keep(env transport.Envelope) {
 	}
 	e := r.early[env.Topic]
 	if e == nil {
-		e = &earlyTopic{since: r.now()}
+		e = &earlyTopic{since: r.hall.Clock()}
 		r.early[env.Topic] = e
 	}
 	if len(e.envelopes) < earlyTopicMax {
@@ -230,13 +216,13 @@ func (r *router) keep(env transport.Envelope) {
 	}
 }
 
-func (r *router) expire() {
+func (r *Router) expire() {
 	for i := len(r.pastAge) - 1; i >= max(0, len(r.pastAge)-repeatMax); i-- {
-		if p := r.past[r.pastAge[i]]; r.now().Sub(p.ended) > repeatTTL {
+		if p := r.past[r.pastAge[i]]; r.hall.Clock().Sub(p.ended) > repeatTTL {
 			p.outbox = nil
 		}
 	}
-	limit := r.now().Add(-earlyTTL)
+	limit := r.hall.Clock().Add(-earlyTTL)
 	for topic, e := range r.early {
 		if e.since.Before(limit) {
 			r.forget(topic, e)
@@ -244,7 +230,7 @@ func (r *router) expire() {
 	}
 }
 
-func (r *router) forget(topic [32]byte, e *earlyTopic) {
+func (r *Router) forget(topic [32]byte, e *earlyTopic) {
 	r.nEarly -= len(e.envelopes)
 	for _, env := range e.envelopes {
 		r.byPeer[env.From]--
@@ -252,8 +238,8 @@ func (r *router) forget(topic [32]byte, e *earlyTopic) {
 	delete(r.early, topic)
 }
 
-// tidy runs now and then until ctx ends.
-func (r *router) tidy(ctx context.Context) {
+// Tidy runs now and then until ctx ends.
+func (r *Router) Tidy(ctx context.Context) {
 	t := time.NewTicker(earlyTTL / 2)
 	defer t.Stop()
 	for {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/internal/sim"
@@ -51,7 +52,7 @@ func (c *cluster) agree(wallet string) (epoch uint64) {
 		epoch = 0
 		for _, m := range c.nodes {
 			w, err := m.node.Wallet(c.t.Context(), wallet)
-			if err != nil || w.State != appliance.StateActive || epoch != 0 && w.Epoch != epoch {
+			if err != nil || w.State != keys.Active || epoch != 0 && w.Epoch != epoch {
 				return false
 			}
 			epoch = w.Epoch

@@ -145,7 +145,7 @@ func TestRealLeakScan(t *testing.T) {
 		if !n.Running() {
 			continue
 		}
-		for _, wrong := range scanStored(t, string(n.ID), n.Node.Store, n.Vault, scanner, forgotten, kept) {
+		for _, wrong := range scanStored(t, string(n.ID), n.Node.Store(), n.Vault, scanner, forgotten, kept) {
 			t.Error(wrong)
 		}
 	}
@@ -160,7 +160,7 @@ func TestRealLeakScan(t *testing.T) {
 	}
 	n := c.Nodes[0]
 	fmt.Fprintf(c.Log, "level=ERROR msg=oops share=%v\n", planted)
-	if err := n.Node.AuditLog.Append(t.Context(), audit.Event{Name: "oops", Facts: map[string]string{"share": hex.EncodeToString(planted)}}); err != nil {
+	if err := n.Node.AuditLog().Append(t.Context(), audit.Event{Name: "oops", Facts: map[string]string{"share": hex.EncodeToString(planted)}}); err != nil {
 		t.Fatal(err)
 	}
 	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "oops", ConstLabels: prometheus.Labels{"share": fmt.Sprintf("%X", planted)}}))
@@ -181,7 +181,7 @@ func TestRealLeakScan(t *testing.T) {
 	// Badger encrypts: what is stored through it is in no file in the clear.
 	other := make([]byte, 32)
 	_, _ = rand.Read(other)
-	if err := n.Node.Store.Batch(t.Context(), []vault.Pair{{Key: []byte("node/label/x"), Value: other}}, nil); err != nil {
+	if err := n.Node.Store().Batch(t.Context(), []vault.Pair{{Key: []byte("node/label/x"), Value: other}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	plantStored(t, n, memory[0].Bytes, scanner, forgotten, kept)

@@ -1,6 +1,7 @@
-package appliance
+package keys
 
 import (
+	"bytes"
 	"container/list"
 	"context"
 	"encoding/hex"
@@ -19,8 +20,18 @@ import (
 	"github.com/luxfi/mpcd/vault"
 )
 
-// walletRecord is what a node keeps of a key beside its share: public, and the same on every party but for times.
-type walletRecord struct {
+// State is where a key is in its life.
+type State string
+
+// The states of a key.
+const (
+	Staged  State = "staged"  // shares are durable, the success certificate is not complete
+	Proving State = "proving" // certified; the threshold is being proven
+	Active  State = "active"  // signs
+)
+
+// Record is what a node keeps of a key beside its share: public, and the same on every party but for times.
+type Record struct {
 	Version   uint8             `cbor:"1,keyasint"`
 	Info      threshold.KeyInfo `cbor:"2,keyasint"` // Party is 0
 	Label     string            `cbor:"3,keyasint,omitempty"`
@@ -28,30 +39,30 @@ type walletRecord struct {
 	State     State             `cbor:"5,keyasint"`
 	Created   int64             `cbor:"6,keyasint"` // ms
 	SessionID string            `cbor:"7,keyasint,omitempty"`
-	Attempts  []attempt         `cbor:"8,keyasint,omitempty"` // refreshes whose shares are staged, ascending
+	Attempts  []Attempt         `cbor:"8,keyasint,omitempty"` // refreshes whose shares are staged, ascending
 	Pairs     [32]byte          `cbor:"9,keyasint,omitempty"` // digest of the pair state certified, or to be certified, with the key
 }
 
-// attempt is one refresh whose share this party has stored and perhaps certified, and whose certificate it has not seen complete.
+// Attempt is one refresh whose share this party has stored and perhaps certified, and whose certificate it has not seen complete.
 // Every attempt has an epoch of its own, and what was certified is never discarded but by activating a higher epoch: whoever shows
 // its complete certificate, however late, moves all honest parties to it, and no two of them can be led apart.
-type attempt struct {
+type Attempt struct {
 	Epoch uint64   `cbor:"1,keyasint"`
-	Pairs [32]byte `cbor:"2,keyasint,omitempty"` // as walletRecord.Pairs
+	Pairs [32]byte `cbor:"2,keyasint,omitempty"` // as Record.Pairs
 }
 
-// top is the highest epoch this party has a share of, active or staged. The next attempt is above it on every party.
-func (r walletRecord) top() uint64 {
+// Top is the highest epoch this party has a share of, active or staged. The next attempt is above it on every party.
+func (r Record) Top() uint64 {
 	if n := len(r.Attempts); n > 0 {
 		return max(r.Info.Epoch, r.Attempts[n-1].Epoch)
 	}
 	return r.Info.Epoch
 }
 
-// waits lists the epochs whose end this party does not know.
-func (r walletRecord) waits() []uint64 {
+// Waits lists the epochs whose end this party does not know.
+func (r Record) Waits() []uint64 {
 	var out []uint64
-	if r.State != StateActive {
+	if r.State != Active {
 		out = append(out, r.Info.Epoch)
 	}
 	for _, a := range r.Attempts {
@@ -60,9 +71,9 @@ func (r walletRecord) waits() []uint64 {
 	return out
 }
 
-// staged returns the record as it was certified with the staged share of the epoch.
-func (r walletRecord) staged(epoch uint64) (walletRecord, bool) {
-	if r.State == StateStaged && epoch == r.Info.Epoch {
+// Staged returns the record as it was certified with the staged share of the epoch.
+func (r Record) Staged(epoch uint64) (Record, bool) {
+	if r.State == Staged && epoch == r.Info.Epoch {
 		return r, true
 	}
 	for _, a := range r.Attempts {
@@ -74,47 +85,58 @@ func (r walletRecord) staged(epoch uint64) (walletRecord, bool) {
 	return r, false
 }
 
-const walletRecordVersion = 1
+const recordVersion = 1
 
-func walletKey(id string) []byte  { return []byte("node/wallet/" + id) }
+func recordKey(id string) []byte  { return []byte("node/wallet/" + id) }
 func publicKey(pub []byte) []byte { return append([]byte("node/public/"), pub...) }
 func pendingKey(id string) []byte { return []byte("node/pending/" + id) }
 
-// heldShare is an opened key share, shared by the ceremonies that use it.
-type heldShare struct {
+// Held is an opened key share, shared by the ceremonies that use it.
+type Held struct {
 	id     string
-	share  *threshold.KeyShare
-	signer threshold.Signer
-	scheme threshold.Scheme
+	Share  *threshold.KeyShare
+	Signer threshold.Signer
+	Scheme threshold.Scheme
 	refs   int
 	dead   bool // wipe at the last release
 	place  *list.Element
 }
 
-// keyring finds keys and keeps a bounded number of shares opened.
-type keyring struct {
-	n *Node
+// Config is what a Ring stands on.
+type Config struct {
+	Store   vault.Store  // records, under keys that begin with "node/"
+	Vault   *vault.Vault // shares
+	Schemes func(threshold.SchemeID) (threshold.Scheme, error)
+	Shares  int                            // the most key shares kept opened
+	Late    time.Duration                  // how long RecordWhen and LockSoon wait for what others know already
+	Ended   func(id string, before uint64) // is told that the epochs of a key below one are over
+}
+
+// Ring finds keys and keeps a bounded number of shares opened.
+type Ring struct {
+	c Config
 
 	mu      sync.Mutex
-	records map[string]*walletRecord // recently used
-	held    map[string]*heldShare    // by id and epoch
-	age     *list.List               // of *heldShare, oldest at the back
-	pending map[string]bool          // keys that wait for a certificate or a proof
-	locked  map[string]bool          // keys whose epoch is being changed
-	changed chan struct{}            // closed and made anew when a record changes
+	records map[string]*Record // recently used
+	held    map[string]*Held   // by id and epoch
+	age     *list.List         // of *Held, oldest at the back
+	pending map[string]bool    // keys that wait for a certificate or a proof
+	locked  map[string]bool    // keys whose epoch is being changed
+	changed chan struct{}      // closed and made anew when a record changes
 }
 
 const recordsMax = 65536
 
-func newKeyring(n *Node) *keyring {
-	return &keyring{n: n, records: map[string]*walletRecord{}, held: map[string]*heldShare{}, age: list.New(), pending: map[string]bool{}, locked: map[string]bool{}, changed: make(chan struct{})}
+// NewRing makes an empty one; Load reads what it must know.
+func NewRing(c Config) *Ring {
+	return &Ring{c: c, records: map[string]*Record{}, held: map[string]*Held{}, age: list.New(), pending: map[string]bool{}, locked: map[string]bool{}, changed: make(chan struct{})}
 }
 
-// load reads which keys wait for others.
-func (k *keyring) load(ctx context.Context) error {
+// Load reads which keys wait for others.
+func (k *Ring) Load(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.n.Store.Iterate(ctx, pendingKey(""), func(key, _ []byte) error {
+	return k.c.Store.Iterate(ctx, pendingKey(""), func(key, _ []byte) error {
 		k.pending[strings.TrimPrefix(string(key), string(pendingKey("")))] = true
 		return nil
 	})
@@ -124,8 +146,8 @@ func noWallet(id string) error {
 	return problem.New(problem.NotFound, "list the wallets of this node, or ask a node that is a party of the key", "no wallet %q on this node", id)
 }
 
-// record returns a copy of the wallet's record.
-func (k *keyring) record(ctx context.Context, id string) (walletRecord, error) {
+// Record returns a copy of the wallet's record.
+func (k *Ring) Record(ctx context.Context, id string) (Record, error) {
 	k.mu.Lock()
 	if r := k.records[id]; r != nil {
 		defer k.mu.Unlock()
@@ -133,18 +155,18 @@ func (k *keyring) record(ctx context.Context, id string) (walletRecord, error) {
 	}
 	k.mu.Unlock()
 	if len(id) > 128 {
-		return walletRecord{}, noWallet(id[:16] + "…")
+		return Record{}, noWallet(id[:16] + "…")
 	}
-	b, err := k.n.Store.Get(ctx, walletKey(id))
+	b, err := k.c.Store.Get(ctx, recordKey(id))
 	if errors.Is(err, vault.ErrNotFound) {
-		return walletRecord{}, noWallet(id)
+		return Record{}, noWallet(id)
 	}
 	if err != nil {
-		return walletRecord{}, err
+		return Record{}, err
 	}
-	r, err := decodeWallet(id, b)
+	r, err := decode(id, b)
 	if err != nil {
-		return walletRecord{}, err
+		return Record{}, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -155,30 +177,27 @@ func (k *keyring) record(ctx context.Context, id string) (walletRecord, error) {
 	return r, nil
 }
 
-func decodeWallet(id string, b []byte) (walletRecord, error) {
-	var r walletRecord
+func decode(id string, b []byte) (Record, error) {
+	var r Record
 	if err := canon.Unmarshal(b, &r); err != nil {
 		return r, &problem.Error{Code: problem.Integrity, Message: fmt.Sprintf("the record of wallet %s is damaged", id), Next: "restore the node's data directory from a good disk", Err: err}
 	}
-	if r.Version != walletRecordVersion || attest.KeyID(r.Info.Scheme, r.Info.GroupKey) != id {
+	if r.Version != recordVersion || attest.KeyID(r.Info.Scheme, r.Info.GroupKey) != id {
 		return r, problem.New(problem.Integrity, "restore the node's data directory from a good disk", "the record of wallet %s is another wallet's", id)
 	}
 	return r, nil
 }
 
-// lateFor is how long a party waits for its own end of a ceremony that others have already ended.
-const lateFor = 2 * time.Second
-
-// recordWhen returns the wallet's record as soon as ok holds of it, or as it is after lateFor. A wallet that is not here is not
+// RecordWhen returns the wallet's record as soon as ok holds of it, or as it is after Config.Late. A wallet that is not here is not
 // waited for: a party's record is durable before its certificate leaves.
-func (k *keyring) recordWhen(ctx context.Context, id string, ok func(walletRecord) bool) (walletRecord, error) {
-	ctx, cancel := context.WithTimeout(ctx, lateFor)
+func (k *Ring) RecordWhen(ctx context.Context, id string, ok func(Record) bool) (Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, k.c.Late)
 	defer cancel()
 	for {
 		k.mu.Lock()
 		changed := k.changed
 		k.mu.Unlock()
-		r, err := k.record(context.WithoutCancel(ctx), id)
+		r, err := k.Record(context.WithoutCancel(ctx), id)
 		if err != nil || ok(r) {
 			return r, err
 		}
@@ -190,19 +209,19 @@ func (k *keyring) recordWhen(ctx context.Context, id string, ok func(walletRecor
 	}
 }
 
-// put stores a record durably and remembers it.
-func (k *keyring) put(ctx context.Context, id string, r walletRecord) error {
-	r.Version = walletRecordVersion
+// Put stores a record durably and remembers it.
+func (k *Ring) Put(ctx context.Context, id string, r Record) error {
+	r.Version = recordVersion
 	r.Info.Party = 0
-	puts := []vault.Pair{{Key: walletKey(id), Value: canon.MustMarshal(r)}, {Key: publicKey(outsideKey(r.Info)), Value: []byte(id)}}
+	puts := []vault.Pair{{Key: recordKey(id), Value: canon.MustMarshal(r)}, {Key: publicKey(OutsideKey(r.Info)), Value: []byte(id)}}
 	var dels [][]byte
-	waits := len(r.waits()) > 0
+	waits := len(r.Waits()) > 0
 	if waits {
 		puts = append(puts, vault.Pair{Key: pendingKey(id), Value: []byte{1}})
 	} else {
 		dels = append(dels, pendingKey(id))
 	}
-	if err := k.n.Store.Batch(ctx, puts, dels); err != nil {
+	if err := k.c.Store.Batch(ctx, puts, dels); err != nil {
 		return fmt.Errorf("appliance: store wallet %s: %w", id, err)
 	}
 	k.mu.Lock()
@@ -212,7 +231,7 @@ func (k *keyring) put(ctx context.Context, id string, r walletRecord) error {
 			k.drop(h)
 		}
 	}
-	k.n.pool.dropKey(id, r.Info.Epoch)
+	k.c.Ended(id, r.Info.Epoch)
 	k.records[id] = &r
 	close(k.changed)
 	k.changed = make(chan struct{})
@@ -224,8 +243,8 @@ func (k *keyring) put(ctx context.Context, id string, r walletRecord) error {
 	return nil
 }
 
-// lockRefresh keeps a key's epoch from being changed by two lines at once.
-func (k *keyring) lockRefresh(id string) (unlock func(), ok bool) {
+// Lock keeps a key's epoch from being changed by two lines at once.
+func (k *Ring) Lock(id string) (unlock func(), ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.locked[id] {
@@ -241,15 +260,15 @@ func (k *keyring) lockRefresh(id string) (unlock func(), ok bool) {
 	}, true
 }
 
-// lockRefreshSoon waits up to lateFor for the lock: the change before may be over for others already.
-func (k *keyring) lockRefreshSoon(ctx context.Context, id string) (unlock func(), ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, lateFor)
+// LockSoon waits up to Config.Late for the lock: the change before may be over for others already.
+func (k *Ring) LockSoon(ctx context.Context, id string) (unlock func(), ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, k.c.Late)
 	defer cancel()
 	for {
 		k.mu.Lock()
 		changed := k.changed
 		k.mu.Unlock()
-		if unlock, ok := k.lockRefresh(id); ok {
+		if unlock, ok := k.Lock(id); ok {
 			return unlock, true
 		}
 		select {
@@ -260,7 +279,8 @@ func (k *keyring) lockRefreshSoon(ctx context.Context, id string) (unlock func()
 	}
 }
 
-func (k *keyring) waiting() []string {
+// Waiting are the keys with an epoch whose end this party does not know.
+func (k *Ring) Waiting() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	ids := make([]string, 0, len(k.pending))
@@ -270,8 +290,8 @@ func (k *keyring) waiting() []string {
 	return ids
 }
 
-// find resolves a wallet ID or any valid encoding of a public key to the wallet ID.
-func (k *keyring) find(ctx context.Context, id string, pub []byte) (string, error) {
+// Find resolves a wallet ID or any valid encoding of a public key to the wallet ID.
+func (k *Ring) Find(ctx context.Context, id string, pub []byte) (string, error) {
 	if id != "" {
 		if strings.HasPrefix(id, "w_") {
 			return id, nil
@@ -286,7 +306,7 @@ func (k *keyring) find(ctx context.Context, id string, pub []byte) (string, erro
 		if len(form) == 0 {
 			continue
 		}
-		b, err := k.n.Store.Get(ctx, publicKey(form))
+		b, err := k.c.Store.Get(ctx, publicKey(form))
 		if err == nil {
 			return string(b), nil
 		}
@@ -308,8 +328,8 @@ func xOnly(pub []byte) []byte {
 	return nil
 }
 
-// outsideKey is the public key as chains and users write it.
-func outsideKey(info threshold.KeyInfo) []byte {
+// OutsideKey is the public key as chains and users write it.
+func OutsideKey(info threshold.KeyInfo) []byte {
 	switch info.Purpose {
 	case threshold.PurposeBIP340:
 		return info.GroupKey[1:]
@@ -321,8 +341,8 @@ func outsideKey(info threshold.KeyInfo) []byte {
 
 func heldID(id string, epoch uint64) string { return fmt.Sprintf("%s/%d", id, epoch) }
 
-// open returns the active share of a key, opened once through the hardware and kept. The caller releases it.
-func (k *keyring) open(ctx context.Context, id string, epoch uint64) (*heldShare, error) {
+// Open returns the active share of a key, opened once through the hardware and kept. The caller releases it.
+func (k *Ring) Open(ctx context.Context, id string, epoch uint64) (*Held, error) {
 	name := heldID(id, epoch)
 	k.mu.Lock()
 	if h := k.held[name]; h != nil {
@@ -333,15 +353,15 @@ func (k *keyring) open(ctx context.Context, id string, epoch uint64) (*heldShare
 	}
 	k.mu.Unlock()
 
-	b, meta, err := k.n.Vault.Load(ctx, id)
+	b, meta, err := k.c.Vault.Load(ctx, id)
 	if err != nil {
-		return nil, &problem.Error{Code: vaultCode(err), Message: "the share of wallet " + id + " cannot be opened", Next: "run mpcd doctor", Err: err}
+		return nil, &problem.Error{Code: VaultCode(err), Message: "the share of wallet " + id + " cannot be opened", Next: "run mpcd doctor", Err: err}
 	}
 	defer b.Wipe()
 	if meta.Epoch != epoch {
 		return nil, problem.New(problem.Conflict, "repeat the request", "wallet %s is at epoch %d, not %d", id, meta.Epoch, epoch)
 	}
-	scheme, err := k.n.Schemes(threshold.SchemeID(meta.SchemeID))
+	scheme, err := k.c.Schemes(threshold.SchemeID(meta.SchemeID))
 	if err != nil {
 		return nil, err
 	}
@@ -354,28 +374,28 @@ func (k *keyring) open(ctx context.Context, id string, epoch uint64) (*heldShare
 		share.Destroy()
 		return nil, err
 	}
-	return k.hold(id, epoch, &heldShare{id: name, share: share, signer: signer, scheme: scheme})
+	return k.hold(id, epoch, &Held{id: name, Share: share, Signer: signer, Scheme: scheme})
 }
 
 // hold keeps an opened share and lends it, unless its epoch has ended since it was read.
-func (k *keyring) hold(id string, epoch uint64, h *heldShare) (*heldShare, error) {
+func (k *Ring) hold(id string, epoch uint64, h *Held) (*Held, error) {
 	name := h.id
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if r := k.records[id]; r != nil && r.Info.Epoch > epoch {
-		h.share.Destroy()
+		h.Share.Destroy()
 		return nil, problem.New(problem.Conflict, "repeat the request", "wallet %s is at epoch %d, not %d", id, r.Info.Epoch, epoch)
 	}
 	if other := k.held[name]; other != nil { // another ceremony was faster
-		h.share.Destroy()
+		h.Share.Destroy()
 		other.refs++
 		return other, nil
 	}
 	h.refs = 1
 	h.place = k.age.PushFront(h)
 	k.held[name] = h
-	for e := k.age.Back(); e != nil && k.age.Len() > k.n.Limits.Shares; {
-		old := e.Value.(*heldShare)
+	for e := k.age.Back(); e != nil && k.age.Len() > k.c.Shares; {
+		old := e.Value.(*Held)
 		e = e.Prev()
 		if old.refs == 0 {
 			k.drop(old)
@@ -385,18 +405,19 @@ func (k *keyring) hold(id string, epoch uint64, h *heldShare) (*heldShare, error
 }
 
 // drop forgets a share and wipes it once nobody uses it. The caller holds mu.
-func (k *keyring) drop(h *heldShare) {
+func (k *Ring) drop(h *Held) {
 	if k.held[h.id] == h {
 		delete(k.held, h.id)
 		k.age.Remove(h.place)
 	}
 	h.dead = true
 	if h.refs == 0 {
-		h.share.Destroy()
+		h.Share.Destroy()
 	}
 }
 
-func (k *keyring) release(h *heldShare) {
+// Release gives back what Open lent; nil is nothing.
+func (k *Ring) Release(h *Held) {
 	if h == nil {
 		return
 	}
@@ -404,12 +425,12 @@ func (k *keyring) release(h *heldShare) {
 	defer k.mu.Unlock()
 	h.refs--
 	if h.dead && h.refs == 0 {
-		h.share.Destroy()
+		h.Share.Destroy()
 	}
 }
 
-// retire forgets the share of an epoch that is over.
-func (k *keyring) retire(id string, epoch uint64) {
+// Retire forgets the share of an epoch that is over.
+func (k *Ring) Retire(id string, epoch uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if h := k.held[heldID(id, epoch)]; h != nil {
@@ -417,7 +438,8 @@ func (k *keyring) retire(id string, epoch uint64) {
 	}
 }
 
-func (k *keyring) close() {
+// Close wipes every share that nobody uses, and the others when they are released.
+func (k *Ring) Close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, h := range k.held {
@@ -425,28 +447,8 @@ func (k *keyring) close() {
 	}
 }
 
-func vaultCode(err error) problem.Code {
-	switch {
-	case errors.Is(err, vault.ErrIntegrity):
-		return problem.Integrity
-	case errors.Is(err, vault.ErrNotFound):
-		return problem.NotFound
-	}
-	return problem.HSM
-}
-
-// wallet is the record as the outside sees it.
-func (n *Node) wallet(id string, r walletRecord) *Wallet {
-	curve, protocol := describe(r.Info.Scheme)
-	return &Wallet{
-		SessionID: r.SessionID, ID: id, Label: r.Label, Vault: r.Vault, Scheme: r.Info.Scheme, Curve: curve, Protocol: protocol,
-		PublicKey: outsideKey(r.Info), Threshold: r.Info.Committee.Threshold, Parties: n.nodesOf(r.Info.Committee.Parties),
-		Epoch: r.Info.Epoch, State: r.State, Created: time.UnixMilli(r.Created).UTC(),
-	}
-}
-
-// schemeDKLs23 is named here because the node imports no scheme.
-const schemeDKLs23 threshold.SchemeID = "dkls23-secp256k1"
+// SchemeDKLs23 is named here because the node imports no scheme.
+const SchemeDKLs23 threshold.SchemeID = "dkls23-secp256k1"
 
 // uncompressed is the 65-byte form (SEC 1 §2.3.3) of a compressed secp256k1 key, nil for anything else.
 func uncompressed(pub []byte) []byte {
@@ -460,63 +462,76 @@ func uncompressed(pub []byte) []byte {
 	return k.SerializeUncompressed()
 }
 
-func describe(s threshold.SchemeID) (curve, protocol string) {
+// Describe names a scheme as requests do.
+func Describe(s threshold.SchemeID) (curve, protocol string) {
 	switch s {
 	case threshold.FrostEd25519:
 		return "ed25519", "frost"
 	case threshold.FrostTaproot:
 		return "secp256k1", "frost"
-	case schemeDKLs23:
+	case SchemeDKLs23:
 		return "secp256k1", "dkls23"
 	}
 	return "", string(s)
 }
 
-// Wallet returns one wallet by ID or public key in hex.
-func (n *Node) Wallet(ctx context.Context, idOrKey string) (*Wallet, error) {
-	id, err := n.keys.find(ctx, idOrKey, nil)
-	if err != nil {
-		return nil, err
-	}
-	r, err := n.keys.record(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	return n.wallet(id, r), nil
+// Key is a key as a request goes by it: looked up once.
+type Key struct {
+	ID     string
+	Record Record
+	Scheme threshold.Scheme
 }
 
-// Wallets lists wallets in the order of their IDs.
-func (n *Node) Wallets(ctx context.Context, p Page) ([]Wallet, string, error) {
-	size := pageSize(p)
-	var out []Wallet
-	next := ""
-	stop := errors.New("page is full")
-	prefix := walletKey("")
-	err := n.Store.Iterate(ctx, prefix, func(key, value []byte) error {
+// Key looks a key up.
+func (k *Ring) Key(ctx context.Context, id string) (Key, error) {
+	return k.KeyWhen(ctx, id, func(Record) bool { return true })
+}
+
+// KeyWhen is Key with RecordWhen.
+func (k *Ring) KeyWhen(ctx context.Context, id string, ok func(Record) bool) (Key, error) {
+	r, err := k.RecordWhen(ctx, id, ok)
+	if err != nil {
+		return Key{}, err
+	}
+	s, err := k.c.Schemes(r.Info.Scheme)
+	return Key{id, r, s}, err
+}
+
+// Each calls f with the records after an ID, in the order of IDs, until it returns false.
+func (k *Ring) Each(ctx context.Context, after string, f func(id string, r Record) bool) error {
+	stop := errors.New("enough")
+	prefix := recordKey("")
+	err := k.c.Store.Iterate(ctx, prefix, func(key, value []byte) error {
 		id := string(key[len(prefix):])
-		if id <= p.Token {
+		if id <= after {
 			return nil
 		}
-		if len(out) == size {
-			next = out[size-1].ID
-			return stop
+		r, err := decode(id, bytes.Clone(value))
+		if err == nil && !f(id, r) {
+			err = stop
 		}
-		r, err := decodeWallet(id, append([]byte(nil), value...))
-		if err != nil {
-			return err
-		}
-		out = append(out, *n.wallet(id, r))
-		return nil
+		return err
 	})
-	if err != nil && !errors.Is(err, stop) {
-		return nil, "", err
+	if errors.Is(err, stop) {
+		return nil
 	}
-	return out, next, nil
+	return err
 }
 
-func pageSize(p Page) int {
-	if p.Size <= 0 || p.Size > 1000 {
-		return 100
+// Busy tells whether a key's epoch is being changed right now.
+func (k *Ring) Busy(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.locked[id]
+}
+
+// VaultCode is the code for what a vault failed with.
+func VaultCode(err error) problem.Code {
+	switch {
+	case errors.Is(err, vault.ErrIntegrity):
+		return problem.Integrity
+	case errors.Is(err, vault.ErrNotFound):
+		return problem.NotFound
 	}
-	return p.Size
+	return problem.HSM
 }

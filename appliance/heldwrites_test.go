@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/vault"
@@ -86,7 +87,7 @@ func TestLateProofKeepsEpoch(t *testing.T) {
 	}
 	waitFor(t, "the epoch on all nodes", func() bool {
 		for _, m := range c.nodes {
-			if got, err := m.node.Wallet(t.Context(), w.ID); err != nil || got.Epoch < 2 || got.State != appliance.StateActive {
+			if got, err := m.node.Wallet(t.Context(), w.ID); err != nil || got.Epoch < 2 || got.State != keys.Active {
 				return false
 			}
 		}

@@ -1,0 +1,309 @@
+package ceremony
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// Ceremony is this node's side of one run among parties: its topic, its peers, and what came in too early for the phase. One goroutine
+// has it.
+type Ceremony struct {
+	Topic       [32]byte
+	Coordinator transport.NodeID
+	Peers       []transport.NodeID  // everybody in it but this node
+	View        threshold.SessionID // of the session that Opened got: what everybody's OPENs come to
+	// Aborted, if set, is called with what ends a session before anybody is told. Its error is joined to the session's.
+	Aborted func(error) error
+
+	router *Router
+	in     <-chan transport.Envelope
+	stash  []transport.Envelope
+	outbox []transport.Envelope
+	opens  disputable
+}
+
+// disputable is a presigning session after its end, as far as disputes need it.
+type disputable interface {
+	OpenOriginals() threshold.Message
+	Step(threshold.Message) ([]threshold.Message, error)
+	ID() threshold.SessionID
+}
+
+// ErrRanBefore says that this node was in the ceremony before.
+var ErrRanBefore = errors.New("this ceremony was run before")
+
+// Enter opens a ceremony's topic. It fails with ErrRanBefore if this node was in it before.
+func (r *Router) Enter(topic [32]byte, coordinator transport.NodeID, peers []transport.NodeID) (*Ceremony, error) {
+	in, ok := r.join(topic, len(peers))
+	if !ok {
+		return nil, ErrRanBefore
+	}
+	return &Ceremony{Topic: topic, Coordinator: coordinator, Peers: peers, router: r, in: in}, nil
+}
+
+// Inside opens another ceremony of the same nodes, whose end is not this one's.
+func (c *Ceremony) Inside(topic [32]byte) (*Ceremony, error) {
+	return c.router.Enter(topic, c.Coordinator, c.Peers)
+}
+
+// Leave closes the topic; peers that missed our last messages still get them, and the OPENs we saw if they dispute.
+func (c *Ceremony) Leave() {
+	if c.opens != nil && c.Coordinator != c.router.hall.Self {
+		c.outbox = append(c.outbox, transport.Envelope{To: []transport.NodeID{c.Coordinator}, Kind: KindEngine, Topic: c.Topic,
+			Body: c.opens.OpenOriginals().Encode()})
+	}
+	c.router.leave(c.Topic, c.outbox)
+}
+
+// Opened keeps a session of presigning that has ended, for disputes about its OPENs.
+func (c *Ceremony) Opened(s disputable) { c.opens, c.View = s, s.ID() }
+
+// Tell sends an envelope to all peers and keeps it for those that miss it.
+func (c *Ceremony) Tell(kind uint8, body []byte) {
+	c.post(transport.Envelope{To: c.Peers, Kind: kind, Body: body})
+}
+
+// Answer is Tell to the coordinator alone; private seals it to it.
+func (c *Ceremony) Answer(kind uint8, body []byte, private bool) {
+	c.post(transport.Envelope{To: []transport.NodeID{c.Coordinator}, Kind: kind, Body: body, Private: private})
+}
+
+func (c *Ceremony) post(e transport.Envelope) {
+	if len(e.To) == 0 {
+		return
+	}
+	e.Topic = c.Topic
+	c.outbox = append(c.outbox, e)
+	c.router.hall.Send(e)
+}
+
+// Refuse tells everybody in the ceremony why we leave it. What the peers learn is the code and a text without secrets.
+func (c *Ceremony) Refuse(err error) {
+	if len(c.Peers) == 0 {
+		return
+	}
+	e := problem.As(err)
+	c.router.hall.Send(transport.Envelope{To: c.Peers, Kind: KindRefusal, Topic: c.Topic, Body: canon.MustMarshal(
+		Refusal{Code: e.Code, Message: e.Message[:min(len(e.Message), refusalMax)], Epoch: e.Epoch, Item: e.Item})})
+}
+
+func (c *Ceremony) message(env transport.Envelope) (threshold.Message, error) {
+	m, err := threshold.DecodeMessage(env.Body)
+	if err != nil {
+		return m, err
+	}
+	m.Ceremony, m.From = c.Topic, c.router.hall.Party(env.From)
+	m.Proof = canon.MustMarshal(proofOf{env.To, env.Proof, env.Private})
+	return m, nil
+}
+
+// tell sends the engine's messages and keeps them for peers that miss them.
+func (c *Ceremony) tell(ms []threshold.Message) {
+	for _, m := range ms {
+		to := c.Peers
+		if m.To != threshold.Everybody {
+			to = []transport.NodeID{c.router.hall.Node(m.To)}
+		}
+		c.post(transport.Envelope{To: to, Kind: KindEngine, Body: m.Encode(), Private: m.To != threshold.Everybody})
+	}
+}
+
+// Drive runs one session of the engine to its end. It is the only loop that does. It fails with a *threshold.Abort, *SilenceError,
+// *RefusedError, or what Aborted said.
+func Drive[R any](ctx context.Context, c *Ceremony, s threshold.Ceremony[R]) (R, error) {
+	var none R
+	defer s.Erase()
+	out, err := s.Start()
+	c.tell(out)
+	if err != nil {
+		return none, err
+	}
+	stall := newStall(c)
+	defer stall.stop()
+	for {
+		if r, ok := s.Result(); ok {
+			return r, nil
+		}
+		env, err := c.next(ctx, stall, s.Missing)
+		if err != nil {
+			return none, err
+		}
+		switch env.Kind {
+		case KindEngine:
+		case KindRefusal:
+			return none, refusalOf(env)
+		default:
+			c.keep(env)
+			continue
+		}
+		m, err := c.message(env)
+		if err != nil {
+			return none, &threshold.Abort{Kind: threshold.Proven, Check: "decode", Culprits: []threshold.PartyID{c.router.hall.Party(env.From)}, Err: err}
+		}
+		round := s.Round()
+		out, err := s.Step(m)
+		if err != nil && c.Aborted != nil {
+			if kept := c.Aborted(err); kept != nil {
+				return none, errors.Join(kept, err)
+			}
+		}
+		c.tell(out)
+		if err != nil {
+			return none, err
+		}
+		if s.Round() != round {
+			stall.progress()
+		}
+	}
+}
+
+// keep stashes what belongs to a later phase: the first of its kind of each peer, so that no peer can fill our memory.
+func (c *Ceremony) keep(env transport.Envelope) {
+	if !slices.ContainsFunc(c.stash, func(e transport.Envelope) bool { return e.From == env.From && e.Kind == env.Kind }) {
+		c.stash = append(c.stash, env)
+	}
+}
+
+// stall watches for parties that fall silent: it repeats our messages, with growing pauses, and gives up after Pace.Silence
+// without progress.
+type stall struct {
+	c      *Ceremony
+	timer  *time.Timer
+	pause  time.Duration
+	waited time.Duration
+}
+
+func newStall(c *Ceremony) *stall {
+	first := c.router.hall.Pace.Repeat
+	return &stall{c: c, timer: time.NewTimer(first), pause: first}
+}
+
+func (s *stall) progress() {
+	s.pause, s.waited = s.c.router.hall.Pace.Repeat, 0
+	s.timer.Reset(s.pause)
+}
+
+func (s *stall) stop() { s.timer.Stop() }
+
+// next waits for an envelope of the ceremony. When nothing comes it repeats what we sent to the parties that are missing.
+func (c *Ceremony) next(ctx context.Context, s *stall, missing func() []threshold.PartyID) (transport.Envelope, error) {
+	for {
+		select {
+		case env := <-c.in:
+			if slices.Contains(c.Peers, env.From) {
+				return env, nil
+			}
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) { // our caller went away, or we stop: nobody was silent
+				return transport.Envelope{}, ctx.Err()
+			}
+			return transport.Envelope{}, &SilenceError{missing()}
+		case <-s.timer.C:
+			s.waited += s.pause
+			if s.waited >= c.router.hall.Pace.Silence {
+				return transport.Envelope{}, &SilenceError{missing()}
+			}
+			c.again(missing())
+			s.pause *= 2
+			s.timer.Reset(min(s.pause, c.router.hall.Pace.Silence-s.waited))
+		}
+	}
+}
+
+// again repeats our messages to the parties we wait for: either ours or theirs was lost.
+func (c *Ceremony) again(missing []threshold.PartyID) {
+	for _, e := range c.outbox {
+		for _, p := range missing {
+			if id := c.router.hall.Node(p); slices.Contains(e.To, id) {
+				c.router.hall.Send(e)
+				break
+			}
+		}
+	}
+}
+
+// Gather collects one envelope of the kind from every party of want, after the engine is done; judge takes each.
+func (c *Ceremony) Gather(ctx context.Context, kind uint8, want []threshold.PartyID, judge func(from threshold.PartyID, env transport.Envelope) error) error {
+	left := map[threshold.PartyID]bool{}
+	for _, p := range want {
+		left[p] = true
+	}
+	missing := func() []threshold.PartyID {
+		var out []threshold.PartyID
+		for p := range left {
+			out = append(out, p)
+		}
+		return SortedParties(out)
+	}
+	take := func(env transport.Envelope) error {
+		p := c.router.hall.Party(env.From)
+		if env.Kind != kind || !left[p] {
+			return nil
+		}
+		if err := judge(p, env); err != nil {
+			return err
+		}
+		delete(left, p)
+		return nil
+	}
+	for _, env := range c.stash {
+		if err := take(env); err != nil {
+			return err
+		}
+	}
+	st := newStall(c)
+	defer st.stop()
+	for len(left) > 0 {
+		env, err := c.next(ctx, st, missing)
+		if err != nil {
+			return err
+		}
+		if env.Kind == KindRefusal {
+			return refusalOf(env)
+		}
+		before := len(left)
+		if err := take(env); err != nil {
+			return err
+		}
+		if len(left) < before {
+			st.progress()
+		}
+	}
+	return nil
+}
+
+// Dispute finds out who sent different OPENs to us and to a signer whose session is not ours: both show the originals they
+// received. The error names who equivocated; nil means that the signer showed what we have, so it lies.
+func (c *Ceremony) Dispute(ctx context.Context, with threshold.PartyID) error {
+	ours := c.opens.OpenOriginals()
+	c.tell([]threshold.Message{ours})
+	st := newStall(c)
+	defer st.stop()
+	for {
+		env, err := c.next(ctx, st, func() []threshold.PartyID { return []threshold.PartyID{with} })
+		if err != nil {
+			return err
+		}
+		if env.Kind != KindEngine {
+			c.keep(env)
+			continue
+		}
+		m, err := c.message(env)
+		if err != nil || m.Kind != threshold.Originals {
+			continue
+		}
+		if _, err := c.opens.Step(m); err != nil {
+			return err
+		}
+		if m.From == with {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,6 @@
+// Package ceremony runs one protocol among parties of the roster, over a network that loses, repeats and reorders: it hands envelopes to
+// the ceremony they belong to, drives the engine's sessions, repeats what was lost, waits for who is silent, hears refusals, and notes
+// what can be told of peers. It knows no key, no token and no store.
+//
+// What a stranger can make it hold is bounded: see the constants of Router. A ceremony never runs twice.
+package ceremony

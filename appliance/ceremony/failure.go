@@ -1,0 +1,127 @@
+package ceremony
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// Refusal is what a party says when it leaves a ceremony. It holds no secret.
+type Refusal struct {
+	Code    problem.Code `cbor:"1,keyasint"`
+	Message string       `cbor:"2,keyasint"`
+	Epoch   uint64       `cbor:"3,keyasint,omitempty"` // the highest epoch or pair-epoch of the party that refuses, where that is why
+	Item    int          `cbor:"4,keyasint,omitempty"` // the number of the intent that is refused, from 1, where it is one
+}
+
+const refusalMax = 512 // bytes of Message
+
+// RefusedError says that a peer left the ceremony, and why.
+type RefusedError struct {
+	From transport.NodeID
+	Refusal
+}
+
+func (e *RefusedError) Error() string { return fmt.Sprintf("node %s refuses: %s", e.From, e.Message) }
+
+// SilenceError names who did not answer in time.
+type SilenceError struct{ Missing []threshold.PartyID }
+
+func (e *SilenceError) Error() string { return fmt.Sprintf("no answer from parties %v", e.Missing) }
+
+// refusalOf reads a peer's refusal: the coordinator's word, and any signer's, ends the ceremony for us.
+func refusalOf(env transport.Envelope) error {
+	var r Refusal
+	if canon.Unmarshal(env.Body, &r) != nil || len(r.Message) > refusalMax {
+		r = Refusal{Code: problem.Internal, Message: "an unreadable refusal"}
+	}
+	return &RefusedError{env.From, r}
+}
+
+// Failure is what ended a ceremony, told apart once. At most one of Abort, Silent and Refused is set, in this order of precedence;
+// Own may be set beside them.
+type Failure struct {
+	Err     error
+	Abort   *threshold.Abort
+	Silent  *SilenceError
+	Refused *RefusedError
+	Own     *problem.Error // of this node
+}
+
+// FailureOf tells what err is.
+func FailureOf(err error) Failure {
+	f := Failure{Err: err}
+	errors.As(err, &f.Own)
+	if errors.As(err, &f.Abort) || errors.As(err, &f.Silent) {
+		return f
+	}
+	errors.As(err, &f.Refused)
+	return f
+}
+
+// Code is the code of who refused, a peer or this node; empty where nobody did.
+func (f Failure) Code() problem.Code {
+	switch {
+	case f.Refused != nil:
+		return f.Refused.Code
+	case f.Own != nil:
+		return f.Own.Code
+	}
+	return ""
+}
+
+// Epoch is the epoch that came with Code.
+func (f Failure) Epoch() uint64 {
+	switch {
+	case f.Refused != nil:
+		return f.Refused.Epoch
+	case f.Own != nil:
+		return f.Own.Epoch
+	}
+	return 0
+}
+
+// Item is the number of the intent that Code is about, from 1; 0 if it is none of them or not known.
+func (f Failure) Item() int {
+	switch {
+	case f.Refused != nil:
+		return f.Refused.Item
+	case f.Own != nil:
+		return f.Own.Item
+	}
+	return 0
+}
+
+// Explain makes the caller's error of what ended a ceremony.
+func (m *Members) Explain(err error) error {
+	f := FailureOf(err)
+	switch {
+	case f.Own != nil:
+		return f.Own
+	case f.Abort != nil:
+		e := &problem.Error{Code: problem.Blame, Message: "the ceremony was aborted",
+			Next: "repeat the request; see `mpcd node list` for accused nodes", Err: err}
+		if f.Abort.Kind == threshold.Local {
+			e.Code, e.Next = problem.Integrity, "run mpcd doctor on this node"
+		}
+		e.Culprits = m.Nodes(f.Abort.Culprits)
+		return e
+	case f.Silent != nil:
+		return problem.New(problem.Quorum, "start the missing nodes or choose other signers, then repeat the request",
+			"no answer in time from %v", m.Nodes(f.Silent.Missing))
+	case f.Refused != nil:
+		code := f.Refused.Code
+		if !code.Relayed() {
+			code = problem.Quorum
+		}
+		return problem.New(code, "see that node's log", "node %s refuses: %s", f.Refused.From, f.Refused.Message)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return problem.New(problem.Timeout, "repeat the request with the same session_id", "the request did not end in time")
+	}
+	return err
+}

@@ -1,0 +1,179 @@
+package ceremony
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// Hall is what ceremonies need of the node they run on.
+type Hall struct {
+	*Members
+	Send  func(transport.Envelope) // what fails is lost, as on any network
+	Clock func() time.Time
+	Pace  Pace
+}
+
+// Pace is how patient a ceremony is.
+type Pace struct {
+	Repeat  time.Duration // before our messages are repeated to who is missing; doubled each time
+	Silence time.Duration // without progress, after which a party counts as silent
+}
+
+// The kinds of envelopes nodes exchange.
+const (
+	KindEngine      uint8 = 1 // a threshold.Message
+	KindProposal    uint8 = 2
+	KindShares      uint8 = 3 // a signer's attested shares, to the coordinator
+	KindRefusal     uint8 = 4 // why a party leaves a ceremony
+	KindCertificate uint8 = 5 // a party stored its share durably
+	KindProved      uint8 = 6 // the threshold of a key is proven
+	KindAck         uint8 = 7
+	KindHeartbeat   uint8 = 8
+	KindAsk         uint8 = 9 // what is the newest certificate and proof of this key?
+	KindAnswer      uint8 = 10
+)
+
+// Members is the roster as a node uses it: who is which party, with the keys it pins. It does not change.
+type Members struct {
+	Roster *attest.SignedRoster
+	Self   transport.NodeID
+	node   map[transport.NodeID]*Member
+	party  map[threshold.PartyID]*Member
+}
+
+// Member is a node of the roster, its keys parsed.
+type Member struct {
+	ID       transport.NodeID
+	Party    threshold.PartyID
+	Facility string
+	Identity ed25519.PublicKey // signs its messages
+	Seal     []byte            // X25519, 32 bytes: HPKE to it
+	Cosign   crypto.PublicKey  // of its token: intents
+	Attest   crypto.PublicKey  // of its token: shares, certificates, settlements
+}
+
+// NewMembers parses the keys of a roster that the caller has verified. Self need not be in it.
+func NewMembers(r *attest.SignedRoster, self transport.NodeID) (*Members, error) {
+	m := &Members{Roster: r, Self: self, node: map[transport.NodeID]*Member{}, party: map[threshold.PartyID]*Member{}}
+	for _, x := range r.Roster.Nodes {
+		cosign, err := x.Cosign()
+		if err != nil {
+			return nil, fmt.Errorf("cosign key of %s in the roster: %w", x.ID, err)
+		}
+		att, err := x.Attest()
+		if err != nil {
+			return nil, fmt.Errorf("attestation key of %s in the roster: %w", x.ID, err)
+		}
+		one := &Member{transport.NodeID(x.ID), x.Party, x.Facility, ed25519.PublicKey(x.Identity), x.Seal, cosign, att}
+		m.node[one.ID], m.party[one.Party] = one, one
+	}
+	return m, nil
+}
+
+// Member finds a node of the roster.
+func (m *Members) Member(id transport.NodeID) (*Member, bool) {
+	x, ok := m.node[id]
+	return x, ok
+}
+
+// Party is a node's number, 0 for a stranger.
+func (m *Members) Party(id transport.NodeID) threshold.PartyID {
+	if x := m.node[id]; x != nil {
+		return x.Party
+	}
+	return 0
+}
+
+// SelfParty is this node's number.
+func (m *Members) SelfParty() threshold.PartyID { return m.Party(m.Self) }
+
+// Node is a party's name, empty for a stranger.
+func (m *Members) Node(p threshold.PartyID) transport.NodeID {
+	if x := m.party[p]; x != nil {
+		return x.ID
+	}
+	return ""
+}
+
+// Nodes are the parties' names, in their order.
+func (m *Members) Nodes(ps []threshold.PartyID) []transport.NodeID {
+	out := make([]transport.NodeID, len(ps))
+	for i, p := range ps {
+		out[i] = m.Node(p)
+	}
+	return out
+}
+
+// All are the nodes of the roster, in its order.
+func (m *Members) All() []transport.NodeID {
+	out := make([]transport.NodeID, len(m.Roster.Roster.Nodes))
+	for i, x := range m.Roster.Roster.Nodes {
+		out[i] = transport.NodeID(x.ID)
+	}
+	return out
+}
+
+// Others are the parties but this node, and their names.
+func (m *Members) Others(ps []threshold.PartyID) (parties []threshold.PartyID, nodes []transport.NodeID) {
+	for _, p := range ps {
+		if id := m.Node(p); id != m.Self {
+			parties, nodes = append(parties, p), append(nodes, id)
+		}
+	}
+	return parties, nodes
+}
+
+// First are this node and those after it in the roster, total of them.
+func (m *Members) First(total int) []transport.NodeID {
+	all := m.All()
+	first := 0
+	if at := slices.Index(all, m.Self); at >= total {
+		first = at - total + 1
+	}
+	return slices.Clone(all[first : first+total])
+}
+
+// Committee makes a committee of nodes, t of which sign.
+func (m *Members) Committee(ids []transport.NodeID, t int) (threshold.Committee, error) {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = string(id)
+	}
+	return m.Roster.Roster.Committee(names, t)
+}
+
+// proofOf is Message.Proof: what is needed beside the message to check the sender's signature again.
+type proofOf struct {
+	To      []transport.NodeID `cbor:"1,keyasint"`
+	Proof   []byte             `cbor:"2,keyasint"`
+	Private bool               `cbor:"3,keyasint,omitempty"`
+}
+
+// Authentic is threshold.Setup.Authentic: it checks the transport's signature that a message carries.
+func (m *Members) Authentic(msg threshold.Message) bool {
+	var p proofOf
+	if canon.Unmarshal(msg.Proof, &p) != nil {
+		return false
+	}
+	from := m.party[msg.From]
+	if from == nil {
+		return false
+	}
+	return transport.VerifyProof(from.Identity, transport.Envelope{
+		From: from.ID, To: p.To, Kind: KindEngine, Topic: msg.Ceremony, Body: msg.Encode(), Private: p.Private, Proof: p.Proof})
+}
+
+// SortedParties is a sorted copy.
+func SortedParties(ps []threshold.PartyID) []threshold.PartyID {
+	out := slices.Clone(ps)
+	slices.Sort(out)
+	return out
+}

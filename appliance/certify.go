@@ -1,0 +1,126 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// certificateLeaf is what a party's hardware attests when the party has stored its share durably. The leaves of all parties
+// together are the success certificate of a key at an epoch; it convinces anybody, also a party that missed the end.
+type certificateLeaf struct {
+	KeyID  string              `cbor:"1,keyasint"`
+	Epoch  uint64              `cbor:"2,keyasint"`
+	Digest [32]byte            `cbor:"3,keyasint"` // threshold.KeyInfo.Digest
+	Party  threshold.PartyID   `cbor:"4,keyasint"`
+	Label  string              `cbor:"5,keyasint"`
+	Vault  string              `cbor:"6,keyasint"`
+	Scheme threshold.SchemeID  `cbor:"7,keyasint"`
+	All    []threshold.PartyID `cbor:"8,keyasint"`
+	Pairs  [32]byte            `cbor:"9,keyasint"` // digest of the committee's pair state, zero where the scheme has none
+}
+
+// certificate is one party's attestation of its leaf.
+type certificate struct {
+	Party threshold.PartyID `cbor:"1,keyasint"`
+	Cose  []byte            `cbor:"2,keyasint"`
+}
+
+func certificateKey(id string, epoch uint64) []byte {
+	return fmt.Appendf(nil, "node/certificate/%s/%d", id, epoch)
+}
+
+func (n *making) leaf(id string, info threshold.KeyInfo, rec keys.Record, p threshold.PartyID) []byte {
+	return canon.MustMarshal(certificateLeaf{id, info.Epoch, info.Digest(), p, rec.Label, rec.Vault, info.Scheme, info.Committee.Parties, rec.Pairs})
+}
+
+// stage stores a share durably without making it the one that signs.
+func (n *making) stage(ctx context.Context, id string, share *threshold.KeyShare) error {
+	b := share.Bytes()
+	defer b.Wipe()
+	err := n.cfg.Vault.Store(ctx, id, b.Bytes(), vault.Meta{
+		SchemeID: string(share.Scheme), Index: uint16(share.Party), Threshold: share.Committee.Threshold, TotalParties: share.Committee.N(),
+		PublicShare: share.PublicShare(share.Party), GroupKey: share.GroupKey, Epoch: share.Epoch, Info: canon.MustMarshal(share.KeyInfo),
+	})
+	if err != nil {
+		return &problem.Error{Code: keys.VaultCode(err), Message: "the new share cannot be stored", Next: "check the disk and the token; run mpcd doctor", Err: err}
+	}
+	return nil
+}
+
+// certify attests that our share is durable, tells the others, and collects what they attest.
+func (n *making) certify(ctx context.Context, c *ceremony.Ceremony, id string, info threshold.KeyInfo, rec keys.Record) ([]certificate, error) {
+	batch, err := attest.Attest(ctx, n.token.hsm, n.token.attest, n.token.header(attest.KindKeygen), [][]byte{n.leaf(id, info, rec, n.members.SelfParty())})
+	if err != nil {
+		return nil, &problem.Error{Code: problem.HSM, Message: "the token did not attest the new share", Next: "run mpcd doctor; check the token", Err: err}
+	}
+	certs := []certificate{{n.members.SelfParty(), batch.Cose}}
+	c.Tell(ceremony.KindCertificate, canon.MustMarshal(certs[0]))
+	want, _ := n.members.Others(info.Committee.Parties)
+	err = c.Gather(ctx, ceremony.KindCertificate, want, func(from threshold.PartyID, env transport.Envelope) error {
+		var cert certificate
+		if err := canon.Unmarshal(env.Body, &cert); err != nil || cert.Party != from {
+			return &threshold.Abort{Kind: threshold.Ban, Check: "certificate", Culprits: []threshold.PartyID{from}, Err: errors.New("unreadable certificate")}
+		}
+		if err := n.verifyCertificate(id, info, rec, cert); err != nil {
+			return &threshold.Abort{Kind: threshold.Ban, Check: "certificate", Culprits: []threshold.PartyID{from}, Err: err}
+		}
+		certs = append(certs, cert)
+		return nil
+	})
+	slices.SortFunc(certs, func(a, b certificate) int { return int(a.Party) - int(b.Party) })
+	return certs, err
+}
+
+func (n *making) verifyCertificate(id string, info threshold.KeyInfo, rec keys.Record, cert certificate) error {
+	member, ok := n.members.Member(n.members.Node(cert.Party))
+	if !ok {
+		return fmt.Errorf("party %d is not in the roster", cert.Party)
+	}
+	_, err := attest.VerifyBatch(member.Attest, attest.Expect{Kind: attest.KindKeygen, Cluster: n.cfg.Cluster, Node: string(member.ID)},
+		[][]byte{n.leaf(id, info, rec, cert.Party)}, cert.Cose)
+	return err
+}
+
+// activate makes a certified epoch the one that signs; the epoch before is destroyed with it.
+func (n *making) activate(ctx context.Context, id string, rec keys.Record, info threshold.KeyInfo, certs []certificate) error {
+	ctx = context.WithoutCancel(ctx)
+	if err := n.cfg.Store.Batch(ctx, []vault.Pair{{Key: certificateKey(id, info.Epoch), Value: canon.MustMarshal(certs)}}, nil); err != nil {
+		return err
+	}
+	if meta, err := n.cfg.Vault.GetMeta(id); err == nil && meta.Epoch == info.Epoch {
+		// activated before, and interrupted before the record was written
+	} else if err := n.cfg.Vault.Activate(ctx, id, info.Epoch); err != nil {
+		return &problem.Error{Code: keys.VaultCode(err), Message: "the new share cannot be activated", Next: "run mpcd doctor", Err: err}
+	}
+	if scheme, err := n.cfg.Schemes(info.Scheme); err == nil {
+		if s, ok := scheme.(threshold.Provisioner); ok {
+			if err := n.pairs.Adopt(ctx, s, info.Committee, rec.Pairs); err != nil {
+				return err
+			}
+		}
+	}
+	event := "refresh.done"
+	if info.Epoch == 1 {
+		rec.State, event = keys.Proving, "keygen.certified"
+	} else {
+		n.keys.Retire(id, rec.Info.Epoch)
+	}
+	rec.Info = info
+	rec.Attempts = slices.DeleteFunc(slices.Clone(rec.Attempts), func(a keys.Attempt) bool { return a.Epoch <= info.Epoch })
+	if err := n.keys.Put(ctx, id, rec); err != nil {
+		return err
+	}
+	return n.cfg.AuditLog.Append(ctx, audit.Event{Name: event, Facts: map[string]string{"wallet": id, "epoch": fmt.Sprint(info.Epoch)}})
+}

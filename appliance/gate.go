@@ -1,0 +1,145 @@
+package appliance
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/operation"
+	"github.com/luxfi/mpcd/appliance/policy"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// gate is what every line of the node passes before its first protocol message about an intent: the line's own judgement, the policy, the
+// memory of request IDs, the audit log, in this order. No line may go on if it returns an error, and none can without what it returns.
+type gate struct {
+	policy policy.Policy
+	memory *intentMemory
+	log    *audit.Log
+}
+
+func newGate(p policy.Policy, log *audit.Log, nodes int) *gate {
+	return &gate{policy: p, memory: newIntentMemory(nodes), log: log}
+}
+
+// passage is an intent before the gate.
+type passage struct {
+	intent    *attest.Intent
+	committee threshold.Committee
+	judge     func() error // holds the intent against the key as it is
+}
+
+// permission is what the gate returns. Whoever acts calls recorded first.
+type permission struct {
+	verdicts []policy.Verdict // of the passages, in their order
+	done     chan struct{}
+	err      error
+}
+
+// recorded returns when the acts that were permitted are on record, durably. An error means that they must not be done.
+func (p *permission) recorded() error {
+	if p == nil {
+		return problem.New(problem.Internal, "report this", "an act that did not pass the gate")
+	}
+	<-p.done
+	return p.err
+}
+
+// permit lets intents of one ceremony pass, all or none, and has each put on record under the names of events. An error is about the
+// passage that At tells of. It returns before the record is durable, so that the rounds before an act can run meanwhile.
+func (g *gate) permit(ctx context.Context, passages []passage, events ...string) (*permission, error) {
+	p := &permission{verdicts: make([]policy.Verdict, len(passages)), done: make(chan struct{})}
+	var entries []audit.Event
+	for i, x := range passages {
+		if err := x.judge(); err != nil {
+			return nil, problem.At(i, err)
+		}
+		v, err := g.allow(ctx, x.intent, x.committee)
+		if err != nil {
+			return nil, problem.At(i, err)
+		}
+		if err := g.memory.admit(x.intent); err != nil { // after the policy: what we refuse takes no session_id away
+			return nil, problem.At(i, err)
+		}
+		p.verdicts[i] = v
+		for _, name := range events {
+			entries = append(entries, audit.Event{Name: name, Facts: intentFacts(x.intent)})
+		}
+	}
+	if len(entries) == 0 {
+		return nil, problem.New(problem.Internal, "report this", "an act that would not be on record")
+	}
+	go func() {
+		defer close(p.done)
+		p.err = g.log.Append(ctx, entries...)
+	}()
+	return p, nil
+}
+
+// allow asks the policy. One that fails denies.
+func (g *gate) allow(ctx context.Context, in *attest.Intent, c threshold.Committee) (policy.Verdict, error) {
+	v, err := g.policy.Judge(ctx, in, c)
+	if err != nil {
+		return v, &problem.Error{Code: problem.Denied, Message: "the policy could not be evaluated, so it denies", Next: "check the policy", Err: err}
+	}
+	if !v.Allow {
+		return v, problem.New(problem.Denied, "change the request, or have the policy changed", "denied by policy rule %q: %s", v.Rule, v.Why)
+	}
+	return v, nil
+}
+
+// intentMemory remembers what each request ID was for, so that one ID cannot be used for two messages, whoever coordinates.
+// It is bounded, for each coordinator by itself so that none can make us forget another's, and lives as long as the process;
+// across restarts the coordinator's own durable record holds.
+type intentMemory struct {
+	mu    sync.Mutex
+	m     map[string][32]byte
+	age   map[string][]string // by coordinator, oldest first
+	quota int                 // of each
+}
+
+const intentMemoryMax = 1 << 16
+
+func newIntentMemory(nodes int) *intentMemory {
+	return &intentMemory{m: map[string][32]byte{}, age: map[string][]string{}, quota: intentMemoryMax / max(1, nodes)}
+}
+
+func (s *intentMemory) admit(in *attest.Intent) error {
+	coordinator := ""
+	if in.Operation != attest.OpSign {
+		// The same signature may be asked for again through another node. A second key, or a second refresh, is not the same.
+		coordinator = in.Node
+	}
+	what := canon.Hash("mpcd/v1/intent/purpose", []byte(in.Operation), []byte(coordinator), []byte(in.KeyID), in.Message, canon.MustMarshal(in.Keygen), canon.MustMarshal(append([]uint32(nil), in.Path...)))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.m[in.RequestID]; ok {
+		if old != what {
+			return operation.Reused(in.RequestID)
+		}
+		return nil
+	}
+	age := s.age[in.Node]
+	if len(age) >= s.quota {
+		delete(s.m, age[0])
+		age = age[1:]
+	}
+	s.m[in.RequestID] = what
+	s.age[in.Node] = append(age, in.RequestID)
+	return nil
+}
+
+func intentFacts(in *attest.Intent) map[string]string {
+	h := in.Hash()
+	facts := map[string]string{"session": in.RequestID, "wallet": in.KeyID, "intent": fmt.Sprintf("%x", h[:]),
+		"requester": in.Requester, "coordinator": in.Node}
+	if len(in.Path) > 0 {
+		facts["path"] = strings.Trim(strings.ReplaceAll(fmt.Sprint(in.Path), " ", "/"), "[]")
+	}
+	return facts
+}

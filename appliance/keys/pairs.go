@@ -1,0 +1,243 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// Some schemes need secret material that a committee makes once for all its keys (threshold.Provisioner). It is made in a
+// ceremony of its own inside the first keygen of the committee, and made anew inside every refresh, because shares of a new epoch
+// under old pair state would not protect the old shares (PROTOCOLS A.3.7). It is stored sealed as "next" when it is made, attested
+// with the key's certificate, and takes the place of the one before when the certificate is complete.
+
+// Pairs holds the current material of each committee, opened.
+type Pairs struct {
+	vault   *vault.Vault
+	ended   func(digest [32]byte)           // is told that pair state is over
+	hit     func(peers []threshold.PartyID) // is told whom a ban hit
+	writing sync.Mutex                      // held while the vault is read or written, before mu
+	mu      sync.Mutex
+	m       map[string]threshold.Provision
+}
+
+// NewPairs keeps pair state in a vault. ended is told of pair state that is over, banned of peers that a ban hit.
+func NewPairs(v *vault.Vault, ended func([32]byte), banned func([]threshold.PartyID)) *Pairs {
+	return &Pairs{vault: v, ended: ended, hit: banned, m: map[string]threshold.Provision{}}
+}
+
+// provisionName names a committee's material: its scheme, members and identity keys, whatever the threshold.
+func provisionName(s threshold.SchemeID, c threshold.Committee) string {
+	c.Threshold = 0
+	h := canon.Hash("mpcd/v1/provision/name", []byte(s), canon.MustMarshal(c))
+	return fmt.Sprintf("provision/%x", h[:16])
+}
+
+func nextName(name string) string { return name + "/next" }
+
+// Current returns the committee's material, nil if there is none.
+func (v *Pairs) Current(ctx context.Context, s threshold.Provisioner, c threshold.Committee) (threshold.Provision, error) {
+	name := provisionName(s.ID(), c)
+	if p := v.opened(name); p != nil {
+		return p, nil
+	}
+	v.writing.Lock()
+	defer v.writing.Unlock()
+	if p := v.opened(name); p != nil {
+		return p, nil
+	}
+	p, err := v.load(ctx, s, name)
+	if p != nil {
+		v.put(name, p)
+	}
+	return p, err
+}
+
+func (v *Pairs) opened(name string) threshold.Provision {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.m[name]
+}
+
+func (v *Pairs) put(name string, p threshold.Provision) (old threshold.Provision) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	old, v.m[name] = v.m[name], p
+	return old
+}
+
+func (v *Pairs) load(ctx context.Context, s threshold.Provisioner, name string) (threshold.Provision, error) {
+	b, err := v.vault.GetSecret(ctx, name)
+	if errors.Is(err, vault.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &problem.Error{Code: VaultCode(err), Message: "the pair state of a committee cannot be opened", Next: "run mpcd doctor", Err: err}
+	}
+	defer b.Wipe()
+	return s.ParseProvision(b.Bytes())
+}
+
+func (v *Pairs) store(ctx context.Context, name string, p threshold.Provision) error {
+	b := p.Bytes()
+	defer b.Wipe()
+	if err := v.vault.PutSecret(ctx, name, b.Bytes()); err != nil {
+		return &problem.Error{Code: VaultCode(err), Message: "the pair state of a committee cannot be stored", Next: "check the disk and the token; run mpcd doctor", Err: err}
+	}
+	return nil
+}
+
+// Adopt makes the committee's next material, if its digest is the certified one, the current, and destroys what was before.
+func (v *Pairs) Adopt(ctx context.Context, s threshold.Provisioner, c threshold.Committee, digest [32]byte) error {
+	name := provisionName(s.ID(), c)
+	v.writing.Lock()
+	defer v.writing.Unlock()
+	p, err := v.load(ctx, s, nextName(name))
+	if err != nil || p == nil || p.Digest() != digest {
+		return err
+	}
+	if err := v.store(ctx, name, p); err != nil {
+		return err
+	}
+	if old := v.put(name, p); old != nil {
+		v.ended(old.Digest())
+		old.Destroy()
+	}
+	return v.vault.DeleteSecret(ctx, nextName(name))
+}
+
+// KeepBans stores the material again when an abort has banned a peer, before anybody is told of the abort.
+func (v *Pairs) KeepBans(ctx context.Context, s threshold.Provisioner, c threshold.Committee, p threshold.Provision, err error) error {
+	var abort *threshold.Abort
+	if p == nil || !errors.As(err, &abort) || abort.Kind != threshold.Ban {
+		return nil
+	}
+	v.hit(abort.Culprits)
+	v.writing.Lock()
+	defer v.writing.Unlock()
+	name := provisionName(s.ID(), c)
+	if v.opened(name) != p {
+		return nil // of a pair-epoch that is over
+	}
+	return v.store(context.WithoutCancel(ctx), name, p)
+}
+
+// Banned tells whether the peer is banned in any committee's current material that is opened.
+func (v *Pairs) Banned(peer threshold.PartyID) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, p := range v.m {
+		if slices.Contains(p.Banned(), peer) {
+			return true
+		}
+	}
+	return false
+}
+
+// Close wipes all of it.
+func (v *Pairs) Close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, p := range v.m {
+		p.Destroy()
+	}
+	clear(v.m)
+}
+
+// Pairing is what a proposal says about the committee's material.
+type Pairing struct {
+	Digest [32]byte `cbor:"1,keyasint,omitempty"` // the current one, which every party must have
+	Epoch  uint64   `cbor:"2,keyasint,omitempty"` // not 0: the parties make the material of this pair-epoch
+}
+
+// State tells whether the scheme needs pair state, and which this node has: a nil first result is no, a nil second is none yet.
+func (v *Pairs) State(ctx context.Context, scheme threshold.Scheme, c threshold.Committee) (threshold.Provisioner, threshold.Provision, error) {
+	s, ok := scheme.(threshold.Provisioner)
+	if !ok {
+		return nil, nil, nil
+	}
+	p, err := v.Current(ctx, s, c)
+	return s, p, err
+}
+
+// Propose is what this node, as coordinator, proposes: the pair state it has, or, with renew or without any, the next, above a
+// pair-epoch that others told.
+func (v *Pairs) Propose(ctx context.Context, scheme threshold.Scheme, c threshold.Committee, renew bool, above uint64) (*Pairing, error) {
+	s, p, err := v.State(ctx, scheme, c)
+	switch {
+	case err != nil || s == nil:
+		return nil, err
+	case p == nil:
+		return &Pairing{Epoch: above + 1}, nil
+	case renew:
+		return &Pairing{Epoch: max(p.PairEpoch(), above) + 1}, nil
+	}
+	return &Pairing{Digest: p.Digest()}, nil
+}
+
+// Proposed is State, if it is what a proposal goes by. It fails with a *problem.Error of
+// code PairState where it is another.
+func (v *Pairs) Proposed(ctx context.Context, scheme threshold.Scheme, c threshold.Committee, x *Pairing) (threshold.Provisioner, threshold.Provision, error) {
+	s, p, err := v.State(ctx, scheme, c)
+	if err == nil {
+		err = x.check(s, p)
+	}
+	return s, p, err
+}
+
+// check holds a proposal's pairing against what this node has.
+func (x *Pairing) check(s threshold.Provisioner, p threshold.Provision) error {
+	var epoch uint64
+	if p != nil {
+		epoch = p.PairEpoch()
+	}
+	switch {
+	case s == nil && x == nil:
+		return nil
+	case s == nil || x == nil:
+		return problem.New(problem.Invalid, "run the same version on all nodes", "the proposal's pair state does not fit its scheme")
+	case x.Epoch != 0 && x.Epoch <= epoch, x.Epoch == 0 && (p == nil || p.Digest() != x.Digest):
+		return &problem.Error{Code: problem.PairState, Epoch: epoch,
+			Message: fmt.Sprintf("this node is at pair-epoch %d with the committee, the coordinator is not", epoch),
+			Next:    "repeat the request; if that does not help, refresh a key of this committee"}
+	}
+	return nil
+}
+
+// CheckBans refuses a quorum with a peer that was caught cheating in this pair-epoch; nodes names parties.
+func CheckBans(p threshold.Provision, signers []threshold.PartyID, nodes func([]threshold.PartyID) []transport.NodeID) error {
+	for _, b := range p.Banned() {
+		if slices.Contains(signers, b) {
+			culprits := nodes([]threshold.PartyID{b})
+			return &problem.Error{Code: problem.Blame, Culprits: culprits,
+				Message: fmt.Sprintf("node %q cheated in this pair-epoch and is banned", culprits[0]),
+				Next:    "choose other signers; once the node is trusted again, refresh a key of this committee: that makes new pair state"}
+		}
+	}
+	return nil
+}
+
+// BannedOf are the peers that this node has banned for a key's committee.
+func (v *Pairs) BannedOf(ctx context.Context, k Key) ([]threshold.PartyID, error) {
+	_, p, err := v.State(ctx, k.Scheme, k.Record.Info.Committee)
+	if err != nil || p == nil {
+		return nil, err
+	}
+	return p.Banned(), nil
+}
+
+// LockName is what a Ring's lock of a committee's pair state goes by.
+func LockName(s threshold.Provisioner, c threshold.Committee) string { return provisionName(s.ID(), c) }
+
+// StoreNext stores pair state that was made, to be adopted when the key that goes with it is certified.
+func (v *Pairs) StoreNext(ctx context.Context, s threshold.Provisioner, c threshold.Committee, p threshold.Provision) error {
+	return v.store(ctx, nextName(provisionName(s.ID(), c)), p)
+}

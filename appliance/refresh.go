@@ -1,0 +1,134 @@
+package appliance
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// refresh is the coordinator's side.
+func (n *making) refresh(ctx context.Context, id string, req RefreshRequest) error {
+	for epoch := uint64(0); ; {
+		key, err := n.keys.Key(ctx, id)
+		if err != nil {
+			return err
+		}
+		err = n.refreshOnce(ctx, key, req)
+		now := key.Record.Info.Epoch
+		if err == nil || problem.As(n.members.Explain(err)).Code != problem.Conflict || epoch == now {
+			return err
+		}
+		// Another refresh may have ended since we read the record: once more, on its epoch.
+		epoch = now
+		newer := func(r keys.Record) bool { return r.Info.Epoch > epoch }
+		if r, rerr := n.keys.RecordWhen(ctx, id, newer); rerr != nil || !newer(r) {
+			return err
+		}
+	}
+}
+
+func (n *making) refreshOnce(ctx context.Context, key keys.Key, req RefreshRequest) error {
+	rec := key.Record
+	if rec.State != keys.Active {
+		return problem.New(problem.Conflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", key.ID, rec.State)
+	}
+	if err := n.peers.AwaitAll(ctx, rec.Info.Committee); err != nil {
+		return err
+	}
+	in := n.token.intent(attest.OpRefresh, req.SessionID, req.Requester, rec.Info.Committee.Parties)
+	in.KeyID, in.Scheme, in.Epoch = key.ID, key.Scheme.ID(), rec.Info.Epoch
+	return n.lead(ctx, &proposal{Operation: attest.OpRefresh, Signers: rec.Info.Committee.Parties, Next: rec.Top() + 1}, in, key.Scheme,
+		rec.Info.Committee, func(c *ceremony.Ceremony, p *proposal) error { return n.runRefresh(ctx, c, p, in) })
+}
+
+// joinRefresh is a party's side.
+func (n *making) joinRefresh(ctx context.Context, c *ceremony.Ceremony, p *proposal, intents []*attest.Intent) error {
+	return n.runRefresh(ctx, c, p, intents[0])
+}
+
+// attemptsAhead is how far above a party's own highest epoch a coordinator may put the next one: others may have more attempts.
+const attemptsAhead = 64
+
+// runRefresh is what every party does: judge and record, refresh, stage, certify, activate, destroy the epoch before.
+func (n *making) runRefresh(ctx context.Context, c *ceremony.Ceremony, p *proposal, in *attest.Intent) error {
+	unlock, ok := n.keys.LockSoon(ctx, in.KeyID)
+	if !ok {
+		return problem.New(problem.Conflict, "wait until it has ended", "wallet %s is being refreshed already", in.KeyID)
+	}
+	defer unlock()
+	if err := n.finishStaged(ctx, in.KeyID); err != nil {
+		return err
+	}
+	rec, err := n.keys.RecordWhen(ctx, in.KeyID, func(r keys.Record) bool { return r.State == keys.Active && r.Info.Epoch >= in.Epoch })
+	if err != nil {
+		return err
+	}
+	permitted, err := n.gate.permit(ctx, []passage{{in, rec.Info.Committee, func() error { return judgeRefresh(in, rec, p.Next) }}}, "refresh.begin")
+	if err == nil {
+		err = permitted.recorded()
+	}
+	if err != nil {
+		return err
+	}
+	held, err := n.keys.Open(ctx, in.KeyID, in.Epoch)
+	if err != nil {
+		return err
+	}
+	defer n.keys.Release(held)
+	digest, unpair, err := n.pairUp(ctx, c, held.Scheme, rec.Info.Committee, in, p.Pairs)
+	if err != nil {
+		return err
+	}
+	defer unpair()
+	rec.Pairs = digest
+	s, err := held.Scheme.Refresh(n.setup(c, rec.Info.Committee, in, digest), held.Share, n.cfg.Rand)
+	if err != nil {
+		return err
+	}
+	share, err := ceremony.Drive(ctx, c, s)
+	if err != nil {
+		return err
+	}
+	defer share.Destroy()
+	share.Epoch = p.Next // the engine counts one up; attempts that came to nothing leave gaps
+	if err := n.stageRefresh(ctx, in.KeyID, &rec, share); err != nil {
+		return err
+	}
+	certs, err := n.certify(ctx, c, in.KeyID, share.KeyInfo, rec)
+	if err != nil {
+		return err
+	}
+	return n.activate(ctx, in.KeyID, rec, share.KeyInfo, certs)
+}
+
+// judgeRefresh holds a refresh to the epoch next against the key as it is.
+func judgeRefresh(in *attest.Intent, rec keys.Record, next uint64) error {
+	top := rec.Top()
+	switch {
+	case rec.State != keys.Active:
+		return problem.New(problem.Conflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", in.KeyID, rec.State)
+	case in.Epoch != rec.Info.Epoch || in.Scheme != rec.Info.Scheme:
+		return problem.New(problem.Conflict, "repeat the request", "wallet %s is at epoch %d here, the intent says %d", in.KeyID, rec.Info.Epoch, in.Epoch)
+	case !slices.Equal(in.Signers, rec.Info.Committee.Parties):
+		return problem.New(problem.Invalid, "", "a refresh needs the whole committee")
+	case next <= top || next > top+attemptsAhead:
+		return &problem.Error{Code: problem.Attempt, Message: fmt.Sprintf("this node has a share of epoch %d, the refresh would make epoch %d", top, next),
+			Next: "repeat the request", Epoch: top}
+	}
+	return nil
+}
+
+// stageRefresh stores the share of an attempt beside the active one and those of earlier attempts.
+func (n *making) stageRefresh(ctx context.Context, id string, rec *keys.Record, share *threshold.KeyShare) error {
+	rec.Attempts = append(slices.Clone(rec.Attempts), keys.Attempt{Epoch: share.Epoch, Pairs: rec.Pairs})
+	if err := n.keys.Put(ctx, id, *rec); err != nil {
+		return err
+	}
+	return n.stage(ctx, id, share)
+}

@@ -1,0 +1,224 @@
+package appliance
+
+import (
+	"context"
+	"slices"
+
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// find looks up the key of a wallet ID, or of any valid encoding of its public key.
+func (n *core) find(ctx context.Context, wallet string, pub []byte) (keys.Key, error) {
+	id, err := n.keys.Find(ctx, wallet, pub)
+	if err != nil {
+		return keys.Key{}, err
+	}
+	return n.keys.Key(ctx, id)
+}
+
+// Sign makes one signature. The same session_id with the same body gives the same answer again.
+func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
+	ctx, done, err := n.request(ctx, &req.SessionID)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	key, err := n.find(ctx, req.WalletID, req.PublicKey)
+	if err == nil {
+		err = active(key)
+	}
+	if err == nil {
+		err = checkMessage(key.Record.Info, req.Message)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(req.Path) == 0 {
+		req.Path = nil
+	}
+	_, tweaks, err := derive(key, req.Path)
+	if err != nil {
+		return nil, err
+	}
+	answer, release, err := n.ops.Claim(ctx, string(attest.OpSign), req.SessionID, req.BodyHash)
+	if err != nil {
+		return nil, n.members.Explain(err)
+	}
+	if release == nil {
+		r, err := n.Receipt(ctx, string(answer))
+		if err != nil {
+			return nil, err
+		}
+		return n.signature(r)
+	}
+	j := &signJob{ctx: ctx, req: req, key: key, tweaks: tweaks, ended: release,
+		tries: tries{fixed: len(req.Signers) > 0, avoid: map[threshold.PartyID]bool{}}}
+	if j.signers, err = n.chooseSigners(ctx, key, req.Signers, j.avoid); err != nil {
+		release()
+		return nil, err
+	}
+	if err := n.batches.submit(j); err != nil {
+		return nil, n.members.Explain(err)
+	}
+	return j.answer, nil
+}
+
+// chooseSigners is the caller's choice, or a quorum without those that this node has banned, who are added to avoid.
+func (n *Node) chooseSigners(ctx context.Context, key keys.Key, named []transport.NodeID, avoid map[threshold.PartyID]bool) ([]threshold.PartyID, error) {
+	if len(named) > 0 {
+		return n.namedSigners(key.Record.Info.Committee, named)
+	}
+	banned, err := n.pairs.BannedOf(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range banned {
+		avoid[p] = true
+	}
+	return n.peers.Quorum(key.Record.Info.Committee, avoid)
+}
+
+// namedSigners turns the caller's choice into a quorum of exactly the threshold's size.
+func (n *core) namedSigners(c threshold.Committee, ids []transport.NodeID) ([]threshold.PartyID, error) {
+	ps := make([]threshold.PartyID, 0, len(ids))
+	for _, id := range ids {
+		p := n.members.Party(id)
+		switch {
+		case p == 0:
+			return nil, problem.Field("signers", "list the nodes with GET /api/v1/nodes", "unknown node %q", id)
+		case !c.Contains(p):
+			return nil, problem.Field("signers", "name parties of the wallet", "node %q holds no share of this wallet", id)
+		case slices.Contains(ps, p):
+			return nil, problem.Field("signers", "name each signer once", "node %q is named twice", id)
+		}
+		ps = append(ps, p)
+	}
+	if len(ps) != c.Threshold {
+		return nil, problem.Field("signers", "name exactly as many signers as the threshold, or none", "%d signers named, %d must sign", len(ps), c.Threshold)
+	}
+	for _, id := range ids {
+		if !n.peers.Usable(id) {
+			return nil, problem.New(problem.Quorum, "start that node, or let the cluster choose the signers", "node %q cannot be reached or is accused", id)
+		}
+	}
+	return ceremony.SortedParties(ps), nil
+}
+
+// Keygen makes a key: every party stores its share, certifies it, and every quorum proves that it signs, before the wallet
+// is returned. All parties must be up.
+func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
+	ctx, done, err := n.request(ctx, &req.SessionID)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	scheme, committee, err := n.making.plan(req)
+	if err != nil {
+		return nil, err
+	}
+	w, err := n.answered(ctx, attest.OpKeygen, req.SessionID, req.BodyHash, func(accept func() error) (string, error) {
+		return n.making.keygen(ctx, req, scheme, committee, accept)
+	})
+	if err == nil {
+		n.counts.keygens.Add(1)
+	}
+	return w, err
+}
+
+// Refresh gives every party a new share of the same key. All parties must be up; the old epoch signs until the end.
+func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error) {
+	ctx, done, err := n.request(ctx, &req.SessionID)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	id, err := n.keys.Find(ctx, req.WalletID, req.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	w, err := n.answered(ctx, attest.OpRefresh, req.SessionID, req.BodyHash, func(accept func() error) (string, error) {
+		if err := accept(); err != nil {
+			return "", err
+		}
+		return id, n.making.refresh(ctx, id, req)
+	})
+	if err == nil {
+		n.counts.refreshes.Add(1)
+	}
+	return w, err
+}
+
+// answered gives a request's answer of before, or makes it: a wallet. What makes it calls accept before the first message leaves.
+func (n *Node) answered(ctx context.Context, op attest.Operation, session string, body [32]byte, act func(accept func() error) (id string, err error)) (*Wallet, error) {
+	answer, release, err := n.ops.Claim(ctx, string(op), session, body)
+	if err != nil {
+		return nil, n.members.Explain(err)
+	}
+	if release == nil {
+		return n.storedWallet(answer)
+	}
+	defer release()
+	id, err := act(func() error {
+		return n.cfg.Store.Batch(ctx, []vault.Pair{n.ops.Pending(string(op), session, body)}, nil)
+	})
+	if err != nil {
+		return nil, n.members.Explain(err)
+	}
+	rec, err := n.keys.Record(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	answer = canon.MustMarshal(keyAnswer{id, session, rec})
+	if err := n.cfg.Store.Batch(ctx, []vault.Pair{n.ops.Answered(string(op), session, body, answer)}, nil); err != nil {
+		return nil, err
+	}
+	return n.storedWallet(answer)
+}
+
+// keyAnswer is the stored answer of a request that made or refreshed a key: the wallet as it was then.
+type keyAnswer struct {
+	ID      string      `cbor:"1,keyasint"`
+	Session string      `cbor:"2,keyasint"`
+	Record  keys.Record `cbor:"3,keyasint"`
+}
+
+func (n *Node) storedWallet(answer []byte) (*Wallet, error) {
+	var a keyAnswer
+	if err := canon.Unmarshal(answer, &a); err != nil {
+		return nil, &problem.Error{Code: problem.Integrity, Message: "a stored answer is damaged", Next: "use another session_id", Err: err}
+	}
+	w := n.wallet(a.ID, a.Record)
+	w.SessionID = a.Session
+	return w, nil
+}
+
+// ProveThreshold repeats the proof for a wallet: a key that keygen left unproven becomes active, an active one is shown to
+// sign with every quorum.
+func (n *Node) ProveThreshold(ctx context.Context, wallet string) (*Wallet, error) {
+	ctx, done, err := n.request(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	key, err := n.find(ctx, wallet, nil)
+	if err != nil {
+		return nil, err
+	}
+	if key.Record.State == keys.Staged {
+		return nil, problem.New(problem.Conflict, "wait until all parties have certified it, or make another key", "wallet %s is not certified yet", key.ID)
+	}
+	if err := n.peers.AwaitAll(ctx, key.Record.Info.Committee); err != nil {
+		return nil, err
+	}
+	if err := n.making.prove(ctx, key); err != nil {
+		return nil, n.members.Explain(err)
+	}
+	return n.Wallet(ctx, key.ID)
+}

@@ -1,0 +1,53 @@
+package appliance
+
+import (
+	"context"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/keys"
+)
+
+// wallet is a record as the outside sees it.
+func (n *core) wallet(id string, r keys.Record) *Wallet {
+	curve, protocol := keys.Describe(r.Info.Scheme)
+	return &Wallet{
+		SessionID: r.SessionID, ID: id, Label: r.Label, Vault: r.Vault, Scheme: r.Info.Scheme, Curve: curve, Protocol: protocol,
+		PublicKey: keys.OutsideKey(r.Info), Threshold: r.Info.Committee.Threshold, Parties: n.members.Nodes(r.Info.Committee.Parties),
+		Epoch: r.Info.Epoch, State: r.State, Created: time.UnixMilli(r.Created).UTC(),
+	}
+}
+
+// Wallet returns one wallet by ID or public key in hex.
+func (n *Node) Wallet(ctx context.Context, idOrKey string) (*Wallet, error) {
+	key, err := n.find(ctx, idOrKey, nil)
+	if err != nil {
+		return nil, err
+	}
+	return n.wallet(key.ID, key.Record), nil
+}
+
+// Wallets lists wallets in the order of their IDs.
+func (n *Node) Wallets(ctx context.Context, p Page) ([]Wallet, string, error) {
+	size := pageSize(p)
+	var out []Wallet
+	next := ""
+	err := n.keys.Each(ctx, p.Token, func(id string, r keys.Record) bool {
+		if len(out) == size {
+			next = out[size-1].ID
+			return false
+		}
+		out = append(out, *n.wallet(id, r))
+		return true
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return out, next, nil
+}
+
+func pageSize(p Page) int {
+	if p.Size <= 0 || p.Size > 1000 {
+		return 100
+	}
+	return p.Size
+}
