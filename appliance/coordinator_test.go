@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -55,7 +56,7 @@ func TestProposalChecks(t *testing.T) {
 	}
 	answers := make(chan transport.Envelope, 64)
 	r.alive(func(e transport.Envelope) {
-		if e.From == "node1" && (e.Kind == kindEngine || e.Kind == 4) {
+		if e.From == "node1" && (e.Kind == ceremony.KindEngine || e.Kind == ceremony.KindRefusal) {
 			answers <- e
 		}
 	})
@@ -100,7 +101,7 @@ func TestProposalChecks(t *testing.T) {
 		if d.topic {
 			topic[0] ^= 1
 		}
-		r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindProposal, Topic: topic, Body: body})
+		r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindProposal, Topic: topic, Body: body})
 		return topic
 	}
 	first := func(d *draft) *attest.Intent { return d.intents[0] }
@@ -160,14 +161,14 @@ func TestProposalChecks(t *testing.T) {
 			topic := send(row.change)
 			if row.name == "" {
 				for e := range answers {
-					if e.Topic == topic && e.Kind == kindEngine {
+					if e.Topic == topic && e.Kind == ceremony.KindEngine {
 						return // an OPEN: so the refusals below are for their one reason
 					}
 				}
 			}
 			waitFor(t, "refusal", func() bool { return c.nodes[0].node.Counts().Refused > before })
 			for len(answers) > 0 {
-				if e := <-answers; e.Topic == topic && e.Kind == kindEngine {
+				if e := <-answers; e.Topic == topic && e.Kind == ceremony.KindEngine {
 					t.Error("the node sent a protocol message")
 				}
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/memnet"
 	"github.com/luxfi/mpcd/hsm"
@@ -74,7 +75,7 @@ func (r *twoFaced) open(topic [32]byte, signers []threshold.PartyID) [2]threshol
 }
 
 func (r *twoFaced) tell(topic [32]byte, m threshold.Message, to ...transport.NodeID) {
-	r.send(transport.Envelope{To: to, Kind: kindEngine, Topic: topic, Body: m.Encode()})
+	r.send(transport.Envelope{To: to, Kind: ceremony.KindEngine, Topic: topic, Body: m.Encode()})
 }
 
 // signersOf reads who is asked to take part from a proposal.
@@ -97,7 +98,7 @@ func TestRealEquivocation(t *testing.T) {
 		act   func(r *twoFaced, e transport.Envelope)
 	}{
 		{"two OPENs, then silence", "equivocation", false, func(r *twoFaced, e transport.Envelope) {
-			if e.Kind == kindProposal {
+			if e.Kind == ceremony.KindProposal {
 				faces := r.open(e.Topic, signersOf(e.Body))
 				r.tell(e.Topic, faces[0], "node1")
 				r.tell(e.Topic, faces[1], "node3")
@@ -105,7 +106,7 @@ func TestRealEquivocation(t *testing.T) {
 		}},
 		{"two OPENs, and repeated when asked", "equivocation", false, func(r *twoFaced, e transport.Envelope) {
 			faces, known := r.faces[e.Topic]
-			if e.Kind == kindProposal && !known {
+			if e.Kind == ceremony.KindProposal && !known {
 				faces = r.open(e.Topic, signersOf(e.Body))
 				known = true
 			}
@@ -115,7 +116,7 @@ func TestRealEquivocation(t *testing.T) {
 			}
 		}},
 		{"two OPENs, and a third face in the dispute", "", false, func(r *twoFaced, e transport.Envelope) {
-			if e.Kind == kindProposal {
+			if e.Kind == ceremony.KindProposal {
 				faces := r.open(e.Topic, signersOf(e.Body))
 				r.tell(e.Topic, faces[0], "node1")
 				r.tell(e.Topic, faces[1], "node3")
@@ -127,7 +128,7 @@ func TestRealEquivocation(t *testing.T) {
 			}
 		}},
 		{"two OPENs to one", "equivocation", true, func(r *twoFaced, e transport.Envelope) {
-			if e.Kind == kindProposal {
+			if e.Kind == ceremony.KindProposal {
 				faces := r.open(e.Topic, signersOf(e.Body))
 				r.tell(e.Topic, faces[0], "node1")
 				r.tell(e.Topic, faces[1], "node1")
@@ -135,18 +136,18 @@ func TestRealEquivocation(t *testing.T) {
 			}
 		}},
 		{"one OPEN, and shares of a session that nobody saw", "session", false, func(r *twoFaced, e transport.Envelope) {
-			if e.Kind == kindProposal {
+			if e.Kind == ceremony.KindProposal {
 				faces := r.open(e.Topic, signersOf(e.Body))
 				r.tell(e.Topic, faces[0], "node1", "node3")
 				body := canon.MustMarshal(struct {
 					Session threshold.SessionID `cbor:"1,keyasint"`
 					Batch   []byte              `cbor:"2,keyasint"`
 				}{threshold.SessionID{1}, []byte("x")})
-				r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindShares, Topic: e.Topic, Private: true, Body: body})
+				r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindShares, Topic: e.Topic, Private: true, Body: body})
 				return
 			}
 			// Asked for what it saw, it shows the truth, which gives another session than it claims.
-			if m, err := threshold.DecodeMessage(e.Body); e.Kind == kindEngine && err == nil {
+			if m, err := threshold.DecodeMessage(e.Body); e.Kind == ceremony.KindEngine && err == nil {
 				m.Ceremony, m.From = e.Topic, threshold.PartyID(e.From[4]-'0')
 				m.Proof = canon.MustMarshal(struct {
 					To    []transport.NodeID `cbor:"1,keyasint"`

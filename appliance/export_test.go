@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
@@ -182,4 +183,28 @@ func RefusedWith(err error) problem.Code {
 		return r.Code
 	}
 	return ""
+}
+
+// Lines are the operations that a proposal may name.
+func (n *Node) Lines() []string {
+	var out []string
+	for op := range n.lines() {
+		out = append(out, string(op))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Fill makes presignatures for the pool now.
+func (n *Node) Fill(ctx context.Context, wallet string, signers ...transport.NodeID) error {
+	key, err := n.keys.Key(ctx, wallet)
+	if err != nil {
+		return err
+	}
+	g := presign.Group{Coordinator: n.cfg.Node, Key: wallet, Epoch: key.Record.Info.Epoch}
+	for _, id := range signers {
+		g.Signers = append(g.Signers, n.members.Party(id))
+	}
+	_, err = n.filling.lead(ctx, g, 2)
+	return n.members.Explain(err)
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/internal/sim"
@@ -168,7 +169,7 @@ func TestRealLeakScan(t *testing.T) {
 	defer leave()
 	// The tap is where the nodes receive; what is sent before the routes stand is lost.
 	sim.Wait(t, "the planted secret on the wire", func() bool {
-		return conn.Send(t.Context(), transport.Envelope{Kind: kindHeartbeat, Body: planted}) == nil && found(eyes.Scan("wire", c.Wire.Bytes()))
+		return conn.Send(t.Context(), transport.Envelope{Kind: ceremony.KindHeartbeat, Body: planted}) == nil && found(eyes.Scan("wire", c.Wire.Bytes()))
 	})
 	for place, b := range places() {
 		if !found(eyes.Scan(place, b)) {
@@ -292,8 +293,8 @@ func abort(t *testing.T, c *sim.Cluster, wallets ...*appliance.Wallet) {
 	c.Nodes[2].Halt()
 	conn, leave := c.Nodes[2].Join()
 	stop := speak(t, conn, func(e transport.Envelope) {
-		if e.Kind == kindProposal {
-			_ = conn.Send(t.Context(), transport.Envelope{To: []transport.NodeID{"node1", "node2"}, Kind: kindEngine, Topic: e.Topic, Body: []byte("garbage")})
+		if e.Kind == ceremony.KindProposal {
+			_ = conn.Send(t.Context(), transport.Envelope{To: []transport.NodeID{"node1", "node2"}, Kind: ceremony.KindEngine, Topic: e.Topic, Body: []byte("garbage")})
 		}
 	})
 	sim.Wait(t, "the rogue is seen", func() bool { return c.Nodes[0].Node.Nodes()[2].Live && c.Nodes[1].Node.Nodes()[2].Live })

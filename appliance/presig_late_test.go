@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/memnet"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -43,7 +44,6 @@ func kindOf(b []byte) uint8 {
 }
 
 // The kind of an acknowledgement, as the node numbers it.
-const kindAck = 7
 
 // Goal: no presignature outlives its epoch, on the leader either: with those of another signer it is the key. Method: a signer's word
 // that it has its part reaches the leader after a refresh.
@@ -53,7 +53,7 @@ func TestLatePresignature(t *testing.T) {
 	lead := c.nodes[0]
 	var held atomic.Bool
 	c.hub.SetFault(func(f memnet.Frame) memnet.Fate {
-		if f.From == "node2" && f.To == "node1" && kindOf(f.Body) == kindAck {
+		if f.From == "node2" && f.To == "node1" && kindOf(f.Body) == ceremony.KindAck {
 			held.Store(true)
 			return memnet.Fate{2 * time.Second}
 		}
@@ -86,8 +86,8 @@ func TestLostWord(t *testing.T) {
 		kind    uint8
 		signers []transport.NodeID
 	}{
-		{"shares to a signer", kindShares, []transport.NodeID{"node1", "node2"}}, {"shares to an observer", kindShares, []transport.NodeID{"node2", "node3"}},
-		{"presignatures to a signer", kindAck, []transport.NodeID{"node1", "node2"}}, {"presignatures to an observer", kindAck, []transport.NodeID{"node2", "node3"}},
+		{"shares to a signer", ceremony.KindShares, []transport.NodeID{"node1", "node2"}}, {"shares to an observer", ceremony.KindShares, []transport.NodeID{"node2", "node3"}},
+		{"presignatures to a signer", ceremony.KindAck, []transport.NodeID{"node1", "node2"}}, {"presignatures to an observer", ceremony.KindAck, []transport.NodeID{"node2", "node3"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -43,37 +43,66 @@ func (n *making) refreshOnce(ctx context.Context, key keys.Key, req RefreshReque
 	}
 	in := n.token.intent(attest.OpRefresh, req.SessionID, req.Requester, rec.Info.Committee.Parties)
 	in.KeyID, in.Scheme, in.Epoch = key.ID, key.Scheme.ID(), rec.Info.Epoch
-	return n.lead(ctx, &proposal{Operation: attest.OpRefresh, Signers: rec.Info.Committee.Parties, Next: rec.Top() + 1}, in, key.Scheme,
-		rec.Info.Committee, func(c *ceremony.Ceremony, p *proposal) error { return n.runRefresh(ctx, c, p, in) })
+	p := &proposal{Operation: attest.OpRefresh, Signers: rec.Info.Committee.Parties, Next: rec.Top() + 1}
+	permitted, err := n.permitRefresh(ctx, in, rec, p.Next)
+	if err != nil {
+		return err
+	}
+	return n.lead(ctx, p, in, key.Scheme, rec.Info.Committee, func(c *ceremony.Ceremony, p *proposal) error {
+		rec, unlock, err := n.holdForRefresh(ctx, in)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		if err := judgeRefresh(in, rec, p.Next); err != nil { // it may have changed since
+			return err
+		}
+		return n.runRefresh(ctx, c, p, in, rec, permitted)
+	})
 }
 
 // joinRefresh is a party's side.
 func (n *making) joinRefresh(ctx context.Context, c *ceremony.Ceremony, p *proposal, intents []*attest.Intent) error {
-	return n.runRefresh(ctx, c, p, intents[0])
+	in := intents[0]
+	rec, unlock, err := n.holdForRefresh(ctx, in)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	permitted, err := n.permitRefresh(ctx, in, rec, p.Next)
+	if err != nil {
+		return err
+	}
+	return n.runRefresh(ctx, c, p, in, rec, permitted)
+}
+
+// holdForRefresh returns the record of the intent's key as it stands, with the key locked.
+func (n *making) holdForRefresh(ctx context.Context, in *attest.Intent) (rec keys.Record, unlock func(), err error) {
+	unlock, ok := n.keys.LockSoon(ctx, in.KeyID)
+	if !ok {
+		return rec, nil, problem.New(problem.Conflict, "wait until it has ended", "wallet %s is being refreshed already", in.KeyID)
+	}
+	if err = n.finishStaged(ctx, in.KeyID); err == nil {
+		rec, err = n.keys.RecordWhen(ctx, in.KeyID, func(r keys.Record) bool { return r.State == keys.Active && r.Info.Epoch >= in.Epoch })
+	}
+	if err != nil {
+		unlock()
+		return rec, nil, err
+	}
+	return rec, unlock, nil
+}
+
+// permitRefresh passes the gate.
+func (n *making) permitRefresh(ctx context.Context, in *attest.Intent, rec keys.Record, next uint64) (*permission, error) {
+	return n.gate.permit(ctx, []passage{{in, rec.Info.Committee, func() error { return judgeRefresh(in, rec, next) }}}, "refresh.begin")
 }
 
 // attemptsAhead is how far above a party's own highest epoch a coordinator may put the next one: others may have more attempts.
 const attemptsAhead = 64
 
-// runRefresh is what every party does: judge and record, refresh, stage, certify, activate, destroy the epoch before.
-func (n *making) runRefresh(ctx context.Context, c *ceremony.Ceremony, p *proposal, in *attest.Intent) error {
-	unlock, ok := n.keys.LockSoon(ctx, in.KeyID)
-	if !ok {
-		return problem.New(problem.Conflict, "wait until it has ended", "wallet %s is being refreshed already", in.KeyID)
-	}
-	defer unlock()
-	if err := n.finishStaged(ctx, in.KeyID); err != nil {
-		return err
-	}
-	rec, err := n.keys.RecordWhen(ctx, in.KeyID, func(r keys.Record) bool { return r.State == keys.Active && r.Info.Epoch >= in.Epoch })
-	if err != nil {
-		return err
-	}
-	permitted, err := n.gate.permit(ctx, []passage{{in, rec.Info.Committee, func() error { return judgeRefresh(in, rec, p.Next) }}}, "refresh.begin")
-	if err == nil {
-		err = permitted.recorded()
-	}
-	if err != nil {
+// runRefresh is what every party does: refresh, stage, certify, activate, destroy the epoch before. The key is locked.
+func (n *making) runRefresh(ctx context.Context, c *ceremony.Ceremony, p *proposal, in *attest.Intent, rec keys.Record, permitted *permission) error {
+	if err := permitted.recorded(); err != nil {
 		return err
 	}
 	held, err := n.keys.Open(ctx, in.KeyID, in.Epoch)

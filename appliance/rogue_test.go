@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -53,14 +54,6 @@ func (r *rogue) send(e transport.Envelope) {
 	}
 }
 
-// The kinds of envelopes, as the node numbers them.
-const (
-	kindEngine    = 1
-	kindProposal  = 2
-	kindShares    = 3
-	kindHeartbeat = 8
-)
-
 // alive keeps the rogue in the eyes of the others as a good node, until the test ends; f answers everything else.
 func (r *rogue) alive(f func(e transport.Envelope)) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -68,7 +61,7 @@ func (r *rogue) alive(f func(e transport.Envelope)) {
 	beat := canon.MustMarshal(heartbeat{"rogue", true, [16]byte{1}})
 	go func() {
 		for ctx.Err() == nil {
-			r.send(transport.Envelope{Kind: kindHeartbeat, Body: beat})
+			r.send(transport.Envelope{Kind: ceremony.KindHeartbeat, Body: beat})
 			select {
 			case <-ctx.Done():
 			case <-time.After(300 * time.Millisecond):
@@ -82,9 +75,9 @@ func (r *rogue) alive(f func(e transport.Envelope)) {
 				return
 			}
 			switch {
-			case e.Kind == kindHeartbeat && r.heartbeats != nil:
+			case e.Kind == ceremony.KindHeartbeat && r.heartbeats != nil:
 				r.heartbeats(e)
-			case e.Kind != kindHeartbeat && f != nil:
+			case e.Kind != ceremony.KindHeartbeat && f != nil:
 				f(e)
 			}
 		}
@@ -106,23 +99,23 @@ func TestRogueSigner(t *testing.T) {
 	}{
 		{"says nothing", false, func(*rogue, transport.Envelope) {}},
 		{"garbage for an engine message", true, func(r *rogue, e transport.Envelope) {
-			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindEngine, Topic: e.Topic, Body: []byte("garbage")})
+			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindEngine, Topic: e.Topic, Body: []byte("garbage")})
 		}},
 		{"OPEN too short", true, func(r *rogue, e transport.Envelope) {
-			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindEngine, Topic: e.Topic, Body: engineBody(threshold.SessionID{}, 0, 0, open(7))})
+			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindEngine, Topic: e.Topic, Body: engineBody(threshold.SessionID{}, 0, 0, open(7))})
 		}},
 		{"OPEN with another context", false, func(r *rogue, e transport.Envelope) {
-			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindEngine, Topic: e.Topic, Body: engineBody(threshold.SessionID{}, 0, 0, open(128))})
+			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindEngine, Topic: e.Topic, Body: engineBody(threshold.SessionID{}, 0, 0, open(128))})
 		}},
 		{"shares before OPEN, then silence", false, func(r *rogue, e transport.Envelope) {
-			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindShares, Topic: e.Topic, Body: []byte("x"), Private: true})
+			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindShares, Topic: e.Topic, Body: []byte("x"), Private: true})
 		}},
 		{"refuses with nonsense", false, func(r *rogue, e transport.Envelope) {
 			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: 4, Topic: e.Topic, Body: []byte{0xff, 0, 1}})
 		}},
 		{"floods other topics", false, func(r *rogue, e transport.Envelope) {
 			for i := range 3000 {
-				r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindEngine, Topic: [32]byte{byte(i), byte(i >> 8)}, Body: []byte("x")})
+				r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindEngine, Topic: [32]byte{byte(i), byte(i >> 8)}, Body: []byte("x")})
 			}
 		}},
 	} {
@@ -132,7 +125,7 @@ func TestRogueSigner(t *testing.T) {
 			w := c.keygen("ed25519", 2, 3)
 			r := c.nodes[1].rogue()
 			r.alive(func(e transport.Envelope) {
-				if e.Kind == kindProposal {
+				if e.Kind == ceremony.KindProposal {
 					row.act(r, e)
 				}
 			})
@@ -160,14 +153,14 @@ func TestRogueCoordinator(t *testing.T) {
 	var proposals []transport.Envelope
 	r := c.nodes[2].rogue()
 	r.alive(func(e transport.Envelope) {
-		if e.Kind == kindProposal {
+		if e.Kind == ceremony.KindProposal {
 			proposals = append(proposals, e)
 		}
 	})
 	before := c.nodes[0].node.Counts()
 	// Garbage, and a proposal whose topic is not its hash.
-	r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindProposal, Topic: [32]byte{1}, Body: []byte("garbage")})
-	r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: kindProposal, Body: canon.MustMarshal(map[int]int{1: 1})})
+	r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindProposal, Topic: [32]byte{1}, Body: []byte("garbage")})
+	r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindProposal, Body: canon.MustMarshal(map[int]int{1: 1})})
 	waitFor(t, "refusals", func() bool { return c.nodes[0].node.Counts().Refused >= before.Refused+2 })
 	if got := c.nodes[0].node.Counts(); got.Ceremonies != before.Ceremonies {
 		t.Errorf("took part in %d ceremonies", got.Ceremonies-before.Ceremonies)

@@ -5,12 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/internal/canon"
 )
-
-// refusalKind is the kind of an envelope that says why a party leaves a ceremony.
-const refusalKind = 4
 
 // speak keeps a halted node's place alive in the eyes of the others; f gets what arrives. stop ends it.
 func speak(t *testing.T, conn transport.Conn, f func(transport.Envelope)) (stop func()) {
@@ -21,7 +19,7 @@ func speak(t *testing.T, conn transport.Conn, f func(transport.Envelope)) (stop 
 	go func() {
 		defer close(beats)
 		for ctx.Err() == nil {
-			_ = conn.Send(ctx, transport.Envelope{Kind: kindHeartbeat, Body: beat})
+			_ = conn.Send(ctx, transport.Envelope{Kind: ceremony.KindHeartbeat, Body: beat})
 			select {
 			case <-ctx.Done():
 			case <-time.After(300 * time.Millisecond):

@@ -17,6 +17,7 @@ import (
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
 
+	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/hsm"
@@ -149,7 +150,7 @@ func TestRealStolenNode(t *testing.T) {
 		var runs sync.Map // of the others, by name: from their heartbeats
 		stop := speak(t, conn, func(e transport.Envelope) {
 			var h heartbeat
-			if e.Kind != kindHeartbeat {
+			if e.Kind != ceremony.KindHeartbeat {
 				answers <- e
 			} else if canon.Unmarshal(e.Body, &h) == nil {
 				runs.Store(e.From, h.Boot)
@@ -175,12 +176,12 @@ func TestRealStolenNode(t *testing.T) {
 			age    time.Duration
 			answer uint8
 		}{
-			{"a key in software", software, sim.CosignKey, attest.KindCosign, nil, 0, refusalKind},
-			{"the attestation key", thief.Token, sim.AttestKey, attest.KindCosign, nil, 0, refusalKind},
-			{"an attestation of another kind", thief.Token, sim.CosignKey, attest.KindShare, nil, 0, refusalKind},
-			{"a cosignature of another intent", thief.Token, sim.CosignKey, attest.KindCosign, func([32]byte) []byte { return make([]byte, 32) }, 0, refusalKind},
-			{"an old cosignature", thief.Token, sim.CosignKey, attest.KindCosign, nil, 3 * time.Minute, refusalKind},
-			{"control: the hardware's word", thief.Token, sim.CosignKey, attest.KindCosign, nil, 0, kindEngine},
+			{"a key in software", software, sim.CosignKey, attest.KindCosign, nil, 0, ceremony.KindRefusal},
+			{"the attestation key", thief.Token, sim.AttestKey, attest.KindCosign, nil, 0, ceremony.KindRefusal},
+			{"an attestation of another kind", thief.Token, sim.CosignKey, attest.KindShare, nil, 0, ceremony.KindRefusal},
+			{"a cosignature of another intent", thief.Token, sim.CosignKey, attest.KindCosign, func([32]byte) []byte { return make([]byte, 32) }, 0, ceremony.KindRefusal},
+			{"an old cosignature", thief.Token, sim.CosignKey, attest.KindCosign, nil, 3 * time.Minute, ceremony.KindRefusal},
+			{"control: the hardware's word", thief.Token, sim.CosignKey, attest.KindCosign, nil, 0, ceremony.KindEngine},
 		} {
 			t.Run(row.name, func(t *testing.T) {
 				created := time.Now()
@@ -198,7 +199,7 @@ func TestRealStolenNode(t *testing.T) {
 				body := canon.MustMarshal(proposal{Version: 1, Operation: "sign", Signers: in.Signers, Intents: [][]byte{in.Bytes()}, Cosign: b.Cose,
 					Boots: [][16]byte{run("node1"), {1}, run("node3")}})
 				topic := canon.Hash("mpcd/v1/proposal", body)
-				if err := conn.Send(t.Context(), transport.Envelope{To: []transport.NodeID{"node1", "node3"}, Kind: kindProposal, Topic: topic, Body: body}); err != nil {
+				if err := conn.Send(t.Context(), transport.Envelope{To: []transport.NodeID{"node1", "node3"}, Kind: ceremony.KindProposal, Topic: topic, Body: body}); err != nil {
 					t.Fatal(err)
 				}
 				for got := map[transport.NodeID]bool{}; len(got) < 2; {

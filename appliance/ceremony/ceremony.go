@@ -23,7 +23,9 @@ type Ceremony struct {
 	Aborted func(error) error
 
 	router *Router
+	around *Ceremony // that this one is inside of; nil for most
 	in     <-chan transport.Envelope
+	kept   []transport.Envelope // taken from in while a ceremony inside of this one ran
 	stash  []transport.Envelope
 	outbox []transport.Envelope
 	opens  disputable
@@ -48,9 +50,14 @@ func (r *Router) Enter(topic [32]byte, coordinator transport.NodeID, peers []tra
 	return &Ceremony{Topic: topic, Coordinator: coordinator, Peers: peers, router: r, in: in}, nil
 }
 
-// Inside opens another ceremony of the same nodes, whose end is not this one's.
+// Inside opens another ceremony of the same nodes, whose end is not this one's. It hears who refuses this one, which goes on when the
+// other has been left.
 func (c *Ceremony) Inside(topic [32]byte) (*Ceremony, error) {
-	return c.router.Enter(topic, c.Coordinator, c.Peers)
+	inner, err := c.router.Enter(topic, c.Coordinator, c.Peers)
+	if err == nil {
+		inner.around = c
+	}
+	return inner, err
 }
 
 // Leave closes the topic; peers that missed our last messages still get them, and the OPENs we saw if they dispute.
@@ -194,8 +201,27 @@ func (s *stall) stop() { s.timer.Stop() }
 
 // next waits for an envelope of the ceremony. When nothing comes it repeats what we sent to the parties that are missing.
 func (c *Ceremony) next(ctx context.Context, s *stall, missing func() []threshold.PartyID) (transport.Envelope, error) {
+	var around <-chan transport.Envelope
+	if c.around != nil {
+		around = c.around.in
+	}
 	for {
+		if len(c.kept) > 0 {
+			env := c.kept[0]
+			c.kept = c.kept[1:]
+			return env, nil
+		}
 		select {
+		case env := <-around:
+			if !slices.Contains(c.Peers, env.From) {
+				continue
+			}
+			if env.Kind == KindRefusal {
+				return env, nil
+			}
+			if len(c.around.kept) < cap(around) { // what a peer sends beyond that it repeats
+				c.around.kept = append(c.around.kept, env)
+			}
 		case env := <-c.in:
 			if slices.Contains(c.Peers, env.From) {
 				return env, nil

@@ -29,3 +29,31 @@ func TestCancelledIsNotSilence(t *testing.T) {
 		t.Errorf("late: %v", err)
 	}
 }
+
+// Goal: who refuses a ceremony is heard at once while another runs inside of it, and nothing else that comes meanwhile is lost. Method:
+// an envelope of each kind for the outer one, from a peer and from a stranger, while the inner one waits.
+func TestRefusalReachesInside(t *testing.T) {
+	r := NewRouter(Hall{Clock: time.Now, Send: func(transport.Envelope) {}, Pace: Pace{Repeat: time.Minute, Silence: time.Minute}})
+	outer, err := r.Enter([32]byte{1}, "a", []transport.NodeID{"a", "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := outer.Inside([32]byte{2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range []transport.Envelope{{From: "b", Kind: KindEngine}, {From: "stranger", Kind: KindRefusal}, {From: "b", Kind: KindRefusal}} {
+		e.Topic = outer.Topic
+		r.Deliver(e)
+	}
+	wait := newStall(inner)
+	defer wait.stop()
+	nobody := func() []threshold.PartyID { return nil }
+	if e, err := inner.next(t.Context(), wait, nobody); err != nil || e.From != "b" || e.Kind != KindRefusal {
+		t.Errorf("inside: %+v %v", e, err)
+	}
+	inner.Leave()
+	if e, err := outer.next(t.Context(), wait, nobody); err != nil || e.Kind != KindEngine {
+		t.Errorf("around it: %+v %v", e, err)
+	}
+}

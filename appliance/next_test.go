@@ -1,0 +1,59 @@
+package appliance
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// Goal: what ends a ceremony costs a request nothing that is another's fault, is never tried again where it can only fail again, and is
+// tried elsewhere where a peer is to blame. Method: a table of all kinds of failures.
+func TestNext(t *testing.T) {
+	own := func(code problem.Code, item int) error { return &problem.Error{Code: code, Item: item} }
+	peer := func(code problem.Code, item int) error {
+		return &ceremony.RefusedError{From: "b", Refusal: ceremony.Refusal{Code: code, Item: item}}
+	}
+	abort := &threshold.Abort{Kind: threshold.Ban, Culprits: []threshold.PartyID{2}}
+	silent := &ceremony.SilenceError{Missing: []threshold.PartyID{2}}
+	fixed, again := tries{fixed: true}, tries{direct: true}
+	for name, row := range map[string]struct {
+		err    error
+		batch  int // of which the request is the second
+		t      tries
+		looked bool
+		want   step
+	}{
+		"a presignature is not there":                  {peer(problem.Presig, 0), 4, tries{}, false, direct},
+		"ours died":                                    {own(problem.Presig, 0), 4, tries{}, false, direct},
+		"also for signers that the caller named":       {peer(problem.Presig, 0), 4, fixed, false, direct},
+		"though no pool was used":                      {peer(problem.Presig, 0), 4, again, false, elsewhere},
+		"another request is denied by a peer":          {peer(problem.Denied, 1), 4, tries{}, false, spare},
+		"another request is denied here":               {own(problem.Denied, 4), 4, fixed, false, spare},
+		"this one is denied by a peer":                 {peer(problem.Denied, 2), 4, tries{}, false, elsewhere},
+		"this one is denied here":                      {own(problem.Denied, 2), 4, tries{}, false, giveUp},
+		"a request that is not in the batch is denied": {peer(problem.Denied, 9), 4, tries{}, false, elsewhere},
+		"some request of many is denied":               {peer(problem.Denied, 0), 4, fixed, false, separate},
+		"some request of many is denied here":          {own(problem.Denied, 0), 4, tries{}, false, separate},
+		"the only one is denied":                       {own(problem.Denied, 0), 1, tries{}, false, giveUp},
+		"the only one is denied by a peer":             {peer(problem.Denied, 0), 1, tries{}, false, elsewhere},
+		"the key is at another epoch":                  {peer(problem.Conflict, 2), 4, tries{}, false, look},
+		"and is not when we look":                      {own(problem.Conflict, 2), 4, tries{}, true, giveUp},
+		"other pair state":                             {peer(problem.PairState, 0), 1, tries{}, false, look},
+		"and nothing new":                              {peer(problem.PairState, 0), 1, tries{}, true, elsewhere},
+		"a peer's token failed":                        {peer(problem.HSM, 0), 4, tries{}, false, elsewhere},
+		"our token failed":                             {own(problem.HSM, 0), 4, tries{}, false, elsewhere},
+		"our store failed":                             {own(problem.Integrity, 0), 1, tries{}, false, giveUp},
+		"a peer cheats":                                {abort, 4, tries{}, false, elsewhere},
+		"a peer cheats, and the caller named it":       {abort, 4, fixed, false, giveUp},
+		"a peer is silent":                             {silent, 1, tries{}, false, elsewhere},
+		"a peer is silent, and the caller named it":    {silent, 1, fixed, false, giveUp},
+		"something else":                               {errors.New("x"), 4, tries{}, false, elsewhere},
+	} {
+		if got := next(ceremony.FailureOf(row.err), 1, row.batch, row.t, row.looked); got != row.want {
+			t.Errorf("%s: step %d, want %d", name, got, row.want)
+		}
+	}
+}
