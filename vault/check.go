@@ -21,7 +21,7 @@ func (v *Vault) Check(ctx context.Context) error {
 		findings = append(findings, err)
 	}
 	err = v.store.Iterate(ctx, []byte(prefix), func(key, value []byte) error {
-		if strings.HasPrefix(string(key), v.gen.sessions()) && v.isSession(key, value) {
+		if strings.HasPrefix(string(key), v.wrapping.sessions()) && v.isSession(key, value) {
 			return nil
 		}
 		if !known[string(key)] {
@@ -53,7 +53,7 @@ func summary(findings []error) error {
 	return errors.Join(findings...)
 }
 
-// examine holds every record of the generation against its pointer. It returns the keys that are accounted for.
+// examine holds every record of the wrapping against its pointer. It returns the keys that are accounted for.
 func (v *Vault) examine(ctx context.Context) (known map[string]bool, findings []error, err error) {
 	refs, err := v.refs(ctx)
 	if err != nil {
@@ -62,10 +62,10 @@ func (v *Vault) examine(ctx context.Context) (known map[string]bool, findings []
 	k := v.canaryKeys()
 	known = map[string]bool{rootKey: true, string(k.header): true, string(k.dek): true, string(k.body): true}
 	if v.recovery != nil {
-		known[string(v.gen.recoveryKey())] = true
+		known[string(v.wrapping.recoveryKey())] = true
 	}
 	for _, r := range refs {
-		known[string(v.gen.pointerKey(r))] = true
+		known[string(v.wrapping.pointerKey(r))] = true
 		p, _, err := v.getPointer(ctx, r)
 		if err != nil {
 			findings = append(findings, err)
@@ -73,7 +73,7 @@ func (v *Vault) examine(ctx context.Context) (known map[string]bool, findings []
 		}
 		for i := range p.Entries {
 			e := &p.Entries[i]
-			k := v.gen.keys(r, e.Epoch)
+			k := v.wrapping.keys(r, e.Epoch)
 			known[string(k.header)] = true
 			if e.State == Retired {
 				_, err = v.getHeader(ctx, r, e)
@@ -143,7 +143,7 @@ func (v *Vault) eachSealed(ctx context.Context, f func(ref, envelope) error) err
 // refs lists what has a pointer.
 func (v *Vault) refs(ctx context.Context) ([]ref, error) {
 	var refs []ref
-	start := v.gen.pointers()
+	start := v.wrapping.pointers()
 	err := v.store.Iterate(ctx, []byte(start), func(key, _ []byte) error {
 		kind, id, _ := strings.Cut(strings.TrimPrefix(string(key), start), "/")
 		refs = append(refs, ref{kind, id})

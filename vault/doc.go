@@ -12,16 +12,16 @@
 //
 // # Moving to another token
 //
-// What wraps the DEKs is a generation: wrapped DEKs and pointers, beside headers and bodies that never change. Rewrap stages the
-// next generation under the new token's KEK, has the new token open every DEK it wrapped, opens every body with it, and reads all
-// of it back; then one atomic write of the root record makes the new generation the vault. Before that write the old KEK opens the
-// vault and the new one does not, after it the other way round; the leftovers of the other generation are never looked into,
-// and Open removes them, so that an epoch erased later does not live on in them. Last, the old wrapped DEKs are purged, and the
-// root remembers that they are still to be until it has been done.
+// A wrapping is all that depends on one KEK: the wrapped DEKs, the pointers and the canary, beside headers and bodies that never
+// change. Wrappings are numbered from 0. Rewrap stages the next one under the new token's KEK, has the new token open every DEK it
+// wrapped, opens every body with it, and reads all of it back; then one atomic write of the root record makes the new wrapping the
+// vault. Before that write the old KEK opens the vault and the new one does not, after it the other way round; the leftovers of the
+// other wrapping are never looked into, and Open removes them, so that an epoch erased later does not live on in them. Last, the old
+// wrapped DEKs are purged; until then the root remembers that they are to be.
 //
-// Each generation has a vault key of its own, in a canary of its own, from which the MAC keys of root and pointers come. Who could open
-// the generation before makes no record of this one. (Generations that were made under a root record of version 2 share the vault key
-// of generation 0; the next Rewrap ends that.)
+// Each wrapping has a vault key of its own, in a canary of its own, from which the MAC keys of root and pointers come. Who could open
+// the wrapping before makes no record of this one. (Wrappings that were made under a root record of version 2 share the vault key
+// of wrapping 0; the next Rewrap ends that.)
 //
 // # Recovery without the token
 //

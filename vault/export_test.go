@@ -13,7 +13,7 @@ type Forgery struct {
 	Pointers bool // MACs of his own
 	Root     bool // likewise
 	Canary   bool // the copy's, in the place of today's
-	Back     bool // the copy's generation in the place of today's, with today's records
+	Back     bool // the copy's wrapping in the place of today's, with today's records
 }
 
 // Forge has the officer with identity id, who has a copy of the disk, write to the live one.
@@ -32,10 +32,10 @@ func (f Forgery) Forge(ctx context.Context, copied, live Store, id age.Identity,
 	if err != nil {
 		return err
 	}
-	now := &Vault{store: live, node: r.Node, kek: r.KEK, provider: r.Provider, id: v.id, gen: r.Generation, rekeyed: r.Version == rootVersion}
-	w := &Vault{store: live, node: r.Node, kek: r.KEK, provider: r.Provider, id: v.id, gen: now.gen, rekeyed: now.rekeyed, keys: v.keys}
+	now := &Vault{store: live, node: r.Node, kek: r.KEK, provider: r.Provider, id: v.id, wrapping: r.Wrapping, rekeyed: r.Version == rootVersion}
+	w := &Vault{store: live, node: r.Node, kek: r.KEK, provider: r.Provider, id: v.id, wrapping: now.wrapping, rekeyed: now.rekeyed, keys: v.keys}
 	if f.Back {
-		w.gen, w.rekeyed = v.gen, v.rekeyed
+		w.wrapping, w.rekeyed = v.wrapping, v.rekeyed
 	}
 	c := new(change)
 	e, err := now.getEnvelope(ctx, now.canaryKeys())
@@ -61,13 +61,13 @@ func (f Forgery) Forge(ctx context.Context, copied, live Store, id age.Identity,
 	}
 	w.recovery.canary = e.dek
 	if f.Recovery {
-		c.put(w.gen.recoveryKey(), w.recovery.record)
+		c.put(w.wrapping.recoveryKey(), w.recovery.record)
 	}
 	s := state{seq: r.Seq, anchor: r.Anchor}
-	err = live.Iterate(ctx, []byte(now.gen.pointers()), func(key, b []byte) error {
+	err = live.Iterate(ctx, []byte(now.wrapping.pointers()), func(key, b []byte) error {
 		stored := bytes.Clone(b)
 		if f.Pointers {
-			key = append([]byte(w.gen.pointers()), key[len(now.gen.pointers()):]...)
+			key = append([]byte(w.wrapping.pointers()), key[len(now.wrapping.pointers()):]...)
 			body := stored[:len(stored)-macLen]
 			stored = append(body, w.keys.pointerMAC(key, body)...)
 			c.put(key, stored)
@@ -80,10 +80,10 @@ func (f Forgery) Forge(ctx context.Context, copied, live Store, id age.Identity,
 		return err
 	}
 	if f.Back {
-		deks := now.gen.prefix() + "d/"
+		deks := now.wrapping.prefix() + "d/"
 		err = live.Iterate(ctx, []byte(deks), func(key, b []byte) error {
 			if !bytes.HasPrefix(key, []byte(deks+kindCanary)) {
-				c.put(append([]byte(w.gen.prefix()+"d/"), key[len(deks):]...), bytes.Clone(b))
+				c.put(append([]byte(w.wrapping.prefix()+"d/"), key[len(deks):]...), bytes.Clone(b))
 			}
 			return nil
 		})
@@ -106,8 +106,8 @@ func SeqOf(stored []byte) uint64 {
 	return r.Seq
 }
 
-// Unfinish has the root record say that the generation before is still to be removed, as after a rewrap that was cut short.
+// Unfinish has the root record say that the wrapping before is still to be removed, as after a rewrap that was cut short.
 func (v *Vault) Unfinish(ctx context.Context) error {
-	before := v.gen - 1
+	before := v.wrapping - 1
 	return v.group.Do(ctx, &change{amend: func(s *state) { s.retiring = &before }})
 }

@@ -44,7 +44,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add(env.header, env.dek, env.body)
 	f.Add(v.encodeRoot(state{seq: 1}), []byte{}, []byte{})
 	f.Add(stored, stored[:len(stored)-macLen], []byte{1})
-	old := generation(1)
+	old := wrappingID(1)
 	f.Add(v.encodeRoot(state{seq: 1, anchor: &anchor{"c", 1}, abandoned: &anchor{"d", 2}, retiring: &old}), []byte{}, []byte{})
 	f.Add(canon.MustMarshal(root{Version: 1, Vault: v.id[:], Node: "node-1", KEK: "kek", Seq: 1, MAC: make([]byte, 32)}), []byte{}, []byte{})
 	f.Fuzz(func(t *testing.T, a, b, c []byte) {
@@ -57,7 +57,7 @@ func FuzzRecord(f *testing.F) {
 		if _, err := v.decodePointer(r, a); err == nil && !bytes.Equal(a, stored) {
 			t.Error("pointer: accepted one that we did not make")
 		}
-		signed := append(bytes.Clone(b), v.keys.pointerMAC(v.gen.pointerKey(r), b)...)
+		signed := append(bytes.Clone(b), v.keys.pointerMAC(v.wrapping.pointerKey(r), b)...)
 		if p, err := v.decodePointer(r, signed); err == nil && !bytes.Equal(v.encodePointer(p), signed) {
 			t.Error("pointer: a second encoding")
 		}
@@ -162,8 +162,8 @@ func TestKeyRecipientsLimit(t *testing.T) {
 
 // Goal: a root record whose fields contradict each other, or its version, is refused. Method: a table, each with one fault.
 func TestDecodeRoot(t *testing.T) {
-	zero, one := generation(0), generation(1)
-	good := root{Version: 2, Vault: make([]byte, 16), Node: "n", Generation: 2, Retiring: &one, Recovery: make([]byte, 32)}
+	zero, one := wrappingID(0), wrappingID(1)
+	good := root{Version: 2, Vault: make([]byte, 16), Node: "n", Wrapping: 2, Retiring: &one, Recovery: make([]byte, 32)}
 	for good.Version = 3; good.Version > 1; good.Version-- {
 		if _, err := decodeRoot(canon.MustMarshal(good)); err != nil {
 			t.Fatal(err)
@@ -172,14 +172,14 @@ func TestDecodeRoot(t *testing.T) {
 	good.Version = 2
 	for name, fault := range map[string]func(*root){
 		"version 4":                func(r *root) { r.Version = 4 },
-		"generation 0 in 3":        func(r *root) { r.Version, r.Generation, r.Retiring = 3, 0, nil },
+		"wrapping 0 in 3":          func(r *root) { r.Version, r.Wrapping, r.Retiring = 3, 0, nil },
 		"version 0":                func(r *root) { r.Version = 0 },
 		"short ID":                 func(r *root) { r.Vault = r.Vault[:15] },
 		"fields of 2 in version 1": func(r *root) { r.Version = 1 },
 		"recovery hash of 31":      func(r *root) { r.Recovery = r.Recovery[:31] },
-		"retiring itself":          func(r *root) { r.Generation = 1 },
+		"retiring itself":          func(r *root) { r.Wrapping = 1 },
 		"retiring another":         func(r *root) { r.Retiring = &zero },
-		"generation too large":     func(r *root) { r.Retiring, r.Generation = nil, MaxEpoch+1 },
+		"wrapping too large":       func(r *root) { r.Retiring, r.Wrapping = nil, MaxEpoch+1 },
 	} {
 		r := good
 		fault(&r)
@@ -196,25 +196,25 @@ func TestRootMACCovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := &Vault{node: "n", keys: keys}
-	zero := generation(0)
-	good := root{Version: 2, Vault: make([]byte, 16), Node: "n", KEK: "k", Seq: 1, Count: 1, Generation: 1, Provider: "p",
+	zero := wrappingID(0)
+	good := root{Version: 2, Vault: make([]byte, 16), Node: "n", KEK: "k", Seq: 1, Count: 1, Wrapping: 1, Provider: "p",
 		Anchor: &anchor{"c", 1}, Recovery: make([]byte, 32), Retiring: &zero, Abandoned: &anchor{"d", 1}}
 	mac := v.rootMAC(good, digest{})
 	for name, change := range map[string]func(*root, *digest){
-		"version":    func(r *root, _ *digest) { r.Version++ },
-		"vault":      func(r *root, _ *digest) { r.Vault = bytes.Repeat([]byte{1}, 16) },
-		"node":       func(r *root, _ *digest) { r.Node = "m" },
-		"KEK":        func(r *root, _ *digest) { r.KEK = "l" },
-		"seq":        func(r *root, _ *digest) { r.Seq++ },
-		"count":      func(r *root, _ *digest) { r.Count++ },
-		"generation": func(r *root, _ *digest) { r.Generation++ },
-		"provider":   func(r *root, _ *digest) { r.Provider = "q" },
-		"anchor":     func(r *root, _ *digest) { r.Anchor = nil },
-		"value":      func(r *root, _ *digest) { r.Anchor = &anchor{"c", 2} },
-		"recovery":   func(r *root, _ *digest) { r.Recovery = bytes.Repeat([]byte{1}, 32) },
-		"retiring":   func(r *root, _ *digest) { r.Retiring = nil },
-		"abandoned":  func(r *root, _ *digest) { r.Abandoned = nil },
-		"pointers":   func(_ *root, d *digest) { d[0] = 1 },
+		"version":   func(r *root, _ *digest) { r.Version++ },
+		"vault":     func(r *root, _ *digest) { r.Vault = bytes.Repeat([]byte{1}, 16) },
+		"node":      func(r *root, _ *digest) { r.Node = "m" },
+		"KEK":       func(r *root, _ *digest) { r.KEK = "l" },
+		"seq":       func(r *root, _ *digest) { r.Seq++ },
+		"count":     func(r *root, _ *digest) { r.Count++ },
+		"wrapping":  func(r *root, _ *digest) { r.Wrapping++ },
+		"provider":  func(r *root, _ *digest) { r.Provider = "q" },
+		"anchor":    func(r *root, _ *digest) { r.Anchor = nil },
+		"value":     func(r *root, _ *digest) { r.Anchor = &anchor{"c", 2} },
+		"recovery":  func(r *root, _ *digest) { r.Recovery = bytes.Repeat([]byte{1}, 32) },
+		"retiring":  func(r *root, _ *digest) { r.Retiring = nil },
+		"abandoned": func(r *root, _ *digest) { r.Abandoned = nil },
+		"pointers":  func(_ *root, d *digest) { d[0] = 1 },
 	} {
 		r, d := good, digest{}
 		change(&r, &d)

@@ -31,8 +31,8 @@ type KeySlot struct {
 	KEK     string
 }
 
-// sealedKey is a key that must be open before the vault can be: the store's. It is kept in a file, in as many wrappings as there
-// are ways to open it.
+// sealedKey is a key that must be open before the vault can be: the store's. It is kept in a file, wrapped once for each way
+// to open it.
 type sealedKey struct {
 	Version  uint64      `cbor:"1,keyasint"`
 	Slots    []sealedFor `cbor:"2,keyasint"`
@@ -120,7 +120,7 @@ func decodeSealedKey(b []byte) (*sealedKey, error) {
 
 // UnsealKey opens a sealed key with a token. The caller owns it. ErrWrongKEK if none of its slots is for this token's KEK, with
 // the token's own reasons for those that name it: changed PCRs look like another token's slot to everybody but the TPM. A file
-// that is a bare wrapping by a token, as nodes wrote before there were slots, is opened too.
+// that is a bare wrapped key, as nodes wrote before there were slots, is opened too.
 func UnsealKey(ctx context.Context, sealed, aad []byte, with KeySlot) (*secret.Bytes, error) {
 	k, err := decodeSealedKey(sealed)
 	if err != nil {
@@ -155,7 +155,7 @@ func (s KeySlot) provider() string {
 	return ""
 }
 
-// unwrap opens a wrapping. A refusal is the token's word that it does not open this one: perhaps another does, which has a key of
+// unwrap opens a wrapped key. A refusal is the token's word that it does not open this one: perhaps another does, which has a key of
 // that name. An error is the end of it.
 func (s KeySlot) unwrap(ctx context.Context, wrapped, aad []byte) (key *secret.Bytes, refusal, err error) {
 	b, err := s.Wrapper.Unwrap(ctx, s.KEK, wrapped, aad)
@@ -174,7 +174,7 @@ func (s KeySlot) unwrap(ctx context.Context, wrapped, aad []byte) (key *secret.B
 }
 
 // KeyRecipients is the number of age recipients that a sealed key is sealed to besides its tokens; 0 for none. It opens nothing and
-// asks nobody, so it believes the file. ErrIntegrity if that is no sealed key; a bare wrapping by a token is none either.
+// asks nobody, so it believes the file. ErrIntegrity if that is no sealed key; a bare wrapped key is none either.
 func KeyRecipients(sealed []byte) (int, error) {
 	if len(sealed) > MaxSealedKey {
 		return 0, fmt.Errorf("vault: sealed key of %d bytes, at most %d: %w", len(sealed), MaxSealedKey, ErrIntegrity)

@@ -106,7 +106,7 @@ func TestSealedKey(t *testing.T) {
 	}
 }
 
-// fat is a token whose wrappings are large.
+// fat is a token whose wrapped keys are large.
 type fat struct{}
 
 func (fat) Wrap(_ context.Context, _ string, dek, _ []byte) ([]byte, error) {
@@ -167,7 +167,7 @@ func (m measured) Unwrap(ctx context.Context, id string, wrapped, aad []byte) ([
 	return nil, fmt.Errorf("%w: %w", errMeasured, hsm.ErrIntegrity)
 }
 
-// Goal: the token's reason for not opening a sealed key is told, also if another slot follows, and also for a bare wrapping. Method: a
+// Goal: the token's reason for not opening a sealed key is told, also if another slot follows, and also for a bare wrapped key. Method: a
 // token whose measurements changed, before and after the slot of another.
 func TestSealedKeySaysWhy(t *testing.T) {
 	key := secret.From(bytes.Repeat([]byte{1}, vault.SealedKeyLen))
@@ -200,7 +200,7 @@ func TestSealedKeySaysWhy(t *testing.T) {
 }
 
 // Goal: the recipients of a sealed key are counted without opening it. Method: lists of both kinds; what is no sealed key, a bare
-// wrapping, an oversized file and an age file without its end.
+// wrapped key, an oversized file and an age file without its end.
 func TestKeyRecipients(t *testing.T) {
 	key := secret.From(bytes.Repeat([]byte{1}, vault.SealedKeyLen))
 	defer key.Wipe()

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// tidy removes what a Rewrap that was cut short left: the generation it was staging, which never counted, or the one it came
+// tidy removes what a Rewrap that was cut short left: the wrapping it was staging, which never counted, or the one it came
 // from. No share is in either that is not in the vault. It must be done before anything is erased, for an erased share must not
 // live on in them.
 func (v *Vault) tidy(ctx context.Context) error {
-	staged, err := v.keysUnder(ctx, (v.gen + 1).own())
+	staged, err := v.keysUnder(ctx, (v.wrapping + 1).own())
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (v *Vault) removedOrFail(ctx context.Context, cause error) error {
 	return nil
 }
 
-// retired are the prefixes of all that belongs to the generation before, and of a canary that it shared and this one does not.
+// retired are the prefixes of all that belongs to the wrapping before, and of a canary that it shared and this one does not.
 func (v *Vault) retired() []string {
 	own := v.state.retiring.own()
 	if v.rekeyed {
@@ -49,7 +49,7 @@ func (v *Vault) retired() []string {
 	return own
 }
 
-// removeRetired drops the generation before; only then does the root forget it.
+// removeRetired drops the wrapping before; only then does the root forget it.
 func (v *Vault) removeRetired(ctx context.Context) error {
 	if v.state.retiring == nil {
 		return nil
@@ -60,7 +60,7 @@ func (v *Vault) removeRetired(ctx context.Context) error {
 	return v.group.Do(ctx, &change{amend: func(s *state) { s.retiring = nil }})
 }
 
-// dropRetired deletes the generation before and purges its wrapped DEKs. The keys to purge are told from the pointers, not from
+// dropRetired deletes the wrapping before and purges its wrapped DEKs. The keys to purge are told from the pointers, not from
 // what is still there: an earlier run may have been killed between the two.
 func (v *Vault) dropRetired(ctx context.Context) error {
 	if v.state.retiring == nil {

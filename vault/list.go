@@ -69,7 +69,7 @@ func (v *Vault) Epochs(ctx context.Context, id string) ([]Entry, error) {
 // IDs lists the ids that have at least one epoch, in the order of their bytes.
 func (v *Vault) IDs(ctx context.Context) ([]string, error) {
 	var ids []string
-	start := v.gen.pointers() + kindShare + "/"
+	start := v.wrapping.pointers() + kindShare + "/"
 	err := v.store.Iterate(ctx, []byte(start), func(key, _ []byte) error {
 		ids = append(ids, strings.TrimPrefix(string(key), start))
 		return nil

@@ -12,8 +12,8 @@ import (
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
-// macKeys are derived from the vault key, which the canary record seals under the KEK: a fresh one for each generation, so that who
-// could open the generation before makes no record of this one. They live as long as the vault is open.
+// macKeys are derived from the vault key, which the canary record seals under the KEK: a fresh one for each wrapping, so that who
+// could open the wrapping before makes no record of this one. They live as long as the vault is open.
 type macKeys struct {
 	pointer, member, root *secret.Bytes
 }

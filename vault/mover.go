@@ -7,16 +7,16 @@ import (
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
-// mover stages the next generation of a vault. Nothing it stages counts until the root record names the generation.
+// mover stages the next wrapping of a vault. Nothing it stages counts until the root record names the wrapping.
 type mover struct {
 	from     *Vault
-	unwrap   unwrapper // of the generation before
+	unwrap   unwrapper // of the wrapping before
 	to       *Vault
 	progress func(done, total int)
 
 	done, total int
 	left        map[string]bool // keys of an earlier run that is not ours yet
-	vaultKey    *secret.Bytes   // of the next generation
+	vaultKey    *secret.Bytes   // of the next wrapping
 	batch       change
 	state       state
 }
@@ -67,14 +67,14 @@ func (m *mover) survey(ctx context.Context, refs []ref) error {
 		}
 	}
 	m.left = map[string]bool{}
-	return m.from.store.Iterate(ctx, []byte(m.to.gen.prefix()), func(key, _ []byte) error {
+	return m.from.store.Iterate(ctx, []byte(m.to.wrapping.prefix()), func(key, _ []byte) error {
 		m.left[string(key)] = true
 		return nil
 	})
 }
 
-// stageCanary stages a canary with a fresh vault key, and who can recover. Whoever could open the generation before, a recovery
-// officer who is removed now, may know its vault key; he makes no record of this generation.
+// stageCanary stages a canary with a fresh vault key, and who can recover. Whoever could open the wrapping before, a recovery
+// officer who is removed now, may know its vault key; he makes no record of this wrapping.
 func (m *mover) stageCanary(ctx context.Context, to Wrapping) error {
 	recipients := to.Recovery
 	if recipients == nil {
@@ -82,7 +82,7 @@ func (m *mover) stageCanary(ctx context.Context, to Wrapping) error {
 	}
 	c := new(change)
 	var err error
-	if m.vaultKey, err = m.to.beginGeneration(ctx, recipients, c); err != nil {
+	if m.vaultKey, err = m.to.beginWrapping(ctx, recipients, c); err != nil {
 		return err
 	}
 	for _, p := range c.puts {
@@ -117,7 +117,7 @@ func (m *mover) stage(ctx context.Context, r ref) error {
 		if err != nil {
 			return err
 		}
-		k := m.to.gen.keys(r, e.Epoch).dek
+		k := m.to.wrapping.keys(r, e.Epoch).dek
 		if env.dek, err = m.rewrap(ctx, env, k); err != nil {
 			return fmt.Errorf("vault: %s epoch %d: %w", r, e.Epoch, err)
 		}
@@ -130,10 +130,10 @@ func (m *mover) stage(ctx context.Context, r ref) error {
 	b := m.to.encodePointer(p)
 	m.state.count++
 	m.state.set.toggle(m.to.keys, b[len(b)-macLen:])
-	return m.put(ctx, m.to.gen.pointerKey(r), b)
+	return m.put(ctx, m.to.wrapping.pointerKey(r), b)
 }
 
-// rewrap returns the DEK of a record as the next generation stores it. The record must open, and the new token must give back
+// rewrap returns the DEK of a record as the next wrapping stores it. The record must open, and the new token must give back
 // the very DEK.
 func (m *mover) rewrap(ctx context.Context, e envelope, key []byte) ([]byte, error) {
 	dek, err := m.unwrap(ctx, e)
@@ -221,7 +221,7 @@ func (m *mover) dropStrays(ctx context.Context) error {
 	return deleteAll(ctx, m.from.store, keys)
 }
 
-// verify reads the staged generation back, every record of it.
+// verify reads the staged wrapping back, every record of it.
 func (m *mover) verify(ctx context.Context) error {
 	s, err := m.to.readPointers(ctx)
 	if err != nil {
@@ -279,10 +279,10 @@ func (m *mover) verifyCanary(ctx context.Context) (envelope, error) {
 	return e, nil
 }
 
-// switchOver makes the staged generation the vault, in one write.
+// switchOver makes the staged wrapping the vault, in one write.
 func (m *mover) switchOver(ctx context.Context, to Wrapping) error {
-	s, old, gen := m.state, m.from.state, m.from.gen
-	s.seq, s.abandoned, s.retiring = old.seq, old.anchor, &gen
+	s, old, before := m.state, m.from.state, m.from.wrapping
+	s.seq, s.abandoned, s.retiring = old.seq, old.anchor, &before
 	if to.Counter != nil {
 		n, err := readOrCreate(ctx, to.Counter, to.CounterID)
 		if err != nil {

@@ -60,7 +60,7 @@ func (o *officer) open(ctx context.Context, id []byte) (*session, error) {
 
 // readSession reads the record of a session and holds it against its ID.
 func (v *Vault) readSession(ctx context.Context, id []byte) (*sessionRecord, error) {
-	k := v.gen.sessionKey(id)
+	k := v.wrapping.sessionKey(id)
 	b, err := v.store.Get(ctx, k)
 	if err != nil {
 		return nil, missing(k, err)
@@ -72,8 +72,8 @@ func (v *Vault) readSession(ctx context.Context, id []byte) (*sessionRecord, err
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(r.Vault, v.id[:]) || r.Generation != v.gen {
-		return nil, fmt.Errorf("recovery session %x is of another vault or generation: %w", id, ErrIntegrity)
+	if !bytes.Equal(r.Vault, v.id[:]) || r.Wrapping != v.wrapping {
+		return nil, fmt.Errorf("recovery session %x is of another vault or wrapping: %w", id, ErrIntegrity)
 	}
 	return r, nil
 }

@@ -101,12 +101,12 @@ func (p *pointer) remove(epoch uint64) {
 // encodePointer returns the stored form, with its MAC at the end.
 func (v *Vault) encodePointer(p *pointer) []byte {
 	b := canon.MustMarshal(p)
-	return append(b, v.keys.pointerMAC(v.gen.pointerKey(ref{p.Kind, p.ID}), b)...)
+	return append(b, v.keys.pointerMAC(v.wrapping.pointerKey(ref{p.Kind, p.ID}), b)...)
 }
 
 // decodePointer checks the MAC before anything else; the MAC covers the key the value is stored under.
 func (v *Vault) decodePointer(r ref, b []byte) (*pointer, error) {
-	if _, err := v.pointerTag(v.gen.pointerKey(r), b); err != nil {
+	if _, err := v.pointerTag(v.wrapping.pointerKey(r), b); err != nil {
 		return nil, fmt.Errorf("vault: %s: %w", r, err)
 	}
 	p := new(pointer)

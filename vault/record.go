@@ -11,7 +11,7 @@ import (
 
 // getPointer returns the pointer of r and its stored form; an empty one and nil if there is none.
 func (v *Vault) getPointer(ctx context.Context, r ref) (*pointer, []byte, error) {
-	b, err := v.store.Get(ctx, v.gen.pointerKey(r))
+	b, err := v.store.Get(ctx, v.wrapping.pointerKey(r))
 	if errors.Is(err, ErrNotFound) {
 		return &pointer{Version: recordVersion, Vault: v.id[:], Node: v.node, Kind: r.kind, ID: r.id}, nil, nil
 	}
@@ -28,9 +28,9 @@ func (v *Vault) save(ctx context.Context, p *pointer, old []byte, c *change) err
 	c.old = old
 	if len(p.Entries) > 0 || p.Floor > 0 {
 		c.new = v.encodePointer(p)
-		c.put(v.gen.pointerKey(r), c.new)
+		c.put(v.wrapping.pointerKey(r), c.new)
 	} else {
-		c.deletes = append(c.deletes, v.gen.pointerKey(r))
+		c.deletes = append(c.deletes, v.wrapping.pointerKey(r))
 	}
 	if err := v.group.Do(ctx, c); err != nil {
 		return fmt.Errorf("vault: %s: %w", r, err)
@@ -60,7 +60,7 @@ func missing(key []byte, err error) error {
 
 // getRecord reads the record of an entry and holds it against the pointer. No call to the token.
 func (v *Vault) getRecord(ctx context.Context, r ref, e *entry) (envelope, *header, error) {
-	env, err := v.getEnvelope(ctx, v.gen.keys(r, e.Epoch))
+	env, err := v.getEnvelope(ctx, v.wrapping.keys(r, e.Epoch))
 	if err != nil {
 		return envelope{}, nil, fmt.Errorf("vault: %s epoch %d: %w", r, e.Epoch, err)
 	}
@@ -75,7 +75,7 @@ func (v *Vault) getRecord(ctx context.Context, r ref, e *entry) (envelope, *head
 }
 
 func (v *Vault) getHeader(ctx context.Context, r ref, e *entry) (*header, error) {
-	k := v.gen.keys(r, e.Epoch).header
+	k := v.wrapping.keys(r, e.Epoch).header
 	b, err := v.store.Get(ctx, k)
 	if err != nil {
 		return nil, fmt.Errorf("vault: %s epoch %d: %w", r, e.Epoch, missing(k, err))
@@ -133,7 +133,7 @@ func (v *Vault) newRecord(ctx context.Context, r ref, h header, plain []byte, c 
 	if err != nil {
 		return entry{}, fmt.Errorf("vault: %s epoch %d: %w", r, h.Epoch, err)
 	}
-	k := v.gen.keys(r, h.Epoch)
+	k := v.wrapping.keys(r, h.Epoch)
 	c.put(k.header, env.header)
 	c.put(k.dek, env.dek)
 	c.put(k.body, env.body)
@@ -143,12 +143,12 @@ func (v *Vault) newRecord(ctx context.Context, r ref, h header, plain []byte, c 
 
 // erase deletes the wrapped DEK and the body of an epoch, and so the share for good.
 func (v *Vault) erase(c *change, r ref, epoch uint64) {
-	k := v.gen.keys(r, epoch)
+	k := v.wrapping.keys(r, epoch)
 	c.deletes = append(c.deletes, k.dek, k.body)
 	c.erased = append(c.erased, k.dek)
 }
 
 // forget deletes the header of an epoch.
 func (v *Vault) forget(c *change, r ref, epoch uint64) {
-	c.deletes = append(c.deletes, v.gen.keys(r, epoch).header)
+	c.deletes = append(c.deletes, v.wrapping.keys(r, epoch).header)
 }

@@ -32,16 +32,16 @@ const (
 type recoveryRecord struct {
 	Version    uint64     `cbor:"1,keyasint"`
 	Vault      []byte     `cbor:"2,keyasint"`
-	Generation generation `cbor:"3,keyasint"`
+	Wrapping   wrappingID `cbor:"3,keyasint"`
 	Recipients []string   `cbor:"4,keyasint"` // ascending, distinct
 }
 
 // sessionRecord is the key of a session, sealed to the recipients: an age file (age-encryption.org/v1).
 type sessionRecord struct {
-	Version    uint64     `cbor:"1,keyasint"`
-	Vault      []byte     `cbor:"2,keyasint"`
-	Generation generation `cbor:"3,keyasint"`
-	Sealed     []byte     `cbor:"4,keyasint"`
+	Version  uint64     `cbor:"1,keyasint"`
+	Vault    []byte     `cbor:"2,keyasint"`
+	Wrapping wrappingID `cbor:"3,keyasint"`
+	Sealed   []byte     `cbor:"4,keyasint"`
 }
 
 // pairedDEK is how a DEK is stored where there is recovery: two ways to open it. The pointer pins both by hash.
@@ -108,23 +108,23 @@ func (v *Vault) newRecovery(list []string) (*recovery, error) {
 	if err != nil || len(names) == 0 {
 		return nil, err
 	}
-	record := canon.MustMarshal(recoveryRecord{Version: recoveryVersion, Vault: v.id[:], Generation: v.gen, Recipients: names})
+	record := canon.MustMarshal(recoveryRecord{Version: recoveryVersion, Vault: v.id[:], Wrapping: v.wrapping, Recipients: names})
 	return &recovery{names: names, recipients: recipients, record: record}, nil
 }
 
-// beginRecovery sets up recovery for a new vault or generation, with a first session, and adds the records to the change.
+// beginRecovery sets up recovery for a new vault or wrapping, with a first session, and adds the records to the change.
 func (v *Vault) beginRecovery(list []string, c *change) (err error) {
 	if v.recovery, err = v.newRecovery(list); err != nil || v.recovery == nil {
 		return err
 	}
 	v.sealer.recoverable = true
-	c.put(v.gen.recoveryKey(), v.recovery.record)
+	c.put(v.wrapping.recoveryKey(), v.recovery.record)
 	ses, stored, err := v.newSession()
 	if err != nil {
 		return err
 	}
 	v.session = ses
-	c.put(v.gen.sessionKey(ses.id[:]), stored)
+	c.put(v.wrapping.sessionKey(ses.id[:]), stored)
 	return nil
 }
 
@@ -173,16 +173,16 @@ func (v *Vault) RecoveryRecipients() []string {
 
 // readRecovery reads who can recover. It believes nothing: the root's MAC is checked next.
 func (v *Vault) readRecovery(ctx context.Context, canaryDEK []byte) (*recovery, error) {
-	b, err := v.store.Get(ctx, v.gen.recoveryKey())
+	b, err := v.store.Get(ctx, v.wrapping.recoveryKey())
 	if err != nil {
-		return nil, fmt.Errorf("vault: %w", missing(v.gen.recoveryKey(), err))
+		return nil, fmt.Errorf("vault: %w", missing(v.wrapping.recoveryKey(), err))
 	}
 	rec, err := decodeRecovery(b)
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(rec.Vault, v.id[:]) || rec.Generation != v.gen {
-		return nil, fmt.Errorf("vault: the recovery record is of another vault or generation: %w", ErrIntegrity)
+	if !bytes.Equal(rec.Vault, v.id[:]) || rec.Wrapping != v.wrapping {
+		return nil, fmt.Errorf("vault: the recovery record is of another vault or wrapping: %w", ErrIntegrity)
 	}
 	names, recipients, err := parseRecipients(rec.Recipients)
 	if err != nil || len(names) == 0 || !slices.Equal(names, rec.Recipients) {
@@ -232,7 +232,7 @@ func sessionID(stored []byte) [sha256.Size]byte {
 // isSession tells whether a stored value is the session record its key names.
 func (v *Vault) isSession(key, stored []byte) bool {
 	id := sessionID(stored)
-	return bytes.Equal(key, v.gen.sessionKey(id[:]))
+	return bytes.Equal(key, v.wrapping.sessionKey(id[:]))
 }
 
 // newSession makes a session key and seals it to the recipients.
@@ -254,7 +254,7 @@ func (v *Vault) newSession() (*session, []byte, error) {
 		key.Wipe()
 		return nil, nil, fmt.Errorf("vault: seal a recovery session: %w", err)
 	}
-	stored := canon.MustMarshal(sessionRecord{Version: recoveryVersion, Vault: v.id[:], Generation: v.gen, Sealed: sealed.Bytes()})
+	stored := canon.MustMarshal(sessionRecord{Version: recoveryVersion, Vault: v.id[:], Wrapping: v.wrapping, Sealed: sealed.Bytes()})
 	return &session{id: sessionID(stored), key: key}, stored, nil
 }
 
@@ -273,7 +273,7 @@ func (v *Vault) currentSession(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	c := new(change)
-	c.put(v.gen.sessionKey(ses.id[:]), stored)
+	c.put(v.wrapping.sessionKey(ses.id[:]), stored)
 	if err := v.group.Do(ctx, c); err != nil {
 		ses.wipe()
 		return nil, fmt.Errorf("keep a recovery session: %w", err)

@@ -27,7 +27,7 @@ func (s shelf) Iterate(context.Context, []byte, func(key, value []byte) error) e
 func (s shelf) Close() error                                                         { return nil }
 
 // Goal: records of recovery that our own code would never write, though they are pinned, are refused. Method: a vault over hand-made
-// records: of another vault, of another generation, sealed to fewer, of another length, of another version.
+// records: of another vault, of another wrapping, sealed to fewer, of another length, of another version.
 func TestRecoveryRecords(t *testing.T) {
 	a, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -39,7 +39,7 @@ func TestRecoveryRecords(t *testing.T) {
 	}
 	names := []string{a.Recipient().String(), b.Recipient().String()}
 	disk := shelf{}
-	v := &Vault{store: disk, node: "n", gen: 3, sealer: sealer{rand: rand.Reader}}
+	v := &Vault{store: disk, node: "n", wrapping: 3, sealer: sealer{rand: rand.Reader}}
 	if v.recovery, err = v.newRecovery(names); err != nil {
 		t.Fatal(err)
 	}
@@ -53,11 +53,11 @@ func TestRecoveryRecords(t *testing.T) {
 		if err = errors.Join(err, w.Close()); err != nil {
 			t.Fatal(err)
 		}
-		r := sessionRecord{Version: 1, Vault: v.id[:], Generation: v.gen, Sealed: sealed.Bytes()}
+		r := sessionRecord{Version: 1, Vault: v.id[:], Wrapping: v.wrapping, Sealed: sealed.Bytes()}
 		change(&r)
 		stored := canon.MustMarshal(r)
 		id := sessionID(stored)
-		disk[string(v.gen.sessionKey(id[:]))] = stored
+		disk[string(v.wrapping.sessionKey(id[:]))] = stored
 		o := v.newOfficer([]age.Identity{a})
 		defer o.wipe()
 		_, err = o.open(t.Context(), id[:])
@@ -68,7 +68,7 @@ func TestRecoveryRecords(t *testing.T) {
 	for name, c := range map[string]struct{ got, want error }{
 		"good":               {session(same, 32, both...), nil},
 		"another vault":      {session(func(r *sessionRecord) { r.Vault = make([]byte, 15) }, 32, both...), ErrIntegrity},
-		"another generation": {session(func(r *sessionRecord) { r.Generation++ }, 32, both...), ErrIntegrity},
+		"another wrapping":   {session(func(r *sessionRecord) { r.Wrapping++ }, 32, both...), ErrIntegrity},
 		"another version":    {session(func(r *sessionRecord) { r.Version++ }, 32, both...), ErrIntegrity},
 		"no age file":        {session(func(r *sessionRecord) { r.Sealed = r.Sealed[1:] }, 32, both...), ErrIntegrity},
 		"cut":                {session(func(r *sessionRecord) { r.Sealed = r.Sealed[:len(r.Sealed)-1] }, 32, both...), ErrIntegrity},
@@ -83,17 +83,17 @@ func TestRecoveryRecords(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(*recoveryRecord){
-		"good":               func(*recoveryRecord) {},
-		"another vault":      func(r *recoveryRecord) { r.Vault = make([]byte, 15) },
-		"another generation": func(r *recoveryRecord) { r.Generation++ },
-		"another version":    func(r *recoveryRecord) { r.Version++ },
-		"nobody":             func(r *recoveryRecord) { r.Recipients = nil },
-		"out of order":       func(r *recoveryRecord) { r.Recipients = []string{v.recovery.names[1], v.recovery.names[0]} },
-		"not a recipient":    func(r *recoveryRecord) { r.Recipients = []string{"age1"} },
+		"good":             func(*recoveryRecord) {},
+		"another vault":    func(r *recoveryRecord) { r.Vault = make([]byte, 15) },
+		"another wrapping": func(r *recoveryRecord) { r.Wrapping++ },
+		"another version":  func(r *recoveryRecord) { r.Version++ },
+		"nobody":           func(r *recoveryRecord) { r.Recipients = nil },
+		"out of order":     func(r *recoveryRecord) { r.Recipients = []string{v.recovery.names[1], v.recovery.names[0]} },
+		"not a recipient":  func(r *recoveryRecord) { r.Recipients = []string{"age1"} },
 	} {
-		r := recoveryRecord{Version: 1, Vault: v.id[:], Generation: v.gen, Recipients: v.recovery.names}
+		r := recoveryRecord{Version: 1, Vault: v.id[:], Wrapping: v.wrapping, Recipients: v.recovery.names}
 		change(&r)
-		disk[string(v.gen.recoveryKey())] = canon.MustMarshal(r)
+		disk[string(v.wrapping.recoveryKey())] = canon.MustMarshal(r)
 		if _, err := v.readRecovery(t.Context(), nil); (err == nil) != (name == "good") || err != nil && !errors.Is(err, ErrIntegrity) {
 			t.Errorf("record: %s: %v", name, err)
 		}

@@ -67,7 +67,7 @@ func TestRemovedOfficerForges(t *testing.T) {
 	}
 }
 
-// Goal: a vault that was moved while generations shared one vault key opens, is written and recovered as it is, keeps its guards, and has
+// Goal: a vault that was moved while wrappings shared one vault key opens, is written and recovered as it is, keeps its guards, and has
 // a vault key of its own from the next rewrap on, killed at any write; the shared canary is gone then. Method: the vault in testdata.
 func TestVersion2(t *testing.T) {
 	m, w, officer := version2(t)
@@ -145,7 +145,7 @@ func TestVersion2(t *testing.T) {
 	}
 }
 
-// version2 is a vault that the code of root version 2 moved twice: populated, with recovery, in generation 2.
+// version2 is a vault that the code of root version 2 moved twice: populated, with recovery, in wrapping 2.
 func version2(t testing.TB) (*vaulttest.Memory, *vaulttest.Wrapper, *age.X25519Identity) {
 	t.Helper()
 	b, err := os.ReadFile("testdata/version2.json")
@@ -178,7 +178,7 @@ func version2(t testing.TB) (*vaulttest.Memory, *vaulttest.Wrapper, *age.X25519I
 	return m, vaulttest.NewWrapperOf(map[string][]byte{kek: unhex(f.KEK)}), id
 }
 
-// Goal: a canary of an earlier staging, whose vault key is another, is found when the staged generation is read back: the switch would
+// Goal: a canary of an earlier staging, whose vault key is another, is found when the staged wrapping is read back: the switch would
 // lock the vault. Method: stop a run, keep its canary, put it in the place of the next run's before that is read.
 func TestRewrapReadsBackCanary(t *testing.T) {
 	a, b := vaulttest.NewWrapper(kek), vaulttest.NewWrapper("next")

@@ -10,7 +10,7 @@ import (
 	"github.com/luxfi/mpcd/hsm"
 )
 
-// Wrapping is what a vault is moved to: the token and its KEK, who can recover without it, and where it is anchored.
+// Wrapping is the wrapping that a vault is moved to: the token and its KEK, who can recover without it, and where it is anchored.
 type Wrapping struct {
 	// Wrapper, KEK and Provider are those of Config.
 	Wrapper  hsm.KeyWrapper
@@ -35,8 +35,8 @@ func (w Wrapping) config(s Store, node string) Config {
 // Rewrap moves a vault from the token and KEK of c to those of to, or changes who can recover it. Shares, metadata, epochs and
 // states stay as they are, byte by byte; what changes is how each DEK is wrapped. The vault must be closed otherwise.
 //
-// It stages a new generation of wrapped DEKs and pointers beside the old one, has the new token open each and compares, and
-// opens each body; then one atomic write of the root record makes the new generation the vault; then the old one is removed and
+// It stages the next wrapping, its DEKs and pointers, beside the old one, has the new token open each and compares, and
+// opens each body; then one atomic write of the root record makes the new wrapping the vault; then the old one is removed and
 // purged. A crash before that write leaves a vault that opens with c only, after it with to only; nothing is lost, and Rewrap
 // called again with the same arguments goes on. progress, which may be nil, is told how many of the records are staged.
 func Rewrap(ctx context.Context, c Config, to Wrapping, progress func(done, total int)) error {
@@ -140,7 +140,7 @@ func (v *Vault) isAt(ctx context.Context, c Config) bool {
 	return !errors.Is(old.checkSource(ctx, c), ErrRollback)
 }
 
-// moveTo stages and verifies the next generation, and switches to it. It returns the vault as it is from then on.
+// moveTo stages and verifies the next wrapping, and switches to it. It returns the vault as it is from then on.
 func (v *Vault) moveTo(ctx context.Context, c Config, unwrap unwrapper, to Wrapping, progress func(done, total int)) (*Vault, error) {
 	if v.state.anchor != nil && to.Counter == nil && !to.Unanchored {
 		return nil, fmt.Errorf("vault: it is anchored in counter %q, and the token it is to move to is given without a counter: an older copy would no longer be found; name a counter, or accept that: %w",
@@ -155,7 +155,7 @@ func (v *Vault) moveTo(ctx context.Context, c Config, unwrap unwrapper, to Wrapp
 	if err != nil {
 		return nil, err
 	}
-	next.id, next.gen, next.rekeyed = v.id, v.gen+1, true
+	next.id, next.wrapping, next.rekeyed = v.id, v.wrapping+1, true
 	m := &mover{from: v, unwrap: unwrap, to: next, progress: progress}
 	if err := m.run(ctx, to); err != nil {
 		return nil, errors.Join(err, next.Close())
@@ -163,7 +163,7 @@ func (v *Vault) moveTo(ctx context.Context, c Config, unwrap unwrapper, to Wrapp
 	return next, nil
 }
 
-// complete removes what the generation before left, moves the counter before on, and makes sure of both.
+// complete removes what the wrapping before left, moves the counter before on, and makes sure of both.
 func (v *Vault) complete(ctx context.Context, old hsm.MonotonicCounter) error {
 	if err := v.abandon(ctx, old); err != nil {
 		return err

@@ -125,7 +125,8 @@ func under(m *vaulttest.Memory, prefix string) map[string]string {
 }
 
 // Goal: Rewrap moves everything and touches no share: headers and bodies stay byte by byte, but for the canary's, which is made anew in
-// each generation; the old KEK opens nothing any more, the old wrapped DEKs and canaries are gone, and the wrong token is told which is the right one. Method: a vault of version 1, moved three times.
+// each wrapping; the old KEK opens nothing any more, the old wrapped DEKs and canaries are gone, and the wrong token is
+// told which is the right one. Method: a vault of version 1, moved three times.
 func TestRewrap(t *testing.T) {
 	m, w := version1(t)
 	headers, bodies, deks := under(m, "vault/h/"), under(m, "vault/b/"), under(m, "vault/d/")
@@ -177,7 +178,7 @@ func TestRewrap(t *testing.T) {
 		t.Error(err)
 	}
 	if n := len(under(m, "vault/g/")); n != 11 { // the canary's three records, five DEKs, three pointers
-		t.Errorf("%d records of the generation: %v", n, m.Keys())
+		t.Errorf("%d records of the wrapping: %v", n, m.Keys())
 	}
 	store(t, mustOpen(t, m, w), "a", 9)
 }
@@ -304,7 +305,7 @@ func (l *liar) Unwrap(ctx context.Context, id string, wrapped, aad []byte) ([]by
 }
 
 // Goal: nothing is moved to a token that does not give back what it wrapped, nor from a vault with a damaged record, nor without what
-// Rewrap needs. Method: each; afterwards the old token opens everything and no generation is left.
+// Rewrap needs. Method: each; afterwards the old token opens everything and no wrapping is left.
 func TestRewrapRefuses(t *testing.T) {
 	a, b := vaulttest.NewWrapper(kek), vaulttest.NewWrapper("next")
 	origin := vaulttest.NewMemory()
@@ -592,7 +593,7 @@ func TestRewrapReadsBack(t *testing.T) {
 	}
 }
 
-// Goal: a staged id that was valid in an earlier run is found when the staged generation is read back. Method: stage, keep the records
+// Goal: a staged id that was valid in an earlier run is found when the staged wrapping is read back. Method: stage, keep the records
 // of one id, stage another epoch of it in the vault, rewrap, and put the earlier records in the place of the new before they are read.
 func TestRewrapReadsBackStale(t *testing.T) {
 	a, b := vaulttest.NewWrapper(kek), vaulttest.NewWrapper("next")
@@ -669,7 +670,7 @@ func (w *wraps) Wrap(ctx context.Context, id string, dek, aad []byte) ([]byte, e
 }
 
 // Goal: a Rewrap that follows one that was cut short leaves nothing of either behind, wherever it goes: on the same KEK to other
-// recipients, to a third token, or by recovery. Method: kill the first at each write, run the second, count generations.
+// recipients, to a third token, or by recovery. Method: kill the first at each write, run the second, count wrappings.
 func TestRewrapAfterCrash(t *testing.T) {
 	a, b, c := vaulttest.NewWrapper(kek), vaulttest.NewWrapper("second"), vaulttest.NewWrapper("third")
 	first, second := pairs(t, false, 1)[0], pairs(t, false, 1)[0]

@@ -12,8 +12,8 @@ import (
 	"github.com/luxfi/mpcd/internal/canon"
 )
 
-// rootVersion is the version of the root record of a generation with a vault key of its own, as Rewrap makes them. Version 2 is
-// written in generation 0, where it says the same, and in later ones that share the canary of generation 0, as Rewrap made them
+// rootVersion is the version of the root record of a wrapping with a vault key of its own, as Rewrap makes them. Version 2 is
+// written in wrapping 0, where it says the same, and in later ones that share the canary of wrapping 0, as Rewrap made them
 // before. Version 1, which had the first seven fields only, is read.
 const (
 	rootVersion       = 3
@@ -22,19 +22,19 @@ const (
 
 // root is the one record that stands for all pointers.
 type root struct {
-	Version    uint64      `cbor:"1,keyasint"`
-	Vault      []byte      `cbor:"2,keyasint"` // 16 bytes, random
-	Node       string      `cbor:"3,keyasint"`
-	KEK        string      `cbor:"4,keyasint"` // for the error message; what counts is whether the KEK opens the canary
-	Seq        uint64      `cbor:"5,keyasint"` // number of commits
-	Count      uint64      `cbor:"6,keyasint"` // number of pointers
-	MAC        []byte      `cbor:"7,keyasint"` // over all other fields and the digest of the pointers
-	Generation generation  `cbor:"8,keyasint,omitempty"`
-	Provider   string      `cbor:"9,keyasint,omitempty"`  // of the KEK, for the error message
-	Anchor     *anchor     `cbor:"10,keyasint,omitempty"` // what the token's counter must say
-	Recovery   []byte      `cbor:"11,keyasint,omitempty"` // hash of the recovery record and of the canary's wrapped DEK
-	Retiring   *generation `cbor:"12,keyasint,omitempty"` // the generation before, still to be removed
-	Abandoned  *anchor     `cbor:"13,keyasint,omitempty"` // the anchor before, whose counter is still to be moved on
+	Version   uint64      `cbor:"1,keyasint"`
+	Vault     []byte      `cbor:"2,keyasint"` // 16 bytes, random
+	Node      string      `cbor:"3,keyasint"`
+	KEK       string      `cbor:"4,keyasint"` // for the error message; what counts is whether the KEK opens the canary
+	Seq       uint64      `cbor:"5,keyasint"` // number of commits
+	Count     uint64      `cbor:"6,keyasint"` // number of pointers
+	MAC       []byte      `cbor:"7,keyasint"` // over all other fields and the digest of the pointers
+	Wrapping  wrappingID  `cbor:"8,keyasint,omitempty"`
+	Provider  string      `cbor:"9,keyasint,omitempty"`  // of the KEK, for the error message
+	Anchor    *anchor     `cbor:"10,keyasint,omitempty"` // what the token's counter must say
+	Recovery  []byte      `cbor:"11,keyasint,omitempty"` // hash of the recovery record and of the canary's wrapped DEK
+	Retiring  *wrappingID `cbor:"12,keyasint,omitempty"` // the wrapping before, still to be removed
+	Abandoned *anchor     `cbor:"13,keyasint,omitempty"` // the anchor before, whose counter is still to be moved on
 }
 
 // state is what the root says and commits change, in memory: the truth while the vault is open. What it points to is replaced,
@@ -43,7 +43,7 @@ type state struct {
 	seq, count uint64
 	set        digest
 	anchor     *anchor
-	retiring   *generation
+	retiring   *wrappingID
 	abandoned  *anchor
 }
 
@@ -72,7 +72,7 @@ func (v *Vault) encodeRoot(s state) []byte {
 		version = rootVersion
 	}
 	r := root{
-		Version: version, Vault: v.id[:], Node: v.node, KEK: v.kek, Seq: s.seq, Count: s.count, Generation: v.gen, Provider: v.provider,
+		Version: version, Vault: v.id[:], Node: v.node, KEK: v.kek, Seq: s.seq, Count: s.count, Wrapping: v.wrapping, Provider: v.provider,
 		Anchor: s.anchor, Recovery: v.recoveryHash(), Retiring: s.retiring, Abandoned: s.abandoned,
 	}
 	r.MAC = v.rootMAC(r, s.set)
@@ -84,12 +84,12 @@ func decodeRoot(b []byte) (*root, error) {
 	if err := canon.Unmarshal(b, r); err != nil {
 		return nil, fmt.Errorf("vault: root record: %w: %w", ErrIntegrity, err)
 	}
-	plain := r.Generation == 0 && r.Provider == "" && r.Anchor == nil && r.Recovery == nil && r.Retiring == nil && r.Abandoned == nil
+	plain := r.Wrapping == 0 && r.Provider == "" && r.Anchor == nil && r.Recovery == nil && r.Retiring == nil && r.Abandoned == nil
 	if r.Version < 1 || r.Version > rootVersion || len(r.Vault) != 16 {
 		return nil, fmt.Errorf("vault: root record of version %d, this program reads 1 to %d: %w", r.Version, rootVersion, ErrIntegrity)
 	}
-	if r.Version == 1 && !plain || r.Version == rootVersion && r.Generation == 0 || r.Recovery != nil && len(r.Recovery) != sha256.Size || r.Generation > MaxEpoch ||
-		r.Retiring != nil && *r.Retiring+1 != r.Generation {
+	if r.Version == 1 && !plain || r.Version == rootVersion && r.Wrapping == 0 || r.Recovery != nil && len(r.Recovery) != sha256.Size || r.Wrapping > MaxEpoch ||
+		r.Retiring != nil && *r.Retiring+1 != r.Wrapping {
 		return nil, fmt.Errorf("vault: root record: fields that do not fit together: %w", ErrIntegrity)
 	}
 	return r, nil
@@ -123,7 +123,7 @@ func (v *Vault) checkRoot(ctx context.Context, r *root) error {
 // readPointers checks the MAC of every pointer, counts them and sums them up.
 func (v *Vault) readPointers(ctx context.Context) (s state, err error) {
 	pointerMAC := v.keys.newPointerMAC()
-	err = v.store.Iterate(ctx, []byte(v.gen.pointers()), func(key, value []byte) error {
+	err = v.store.Iterate(ctx, []byte(v.wrapping.pointers()), func(key, value []byte) error {
 		if len(value) <= macLen {
 			return fmt.Errorf("vault: %s: pointer of %d bytes: %w", key, len(value), ErrIntegrity)
 		}

@@ -48,15 +48,15 @@ type Config struct {
 // Vault keeps key shares and small secrets. It is safe for concurrent use; calls for one id wait for each other, and
 // concurrent writes for different ids share one durable write.
 type Vault struct {
-	store  Store
-	sealer sealer
-	kek    string
-	node   string
-	clock  func() time.Time
-	id     [16]byte
-	keys   *macKeys
-	gen    generation
-	// rekeyed says that the generation has a vault key of its own, in a canary of its own; generation 0 needs no saying.
+	store    Store
+	sealer   sealer
+	kek      string
+	node     string
+	clock    func() time.Time
+	id       [16]byte
+	keys     *macKeys
+	wrapping wrappingID
+	// rekeyed says that the wrapping has a vault key of its own, in a canary of its own; wrapping 0 needs no saying.
 	rekeyed bool
 
 	provider string
@@ -161,9 +161,9 @@ var canary = ref{kindCanary, "canary"}
 // vaultKeyLen is the length of the vault key, in bytes.
 const vaultKeyLen = 32
 
-// beginGeneration makes the vault key of a new vault or generation, and from it the MAC keys, and adds the canary that seals it, and
+// beginWrapping makes the vault key of a new vault or wrapping, and from it the MAC keys, and adds the canary that seals it, and
 // who can recover, to the change. The caller owns the vault key.
-func (v *Vault) beginGeneration(ctx context.Context, recipients []string, c *change) (_ *secret.Bytes, err error) {
+func (v *Vault) beginWrapping(ctx context.Context, recipients []string, c *change) (_ *secret.Bytes, err error) {
 	if err := v.beginRecovery(recipients, c); err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func (v *Vault) create(ctx context.Context, c Config) error {
 		return fmt.Errorf("vault: no randomness: %w", err)
 	}
 	first := new(change)
-	vaultKey, err := v.beginGeneration(ctx, c.Recovery, first)
+	vaultKey, err := v.beginWrapping(ctx, c.Recovery, first)
 	if err != nil {
 		return fmt.Errorf("vault: make the canary: %w", err)
 	}
@@ -253,7 +253,7 @@ type unwrapper func(context.Context, envelope) (*secret.Bytes, error)
 
 // unlockWith opens the canary with whatever opens DEKs, and checks everything against the root.
 func (v *Vault) unlockWith(ctx context.Context, r *root, unwrap unwrapper) error {
-	v.id, v.gen, v.rekeyed, v.sealer.recoverable = [16]byte(r.Vault), r.Generation, r.Version == rootVersion, r.Recovery != nil
+	v.id, v.wrapping, v.rekeyed, v.sealer.recoverable = [16]byte(r.Vault), r.Wrapping, r.Version == rootVersion, r.Recovery != nil
 	e, err := v.getEnvelope(ctx, v.canaryKeys())
 	if err != nil {
 		return fmt.Errorf("vault: canary: %w", err)
