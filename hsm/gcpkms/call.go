@@ -21,12 +21,12 @@ type pace struct {
 	first, max time.Duration // back-off: the first wait, doubled up to the longest
 	attempt    time.Duration // longest attempt
 	total      time.Duration // longest call, where the caller's context has no earlier end
-	generation time.Duration // longest wait until a new key is ready
+	creation   time.Duration // longest wait until a new key is ready
 	damaged    int           // most attempts that end in a damaged answer
 }
 
 // steady is the pace of production.
-var steady = pace{first: 50 * time.Millisecond, max: 2 * time.Second, attempt: 10 * time.Second, total: 30 * time.Second, generation: 2 * time.Minute, damaged: 3}
+var steady = pace{first: 50 * time.Millisecond, max: 2 * time.Second, attempt: 10 * time.Second, total: 30 * time.Second, creation: 2 * time.Minute, damaged: 3}
 
 // wait sleeps a random time around d, or until ctx is done.
 func (p pace) wait(ctx context.Context, d time.Duration) error {

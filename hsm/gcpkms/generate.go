@@ -93,7 +93,7 @@ func (t *Token) create(ctx context.Context, r resource, alg algorithm) (*kmspb.C
 
 // awaitVersion looks at a new version until it is enabled.
 func (t *Token) awaitVersion(ctx context.Context, name string, alg algorithm) error {
-	within, cancel := context.WithTimeout(ctx, t.pace.generation)
+	within, cancel := context.WithTimeout(ctx, t.pace.creation)
 	defer cancel()
 	for wait := t.pace.first; ; wait = min(2*wait, t.pace.max) {
 		v, err := t.oneVersion(ctx, name)

@@ -269,7 +269,7 @@ func TestPendingGeneration(t *testing.T) {
 	}
 	defer b.server.Inject(parts.Fault{Method: "GetCryptoKeyVersion", Answer: change(func(m *kmspb.CryptoKeyVersion) { m.State = kmspb.CryptoKeyVersion_PENDING_GENERATION })})()
 	short := brisk
-	short.generation = 1
+	short.creation = 1
 	tok := openAt(t, b.server, short)
 	if err := tok.GenerateKey(b.ctx, "slow", hsm.KeyP256); !errors.Is(err, hsm.ErrUnavailable) {
 		t.Errorf("got %v", err)

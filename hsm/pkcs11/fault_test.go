@@ -213,7 +213,7 @@ func TestUnwrapFault(t *testing.T) {
 	}
 }
 
-// Goal: a generation that fails leaves nothing, and is repeated where SoftHSM fails for no reason. Method: failures of every kind.
+// Goal: making a key that fails leaves nothing, and is repeated where SoftHSM fails for no reason. Method: failures of every kind.
 func TestGenerateFault(t *testing.T) {
 	tok, faults := faulty(t, hsm.Options{})
 	g := tok.(hsm.KeyGenerator)

@@ -12,7 +12,7 @@ import (
 	"github.com/luxfi/mpcd/hsm"
 )
 
-// generateTries bounds how often a generation is repeated that failed for no reason: SoftHSM does so now and then.
+// generateTries bounds how often making a key is repeated where it failed for no reason: SoftHSM does so now and then.
 const generateTries = 3
 
 // GenerateKey makes a persistent, sensitive, non-extractable key with the label keyID and a random CKA_ID. It checks what the
@@ -22,20 +22,20 @@ func (t *token) GenerateKey(ctx context.Context, keyID string, kind hsm.KeyType)
 	if err != nil {
 		return err
 	}
-	g := generation{label: id, pair: make([]byte, 16), kind: kind}
-	_, _ = rand.Read(g.pair)
+	n := newKey{label: id, pair: make([]byte, 16), kind: kind}
+	_, _ = rand.Read(n.pair)
 	if kind == hsm.KeyAESWrap {
-		copy(g.pair, wrapMark)
+		copy(n.pair, wrapMark)
 	}
 	_, err = job[struct{}]{
-		f:     func(s *session) (struct{}, error) { return struct{}{}, s.generate(g) },
+		f:     func(s *session) (struct{}, error) { return struct{}{}, s.generate(n) },
 		admin: true,
 	}.do(ctx, t)
 	return err
 }
 
-// generation is one key to be made. The pair (CKA_ID) is ours alone, so what bears it was made by us.
-type generation struct {
+// newKey is one key to be made. The pair (CKA_ID) is ours alone, so what bears it was made by us.
+type newKey struct {
 	label string
 	pair  []byte
 	kind  hsm.KeyType
@@ -43,13 +43,13 @@ type generation struct {
 
 var classes = []uint{p11.CKO_PRIVATE_KEY, p11.CKO_PUBLIC_KEY, p11.CKO_SECRET_KEY}
 
-func (s *session) generate(g generation) error {
-	recipes, err := s.recipes(g)
+func (s *session) generate(n newKey) error {
+	recipes, err := s.recipes(n)
 	if err != nil {
 		return err
 	}
 	for _, r := range recipes {
-		if err = s.follow(g, r); !errors.Is(err, hsm.ErrUnsupported) {
+		if err = s.follow(n, r); !errors.Is(err, hsm.ErrUnsupported) {
 			break
 		}
 	}
@@ -57,49 +57,49 @@ func (s *session) generate(g generation) error {
 }
 
 // follow makes the key by one recipe, proves that it is safe and that it works, and otherwise leaves nothing.
-func (s *session) follow(g generation, r recipe) error {
+func (s *session) follow(n newKey, r recipe) error {
 	for try := 1; ; try++ {
-		if err := s.makeRoom(g); err != nil {
+		if err := s.makeRoom(n); err != nil {
 			return err
 		}
 		err := r(s)
 		switch {
 		case err == nil:
-			return s.prove(g)
+			return s.prove(n)
 		case try < generateTries && (rv(err) == p11.CKR_GENERAL_ERROR || rv(err) == p11.CKR_TEMPLATE_INCONSISTENT || rv(err) == p11.CKR_FUNCTION_FAILED):
 		default:
-			return errors.Join(explain(fmt.Sprintf("generate %s key %q", g.kind, g.label), err), s.sweep(g))
+			return errors.Join(explain(fmt.Sprintf("generate %s key %q", n.kind, n.label), err), s.sweep(n))
 		}
 	}
 }
 
 // makeRoom removes what an earlier try left, and refuses if the label belongs to anything else.
-func (s *session) makeRoom(g generation) error {
-	if err := s.sweep(g); err != nil {
+func (s *session) makeRoom(n newKey) error {
+	if err := s.sweep(n); err != nil {
 		return err
 	}
 	for _, class := range classes {
-		found, err := s.find(g.label, class, nil)
+		found, err := s.find(n.label, class, nil)
 		if err != nil {
 			return err
 		}
 		if len(found) > 0 {
-			return fmt.Errorf("pkcs11: %w: %q in %s; choose another key ID", hsm.ErrKeyExists, g.label, s.tok.name())
+			return fmt.Errorf("pkcs11: %w: %q in %s; choose another key ID", hsm.ErrKeyExists, n.label, s.tok.name())
 		}
 	}
 	return nil
 }
 
-// sweep removes every object of this generation.
-func (s *session) sweep(g generation) error {
+// sweep removes every object of this key.
+func (s *session) sweep(n newKey) error {
 	for _, class := range classes {
-		found, err := s.find("", class, g.pair)
+		found, err := s.find("", class, n.pair)
 		if err != nil {
 			return err
 		}
 		for _, o := range found {
 			if err := s.lib.DestroyObject(s.handle, o); err != nil {
-				return explain(fmt.Sprintf("remove the half-made key %q", g.label), err)
+				return explain(fmt.Sprintf("remove the half-made key %q", n.label), err)
 			}
 		}
 	}
@@ -110,7 +110,7 @@ func (s *session) sweep(g generation) error {
 type recipe func(*session) error
 
 // recipes are the ways that the token lists mechanisms for, best first. ErrUnsupported if there is none.
-func (s *session) recipes(g generation) ([]recipe, error) {
+func (s *session) recipes(n newKey) ([]recipe, error) {
 	var all []recipe
 	var lacking error
 	add := func(mechanism, use uint, name string, then bool, makes ...recipe) error {
@@ -127,32 +127,32 @@ func (s *session) recipes(g generation) ([]recipe, error) {
 	}
 	const ec, edwards, rsa, aes = "EC key pair generation", "Edwards key pair generation", "RSA key pair generation", "AES key generation"
 	var err error
-	switch g.kind {
+	switch n.kind {
 	case hsm.KeyP256:
-		err = add(p11.CKM_EC_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, ec, true, g.curve(p11.CKM_EC_KEY_PAIR_GEN, paramsP256, p11.CKA_SIGN))
+		err = add(p11.CKM_EC_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, ec, true, n.curve(p11.CKM_EC_KEY_PAIR_GEN, paramsP256, p11.CKA_SIGN))
 	case hsm.KeySecp256k1:
-		err = add(p11.CKM_EC_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, ec, true, g.curve(p11.CKM_EC_KEY_PAIR_GEN, paramsSecp256k1, p11.CKA_SIGN))
+		err = add(p11.CKM_EC_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, ec, true, n.curve(p11.CKM_EC_KEY_PAIR_GEN, paramsSecp256k1, p11.CKA_SIGN))
 	case hsm.KeyEd25519:
 		err = add(ckmEdwardsKeyGen, p11.CKF_GENERATE_KEY_PAIR, edwards, true,
-			g.curve(ckmEdwardsKeyGen, paramsEd25519, p11.CKA_SIGN), g.curve(ckmEdwardsKeyGen, paramsEd25519Name, p11.CKA_SIGN))
+			n.curve(ckmEdwardsKeyGen, paramsEd25519, p11.CKA_SIGN), n.curve(ckmEdwardsKeyGen, paramsEd25519Name, p11.CKA_SIGN))
 	case hsm.KeyRSA3072:
-		err = add(p11.CKM_RSA_PKCS_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, rsa, true, g.rsa)
+		err = add(p11.CKM_RSA_PKCS_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, rsa, true, n.rsa)
 	case hsm.KeyAESWrap:
 		var can [wrapRSA + 1]bool
 		for m := wrapGCM; m <= wrapRSA && err == nil; m++ {
 			can[m], err = s.offersMethod(m)
 		}
 		if err == nil {
-			err = add(p11.CKM_AES_KEY_GEN, p11.CKF_GENERATE, aes, can[wrapGCM] || can[wrapAES], g.secret)
+			err = add(p11.CKM_AES_KEY_GEN, p11.CKF_GENERATE, aes, can[wrapGCM] || can[wrapAES], n.secret)
 		}
 		if err == nil {
-			err = add(p11.CKM_EC_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, ec, can[wrapECDH], g.curve(p11.CKM_EC_KEY_PAIR_GEN, paramsP256, p11.CKA_DERIVE))
+			err = add(p11.CKM_EC_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, ec, can[wrapECDH], n.curve(p11.CKM_EC_KEY_PAIR_GEN, paramsP256, p11.CKA_DERIVE))
 		}
 		if err == nil {
-			err = add(p11.CKM_RSA_PKCS_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, rsa, can[wrapRSA], g.rsa)
+			err = add(p11.CKM_RSA_PKCS_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, rsa, can[wrapRSA], n.rsa)
 		}
 	default:
-		err = fmt.Errorf("pkcs11: %w: key type %q", hsm.ErrUnsupported, g.kind)
+		err = fmt.Errorf("pkcs11: %w: key type %q", hsm.ErrUnsupported, n.kind)
 	}
 	if err == nil && len(all) == 0 {
 		err = lacking
@@ -161,17 +161,17 @@ func (s *session) recipes(g generation) ([]recipe, error) {
 }
 
 // named are the attributes of every object.
-func (g generation) named(more ...*p11.Attribute) []*p11.Attribute {
+func (n newKey) named(more ...*p11.Attribute) []*p11.Attribute {
 	return append([]*p11.Attribute{
 		p11.NewAttribute(p11.CKA_TOKEN, true),
-		p11.NewAttribute(p11.CKA_LABEL, g.label),
-		p11.NewAttribute(p11.CKA_ID, g.pair),
+		p11.NewAttribute(p11.CKA_LABEL, n.label),
+		p11.NewAttribute(p11.CKA_ID, n.pair),
 	}, more...)
 }
 
 // guarded are the attributes of a key that stays in the token.
-func (g generation) guarded(more ...*p11.Attribute) []*p11.Attribute {
-	return append(g.named(
+func (n newKey) guarded(more ...*p11.Attribute) []*p11.Attribute {
+	return append(n.named(
 		p11.NewAttribute(p11.CKA_PRIVATE, true),
 		p11.NewAttribute(p11.CKA_SENSITIVE, true),
 		p11.NewAttribute(p11.CKA_EXTRACTABLE, false),
@@ -179,19 +179,19 @@ func (g generation) guarded(more ...*p11.Attribute) []*p11.Attribute {
 }
 
 // curve asks for a pair on a curve whose private half has one right: to sign or to derive.
-func (g generation) curve(mechanism uint, params []byte, right uint) recipe {
-	public := g.named(p11.NewAttribute(p11.CKA_EC_PARAMS, params))
+func (n newKey) curve(mechanism uint, params []byte, right uint) recipe {
+	public := n.named(p11.NewAttribute(p11.CKA_EC_PARAMS, params))
 	if right == p11.CKA_SIGN {
 		public = append(public, p11.NewAttribute(p11.CKA_VERIFY, true))
 	}
-	private := g.guarded(p11.NewAttribute(p11.CKA_SIGN, right == p11.CKA_SIGN), p11.NewAttribute(p11.CKA_DERIVE, right == p11.CKA_DERIVE))
+	private := n.guarded(p11.NewAttribute(p11.CKA_SIGN, right == p11.CKA_SIGN), p11.NewAttribute(p11.CKA_DERIVE, right == p11.CKA_DERIVE))
 	return pairOf(mechanism, public, private)
 }
 
-func (g generation) rsa(s *session) error {
+func (n newKey) rsa(s *session) error {
 	return pairOf(p11.CKM_RSA_PKCS_KEY_PAIR_GEN,
-		g.named(p11.NewAttribute(p11.CKA_VERIFY, true), p11.NewAttribute(p11.CKA_MODULUS_BITS, rsaBits), p11.NewAttribute(p11.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1})),
-		g.guarded(p11.NewAttribute(p11.CKA_SIGN, true)))(s)
+		n.named(p11.NewAttribute(p11.CKA_VERIFY, true), p11.NewAttribute(p11.CKA_MODULUS_BITS, rsaBits), p11.NewAttribute(p11.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1})),
+		n.guarded(p11.NewAttribute(p11.CKA_SIGN, true)))(s)
 }
 
 func pairOf(mechanism uint, public, private []*p11.Attribute) recipe {
@@ -203,8 +203,8 @@ func pairOf(mechanism uint, public, private []*p11.Attribute) recipe {
 
 // secret makes a key that encrypts and decrypts but never wraps or unwraps key objects: a key that may do both gives away what
 // it wraps (Clulow, "On the security of PKCS#11", CHES 2003, §3.2).
-func (g generation) secret(s *session) error {
-	_, err := s.lib.GenerateKey(s.handle, []*p11.Mechanism{p11.NewMechanism(p11.CKM_AES_KEY_GEN, nil)}, g.guarded(
+func (n newKey) secret(s *session) error {
+	_, err := s.lib.GenerateKey(s.handle, []*p11.Mechanism{p11.NewMechanism(p11.CKM_AES_KEY_GEN, nil)}, n.guarded(
 		p11.NewAttribute(p11.CKA_VALUE_LEN, 32),
 		p11.NewAttribute(p11.CKA_ENCRYPT, true),
 		p11.NewAttribute(p11.CKA_DECRYPT, true),
@@ -215,26 +215,26 @@ func (g generation) secret(s *session) error {
 }
 
 // prove reads back what the token made, and tries it. A token that ignores what was asked, or cannot use the key, loses it again.
-func (s *session) prove(g generation) error {
-	err := s.proveSafe(g)
+func (s *session) prove(n newKey) error {
+	err := s.proveSafe(n)
 	if err == nil {
-		err = s.try(g)
+		err = s.try(n)
 	}
 	switch {
 	case err == nil:
 		return nil
 	case lost(err):
-		return err // nothing can be removed now, and the generation is repeated after a reconnection
+		return err // nothing can be removed now, and the key is made again after a reconnection
 	}
 	if again := s.renew(); again != nil {
 		return errors.Join(err, again)
 	}
-	return errors.Join(err, s.sweep(g))
+	return errors.Join(err, s.sweep(n))
 }
 
-func (s *session) proveSafe(g generation) error {
+func (s *session) proveSafe(n newKey) error {
 	for _, class := range []uint{p11.CKO_PRIVATE_KEY, p11.CKO_SECRET_KEY} {
-		made, err := s.find(g.label, class, g.pair)
+		made, err := s.find(n.label, class, n.pair)
 		if err != nil {
 			return err
 		}
@@ -244,12 +244,12 @@ func (s *session) proveSafe(g generation) error {
 			}
 		}
 		if len(made) == 1 && s.safe(made[0]) {
-			if kind, err := s.kind(made[0]); err == nil && kind == g.kind {
+			if kind, err := s.kind(made[0]); err == nil && kind == n.kind {
 				return nil
 			}
 		}
 	}
-	return fmt.Errorf("pkcs11: %w: %s made a key %q that is not the sensitive, non-extractable one asked for", hsm.ErrUnsupported, s.tok.name(), g.label)
+	return fmt.Errorf("pkcs11: %w: %s made a key %q that is not the sensitive, non-extractable one asked for", hsm.ErrUnsupported, s.tok.name(), n.label)
 }
 
 // restrict takes rights away from a private key that nobody asked for: SoftHSM gives them all, and tpm2-pkcs11 refuses a template that
@@ -267,17 +267,17 @@ func (s *session) restrict(o p11.ObjectHandle) error {
 }
 
 // try signs, or seals and opens, with the new key.
-func (s *session) try(g generation) error {
-	if g.kind == hsm.KeyAESWrap {
-		_, err := s.wrappingKey(g.label)
+func (s *session) try(n newKey) error {
+	if n.kind == hsm.KeyAESWrap {
+		_, err := s.wrappingKey(n.label)
 		return err
 	}
-	k, err := s.signingKey(g.label)
+	k, err := s.signingKey(n.label)
 	if err != nil {
 		return err
 	}
 	message := []byte("mpcd/v1/hsm/trial")
 	digest := sha256.Sum256(message)
-	_, err = s.sign(g.label, k, digest[:], message)
+	_, err = s.sign(n.label, k, digest[:], message)
 	return err
 }

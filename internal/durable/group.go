@@ -23,7 +23,7 @@ type Group[T any] struct {
 type waiter[T any] struct {
 	item T
 	done chan error
-	lead chan struct{}
+	turn chan struct{}
 }
 
 // NewGroup returns a Group over commit, which gets items together as long as their weights sum up to at most max; a heavier
@@ -38,7 +38,7 @@ func (g *Group[T]) Do(ctx context.Context, item T) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	w := &waiter[T]{item: item, done: make(chan error, 1), lead: make(chan struct{}, 1)}
+	w := &waiter[T]{item: item, done: make(chan error, 1), turn: make(chan struct{}, 1)}
 	g.mu.Lock()
 	if !g.busy {
 		g.busy = true
@@ -51,7 +51,7 @@ func (g *Group[T]) Do(ctx context.Context, item T) error {
 	select {
 	case err := <-w.done:
 		return err
-	case <-w.lead:
+	case <-w.turn:
 		return g.run(w)
 	case <-ctx.Done():
 	}
@@ -61,7 +61,7 @@ func (g *Group[T]) Do(ctx context.Context, item T) error {
 	select {
 	case err := <-w.done:
 		return err
-	case <-w.lead:
+	case <-w.turn:
 		return g.run(w)
 	}
 }
@@ -73,7 +73,7 @@ func (g *Group[T]) Idle(f func() error) error {
 	return f()
 }
 
-// run commits w and whoever waits behind it, then hands the lead to the next.
+// run commits w and whoever waits behind it, then hands the turn to the next.
 func (g *Group[T]) run(w *waiter[T]) error {
 	g.mu.Lock()
 	n, weight := 0, g.weigh(w.item)
@@ -98,7 +98,7 @@ func (g *Group[T]) run(w *waiter[T]) error {
 	if len(g.queue) > 0 {
 		next := g.queue[0]
 		g.queue = slices.Delete(g.queue, 0, 1)
-		next.lead <- struct{}{}
+		next.turn <- struct{}{}
 	} else {
 		g.busy = false
 	}

@@ -181,27 +181,27 @@ func TestLogCancel(t *testing.T) {
 	open(t, path, LogConfig{}).Close()
 	l := open(t, path, LogConfig{Hook: func(f File) File { return &gatedFile{f, gate, &syncs} }})
 	ctx, cancel := context.WithCancel(t.Context())
-	leader, follower := make(chan error, 1), make(chan error, 1)
-	go func() { _, err := l.Append(ctx, []byte("leader")); leader <- err }()
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := l.Append(ctx, []byte("first")); first <- err }()
 	for busy := false; !busy; {
 		l.group.mu.Lock()
 		busy = l.group.busy
 		l.group.mu.Unlock()
 	}
-	go func() { _, err := l.Append(ctx, []byte("follower")); follower <- err }()
+	go func() { _, err := l.Append(ctx, []byte("second")); second <- err }()
 	l.group.waitQueued(1)
 	cancel()
-	if err := <-follower; !errors.Is(err, context.Canceled) {
-		t.Errorf("follower: %v", err)
+	if err := <-second; !errors.Is(err, context.Canceled) {
+		t.Errorf("second: %v", err)
 	}
 	close(gate)
-	if err := <-leader; err != nil {
-		t.Errorf("leader: %v", err)
+	if err := <-first; err != nil {
+		t.Errorf("first: %v", err)
 	}
 	if _, err := l.Append(ctx, []byte("late")); !errors.Is(err, context.Canceled) {
 		t.Errorf("late: %v", err)
 	}
-	if got := contents(t, l); fmt.Sprint(got) != "[leader]" {
+	if got := contents(t, l); fmt.Sprint(got) != "[first]" {
 		t.Errorf("got %v", got)
 	}
 }
