@@ -44,7 +44,8 @@
 //
 // # Trace
 //
-// Names are this package's, unless they begin with another's; what follows a slash is a subtest. TestTrace holds the table to the source.
+// Names are this package's, unless they begin with another's; what follows a slash is a subtest. TestTrace holds the table to the source
+// and to docs/PROTOCOLS.md.
 //
 //	PROTOCOLS                      function                                                   test
 //	1.1 transcript hash            canon.Hash, canon.Hasher.Field                             canon.TestHashBoundaries
@@ -57,26 +58,27 @@
 //	1.6 faults, evidence           judged, judgeOpen, Scheme.VerifyEvidence                   TestOpenLength, TestLies, TestRandomnessFails
 //	A.2 suite 1                    ot.rowPRG.row, ot.randomiser.scalar                        ot.TestRandomiser, ot.TestTranscript
 //	A.3.1 pair setup               Scheme.Provision, provisioning.begin                       TestProvision, TestProvisionLies, ot.TestSetup
-//	  1. A's choices               ot.NewSetup, ot.newOblivious                               ot.TestSetup, ot.TestSetupPoints
-//	  2. B's answer                ot.RespondSetup, ot.respondOblivious, setup1.Check         ot.TestSetupPoints, ot.TestSetupIdentity
-//	  3. A's keys                  ot.Setup.Finish, setup2.Check                              ot.TestSetup, ot.TestSetupWrongSession
+//	  P1 A's choices               ot.NewSetup, ot.newOblivious                               ot.TestSetup, ot.TestSetupPoints
+//	  P2 B's answer                ot.RespondSetup, ot.respondOblivious, setup1.Check         ot.TestSetupPoints, ot.TestSetupIdentity
+//	  P2 A's keys                  ot.Setup.Finish, setup2.Check                              ot.TestSetup, ot.TestSetupWrongSession
 //	  PPRF and its proof           ot.growTree, ot.punctureTree                               ot.TestPPRFProof, TestProvisionLies/s~_of_the_last_tree
 //	  zero-share seed              seedCommitment, setup2.Check, pair.zeroShare               TestProvisionLies/another_seed, TestSeparation
-//	  all confirm the transcript   setup3.Check, setup3.Advance                               TestProvisionLies/another_transcript, TestProvisionDisagreement
+//	  P3 of all                    setup2.Advance, provisioning.judgeConfirmation             TestProvision, TestProvisionLies/P3_short
+//	  confirm                      setup3.Check, setup3.Advance                               TestProvisionLies/another_transcript, TestProvisionDisagreement
 //	  state for the vault          Provision.Bytes, ParseProvision                            TestProvisionRecord, FuzzParseProvision
 //	A.3.2 gadget                   ot.newGadget, ot.gadgetSum                                 ot.TestGadgetSum
 //	  Bob's message                ot.Receiver.Start, ot.Receiver.expand                      ot.TestVectorOLE, ot.TestFlippedRows
 //	  check of the extension       ot.Sender.expand, ot.checkHash.of, ot.Sender.holds         ot.TestExtensionTampering, ot.TestCheckHash
 //	  Alice's answer               ot.Sender.Reply, ot.randomiser.theta, ot.randomiser.mu     ot.TestVectorOLE, ot.TestReplay
 //	  Bob's end                    ot.Receiving.Finish                                        ot.TestCheatingAlice, ot.TestSpent
-//	A.3.3 R0 OPEN                  presigning.bind, presigning.samePairs                      TestC2LateMismatchNeverBans, TestOpenLength
+//	A.3.3 OPEN                     presigning.bind, presigning.samePairs                      TestC2LateMismatchNeverBans, TestOpenLength
 //	  R1                           presigning.begin, presigning.draw, commitment              TestQuorums, TestSeparation, TestTranscript
 //	  R2                           presigning.answer, round1.Advance                          TestLies, TestC16AdaptiveNonce
 //	  R3 checks                    round2.Check, presigning.receive, presigning.sum           TestLies, TestParallelChecks
 //	  R3 u, v                      presigning.secrets                                         TestQuorums, TestC15Shares
-//	  R3 w                         signer.SignShare                                           TestQuorums, TestC19Agreement
-//	  out                          Scheme.Combine, request.signature, coordinate              TestManySignatures, TestCoordinateOverflow, TestRoughNetwork
-//	  out, by other libraries      Scheme.Combine, Scheme.Verify                              TestOutsideLibraries, TestVerify, TestVerifyAgainstDecred
+//	  share                        signer.SignShare                                           TestQuorums, TestC19Agreement
+//	  combine                      Scheme.Combine, request.signature, coordinate              TestManySignatures, TestCoordinateOverflow, TestRoughNetwork
+//	  combine, by other libraries  Scheme.Combine, Scheme.Verify                              TestOutsideLibraries, TestVerify, TestVerifyAgainstDecred
 //	  HD tweak                     Derive, tweakedKey, newBinding                             TestDeriveVectors, TestDeriveAgainstHDKeychain, TestQuorums
 //	A.3.4 C1                       Scheme.newPresigning, presigning.admit, Provision.with     TestC1Signers
 //	  C2                           presigning.bind, presigning.samePairs                      TestC2LateMismatchNeverBans, TestRefreshRerandomisesPairs
@@ -97,7 +99,8 @@
 //	  C17                          pair.use, pair.refusal, secrets.take, round2.Advance       TestC17SelectiveFailure, TestC17BanBeforeTheEnd, TestBanWipes
 //	  C18                          secrets.take, secrets.reserve                              TestC18PresignatureReuse, TestTake
 //	  C19                          Scheme.Agree, signer.SignShare                             TestC19Agreement, TestSplitAgreement
-//	A.3.5 O1, single use           Scheme.Agree, secrets.reserve, secrets.settle              TestC19Agreement, TestTake, TestPresignaturePrintsNothing
+//	A.3.5 O1 agreement             Scheme.Agree, secrets.reserve, secrets.settle              TestC19Agreement, TestTake, TestPresignaturePrintsNothing
+//	  O2 the share                 signer.SignShare                                           TestC19Agreement, TestC18PresignatureReuse
 //	  re-randomisation             requestOf, prepared.rerandomiser                           TestRerandomiser, TestRawHashForgery
 //	  pool, flushed and in memory  secrets.Burn                                               appliance.TestPoolFlush, appliance.TestRealPresignatureRestore
 //	A.3.6 blame                    presigning.verify, provisioning.verify, pair.cheated       TestLies, TestOpenLength, TestDestroyBlamesNobody
@@ -118,6 +121,6 @@
 //	  domain confusion             presigning.admit, Scheme.NewSigner                         TestKeyRecords
 //	  low s, recovery ID           request.signature, coordinate                              TestOutsideLibraries, TestCoordinateOverflow
 //	F.3 constant time              consistent, signer.SignShare, presigning.secrets           TestNoBranchOnSecrets, ot.TestNoBranchOnSecrets
-//	every message                                                                             TestTranscript, ot.TestTranscript
-//	this table                                                                                TestTrace
+//	- every message                                                                           TestTranscript, ot.TestTranscript
+//	- this table                                                                              TestTrace
 package dkls23

@@ -9,7 +9,7 @@
 // The random vector OLE, once per signature and direction. Bob calls Receiver.Start and has a random b; Alice answers with Sender.Reply and her
 // a_1, a_2; Bob ends with Receiving.Finish. Then c_i + d_i = a_i·b modulo the group order, and neither knows more.
 //
-//	step of PROTOCOLS A.3                 source                                             here
+//	step                                  source                                             here
 //	base transfers                        Masny, Rindal, ePrint 2019/706, figure 8           endemic.go
 //	hashing to the curve                  RFC 9380, section 8.7                              secp256k1.Point.HashToCurve
 //	punctured PRF and its proof (C6)      Roy, ePrint 2022/192, figures 13 and 14            pprf.go
@@ -18,7 +18,6 @@
 //	                                      10 of the corrected version, made non-interactive
 //	                                      as ePrint 2023/765, section 5.1, says
 //	gadget, randomiser, OLE, check (C8)   ePrint 2023/765, Protocol 5.2                      gadget.go, randomiser.go, ole.go
-//	lengths, scalars, points (C3 to C5)   PROTOCOLS 1.3                                      at the head of each step
 //
 // # What it promises
 //
@@ -47,7 +46,8 @@
 //
 // # Where it differs
 //
-// The papers were not at hand when this was written, PROTOCOLS A.3 was; where they disagree, they win, and the difference belongs here.
+// The papers were not at hand when this was written, PROTOCOLS A.3 was; where they disagree, the papers win, and the difference
+// belongs here.
 //
 // The paper's Protocol 5.2 has two indices wrong, which the Trail of Bits report on silence-laboratories' code (appendix F) notes: θ in
 // the sum over Alice's inputs carries the index of the input, and a^ that of the check input. Here θ_i belongs to a_i, and there is one a^.
@@ -57,4 +57,35 @@
 //
 // The check of the extension is made non-interactive: χ_1 .. χ_4 are four independent elements of GF(2^128) derived from U. t~ is sent whole,
 // 2 048 bytes, as in figure 10; a hash of it would do, if a proof said so. The PRG's rows are 68 bytes, and unused bits of the last word are zero on both sides.
+//
+// # Trace
+//
+// What follows a slash is a subtest. TestTrace holds the table to the source and to docs/PROTOCOLS.md.
+//
+//	PROTOCOLS                 function                                       test
+//	A.2 suite 1: rows         rowPRG.row, rowPRG.start                       TestVectorOLE, TestTranscript
+//	  suite 1: randomiser     randomiser.scalar, newRandomiser               TestRandomiser
+//	A.3.1 P1                  NewSetup, newOblivious, endemicHash            TestSetup, TestSetupPoints
+//	  P2                      RespondSetup, respondOblivious, baseKey        TestSetup, TestSetupIdentity, TestSetupWrongSession
+//	  A's keys                Setup.Finish, oblivious.finish                 TestSetup, TestSetupSpent
+//	  PPRF and its proof      growTree, punctureTree, expandSeed, proofTree  TestPPRFProof
+//	  name of a setup         setupID                                        TestSetup, TestSetupWrongSession
+//	  state for the vault     Sender.Bytes, ParseSender, ParseReceiver       TestStateEncoding, TestStateParsing, FuzzParseState
+//	A.3.2 gadget              newGadget, gadgetSum                           TestGadgetSum
+//	  Bob's message           Receiver.Start, Receiver.expand                TestVectorOLE, TestFlippedRows
+//	  check of the extension  Sender.expand, checkHash.of, Sender.holds      TestCheckHash, TestFieldProduct, TestExtensionTampering
+//	  columns                 columns.setRows                                TestTranspose
+//	  Alice's answer          Sender.Reply, randomiser.theta, randomiser.mu  TestVectorOLE, TestEdgeInputs
+//	  Bob's end               Receiving.Finish                               TestVectorOLE, TestSpent
+//	  salts                   sessionKey, newRandomiser                      TestReplay, TestWrongSession
+//	A.3.4 C3                  Sender.Reply, Receiving.Finish, Setup.Finish   TestLengths, TestSetupLengths
+//	  C4                      Receiving.Finish                               TestScalars
+//	  C5                      respondOblivious, oblivious.finish             TestSetupPoints, TestSetupIdentity
+//	  C6                      Setup.Finish, punctureTree                     TestPPRFProof
+//	  C7                      Sender.Reply, Sender.holds                     TestExtensionTampering, TestBobGuessesDelta
+//	  C8                      Receiving.Finish                               TestCheatingAlice, TestAliceGuessesBeta
+//	F.3 constant time                                                        TestNoBranchOnSecrets
+//	- wiping                  Sender.Wipe, Receiver.Wipe, Receiving.Wipe     TestStateWipe, TestScratchIsWiped, TestNothingIsPrinted
+//	- every message                                                          TestTranscript
+//	- this table                                                             TestTrace
 package ot

@@ -1,0 +1,15 @@
+package frost
+
+import (
+	"os"
+	"testing"
+
+	"github.com/luxfi/mpcd/internal/docs"
+)
+
+// Goal: the table of doc.go, from a step of PROTOCOLS to its function and test, is complete and true. Method: hold it to page and source.
+func TestTrace(t *testing.T) {
+	docs.Trace{
+		Dir: "threshold/frost", Packages: map[string]string{"dkg": "threshold/dkg"}, Sections: []string{"B.1", "B.2"},
+	}.Hold(t, os.DirFS("../.."))
+}
