@@ -35,11 +35,11 @@ func (c *Client) Keygen(ctx context.Context, r *KeygenRequest) (*Wallet, error) 
 	return call[Wallet](ctx, c, http.MethodPost, "/api/v1/keygen", q)
 }
 
-// CreateWallet makes a key in the vault of the name, which need not exist before.
-func (c *Client) CreateWallet(ctx context.Context, vault string, r *KeygenRequest) (*VaultWallet, error) {
+// CreateWallet makes a key in the wallet group of the name, which the API's path calls a vault. The group need not exist before.
+func (c *Client) CreateWallet(ctx context.Context, group string, r *KeygenRequest) (*VaultWallet, error) {
 	q := *r
 	q.SessionID = c.session(q.SessionID)
-	return call[VaultWallet](ctx, c, http.MethodPost, "/api/v1/vaults/"+url.PathEscape(vault)+"/wallets", q)
+	return call[VaultWallet](ctx, c, http.MethodPost, "/api/v1/vaults/"+url.PathEscape(group)+"/wallets", q)
 }
 
 // Sign signs one message or digest.

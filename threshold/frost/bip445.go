@@ -25,7 +25,7 @@ var (
 var (
 	errSignerCount     = errors.New("frost: the number of signers must be between t and n")
 	errDuplicateSigner = errors.New("frost: the signer list contains duplicates")
-	errKeyMaterial     = errors.New("frost: the signers' public shares do not give the group key")
+	errGroupKey        = errors.New("frost: the signers' public shares do not give the group key")
 	errNoSigner        = errors.New("frost: the signer is not among the signers")
 	errPublicShare     = errors.New("frost: the key share is not that of the signer's public share")
 	errFirstNonce      = errors.New("frost: the first secret nonce is out of range; it may have been used")
@@ -130,7 +130,7 @@ type signersContext struct {
 	key        *secp256k1.Point
 }
 
-// newSignersContext is ValidateSignersCtx: n participants, threshold t, identifiers in any order, compressed public shares
+// newSignersContext is ValidateSignersCtx: n parties, threshold t, identifiers in any order, compressed public shares
 // of the signers, compressed threshold public key.
 func newSignersContext(n, t int, ids []uint32, public [][]byte, key []byte) (*signersContext, error) {
 	if len(ids) < t || len(ids) > n || t > n || len(public) != len(ids) {
@@ -157,12 +157,12 @@ func newSignersContext(n, t int, ids []uint32, public [][]byte, key []byte) (*si
 		c.serialized = binary.BigEndian.AppendUint32(c.serialized, sorted[i])
 	}
 	if _, err := c.key.SetBytes(key); err != nil {
-		return nil, errKeyMaterial
+		return nil, errGroupKey
 	}
 	c.lambda = newQuorum(group.Secp256k1, parties).lambda
 	derived := group.Secp256k1.VarTimeMultiScalarMult(c.lambda, c.public) // DeriveThreshPubkey
 	if derived.(*group.SkPoint).P.Equal(c.key) != 1 {
-		return nil, errKeyMaterial
+		return nil, errGroupKey
 	}
 	return c, nil
 }
@@ -254,7 +254,7 @@ func (v *sessionValues) fits(i int, s *secp256k1.Scalar, public commitment) bool
 	return new(secp256k1.Point).ScalarBaseMult(s).Equal(want) == 1
 }
 
-// aggregate is PartialSigAgg for the sum of the partial signatures: 64 bytes of a BIP-340 signature, not yet verified.
+// aggregate is PartialSigAgg for the sum of the signature shares: 64 bytes of a BIP-340 signature, not yet verified.
 func (v *sessionValues) aggregate(sum *secp256k1.Scalar) []byte {
 	s := new(secp256k1.Scalar).Add(sum, v.tweaked.aggregateTerm(&v.e))
 	return append(slices.Clone(v.rx[:]), s.Bytes()...)

@@ -212,7 +212,7 @@ var bipMessages = map[string]error{
 	"Invalid pubshare at index 1.":                                        &publicShareError{1},
 	"Invalid pubshare at index 2.":                                        &publicShareError{2},
 	"The participant identifier at index 0 is out of range.":              &identifierError{0},
-	"The provided key material is incorrect.":                             errKeyMaterial,
+	"The provided key material is incorrect.":                             errGroupKey,
 	"first secnonce value is out of range.":                               errFirstNonce,
 	"second secnonce value is out of range.":                              errSecondNonce,
 	"The number of signers must be between t and n.":                      errSignerCount,
@@ -303,7 +303,7 @@ func TestBIP445NonceAgg(t *testing.T) {
 	assertCases(t, len(v.Valid)+len(v.Errors), 5)
 }
 
-// valid runs a valid case: aggregate nonce, partial signature, its verification.
+// valid runs a valid case: aggregate nonce, signature share, its verification.
 func (g *bipGroup) valid(t *testing.T, c *bipCase) {
 	t.Helper()
 	sums, _, err := nonceAgg(raw(g.Pubnonces, c.Pubnonces))
@@ -312,7 +312,7 @@ func (g *bipGroup) valid(t *testing.T, c *bipCase) {
 	}
 	got, err := g.sign(c)
 	if err != nil || !bytes.Equal(got, c.Expected) {
-		t.Errorf("case %d (%s): partial signature %x, %v, want %x", c.ID, c.Comment, got, err, c.Expected)
+		t.Errorf("case %d (%s): signature share %x, %v, want %x", c.ID, c.Comment, got, err, c.Expected)
 		return
 	}
 	for i, id := range c.IDs {
