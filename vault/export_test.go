@@ -32,8 +32,10 @@ func (f Forgery) Forge(ctx context.Context, copied, live Store, id age.Identity,
 	if err != nil {
 		return err
 	}
-	now := &Vault{store: live, node: r.Node, kek: r.KEK, provider: r.Provider, id: v.id, wrapping: r.Wrapping, rekeyed: r.Version == rootVersion}
-	w := &Vault{store: live, node: r.Node, kek: r.KEK, provider: r.Provider, id: v.id, wrapping: now.wrapping, rekeyed: now.rekeyed, keys: v.keys}
+	now := &Vault{store: live, node: r.Node, kek: r.KEK, provider: r.Provider, id: v.id,
+		wrapping: r.Wrapping, rekeyed: r.Version == rootVersion}
+	w := &Vault{store: live, node: r.Node, kek: r.KEK, provider: r.Provider, id: v.id,
+		wrapping: now.wrapping, rekeyed: now.rekeyed, keys: v.keys}
 	if f.Back {
 		w.wrapping, w.rekeyed = v.wrapping, v.rekeyed
 	}

@@ -24,7 +24,8 @@ var (
 )
 
 // forTests are the packages that only tests import.
-var forTests = []string{"threshold/thresholdtest", "hsm/hsmtest", "vault/vaulttest", "appliance/transport/transporttest", "internal/sim", "internal/libsecp", "internal/docs", "internal/canon/canontest"}
+var forTests = []string{"threshold/thresholdtest", "hsm/hsmtest", "vault/vaulttest", "appliance/transport/transporttest", "internal/sim",
+	"internal/libsecp", "internal/docs", "internal/canon/canontest"}
 
 // policy is the text of ARCHITECTURE section 3, most particular first.
 var policy = []place{

@@ -35,7 +35,8 @@ func TestCitations(t *testing.T) {
 		"b.md":    text("PAGE 1.20, PAGE.md, of PAGE"),
 	}
 	faults, count, err = Citations(bad)
-	if err != nil || count != 3 || len(faults) != 2 || !strings.HasPrefix(faults[0], "a.go cites") || !strings.HasPrefix(faults[1], "b.md cites") {
+	want := []string{"a.go cites", "b.md cites"}
+	if err != nil || count != 3 || !slices.EqualFunc(faults, want, strings.HasPrefix) {
 		t.Errorf("%d, %q, %v", count, faults, err)
 	}
 }
