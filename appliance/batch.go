@@ -52,8 +52,8 @@ type signJob struct {
 	ctx     context.Context
 	req     SignRequest
 	key     keys.Key
-	tweaks  []attest.IntentTweak // of req.Path; a refresh changes neither key nor chain code
-	signers []threshold.PartyID  // of this try
+	tweaks  []threshold.Tweak   // of req.Path; a refresh changes neither key nor chain code
+	signers []threshold.PartyID // of this try
 	tries
 	done   chan error
 	ended  func() // called once, when nothing is done for the request any more
@@ -98,7 +98,7 @@ func (b *batcher) idle(ctx context.Context, most time.Duration) error {
 }
 
 func (j *signJob) lane() laneID {
-	return laneID{j.key.Record.Info.Scheme, j.key.Record.Info.Committee.Digest(), fmt.Sprint(j.signers)}
+	return laneID{j.key.Scheme.ID(), j.key.Record.Info.Committee.Digest(), fmt.Sprint(j.signers)}
 }
 
 // submit queues a job and returns when it is answered or its context ends.
@@ -211,7 +211,7 @@ func (b *batcher) startAfter(wait time.Duration, id laneID, l *lane) {
 
 // batchMax is how many signatures of a scheme one ceremony makes.
 func batchMax(l Limits, s threshold.Scheme) int {
-	if p, ok := s.(threshold.Provisioner); ok {
+	if p, ok := s.(threshold.Pooler); ok {
 		return min(l.Batch, p.MaxBatch())
 	}
 	return l.Batch
@@ -259,7 +259,7 @@ func (b *batcher) run(jobs []*signJob) {
 
 // dear tells whether presigning with the scheme is dear enough for a pool.
 func dear(s threshold.Scheme) bool {
-	_, ok := s.(threshold.Provisioner)
+	_, ok := s.(threshold.Pooler)
 	return ok
 }
 
@@ -267,7 +267,7 @@ func dear(s threshold.Scheme) bool {
 func (b *batcher) groups(jobs []*signJob) []presign.Group {
 	out := make([]presign.Group, len(jobs))
 	for i, j := range jobs {
-		out[i] = presign.Group{Coordinator: b.cfg.Node, Key: j.key.ID, Epoch: j.key.Record.Info.Epoch, Signers: j.signers}
+		out[i] = presign.Group{Coordinator: b.cfg.Node, Key: j.key.ID, Epoch: j.key.Record.Info.Epoch, Scheme: j.key.Scheme.ID(), Signers: j.signers}
 	}
 	return out
 }

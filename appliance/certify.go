@@ -26,7 +26,7 @@ type certificateLeaf struct {
 	Party  threshold.PartyID   `cbor:"4,keyasint"`
 	Label  string              `cbor:"5,keyasint"`
 	Vault  string              `cbor:"6,keyasint"`
-	Scheme threshold.SchemeID  `cbor:"7,keyasint"`
+	Scheme threshold.SchemeID  `cbor:"7,keyasint"` // keys.Record.Scheme
 	All    []threshold.PartyID `cbor:"8,keyasint"`
 	Pairs  [32]byte            `cbor:"9,keyasint"` // digest of the committee's pair state, zero where the scheme has none
 }
@@ -42,7 +42,7 @@ func certificateKey(id string, epoch uint64) []byte {
 }
 
 func (n *making) leaf(id string, info threshold.KeyInfo, rec keys.Record, p threshold.PartyID) []byte {
-	return canon.MustMarshal(certificateLeaf{id, info.Epoch, info.Digest(), p, rec.Label, rec.Vault, info.Scheme, info.Committee.Parties, rec.Pairs})
+	return canon.MustMarshal(certificateLeaf{id, info.Epoch, info.Digest(), p, rec.Label, rec.Vault, rec.Scheme, info.Committee.Parties, rec.Pairs})
 }
 
 // stage stores a share durably without making it the one that signs.
@@ -50,7 +50,7 @@ func (n *making) stage(ctx context.Context, id string, share *threshold.KeyShare
 	b := share.Bytes()
 	defer b.Wipe()
 	err := n.cfg.Vault.Store(ctx, id, b.Bytes(), vault.Meta{
-		SchemeID: string(share.Scheme), Index: uint16(share.Party), Threshold: share.Committee.Threshold, TotalParties: share.Committee.N(),
+		KeyKind: string(share.Kind), Index: uint16(share.Party), Threshold: share.Committee.Threshold, TotalParties: share.Committee.N(),
 		PublicShare: share.PublicShare(share.Party), GroupKey: share.GroupKey, Epoch: share.Epoch, Info: canon.MustMarshal(share.KeyInfo),
 	})
 	if err != nil {
@@ -104,8 +104,8 @@ func (n *making) activate(ctx context.Context, id string, rec keys.Record, info 
 	} else if err := n.cfg.Vault.Activate(ctx, id, info.Epoch); err != nil {
 		return &problem.Error{Code: keys.VaultCode(err), Message: "the new share cannot be activated", Next: "run mpcd doctor", Err: err}
 	}
-	if scheme, err := n.cfg.Schemes(info.Scheme); err == nil {
-		if s, ok := scheme.(threshold.Provisioner); ok {
+	if scheme, err := n.cfg.Schemes(rec.Scheme); err == nil {
+		if s, ok := scheme.(threshold.Pairer); ok {
 			if err := n.pairs.Adopt(ctx, s, info.Committee, rec.Pairs); err != nil {
 				return err
 			}

@@ -43,8 +43,9 @@ type member struct {
 	state  vault.Store
 	limits appliance.Limits
 
-	attestKey string        // "attest" if empty
-	policy    policy.Policy // nil for the default
+	attestKey string                                             // "attest" if empty
+	schemes   func(threshold.SchemeID) (threshold.Scheme, error) // schemes.ByID if nil
+	policy    policy.Policy                                      // nil for the default
 
 	node   *appliance.Node
 	stop   context.CancelFunc
@@ -133,6 +134,10 @@ func (m *member) boot() error {
 	if attestKey == "" {
 		attestKey = "attest"
 	}
+	byID := m.schemes
+	if byID == nil {
+		byID = schemes.ByID
+	}
 	ctx := context.Background()
 	v, err := vault.Open(ctx, vault.Config{Store: m.vault, Wrapper: m.token.(hsm.KeyWrapper), KEK: "vault", Node: string(m.id)})
 	if err != nil {
@@ -145,7 +150,7 @@ func (m *member) boot() error {
 	m.node, err = appliance.New(ctx, appliance.Config{
 		Cluster: "test", Node: m.id, Release: "test", Roster: m.c.roster, Network: m.c.hub.Node(m.id), Self: m.self,
 		HSM: m.token, CosignKey: "cosign", AttestKey: attestKey, Vault: v, Store: m.state, AuditLog: audit,
-		Schemes: schemes.ByID, SchemeFor: schemes.For, Limits: m.limits, Policy: m.policy, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+		Schemes: byID, SchemeFor: schemes.For, Limits: m.limits, Policy: m.policy, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		audit.Close()

@@ -133,9 +133,10 @@ func TestProposalChecks(t *testing.T) {
 		}},
 		{"a signer that is no party", func(d *draft) { d.signers, first(d).Signers = []threshold.PartyID{1, 9}, []threshold.PartyID{1, 9} }},
 		{"an unknown wallet", func(d *draft) { first(d).KeyID = "w_nobody" }},
-		{"another scheme", func(d *draft) { first(d).Scheme = threshold.FrostTaproot }},
+		{"a scheme for another kind of key", func(d *draft) { first(d).Scheme = threshold.FrostTaproot }},
+		{"a scheme of no build", func(d *draft) { first(d).Scheme = "nobody's" }},
 		{"an epoch that is not yet", func(d *draft) { first(d).Epoch = 7 }},
-		{"tweaks", func(d *draft) { first(d).Tweaks = []attest.IntentTweak{{}} }},
+		{"tweaks", func(d *draft) { first(d).Tweaks = []threshold.Tweak{{}} }},
 		{"a digest of 31 bytes", func(d *draft) {
 			first(d).KeyID, first(d).Scheme, first(d).Message = tap.ID, threshold.FrostTaproot, make([]byte, 31)
 		}},

@@ -8,6 +8,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/threshold"
 )
 
 // MaxPath is the longest path below a wallet key, in indexes (BIP 32).
@@ -34,10 +35,10 @@ func (n *Node) Derive(ctx context.Context, wallet string, path []uint32) (*Child
 }
 
 // derive follows a caller's path: the public key as chains write it, and the tweaks of an intent to sign with it.
-func derive(key keys.Key, path []uint32) ([]byte, []attest.IntentTweak, error) {
+func derive(key keys.Key, path []uint32) ([]byte, []threshold.Tweak, error) {
 	info := key.Record.Info
 	if len(path) == 0 {
-		return keys.OutsideKey(info), nil, nil
+		return keys.Shown(info), nil, nil
 	}
 	if err := checkPath(path); err != nil {
 		return nil, nil, err
@@ -47,7 +48,7 @@ func derive(key keys.Key, path []uint32) ([]byte, []attest.IntentTweak, error) {
 		return nil, nil, noChild(err)
 	}
 	info.GroupKey = pub
-	return keys.OutsideKey(info), tweaks, nil
+	return keys.Shown(info), tweaks, nil
 }
 
 // checkPath refuses what no wallet derives.

@@ -20,6 +20,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/address"
+	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
@@ -231,13 +232,13 @@ func TestRogueTweaks(t *testing.T) {
 
 	for name, x := range map[string]struct {
 		path   []uint32
-		tweaks []attest.IntentTweak
+		tweaks []threshold.Tweak
 		prove  bool
 	}{
 		"a tweak without a path":   {nil, tweaks, false},
 		"another path's tweak":     {[]uint32{0, 5}, other, false},
-		"a free tweak":             {[]uint32{0, 5}, []attest.IntentTweak{{T: attest.Hash{31: 1}}}, false},
-		"one tweak more":           {[]uint32{0, 5}, append(slices.Clone(tweaks), attest.IntentTweak{T: attest.Hash{31: 1}}), false},
+		"a free tweak":             {[]uint32{0, 5}, []threshold.Tweak{{T: threshold.Scalar{31: 1}}}, false},
+		"one tweak more":           {[]uint32{0, 5}, append(slices.Clone(tweaks), threshold.Tweak{T: threshold.Scalar{31: 1}}), false},
 		"a path without its tweak": {[]uint32{0, 5}, nil, false},
 		"a proof under a tweak":    {nil, tweaks, true},
 		"a proof under a path":     {[]uint32{0, 5}, tweaks, true},

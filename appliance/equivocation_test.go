@@ -50,7 +50,7 @@ func newTwoFaced(t *testing.T, m *member, wallet string) *twoFaced {
 
 // open makes both OPENs of a ceremony, valid by themselves.
 func (r *twoFaced) open(topic [32]byte, signers []threshold.PartyID) [2]threshold.Message {
-	scheme, err := schemes.ByID(r.share.Scheme)
+	scheme, err := schemes.For(threshold.KindOf(r.share.Kind).Curve, "frost")
 	if err != nil {
 		panic(err)
 	}

@@ -41,11 +41,12 @@ func (n *Node) BanPeer(ctx context.Context, wallet string, peer threshold.PartyI
 
 // Share lends the active share of a wallet; the caller releases it.
 func (n *Node) Share(ctx context.Context, wallet string) (*threshold.KeyShare, func(), error) {
-	rec, err := n.keys.Record(ctx, wallet)
+	key, err := n.keys.Key(ctx, wallet)
 	if err != nil {
 		return nil, nil, err
 	}
-	h, err := n.keys.Open(ctx, wallet, rec.Info.Epoch)
+	rec, scheme := key.Record, key.Scheme
+	h, err := n.keys.Open(ctx, scheme, wallet, rec.Info.Epoch)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,7 +84,7 @@ func (n *Node) eachGroup(f func(of presign.Group, g reflect.Value)) {
 		g := groups.Value().Elem()
 		of := g.FieldByName("Group")
 		f(presign.Group{Coordinator: transport.NodeID(of.FieldByName("Coordinator").String()), Key: of.FieldByName("Key").String(),
-			Epoch: of.FieldByName("Epoch").Uint(), Signers: *(*[]threshold.PartyID)(of.FieldByName("Signers").Addr().UnsafePointer())}, g)
+			Epoch: of.FieldByName("Epoch").Uint(), Scheme: threshold.SchemeID(of.FieldByName("Scheme").String()), Signers: *(*[]threshold.PartyID)(of.FieldByName("Signers").Addr().UnsafePointer())}, g)
 	}
 }
 
@@ -116,7 +117,7 @@ func (n *Node) LeakReady(wallet string) (pre *threshold.Presignature) {
 
 // Return puts a presignature back, as a signer does who forgets that he used it.
 func (n *Node) Return(coordinator transport.NodeID, wallet string, epoch uint64, signers []threshold.PartyID, pre *threshold.Presignature) {
-	n.pool.Add(presign.Group{Coordinator: coordinator, Key: wallet, Epoch: epoch, Signers: signers}, [32]byte{}, nil, []*threshold.Presignature{pre})
+	n.pool.Add(presign.Group{Coordinator: coordinator, Key: wallet, Epoch: epoch, Scheme: pre.Scheme, Signers: signers}, [32]byte{}, nil, []*threshold.Presignature{pre})
 }
 
 // SignWith coordinates a ceremony over the message with a presignature that the signers hold, whether or not it was used before.
@@ -140,7 +141,7 @@ func (n *Node) rogueIntent(key keys.Key, session string, signers []threshold.Par
 // SignForged coordinates a ceremony over an intent that nobody judges here, with any path and tweaks, and returns the signature: what a
 // coordinator does that is no longer ours. It must not be a signer. With prove it asks for a proof of the threshold instead of a payment.
 func (n *Node) SignForged(ctx context.Context, wallet, session string, signers []threshold.PartyID, message []byte, path []uint32,
-	tweaks []attest.IntentTweak, prove bool) (signature []byte, err error) {
+	tweaks []threshold.Tweak, prove bool) (signature []byte, err error) {
 	key, err := n.keys.Key(ctx, wallet)
 	if err != nil {
 		return nil, err
@@ -201,10 +202,32 @@ func (n *Node) Fill(ctx context.Context, wallet string, signers ...transport.Nod
 	if err != nil {
 		return err
 	}
-	g := presign.Group{Coordinator: n.cfg.Node, Key: wallet, Epoch: key.Record.Info.Epoch}
+	g := presign.Group{Coordinator: n.cfg.Node, Key: wallet, Epoch: key.Record.Info.Epoch, Scheme: key.Scheme.ID()}
 	for _, id := range signers {
 		g.Signers = append(g.Signers, n.members.Party(id))
 	}
 	_, err = n.filling.lead(ctx, g, 2)
 	return n.members.Explain(err)
+}
+
+// SignBy coordinates a ceremony over the message in which the intent names the scheme, and returns the receipt.
+func (n *Node) SignBy(ctx context.Context, scheme threshold.SchemeID, wallet, session string, signers []threshold.PartyID, message []byte) (*attest.Receipt, error) {
+	key, err := n.keys.KeyWhen(ctx, wallet, scheme, func(keys.Record) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	in := n.rogueIntent(key, session, signers, message)
+	out, err := n.signing.lead(ctx, asked{op: attest.OpSign, signers: signers, intents: []*attest.Intent{in}, keys: []keys.Key{key}})
+	if err != nil {
+		return nil, err
+	}
+	hdr := n.token.header(attest.KindSettlement)
+	r := n.receipt(out[0], hdr.Time)
+	d := r.Digest()
+	batch, err := attest.Attest(ctx, n.token.hsm, n.token.attest, hdr, [][]byte{d[:]})
+	if err != nil {
+		return nil, err
+	}
+	r.Settlement.Attestation = batch.Proof(0)
+	return r, nil
 }

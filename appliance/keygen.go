@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/luxfi/mpcd/appliance/ceremony"
@@ -22,8 +23,8 @@ type making struct {
 func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold.Scheme, committee threshold.Committee, accept func() error) (string, error) {
 	in := n.token.intent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
 	in.Scheme = scheme.ID()
-	in.Keygen = &attest.KeygenParams{Threshold: committee.Threshold, Purpose: purposeOf(scheme.ID()), Label: req.Label, Vault: req.Vault}
-	permitted, err := n.permitKeygen(ctx, in, committee)
+	in.Keygen = &attest.KeygenParams{Threshold: committee.Threshold, Kind: scheme.Kind().ID, Label: req.Label, Vault: req.Vault}
+	permitted, err := n.permitKeygen(ctx, scheme, in, committee)
 	if err != nil {
 		return "", err
 	}
@@ -50,23 +51,25 @@ func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold
 }
 
 // permitKeygen passes the gate.
-func (n *making) permitKeygen(ctx context.Context, in *attest.Intent, committee threshold.Committee) (*permission, error) {
+func (n *making) permitKeygen(ctx context.Context, scheme threshold.Scheme, in *attest.Intent, committee threshold.Committee) (*permission, error) {
 	return n.gate.permit(ctx, []passage{{in, committee, func() error {
-		if in.Keygen.Purpose != purposeOf(in.Scheme) || len(in.Keygen.Label) > MaxLabel || len(in.Keygen.Vault) > MaxLabel {
+		if in.Keygen.Kind != scheme.Kind().ID || len(in.Keygen.Label) > MaxLabel || len(in.Keygen.Vault) > MaxLabel {
 			return problem.New(problem.Invalid, "", "the parameters do not fit the scheme")
 		}
 		return nil
 	}}}, "keygen.begin")
 }
 
-func purposeOf(s threshold.SchemeID) threshold.Purpose {
-	switch s {
-	case threshold.FrostTaproot:
-		return threshold.PurposeBIP340
-	case keys.SchemeDKLs23:
-		return threshold.PurposeECDSA
+// NoScheme says which field of a keygen request asks for a key that the build cannot make, and what to ask for instead.
+func NoScheme(err error) *problem.Error {
+	var none *threshold.NoSchemeError
+	if !errors.As(err, &none) {
+		return problem.As(err)
 	}
-	return threshold.PurposeEdDSA
+	if none.Known {
+		return &problem.Error{Code: problem.Unsupported, Field: none.Field, Message: none.What, Next: none.Next}
+	}
+	return problem.Field(none.Field, none.Next, "%s", none.What)
 }
 
 // plan turns a request into a scheme and a committee, with the reasons why not.
@@ -74,7 +77,7 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 	none := threshold.Committee{}
 	scheme, err := n.cfg.SchemeFor(req.Curve, req.Protocol)
 	if err != nil {
-		return nil, none, &problem.Error{Code: problem.Unsupported, Field: "protocol", Message: err.Error(), Next: "use curve ed25519 with protocol frost, or curve secp256k1 with dkls23 (ECDSA) or frost (Taproot)"}
+		return nil, none, NoScheme(err)
 	}
 	if len(req.Vault) > MaxLabel {
 		return nil, none, problem.Field("vault", "shorten it", "the vault's name has %d bytes, at most %d", len(req.Vault), MaxLabel)
@@ -172,7 +175,7 @@ func (n *making) joinKeygen(ctx context.Context, c *ceremony.Ceremony, p *propos
 	if err != nil {
 		return problem.New(problem.Invalid, "use the same roster on all nodes", "the committee: %v", err)
 	}
-	permitted, err := n.permitKeygen(ctx, in, committee)
+	permitted, err := n.permitKeygen(ctx, scheme, in, committee)
 	if err != nil {
 		return err
 	}
@@ -199,13 +202,13 @@ func (n *making) runKeygen(ctx context.Context, c *ceremony.Ceremony, p *proposa
 		return "", err
 	}
 	defer share.Destroy()
-	id := attest.KeyID(share.Scheme, share.GroupKey)
+	id := attest.KeyID(share.Kind, share.GroupKey)
 	release, ok := n.keys.Lock(id) // until we have activated it ourselves, nobody else may: its record would fall back
 	if !ok {
 		return "", problem.New(problem.Conflict, "repeat the request", "wallet %s is being changed already", id)
 	}
 	defer release()
-	rec := keys.Record{Info: share.KeyInfo, Label: in.Keygen.Label, Vault: in.Keygen.Vault, State: keys.Staged, Created: in.Created,
+	rec := keys.Record{Info: share.KeyInfo, Scheme: in.Scheme, Label: in.Keygen.Label, Vault: in.Keygen.Vault, State: keys.Staged, Created: in.Created,
 		SessionID: in.RequestID, Pairs: digest}
 	if err := n.stage(ctx, id, share); err != nil {
 		return "", err

@@ -21,6 +21,7 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/internal/sim"
+	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
@@ -264,7 +265,7 @@ func (k *killing) judge() {
 			}
 			seen[what] = r.ID
 		}
-		if r.Key.Scheme == "dkls23-secp256k1" { // a session may have filled a pool; each presignature was looked at above
+		if r.Key.Kind == threshold.ECDSA.ID { // a session may have filled a pool; each presignature was looked at above
 			continue
 		}
 		batch := string(r.Cosign.Attestation.Cose)

@@ -49,7 +49,7 @@ func TestRealLeakScan(t *testing.T) {
 		for _, n := range c.Nodes {
 			for _, w := range wallets {
 				s := n.Share(w.ID)
-				secrets = append(secrets, sim.Secret{Name: fmt.Sprintf("share of %s in %s %s, %s", n.ID, w.Protocol, w.Curve, when), Bytes: bytes.Clone(s.Secret())})
+				secrets = append(secrets, sim.Secret{Name: fmt.Sprintf("share of %s in %s %s, %s", n.ID, w.Protocol, w.Kind.Curve, when), Bytes: bytes.Clone(s.Secret())})
 				s.Destroy()
 			}
 		}

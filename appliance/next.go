@@ -124,7 +124,7 @@ func (b *batcher) renewed(j *signJob, code problem.Code) bool {
 		ctx, cancel = context.WithTimeout(ctx, pairsLateFor)
 		defer cancel()
 	}
-	key, err := b.keys.KeyWhen(ctx, j.key.ID, newer)
+	key, err := b.keys.KeyWhen(ctx, j.key.ID, j.key.Scheme.ID(), newer)
 	moved := err == nil && newer(key.Record)
 	if moved {
 		j.key = key

@@ -25,7 +25,7 @@ type filling struct {
 // lead makes up to count presignatures and puts them into the pool once every signer has said that it has its part. It tells whether the
 // group may get more: not if its epoch is over.
 func (n *filling) lead(ctx context.Context, g presign.Group, count int) (more bool, err error) {
-	key, err := n.keys.Key(ctx, g.Key)
+	key, err := n.keys.KeyWhen(ctx, g.Key, g.Scheme, func(keys.Record) bool { return true })
 	if err != nil || key.Record.Info.Epoch != g.Epoch || key.Record.State != keys.Active {
 		return false, err
 	}
@@ -74,7 +74,7 @@ func (n *filling) lead(ctx context.Context, g presign.Group, count int) (more bo
 // join is a signer's side: it holds what was made until its coordinator uses it.
 func (n *filling) join(ctx context.Context, c *ceremony.Ceremony, p *proposal, intents []*attest.Intent) error {
 	in := intents[0]
-	key, err := n.keys.KeyWhen(ctx, in.KeyID, func(r keys.Record) bool { return r.State == keys.Active && r.Info.Epoch >= in.Epoch })
+	key, err := n.keys.KeyWhen(ctx, in.KeyID, in.Scheme, func(r keys.Record) bool { return r.State == keys.Active && r.Info.Epoch >= in.Epoch })
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (n *filling) join(ctx context.Context, c *ceremony.Ceremony, p *proposal, i
 		presign.Burn(pres)
 		return err
 	}
-	g := presign.Group{Coordinator: c.Coordinator, Key: in.KeyID, Epoch: in.Epoch, Signers: p.Signers}
+	g := presign.Group{Coordinator: c.Coordinator, Key: in.KeyID, Epoch: in.Epoch, Scheme: in.Scheme, Signers: p.Signers}
 	n.add(ctx, g, key, p, nil, pres)
 	c.Answer(ceremony.KindAck, c.View[:], false)
 	return nil
@@ -101,10 +101,10 @@ func (n *filling) join(ctx context.Context, c *ceremony.Ceremony, p *proposal, i
 // permit passes the gate.
 func (n *filling) permit(ctx context.Context, p *proposal, in *attest.Intent, key keys.Key) (*permission, error) {
 	return n.gate.permit(ctx, []passage{{in, key.Record.Info.Committee, func() error {
-		if err := judgeKey(attest.OpPresign, in, key.Record); err != nil {
+		if err := judgeKey(attest.OpPresign, in, key); err != nil {
 			return err
 		}
-		if k, most := int(p.Count), batchMax(n.cfg.Limits, key.Scheme); k < 1 || k > most || p.Pairs == nil {
+		if k, most := int(p.Count), batchMax(n.cfg.Limits, key.Scheme); k < 1 || k > most || !dear(key.Scheme) {
 			return problem.New(problem.Invalid, "set the same limits on all nodes", "a proposal of %d presignatures, at most %d", k, most)
 		}
 		return nil
@@ -118,7 +118,7 @@ func (n *filling) make(ctx context.Context, c *ceremony.Ceremony, p *proposal, k
 	}
 	one := threshold.PresignKey{Info: key.Record.Info}
 	if slices.Contains(p.Signers, n.members.SelfParty()) {
-		held, err := n.keys.Open(ctx, key.ID, key.Record.Info.Epoch)
+		held, err := n.keys.Open(ctx, key.Scheme, key.ID, key.Record.Info.Epoch)
 		if err != nil {
 			return nil, err
 		}
@@ -132,14 +132,17 @@ func (n *filling) make(ctx context.Context, c *ceremony.Ceremony, p *proposal, k
 // signer was banned: whoever changes these empties the pool first, and does not see what comes after. Presignatures of an epoch that is
 // over cannot sign, but with those of all signers they are the key, so they must not outlive it.
 func (n *filling) add(ctx context.Context, g presign.Group, key keys.Key, p *proposal, boots []ceremony.Boot, pres []*threshold.Presignature) {
-	n.pool.Add(g, p.Pairs.Digest, boots, pres)
+	n.pool.Add(g, p.Pairs.DigestOf(), boots, pres)
 	ctx = context.WithoutCancel(ctx)
 	if now, err := n.keys.Record(ctx, g.Key); err != nil || now.Info.Epoch > g.Epoch {
 		n.pool.DropKey(g.Key, g.Epoch+1)
 	}
-	_, state, err := n.pairs.State(ctx, key.Scheme, key.Record.Info.Committee)
-	if err != nil || state == nil || state.Digest() != p.Pairs.Digest {
-		n.pool.DropPairs(p.Pairs.Digest)
+	pairer, state, err := n.pairs.State(ctx, key.Scheme, key.Record.Info.Committee)
+	if err == nil && pairer == nil {
+		return
+	}
+	if err != nil || state == nil || state.Digest() != p.Pairs.DigestOf() {
+		n.pool.DropPairs(p.Pairs.DigestOf())
 		return
 	}
 	for _, b := range state.Banned() {

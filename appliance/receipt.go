@@ -30,11 +30,11 @@ func (n *core) receipt(s *signed, timeMS int64) *attest.Receipt {
 
 // signature is the answer that a receipt is evidence for.
 func (n *core) signature(r *attest.Receipt) (*Signature, error) {
-	scheme, err := n.cfg.Schemes(r.Key.Scheme)
+	scheme, err := n.cfg.Schemes(r.Intent.Scheme)
 	if err != nil {
 		return nil, err
 	}
-	info := threshold.KeyInfo{Scheme: r.Key.Scheme, Purpose: r.Key.Purpose, GroupKey: r.Key.GroupKey, ChainCode: r.Key.ChainCode}
+	info := threshold.KeyInfo{Kind: r.Key.Kind, GroupKey: r.Key.GroupKey, ChainCode: r.Key.ChainCode}
 	pub, _, err := derive(keys.Key{Record: keys.Record{Info: info}, Scheme: scheme}, r.Intent.Path)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (n *Node) Receipt(ctx context.Context, id string) (*attest.Receipt, error) 
 		return nil, err
 	}
 	var r attest.Receipt
-	if err := canon.Unmarshal(b, &r); err != nil {
+	if err := canon.Unmarshal(b, &r); err != nil || r.Version != attest.ReceiptVersion {
 		return nil, &problem.Error{Code: problem.Integrity, Message: "receipt " + id + " is damaged", Next: "restore the node's data directory from a good disk", Err: err}
 	}
 	return &r, nil

@@ -178,7 +178,7 @@ func (n *making) finishStaged(ctx context.Context, id string) error {
 
 // completeStaged activates a staged epoch whose certificate is complete.
 func (n *making) completeStaged(ctx context.Context, a answer, rec keys.Record) error {
-	scheme, err := n.cfg.Schemes(rec.Info.Scheme)
+	scheme, err := n.cfg.Schemes(rec.Scheme)
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (n *making) completeStaged(ctx context.Context, a answer, rec keys.Record) 
 	}
 	info := share.KeyInfo
 	share.Destroy()
-	if attest.KeyID(info.Scheme, info.GroupKey) != a.KeyID || info.Epoch != a.Epoch || len(a.Certs) != info.Committee.N() {
+	if attest.KeyID(info.Kind, info.GroupKey) != a.KeyID || info.Epoch != a.Epoch || len(a.Certs) != info.Committee.N() {
 		return errors.New("the certificate does not fit the staged share")
 	}
 	rec, _ = rec.Staged(a.Epoch)

@@ -105,18 +105,22 @@ func (n *making) runRefresh(ctx context.Context, c *ceremony.Ceremony, p *propos
 	if err := permitted.recorded(); err != nil {
 		return err
 	}
-	held, err := n.keys.Open(ctx, in.KeyID, in.Epoch)
+	scheme, err := n.cfg.Schemes(rec.Scheme)
+	if err != nil {
+		return err
+	}
+	held, err := n.keys.Open(ctx, scheme, in.KeyID, in.Epoch)
 	if err != nil {
 		return err
 	}
 	defer n.keys.Release(held)
-	digest, unpair, err := n.pairUp(ctx, c, held.Scheme, rec.Info.Committee, in, p.Pairs)
+	digest, unpair, err := n.pairUp(ctx, c, scheme, rec.Info.Committee, in, p.Pairs)
 	if err != nil {
 		return err
 	}
 	defer unpair()
 	rec.Pairs = digest
-	s, err := held.Scheme.Refresh(n.setup(c, rec.Info.Committee, in, digest), held.Share, n.cfg.Rand)
+	s, err := scheme.Refresh(n.setup(c, rec.Info.Committee, in, digest), held.Share, n.cfg.Rand)
 	if err != nil {
 		return err
 	}
@@ -142,7 +146,7 @@ func judgeRefresh(in *attest.Intent, rec keys.Record, next uint64) error {
 	switch {
 	case rec.State != keys.Active:
 		return problem.New(problem.Conflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", in.KeyID, rec.State)
-	case in.Epoch != rec.Info.Epoch || in.Scheme != rec.Info.Scheme:
+	case in.Epoch != rec.Info.Epoch || in.Scheme != rec.Scheme:
 		return problem.New(problem.Conflict, "repeat the request", "wallet %s is at epoch %d here, the intent says %d", in.KeyID, rec.Info.Epoch, in.Epoch)
 	case !slices.Equal(in.Signers, rec.Info.Committee.Parties):
 		return problem.New(problem.Invalid, "", "a refresh needs the whole committee")

@@ -35,7 +35,7 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 		err = active(key)
 	}
 	if err == nil {
-		err = checkMessage(key.Record.Info, req.Message)
+		err = CheckMessage(key.Scheme.Kind(), "", req.Message)
 	}
 	if err != nil {
 		return nil, err

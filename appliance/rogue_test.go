@@ -227,7 +227,7 @@ func TestBadRequests(t *testing.T) {
 		"party twice":        {problem.Invalid, "parties", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node1", "node1"}})},
 		"total disagrees":    {problem.Invalid, "total", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 2, Parties: []transport.NodeID{"node1", "node2", "node3"}})},
 		"without this node":  {problem.Invalid, "parties", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node2", "node3"}})},
-		"unknown curve":      {problem.Unsupported, "protocol", keygen(appliance.KeygenRequest{Curve: "p256", Threshold: 2, Total: 3})},
+		"unknown curve":      {problem.Invalid, "curve", keygen(appliance.KeygenRequest{Curve: "p256", Threshold: 2, Total: 3})},
 		"cggmp21":            {problem.Unsupported, "protocol", keygen(appliance.KeygenRequest{Curve: "secp256k1", Protocol: "cggmp21", Threshold: 2, Total: 3})},
 		"long label":         {problem.Invalid, "label", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 3, Label: strings.Repeat("x", 129)})},
 		"31-byte digest":     {problem.Invalid, "message_hash", sign(appliance.SignRequest{WalletID: tap.ID, Message: make([]byte, 31)})},

@@ -37,7 +37,7 @@ type item struct {
 
 // lookUp is how a signer looks up the key of an intent: once more in a moment if it has not yet heard what others know already.
 func (n *signing) lookUp(ctx context.Context, op attest.Operation, in *attest.Intent) (keys.Key, error) {
-	return n.keys.KeyWhen(ctx, in.KeyID, func(r keys.Record) bool {
+	return n.keys.KeyWhen(ctx, in.KeyID, in.Scheme, func(r keys.Record) bool {
 		early := r.State == keys.Staged && op == opProve || r.State == keys.Proving && op == attest.OpSign
 		return !early && r.Info.Epoch >= in.Epoch
 	})
@@ -51,8 +51,7 @@ func (n *signing) admit(ctx context.Context, op attest.Operation, intents []*att
 		key := of[i]
 		items[i] = &item{intent: in, hash: in.Hash(), key: key, req: in.SignRequest()}
 		passages[i] = passage{in, key.Record.Info.Committee, func() error {
-			first := of[0].Record.Info
-			if key.Record.Info.Scheme != first.Scheme || !key.Record.Info.Committee.Equal(first.Committee) {
+			if in.Scheme != intents[0].Scheme || !key.Record.Info.Committee.Equal(of[0].Record.Info.Committee) {
 				return problem.New(problem.Invalid, "", "intent %d is for another scheme or committee than the first", i)
 			}
 			return judgeSign(op, in, key)
@@ -67,7 +66,7 @@ func (n *signing) admit(ctx context.Context, op attest.Operation, intents []*att
 		if !slices.Contains(it.intent.Signers, n.members.SelfParty()) {
 			continue
 		}
-		if it.held, err = n.keys.Open(ctx, it.intent.KeyID, it.intent.Epoch); err != nil {
+		if it.held, err = n.keys.Open(ctx, it.key.Scheme, it.intent.KeyID, it.intent.Epoch); err != nil {
 			return items, nil, err
 		}
 	}
@@ -83,7 +82,7 @@ func (n *signing) release(items []*item) {
 
 // judgeSign holds one intent against the key's record.
 func judgeSign(op attest.Operation, in *attest.Intent, key keys.Key) error {
-	if err := judgeKey(op, in, key.Record); err != nil {
+	if err := judgeKey(op, in, key); err != nil {
 		return err
 	}
 	if op == opProve {
@@ -98,15 +97,15 @@ func judgeSign(op attest.Operation, in *attest.Intent, key keys.Key) error {
 	if err := judgePath(in, key); err != nil {
 		return err
 	}
-	return checkMessage(key.Record.Info, in.Message)
+	return CheckMessage(key.Scheme.Kind(), "", in.Message)
 }
 
 // judgeKey checks that the intent is for the key as it is, and for a quorum of it.
-func judgeKey(op attest.Operation, in *attest.Intent, rec keys.Record) error {
-	c := rec.Info.Committee
+func judgeKey(op attest.Operation, in *attest.Intent, key keys.Key) error {
+	rec, c := key.Record, key.Record.Info.Committee
 	switch {
-	case in.Scheme != rec.Info.Scheme:
-		return problem.New(problem.Invalid, "", "wallet %s is of scheme %s", in.KeyID, rec.Info.Scheme)
+	case in.Scheme != key.Scheme.ID() || key.Scheme.Kind().ID != rec.Info.Kind:
+		return problem.New(problem.Invalid, "", "scheme %s does not sign with keys of kind %s, as wallet %s is", in.Scheme, rec.Info.Kind, in.KeyID)
 	case in.Epoch != rec.Info.Epoch:
 		return problem.New(problem.Conflict, "repeat the request; the key was refreshed", "wallet %s is at epoch %d here, the intent says %d", in.KeyID, rec.Info.Epoch, in.Epoch)
 	case op != opProve && rec.State != keys.Active:
@@ -122,17 +121,21 @@ func judgeKey(op attest.Operation, in *attest.Intent, rec keys.Record) error {
 	return nil
 }
 
-// checkMessage refuses what the scheme cannot or must not sign.
-func checkMessage(info threshold.KeyInfo, message []byte) error {
+// CheckMessage refuses what no key of the kind signs. field is what the request calls the message, "" for its usual name.
+func CheckMessage(k threshold.Kind, field string, message []byte) error {
+	if field == "" && k.Digest > 0 {
+		field = "message_hash"
+	} else if field == "" {
+		field = "message"
+	}
 	switch {
-	case info.Purpose == threshold.PurposeECDSA && len(message) != 32:
-		return problem.Field("message_hash", "hash the transaction first, as its chain does, and send the 32-byte digest", "the digest to sign has %d bytes, ECDSA keys sign exactly 32", len(message))
-	case info.Purpose == threshold.PurposeBIP340 && len(message) != 32:
-		return problem.Field("message_hash", "hash the transaction first (BIP-341) and send the 32-byte digest", "the digest to sign has %d bytes, BIP-340 keys sign exactly 32", len(message))
+	case k.Digest > 0 && len(message) != k.Digest:
+		return problem.Field(field, "hash the transaction first, as "+k.Hashing+", and send the digest",
+			"%s has %d bytes, %s signs exactly %d", field, len(message), k.Signs, k.Digest)
 	case len(message) == 0:
-		return problem.Field("message", "send the message to sign in hex", "the message is empty")
+		return problem.Field(field, "send the message to sign in hex", "%s is empty", field)
 	case len(message) > MaxMessage:
-		return problem.Field("message", "hash the message, or split it", "the message has %d bytes, at most %d", len(message), MaxMessage)
+		return problem.Field(field, "hash the message, or split it", "%s has %d bytes, at most %d", field, len(message), MaxMessage)
 	}
 	return nil
 }
@@ -141,7 +144,7 @@ func checkMessage(info threshold.KeyInfo, message []byte) error {
 func (n *signing) join(ctx context.Context, c *ceremony.Ceremony, p *proposal, intents []*attest.Intent) error {
 	groups := make([]presign.Group, len(intents))
 	for i, in := range intents {
-		groups[i] = presign.Group{Coordinator: c.Coordinator, Key: in.KeyID, Epoch: in.Epoch, Signers: p.Signers}
+		groups[i] = presign.Group{Coordinator: c.Coordinator, Key: in.KeyID, Epoch: in.Epoch, Scheme: in.Scheme, Signers: p.Signers}
 	}
 	// Whatever comes of the proposal, the presignatures it names are out of the pool from here on.
 	pres, err := n.pool.Take(groups, p.Pres)
@@ -193,7 +196,11 @@ func (n *signing) contribute(ctx context.Context, c *ceremony.Ceremony, p *propo
 	}
 	work := make([]attest.Item, len(items))
 	for i, it := range items {
-		work[i] = attest.Item{Signer: it.held.Signer, Key: it.held.Share.KeyInfo, KeyID: it.intent.KeyID, Request: it.req, Intent: it.hash}
+		signer, err := n.keys.Signer(it.held, it.key.Scheme)
+		if err != nil {
+			return nil, nil, err
+		}
+		work[i] = attest.Item{Signer: signer, Key: it.held.Share.KeyInfo, KeyID: it.intent.KeyID, Request: it.req, Intent: it.hash}
 	}
 	shares, batch, err := attest.SignShares(ctx, n.token.hsm, n.token.attest, n.token.header(attest.KindShare), work)
 	var abort *threshold.Abort
@@ -234,11 +241,17 @@ func (n *signing) presign(ctx context.Context, c *ceremony.Ceremony, p *proposal
 	}
 	setup := n.setup(c, p, committee)
 	var s *threshold.Session[[]*threshold.Presignature]
-	if pairs == nil {
-		s, err = key.Scheme.Presign(setup, of, n.cfg.Rand)
-	} else {
+	scheme := key.Scheme
+	if state != nil {
 		c.Aborted = func(err error) error { return n.pairs.KeepBans(ctx, pairs, committee, state, err) }
-		s, err = pairs.PresignFor(state, setup, of, reqs, n.cfg.Rand)
+		if scheme, err = pairs.WithPairState(state); err != nil {
+			return nil, err
+		}
+	}
+	if x, ok := scheme.(threshold.Pooler); ok && reqs != nil {
+		s, err = x.PresignFor(setup, of, reqs, n.cfg.Rand)
+	} else {
+		s, err = scheme.Presign(setup, of, n.cfg.Rand)
 	}
 	if err != nil {
 		return nil, err
@@ -251,19 +264,19 @@ func (n *signing) presign(ctx context.Context, c *ceremony.Ceremony, p *proposal
 // agree binds presignatures of the pool to the requests of a proposal, one each: all signers to the same, with fresh nonces.
 func (n *signing) agree(ctx context.Context, c *ceremony.Ceremony, p *proposal, items []*item, pres []*threshold.Presignature) error {
 	key := items[0].key
-	pairs, _, err := n.pairsFor(ctx, p, key)
-	if err != nil {
+	if _, _, err := n.pairsFor(ctx, p, key); err != nil {
 		return err
 	}
-	if pairs == nil {
-		return problem.New(problem.Invalid, "", "scheme %s has no pool of presignatures", key.Record.Info.Scheme)
+	pooler, ok := key.Scheme.(threshold.Pooler)
+	if !ok {
+		return problem.New(problem.Invalid, "", "scheme %s has no pool of presignatures", key.Scheme.ID())
 	}
 	reqs := make([]threshold.SignRequest, len(items))
 	for i, it := range items {
 		it.req.Pre = pres[i]
 		reqs[i] = it.req
 	}
-	s, err := pairs.Agree(n.setup(c, p, key.Record.Info.Committee), reqs, n.cfg.Rand)
+	s, err := pooler.Agree(n.setup(c, p, key.Record.Info.Committee), reqs, n.cfg.Rand)
 	if err != nil {
 		return err
 	}
@@ -276,7 +289,7 @@ func (n *signing) agree(ctx context.Context, c *ceremony.Ceremony, p *proposal, 
 }
 
 // pairsFor finds the pair state that a proposal goes by, and refuses another than ours and one with a banned signer.
-func (n *signing) pairsFor(ctx context.Context, p *proposal, key keys.Key) (threshold.Provisioner, threshold.Provision, error) {
+func (n *signing) pairsFor(ctx context.Context, p *proposal, key keys.Key) (threshold.Pairer, threshold.PairState, error) {
 	pairs, state, err := n.pairs.Proposed(ctx, key.Scheme, key.Record.Info.Committee, p.Pairs)
 	if err == nil && state != nil && slices.Contains(p.Signers, n.members.SelfParty()) {
 		err = keys.CheckBans(state, p.Signers, n.members.Nodes)

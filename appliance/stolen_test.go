@@ -62,7 +62,7 @@ func TestRealStolenNode(t *testing.T) {
 
 	t.Run("engine", func(t *testing.T) {
 		for _, share := range []*threshold.KeyShare{stolen, stolenTap} {
-			scheme, err := schemes.ByID(share.Scheme)
+			scheme, err := schemes.For(threshold.KindOf(share.Kind).Curve, "frost")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,10 +77,10 @@ func TestRealStolenNode(t *testing.T) {
 			}
 			for _, signers := range [][]threshold.PartyID{{2}, {1, 2}, {2, 2, 2}} {
 				if presign(signers, 3) == nil {
-					t.Errorf("%s presigns for %v", share.Scheme, signers)
+					t.Errorf("%s presigns for %v", share.Kind, signers)
 				}
 				if presign(signers, len(signers)) == nil {
-					t.Errorf("%s presigns for %v with the threshold rewritten", share.Scheme, signers)
+					t.Errorf("%s presigns for %v with the threshold rewritten", share.Kind, signers)
 				}
 			}
 		}

@@ -59,10 +59,9 @@ type Wallet struct {
 	ID        string // "w_…", derived from the group key
 	Label     string
 	Vault     string
-	Scheme    threshold.SchemeID
-	Curve     string
-	Protocol  string
-	PublicKey []byte // Ed25519: 32 bytes; BIP-340: 32 bytes, x-only output key; ECDSA: 65 bytes, uncompressed
+	Kind      threshold.Kind
+	Protocol  string // that signs, where nobody says otherwise: "frost", "dkls23"
+	PublicKey []byte // Kind's first form: Ed25519 32 bytes; BIP-340 32 bytes, x-only output key; ECDSA 65 bytes, uncompressed
 	Threshold int
 	Parties   []transport.NodeID
 	Epoch     uint64

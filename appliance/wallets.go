@@ -5,16 +5,20 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/threshold"
 )
 
 // wallet is a record as the outside sees it.
 func (n *core) wallet(id string, r keys.Record) *Wallet {
-	curve, protocol := keys.Describe(r.Info.Scheme)
-	return &Wallet{
-		SessionID: r.SessionID, ID: id, Label: r.Label, Vault: r.Vault, Scheme: r.Info.Scheme, Curve: curve, Protocol: protocol,
-		PublicKey: keys.OutsideKey(r.Info), Threshold: r.Info.Committee.Threshold, Parties: n.members.Nodes(r.Info.Committee.Parties),
+	w := &Wallet{
+		SessionID: r.SessionID, ID: id, Label: r.Label, Vault: r.Vault, Kind: threshold.KindOf(r.Info.Kind), Protocol: string(r.Scheme),
+		PublicKey: keys.Shown(r.Info), Threshold: r.Info.Committee.Threshold, Parties: n.members.Nodes(r.Info.Committee.Parties),
 		Epoch: r.Info.Epoch, State: r.State, Created: time.UnixMilli(r.Created).UTC(),
 	}
+	if s, err := n.cfg.Schemes(r.Scheme); err == nil {
+		w.Protocol = s.Protocol()
+	}
+	return w
 }
 
 // Wallet returns one wallet by ID or public key in hex.

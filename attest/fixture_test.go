@@ -21,7 +21,6 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/dkls23"
 	"github.com/luxfi/mpcd/threshold/frost"
-	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
 // testToken is an hsm.Signer over keys in memory. It counts its operations, can be made to fail, and gives the high s.
@@ -121,7 +120,7 @@ func wantMisbound(tb testing.TB, what string, err error, field string) {
 // testCluster is three nodes with tokens and a roster, and one 2-of-3 key of the scheme: Ed25519 by FROST, or ECDSA by DKLs23.
 type testCluster struct {
 	scheme threshold.Scheme
-	pairs  []*dkls23.Provision // ECDSA: in the order of shares
+	pairs  []threshold.PairState // ECDSA: in the order of shares
 	tokens []*testToken
 	root   ed25519.PrivateKey
 	roster *SignedRoster
@@ -175,9 +174,9 @@ func newClusterOf(tb testing.TB, scheme threshold.Scheme) *testCluster {
 	committee, err := r.Committee([]string{"node3", "node1", "node2"}, 2)
 	must(tb, err)
 	if scheme.ID() == dkls23.ID {
-		setups := map[threshold.PartyID]*threshold.Session[*dkls23.Provision]{}
+		setups := map[threshold.PartyID]*threshold.Session[threshold.PairState]{}
 		for _, p := range committee.Parties {
-			setups[p], err = dkls23.Scheme{}.Provision(threshold.Setup{Ceremony: [32]byte{3}, Committee: committee, Self: p, Parallel: inOrder}, 1, rand.Reader)
+			setups[p], err = dkls23.Scheme{}.NewPairState(threshold.Setup{Ceremony: [32]byte{3}, Committee: committee, Self: p, Parallel: inOrder}, 1, rand.Reader)
 			must(tb, err)
 		}
 		c.pairs = exchange(tb, setups)
@@ -255,7 +254,10 @@ func (c *testCluster) presignFor(tb testing.TB, reqs []threshold.SignRequest) []
 		if c.pairs == nil {
 			sessions[p], err = c.scheme.Presign(setup, keys, rand.Reader)
 		} else {
-			sessions[p], err = dkls23.New(c.pairs[p-1]).PresignFor(setup, keys, reqs, rand.Reader)
+			var paired threshold.Scheme
+			paired, err = dkls23.Scheme{}.WithPairState(c.pairs[p-1])
+			must(tb, err)
+			sessions[p], err = paired.(threshold.Pooler).PresignFor(setup, keys, reqs, rand.Reader)
 		}
 		must(tb, err)
 	}
@@ -267,8 +269,8 @@ var testNow = time.UnixMilli(1_760_000_000_000)
 func (c *testCluster) intent(message string) Intent {
 	k := c.shares[0]
 	return Intent{
-		Version: IntentVersion, Cluster: "test", Operation: OpSign, RequestID: "req-1", KeyID: KeyID(k.Scheme, k.GroupKey),
-		Scheme: k.Scheme, Epoch: k.Epoch, Message: Hex(message), Chain: c.chain, Signers: []threshold.PartyID{1, 3},
+		Version: IntentVersion, Cluster: "test", Operation: OpSign, RequestID: "req-1", KeyID: KeyID(k.Kind, k.GroupKey),
+		Scheme: c.scheme.ID(), Epoch: k.Epoch, Message: Hex(message), Chain: c.chain, Signers: []threshold.PartyID{1, 3},
 		Requester: "alice", Node: "node1", Created: testNow.Add(c.ahead).UnixMilli(),
 	}
 }
@@ -351,7 +353,7 @@ func testScheme(id threshold.SchemeID) (threshold.Scheme, error) {
 	case frost.Ed25519.ID():
 		return frost.Ed25519, nil
 	case dkls23.ID:
-		return schemes.DKLs23, nil
+		return dkls23.Scheme{}, nil
 	}
 	return nil, fmt.Errorf("unknown scheme %q", id)
 }

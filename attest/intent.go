@@ -10,7 +10,9 @@ import (
 )
 
 // IntentVersion is the version of Intent this program makes and reads.
-const IntentVersion = 1
+//
+// Version 1 named the purpose of a key to make where this one names its kind.
+const IntentVersion = 2
 
 // MaxMessage is the longest message to sign, in bytes.
 const MaxMessage = 64 << 10
@@ -34,10 +36,10 @@ type Intent struct {
 	Operation Operation           `cbor:"3,keyasint" json:"operation"`
 	RequestID string              `cbor:"4,keyasint" json:"request_id"` // the session_id or Idempotency-Key of the API
 	KeyID     string              `cbor:"5,keyasint" json:"key_id"`     // "" for keygen
-	Scheme    threshold.SchemeID  `cbor:"6,keyasint" json:"scheme"`
-	Epoch     uint64              `cbor:"7,keyasint" json:"epoch"`   // of the key; 0 for keygen
-	Message   Hex                 `cbor:"8,keyasint" json:"message"` // what is signed: EdDSA the message, BIP-340 the 32-byte digest
-	Tweaks    []IntentTweak       `cbor:"9,keyasint,omitempty" json:"tweaks,omitempty"`
+	Scheme    threshold.SchemeID  `cbor:"6,keyasint" json:"scheme"`     // that signs, or makes the key; any of the key's kind may sign
+	Epoch     uint64              `cbor:"7,keyasint" json:"epoch"`      // of the key; 0 for keygen
+	Message   Hex                 `cbor:"8,keyasint" json:"message"`    // what is signed: EdDSA the message, BIP-340 the 32-byte digest
+	Tweaks    []threshold.Tweak   `cbor:"9,keyasint,omitempty" json:"tweaks,omitempty"`
 	Chain     string              `cbor:"10,keyasint" json:"chain"`
 	Signers   []threshold.PartyID `cbor:"11,keyasint" json:"signers"` // ascending; who is to take part
 	Requester string              `cbor:"12,keyasint" json:"requester"`
@@ -48,18 +50,12 @@ type Intent struct {
 	Path []uint32 `cbor:"16,keyasint,omitempty" json:"path,omitempty"`
 }
 
-// IntentTweak is threshold.Tweak in hex.
-type IntentTweak struct {
-	T     Hash `cbor:"1,keyasint" json:"t"` // scalar, big-endian
-	XOnly bool `cbor:"2,keyasint" json:"x_only"`
-}
-
 // KeygenParams is the key that a keygen intent asks for. Its parties are the intent's Signers.
 type KeygenParams struct {
-	Threshold int               `cbor:"1,keyasint" json:"threshold"` // signers needed
-	Purpose   threshold.Purpose `cbor:"2,keyasint" json:"purpose"`
-	Label     string            `cbor:"3,keyasint" json:"label"`
-	Vault     string            `cbor:"4,keyasint,omitempty" json:"vault,omitempty"` // the group of wallets it belongs to
+	Threshold int              `cbor:"1,keyasint" json:"threshold"` // signers needed
+	Kind      threshold.KindID `cbor:"2,keyasint" json:"kind"`
+	Label     string           `cbor:"3,keyasint" json:"label"`
+	Vault     string           `cbor:"4,keyasint,omitempty" json:"vault,omitempty"` // the group of wallets it belongs to
 }
 
 // Validate checks the shape, not the wisdom, of an intent.
@@ -121,7 +117,7 @@ func (i Intent) validateOperation() error {
 			return errors.New("attest: keygen intent with a key, an epoch, a message or a path")
 		case i.Keygen.Threshold < 2 || i.Keygen.Threshold > len(i.Signers):
 			return fmt.Errorf("attest: keygen intent: threshold %d of %d", i.Keygen.Threshold, len(i.Signers))
-		case len(i.Keygen.Label) > maxText || len(i.Keygen.Vault) > maxText || len(i.Keygen.Purpose) > maxText:
+		case len(i.Keygen.Label) > maxText || len(i.Keygen.Vault) > maxText || len(i.Keygen.Kind) > maxText:
 			return fmt.Errorf("attest: keygen intent: text longer than %d bytes", maxText)
 		}
 		return nil
@@ -148,18 +144,15 @@ var (
 
 // Derive follows a path below a key: the child's public key, and the tweaks of an intent that asks for its signature. Without a
 // path these are the group key and none. ErrNoDerivation is returned for a scheme that is no threshold.Deriver.
-func Derive(scheme threshold.Scheme, key threshold.KeyInfo, path []uint32) (pub []byte, tweaks []IntentTweak, err error) {
+func Derive(scheme threshold.Scheme, key threshold.KeyInfo, path []uint32) (pub []byte, tweaks []threshold.Tweak, err error) {
 	if len(path) == 0 {
 		return key.GroupKey, nil, nil
 	}
 	d, ok := scheme.(threshold.Deriver)
 	if !ok {
-		return nil, nil, fmt.Errorf("%w: %s", ErrNoDerivation, key.Scheme)
+		return nil, nil, fmt.Errorf("%w: %s", ErrNoDerivation, scheme.ID())
 	}
-	pub, _, ts, err := d.Derive(key, path)
-	for _, t := range ts {
-		tweaks = append(tweaks, IntentTweak{T: t.T, XOnly: t.XOnly})
-	}
+	pub, _, tweaks, err = d.Derive(key, path)
 	return pub, tweaks, err
 }
 
@@ -195,9 +188,5 @@ func (i Intent) Hash() [32]byte { return canon.Hash("mpcd/v1/intent", i.Bytes())
 
 // SignRequest is the engine's view of a sign intent, its presignature still to be given.
 func (i Intent) SignRequest() threshold.SignRequest {
-	req := threshold.SignRequest{Message: i.Message}
-	for _, t := range i.Tweaks {
-		req.Tweaks = append(req.Tweaks, threshold.Tweak{T: t.T, XOnly: t.XOnly})
-	}
-	return req
+	return threshold.SignRequest{Message: i.Message, Tweaks: i.Tweaks}
 }

@@ -13,11 +13,13 @@ import (
 
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/dkls23"
-	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
+// noDeriver is a scheme without what it can do besides.
+type noDeriver struct{ threshold.Scheme }
+
 // under has the cluster sign one digest under the path and tweaks, whatever they are.
-func (c *testCluster) under(t *testing.T, path []uint32, tweaks []IntentTweak) *Receipt {
+func (c *testCluster) under(t *testing.T, path []uint32, tweaks []threshold.Tweak) *Receipt {
 	t.Helper()
 	digest := sha256.Sum256([]byte("pay bob 5"))
 	in := c.intent(string(digest[:]))
@@ -28,21 +30,21 @@ func (c *testCluster) under(t *testing.T, path []uint32, tweaks []IntentTweak) *
 // Goal: a receipt for a key below the wallet's holds offline, and none where the tweak is not that of the path, though every signer
 // and every token of the cluster agreed to it. Method: ECDSA receipts whose other links are all sound, made with each kind of tweak.
 func TestReceiptPath(t *testing.T) {
-	c := newClusterOf(t, schemes.DKLs23)
+	c := newClusterOf(t, dkls23.Scheme{})
 	info := c.shares[0].KeyInfo
 	path := []uint32{0, 5}
-	_, tweaks, err := Derive(schemes.DKLs23, info, path)
+	_, tweaks, err := Derive(dkls23.Scheme{}, info, path)
 	must(t, err)
-	_, other, err := Derive(schemes.DKLs23, info, []uint32{0, 6})
+	_, other, err := Derive(dkls23.Scheme{}, info, []uint32{0, 6})
 	must(t, err)
-	free := IntentTweak{T: Hash{31: 1}}
+	free := threshold.Tweak{T: threshold.Scalar{31: 1}}
 
 	good := c.under(t, path, tweaks)
 	must(t, c.judge(good.JSON(), ReceiptOptions{}))
 	if !strings.Contains(string(good.JSON()), `"path": [`) {
 		t.Error("the path does not stand in the receipt")
 	}
-	if err := VerifyReceipt(good, c.roster, func(threshold.SchemeID) (threshold.Scheme, error) { return dkls23.Scheme{}, nil }, ReceiptOptions{}); !errors.Is(err, ErrNoDerivation) {
+	if err := VerifyReceipt(good, c.roster, func(threshold.SchemeID) (threshold.Scheme, error) { return noDeriver{dkls23.Scheme{}}, nil }, ReceiptOptions{}); !errors.Is(err, ErrNoDerivation) {
 		t.Errorf("a verifier that cannot derive: %v", err)
 	}
 	must(t, c.judge(c.under(t, nil, nil).JSON(), ReceiptOptions{}))
@@ -50,10 +52,10 @@ func TestReceiptPath(t *testing.T) {
 
 	for name, x := range map[string]struct {
 		path   []uint32
-		tweaks []IntentTweak
+		tweaks []threshold.Tweak
 	}{
 		"a tweak without a path":   {nil, tweaks},
-		"a free tweak":             {path, []IntentTweak{free}},
+		"a free tweak":             {path, []threshold.Tweak{free}},
 		"another path's":           {path, other},
 		"one more":                 {path, append(slices.Clone(tweaks), free)},
 		"a path without its tweak": {path, nil},
@@ -80,9 +82,9 @@ func TestReceiptPath(t *testing.T) {
 	}
 }
 
-func mustTweaks(t *testing.T, info threshold.KeyInfo, path []uint32) []IntentTweak {
+func mustTweaks(t *testing.T, info threshold.KeyInfo, path []uint32) []threshold.Tweak {
 	t.Helper()
-	_, tweaks, err := Derive(schemes.DKLs23, info, path)
+	_, tweaks, err := Derive(dkls23.Scheme{}, info, path)
 	must(t, err)
 	return tweaks
 }
@@ -90,43 +92,51 @@ func mustTweaks(t *testing.T, info threshold.KeyInfo, path []uint32) []IntentTwe
 // Goal: who holds an intent to its path knows what is wrong. Method: CheckTweaks with a scheme that derives, one that does not, and none,
 // which an intent without a path does not need.
 func TestCheckTweaks(t *testing.T) {
-	c := newClusterOf(t, schemes.DKLs23)
+	c := newClusterOf(t, dkls23.Scheme{})
 	info := c.shares[0].KeyInfo
 	in := c.intent("m")
 	must(t, in.CheckTweaks(nil, info))
-	in.Tweaks = []IntentTweak{{T: Hash{1}}}
+	in.Tweaks = []threshold.Tweak{{T: threshold.Scalar{1}}}
 	wantErr(t, "a tweak alone", in.CheckTweaks(nil, info), ErrTweaks)
 	in.Path = []uint32{1}
-	wantErr(t, "no deriver", in.CheckTweaks(dkls23.Scheme{}, info), ErrNoDerivation)
-	wantErr(t, "another tweak", in.CheckTweaks(schemes.DKLs23, info), ErrTweaks)
+	wantErr(t, "no deriver", in.CheckTweaks(noDeriver{dkls23.Scheme{}}, info), ErrNoDerivation)
+	wantErr(t, "another tweak", in.CheckTweaks(dkls23.Scheme{}, info), ErrTweaks)
 	in.Tweaks = mustTweaks(t, info, in.Path)
-	must(t, in.CheckTweaks(schemes.DKLs23, info))
+	must(t, in.CheckTweaks(dkls23.Scheme{}, info))
 	in.Tweaks[0].XOnly = true
-	wantErr(t, "another kind", in.CheckTweaks(schemes.DKLs23, info), ErrTweaks)
+	wantErr(t, "another kind", in.CheckTweaks(dkls23.Scheme{}, info), ErrTweaks)
 	in.Path = []uint32{Hardened}
-	if in.CheckTweaks(schemes.DKLs23, info) == nil {
+	if in.CheckTweaks(dkls23.Scheme{}, info) == nil {
 		t.Error("a hardened path derives")
 	}
 }
 
-// Goal: intents and receipts of before there were paths keep their bytes, hashes and validity. Method: an intent's hash and a receipt,
-// both made by the program as it was then.
-func TestIntentWithoutPath(t *testing.T) {
-	in := Intent{Version: 1, Cluster: "test", Operation: OpSign, RequestID: "r", KeyID: "w_x", Scheme: "s", Epoch: 1, Message: Hex("m"),
+// Goal: intents and receipts keep their bytes, hashes and validity for as long as their version stays, and a receipt of the version
+// before is refused by its version. Method: an intent's hash and a receipt as they were made when the version was new.
+func TestVersionKept(t *testing.T) {
+	in := Intent{Version: IntentVersion, Cluster: "test", Operation: OpSign, RequestID: "r", KeyID: "w_x", Scheme: "s", Epoch: 1, Message: Hex("m"),
 		Signers: []threshold.PartyID{1, 2}, Node: "node1", Created: 1}
 	h := in.Hash()
-	if got := hex.EncodeToString(h[:]); got != hashBeforePaths {
+	if got := hex.EncodeToString(h[:]); got != hashOfIntent {
 		t.Errorf("hash %s", got)
 	}
-	roster, err := LoadRoster("testdata/roster_before_paths.json")
+	roster, err := LoadRoster("testdata/receipt_v2_roster.json")
 	must(t, err)
-	old, err := os.ReadFile("testdata/receipt_before_paths.json")
+	kept, err := os.ReadFile("testdata/receipt_v2.json")
 	must(t, err)
-	r, err := ParseReceipt(old)
+	r, err := ParseReceipt(kept)
 	must(t, err)
 	must(t, VerifyReceipt(r, roster, testScheme, ReceiptOptions{Fingerprint: roster.Fingerprint()}))
-	if !bytes.Equal(r.JSON(), old) {
-		t.Error("an old receipt is written otherwise today")
+	if !bytes.Equal(r.JSON(), kept) || len(r.Intent.Path) == 0 {
+		t.Error("a kept receipt is written otherwise today")
+	}
+	if _, err := LoadRoster("testdata/roster_v1.json"); err != nil {
+		t.Errorf("a roster of version 1: %v", err)
+	}
+	before, err := os.ReadFile("testdata/receipt_v1.json")
+	must(t, err)
+	if _, err := ParseReceipt(before); err == nil || !strings.Contains(err.Error(), "receipt version 1, this program reads 2") {
+		t.Errorf("a receipt of version 1: %v", err)
 	}
 	in.Path = []uint32{}
 	if in.Hash() != h {
@@ -138,4 +148,4 @@ func TestIntentWithoutPath(t *testing.T) {
 	}
 }
 
-const hashBeforePaths = "f75de25ec1870766e78b1867e4cf45973d7b6ba1cbcb61e6991af8911875db0f"
+const hashOfIntent = "0e61634b100f2f02e84cdacf95f6b344d56de36c3ddad57236492baaae3e1f66"

@@ -10,7 +10,9 @@ import (
 )
 
 // ReceiptVersion is the version of Receipt this program makes and reads.
-const ReceiptVersion = 1
+//
+// Version 1 named scheme and purpose of the key where this one names its kind; the intent names the scheme that signed.
+const ReceiptVersion = 2
 
 // VerdictPermit is the only verdict under which a signature is made.
 const VerdictPermit = "permit"
@@ -40,20 +42,19 @@ type Receipt struct {
 // KeyRecord is threshold.KeyInfo without what the roster says.
 type KeyRecord struct {
 	KeyID        string              `cbor:"1,keyasint" json:"key_id"`
-	Scheme       threshold.SchemeID  `cbor:"2,keyasint" json:"scheme"`
-	Purpose      threshold.Purpose   `cbor:"3,keyasint" json:"purpose"`
-	Epoch        uint64              `cbor:"4,keyasint" json:"epoch"`
-	Threshold    int                 `cbor:"5,keyasint" json:"threshold"` // signers needed
-	Parties      []threshold.PartyID `cbor:"6,keyasint" json:"parties"`   // ascending
-	GroupKey     Hex                 `cbor:"7,keyasint" json:"group_key"`
-	PublicShares []Hex               `cbor:"8,keyasint" json:"public_shares"` // in the order of Parties
-	ChainCode    Hash                `cbor:"9,keyasint" json:"chain_code"`
+	Kind         threshold.KindID    `cbor:"2,keyasint" json:"kind"`
+	Epoch        uint64              `cbor:"3,keyasint" json:"epoch"`
+	Threshold    int                 `cbor:"4,keyasint" json:"threshold"` // signers needed
+	Parties      []threshold.PartyID `cbor:"5,keyasint" json:"parties"`   // ascending
+	GroupKey     Hex                 `cbor:"6,keyasint" json:"group_key"`
+	PublicShares []Hex               `cbor:"7,keyasint" json:"public_shares"` // in the order of Parties
+	ChainCode    Hash                `cbor:"8,keyasint" json:"chain_code"`
 }
 
 // NewKeyRecord is the public record of a key.
 func NewKeyRecord(k threshold.KeyInfo) KeyRecord {
 	r := KeyRecord{
-		KeyID: KeyID(k.Scheme, k.GroupKey), Scheme: k.Scheme, Purpose: k.Purpose, Epoch: k.Epoch,
+		KeyID: KeyID(k.Kind, k.GroupKey), Kind: k.Kind, Epoch: k.Epoch,
 		Threshold: k.Committee.Threshold, Parties: k.Committee.Parties, GroupKey: k.GroupKey, ChainCode: k.ChainCode,
 	}
 	for _, x := range k.PublicShares {
@@ -68,7 +69,7 @@ func (k KeyRecord) info(r Roster) (threshold.KeyInfo, error) {
 	if err != nil {
 		return threshold.KeyInfo{}, err
 	}
-	info := threshold.KeyInfo{Scheme: k.Scheme, Purpose: k.Purpose, Epoch: k.Epoch, Committee: c, GroupKey: k.GroupKey, ChainCode: k.ChainCode}
+	info := threshold.KeyInfo{Kind: k.Kind, Epoch: k.Epoch, Committee: c, GroupKey: k.GroupKey, ChainCode: k.ChainCode}
 	for _, x := range k.PublicShares {
 		info.PublicShares = append(info.PublicShares, x)
 	}
@@ -130,10 +131,18 @@ func (r *Receipt) JSON() []byte {
 func ParseReceipt(b []byte) (*Receipt, error) {
 	var r Receipt
 	if err := unmarshalStrict(b, &r); err != nil {
+		var v struct{ Version uint8 }
+		if json.Unmarshal(b[:min(len(b), MaxJSON)], &v) == nil && v.Version != ReceiptVersion && v.Version != 0 {
+			return nil, receiptVersionError(v.Version) // another version may have other fields: they are not what is wrong with it
+		}
 		return nil, fmt.Errorf("attest: receipt: %w", err)
 	}
 	if r.Version != ReceiptVersion {
-		return nil, fmt.Errorf("attest: receipt version %d, this program reads %d", r.Version, ReceiptVersion)
+		return nil, receiptVersionError(r.Version)
 	}
 	return &r, nil
+}
+
+func receiptVersionError(v uint8) error {
+	return fmt.Errorf("attest: receipt version %d, this program reads %d; check it with the release that made it", v, ReceiptVersion)
 }

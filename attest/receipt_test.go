@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/dkls23"
 )
 
 // judge is what `mpcd attest verify` does with a file.
@@ -51,7 +52,7 @@ func TestReceiptAnyChange(t *testing.T) {
 		t.Errorf("the walk found only %d changes of values", leaves)
 	}
 	for name, bad := range map[string][]byte{
-		"doubled field": bytes.Replace(good, []byte(`"version": 1,`), []byte(`"version": 1, "version": 1,`), 1),
+		"doubled field": bytes.Replace(good, []byte(`"version": 2,`), []byte(`"version": 2, "version": 2,`), 1),
 		"trailing":      append(bytes.Clone(good), "{}"...),
 		"empty":         {},
 		"case":          bytes.Replace(good, []byte(`"cluster"`), []byte(`"Cluster"`), 1),
@@ -138,7 +139,7 @@ func TestReceiptEveryLink(t *testing.T) {
 	}{
 		{"key", func(r *Receipt) { r.Key.KeyID += "x" }},
 		{"key", func(r *Receipt) { r.Key.GroupKey[0] ^= 1 }},
-		{"key", func(r *Receipt) { r.Key.Scheme = "x" }},
+		{"key", func(r *Receipt) { r.Key.Kind = "x" }},
 		{"key", func(r *Receipt) { r.Key.Threshold = 1 }},
 		{"key", func(r *Receipt) { r.Key.Parties = []threshold.PartyID{1, 3, 4} }},
 		{"key", func(r *Receipt) { r.Key.PublicShares = r.Key.PublicShares[1:] }},
@@ -157,6 +158,7 @@ func TestReceiptEveryLink(t *testing.T) {
 		{"intent", func(r *Receipt) { r.Intent.Cluster = "other"; r.ID = ReceiptID(r.Intent.Hash()) }},
 		{"intent", func(r *Receipt) { r.Intent.KeyID = "other"; r.ID = ReceiptID(r.Intent.Hash()) }},
 		{"intent", func(r *Receipt) { r.Intent.Scheme = "other"; r.ID = ReceiptID(r.Intent.Hash()) }},
+		{"intent", func(r *Receipt) { r.Intent.Scheme = dkls23.ID; r.ID = ReceiptID(r.Intent.Hash()) }}, // there is one, of another kind
 		{"cosignature", func(r *Receipt) { r.Intent.Message = Hex("pay eve 5"); r.ID = ReceiptID(r.Intent.Hash()) }},
 		{"cosignature", func(r *Receipt) { r.Intent.Requester = "eve"; r.ID = ReceiptID(r.Intent.Hash()) }},
 		{"cosignature", func(r *Receipt) { r.Intent.Created += 3600_000; r.ID = ReceiptID(r.Intent.Hash()) }},
@@ -169,7 +171,6 @@ func TestReceiptEveryLink(t *testing.T) {
 		{"settlement", func(r *Receipt) { r.Settlement.Node = "node3" }},
 		{"shares", func(r *Receipt) { r.Key.PublicShares[1][0] ^= 1 }},
 		{"shares", func(r *Receipt) { r.Key.ChainCode[0] ^= 1 }},
-		{"shares", func(r *Receipt) { r.Key.Purpose = "x" }},
 		{"shares", func(r *Receipt) {
 			r.Key.Parties = []threshold.PartyID{1, 3}
 			r.Key.PublicShares = r.Key.PublicShares[:2]
@@ -205,7 +206,7 @@ func TestReceiptTimes(t *testing.T) {
 	c := newCluster(t)
 	r := c.receipt(t)
 	wantErr(t, "future", VerifyReceipt(r, c.roster, testScheme, ReceiptOptions{NotAfter: testNow}), ErrStale)
-	v := receiptCheck{r: r, roster: c.roster.Roster, intent: r.Intent.Hash()}
+	v := receiptCheck{r: r, roster: c.roster.Roster, intent: r.Intent.Hash(), schemeByID: testScheme}
 	must(t, v.key())
 	must(t, v.checkIntent())
 	v.cosigned, v.settled = testNow.Add(time.Second), testNow.Add(2*time.Second)
@@ -264,12 +265,12 @@ func TestReceiptIntentShape(t *testing.T) {
 func TestReceiptForeign(t *testing.T) {
 	c := newCluster(t)
 	r := c.receipt(t)
-	r.Version = 2
+	r.Version = 3
 	c.settle(t, r)
-	if err := VerifyReceipt(r, c.roster, testScheme, ReceiptOptions{}); err == nil || !strings.Contains(err.Error(), "version 2") {
+	if err := VerifyReceipt(r, c.roster, testScheme, ReceiptOptions{}); err == nil || !strings.Contains(err.Error(), "version 3") {
 		t.Errorf("version: %v", err)
 	}
-	if _, err := ParseReceipt(r.JSON()); err == nil || !strings.Contains(err.Error(), "version 2") {
+	if _, err := ParseReceipt(r.JSON()); err == nil || !strings.Contains(err.Error(), "version 3") {
 		t.Errorf("version in JSON: %v", err)
 	}
 	r = c.receipt(t)

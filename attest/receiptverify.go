@@ -34,19 +34,19 @@ func VerifyReceipt(r *Receipt, roster *SignedRoster, schemeByID func(threshold.S
 	if err := checkRoster(r, roster, o); err != nil {
 		return err
 	}
-	v := receiptCheck{r: r, roster: roster.Roster, o: o, intent: r.Intent.Hash()}
+	v := receiptCheck{r: r, roster: roster.Roster, o: o, intent: r.Intent.Hash(), schemeByID: schemeByID}
 	for _, step := range []struct {
 		name  string
 		check func() error
 	}{
 		{"key", v.key},
 		{"intent", v.checkIntent},
-		{"path", func() error { return v.path(schemeByID) }},
+		{"path", v.path},
 		{"policy", v.policy},
 		{"cosignature", v.cosign},
 		{"settlement", v.settlement},
 		{"shares", v.shares},
-		{"signature", func() error { return v.signature(schemeByID) }},
+		{"signature", v.signature},
 	} {
 		if err := step.check(); err != nil {
 			return fmt.Errorf("attest: receipt: %s: %w", step.name, err)
@@ -65,7 +65,7 @@ func checkRoster(r *Receipt, roster *SignedRoster, o ReceiptOptions) error {
 		return fmt.Errorf("%w: its fingerprint is %s, the pinned one is %s", ErrRoster, fp, clip(o.Fingerprint))
 	}
 	if r.Version != ReceiptVersion {
-		return fmt.Errorf("attest: receipt version %d, this program reads %d", r.Version, ReceiptVersion)
+		return receiptVersionError(r.Version)
 	}
 	if r.Roster != fp {
 		return fmt.Errorf("%w: the receipt was made under roster %s, this one is %s (serial %d); get the roster it names", ErrRoster, clip(r.Roster), fp, roster.Roster.Serial)
@@ -82,15 +82,18 @@ type receiptCheck struct {
 	roster Roster
 	o      ReceiptOptions
 	intent [32]byte
-	info   threshold.KeyInfo
+	// schemeByID tells the scheme that the intent names.
+	schemeByID func(threshold.SchemeID) (threshold.Scheme, error)
+	scheme     threshold.Scheme
+	info       threshold.KeyInfo
 	cosigned,
 	settled time.Time
 }
 
-// key: the name is derived from scheme and group key, the committee is of the roster.
+// key: the name is derived from kind and group key, the committee is of the roster.
 func (v *receiptCheck) key() error {
 	k := v.r.Key
-	if k.KeyID != KeyID(k.Scheme, k.GroupKey) {
+	if k.KeyID != KeyID(k.Kind, k.GroupKey) {
 		return misbound("key_id")
 	}
 	info, err := k.info(v.roster)
@@ -107,7 +110,8 @@ func (v *receiptCheck) key() error {
 	return nil
 }
 
-// checkIntent: it asks for a signature with this key, by these signers, and the receipt is its receipt.
+// checkIntent: it asks for a signature with this key, by these signers and a scheme that signs with such keys, and the receipt is
+// its receipt.
 func (v *receiptCheck) checkIntent() error {
 	r, i := v.r, v.r.Intent
 	if err := i.Validate(); err != nil {
@@ -124,24 +128,23 @@ func (v *receiptCheck) checkIntent() error {
 		return misbound("id")
 	case i.KeyID != r.Key.KeyID:
 		return misbound("key_id")
-	case i.Scheme != r.Key.Scheme:
-		return misbound("scheme")
 	case i.Epoch != r.Key.Epoch:
 		return misbound("epoch")
 	case !slices.Equal(i.Signers, r.Signers):
 		return misbound("signers")
 	}
+	var err error
+	if v.scheme, err = v.schemeByID(i.Scheme); err != nil {
+		return err
+	}
+	if v.scheme.Kind().ID != v.info.Kind {
+		return misbound("scheme")
+	}
 	return v.info.Committee.CheckQuorum(r.Signers)
 }
 
 // path: the key that signed is the one that the path leads to, and no tweak but that of the path went into it.
-func (v *receiptCheck) path(schemeByID func(threshold.SchemeID) (threshold.Scheme, error)) error {
-	scheme, err := schemeByID(v.r.Key.Scheme)
-	if err != nil {
-		return err
-	}
-	return v.r.Intent.CheckTweaks(scheme, v.info)
-}
+func (v *receiptCheck) path() error { return v.r.Intent.CheckTweaks(v.scheme, v.info) }
 
 func (v *receiptCheck) policy() error {
 	if v.r.Policy.Verdict != VerdictPermit {
@@ -200,7 +203,9 @@ func (v *receiptCheck) shares() error {
 		return fmt.Errorf("%d shares of %d signers", len(r.Shares), len(r.Signers))
 	}
 	req := r.Intent.SignRequest()
-	req.Pre = &threshold.Presignature{ID: r.Presignature, Session: threshold.SessionID(r.PresignSession), Signers: r.Signers}
+	req.Pre = &threshold.Presignature{
+		ID: r.Presignature, Scheme: r.Intent.Scheme, Session: threshold.SessionID(r.PresignSession), Signers: r.Signers,
+	}
 	for i, s := range r.Shares {
 		if s.Party != r.Signers[i] {
 			return fmt.Errorf("share %d is of party %d, the signer there is %d", i, s.Party, r.Signers[i])
@@ -241,15 +246,11 @@ func (v *receiptCheck) share(s ReceiptShare, req threshold.SignRequest) error {
 }
 
 // signature: the chain would take it, under the group key, for the message of the intent.
-func (v *receiptCheck) signature(schemeByID func(threshold.SchemeID) (threshold.Scheme, error)) error {
-	scheme, err := schemeByID(v.r.Key.Scheme)
-	if err != nil {
-		return err
-	}
-	ecdsa := v.r.Key.Purpose == threshold.PurposeECDSA
-	if id := v.r.RecoveryID; (ecdsa && (id < 0 || id > 3)) || (!ecdsa && id != -1) {
+func (v *receiptCheck) signature() error {
+	recovery := v.scheme.Kind().Recovery
+	if id := v.r.RecoveryID; (recovery && (id < 0 || id > 3)) || (!recovery && id != -1) {
 		return misbound("recovery_id")
 	}
 	req := v.r.Intent.SignRequest()
-	return scheme.Verify(v.r.Key.GroupKey, req.Tweaks, req.Message, v.r.Signature)
+	return v.scheme.Verify(v.r.Key.GroupKey, req.Tweaks, req.Message, v.r.Signature)
 }

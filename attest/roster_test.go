@@ -140,7 +140,7 @@ func TestRosterLookups(t *testing.T) {
 func TestIntent(t *testing.T) {
 	good := Intent{
 		Version: IntentVersion, Cluster: "test", Operation: OpSign, RequestID: "r", KeyID: "w_x", Scheme: threshold.FrostTaproot, Epoch: 1,
-		Message: make(Hex, 32), Tweaks: []IntentTweak{{Hash{1}, true}}, Signers: []threshold.PartyID{1, 2}, Node: "node1", Created: 1,
+		Message: make(Hex, 32), Tweaks: []threshold.Tweak{{T: threshold.Scalar{1}, XOnly: true}}, Signers: []threshold.PartyID{1, 2}, Node: "node1", Created: 1,
 	}
 	got, err := ParseIntent(good.Bytes())
 	must(t, err)
@@ -152,7 +152,7 @@ func TestIntent(t *testing.T) {
 	}
 	keygen := good
 	keygen.Operation, keygen.KeyID, keygen.Epoch, keygen.Message, keygen.Tweaks = OpKeygen, "", 0, nil, nil
-	keygen.Keygen = &KeygenParams{Threshold: 2, Purpose: threshold.PurposeBIP340, Label: "treasury"}
+	keygen.Keygen = &KeygenParams{Threshold: 2, Kind: threshold.BIP340.ID, Label: "treasury"}
 	must(t, keygen.Validate())
 	refresh := good
 	refresh.Operation, refresh.Message, refresh.Tweaks = OpRefresh, nil, nil
@@ -161,7 +161,7 @@ func TestIntent(t *testing.T) {
 		from Intent
 		f    func(*Intent)
 	}{
-		"version":           {good, func(i *Intent) { i.Version = 2 }},
+		"version":           {good, func(i *Intent) { i.Version = 1 }},
 		"cluster":           {good, func(i *Intent) { i.Cluster = "" }},
 		"node":              {good, func(i *Intent) { i.Node = "" }},
 		"operation":         {good, func(i *Intent) { i.Operation = "export" }},
@@ -171,7 +171,7 @@ func TestIntent(t *testing.T) {
 		"scheme":            {good, func(i *Intent) { i.Scheme = "" }},
 		"epoch":             {good, func(i *Intent) { i.Epoch = 0 }},
 		"message":           {good, func(i *Intent) { i.Message = make(Hex, MaxMessage+1) }},
-		"tweaks":            {good, func(i *Intent) { i.Tweaks = make([]IntentTweak, maxTweaks+1) }},
+		"tweaks":            {good, func(i *Intent) { i.Tweaks = make([]threshold.Tweak, maxTweaks+1) }},
 		"long path":         {good, func(i *Intent) { i.Path = make([]uint32, MaxPath+1) }},
 		"hardened path":     {good, func(i *Intent) { i.Path = []uint32{0, Hardened} }},
 		"refresh of path":   {refresh, func(i *Intent) { i.Path = []uint32{0} }},

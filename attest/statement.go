@@ -19,7 +19,7 @@ type Statement struct {
 	Node         string              `cbor:"3,keyasint" json:"node"`
 	Party        threshold.PartyID   `cbor:"4,keyasint" json:"party"`
 	KeyID        string              `cbor:"5,keyasint" json:"key_id"`
-	Scheme       threshold.SchemeID  `cbor:"6,keyasint" json:"scheme"`
+	Scheme       threshold.SchemeID  `cbor:"6,keyasint" json:"scheme"` // that made the presignature, and signs
 	Epoch        uint64              `cbor:"7,keyasint" json:"epoch"`
 	Session      Hash                `cbor:"8,keyasint" json:"session"`       // of the ceremony that made the presignature
 	Signers      []threshold.PartyID `cbor:"9,keyasint" json:"signers"`       // ascending
@@ -75,15 +75,15 @@ func (s Statement) diff(o Statement) string {
 // signer fills these in; the receiver makes the same statement from what it expects. An empty keyID is derived from the key.
 func NewStatement(cluster, node string, key threshold.KeyInfo, keyID string, req threshold.SignRequest, intent Hash) Statement {
 	if keyID == "" {
-		keyID = KeyID(key.Scheme, key.GroupKey)
+		keyID = KeyID(key.Kind, key.GroupKey)
 	}
 	s := Statement{
 		Version: StatementVersion, Cluster: cluster, Node: node, Party: key.Party,
-		KeyID: keyID, Scheme: key.Scheme, Epoch: key.Epoch, KeyRecord: key.Digest(),
+		KeyID: keyID, Epoch: key.Epoch, KeyRecord: key.Digest(),
 		Digest: RequestDigest(req.Message, req.Tweaks), Intent: intent,
 	}
 	if p := req.Pre; p != nil {
-		s.Session, s.Presignature, s.Signers = Hash(p.Session), p.ID, p.Signers
+		s.Scheme, s.Session, s.Presignature, s.Signers = p.Scheme, Hash(p.Session), p.ID, p.Signers
 	}
 	return s
 }
@@ -107,10 +107,11 @@ func ShareHash(s threshold.SignatureShare) Hash {
 	return canon.Hash("mpcd/v1/attest/sigshare", []byte{byte(s.From >> 8), byte(s.From)}, s.Pre[:], s.Payload)
 }
 
-// KeyID names a key by what it is: "w_" and 32 characters of base32, 160 bits of a hash over scheme and group key. So a
+// KeyID names a key by what it is: "w_" and 32 characters of base32, 160 bits of a hash over its kind and group key. Which
+// protocols sign with it is not in the name. So a
 // record that claims another group key has another name.
-func KeyID(scheme threshold.SchemeID, groupKey []byte) string {
-	return "w_" + short(canon.Hash("mpcd/v1/key/id", []byte(scheme), groupKey))
+func KeyID(kind threshold.KindID, groupKey []byte) string {
+	return "w_" + short(canon.Hash("mpcd/v2/key/id", []byte(kind), groupKey))
 }
 
 // short is the first 160 bits of a hash in 32 lower-case characters of base32 (RFC 4648 §6).

@@ -6,23 +6,40 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 )
 
-// EngineECDSA is a key of a scheme that signs with pair state, all its parties in this process.
+// PairedPooler is a scheme that signs with pair state, from a pool.
+type PairedPooler interface {
+	threshold.Pairer
+	threshold.Pooler
+}
+
+// EngineECDSA is a key of such a scheme, all its parties in this process.
 type EngineECDSA struct {
 	quorum
-	scheme threshold.Provisioner
-	pairs  map[threshold.PartyID]threshold.Provision
+	scheme PairedPooler
+	paired map[threshold.PartyID]threshold.Pooler // with the party's pair state
 }
 
 // NewEngineECDSA makes the pair state of the key's committee.
-func NewEngineECDSA(s threshold.Provisioner, shares []*threshold.KeyShare) (*EngineECDSA, error) {
-	pairs, err := EngineProvision(s, shares[0].Committee)
-	return &EngineECDSA{newQuorum(s, shares), s, pairs}, err
+func NewEngineECDSA(s PairedPooler, shares []*threshold.KeyShare) (*EngineECDSA, error) {
+	pairs, err := EnginePairSetup(s, shares[0].Committee)
+	if err != nil {
+		return nil, err
+	}
+	e := &EngineECDSA{newQuorum(s, shares), s, map[threshold.PartyID]threshold.Pooler{}}
+	for p, state := range pairs {
+		paired, err := s.WithPairState(state)
+		if err != nil {
+			return nil, err
+		}
+		e.paired[p] = paired.(threshold.Pooler) // s is one
+	}
+	return e, nil
 }
 
-// EngineProvision is the pair setup of a whole committee.
-func EngineProvision(s threshold.Provisioner, c threshold.Committee) (map[threshold.PartyID]threshold.Provision, error) {
-	return run(c.Parties, func(_ int, p threshold.PartyID) (threshold.Ceremony[threshold.Provision], error) {
-		return s.NewProvision(threshold.Setup{Committee: c, Self: p}, 1, rand.Reader)
+// EnginePairSetup is the pair setup of a whole committee.
+func EnginePairSetup(s threshold.Pairer, c threshold.Committee) (map[threshold.PartyID]threshold.PairState, error) {
+	return run(c.Parties, func(_ int, p threshold.PartyID) (*threshold.Session[threshold.PairState], error) {
+		return s.NewPairState(threshold.Setup{Committee: c, Self: p}, 1, rand.Reader)
 	})
 }
 
@@ -33,7 +50,10 @@ func (e *EngineECDSA) presign(n int, reqs []threshold.SignRequest) (presignature
 		return nil, err
 	}
 	return run(e.signers, func(i int, p threshold.PartyID) (*threshold.Session[[]*threshold.Presignature], error) {
-		return e.scheme.PresignFor(e.pairs[p], setup(p), e.keys(i, n), reqs, rand.Reader)
+		if reqs == nil {
+			return e.paired[p].Presign(setup(p), e.keys(i, n), rand.Reader)
+		}
+		return e.paired[p].PresignFor(setup(p), e.keys(i, n), reqs, rand.Reader)
 	})
 }
 
@@ -97,7 +117,7 @@ func (e *EngineECDSA) measurements() []measurement {
 		}},
 		{"sign with a presignature in batches of 16", batch, fill, func() error { return e.Presigned(pres, 0, batch) }},
 		{"pair setup", 1, nil, func() error {
-			pairs, err := EngineProvision(e.scheme, e.info.Committee)
+			pairs, err := EnginePairSetup(e.scheme, e.info.Committee)
 			for _, p := range pairs {
 				p.Destroy()
 			}

@@ -44,8 +44,8 @@ func newCommittee(t, n int) (threshold.Committee, error) {
 }
 
 // run opens a ceremony at each of the parties and passes messages between them until all have results.
-func run[R any, C threshold.Ceremony[R]](parties []threshold.PartyID, open func(i int, p threshold.PartyID) (C, error)) (map[threshold.PartyID]R, error) {
-	sessions := map[threshold.PartyID]C{}
+func run[R any](parties []threshold.PartyID, open func(i int, p threshold.PartyID) (*threshold.Session[R], error)) (map[threshold.PartyID]R, error) {
+	sessions := map[threshold.PartyID]*threshold.Session[R]{}
 	for i, p := range parties {
 		s, err := open(i, p)
 		if err != nil {
@@ -235,7 +235,7 @@ func Engine(s threshold.Scheme) ([]Figure, error) {
 		{"keygen", 1, nil, func() error { _, err := EngineKey(s, t, n); return err }},
 		{"refresh", 1, nil, func() (err error) { shares, err = EngineRefresh(s, shares); return err }},
 	}
-	if p, ok := s.(threshold.Provisioner); ok {
+	if p, ok := s.(PairedPooler); ok {
 		e, err := NewEngineECDSA(p, shares)
 		if err != nil {
 			return nil, err
@@ -249,7 +249,7 @@ func Engine(s threshold.Scheme) ([]Figure, error) {
 	}
 	var out []Figure
 	for _, m := range all {
-		f, err := m.figure(fmt.Sprintf("engine %s %s %d-of-%d", SchemeName(s.ID()), m.what, t, n), cpuTime)
+		f, err := m.figure(fmt.Sprintf("engine %s %s %d-of-%d", SchemeName(s), m.what, t, n), cpuTime)
 		if err != nil {
 			return nil, err
 		}

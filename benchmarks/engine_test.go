@@ -20,7 +20,7 @@ import (
 func TestEngine(t *testing.T) {
 	names := map[string]bool{}
 	for _, s := range schemes.All() {
-		name := SchemeName(s.ID())
+		name := SchemeName(s)
 		shares, err := EngineKey(s, 3, 5)
 		if err != nil {
 			t.Fatal(err)
@@ -28,7 +28,7 @@ func TestEngine(t *testing.T) {
 		if shares, err = EngineRefresh(s, shares); err != nil {
 			t.Fatal(err)
 		}
-		p, ok := s.(threshold.Provisioner)
+		p, ok := s.(PairedPooler)
 		if !ok {
 			if err := EngineSign(s, shares, 3); err != nil {
 				t.Fatal(err)
@@ -36,7 +36,7 @@ func TestEngine(t *testing.T) {
 			continue
 		}
 		if err := EngineSign(s, shares, 1); err == nil {
-			t.Errorf("%s signs without its provision", name)
+			t.Errorf("%s signs without its pair state", name)
 		}
 		e, err := NewEngineECDSA(p, shares)
 		if err != nil {

@@ -26,7 +26,6 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
 	"github.com/luxfi/mpcd/threshold"
-	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
 // NodeOptions say how node figures are measured.
@@ -37,15 +36,7 @@ type NodeOptions struct {
 }
 
 // SchemeName is a scheme's name in figures.
-func SchemeName(id threshold.SchemeID) string {
-	switch id {
-	case threshold.FrostTaproot:
-		return "taproot"
-	case schemes.DKLs23.ID():
-		return "ecdsa"
-	}
-	return "ed25519"
-}
+func SchemeName(s threshold.Scheme) string { return strings.ToLower(s.Kind().Name) }
 
 // devReady is what `mpcd dev -o json` prints when it is ready.
 type devReady struct {

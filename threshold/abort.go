@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// Kind says what an abort means for the peers it names (PROTOCOLS 1.6).
-type Kind uint8
+// AbortKind says what an abort means for the peers it names (PROTOCOLS 1.6).
+type AbortKind uint8
 
 // The kinds of abort.
 const (
-	Retry  Kind = iota + 1 // nobody is to blame: other views, a missing peer; try again
-	Ban                    // a pairwise check failed: this peer is not trusted again in this pair-epoch
-	Proven                 // the evidence convinces third parties
-	Local                  // our own state or input is at fault
+	Retry  AbortKind = iota + 1 // nobody is to blame: other views, a missing peer; try again
+	Ban                         // a pairwise check failed: this peer is not trusted again in this pair-epoch
+	Proven                      // the evidence convinces third parties
+	Local                       // our own state or input is at fault
 )
 
-func (k Kind) String() string {
+func (k AbortKind) String() string {
 	switch k {
 	case Retry:
 		return "retry"
@@ -34,7 +34,7 @@ func (k Kind) String() string {
 
 // Abort is how a session ends without a result. Blame is data: Culprits is empty unless Kind is Ban or Proven.
 type Abort struct {
-	Kind     Kind
+	Kind     AbortKind
 	Check    string // the check of PROTOCOLS that failed, as "echo", "dkg-share"
 	Round    int
 	Culprits []PartyID
@@ -58,7 +58,7 @@ func (a *Abort) Unwrap() error { return a.Err }
 
 // fault is what a Check returns to name the kind of a failure; the session adds culprit, round and evidence.
 type fault struct {
-	kind  Kind
+	kind  AbortKind
 	check string
 	err   error
 }
@@ -67,10 +67,10 @@ func (f *fault) Error() string { return fmt.Sprintf("%s: %v", f.check, f.err) }
 func (f *fault) Unwrap() error { return f.err }
 
 // Fault makes the error with which a round's Check refuses a message: the session blames its sender.
-func Fault(kind Kind, check string, err error) error { return &fault{kind, check, err} }
+func Fault(kind AbortKind, check string, err error) error { return &fault{kind, check, err} }
 
 // Faultf is Fault with a message.
-func Faultf(kind Kind, check, format string, a ...any) error {
+func Faultf(kind AbortKind, check, format string, a ...any) error {
 	return &fault{kind, check, fmt.Errorf(format, a...)}
 }
 

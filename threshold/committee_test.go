@@ -133,7 +133,7 @@ func TestOriginalsEncoding(t *testing.T) {
 func TestKeyShareIsRedacted(t *testing.T) {
 	secret := bytes.Repeat([]byte{0xab}, 32)
 	w := tt.NewWorld(1, 3, 2)
-	info := threshold.KeyInfo{Scheme: "s", Epoch: 1, Party: w.Committee.Parties[0], Committee: w.Committee, PublicShares: make([][]byte, 3)}
+	info := threshold.KeyInfo{Kind: "s", Epoch: 1, Party: w.Committee.Parties[0], Committee: w.Committee, PublicShares: make([][]byte, 3)}
 	k := threshold.NewKeyShare(info, slices.Clone(secret))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%X", "%q", "%d"} {
 		for _, v := range []any{k, *k, struct{ K *threshold.KeyShare }{k}, []*threshold.KeyShare{k}} {
@@ -155,6 +155,11 @@ func TestKeyShareIsRedacted(t *testing.T) {
 		if _, err := threshold.DecodeKeyShare(b); err == nil {
 			t.Errorf("%s record decodes", name)
 		}
+	}
+	before := slices.Clone(stored)
+	before[2] = 1 // of the map's first entry, the version
+	if _, err := threshold.DecodeKeyShare(before); err == nil || !strings.Contains(err.Error(), "version 1, this program reads 2") {
+		t.Errorf("a record of the version before: %v", err)
 	}
 	for name, damage := range map[string]func(*threshold.KeyInfo){
 		"epoch 0":       func(i *threshold.KeyInfo) { i.Epoch = 0 },
@@ -183,7 +188,7 @@ func TestAbort(t *testing.T) {
 		t.Error(s)
 	}
 	names := map[string]bool{}
-	for _, k := range []threshold.Kind{threshold.Retry, threshold.Ban, threshold.Proven, threshold.Local, 99} {
+	for _, k := range []threshold.AbortKind{threshold.Retry, threshold.Ban, threshold.Proven, threshold.Local, 99} {
 		names[k.String()] = true
 	}
 	if len(names) != 5 {
@@ -199,7 +204,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{0xf6}) // null
 	f.Add(canon.MustMarshal(map[int]any{1: "echo", 2: []party{3}, 3: []map[int]any{{1: 3, 2: m.Encode(), 3: []byte{1}}}}))
 	w := tt.NewWorld(1, 3, 2)
-	k := threshold.NewKeyShare(threshold.KeyInfo{Scheme: "s", Epoch: 1, Party: w.Committee.Parties[0], Committee: w.Committee, PublicShares: make([][]byte, 3)}, make([]byte, 32))
+	k := threshold.NewKeyShare(threshold.KeyInfo{Kind: "s", Epoch: 1, Party: w.Committee.Parties[0], Committee: w.Committee, PublicShares: make([][]byte, 3)}, make([]byte, 32))
 	rec := k.Bytes()
 	f.Add(slices.Clone(rec.Bytes()))
 	rec.Wipe()

@@ -14,8 +14,11 @@
 // the others do and however the network treats messages; a failed session leaves no secret; a peer can make it hold no more
 // than two rounds of messages. The last round is not echoed: whether all parties have the result is for certificates to tell.
 //
-// A Scheme makes keys, refreshes them, and signs in three steps: Presign (rounds, ahead of or with the request), SignShare
-// (no rounds: the place where hardware attests), Combine.
+// A Scheme is a protocol for one Kind of key. It makes such keys, refreshes them, and signs in three steps: Presign (rounds, ahead of
+// or with the request), SignShare (no rounds: the place where hardware attests), Combine. What a key is, its Kind says in data: curve,
+// what it signs, the forms of its public key, its addresses. KeyInfo binds the kind and no protocol, so a share signs by any scheme of
+// its kind; what is made to sign, a Presignature, is one scheme's. Further abilities are interfaces: Pairer for pair state, Pooler
+// where presignatures are worth keeping, Deriver for keys below a key.
 //
 // The package does not move, sign or encrypt messages, persist shares, or decide who may sign: the appliance does.
 // To add a scheme: implement Scheme in a directory of its own, pass thresholdtest, and list it in threshold/schemes.

@@ -1,43 +1,35 @@
 package threshold
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
-// SchemeID names a signature scheme with its curve and variant.
+// SchemeID names a scheme: a protocol together with the kind of key that it makes and signs with.
 type SchemeID string
 
-// The schemes of this engine.
+// The FROST schemes of this engine.
 const (
 	FrostEd25519 SchemeID = "frost-ed25519" // RFC 9591 FROST(Ed25519, SHA-512)
 	FrostTaproot SchemeID = "frost-bip340"  // BIP 445: FROST signing for BIP-340 public keys
 )
 
-// Purpose separates keys that must never meet another algorithm (PROTOCOLS 1.5).
-type Purpose string
-
-// The purposes of keys.
-const (
-	PurposeEdDSA  Purpose = "eddsa"
-	PurposeBIP340 Purpose = "bip340"
-	PurposeECDSA  Purpose = "ecdsa"
-)
-
-// KeyInfo is the public record of a key at one epoch, the same for every party but for Party.
+// KeyInfo is the public record of a key at one epoch, the same for every party but for Party. It says what the key is, not which
+// protocol signs with it: any of its kind does.
 type KeyInfo struct {
-	Scheme       SchemeID  `cbor:"1,keyasint"`
-	Purpose      Purpose   `cbor:"2,keyasint"`
-	Epoch        uint64    `cbor:"3,keyasint"` // 1 after keygen, one more after every refresh
-	Party        PartyID   `cbor:"4,keyasint"`
-	Committee    Committee `cbor:"5,keyasint"`
-	GroupKey     []byte    `cbor:"6,keyasint"` // 32 bytes Ed25519 (RFC 8032), 33 bytes compressed secp256k1 (SEC 1)
-	PublicShares [][]byte  `cbor:"7,keyasint"` // X_j = x_j·G in the order of Committee.Parties
-	ChainCode    [32]byte  `cbor:"8,keyasint"` // BIP-32
+	Kind         KindID    `cbor:"1,keyasint"`
+	Epoch        uint64    `cbor:"2,keyasint"` // 1 after keygen, one more after every refresh
+	Party        PartyID   `cbor:"3,keyasint"`
+	Committee    Committee `cbor:"4,keyasint"`
+	GroupKey     []byte    `cbor:"5,keyasint"` // 32 bytes Ed25519 (RFC 8032), 33 bytes compressed secp256k1 (SEC 1)
+	PublicShares [][]byte  `cbor:"6,keyasint"` // X_j = x_j·G in the order of Committee.Parties
+	ChainCode    [32]byte  `cbor:"7,keyasint"` // BIP-32
 }
 
 // PublicShare is X_p, nil if p is no member.
@@ -51,7 +43,7 @@ func (k KeyInfo) PublicShare(p PartyID) []byte {
 // Digest binds everything all parties agree on: KeyInfo without Party.
 func (k KeyInfo) Digest() [32]byte {
 	k.Party = 0
-	return canon.Hash("mpcd/v1/key", canon.MustMarshal(k))
+	return canon.Hash("mpcd/v2/key", canon.MustMarshal(k))
 }
 
 // KeyShare is one party's share of a key. Its owner calls Destroy.
@@ -77,7 +69,7 @@ func (k *KeyShare) Destroy() {
 
 // String names the share without its secret.
 func (k KeyShare) String() string {
-	return fmt.Sprintf("%s share of party %d, epoch %d, %d-of-%d", k.Scheme, k.Party, k.Epoch, k.Committee.Threshold, k.Committee.N())
+	return fmt.Sprintf("%s share of party %d, epoch %d, %d-of-%d", k.Kind, k.Party, k.Epoch, k.Committee.Threshold, k.Committee.N())
 }
 
 // GoString is String: no verb prints the secret.
@@ -92,7 +84,8 @@ type keyShareBytes struct {
 	Scalar  []byte  `cbor:"3,keyasint"`
 }
 
-const keyShareVersion = 1
+// keyShareVersion is the version of the record: version 1 named the scheme where this one names the kind of the key.
+const keyShareVersion = 2
 
 // Bytes encodes the share, secret included, for the vault. The caller wipes what it is given.
 func (k *KeyShare) Bytes() *secret.Bytes {
@@ -103,7 +96,7 @@ func (k *KeyShare) Bytes() *secret.Bytes {
 	return secret.From(b)
 }
 
-// DecodeKeyShare reads what Bytes wrote, without any judgement of the curve: schemes' ParseKeyShare does that.
+// DecodeKeyShare reads what Bytes wrote, without any judgement of kind and curve: schemes' ParseKeyShare does that.
 func DecodeKeyShare(b []byte) (*KeyShare, error) {
 	var v keyShareBytes
 	if err := canon.Unmarshal(b, &v); err != nil {
@@ -124,8 +117,24 @@ func DecodeKeyShare(b []byte) (*KeyShare, error) {
 
 // Tweak adds T·G to the key a signature is for (BIP 445, BIP-341 for x-only).
 type Tweak struct {
-	T     [32]byte `cbor:"1,keyasint"` // scalar, big-endian
-	XOnly bool     `cbor:"2,keyasint"`
+	T     Scalar `cbor:"1,keyasint" json:"t"`
+	XOnly bool   `cbor:"2,keyasint" json:"x_only"`
+}
+
+// Scalar is a public scalar, big-endian. In JSON it reads as 0x and 64 lower-case digits of hex.
+type Scalar [32]byte
+
+// MarshalText writes lower-case hex with 0x.
+func (s Scalar) MarshalText() ([]byte, error) { return hex.AppendEncode([]byte("0x"), s[:]), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (s *Scalar) UnmarshalText(text []byte) error {
+	b, err := hex.DecodeString(strings.TrimPrefix(string(text), "0x"))
+	if err != nil || len(b) != len(s) {
+		return errors.New("threshold: a scalar is 0x and 64 digits of hex")
+	}
+	*s = Scalar(b)
+	return nil
 }
 
 // SignRequest is one signature to make.
@@ -142,6 +151,7 @@ type SignRequest struct {
 // nonces. It signs once: SignShare burns it. It lives in memory only.
 type Presignature struct {
 	ID          [32]byte // H(session, index)
+	Scheme      SchemeID // that made it, and alone signs with it
 	Session     SessionID
 	Signers     []PartyID
 	Commitments [][]byte // in the order of Signers; scheme's encoding
@@ -177,9 +187,16 @@ type Signature struct {
 // ErrBurnt is returned for a presignature that has signed before, or was destroyed.
 var ErrBurnt = errors.New("threshold: presignature is already burnt")
 
-// Scheme makes and uses keys of one kind.
+// Scheme is one protocol for one kind of key. It makes such keys, and it signs with every key of its kind, whichever scheme made
+// it: what it judges in a share or a record is the kind.
+//
+// Further abilities are further interfaces: Deriver, Pairer, Pooler, Judge.
 type Scheme interface {
 	ID() SchemeID
+	// Kind is what its keys are.
+	Kind() Kind
+	// Protocol is its name in requests beside the curve of its kind.
+	Protocol() string
 	// Keygen makes a key; the result is this party's share at epoch 1.
 	Keygen(s Setup, rand io.Reader) (*Session[*KeyShare], error)
 	// Refresh gives every party of the same committee a new share of the same key, at the next epoch. All must take part.
@@ -210,3 +227,13 @@ type Signer interface {
 	// SignShare burns req.Pre before it computes anything from it. ErrBurnt if it is used twice.
 	SignShare(req SignRequest) (*SignatureShare, error)
 }
+
+// NoSchemeError says that a build has no scheme for the key that a request names.
+type NoSchemeError struct {
+	Field string // "curve" or "protocol": which of them is at fault
+	Known bool   // it names what there is elsewhere, or will be; false: nothing that we know
+	What  string
+	Next  string // what to ask for instead
+}
+
+func (e *NoSchemeError) Error() string { return e.What }

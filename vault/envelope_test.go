@@ -29,7 +29,7 @@ func (bindingWrapper) Unwrap(_ context.Context, _ string, wrapped, aad []byte) (
 // the header. Method: flip every byte of each, under a token that checks the binding and under one that does not.
 func TestEnvelopeBinding(t *testing.T) {
 	v := &Vault{node: "node-1"}
-	h := v.newHeader(ref{kindShare, "a"}, Meta{SchemeID: "s", Threshold: 2, TotalParties: 3, Epoch: 1})
+	h := v.newHeader(ref{kindShare, "a"}, Meta{KeyKind: "s", Threshold: 2, TotalParties: 3, Epoch: 1})
 	for name, w := range map[string]hsm.KeyWrapper{"binding token": bindingWrapper{}, "echoing token": echoWrapper{}} {
 		s := sealer{wrapper: w, kek: "kek", rand: rand.Reader}
 		e, err := s.seal(t.Context(), h, []byte("share"), nil)

@@ -33,7 +33,7 @@ func FuzzRecord(f *testing.F) {
 		f.Fatal(err)
 	}
 	r := ref{kindShare, "a"}
-	h := v.newHeader(r, Meta{SchemeID: "s", Threshold: 2, TotalParties: 3, Epoch: 1, PublicShare: []byte("p")})
+	h := v.newHeader(r, Meta{KeyKind: "s", Threshold: 2, TotalParties: 3, Epoch: 1, PublicShare: []byte("p")})
 	env, err := v.sealer.seal(f.Context(), h, []byte("share"), nil)
 	if err != nil {
 		f.Fatal(err)

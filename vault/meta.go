@@ -20,7 +20,7 @@ const (
 
 // KeyShareMeta is what the vault tells of a share without opening it. None of it is secret; all of it is authenticated.
 type KeyShareMeta struct {
-	SchemeID     string // as the engine names it, for example "frost-ed25519"
+	KeyKind      string // what the key is, as the engine names it, for example "ed25519"
 	KeyID        string // the id it is stored under; Store fills it in
 	Index        uint16 // of our party in the committee
 	Threshold    int    // signers needed
@@ -45,7 +45,7 @@ type header struct {
 	ID           string `cbor:"5,keyasint"`
 	Epoch        uint64 `cbor:"6,keyasint"`
 	Created      int64  `cbor:"7,keyasint"` // nanoseconds since 1970
-	SchemeID     string `cbor:"8,keyasint,omitempty"`
+	KeyKind      string `cbor:"8,keyasint,omitempty"`
 	Index        uint16 `cbor:"9,keyasint,omitempty"`
 	Threshold    uint32 `cbor:"10,keyasint,omitempty"`
 	TotalParties uint32 `cbor:"11,keyasint,omitempty"`
@@ -60,14 +60,14 @@ const recordVersion = 1
 func (v *Vault) newHeader(r ref, m Meta) header {
 	return header{
 		Version: recordVersion, Vault: v.id[:], Node: v.node, Kind: r.kind, ID: r.id, Epoch: m.Epoch, Created: m.Created.UnixNano(),
-		SchemeID: m.SchemeID, Index: m.Index, Threshold: uint32(m.Threshold), TotalParties: uint32(m.TotalParties),
+		KeyKind: m.KeyKind, Index: m.Index, Threshold: uint32(m.Threshold), TotalParties: uint32(m.TotalParties),
 		PublicShare: m.PublicShare, GroupKey: m.GroupKey, Info: m.Info,
 	}
 }
 
 func (h *header) meta() *Meta {
 	return &Meta{
-		SchemeID: h.SchemeID, KeyID: h.ID, Index: h.Index, Threshold: int(h.Threshold), TotalParties: int(h.TotalParties),
+		KeyKind: h.KeyKind, KeyID: h.ID, Index: h.Index, Threshold: int(h.Threshold), TotalParties: int(h.TotalParties),
 		PublicShare: h.PublicShare, GroupKey: h.GroupKey, Epoch: h.Epoch, Created: time.Unix(0, h.Created).UTC(), Info: h.Info,
 	}
 }
@@ -106,8 +106,8 @@ func checkMeta(id string, secret []byte, m Meta) error {
 	switch {
 	case m.KeyID != "" && m.KeyID != id:
 		return bad("metadata is of key %q", m.KeyID)
-	case m.SchemeID == "" || len(m.SchemeID) > MaxID:
-		return bad("scheme ID must be 1 to %d bytes", MaxID)
+	case m.KeyKind == "" || len(m.KeyKind) > MaxID:
+		return bad("kind of key must be 1 to %d bytes", MaxID)
 	case m.Threshold < 1 || m.TotalParties < m.Threshold || m.TotalParties > 1<<16:
 		return bad("threshold %d of %d parties", m.Threshold, m.TotalParties)
 	case m.Epoch > MaxEpoch:

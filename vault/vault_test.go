@@ -40,7 +40,7 @@ func mustOpen(t testing.TB, s vault.Store, w *vaulttest.Wrapper) *vault.Vault {
 
 func meta(epoch uint64) vault.Meta {
 	return vault.Meta{
-		SchemeID: "frost-ed25519", Index: 3, Threshold: 2, TotalParties: 5, Epoch: epoch,
+		KeyKind: "frost-ed25519", Index: 3, Threshold: 2, TotalParties: 5, Epoch: epoch,
 		PublicShare: []byte("public share"), GroupKey: []byte("group key"), Info: fmt.Appendf(nil, "info of epoch %d", epoch),
 	}
 }
@@ -279,7 +279,7 @@ func TestLimits(t *testing.T) {
 		"threshold 0":      {"b", []byte("s"), with(func(m *vault.Meta) { m.Threshold = 0 }), false},
 		"threshold n":      {"c", []byte("s"), with(func(m *vault.Meta) { m.Threshold = 5 }), true},
 		"threshold n+1":    {"b", []byte("s"), with(func(m *vault.Meta) { m.Threshold = 6 }), false},
-		"no scheme":        {"b", []byte("s"), with(func(m *vault.Meta) { m.SchemeID = "" }), false},
+		"no kind":          {"b", []byte("s"), with(func(m *vault.Meta) { m.KeyKind = "" }), false},
 		"other key":        {"b", []byte("s"), with(func(m *vault.Meta) { m.KeyID = "c" }), false},
 		"largest epoch":    {"d", []byte("s"), meta(vault.MaxEpoch), true},
 		"larger epoch":     {"b", []byte("s"), meta(vault.MaxEpoch + 1), false},

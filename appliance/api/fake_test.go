@@ -28,6 +28,7 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
 // fake is the node's seam: it remembers what it was asked, and answers from memory, idempotently as Backend demands.
@@ -66,17 +67,17 @@ func unhex(s string) []byte {
 }
 
 func edWallet() *appliance.Wallet {
-	return &appliance.Wallet{SessionID: "made", ID: "w_ed", Scheme: threshold.FrostEd25519, Curve: "ed25519", Protocol: "frost", PublicKey: edPublic,
+	return &appliance.Wallet{SessionID: "made", ID: "w_ed", Kind: threshold.Ed25519, Protocol: "frost", PublicKey: edPublic,
 		Threshold: 2, Parties: three, State: keys.Active, Created: born}
 }
 
 func tapWallet() *appliance.Wallet {
-	return &appliance.Wallet{SessionID: "made", ID: "w_tap", Scheme: threshold.FrostTaproot, Curve: "secp256k1", Protocol: "frost", PublicKey: taproot,
+	return &appliance.Wallet{SessionID: "made", ID: "w_tap", Kind: threshold.BIP340, Protocol: "frost", PublicKey: taproot,
 		Threshold: 2, Parties: three, State: keys.Active, Created: born}
 }
 
 func ecWallet() *appliance.Wallet {
-	return &appliance.Wallet{SessionID: "made", ID: "w_ec", Scheme: dkls23, Curve: "secp256k1", Protocol: "dkls23", PublicKey: ecPublic,
+	return &appliance.Wallet{SessionID: "made", ID: "w_ec", Kind: threshold.ECDSA, Protocol: "dkls23", PublicKey: ecPublic,
 		Threshold: 2, Parties: three, State: keys.Active, Created: born}
 }
 
@@ -152,6 +153,9 @@ func (f *fake) act(ctx context.Context, session string, hash [32]byte) error {
 }
 
 func (f *fake) Keygen(ctx context.Context, r appliance.KeygenRequest) (*appliance.Wallet, error) {
+	if _, err := schemes.For(r.Curve, r.Protocol); err != nil {
+		return nil, appliance.NoScheme(err)
+	}
 	f.keygens = append(f.keygens, r)
 	if err := f.act(ctx, r.SessionID, r.BodyHash); err != nil {
 		return nil, err
@@ -209,15 +213,10 @@ func (f *fake) ProveThreshold(ctx context.Context, id string) (*appliance.Wallet
 }
 
 func (f *fake) Wallet(_ context.Context, name string) (*appliance.Wallet, error) {
-	forms := []string{name}
-	if len(name) == 130 {
-		forms = append(forms, name[2:66])
-	}
-	for _, form := range forms {
-		for _, w := range []*appliance.Wallet{edWallet(), tapWallet(), ecWallet()} {
-			if form == w.ID || form == hex.EncodeToString(w.PublicKey) {
-				return w, nil
-			}
+	key, _ := hex.DecodeString(name)
+	for _, w := range []*appliance.Wallet{edWallet(), tapWallet(), ecWallet()} {
+		if name == w.ID || bytes.Equal(w.Kind.Shown(key), w.PublicKey) {
+			return w, nil
 		}
 	}
 	return nil, &problem.Error{Code: problem.NotFound, Message: "no such wallet on this node", Next: "List them with GET /api/v1/wallets."}

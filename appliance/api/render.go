@@ -11,29 +11,13 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/internal/address"
-	"github.com/luxfi/mpcd/threshold"
 )
 
 // What the node answered, as JSON has it: functions of their arguments, so that a repeated request has the same bytes.
 
-// dkls23 names threshold ECDSA here, because the API imports no scheme.
-const dkls23 threshold.SchemeID = "dkls23-secp256k1"
-
-func addressKind(s threshold.SchemeID) address.Kind {
-	switch s {
-	case threshold.FrostEd25519:
-		return address.Ed25519
-	case threshold.FrostTaproot:
-		return address.Taproot
-	case dkls23:
-		return address.ECDSA
-	}
-	return ""
-}
-
 func renderWallet(w *appliance.Wallet) (wire.Wallet, error) {
 	out := wire.Wallet{
-		SessionID: w.SessionID, WalletID: w.ID, Label: w.Label, Vault: w.Vault, PublicKey: w.PublicKey, Protocol: w.Protocol, Curve: w.Curve,
+		SessionID: w.SessionID, WalletID: w.ID, Label: w.Label, Vault: w.Vault, PublicKey: w.PublicKey, Protocol: w.Protocol, Curve: w.Kind.Curve,
 		Threshold: w.Threshold, Total: len(w.Parties), Parties: names(w.Parties), Epoch: w.Epoch, State: string(w.State),
 		Created: moment(w.Created), Status: wire.StatusPending,
 	}
@@ -41,7 +25,7 @@ func renderWallet(w *appliance.Wallet) (wire.Wallet, error) {
 		out.Status = wire.StatusCompleted
 	}
 	var err error
-	if out.Address, out.Addresses, err = address.For(addressKind(w.Scheme), w.PublicKey); err != nil {
+	if out.Address, out.Addresses, err = address.For(address.Family(w.Kind.Addresses), w.PublicKey); err != nil {
 		return out, &problem.Error{Code: problem.Integrity, Message: "wallet " + w.ID + " has a public key that is none", Err: err}
 	}
 	return out, nil
@@ -85,9 +69,9 @@ func renderSignature(s *appliance.Signature, w *appliance.Wallet) (wire.Signatur
 
 // renderChild writes a key below w.
 func renderChild(c *appliance.Child, w *appliance.Wallet) (wire.Child, error) {
-	out := wire.Child{WalletID: c.WalletID, DerivationPath: wire.FormatPath(c.Path), PublicKey: c.PublicKey, Protocol: w.Protocol, Curve: w.Curve}
+	out := wire.Child{WalletID: c.WalletID, DerivationPath: wire.FormatPath(c.Path), PublicKey: c.PublicKey, Protocol: w.Protocol, Curve: w.Kind.Curve}
 	var err error
-	if out.Address, out.Addresses, err = address.For(addressKind(w.Scheme), c.PublicKey); err != nil {
+	if out.Address, out.Addresses, err = address.For(address.Family(w.Kind.Addresses), c.PublicKey); err != nil {
 		return out, &problem.Error{Code: problem.Integrity, Message: "the key at " + out.DerivationPath + " below wallet " + c.WalletID + " is none", Err: err}
 	}
 	return out, nil

@@ -136,9 +136,6 @@ func (b keygenBody) request(vault string) (appliance.KeygenRequest, error) {
 		return r, unsupported("purpose", "Leave purpose out.", "purpose is not in this build")
 	}
 	var err error
-	if r.Protocol, err = protocol(b.Curve, b.Protocol); err != nil {
-		return r, err
-	}
 	r.Total, r.Parties, err = committee(spelled[parties]{"total", b.Total}, spelled[parties]{"parties", b.Parties})
 	if err != nil {
 		return r, err
@@ -147,40 +144,6 @@ func (b keygenBody) request(vault string) (appliance.KeygenRequest, error) {
 		return r, invalidField("threshold", "The threshold is the number of signers needed.", "threshold %d is more than the %d nodes that hold shares", r.Threshold, r.Total)
 	}
 	return r, nil
-}
-
-// protocol is what the node is asked for. On secp256k1 an absent one stays absent, for the node knows the fastest sound one that
-// it has; lss is a name of the same, kept for old callers. No protocol is ever taken for another: who asks for CGGMP21 gets
-// CGGMP21 or an error.
-func protocol(curve, name string) (string, error) {
-	const known = "Use curve ed25519 with protocol frost, or curve secp256k1 with dkls23 (ECDSA) or frost (Bitcoin Taproot)."
-	switch curve {
-	case "ed25519":
-		if name == "" || name == "frost" {
-			return "frost", nil
-		}
-	case "secp256k1":
-		switch name {
-		case "frost", "dkls23":
-			return name, nil
-		case "", "lss":
-			return "", nil
-		}
-	case "bls12-381":
-		return "", unsupported("curve", known, "bls12-381 is not in this build")
-	default:
-		return "", invalidField("curve", "Use ed25519 or secp256k1.", "curve %q is unknown", clip(curve))
-	}
-	switch name {
-	case "cggmp21":
-		if curve == "secp256k1" {
-			return "", unsupported("protocol", "For ECDSA ask for protocol dkls23, or leave protocol out.", "protocol cggmp21 is not in this build, and no other one answers in its name")
-		}
-		return "", unsupported("protocol", known, "protocol cggmp21 is not for curve %s", curve)
-	case "dkls23", "lss", "bls", "ringtail":
-		return "", unsupported("protocol", known, "protocol %s on curve %s is not in this build", name, curve)
-	}
-	return "", invalidField("protocol", known, "protocol %q is unknown", clip(name))
 }
 
 func unsupported(field, next, format string, a ...any) *problem.Error {

@@ -8,11 +8,7 @@ import (
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/internal/address"
-	"github.com/luxfi/mpcd/threshold"
 )
-
-// digestLen is the length of what ECDSA on secp256k1 and BIP-340 sign, in bytes: the digest that the chain computed.
-const digestLen = 32
 
 type signatureOut struct{ Body wire.Signature }
 
@@ -58,7 +54,7 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 	return &signatureOut{Body: body}, err
 }
 
-// message is what will be signed. It must be there once, and be of the length that the key's scheme signs.
+// message is what will be signed. It must be there once, and be what a key of the wallet's kind signs.
 func (b signBody) message(w *appliance.Wallet) ([]byte, error) {
 	given, err := one(spelled[string]{"message_hash", b.MessageHash}, spelled[string]{"payload", b.Payload}, spelled[string]{"message", b.Message})
 	if err != nil {
@@ -71,23 +67,7 @@ func (b signBody) message(w *appliance.Wallet) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch w.Scheme {
-	case threshold.FrostTaproot:
-		if len(m) != digestLen {
-			return nil, invalidField(given.field, "Send the signature hash of BIP-341.", "%s has %d bytes, BIP-340 signs exactly %d", given.field, len(m), digestLen)
-		}
-	case dkls23:
-		if len(m) != digestLen {
-			return nil, invalidField(given.field, "Hash the transaction first, as its chain does, and send the digest.", "%s has %d bytes, ECDSA signs exactly %d", given.field, len(m), digestLen)
-		}
-	case threshold.FrostEd25519:
-		if len(m) > appliance.MaxMessage {
-			return nil, invalidField(given.field, "Sign a digest of larger data.", "%s has %d bytes, at most %d", given.field, len(m), appliance.MaxMessage)
-		}
-	default:
-		return nil, unsupported(given.field, "", "the API of this build cannot sign for scheme %s", w.Scheme)
-	}
-	return m, nil
+	return m, appliance.CheckMessage(w.Kind, given.field, m)
 }
 
 // suits refuses a chain that cannot take the wallet's kind of key: the receipt would be evidence of nothing. A chain that the
@@ -96,14 +76,14 @@ func suits(chain string, w *appliance.Wallet) error {
 	known := false
 	for _, c := range address.Chains() {
 		if c.Name == chain {
-			if c.Kind == addressKind(w.Scheme) {
+			if c.Family == address.Family(w.Kind.Addresses) {
 				return nil
 			}
 			known = true
 		}
 	}
 	if known {
-		return invalidField("chain", "Check the wallet, or leave chain out.", "%s takes no signature of this wallet, which has no address there: its key is of %s on %s", chain, w.Protocol, w.Curve)
+		return invalidField("chain", "Check the wallet, or leave chain out.", "%s takes no signature of this wallet, which has no address there: its key is of %s on %s", chain, w.Protocol, w.Kind.Curve)
 	}
 	return nil
 }

@@ -1,12 +1,12 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
-
-	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -171,24 +171,25 @@ func (s *server) find(ctx context.Context, id, publicKey string) (*appliance.Wal
 	if id == "" && publicKey == "" {
 		return nil, invalidField("wallet_id", "Give wallet_id or public_key.", "no key is named")
 	}
-	var key string
+	var key []byte
 	if publicKey != "" {
-		b, err := parseHex(spelled[string]{"public_key", publicKey})
+		var err error
+		if key, err = parseHex(spelled[string]{"public_key", publicKey}); err != nil {
+			return nil, err
+		}
+		name, err := keyName(key)
 		if err != nil {
 			return nil, err
 		}
-		if key, err = keyName(b); err != nil {
-			return nil, err
-		}
 		if id == "" {
-			return s.Backend.Wallet(ctx, key)
+			return s.Backend.Wallet(ctx, name)
 		}
 	}
 	w, err := s.Backend.Wallet(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	if key != "" && !hasKey(w, key) {
+	if key != nil && !bytes.Equal(w.Kind.Shown(key), w.PublicKey) {
 		return nil, invalidField("public_key", "Give one of them.", "public_key is not the key of wallet_id")
 	}
 	return w, nil
@@ -206,23 +207,10 @@ func (s *server) lookUp(ctx context.Context, name string) (*appliance.Wallet, er
 	return s.Backend.Wallet(ctx, name)
 }
 
-// keyName is what Backend.Wallet takes for a public key: hex of the 32 bytes of Ed25519 or BIP-340, or of the 65 bytes of a
-// secp256k1 point, in whichever of its encodings the point was given (SEC 1 §2.3.3).
+// keyName is what Backend.Wallet takes for a public key: hex of it, if it is one of some kind.
 func keyName(b []byte) (string, error) {
-	if len(b) == 32 {
-		return hex.EncodeToString(b), nil
+	if !slices.ContainsFunc(threshold.Kinds(), func(k threshold.Kind) bool { return k.Shown(b) != nil }) {
+		return "", invalidField("public_key", "Give 32 bytes for Ed25519 or BIP-340, or a SEC 1 point of secp256k1.", "public_key of %d bytes is not a public key", len(b))
 	}
-	if len(b) == 33 || len(b) == 65 {
-		if p, err := secp256k1.ParsePubKey(b); err == nil {
-			return hex.EncodeToString(p.SerializeUncompressed()), nil
-		}
-	}
-	return "", invalidField("public_key", "Give 32 bytes for Ed25519 or BIP-340, or a SEC 1 point of secp256k1.", "public_key of %d bytes is not a public key", len(b))
-}
-
-// hasKey tells whether key, which keyName made, is w's. A point names an ECDSA key, or the BIP-340 key of its x coordinate (BIP-340,
-// "Public Key Conversion"); 32 bytes never name an ECDSA key, of which they would leave the sign open.
-func hasKey(w *appliance.Wallet, key string) bool {
-	own := hex.EncodeToString(w.PublicKey)
-	return key == own || w.Scheme == threshold.FrostTaproot && len(key) == 130 && key[2:66] == own
+	return hex.EncodeToString(b), nil
 }

@@ -124,7 +124,7 @@ func (c *Ceremony) tell(ms []threshold.Message) {
 
 // Drive runs one session of the engine to its end. It is the only loop that does. It fails with a *threshold.Abort, *SilenceError,
 // *RefusedError, or what Aborted said.
-func Drive[R any](ctx context.Context, c *Ceremony, s threshold.Ceremony[R]) (R, error) {
+func Drive[R any](ctx context.Context, c *Ceremony, s *threshold.Session[R]) (R, error) {
 	var none R
 	defer s.Erase()
 	out, err := s.Start()

@@ -14,7 +14,7 @@ import (
 	"github.com/luxfi/mpcd/vault"
 )
 
-// Some schemes need secret material that a committee makes once for all its keys (threshold.Provisioner). It is made in a
+// Some schemes need secret material that a committee makes once for all its keys (threshold.Pairer). It is made in a
 // ceremony of its own inside the first keygen of the committee, and made anew inside every refresh, because shares of a new epoch
 // under old pair state would not protect the old shares (PROTOCOLS A.3.7). It is stored sealed as "next" when it is made, attested
 // with the key's certificate, and takes the place of the one before when the certificate is complete.
@@ -26,12 +26,12 @@ type Pairs struct {
 	hit     func(peers []threshold.PartyID) // is told whom a ban hit
 	writing sync.Mutex                      // held while the vault is read or written, before mu
 	mu      sync.Mutex
-	m       map[string]threshold.Provision
+	m       map[string]threshold.PairState
 }
 
 // NewPairs keeps pair state in a vault. ended is told of pair state that is over, banned of peers that a ban hit.
 func NewPairs(v *vault.Vault, ended func([32]byte), banned func([]threshold.PartyID)) *Pairs {
-	return &Pairs{vault: v, ended: ended, hit: banned, m: map[string]threshold.Provision{}}
+	return &Pairs{vault: v, ended: ended, hit: banned, m: map[string]threshold.PairState{}}
 }
 
 // provisionName names a committee's material: its scheme, members and identity keys, whatever the threshold.
@@ -44,7 +44,7 @@ func provisionName(s threshold.SchemeID, c threshold.Committee) string {
 func nextName(name string) string { return name + "/next" }
 
 // Current returns the committee's material, nil if there is none.
-func (v *Pairs) Current(ctx context.Context, s threshold.Provisioner, c threshold.Committee) (threshold.Provision, error) {
+func (v *Pairs) Current(ctx context.Context, s threshold.Pairer, c threshold.Committee) (threshold.PairState, error) {
 	name := provisionName(s.ID(), c)
 	if p := v.opened(name); p != nil {
 		return p, nil
@@ -61,20 +61,20 @@ func (v *Pairs) Current(ctx context.Context, s threshold.Provisioner, c threshol
 	return p, err
 }
 
-func (v *Pairs) opened(name string) threshold.Provision {
+func (v *Pairs) opened(name string) threshold.PairState {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.m[name]
 }
 
-func (v *Pairs) put(name string, p threshold.Provision) (old threshold.Provision) {
+func (v *Pairs) put(name string, p threshold.PairState) (old threshold.PairState) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	old, v.m[name] = v.m[name], p
 	return old
 }
 
-func (v *Pairs) load(ctx context.Context, s threshold.Provisioner, name string) (threshold.Provision, error) {
+func (v *Pairs) load(ctx context.Context, s threshold.Pairer, name string) (threshold.PairState, error) {
 	b, err := v.vault.GetSecret(ctx, name)
 	if errors.Is(err, vault.ErrNotFound) {
 		return nil, nil
@@ -83,10 +83,10 @@ func (v *Pairs) load(ctx context.Context, s threshold.Provisioner, name string) 
 		return nil, &problem.Error{Code: VaultCode(err), Message: "the pair state of a committee cannot be opened", Next: "run mpcd doctor", Err: err}
 	}
 	defer b.Wipe()
-	return s.ParseProvision(b.Bytes())
+	return s.ParsePairState(b.Bytes())
 }
 
-func (v *Pairs) store(ctx context.Context, name string, p threshold.Provision) error {
+func (v *Pairs) store(ctx context.Context, name string, p threshold.PairState) error {
 	b := p.Bytes()
 	defer b.Wipe()
 	if err := v.vault.PutSecret(ctx, name, b.Bytes()); err != nil {
@@ -96,7 +96,7 @@ func (v *Pairs) store(ctx context.Context, name string, p threshold.Provision) e
 }
 
 // Adopt makes the committee's next material, if its digest is the certified one, the current, and destroys what was before.
-func (v *Pairs) Adopt(ctx context.Context, s threshold.Provisioner, c threshold.Committee, digest [32]byte) error {
+func (v *Pairs) Adopt(ctx context.Context, s threshold.Pairer, c threshold.Committee, digest [32]byte) error {
 	name := provisionName(s.ID(), c)
 	v.writing.Lock()
 	defer v.writing.Unlock()
@@ -115,7 +115,7 @@ func (v *Pairs) Adopt(ctx context.Context, s threshold.Provisioner, c threshold.
 }
 
 // KeepBans stores the material again when an abort has banned a peer, before anybody is told of the abort.
-func (v *Pairs) KeepBans(ctx context.Context, s threshold.Provisioner, c threshold.Committee, p threshold.Provision, err error) error {
+func (v *Pairs) KeepBans(ctx context.Context, s threshold.Pairer, c threshold.Committee, p threshold.PairState, err error) error {
 	var abort *threshold.Abort
 	if p == nil || !errors.As(err, &abort) || abort.Kind != threshold.Ban {
 		return nil
@@ -158,9 +158,17 @@ type Pairing struct {
 	Epoch  uint64   `cbor:"2,keyasint,omitempty"` // not 0: the parties make the material of this pair-epoch
 }
 
+// DigestOf is that of the current pair state, zero for a scheme that has none.
+func (x *Pairing) DigestOf() [32]byte {
+	if x == nil {
+		return [32]byte{}
+	}
+	return x.Digest
+}
+
 // State tells whether the scheme needs pair state, and which this node has: a nil first result is no, a nil second is none yet.
-func (v *Pairs) State(ctx context.Context, scheme threshold.Scheme, c threshold.Committee) (threshold.Provisioner, threshold.Provision, error) {
-	s, ok := scheme.(threshold.Provisioner)
+func (v *Pairs) State(ctx context.Context, scheme threshold.Scheme, c threshold.Committee) (threshold.Pairer, threshold.PairState, error) {
+	s, ok := scheme.(threshold.Pairer)
 	if !ok {
 		return nil, nil, nil
 	}
@@ -185,7 +193,7 @@ func (v *Pairs) Propose(ctx context.Context, scheme threshold.Scheme, c threshol
 
 // Proposed is State, if it is what a proposal goes by. It fails with a *problem.Error of
 // code PairState where it is another.
-func (v *Pairs) Proposed(ctx context.Context, scheme threshold.Scheme, c threshold.Committee, x *Pairing) (threshold.Provisioner, threshold.Provision, error) {
+func (v *Pairs) Proposed(ctx context.Context, scheme threshold.Scheme, c threshold.Committee, x *Pairing) (threshold.Pairer, threshold.PairState, error) {
 	s, p, err := v.State(ctx, scheme, c)
 	if err == nil {
 		err = x.check(s, p)
@@ -194,7 +202,7 @@ func (v *Pairs) Proposed(ctx context.Context, scheme threshold.Scheme, c thresho
 }
 
 // check holds a proposal's pairing against what this node has.
-func (x *Pairing) check(s threshold.Provisioner, p threshold.Provision) error {
+func (x *Pairing) check(s threshold.Pairer, p threshold.PairState) error {
 	var epoch uint64
 	if p != nil {
 		epoch = p.PairEpoch()
@@ -213,7 +221,7 @@ func (x *Pairing) check(s threshold.Provisioner, p threshold.Provision) error {
 }
 
 // CheckBans refuses a quorum with a peer that was caught cheating in this pair-epoch; nodes names parties.
-func CheckBans(p threshold.Provision, signers []threshold.PartyID, nodes func([]threshold.PartyID) []transport.NodeID) error {
+func CheckBans(p threshold.PairState, signers []threshold.PartyID, nodes func([]threshold.PartyID) []transport.NodeID) error {
 	for _, b := range p.Banned() {
 		if slices.Contains(signers, b) {
 			culprits := nodes([]threshold.PartyID{b})
@@ -235,9 +243,9 @@ func (v *Pairs) BannedOf(ctx context.Context, k Key) ([]threshold.PartyID, error
 }
 
 // LockName is what a Ring's lock of a committee's pair state goes by.
-func LockName(s threshold.Provisioner, c threshold.Committee) string { return provisionName(s.ID(), c) }
+func LockName(s threshold.Pairer, c threshold.Committee) string { return provisionName(s.ID(), c) }
 
 // StoreNext stores pair state that was made, to be adopted when the key that goes with it is certified.
-func (v *Pairs) StoreNext(ctx context.Context, s threshold.Provisioner, c threshold.Committee, p threshold.Provision) error {
+func (v *Pairs) StoreNext(ctx context.Context, s threshold.Pairer, c threshold.Committee, p threshold.PairState) error {
 	return v.store(ctx, nextName(provisionName(s.ID(), c)), p)
 }

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/decred/dcrd/dcrec/secp256k1/v4"
-
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -32,15 +30,16 @@ const (
 
 // Record is what a node keeps of a key beside its share: public, and the same on every party but for times.
 type Record struct {
-	Version   uint8             `cbor:"1,keyasint"`
-	Info      threshold.KeyInfo `cbor:"2,keyasint"` // Party is 0
-	Label     string            `cbor:"3,keyasint,omitempty"`
-	Vault     string            `cbor:"4,keyasint,omitempty"`
-	State     State             `cbor:"5,keyasint"`
-	Created   int64             `cbor:"6,keyasint"` // ms
-	SessionID string            `cbor:"7,keyasint,omitempty"`
-	Attempts  []Attempt         `cbor:"8,keyasint,omitempty"` // refreshes whose shares are staged, ascending
-	Pairs     [32]byte          `cbor:"9,keyasint,omitempty"` // digest of the pair state certified, or to be certified, with the key
+	Version   uint8              `cbor:"1,keyasint"`
+	Info      threshold.KeyInfo  `cbor:"2,keyasint"` // Party is 0
+	Label     string             `cbor:"3,keyasint,omitempty"`
+	Vault     string             `cbor:"4,keyasint,omitempty"`
+	State     State              `cbor:"5,keyasint"`
+	Created   int64              `cbor:"6,keyasint"` // ms
+	SessionID string             `cbor:"7,keyasint,omitempty"`
+	Attempts  []Attempt          `cbor:"8,keyasint,omitempty"` // refreshes whose shares are staged, ascending
+	Pairs     [32]byte           `cbor:"9,keyasint,omitempty"` // digest of the pair state certified, or to be certified, with the key
+	Scheme    threshold.SchemeID `cbor:"10,keyasint"`          // that the wallet was asked for: what signs where nobody says otherwise
 }
 
 // Attempt is one refresh whose share this party has stored and perhaps certified, and whose certificate it has not seen complete.
@@ -85,7 +84,8 @@ func (r Record) Staged(epoch uint64) (Record, bool) {
 	return r, false
 }
 
-const recordVersion = 1
+// recordVersion: version 1 had the scheme in Info, which names the kind of the key now.
+const recordVersion = 2
 
 func recordKey(id string) []byte  { return []byte("node/wallet/" + id) }
 func publicKey(pub []byte) []byte { return append([]byte("node/public/"), pub...) }
@@ -93,13 +93,12 @@ func pendingKey(id string) []byte { return []byte("node/pending/" + id) }
 
 // Held is an opened key share, shared by the ceremonies that use it.
 type Held struct {
-	id     string
-	Share  *threshold.KeyShare
-	Signer threshold.Signer
-	Scheme threshold.Scheme
-	refs   int
-	dead   bool // wipe at the last release
-	place  *list.Element
+	id      string
+	Share   *threshold.KeyShare
+	signers map[threshold.SchemeID]threshold.Signer // those that were asked for
+	refs    int
+	dead    bool // wipe at the last release
+	place   *list.Element
 }
 
 // Config is what a Ring stands on.
@@ -182,7 +181,7 @@ func decode(id string, b []byte) (Record, error) {
 	if err := canon.Unmarshal(b, &r); err != nil {
 		return r, &problem.Error{Code: problem.Integrity, Message: fmt.Sprintf("the record of wallet %s is damaged", id), Next: "restore the node's data directory from a good disk", Err: err}
 	}
-	if r.Version != recordVersion || attest.KeyID(r.Info.Scheme, r.Info.GroupKey) != id {
+	if r.Version != recordVersion || attest.KeyID(r.Info.Kind, r.Info.GroupKey) != id {
 		return r, problem.New(problem.Integrity, "restore the node's data directory from a good disk", "the record of wallet %s is another wallet's", id)
 	}
 	return r, nil
@@ -213,7 +212,7 @@ func (k *Ring) RecordWhen(ctx context.Context, id string, ok func(Record) bool) 
 func (k *Ring) Put(ctx context.Context, id string, r Record) error {
 	r.Version = recordVersion
 	r.Info.Party = 0
-	puts := []vault.Pair{{Key: recordKey(id), Value: canon.MustMarshal(r)}, {Key: publicKey(OutsideKey(r.Info)), Value: []byte(id)}}
+	puts := []vault.Pair{{Key: recordKey(id), Value: canon.MustMarshal(r)}, {Key: publicKey(Shown(r.Info)), Value: []byte(id)}}
 	var dels [][]byte
 	waits := len(r.Waits()) > 0
 	if waits {
@@ -302,8 +301,9 @@ func (k *Ring) Find(ctx context.Context, id string, pub []byte) (string, error) 
 		}
 		pub = b
 	}
-	for _, form := range [][]byte{pub, uncompressed(pub), xOnly(pub)} {
-		if len(form) == 0 {
+	for _, kind := range threshold.Kinds() {
+		form := kind.Shown(pub)
+		if form == nil {
 			continue
 		}
 		b, err := k.c.Store.Get(ctx, publicKey(form))
@@ -317,32 +317,13 @@ func (k *Ring) Find(ctx context.Context, id string, pub []byte) (string, error) 
 	return "", problem.New(problem.NotFound, "list the wallets of this node, or ask a node that is a party of the key", "no wallet with public key %x on this node", pub[:min(len(pub), 65)])
 }
 
-// xOnly is the 32-byte form of a compressed or uncompressed secp256k1 key, nil for anything else.
-func xOnly(pub []byte) []byte {
-	switch {
-	case len(pub) == 33 && (pub[0] == 2 || pub[0] == 3):
-		return pub[1:]
-	case len(pub) == 65 && pub[0] == 4:
-		return pub[1:33]
-	}
-	return nil
-}
-
-// OutsideKey is the public key as chains and users write it.
-func OutsideKey(info threshold.KeyInfo) []byte {
-	switch info.Purpose {
-	case threshold.PurposeBIP340:
-		return info.GroupKey[1:]
-	case threshold.PurposeECDSA:
-		return uncompressed(info.GroupKey)
-	}
-	return info.GroupKey
-}
+// Shown is a public key as chains and users write it.
+func Shown(info threshold.KeyInfo) []byte { return threshold.KindOf(info.Kind).Shown(info.GroupKey) }
 
 func heldID(id string, epoch uint64) string { return fmt.Sprintf("%s/%d", id, epoch) }
 
-// Open returns the active share of a key, opened once through the hardware and kept. The caller releases it.
-func (k *Ring) Open(ctx context.Context, id string, epoch uint64) (*Held, error) {
+// Open returns the active share of a key, opened once through the hardware and kept, for any scheme of its kind. The caller releases it.
+func (k *Ring) Open(ctx context.Context, scheme threshold.Scheme, id string, epoch uint64) (*Held, error) {
 	name := heldID(id, epoch)
 	k.mu.Lock()
 	if h := k.held[name]; h != nil {
@@ -361,20 +342,25 @@ func (k *Ring) Open(ctx context.Context, id string, epoch uint64) (*Held, error)
 	if meta.Epoch != epoch {
 		return nil, problem.New(problem.Conflict, "repeat the request", "wallet %s is at epoch %d, not %d", id, meta.Epoch, epoch)
 	}
-	scheme, err := k.c.Schemes(threshold.SchemeID(meta.SchemeID))
-	if err != nil {
-		return nil, err
-	}
 	share, err := scheme.ParseKeyShare(b.Bytes())
 	if err != nil {
 		return nil, &problem.Error{Code: problem.Integrity, Message: "the share of wallet " + id + " is damaged", Next: "refresh the key without this node, or restore it", Err: err}
 	}
-	signer, err := scheme.NewSigner(share)
-	if err != nil {
-		share.Destroy()
-		return nil, err
+	return k.hold(id, epoch, &Held{id: name, Share: share, signers: map[threshold.SchemeID]threshold.Signer{}})
+}
+
+// Signer is what makes signature shares by the scheme with a share that is held.
+func (k *Ring) Signer(h *Held, scheme threshold.Scheme) (threshold.Signer, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s := h.signers[scheme.ID()]; s != nil {
+		return s, nil
 	}
-	return k.hold(id, epoch, &Held{id: name, Share: share, Signer: signer, Scheme: scheme})
+	s, err := scheme.NewSigner(h.Share)
+	if err == nil {
+		h.signers[scheme.ID()] = s
+	}
+	return s, err
 }
 
 // hold keeps an opened share and lends it, unless its epoch has ended since it was read.
@@ -447,53 +433,31 @@ func (k *Ring) Close() {
 	}
 }
 
-// SchemeDKLs23 is named here because the node imports no scheme.
-const SchemeDKLs23 threshold.SchemeID = "dkls23-secp256k1"
-
-// uncompressed is the 65-byte form (SEC 1 §2.3.3) of a compressed secp256k1 key, nil for anything else.
-func uncompressed(pub []byte) []byte {
-	if len(pub) != 33 {
-		return nil
-	}
-	k, err := secp256k1.ParsePubKey(pub)
-	if err != nil {
-		return nil
-	}
-	return k.SerializeUncompressed()
-}
-
-// Describe names a scheme as requests do.
-func Describe(s threshold.SchemeID) (curve, protocol string) {
-	switch s {
-	case threshold.FrostEd25519:
-		return "ed25519", "frost"
-	case threshold.FrostTaproot:
-		return "secp256k1", "frost"
-	case SchemeDKLs23:
-		return "secp256k1", "dkls23"
-	}
-	return "", string(s)
-}
-
-// Key is a key as a request goes by it: looked up once.
+// Key is a key as a request goes by it, and the scheme that signs: looked up once.
 type Key struct {
 	ID     string
 	Record Record
 	Scheme threshold.Scheme
 }
 
-// Key looks a key up.
+// Key looks a key up, with the scheme that its wallet was asked for.
 func (k *Ring) Key(ctx context.Context, id string) (Key, error) {
-	return k.KeyWhen(ctx, id, func(Record) bool { return true })
+	return k.KeyWhen(ctx, id, "", func(Record) bool { return true })
 }
 
-// KeyWhen is Key with RecordWhen.
-func (k *Ring) KeyWhen(ctx context.Context, id string, ok func(Record) bool) (Key, error) {
+// KeyWhen is Key with RecordWhen, and with the scheme of that name, which may not be one of the key's kind; empty is the wallet's.
+func (k *Ring) KeyWhen(ctx context.Context, id string, by threshold.SchemeID, ok func(Record) bool) (Key, error) {
 	r, err := k.RecordWhen(ctx, id, ok)
 	if err != nil {
 		return Key{}, err
 	}
-	s, err := k.c.Schemes(r.Info.Scheme)
+	if by == "" {
+		by = r.Scheme
+	}
+	s, err := k.c.Schemes(by)
+	if err != nil {
+		err = &problem.Error{Code: problem.Invalid, Message: fmt.Sprintf("scheme %q is not in this build", by), Next: "run the same version on all nodes", Err: err}
+	}
 	return Key{id, r, s}, err
 }
 

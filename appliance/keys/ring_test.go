@@ -19,7 +19,7 @@ func FuzzRecord(f *testing.F) {
 // Goal: a damaged wallet record is refused with its code. Method: flip every byte of one.
 func TestDamagedWallet(t *testing.T) {
 	r := Record{Version: recordVersion, State: Active}
-	r.Info.Scheme, r.Info.GroupKey = threshold.FrostEd25519, make([]byte, 32)
+	r.Info.Kind, r.Info.GroupKey = threshold.Ed25519.ID, make([]byte, 32)
 	_, _ = rand.Read(r.Info.GroupKey)
 	b := canon.MustMarshal(r)
 	for i := range b {

@@ -62,6 +62,7 @@ type Group struct {
 	Coordinator transport.NodeID
 	Key         string
 	Epoch       uint64
+	Scheme      threshold.SchemeID
 	Signers     []threshold.PartyID
 }
 
@@ -69,10 +70,13 @@ type groupID struct {
 	coordinator transport.NodeID
 	key         string
 	epoch       uint64
+	scheme      threshold.SchemeID
 	signers     string
 }
 
-func (g Group) id() groupID { return groupID{g.Coordinator, g.Key, g.Epoch, fmt.Sprint(g.Signers)} }
+func (g Group) id() groupID {
+	return groupID{g.Coordinator, g.Key, g.Epoch, g.Scheme, fmt.Sprint(g.Signers)}
+}
 
 type group struct {
 	Group

@@ -23,8 +23,8 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/internal/sim"
 	"github.com/luxfi/mpcd/threshold"
-	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
 var (
@@ -381,11 +381,7 @@ func (c *testCluster) secrets(t *testing.T, node string, into map[string][]byte)
 		if err != nil {
 			t.Fatal(err)
 		}
-		scheme, err := schemes.ByID(threshold.SchemeID(meta.SchemeID))
-		if err != nil {
-			t.Fatal(err)
-		}
-		share, err := scheme.ParseKeyShare(b.Bytes())
+		share, err := sim.ParseShare(threshold.KindID(meta.KeyKind), b.Bytes())
 		if err != nil {
 			t.Fatal(err)
 		}

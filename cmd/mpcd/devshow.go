@@ -10,6 +10,8 @@ import (
 
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
 // show is the walk through that dev takes before it says ready: keys, their proof, the loss of a node, its return. A cluster that
@@ -29,7 +31,7 @@ func (d *dev) show(ctx context.Context) ([]wire.Wallet, error) {
 		if err != nil {
 			return nil, err
 		}
-		d.o.note("signed with the %s key by %s in %d ms (%s after the start)", kindOf(k), strings.Join(s.Signers, " and "), time.Since(began).Milliseconds(), since(d.began))
+		d.o.note("signed with the %s key by %s in %d ms (%s after the start)", kindOf(k).Name, strings.Join(s.Signers, " and "), time.Since(began).Milliseconds(), since(d.began))
 	}
 	return keys, d.loseAndRegain(ctx, first, keys)
 }
@@ -44,7 +46,7 @@ func (d *dev) loseAndRegain(ctx context.Context, first *client.Client, keys []wi
 			if err != nil {
 				return fmt.Errorf("sign after %s was killed: %w", last.id, err)
 			}
-			d.o.note("killed %s, signed with the %s key by %s", last.id, kindOf(k), strings.Join(s.Signers, " and "))
+			d.o.note("killed %s, signed with the %s key by %s", last.id, kindOf(k).Name, strings.Join(s.Signers, " and "))
 		}
 	} else {
 		d.o.note("killed %s; all %d nodes are needed, so nothing is signed without it", last.id, d.nodes)
@@ -68,7 +70,7 @@ func (d *dev) loseAndRegain(ctx context.Context, first *client.Client, keys []wi
 		if err != nil {
 			return fmt.Errorf("sign after %s came back: %w", last.id, err)
 		}
-		d.o.note("%s is back, signed with the %s key by %s", last.id, kindOf(k), strings.Join(s.Signers, " and "))
+		d.o.note("%s is back, signed with the %s key by %s", last.id, kindOf(k).Name, strings.Join(s.Signers, " and "))
 	}
 	return nil
 }
@@ -93,7 +95,7 @@ func (d *dev) keys(ctx context.Context, c *client.Client) ([]wire.Wallet, error)
 		if err != nil {
 			return nil, err
 		}
-		d.o.note("made the %s key in %d ms and proved it: any %d of %d nodes sign, %d cannot", kindOf(*w), time.Since(began).Milliseconds(), w.Threshold, w.Total, w.Threshold-1)
+		d.o.note("made the %s key in %d ms and proved it: any %d of %d nodes sign, %d cannot", kindOf(*w).Name, time.Since(began).Milliseconds(), w.Threshold, w.Total, w.Threshold-1)
 		out = append(out, *w)
 	}
 	return out, nil
@@ -108,21 +110,19 @@ func active(ws []wire.Wallet, q wire.KeygenRequest) (wire.Wallet, bool) {
 	return wire.Wallet{}, false
 }
 
-func kindOf(w wire.Wallet) string {
-	switch {
-	case w.Curve == "secp256k1" && w.Protocol == "frost":
-		return "Taproot"
-	case w.Curve == "secp256k1":
-		return "ECDSA"
+func kindOf(w wire.Wallet) threshold.Kind {
+	s, err := schemes.For(w.Curve, w.Protocol)
+	if err != nil {
+		return threshold.Kind{Name: w.Protocol} // of another release
 	}
-	return "Ed25519"
+	return s.Kind()
 }
 
 // sign signs a fresh text, or its digest, and returns what the node answered.
 func sign(ctx context.Context, c *client.Client, w wire.Wallet, signers []string) (*wire.Signature, error) {
 	text := []byte("mpcd dev " + time.Now().UTC().Format(time.RFC3339Nano))
 	q := wire.SignRequest{WalletID: w.WalletID, Message: text, Signers: signers}
-	if w.Curve == "secp256k1" {
+	if kindOf(w).Digest > 0 {
 		h := sha256.Sum256(text)
 		q.Message, q.MessageHash = nil, h[:]
 	}

@@ -23,7 +23,6 @@ import (
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/sim"
 	"github.com/luxfi/mpcd/threshold"
-	"github.com/luxfi/mpcd/threshold/schemes"
 	"github.com/luxfi/mpcd/vault"
 )
 
@@ -131,11 +130,7 @@ func vaultSecrets(t *testing.T, p *sim.Process) (shares, vaultKey []sim.Secret) 
 		if err != nil {
 			t.Fatal(err)
 		}
-		scheme, err := schemes.ByID(threshold.SchemeID(meta.SchemeID))
-		if err != nil {
-			t.Fatal(err)
-		}
-		share, err := scheme.ParseKeyShare(b.Bytes())
+		share, err := sim.ParseShare(threshold.KindID(meta.KeyKind), b.Bytes())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/dkls23"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
@@ -31,7 +32,7 @@ var knownAnswers = []knownAnswer{
 		"6896bd60eeae296db48a229ff71dfe071bde413e6d43f917dc8dcf8c78de33418906d11ac976abccb20b091292bff4ea897efcb639ea871cfa95f6de339e4b0a",
 	},
 	{
-		schemes.DKLs23.ID(), "RFC 6979 with secp256k1 and SHA-256, key 1, \"Satoshi Nakamoto\"",
+		dkls23.ID, "RFC 6979 with secp256k1 and SHA-256, key 1, \"Satoshi Nakamoto\"",
 		"0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",
 		"a0dc65ffca799873cbea0ac274015b9526505daaaed385155425f7337704883e",
 		"934b1ea10a4b3c1757e2b0c017d0b6143ce3c9a7e6a4a49860d7a6ab210ee3d82442ce9d2b916064108014783e923ec36b49743e2ffa1c4496f01a512aafd9e5",

@@ -13,6 +13,7 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
@@ -28,10 +29,7 @@ func verifyCommand(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if protocol == "" && len(parts[0]) == 32 {
-				protocol = "frost"
-			}
-			s, err := schemes.For(curve, protocol)
+			s, err := verifier(curve, protocol, parts[0])
 			if err != nil {
 				return usage("use --curve ed25519, or --curve secp256k1 with --protocol frost (Taproot) or dkls23 (ECDSA)", "%w", err)
 			}
@@ -58,6 +56,16 @@ func verifyCommand(o *output) *cobra.Command {
 	f.StringVar(&text, "text", "", "what was signed, as text")
 	f.StringVar(&signature, "signature", "", "the signature, in hex")
 	return cmd
+}
+
+// verifier is the scheme to check with: the one that is named, or the curve's first for a key of that form.
+func verifier(curve, protocol string, key []byte) (threshold.Scheme, error) {
+	for _, s := range schemes.All() {
+		if k := s.Kind(); protocol == "" && k.Curve == curve && k.Shown(key) != nil {
+			return s, nil
+		}
+	}
+	return schemes.For(curve, protocol)
 }
 
 func hexParts(texts ...string) ([][]byte, error) {

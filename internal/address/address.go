@@ -11,28 +11,28 @@ import (
 	"golang.org/x/crypto/ripemd160"
 )
 
-// Kind is the kind of public key that a chain takes.
-type Kind string
+// Family is the family of addresses that chains make of one kind of public key. threshold.Kind names the families by these words.
+type Family string
 
-// The kinds.
+// The families.
 const (
-	Ed25519 Kind = "ed25519" // 32 bytes, RFC 8032 §5.1.2
-	Taproot Kind = "taproot" // 32 bytes: the x-only output key of BIP-341
-	ECDSA   Kind = "ecdsa"   // a point of secp256k1: 33 or 65 bytes, SEC 1 §2.3.3
+	Ed25519 Family = "ed25519" // 32 bytes, RFC 8032 §5.1.2
+	Taproot Family = "taproot" // 32 bytes: the x-only output key of BIP-341
+	ECDSA   Family = "ecdsa"   // a point of secp256k1: 33 or 65 bytes, SEC 1 §2.3.3
 )
 
-// ErrKey is returned for a key of a length or kind that the table does not know, and for 33 or 65 bytes that are no point of
+// ErrKey is returned for a key of a length or family that the table does not know, and for 33 or 65 bytes that are no point of
 // secp256k1.
-var ErrKey = errors.New("address: not a public key of a known kind")
+var ErrKey = errors.New("address: not a public key of a known family")
 
-// Chain is one line of the table. A chain that takes several kinds of key has a line for each.
+// Chain is one line of the table. A chain that takes several kinds of key has a line in the family of each.
 type Chain struct {
 	Name   string // as the API spells it
-	Kind   Kind
+	Family Family
 	encode func(key []byte) string // key is what canonical returned
 }
 
-// Chains lists what this build can write, the primary chain of a kind first. Networks of the Ethereum virtual machine have
+// Chains lists what this build can write, the primary chain of a family first. Networks of the Ethereum virtual machine have
 // Ethereum's address; they are told apart by the chain id in what is signed (EIP-155).
 func Chains() []Chain {
 	return []Chain{
@@ -61,13 +61,13 @@ func Chains() []Chain {
 }
 
 // For returns the primary address of key and all its addresses by chain. It fails with ErrKey.
-func For(kind Kind, key []byte) (primary string, all map[string]string, err error) {
-	if key, err = canonical(kind, key); err != nil {
+func For(family Family, key []byte) (primary string, all map[string]string, err error) {
+	if key, err = canonical(family, key); err != nil {
 		return "", nil, err
 	}
 	all = map[string]string{}
 	for _, c := range Chains() {
-		if c.Kind != kind {
+		if c.Family != family {
 			continue
 		}
 		a := c.encode(key)
@@ -80,21 +80,21 @@ func For(kind Kind, key []byte) (primary string, all map[string]string, err erro
 }
 
 // canonical is the form that the lines of the table read: 32 bytes, or the 65 of an uncompressed point.
-func canonical(kind Kind, key []byte) ([]byte, error) {
-	switch kind {
+func canonical(family Family, key []byte) ([]byte, error) {
+	switch family {
 	case Ed25519, Taproot:
 		if len(key) != 32 {
-			return nil, fmt.Errorf("%w: %q key of %d bytes, want 32", ErrKey, kind, len(key))
+			return nil, fmt.Errorf("%w: %q key of %d bytes, want 32", ErrKey, family, len(key))
 		}
 		return key, nil
 	case ECDSA:
 		point, err := secp256k1.ParsePubKey(key)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %q key of %d bytes: %v", ErrKey, kind, len(key), err)
+			return nil, fmt.Errorf("%w: %q key of %d bytes: %v", ErrKey, family, len(key), err)
 		}
 		return point.SerializeUncompressed(), nil
 	}
-	return nil, fmt.Errorf("%w: %q", ErrKey, kind)
+	return nil, fmt.Errorf("%w: %q", ErrKey, family)
 }
 
 // solana is the key in base58 (Solana documentation, "Accounts").

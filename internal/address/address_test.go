@@ -56,9 +56,9 @@ func TestVectors(t *testing.T) {
 		{"XRPL, the genesis account", "xrpl", "0330e7fc9d56bb25d6893ba3f317ae5bcf33b3291bd63db32654a313222f7fd020", "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh"},
 	} {
 		key := unhex(t, v.key)
-		kinds := []Kind{ECDSA}
+		kinds := []Family{ECDSA}
 		if len(key) == 32 {
-			kinds = []Kind{Ed25519, Taproot}
+			kinds = []Family{Ed25519, Taproot}
 		}
 		found := false
 		for _, kind := range kinds {
@@ -133,16 +133,16 @@ func TestPoints(t *testing.T) {
 	}
 }
 
-// Goal: every name of a kind stands once in the table, and in the spelling that the API takes. Method: walk it.
+// Goal: every name of a family stands once in the table, and in the spelling that the API takes. Method: walk it.
 func TestChains(t *testing.T) {
 	type line struct {
 		name string
-		kind Kind
+		kind Family
 	}
 	seen := map[line]bool{}
 	names := map[string]bool{}
 	for _, c := range Chains() {
-		at := line{c.Name, c.Kind}
+		at := line{c.Name, c.Family}
 		if seen[at] || !regexp.MustCompile(`^[a-z0-9_-]{1,32}$`).MatchString(c.Name) {
 			t.Errorf("%+v", at)
 		}
@@ -166,7 +166,7 @@ func cip19Key(t *testing.T) string {
 	return hex.EncodeToString(key)
 }
 
-// Goal: For gives all addresses of a kind and no other, and refuses what is not a key. Method: table.
+// Goal: For gives all addresses of a family and no other, and refuses what is not a key. Method: table.
 func TestFor(t *testing.T) {
 	key := bytes.Repeat([]byte{7}, 32)
 	primary, all, err := For(Ed25519, key)
@@ -182,7 +182,7 @@ func TestFor(t *testing.T) {
 		t.Errorf("ecdsa: %q %v %v", primary, all, err)
 	}
 	for name, call := range map[string]struct {
-		kind Kind
+		kind Family
 		key  []byte
 	}{"31 bytes": {Ed25519, key[:31]}, "33 bytes": {Taproot, append(bytes.Clone(key), 0)}, "nothing": {Ed25519, nil}, "unknown kind": {"rsa", key}, "no kind": {"", key},
 		"x alone": {ECDSA, key}, "not on the curve": {ECDSA, append([]byte{2}, bytes.Repeat([]byte{0xff}, 32)...)}, "a wrong y": {ECDSA, append([]byte{4}, bytes.Repeat([]byte{7}, 64)...)},

@@ -235,11 +235,17 @@ func OpenShare(v *vault.Vault, wallet string) (*threshold.KeyShare, error) {
 		return nil, err
 	}
 	defer b.Wipe()
-	scheme, err := schemes.ByID(threshold.SchemeID(meta.SchemeID))
-	if err != nil {
-		return nil, err
+	return ParseShare(threshold.KindID(meta.KeyKind), b.Bytes())
+}
+
+// ParseShare reads a share by a scheme that signs with keys of its kind.
+func ParseShare(kind threshold.KindID, b []byte) (*threshold.KeyShare, error) {
+	for _, s := range schemes.All() {
+		if s.Kind().ID == kind {
+			return s.ParseKeyShare(b)
+		}
 	}
-	return scheme.ParseKeyShare(b.Bytes())
+	return nil, fmt.Errorf("sim: no scheme signs with keys of kind %q", kind)
 }
 
 // Join takes a halted node's place on the network with its real keys, to speak as it.

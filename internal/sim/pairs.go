@@ -8,6 +8,7 @@ import (
 
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/dkls23"
 	"github.com/luxfi/mpcd/vault"
 )
 
@@ -45,7 +46,7 @@ const (
 func OpenPairs(v *vault.Vault, key threshold.KeyInfo) ([]PairSecrets, error) {
 	c := key.Committee
 	c.Threshold = 0
-	name := canon.Hash("mpcd/v1/provision/name", []byte(key.Scheme), canon.MustMarshal(c))
+	name := canon.Hash("mpcd/v1/provision/name", []byte(dkls23.ID), canon.MustMarshal(c))
 	b, err := v.GetSecret(context.Background(), fmt.Sprintf("provision/%x", name[:16]))
 	if err != nil {
 		return nil, err

@@ -115,8 +115,8 @@ func badPoints(t *testing.T) map[string][]byte {
 	return map[string][]byte{"identity": identity, "torsion": order8, "mixed torsion": mixed, "off the curve": off, "not canonical": nonCanonical}
 }
 
-var edParams = Params{Group: group.Ed25519, Scheme: threshold.FrostEd25519, Purpose: threshold.PurposeEdDSA}
-var skParams = Params{Group: group.Secp256k1, Scheme: threshold.FrostTaproot, Purpose: threshold.PurposeBIP340, Finish: func(o *Outcome) {
+var edParams = Params{Group: group.Ed25519, Kind: threshold.Ed25519.ID}
+var skParams = Params{Group: group.Secp256k1, Kind: threshold.BIP340.ID, Finish: func(o *Outcome) {
 	// Some public rule, as Taproot's.
 	t := group.Secp256k1.HashToScalar("mpcd/v1/test/finish", o.GroupKey.Bytes())
 	tg := group.Secp256k1.NewPoint().ScalarBaseMult(t)
@@ -335,7 +335,7 @@ func try(t *testing.T, p Params, r row, seed uint64, network string, pasts map[p
 		}
 		others := map[string]func(p *Params, s *threshold.Setup, old **threshold.KeyInfo){
 			"curve":     func(p *Params, _ *threshold.Setup, _ **threshold.KeyInfo) { *p = otherParams(*p) },
-			"purpose":   func(p *Params, _ *threshold.Setup, _ **threshold.KeyInfo) { p.Purpose = "another" },
+			"kind":      func(p *Params, _ *threshold.Setup, _ **threshold.KeyInfo) { p.Kind = "another" },
 			"threshold": func(_ *Params, s *threshold.Setup, _ **threshold.KeyInfo) { s.Committee.Threshold-- },
 			"context":   func(_ *Params, s *threshold.Setup, _ **threshold.KeyInfo) { s.Context = []byte("another") },
 			"operation": func(_ *Params, _ *threshold.Setup, old **threshold.KeyInfo) {

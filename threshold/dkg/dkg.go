@@ -13,9 +13,8 @@ import (
 
 // Params says which keys to make.
 type Params struct {
-	Group   group.Group
-	Scheme  threshold.SchemeID
-	Purpose threshold.Purpose
+	Group group.Group
+	Kind  threshold.KindID
 	// Finish, if set, changes the outcome by a public rule before it becomes a key (BIP-341's unspendable script path). It
 	// is a function of its argument's public values: every party, and whoever verifies evidence, gets the same.
 	Finish func(*Outcome)
@@ -107,8 +106,8 @@ func newState(p Params, s threshold.Setup, old *threshold.KeyShare) (*state, err
 		return nil, errors.New("dkg: a refresh keeps the committee; to change it, reshare")
 	case s.Self != old.Party:
 		return nil, fmt.Errorf("dkg: the share is party %d's, we are party %d", old.Party, s.Self)
-	case p.Scheme != old.Scheme || p.Purpose != old.Purpose:
-		return nil, fmt.Errorf("dkg: the share is for %s (%s), not for %s (%s)", old.Scheme, old.Purpose, p.Scheme, p.Purpose)
+	case p.Kind != old.Kind:
+		return nil, fmt.Errorf("dkg: the share is of a key of kind %q, not %q", old.Kind, p.Kind)
 	}
 	st.public = newPublic(p, s.Committee, &old.KeyInfo)
 	return st, nil
@@ -127,7 +126,7 @@ func (pub *public) context(outer []byte) []byte {
 		d := pub.old.Digest()
 		op = append([]byte("refresh"), d[:]...)
 	}
-	ctx := canon.Hash("mpcd/v1/dkg/context", op, []byte(pub.Scheme), []byte(pub.Purpose), []byte(pub.Group.Name()), outer)
+	ctx := canon.Hash("mpcd/v2/dkg/context", op, []byte(pub.Kind), []byte(pub.Group.Name()), outer)
 	return ctx[:]
 }
 

@@ -27,7 +27,7 @@ func keys(t *testing.T, w *tt.World, p Params) map[party]*threshold.KeyShare {
 	return ks
 }
 
-// Goal: a refresh is of this share, for this committee, by this scheme, with everybody. Method: each of them wrong in turn.
+// Goal: a refresh is of this share, for this committee, of this kind, with everybody. Method: each of them wrong in turn.
 func TestRefreshRefuses(t *testing.T) {
 	w := tt.NewWorld(5, 3, 2)
 	ks := keys(t, w, edParams)
@@ -35,8 +35,7 @@ func TestRefreshRefuses(t *testing.T) {
 	for name, try := range map[string]func(p *Params, s *threshold.Setup, k **threshold.KeyShare){
 		"no share":          func(_ *Params, _ *threshold.Setup, k **threshold.KeyShare) { *k = nil },
 		"another's share":   func(_ *Params, _ *threshold.Setup, k **threshold.KeyShare) { *k = ks[b] },
-		"another scheme":    func(p *Params, _ *threshold.Setup, _ **threshold.KeyShare) { p.Scheme = "x" },
-		"another purpose":   func(p *Params, _ *threshold.Setup, _ **threshold.KeyShare) { p.Purpose = "x" },
+		"another kind":      func(p *Params, _ *threshold.Setup, _ **threshold.KeyShare) { p.Kind = "x" },
 		"another committee": func(_ *Params, s *threshold.Setup, _ **threshold.KeyShare) { s.Committee.Threshold = 3 },
 		"some signers":      func(_ *Params, s *threshold.Setup, _ **threshold.KeyShare) { s.Signers = s.Committee.Parties[:2] },
 	} {

@@ -25,7 +25,7 @@ func (pub *public) outcome(share group.Scalar) (group.Scalar, threshold.KeyInfo,
 	for j, p := range c.Parties {
 		o.Public[j] = poly.EvalCommitments(g, sum, uint16(p))
 	}
-	info := threshold.KeyInfo{Scheme: pub.Scheme, Purpose: pub.Purpose, Epoch: 1, Committee: c}
+	info := threshold.KeyInfo{Kind: pub.Kind, Epoch: 1, Committee: c}
 	if pub.old != nil {
 		if err := pub.addOld(&o); err != nil {
 			return nil, info, err

@@ -113,7 +113,7 @@ func TestC17SelectiveFailure(t *testing.T) {
 	for i := range 300 {
 		if i == 150 { // as if restarted
 			stored := f.pairs[victim].Bytes()
-			if f.pairs[victim], err = ParseProvision(stored.Bytes()); err != nil {
+			if f.pairs[victim], err = parsePairState(stored.Bytes()); err != nil {
 				t.Fatal(err)
 			}
 			stored.Wipe()
@@ -168,7 +168,7 @@ func TestBanWipes(t *testing.T) {
 	if p.pairs[1].users.Load() != 0 {
 		t.Error("destroyed state is still there")
 	}
-	(*Provision)(nil).Destroy()
+	(*pairState)(nil).Destroy()
 }
 
 // Goal: the end of a pair-epoch ends what was made with it, and blames nobody. Method: destroy the state under a session and a presignature.

@@ -133,15 +133,15 @@ func (f *fixture) benchSign(b *testing.B, q []party, req threshold.SignRequest, 
 	}
 }
 
-// BenchmarkProvision5 is the pair setup of five parties, summed over all of them: ten pairs in both directions.
-func BenchmarkProvision5(b *testing.B) {
+// BenchmarkPairSetup5 is the pair setup of five parties, summed over all of them: ten pairs in both directions.
+func BenchmarkPairSetup5(b *testing.B) {
 	f := newFixture(b, 5, 3)
 	start := cpuTime(b)
 	for range b.N {
 		f.next()
-		var sessions []*threshold.Session[*Provision]
+		var sessions []*threshold.Session[threshold.PairState]
 		for _, p := range f.Committee.Parties {
-			s, err := Scheme{}.Provision(f.setup(p, nil), 1, f.rand(p))
+			s, err := Scheme{}.NewPairState(f.setup(p, nil), 1, f.rand(p))
 			if err != nil {
 				b.Fatal(err)
 			}

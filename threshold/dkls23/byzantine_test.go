@@ -26,7 +26,7 @@ type lie struct {
 	name     string
 	r1, r2   func(*scene, []threshold.Outgoing)
 	answer   func(s *scene, from party, check func()) // around the liar's own Check of R1
-	kind     threshold.Kind                           // zero: presigning succeeds
+	kind     threshold.AbortKind                      // zero: presigning succeeds
 	check    string
 	everyone bool // all honest parties see it, not the victim alone
 }
@@ -353,7 +353,7 @@ func (s *scene) unsigned(t *testing.T, l lie, out map[party]thresholdtest.Outcom
 	}
 }
 
-func wantAbort(t *testing.T, err error, kind threshold.Kind, check string, culprits ...party) {
+func wantAbort(t *testing.T, err error, kind threshold.AbortKind, check string, culprits ...party) {
 	t.Helper()
 	a, ok := err.(*threshold.Abort)
 	if !ok || a == nil || a.Kind != kind || a.Check != check || !slices.Equal(a.Culprits, culprits) {

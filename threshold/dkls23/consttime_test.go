@@ -45,7 +45,7 @@ var branchesAllowed = map[string]string{
 }
 
 // publicFiles compute with nothing secret, or only move it.
-var publicFiles = []string{"agree.go", "bytes.go", "ecdsa.go", "hd.go", "judge.go", "keyshare.go", "presign.go", "provision.go", "scheme.go", "setup.go", "stream.go"}
+var publicFiles = []string{"agree.go", "bytes.go", "ecdsa.go", "hd.go", "judge.go", "keyshare.go", "presign.go", "pairstate.go", "scheme.go", "setup.go", "stream.go"}
 
 // publicNames count entries, signers and bytes, wherever they stand as an index.
 var publicNames = []string{"i"}

@@ -4,7 +4,7 @@
 //
 // What it does, in the order of a life:
 //
-//   - Provision: the pair setup of a committee, once for all its keys and one pair-epoch. Every refresh of a key comes with a new one.
+//   - NewPairState: the pair setup of a committee, once for all its keys and one pair-epoch. Every refresh of a key comes with a new one.
 //   - Keygen, Refresh: threshold/dkg. The key share is a Shamir share with public shares and knows nothing of this protocol.
 //   - Presign: presignatures for any request, in memory only; Agree binds each to one request, by all its signers, once.
 //   - PresignFor: interactive signing; presignatures for given requests, which the session ID binds, so there is nothing to agree on.
@@ -17,7 +17,7 @@
 // re-randomised, because a nonce point that is known before the digest is chosen makes any oracle for raw digests a forger (Groth and
 // Shoup, ePrint 2021/1330).
 //
-// What it does not do: store bans (the caller stores Provision.Bytes before it sends what came with a Ban abort), keep pools, choose
+// What it does not do: store bans (the caller stores pairState.Bytes before it sends what came with a Ban abort), keep pools, choose
 // quorums, or tell who lied when only the final signature is wrong (C13, C15): then another quorum is tried. Two faults of the
 // engine's memory model: Go may have copied scalars before they are wiped, and the encodings of messages are not wiped.
 //
@@ -52,20 +52,20 @@
 //	1.2 OPEN, session ID           threshold.NewSession, presigning.bind                      threshold.TestViewsDiffer, TestC2LateMismatchNeverBans
 //	  direction of a pair          directed                                                   TestSeparation, TestSplicedSessions
 //	1.3 envelope, sender           threshold.Session.Step                                     threshold.TestDropped, transport.TestProof
-//	  lengths, canonical forms     judgeCommitment, judgeOpening, decodeShare                 TestLies, TestProvisionLies, FuzzRounds, FuzzShare
+//	  lengths, canonical forms     judgeCommitment, judgeOpening, decodeShare                 TestLies, TestPairSetupLies, FuzzRounds, FuzzShare
 //	1.4 echo                       threshold.VerifyEquivocation                               TestC10Equivocation, threshold.TestEquivocationAfterTheEnd
 //	1.5 key record, purpose        Scheme.ParseKeyShare, presigning.admit                     TestKeyRecords, TestC1Signers
 //	1.6 faults, evidence           judged, judgeOpen, Scheme.VerifyEvidence                   TestOpenLength, TestLies, TestRandomnessFails
 //	A.2 suite 1                    ot.rowPRG.row, ot.randomiser.scalar                        ot.TestRandomiser, ot.TestTranscript
-//	A.3.1 pair setup               Scheme.Provision, provisioning.begin                       TestProvision, TestProvisionLies, ot.TestSetup
+//	A.3.1 pair setup               Scheme.NewPairState, pairSetup.begin                        TestPairSetup, TestPairSetupLies, ot.TestSetup
 //	  P1 A's choices               ot.NewSetup, ot.newOblivious                               ot.TestSetup, ot.TestSetupPoints
 //	  P2 B's answer                ot.RespondSetup, ot.respondOblivious, setup1.Check         ot.TestSetupPoints, ot.TestSetupIdentity
 //	  P2 A's keys                  ot.Setup.Finish, setup2.Check                              ot.TestSetup, ot.TestSetupWrongSession
-//	  PPRF and its proof           ot.growTree, ot.punctureTree                               ot.TestPPRFProof, TestProvisionLies/s~_of_the_last_tree
-//	  zero-share seed              seedCommitment, setup2.Check, pair.zeroShare               TestProvisionLies/another_seed, TestSeparation
-//	  P3 of all                    setup2.Advance, provisioning.judgeConfirmation             TestProvision, TestProvisionLies/P3_short
-//	  confirm                      setup3.Check, setup3.Advance                               TestProvisionLies/another_transcript, TestProvisionDisagreement
-//	  state for the vault          Provision.Bytes, ParseProvision                            TestProvisionRecord, FuzzParseProvision
+//	  PPRF and its proof           ot.growTree, ot.punctureTree                               ot.TestPPRFProof, TestPairSetupLies/s~_of_the_last_tree
+//	  zero-share seed              seedCommitment, setup2.Check, pair.zeroShare               TestPairSetupLies/another_seed, TestSeparation
+//	  P3 of all                    setup2.Advance, pairSetup.judgeConfirmation                TestPairSetup, TestPairSetupLies/P3_short
+//	  confirm                      setup3.Check, setup3.Advance                               TestPairSetupLies/another_transcript, TestPairSetupDisagreement
+//	  state for the vault          pairState.Bytes, parsePairState                             TestPairStateRecord, FuzzParsePairState
 //	A.3.2 gadget                   ot.newGadget, ot.gadgetSum                                 ot.TestGadgetSum
 //	  Bob's message                ot.Receiver.Start, ot.Receiver.expand                      ot.TestVectorOLE, ot.TestFlippedRows
 //	  check of the extension       ot.Sender.expand, ot.checkHash.of, ot.Sender.holds         ot.TestExtensionTampering, ot.TestCheckHash
@@ -79,13 +79,13 @@
 //	  share                        signer.SignShare                                           TestQuorums, TestC19Agreement
 //	  combine                      Scheme.Combine, request.signature, coordinate              TestManySignatures, TestCoordinateOverflow, TestRoughNetwork
 //	  combine, by other libraries  Scheme.Combine, Scheme.Verify                              TestOutsideLibraries, TestVerify, TestVerifyAgainstDecred
-//	  HD tweak                     Derive, tweakedKey, newBinding                             TestDeriveVectors, TestDeriveAgainstHDKeychain, TestQuorums
-//	A.3.4 C1                       Scheme.newPresigning, presigning.admit, Provision.with     TestC1Signers
+//	  HD tweak                     Scheme.Derive, tweakedKey, newBinding                      TestDeriveVectors, TestDeriveAgainstHDKeychain, TestQuorums
+//	A.3.4 C1                       Scheme.newPresigning, presigning.admit, pairState.with     TestC1Signers
 //	  C2                           presigning.bind, presigning.samePairs                      TestC2LateMismatchNeverBans, TestRefreshRerandomisesPairs
-//	  C3                           judgeCommitment, judgeOpening, setup1.Check, setup2.Check  TestLies/R1_short, TestProvisionLies/P1_short, ot.TestLengths
+//	  C3                           judgeCommitment, judgeOpening, setup1.Check, setup2.Check  TestLies/R1_short, TestPairSetupLies/P1_short, ot.TestLengths
 //	  C4                           presigning.receive, decodeShare, ot.Receiving.Finish       TestLies/psi_not_canonical, TestC15Shares, ot.TestScalars
 //	  C5                           judgeOpening, presigning.receive, ot.respondOblivious      TestLies/R_is_the_identity, ot.TestSetupPoints
-//	  C6                           ot.Setup.Finish                                            TestProvisionLies/t~_of_the_last_tree, ot.TestPPRFProof
+//	  C6                           ot.Setup.Finish                                            TestPairSetupLies/t~_of_the_last_tree, ot.TestPPRFProof
 //	  C7                           presigning.answer, ot.Sender.Reply                         TestLies/first_row_of_U, ot.TestBobGuessesDelta
 //	  C8                           presigning.receive, ot.Receiving.Finish                    TestLies/hash_of_mu, ot.TestAliceGuessesBeta
 //	  C9                           judgeOpening, setup2.Check                                 TestLies/another_R, TestReplayedContribution
@@ -103,10 +103,10 @@
 //	  O2 the share                 signer.SignShare                                           TestC19Agreement, TestC18PresignatureReuse
 //	  re-randomisation             requestOf, prepared.rerandomiser                           TestRerandomiser, TestRawHashForgery
 //	  pool, flushed and in memory  secrets.Burn                                               appliance.TestPoolFlush, appliance.TestRealPresignatureRestore
-//	A.3.6 blame                    presigning.verify, provisioning.verify, pair.cheated       TestLies, TestOpenLength, TestDestroyBlamesNobody
-//	A.3.7 refresh                  Scheme.Refresh, Scheme.Provision, Provision.Destroy        TestRefreshRerandomisesPairs, TestDestroyBlamesNobody
+//	A.3.6 blame                    presigning.verify, pairSetup.verify, pair.cheated       TestLies, TestOpenLength, TestDestroyBlamesNobody
+//	A.3.7 refresh                  Scheme.Refresh, Scheme.NewPairState, pairState.Destroy     TestRefreshRerandomisesPairs, TestDestroyBlamesNobody
 //	A.5 alpha-shuffle              canon.Hash                                                 canon.TestHashBoundaries
-//	  selective failure            pair.cheated, Provision.Ban                                TestC17SelectiveFailure, appliance.TestBan
+//	  selective failure            pair.cheated, pairState.Ban                                TestC17SelectiveFailure, appliance.TestBan
 //	  presignature reuse           secrets.take                                               TestC18PresignatureReuse, appliance.TestPresignatureReuse
 //	  known delta                  prepared.rerandomiser                                      TestRerandomiser, TestC19Agreement
 //	  raw-hash forgery             prepared.rerandomiser                                      TestRawHashForgery

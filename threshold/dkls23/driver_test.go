@@ -17,11 +17,11 @@ type (
 	pre   = *threshold.Presignature
 )
 
-// fixture is a provisioned committee with a key. The pair states are parsed anew for every test, because bans change them.
+// fixture is a committee with its pair state and a key. The pair states are parsed anew for every test, because bans change them.
 type fixture struct {
 	*thresholdtest.World
 	n, t   int
-	pairs  map[party]*Provision
+	pairs  map[party]*pairState
 	shares thresholdtest.Shares
 	number int // ceremonies so far
 }
@@ -47,16 +47,16 @@ func newFixture(tb testing.TB, n, t int) *fixture {
 		for p, k := range shares {
 			m.shares[p] = bytes.Clone(k.Bytes().Bytes())
 		}
-		for p, x := range f.provision(tb, 1) {
+		for p, x := range f.pairSetup(tb, 1) {
 			m.pairs[p] = bytes.Clone(x.Bytes().Bytes())
 		}
 		fixtures[[2]int{n, t}] = m
 	}
 	f.number = 1000 // whoever ran the setup and who finds it done are in the same place
-	f.pairs, f.shares = map[party]*Provision{}, thresholdtest.Shares{}
+	f.pairs, f.shares = map[party]*pairState{}, thresholdtest.Shares{}
 	for _, p := range f.Committee.Parties {
 		var err error
-		if f.pairs[p], err = ParseProvision(m.pairs[p]); err != nil {
+		if f.pairs[p], err = parsePairState(m.pairs[p]); err != nil {
 			tb.Fatal(err)
 		}
 		if f.shares[p], err = (Scheme{}).ParseKeyShare(m.shares[p]); err != nil {
@@ -78,20 +78,29 @@ func (f *fixture) rand(p party) io.Reader {
 	return thresholdtest.NewRand(f.Seed, fmt.Sprintf("dkls23 ceremony %d, party %d", f.number, p))
 }
 
-func (f *fixture) scheme(p party) Scheme { return New(f.pairs[p]) }
+func (f *fixture) scheme(p party) Scheme { return Scheme{f.pairs[p]} }
 
-func (f *fixture) provision(tb testing.TB, epoch uint64) map[party]*Provision {
+func (f *fixture) pairSetup(tb testing.TB, epoch uint64) map[party]*pairState {
 	tb.Helper()
 	f.next()
-	run := &thresholdtest.Run[*Provision]{World: f.World, Sessions: map[party]*threshold.Session[*Provision]{}}
+	run := &thresholdtest.Run[threshold.PairState]{World: f.World, Sessions: map[party]*threshold.Session[threshold.PairState]{}}
 	for _, p := range f.Committee.Parties {
-		s, err := Scheme{}.Provision(f.setup(p, nil), epoch, f.rand(p))
+		s, err := Scheme{}.NewPairState(f.setup(p, nil), epoch, f.rand(p))
 		if err != nil {
 			tb.Fatal(err)
 		}
 		run.Sessions[p] = s
 	}
-	return results(tb, run)
+	return statesOf(results(tb, run))
+}
+
+// statesOf are pair states as this package sees them.
+func statesOf(in map[party]threshold.PairState) map[party]*pairState {
+	out := map[party]*pairState{}
+	for p, x := range in {
+		out[p] = x.(*pairState)
+	}
+	return out
 }
 
 // results runs a ceremony in which everybody must succeed.

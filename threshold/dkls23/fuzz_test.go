@@ -8,15 +8,15 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 )
 
-// FuzzParseProvision: no record panics, and what parses is stored as the same bytes.
-func FuzzParseProvision(f *testing.F) {
+// FuzzParsePairState: no record panics, and what parses is stored as the same bytes.
+func FuzzParsePairState(f *testing.F) {
 	x := newFixture(f, 3, 2)
 	p := x.pairs[x.Committee.Parties[0]]
 	f.Add(bytes.Clone(p.Bytes().Bytes()))
 	p.Ban(x.Committee.Parties[1])
 	f.Add(bytes.Clone(p.Bytes().Bytes()))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := ParseProvision(b)
+		p, err := parsePairState(b)
 		if err != nil {
 			return
 		}
@@ -62,7 +62,7 @@ func FuzzRounds(f *testing.F) {
 			}
 			_, err = st.Next.Check(q[1], in)
 		default:
-			p := &provisioning{setup: x.setup(q[0], nil), epoch: 1}
+			p := &pairSetup{setup: x.setup(q[0], nil), epoch: 1}
 			st, e := p.begin(x.rand(q[0]), threshold.SessionID{1}, nil)
 			if e != nil {
 				t.Fatal(e)
@@ -72,7 +72,7 @@ func FuzzRounds(f *testing.F) {
 				c := seedCommitment(p.id, q[1], q[0], direct[:32], direct[32:64])
 				copy(p.peer(q[1]).got1, c[:])
 			}
-			next := []threshold.Round[*Provision]{st.Next, &setup2{p: p}, &setup3{p: p}}[round%5-2]
+			next := []threshold.Round[threshold.PairState]{st.Next, &setup2{p: p}, &setup3{p: p}}[round%5-2]
 			_, err = next.Check(q[1], in)
 			p.erase()
 		}

@@ -39,32 +39,32 @@ func outboxes[R any](r *thresholdtest.Run[R]) func(party) []threshold.Message {
 // golden file; -rewrite makes it anew.
 func TestTranscript(t *testing.T) {
 	var x transcript
-	f := &fixture{World: thresholdtest.NewWorld(2023, 3, 2), n: 3, t: 2, pairs: map[party]*Provision{}}
+	f := &fixture{World: thresholdtest.NewWorld(2023, 3, 2), n: 3, t: 2, pairs: map[party]*pairState{}}
 	var err error
 	if f.shares, err = f.Keygen(Scheme{}); err != nil {
 		t.Fatal(err)
 	}
-	setup := &thresholdtest.Run[*Provision]{World: f.World, Sessions: map[party]*threshold.Session[*Provision]{}}
+	setup := &thresholdtest.Run[threshold.PairState]{World: f.World, Sessions: map[party]*threshold.Session[threshold.PairState]{}}
 	for _, p := range f.Committee.Parties {
-		if setup.Sessions[p], err = (Scheme{}).Provision(f.setup(p, nil), 1, f.rand(p)); err != nil {
+		if setup.Sessions[p], err = (Scheme{}).NewPairState(f.setup(p, nil), 1, f.rand(p)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	f.pairs = results(t, setup)
+	f.pairs = statesOf(results(t, setup))
 	x.messages("setup", f, outboxes(setup), f.Committee.Parties)
 	for _, p := range f.Committee.Parties {
 		b := f.pairs[p].Bytes()
-		fmt.Fprintf(&x, "  pair state of %d: id %x, %d bytes %x\n", p, f.pairs[p].ID, b.Len(), sha256.Sum256(b.Bytes()))
+		fmt.Fprintf(&x, "  pair state of %d: id %x, %d bytes %x\n", p, f.pairs[p].id, b.Len(), sha256.Sum256(b.Bytes()))
 		b.Wipe()
 	}
 
 	q := f.Committee.Parties[1:]
 	info := f.shares[q[0]].KeyInfo
-	child, err := Derive(info, []uint32{0, 5})
+	_, _, tweaks, err := Scheme{}.Derive(info, []uint32{0, 5})
 	if err != nil {
 		t.Fatal(err)
 	}
-	reqs := []threshold.SignRequest{{Message: digestOf("golden 1")}, {Message: digestOf("golden 2"), Tweaks: child.Tweaks}}
+	reqs := []threshold.SignRequest{{Message: digestOf("golden 1")}, {Message: digestOf("golden 2"), Tweaks: tweaks}}
 	sign := func(pres map[party]presignatures) {
 		for i, r := range reqs {
 			shares := f.sharesOf(t, q, r, pres, i)

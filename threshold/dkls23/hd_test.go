@@ -40,19 +40,19 @@ func TestDeriveVectors(t *testing.T) {
 			"xpub69H7F5d8KSRgmmdJg2KhpAK8SR3DjMwAdkxj3ZuxV27CprR9LgpeyGmXUbC6wb7ERfvrnKZjXoUmmDznezpbZb7ap6r1D3tgFxHmwMkQTPH", []uint32{0}},
 	} {
 		parent, want := keyOf(t, v.parent), keyOf(t, v.child)
-		c, err := Derive(parent, v.path)
+		pub, chain, tweaks, err := Scheme{}.Derive(parent, v.path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(c.PublicKey, want.GroupKey) || c.ChainCode != want.ChainCode {
-			t.Errorf("%s: key %x, want %x", v.name, c.PublicKey, want.GroupKey)
+		if !bytes.Equal(pub, want.GroupKey) || chain != want.ChainCode {
+			t.Errorf("%s: key %x, want %x", v.name, pub, want.GroupKey)
 		}
 		var key secp256k1.Point
 		if _, err := key.SetBytes(parent.GroupKey); err != nil {
 			t.Fatal(err)
 		}
-		child, _, err := tweakedKey(&key, c.Tweaks)
-		if err != nil || !bytes.Equal(child.Bytes(), c.PublicKey) {
+		child, _, err := tweakedKey(&key, tweaks)
+		if err != nil || !bytes.Equal(child.Bytes(), pub) {
 			t.Errorf("%s: the tweak leads to another key (%v)", v.name, err)
 		}
 	}
@@ -74,18 +74,18 @@ func TestDeriveAgainstHDKeychain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := Derive(info, path)
-		if err != nil || !bytes.Equal(c.PublicKey, want.SerializeCompressed()) || !bytes.Equal(c.ChainCode[:], k.ChainCode()) || len(c.Tweaks) != min(len(path), 1) {
-			t.Errorf("path %d: %v %v", i, c, err)
+		pub, chain, tweaks, err := Scheme{}.Derive(info, path)
+		if err != nil || !bytes.Equal(pub, want.SerializeCompressed()) || !bytes.Equal(chain[:], k.ChainCode()) || len(tweaks) != min(len(path), 1) {
+			t.Errorf("path %d: %x %v %v", i, pub, tweaks, err)
 		}
 	}
 	for name, path := range map[string][]uint32{"hardened": {44 | hardened}, "hardened last": {0, 1 << 31}, "too long": make([]uint32, maxTweaks+1)} {
-		if _, err := Derive(info, path); err == nil {
+		if _, _, _, err := (Scheme{}).Derive(info, path); err == nil {
 			t.Errorf("%s: derives", name)
 		}
 	}
 	info.GroupKey = make([]byte, 33)
-	if _, err := Derive(info, nil); err == nil {
+	if _, _, _, err := (Scheme{}).Derive(info, nil); err == nil {
 		t.Error("derives from no point")
 	}
 }

@@ -56,7 +56,7 @@ func (p *presigning) verify(a *threshold.Abort) error {
 }
 
 // verify judges the Proven faults of a pair setup: an OPEN or a P3 of a wrong length.
-func (p *provisioning) verify(a *threshold.Abort) error {
+func (p *pairSetup) verify(a *threshold.Abort) error {
 	return judged(p.setup, a, func(t *threshold.Transcript, culprit threshold.PartyID) error {
 		switch a.Round {
 		case 0:

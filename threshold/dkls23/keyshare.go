@@ -18,6 +18,10 @@ var (
 	errSharing     = errors.New("the public shares do not have the threshold they should")
 )
 
+func kindError(got threshold.KindID) error {
+	return fmt.Errorf("dkls23: a key of kind %q, this scheme is for %q", got, threshold.ECDSA.ID)
+}
+
 // ParseKeyShare implements threshold.Scheme. It proves that the record is whole: the secret fits its public share, and all
 // public shares lie on one polynomial of degree t-1 whose value at 0 is the group key.
 func (Scheme) ParseKeyShare(b []byte) (*threshold.KeyShare, error) {
@@ -25,7 +29,7 @@ func (Scheme) ParseKeyShare(b []byte) (*threshold.KeyShare, error) {
 	if err != nil {
 		return nil, err
 	}
-	if k.Scheme != ID || k.Purpose != threshold.PurposeECDSA || !secretFits(k) || !publicSharesFit(k.KeyInfo) {
+	if k.Kind != threshold.ECDSA.ID || !secretFits(k) || !publicSharesFit(k.KeyInfo) {
 		k.Destroy()
 		return nil, errKeyShareFit
 	}

@@ -23,7 +23,7 @@ const outsideSignatures = 10_000
 
 // Goal: other people's code takes every signature: decred's and Bitcoin Core's libsecp256k1 verify it and recover the key from it,
 // and libsecp256k1 refuses it for anything else. Method: signatures of random digests under the wallet key and under children, by
-// every quorum of one 2-of-3 provision, half presigned ahead and half for their requests; the seed is new each time and logged.
+// every quorum of one 2-of-3 committee, half presigned ahead and half for their requests; the seed is new each time and logged.
 func TestOutsideLibraries(t *testing.T) {
 	const workers = 2
 	var seed [8]byte
@@ -39,7 +39,7 @@ func TestOutsideLibraries(t *testing.T) {
 			ids := map[int]int{}
 			for done, batch := 0, 0; done < outsideSignatures/workers; batch++ {
 				n := min(MaxBatch, outsideSignatures/workers-done)
-				child, err := Derive(key, []uint32{binary.BigEndian.Uint32(r.Bytes(4)) >> 1})
+				pub, _, tweaks, err := Scheme{}.Derive(key, []uint32{binary.BigEndian.Uint32(r.Bytes(4)) >> 1})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -47,7 +47,7 @@ func TestOutsideLibraries(t *testing.T) {
 				for i := range reqs {
 					reqs[i].Message, keys[i] = r.Bytes(32), key.GroupKey
 					if i%2 == 1 {
-						reqs[i].Tweaks, keys[i] = child.Tweaks, child.PublicKey
+						reqs[i].Tweaks, keys[i] = tweaks, pub
 					}
 				}
 				for i, sig := range f.signFast(t, quorums[batch%len(quorums)], reqs, batch/len(quorums)%2 == 0) {

@@ -33,7 +33,7 @@ type pair struct {
 const (
 	open      = 0
 	banned    = 1
-	destroyed = 2 // with the whole provision: nobody is to blame
+	destroyed = 2 // with the whole pair state: nobody is to blame
 )
 
 func newPair(peer threshold.PartyID) *pair {
@@ -61,7 +61,7 @@ func (p *pair) leave() {
 	}
 }
 
-// close lets nobody in any more, because of a ban or because the provision is destroyed. It is idempotent.
+// close lets nobody in any more, because of a ban or because the pair state is destroyed. It is idempotent.
 func (p *pair) close(state uint32) {
 	if p.state.CompareAndSwap(open, state) {
 		p.leave()
@@ -99,7 +99,7 @@ func (p *pair) refusal() error {
 }
 
 // cheated bans the peer in memory, so that concurrent sessions die, and makes the fault. The caller of the session writes the ban
-// down before it sends anything (Provision.Bytes holds it).
+// down before it sends anything (pairState.Bytes holds it).
 func (p *pair) cheated(check string, err error) error {
 	p.close(banned)
 	return threshold.Fault(threshold.Ban, check, err)

@@ -40,8 +40,8 @@ func (x Scheme) Presign(s threshold.Setup, keys []threshold.PresignKey, rand io.
 	return x.presign(s, keys, nil, rand)
 }
 
-// PresignFor makes presignatures for the requests given, one of each key, and for nothing else: interactive signing. All signers
-// must give the same requests, which are in the session ID, so no agreement is needed before SignShare.
+// PresignFor implements threshold.Pooler: presignatures for the requests given, one of each key, and for nothing else, which is
+// interactive signing. All signers must give the same requests, which are in the session ID, so no agreement is needed before SignShare.
 func (x Scheme) PresignFor(s threshold.Setup, keys []threshold.PresignKey, reqs []threshold.SignRequest, rand io.Reader) (*threshold.Session[presignatures], error) {
 	if len(reqs) != len(keys) {
 		return nil, fmt.Errorf("dkls23: %d requests for %d keys", len(reqs), len(keys))
@@ -76,8 +76,8 @@ func (x Scheme) newPresigning(s threshold.Setup, keys []threshold.PresignKey, re
 		return nil, err
 	}
 	if p.active {
-		if x.pairs == nil || x.pairs.Party != s.Self {
-			return nil, fmt.Errorf("dkls23: party %d has no pair state: provision the committee first", s.Self)
+		if x.pairs == nil || x.pairs.party != s.Self {
+			return nil, fmt.Errorf("dkls23: party %d has no pair state: run the pair setup of the committee first", s.Self)
 		}
 		pairs, err := x.pairs.with(s.Committee, s.Signers)
 		if err != nil {
@@ -86,7 +86,7 @@ func (x Scheme) newPresigning(s threshold.Setup, keys []threshold.PresignKey, re
 		for _, pr := range pairs {
 			p.peers = append(p.peers, &peer{pair: pr})
 		}
-		p.epoch = append(x.pairs.ID[:], uint64Bytes(x.pairs.Epoch)...)
+		p.epoch = append(x.pairs.id[:], uint64Bytes(x.pairs.epoch)...)
 	}
 	return p, nil
 }
@@ -100,7 +100,7 @@ func (p *presigning) session(rand io.Reader) (*threshold.Session[presignatures],
 func (p *presigning) samePairs(_ threshold.PartyID, payload []byte) (threshold.Payload, error) {
 	if p.active && !bytes.Equal(payload, p.epoch) {
 		return nil, &threshold.Abort{Kind: threshold.Retry, Check: "config-mismatch",
-			Err: errors.New("dkls23: a peer has pair state of another setup: compare pair-epochs, and provision the committee again")}
+			Err: errors.New("dkls23: a peer has pair state of another setup: compare pair-epochs, and run the pair setup of the committee again")}
 	}
 	return nil, nil
 }
@@ -193,10 +193,10 @@ func (p *presigning) admit(k threshold.PresignKey) (threshold.KeyInfo, error) {
 		info = k.Share.KeyInfo
 	}
 	switch {
-	case info.Scheme != k.Info.Scheme || info.Epoch != k.Info.Epoch || !bytes.Equal(info.GroupKey, k.Info.GroupKey):
+	case info.Kind != k.Info.Kind || info.Epoch != k.Info.Epoch || !bytes.Equal(info.GroupKey, k.Info.GroupKey):
 		return info, errors.New("dkls23: key share and key record are not of one key and epoch")
-	case info.Scheme != ID || info.Purpose != threshold.PurposeECDSA:
-		return info, fmt.Errorf("dkls23: key of scheme %q for %q, this is %q for %q", info.Scheme, info.Purpose, ID, threshold.PurposeECDSA)
+	case info.Kind != threshold.ECDSA.ID:
+		return info, kindError(info.Kind)
 	case !info.Committee.Equal(p.setup.Committee):
 		return info, errors.New("dkls23: key of another committee than the session's")
 	case p.active && (k.Share == nil || k.Share.Party != p.setup.Self):

@@ -37,7 +37,7 @@ func preparedOf(pre *threshold.Presignature) (*prepared, error) {
 		return nil, errNoPresignature
 	}
 	p, ok := pre.Prepared.(*prepared)
-	if !ok {
+	if !ok || pre.Scheme != ID {
 		return nil, errForeign
 	}
 	if p.id != pre.ID || !slices.Equal(p.signers, pre.Signers) || !slices.EqualFunc(p.commitments, pre.Commitments, bytes.Equal) {

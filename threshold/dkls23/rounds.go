@@ -248,7 +248,9 @@ func (p *presigning) sum(i int, e *entry, in []threshold.Received) (*threshold.P
 		return nil, err
 	}
 	prep.commitments = secp256k1.BatchBytes(parts)
-	pre := &threshold.Presignature{ID: prep.id, Session: p.id, Signers: p.setup.Signers, Commitments: prep.commitments, Prepared: prep}
+	pre := &threshold.Presignature{
+		ID: prep.id, Scheme: ID, Session: p.id, Signers: p.setup.Signers, Commitments: prep.commitments, Prepared: prep,
+	}
 	if p.active {
 		pre.Nonces = p.secrets(i, e, prep)
 	}

@@ -1,6 +1,7 @@
 package dkls23
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -21,19 +22,45 @@ const protocol = string(ID) + "/1"
 // commitment 33 bytes (R_j), a signature share 64 bytes (w ‖ u), a signature 64 bytes (r ‖ s, big-endian, low s) with its
 // recovery ID.
 //
-// The zero value makes and refreshes keys, observes, combines and verifies; presigning as a signer needs the pair state of New.
-type Scheme struct{ pairs *Provision }
-
-// New is the scheme with this party's pair state, which stays its owner's.
-func New(p *Provision) Scheme { return Scheme{p} }
+// The zero value makes and refreshes keys, observes, combines and verifies; presigning as a signer needs pair state: WithPairState.
+type Scheme struct{ pairs *pairState }
 
 var (
-	_ threshold.Scheme = Scheme{}
-	_ threshold.Judge  = Scheme{}
+	_ threshold.Pairer  = Scheme{}
+	_ threshold.Pooler  = Scheme{}
+	_ threshold.Deriver = Scheme{}
+	_ threshold.Judge   = Scheme{}
 )
 
 // ID implements threshold.Scheme.
 func (Scheme) ID() threshold.SchemeID { return ID }
+
+// Kind implements threshold.Scheme.
+func (Scheme) Kind() threshold.Kind { return threshold.ECDSA }
+
+// Protocol implements threshold.Scheme.
+func (Scheme) Protocol() string { return "dkls23" }
+
+// WithPairState implements threshold.Pairer.
+func (Scheme) WithPairState(p threshold.PairState) (threshold.Scheme, error) {
+	s, ok := p.(*pairState)
+	if !ok {
+		return nil, errors.New("dkls23: pair state of another scheme")
+	}
+	return Scheme{s}, nil
+}
+
+// ParsePairState implements threshold.Pairer.
+func (Scheme) ParsePairState(b []byte) (threshold.PairState, error) {
+	p, err := parsePairState(b)
+	if err != nil {
+		return nil, err // a nil *pairState would be no nil PairState
+	}
+	return p, nil
+}
+
+// MaxBatch implements threshold.Pooler.
+func (Scheme) MaxBatch() int { return MaxBatch }
 
 // String names the scheme, without its pair state.
 func (Scheme) String() string { return string(ID) }
@@ -42,7 +69,7 @@ func (Scheme) String() string { return string(ID) }
 func (x Scheme) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, x.String()) }
 
 func params() dkg.Params {
-	return dkg.Params{Group: group.Secp256k1, Scheme: ID, Purpose: threshold.PurposeECDSA}
+	return dkg.Params{Group: group.Secp256k1, Kind: threshold.ECDSA.ID}
 }
 
 // Keygen implements threshold.Scheme. It contains no oblivious transfer: pair state is the committee's, not the key's.
@@ -50,7 +77,7 @@ func (Scheme) Keygen(s threshold.Setup, rand io.Reader) (*threshold.Session[*thr
 	return dkg.NewKeygen(params(), s, rand)
 }
 
-// Refresh implements threshold.Scheme. The caller runs Provision again with it (PROTOCOLS A.3.7): a new key epoch under old pair
+// Refresh implements threshold.Scheme. The caller runs the pair setup again with it (PROTOCOLS A.3.7): a new key epoch under old pair
 // state lets whoever steals that state unmask a share of the old epoch.
 func (Scheme) Refresh(s threshold.Setup, share *threshold.KeyShare, rand io.Reader) (*threshold.Session[*threshold.KeyShare], error) {
 	return dkg.NewRefresh(params(), s, share, rand)

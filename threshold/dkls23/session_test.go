@@ -367,8 +367,8 @@ func TestOpenLength(t *testing.T) {
 		convicted(t, f, q, change, func(p party) (*threshold.Session[[][32]byte], error) {
 			return f.scheme(p).Agree(f.setup(p, q), []threshold.SignRequest{{Message: digestOf("x"), Pre: pres[p][i]}}, f.rand(p))
 		})
-		convicted(t, f, f.Committee.Parties, change, func(p party) (*threshold.Session[*Provision], error) {
-			return Scheme{}.Provision(f.setup(p, nil), 1, f.rand(p))
+		convicted(t, f, f.Committee.Parties, change, func(p party) (*threshold.Session[threshold.PairState], error) {
+			return Scheme{}.NewPairState(f.setup(p, nil), 1, f.rand(p))
 		})
 	}
 }

@@ -26,10 +26,10 @@ const (
 	setup2Len = 64 + ot.MsgSetup2Len
 )
 
-// Provision prepares the pair setup among the whole committee for the pair-epoch, which must be higher than any before. All
-// must take part. A result is not yet state to use: store it durably, exchange signed certificates over its ID, then use it and
-// destroy the pair-epoch before it and every presignature made with that.
-func (Scheme) Provision(s threshold.Setup, epoch uint64, rand io.Reader) (*threshold.Session[*Provision], error) {
+// NewPairState implements threshold.Pairer: it prepares the pair setup among the whole committee for the pair-epoch, which must be
+// higher than any before. All must take part. A result is not yet state to use: store it durably, exchange signed certificates over its
+// digest, then use it and destroy the pair-epoch before it and every presignature made with that.
+func (Scheme) NewPairState(s threshold.Setup, epoch uint64, rand io.Reader) (*threshold.Session[threshold.PairState], error) {
 	if !s.Committee.Contains(s.Self) {
 		return nil, fmt.Errorf("dkls23: party %d is not a member of the committee", s.Self)
 	}
@@ -41,14 +41,16 @@ func (Scheme) Provision(s threshold.Setup, epoch uint64, rand io.Reader) (*thres
 	}
 	ctx := canon.Hash("mpcd/v1/dkls23/provision/context", []byte(protocol), uint64Bytes(epoch), s.Context)
 	s.Context = ctx[:]
-	p := &provisioning{setup: s, epoch: epoch}
-	return threshold.NewSession(s, rand, threshold.Opening[*Provision]{Begin: p.begin, Judge: p.verify, Discard: (*Provision).Destroy})
+	p := &pairSetup{setup: s, epoch: epoch}
+	return threshold.NewSession(s, rand, threshold.Opening[threshold.PairState]{
+		Begin: p.begin, Judge: p.verify, Discard: threshold.PairState.Destroy,
+	})
 }
 
-type provisionStep = threshold.Step[*Provision]
+type setupStep = threshold.Step[threshold.PairState]
 
-// provisioning is what one party knows during a pair setup.
-type provisioning struct {
+// pairSetup is what one party knows during a pair setup.
+type pairSetup struct {
 	setup threshold.Setup
 	epoch uint64
 	id    threshold.SessionID
@@ -77,14 +79,14 @@ func (x *pairing) erase() {
 }
 
 // erase wipes what the setup needed and, unless it was handed on, what it made.
-func (p *provisioning) erase() {
+func (p *pairSetup) erase() {
 	for _, x := range p.peers {
 		x.erase()
 		x.close(destroyed)
 	}
 }
 
-func (p *provisioning) begin(rand io.Reader, id threshold.SessionID, _ []threshold.Received) (_ provisionStep, err error) {
+func (p *pairSetup) begin(rand io.Reader, id threshold.SessionID, _ []threshold.Received) (_ setupStep, err error) {
 	defer func() {
 		if err != nil {
 			p.erase()
@@ -97,21 +99,21 @@ func (p *provisioning) begin(rand io.Reader, id threshold.SessionID, _ []thresho
 		p.peers = append(p.peers, x)
 		for _, b := range [][]byte{x.half[:], x.salt[:], x.key[:]} {
 			if _, err := io.ReadFull(rand, b); err != nil {
-				return provisionStep{}, fmt.Errorf("dkls23: no randomness: %w", err)
+				return setupStep{}, fmt.Errorf("dkls23: no randomness: %w", err)
 			}
 		}
 		var msg []byte
 		if x.setup, msg, err = ot.NewSetup(directed(id, peer, p.setup.Self), rand); err != nil {
-			return provisionStep{}, err
+			return setupStep{}, err
 		}
 		com := seedCommitment(id, p.setup.Self, peer, x.half[:], x.salt[:])
 		x.sent1 = append(com[:], msg...)
 		out = append(out, threshold.Outgoing{To: peer, Body: x.sent1})
 	}
-	return provisionStep{Out: out, Next: &setup1{p: p}}, nil
+	return setupStep{Out: out, Next: &setup1{p: p}}, nil
 }
 
-func (p *provisioning) peer(id threshold.PartyID) *pairing {
+func (p *pairSetup) peer(id threshold.PartyID) *pairing {
 	i := slices.IndexFunc(p.peers, func(x *pairing) bool { return x.peer == id })
 	return p.peers[i]
 }
@@ -123,7 +125,7 @@ func seedCommitment(id threshold.SessionID, from, to threshold.PartyID, half, sa
 
 // setup1 waits for P1 and answers it.
 type setup1 struct {
-	p    *provisioning
+	p    *pairSetup
 	done bool
 }
 
@@ -145,9 +147,9 @@ func (r *setup1) Check(from threshold.PartyID, in threshold.Inbound) (threshold.
 	return nil, nil
 }
 
-func (r *setup1) Advance(io.Reader, []threshold.Received) (provisionStep, error) {
+func (r *setup1) Advance(io.Reader, []threshold.Received) (setupStep, error) {
 	r.done = true
-	step := provisionStep{Next: &setup2{p: r.p}}
+	step := setupStep{Next: &setup2{p: r.p}}
 	for _, x := range r.p.peers {
 		step.Out = append(step.Out, threshold.Outgoing{To: x.peer, Body: x.sent2})
 	}
@@ -162,7 +164,7 @@ func (r *setup1) Erase() {
 
 // setup2 waits for P2: it has both directions then.
 type setup2 struct {
-	p    *provisioning
+	p    *pairSetup
 	done bool
 }
 
@@ -197,14 +199,14 @@ func (r *setup2) Check(from threshold.PartyID, in threshold.Inbound) (threshold.
 	return nil, nil
 }
 
-func (r *setup2) Advance(io.Reader, []threshold.Received) (provisionStep, error) {
+func (r *setup2) Advance(io.Reader, []threshold.Received) (setupStep, error) {
 	r.done = true
 	var body []byte
 	for _, x := range r.p.peers {
 		body = append(body, x.transcript[:]...)
 		x.erase()
 	}
-	return provisionStep{Out: []threshold.Outgoing{{To: threshold.Everybody, Body: body}}, Next: &setup3{p: r.p, own: body}}, nil
+	return setupStep{Out: []threshold.Outgoing{{To: threshold.Everybody, Body: body}}, Next: &setup3{p: r.p, own: body}}, nil
 }
 
 func (r *setup2) Erase() {
@@ -215,12 +217,12 @@ func (r *setup2) Erase() {
 
 // setup3 waits for P3.
 type setup3 struct {
-	p    *provisioning
+	p    *pairSetup
 	own  []byte
 	done bool
 }
 
-func (p *provisioning) confirmLen() int { return 32 * (p.setup.Committee.N() - 1) }
+func (p *pairSetup) confirmLen() int { return 32 * (p.setup.Committee.N() - 1) }
 
 func (r *setup3) Expect() threshold.Expect {
 	return threshold.Expect{Broadcast: true, MaxBytes: threshold.MaxBody}
@@ -237,7 +239,7 @@ func (r *setup3) Check(from threshold.PartyID, in threshold.Inbound) (threshold.
 	return in.Broadcast, nil
 }
 
-func (p *provisioning) judgeConfirmation(body []byte) error {
+func (p *pairSetup) judgeConfirmation(body []byte) error {
 	if len(body) != p.confirmLen() {
 		return threshold.Fault(threshold.Proven, "C3", lengthError("P3", len(body), p.confirmLen()))
 	}
@@ -251,7 +253,7 @@ func confirmed(c threshold.Committee, body []byte, of, with threshold.PartyID) [
 }
 
 // Advance compares what both sides of every pair say. If two others disagree, we cannot know who of them is at fault.
-func (r *setup3) Advance(_ io.Reader, in []threshold.Received) (provisionStep, error) {
+func (r *setup3) Advance(_ io.Reader, in []threshold.Received) (setupStep, error) {
 	c, self := r.p.setup.Committee, r.p.setup.Self
 	said := map[threshold.PartyID][]byte{self: r.own}
 	for _, x := range in {
@@ -266,18 +268,18 @@ func (r *setup3) Advance(_ io.Reader, in []threshold.Received) (provisionStep, e
 		for _, b := range c.Parties[i+1:] {
 			t := confirmed(c, said[a], a, b)
 			if !bytes.Equal(t, confirmed(c, said[b], b, a)) {
-				return provisionStep{}, &threshold.Abort{Kind: threshold.Retry, Check: "confirm",
+				return setupStep{}, &threshold.Abort{Kind: threshold.Retry, Check: "confirm",
 					Err: fmt.Errorf("dkls23: parties %d and %d disagree about their pair setup", a, b)}
 			}
 			h.Field(t)
 		}
 	}
-	out := &Provision{ID: h.Sum(), Epoch: r.p.epoch, Party: self, Committee: c}
+	out := &pairState{id: h.Sum(), epoch: r.p.epoch, party: self, committee: c}
 	for _, x := range r.p.peers {
 		out.pairs = append(out.pairs, x.pair)
 	}
 	r.done = true
-	return provisionStep{Result: out}, nil
+	return setupStep{Result: out}, nil
 }
 
 func (r *setup3) Erase() {

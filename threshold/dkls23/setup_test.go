@@ -13,13 +13,13 @@ import (
 )
 
 // Goal: after the setup the two sides of every pair fit, all parties have one ID, and no seed or Δ occurs twice. Method: look inside.
-func TestProvision(t *testing.T) {
+func TestPairSetup(t *testing.T) {
 	f := newFixture(t, 5, 3)
 	c := f.Committee.Parties
 	seeds := map[[32]byte]int{}
 	for _, p := range c {
 		x := f.pairs[p]
-		if x.ID != f.pairs[c[0]].ID || x.Party != p || x.Epoch != 1 || len(x.pairs) != 4 || !x.Committee.Equal(f.Committee) {
+		if x.id != f.pairs[c[0]].id || x.party != p || x.epoch != 1 || len(x.pairs) != 4 || !x.committee.Equal(f.Committee) {
 			t.Errorf("party %d: %v", p, x)
 		}
 		for _, pr := range x.pairs {
@@ -37,22 +37,22 @@ func TestProvision(t *testing.T) {
 		t.Errorf("%d seeds for 10 pairs", len(seeds))
 	}
 	for name, f := range map[string]func() error{
-		"a stranger": func() error { _, err := Scheme{}.Provision(f.setup(60000, nil), 1, f.rand(1)); return err },
-		"a part":     func() error { _, err := Scheme{}.Provision(f.setup(c[0], c[:4]), 1, f.rand(1)); return err },
-		"epoch 0":    func() error { _, err := Scheme{}.Provision(f.setup(c[0], nil), 0, f.rand(1)); return err },
+		"a stranger": func() error { _, err := Scheme{}.NewPairState(f.setup(60000, nil), 1, f.rand(1)); return err },
+		"a part":     func() error { _, err := Scheme{}.NewPairState(f.setup(c[0], c[:4]), 1, f.rand(1)); return err },
+		"epoch 0":    func() error { _, err := Scheme{}.NewPairState(f.setup(c[0], nil), 0, f.rand(1)); return err },
 	} {
 		if f() == nil {
-			t.Errorf("%s: provisions", name)
+			t.Errorf("%s: sets up", name)
 		}
 	}
 }
 
-// provisionLie changes one message of the setup on its way to the victim.
-type provisionLie struct {
+// setupLie changes one message of the setup on its way to the victim.
+type setupLie struct {
 	name   string
 	round  uint8
 	change func(b []byte) []byte
-	kind   threshold.Kind
+	kind   threshold.AbortKind
 	check  string
 }
 
@@ -62,10 +62,10 @@ func at(change func([]byte)) func([]byte) []byte {
 
 // Goal: checks C3, C5, C6, C9 and the confirmation in the pair setup. Method: the tamper table; the victim must name the liar, and nobody else
 // may be blamed.
-func TestProvisionLies(t *testing.T) {
+func TestPairSetupLies(t *testing.T) {
 	const atMsg1, atMsg2 = 32, 64
 	trees := atMsg2 + ot.MsgSetup2Len - 64*128
-	for _, l := range []provisionLie{
+	for _, l := range []setupLie{
 		{"P1 short", 1, func(b []byte) []byte { return b[1:] }, ban, "C3"},
 		{"P1 long", 1, func(b []byte) []byte { return append(b, 0) }, ban, "C3"},
 		{"P1 empty", 1, func([]byte) []byte { return nil }, ban, "C3"},
@@ -90,10 +90,10 @@ func TestProvisionLies(t *testing.T) {
 			c := f.Committee.Parties
 			liar, victim := c[2], c[0]
 			f.next()
-			run := &thresholdtest.Run[*Provision]{World: f.World, Sessions: map[party]*threshold.Session[*Provision]{}, Liars: map[party]thresholdtest.Tamper{}}
+			run := &thresholdtest.Run[threshold.PairState]{World: f.World, Sessions: map[party]*threshold.Session[threshold.PairState]{}, Liars: map[party]thresholdtest.Tamper{}}
 			for _, p := range c {
 				var err error
-				if run.Sessions[p], err = (Scheme{}).Provision(f.setup(p, nil), 1, f.rand(p)); err != nil {
+				if run.Sessions[p], err = (Scheme{}).NewPairState(f.setup(p, nil), 1, f.rand(p)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -119,14 +119,14 @@ func TestProvisionLies(t *testing.T) {
 }
 
 // Goal: two others that disagree about their pair make everybody retry, without blame. Method: one of them confirms another transcript to all.
-func TestProvisionDisagreement(t *testing.T) {
+func TestPairSetupDisagreement(t *testing.T) {
 	f := newFixture(t, 3, 2)
 	c := f.Committee.Parties
 	f.next()
-	run := &thresholdtest.Run[*Provision]{World: f.World, Sessions: map[party]*threshold.Session[*Provision]{}, Liars: map[party]thresholdtest.Tamper{}}
+	run := &thresholdtest.Run[threshold.PairState]{World: f.World, Sessions: map[party]*threshold.Session[threshold.PairState]{}, Liars: map[party]thresholdtest.Tamper{}}
 	for _, p := range c {
 		var err error
-		if run.Sessions[p], err = (Scheme{}).Provision(f.setup(p, nil), 1, f.rand(p)); err != nil {
+		if run.Sessions[p], err = (Scheme{}).NewPairState(f.setup(p, nil), 1, f.rand(p)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -146,16 +146,16 @@ func TestProvisionDisagreement(t *testing.T) {
 }
 
 // Goal: the stored form is one, whole, and keeps bans; of a banned pair nothing is left in it. Method: round trips and damage.
-func TestProvisionRecord(t *testing.T) {
+func TestPairStateRecord(t *testing.T) {
 	f := newFixture(t, 3, 2)
 	c := f.Committee.Parties
 	x := f.pairs[c[0]]
 	good := bytes.Clone(x.Bytes().Bytes())
-	back, err := ParseProvision(good)
+	back, err := parsePairState(good)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(back.Bytes().Bytes(), good) || back.ID != x.ID || back.Epoch != x.Epoch || back.Party != x.Party {
+	if !bytes.Equal(back.Bytes().Bytes(), good) || back.id != x.id || back.epoch != x.epoch || back.party != x.party {
 		t.Error("came back different")
 	}
 	seed := x.pairs[0].seed
@@ -167,15 +167,15 @@ func TestProvisionRecord(t *testing.T) {
 	if bytes.Contains(banned, seed[:]) || bytes.Contains(banned, delta) || !bytes.Contains(good, seed[:]) || !bytes.Contains(good, delta) {
 		t.Error("the record of a ban holds the pair's state, or that of a pair does not")
 	}
-	back, err = ParseProvision(banned)
+	back, err = parsePairState(banned)
 	if err != nil || !slices.Equal(back.Banned(), c[1:2]) || !slices.Equal(x.Banned(), c[1:2]) {
 		t.Errorf("bans %v, %v", back.Banned(), err)
 	}
-	var v provisionBytes
+	var v pairStateBytes
 	if err := canon.Unmarshal(good, &v); err != nil {
 		t.Fatal(err)
 	}
-	damaged := func(change func(v *provisionBytes)) []byte {
+	damaged := func(change func(v *pairStateBytes)) []byte {
 		w := v
 		w.Pairs = slices.Clone(v.Pairs)
 		change(&w)
@@ -185,20 +185,20 @@ func TestProvisionRecord(t *testing.T) {
 		"empty":       nil,
 		"truncated":   good[:len(good)-1],
 		"trailing":    append(bytes.Clone(good), 0),
-		"version":     damaged(func(v *provisionBytes) { v.Version++ }),
-		"stranger":    damaged(func(v *provisionBytes) { v.Party = 60000 }),
-		"committee":   damaged(func(v *provisionBytes) { v.Committee.Threshold = 1 }),
-		"a pair less": damaged(func(v *provisionBytes) { v.Pairs = v.Pairs[1:] }),
-		"a pair more": damaged(func(v *provisionBytes) { v.Pairs = append(v.Pairs, v.Pairs[0]) }),
-		"no seed":     damaged(func(v *provisionBytes) { v.Pairs[0].Seed = nil }),
-		"short seed":  damaged(func(v *provisionBytes) { v.Pairs[0].Seed = v.Pairs[0].Seed[1:] }),
-		"no sender":   damaged(func(v *provisionBytes) { v.Pairs[0].Sender = nil }),
-		"no receiver": damaged(func(v *provisionBytes) { v.Pairs[1].Receiver = nil }),
-		"roles exchanged": damaged(func(v *provisionBytes) {
+		"version":     damaged(func(v *pairStateBytes) { v.Version++ }),
+		"stranger":    damaged(func(v *pairStateBytes) { v.Party = 60000 }),
+		"committee":   damaged(func(v *pairStateBytes) { v.Committee.Threshold = 1 }),
+		"a pair less": damaged(func(v *pairStateBytes) { v.Pairs = v.Pairs[1:] }),
+		"a pair more": damaged(func(v *pairStateBytes) { v.Pairs = append(v.Pairs, v.Pairs[0]) }),
+		"no seed":     damaged(func(v *pairStateBytes) { v.Pairs[0].Seed = nil }),
+		"short seed":  damaged(func(v *pairStateBytes) { v.Pairs[0].Seed = v.Pairs[0].Seed[1:] }),
+		"no sender":   damaged(func(v *pairStateBytes) { v.Pairs[0].Sender = nil }),
+		"no receiver": damaged(func(v *pairStateBytes) { v.Pairs[1].Receiver = nil }),
+		"roles exchanged": damaged(func(v *pairStateBytes) {
 			v.Pairs[1].Receiver, v.Pairs[1].Sender = v.Pairs[1].Sender, v.Pairs[1].Receiver
 		}),
 	} {
-		if p, err := ParseProvision(b); err == nil {
+		if p, err := parsePairState(b); err == nil {
 			p.Destroy()
 			t.Errorf("%s: parses", name)
 		}

@@ -25,7 +25,7 @@ func requestOf(key threshold.KeyInfo, req threshold.SignRequest) (*prepared, *re
 	if err != nil {
 		return nil, nil, err
 	}
-	if key.Scheme != ID || p.key.digest != key.Digest() {
+	if key.Kind != threshold.ECDSA.ID || p.key.digest != key.Digest() {
 		return nil, nil, errors.New("dkls23: presignature of another key or epoch; presign again")
 	}
 	b, err := newBinding(p.key, req)
@@ -76,8 +76,8 @@ func (p *prepared) rerandomiser(x *request) *secp256k1.Scalar {
 
 // NewSigner implements threshold.Scheme. What a signature needs of the share is in the presignature already.
 func (Scheme) NewSigner(share *threshold.KeyShare) (threshold.Signer, error) {
-	if share.Scheme != ID {
-		return nil, fmt.Errorf("dkls23: share of scheme %q, this is %q", share.Scheme, ID)
+	if share.Kind != threshold.ECDSA.ID {
+		return nil, kindError(share.Kind)
 	}
 	return signer{share}, nil
 }

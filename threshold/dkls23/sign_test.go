@@ -101,7 +101,7 @@ func TestQuorums(t *testing.T) {
 	for _, size := range []struct{ n, t int }{{3, 2}, {5, 3}} {
 		f := newFixture(t, size.n, size.t)
 		info := f.shares[f.Committee.Parties[0]].KeyInfo
-		child, err := Derive(info, []uint32{44, 60, 7})
+		pub, _, tweaks, err := Scheme{}.Derive(info, []uint32{44, 60, 7})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,8 +112,8 @@ func TestQuorums(t *testing.T) {
 					observers = append(observers, p)
 				}
 			}
-			reqs := []threshold.SignRequest{{Message: digestOf(fmt.Sprint("plain", q))}, {Message: digestOf(fmt.Sprint("child", q)), Tweaks: child.Tweaks}}
-			public := [][]byte{info.GroupKey, child.PublicKey}
+			reqs := []threshold.SignRequest{{Message: digestOf(fmt.Sprint("plain", q))}, {Message: digestOf(fmt.Sprint("child", q)), Tweaks: tweaks}}
+			public := [][]byte{info.GroupKey, pub}
 
 			run, _ := f.presigning(t, q, reqs, len(reqs), observers...)
 			bound := results(t, run)
@@ -284,7 +284,7 @@ func TestVerifyAgainstDecred(t *testing.T) {
 }
 
 // Goal: a refresh of the key with a new pair-epoch (PROTOCOLS A.3.7): the same key signs with the new state, no old pair state is in the new
-// one, and who holds old state cannot complete a session. Method: refresh and provision again, then mix the epochs.
+// one, and who holds old state cannot complete a session. Method: refresh, set up again, then mix the epochs.
 func TestRefreshRerandomisesPairs(t *testing.T) {
 	f := newFixture(t, 3, 2)
 	old := f.pairs
@@ -292,10 +292,10 @@ func TestRefreshRerandomisesPairs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fresh := f.provision(t, 2)
+	fresh := f.pairSetup(t, 2)
 	q := f.Committee.Parties[:2]
 	for _, p := range f.Committee.Parties {
-		if fresh[p].ID == old[p].ID || fresh[p].ID != fresh[q[0]].ID || fresh[p].Epoch != 2 {
+		if fresh[p].id == old[p].id || fresh[p].id != fresh[q[0]].id || fresh[p].epoch != 2 {
 			t.Error("pair-epochs are not told apart")
 		}
 		after := fresh[p].Bytes().Bytes()
@@ -315,7 +315,7 @@ func TestRefreshRerandomisesPairs(t *testing.T) {
 	f.signBatch(t, q, reqs, results(t, run), [][]byte{shares[q[0]].GroupKey})
 
 	// C2: the old pair state of one party is noticed in OPEN, and nobody is blamed.
-	f.pairs = map[party]*Provision{q[0]: fresh[q[0]], q[1]: old[q[1]]}
+	f.pairs = map[party]*pairState{q[0]: fresh[q[0]], q[1]: old[q[1]]}
 	wantRetry(t, f, q, "config-mismatch")
 	// So is an old key share.
 	f.pairs = fresh
@@ -324,12 +324,12 @@ func TestRefreshRerandomisesPairs(t *testing.T) {
 	wantRetry(t, f, q, "config-mismatch")
 	// Even with a forged record of the pair-epoch, transfers between states of two setups end in a ban, not in a signature.
 	f.shares = shares
-	forged, err := ParseProvision(old[q[1]].Bytes().Bytes())
+	forged, err := parsePairState(old[q[1]].Bytes().Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	forged.ID, forged.Epoch = fresh[q[0]].ID, 2
-	f.pairs = map[party]*Provision{q[0]: fresh[q[0]], q[1]: forged}
+	forged.id, forged.epoch = fresh[q[0]].id, 2
+	f.pairs = map[party]*pairState{q[0]: fresh[q[0]], q[1]: forged}
 	run, _ = f.presigning(t, q, reqs, 1)
 	out, err := run.Go()
 	if err != nil {
@@ -354,12 +354,12 @@ func wantRetry(t *testing.T, f *fixture, q []party, check string) {
 	}
 }
 
-// Goal: key records are whole, and keys of another purpose do not sign. Method: the table of damaged records.
+// Goal: key records are whole, and keys of another kind do not sign. Method: the table of damaged records.
 func TestKeyRecords(t *testing.T) {
 	f := newFixture(t, 3, 2)
 	p := f.Committee.Parties[0]
 	k := f.shares[p]
-	if k.Scheme != ID || k.Purpose != threshold.PurposeECDSA {
+	if k.Kind != threshold.ECDSA.ID {
 		t.Errorf("record %+v", k.KeyInfo)
 	}
 	if err := (Scheme{}).CheckSharing(k.KeyInfo); err != nil {
@@ -378,8 +378,8 @@ func TestKeyRecords(t *testing.T) {
 	for name, change := range map[string]func(*threshold.KeyInfo, []byte){
 		"another scalar":       func(_ *threshold.KeyInfo, s []byte) { s[9] ^= 1 },
 		"another party":        func(i *threshold.KeyInfo, _ []byte) { i.Party = f.Committee.Parties[1] },
-		"taproot key":          func(i *threshold.KeyInfo, _ []byte) { i.Scheme = threshold.FrostTaproot },
-		"another purpose":      func(i *threshold.KeyInfo, _ []byte) { i.Purpose = threshold.PurposeBIP340 },
+		"taproot key":          func(i *threshold.KeyInfo, _ []byte) { i.Kind = threshold.BIP340.ID },
+		"unknown kind":         func(i *threshold.KeyInfo, _ []byte) { i.Kind = "another" },
 		"another public share": func(i *threshold.KeyInfo, _ []byte) { i.PublicShares[2] = i.PublicShares[1] },
 	} {
 		info, scalar := k.KeyInfo, bytes.Clone(k.Secret())
@@ -389,7 +389,7 @@ func TestKeyRecords(t *testing.T) {
 		if _, err := (Scheme{}).ParseKeyShare(s.Bytes().Bytes()); err == nil {
 			t.Errorf("%s: parses", name)
 		}
-		if info.Scheme == ID && info.Purpose == threshold.PurposeECDSA {
+		if info.Kind == threshold.ECDSA.ID {
 			continue
 		}
 		q := f.Committee.Parties[:2]
@@ -398,8 +398,8 @@ func TestKeyRecords(t *testing.T) {
 		}
 	}
 	foreign := threshold.NewKeyShare(k.KeyInfo, bytes.Clone(k.Secret()))
-	foreign.Scheme = threshold.FrostTaproot
+	foreign.Kind = threshold.BIP340.ID
 	if _, err := (Scheme{}).NewSigner(foreign); err == nil {
-		t.Error("a share of another scheme may sign")
+		t.Error("a share of another kind may sign")
 	}
 }

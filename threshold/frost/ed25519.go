@@ -14,15 +14,15 @@ import (
 // bytes, a signature 64 bytes (RFC 8032 §5.1.6). Keys take no tweaks. Shares are not clamped: the secret is uniform modulo
 // the order, and no RFC 8032 seed for it exists.
 var Ed25519 threshold.Scheme = &rfcScheme{
-	id:      threshold.FrostEd25519,
-	purpose: threshold.PurposeEdDSA,
-	group:   group.Ed25519,
-	h1:      func(input ...[]byte) group.Scalar { return edScalar(edHash("rho", input...)) },
-	h2:      func(input ...[]byte) group.Scalar { return edScalar(sha512Of(input...)) }, // no prefix: RFC 8032's own challenge
-	h3:      edNonce,
-	h4:      func(input []byte) []byte { return edHash("msg", input) },
-	h5:      func(input []byte) []byte { return edHash("com", input) },
-	verify:  edVerify,
+	id:     threshold.FrostEd25519,
+	kind:   threshold.Ed25519,
+	group:  group.Ed25519,
+	h1:     func(input ...[]byte) group.Scalar { return edScalar(edHash("rho", input...)) },
+	h2:     func(input ...[]byte) group.Scalar { return edScalar(sha512Of(input...)) }, // no prefix: RFC 8032's own challenge
+	h3:     edNonce,
+	h4:     func(input []byte) []byte { return edHash("msg", input) },
+	h5:     func(input []byte) []byte { return edHash("com", input) },
+	verify: edVerify,
 }
 
 const edContext = "FROST-ED25519-SHA512-v1"

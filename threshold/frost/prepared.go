@@ -51,7 +51,7 @@ func (q *quorum) position(p threshold.PartyID) int { return slices.Index(q.signe
 
 // signingKey is which key a presignature is for.
 type signingKey struct {
-	scheme   threshold.SchemeID
+	kind     threshold.KindID
 	groupKey []byte
 	epoch    uint64
 	detail   any // of the suite
@@ -67,13 +67,14 @@ type prepared struct {
 	last        atomic.Value // what the suite computed for the request last seen, so that signing and combining compute it once
 }
 
-// preparedOf returns the decoded form of req.Pre, which must be for this key and be what presigning made it.
-func preparedOf(key threshold.KeyInfo, req threshold.SignRequest) (*prepared, error) {
+// preparedOf returns the decoded form of req.Pre, which must be for this key, of the scheme, and be what its
+// presigning made it.
+func preparedOf(id threshold.SchemeID, key threshold.KeyInfo, req threshold.SignRequest) (*prepared, error) {
 	if req.Pre == nil {
 		return nil, errors.New("frost: request without a presignature")
 	}
 	p, ok := req.Pre.Prepared.(*prepared)
-	if !ok || p.key.scheme != key.Scheme {
+	if !ok || req.Pre.Scheme != id || p.key.kind != key.Kind {
 		return nil, errors.New("frost: not a presignature of this scheme")
 	}
 	if p.key.epoch != key.Epoch || !bytes.Equal(p.key.groupKey, key.GroupKey) {

@@ -13,6 +13,9 @@ import (
 	"github.com/luxfi/mpcd/threshold/internal/group"
 )
 
+// protocol is what requests call both schemes.
+const protocol = "frost"
+
 // MaxBatch bounds the presignatures of one session.
 const MaxBatch = 512
 
@@ -20,6 +23,7 @@ const MaxBatch = 512
 type suite struct {
 	group group.Group
 	id    threshold.SchemeID
+	kind  threshold.KindID
 	// nonces draws the secret nonces for one signature; extra is public and unique to session and entry.
 	nonces func(share *threshold.KeyShare, extra []byte, rand io.Reader) (d, e group.Scalar, err error)
 	// key judges a key with the quorum that will sign and returns what signing needs of them; it may be nil.
@@ -92,16 +96,16 @@ func (p *presigning) bindKeys(s threshold.Setup, keys []threshold.PresignKey) ([
 		}
 		digest = info.Digest()
 		switch {
-		case info.Scheme != k.Info.Scheme || info.Epoch != k.Info.Epoch || !bytes.Equal(info.GroupKey, k.Info.GroupKey):
+		case info.Kind != k.Info.Kind || info.Epoch != k.Info.Epoch || !bytes.Equal(info.GroupKey, k.Info.GroupKey):
 			return nil, errors.New("frost: key share and key record are not of one key and epoch")
-		case info.Scheme != p.id:
-			return nil, fmt.Errorf("frost: key of scheme %q, this is %q", info.Scheme, p.id)
+		case info.Kind != p.kind:
+			return nil, kindError(info.Kind, p.kind)
 		case !info.Committee.Equal(s.Committee):
 			return nil, errors.New("frost: key of another committee than the session's")
 		case slices.Contains(s.Signers, s.Self) && (k.Share == nil || k.Share.Party != s.Self):
 			return nil, fmt.Errorf("frost: party %d presigns without its own key share", s.Self)
 		}
-		sk := &signingKey{scheme: info.Scheme, groupKey: info.GroupKey, epoch: info.Epoch}
+		sk := &signingKey{kind: info.Kind, groupKey: info.GroupKey, epoch: info.Epoch}
 		if p.key != nil {
 			var err error
 			if sk.detail, err = p.key(info, p.quorum); err != nil {
@@ -164,7 +168,7 @@ func (p *presigning) begin(_ io.Reader, id threshold.SessionID, in []threshold.R
 	out := make([]*threshold.Presignature, len(p.entries))
 	preps := make([]*prepared, len(p.entries))
 	for i, e := range p.entries {
-		pre := &threshold.Presignature{ID: canon.Hash("mpcd/v1/frost/presignature", id[:], uint32Bytes(i)), Session: id,
+		pre := &threshold.Presignature{ID: canon.Hash("mpcd/v1/frost/presignature", id[:], uint32Bytes(i)), Scheme: p.id, Session: id,
 			Signers: slices.Clone(p.quorum.signers)}
 		prep := &prepared{quorum: p.quorum, key: e.key}
 		peers := in
@@ -202,6 +206,10 @@ func (p *presigning) erase() {
 			e.nonces.Burn()
 		}
 	}
+}
+
+func kindError(got, want threshold.KindID) error {
+	return fmt.Errorf("frost: a key of kind %q, this scheme is for %q", got, want)
 }
 
 func uint32Bytes(i int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(i)) }

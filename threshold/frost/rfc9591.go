@@ -14,20 +14,27 @@ import (
 // rfcScheme is FROST as RFC 9591 specifies it, over a ciphersuite (§6). Only Ed25519 is offered; the RFC's secp256k1 suite
 // runs through the same code in the tests.
 type rfcScheme struct {
-	id      threshold.SchemeID
-	purpose threshold.Purpose
-	group   group.Group
-	h1      func(input ...[]byte) group.Scalar // binding factors
-	h2      func(input ...[]byte) group.Scalar // challenge
-	h3      func(input []byte) group.Scalar    // nonces
-	h4, h5  func(input []byte) []byte          // message, commitment list
-	verify  func(groupKey, message, sig []byte) bool
+	id     threshold.SchemeID
+	kind   threshold.Kind
+	group  group.Group
+	h1     func(input ...[]byte) group.Scalar // binding factors
+	h2     func(input ...[]byte) group.Scalar // challenge
+	h3     func(input []byte) group.Scalar    // nonces
+	h4, h5 func(input []byte) []byte          // message, commitment list
+	verify func(groupKey, message, sig []byte) bool
 }
 
+// ID implements threshold.Scheme.
 func (s *rfcScheme) ID() threshold.SchemeID { return s.id }
 
+// Kind implements threshold.Scheme.
+func (s *rfcScheme) Kind() threshold.Kind { return s.kind }
+
+// Protocol implements threshold.Scheme.
+func (*rfcScheme) Protocol() string { return protocol }
+
 func (s *rfcScheme) params() dkg.Params {
-	return dkg.Params{Group: s.group, Scheme: s.id, Purpose: s.purpose}
+	return dkg.Params{Group: s.group, Kind: s.kind.ID}
 }
 
 // Keygen implements threshold.Scheme.
@@ -42,7 +49,7 @@ func (s *rfcScheme) Refresh(set threshold.Setup, share *threshold.KeyShare, rand
 
 // Presign implements threshold.Scheme.
 func (s *rfcScheme) Presign(set threshold.Setup, keys []threshold.PresignKey, rand io.Reader) (*threshold.Session[[]*threshold.Presignature], error) {
-	return presign(suite{group: s.group, id: s.id, nonces: s.nonces}, set, keys, rand)
+	return presign(suite{group: s.group, id: s.id, kind: s.kind.ID, nonces: s.nonces}, set, keys, rand)
 }
 
 // nonces is nonce_generate (§4.1) twice, hiding first: H3(random ‖ share), so that a broken generator alone gives nothing
@@ -73,7 +80,7 @@ type rfcRequest struct {
 
 // request computes binding factors (§4.4), group commitment (§4.5) and challenge (§4.6), or finds them computed.
 func (s *rfcScheme) request(key threshold.KeyInfo, req threshold.SignRequest) (*prepared, *rfcRequest, error) {
-	p, err := preparedOf(key, req)
+	p, err := preparedOf(s.id, key, req)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -108,8 +115,8 @@ func (s *rfcScheme) request(key threshold.KeyInfo, req threshold.SignRequest) (*
 
 // NewSigner implements threshold.Scheme.
 func (s *rfcScheme) NewSigner(share *threshold.KeyShare) (threshold.Signer, error) {
-	if share.Scheme != s.id {
-		return nil, fmt.Errorf("frost: share of scheme %q, this is %q", share.Scheme, s.id)
+	if share.Kind != s.kind.ID {
+		return nil, kindError(share.Kind, s.kind.ID)
 	}
 	public, err := s.group.NewPoint().SetCanonical(share.PublicShare(share.Party))
 	if err != nil {
@@ -222,5 +229,5 @@ func (s *rfcScheme) Verify(groupKey []byte, tweaks []threshold.Tweak, message, s
 
 // ParseKeyShare implements threshold.Scheme.
 func (s *rfcScheme) ParseKeyShare(b []byte) (*threshold.KeyShare, error) {
-	return parseKeyShare(s.group, s.id, s.purpose, b)
+	return parseKeyShare(s.group, s.kind.ID, b)
 }

@@ -18,15 +18,15 @@ const k1Context = "FROST-secp256k1-SHA256-v1"
 
 // rfcSecp256k1 is FROST(secp256k1, SHA-256), RFC 9591 §6.5. Its signatures are no chain's; it tests rfcScheme.
 var rfcSecp256k1 = &rfcScheme{
-	id:      "test-rfc9591-secp256k1",
-	purpose: "test",
-	group:   group.Secp256k1,
-	h1:      func(input ...[]byte) group.Scalar { return hashToField(k1Context+"rho", input...) },
-	h2:      func(input ...[]byte) group.Scalar { return hashToField(k1Context+"chal", input...) },
-	h3:      func(input []byte) group.Scalar { return hashToField(k1Context+"nonce", input) },
-	h4:      func(input []byte) []byte { return sha256Of([]byte(k1Context+"msg"), input) },
-	h5:      func(input []byte) []byte { return sha256Of([]byte(k1Context+"com"), input) },
-	verify:  rfcSecp256k1Verify,
+	id:     "test-rfc9591-secp256k1",
+	kind:   threshold.Kind{ID: "test-rfc9591-secp256k1"},
+	group:  group.Secp256k1,
+	h1:     func(input ...[]byte) group.Scalar { return hashToField(k1Context+"rho", input...) },
+	h2:     func(input ...[]byte) group.Scalar { return hashToField(k1Context+"chal", input...) },
+	h3:     func(input []byte) group.Scalar { return hashToField(k1Context+"nonce", input) },
+	h4:     func(input []byte) []byte { return sha256Of([]byte(k1Context+"msg"), input) },
+	h5:     func(input []byte) []byte { return sha256Of([]byte(k1Context+"com"), input) },
+	verify: rfcSecp256k1Verify,
 }
 
 // rfcSecp256k1Verify is prime_order_verify, Appendix B.
@@ -96,7 +96,7 @@ type rfcVector struct {
 
 // keyShares makes the key records of the vector.
 func (v *rfcVector) keyShares(s *rfcScheme) map[threshold.PartyID]*threshold.KeyShare {
-	info := threshold.KeyInfo{Scheme: s.id, Purpose: s.purpose, Epoch: 1, Committee: committee(2, partiesTo(3)...), GroupKey: v.Inputs.GroupPublicKey}
+	info := threshold.KeyInfo{Kind: s.kind.ID, Epoch: 1, Committee: committee(2, partiesTo(3)...), GroupKey: v.Inputs.GroupPublicKey}
 	for _, p := range v.Inputs.Shares {
 		x, err := s.group.NewScalar().SetCanonical(p.Share)
 		if err != nil {

@@ -72,12 +72,12 @@ func culprits(signers []threshold.PartyID, zs []group.Scalar, fits func(i int, z
 // parseKeyShare reads a key share and proves that it is whole: the secret fits its public share, and all public shares lie on
 // one polynomial of degree t-1 whose value at 0 is the group key. So a record of another key, epoch or party is found out
 // before it signs.
-func parseKeyShare(g group.Group, id threshold.SchemeID, purpose threshold.Purpose, b []byte) (*threshold.KeyShare, error) {
+func parseKeyShare(g group.Group, kind threshold.KindID, b []byte) (*threshold.KeyShare, error) {
 	k, err := threshold.DecodeKeyShare(b)
 	if err != nil {
 		return nil, err
 	}
-	if k.Scheme != id || k.Purpose != purpose || !secretFits(g, k) || !publicSharesFit(g, k.KeyInfo) {
+	if k.Kind != kind || !secretFits(g, k) || !publicSharesFit(g, k.KeyInfo) {
 		k.Destroy()
 		return nil, errKeyShareFit
 	}

@@ -284,7 +284,7 @@ func corrupt(k *threshold.KeyShare, secret []byte) *threshold.KeyShare {
 	return threshold.NewKeyShare(k.KeyInfo, bytes.Clone(secret))
 }
 
-// Goal: presigning begins only with a key of this scheme, committee and party, and a batch that is not empty or too large.
+// Goal: presigning begins only with a key of this kind, committee and party, and a batch that is not empty or too large.
 func TestPresignRefuses(t *testing.T) {
 	forBoth(t, func(t *testing.T, v variant) {
 		c := committee(2, partiesTo(3)...)
@@ -293,7 +293,7 @@ func TestPresignRefuses(t *testing.T) {
 		setup := threshold.Setup{Committee: c, Signers: []threshold.PartyID{1, 2}, Self: 1}
 		good := threshold.PresignKey{Info: keys[0].KeyInfo, Share: keys[0]}
 		foreign := good.Info
-		foreign.Scheme = "another"
+		foreign.Kind = "another"
 		for name, batch := range map[string][]threshold.PresignKey{
 			"empty":                      {},
 			"too large":                  slices.Repeat([]threshold.PresignKey{good}, MaxBatch+1),
@@ -441,9 +441,9 @@ func TestVerifyRefuses(t *testing.T) {
 	})
 }
 
-// combineAs combines with a key record that claims another scheme.
+// combineAs combines with a key record that claims another kind.
 func combineAs(s threshold.Scheme, key threshold.KeyInfo, req threshold.SignRequest, shares []*threshold.SignatureShare) error {
-	key.Scheme = "another"
+	key.Kind = "another"
 	_, err := s.Combine(key, req, shares)
 	return err
 }

@@ -20,9 +20,6 @@ import (
 // key without a script path, see taprootOutput; TaprootOutputKey gives its 32 bytes.
 var Taproot threshold.Scheme = taproot{}
 
-// messageLen is what BIP 341 signs.
-const messageLen = 32
-
 var errMessageLen = errors.New("frost: a Taproot message is the 32-byte digest of BIP 341")
 
 type taproot struct{}
@@ -30,8 +27,14 @@ type taproot struct{}
 // ID implements threshold.Scheme.
 func (taproot) ID() threshold.SchemeID { return threshold.FrostTaproot }
 
+// Kind implements threshold.Scheme.
+func (taproot) Kind() threshold.Kind { return threshold.BIP340 }
+
+// Protocol implements threshold.Scheme.
+func (taproot) Protocol() string { return protocol }
+
 func (taproot) params() dkg.Params {
-	return dkg.Params{Group: group.Secp256k1, Scheme: threshold.FrostTaproot, Purpose: threshold.PurposeBIP340, Finish: taprootOutput}
+	return dkg.Params{Group: group.Secp256k1, Kind: threshold.BIP340.ID, Finish: taprootOutput}
 }
 
 // Keygen implements threshold.Scheme.
@@ -46,7 +49,8 @@ func (t taproot) Refresh(s threshold.Setup, share *threshold.KeyShare, rand io.R
 
 // Presign implements threshold.Scheme.
 func (t taproot) Presign(s threshold.Setup, keys []threshold.PresignKey, rand io.Reader) (*threshold.Session[[]*threshold.Presignature], error) {
-	return presign(suite{group: group.Secp256k1, id: t.ID(), nonces: taprootNonces, key: taprootSigners, nonceSums: true}, s, keys, rand)
+	x := suite{group: group.Secp256k1, id: t.ID(), kind: threshold.BIP340.ID, nonces: taprootNonces, key: taprootSigners, nonceSums: true}
+	return presign(x, s, keys, rand)
 }
 
 // taprootNonces is NonceGen with everything optional that is known before the message.
@@ -94,11 +98,11 @@ type taprootRequest struct {
 }
 
 func taprootPrepare(key threshold.KeyInfo, req threshold.SignRequest) (*prepared, *taprootRequest, error) {
-	p, err := preparedOf(key, req)
+	p, err := preparedOf(threshold.FrostTaproot, key, req)
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(req.Message) != messageLen {
+	if len(req.Message) != threshold.BIP340.Digest {
 		return nil, nil, errMessageLen
 	}
 	if last, ok := p.last.Load().(*taprootRequest); ok && bytes.Equal(last.message, req.Message) && slices.Equal(last.tweaks, req.Tweaks) {
@@ -115,8 +119,8 @@ func taprootPrepare(key threshold.KeyInfo, req threshold.SignRequest) (*prepared
 
 // NewSigner implements threshold.Scheme.
 func (t taproot) NewSigner(share *threshold.KeyShare) (threshold.Signer, error) {
-	if share.Scheme != t.ID() {
-		return nil, fmt.Errorf("frost: share of scheme %q, this is %q", share.Scheme, t.ID())
+	if share.Kind != threshold.BIP340.ID {
+		return nil, kindError(share.Kind, threshold.BIP340.ID)
 	}
 	return taprootSigner{share}, nil
 }
@@ -192,7 +196,7 @@ func (taproot) VerifyShare(key threshold.KeyInfo, req threshold.SignRequest, sha
 // Verify implements threshold.Scheme. groupKey has 33 bytes (compressed) or 32 (x-only); with an x-only key the first tweak,
 // if there is one, must be x-only too, because a plain tweak needs the sign that 32 bytes do not tell.
 func (taproot) Verify(groupKey []byte, tweaks []threshold.Tweak, message, sig []byte) error {
-	if len(message) != messageLen {
+	if len(message) != threshold.BIP340.Digest {
 		return errMessageLen
 	}
 	var p secp256k1.Point
@@ -220,7 +224,7 @@ func (taproot) Verify(groupKey []byte, tweaks []threshold.Tweak, message, sig []
 
 // ParseKeyShare implements threshold.Scheme.
 func (t taproot) ParseKeyShare(b []byte) (*threshold.KeyShare, error) {
-	return parseKeyShare(group.Secp256k1, t.ID(), threshold.PurposeBIP340, b)
+	return parseKeyShare(group.Secp256k1, threshold.BIP340.ID, b)
 }
 
 // TaprootOutputKey is the x-only output key of a Taproot group key of 33 bytes: what a v1 witness program holds (BIP 341).

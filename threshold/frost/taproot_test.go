@@ -288,8 +288,8 @@ func TestParseKeyShare(t *testing.T) {
 			}
 		}
 		for name, alter := range map[string]func(k *threshold.KeyInfo){
-			"scheme":            func(k *threshold.KeyInfo) { k.Scheme = "another" },
-			"purpose":           func(k *threshold.KeyInfo) { k.Purpose = threshold.PurposeECDSA },
+			"kind":              func(k *threshold.KeyInfo) { k.Kind = "another" },
+			"ECDSA":             func(k *threshold.KeyInfo) { k.Kind = threshold.ECDSA.ID },
 			"party":             func(k *threshold.KeyInfo) { k.Party = 2 },
 			"group key":         func(k *threshold.KeyInfo) { k.GroupKey = others[0].GroupKey },
 			"no group key":      func(k *threshold.KeyInfo) { k.GroupKey = nil },

@@ -10,7 +10,7 @@ import (
 
 // Ending is how a ceremony may end for an honest party.
 type Ending struct {
-	Kind    threshold.Kind // zero: no abort
+	Kind    threshold.AbortKind // zero: no abort
 	Check   string
 	Culprit threshold.PartyID // zero: nobody
 	Done    bool              // a result; if neither done nor aborted, it waits in vain

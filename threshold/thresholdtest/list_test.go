@@ -7,7 +7,11 @@ import (
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
-// simple are the schemes whose whole life runs here: those that need pair state are tested where they are.
-func simple() []threshold.Scheme {
-	return slices.DeleteFunc(schemes.All(), func(s threshold.Scheme) bool { _, needs := s.(threshold.Provisioner); return needs })
+// simple are the schemes without pair state, paired the others.
+func simple() []threshold.Scheme { return slices.DeleteFunc(schemes.All(), needsPairs) }
+
+func paired() []threshold.Scheme {
+	return slices.DeleteFunc(schemes.All(), func(s threshold.Scheme) bool { return !needsPairs(s) })
 }
+
+func needsPairs(s threshold.Scheme) bool { _, needs := s.(threshold.Pairer); return needs }

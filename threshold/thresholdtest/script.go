@@ -29,12 +29,18 @@ func Script(scheme threshold.Scheme, seed uint64) (string, error) {
 		return "", err
 	}
 	outcome("keygen", ks)
+	if err := w.PairUp(scheme); err != nil {
+		return "", err
+	}
 	b.WriteString("refresh\n")
 	fresh, err := w.Refresh(scheme, ks)
 	if err != nil {
 		return "", err
 	}
 	outcome("refresh", fresh)
+	if err := w.PairUp(scheme); err != nil {
+		return "", err
+	}
 	b.WriteString("sign\n")
 	sig, err := w.SignWith(scheme, fresh, w.Committee.Parties[:2], NewRand(seed, "message").Bytes(32))
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/luxfi/mpcd/threshold/schemes"
 	"github.com/luxfi/mpcd/threshold/thresholdtest"
 )
 
@@ -14,7 +15,7 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the golden traces")
 // Goal: what goes over the wire and what comes of it changes only on purpose. Method: golden traces; go test -rewrite makes
 // them anew, and the change is read in the diff.
 func TestGoldenTraces(t *testing.T) {
-	for _, s := range simple() {
+	for _, s := range schemes.All() {
 		got, err := thresholdtest.Script(s, 1)
 		if err != nil {
 			t.Fatal(err)

@@ -21,8 +21,9 @@ type World struct {
 	keys      map[threshold.PartyID]ed25519.PrivateKey
 	authentic map[[32]byte]bool   // proofs judged before, by what they sign: a signature is slow to verify
 	proofs    map[[32]byte][]byte // and to make
-	history   []packet            // of earlier ceremonies, for replays
-	number    int                 // ceremonies so far
+	pairs     map[threshold.SchemeID]map[threshold.PartyID]threshold.PairState
+	history   []packet // of earlier ceremonies, for replays
+	number    int      // ceremonies so far
 }
 
 // Faults are what the network does to a packet, each in percent.
@@ -33,7 +34,9 @@ var Rough = Faults{Drop: 8, Duplicate: 8, Delay: 30, Replay: 5, Garbage: 5}
 
 // NewWorld makes a t-of-n committee whose party numbers and keys come from the seed.
 func NewWorld(seed uint64, n, t int) *World {
-	w := &World{Seed: seed, rand: NewRand(seed, "world"), keys: map[threshold.PartyID]ed25519.PrivateKey{}, authentic: map[[32]byte]bool{}, proofs: map[[32]byte][]byte{}}
+	w := &World{Seed: seed, rand: NewRand(seed, "world"), keys: map[threshold.PartyID]ed25519.PrivateKey{},
+		authentic: map[[32]byte]bool{}, proofs: map[[32]byte][]byte{},
+		pairs: map[threshold.SchemeID]map[threshold.PartyID]threshold.PairState{}}
 	w.Committee.Threshold = t
 	id := threshold.PartyID(0)
 	for range n {

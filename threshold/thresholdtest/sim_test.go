@@ -25,16 +25,19 @@ func seedsFromEnv(otherwise int) int {
 }
 
 // Goal: keys live, sign and are refreshed on a network that reorders, delays, loses, repeats, replays and forges. Method:
-// whole lives on a simulated network, each a function of its seed; the schemes take turns.
+// whole lives on a simulated network, each a function of its seed; the schemes take turns, those with pair state, whose lives take
+// longer, one time in 100.
 func TestSeeds(t *testing.T) {
 	first, last := uint64(1), uint64(*seeds)
 	if *seed != 0 {
 		first, last = *seed, *seed
 	}
-	all := simple()
 	for s := first; s <= last; s++ {
-		scheme := all[s%uint64(len(all))]
-		if err := thresholdtest.Simulate(scheme, s, scheme.ID() != threshold.FrostEd25519); err != nil {
+		scheme := simple()[s%uint64(len(simple()))]
+		if x := paired(); s%100 == 0 {
+			scheme = x[s/100%uint64(len(x))]
+		}
+		if err := thresholdtest.Simulate(scheme, s); err != nil {
 			t.Errorf("%s, seed %d: %v\n\treplay: go test ./threshold/thresholdtest -run TestSeeds -seed %d   (more: make sim SEEDS=100000)", scheme.ID(), s, err, s)
 			if t.Failed() && s > first+20 {
 				t.FailNow()

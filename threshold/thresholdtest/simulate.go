@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/luxfi/mpcd/threshold"
@@ -11,8 +12,8 @@ import (
 
 // Simulate lives a key's life on the rough network that the seed decides: keygen; every quorum of t signs and t-1 cannot;
 // refresh; the same group key signs with the new shares; old and new shares together do not. It is a function of the seed,
-// and names what went wrong. digest32 is for schemes whose messages are 32 bytes.
-func Simulate(scheme threshold.Scheme, seed uint64, digest32 bool) error {
+// and names what went wrong.
+func Simulate(scheme threshold.Scheme, seed uint64) error {
 	r := NewRand(seed, "life")
 	n := 3
 	if r.Chance(25) {
@@ -24,7 +25,7 @@ func Simulate(scheme threshold.Scheme, seed uint64, digest32 bool) error {
 		w.Faults = Faults{}
 	}
 	message := r.Bytes(32)
-	if !digest32 {
+	if scheme.Kind().Digest == 0 {
 		message = r.Bytes(r.IntN(100))
 	}
 
@@ -34,6 +35,9 @@ func Simulate(scheme threshold.Scheme, seed uint64, digest32 bool) error {
 	}
 	if err := sameKey(old); err != nil {
 		return fmt.Errorf("keygen: %w", err)
+	}
+	if err := w.PairUp(scheme); err != nil {
+		return fmt.Errorf("pair setup: %w", err)
 	}
 	w.Committee.Subsets(w.Committee.Threshold, func(q []threshold.PartyID) bool {
 		_, err = w.SignWith(scheme, old, q, message)
@@ -55,12 +59,15 @@ func Simulate(scheme threshold.Scheme, seed uint64, digest32 bool) error {
 	}
 	for p, k := range fresh {
 		o := old[p]
-		if !bytes.Equal(k.GroupKey, o.GroupKey) || k.ChainCode != o.ChainCode || k.Epoch != o.Epoch+1 || k.Purpose != o.Purpose {
+		if !bytes.Equal(k.GroupKey, o.GroupKey) || k.ChainCode != o.ChainCode || k.Epoch != o.Epoch+1 || k.Kind != o.Kind {
 			return fmt.Errorf("refresh: party %d got another key", p)
 		}
 		if bytes.Equal(k.Secret(), o.Secret()) || bytes.Equal(k.PublicShare(p), o.PublicShare(p)) {
 			return fmt.Errorf("refresh: party %d has its old share", p)
 		}
+	}
+	if err := w.PairUp(scheme); err != nil {
+		return fmt.Errorf("pair setup after refresh: %w", err)
 	}
 	q := w.quorum(r)
 	if _, err := w.SignWith(scheme, fresh, q, message); err != nil {
@@ -115,16 +122,111 @@ func (w *World) Refresh(scheme threshold.Scheme, ks Shares) (Shares, error) {
 	}, w.Committee.Parties)
 }
 
-// Presign makes the presignatures of a quorum for one signature, which must succeed.
+// PairUp runs the pair setup of the next pair-epoch, where the scheme has pair state; the world signs with it from then on, and what
+// was before is destroyed. It must succeed.
+func (w *World) PairUp(scheme threshold.Scheme) error {
+	x, ok := scheme.(threshold.Pairer)
+	if !ok {
+		return nil
+	}
+	old, epoch := w.pairs[scheme.ID()], uint64(1)
+	for _, p := range old {
+		epoch = p.PairEpoch() + 1
+	}
+	fresh, err := all(w, func(p threshold.PartyID) (*threshold.Session[threshold.PairState], error) {
+		return x.NewPairState(w.Setup(p, nil, "pair setup"), epoch, w.Rand(p))
+	}, w.Committee.Parties)
+	if err != nil {
+		return err
+	}
+	w.pairs[scheme.ID()] = fresh
+	for _, p := range old {
+		p.Destroy()
+	}
+	return nil
+}
+
+// as is the scheme in the hands of party p: with its pair state, if it has any.
+func (w *World) as(scheme threshold.Scheme, p threshold.PartyID) threshold.Scheme {
+	state := w.pairs[scheme.ID()][p]
+	if state == nil {
+		return scheme
+	}
+	paired, err := scheme.(threshold.Pairer).WithPairState(state)
+	if err != nil {
+		panic(err) // it is the scheme's own
+	}
+	return paired
+}
+
+// keys are n entries to presign of party p: without a share on who only observes.
+func keys(ks Shares, q []threshold.PartyID, p threshold.PartyID, n int) []threshold.PresignKey {
+	k := threshold.PresignKey{Info: ks[p].KeyInfo}
+	if slices.Contains(q, p) {
+		k.Share = ks[p]
+	}
+	return slices.Repeat([]threshold.PresignKey{k}, n)
+}
+
+// Presign makes the presignatures of a quorum for one signature, of whatever, which must succeed.
 func (w *World) Presign(scheme threshold.Scheme, ks Shares, q []threshold.PartyID) (map[threshold.PartyID]*threshold.Presignature, error) {
-	pres, err := all(w, func(p threshold.PartyID) (*threshold.Session[[]*threshold.Presignature], error) {
-		return scheme.Presign(w.Setup(p, q, "presign"), []threshold.PresignKey{{Info: ks[p].KeyInfo, Share: ks[p]}}, w.Rand(p))
-	}, q)
+	pres, err := w.presign(scheme, ks, q, q, 1)
 	out := map[threshold.PartyID]*threshold.Presignature{}
 	for p, x := range pres {
 		out[p] = x[0]
 	}
 	return out, err
+}
+
+// presign makes n presignatures for whatever with the signers q; the parties take part, those that are no signers as observers.
+func (w *World) presign(scheme threshold.Scheme, ks Shares, q, parties []threshold.PartyID, n int) (presignatures, error) {
+	return all(w, func(p threshold.PartyID) (*threshold.Session[[]*threshold.Presignature], error) {
+		return w.as(scheme, p).Presign(w.Setup(p, q, "presign"), keys(ks, q, p, n), w.Rand(p))
+	}, parties)
+}
+
+// presignFor makes a presignature for each request, as requests of each party that can be signed.
+func (w *World) presignFor(scheme threshold.Scheme, ks Shares, q, parties []threshold.PartyID,
+	reqs []threshold.SignRequest) (requests, error) {
+	if _, ok := scheme.(threshold.Pooler); !ok {
+		pres, err := w.presign(scheme, ks, q, parties, len(reqs))
+		return pres.requests(reqs), err
+	}
+	pres, err := all(w, func(p threshold.PartyID) (*threshold.Session[[]*threshold.Presignature], error) {
+		return w.as(scheme, p).(threshold.Pooler).PresignFor(w.Setup(p, q, "presign for"), keys(ks, q, p, len(reqs)), reqs, w.Rand(p))
+	}, parties)
+	return presignatures(pres).requests(reqs), err
+}
+
+// agree binds presignatures for whatever to the requests: of a scheme that is a Pooler.
+func (w *World) agree(scheme threshold.Scheme, q []threshold.PartyID, pres presignatures, reqs []threshold.SignRequest) (requests, error) {
+	bound := pres.requests(reqs)
+	nonces, err := all(w, func(p threshold.PartyID) (*threshold.Session[[][32]byte], error) {
+		return w.as(scheme, p).(threshold.Pooler).Agree(w.Setup(p, q, "agree"), bound[p], w.Rand(p))
+	}, slices.Sorted(maps.Keys(pres)))
+	for p := range bound {
+		for i := range bound[p] {
+			bound[p][i].Agreement = nonces[p]
+		}
+	}
+	return bound, err
+}
+
+type (
+	presignatures map[threshold.PartyID][]*threshold.Presignature
+	requests      map[threshold.PartyID][]threshold.SignRequest
+)
+
+// requests are every party's own, with its presignatures.
+func (pres presignatures) requests(reqs []threshold.SignRequest) requests {
+	out := requests{}
+	for p, x := range pres {
+		out[p] = slices.Clone(reqs)
+		for i := range out[p] {
+			out[p][i].Pre = x[i]
+		}
+	}
+	return out
 }
 
 // all runs a ceremony in which everybody must succeed.
@@ -158,29 +260,23 @@ func all[R any](w *World, open func(threshold.PartyID) (*threshold.Session[R], e
 
 // SignWith presigns, signs and combines with a quorum, on every member, and verifies.
 func (w *World) SignWith(scheme threshold.Scheme, ks Shares, q []threshold.PartyID, message []byte) ([]byte, error) {
-	pres, err := w.Presign(scheme, ks, q)
+	reqs, err := w.presignFor(scheme, ks, q, q, []threshold.SignRequest{{Message: message}})
 	if err != nil {
 		return nil, err
 	}
-	var shares []*threshold.SignatureShare
-	for _, p := range q {
-		signer, err := scheme.NewSigner(ks[p])
-		if err != nil {
-			return nil, err
-		}
-		req := threshold.SignRequest{Message: message, Pre: pres[p]}
-		share, err := signer.SignShare(req)
-		if err != nil {
-			return nil, fmt.Errorf("party %d: %w", p, err)
-		}
-		if _, err := signer.SignShare(req); !errors.Is(err, threshold.ErrBurnt) {
-			return nil, fmt.Errorf("party %d signs twice with one presignature: %v", p, err)
-		}
-		shares = append(shares, share)
+	return w.sign(scheme, ks, q, reqs, 0)
+}
+
+// sign makes every signer's share of the i-th request, once only, and the signature, the same on everybody.
+func (w *World) sign(scheme threshold.Scheme, ks Shares, q []threshold.PartyID, reqs requests, i int) ([]byte, error) {
+	shares, err := signatureShares(scheme, ks, q, reqs, i)
+	if err != nil {
+		return nil, err
 	}
 	var first []byte
-	for _, p := range q {
-		sig, err := scheme.Combine(ks[p].KeyInfo, threshold.SignRequest{Message: message, Pre: pres[p]}, shares)
+	for p := range reqs {
+		req := reqs[p][i]
+		sig, err := scheme.Combine(ks[p].KeyInfo, req, shares)
 		if err != nil {
 			return nil, fmt.Errorf("party %d combines: %w", p, err)
 		}
@@ -190,11 +286,34 @@ func (w *World) SignWith(scheme threshold.Scheme, ks Shares, q []threshold.Party
 		if !bytes.Equal(first, sig.Bytes) {
 			return nil, errors.New("two signatures from one set of shares")
 		}
-		if err := scheme.Verify(ks[p].GroupKey, nil, message, sig.Bytes); err != nil {
+		if (sig.RecoveryID >= 0) != scheme.Kind().Recovery {
+			return nil, fmt.Errorf("recovery ID %d", sig.RecoveryID)
+		}
+		if err := scheme.Verify(ks[p].GroupKey, req.Tweaks, req.Message, sig.Bytes); err != nil {
 			return nil, err
 		}
 	}
 	return first, nil
+}
+
+// signatureShares are the signers' shares of their i-th request.
+func signatureShares(scheme threshold.Scheme, ks Shares, q []threshold.PartyID, reqs requests, i int) ([]*threshold.SignatureShare, error) {
+	var shares []*threshold.SignatureShare
+	for _, p := range q {
+		signer, err := scheme.NewSigner(ks[p])
+		if err != nil {
+			return nil, err
+		}
+		share, err := signer.SignShare(reqs[p][i])
+		if err != nil {
+			return nil, fmt.Errorf("party %d: %w", p, err)
+		}
+		if _, err := signer.SignShare(reqs[p][i]); !errors.Is(err, threshold.ErrBurnt) {
+			return nil, fmt.Errorf("party %d signs twice with one presignature: %v", p, err)
+		}
+		shares = append(shares, share)
+	}
+	return shares, nil
 }
 
 // tooFew tries to sign with t-1 shares: as the rules have it, and with a forged record of a lower threshold.

@@ -13,35 +13,41 @@ import (
 	"github.com/luxfi/mpcd/threshold/internal/ot"
 )
 
-// Provision is one party's pair state with every other party of a committee, for one pair-epoch and all its keys. Its owner calls
+// pairState is one party's pair state with every other party of a committee, for one pair-epoch and all its keys. Its owner calls
 // Destroy. It may be used by many sessions at once.
-type Provision struct {
-	ID        [32]byte // hash of the setup's transcript, the same for all parties: what success certificates are about
-	Epoch     uint64   // pair-epoch, chosen by the caller
-	Party     threshold.PartyID
-	Committee threshold.Committee
+type pairState struct {
+	id        [32]byte // hash of the setup's transcript, the same for all parties: what success certificates are about
+	epoch     uint64   // pair-epoch, chosen by the caller
+	party     threshold.PartyID
+	committee threshold.Committee
 	pairs     []*pair // ascending, without Party
 }
 
-// String names the provision without its secrets.
-func (p Provision) String() string {
-	return fmt.Sprintf("pair state of party %d with %d others, pair-epoch %d", p.Party, len(p.pairs), p.Epoch)
+// Digest implements threshold.PairState: the hash of the setup's transcript.
+func (p *pairState) Digest() [32]byte { return p.id }
+
+// PairEpoch implements threshold.PairState.
+func (p *pairState) PairEpoch() uint64 { return p.epoch }
+
+// String names the pair state without its secrets.
+func (p pairState) String() string {
+	return fmt.Sprintf("pair state of party %d with %d others, pair-epoch %d", p.party, len(p.pairs), p.epoch)
 }
 
 // Format is String for every verb.
-func (p Provision) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String()) }
+func (p pairState) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String()) }
 
 // Ban destroys the state shared with a peer: concurrent sessions with it end with check C17, presignatures made with it no longer
 // sign, new sessions are refused. It is idempotent. The engine bans by itself on a fault of kind Ban; the caller stores Bytes again
 // before it sends what comes with the abort.
-func (p *Provision) Ban(peer threshold.PartyID) {
+func (p *pairState) Ban(peer threshold.PartyID) {
 	if x := p.pair(peer); x != nil {
 		x.close(banned)
 	}
 }
 
 // Banned lists the peers with whom there is no state any more.
-func (p *Provision) Banned() []threshold.PartyID {
+func (p *pairState) Banned() []threshold.PartyID {
 	var out []threshold.PartyID
 	for _, x := range p.pairs {
 		if x.state.Load() == banned {
@@ -53,7 +59,7 @@ func (p *Provision) Banned() []threshold.PartyID {
 
 // Destroy wipes everything, as soon as the sessions that use it have left. Nobody is blamed for what ends with it: sessions retry,
 // presignatures are gone. It is idempotent.
-func (p *Provision) Destroy() {
+func (p *pairState) Destroy() {
 	if p == nil {
 		return
 	}
@@ -62,7 +68,7 @@ func (p *Provision) Destroy() {
 	}
 }
 
-func (p *Provision) pair(peer threshold.PartyID) *pair {
+func (p *pairState) pair(peer threshold.PartyID) *pair {
 	for _, x := range p.pairs {
 		if x.peer == peer {
 			return x
@@ -72,13 +78,13 @@ func (p *Provision) pair(peer threshold.PartyID) *pair {
 }
 
 // with returns the pairs with the other signers, all of whom must be those we made them with and none banned.
-func (p *Provision) with(c threshold.Committee, signers []threshold.PartyID) ([]*pair, error) {
+func (p *pairState) with(c threshold.Committee, signers []threshold.PartyID) ([]*pair, error) {
 	var out []*pair
 	for _, s := range signers {
-		if !bytes.Equal(c.Identity(s), p.Committee.Identity(s)) {
-			return nil, fmt.Errorf("dkls23: no pair setup with party %d under its identity key; provision the committee first", s)
+		if !bytes.Equal(c.Identity(s), p.committee.Identity(s)) {
+			return nil, fmt.Errorf("dkls23: no pair setup with party %d under its identity key; run the pair setup of the committee first", s)
 		}
-		if s == p.Party {
+		if s == p.party {
 			continue
 		}
 		x := p.pair(s)
@@ -90,7 +96,7 @@ func (p *Provision) with(c threshold.Committee, signers []threshold.PartyID) ([]
 	return out, nil
 }
 
-type provisionBytes struct {
+type pairStateBytes struct {
 	Version   uint8               `cbor:"1,keyasint"`
 	ID        [32]byte            `cbor:"2,keyasint"`
 	Epoch     uint64              `cbor:"3,keyasint"`
@@ -112,7 +118,7 @@ func (b *pairBytes) wipe() {
 	secret.Wipe(b.Seed)
 }
 
-const provisionVersion = 1
+const pairStateVersion = 1
 
 // moved copies a secret out, for the encoder, and wipes it.
 func moved(s *secret.Bytes) []byte {
@@ -122,8 +128,8 @@ func moved(s *secret.Bytes) []byte {
 
 // Bytes encodes the state, secrets included, for the vault. The caller wipes what it is given. Of a banned peer nothing is left in
 // it but the ban. It panics after Destroy: what it would write looks like bans.
-func (p *Provision) Bytes() *secret.Bytes {
-	v := provisionBytes{provisionVersion, p.ID, p.Epoch, p.Party, p.Committee, make([]pairBytes, len(p.pairs))}
+func (p *pairState) Bytes() *secret.Bytes {
+	v := pairStateBytes{pairStateVersion, p.id, p.epoch, p.party, p.committee, make([]pairBytes, len(p.pairs))}
 	for i, x := range p.pairs {
 		b := &v.Pairs[i]
 		defer b.wipe()
@@ -139,29 +145,29 @@ func (p *Provision) Bytes() *secret.Bytes {
 	return secret.From(canon.MustMarshal(v))
 }
 
-var errProvision = errors.New("dkls23: pair state record is malformed")
+var errPairState = errors.New("dkls23: pair state record is malformed")
 
-// ParseProvision reads what Bytes wrote.
-func ParseProvision(b []byte) (*Provision, error) {
-	var v provisionBytes
+// parsePairState reads what Bytes wrote.
+func parsePairState(b []byte) (*pairState, error) {
+	var v pairStateBytes
 	if err := canon.Unmarshal(b, &v); err != nil {
-		return nil, errProvision
+		return nil, errPairState
 	}
 	defer func() {
 		for i := range v.Pairs {
 			v.Pairs[i].wipe()
 		}
 	}()
-	if v.Version != provisionVersion {
-		return nil, fmt.Errorf("dkls23: pair state of version %d, this program reads %d", v.Version, provisionVersion)
+	if v.Version != pairStateVersion {
+		return nil, fmt.Errorf("dkls23: pair state of version %d, this program reads %d", v.Version, pairStateVersion)
 	}
 	if err := v.Committee.Validate(); err != nil {
 		return nil, err
 	}
 	if !v.Committee.Contains(v.Party) || len(v.Pairs) != v.Committee.N()-1 {
-		return nil, errProvision
+		return nil, errPairState
 	}
-	p := &Provision{ID: v.ID, Epoch: v.Epoch, Party: v.Party, Committee: v.Committee}
+	p := &pairState{id: v.ID, epoch: v.Epoch, party: v.Party, committee: v.Committee}
 	for i, peer := range peersOf(v.Committee.Parties, v.Party) {
 		x, err := parsePair(peer, v.Pairs[i])
 		if err != nil {
@@ -181,14 +187,14 @@ func parsePair(peer threshold.PartyID, b pairBytes) (*pair, error) {
 	}
 	var err error
 	if len(b.Seed) != len(x.seed) {
-		return nil, errProvision
+		return nil, errPairState
 	}
 	if x.sender, err = ot.ParseSender(b.Sender); err != nil {
-		return nil, errProvision
+		return nil, errPairState
 	}
 	if x.receiver, err = ot.ParseReceiver(b.Receiver); err != nil {
 		x.close(destroyed)
-		return nil, errProvision
+		return nil, errPairState
 	}
 	copy(x.seed[:], b.Seed)
 	return x, nil

@@ -6,25 +6,15 @@ import (
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
-// Ceremony is a Session, or something that wraps one: what the appliance drives.
-type Ceremony[R any] interface {
-	Start() ([]Message, error)
-	Step(m Message) ([]Message, error)
-	Missing() []PartyID
-	Round() int
-	Result() (R, bool)
-	Erase()
-}
-
-// Provision is one party's secret material with every other party of a committee, made once for all keys of the committee
+// PairState is one party's secret material with every other party of a committee, made once for all keys of the committee
 // (for DKLs23 the oblivious-transfer correlations of its pairs). It belongs to one pair-epoch. It may be used by many sessions
 // at once; Destroy takes effect when they have ended.
-type Provision interface {
+type PairState interface {
 	// Digest is the same for all parties: what they certify, and what a proposal names.
 	Digest() [32]byte
-	// PairEpoch counts the provisions of a committee, from 1.
+	// PairEpoch counts the pair states of a committee, from 1.
 	PairEpoch() uint64
-	// Bytes encodes it, secrets included, for the vault. Of a banned peer nothing is left in it but the ban.
+	// Bytes encodes it, secrets included and with its version, for the vault. Of a banned peer nothing is left in it but the ban.
 	Bytes() *secret.Bytes
 	// Ban destroys what is shared with the peer: sessions with it end, new ones are refused. A fault of kind Ban does so by
 	// itself; the caller stores Bytes again before the abort is told.
@@ -33,20 +23,29 @@ type Provision interface {
 	Destroy()
 }
 
-// Provisioner is a scheme that presigns only with a Provision.
-type Provisioner interface {
+// Pairer is a scheme whose signers need pair state. Without it, the scheme makes and refreshes keys, observes, combines and verifies.
+type Pairer interface {
 	Scheme
-	// NewProvision prepares the ceremony that makes a provision among the whole committee; epoch is higher than any before.
-	NewProvision(s Setup, epoch uint64, rand io.Reader) (Ceremony[Provision], error)
-	ParseProvision(b []byte) (Provision, error)
-	// PresignFor makes presignatures for exactly the requests given, one of each key, with the provision, which is nil on an
-	// observer. The requests are bound into the session, so SignShare needs no agreement. Nil requests make presignatures for
-	// any request of their keys: each needs Agree before SignShare.
-	PresignFor(p Provision, s Setup, keys []PresignKey, reqs []SignRequest, rand io.Reader) (*Session[[]*Presignature], error)
+	// NewPairState prepares the ceremony that makes pair state among the whole committee; epoch is higher than any before.
+	NewPairState(s Setup, epoch uint64, rand io.Reader) (*Session[PairState], error)
+	// ParsePairState reads what PairState.Bytes wrote.
+	ParsePairState(b []byte) (PairState, error)
+	// WithPairState is the scheme for one party's signing, with that party's pair state, which stays its owner's. What the scheme
+	// can do besides, it can still do. It refuses the pair state of another scheme.
+	WithPairState(p PairState) (Scheme, error)
+}
+
+// Pooler is a scheme whose presigning is dear: presignatures are worth keeping for requests still to come. Those that Presign makes
+// are for any request of their keys; each needs Agree before it signs.
+type Pooler interface {
+	Scheme
+	// PresignFor makes presignatures for exactly the requests given, one of each key. They are bound into the session, so these
+	// presignatures need no Agree.
+	PresignFor(s Setup, keys []PresignKey, reqs []SignRequest, rand io.Reader) (*Session[[]*Presignature], error)
 	// Agree binds presignatures that were made for any request, all of the same signers, to one request each (PROTOCOLS A.3.5).
 	// The result goes into SignRequest.Agreement of every request. A session that fails burns them.
 	Agree(s Setup, reqs []SignRequest, rand io.Reader) (*Session[[][32]byte], error)
-	// MaxBatch is the most requests of one PresignFor, and of one Agree.
+	// MaxBatch is the most presignatures of one session, and the most requests of one Agree.
 	MaxBatch() int
 }
 
