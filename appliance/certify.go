@@ -31,6 +31,14 @@ type certificateLeaf struct {
 	Pairs  [32]byte            `cbor:"9,keyasint"` // digest of the committee's pair state, zero where the scheme has none
 }
 
+// certificates are what a node stores of a key's epoch: those of all its parties, ascending.
+type certificates struct {
+	Version uint8         `cbor:"1,keyasint"`
+	Each    []certificate `cbor:"2,keyasint"`
+}
+
+const certificatesVersion = 2
+
 // certificate is one party's attestation of its leaf.
 type certificate struct {
 	Party threshold.PartyID `cbor:"1,keyasint"`
@@ -96,7 +104,8 @@ func (n *making) verifyCertificate(id string, info threshold.KeyInfo, rec keys.R
 // activate makes a certified epoch the one that signs; the epoch before is destroyed with it.
 func (n *making) activate(ctx context.Context, id string, rec keys.Record, info threshold.KeyInfo, certs []certificate) error {
 	ctx = context.WithoutCancel(ctx)
-	if err := n.cfg.Store.Batch(ctx, []vault.Pair{{Key: certificateKey(id, info.Epoch), Value: canon.MustMarshal(certs)}}, nil); err != nil {
+	complete := canon.MustMarshal(certificates{certificatesVersion, certs})
+	if err := n.cfg.Store.Batch(ctx, []vault.Pair{{Key: certificateKey(id, info.Epoch), Value: complete}}, nil); err != nil {
 		return err
 	}
 	if meta, err := n.cfg.Vault.GetMeta(id); err == nil && meta.Epoch == info.Epoch {

@@ -3,6 +3,7 @@ package appliance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 
@@ -210,14 +211,19 @@ func (n *Node) Fill(ctx context.Context, wallet string, signers ...transport.Nod
 	return n.members.Explain(err)
 }
 
-// SignBy coordinates a ceremony over the message in which the intent names the scheme, and returns the receipt.
-func (n *Node) SignBy(ctx context.Context, scheme threshold.SchemeID, wallet, session string, signers []threshold.PartyID, message []byte) (*attest.Receipt, error) {
-	key, err := n.keys.KeyWhen(ctx, wallet, scheme, func(keys.Record) bool { return true })
-	if err != nil {
-		return nil, err
+// SignBy coordinates one ceremony over the message with an intent for each scheme, which names it, and returns the first one's receipt.
+func (n *Node) SignBy(ctx context.Context, wallet, session string, signers []threshold.PartyID, message []byte,
+	by ...threshold.SchemeID) (*attest.Receipt, error) {
+	a := asked{op: attest.OpSign, signers: signers}
+	for i, scheme := range by {
+		key, err := n.keys.KeyWhen(ctx, wallet, scheme, func(keys.Record) bool { return true })
+		if err != nil {
+			return nil, err
+		}
+		a.keys = append(a.keys, key)
+		a.intents = append(a.intents, n.rogueIntent(key, fmt.Sprint(session, i), signers, message))
 	}
-	in := n.rogueIntent(key, session, signers, message)
-	out, err := n.signing.lead(ctx, asked{op: attest.OpSign, signers: signers, intents: []*attest.Intent{in}, keys: []keys.Key{key}})
+	out, err := n.signing.lead(ctx, a)
 	if err != nil {
 		return nil, err
 	}

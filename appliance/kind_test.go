@@ -1,15 +1,21 @@
 package appliance_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
 	"github.com/luxfi/mpcd/threshold/thresholdtest"
+	"github.com/luxfi/mpcd/vault"
+	"github.com/luxfi/mpcd/vault/vaulttest"
 )
 
 // withPlain knows a second protocol for Ed25519 keys beside those of the program.
@@ -24,7 +30,7 @@ func withPlain(id threshold.SchemeID) (threshold.Scheme, error) {
 // Goal: a wallet signs by any protocol of its kind, which the intent, every attested share and so the receipt name, and its name
 // does not depend on which; a node refuses a protocol of another kind (that every signer does, TestProposalChecks tells).
 // Method: one Ed25519 wallet, made by FROST, that signs by FROST and by a fixture, before and after a refresh; then an intent that
-// names the wrong one.
+// names the wrong one, and two in one ceremony that name two.
 func TestAnyProtocolOfTheKind(t *testing.T) {
 	c := newCluster(t, 3)
 	for _, m := range c.nodes {
@@ -39,7 +45,7 @@ func TestAnyProtocolOfTheKind(t *testing.T) {
 	signers := []threshold.PartyID{1, 3}
 	sign := func(scheme threshold.SchemeID, session string) {
 		t.Helper()
-		r, err := lead.SignBy(ctx, scheme, w.ID, session, signers, []byte("pay bob 5"))
+		r, err := lead.SignBy(ctx, w.ID, session, signers, []byte("pay bob 5"), scheme)
 		if err != nil {
 			t.Fatal(scheme, err)
 		}
@@ -61,9 +67,70 @@ func TestAnyProtocolOfTheKind(t *testing.T) {
 	sign(thresholdtest.PlainID, "plain-2")
 	sign(threshold.FrostEd25519, "frost-2")
 
-	_, err := lead.SignBy(ctx, threshold.FrostTaproot, w.ID, "taproot", signers, make([]byte, 32))
+	_, err := lead.SignBy(ctx, w.ID, "taproot", signers, make([]byte, 32), threshold.FrostTaproot)
 	e := problem.As(err)
 	if e.Code != problem.Invalid || !strings.Contains(e.Message, "frost-bip340 does not sign with keys of kind ed25519") {
 		t.Errorf("a scheme for another kind of key: %v", err)
+	}
+	_, err = lead.SignBy(ctx, w.ID, "both", signers, []byte("pay bob 5"), threshold.FrostEd25519, thresholdtest.PlainID)
+	if e := problem.As(err); e.Code != problem.Invalid || !strings.Contains(e.Message, "another scheme") {
+		t.Errorf("two schemes in one ceremony: %v", err)
+	}
+}
+
+// Goal: a store of another format is refused before anything in it is read, with what to do, and an empty one is marked. Method: stores
+// without a mark, as releases before the mark left them; of the future; damaged; empty; with nothing but a vault.
+func TestStoreFormat(t *testing.T) {
+	mark := func(v uint64) map[string][]byte { return map[string][]byte{"node/format": canon.MustMarshal(v)} }
+	for name, c := range map[string]struct {
+		holds map[string][]byte
+		says  string // "" if it is opened
+		next  string
+	}{
+		"empty":         {nil, "", ""},
+		"a vault alone": {map[string][]byte{"vault/root": {1}}, "", ""},
+		"ours":          {mark(2), "", ""},
+		"before the mark": {map[string][]byte{"node/wallet/w_x": {1}, "vault/root": {1}},
+			"of format 1, this program reads format 2", "the release that made it"},
+		"started once": {map[string][]byte{"main/roster-serial": make([]byte, 8), "vault/root": {1}},
+			"of format 1", "the release that made it"},
+		"of a later release": {mark(3), "of format 3, this program reads format 2", "newer release"},
+		"damaged":            {map[string][]byte{"node/format": {0xff}}, "damaged", "good disk"},
+	} {
+		s := vaulttest.NewMemory()
+		for k, v := range c.holds {
+			if err := s.Batch(t.Context(), []vault.Pair{{Key: []byte(k), Value: v}}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := appliance.OpenStore(t.Context(), s)
+		if c.says == "" {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if err := appliance.OpenStore(t.Context(), s); err != nil {
+				t.Errorf("%s, again: %v", name, err)
+			}
+			continue
+		}
+		if e := problem.As(err); e.Code != problem.Integrity || !strings.Contains(e.Message, c.says) || !strings.Contains(e.Next, c.next) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Goal: an audit log of another version is refused by its version, and not called damaged. Method: a log that the program wrote when entries had no version.
+func TestAuditOfAnotherVersion(t *testing.T) {
+	b, err := os.ReadFile("testdata/audit_v1.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "audit.log")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = audit.Verify(path)
+	if err == nil || !strings.Contains(err.Error(), "entry 1 is of version 1, this program reads 2; keep the log") {
+		t.Errorf("%v", err)
 	}
 }

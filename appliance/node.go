@@ -160,6 +160,9 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := OpenStore(ctx, c.Store); err != nil {
+		return nil, err
+	}
 	var boot ceremony.Boot
 	if _, err := io.ReadFull(c.Rand, boot[:]); err != nil {
 		return nil, fmt.Errorf("appliance: randomness: %w", err)

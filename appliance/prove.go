@@ -30,10 +30,13 @@ type proof struct {
 
 // proofs make a key active: verified by every party for itself.
 type proofs struct {
-	KeyID string  `cbor:"1,keyasint"`
-	Epoch uint64  `cbor:"2,keyasint"`
-	Each  []proof `cbor:"3,keyasint"`
+	Version uint8   `cbor:"1,keyasint"`
+	KeyID   string  `cbor:"2,keyasint"`
+	Epoch   uint64  `cbor:"3,keyasint"`
+	Each    []proof `cbor:"4,keyasint"`
 }
+
+const proofsVersion = 2
 
 func proofsKey(id string) []byte { return []byte("node/proofs/" + id) }
 
@@ -66,7 +69,7 @@ func (n *making) prove(ctx context.Context, key keys.Key) error {
 		return &problem.Error{Code: problem.Integrity, Message: "the threshold of wallet " + id + " does not hold", Next: "make another key", Err: err}
 	}
 	quorums := provingQuorums(rec.Info.Committee)
-	ps := proofs{KeyID: id, Epoch: rec.Info.Epoch, Each: make([]proof, len(quorums))}
+	ps := proofs{Version: proofsVersion, KeyID: id, Epoch: rec.Info.Epoch, Each: make([]proof, len(quorums))}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
 	for i, q := range quorums {
@@ -112,7 +115,7 @@ func (n *making) acceptProofsLocked(ctx context.Context, ps proofs) error {
 	}
 	rec, scheme := key.Record, key.Scheme
 	quorums := provingQuorums(rec.Info.Committee)
-	if rec.State != keys.Proving || ps.Epoch != rec.Info.Epoch || len(ps.Each) != len(quorums) {
+	if ps.Version != proofsVersion || rec.State != keys.Proving || ps.Epoch != rec.Info.Epoch || len(ps.Each) != len(quorums) {
 		return problem.New(problem.Invalid, "", "the proofs are not of wallet %s as it stands", ps.KeyID)
 	}
 	for i, q := range quorums {

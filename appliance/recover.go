@@ -137,7 +137,9 @@ func (n *making) reconcile(ctx context.Context) error {
 func (n *making) ownAnswer(ctx context.Context, a *answer) error {
 	b, err := n.cfg.Store.Get(ctx, certificateKey(a.KeyID, a.Epoch))
 	if err == nil {
-		err = canon.Unmarshal(b, &a.Certs)
+		var stored certificates
+		err = canon.UnmarshalVersion(b, certificatesVersion, &stored)
+		a.Certs = stored.Each
 	}
 	if err != nil && !errors.Is(err, vault.ErrNotFound) {
 		return err
@@ -145,7 +147,7 @@ func (n *making) ownAnswer(ctx context.Context, a *answer) error {
 	b, err = n.cfg.Store.Get(ctx, proofsKey(a.KeyID))
 	if err == nil {
 		a.Proofs = new(proofs)
-		err = canon.Unmarshal(b, a.Proofs)
+		err = canon.UnmarshalVersion(b, proofsVersion, a.Proofs)
 	}
 	if err != nil && !errors.Is(err, vault.ErrNotFound) {
 		return err

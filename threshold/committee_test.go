@@ -156,8 +156,7 @@ func TestKeyShareIsRedacted(t *testing.T) {
 			t.Errorf("%s record decodes", name)
 		}
 	}
-	before := slices.Clone(stored)
-	before[2] = 1 // of the map's first entry, the version
+	before := []byte{0xa2, 1, 1, 9, 0x60} // a map of version 1 with another field
 	if _, err := threshold.DecodeKeyShare(before); err == nil || !strings.Contains(err.Error(), "version 1, this program reads 2") {
 		t.Errorf("a record of the version before: %v", err)
 	}

@@ -99,12 +99,14 @@ func (k *KeyShare) Bytes() *secret.Bytes {
 // DecodeKeyShare reads what Bytes wrote, without any judgement of kind and curve: schemes' ParseKeyShare does that.
 func DecodeKeyShare(b []byte) (*KeyShare, error) {
 	var v keyShareBytes
-	if err := canon.Unmarshal(b, &v); err != nil {
-		return nil, errors.New("threshold: key share record is malformed")
-	}
+	err := canon.UnmarshalVersion(b, keyShareVersion, &v)
 	defer secret.Wipe(v.Scalar)
-	if v.Version != keyShareVersion {
-		return nil, fmt.Errorf("threshold: key share of version %d, this program reads %d", v.Version, keyShareVersion)
+	var other *canon.VersionError
+	if errors.As(err, &other) {
+		return nil, fmt.Errorf("threshold: key share %w", other)
+	}
+	if err != nil {
+		return nil, errors.New("threshold: key share record is malformed")
 	}
 	if err := v.Info.Committee.Validate(); err != nil {
 		return nil, err

@@ -60,13 +60,17 @@ func Verify(path string) (n uint64, head [32]byte, err error) {
 
 // Entry is one line of the log.
 type Entry struct {
-	Seq   uint64            `json:"seq" cbor:"1,keyasint"` // from 1
-	Time  int64             `json:"time_ms" cbor:"2,keyasint"`
-	Node  string            `json:"node" cbor:"3,keyasint"`
-	Event string            `json:"event" cbor:"4,keyasint"`
-	Facts map[string]string `json:"facts,omitempty" cbor:"5,keyasint,omitempty"`
-	Prev  [32]byte          `json:"-" cbor:"6,keyasint"` // hash of the entry before; zero for the first
+	Version uint8             `json:"-" cbor:"1,keyasint"`   // of the stored form; the first began with Seq
+	Seq     uint64            `json:"seq" cbor:"2,keyasint"` // from 1
+	Time    int64             `json:"time_ms" cbor:"3,keyasint"`
+	Node    string            `json:"node" cbor:"4,keyasint"`
+	Event   string            `json:"event" cbor:"5,keyasint"`
+	Facts   map[string]string `json:"facts,omitempty" cbor:"6,keyasint,omitempty"`
+	Prev    [32]byte          `json:"-" cbor:"7,keyasint"` // hash of the entry before; zero for the first
 }
+
+// version is the version of Entry.
+const version = 2
 
 // Event is what happened, before it has a number.
 type Event struct {
@@ -79,7 +83,7 @@ func (a *Log) Append(ctx context.Context, events ...Event) error {
 	now := a.clock().UnixMilli()
 	es := make([]*Entry, len(events))
 	for i, e := range events {
-		es[i] = &Entry{Time: now, Node: a.node, Event: e.Name, Facts: e.Facts}
+		es[i] = &Entry{Version: version, Time: now, Node: a.node, Event: e.Name, Facts: e.Facts}
 	}
 	if err := a.group.Do(ctx, es); err != nil {
 		return &problem.Error{Code: problem.Integrity, Message: "the audit log cannot be written, so nothing may be done", Next: "check disk space and the file's owner", Err: err}
@@ -123,7 +127,12 @@ func (a *Log) walk(f func(e Entry, hash [32]byte) bool) error {
 			return err
 		}
 		var e Entry
-		if err := canon.Unmarshal(r.Data, &e); err != nil {
+		err := canon.UnmarshalVersion(r.Data, version, &e)
+		var other *canon.VersionError
+		if errors.As(err, &other) {
+			return fmt.Errorf("entry %d is %w; keep the log, and verify it with the release that wrote it", seq+1, other)
+		}
+		if err != nil {
 			return fmt.Errorf("entry %d: %w", seq+1, err)
 		}
 		seq++

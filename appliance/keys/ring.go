@@ -178,7 +178,7 @@ func (k *Ring) Record(ctx context.Context, id string) (Record, error) {
 
 func decode(id string, b []byte) (Record, error) {
 	var r Record
-	if err := canon.Unmarshal(b, &r); err != nil {
+	if err := canon.UnmarshalVersion(b, recordVersion, &r); err != nil {
 		return r, &problem.Error{Code: problem.Integrity, Message: fmt.Sprintf("the record of wallet %s is damaged", id), Next: "restore the node's data directory from a good disk", Err: err}
 	}
 	if r.Version != recordVersion || attest.KeyID(r.Info.Kind, r.Info.GroupKey) != id {

@@ -28,9 +28,13 @@ type running struct {
 }
 
 type record struct {
-	Body   [32]byte `cbor:"1,keyasint"`
-	Answer []byte   `cbor:"2,keyasint,omitempty"` // empty: accepted, no answer yet; the request may be repeated
+	Version uint8    `cbor:"1,keyasint"`
+	Body    [32]byte `cbor:"2,keyasint"`
+	Answer  []byte   `cbor:"3,keyasint,omitempty"` // empty: accepted, no answer yet; the request may be repeated
 }
+
+// version is the version of record and of the answers in it.
+const version = 2
 
 // New keeps them in a store, under keys that begin with "node/session/".
 func New(s vault.Store) *Operations {
@@ -96,7 +100,7 @@ func (s *Operations) get(ctx context.Context, op, session string) (*record, erro
 		return nil, err
 	}
 	var rec record
-	if err := canon.Unmarshal(b, &rec); err != nil {
+	if err := canon.UnmarshalVersion(b, version, &rec); err != nil {
 		return nil, &problem.Error{Code: problem.Integrity, Message: "the record of session " + session + " is damaged", Next: "use another session_id", Err: err}
 	}
 	return &rec, nil
@@ -110,12 +114,12 @@ func Reused(session string) error {
 
 // Pending is what to store when a request is accepted, before it is acted on.
 func (s *Operations) Pending(op, session string, body [32]byte) vault.Pair {
-	return vault.Pair{Key: key(op, session), Value: canon.MustMarshal(record{Body: body})}
+	return vault.Pair{Key: key(op, session), Value: canon.MustMarshal(record{Version: version, Body: body})}
 }
 
 // Answered is what to store with its answer.
 func (s *Operations) Answered(op, session string, body [32]byte, answer []byte) vault.Pair {
-	return vault.Pair{Key: key(op, session), Value: canon.MustMarshal(record{Body: body, Answer: answer})}
+	return vault.Pair{Key: key(op, session), Value: canon.MustMarshal(record{Version: version, Body: body, Answer: answer})}
 }
 
 // MaxSessionID is the longest session_id, in bytes.

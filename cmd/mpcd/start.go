@@ -229,6 +229,9 @@ func (c *config) boot(ctx context.Context, b *booted, log *slog.Logger) error {
 				return err
 			}
 			b.vault = disk.vault
+			if err := appliance.OpenStore(ctx, disk.store); err != nil {
+				return err
+			}
 			if err := keepSerial(ctx, disk.store, roster); err != nil {
 				return err
 			}

@@ -68,3 +68,40 @@ func Unmarshal(b []byte, v any) error {
 	}
 	return nil
 }
+
+// VersionError is of a record of another version than the one wanted.
+type VersionError struct{ Got, Want uint8 }
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("of version %d, this program reads %d", e.Got, e.Want)
+}
+
+// UnmarshalVersion is Unmarshal for a record that says of which version it is, 1 to 255, in its first entry, under key 1: what is
+// stored begins so. One of another version is refused as that, with a *VersionError, whatever else stands in it.
+func UnmarshalVersion(b []byte, want uint8, v any) error {
+	got := version(b)
+	if got != 0 && got != want {
+		return &VersionError{got, want}
+	}
+	if err := Unmarshal(b, v); err != nil {
+		return err
+	}
+	if got == 0 {
+		return errors.New("canon: a record that does not say its version")
+	}
+	return nil
+}
+
+// version is the small number under key 1 of a map, the first in its canonical encoding; 0 if there is none (RFC 8949 §3).
+func version(b []byte) uint8 {
+	const mapOf, oneByte = 0xa0, 0x18
+	switch {
+	case len(b) < 3 || b[0] < mapOf || b[0] >= mapOf+oneByte || b[1] != 1:
+		return 0
+	case b[2] < oneByte:
+		return b[2]
+	case b[2] == oneByte && len(b) > 3:
+		return b[3]
+	}
+	return 0
+}

@@ -2,6 +2,7 @@ package canon
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 )
 
@@ -80,4 +81,38 @@ func FuzzUnmarshal(f *testing.F) {
 			t.Error("accepted a second encoding")
 		}
 	})
+}
+
+// Goal: a record of another version is refused as that, however different it is, and its own version decodes as strictly as ever.
+// Method: a record, one of a version before with other fields, one without a version, and damage.
+func TestUnmarshalVersion(t *testing.T) {
+	type now struct {
+		Version uint8  `cbor:"1,keyasint"`
+		Name    string `cbor:"2,keyasint"`
+	}
+	type before struct {
+		Version uint8             `cbor:"1,keyasint"`
+		Name    []uint64          `cbor:"2,keyasint"`
+		More    map[string]uint64 `cbor:"7,keyasint"`
+	}
+	good := MustMarshal(now{2, "n"})
+	var v now
+	if err := UnmarshalVersion(good, 2, &v); err != nil || v.Name != "n" {
+		t.Fatal(err)
+	}
+	var other *VersionError
+	for _, old := range []uint8{1, 3, 24, 255} {
+		err := UnmarshalVersion(MustMarshal(before{old, []uint64{1}, map[string]uint64{"a": 1}}), 2, &v)
+		if !errors.As(err, &other) || other.Got != old || other.Want != 2 {
+			t.Errorf("version %d: %v", old, err)
+		}
+	}
+	for name, b := range map[string][]byte{
+		"no version": MustMarshal(sample{B: []byte("x")}), "damaged": good[:len(good)-1], "trailing": append(bytes.Clone(good), 0), "empty": nil,
+		"our version, another record": MustMarshal(before{2, nil, nil}),
+	} {
+		if err := UnmarshalVersion(b, 2, &v); err == nil || errors.As(err, &other) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

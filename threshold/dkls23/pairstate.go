@@ -150,16 +150,18 @@ var errPairState = errors.New("dkls23: pair state record is malformed")
 // parsePairState reads what Bytes wrote.
 func parsePairState(b []byte) (*pairState, error) {
 	var v pairStateBytes
-	if err := canon.Unmarshal(b, &v); err != nil {
-		return nil, errPairState
-	}
+	err := canon.UnmarshalVersion(b, pairStateVersion, &v)
 	defer func() {
 		for i := range v.Pairs {
 			v.Pairs[i].wipe()
 		}
 	}()
-	if v.Version != pairStateVersion {
-		return nil, fmt.Errorf("dkls23: pair state of version %d, this program reads %d", v.Version, pairStateVersion)
+	var other *canon.VersionError
+	if errors.As(err, &other) {
+		return nil, fmt.Errorf("dkls23: pair state %w", other)
+	}
+	if err != nil {
+		return nil, errPairState
 	}
 	if err := v.Committee.Validate(); err != nil {
 		return nil, err
