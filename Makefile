@@ -4,6 +4,7 @@
 # make fuzz    every fuzz target for FUZZTIME each     make sim SEEDS=n   n seeds of the simulated network
 # make bench   the promised figures, measured here     make build         bin/mpcd
 # make bench-hsm  the same for every kind of token     make matrix        every driver's suite, and its table into docs/HARDWARE.md
+# make mutate  takes out one check at a time and asks for the test that fails; MUTANTS=dkg/ names some; make mutate-sample takes a few
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,9 +15,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
 SEEDS ?= 1000
 HSM ?= softhsm
+MUTANTS ?=
 GOTEST := go test -p 2 -timeout 15m
 
-.PHONY: demo test check fuzz bench bench-hsm matrix sim build setup clean
+.PHONY: demo test check fuzz bench bench-hsm matrix mutate mutate-sample sim build setup clean
 
 demo: build
 	@go run ./scripts/demo -mpcd bin/mpcd -hsm $(HSM)
@@ -46,6 +48,12 @@ bench-hsm: build
 
 matrix: setup
 	go run ./scripts/matrix
+
+mutate: setup
+	go run ./scripts/mutate -run '$(MUTANTS)'
+
+mutate-sample: setup
+	go run ./scripts/mutate -run '$(MUTANTS)' -sample 12
 
 build: setup
 	@mkdir -p bin
