@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -211,7 +212,7 @@ func (r *runner) test(ctx context.Context, bin, pkg string, tests ...string) (st
 	defer cancel()
 	var run []string
 	for _, t := range tests {
-		run = append(run, "^"+strings.ReplaceAll(t, "/", "$/^")+"$")
+		run = append(run, "^"+strings.ReplaceAll(regexp.QuoteMeta(t), "/", "$/^")+"$")
 	}
 	cmd := exec.CommandContext(ctx, bin, "-test.v", "-test.timeout=0", "-test.run="+strings.Join(run, "|"))
 	cmd.Dir = filepath.Join(r.root, pkg)

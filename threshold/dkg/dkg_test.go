@@ -99,6 +99,29 @@ func TestOperationsDoNotMix(t *testing.T) {
 	}
 }
 
+// Goal: a refresh changes every share and nothing that the world knows of the key, and says that the epoch before it is over. Method: compare.
+func TestRefreshKeepsTheKey(t *testing.T) {
+	w := tt.NewWorld(11, 3, 2)
+	ks := keys(t, w, edParams)
+	_, out := ceremony(t, w, edParams, ks, nil, nil)
+	for id, o := range out {
+		if !o.Done {
+			t.Fatal(o.Abort)
+		}
+		old, k := ks[id], o.Result
+		defer k.Destroy()
+		if !bytes.Equal(k.GroupKey, old.GroupKey) || k.ChainCode != old.ChainCode || k.Kind != old.Kind {
+			t.Errorf("party %d: another key", id)
+		}
+		if k.Epoch != old.Epoch+1 {
+			t.Errorf("party %d: epoch %d after %d", id, k.Epoch, old.Epoch)
+		}
+		if bytes.Equal(k.Secret(), old.Secret()) || bytes.Equal(k.PublicShare(id), old.PublicShare(id)) {
+			t.Errorf("party %d: the share is as it was", id)
+		}
+	}
+}
+
 // Goal: a damaged old share makes no new one, is its owner's own trouble, and the others finish. Method: flip a bit of it.
 func TestDamagedShare(t *testing.T) {
 	w := tt.NewWorld(7, 3, 2)
@@ -142,11 +165,17 @@ func flipped(b []byte) []byte {
 	return b
 }
 
-// Goal: the chain code is a function of everybody's share of it. Method: change one of them in the public record.
+// Goal: the chain code is a function of everybody's share of it and of the session, so that no ceremony brings back another's. Method: change
+// one of them in the public record.
 func TestChainCode(t *testing.T) {
 	s, _ := ceremony(t, tt.NewWorld(8, 3, 2), edParams, nil, nil, nil)
 	for _, st := range s.states {
 		before := st.chainCode()
+		st.id[0] ^= 1
+		if st.chainCode() == before {
+			t.Error("the session does not count")
+		}
+		st.id[0] ^= 1
 		for _, d := range st.dealt {
 			d.chain[0] ^= 1
 			if st.chainCode() == before {

@@ -94,3 +94,31 @@ func TestSecondDealingFramesNobody(t *testing.T) {
 		}
 	}
 }
+
+// Goal: evidence convicts of the check that it shows, and only an abort of kind Proven that names somebody. Method: an abort that convicts, with
+// its words changed.
+func TestEvidenceNamesItsCheck(t *testing.T) {
+	w := tt.NewWorld(3, 4, 3)
+	setup := w.Setup(0, nil, "byzantine")
+	s, out := ceremony(t, w, edParams, nil, &row{says: say(2, func(_ *scene, m *message) { m.Body[0] ^= 1 })}, nil)
+	good := out[s.second].Abort
+	if good == nil || good.Check != "dkg-commitment" || VerifyEvidence(edParams, setup, nil, good) != nil {
+		t.Fatalf("no abort that convicts: %v", good)
+	}
+	for name, change := range map[string]func(a *threshold.Abort){
+		"another check": func(a *threshold.Abort) { a.Check = "dkg-point" },
+		"no check":      func(a *threshold.Abort) { a.Check = "" },
+		"retry":         func(a *threshold.Abort) { a.Kind = threshold.Retry },
+		"ban":           func(a *threshold.Abort) { a.Kind = threshold.Ban },
+		"nobody":        func(a *threshold.Abort) { a.Culprits = nil },
+		"another":       func(a *threshold.Abort) { a.Culprits = []party{s.second} },
+		"others too":    func(a *threshold.Abort) { a.Culprits = []party{s.liar, s.second} },
+		"no evidence":   func(a *threshold.Abort) { a.Evidence = nil },
+	} {
+		a := *good
+		change(&a)
+		if VerifyEvidence(edParams, setup, nil, &a) == nil {
+			t.Errorf("%s: convicts", name)
+		}
+	}
+}
