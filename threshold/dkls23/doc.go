@@ -72,8 +72,8 @@
 //	  Alice's answer               ot.Sender.Reply, ot.randomiser.theta, ot.randomiser.mu     ot.TestVectorOLE, ot.TestReplay
 //	  Bob's end                    ot.Receiving.Finish                                        ot.TestCheatingAlice, ot.TestSpent
 //	A.3.3 OPEN                     presigning.bind, presigning.samePairs                      TestC2LateMismatchNeverBans, TestOpenLength
-//	  R1                           presigning.begin, presigning.draw, commitment              TestQuorums, TestSeparation, TestTranscript
-//	  R2                           presigning.answer, round1.Advance                          TestLies, TestC16AdaptiveNonce
+//	  R1                           presigning.begin, presigning.draw, commitment              TestSeparation, TestTranscript, TestPublicValuesAreFresh
+//	  R2                           presigning.answer, round1.Advance                          TestLies, TestC16AdaptiveNonce, TestAnswersShareNoRandomness
 //	  R3 checks                    round2.Check, presigning.receive, presigning.sum           TestLies, TestParallelChecks
 //	  R3 u, v                      presigning.secrets                                         TestQuorums, TestC15Shares
 //	  share                        signer.SignShare                                           TestQuorums, TestC19Agreement
@@ -97,14 +97,17 @@
 //	  C15                          request.signature                                          TestC15Shares, TestLies/another_psi, FuzzShare
 //	  C16                          round1.Advance                                             TestC16AdaptiveNonce
 //	  C17                          pair.use, pair.refusal, secrets.take, round2.Advance       TestC17SelectiveFailure, TestC17BanBeforeTheEnd, TestBanWipes
+//	  what a failure leaves        presigning.erase, round2.Erase                             TestFailedBatchLeavesNothing, TestLies
 //	  C18                          secrets.take, secrets.reserve                              TestC18PresignatureReuse, TestTake
 //	  C19                          Scheme.Agree, signer.SignShare                             TestC19Agreement, TestSplitAgreement
 //	A.3.5 O1 agreement             Scheme.Agree, secrets.reserve, secrets.settle              TestC19Agreement, TestTake, TestPresignaturePrintsNothing
 //	  O2 the share                 signer.SignShare                                           TestC19Agreement, TestC18PresignatureReuse
-//	  re-randomisation             requestOf, prepared.rerandomiser                           TestRerandomiser, TestRawHashForgery
+//	  an agreement given up        Scheme.Agree, agreement.burn                               TestAgreementNobodyTook, TestPresignaturesNobodyTook
+//	  re-randomisation             requestOf, prepared.rerandomiser                           TestRerandomiser, TestRawHashForgery, TestRequestRemembered
 //	  pool, flushed and in memory  secrets.Burn                                               appliance.TestPoolFlush, appliance.TestRealPresignatureRestore
 //	A.3.6 blame                    presigning.verify, pairSetup.verify, pair.cheated       TestLies, TestOpenLength, TestDestroyBlamesNobody
 //	A.3.7 refresh                  Scheme.Refresh, Scheme.NewPairState, pairState.Destroy     TestRefreshRerandomisesPairs, TestDestroyBlamesNobody
+//	  pair-epochs                  Scheme.NewPairState                                        TestPairEpochsHaveNames
 //	A.5 alpha-shuffle              canon.Hash                                                 canon.TestHashBoundaries
 //	  selective failure            pair.cheated, pairState.Ban                                TestC17SelectiveFailure, appliance.TestBan
 //	  presignature reuse           secrets.take                                               TestC18PresignatureReuse, appliance.TestPresignatureReuse

@@ -248,6 +248,37 @@ func TestC19Agreement(t *testing.T) {
 	}
 }
 
+// Goal: what is kept of the request last seen answers that request only. Method: combine the agreed request, then with another digest, child and
+// agreement, then the agreed one again.
+func TestRequestRemembered(t *testing.T) {
+	f := newFixture(t, 3, 2)
+	q := f.Committee.Parties[:2]
+	pres := f.presign(t, q, 1)
+	req := threshold.SignRequest{Message: digestOf("agreed")}
+	req.Agreement = f.agree(t, q, []threshold.SignRequest{req}, pres)[q[0]]
+	shares := f.sharesOf(t, q, req, pres, 0)
+	other := slices.Clone(req.Agreement)
+	other[1][0] ^= 1
+	for _, c := range []struct {
+		name string
+		req  threshold.SignRequest
+		good bool
+	}{
+		{"agreed", req, true},
+		{"another digest", threshold.SignRequest{Message: digestOf("other"), Agreement: req.Agreement}, false},
+		{"agreed again", req, true},
+		{"another child", threshold.SignRequest{Message: req.Message, Agreement: req.Agreement, Tweaks: []threshold.Tweak{{T: [32]byte{31: 9}}}}, false},
+		{"agreed a third time", req, true},
+		{"another agreement", threshold.SignRequest{Message: req.Message, Agreement: other}, false},
+		{"agreed a fourth time", req, true},
+		{"no agreement", threshold.SignRequest{Message: req.Message}, false},
+	} {
+		if sig, err := f.combine(q[0], c.req, pres[q[0]][0], shares); (err == nil) != c.good || (sig.Bytes != nil) != c.good {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 // Goal: secrets are handed out in one state only, and to one taker. Method: every state; then takers that spin for the same moment.
 func TestTake(t *testing.T) {
 	for state, want := range map[uint32]error{idle: errNotAgreed, agreeing: errNotAgreed, agreed: nil, burnt: threshold.ErrBurnt} {

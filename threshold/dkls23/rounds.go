@@ -107,6 +107,7 @@ func (r *round1) Erase() {
 type round2 struct {
 	p    *presigning
 	coms map[threshold.PartyID][]byte // on an observer
+	made presignatures                // until all are made and handed out
 }
 
 // Expect leaves lengths to Check, as round1.
@@ -203,24 +204,21 @@ func consistent(chi *secp256k1.Scalar, point *secp256k1.Point, d *secp256k1.Scal
 // Advance sums up: C13, C14, and the shares of (k·φ, sk·φ) that SignShare uses.
 func (r *round2) Advance(_ io.Reader, in []threshold.Received) (step, error) {
 	p := r.p
-	var out presignatures
-	fail := func(err error) (step, error) {
-		discard(out)
-		return step{}, err
-	}
 	for i, e := range p.entries {
 		pre, err := p.sum(i, e, in)
 		if err != nil {
-			return fail(err)
+			return step{}, err
 		}
-		out = append(out, pre)
+		r.made = append(r.made, pre)
 	}
 	// A ban in another session since our checks also ends this one (C17).
 	for _, x := range p.peers {
 		if err := x.refusal(); err != nil {
-			return fail(err)
+			return step{}, err
 		}
 	}
+	out := r.made
+	r.made = nil
 	return step{Result: out}, nil
 }
 
@@ -291,4 +289,8 @@ func (p *presigning) secrets(i int, e *entry, prep *prepared) *secrets {
 	return n
 }
 
-func (r *round2) Erase() { r.p.erase() }
+// Erase burns the batch, too, if a later entry or a ban ended it.
+func (r *round2) Erase() {
+	discard(r.made)
+	r.p.erase()
+}

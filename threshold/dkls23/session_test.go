@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/internal/group"
+	"github.com/luxfi/mpcd/threshold/internal/secp256k1"
 	"github.com/luxfi/mpcd/threshold/thresholdtest"
 )
 
@@ -256,6 +258,47 @@ func TestSeparation(t *testing.T) {
 	} {
 		if c == com {
 			t.Errorf("the commitment does not bind the %s", name)
+		}
+	}
+	half, salt := []byte("half"), []byte("salt")
+	com = seedCommitment(p.id, 1, 2, half, salt)
+	for name, c := range map[string][32]byte{
+		"session": seedCommitment(threshold.SessionID{2}, 1, 2, half, salt), "sender": seedCommitment(p.id, 3, 2, half, salt),
+		"recipient": seedCommitment(p.id, 1, 3, half, salt), "half": seedCommitment(p.id, 1, 2, salt, salt), "salt": seedCommitment(p.id, 1, 2, half, half),
+	} {
+		if c == com {
+			t.Errorf("the commitment to half a seed does not bind the %s", name)
+		}
+	}
+}
+
+// Goal: what a signer shows of its share is new in every session and entry, and is not the public share that everybody can compute: who sees
+// many sessions learns no more than who sees one. Method: R_i and pk_i of two sessions of two entries.
+func TestPublicValuesAreFresh(t *testing.T) {
+	f := newFixture(t, 3, 2)
+	q := f.Committee.Parties[:2]
+	_, public, err := points(f.shares[q[0]].KeyInfo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	for _, p := range q {
+		x := group.Secp256k1.NewPoint().ScalarMult(lagrange(p, q), public[p])
+		seen[string(x.Bytes())] = "λ·X"
+	}
+	for i := range 2 {
+		run, states := f.presigning(t, q, nil, 2)
+		results(t, run)
+		for p, st := range states {
+			for k, e := range st.entries {
+				for name, point := range map[string]*secp256k1.Point{"R": &e.point, "pk": &e.public} {
+					here := fmt.Sprintf("%s of party %d, session %d, entry %d", name, p, i, k)
+					if there, twice := seen[string(point.Bytes())]; twice {
+						t.Errorf("%s is %s", here, there)
+					}
+					seen[string(point.Bytes())] = here
+				}
+			}
 		}
 	}
 }

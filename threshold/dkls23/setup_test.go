@@ -145,6 +145,28 @@ func TestPairSetupDisagreement(t *testing.T) {
 	wantAbort(t, out[c[2]].Abort, ban, "confirm", c[1])
 }
 
+// Goal: parties that count pair-epochs differently do not set up together, and blame nobody. Method: one of them is an epoch behind.
+func TestPairEpochsHaveNames(t *testing.T) {
+	f := newFixture(t, 3, 2)
+	f.next()
+	run := &thresholdtest.Run[threshold.PairState]{World: f.World, Sessions: map[party]*threshold.Session[threshold.PairState]{}}
+	for i, p := range f.Committee.Parties {
+		var err error
+		if run.Sessions[p], err = (Scheme{}).NewPairState(f.setup(p, nil), uint64(2-min(i, 1)), f.rand(p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := run.Go()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, o := range out {
+		if o.Done || o.Abort != nil && (o.Abort.Check != "config-mismatch" || len(o.Abort.Culprits) > 0) {
+			t.Errorf("party %d ends with %v", p, o.Abort)
+		}
+	}
+}
+
 // Goal: the stored form is one, whole, and keeps bans; of a banned pair nothing is left in it. Method: round trips and damage.
 func TestPairStateRecord(t *testing.T) {
 	f := newFixture(t, 3, 2)
