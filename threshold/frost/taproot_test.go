@@ -215,6 +215,72 @@ func TestTaprootHedging(t *testing.T) {
 	}
 }
 
+// Goal: a generator that repeats itself, as that of a copied machine does, gives no nonce twice for two ceremonies, contexts or places of a
+// batch. Method: presign with a generator of zeros and compare the commitments in OPEN.
+func TestTaprootNoncesNameTheirPurpose(t *testing.T) {
+	c := committee(2, partiesTo(3)...)
+	k := keygen(t, Taproot, c, "purpose")[0]
+	batch := slices.Repeat([]threshold.PresignKey{{Info: k.KeyInfo, Share: k}}, 3)
+	seen := map[string]string{}
+	for name, s := range map[string]threshold.Setup{
+		"plain":            {},
+		"another ceremony": {Ceremony: [32]byte{1}},
+		"another context":  {Context: []byte("another")},
+	} {
+		s.Committee, s.Signers, s.Self = c, []threshold.PartyID{1, 2}, 1
+		x, err := Taproot.Presign(s, batch, zeros{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		open, err := x.Start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		const point = 33
+		commitments := open[0].Body[len(open[0].Body)-len(batch)*2*point:]
+		for i := range len(batch) * 2 {
+			here := fmt.Sprintf("%s, nonce %d of entry %d", name, i%2, i/2)
+			if there, twice := seen[string(commitments[i*point:][:point])]; twice {
+				t.Errorf("%s is also %s", here, there)
+			}
+			seen[string(commitments[i*point:][:point])] = here
+		}
+		x.Erase()
+	}
+}
+
+// Goal: Ed25519's nonces are of the share and of fresh randomness, each of its own, and never zero. Method: a generator that repeats itself
+// with two shares, and one that does not; a hash that gives zero.
+func TestEd25519Hedging(t *testing.T) {
+	ks := keygen(t, Ed25519, committee(2, partiesTo(3)...), "hedge")
+	scheme := Ed25519.(*rfcScheme)
+	seen := map[string]bool{}
+	for _, k := range ks[:2] {
+		d, _, err := scheme.nonces(k, nil, zeros{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[string(d.Bytes())] = true
+	}
+	if len(seen) != 2 {
+		t.Error("with a generator that repeats itself two shares have one nonce: who knows the generator knows the share")
+	}
+	d, e, err := scheme.nonces(ks[0], nil, seeded("fresh"))
+	if err != nil || d.Equal(e) {
+		t.Errorf("hiding and binding nonce are one: %v", err)
+	}
+	zero := *scheme
+	zero.h3 = func([]byte) group.Scalar { return group.Ed25519.NewScalar() }
+	if _, _, err := zero.nonces(ks[0], nil, seeded("zero")); err == nil {
+		t.Error("a nonce of zero is used")
+	}
+}
+
+// zeros is a generator that repeats itself.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
 // Goal: the sharing check tells a t-of-n key from any other. Method: a good record, then one spoilt in each way.
 func TestCheckSharing(t *testing.T) {
 	forBoth(t, func(t *testing.T, v variant) {
@@ -272,6 +338,11 @@ func TestRefreshedKeySigns(t *testing.T) {
 		}
 		if _, err := v.scheme.Combine(first[0].KeyInfo, req, shares); err == nil {
 			t.Error("combined with the record of another epoch")
+		}
+		foreign := keys[0].KeyInfo
+		foreign.Kind = "another"
+		if _, err := v.scheme.Combine(foreign, req, shares); err == nil {
+			t.Error("combined with the record of another kind")
 		}
 	})
 }
