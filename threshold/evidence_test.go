@@ -23,6 +23,14 @@ func TestNoCombinationFrames(t *testing.T) {
 				m.Session[0] ^= 1
 			}
 		},
+		"originals that are none": func(m *message, _, _ party) {
+			if m.Round == 2 && m.Kind == threshold.Data {
+				m.Echo[0] ^= 1
+			}
+			if m.Kind == threshold.Originals {
+				m.Body = []byte("none")
+			}
+		},
 		"two broadcasts": func(m *message, to, victim party) {
 			if m.Round == 1 && m.Kind == threshold.Data && to == victim {
 				m.Body = []byte("other")

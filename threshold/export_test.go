@@ -35,3 +35,16 @@ func (x *Session[R]) Held() int {
 	}
 	return n
 }
+
+// ContextHash is contextHash.
+func ContextHash(s Setup) [32]byte { return contextHash(s) }
+
+// MakeSessionID is sessionID.
+func MakeSessionID(s Setup, context [32]byte, opens [][]byte) SessionID {
+	return sessionID(s, context, opens)
+}
+
+// EchoHash is echoHash.
+func EchoHash(id SessionID, round int, before [32]byte, bodies [][]byte) [32]byte {
+	return echoHash(id, round, before, bodies)
+}

@@ -367,6 +367,15 @@ func TestLife(t *testing.T) {
 	if _, err := threshold.NewSession(s, w.Rand(p), threshold.Opening[tokens]{PayloadLen: 3, Erase: func() { erased = true }}); err == nil || !erased {
 		t.Error("payload of the wrong length accepted, or its secrets kept")
 	}
+	// Nor is a session among others than t members, once each and in order.
+	c3 := w.Committee.Parties
+	for _, q := range [][]party{{}, c3[:1], {c3[1], c3[0]}, {c3[0], c3[0]}, {c3[0], 60000}} {
+		erased = false
+		few := w.Setup(p, q, "toy")
+		if _, err := threshold.NewSession(few, w.Rand(p), threshold.Opening[tokens]{Erase: func() { erased = true }}); err == nil || !erased {
+			t.Errorf("session of %v opened, or its secrets kept", q)
+		}
+	}
 	s.Committee.Threshold, erased = 1, false
 	if _, err := threshold.NewSession(s, w.Rand(p), threshold.Opening[tokens]{Erase: func() { erased = true }}); err == nil || !erased {
 		t.Error("1-of-n accepted, or its secrets kept")
@@ -497,8 +506,8 @@ func TestIdentityUsedElsewhere(t *testing.T) {
 // Goal: a peer's accusations cost one judgement, whatever it sends. Method: count them; what convinces ends the session, what
 // accuses ourselves is not even judged.
 func TestAccusationsAreJudgedOnce(t *testing.T) {
-	w := tt.NewWorld(14, 3, 2)
-	self, peer, other := w.Committee.Parties[0], w.Committee.Parties[1], w.Committee.Parties[2]
+	w := tt.NewWorld(14, 4, 2)
+	self, peer, other, third := w.Committee.Parties[0], w.Committee.Parties[1], w.Committee.Parties[2], w.Committee.Parties[3]
 	judged, convincing := 0, false
 	x, err := threshold.NewSession(w.Setup(self, nil, "x"), w.Rand(self), threshold.Opening[tokens]{Judge: func(a *threshold.Abort) error {
 		if judged++; convincing && a.Check == "toy" && len(a.Evidence) == 1 {
@@ -527,6 +536,9 @@ func TestAccusationsAreJudgedOnce(t *testing.T) {
 		t.Errorf("judged %d of one peer's accusations", judged)
 	}
 	convincing = true
+	if err := accuse(third, self, 0); err != nil || judged != 1 {
+		t.Errorf("accused ourselves: %v, judged %d", err, judged)
+	}
 	var a *threshold.Abort
 	if err := accuse(other, peer, 1); !errors.As(err, &a) || a.Kind != threshold.Proven || !slices.Equal(a.Culprits, []party{peer}) || a.Check != "toy" {
 		t.Errorf("evidence that convinces: %v", err)

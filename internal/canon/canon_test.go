@@ -42,12 +42,16 @@ func TestStrict(t *testing.T) {
 	}
 }
 
-// Goal: no two field lists share a hash (PROTOCOLS A.5, alpha-shuffle). Method: shifted boundaries, tags and counts.
+// Goal: no two field lists share a hash (PROTOCOLS A.5, alpha-shuffle). Method: shifted boundaries, also across what an encoder could put
+// between fields, tags and counts.
 func TestHashBoundaries(t *testing.T) {
 	seen := map[[32]byte]string{}
 	for name, h := range map[string][32]byte{
 		"a$b|c": Hash("t", []byte("a$b"), []byte("c")),
 		"a|b$c": Hash("t", []byte("a"), []byte("b$c")),
+		"a|$bc": Hash("t", []byte("a"), []byte("$bc")),
+		"a0|b":  Hash("t", []byte("a\x00\x00\x00\x00"), []byte("b")),
+		"a|0b":  Hash("t", []byte("a"), []byte("\x00\x00\x00\x00b")),
 		"abc":   Hash("t", []byte("a$bc")),
 		"abc|":  Hash("t", []byte("a$bc"), nil),
 		"|abc":  Hash("t", nil, []byte("a$bc")),

@@ -114,6 +114,12 @@ func TestEvidenceNamesItsCheck(t *testing.T) {
 		"another":       func(a *threshold.Abort) { a.Culprits = []party{s.second} },
 		"others too":    func(a *threshold.Abort) { a.Culprits = []party{s.liar, s.second} },
 		"no evidence":   func(a *threshold.Abort) { a.Evidence = nil },
+		"no signature": func(a *threshold.Abort) {
+			a.Evidence = slices.Clone(a.Evidence)
+			for i := range a.Evidence {
+				a.Evidence[i].Proof = nil
+			}
+		},
 	} {
 		a := *good
 		change(&a)
