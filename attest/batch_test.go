@@ -120,6 +120,45 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
+// Goal: who signs the right root with a wrong count is found out by whoever opens its batch, not by whoever is shown a leaf of it later: its
+// proofs convince nobody. Method: headers with the true root and every other count, for cosignatures and for a batch of shares.
+func TestRightRootWrongCount(t *testing.T) {
+	ctx := context.Background()
+	c := newCluster(t)
+	intents := []Intent{c.intent("a"), c.intent("b"), c.intent("c")}
+	token := c.tokens[0]
+	items := c.items(t, 1, c.presign(t, len(intents))[0], intents)
+	shares, made, err := SignShares(ctx, token, token.key("attest"), c.header("node1", KindShare, 0), items)
+	must(t, err)
+	var expected []Statement
+	var leaves [][]byte
+	for i, it := range items {
+		expected = append(expected, NewStatement("test", "node1", it.Key, "", it.Request, it.Intent))
+		leaves = append(leaves, shares[i].Statement.Leaf())
+	}
+	key := token.key("attest")
+	want := Expect{Kind: KindShare, Cluster: "test", Node: "node1"}
+	for _, count := range []uint32{1, 2, 3, 4, 6} {
+		h := made.Header
+		h.Count = count
+		signed, err := sign1(ctx, token, key, KindShare, canon.MustMarshal(h))
+		must(t, err)
+		_, all := VerifyBatch(key.Public, want, leaves, signed)
+		_, opened := ShareBatch{signed, NewShareBatch(shares, made).Payloads}.Open(key.Public, Window{}, expected)
+		_, one := Verify(key.Public, want, leaves[0], Attestation{signed, 0, count, made.Proof(0).Path})
+		if int(count) == len(leaves) {
+			must(t, errors.Join(all, opened, one))
+			continue
+		}
+		wantErr(t, "all leaves", all, ErrForged)
+		wantErr(t, "a batch of shares", opened, ErrForged)
+		wantErr(t, "its proof with the true count", func() error {
+			_, err := Verify(key.Public, want, leaves[0], Attestation{signed, 0, 3, made.Proof(0).Path})
+			return err
+		}(), ErrForged)
+	}
+}
+
 // Goal: a signature of one kind never passes as another, even if its payload says so. Method: a payload that lies about its kind.
 func TestKindIsSigned(t *testing.T) {
 	token := newTestToken(t, bothKeys)

@@ -96,7 +96,31 @@ func TestMerklePaths(t *testing.T) {
 	if _, ok := rootFromPath(nil, 0, MaxLeaves+1, nil); ok {
 		t.Error("tree larger than MaxLeaves accepted")
 	}
+	if _, ok := rootFromPath(nil, MaxLeaves, MaxLeaves+1, []Hash{{}}); ok {
+		t.Error("the last leaf of a tree larger than MaxLeaves, whose path is short, accepted")
+	}
 	if got := len(newTree(make([][]byte, MaxLeaves)).path(0)); got != maxPath {
 		t.Errorf("longest path is %d, maxPath says %d", got, maxPath)
+	}
+}
+
+// Goal: no leaf passes as a node and no node as a leaf: else whoever has two hashes attested can show a tree of other leaves beneath the same
+// root. Method: the leaf that is the concatenation of two nodes, with and without a prefix.
+func TestLeafIsNoNode(t *testing.T) {
+	leaves := testLeaves(2)
+	left, right := leafHash(leaves[0]), leafHash(leaves[1])
+	for _, prefix := range [][]byte{nil, {0}, {1}} {
+		leaf := append(append(append([]byte{}, prefix...), left[:]...), right[:]...)
+		if leafHash(leaf) == nodeHash(left, right) {
+			t.Errorf("the leaf %x ‖ left ‖ right is the node", prefix)
+		}
+	}
+	// A leaf of 64 bytes, taken for two hashes.
+	forged := testLeaves(1)[0]
+	for len(forged) < 64 {
+		forged = append(forged, 0)
+	}
+	if nodeHash(Hash(forged[:32]), Hash(forged[32:64])) == leafHash(forged[:64]) {
+		t.Error("a node of two pieces of a leaf is the leaf")
 	}
 }

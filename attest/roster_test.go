@@ -196,3 +196,34 @@ func TestIntent(t *testing.T) {
 		}
 	}
 }
+
+// Goal: a fingerprint, which is all that a verifier may pin, is of the whole roster and of its operator. Method: another operator's signature on
+// the same roster; each part of it changed.
+func TestFingerprint(t *testing.T) {
+	r, _ := newRoster(t, 2)
+	sign := func(r Roster) *SignedRoster {
+		_, root, err := ed25519.GenerateKey(rand.Reader)
+		must(t, err)
+		s, err := r.Sign(root)
+		must(t, err)
+		return s
+	}
+	s := sign(r)
+	if other := sign(r); other.Fingerprint() == s.Fingerprint() {
+		t.Error("another operator's roster has the same fingerprint")
+	}
+	for name, f := range map[string]func(*Roster){
+		"serial":   func(r *Roster) { r.Serial++ },
+		"cluster":  func(r *Roster) { r.Cluster = "other" },
+		"endpoint": func(r *Roster) { r.Nodes[1].Endpoint = "elsewhere" },
+		"member":   func(r *Roster) { r.Nodes = r.Nodes[:1] },
+		"key":      func(r *Roster) { r.Nodes[0].AttestKey = r.Nodes[1].AttestKey },
+	} {
+		other := *s
+		other.Roster.Nodes = append([]RosterNode{}, s.Roster.Nodes...)
+		f(&other.Roster)
+		if other.Fingerprint() == s.Fingerprint() {
+			t.Errorf("%s does not count", name)
+		}
+	}
+}

@@ -191,6 +191,12 @@ func TestVerifyAttestation(t *testing.T) {
 	if ok, err := VerifyAttestation(ctx, c.tokens[0], "attest", &wrongKind); ok || err != nil {
 		t.Errorf("another kind: %v, %v", ok, err)
 	}
+	// A token that signs as for a share what says it is a cosignature.
+	wrongKind.Attestation.Cose, err = sign1(ctx, c.tokens[0], c.tokens[0].key("attest"), KindShare, canon.MustMarshal(b.Header))
+	must(t, err)
+	if ok, err := VerifyAttestation(ctx, c.tokens[0], "attest", &wrongKind); ok || err != nil {
+		t.Errorf("two kinds: %v, %v", ok, err)
+	}
 }
 
 // Goal: an attested share survives both encodings unchanged. Method: round trips; a second JSON form is refused.
@@ -316,5 +322,31 @@ func TestSignSharesPartly(t *testing.T) {
 	shares, b, err = SignShares(ctx, token, key, hdr, c.items(t, 1, c.presign(t, 3)[0], intents))
 	if shares != nil || b != nil || !errors.Is(err, token.fail) {
 		t.Errorf("broken token: %v, %v, %v", shares, b, err)
+	}
+}
+
+// Goal: what is signed, a share and a key are named by all that they are. Method: each part changed by itself.
+func TestRequestDigest(t *testing.T) {
+	tweak := []threshold.Tweak{{T: [32]byte{1}}}
+	request := RequestDigest([]byte("m"), tweak)
+	share := threshold.SignatureShare{From: 1, Pre: [32]byte{2}, Payload: []byte("z")}
+	with := func(f func(*threshold.SignatureShare)) Hash { s := share; f(&s); return ShareHash(s) }
+	for name, same := range map[string]bool{
+		"message":        request == RequestDigest([]byte("n"), tweak),
+		"no tweak":       request == RequestDigest([]byte("m"), nil),
+		"tweak":          request == RequestDigest([]byte("m"), []threshold.Tweak{{T: [32]byte{2}}}),
+		"kind of tweak":  request == RequestDigest([]byte("m"), []threshold.Tweak{{T: [32]byte{1}, XOnly: true}}),
+		"twice":          request == RequestDigest([]byte("m"), append(tweak, tweak...)),
+		"sender":         ShareHash(share) == with(func(s *threshold.SignatureShare) { s.From = 3 }),
+		"sender, high":   ShareHash(share) == with(func(s *threshold.SignatureShare) { s.From = 257 }),
+		"presignature":   ShareHash(share) == with(func(s *threshold.SignatureShare) { s.Pre[0] ^= 1 }),
+		"payload":        ShareHash(share) == with(func(s *threshold.SignatureShare) { s.Payload = []byte("y") }),
+		"scheme of key":  KeyID("a", []byte("k")) == KeyID("b", []byte("k")),
+		"key":            KeyID("a", []byte("k")) == KeyID("a", []byte("l")),
+		"scheme and key": KeyID("a", []byte("bk")) == KeyID("ab", []byte("k")),
+	} {
+		if same {
+			t.Errorf("%s does not count", name)
+		}
 	}
 }
