@@ -57,6 +57,16 @@ func TestEnvelopeBinding(t *testing.T) {
 			*p = good
 		}
 	}
+	// Every record has a key of its own: two bodies under one key would need one nonce each, and erasing one would not erase it.
+	fresh := sealer{wrapper: bindingWrapper{}, kek: "kek", rand: rand.Reader}
+	one, err := fresh.seal(t.Context(), h, []byte("share"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := fresh.seal(t.Context(), h, []byte("share"), nil)
+	if err != nil || bytes.Equal(one.dek, two.dek) {
+		t.Errorf("two records have one key: %v", err)
+	}
 	// The body is bound to the header even where the DEK is not: a token that ignores the AAD moves no body.
 	s := sealer{wrapper: echoWrapper{}, kek: "kek", rand: rand.Reader}
 	e, _ := s.seal(t.Context(), h, []byte("share"), nil)

@@ -61,6 +61,84 @@ func TestPointerGuards(t *testing.T) {
 	wantErr(t, "record of no id", v.Check(t.Context()), vault.ErrIntegrity)
 }
 
+// Goal: a record is the one that was stored last in its place: who kept the values of an epoch that was discarded and stored anew, genuine and
+// sealed by the token for this very place, cannot put them back. Method: a staged epoch with another share, and one with other metadata.
+func TestRecordIsPinned(t *testing.T) {
+	for name, again := range map[string]struct {
+		share, info string
+		parts       []string // what is put back
+	}{
+		"another share":                {"another", "info", []string{"vault/d/", "vault/b/"}},
+		"another share, whole":         {"another", "info", []string{"vault/d/", "vault/b/", "vault/h/"}},
+		"other metadata, the header":   {"share", "other", []string{"vault/h/"}},
+		"other metadata, whole record": {"share", "other", []string{"vault/d/", "vault/b/", "vault/h/"}},
+	} {
+		m, w := vaulttest.NewMemory(), vaulttest.NewWrapper(kek)
+		v := mustOpen(t, m, w)
+		put := func(share, info string) {
+			md := meta(1)
+			md.Info = []byte(info)
+			if err := v.Store(t.Context(), "a", []byte(share), md); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put("share", "info")
+		old := m.Reopen()
+		if err := v.Discard(t.Context(), "a", 1); err != nil {
+			t.Fatal(err)
+		}
+		put(again.share, again.info)
+		back := 0
+		for _, key := range old.Keys() {
+			for _, part := range again.parts {
+				if strings.HasPrefix(key, part+"share/a") {
+					value, err := old.Get(t.Context(), []byte(key))
+					if err != nil {
+						t.Fatal(err)
+					}
+					m.Set(key, value)
+					back++
+				}
+			}
+		}
+		if back != len(again.parts) {
+			t.Fatalf("%s: %d values put back", name, back)
+		}
+		_, _, err := v.LoadStaged(t.Context(), "a", 1)
+		wantErr(t, name+", the share", err, vault.ErrIntegrity)
+		if again.info != "info" {
+			_, err = v.Epochs(t.Context(), "a")
+			wantErr(t, name+", without the token", err, vault.ErrIntegrity)
+		}
+	}
+}
+
+// Goal: what is erased is driven out of the store's files too. Method: a store that is told which keys; every way to erase a share.
+func TestErasedIsPurged(t *testing.T) {
+	r := &recorder{Memory: vaulttest.NewMemory()}
+	v := mustOpen(t, r, vaulttest.NewWrapper(kek))
+	ctx := t.Context()
+	for what, erase := range map[string]func() error{
+		"discarded": func() error { store(t, v, "a", 1); return v.Discard(ctx, "a", 1) },
+		"retired":   func() error { store(t, v, "b", 1); activate(t, v, "b", 1); return v.Retire(ctx, "b", 1) },
+		"replaced": func() error {
+			store(t, v, "c", 1)
+			activate(t, v, "c", 1)
+			store(t, v, "c", 2)
+			return v.Activate(ctx, "c", 2)
+		},
+		"deleted": func() error { store(t, v, "d", 1); return v.Delete(ctx, "d") },
+	} {
+		r.purged = map[string]bool{}
+		if err := erase(); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.purged) == 0 {
+			t.Errorf("%s: not driven out", what)
+		}
+	}
+}
+
 // hiccup is a Store that breaks its promise: it fails one write, then goes on as if nothing were.
 type hiccup struct {
 	*vaulttest.Memory
