@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/tpmkey"
 )
 
 // now is the time of all appraisals in tests.
@@ -64,7 +65,7 @@ func withPoint(p tpm2.TPMTPublic, k *ecdsa.PrivateKey) tpm2.TPMTPublic {
 // newForge is a TPM that does all as it should.
 func newForge(t testing.TB) *forge {
 	f := &forge{t: t, root: newKey(t), ekKey: newKey(t), akKey: newKey(t), own: newKey(t), nonce: []byte("nonce"), signed: []byte("nonce"), name: func(b []byte) []byte { return b }}
-	f.ek, f.ak, f.key = withPoint(tpm2.ECCEKTemplate, f.ekKey), withPoint(signTemplate(true), f.akKey), withPoint(signTemplate(false), f.own)
+	f.ek, f.ak, f.key = withPoint(tpm2.ECCEKTemplate, f.ekKey), withPoint(tpmkey.SigningTemplate(true), f.akKey), withPoint(tpmkey.SigningTemplate(false), f.own)
 	f.signs, f.shows, f.certs = f.akKey, f.own, f.ekKey
 	f.statement = tpm2.TPMSAttest{Magic: tpm2.TPMGeneratedValue, Type: tpm2.TPMSTAttestCertify}
 	f.cert = &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(1, 0, 0), KeyUsage: x509.KeyUsageKeyAgreement,

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/tpmkey"
 )
 
 // Goal: no evidence that a stranger sends makes the appraisal panic, and none is proven that no TPM of the roots made. Method: fuzz its JSON, from
@@ -48,10 +49,10 @@ func FuzzTPM(f *testing.F) {
 		if s, err := parseStatement(b); err == nil && !bytes.Equal(tpm2.Marshal(*s), b) {
 			t.Error("a second encoding of a statement")
 		}
-		if p, err := sizedPublic(b); err == nil && !bytes.Equal(sized(tpm2.Marshal(*p)), b) {
+		if p, err := tpmkey.ParseSized(b); err == nil && !bytes.Equal(sized(tpm2.Marshal(*p)), b) {
 			t.Error("a second encoding of a sized public area")
 		}
-		p, err := parsePublic(b)
+		p, err := tpmkey.Parse(b)
 		if err != nil {
 			return
 		}
@@ -59,7 +60,7 @@ func FuzzTPM(f *testing.F) {
 			t.Error("a second encoding of a public area")
 		}
 		_, _ = endorsementKey(p)
-		_, _ = pointOf(p)
+		_, _ = tpmkey.Point(p)
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/tpmkey"
 )
 
 // The parts of a TPM's evidence that are in its Extra: package hsm/tpm writes them.
@@ -66,13 +67,13 @@ func (j *judge) tpm() (claim, error) {
 func readTPM(ev hsm.KeyEvidence) (*tpmEvidence, error) {
 	var e tpmEvidence
 	var err error
-	if e.key, err = parsePublic(ev.Extra[extraKey]); err != nil {
+	if e.key, err = tpmkey.Parse(ev.Extra[extraKey]); err != nil {
 		return nil, isBroken("the public area of the key: %v", err)
 	}
-	if e.ak, err = sizedPublic(ev.Extra[extraAK]); err != nil {
+	if e.ak, err = tpmkey.ParseSized(ev.Extra[extraAK]); err != nil {
 		return nil, isBroken("the public area of the attestation key: %v", err)
 	}
-	if e.ek, err = sizedPublic(ev.Extra[extraEK]); err != nil {
+	if e.ek, err = tpmkey.ParseSized(ev.Extra[extraEK]); err != nil {
 		return nil, isBroken("the public area of the endorsement key: %v", err)
 	}
 	if e.akName, err = nameOf(e.ak); err != nil {
@@ -129,7 +130,7 @@ func (j *judge) certified(e *tpmEvidence) ([]string, error) {
 
 // keyFacts checks what the certified key is.
 func (j *judge) keyFacts(e *tpmEvidence) ([]string, error) {
-	want, what := signTemplate(false), "signs with ECDSA on P-256 and does nothing else"
+	want, what := tpmkey.SigningTemplate(false), "signs with ECDSA on P-256 and does nothing else"
 	if j.subject.Type == hsm.KeyAESWrap {
 		want, what = tpm2.ECCSRKTemplate, "unseals what was wrapped, and does nothing else"
 	}
@@ -137,7 +138,7 @@ func (j *judge) keyFacts(e *tpmEvidence) ([]string, error) {
 		return nil, isBroken("the key is not one that this program makes: %v", err)
 	}
 	if j.subject.Type != hsm.KeyAESWrap {
-		pub, err := pointOf(e.key)
+		pub, err := tpmkey.Point(e.key)
 		if err != nil {
 			return nil, isBroken("the key: %v", err)
 		}
@@ -158,10 +159,10 @@ func (j *judge) keyFacts(e *tpmEvidence) ([]string, error) {
 
 // akKey checks that the attestation key is restricted and bound to its TPM.
 func (e *tpmEvidence) akKey() (*ecdsa.PublicKey, error) {
-	if err := sameTemplate(e.ak, signTemplate(true), true); err != nil {
+	if err := sameTemplate(e.ak, tpmkey.SigningTemplate(true), true); err != nil {
 		return nil, isBroken("the attestation key is not a restricted signing key bound to its TPM: %v", err)
 	}
-	pub, err := pointOf(e.ak)
+	pub, err := tpmkey.Point(e.ak)
 	if err != nil {
 		return nil, isBroken("the attestation key: %v", err)
 	}

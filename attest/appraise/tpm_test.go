@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/tpmkey"
 )
 
 // says tells whether a problem of the verdict has the words.
@@ -71,7 +72,7 @@ func TestTPMChecks(t *testing.T) {
 			f.ak.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{X: tpm2.TPM2BECCParameter{Buffer: []byte{1}}})
 		}, "attestation key"},
 		"an AK that decrypts":    {func(f *forge) { f.ak = withPoint(tpm2.ECCSRKTemplate, f.akKey) }, "attestation key"},
-		"a signing key as EK":    {func(f *forge) { f.ek = withPoint(signTemplate(false), f.ekKey) }, "endorsement key"},
+		"a signing key as EK":    {func(f *forge) { f.ek = withPoint(tpmkey.SigningTemplate(false), f.ekKey) }, "endorsement key"},
 		"an unrestricted AK":     {func(f *forge) { f.ak.ObjectAttributes.Restricted = false }, "restricted is false"},
 		"a signing wrapping key": {func(f *forge) { f.key.ObjectAttributes.Decrypt = true }, "decrypt is true"},
 	} {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/tpmkey"
 )
 
 // nonceMax is the longest nonce of an appraiser, in bytes.
@@ -94,7 +95,7 @@ func (o *op) attestationKey() (*entry, object, error) {
 		return nil, object{}, err
 	}
 	if e == nil {
-		if e, err = o.create(kindAK, "", signTemplate(true), false); err != nil {
+		if e, err = o.create(kindAK, "", tpmkey.SigningTemplate(true), false); err != nil {
 			return nil, object{}, err
 		}
 	}

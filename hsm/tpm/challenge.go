@@ -11,6 +11,7 @@ import (
 
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/tpmkey"
 )
 
 const (
@@ -52,18 +53,18 @@ func Challenge(random io.Reader, ev hsm.KeyEvidence) (challengeBytes, secret []b
 	if ev.Format != hsm.EvidenceTPM || len(ev.Certificates) == 0 {
 		return fail(fmt.Errorf("%w: the evidence has no certificate of an endorsement key", hsm.ErrUnsupported))
 	}
-	ek, err := sizedPublic(ev.Extra[ExtraEK])
+	ek, err := tpmkey.ParseSized(ev.Extra[ExtraEK])
 	if err != nil {
 		return fail(err)
 	}
 	if err := certifies(ev.Certificates[0], ek); err != nil {
 		return fail(err)
 	}
-	ak, err := sizedPublic(ev.Extra[ExtraAK])
+	ak, err := tpmkey.ParseSized(ev.Extra[ExtraAK])
 	if err != nil {
 		return fail(err)
 	}
-	if want := signTemplate(true); !ak.ObjectAttributes.NoDA || !sameKind(*ak, withNoDA(want)) {
+	if want := tpmkey.SigningTemplate(true); !ak.ObjectAttributes.NoDA || !sameKind(*ak, withNoDA(want)) {
 		return fail(errors.New("the attestation key is not a restricted signing key bound to its TPM"))
 	}
 	name, err := tpm2.ObjectName(ak)
@@ -89,14 +90,6 @@ func Challenge(random io.Reader, ev hsm.KeyEvidence) (challengeBytes, secret []b
 func withNoDA(p tpm2.TPMTPublic) tpm2.TPMTPublic {
 	p.ObjectAttributes.NoDA = true
 	return p
-}
-
-// sizedPublic reads a TPM2B_PUBLIC.
-func sizedPublic(b []byte) (*tpm2.TPMTPublic, error) {
-	if len(b) < 2 || len(b) > blobMax || int(b[0])<<8|int(b[1]) != len(b)-2 {
-		return nil, errors.New("not a TPM2B_PUBLIC")
-	}
-	return parsePublic(b[2:])
 }
 
 // Answer opens a challenge (TPM2_ActivateCredential, part 3, 12.5) and returns its secret: proof that the attestation key it is for and

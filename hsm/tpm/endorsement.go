@@ -7,13 +7,13 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/google/go-tpm/tpm2"
 
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/tpmkey"
 )
 
 // Where a TPM keeps the certificates of its endorsement key (TCG EK Credential Profile 2.5, 2.2.1.4 and 2.2.1.5), and the keys' usual
@@ -164,7 +164,7 @@ func certifies(der []byte, public *tpm2.TPMTPublic) error {
 	if err != nil {
 		return fmt.Errorf("tpm: %w: the certificate of the endorsement key: %w", hsm.ErrUnsupported, err)
 	}
-	key, err := publicOf(public)
+	key, err := tpmkey.Public(public)
 	if err != nil {
 		return err
 	}
@@ -172,25 +172,6 @@ func certifies(der []byte, public *tpm2.TPMTPublic) error {
 		return fmt.Errorf("tpm: %w: the endorsement key of the standard template is not the one of its certificate", hsm.ErrUnsupported)
 	}
 	return nil
-}
-
-// publicOf is a public area's key as the standard library has it.
-func publicOf(public *tpm2.TPMTPublic) (crypto.PublicKey, error) {
-	switch public.Type {
-	case tpm2.TPMAlgRSA:
-		params, err := public.Parameters.RSADetail()
-		if err != nil {
-			return nil, err
-		}
-		n, err := public.Unique.RSA()
-		if err != nil {
-			return nil, err
-		}
-		return tpm2.RSAPub(params, n)
-	case tpm2.TPMAlgECC:
-		return pointOf(public)
-	}
-	return nil, errors.New("an endorsement key of an unknown type")
 }
 
 var (

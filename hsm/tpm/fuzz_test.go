@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/tpmkey"
 )
 
 // sample is a public area that a TPM could have made.
@@ -23,9 +24,9 @@ func sample(template tpm2.TPMTPublic) []byte {
 func FuzzRecord(f *testing.F) {
 	for _, r := range []record{
 		{Version: 1, Kind: kindCounter, ID: "c"},
-		{Version: 1, Kind: kindSign, ID: "s", Public: sample(signTemplate(false)), Private: []byte{1}, Parent: []byte{2}},
+		{Version: 1, Kind: kindSign, ID: "s", Public: sample(tpmkey.SigningTemplate(false)), Private: []byte{1}, Parent: []byte{2}},
 		{Version: 1, Kind: kindWrap, ID: "w", Public: sample(tpm2.ECCSRKTemplate), Private: []byte{1}, Parent: []byte{2}},
-		{Version: 1, Kind: kindAK, Public: sample(signTemplate(true)), Private: []byte{1}, Parent: []byte{2}},
+		{Version: 1, Kind: kindAK, Public: sample(tpmkey.SigningTemplate(true)), Private: []byte{1}, Parent: []byte{2}},
 	} {
 		b := r.encode()
 		if _, err := decodeRecord(b); err != nil {
@@ -85,7 +86,7 @@ func TestForgedPolicy(t *testing.T) {
 	free.Public = tpm2.Marshal(sealTemplate(nil))
 	other.Values = [][]byte{make([]byte, 32), bytes.Repeat([]byte{1}, 32)}
 	signing := bound
-	signing.Public = sample(signTemplate(false))
+	signing.Public = sample(tpmkey.SigningTemplate(false))
 	for name, w := range map[string]wrapped{"no policy": free, "other values": other, "another object": signing} {
 		if _, err := w.public(sel); err == nil {
 			t.Errorf("%s is accepted", name)
@@ -99,15 +100,15 @@ func TestForgedPolicy(t *testing.T) {
 // Goal: no challenge, public area or certificate index makes a decoder panic. Method: fuzz.
 func FuzzChallenge(f *testing.F) {
 	f.Add(canon.MustMarshal(challenge{Version: 1, AK: []byte{1}, ID: []byte{2}, Secret: []byte{3}}))
-	p := sample(signTemplate(true))
+	p := sample(tpmkey.SigningTemplate(true))
 	f.Add(append([]byte{0, byte(len(p))}, p...))
 	f.Add([]byte{0x30, 0x01, 0x00, 0x30, 0x80})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if c, err := decodeChallenge(b); err == nil && !bytes.Equal(canon.MustMarshal(*c), b) {
 			t.Error("a second encoding is accepted")
 		}
-		if p, err := sizedPublic(b); err == nil {
-			_, _ = publicOf(p)
+		if p, err := tpmkey.ParseSized(b); err == nil {
+			_, _ = tpmkey.Public(p)
 		}
 		if n := len(bytes.Join(derSequences(b), nil)); n > len(b) {
 			t.Errorf("%d bytes of certificates in %d", n, len(b))

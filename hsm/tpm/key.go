@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/tpmkey"
 )
 
 // root is the parent of our keys: the storage root key or what handle= names.
@@ -176,20 +177,6 @@ func (o *op) create(kind, id string, template tpm2.TPMTPublic, protect bool) (*e
 	return o.store(record{Version: recordVersion, Kind: kind, ID: id, Public: r.OutPublic.Bytes(), Private: r.OutPrivate.Buffer, Parent: o.t.root.name.Buffer}, nil)
 }
 
-// signTemplate is a P-256 key that signs SHA-256 digests by ECDSA and does nothing else.
-func signTemplate(restricted bool) tpm2.TPMTPublic {
-	return tpm2.TPMTPublic{
-		Type:    tpm2.TPMAlgECC,
-		NameAlg: tpm2.TPMAlgSHA256,
-		ObjectAttributes: tpm2.TPMAObject{FixedTPM: true, FixedParent: true, SensitiveDataOrigin: true, UserWithAuth: true,
-			Restricted: restricted, SignEncrypt: true},
-		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{
-			Scheme:  tpm2.TPMTECCScheme{Scheme: tpm2.TPMAlgECDSA, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgECDSA, &tpm2.TPMSSigSchemeECDSA{HashAlg: tpm2.TPMAlgSHA256})},
-			CurveID: tpm2.TPMECCNistP256,
-		}),
-	}
-}
-
 // GenerateKey makes a P-256 or a wrapping key. ErrKeyExists if there is one of that ID; ErrUnsupported for other types, and for a TPM
 // that does not report the curve.
 func (t *Token) GenerateKey(ctx context.Context, keyID string, kind hsm.KeyType) error {
@@ -208,7 +195,7 @@ func (t *Token) GenerateKey(ctx context.Context, keyID string, kind hsm.KeyType)
 		}
 		switch kind {
 		case hsm.KeyP256:
-			return o.create(kindSign, keyID, signTemplate(false), true)
+			return o.create(kindSign, keyID, tpmkey.SigningTemplate(false), true)
 		case hsm.KeyAESWrap:
 			return o.create(kindWrap, keyID, tpm2.ECCSRKTemplate, true)
 		}

@@ -3,7 +3,6 @@ package tpm
 import (
 	"bytes"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/tpmkey"
 )
 
 const (
@@ -94,7 +94,7 @@ func (e *entry) readPublic() error {
 	if len(e.Private) == 0 || len(e.Private) > blobMax || len(e.Public) > blobMax {
 		return errors.New("no valid key")
 	}
-	public, err := parsePublic(e.Public)
+	public, err := tpmkey.Parse(e.Public)
 	if err != nil {
 		return err
 	}
@@ -103,46 +103,11 @@ func (e *entry) readPublic() error {
 		return err
 	}
 	e.public, e.name = public, *name
-	e.ecdsa, err = pointOf(public)
+	e.ecdsa, err = tpmkey.Point(public)
 	if e.Kind == kindWrap {
 		e.ecdsa = nil
 	}
 	return err
-}
-
-// parsePublic reads a TPMT_PUBLIC, which must be the only encoding of itself.
-func parsePublic(b []byte) (*tpm2.TPMTPublic, error) {
-	public, err := tpm2.Unmarshal[tpm2.TPMTPublic](b)
-	if err != nil {
-		return nil, err
-	}
-	if public.NameAlg != tpm2.TPMAlgSHA256 {
-		return nil, errors.New("the name is not SHA-256")
-	}
-	if !bytes.Equal(tpm2.Marshal(*public), b) {
-		return nil, errors.New("not the encoding of a public area")
-	}
-	return public, nil
-}
-
-// pointOf is the point of a key on P-256.
-func pointOf(public *tpm2.TPMTPublic) (*ecdsa.PublicKey, error) {
-	params, err := public.Parameters.ECCDetail()
-	if err != nil {
-		return nil, err
-	}
-	p, err := public.Unique.ECC()
-	if err != nil {
-		return nil, err
-	}
-	if params.CurveID != tpm2.TPMECCNistP256 || len(p.X.Buffer) > 32 || len(p.Y.Buffer) > 32 {
-		return nil, errors.New("not a key on P-256")
-	}
-	sec1 := make([]byte, 65) // SEC 1 §2.3.3; a TPM may drop leading zeros
-	sec1[0] = 4
-	copy(sec1[33-len(p.X.Buffer):], p.X.Buffer)
-	copy(sec1[65-len(p.Y.Buffer):], p.Y.Buffer)
-	return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), sec1)
 }
 
 // keyType is what package hsm calls the kind.

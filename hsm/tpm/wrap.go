@@ -14,6 +14,7 @@ import (
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/internal/tpmkey"
 )
 
 const (
@@ -66,7 +67,7 @@ func (w wrapped) additional(aad []byte) []byte {
 }
 
 func (w *wrapped) public(sel selection) (*tpm2.TPMTPublic, error) {
-	public, err := parsePublic(w.Public)
+	public, err := tpmkey.Parse(w.Public)
 	if err != nil {
 		return nil, errForged
 	}

@@ -33,6 +33,7 @@ var policy = []place{
 	{packages: []string{"internal/durable"}, may: ground, why: "files know no keys and no nodes"},
 	{packages: []string{"internal/address"}, may: ground, why: "an address is a function of a public key"},
 	{packages: []string{"internal/canon/canontest"}, may: []string{"internal/canon"}, why: "it fuzzes what canon decodes"},
+	{packages: []string{"internal/tpmkey"}, why: "one who makes keys in a TPM and one who judges them mean the same by them; it knows neither"},
 	{packages: []string{"internal/deps", "internal/docs"}, why: "they read the source only"},
 	{packages: []string{"internal/libsecp"}, why: "a judge shares no code with what it judges"},
 
@@ -54,12 +55,14 @@ var policy = []place{
 	{packages: []string{"hsm"}, may: ground, why: "the border does not know its neighbours"},
 	{packages: []string{"hsm/plugin/wire"}, why: "it is what two processes say to each other, generated"},
 	{packages: []string{"hsm/plugin"}, may: append([]string{"hsm", "hsm/plugin/wire"}, files...), why: "it carries any driver and knows none"},
+	{packages: []string{"hsm/tpm"}, may: append([]string{"hsm", "internal/tpmkey"}, files...), why: "a driver knows the border and no other driver"},
 	{packages: []string{"hsm/*"}, may: append([]string{"hsm", "hsm/internal/..."}, files...), why: "a driver knows the border and no other driver"},
 	{packages: []string{"softhsm"}, may: append([]string{"hsm", "hsm/pkcs11"}, files...), why: "it makes tokens for one driver"},
 
 	{packages: []string{"vault"}, may: append([]string{"hsm"}, files...), why: "it stores bytes with metadata; the engine may change"},
 	{packages: []string{"vault/*"}, may: append([]string{"vault", "hsm"}, files...), why: "a store knows the vault's border only"},
 
+	{packages: []string{"attest/appraise"}, may: append([]string{"attest", "hsm", "internal/tpmkey"}, ground...), why: "who judges evidence has no need of a driver"},
 	{packages: []string{"attest", "attest/*"}, may: append([]string{"attest", "hsm", "threshold"}, ground...), why: "verifiers elsewhere want it alone"},
 
 	{packages: []string{"appliance/transport/internal/..."}, may: append([]string{"appliance/transport"}, ground...), why: "it serves the networks"},
