@@ -138,9 +138,9 @@ func parse1(b []byte) (*message, error) {
 	return &m, nil
 }
 
-// check judges the signature with the verifier; the algorithm is the message's own.
-func (m *message) check(kind Kind, verify func(content, signature []byte) (bool, error)) error {
-	v := checker{alg: m.alg, verify: verify}
+// check judges the signature with a public key; the algorithm is the message's own.
+func (m *message) check(kind Kind, pub crypto.PublicKey) error {
+	v := checker{alg: m.alg, pub: pub}
 	if err := m.Verify(aad(kind), &v); err != nil {
 		if v.err != nil {
 			return v.err
@@ -150,17 +150,17 @@ func (m *message) check(kind Kind, verify func(content, signature []byte) (bool,
 	return nil
 }
 
-// checker lends a verification function to go-cose.
+// checker lends hsm.Verify to go-cose.
 type checker struct {
-	alg    cose.Algorithm
-	verify func(content, signature []byte) (bool, error)
-	err    error
+	alg cose.Algorithm
+	pub crypto.PublicKey
+	err error
 }
 
 func (c *checker) Algorithm() cose.Algorithm { return c.alg }
 
 func (c *checker) Verify(content, signature []byte) error {
-	ok, err := c.verify(content, signature)
+	ok, err := hsm.Verify(c.pub, content, signature)
 	if err != nil {
 		c.err = err
 		return err
@@ -191,8 +191,7 @@ func verify1(pub crypto.PublicKey, kind Kind, b []byte) (Header, error) {
 	if m.alg != alg || !bytes.Equal(m.kid, kid) {
 		return Header{}, fmt.Errorf("%w: signed with another key than the pinned one", ErrWrongNode)
 	}
-	err = m.check(kind, func(content, signature []byte) (bool, error) { return hsm.Verify(pub, content, signature) })
-	return m.header, err
+	return m.header, m.check(kind, pub)
 }
 
 // p256HalfOrder is ⌊n/2⌋. ECDSA accepts s and n-s alike; taking the lower gives a signature one form (as BIP-62 does).

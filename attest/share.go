@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -85,47 +84,18 @@ func bound(want Statement, share *AttestedShare, at time.Time) error {
 	return nil
 }
 
-// Verifier is the half of hsm.Signer that checks. A token has it, and PinnedKeys without any token.
-type Verifier interface {
-	Verify(ctx context.Context, keyID string, message, signature []byte) (bool, error)
-}
-
-// PinnedKeys verifies offline, by key ID.
-type PinnedKeys map[string]crypto.PublicKey
-
-// Verify judges with the pinned key. An unknown key ID is an error.
-func (p PinnedKeys) Verify(_ context.Context, keyID string, message, signature []byte) (bool, error) {
-	pub, ok := p[keyID]
-	if !ok {
-		return false, fmt.Errorf("%w: no key is pinned as %q", ErrUnknownNode, clip(keyID))
-	}
-	return hsm.Verify(pub, message, signature)
-}
-
-// VerifyAttestation tells whether the key keyID attested this very share: signature, path, statement and share fit together.
-// It does not know what the share should be for; VerifyShare does. The error is for what could not be judged: no attestation
-// (ErrUnattested) or a verifier that failed.
-func VerifyAttestation(ctx context.Context, verifier Verifier, keyID string, share *AttestedShare) (bool, error) {
+// VerifyAttestation is VerifyShare for those who have the sender's token at hand and expect nothing of the share but that the key keyID
+// attested it: signature, path, statement and share fit together. What the share is for it does not know. The error is for what could
+// not be judged: no attestation (ErrUnattested), or a token that does not tell the key.
+func VerifyAttestation(ctx context.Context, h hsm.Signer, keyID string, share *AttestedShare) (bool, error) {
 	if share == nil || len(share.Attestation.Cose) == 0 {
 		return false, ErrUnattested
 	}
-	m, err := parse1(share.Attestation.Cose)
-	if err != nil || m.header.Kind != KindShare || share.Attestation.covers(m.header, share.Statement.Leaf()) != nil {
-		return false, nil
+	key, err := keyOf(ctx, h, keyID)
+	if err != nil {
+		return false, err
 	}
-	own := share.Statement
-	own.Version, own.Cluster, own.Node = StatementVersion, m.header.Cluster, m.header.Node
-	if bound(own, share, time.UnixMilli(m.header.Time)) != nil {
-		return false, nil
-	}
-	err = m.check(KindShare, func(content, signature []byte) (bool, error) {
-		return verifier.Verify(ctx, keyID, content, signature)
-	})
-	switch {
-	case errors.Is(err, ErrForged):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("attest: verify with key %q: %w", clip(keyID), err)
-	}
-	return true, nil
+	want := ShareExpect{Statement: share.Statement}
+	want.Version = StatementVersion
+	return VerifyShare(key.Public, want, share) == nil, nil
 }

@@ -22,8 +22,8 @@ func oneShare(t *testing.T, c *testCluster) (*AttestedShare, ShareExpect) {
 	t.Helper()
 	in, pres := c.intent("m"), c.presign(t, 1)[0]
 	it := c.items(t, 1, pres, []Intent{in})[0]
-	s := NewAttestingSigner(it.Signer, it.Key, c.tokens[0], "attest", WithNode("test", "node1"), WithClock(func() time.Time { return testNow }))
-	share, err := s.SignShare(context.Background(), Request{it.Request, it.Intent})
+	s := NewAttestingSigner(it.Signer, it.Key, c.tokens[0], "attest")
+	share, err := s.SignShare(context.Background(), Header{Cluster: "test", Node: "node1", Time: testNow.UnixMilli()}, it.Request, it.Intent)
 	must(t, err)
 	return share, ShareExpect{Statement: NewStatement("test", "node1", it.Key, "", it.Request, it.Intent)}
 }
@@ -74,9 +74,8 @@ func TestShareIsBound(t *testing.T) {
 	c := newCluster(t)
 	pub := c.tokens[0].key("attest").Public
 	share, want := oneShare(t, c)
-	keys := PinnedKeys{"node1": pub}
 	refused := func(what string, s *AttestedShare) error {
-		ok, err := VerifyAttestation(context.Background(), keys, "node1", s)
+		ok, err := VerifyAttestation(context.Background(), c.tokens[0], "attest", s)
 		if ok || err != nil {
 			t.Errorf("%s: VerifyAttestation says %v, %v", what, ok, err)
 		}
@@ -151,35 +150,28 @@ func TestShareLimits(t *testing.T) {
 	_, err = ParseShareBatch(append(ShareBatch{[]byte{1}, [][]byte{{1}}}.Bytes(), 0))
 	wantErr(t, "trailing byte", err, ErrMalformed)
 	mute := struct{ hsm.Signer }{newTestToken(t, bothKeys)}
-	s := NewAttestingSigner(nil, threshold.KeyInfo{}, mute, "p256")
-	if _, err := s.SignShare(context.Background(), Request{}); err == nil || !strings.Contains(err.Error(), "WithPublicKey") {
-		t.Errorf("no public key: %v", err)
-	}
-	s = NewAttestingSigner(nil, threshold.KeyInfo{}, newTestToken(t, nil), "p256")
-	if _, err := s.SignShare(context.Background(), Request{}); err == nil || !strings.Contains(err.Error(), "p256") {
-		t.Errorf("no such key: %v", err)
+	for want, token := range map[string]hsm.Signer{"no public keys": mute, "p256": newTestToken(t, nil)} {
+		s := NewAttestingSigner(nil, threshold.KeyInfo{}, token, "p256")
+		if _, err := s.SignShare(context.Background(), Header{}, threshold.SignRequest{}, [32]byte{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }
 
-// Goal: VerifyAttestation as the seeds name it: with a token, or offline. Method: both, an unknown key, no attestation.
+// Goal: VerifyAttestation convinces itself by the token's key alone. Method: the right token and key; another token, an unknown key, no
+// attestation, an attestation of another kind.
 func TestVerifyAttestation(t *testing.T) {
 	ctx := context.Background()
 	c := newCluster(t)
 	share, _ := oneShare(t, c)
-	for name, v := range map[string]Verifier{"token": c.tokens[0], "pinned": PinnedKeys{"attest": c.tokens[0].key("attest").Public}} {
-		ok, err := VerifyAttestation(ctx, v, "attest", share)
-		if !ok || err != nil {
-			t.Errorf("%s: %v, %v", name, ok, err)
-		}
-		if ok, err := VerifyAttestation(ctx, v, "none", share); ok || err == nil {
-			t.Errorf("%s: unknown key: %v, %v", name, ok, err)
-		}
-		if _, err := VerifyAttestation(ctx, v, "none", share); name == "pinned" && !errors.Is(err, ErrUnknownNode) {
-			t.Errorf("%s: unknown key: %v", name, err)
-		}
-		if ok, err := VerifyAttestation(ctx, v, "attest", nil); ok || !errors.Is(err, ErrUnattested) {
-			t.Errorf("%s: nil: %v, %v", name, ok, err)
-		}
+	if ok, err := VerifyAttestation(ctx, c.tokens[0], "attest", share); !ok || err != nil {
+		t.Errorf("%v, %v", ok, err)
+	}
+	if ok, err := VerifyAttestation(ctx, c.tokens[0], "none", share); ok || err == nil {
+		t.Errorf("unknown key: %v, %v", ok, err)
+	}
+	if ok, err := VerifyAttestation(ctx, c.tokens[0], "attest", nil); ok || !errors.Is(err, ErrUnattested) {
+		t.Errorf("nil: %v, %v", ok, err)
 	}
 	if ok, err := VerifyAttestation(ctx, c.tokens[2], "attest", share); ok || err != nil {
 		t.Errorf("another node's key: %v, %v", ok, err)

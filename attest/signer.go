@@ -2,10 +2,8 @@ package attest
 
 import (
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/threshold"
@@ -68,75 +66,43 @@ func SignShares(ctx context.Context, h hsm.Signer, key Key, hdr Header, items []
 	return out, b, errors.Join(failed...)
 }
 
-// Request is a request to a Signer.
-type Request struct {
-	threshold.SignRequest
-	Intent [32]byte // Intent.Hash
-}
-
 // Signer wraps a threshold.Signer so that every share it makes leaves attested.
 type Signer struct {
 	inner threshold.Signer
 	key   threshold.KeyInfo
 	hsm   hsm.Signer
-	at    Key
-	hdr   Header
-	now   func() time.Time
+	keyID string
 }
 
-// Option sets what NewAttestingSigner cannot know.
-type Option func(*Signer)
-
-// WithNode names the cluster and this node, as the roster does.
-func WithNode(cluster, node string) Option {
-	return func(s *Signer) { s.hdr.Cluster, s.hdr.Node = cluster, node }
+// NewAttestingSigner is SignShares for those who sign with one share, by the name of the seed documents: inner signs with the share of
+// key, and the token's key keyID attests. The token must tell the public half (hsm.PublicKeyer).
+func NewAttestingSigner(inner threshold.Signer, key threshold.KeyInfo, h hsm.Signer, keyID string) *Signer {
+	return &Signer{inner: inner, key: key, hsm: h, keyID: keyID}
 }
 
-// WithPublicKey gives the public half of the attestation key; without it the token is asked once per operation.
-func WithPublicKey(pub crypto.PublicKey) Option { return func(s *Signer) { s.at.Public = pub } }
-
-// WithClock gives the time; without it, the machine's.
-func WithClock(now func() time.Time) Option { return func(s *Signer) { s.now = now } }
-
-// NewAttestingSigner wraps inner, which signs with the share of key, so that the token's key keyID attests every share.
-// WithNode is required in a cluster; without it the node is "local" in cluster "local".
-func NewAttestingSigner(inner threshold.Signer, key threshold.KeyInfo, h hsm.Signer, keyID string, opts ...Option) *Signer {
-	s := &Signer{inner: inner, key: key, hsm: h, at: Key{ID: keyID}, hdr: Header{Cluster: "local", Node: "local"}, now: time.Now}
-	for _, o := range opts {
-		o(s)
+// SignShare makes the share of one request and has it attested with one operation of the token. intent is Intent.Hash; of hdr it takes
+// Cluster, Node and Time.
+func (s *Signer) SignShare(ctx context.Context, hdr Header, req threshold.SignRequest, intent [32]byte) (*AttestedShare, error) {
+	key, err := keyOf(ctx, s.hsm, s.keyID)
+	if err != nil {
+		return nil, err
 	}
-	return s
-}
-
-// SignShare makes one attested share.
-func (s *Signer) SignShare(ctx context.Context, req Request) (*AttestedShare, error) {
-	out, err := s.SignShares(ctx, []Request{req})
+	out, _, err := SignShares(ctx, s.hsm, key, hdr, []Item{{Signer: s.inner, Key: s.key, Request: req, Intent: intent}})
 	if err != nil {
 		return nil, err
 	}
 	return out[0], nil
 }
 
-// SignShares makes many with one operation of the token. Failures are told as the function SignShares tells them.
-func (s *Signer) SignShares(ctx context.Context, reqs []Request) ([]*AttestedShare, error) {
-	at := s.at
-	if at.Public == nil {
-		p, ok := hsm.As[hsm.PublicKeyer](s.hsm)
-		if !ok {
-			return nil, fmt.Errorf("attest: %s tells no public keys; give it with WithPublicKey", s.hsm.Provider())
-		}
-		pub, err := p.PublicKey(ctx, at.ID)
-		if err != nil {
-			return nil, fmt.Errorf("attest: public key of %q: %w", at.ID, err)
-		}
-		at.Public = pub
+// keyOf asks the token for the public half of a key.
+func keyOf(ctx context.Context, h hsm.Signer, keyID string) (Key, error) {
+	p, ok := hsm.As[hsm.PublicKeyer](h)
+	if !ok {
+		return Key{}, fmt.Errorf("attest: %s tells no public keys; take SignShares and VerifyShare, which are given them", h.Provider())
 	}
-	hdr := s.hdr
-	hdr.Time = s.now().UnixMilli()
-	items := make([]Item, len(reqs))
-	for i, r := range reqs {
-		items[i] = Item{Signer: s.inner, Key: s.key, Request: r.SignRequest, Intent: r.Intent}
+	pub, err := p.PublicKey(ctx, keyID)
+	if err != nil {
+		return Key{}, fmt.Errorf("attest: public key of %q: %w", clip(keyID), err)
 	}
-	out, _, err := SignShares(ctx, s.hsm, at, hdr, items)
-	return out, err
+	return Key{ID: keyID, Public: pub}, nil
 }
