@@ -15,7 +15,7 @@ func TestWriteFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range int64(3) {
-		if err := writeFile(path, []byte("new"), 0o600, CutAfter(n).Hook); !errors.Is(err, ErrCut) {
+		if err := writeFile(path, []byte("new"), 0o600, cutAfter(n).Hook); !errors.Is(err, errCut) {
 			t.Fatalf("cut at %d: %v", n, err)
 		}
 		if b, err := ReadFile(path, 10); err != nil || string(b) != "old" {

@@ -209,7 +209,7 @@ func TestLogCancel(t *testing.T) {
 // Goal: after a power cut at any byte, every acknowledged record is there and an unacknowledged batch is there whole or not at
 // all. Method: cut at each byte count of the same run, reopen, compare; append once more.
 func TestLogPowerCut(t *testing.T) {
-	run := func(path string, f *Faulty) (acked int) {
+	run := func(path string, f *faulty) (acked int) {
 		l, err := OpenLog(path, LogConfig{Hook: f.Hook})
 		if err != nil {
 			return 0
@@ -229,7 +229,7 @@ func TestLogPowerCut(t *testing.T) {
 	dir := t.TempDir()
 	for n := int64(0); ; n++ {
 		path := filepath.Join(dir, fmt.Sprint(n))
-		f := CutAfter(n)
+		f := cutAfter(n)
 		acked := run(path, f)
 		l := open(t, path, LogConfig{})
 		got := contents(t, l)
