@@ -25,9 +25,6 @@ type (
 	Hex            = wire.Hex
 )
 
-// ParseHex reads hex with or without 0x in front.
-func ParseHex(s string) (Hex, error) { return wire.ParseHex(s) }
-
 // Keygen makes a key that no node holds.
 func (c *Client) Keygen(ctx context.Context, r *KeygenRequest) (*Wallet, error) {
 	q := *r

@@ -59,7 +59,7 @@ func TestVerifyRSA(t *testing.T) {
 			t.Errorf("a key of another size: %v, %v", ok, err)
 		}
 	}
-	if TypeOf(&rsa3072.PublicKey) != KeyRSA3072 || SignatureLen(KeyRSA3072) != 384 || SignatureLen(KeyP256) != 64 {
+	if TypeOf(&rsa3072.PublicKey) != KeyRSA3072 {
 		t.Error("RSA-3072 is not known")
 	}
 }

@@ -27,14 +27,6 @@ const (
 	saltLen = sha256.Size
 )
 
-// SignatureLen is the length of a signature of that type of key, in bytes: 384 for KeyRSA3072, else 64.
-func SignatureLen(t KeyType) int {
-	if t == KeyRSA3072 {
-		return rsaBits / 8
-	}
-	return 64
-}
-
 // Verify checks a signature as Signer makes it, with the public key alone: pub is what PublicKeyer tells. A signature of the
 // wrong length or value is false; the error is for a key that is none of ours (ErrKeyType).
 func Verify(pub crypto.PublicKey, message, signature []byte) (bool, error) {

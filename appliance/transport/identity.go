@@ -40,15 +40,6 @@ type Peer struct {
 // Peers is the roster: nobody else is heard. It may contain the node itself.
 type Peers map[NodeID]Peer
 
-// NewDecap reads the private key that NewIdentity or `mpcd init` made: 32 bytes, kept by the returned key.
-func NewDecap(key []byte) (hpke.PrivateKey, error) {
-	k, err := kem.NewPrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("transport: decapsulation key: %w", err)
-	}
-	return k, nil
-}
-
 // NewIdentity makes an identity with both keys in memory, from 64 bytes of rand, and the Peer to put into rosters.
 func NewIdentity(node NodeID, rand io.Reader) (Identity, Peer, error) {
 	if err := CheckName("node", string(node)); err != nil {

@@ -114,16 +114,6 @@ func TestSetup(t *testing.T) {
 	if _, _, err := NewIdentity("a", strings.NewReader("short")); err == nil {
 		t.Error("identity without randomness")
 	}
-	key, err := ids["a"].Decap.Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if k, err := NewDecap(key); err != nil || string(k.PublicKey().Bytes()) != string(peers["a"].HPKE) {
-		t.Errorf("NewDecap: %v", err)
-	}
-	if _, err := NewDecap(key[1:]); err == nil {
-		t.Error("short decapsulation key read")
-	}
 }
 
 // Goal: channels are bounded, and joining one again continues its numbers. Method: the edge; an old number after a second Join.

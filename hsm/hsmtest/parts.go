@@ -31,7 +31,11 @@ func (b *bench) checkSigning(t *testing.T, kind hsm.KeyType) {
 	}
 	for _, message := range [][]byte{{}, []byte("m"), make([]byte, 32), make([]byte, 64), make([]byte, 100_000)} {
 		sig := b.sign(t, string(kind), message)
-		if want := hsm.SignatureLen(kind); len(sig) != want {
+		want := 64
+		if kind == hsm.KeyRSA3072 {
+			want = 384
+		}
+		if len(sig) != want {
 			t.Errorf("%s: signature of %d bytes, want %d", kind, len(sig), want)
 		}
 		if ok, err := b.Verify(b.ctx, string(kind), message, sig); err != nil || !ok {

@@ -8,11 +8,9 @@ import (
 	"github.com/luxfi/mpcd/softhsm"
 )
 
-// Goal: the password of a database comes out of a token, and of that token's key alone. Method: seal it, open it through the program's table
-// by the kind pkcs11; then by another key.
+// Goal: the password of a database comes out of a token, and of that token's key alone. Method: seal it, open it; then by another key.
 func TestSealedPassword(t *testing.T) {
-	uri := softhsm.New(t)
-	tok := openURI(t, uri, hsm.Options{})
+	tok := openURI(t, softhsm.New(t), hsm.Options{})
 	for _, id := range []string{"zapdb", "other"} {
 		if err := tok.(hsm.KeyGenerator).GenerateKey(t.Context(), id, hsm.KeyAESWrap); err != nil {
 			t.Fatal(err)
@@ -23,11 +21,7 @@ func TestSealedPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv(hsm.SealedPasswordEnv, text)
-	table := hsm.PasswordDrivers{"pkcs11": hsm.TokenPasswords(drivers, "pkcs11", hsm.Options{})}
-	p, err := table.New(t.Context(), "pkcs11", map[string]string{"uri": uri})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := hsm.SealedPassword(tok.(hsm.KeyWrapper), "")
 	if got, err := p.GetPassword(t.Context(), "zapdb"); err != nil || got != "correct horse" {
 		t.Errorf("%q, %v", got, err)
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
-	"github.com/luxfi/mpcd/threshold"
 )
 
 // ClusterName is the name of every cluster made here.
@@ -66,9 +65,6 @@ func New(tb testing.TB, cfg Config) *Cluster {
 	c.WaitReady()
 	return c
 }
-
-// Node returns the node of a party.
-func (c *Cluster) Node(p threshold.PartyID) *Node { return c.Nodes[p-1] }
 
 // WaitReady returns when every running node sees every other.
 func (c *Cluster) WaitReady() {

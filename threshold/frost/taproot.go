@@ -17,7 +17,7 @@ import (
 //
 // A group key is 33 bytes (compressed SEC 1), a message the 32-byte digest that the transaction signature covers, a
 // commitment 66 bytes, a signature share 32 bytes, a signature 64 bytes (BIP 340). The group key is itself a Taproot output
-// key without a script path, see taprootOutput; TaprootOutputKey gives its 32 bytes.
+// key without a script path, see taprootOutput; without its first byte it is what a v1 witness program holds (BIP 341).
 var Taproot threshold.Scheme = taproot{}
 
 var errMessageLen = errors.New("frost: a Taproot message is the 32-byte digest of BIP 341")
@@ -225,14 +225,6 @@ func (taproot) Verify(groupKey []byte, tweaks []threshold.Tweak, message, sig []
 // ParseKeyShare implements threshold.Scheme.
 func (t taproot) ParseKeyShare(b []byte) (*threshold.KeyShare, error) {
 	return parseKeyShare(group.Secp256k1, threshold.BIP340.ID, b)
-}
-
-// TaprootOutputKey is the x-only output key of a Taproot group key of 33 bytes: what a v1 witness program holds (BIP 341).
-func TaprootOutputKey(groupKey []byte) ([32]byte, error) {
-	if _, err := new(secp256k1.Point).SetBytes(groupKey); err != nil {
-		return [32]byte{}, fmt.Errorf("frost: group key: %w", err)
-	}
-	return [32]byte(groupKey[1:]), nil
 }
 
 // taprootOutput turns the DKG's key P into the output key Q = lift_x(P) + hash_TapTweak(x(P))·G, and every share with it: a
