@@ -15,6 +15,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/secret"
 	"github.com/luxfi/mpcd/threshold"
@@ -43,7 +44,7 @@ const (
 // newAuthority makes the keys of a cluster in dir, which must not have any.
 func newAuthority(dir, cluster string) (*authority, error) {
 	if _, err := os.Lstat(filepath.Join(dir, rootFile)); !errors.Is(err, os.ErrNotExist) {
-		return nil, usage("choose another directory, or remove that one if its cluster is to be given up", "%s has the keys of a cluster already", dir)
+		return nil, fault.Usage("choose another directory, or remove that one if its cluster is to be given up", "%s has the keys of a cluster already", dir)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func (a *authority) newKey(name string, keep *ed25519.PrivateKey) (ed25519.Publi
 func openAuthority(dir string) (*authority, error) {
 	root, err := readKey(filepath.Join(dir, rootFile))
 	if err != nil {
-		return nil, doing("read the operator's root key", err)
+		return nil, fault.Doing("read the operator's root key", err)
 	}
 	cert, err := durable.ReadFile(filepath.Join(dir, caCertFile), secretsLimit)
 	if err != nil {
@@ -143,7 +144,7 @@ func readKey(path string) (ed25519.PrivateKey, error) {
 		return nil, err
 	}
 	if st.Mode().Perm()&0o077 != 0 {
-		return nil, usage("chmod 600 "+path, "%s may be read by others than its owner", path)
+		return nil, fault.Usage("chmod 600 "+path, "%s may be read by others than its owner", path)
 	}
 	b, err := durable.ReadFile(path, secretsLimit)
 	if err != nil {
@@ -153,7 +154,7 @@ func readKey(path string) (ed25519.PrivateKey, error) {
 	k, err := x509.ParsePKCS8PrivateKey(mustPEM(b))
 	key, ok := k.(ed25519.PrivateKey)
 	if err != nil || !ok {
-		return nil, usage("give a PEM file with an Ed25519 key in PKCS #8", "%s holds no Ed25519 private key", path)
+		return nil, fault.Usage("give a PEM file with an Ed25519 key in PKCS #8", "%s holds no Ed25519 private key", path)
 	}
 	return key, nil
 }
@@ -179,7 +180,7 @@ func (a *authority) sign(before *attest.SignedRoster, es []enrolment) (*attest.S
 	}
 	for _, e := range es {
 		if e.Cluster != a.cluster {
-			return nil, usage("enrol the node in this cluster", "node %q enrolled in cluster %q, this is %q", e.Node, e.Cluster, a.cluster)
+			return nil, fault.Usage("enrol the node in this cluster", "node %q enrolled in cluster %q, this is %q", e.Node, e.Cluster, a.cluster)
 		}
 		m := e.member()
 		if i := slices.IndexFunc(r.Nodes, func(n attest.RosterNode) bool { return n.ID == e.Node }); i >= 0 {
@@ -195,7 +196,7 @@ func (a *authority) sign(before *attest.SignedRoster, es []enrolment) (*attest.S
 	}
 	s, err := r.Sign(a.root)
 	if err != nil {
-		return nil, &fault{Code: exitUsage, What: "sign the roster", Err: err, Do: "correct the enrolments"}
+		return nil, &fault.Error{Code: fault.CodeUsage, What: "sign the roster", Err: err, Do: "correct the enrolments"}
 	}
 	return s, durable.WriteFile(filepath.Join(a.dir, rosterFile), s.JSON(), 0o644)
 }
@@ -204,10 +205,10 @@ func (a *authority) sign(before *attest.SignedRoster, es []enrolment) (*attest.S
 // party stays, and with it the node's shares.
 func rekeyed(was, now attest.RosterNode) (attest.RosterNode, error) {
 	if !bytes.Equal(was.Identity, now.Identity) || !bytes.Equal(was.Seal, now.Seal) {
-		return was, usage("give the new node another name", "node %q is in the roster already, with another identity", was.ID)
+		return was, fault.Usage("give the new node another name", "node %q is in the roster already, with another identity", was.ID)
 	}
 	if bytes.Equal(was.CosignKey, now.CosignKey) && bytes.Equal(was.AttestKey, now.AttestKey) {
-		return was, usage("give only the enrolments of nodes that are new, or whose keys are", "node %q is in the roster already", was.ID)
+		return was, fault.Usage("give only the enrolments of nodes that are new, or whose keys are", "node %q is in the roster already", was.ID)
 	}
 	now.Party = was.Party
 	return now, nil

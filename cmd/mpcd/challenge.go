@@ -16,6 +16,7 @@ import (
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/attest/appraise"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/tpm"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -55,13 +56,13 @@ func (c challenge) digest() []byte {
 // check verifies the signature. A root of nil takes the challenge's word for who its operator is.
 func (c challenge) check(root ed25519.PublicKey) error {
 	if c.Version != 1 || len(c.Root) != ed25519.PublicKeySize || len(c.Tokens) == 0 || len(c.Tokens) > tokensMax {
-		return usage("use what `mpcd node challenge` printed", "not a challenge of this version")
+		return fault.Usage("use what `mpcd node challenge` printed", "not a challenge of this version")
 	}
 	if root != nil && !root.Equal(ed25519.PublicKey(c.Root)) {
-		return &fault{Code: exitIntegrity, Err: fmt.Errorf("the challenge is of root %s, not of the operator's %s", c.Root, attest.Hex(root)), Do: "fetch it from the operator again"}
+		return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the challenge is of root %s, not of the operator's %s", c.Root, attest.Hex(root)), Do: "fetch it from the operator again"}
 	}
 	if !ed25519.Verify(ed25519.PublicKey(c.Root), c.digest(), c.Signature) {
-		return &fault{Code: exitIntegrity, Err: errors.New("the challenge was changed: its signature does not verify"), Do: "fetch it from the operator again"}
+		return &fault.Error{Code: fault.CodeIntegrity, Err: errors.New("the challenge was changed: its signature does not verify"), Do: "fetch it from the operator again"}
 	}
 	return nil
 }
@@ -70,7 +71,7 @@ func (c challenge) check(root ed25519.PublicKey) error {
 func (a *authority) challenge(random io.Reader, e enrolment) (challenge, error) {
 	c := challenge{Version: 1, Cluster: e.Cluster, Node: e.Node, Enrolment: attest.Hash(e.digest()), Root: attest.Hex(a.root.Public().(ed25519.PublicKey))}
 	if e.Cluster != a.cluster {
-		return c, usage("use the operator's directory of that cluster", "node %q enrolled in cluster %q, this is %q", e.Node, e.Cluster, a.cluster)
+		return c, fault.Usage("use the operator's directory of that cluster", "node %q enrolled in cluster %q, this is %q", e.Node, e.Cluster, a.cluster)
 	}
 	var asked []hsm.KeyEvidence
 	for _, k := range e.Evidence {
@@ -89,7 +90,7 @@ func (a *authority) challenge(random io.Reader, e enrolment) (challenge, error) 
 		c.Tokens = append(c.Tokens, tokenChallenge{b, expected})
 	}
 	if len(c.Tokens) == 0 {
-		return c, usage("sign the roster without; other tokens than TPMs answer no challenge", "node %q shows no evidence of a TPM", e.Node)
+		return c, fault.Usage("sign the roster without; other tokens than TPMs answer no challenge", "node %q shows no evidence of a TPM", e.Node)
 	}
 	c.Signature = ed25519.Sign(a.root, c.digest())
 	return c, nil
@@ -98,7 +99,7 @@ func (a *authority) challenge(random io.Reader, e enrolment) (challenge, error) 
 // answerChallenge lets the node's TPMs answer.
 func (c *config) answerChallenge(ctx context.Context, ch challenge, log *slog.Logger) (out answer, err error) {
 	if ch.Cluster != c.Cluster || ch.Node != string(c.Node) {
-		return out, usage("answer it on that node", "the challenge is for node %q of cluster %q, this is %q of %q", ch.Node, ch.Cluster, c.Node, c.Cluster)
+		return out, fault.Usage("answer it on that node", "the challenge is for node %q of cluster %q, this is %q of %q", ch.Node, ch.Cluster, c.Node, c.Cluster)
 	}
 	held, err := c.lock()
 	if err != nil {
@@ -107,14 +108,14 @@ func (c *config) answerChallenge(ctx context.Context, ch challenge, log *slog.Lo
 	defer held.Close()
 	t, err := c.openTokens(ctx, log)
 	if err != nil {
-		return out, doing("open the token", err)
+		return out, fault.Doing("open the token", err)
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	out.Challenge = ch
 	for _, x := range ch.Tokens {
 		secret, err := t.answer(ctx, x.Challenge)
 		if err != nil {
-			return out, doing("answer", err)
+			return out, fault.Doing("answer", err)
 		}
 		out.Answers = append(out.Answers, secret)
 	}
@@ -136,7 +137,7 @@ func (t *tokens) answer(ctx context.Context, challenge []byte) ([]byte, error) {
 			return secret, nil
 		}
 		if errors.Is(err, hsm.ErrIntegrity) {
-			err = &fault{Code: exitIntegrity, Err: err, Do: "have the operator make one for the newest enrolment of this node, and answer it with the TPM that enrolled"}
+			err = &fault.Error{Code: fault.CodeIntegrity, Err: err, Do: "have the operator make one for the newest enrolment of this node, and answer it with the TPM that enrolled"}
 		}
 	}
 	return nil, err
@@ -148,13 +149,13 @@ func (a answer) bindings(root ed25519.PublicKey, e enrolment) ([]appraise.Bindin
 		return nil, err
 	}
 	if !bytes.Equal(a.Challenge.Enrolment[:], e.digest()) || a.Challenge.Node != e.Node || len(a.Answers) != len(a.Challenge.Tokens) {
-		return nil, &fault{Code: exitIntegrity, Err: fmt.Errorf("the answer is not for this enrolment of node %q", e.Node), Do: "make a challenge for this enrolment, and answer it"}
+		return nil, &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the answer is not for this enrolment of node %q", e.Node), Do: "make a challenge for this enrolment, and answer it"}
 	}
 	var out []appraise.Binding
 	for i, x := range a.Challenge.Tokens {
 		b, err := x.Expected.Check(a.Answers[i])
 		if err != nil {
-			return nil, &fault{Code: exitIntegrity, What: fmt.Sprintf("answer of node %q", e.Node), Err: err, Do: "answer the challenge again, with the TPM that enrolled; if it comes again, its attestation key is not in it"}
+			return nil, &fault.Error{Code: fault.CodeIntegrity, What: fmt.Sprintf("answer of node %q", e.Node), Err: err, Do: "answer the challenge again, with the TPM that enrolled; if it comes again, its attestation key is not in it"}
 		}
 		out = append(out, b)
 	}
@@ -188,7 +189,7 @@ func readJSON(path string, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(b, v); err != nil {
-		return doing(path, usage("give the file that mpcd printed", "%w", err))
+		return fault.Doing(path, fault.Usage("give the file that mpcd printed", "%w", err))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 // config is the parsed configuration of a node.
@@ -123,7 +124,7 @@ func (f *nodeFlags) values() (vs values, unknown []string, err error) {
 // load gathers and parses. Who loads a node's configuration may open its secrets, so the process is hardened.
 func (f *nodeFlags) load() (*config, error) {
 	if err := harden(); err != nil {
-		return nil, doing("harden the process", err)
+		return nil, fault.Doing("harden the process", err)
 	}
 	vs, unknown, err := f.values()
 	if err != nil {
@@ -146,7 +147,7 @@ type parser struct {
 
 func (p *parser) wrong(key, do, format string, a ...any) {
 	if p.err == nil {
-		p.err = usage(do, "%s (%s): %s", key, p.values[key].origin, fmt.Sprintf(format, a...))
+		p.err = fault.Usage(do, "%s (%s): %s", key, p.values[key].origin, fmt.Sprintf(format, a...))
 	}
 }
 

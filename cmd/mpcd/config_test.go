@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 // Goal: whatever stands in a configuration file, reading it ends with values or a usage fault, and what was read is known.
@@ -14,7 +16,7 @@ func FuzzYAML(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		vs := defaults()
 		err := vs.yaml("x.yaml", b)
-		if err != nil && explain(err).Code != exitUsage {
+		if err != nil && explain(err).Code != fault.CodeUsage {
 			t.Fatalf("exit code %d: %v", explain(err).Code, err)
 		}
 		if len(vs) != len(settings) {
@@ -57,7 +59,7 @@ func TestWrongValues(t *testing.T) {
 			vs.set(s, kv[1], "test "+kv[0])
 		}
 		_, err := parseConfig(vs)
-		if err == nil || !strings.Contains(err.Error(), key) || explain(err).Code != exitUsage {
+		if err == nil || !strings.Contains(err.Error(), key) || explain(err).Code != fault.CodeUsage {
 			t.Errorf("%s: %q: %v", key, text, err)
 		}
 	}

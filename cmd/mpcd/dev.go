@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/softhsm"
 )
@@ -94,11 +95,11 @@ func (d *dev) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.end()) }()
 	if err := d.prepare(ctx); err != nil {
-		return d.interrupted(ctx, doing("dev", err))
+		return d.interrupted(ctx, fault.Doing("dev", err))
 	}
 	keys, err := d.show(ctx)
 	if err != nil {
-		return d.interrupted(ctx, doing("dev", err))
+		return d.interrupted(ctx, fault.Doing("dev", err))
 	}
 	if err := d.announce(keys); err != nil {
 		return err
@@ -121,7 +122,7 @@ func (d *dev) check() error {
 	host, _, err := net.SplitHostPort(d.listen)
 	ip := net.ParseIP(host)
 	if err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return usage("use --listen 127.0.0.1:PORT; for other machines there is `mpcd init` and `mpcd start`", "%q is not on loopback, and dev speaks plain HTTP", d.listen)
+		return fault.Usage("use --listen 127.0.0.1:PORT; for other machines there is `mpcd init` and `mpcd start`", "%q is not on loopback, and dev speaks plain HTTP", d.listen)
 	}
 	switch d.hsm {
 	case "softhsm", "local":
@@ -132,7 +133,7 @@ func (d *dev) check() error {
 		}
 	default:
 		if _, err := hsm.ParseURI(replaceName(d.hsm, "node1")); err != nil {
-			return usage("use --hsm softhsm, --hsm local, or a URI in which %n stands for the node's name", "--hsm: %w", err)
+			return fault.Usage("use --hsm softhsm, --hsm local, or a URI in which %n stands for the node's name", "--hsm: %w", err)
 		}
 	}
 	if d.hsm == "local" {
@@ -194,7 +195,7 @@ func (d *dev) sameAsBefore() error {
 	for k := range d.nodes + 1 {
 		_, err := os.Stat(filepath.Join(d.data, "node"+strconv.Itoa(k+1), "mpcd.yaml"))
 		if (err == nil) != (k < d.nodes) {
-			return usage("give the --nodes it was made with, or another --data", "the cluster in %s has not %d nodes", d.data, d.nodes)
+			return fault.Usage("give the --nodes it was made with, or another --data", "the cluster in %s has not %d nodes", d.data, d.nodes)
 		}
 	}
 	vs := defaults()
@@ -203,7 +204,7 @@ func (d *dev) sameAsBefore() error {
 		return err
 	}
 	if got := vs["threshold"].text; got != strconv.Itoa(d.threshold) {
-		return usage("give --threshold "+got+", or another --data", "the cluster in %s has threshold %s", d.data, got)
+		return fault.Usage("give --threshold "+got+", or another --data", "the cluster in %s has threshold %s", d.data, got)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 // member is a node process of a dev cluster.
@@ -179,12 +180,12 @@ func (m *member) waitReady(ctx context.Context) error {
 func (m *member) failed() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	code := exitFailed
+	code := fault.CodeFailed
 	var e *exec.ExitError
 	if errors.As(m.lastErr, &e) && e.ExitCode() > 0 {
-		code = e.ExitCode()
+		code = fault.Code(e.ExitCode())
 	}
-	return &fault{Code: code, Err: fmt.Errorf("%s did not start: %s", m.id, m.tail()), Do: "see " + m.logPath()}
+	return &fault.Error{Code: code, Err: fmt.Errorf("%s did not start: %s", m.id, m.tail()), Do: "see " + m.logPath()}
 }
 
 func (m *member) answers(ctx context.Context) bool {
@@ -213,11 +214,11 @@ const (
 func freePorts(first string, n int) ([]string, error) {
 	host, p, err := net.SplitHostPort(first)
 	if err != nil {
-		return nil, usage("write --listen host:port", "%w", err)
+		return nil, fault.Usage("write --listen host:port", "%w", err)
 	}
 	port, err := strconv.Atoi(p)
 	if err != nil || port < 0 || port > 65535 {
-		return nil, usage("write --listen host:port", "port %q is no number", p)
+		return nil, fault.Usage("write --listen host:port", "port %q is no number", p)
 	}
 	anyPort := port == 0
 	if anyPort {
@@ -226,7 +227,7 @@ func freePorts(first string, n int) ([]string, error) {
 	out := make([]string, 0, n)
 	for ; len(out) < n; port++ {
 		if port > 65535 {
-			return nil, usage("choose another --listen", "no %d free ports above %s", n, first)
+			return nil, fault.Usage("choose another --listen", "no %d free ports above %s", n, first)
 		}
 		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 		switch {
@@ -234,7 +235,7 @@ func freePorts(first string, n int) ([]string, error) {
 			out = append(out, l.Addr().String())
 			_ = l.Close()
 		case len(out) == 0 && !anyPort:
-			return nil, usage("stop what listens there, or choose another --listen", "%w", err)
+			return nil, fault.Usage("stop what listens there, or choose another --listen", "%w", err)
 		}
 	}
 	return out, nil

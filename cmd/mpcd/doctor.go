@@ -17,6 +17,7 @@ import (
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/secret"
@@ -29,7 +30,7 @@ type finding struct {
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail,omitempty"`
 	Do     string `json:"do,omitempty"`
-	code   int
+	code   fault.Code
 }
 
 // doctorTimeout bounds the checkup: a slow token opens some 20 records a second.
@@ -69,7 +70,7 @@ func doctorCommand(o *output) *cobra.Command {
 			}
 			for _, f := range d.findings {
 				if !f.OK {
-					return &fault{Code: f.code, Err: fmt.Errorf("%s: %s", f.Check, f.Detail), Do: f.Do}
+					return &fault.Error{Code: f.code, Err: fmt.Errorf("%s: %s", f.Check, f.Detail), Do: f.Do}
 				}
 			}
 			return nil
@@ -114,7 +115,7 @@ func (d *checkup) examine(ctx context.Context) {
 	}
 	d.certificates()
 	held, err := d.c.lockExisting()
-	var f *fault
+	var f *fault.Error
 	switch {
 	case err == nil:
 		d.atRest(ctx, roster)
@@ -158,15 +159,15 @@ func validFor(cert, key string) (time.Duration, error) {
 	const do = "have a new one made: `mpcd node roster sign`, or your CA"
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		return 0, usage(do, "%w", err)
+		return 0, fault.Usage(do, "%w", err)
 	}
 	c, err := x509.ParseCertificate(pair.Certificate[0])
 	if err != nil {
-		return 0, usage(do, "%w", err)
+		return 0, fault.Usage(do, "%w", err)
 	}
 	left := time.Until(c.NotAfter)
 	if left < 0 || time.Now().Before(c.NotBefore) {
-		return 0, usage(do, "%s is valid from %s to %s", cert, c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly))
+		return 0, fault.Usage(do, "%s is valid from %s to %s", cert, c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly))
 	}
 	return left, nil
 }
@@ -204,7 +205,7 @@ func (d *checkup) atRest(ctx context.Context, roster *attest.SignedRoster) {
 	d.unwrapping(ctx, s.vault)
 	_, peer, err := c.identity(ctx, s.vault)
 	if err == nil && roster != nil && (!bytes.Equal(peer.Identity, member.Identity) || !bytes.Equal(peer.HPKE, member.Seal)) {
-		err = &fault{Code: exitIntegrity, Err: errors.New("it is not the one in the roster"), Do: "use the data directory that was enrolled"}
+		err = &fault.Error{Code: fault.CodeIntegrity, Err: errors.New("it is not the one in the roster"), Do: "use the data directory that was enrolled"}
 	}
 	d.say("identity", err, "it is the one enrolled")
 }
@@ -247,7 +248,7 @@ func (d *checkup) storeRecovery(key *secret.Bytes, v *vault.Vault) {
 			err = fmt.Errorf("%s is sealed to %d recipients, the vault to %d", path, n, len(v.RecoveryRecipients()))
 		}
 		if err != nil {
-			err = &fault{Code: exitIntegrity, Err: err, Do: do}
+			err = &fault.Error{Code: fault.CodeIntegrity, Err: err, Do: do}
 		}
 		d.say("store's recovery", err, "the store's key is sealed to as many recipients as the vault")
 		return
@@ -260,7 +261,7 @@ func (d *checkup) storeRecovery(key *secret.Bytes, v *vault.Vault) {
 		found.Wipe()
 	}
 	if err != nil {
-		err = &fault{Code: exitHSM, Err: err, Do: "compare the identity with hsm.recovery; if it is the right one, " + do}
+		err = &fault.Error{Code: fault.CodeHSM, Err: err, Do: "compare the identity with hsm.recovery; if it is the right one, " + do}
 	}
 	d.say("store's recovery", err, "the identity opens the store's key without the token")
 }
@@ -276,7 +277,7 @@ func (c *config) enrolledKeys(ctx context.Context, t hsm.Token, m attest.RosterN
 			return err
 		}
 		if !bytes.Equal(der, k.pin) {
-			return &fault{Code: exitHSM, Err: fmt.Errorf("key %q of the token is not the one enrolled", k.id), Do: "use the token that was enrolled, or enrol the node anew"}
+			return &fault.Error{Code: fault.CodeHSM, Err: fmt.Errorf("key %q of the token is not the one enrolled", k.id), Do: "use the token that was enrolled, or enrol the node anew"}
 		}
 	}
 	return nil
@@ -301,7 +302,7 @@ func (d *checkup) atWork(ctx context.Context) {
 	for _, check := range h.Checks {
 		var err error
 		if !check.OK {
-			err = &fault{Code: exitQuorum, Err: errors.New(check.Detail), Do: "see the node's log, and `mpcd node list`"}
+			err = &fault.Error{Code: fault.CodeQuorum, Err: errors.New(check.Detail), Do: "see the node's log, and `mpcd node list`"}
 		}
 		d.say("node: "+check.Name, err, check.Detail)
 	}
@@ -314,7 +315,7 @@ func (d *checkup) audit() {
 	}
 	n, _, err := verifyAudit(d.c.auditPath())
 	if err != nil {
-		err = &fault{Code: codeIfNone(err, exitIntegrity), Err: err, Do: "keep the file as evidence and restore the log from its backup"}
+		err = &fault.Error{Code: codeIfNone(err, fault.CodeIntegrity), Err: err, Do: "keep the file as evidence and restore the log from its backup"}
 	}
 	d.say("audit log", err, fmt.Sprintf("%d entries, the chain holds", n))
 }
@@ -337,9 +338,9 @@ func (d *checkup) routes(ctx context.Context) {
 	case d.c.NATS.URL != "":
 		d.say("peers", nil, "an external broker is configured; `mpcd node list` tells who is live")
 	case n == 0:
-		d.say("peers", usage("set nats.routes, or nats.url", "no routes to other nodes are configured"), "")
+		d.say("peers", fault.Usage("set nats.routes, or nats.url", "no routes to other nodes are configured"), "")
 	case reached == 0:
-		d.say("peers", &fault{Code: exitQuorum, Err: fmt.Errorf("none of %d is reached: %w", n, last), Do: "start the other nodes, and check firewalls for nats.routes"}, "")
+		d.say("peers", &fault.Error{Code: fault.CodeQuorum, Err: fmt.Errorf("none of %d is reached: %w", n, last), Do: "start the other nodes, and check firewalls for nats.routes"}, "")
 	default:
 		d.say("peers", nil, fmt.Sprintf("%d of %d reached", reached, n))
 	}

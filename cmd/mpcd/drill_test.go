@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"testing"
+
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 // findingOf is the doctor's line about a check.
@@ -48,7 +50,7 @@ func TestDrillIsHonest(t *testing.T) {
 	if _, err := c.enrol(ctx, "", "", log); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.rewrap(ctx, quiet, target{recovery: []string{next.recipient}}); explain(err).Code != exitUsage {
+	if _, err := c.rewrap(ctx, quiet, target{recovery: []string{next.recipient}}); explain(err).Code != fault.CodeUsage {
 		t.Errorf("an officer was removed and the key that his copies open with was kept: %v", err)
 	}
 	if _, err := c.rewrap(ctx, quiet, target{recovery: []string{old.recipient, next.recipient}}); err != nil { // to add one is fine

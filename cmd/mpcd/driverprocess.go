@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/plugin"
 	"github.com/luxfi/mpcd/softhsm"
@@ -33,7 +34,7 @@ func pluginCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			err := plugin.Serve(plugin.Program{Name: "mpcd", Release: release(), Drivers: moduleDrivers})
 			if errors.Is(err, plugin.ErrByHand) {
-				return usage("use `mpcd hsm list` to look into a token", "%w", err)
+				return fault.Usage("use `mpcd hsm list` to look into a token", "%w", err)
 			}
 			return err
 		},
@@ -77,13 +78,13 @@ func provisionSoftHSM(dir, label string) (softToken, error) {
 		var f struct {
 			Error struct {
 				Why, What, Do string
-				Code          int `json:"exit_code"`
+				Code          fault.Code `json:"exit_code"`
 			} `json:"error"`
 		}
 		if json.Unmarshal(fail.Bytes(), &f) != nil || f.Error.Code == 0 {
 			return t, fmt.Errorf("%w: %w: %s", hsm.ErrUnavailable, err, strings.TrimSpace(fail.String()))
 		}
-		return t, &fault{Code: f.Error.Code, Err: errors.New(strings.TrimPrefix(f.Error.What+": "+f.Error.Why, ": ")), Do: f.Error.Do}
+		return t, &fault.Error{Code: f.Error.Code, Err: errors.New(strings.TrimPrefix(f.Error.What+": "+f.Error.Why, ": ")), Do: f.Error.Do}
 	}
 	return t, json.Unmarshal(out.Bytes(), &t)
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/awskms"
 	"github.com/luxfi/mpcd/hsm/gcpkms"
@@ -51,7 +52,7 @@ func (c *config) drivers(log *slog.Logger) (hsm.Drivers, error) {
 	if name := c.HSM.Plugin.User; name != "" {
 		var err error
 		if p.UID, p.GID, err = lookupUser(name); err != nil {
-			return nil, usage("correct hsm.plugin.user", "hsm.plugin.user: %w", err)
+			return nil, fault.Usage("correct hsm.plugin.user", "hsm.plugin.user: %w", err)
 		}
 	}
 	out := maps.Clone(ownDrivers)
@@ -61,7 +62,7 @@ func (c *config) drivers(log *slog.Logger) (hsm.Drivers, error) {
 	}
 	out["plugin"] = func(ctx context.Context, u *hsm.URI, o hsm.Options) (hsm.Token, error) {
 		if c.HSM.Plugin.Dir == "" {
-			return nil, usage("set hsm.plugin.dir to the directory of mpcd-hsm-"+u.Path, "hsm.plugin.dir is not set, so no driver %q can be found", u.Path)
+			return nil, fault.Usage("set hsm.plugin.dir to the directory of mpcd-hsm-"+u.Path, "hsm.plugin.dir is not set, so no driver %q can be found", u.Path)
 		}
 		return plugin.External(c.HSM.Plugin.Dir, p)(ctx, u, o)
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/durable"
@@ -49,10 +50,10 @@ func (e enrolment) digest() []byte {
 
 func (e enrolment) check() error {
 	if e.Version != 1 && e.Version != 2 || e.Version == 1 && len(e.Evidence) > 0 {
-		return usage("enrol the node with this version of mpcd", "enrolment of %q has version %d, this program reads 1 and, with evidence, 2", e.Node, e.Version)
+		return fault.Usage("enrol the node with this version of mpcd", "enrolment of %q has version %d, this program reads 1 and, with evidence, 2", e.Node, e.Version)
 	}
 	if len(e.Identity) != ed25519.PublicKeySize || !ed25519.Verify(ed25519.PublicKey(e.Identity), e.digest(), e.Signature) {
-		return &fault{Code: exitIntegrity, Err: fmt.Errorf("the enrolment of %q was changed: its signature does not verify", e.Node), Do: "fetch it from the node again"}
+		return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the enrolment of %q was changed: its signature does not verify", e.Node), Do: "fetch it from the node again"}
 	}
 	return nil
 }
@@ -60,7 +61,7 @@ func (e enrolment) check() error {
 func parseEnrolment(b []byte) (enrolment, error) {
 	var e enrolment
 	if err := json.Unmarshal(b, &e); err != nil {
-		return e, usage("give the files that `mpcd node enroll` printed", "not an enrolment: %w", err)
+		return e, fault.Usage("give the files that `mpcd node enroll` printed", "not an enrolment: %w", err)
 	}
 	if err := e.check(); err != nil {
 		return e, err
@@ -74,7 +75,7 @@ func readEnrolment(path string) (enrolment, error) {
 		return enrolment{}, err
 	}
 	e, err := parseEnrolment(b)
-	return e, doing(path, err)
+	return e, fault.Doing(path, err)
 }
 
 func (e enrolment) member() attest.RosterNode {
@@ -96,23 +97,23 @@ func (c *config) enrolWith(ctx context.Context, endpoint, facility string, evide
 	defer held.Close()
 	t, err := c.openTokens(ctx, log)
 	if err != nil {
-		return e, doing("open the token", err)
+		return e, fault.Doing("open the token", err)
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	if _, err := t.makeKeys(ctx); err != nil {
-		return e, doing("make the keys in the token", err)
+		return e, fault.Doing("make the keys in the token", err)
 	}
 	if err := c.makeStoreKey(ctx, t); err != nil {
-		return e, doing("make the store's key", err)
+		return e, fault.Doing("make the store's key", err)
 	}
 	s, err := c.openVault(ctx, t, false, log)
 	if err != nil {
-		return e, doing("make the vault", err)
+		return e, fault.Doing("make the vault", err)
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	id, peer, err := c.makeIdentity(ctx, s.vault, rand.Reader)
 	if err != nil {
-		return e, doing("make the identity", err)
+		return e, fault.Doing("make the identity", err)
 	}
 	e = enrolment{Version: 1, Cluster: c.Cluster, Node: string(c.Node), Identity: attest.Hex(peer.Identity), Seal: peer.HPKE, Endpoint: endpoint, Facility: facility}
 	if e.CosignKey, err = publicDER(ctx, t.Token, c.HSM.CosignKey); err != nil {
@@ -124,7 +125,7 @@ func (c *config) enrolWith(ctx context.Context, endpoint, facility string, evide
 	if evidence {
 		e.Version = 2
 		if e.Evidence, err = t.evidence(ctx, e.basis()); err != nil {
-			return e, doing("ask the token for evidence", err)
+			return e, fault.Doing("ask the token for evidence", err)
 		}
 	}
 	e.Signature = id.Sign(e.digest())

@@ -21,6 +21,7 @@ import (
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/attest/appraise"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/parts/swtpm"
 )
@@ -165,14 +166,14 @@ func TestReplayedEvidence(t *testing.T) {
 		e := resigned(t, n.e, c.change)
 		for _, p := range []appraise.Policy{n.policy(), appraise.Any()} {
 			_, err := e.appraise(p, time.Now(), bindings)
-			if !errors.Is(err, appraise.ErrBroken) || explain(err).Code != exitIntegrity || !strings.Contains(err.Error(), c.words) {
+			if !errors.Is(err, appraise.ErrBroken) || explain(err).Code != fault.CodeIntegrity || !strings.Contains(err.Error(), c.words) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 	}
 	none := resigned(t, n.e, func(e *enrolment) { e.Evidence = nil })
 	for _, p := range []appraise.Policy{n.policy(), appraise.Hardware()} {
-		if _, err := none.appraise(p, time.Now(), bindings); !errors.Is(err, appraise.ErrPolicy) || explain(err).Code != exitDenied {
+		if _, err := none.appraise(p, time.Now(), bindings); !errors.Is(err, appraise.ErrPolicy) || explain(err).Code != fault.CodeDenied {
 			t.Errorf("no evidence, policy %s: %v", p.Name, err)
 		}
 	}
@@ -229,7 +230,7 @@ func TestEvidenceIsSigned(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := parseEnrolment(b); err == nil || explain(err).Code != exitIntegrity {
+		if _, err := parseEnrolment(b); err == nil || explain(err).Code != fault.CodeIntegrity {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/attest/appraise"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 )
 
@@ -66,7 +67,7 @@ func (e enrolment) checkRoles() error {
 	seen := map[string]bool{}
 	for _, k := range e.Evidence {
 		if seen[k.Role] || !slices.Contains([]string{roleCosign, roleAttest, roleVault}, k.Role) || k.Evidence != nil && k.Missing != "" {
-			return &fault{Code: exitIntegrity, Err: fmt.Errorf("the enrolment of %q has evidence for a key %q that is unknown, or twice", e.Node, k.Role), Do: "enrol the node again"}
+			return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the enrolment of %q has evidence for a key %q that is unknown, or twice", e.Node, k.Role), Do: "enrol the node again"}
 		}
 		seen[k.Role] = true
 	}
@@ -120,9 +121,9 @@ func (e enrolment) appraiseKey(role string, p appraise.Policy, at time.Time, bin
 
 // refusal is a refused key as a fault.
 func refusal(node, role string, v appraise.Verdict, err error) error {
-	f := &fault{Code: exitDenied, What: fmt.Sprintf("key %s of node %q", role, node), Err: err, Do: "enrol the node again"}
+	f := &fault.Error{Code: fault.CodeDenied, What: fmt.Sprintf("key %s of node %q", role, node), Err: err, Do: "enrol the node again"}
 	if errors.Is(err, appraise.ErrBroken) {
-		f.Code = exitIntegrity
+		f.Code = fault.CodeIntegrity
 	}
 	if r := v.Refusal(); r != nil {
 		f.Do = r.Next

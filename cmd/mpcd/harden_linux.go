@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 // harden keeps the memory of the process out of core dumps and away from debuggers of the same user (prctl(2),
@@ -12,7 +14,7 @@ import (
 func harden() error {
 	// gRPC, which carries the driver process and Google's client, would write whole messages, keys in them, to a file.
 	if os.Getenv("GRPC_BINARY_LOG_FILTER") != "" {
-		return usage("unset it", "GRPC_BINARY_LOG_FILTER is set, which writes secrets to disk")
+		return fault.Usage("unset it", "GRPC_BINARY_LOG_FILTER is set, which writes secrets to disk")
 	}
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return fmt.Errorf("forbid core dumps: %w", err)

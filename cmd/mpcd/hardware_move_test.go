@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/sim"
 	"github.com/luxfi/mpcd/vault"
 	"github.com/luxfi/mpcd/vault/vaulttest"
@@ -240,7 +241,7 @@ func TestRosterRekeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.sign(second, []enrolment{stranger}); err == nil || explain(err).Code != exitUsage {
+	if _, err := a.sign(second, []enrolment{stranger}); err == nil || explain(err).Code != fault.CodeUsage {
 		t.Errorf("another identity takes the party of n2: %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/plugin"
 )
@@ -39,12 +40,12 @@ func (f *tokenFlags) register(cmd *cobra.Command) {
 func (f *tokenFlags) with(ctx context.Context, o *output, args []string, do func(context.Context, *config, *tokens) error) (err error) {
 	if len(args) > 0 {
 		if f.uri != "" && f.uri != args[0] {
-			return usage("name one token", "two URIs are given")
+			return fault.Usage("name one token", "two URIs are given")
 		}
 		f.uri = args[0]
 	}
 	if err := harden(); err != nil {
-		return doing("harden the process", err)
+		return fault.Doing("harden the process", err)
 	}
 	c := &config{Dev: f.node.dev}
 	if f.uri != "" {
@@ -62,7 +63,7 @@ func (f *tokenFlags) with(ctx context.Context, o *output, args []string, do func
 	}
 	t, err := c.openTokens(ctx, newLogger(o.err, "error", "text"))
 	if err != nil {
-		return doing("open the token", err)
+		return fault.Doing("open the token", err)
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	return do(ctx, c, t)
@@ -204,7 +205,7 @@ func hsmTest(o *output) *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if count < 1 || count > 100_000 {
-				return usage("give --count from 1 to 100000", "%d operations", count)
+				return fault.Usage("give --count from 1 to 100000", "%d operations", count)
 			}
 			return f.with(cmd.Context(), o, args, func(ctx context.Context, _ *config, t *tokens) error {
 				info, err := t.Info(ctx)
@@ -213,7 +214,7 @@ func hsmTest(o *output) *cobra.Command {
 				}
 				keys, err := t.prove(ctx)
 				if err != nil {
-					return &fault{Code: exitHSM, What: "the token fails its self-test", Err: err, Do: "do not use it; check its keys with `mpcd hsm list`"}
+					return &fault.Error{Code: fault.CodeHSM, What: "the token fails its self-test", Err: err, Do: "do not use it; check its keys with `mpcd hsm list`"}
 				}
 				times, err := t.timings(ctx, count)
 				if err != nil {
@@ -254,14 +255,14 @@ func hsmInit(o *output) *cobra.Command {
 			if soft != "" {
 				p, err := provisionSoftHSM(soft, label)
 				if err != nil {
-					return doing("make the token", err)
+					return fault.Doing("make the token", err)
 				}
 				f.uri, f.conf = p.URI, p.Conf
 			}
 			return f.with(cmd.Context(), o, args, func(ctx context.Context, c *config, t *tokens) error {
 				keys, err := t.makeKeys(ctx)
 				if err != nil {
-					return doing("make the keys", err)
+					return fault.Doing("make the keys", err)
 				}
 				return o.result(map[string]any{"uri": c.tokenURI(), "softhsm_conf": f.conf, "keys": keys}, func(w io.Writer) {
 					row(w, "uri", c.tokenURI())

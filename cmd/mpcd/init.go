@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 )
 
@@ -61,11 +62,11 @@ func initCommand(o *output) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p.log, p.note = newLogger(o.err, "warn", "text"), o.note
 			if err := harden(); err != nil { // it makes every node's secrets
-				return doing("harden the process", err)
+				return fault.Doing("harden the process", err)
 			}
 			nodes, root, err := p.carryOut(cmd.Context())
 			if err != nil {
-				return doing("init", err)
+				return fault.Doing("init", err)
 			}
 			v := map[string]any{"cluster": p.cluster, "dir": p.dir, "roster_root": root, "nodes": nodes}
 			return o.result(v, func(w io.Writer) {
@@ -96,24 +97,24 @@ func initCommand(o *output) *cobra.Command {
 // check refuses what no cluster should be.
 func (p *plan) check() error {
 	if err := transport.CheckName("cluster", p.cluster); err != nil {
-		return usage("use 1 to 63 of a-z, 0-9, - and _", "cluster %q is no name", p.cluster)
+		return fault.Usage("use 1 to 63 of a-z, 0-9, - and _", "cluster %q is no name", p.cluster)
 	}
 	if err := checkThreshold(p.threshold, p.nodes); err != nil {
 		return err
 	}
 	if p.dir == "" {
-		return usage("give --dir DIR", "no directory for the cluster")
+		return fault.Usage("give --dir DIR", "no directory for the cluster")
 	}
 	for _, port := range []int{p.apiPort, p.routePort} {
 		if port < 1 || port+p.nodes > 65536 {
-			return usage("give --api-port and --route-port from 1 to 65000", "port %d", port)
+			return fault.Usage("give --api-port and --route-port from 1 to 65000", "port %d", port)
 		}
 	}
 	if len(p.hosts) != 0 && len(p.hosts) != p.nodes {
-		return usage("give one host for each node, separated by commas", "%d hosts for %d nodes", len(p.hosts), p.nodes)
+		return fault.Usage("give one host for each node, separated by commas", "%d hosts for %d nodes", len(p.hosts), p.nodes)
 	}
 	if p.hsm == "local" && !p.dev {
-		return usage("use --hsm softhsm, or --dev if this cluster will never hold anything of value", "--hsm local keeps keys in plain files")
+		return fault.Usage("use --hsm softhsm, or --dev if this cluster will never hold anything of value", "--hsm local keeps keys in plain files")
 	}
 	return nil
 }
@@ -122,13 +123,13 @@ func (p *plan) check() error {
 func checkThreshold(t, n int) error {
 	switch {
 	case n < 2 || n > 64:
-		return usage("give 2 to 64 nodes", "%d nodes", n)
+		return fault.Usage("give 2 to 64 nodes", "%d nodes", n)
 	case t < 2:
-		return usage(fmt.Sprintf("give a threshold from %d to %d", n/2+1, n), "threshold %d: one node alone could sign", t)
+		return fault.Usage(fmt.Sprintf("give a threshold from %d to %d", n/2+1, n), "threshold %d: one node alone could sign", t)
 	case t > n:
-		return usage(fmt.Sprintf("give a threshold from %d to %d", n/2+1, n), "threshold %d of %d nodes can never sign", t, n)
+		return fault.Usage(fmt.Sprintf("give a threshold from %d to %d", n/2+1, n), "threshold %d of %d nodes can never sign", t, n)
 	case t < n/2+1:
-		return usage(fmt.Sprintf("give a threshold from %d to %d", n/2+1, n), "threshold %d of %d is no majority: two halves could sign against each other", t, n)
+		return fault.Usage(fmt.Sprintf("give a threshold from %d to %d", n/2+1, n), "threshold %d of %d is no majority: two halves could sign against each other", t, n)
 	}
 	return nil
 }
@@ -169,7 +170,7 @@ func (p *plan) carryOut(ctx context.Context) ([]made, string, error) {
 	for k := range p.nodes {
 		n, e, err := p.makeNode(ctx, a, k)
 		if err != nil {
-			return nil, "", doing(fmt.Sprintf("make %s", p.name(k)), err)
+			return nil, "", fault.Doing(fmt.Sprintf("make %s", p.name(k)), err)
 		}
 		nodes, es = append(nodes, n), append(es, e)
 		p.note("made %s: token, keys, vault", n.ID)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 func main() { os.Exit(run()) }
@@ -23,11 +25,11 @@ func run() int {
 	o := newOutput()
 	err := root(o).ExecuteContext(ctx)
 	if err == nil {
-		return exitOK
+		return 0
 	}
 	f := explain(err)
 	o.fail(f)
-	return f.Code
+	return int(f.Code)
 }
 
 func root(o *output) *cobra.Command {
@@ -44,7 +46,7 @@ func root(o *output) *cobra.Command {
 	format := cmd.PersistentFlags().StringP("output", "o", "table", "how results are printed: table or json")
 	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if *format != "table" && *format != "json" {
-			return usage("use -o table or -o json", "output format %q is unknown", *format)
+			return fault.Usage("use -o table or -o json", "output format %q is unknown", *format)
 		}
 		o.json = *format == "json"
 		return nil
@@ -71,16 +73,16 @@ func root(o *output) *cobra.Command {
 // strict makes every mistake on the command line a usage fault with the nearest right word.
 func strict(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage(flagAdvice(c, err), "%w", err)
+		return fault.Usage(flagAdvice(c, err), "%w", err)
 	})
 	if args := cmd.Args; args != nil {
 		cmd.Args = func(c *cobra.Command, a []string) error {
 			if err := args(c, a); err != nil {
-				var f *fault
+				var f *fault.Error
 				if errors.As(err, &f) {
 					return err
 				}
-				return usage("see `"+c.CommandPath()+" --help`", "%w", err)
+				return fault.Usage("see `"+c.CommandPath()+" --help`", "%w", err)
 			}
 			return nil
 		}
@@ -108,7 +110,7 @@ func flagAdvice(c *cobra.Command, err error) string {
 func needSubcommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		if c.HasParent() {
-			return usage("see `"+c.CommandPath()+" --help`", "%s needs a subcommand", c.CommandPath())
+			return fault.Usage("see `"+c.CommandPath()+" --help`", "%s needs a subcommand", c.CommandPath())
 		}
 		return c.Help()
 	}
@@ -120,5 +122,5 @@ func needSubcommand(c *cobra.Command, args []string) error {
 	if n := nearest(args[0], names); n != "" {
 		do = fmt.Sprintf("did you mean `%s %s`? %s", c.CommandPath(), n, do)
 	}
-	return usage(do, "unknown command %q", c.CommandPath()+" "+args[0])
+	return fault.Usage(do, "unknown command %q", c.CommandPath()+" "+args[0])
 }

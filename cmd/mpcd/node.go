@@ -11,6 +11,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 func nodeCommand(o *output) *cobra.Command {
@@ -39,7 +40,7 @@ func nodeEnroll(o *output) *cobra.Command {
 			}
 			e, err := c.enrolWith(cmd.Context(), endpoint, facility, true, newLogger(o.err, "warn", "text"))
 			if err != nil {
-				return doing("enrol", err)
+				return fault.Doing("enrol", err)
 			}
 			if err := o.indented(e); err != nil {
 				return err
@@ -61,7 +62,7 @@ func rosterInit(o *output) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if dir == "" || transport.CheckName("cluster", cluster) != nil {
-				return usage("give --dir DIR and --cluster NAME (a-z, 0-9, - and _)", "no directory, or %q is no name", cluster)
+				return fault.Usage("give --dir DIR and --cluster NAME (a-z, 0-9, - and _)", "no directory, or %q is no name", cluster)
 			}
 			a, err := newAuthority(dir, cluster)
 			if err != nil {
@@ -145,7 +146,7 @@ func rosterShow(o *output) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := attest.LoadRoster(args[0])
 			if err != nil {
-				return &fault{Code: exitIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
+				return &fault.Error{Code: fault.CodeIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
 			}
 			if pin != "" {
 				if err := checkPin(s, pin); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/vault"
 	"io"
 	"net"
@@ -82,7 +83,7 @@ func TestStoreKeyIsBound(t *testing.T) {
 	}
 	other := *c
 	other.Node = "n2"
-	if err := open(&other); !errors.Is(err, vault.ErrWrongKEK) || explain(err).Code != exitHSM {
+	if err := open(&other); !errors.Is(err, vault.ErrWrongKEK) || explain(err).Code != fault.CodeHSM {
 		t.Errorf("another node: %v", err)
 	}
 	elsewhere := testNode(t, "n1")
@@ -147,7 +148,7 @@ func TestRosterSerial(t *testing.T) {
 			t.Fatal(serial, err)
 		}
 	}
-	if err := at(2); err == nil || explain(err).Code != exitIntegrity {
+	if err := at(2); err == nil || explain(err).Code != fault.CodeIntegrity {
 		t.Errorf("an older roster: %v", err)
 	}
 }
@@ -239,7 +240,7 @@ func TestIdentityMustBeEnrolled(t *testing.T) {
 	if cerr := b.Close(); cerr != nil {
 		t.Error(cerr)
 	}
-	if f := explain(err); err == nil || f.Code != exitIntegrity || f.What != "boot: identity" {
+	if f := explain(err); err == nil || f.Code != fault.CodeIntegrity || f.What != "boot: identity" {
 		t.Errorf("boot: %v", err)
 	}
 	d := &checkup{c: c}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/attest/appraise"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 )
 
@@ -40,7 +41,7 @@ func (f *evidenceFlags) register(cmd *cobra.Command, policy string) {
 func (f *evidenceFlags) load() (appraise.Policy, error) {
 	p, err := appraise.Named(f.policy)
 	if err != nil {
-		return p, usage("use --evidence hardware, proof or any", "%w", err)
+		return p, fault.Usage("use --evidence hardware, proof or any", "%w", err)
 	}
 	p.Software = p.Software || f.dev
 	for _, x := range []struct {
@@ -55,11 +56,11 @@ func (f *evidenceFlags) load() (appraise.Policy, error) {
 			return p, err
 		}
 		if *x.into, err = appraise.ParseRoots(b); err != nil {
-			return p, doing(x.path, usage("give certificates in PEM, at least one self-signed", "%w", err))
+			return p, fault.Doing(x.path, fault.Usage("give certificates in PEM, at least one self-signed", "%w", err))
 		}
 	}
 	if p.Least == appraise.Proven && p.TPM == nil {
-		return p, usage("give --tpm-roots FILE, the certificates of the makers of your TPMs", "--evidence proof without roots: nothing could be proven")
+		return p, fault.Usage("give --tpm-roots FILE, the certificates of the makers of your TPMs", "--evidence proof without roots: nothing could be proven")
 	}
 	return p, nil
 }
@@ -163,7 +164,7 @@ func nodeChallenge(o *output) *cobra.Command {
 			}
 			c, err := a.challenge(rand.Reader, e)
 			if err != nil {
-				return doing("make a challenge", err)
+				return fault.Doing("make a challenge", err)
 			}
 			return o.indented(c)
 		},
@@ -278,7 +279,7 @@ func readJudgement(path string) (judgement, error) {
 	}
 	j.Answers = raw.Answers
 	j.Enrolment, err = parseEnrolment(raw.Enrolment)
-	return j, doing(path, err)
+	return j, fault.Doing(path, err)
 }
 
 // indented writes v as JSON for a file.

@@ -15,6 +15,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/secret"
 	"github.com/luxfi/mpcd/vault"
@@ -50,11 +51,11 @@ func (c *config) lock() (io.Closer, error) {
 // lockExisting is lock for who makes no directory: it may be a place where nothing is mounted.
 func (c *config) lockExisting() (io.Closer, error) {
 	if _, err := os.Stat(c.DataDir); err != nil {
-		return nil, usage("check data_dir and that its disk is mounted", "%w", err)
+		return nil, fault.Usage("check data_dir and that its disk is mounted", "%w", err)
 	}
 	l, err := durable.LockFile(filepath.Join(c.DataDir, "LOCK"))
 	if errors.Is(err, durable.ErrLocked) {
-		return nil, &fault{Code: exitUsage, Err: fmt.Errorf("node %s is running on %s: %w", c.Node, c.DataDir, err), Do: "stop it first, or ask it through its API"}
+		return nil, &fault.Error{Code: fault.CodeUsage, Err: fmt.Errorf("node %s is running on %s: %w", c.Node, c.DataDir, err), Do: "stop it first, or ask it through its API"}
 	}
 	return l, err
 }
@@ -87,12 +88,12 @@ func (c *config) openVault(ctx context.Context, t *tokens, existing bool, log *s
 // openSealed opens store and vault, and lets look see the store's key.
 func (c *config) openSealed(ctx context.Context, t *tokens, existing bool, log *slog.Logger, look func(*secret.Bytes, *vault.Vault) error) (*sealed, error) {
 	if _, err := os.Stat(c.storeDir()); existing && errors.Is(err, os.ErrNotExist) {
-		return nil, &fault{Code: exitIntegrity, Err: fmt.Errorf("node %s has no vault in %s", c.Node, c.DataDir),
+		return nil, &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("node %s has no vault in %s", c.Node, c.DataDir),
 			Do: "check data_dir and that its disk is mounted; on a new host run `mpcd node enroll` first"}
 	}
 	key, err := c.storeKey(ctx, t)
 	if err != nil {
-		return nil, doing("open the store's key", err)
+		return nil, fault.Doing("open the store's key", err)
 	}
 	defer key.Wipe()
 	s := &sealed{}
@@ -142,23 +143,23 @@ func (c *config) makeIdentity(ctx context.Context, v *vault.Vault, rand io.Reade
 // loadRoster reads the roster and holds it against what is pinned.
 func (c *config) loadRoster() (*attest.SignedRoster, error) {
 	if c.Roster == "" {
-		return nil, usage("set roster in mpcd.yaml to the file that `mpcd node roster sign` wrote", "no roster is configured")
+		return nil, fault.Usage("set roster in mpcd.yaml to the file that `mpcd node roster sign` wrote", "no roster is configured")
 	}
 	s, err := attest.LoadRoster(c.Roster)
 	if err != nil {
-		return nil, &fault{Code: exitIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
+		return nil, &fault.Error{Code: fault.CodeIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
 	}
 	if err := checkPin(s, c.RosterRoot); err != nil {
 		return nil, err
 	}
 	if s.Roster.Cluster != c.Cluster {
-		return nil, usage("use the roster of this cluster, or correct cluster", "the roster is of cluster %q, this node is of %q", s.Roster.Cluster, c.Cluster)
+		return nil, fault.Usage("use the roster of this cluster, or correct cluster", "the roster is of cluster %q, this node is of %q", s.Roster.Cluster, c.Cluster)
 	}
 	if _, err := s.Roster.Node(string(c.Node)); err != nil {
-		return nil, usage("enrol the node, or correct node_id", "node %q is not in the roster", c.Node)
+		return nil, fault.Usage("enrol the node, or correct node_id", "node %q is not in the roster", c.Node)
 	}
 	if c.Total != 0 && c.Total != len(s.Roster.Nodes) {
-		return nil, usage("correct total_nodes, or use the right roster", "total_nodes is %d, the roster has %d nodes", c.Total, len(s.Roster.Nodes))
+		return nil, fault.Usage("correct total_nodes, or use the right roster", "total_nodes is %d, the roster has %d nodes", c.Total, len(s.Roster.Nodes))
 	}
 	return s, nil
 }
@@ -167,7 +168,7 @@ func (c *config) loadRoster() (*attest.SignedRoster, error) {
 func checkPin(s *attest.SignedRoster, pin string) error {
 	switch {
 	case pin == "":
-		return usage("set roster_root to the operator's public key, which you got another way than the roster", "roster_root is not set: the roster would be its own witness")
+		return fault.Usage("set roster_root to the operator's public key, which you got another way than the roster", "roster_root is not set: the roster would be its own witness")
 	case strings.HasPrefix(pin, "r_"):
 		if s.Fingerprint() != pin {
 			return fmt.Errorf("%w: its fingerprint is %s, pinned is %s", attest.ErrRoster, s.Fingerprint(), pin)
@@ -185,7 +186,7 @@ func checkPin(s *attest.SignedRoster, pin string) error {
 func parseRoot(pin string) (ed25519.PublicKey, error) {
 	b, err := wire.ParseHex(pin)
 	if err != nil || len(b) != ed25519.PublicKeySize {
-		return nil, usage("give the operator's public key as 0x and 64 hex digits, or the fingerprint r_…", "roster root %q is neither", pin)
+		return nil, fault.Usage("give the operator's public key as 0x and 64 hex digits, or the fingerprint r_…", "roster root %q is neither", pin)
 	}
 	return ed25519.PublicKey(b), nil
 }

@@ -9,6 +9,8 @@ import (
 	"text/tabwriter"
 
 	"golang.org/x/term"
+
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 // output is where a command writes: results to out, everything else to err.
@@ -48,7 +50,7 @@ func (o *output) paint(code, s string) string {
 }
 
 // fail writes a fault to stderr.
-func (o *output) fail(f *fault) {
+func (o *output) fail(f *fault.Error) {
 	why := ""
 	if f.Err != nil {
 		why = oneLine(f.Err.Error())

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/durable"
 )
@@ -58,7 +59,7 @@ func (r *remote) open() error {
 	r.nodes = nil
 	for _, a := range strings.Split(r.api, ",") {
 		if !strings.HasPrefix(a, "http://") && !strings.HasPrefix(a, "https://") {
-			return usage("give --api http://HOST:PORT or https://HOST:PORT", "%q is no URL of a node", a)
+			return fault.Usage("give --api http://HOST:PORT or https://HOST:PORT", "%q is no URL of a node", a)
 		}
 		r.nodes = append(r.nodes, strings.TrimSuffix(a, "/"))
 	}
@@ -68,7 +69,7 @@ func (r *remote) open() error {
 	if strings.HasPrefix(r.token, "file:") || strings.HasPrefix(r.token, "cred:") || strings.HasPrefix(r.token, "env:") {
 		b, err := hsm.ReadPIN(r.token)
 		if err != nil {
-			return usage("correct --token", "token: %s", strings.ReplaceAll(err.Error(), "hsm: pin-source", "source"))
+			return fault.Usage("correct --token", "token: %s", strings.ReplaceAll(err.Error(), "hsm: pin-source", "source"))
 		}
 		r.token = string(b.Bytes())
 		b.Wipe()
@@ -81,13 +82,13 @@ func (r *remote) open() error {
 		}
 		t.RootCAs = x509.NewCertPool()
 		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return usage("give a PEM file with certificates", "%s holds no certificate", r.ca)
+			return fault.Usage("give a PEM file with certificates", "%s holds no certificate", r.ca)
 		}
 	}
 	if r.cert != "" {
 		c, err := tls.LoadX509KeyPair(r.cert, r.key)
 		if err != nil {
-			return usage("correct --cert and --key", "client certificate: %w", err)
+			return fault.Usage("correct --cert and --key", "client certificate: %w", err)
 		}
 		t.Certificates = []tls.Certificate{c}
 	}
@@ -119,13 +120,13 @@ func (r *remote) failed(what string, err error, session string) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &refused):
-		return doing(what, ofProblem(refused.Problem, session))
+		return fault.Doing(what, ofProblem(refused.Problem, session))
 	case errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded):
-		return doing(what, &fault{Code: exitTimeout, Err: fmt.Errorf("no answer from %s within %s", r.api, r.timeout), Do: again + ", or with a longer --timeout"})
+		return fault.Doing(what, &fault.Error{Code: fault.CodeTimeout, Err: fmt.Errorf("no answer from %s within %s", r.api, r.timeout), Do: again + ", or with a longer --timeout"})
 	case errors.Is(err, context.Canceled):
-		return doing(what, &fault{Code: exitTimeout, Err: errors.New("interrupted before the answer came"), Do: again + " to learn the outcome"})
+		return fault.Doing(what, &fault.Error{Code: fault.CodeTimeout, Err: errors.New("interrupted before the answer came"), Do: again + " to learn the outcome"})
 	}
-	return doing(what, &fault{Code: exitQuorum, Err: fmt.Errorf("node not reached: %w", err), Do: "start it with `mpcd dev` or `mpcd start`, or name another with --api"})
+	return fault.Doing(what, &fault.Error{Code: fault.CodeQuorum, Err: fmt.Errorf("node not reached: %w", err), Do: "start it with `mpcd dev` or `mpcd start`, or name another with --api"})
 }
 
 // newSession is the idempotency key of a request that was given none: the user can repeat the request under it.

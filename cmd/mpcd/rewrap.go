@@ -13,6 +13,7 @@ import (
 	"filippo.io/age"
 	"github.com/spf13/cobra"
 
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/secret"
@@ -40,7 +41,7 @@ func (x *target) register(cmd *cobra.Command) {
 
 func (x *target) check() error {
 	if x.noRecovery && len(x.recovery) > 0 {
-		return usage("give --recovery, or --no-recovery", "both --recovery and --no-recovery are given")
+		return fault.Usage("give --recovery, or --no-recovery", "both --recovery and --no-recovery are given")
 	}
 	return nil
 }
@@ -83,13 +84,13 @@ func hsmRewrap(o *output) *cobra.Command {
 			}
 			to, err := c.rewrap(cmd.Context(), o, x)
 			if errors.Is(err, vault.ErrInvalid) {
-				err = &fault{Code: exitUsage, Err: err, Do: "correct --recovery; where the new token cannot count, set hsm.counter to a TPM, or say --unanchored"}
+				err = &fault.Error{Code: fault.CodeUsage, Err: err, Do: "correct --recovery; where the new token cannot count, set hsm.counter to a TPM, or say --unanchored"}
 			}
 			if err != nil {
-				return doing("rewrap", err)
+				return fault.Doing("rewrap", err)
 			}
 			if p := c.Password.Provider; p == "pkcs11" || p == "tpm" {
-				o.note("the store's password is still sealed by the token that password.uri, or hsm.uri, names: before you give that token up, seal the\n"+
+				o.note("the store's password is still sealed by the token that password.uri, or hsm.uri, names: before you give that token up, seal the\n" +
 					"password with another by `mpcd hsm seal-password`, and set password.uri and password.sealed")
 			}
 			return to.report(o, "moved")
@@ -112,7 +113,7 @@ func hsmRecover(o *output) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if x.uri == "" || x.identityFile == "" {
-				return usage("give --identity FILE and --to URI", "recovery needs an identity and a token to move to")
+				return fault.Usage("give --identity FILE and --to URI", "recovery needs an identity and a token to move to")
 			}
 			c, err := flags.load()
 			if err != nil {
@@ -128,7 +129,7 @@ func hsmRecover(o *output) *cobra.Command {
 			}
 			to, err := c.recover(cmd.Context(), o, x)
 			if err != nil {
-				return doing("recover", err)
+				return fault.Doing("recover", err)
 			}
 			if c.Password.Provider != "hsm" {
 				o.note("if the store's password died with the token, set password.provider: hsm and password.key_id: %s, which the new token opens", strconv.Quote(c.recoveryPath()))
@@ -163,7 +164,7 @@ func hsmReanchor(o *output) *cobra.Command {
 			defer held.Close()
 			m, _, err := c.openMove(cmd.Context(), o, nil)
 			if err != nil {
-				return doing("reanchor", err)
+				return fault.Doing("reanchor", err)
 			}
 			defer m.Close()
 			vc, err := m.from.vaultConfig(m.store, true)
@@ -171,7 +172,7 @@ func hsmReanchor(o *output) *cobra.Command {
 				err = vault.Reanchor(cmd.Context(), vc)
 			}
 			if err != nil {
-				return doing("reanchor", err)
+				return fault.Doing("reanchor", err)
 			}
 			v := map[string]any{"anchored": vc.Counter != nil, "counter": vc.CounterID}
 			return o.result(v, func(w io.Writer) {
@@ -336,7 +337,7 @@ func (c *config) rewrap(ctx context.Context, o *output, x target) (*moved, error
 		return nil, err
 	}
 	if gone := removed(before, x.recipients()); len(gone) > 0 && to.uri == c.vaultURI() && to.key == c.HSM.KEK {
-		return nil, usage("give --to-key with a name that the token does not have yet, and destroy the old key when the vault has moved",
+		return nil, fault.Usage("give --to-key with a name that the token does not have yet, and destroy the old key when the vault has moved",
 			"%s would still be let in by an older copy of the disk, as long as the token opens what key %q wrapped", strings.Join(gone, ", "), c.HSM.KEK)
 	}
 	// The store's key opens with either token, and for those who can recover the vault, while the vault is on its way.
@@ -443,7 +444,7 @@ func readIdentities(path string) ([]age.Identity, error) {
 	defer secret.Wipe(b)
 	ids, err := age.ParseIdentities(strings.NewReader(string(b)))
 	if err != nil {
-		return nil, usage("give the file that age-keygen wrote; decrypt it first if it has a passphrase", "%s holds no age identity: %w", path, err)
+		return nil, fault.Usage("give the file that age-keygen wrote; decrypt it first if it has a passphrase", "%s holds no age identity: %w", path, err)
 	}
 	return ids, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/secret"
 )
@@ -65,7 +66,7 @@ func readPassword(r io.Reader) ([]byte, error) {
 	line := bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
 	if len(line) == 0 || len(line) > hsm.MaxWrap || bytes.ContainsAny(line, "\r\n\x00") {
 		secret.Wipe(b)
-		return nil, usage(fmt.Sprintf("write one line of 1 to %d bytes to standard input", hsm.MaxWrap), "standard input holds no password")
+		return nil, fault.Usage(fmt.Sprintf("write one line of 1 to %d bytes to standard input", hsm.MaxWrap), "standard input holds no password")
 	}
 	return line, nil
 }

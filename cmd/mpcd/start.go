@@ -26,6 +26,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/threshold/schemes"
 	"github.com/luxfi/mpcd/vault"
@@ -79,7 +80,7 @@ func (b *booted) Close() error {
 // start runs the node until ctx ends.
 func (c *config) start(ctx context.Context) error {
 	if err := harden(); err != nil {
-		return doing("boot: harden the process", err)
+		return fault.Doing("boot: harden the process", err)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryGoal)
@@ -94,7 +95,7 @@ func (c *config) start(ctx context.Context) error {
 	}
 	listen, serverTLS, auth, err := c.openAPI()
 	if err != nil {
-		return doing("boot: API", err)
+		return fault.Doing("boot: API", err)
 	}
 	b := &booted{started: time.Now()}
 	err = c.boot(ctx, b, log)
@@ -120,7 +121,7 @@ func (c *config) openAPI() (net.Listener, *tls.Config, api.Authenticator, error)
 		return nil, nil, nil, err
 	}
 	if serverTLS == nil && !c.Dev {
-		return nil, nil, nil, usage("set api.tls.cert and api.tls.key", "the API has no certificate, and plain HTTP is for dev")
+		return nil, nil, nil, fault.Usage("set api.tls.cert and api.tls.key", "the API has no certificate, and plain HTTP is for dev")
 	}
 	var auth api.Authenticator
 	switch {
@@ -134,12 +135,12 @@ func (c *config) openAPI() (net.Listener, *tls.Config, api.Authenticator, error)
 			pem = append(append(pem, bytes.TrimSpace(b)...), '\n')
 		}
 		if auth, err = api.NewJWT(pem, c.API.Audience); err != nil {
-			return nil, nil, nil, usage("correct api.jwt", "%w", err)
+			return nil, nil, nil, fault.Usage("correct api.jwt", "%w", err)
 		}
 	case c.Dev:
 		auth = api.Dev{}
 	default:
-		return nil, nil, nil, usage("set api.jwt.keys to the public keys of your issuer of tokens", "nobody could use the API: no keys for tokens")
+		return nil, nil, nil, fault.Usage("set api.jwt.keys to the public keys of your issuer of tokens", "nobody could use the API: no keys for tokens")
 	}
 	var l net.Listener
 	err = afterPredecessor(func() (err error) {
@@ -147,7 +148,7 @@ func (c *config) openAPI() (net.Listener, *tls.Config, api.Authenticator, error)
 		return err
 	}, func(err error) bool { return errors.Is(err, syscall.EADDRINUSE) })
 	if err != nil {
-		return nil, nil, nil, usage("choose another address with listen or --listen", "%w", err)
+		return nil, nil, nil, fault.Usage("choose another address with listen or --listen", "%w", err)
 	}
 	return l, serverTLS, auth, nil
 }
@@ -168,7 +169,7 @@ func (c *config) apiTLS() (*tls.Config, error) {
 	}
 	cert, err := tls.LoadX509KeyPair(c.API.Cert, c.API.Key)
 	if err != nil {
-		return nil, usage("correct api.tls.cert and api.tls.key", "API certificate: %w", err)
+		return nil, fault.Usage("correct api.tls.cert and api.tls.key", "API certificate: %w", err)
 	}
 	t := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}}
 	if c.API.ClientCA == "" {
@@ -180,7 +181,7 @@ func (c *config) apiTLS() (*tls.Config, error) {
 	}
 	t.ClientCAs, t.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 	if !t.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, usage("give a PEM file with certificates", "api.tls.client_ca holds no certificate")
+		return nil, fault.Usage("give a PEM file with certificates", "api.tls.client_ca holds no certificate")
 	}
 	return t, nil
 }
@@ -202,7 +203,7 @@ func (c *config) boot(ctx context.Context, b *booted, log *slog.Logger) error {
 	}{
 		{"self-test", func() error {
 			if err := selfTest(); err != nil {
-				return &fault{Code: exitIntegrity, Err: err, Do: "do not use this machine: its arithmetic is wrong"}
+				return &fault.Error{Code: fault.CodeIntegrity, Err: err, Do: "do not use this machine: its arithmetic is wrong"}
 			}
 			return nil
 		}},
@@ -248,7 +249,7 @@ func (c *config) boot(ctx context.Context, b *booted, log *slog.Logger) error {
 				return err
 			}
 			if !bytes.Equal(m.Identity, peer.Identity) || !bytes.Equal(m.Seal, peer.HPKE) {
-				return &fault{Code: exitIntegrity, Err: fmt.Errorf("the identity in the vault is not the one the roster has for %s", c.Node),
+				return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the identity in the vault is not the one the roster has for %s", c.Node),
 					Do: "use the data directory that was enrolled, or enrol the node anew"}
 			}
 			nc.Self = id
@@ -270,7 +271,7 @@ func (c *config) boot(ctx context.Context, b *booted, log *slog.Logger) error {
 	for _, s := range steps {
 		began := time.Now()
 		if err := s.do(); err != nil {
-			return doing("boot: "+s.name, err)
+			return fault.Doing("boot: "+s.name, err)
 		}
 		log.Debug("boot", "step", s.name, "took", time.Since(began).Round(time.Millisecond))
 	}
@@ -306,7 +307,7 @@ func (c *config) serve(ctx context.Context, b *booted, l net.Listener, t *tls.Co
 	nodeDone := make(chan error, 1)
 	go func() { nodeDone <- b.node.Run(nodeCtx) }()
 	if err := running(b.node, nodeDone); err != nil {
-		return errors.Join(doing("boot: join the network", err), l.Close())
+		return errors.Join(fault.Doing("boot: join the network", err), l.Close())
 	}
 	apiCtx, stopAPI := context.WithCancel(ctx)
 	defer stopAPI()
@@ -329,7 +330,7 @@ func (c *config) serve(ctx context.Context, b *booted, l net.Listener, t *tls.Co
 			err = errors.New("the node stopped by itself")
 		}
 	}
-	return doing("run", err)
+	return fault.Doing("run", err)
 }
 
 // running waits until the node has joined the network, or could not.

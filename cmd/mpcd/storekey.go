@@ -11,6 +11,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/durable"
@@ -105,10 +106,10 @@ func (c *config) storeKey(ctx context.Context, t *tokens) (*secret.Bytes, error)
 	}
 	password, err := c.password(ctx, t.opener)
 	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, hsm.ErrNoKey) {
-		return nil, &fault{Code: exitHSM, Err: err, Do: "compare password.key_id and password.uri with the key that sealed the password, and password.sealed with what it sealed"}
+		return nil, &fault.Error{Code: fault.CodeHSM, Err: err, Do: "compare password.key_id and password.uri with the key that sealed the password, and password.sealed with what it sealed"}
 	}
 	if err != nil {
-		return nil, doing("password."+c.Password.Provider, err)
+		return nil, fault.Doing("password."+c.Password.Provider, err)
 	}
 	salt, err := badgerstore.Salt(c.storeDir())
 	if err != nil {
@@ -146,10 +147,10 @@ func (c *config) passwordSettings() (map[string]string, error) {
 		}
 		u, err := hsm.ParseURI(c.Password.URI)
 		if err != nil {
-			return nil, doing("password.uri", err)
+			return nil, fault.Doing("password.uri", err)
 		}
 		if u.Scheme != kind+"kms" {
-			return nil, usage("write password.uri as "+kind+"kms:…", "password.uri is of %s, password.provider is %s", u.Scheme, kind)
+			return nil, fault.Usage("write password.uri as "+kind+"kms:…", "password.uri is of %s, password.provider is %s", u.Scheme, kind)
 		}
 		put("endpoint", u.Attr("endpoint"))
 		if kind == "aws" {
@@ -172,7 +173,7 @@ func (c *config) unsealStoreKey(ctx context.Context, slot vault.KeySlot) (*secre
 	}
 	key, err := vault.UnsealKey(ctx, sealed, c.storeKeyAAD(), slot)
 	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, vault.ErrWrongKEK) || errors.Is(err, vault.ErrIntegrity) {
-		return nil, &fault{Code: exitHSM, Err: fmt.Errorf("%s: %w", c.storeKeyPath(), err),
+		return nil, &fault.Error{Code: fault.CodeHSM, Err: fmt.Errorf("%s: %w", c.storeKeyPath(), err),
 			Do: "set hsm.vault_uri and hsm.vault_key to where the vault is; if this is it, the file was changed: restore the data directory"}
 	}
 	return key, err

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/appliance/api"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
@@ -23,15 +24,15 @@ func tokenCommand(o *output) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if key == "" || audience == "" {
-				return usage("give --key FILE and --audience CLUSTER", "no key, or no audience")
+				return fault.Usage("give --key FILE and --audience CLUSTER", "no key, or no audience")
 			}
 			for _, r := range roles {
 				if !knownRole(r) {
-					return usage("use roles of the API", "role %q is unknown", r)
+					return fault.Usage("use roles of the API", "role %q is unknown", r)
 				}
 			}
 			if ttl <= 0 || ttl > 366*24*time.Hour {
-				return usage("give --ttl from 1s to 8784h", "a token that lives %s", ttl)
+				return fault.Usage("give --ttl from 1s to 8784h", "a token that lives %s", ttl)
 			}
 			k, err := readKey(key)
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/vault"
 )
@@ -46,8 +47,8 @@ func (p *opener) token(ctx context.Context, what, uri string) (hsm.Token, error)
 	t, err := p.drivers.Open(ctx, uri, p.options)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", what, err)
-		if explain(err).Code == exitFailed { // of a driver that knows none of our kinds
-			return nil, &fault{Code: exitHSM, Err: err, Do: "correct what is named, then look with `mpcd hsm list`"}
+		if explain(err).Code == fault.CodeFailed { // of a driver that knows none of our kinds
+			return nil, &fault.Error{Code: fault.CodeHSM, Err: err, Do: "correct what is named, then look with `mpcd hsm list`"}
 		}
 		return nil, err
 	}
@@ -199,7 +200,7 @@ func (t *tokens) prove(ctx context.Context) ([]hsm.KeyInfo, error) {
 // makeKeys makes the keys that are missing, where the token makes keys, and proves them all.
 func (t *tokens) makeKeys(ctx context.Context) ([]hsm.KeyInfo, error) {
 	if t.c.HSM.CosignKey == t.c.HSM.AttestKey {
-		return nil, usage("give hsm.cosign_key and hsm.attest_key different names", "one key %q for two purposes", t.c.HSM.CosignKey)
+		return nil, fault.Usage("give hsm.cosign_key and hsm.attest_key different names", "one key %q for two purposes", t.c.HSM.CosignKey)
 	}
 	for _, k := range []struct {
 		in hsm.Token

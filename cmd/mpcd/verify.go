@@ -12,6 +12,7 @@ import (
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
@@ -33,10 +34,10 @@ func verifyCommand(o *output) *cobra.Command {
 			}
 			s, err := schemes.For(curve, protocol)
 			if err != nil {
-				return usage("use --curve ed25519, or --curve secp256k1 with --protocol frost (Taproot) or dkls23 (ECDSA)", "%w", err)
+				return fault.Usage("use --curve ed25519, or --curve secp256k1 with --protocol frost (Taproot) or dkls23 (ECDSA)", "%w", err)
 			}
 			if (message == "") == (text == "") {
-				return usage("give one of --message and --text", "no message, or two")
+				return fault.Usage("give one of --message and --text", "no message, or two")
 			}
 			if text != "" {
 				parts[1] = []byte(text)
@@ -45,7 +46,7 @@ func verifyCommand(o *output) *cobra.Command {
 				parts[0] = k.SerializeCompressed()
 			}
 			if err := s.Verify(parts[0], nil, parts[1], parts[2]); err != nil {
-				return &fault{Code: exitIntegrity, What: "the signature does not verify", Err: err, Do: "compare key, message and signature with what was signed"}
+				return &fault.Error{Code: fault.CodeIntegrity, What: "the signature does not verify", Err: err, Do: "compare key, message and signature with what was signed"}
 			}
 			return o.result(map[string]any{"valid": true, "scheme": s.ID()}, func(w io.Writer) { row(w, "valid: "+string(s.ID())) })
 		},
@@ -65,7 +66,7 @@ func hexParts(texts ...string) ([][]byte, error) {
 	for i, h := range texts {
 		var err error
 		if parts[i], err = wire.ParseHex(h); err != nil {
-			return nil, usage("give hex, with or without 0x", "%w", err)
+			return nil, fault.Usage("give hex, with or without 0x", "%w", err)
 		}
 	}
 	return parts, nil
@@ -88,23 +89,23 @@ func attestVerify(o *output) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if rosterPath == "" {
-				return usage("give --roster FILE", "no roster to check against")
+				return fault.Usage("give --roster FILE", "no roster to check against")
 			}
 			roster, err := attest.LoadRoster(rosterPath)
 			if err != nil {
-				return &fault{Code: exitIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
+				return &fault.Error{Code: fault.CodeIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
 			}
 			if pin == "" {
 				o.note("warning: no --root given; whose roster it is has not been checked")
 			} else if err := checkPin(roster, pin); err != nil {
-				return doing("roster", err)
+				return fault.Doing("roster", err)
 			}
 			b, err := readInput(args[0])
 			if err != nil {
 				return err
 			}
 			refused := func(err error) error {
-				return &fault{Code: exitIntegrity, What: "the receipt is refused", Err: err, Do: "fetch it again; if it stays so, it was changed or made under another roster"}
+				return &fault.Error{Code: fault.CodeIntegrity, What: "the receipt is refused", Err: err, Do: "fetch it again; if it stays so, it was changed or made under another roster"}
 			}
 			r, err := attest.ParseReceipt(b)
 			if err != nil {
@@ -176,7 +177,7 @@ func auditVerify(o *output) *cobra.Command {
 			}
 			n, head, err := verifyAudit(file)
 			if err != nil {
-				return &fault{Code: codeIfNone(err, exitIntegrity), What: "the audit log does not hold", Err: err, Do: "keep the file as evidence and restore the log from its backup"}
+				return &fault.Error{Code: codeIfNone(err, fault.CodeIntegrity), What: "the audit log does not hold", Err: err, Do: "keep the file as evidence and restore the log from its backup"}
 			}
 			return o.result(map[string]any{"valid": true, "entries": n, "head": hexOf(head[:])}, func(w io.Writer) {
 				row(w, "valid", file)
@@ -191,8 +192,8 @@ func auditVerify(o *output) *cobra.Command {
 }
 
 // codeIfNone is the code that err has by itself, or another.
-func codeIfNone(err error, code int) int {
-	if c := explain(err).Code; c != exitFailed {
+func codeIfNone(err error, code fault.Code) fault.Code {
+	if c := explain(err).Code; c != fault.CodeFailed {
 		return c
 	}
 	return code

@@ -15,6 +15,7 @@ import (
 
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 func keygenCommand(o *output) *cobra.Command {
@@ -93,14 +94,14 @@ func signCommand(o *output) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (message == "") == (text == "") {
-				return usage("give one of --message and --text", "nothing to sign, or two things")
+				return fault.Usage("give one of --message and --text", "nothing to sign, or two things")
 			}
 			if text != "" {
 				q.Message = []byte(text)
 			} else {
 				b, err := wire.ParseHex(message)
 				if err != nil {
-					return usage("give hex, with or without 0x", "--message: %w", err)
+					return fault.Usage("give hex, with or without 0x", "--message: %w", err)
 				}
 				q.Message = b
 			}
@@ -150,7 +151,7 @@ func checkPath(cmd *cobra.Command, path string) error {
 		return nil
 	}
 	if _, err := wire.ParsePath(path); err != nil {
-		return usage("give it as m/0/5: decimal indexes below 2^31, none hardened", "--path: %w", err)
+		return fault.Usage("give it as m/0/5: decimal indexes below 2^31, none hardened", "--path: %w", err)
 	}
 	return nil
 }
@@ -165,11 +166,11 @@ func nameKey(cmd *cobra.Command, wallet *string, pub *wire.Hex) error {
 	*wallet, _ = cmd.Flags().GetString("wallet")
 	p, _ := cmd.Flags().GetString("public-key")
 	if (*wallet == "") == (p == "") {
-		return usage("give one of --wallet and --public-key; `mpcd key list` shows them", "no key is named, or two are")
+		return fault.Usage("give one of --wallet and --public-key; `mpcd key list` shows them", "no key is named, or two are")
 	}
 	b, err := wire.ParseHex(p)
 	if err != nil {
-		return usage("give hex, with or without 0x", "--public-key: %w", err)
+		return fault.Usage("give hex, with or without 0x", "--public-key: %w", err)
 	}
 	*pub = b
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 )
 
@@ -18,7 +19,7 @@ const configMax = 1 << 20
 func (vs values) file(path string) error {
 	b, err := durable.ReadFile(path, configMax)
 	if err != nil {
-		return doing("configuration", err)
+		return fault.Doing("configuration", err)
 	}
 	return vs.yaml(path, b)
 }
@@ -31,10 +32,10 @@ func (vs values) yaml(path string, b []byte) error {
 		return nil // nothing but comments
 	}
 	if err != nil {
-		return usage("correct the YAML", "configuration %s: %w", path, err)
+		return fault.Usage("correct the YAML", "configuration %s: %w", path, err)
 	}
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
-		return usage("keep one document in the file", "configuration %s: more than one YAML document", path)
+		return fault.Usage("keep one document in the file", "configuration %s: more than one YAML document", path)
 	}
 	r := yamlReader{values: vs, path: path, seen: map[string]bool{}}
 	return r.mapping("", doc.Content[0])
@@ -47,7 +48,7 @@ type yamlReader struct {
 }
 
 func (r yamlReader) wrong(n *yaml.Node, do, format string, a ...any) error {
-	return usage(do, "configuration %s:%d: %s", r.path, n.Line, fmt.Sprintf(format, a...))
+	return fault.Usage(do, "configuration %s:%d: %s", r.path, n.Line, fmt.Sprintf(format, a...))
 }
 
 func (r yamlReader) mapping(prefix string, n *yaml.Node) error {

@@ -72,6 +72,8 @@ var policy = []place{
 	{packages: []string{"client/wire"}, may: ground, why: "the words of the API stand alone"},
 	{packages: []string{"client", "client/*"}, may: []string{"client/..."}, why: "users link the client without the node"},
 
+	{packages: []string{"host/fault"}, why: "what went wrong knows nobody"},
+
 	{packages: []string{"cmd/...", "scripts/...", "benchmarks/...", "internal/sim/...", "internal/realinput/..."}, may: []string{"..."}, why: "everything below may be used here"},
 }
 
