@@ -118,7 +118,8 @@ type Node struct {
 	taken    map[transport.NodeID]int // of slots, by who asked
 	counts   counters
 	ready    atomic.Bool
-	gate     sync.Mutex // held when ready ends, so that wg counts every request that was let in
+	started  chan struct{} // closed once Run serves
+	gate     sync.Mutex    // held when ready ends, so that wg counts every request that was let in
 	wg       sync.WaitGroup
 	base     context.Context // ends with Run
 	boot     bootID
@@ -143,7 +144,8 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{Config: c, rosterKeys: map[transport.NodeID]nodeKeys{}, slots: make(chan struct{}, c.Limits.Ceremonies), taken: map[transport.NodeID]int{}}
+	n := &Node{Config: c, rosterKeys: map[transport.NodeID]nodeKeys{}, slots: make(chan struct{}, c.Limits.Ceremonies), taken: map[transport.NodeID]int{},
+		started: make(chan struct{})}
 	for _, m := range c.Roster.Roster.Nodes {
 		cosign, err := attest.ParsePublicKey(m.CosignKey)
 		if err != nil {
@@ -203,7 +205,10 @@ func (n *Node) ownKey(ctx context.Context, id string, pinned crypto.PublicKey, w
 	return attest.Key{ID: id, Public: pub}, nil
 }
 
-// Run joins the network and serves until ctx ends, then waits for what is under way.
+// Started is closed when Run has joined the network and serves; never, where Run fails before that.
+func (n *Node) Started() <-chan struct{} { return n.started }
+
+// Run joins the network and serves until ctx ends, then waits for what is under way. It is called once.
 func (n *Node) Run(ctx context.Context) error {
 	peers := transport.Peers{}
 	for _, m := range n.Roster.Roster.Nodes {
@@ -241,6 +246,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.wg.Go(func() { n.peers.beat(base) })
 	n.wg.Go(func() { n.catchUp(base) })
 	n.ready.Store(true)
+	close(n.started)
 	<-ctx.Done()
 	n.gate.Lock()
 	n.ready.Store(false)
