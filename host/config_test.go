@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"strings"
@@ -14,33 +14,33 @@ func FuzzYAML(f *testing.F) {
 	f.Add([]byte("a: &x [*x]\n"))
 	f.Add([]byte("? [a]\n: b\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		vs := defaults()
-		err := vs.yaml("x.yaml", b)
-		if err != nil && explain(err).Code != fault.CodeUsage {
-			t.Fatalf("exit code %d: %v", explain(err).Code, err)
+		vs := Defaults()
+		err := vs.YAML("x.yaml", b)
+		if err != nil && codeOf(err) != fault.CodeUsage {
+			t.Fatalf("exit code %d: %v", codeOf(err), err)
 		}
-		if len(vs) != len(settings) {
-			t.Fatalf("%d values of %d settings", len(vs), len(settings))
+		if len(vs) != len(Settings) {
+			t.Fatalf("%d values of %d settings", len(vs), len(Settings))
 		}
-		_, _ = parseConfig(vs)
+		_, _ = Parse(vs)
 	})
 }
 
 // Goal: every default is a value the parser accepts. Method: the smallest configuration.
 func TestDefaults(t *testing.T) {
-	vs := defaults()
+	vs := Defaults()
 	for _, kv := range [][2]string{{"cluster", "c"}, {"node_id", "n"}, {"data_dir", "/d"}, {"hsm.uri", "softhsm"}} {
 		s, ok := findSetting(kv[0])
 		if !ok {
 			t.Fatal(kv[0])
 		}
-		vs.set(s, kv[1], "test")
+		vs.Set(s, kv[1], "test")
 	}
-	c, err := parseConfig(vs)
+	c, err := Parse(vs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.API.Audience != "c" || c.storeKeyPath() != "/d/store.key" || c.Limits.Batch != 64 {
+	if c.API.Audience != "c" || c.StoreKeyPath() != "/d/store.key" || c.Limits.Batch != 64 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -53,13 +53,13 @@ func TestWrongValues(t *testing.T) {
 		"attest": "false", "limits.request": "1 hour", "limits.silence": "1ms", "limits.batch": "0", "log.level": "loud", "log.format": "xml",
 		"api.tls.cert": "/only/the/cert",
 	} {
-		vs := defaults()
+		vs := Defaults()
 		for _, kv := range [][2]string{{"cluster", "c"}, {"node_id", "n"}, {"data_dir", "/d"}, {"hsm.uri", "softhsm"}, {key, text}} {
 			s, _ := findSetting(kv[0])
-			vs.set(s, kv[1], "test "+kv[0])
+			vs.Set(s, kv[1], "test "+kv[0])
 		}
-		_, err := parseConfig(vs)
-		if err == nil || !strings.Contains(err.Error(), key) || explain(err).Code != fault.CodeUsage {
+		_, err := Parse(vs)
+		if err == nil || !strings.Contains(err.Error(), key) || codeOf(err) != fault.CodeUsage {
 			t.Errorf("%s: %q: %v", key, text, err)
 		}
 	}
@@ -70,7 +70,7 @@ func TestNearest(t *testing.T) {
 	for word, want := range map[string]string{
 		"lisen": "listen", "node-id": "node_id", "hsm.url": "hsm.uri", "hsm.cosignkey": "hsm.cosign_key", "completely_else": "", "x": "",
 	} {
-		if got := nearest(word, keyNames()); got != want {
+		if got := Nearest(word, keyNames()); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
 		}
 	}
@@ -82,19 +82,19 @@ func TestNearest(t *testing.T) {
 // Goal: every setting can be told apart by key, flag and variable.
 func TestSettingsAreDistinct(t *testing.T) {
 	seen := map[string]string{}
-	for _, s := range settings {
-		names := append([]string{s.key, s.variable()}, s.env...)
-		if s.flag != "" {
-			names = append(names, "--"+s.flag)
+	for _, s := range Settings {
+		names := append([]string{s.Key, s.Variable()}, s.Env...)
+		if s.Flag != "" {
+			names = append(names, "--"+s.Flag)
 		}
 		for _, n := range names {
 			if seen[n] != "" {
-				t.Errorf("%s is of %s and of %s", n, seen[n], s.key)
+				t.Errorf("%s is of %s and of %s", n, seen[n], s.Key)
 			}
-			seen[n] = s.key
+			seen[n] = s.Key
 		}
-		if s.help == "" {
-			t.Errorf("%s has no help", s.key)
+		if s.Help == "" {
+			t.Errorf("%s has no help", s.Key)
 		}
 	}
 	for _, n := range otherVariables {

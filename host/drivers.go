@@ -1,9 +1,8 @@
-package main
+package host
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
+	"io"
 	"maps"
 	"os/user"
 	"slices"
@@ -35,18 +34,18 @@ var ownDrivers = hsm.Drivers{
 	"local":  local.Open,
 }
 
-// driverNames are all schemes this binary opens.
-func driverNames() []string {
+// DriverNames are the schemes of URIs that this binary opens.
+func DriverNames() []string {
 	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(moduleDrivers)), append(slices.Collect(maps.Keys(ownDrivers)), "plugin")...)))
 }
 
 // driverBackoff is the longest wait before a driver process that ended is started again: the node signs nothing meanwhile.
 const driverBackoff = time.Second
 
-// drivers are the security modules this binary can open: its own here, those that load libraries in a process of their own.
-func (c *config) drivers(log *slog.Logger) (hsm.Drivers, error) {
+// drivers are the security modules that a node can open: its own here, those that load libraries in a process of their own.
+func drivers(c Config, o Options) (hsm.Drivers, error) {
 	p := plugin.Config{
-		Command: []string{"/proc/self/exe", driverCommand}, Env: c.HSM.Plugin.Env, Logger: log, Limits: plugin.Limits{BackoffMax: driverBackoff},
+		Command: []string{"/proc/self/exe", DriverCommand}, Env: c.HSM.Plugin.Env, Logger: o.Log, Limits: plugin.Limits{BackoffMax: driverBackoff},
 		Sandbox: plugin.Sandbox{Network: c.HSM.Plugin.Network, Read: c.HSM.Plugin.Read, Write: c.HSM.Plugin.Write},
 	}
 	if name := c.HSM.Plugin.User; name != "" {
@@ -66,6 +65,7 @@ func (c *config) drivers(log *slog.Logger) (hsm.Drivers, error) {
 		}
 		return plugin.External(c.HSM.Plugin.Dir, p)(ctx, u, o)
 	}
+	maps.Copy(out, o.Drivers)
 	return out, nil
 }
 
@@ -82,19 +82,14 @@ func lookupUser(name string) (uid, gid uint32, err error) {
 	return uint32(id), uint32(group), err
 }
 
-// passwords are the sources of the store's password, by the names of the seed documents. Those in a token use it as it is open.
-func (p *opener) passwords() hsm.PasswordDrivers {
-	return hsm.PasswordDrivers{"aws": awskms.Passwords, "gcp": gcpkms.Passwords, "pkcs11": p.tokenPasswords, "tpm": p.tokenPasswords}
+// Sandbox is what fences in the process that a token's driver runs in; nil for a token that runs in ours.
+func Sandbox(t hsm.Token) []string {
+	if p, ok := t.(*plugin.Token); ok {
+		return p.About().Sandbox
+	}
+	return nil
 }
 
-func (p *opener) tokenPasswords(ctx context.Context, set map[string]string) (hsm.PasswordProvider, error) {
-	t, err := p.token(ctx, "password.uri", set["uri"])
-	if err != nil {
-		return nil, err
-	}
-	w, ok := hsm.As[hsm.KeyWrapper](t)
-	if !ok {
-		return nil, fmt.Errorf("password.uri: %w: %s wraps no keys, so it opens no passwords", hsm.ErrUnsupported, t.Provider())
-	}
-	return hsm.SealedPassword(w, set["sealed"]), nil
-}
+// Challenges make a challenge that only one token can answer, from the evidence it showed, by the format of the evidence, and return it
+// with the answer. Tokens of other formats answer none.
+var Challenges = map[string]func(random io.Reader, e hsm.KeyEvidence) (challenge, answer []byte, err error){hsm.EvidenceTPM: tpm.Challenge}

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"fmt"
@@ -9,9 +9,9 @@ import (
 	"github.com/luxfi/mpcd/host/fault"
 )
 
-// harden keeps the memory of the process out of core dumps and away from debuggers of the same user (prctl(2),
+// Harden keeps the memory of the process out of core dumps and away from debuggers of the same user (prctl(2),
 // PR_SET_DUMPABLE). It is called before anything secret is read.
-func harden() error {
+func Harden() error {
 	// gRPC, which carries the driver process and Google's client, would write whole messages, keys in them, to a file.
 	if os.Getenv("GRPC_BINARY_LOG_FILTER") != "" {
 		return fault.Usage("unset it", "GRPC_BINARY_LOG_FILTER is set, which writes secrets to disk")

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package main
+package host
 
-// harden has nothing to do where the system offers nothing.
-func harden() error { return nil }
+// Harden has nothing to do where the system offers nothing.
+func Harden() error { return nil }

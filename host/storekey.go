@@ -1,13 +1,12 @@
-package main
+package host
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"strings"
 
 	"filippo.io/age"
 
@@ -20,93 +19,122 @@ import (
 	"github.com/luxfi/mpcd/vault/badgerstore"
 )
 
-// storeKeyAAD binds a sealed store key to its node.
-func (c *config) storeKeyAAD() []byte {
+// keyFile is where the key of a node's store lies, sealed: opened by the token and by those who can recover the vault. Where a password
+// makes the key, there is only the copy for those.
+type keyFile struct {
+	path     string
+	aad      []byte // binds what is sealed to its node
+	password bool   // a password makes the key
+}
+
+func (c Config) keyFile() keyFile {
 	h := canon.Hash("mpcd/v1/store-key", []byte(c.Cluster), []byte(c.Node))
-	return h[:]
+	if c.Password.Provider == "hsm" {
+		return keyFile{c.StoreKeyPath(), h[:], false}
+	}
+	return keyFile{c.RecoveryPath(), h[:], true}
 }
 
-// slot is the token that opens the store's key.
-func (t *tokens) slot() (vault.KeySlot, error) {
-	w, err := t.wrapper()
-	return vault.KeySlot{Wrapper: w, KEK: t.c.HSM.KEK}, err
-}
-
-// makeStoreKey makes the key of a new store, sealed by the token and to the recovery recipients; a key that is there is kept.
-func (c *config) makeStoreKey(ctx context.Context, t *tokens) error {
-	if c.Password.Provider != "hsm" {
+// create makes the key of a new store; a key that is there is kept, and one that a password makes needs no making.
+func (f keyFile) create(ctx context.Context, random io.Reader, recovery []string, slot vault.KeySlot) error {
+	if f.password {
 		return nil
 	}
-	if _, err := os.Lstat(c.storeKeyPath()); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	slot, err := t.slot()
-	if err != nil {
+	if _, err := os.Lstat(f.path); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	key := secret.New(badgerstore.KeyLen)
 	defer key.Wipe()
-	if _, err := io.ReadFull(rand.Reader, key.Bytes()); err != nil {
+	if _, err := io.ReadFull(random, key.Bytes()); err != nil {
 		return err
 	}
-	return c.writeStoreKey(ctx, key, c.HSM.Recovery, slot)
+	return f.write(ctx, key, recovery, slot)
 }
 
-// writeStoreKey seals the key so that each slot and each recipient opens it.
-func (c *config) writeStoreKey(ctx context.Context, key *secret.Bytes, recovery []string, slots ...vault.KeySlot) error {
-	sealed, err := vault.SealKey(ctx, key, c.storeKeyAAD(), recovery, slots...)
+// write seals the key so that each slot and each recipient opens it.
+func (f keyFile) write(ctx context.Context, key *secret.Bytes, recovery []string, slots ...vault.KeySlot) error {
+	sealed, err := vault.SealKey(ctx, key, f.aad, recovery, slots...)
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(c.storeKeyPath(), sealed, 0o600)
+	return durable.WriteFile(f.path, sealed, 0o600)
 }
 
-// recoveryPath is the copy of the store's key for recovery, where a password makes the key.
-func (c *config) recoveryPath() string { return filepath.Join(c.DataDir, "store.recovery") }
-
-// keepRecovery seals the store's key to those who can recover the vault, who must open the store first. Nobody can tell from a sealed
-// key to whom it is sealed, so it is sealed anew at every start: a rewrap that was cut short, or somebody with the disk, may have left
-// it to others or to none.
-func (c *config) keepRecovery(ctx context.Context, t *tokens, key *secret.Bytes, recipients []string) error {
-	if len(recipients) == 0 {
+// keep leaves the key sealed as the vault is: by one token, to the recipients.
+func (f keyFile) keep(ctx context.Context, key *secret.Bytes, recovery []string, slot vault.KeySlot) error {
+	if f.password && len(recovery) == 0 {
+		if err := os.Remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 		return nil
 	}
-	slot, err := t.slot()
-	if err != nil {
-		return err
-	}
-	return c.keepStoreKey(ctx, key, recipients, slot)
+	return f.write(ctx, key, recovery, slot)
 }
 
-// recoverStoreKey opens the store's key, or its copy for recovery, with an officer's identity.
-func (c *config) recoverStoreKey(identities []age.Identity) (*secret.Bytes, error) {
-	path := c.storeKeyPath()
-	if c.Password.Provider != "hsm" {
-		path = c.recoveryPath()
-	}
-	sealed, err := durable.ReadFile(path, vault.MaxSealedKey)
+// unseal opens the key with the token.
+func (f keyFile) unseal(ctx context.Context, slot vault.KeySlot) (*secret.Bytes, error) {
+	sealed, err := durable.ReadFile(f.path, vault.MaxSealedKey)
 	if err != nil {
 		return nil, err
 	}
-	key, err := vault.RecoverKey(sealed, c.storeKeyAAD(), identities...)
+	key, err := vault.UnsealKey(ctx, sealed, f.aad, slot)
+	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, vault.ErrWrongKEK) || errors.Is(err, vault.ErrIntegrity) {
+		return nil, &fault.Error{Code: fault.CodeHSM, Err: fmt.Errorf("%s: %w", f.path, err),
+			Do: "set hsm.vault_uri and hsm.vault_key to where the vault is; if this is it, the file was changed: restore the data directory"}
+	}
+	return key, err
+}
+
+// recover opens the key with an officer's identity.
+func (f keyFile) recover(identities []age.Identity) (*secret.Bytes, error) {
+	sealed, err := durable.ReadFile(f.path, vault.MaxSealedKey)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
+	}
+	key, err := vault.RecoverKey(sealed, f.aad, identities...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
 	}
 	return key, nil
 }
 
-// storeKey opens the key of the store. The caller wipes it.
-func (c *config) storeKey(ctx context.Context, t *tokens) (*secret.Bytes, error) {
+// recipients is how many can open the key without the token.
+func (f keyFile) recipients() (int, error) {
+	sealed, err := durable.ReadFile(f.path, vault.MaxSealedKey)
+	if err != nil {
+		return 0, err
+	}
+	return vault.KeyRecipients(sealed)
+}
+
+// ReadIdentities reads a file of age identities, of recovery officers.
+func ReadIdentities(path string) ([]age.Identity, error) {
+	b, err := durable.ReadFile(path, pemMax)
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe(b)
+	ids, err := age.ParseIdentities(strings.NewReader(string(b)))
+	if err != nil {
+		return nil, fault.Usage("give the file that age-keygen wrote; decrypt it first if it has a passphrase", "%s holds no age identity: %w", path, err)
+	}
+	return ids, nil
+}
+
+// StoreKey opens the key of the store, with the token or by the password. The caller wipes it.
+func (t *Tokens) StoreKey(ctx context.Context) (*secret.Bytes, error) {
+	c := t.config
 	if c.Password.Provider == "hsm" {
 		slot, err := t.slot()
 		if err != nil {
 			return nil, err
 		}
-		return c.unsealStoreKey(ctx, slot)
+		return c.keyFile().unseal(ctx, slot)
 	}
-	password, err := c.password(ctx, t.opener)
+	password, err := t.password(ctx)
 	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, hsm.ErrNoKey) {
-		return nil, &fault.Error{Code: fault.CodeHSM, Err: err, Do: "compare password.key_id and password.uri with the key that sealed the password, and password.sealed with what it sealed"}
+		return nil, &fault.Error{Code: fault.CodeHSM, Err: err,
+			Do: "compare password.key_id and password.uri with the key that sealed the password, and password.sealed with what it sealed"}
 	}
 	if err != nil {
 		return nil, fault.Doing("password."+c.Password.Provider, err)
@@ -116,65 +144,4 @@ func (c *config) storeKey(ctx context.Context, t *tokens) (*secret.Bytes, error)
 		return nil, err
 	}
 	return badgerstore.KeyFromPassword(password, c.Password.Human, salt)
-}
-
-// password fetches the store's password from where the configuration says.
-func (c *config) password(ctx context.Context, o *opener) (string, error) {
-	settings, err := c.passwordSettings()
-	if err != nil {
-		return "", err
-	}
-	p, err := o.passwords().New(ctx, c.Password.Provider, settings)
-	if err != nil {
-		return "", err
-	}
-	return p.GetPassword(ctx, c.Password.KeyID)
-}
-
-// passwordSettings are what the provider wants beside the key's ID.
-func (c *config) passwordSettings() (map[string]string, error) {
-	set := map[string]string{}
-	put := func(name, value string) {
-		if value != "" {
-			set[name] = value
-		}
-	}
-	switch kind := c.Password.Provider; kind {
-	case "aws", "gcp":
-		put("ciphertext", c.Password.Sealed)
-		if c.Password.URI == "" {
-			break
-		}
-		u, err := hsm.ParseURI(c.Password.URI)
-		if err != nil {
-			return nil, fault.Doing("password.uri", err)
-		}
-		if u.Scheme != kind+"kms" {
-			return nil, fault.Usage("write password.uri as "+kind+"kms:…", "password.uri is of %s, password.provider is %s", u.Scheme, kind)
-		}
-		put("endpoint", u.Attr("endpoint"))
-		if kind == "aws" {
-			put("region", u.Attr("region"))
-		}
-	case "pkcs11", "tpm":
-		put("sealed", c.Password.Sealed)
-		put("uri", c.Password.URI)
-		if c.Password.URI == "" {
-			put("uri", c.tokenURI())
-		}
-	}
-	return set, nil
-}
-
-func (c *config) unsealStoreKey(ctx context.Context, slot vault.KeySlot) (*secret.Bytes, error) {
-	sealed, err := durable.ReadFile(c.storeKeyPath(), vault.MaxSealedKey)
-	if err != nil {
-		return nil, err
-	}
-	key, err := vault.UnsealKey(ctx, sealed, c.storeKeyAAD(), slot)
-	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, vault.ErrWrongKEK) || errors.Is(err, vault.ErrIntegrity) {
-		return nil, &fault.Error{Code: fault.CodeHSM, Err: fmt.Errorf("%s: %w", c.storeKeyPath(), err),
-			Do: "set hsm.vault_uri and hsm.vault_key to where the vault is; if this is it, the file was changed: restore the data directory"}
-	}
-	return key, err
 }

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"bytes"
@@ -15,16 +15,17 @@ import (
 // configMax is the largest configuration file that is read, in bytes.
 const configMax = 1 << 20
 
-// file reads mpcd.yaml over the values. It is strict: what it does not know is an error, with the key that was perhaps meant.
-func (vs values) file(path string) error {
+// File reads mpcd.yaml over the values. It is strict: what it does not know is an error, with the key that was perhaps meant.
+func (vs Values) File(path string) error {
 	b, err := durable.ReadFile(path, configMax)
 	if err != nil {
 		return fault.Doing("configuration", err)
 	}
-	return vs.yaml(path, b)
+	return vs.YAML(path, b)
 }
 
-func (vs values) yaml(path string, b []byte) error {
+// YAML reads the text of a file that is named path.
+func (vs Values) YAML(path string, b []byte) error {
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	var doc, more yaml.Node
 	err := d.Decode(&doc)
@@ -42,7 +43,7 @@ func (vs values) yaml(path string, b []byte) error {
 }
 
 type yamlReader struct {
-	values values
+	values Values
 	path   string
 	seen   map[string]bool
 }
@@ -94,35 +95,35 @@ func (r yamlReader) entry(name string, key, v *yaml.Node) error {
 		return r.wrong(key, didYouMean(name), "unknown key %s", name)
 	}
 	origin := fmt.Sprintf("file %s:%d", r.path, key.Line)
-	if s.list {
+	if s.List {
 		return r.list(s, v, origin)
 	}
 	if v.Kind != yaml.ScalarNode || v.Tag == "!!null" {
 		return r.wrong(v, "give it one value, or remove the line", "key %s has no single value", name)
 	}
-	r.values[name] = value{text: v.Value, origin: origin}
+	r.values[name] = Value{Text: v.Value, Origin: origin}
 	return nil
 }
 
-func (r yamlReader) list(s setting, v *yaml.Node, origin string) error {
+func (r yamlReader) list(s Setting, v *yaml.Node, origin string) error {
 	if v.Kind != yaml.SequenceNode {
-		return r.wrong(v, "write it as a list: [a, b]", "key %s is not a list", s.key)
+		return r.wrong(v, "write it as a list: [a, b]", "key %s is not a list", s.Key)
 	}
 	items := []string{}
 	for _, item := range v.Content {
 		if item.Kind != yaml.ScalarNode || item.Tag == "!!null" {
-			return r.wrong(item, "write each item on its own", "key %s: an item is not a plain value", s.key)
+			return r.wrong(item, "write each item on its own", "key %s: an item is not a plain value", s.Key)
 		}
 		items = append(items, item.Value)
 	}
-	r.values[s.key] = value{list: items, origin: origin}
+	r.values[s.Key] = Value{List: items, Origin: origin}
 	return nil
 }
 
 // isSection tells whether keys of the configuration lie beneath name.
 func isSection(name string) bool {
-	for _, s := range settings {
-		if len(s.key) > len(name) && s.key[:len(name)+1] == name+"." {
+	for _, s := range Settings {
+		if len(s.Key) > len(name) && s.Key[:len(name)+1] == name+"." {
 			return true
 		}
 	}

@@ -32,13 +32,13 @@ type authority struct {
 
 // The files of an authority.
 const (
-	rootFile     = "root.key"
-	caCertFile   = "ca.crt"
-	caKeyFile    = "ca.key"
-	jwtKeyFile   = "api-tokens.key"
-	jwtPubFile   = "api-tokens.pub"
-	rosterFile   = "roster.json"
-	secretsLimit = 64 << 10
+	rootFile   = "root.key"
+	caCertFile = "ca.crt"
+	caKeyFile  = "ca.key"
+	jwtKeyFile = "api-tokens.key"
+	jwtPubFile = "api-tokens.pub"
+	rosterFile = "roster.json"
+	pemMax     = 64 << 10
 )
 
 // newAuthority makes the keys of a cluster in dir, which must not have any.
@@ -109,11 +109,11 @@ func openAuthority(dir string) (*authority, error) {
 	if err != nil {
 		return nil, fault.Doing("read the operator's root key", err)
 	}
-	cert, err := durable.ReadFile(filepath.Join(dir, caCertFile), secretsLimit)
+	cert, err := durable.ReadFile(filepath.Join(dir, caCertFile), pemMax)
 	if err != nil {
 		return nil, err
 	}
-	key, err := durable.ReadFile(filepath.Join(dir, caKeyFile), secretsLimit)
+	key, err := durable.ReadFile(filepath.Join(dir, caKeyFile), pemMax)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func readKey(path string) (ed25519.PrivateKey, error) {
 	if st.Mode().Perm()&0o077 != 0 {
 		return nil, fault.Usage("chmod 600 "+path, "%s may be read by others than its owner", path)
 	}
-	b, err := durable.ReadFile(path, secretsLimit)
+	b, err := durable.ReadFile(path, pemMax)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,9 +15,9 @@ import (
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/attest/appraise"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
-	"github.com/luxfi/mpcd/hsm/tpm"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/durable"
 )
@@ -75,11 +74,11 @@ func (a *authority) challenge(random io.Reader, e enrolment) (challenge, error) 
 	}
 	var asked []hsm.KeyEvidence
 	for _, k := range e.Evidence {
-		if k.Evidence == nil || k.Evidence.Format != hsm.EvidenceTPM || slices.ContainsFunc(asked, func(x hsm.KeyEvidence) bool { return appraise.SameTPM(x, *k.Evidence) }) {
+		if k.Evidence == nil || host.Challenges[k.Evidence.Format] == nil || slices.ContainsFunc(asked, func(x hsm.KeyEvidence) bool { return appraise.SameTPM(x, *k.Evidence) }) {
 			continue
 		}
 		asked = append(asked, *k.Evidence)
-		b, secret, err := tpm.Challenge(random, *k.Evidence)
+		b, secret, err := host.Challenges[k.Evidence.Format](random, *k.Evidence)
 		if err != nil {
 			return c, err
 		}
@@ -97,23 +96,23 @@ func (a *authority) challenge(random io.Reader, e enrolment) (challenge, error) 
 }
 
 // answerChallenge lets the node's TPMs answer.
-func (c *config) answerChallenge(ctx context.Context, ch challenge, log *slog.Logger) (out answer, err error) {
+func answerChallenge(ctx context.Context, c host.Config, o host.Options, ch challenge) (out answer, err error) {
 	if ch.Cluster != c.Cluster || ch.Node != string(c.Node) {
 		return out, fault.Usage("answer it on that node", "the challenge is for node %q of cluster %q, this is %q of %q", ch.Node, ch.Cluster, c.Node, c.Cluster)
 	}
-	held, err := c.lock()
+	held, err := host.Lock(c)
 	if err != nil {
 		return out, err
 	}
 	defer held.Close()
-	t, err := c.openTokens(ctx, log)
+	t, err := host.OpenTokens(ctx, c, o)
 	if err != nil {
 		return out, fault.Doing("open the token", err)
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	out.Challenge = ch
 	for _, x := range ch.Tokens {
-		secret, err := t.answer(ctx, x.Challenge)
+		secret, err := answerOne(ctx, t.All(), x.Challenge)
 		if err != nil {
 			return out, fault.Doing("answer", err)
 		}
@@ -122,10 +121,10 @@ func (c *config) answerChallenge(ctx context.Context, ch challenge, log *slog.Lo
 	return out, nil
 }
 
-// answer asks each token that can.
-func (t *tokens) answer(ctx context.Context, challenge []byte) ([]byte, error) {
+// answerOne asks each token that can.
+func answerOne(ctx context.Context, tokens []hsm.Token, challenge []byte) ([]byte, error) {
 	err := fmt.Errorf("%w: no token of this node answers challenges; a TPM does", hsm.ErrUnsupported)
-	for _, o := range t.open {
+	for _, o := range tokens {
 		a, ok := hsm.As[interface {
 			Answer(ctx context.Context, challenge []byte) ([]byte, error)
 		}](o)
@@ -184,7 +183,7 @@ func readAnswers(paths []string) ([]answer, error) {
 }
 
 func readJSON(path string, v any) error {
-	b, err := durable.ReadFile(path, configMax)
+	b, err := durable.ReadFile(path, jsonMax)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
@@ -219,7 +220,7 @@ func TestKillAnyMoment(t *testing.T) {
 			continue
 		}
 		book.enter(t, q.Message, s)
-		if _, _, err := verifyAudit(filepath.Join(c.dir, n.ID, "data", "audit.log")); err != nil {
+		if _, _, err := host.VerifyAudit(filepath.Join(c.dir, n.ID, "data", "audit.log")); err != nil {
 			t.Errorf("audit log of %s: %v", n.ID, err)
 		}
 	}
@@ -336,11 +337,11 @@ func (c *testCluster) hear(t *testing.T) map[string][]byte {
 func (c *testCluster) secrets(t *testing.T, node string, into map[string][]byte) {
 	t.Helper()
 	ctx := context.Background()
-	vs := defaults()
-	if err := vs.file(filepath.Join(c.dir, node, "mpcd.yaml")); err != nil {
+	vs := host.Defaults()
+	if err := vs.File(filepath.Join(c.dir, node, "mpcd.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	conf, err := parseConfig(vs)
+	conf, err := host.Parse(vs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,33 +352,33 @@ func (c *testCluster) secrets(t *testing.T, node string, into map[string][]byte)
 		t.Fatal(err)
 	}
 	into["PIN of "+node] = bytes.TrimSpace(pin)
-	token, err := conf.openTokens(ctx, nil)
+	token, err := host.OpenTokens(ctx, conf, host.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer token.Close()
-	key, err := conf.storeKey(ctx, token)
+	key, err := token.StoreKey(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	into["store key of "+node] = bytes.Clone(key.Bytes())
 	key.Wipe()
-	disk, err := conf.openVault(ctx, token, true, nil)
+	disk, err := token.OpenDisk(ctx, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer disk.Close()
-	identity, err := disk.vault.GetSecret(ctx, identitySecret)
+	identity, err := disk.Vault.GetSecret(ctx, "identity")
 	if err != nil {
 		t.Fatal(err)
 	}
 	into["identity key of "+node], into["seal key of "+node] = bytes.Clone(identity.Bytes()[:32]), bytes.Clone(identity.Bytes()[32:])
-	ids, err := disk.vault.IDs(ctx)
+	ids, err := disk.Vault.IDs(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range ids {
-		b, meta, err := disk.vault.Load(ctx, id)
+		b, meta, err := disk.Vault.Load(ctx, id)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/luxfi/mpcd/host"
 )
 
 func configCommand(o *output) *cobra.Command {
@@ -37,16 +39,16 @@ func configShow(o *output) *cobra.Command {
 				return err
 			}
 			var lines []shown
-			for _, s := range settings {
-				l := shown{Key: s.key, Value: vs[s.key].text}
-				if s.list {
-					l.Value = vs[s.key].list
+			for _, s := range host.Settings {
+				l := shown{Key: s.Key, Value: vs[s.Key].Text}
+				if s.List {
+					l.Value = vs[s.Key].List
 				}
 				if origin || o.json {
-					l.Origin = vs[s.key].origin
+					l.Origin = vs[s.Key].Origin
 				}
 				if help {
-					l.Variable, l.Flag, l.Help = s.variable(), s.flag, s.help
+					l.Variable, l.Flag, l.Help = s.Variable(), s.Flag, s.Help
 				}
 				lines = append(lines, l)
 			}
@@ -62,14 +64,14 @@ func configShow(o *output) *cobra.Command {
 	return cmd
 }
 
-func showTable(w io.Writer, vs values, origin, help bool) {
-	for _, s := range settings {
-		cells := []any{s.key, vs[s.key].String()}
+func showTable(w io.Writer, vs host.Values, origin, help bool) {
+	for _, s := range host.Settings {
+		cells := []any{s.Key, vs[s.Key].String()}
 		if origin {
-			cells = append(cells, vs[s.key].origin)
+			cells = append(cells, vs[s.Key].Origin)
 		}
 		if help {
-			cells = append(cells, s.variable(), s.help)
+			cells = append(cells, s.Variable(), s.Help)
 		}
 		row(w, cells...)
 	}

@@ -15,9 +15,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
-	"github.com/luxfi/mpcd/softhsm"
 )
 
 // dev is a cluster for development: real node processes on this machine, each with a token of its own.
@@ -119,16 +119,16 @@ func (d *dev) check() error {
 	if err := checkThreshold(d.threshold, d.nodes); err != nil {
 		return err
 	}
-	host, _, err := net.SplitHostPort(d.listen)
-	ip := net.ParseIP(host)
-	if err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	name, _, err := net.SplitHostPort(d.listen)
+	ip := net.ParseIP(name)
+	if err != nil || name != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return fault.Usage("use --listen 127.0.0.1:PORT; for other machines there is `mpcd init` and `mpcd start`", "%q is not on loopback, and dev speaks plain HTTP", d.listen)
 	}
 	switch d.hsm {
 	case "softhsm", "local":
 	case "":
 		d.hsm = "softhsm"
-		if _, err := softhsm.Find(); err != nil {
+		if !host.HasSoftHSM() {
 			d.hsm = "local"
 		}
 	default:
@@ -160,8 +160,8 @@ func (d *dev) prepare(ctx context.Context) error {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(d.data, "cluster", rosterFile)); errors.Is(err, os.ErrNotExist) {
-		p := plan{cluster: devCluster, dir: d.data, nodes: d.nodes, threshold: d.threshold, hsm: d.hsm, apiPort: apiPort, routePort: routePort, dev: true, plain: true, log: newLogger(io.Discard, "error", "text"), note: func(string, ...any) {}}
-		if err := harden(); err != nil {
+		p := plan{cluster: devCluster, dir: d.data, nodes: d.nodes, threshold: d.threshold, hsm: d.hsm, apiPort: apiPort, routePort: routePort, dev: true, plain: true, note: func(string, ...any) {}}
+		if err := host.Harden(); err != nil {
 			return err
 		}
 		if _, _, err := p.carryOut(ctx); err != nil {
@@ -198,12 +198,12 @@ func (d *dev) sameAsBefore() error {
 			return fault.Usage("give the --nodes it was made with, or another --data", "the cluster in %s has not %d nodes", d.data, d.nodes)
 		}
 	}
-	vs := defaults()
+	vs := host.Defaults()
 	path := filepath.Join(d.data, "node1", "mpcd.yaml")
-	if err := vs.file(path); err != nil {
+	if err := vs.File(path); err != nil {
 		return err
 	}
-	if got := vs["threshold"].text; got != strconv.Itoa(d.threshold) {
+	if got := vs["threshold"].Text; got != strconv.Itoa(d.threshold) {
 		return fault.Usage("give --threshold "+got+", or another --data", "the cluster in %s has threshold %s", d.data, got)
 	}
 	return nil
@@ -233,11 +233,11 @@ func since(t time.Time) string { return fmt.Sprintf("%.1f s", time.Since(t).Seco
 // announce prints that the cluster is ready.
 func (d *dev) announce(keys []wire.Wallet) error {
 	r := ready{API: d.members[0].url(), Data: d.data, HSM: d.hsm, Roster: filepath.Join(d.data, "cluster", rosterFile)}
-	vs := defaults()
-	if err := vs.file(filepath.Join(d.members[0].dir, "mpcd.yaml")); err != nil {
+	vs := host.Defaults()
+	if err := vs.File(filepath.Join(d.members[0].dir, "mpcd.yaml")); err != nil {
 		return err
 	}
-	r.Root = vs["roster_root"].text
+	r.Root = vs["roster_root"].Text
 	for _, m := range d.members {
 		r.Nodes = append(r.Nodes, readyNode{ID: m.id, API: m.url(), PID: m.pid(), Command: append([]string{d.family.program}, m.args...)})
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 )
 
@@ -112,8 +113,8 @@ func nodeEnvironment() []string {
 	for _, e := range os.Environ() {
 		name, _, _ := strings.Cut(e, "=")
 		foreign := strings.HasPrefix(name, "MPCD_") || name == "NOTIFY_SOCKET"
-		for _, s := range settings {
-			for _, n := range s.env {
+		for _, s := range host.Settings {
+			for _, n := range s.Env {
 				foreign = foreign || n == name
 			}
 		}
@@ -157,7 +158,7 @@ func (f *family) end(members []*member) error {
 
 // waitReady polls the member until it can serve a signature. It fails when the process ends, with the end of its log.
 func (m *member) waitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
+	ctx, cancel := context.WithTimeout(ctx, host.BootTimeout)
 	defer cancel()
 	m.mu.Lock()
 	done := m.done

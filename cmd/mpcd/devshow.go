@@ -10,6 +10,7 @@ import (
 
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host"
 )
 
 // show is the walk through that dev takes before it says ready: keys, their proof, the loss of a node, its return. A cluster that
@@ -147,7 +148,7 @@ func (d *dev) waitAll(ctx context.Context) error {
 
 // waitLive waits until a node has seen another one live after a moment.
 func (d *dev) waitLive(ctx context.Context, c *client.Client, id string, after time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
+	ctx, cancel := context.WithTimeout(ctx, host.BootTimeout)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

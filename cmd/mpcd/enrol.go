@@ -3,15 +3,13 @@ package main
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
-	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/durable"
 )
@@ -69,8 +67,11 @@ func parseEnrolment(b []byte) (enrolment, error) {
 	return e, e.checkRoles()
 }
 
+// jsonMax is the largest file of JSON that is read, in bytes.
+const jsonMax = 1 << 20
+
 func readEnrolment(path string) (enrolment, error) {
-	b, err := durable.ReadFile(path, configMax)
+	b, err := durable.ReadFile(path, jsonMax)
 	if err != nil {
 		return enrolment{}, err
 	}
@@ -82,66 +83,26 @@ func (e enrolment) member() attest.RosterNode {
 	return attest.RosterNode{ID: e.Node, Identity: e.Identity, Seal: e.Seal, CosignKey: e.CosignKey, AttestKey: e.AttestKey, Endpoint: e.Endpoint, Facility: e.Facility}
 }
 
-// enrol makes what a new node needs, in its token and its data directory, and returns what the operator needs of it, without evidence.
-// What is there is kept, so it may be repeated.
-func (c *config) enrol(ctx context.Context, endpoint, facility string, log *slog.Logger) (enrolment, error) {
-	return c.enrolWith(ctx, endpoint, facility, false, log)
-}
-
-// enrolWith is enrol, with what the token shows for its keys if evidence is wanted.
-func (c *config) enrolWith(ctx context.Context, endpoint, facility string, evidence bool, log *slog.Logger) (e enrolment, err error) {
-	held, err := c.lock()
+// enrol prepares a node, and returns what the operator needs of it; with what the token shows for its keys if evidence is wanted.
+func enrol(ctx context.Context, c host.Config, o host.Options, endpoint, facility string, evidence bool) (e enrolment, err error) {
+	p, err := host.Prepare(ctx, c, o)
 	if err != nil {
 		return e, err
 	}
-	defer held.Close()
-	t, err := c.openTokens(ctx, log)
-	if err != nil {
-		return e, fault.Doing("open the token", err)
-	}
-	defer func() { err = errors.Join(err, t.Close()) }()
-	if _, err := t.makeKeys(ctx); err != nil {
-		return e, fault.Doing("make the keys in the token", err)
-	}
-	if err := c.makeStoreKey(ctx, t); err != nil {
-		return e, fault.Doing("make the store's key", err)
-	}
-	s, err := c.openVault(ctx, t, false, log)
-	if err != nil {
-		return e, fault.Doing("make the vault", err)
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	id, peer, err := c.makeIdentity(ctx, s.vault, rand.Reader)
-	if err != nil {
-		return e, fault.Doing("make the identity", err)
-	}
-	e = enrolment{Version: 1, Cluster: c.Cluster, Node: string(c.Node), Identity: attest.Hex(peer.Identity), Seal: peer.HPKE, Endpoint: endpoint, Facility: facility}
-	if e.CosignKey, err = publicDER(ctx, t.Token, c.HSM.CosignKey); err != nil {
+	defer func() { err = errors.Join(err, p.Close()) }()
+	e = enrolment{Version: 1, Cluster: c.Cluster, Node: string(c.Node), Identity: attest.Hex(p.Peer.Identity), Seal: p.Peer.HPKE, Endpoint: endpoint, Facility: facility}
+	if e.CosignKey, err = p.RosterKey(ctx, c.HSM.CosignKey); err != nil {
 		return e, err
 	}
-	if e.AttestKey, err = publicDER(ctx, t.Token, c.HSM.AttestKey); err != nil {
+	if e.AttestKey, err = p.RosterKey(ctx, c.HSM.AttestKey); err != nil {
 		return e, err
 	}
 	if evidence {
 		e.Version = 2
-		if e.Evidence, err = t.evidence(ctx, e.basis()); err != nil {
+		if e.Evidence, err = showEvidence(ctx, p.Tokens, e.basis()); err != nil {
 			return e, fault.Doing("ask the token for evidence", err)
 		}
 	}
-	e.Signature = id.Sign(e.digest())
+	e.Signature = p.Identity.Sign(e.digest())
 	return e, nil
-}
-
-// publicDER is the public half of a key as the roster pins it.
-func publicDER(ctx context.Context, t hsm.Token, keyID string) (attest.Hex, error) {
-	p, ok := hsm.As[hsm.PublicKeyer](t)
-	if !ok {
-		return nil, fmt.Errorf("%w: %s tells no public keys", hsm.ErrUnsupported, t.Provider())
-	}
-	pub, err := p.PublicKey(ctx, keyID)
-	if err != nil {
-		return nil, err
-	}
-	der, err := attest.MarshalPublicKey(pub)
-	return attest.Hex(der), err
 }

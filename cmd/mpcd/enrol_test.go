@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/attest/appraise"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/parts/swtpm"
@@ -46,7 +46,7 @@ func scriptTPM(ts *testscript.TestScript, _ bool, args []string) {
 
 // tpmNode is a node whose token is a TPM of its own, with an operator, and what the TPM answered.
 type tpmNode struct {
-	c        *config
+	c        host.Config
 	e        enrolment
 	operator *authority
 	answer   answer
@@ -72,16 +72,10 @@ var theTPMNode = sync.OnceValues(func() (n tpmNode, err error) {
 	if n.roots, err = appraise.NewRoots(cas...); err != nil {
 		return n, err
 	}
-	vs := defaults()
-	for k, v := range map[string]string{"cluster": "c", "node_id": "n1", "data_dir": filepath.Join(dir, "data"), "hsm.uri": s.URI()} {
-		x, _ := findSetting(k)
-		vs.set(x, v, "test")
-	}
-	if n.c, err = parseConfig(vs); err != nil {
-		return n, err
-	}
-	ctx, log := context.Background(), newLogger(io.Discard, "error", "text")
-	if n.e, err = n.c.enrolWith(ctx, "https://n1", "", true, log); err != nil {
+	n.c = host.TokenOnly(s.URI())
+	n.c.Cluster, n.c.Node, n.c.DataDir, n.c.Password.Provider = "c", "n1", filepath.Join(dir, "data"), "hsm"
+	ctx := context.Background()
+	if n.e, err = enrol(ctx, n.c, host.Options{}, "https://n1", "", true); err != nil {
 		return n, err
 	}
 	if n.operator, err = newAuthority(filepath.Join(dir, "operator"), "c"); err != nil {
@@ -91,7 +85,7 @@ var theTPMNode = sync.OnceValues(func() (n tpmNode, err error) {
 	if err != nil {
 		return n, err
 	}
-	n.answer, err = n.c.answerChallenge(ctx, ch, log)
+	n.answer, err = answerChallenge(ctx, n.c, host.Options{}, ch)
 	return n, err
 })
 
@@ -140,7 +134,7 @@ func TestReplayedEvidence(t *testing.T) {
 	if err != nil || len(all) != 3 || all[0].Level != appraise.Proven || all[1].Level != appraise.Proven || all[2].Level != appraise.Proven {
 		t.Fatalf("%+v, %v", all, err)
 	}
-	soft, err := testNode(t, "soft").enrol(t.Context(), "", "", newLogger(io.Discard, "error", "text"))
+	soft, err := enrol(t.Context(), testNode(t, "soft"), host.Options{}, "", "", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +198,7 @@ func TestEvidenceIsSigned(t *testing.T) {
 		"extra":         func(e *enrolment) { e.Evidence[0].Evidence.Extra["x"] = nil },
 		"dropped":       func(e *enrolment) { e.Evidence = e.Evidence[1:] },
 		"none":          func(e *enrolment) { e.Evidence = nil },
-		"role":          func(e *enrolment) { e.Evidence[0].Role = roleVault },
+		"role":          func(e *enrolment) { e.Evidence[0].Role = host.RoleVault },
 		"missing":       func(e *enrolment) { e.Evidence[0].Missing = "x" },
 		"key ID":        func(e *enrolment) { e.Evidence[0].KeyID = "x" },
 		"version":       func(e *enrolment) { e.Version = 1 },
@@ -222,7 +216,7 @@ func TestEvidenceIsSigned(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(*enrolment){
-		"twice":    func(e *enrolment) { e.Evidence[1].Role = roleCosign },
+		"twice":    func(e *enrolment) { e.Evidence[1].Role = host.RoleCosign },
 		"unknown":  func(e *enrolment) { e.Evidence[1].Role = "root" },
 		"and none": func(e *enrolment) { e.Evidence[1].Missing = "x" },
 	} {
@@ -322,7 +316,7 @@ func TestEnrolmentBeforeEvidence(t *testing.T) {
 	if _, err := e.appraise(appraise.Hardware(), time.Now(), nil); !errors.Is(err, appraise.ErrPolicy) {
 		t.Errorf("%v", err)
 	}
-	e.Evidence = []keyEvidence{{Role: roleCosign}}
+	e.Evidence = []keyEvidence{{Role: host.RoleCosign}}
 	if e.check() == nil {
 		t.Error("evidence that nobody signed passes")
 	}
@@ -342,12 +336,12 @@ func TestVaultEvidence(t *testing.T) {
 	e := n.e
 	e.Evidence = slices.Clone(e.Evidence)
 	shown := *e.Evidence[2].Evidence
-	e.Evidence[2] = keyEvidence{Role: roleVault, Missing: "none"}
+	e.Evidence[2] = keyEvidence{Role: host.RoleVault, Missing: "none"}
 	if all, err := e.appraise(n.policy(), time.Now(), bindings); err != nil || all[2].Level != appraise.None {
 		t.Errorf("%+v, %v", all, err)
 	}
 	shown.Certificates = nil
-	e.Evidence[2] = keyEvidence{Role: roleVault, Evidence: &shown}
+	e.Evidence[2] = keyEvidence{Role: host.RoleVault, Evidence: &shown}
 	if all, err := e.appraise(n.policy(), time.Now(), bindings); !errors.Is(err, appraise.ErrPolicy) || all[0].Level != appraise.Proven || all[2].Level != appraise.Refused {
 		t.Errorf("%+v, %v", all, err)
 	}

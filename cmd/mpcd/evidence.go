@@ -11,15 +11,9 @@ import (
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/attest/appraise"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
-)
-
-// The roles of a node's keys.
-const (
-	roleCosign = "cosign"
-	roleAttest = "attest"
-	roleVault  = "vault"
 )
 
 // keyEvidence is what an enrolment holds for one key: evidence, or why there is none.
@@ -30,28 +24,25 @@ type keyEvidence struct {
 	Missing  string           `json:"missing,omitempty"`
 }
 
-// evidence asks the tokens to show evidence for each key. A token that shows none is no error; one that fails is.
-func (t *tokens) evidence(ctx context.Context, nonce []byte) ([]keyEvidence, error) {
-	all := []keyEvidence{{Role: roleCosign, KeyID: t.c.HSM.CosignKey}, {Role: roleAttest, KeyID: t.c.HSM.AttestKey}, {Role: roleVault, KeyID: t.c.HSM.KEK}}
-	for i := range all {
-		k, in := &all[i], t.Token
-		if k.Role == roleVault {
-			in = t.wrap
+// showEvidence asks the tokens to show evidence for each key. A token that shows none is no error; one that fails is.
+func showEvidence(ctx context.Context, t *host.Tokens, nonce []byte) ([]keyEvidence, error) {
+	var all []keyEvidence
+	for _, key := range t.Keys() {
+		k := keyEvidence{Role: key.Role, KeyID: key.ID}
+		if a, ok := hsm.As[hsm.KeyAttester](key.In); ok {
+			ev, err := a.AttestKey(ctx, key.ID, nonce)
+			switch {
+			case errors.Is(err, hsm.ErrUnsupported), key.Role == host.RoleVault && errors.Is(err, hsm.ErrKeyType):
+				k.Missing = fmt.Sprintf("the %s shows none for this key: %v", key.In.Provider(), err)
+			case err != nil:
+				return nil, err
+			default:
+				k.Evidence = &ev
+			}
+		} else {
+			k.Missing = fmt.Sprintf("tokens of provider %s show none", key.In.Provider())
 		}
-		a, ok := hsm.As[hsm.KeyAttester](in)
-		if !ok {
-			k.Missing = fmt.Sprintf("tokens of provider %s show none", in.Provider())
-			continue
-		}
-		ev, err := a.AttestKey(ctx, k.KeyID, nonce)
-		switch {
-		case errors.Is(err, hsm.ErrUnsupported), k.Role == roleVault && errors.Is(err, hsm.ErrKeyType):
-			k.Missing = fmt.Sprintf("the %s shows none for this key: %v", in.Provider(), err)
-		case err != nil:
-			return nil, err
-		default:
-			k.Evidence = &ev
-		}
+		all = append(all, k)
 	}
 	// What is signed is what will be read: JSON has no bytes that are not UTF-8, which a token's label may have.
 	b, err := json.Marshal(all)
@@ -66,7 +57,7 @@ func (t *tokens) evidence(ctx context.Context, nonce []byte) ([]keyEvidence, err
 func (e enrolment) checkRoles() error {
 	seen := map[string]bool{}
 	for _, k := range e.Evidence {
-		if seen[k.Role] || !slices.Contains([]string{roleCosign, roleAttest, roleVault}, k.Role) || k.Evidence != nil && k.Missing != "" {
+		if seen[k.Role] || !slices.Contains([]string{host.RoleCosign, host.RoleAttest, host.RoleVault}, k.Role) || k.Evidence != nil && k.Missing != "" {
 			return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the enrolment of %q has evidence for a key %q that is unknown, or twice", e.Node, k.Role), Do: "enrol the node again"}
 		}
 		seen[k.Role] = true
@@ -86,7 +77,7 @@ type keyVerdict struct {
 func (e enrolment) appraise(p appraise.Policy, at time.Time, bindings []appraise.Binding) ([]keyVerdict, error) {
 	var all []keyVerdict
 	var first error
-	for _, role := range []string{roleCosign, roleAttest, roleVault} {
+	for _, role := range []string{host.RoleCosign, host.RoleAttest, host.RoleVault} {
 		v, err := e.appraiseKey(role, p, at, bindings)
 		all = append(all, keyVerdict{e.Node, role, v})
 		if err != nil && first == nil {
@@ -102,8 +93,8 @@ func (e enrolment) appraiseKey(role string, p appraise.Policy, at time.Time, bin
 		k = e.Evidence[i]
 	}
 	subject := appraise.Subject{Type: hsm.KeyAESWrap, Nonce: e.basis(), At: at, Bindings: bindings}
-	if role != roleVault {
-		subject.PublicKey = map[string]attest.Hex{roleCosign: e.CosignKey, roleAttest: e.AttestKey}[role]
+	if role != host.RoleVault {
+		subject.PublicKey = map[string]attest.Hex{host.RoleCosign: e.CosignKey, host.RoleAttest: e.AttestKey}[role]
 		pub, err := attest.ParsePublicKey(subject.PublicKey)
 		if err != nil {
 			return appraise.Verdict{KeyID: k.KeyID, Policy: p.Name}, err
@@ -111,7 +102,7 @@ func (e enrolment) appraiseKey(role string, p appraise.Policy, at time.Time, bin
 		subject.Type = hsm.TypeOf(pub)
 	}
 	if k.Evidence == nil {
-		if role == roleVault {
+		if role == host.RoleVault {
 			p.Least = appraise.None
 		}
 		return appraise.Missing(k.KeyID, subject.Type, k.Missing, p)

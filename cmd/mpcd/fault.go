@@ -11,11 +11,11 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/vault"
-	"github.com/luxfi/mpcd/vault/badgerstore"
 )
 
 // kinds maps the errors of the packages to codes and to what can be done, the more particular first.
@@ -40,7 +40,6 @@ var kinds = []struct {
 	{hsm.ErrDevOnly, fault.CodeHSM, "use a token of hardware, or SoftHSM for a pilot"},
 	{hsm.ErrUnavailable, fault.CodeHSM, "check that the token is connected and its library installed, then `mpcd hsm test`"},
 	{hsm.ErrUnsupported, fault.CodeHSM, "see `mpcd version` for the drivers of this build"},
-	{badgerstore.ErrWrongKey, fault.CodeHSM, "use the token, or the password, the store was made with"},
 	{hsm.ErrIntegrity, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
 	{vault.ErrIntegrity, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
 	{durable.ErrCorrupt, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
@@ -51,6 +50,7 @@ var kinds = []struct {
 	{context.Canceled, fault.CodeTimeout, "repeat the command"},
 	{os.ErrPermission, fault.CodeUsage, "check who owns the file"},
 	{os.ErrNotExist, fault.CodeUsage, "check the path"},
+	{host.ErrOpen, fault.CodeHSM, "correct what is named, then look with `mpcd hsm list`"},
 }
 
 // explain turns any error into a fault with a code and something to do.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/sim"
@@ -38,7 +39,7 @@ func TestHSMCommands(t *testing.T) {
 			OK      bool
 			Token   hsm.TokenInfo
 			Keys    []hsm.KeyInfo
-			Timings []timing
+			Timings []host.Timing
 		}
 		if r := run("test", "--count", "5", "-o", "json"); json.Unmarshal([]byte(r.Out), &v) != nil || !v.OK || len(v.Keys) != 3 || len(v.Timings) < 4 {
 			t.Errorf("%s: test -o json: %+v", x.name, r)

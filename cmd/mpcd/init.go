@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 )
@@ -29,7 +29,7 @@ type plan struct {
 	routePort int
 	dev       bool
 	plain     bool // the API without certificate and tokens
-	log       *slog.Logger
+	options   host.Options
 	note      func(format string, a ...any)
 }
 
@@ -60,8 +60,8 @@ func initCommand(o *output) *cobra.Command {
 		Example: "  mpcd init --cluster treasury --nodes 3 --threshold 2 --dir ./treasury\n  mpcd start --config ./treasury/node1/mpcd.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p.log, p.note = newLogger(o.err, "warn", "text"), o.note
-			if err := harden(); err != nil { // it makes every node's secrets
+			p.options, p.note = o.options("warn"), o.note
+			if err := host.Harden(); err != nil { // it makes every node's secrets
 				return fault.Doing("harden the process", err)
 			}
 			nodes, root, err := p.carryOut(cmd.Context())
@@ -191,7 +191,7 @@ func (p *plan) carryOut(ctx context.Context) ([]made, string, error) {
 func (p *plan) makeNode(ctx context.Context, a *authority, k int) (n made, e enrolment, err error) {
 	name := p.name(k)
 	dir := filepath.Join(p.dir, string(name))
-	api, route, host := p.addresses(k)
+	api, route, place := p.addresses(k)
 	if err := os.MkdirAll(filepath.Join(dir, "data"), 0o700); err != nil {
 		return n, e, err
 	}
@@ -199,10 +199,10 @@ func (p *plan) makeNode(ctx context.Context, a *authority, k int) (n made, e enr
 	if err != nil {
 		return n, e, err
 	}
-	if err := a.issue(name, []string{host, "localhost", "127.0.0.1"}, filepath.Join(dir, "tls")); err != nil {
+	if err := a.issue(name, []string{place, "localhost", "127.0.0.1"}, filepath.Join(dir, "tls")); err != nil {
 		return n, e, err
 	}
-	jwt, err := durable.ReadFile(filepath.Join(a.dir, jwtPubFile), secretsLimit)
+	jwt, err := durable.ReadFile(filepath.Join(a.dir, jwtPubFile), pemMax)
 	if err != nil {
 		return n, e, err
 	}
@@ -224,16 +224,16 @@ func (p *plan) makeNode(ctx context.Context, a *authority, k int) (n made, e enr
 	if err := durable.WriteFile(path, text, 0o600); err != nil {
 		return n, e, err
 	}
-	vs := defaults()
-	if err := vs.yaml(path, text); err != nil {
+	vs := host.Defaults()
+	if err := vs.YAML(path, text); err != nil {
 		return n, e, err
 	}
-	c, err := parseConfig(vs)
+	c, err := host.Parse(vs)
 	if err != nil {
 		return n, e, err
 	}
 	c.Dev = p.dev
-	if e, err = c.enrol(ctx, "https://"+api, "", p.log); err != nil {
+	if e, err = enrol(ctx, c, p.options, "https://"+api, "", false); err != nil {
 		return n, e, err
 	}
 	return made{ID: string(name), Dir: dir, Config: path, Listen: api, Routes: route, TokenID: uri}, e, nil
@@ -243,7 +243,7 @@ func (p *plan) makeNode(ctx context.Context, a *authority, k int) (n made, e enr
 func (p *plan) token(name, dir string) (uri, conf, keys string, err error) {
 	switch p.hsm {
 	case "softhsm":
-		t, err := provisionSoftHSM(dir, "mpcd-"+name)
+		t, err := host.ProvisionSoftHSM(dir, "mpcd-"+name)
 		return t.URI, t.Conf, "", err
 	case "local":
 		return "local:" + dir, "", "", nil

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 )
 
@@ -63,7 +64,7 @@ func root(o *output) *cobra.Command {
 		}
 	}
 	add("use", keygenCommand(o), signCommand(o), refreshCommand(o), keyCommand(o), tokenCommand(o))
-	add("node", devCommand(o), initCommand(o), startCommand(o), nodeCommand(o), hsmCommand(o), configCommand(o))
+	add("node", devCommand(o), initCommand(o), startCommand(), nodeCommand(o), hsmCommand(o), configCommand(o))
 	add("check", verifyCommand(o), attestCommand(o), auditCommand(o), doctorCommand(o), versionCommand(o))
 	cmd.AddCommand(pluginCommand(), provisionProcess(o))
 	strict(cmd)
@@ -100,7 +101,7 @@ func flagAdvice(c *cobra.Command, err error) string {
 	}
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	if n := nearest(name, names); n != "" {
+	if n := host.Nearest(name, names); n != "" {
 		return fmt.Sprintf("did you mean --%s? %s", n, help)
 	}
 	return help
@@ -119,7 +120,7 @@ func needSubcommand(c *cobra.Command, args []string) error {
 		names = append(names, s.Name())
 	}
 	do := "see `" + c.CommandPath() + " --help`"
-	if n := nearest(args[0], names); n != "" {
+	if n := host.Nearest(args[0], names); n != "" {
 		do = fmt.Sprintf("did you mean `%s %s`? %s", c.CommandPath(), n, do)
 	}
 	return fault.Usage(do, "unknown command %q", c.CommandPath()+" "+args[0])

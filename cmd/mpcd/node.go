@@ -11,6 +11,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 )
 
@@ -38,7 +39,7 @@ func nodeEnroll(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := c.enrolWith(cmd.Context(), endpoint, facility, true, newLogger(o.err, "warn", "text"))
+			e, err := enrol(cmd.Context(), c, o.options("warn"), endpoint, facility, true)
 			if err != nil {
 				return fault.Doing("enrol", err)
 			}
@@ -149,7 +150,7 @@ func rosterShow(o *output) *cobra.Command {
 				return &fault.Error{Code: fault.CodeIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
 			}
 			if pin != "" {
-				if err := checkPin(s, pin); err != nil {
+				if err := host.CheckPin(s, pin); err != nil {
 					return err
 				}
 			} else {

@@ -2,57 +2,35 @@ package main
 
 import (
 	"context"
-	"errors"
-	"github.com/luxfi/mpcd/host/fault"
-	"github.com/luxfi/mpcd/vault"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/luxfi/mpcd/attest"
-	"github.com/luxfi/mpcd/vault/vaulttest"
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
 )
 
-// Goal: the self-test passes here, and fails for arithmetic that accepts or refuses wrongly. Method: known answers with a bit
-// changed in key, message and signature.
-func TestSelfTest(t *testing.T) {
-	if err := selfTest(); err != nil {
-		t.Fatal(err)
-	}
-	flip := func(s string) string {
-		b := unhex(s)
-		b[0] ^= 1
-		return hexOf(b)[2:]
-	}
-	for _, k := range knownAnswers {
-		for _, bad := range []knownAnswer{
-			{k.scheme, k.source, flip(k.key), k.message, k.sig}, {k.scheme, k.source, k.key, flip(k.message), k.sig}, {k.scheme, k.source, k.key, k.message, flip(k.sig)},
-		} {
-			if bad.run() == nil {
-				t.Errorf("%s: a changed known answer passes", k.source)
-			}
-		}
-	}
-	all := knownAnswers
-	defer func() { knownAnswers = all }()
-	knownAnswers = all[:1]
-	if selfTest() == nil {
-		t.Error("a scheme without a known answer passes")
-	}
-}
-
-func testNode(t *testing.T, name string) *config {
+// testNode is a node with software tokens, not made yet.
+func testNode(t *testing.T, name string) host.Config {
 	t.Helper()
 	dir := t.TempDir()
-	vs := defaults()
-	for k, v := range map[string]string{"cluster": "c", "node_id": name, "data_dir": filepath.Join(dir, "data"), "hsm.uri": "local:" + filepath.Join(dir, "hsm")} {
-		s, _ := findSetting(k)
-		vs.set(s, v, "test")
+	vs := host.Defaults()
+	for _, s := range host.Settings {
+		switch s.Key {
+		case "cluster":
+			vs.Set(s, "c", "test")
+		case "node_id":
+			vs.Set(s, name, "test")
+		case "data_dir":
+			vs.Set(s, filepath.Join(dir, "data"), "test")
+		case "hsm.uri":
+			vs.Set(s, "local:"+filepath.Join(dir, "hsm"), "test")
+		}
 	}
-	c, err := parseConfig(vs)
+	c, err := host.Parse(vs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,64 +38,15 @@ func testNode(t *testing.T, name string) *config {
 	return c
 }
 
-// Goal: the store's key opens with its token for its node only. Method: seal it, then open it as another node, with a changed
-// file, and with another token.
-func TestStoreKeyIsBound(t *testing.T) {
-	ctx := context.Background()
-	c := testNode(t, "n1")
-	if _, err := c.enrol(ctx, "", "", newLogger(os.Stderr, "error", "text")); err != nil {
-		t.Fatal(err)
-	}
-	open := func(c *config) error {
-		tok, err := c.openTokens(ctx, nil)
-		if err != nil {
-			return err
-		}
-		defer tok.Close()
-		k, err := c.storeKey(ctx, tok)
-		k.Wipe()
-		return err
-	}
-	if err := open(c); err != nil {
-		t.Fatal(err)
-	}
-	other := *c
-	other.Node = "n2"
-	if err := open(&other); !errors.Is(err, vault.ErrWrongKEK) || explain(err).Code != fault.CodeHSM {
-		t.Errorf("another node: %v", err)
-	}
-	elsewhere := testNode(t, "n1")
-	if _, err := elsewhere.enrol(ctx, "", "", newLogger(os.Stderr, "error", "text")); err != nil {
-		t.Fatal(err)
-	}
-	other = *c
-	other.HSM = elsewhere.HSM
-	if err := open(&other); !errors.Is(err, vault.ErrWrongKEK) {
-		t.Errorf("another token: %v", err)
-	}
-	b, err := os.ReadFile(c.storeKeyPath())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[40] ^= 1 // in what the token wrapped
-	if err := os.WriteFile(c.storeKeyPath(), b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := open(c); !errors.Is(err, vault.ErrWrongKEK) {
-		t.Errorf("changed file: %v", err)
-	}
-}
-
 // Goal: enrolling again changes nothing, and the enrolment holds only as it was made.
 func TestEnrolTwice(t *testing.T) {
 	ctx := context.Background()
 	c := testNode(t, "n1")
-	log := newLogger(os.Stderr, "error", "text")
-	first, err := c.enrol(ctx, "https://n1", "vault 3", log)
+	first, err := enrol(ctx, c, host.Options{}, "https://n1", "vault 3", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := c.enrol(ctx, "https://n1", "vault 3", log)
+	again, err := enrol(ctx, c, host.Options{}, "https://n1", "vault 3", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,23 +65,6 @@ func TestEnrolTwice(t *testing.T) {
 	}
 }
 
-// Goal: a node never goes back to an older roster.
-func TestRosterSerial(t *testing.T) {
-	ctx := context.Background()
-	s := vaulttest.NewMemory()
-	at := func(serial uint64) error {
-		return keepSerial(ctx, s, &attest.SignedRoster{Roster: attest.Roster{Serial: serial}})
-	}
-	for _, serial := range []uint64{1, 1, 3} {
-		if err := at(serial); err != nil {
-			t.Fatal(serial, err)
-		}
-	}
-	if err := at(2); err == nil || explain(err).Code != fault.CodeIntegrity {
-		t.Errorf("an older roster: %v", err)
-	}
-}
-
 // Goal: nodes keep their parties, and parties are never given twice. Method: sign a roster, then one with a further node.
 func TestRosterGrows(t *testing.T) {
 	ctx := context.Background()
@@ -162,7 +74,7 @@ func TestRosterGrows(t *testing.T) {
 	}
 	var es []enrolment
 	for _, name := range []string{"n1", "n2", "n3"} {
-		e, err := testNode(t, name).enrol(ctx, "", "", newLogger(os.Stderr, "error", "text"))
+		e, err := enrol(ctx, testNode(t, name), host.Options{}, "", "", false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,18 +121,18 @@ func TestRosterGrows(t *testing.T) {
 // enrolment of the same token.
 func TestIdentityMustBeEnrolled(t *testing.T) {
 	ctx := context.Background()
-	c, log := testNode(t, "n1"), newLogger(io.Discard, "error", "text")
-	first, err := c.enrol(ctx, "", "", log)
+	c := testNode(t, "n1")
+	first, err := enrol(ctx, c, host.Options{}, "", "", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	peer, err := testNode(t, "n2").enrol(ctx, "", "", log)
+	peer, err := enrol(ctx, testNode(t, "n2"), host.Options{}, "", "", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := *c // the same token, another vault
+	other := c // the same token, another vault
 	other.DataDir = filepath.Join(t.TempDir(), "data")
-	second, err := other.enrol(ctx, "", "", log)
+	second, err := enrol(ctx, other, host.Options{}, "", "", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,22 +147,14 @@ func TestIdentityMustBeEnrolled(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Roster, c.RosterRoot = filepath.Join(a.dir, rosterFile), a.rootHex()
-	b := &booted{}
-	err = c.boot(ctx, b, log)
-	if cerr := b.Close(); cerr != nil {
-		t.Error(cerr)
-	}
+	_, err = host.Open(ctx, c, host.Options{})
 	if f := explain(err); err == nil || f.Code != fault.CodeIntegrity || f.What != "boot: identity" {
 		t.Errorf("boot: %v", err)
 	}
-	d := &checkup{c: c}
-	roster, err := c.loadRoster()
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.atRest(ctx, roster)
-	if last := d.findings[len(d.findings)-1]; last.OK || last.Check != "identity" {
-		t.Errorf("doctor: %+v", d.findings)
+	d := host.Checkup{Config: c}
+	all := d.Run(ctx)
+	if i := slices.IndexFunc(all, func(f host.Finding) bool { return f.Check == "identity" }); i < 0 || explain(all[i].Err).Code != fault.CodeIntegrity {
+		t.Errorf("doctor: %+v", all)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/attest/appraise"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 )
@@ -192,7 +193,7 @@ func nodeAnswer(o *output) *cobra.Command {
 			}
 			var root ed25519.PublicKey
 			if len(c.RosterRoot) > 2 && c.RosterRoot[:2] != "r_" {
-				if root, err = parseRoot(c.RosterRoot); err != nil {
+				if root, err = host.ParseRoot(c.RosterRoot); err != nil {
 					return err
 				}
 			} else {
@@ -201,7 +202,7 @@ func nodeAnswer(o *output) *cobra.Command {
 			if err := ch.check(root); err != nil {
 				return err
 			}
-			a, err := c.answerChallenge(cmd.Context(), ch, newLogger(o.err, "warn", "text"))
+			a, err := answerChallenge(cmd.Context(), c, o.options("warn"), ch)
 			if err != nil {
 				return err
 			}
@@ -238,7 +239,7 @@ func nodeEvidence(o *output) *cobra.Command {
 			j.Answers, j.Policy, j.At = append(j.Answers, more...), p.Name, time.Now().UTC().Truncate(time.Second)
 			var root ed25519.PublicKey
 			if pin != "" {
-				if root, err = parseRoot(pin); err != nil {
+				if root, err = host.ParseRoot(pin); err != nil {
 					return err
 				}
 			} else if len(j.Answers) > 0 {

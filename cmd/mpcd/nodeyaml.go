@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
+
+	"github.com/luxfi/mpcd/host"
 )
 
 // nodeYAML is what stands in the mpcd.yaml that init writes.
@@ -75,22 +77,22 @@ func replaceName(uri, name string) string { return strings.ReplaceAll(uri, "%n",
 
 // pluginLines are the settings of hsm.plugin that the environment of init and dev has, for the nodes that they make.
 func pluginLines() []string {
-	vs := values{}
-	vs.environment()
+	vs := host.Values{}
+	vs.Environment()
 	var lines []string
-	for _, s := range settings {
-		name, ok := strings.CutPrefix(s.key, "hsm.plugin.")
-		v, set := vs[s.key]
+	for _, s := range host.Settings {
+		name, ok := strings.CutPrefix(s.Key, "hsm.plugin.")
+		v, set := vs[s.Key]
 		switch {
 		case !ok || !set:
-		case s.list:
+		case s.List:
 			var items []string
-			for _, item := range v.list {
+			for _, item := range v.List {
 				items = append(items, strconv.Quote(item))
 			}
 			lines = append(lines, name+": ["+strings.Join(items, ", ")+"]")
 		default:
-			lines = append(lines, name+": "+strconv.Quote(v.text))
+			lines = append(lines, name+": "+strconv.Quote(v.Text))
 		}
 	}
 	return lines

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 )
 
@@ -34,6 +35,11 @@ func (o *output) result(v any, table func(w io.Writer)) error {
 	w := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
 	table(w)
 	return w.Flush()
+}
+
+// options are for what a command opens by itself; its warnings from the level on go to stderr.
+func (o *output) options(level string) host.Options {
+	return host.Options{Release: release(), Log: host.NewLogger(o.err, level, "text")}
 }
 
 // note writes a line of progress to stderr.

@@ -76,7 +76,7 @@ func (r *remote) open() error {
 	}
 	t := &tls.Config{MinVersion: tls.VersionTLS13}
 	if r.ca != "" {
-		pem, err := durable.ReadFile(r.ca, secretsLimit)
+		pem, err := durable.ReadFile(r.ca, pemMax)
 		if err != nil {
 			return err
 		}

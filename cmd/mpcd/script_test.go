@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/luxfi/mpcd/host"
 )
 
 // scriptCommands are what the scripts have beside the built-in commands:
@@ -132,9 +134,9 @@ func scriptNode(ts *testscript.TestScript, _ bool, args []string) {
 	p, out := begin(ts, name, append([]string{"start", "--log-format", "json", "--config", args[1]}, args[2:]...))
 	_ = out
 	go func() { p.done <- p.cmd.Wait() }()
-	vs := defaults()
-	ts.Check(vs.file(ts.MkAbs(args[1])))
-	r := remote{api: "https://" + vs["listen"].text, ca: vs["nats.tls.ca"].text, timeout: time.Second}
+	vs := host.Defaults()
+	ts.Check(vs.File(ts.MkAbs(args[1])))
+	r := remote{api: "https://" + vs["listen"].Text, ca: vs["nats.tls.ca"].Text, timeout: time.Second}
 	for end := time.Now().Add(patience); ; {
 		c, err := r.client()
 		ts.Check(err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/secret"
@@ -31,20 +32,8 @@ func hsmSealPassword(o *output) *cobra.Command {
 				return err
 			}
 			defer secret.Wipe(password)
-			return f.with(cmd.Context(), o, args, func(ctx context.Context, c *config, t *tokens) error {
-				uri := c.Password.URI // where start has it opened
-				if uri == "" {
-					uri = c.tokenURI()
-				}
-				token, err := t.opener.token(ctx, "password.uri", uri)
-				if err != nil {
-					return err
-				}
-				w, ok := hsm.As[hsm.KeyWrapper](token)
-				if !ok {
-					return fmt.Errorf("%w: %s wraps no keys", hsm.ErrUnsupported, token.Provider())
-				}
-				sealed, err := hsm.SealPassword(ctx, w, key, password)
+			return f.with(cmd.Context(), o, args, func(ctx context.Context, _ host.Config, t *host.Tokens) error {
+				sealed, err := t.SealPassword(ctx, key, password)
 				if err != nil {
 					return err
 				}

@@ -9,9 +9,9 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"github.com/spf13/cobra"
 
-	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/threshold/schemes"
@@ -97,7 +97,7 @@ func attestVerify(o *output) *cobra.Command {
 			}
 			if pin == "" {
 				o.note("warning: no --root given; whose roster it is has not been checked")
-			} else if err := checkPin(roster, pin); err != nil {
+			} else if err := host.CheckPin(roster, pin); err != nil {
 				return fault.Doing("roster", err)
 			}
 			b, err := readInput(args[0])
@@ -173,11 +173,11 @@ func auditVerify(o *output) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				file = c.auditPath()
+				file = c.AuditPath()
 			}
-			n, head, err := verifyAudit(file)
+			n, head, err := host.VerifyAudit(file)
 			if err != nil {
-				return &fault.Error{Code: codeIfNone(err, fault.CodeIntegrity), What: "the audit log does not hold", Err: err, Do: "keep the file as evidence and restore the log from its backup"}
+				return fault.Doing("the audit log does not hold", err)
 			}
 			return o.result(map[string]any{"valid": true, "entries": n, "head": hexOf(head[:])}, func(w io.Writer) {
 				row(w, "valid", file)
@@ -189,42 +189,4 @@ func auditVerify(o *output) *cobra.Command {
 	flags.register(cmd)
 	cmd.Flags().StringVar(&file, "file", "", "the log, instead of the configured node's")
 	return cmd
-}
-
-// codeIfNone is the code that err has by itself, or another.
-func codeIfNone(err error, code fault.Code) fault.Code {
-	if c := explain(err).Code; c != fault.CodeFailed {
-		return c
-	}
-	return code
-}
-
-// verifyAudit checks a copy: opening a log may cut off a torn end, and the node may be writing.
-func verifyAudit(path string) (n uint64, head [32]byte, err error) {
-	src, err := os.Open(path)
-	if err != nil {
-		return 0, head, err
-	}
-	defer src.Close()
-	dir, err := os.MkdirTemp("", "mpcd-audit-")
-	if err != nil {
-		return 0, head, err
-	}
-	defer os.RemoveAll(dir)
-	dst, err := os.OpenFile(dir+"/audit.log", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return 0, head, err
-	}
-	if _, err := io.Copy(dst, src); err != nil {
-		dst.Close()
-		return 0, head, err
-	}
-	if err := dst.Close(); err != nil {
-		return 0, head, err
-	}
-	n, head, err = appliance.VerifyAudit(dst.Name())
-	if err != nil {
-		err = &reworded{err, strings.ReplaceAll(err.Error(), dst.Name(), path)} // the original's name
-	}
-	return n, head, err
 }
