@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
@@ -116,7 +117,7 @@ func (d *dev) interrupted(ctx context.Context, err error) error {
 }
 
 func (d *dev) check() error {
-	if err := checkThreshold(d.threshold, d.nodes); err != nil {
+	if err := enrol.CheckThreshold(d.threshold, d.nodes); err != nil {
 		return err
 	}
 	name, _, err := net.SplitHostPort(d.listen)
@@ -132,7 +133,7 @@ func (d *dev) check() error {
 			d.hsm = "local"
 		}
 	default:
-		if _, err := hsm.ParseURI(replaceName(d.hsm, "node1")); err != nil {
+		if _, err := hsm.ParseURI(enrol.NodeURI(d.hsm, "node1")); err != nil {
 			return fault.Usage("use --hsm softhsm, --hsm local, or a URI in which %n stands for the node's name", "--hsm: %w", err)
 		}
 	}
@@ -159,12 +160,13 @@ func (d *dev) prepare(ctx context.Context) error {
 	if d.family, err = newFamily(); err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(d.data, "cluster", rosterFile)); errors.Is(err, os.ErrNotExist) {
-		p := plan{cluster: devCluster, dir: d.data, nodes: d.nodes, threshold: d.threshold, hsm: d.hsm, apiPort: apiPort, routePort: routePort, dev: true, plain: true, note: func(string, ...any) {}}
+	if _, err := os.Stat(filepath.Join(d.data, "cluster", enrol.RosterFile)); errors.Is(err, os.ErrNotExist) {
+		p := enrol.Plan{Cluster: devCluster, Dir: d.data, Nodes: d.nodes, Threshold: d.threshold, HSM: d.hsm, APIPort: enrol.APIPort, RoutePort: enrol.RoutePort,
+			Dev: true, Plain: true, Note: func(string, ...any) {}}
 		if err := host.Harden(); err != nil {
 			return err
 		}
-		if _, _, err := p.carryOut(ctx); err != nil {
+		if _, _, err := p.CarryOut(ctx); err != nil {
 			return err
 		}
 		d.o.note("made %d nodes, each with its own token (%s)", d.nodes, d.hsm)
@@ -232,7 +234,7 @@ func since(t time.Time) string { return fmt.Sprintf("%.1f s", time.Since(t).Seco
 
 // announce prints that the cluster is ready.
 func (d *dev) announce(keys []wire.Wallet) error {
-	r := ready{API: d.members[0].url(), Data: d.data, HSM: d.hsm, Roster: filepath.Join(d.data, "cluster", rosterFile)}
+	r := ready{API: d.members[0].url(), Data: d.data, HSM: d.hsm, Roster: filepath.Join(d.data, "cluster", enrol.RosterFile)}
 	vs := host.Defaults()
 	if err := vs.File(filepath.Join(d.members[0].dir, "mpcd.yaml")); err != nil {
 		return err

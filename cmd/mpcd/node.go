@@ -1,16 +1,13 @@
 package main
 
 import (
-	"crypto/ed25519"
-	"errors"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 )
@@ -39,7 +36,7 @@ func nodeEnroll(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := enrol(cmd.Context(), c, o.options("warn"), endpoint, facility, true)
+			e, err := enrol.Node(cmd.Context(), c, o.options("warn"), endpoint, facility, true)
 			if err != nil {
 				return fault.Doing("enrol", err)
 			}
@@ -65,12 +62,12 @@ func rosterInit(o *output) *cobra.Command {
 			if dir == "" || transport.CheckName("cluster", cluster) != nil {
 				return fault.Usage("give --dir DIR and --cluster NAME (a-z, 0-9, - and _)", "no directory, or %q is no name", cluster)
 			}
-			a, err := newAuthority(dir, cluster)
+			a, err := enrol.NewAuthority(dir, cluster)
 			if err != nil {
 				return err
 			}
-			return o.result(map[string]string{"dir": dir, "cluster": cluster, "roster_root": a.rootHex()}, func(w io.Writer) {
-				row(w, "roster_root:", a.rootHex())
+			return o.result(map[string]string{"dir": dir, "cluster": cluster, "roster_root": a.RootHex()}, func(w io.Writer) {
+				row(w, "roster_root:", a.RootHex())
 			})
 		},
 	}
@@ -93,40 +90,24 @@ func rosterSign(o *output) *cobra.Command {
 		Example: "  mpcd node roster sign --dir operator --evidence proof --tpm-roots makers.pem --answers answers/ enrolment-node1.json",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			a, err := openAuthority(dir)
+			a, err := enrol.OpenAuthority(dir)
 			if err != nil {
 				return err
 			}
-			var es []enrolment
+			var es []enrol.Enrolment
 			for _, path := range args {
-				e, err := readEnrolment(path)
+				e, err := enrol.ReadEnrolment(path)
 				if err != nil {
 					return err
 				}
 				es = append(es, e)
 			}
-			judged, err := flags.judge(o, a.root.Public().(ed25519.PublicKey), es)
+			judged, err := flags.judge(o, a.Root(), es)
 			if err != nil {
 				return err
 			}
-			before, err := attest.LoadRoster(filepath.Join(dir, rosterFile))
-			if err != nil && !errors.Is(err, os.ErrNotExist) {
-				return err
-			}
-			s, err := a.sign(before, es)
+			s, err := a.Admit(judged, hosts)
 			if err != nil {
-				return err
-			}
-			for _, e := range es {
-				names := []string{"localhost", "127.0.0.1"}
-				if h := hosts[e.Node]; h != "" {
-					names = append(names, h)
-				}
-				if err := a.issue(transport.NodeID(e.Node), names, filepath.Join(dir, "tls", e.Node)); err != nil {
-					return err
-				}
-			}
-			if err := a.keep(judged); err != nil {
 				return err
 			}
 			return printRoster(o, s)

@@ -20,6 +20,9 @@ import (
 	"github.com/luxfi/mpcd/internal/durable"
 )
 
+// caMax is the largest file of certificates that is read, in bytes.
+const caMax = 64 << 10
+
 // remote is a node, as the commands that use a cluster reach it.
 type remote struct {
 	api     string
@@ -76,7 +79,7 @@ func (r *remote) open() error {
 	}
 	t := &tls.Config{MinVersion: tls.VersionTLS13}
 	if r.ca != "" {
-		pem, err := durable.ReadFile(r.ca, pemMax)
+		pem, err := durable.ReadFile(r.ca, caMax)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/appliance/api"
+	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/secret"
 )
@@ -34,7 +35,7 @@ func tokenCommand(o *output) *cobra.Command {
 			if ttl <= 0 || ttl > 366*24*time.Hour {
 				return fault.Usage("give --ttl from 1s to 8784h", "a token that lives %s", ttl)
 			}
-			k, err := readKey(key)
+			k, err := enrol.ReadKey(key)
 			if err != nil {
 				return err
 			}

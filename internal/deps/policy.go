@@ -76,6 +76,9 @@ var policy = []place{
 
 	{packages: []string{"host"}, may: []string{"..."}, why: "it makes a node, so it names the drivers, the store, the network and the schemes"},
 
+	{packages: []string{"enrol"}, may: append([]string{"host", "host/fault", "attest", "attest/appraise", "hsm", "threshold", "appliance/transport",
+		"appliance/transport/natsnet"}, files...), why: "it makes nodes by host and members by itself; the certificates it issues are those of natsnet's routes"},
+
 	{packages: []string{"cmd/...", "scripts/...", "benchmarks/...", "internal/sim/...", "internal/realinput/..."}, may: []string{"..."}, why: "everything below may be used here"},
 }
 

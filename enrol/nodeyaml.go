@@ -1,4 +1,4 @@
-package main
+package enrol
 
 import (
 	"bytes"
@@ -72,8 +72,8 @@ func (n nodeYAML) render() []byte {
 	return b.Bytes()
 }
 
-// replaceName puts the node's name into a URI.
-func replaceName(uri, name string) string { return strings.ReplaceAll(uri, "%n", name) }
+// NodeURI puts the node's name into a URI.
+func NodeURI(uri, name string) string { return strings.ReplaceAll(uri, "%n", name) }
 
 // pluginLines are the settings of hsm.plugin that the environment of init and dev has, for the nodes that they make.
 func pluginLines() []string {

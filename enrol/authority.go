@@ -1,4 +1,4 @@
-package main
+package enrol
 
 import (
 	"bytes"
@@ -21,9 +21,9 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 )
 
-// authority is the operator's directory of a cluster: the root key that signs the roster, the CA of the routes and the key that
+// Authority is the operator's directory of a cluster: the root key that signs the roster, the CA of the routes and the key that
 // signs API tokens. It belongs on a machine that runs no node; nothing in it signs for a wallet.
-type authority struct {
+type Authority struct {
 	dir     string
 	cluster string
 	root    ed25519.PrivateKey
@@ -32,24 +32,24 @@ type authority struct {
 
 // The files of an authority.
 const (
-	rootFile   = "root.key"
-	caCertFile = "ca.crt"
-	caKeyFile  = "ca.key"
-	jwtKeyFile = "api-tokens.key"
-	jwtPubFile = "api-tokens.pub"
-	rosterFile = "roster.json"
-	pemMax     = 64 << 10
+	RosterFile   = "roster.json"    // a node has a copy
+	TokenKeyFile = "api-tokens.key" // signs tokens for the API
+
+	rootFile     = "root.key"
+	caCertFile   = "ca.crt"
+	caKeyFile    = "ca.key"
+	tokenPubFile = "api-tokens.pub"
 )
 
-// newAuthority makes the keys of a cluster in dir, which must not have any.
-func newAuthority(dir, cluster string) (*authority, error) {
+// NewAuthority makes the keys of a cluster in dir, which must not have any.
+func NewAuthority(dir, cluster string) (*Authority, error) {
 	if _, err := os.Lstat(filepath.Join(dir, rootFile)); !errors.Is(err, os.ErrNotExist) {
 		return nil, fault.Usage("choose another directory, or remove that one if its cluster is to be given up", "%s has the keys of a cluster already", dir)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	a := &authority{dir: dir, cluster: cluster}
+	a := &Authority{dir: dir, cluster: cluster}
 	var err error
 	if a.ca, err = natsnet.NewCA(cluster); err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func newAuthority(dir, cluster string) (*authority, error) {
 		return nil, err
 	}
 	defer secret.Wipe(caKey)
-	jwtPub, err := a.newKey(jwtKeyFile, nil)
+	jwtPub, err := a.newKey(TokenKeyFile, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func newAuthority(dir, cluster string) (*authority, error) {
 	}{
 		{caCertFile, a.ca.CertPEM(), 0o644},
 		{caKeyFile, caKey, 0o600},
-		{jwtPubFile, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: jwtDER}), 0o644},
+		{tokenPubFile, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: jwtDER}), 0o644},
 	} {
 		if err := durable.WriteFile(filepath.Join(dir, f.name), f.data, f.mode); err != nil {
 			return nil, err
@@ -85,7 +85,7 @@ func newAuthority(dir, cluster string) (*authority, error) {
 }
 
 // newKey makes an Ed25519 key in a file of its own.
-func (a *authority) newKey(name string, keep *ed25519.PrivateKey) (ed25519.PublicKey, error) {
+func (a *Authority) newKey(name string, keep *ed25519.PrivateKey) (ed25519.PublicKey, error) {
 	pub, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
@@ -103,9 +103,9 @@ func (a *authority) newKey(name string, keep *ed25519.PrivateKey) (ed25519.Publi
 	return pub, durable.WriteFile(filepath.Join(a.dir, name), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
-// openAuthority reads what newAuthority wrote.
-func openAuthority(dir string) (*authority, error) {
-	root, err := readKey(filepath.Join(dir, rootFile))
+// OpenAuthority reads what NewAuthority wrote.
+func OpenAuthority(dir string) (*Authority, error) {
+	root, err := ReadKey(filepath.Join(dir, rootFile))
 	if err != nil {
 		return nil, fault.Doing("read the operator's root key", err)
 	}
@@ -126,7 +126,7 @@ func openAuthority(dir string) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &authority{dir: dir, cluster: c.Subject.Organization[0], root: root, ca: ca}, nil
+	return &Authority{dir: dir, cluster: c.Subject.Organization[0], root: root, ca: ca}, nil
 }
 
 func mustPEM(b []byte) []byte {
@@ -137,8 +137,8 @@ func mustPEM(b []byte) []byte {
 	return block.Bytes
 }
 
-// readKey reads an Ed25519 private key in PKCS #8 that its owner alone may read.
-func readKey(path string) (ed25519.PrivateKey, error) {
+// ReadKey reads an Ed25519 private key in PKCS #8 that its owner alone may read.
+func ReadKey(path string) (ed25519.PrivateKey, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -159,15 +159,18 @@ func readKey(path string) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
-// rootHex is what nodes pin as roster_root.
-func (a *authority) rootHex() string { return attest.Hex(a.root.Public().(ed25519.PublicKey)).String() }
+// Root is the public key that the cluster's rosters are signed with.
+func (a *Authority) Root() ed25519.PublicKey { return a.root.Public().(ed25519.PublicKey) }
 
-// sign makes the roster of the enrolments, after the one before, if there is one: nodes keep their parties, parties are never
+// RootHex is what nodes pin as roster_root.
+func (a *Authority) RootHex() string { return attest.Hex(a.Root()).String() }
+
+// Sign makes the roster of the enrolments, after the one before, if there is one: nodes keep their parties, parties are never
 // given twice, and the serial goes up.
-func (a *authority) sign(before *attest.SignedRoster, es []enrolment) (*attest.SignedRoster, error) {
+func (a *Authority) Sign(before *attest.SignedRoster, es []Enrolment) (*attest.SignedRoster, error) {
 	r := attest.Roster{Version: attest.RosterVersion, Cluster: a.cluster, Serial: 1}
 	if before != nil {
-		if err := before.Verify(a.root.Public().(ed25519.PublicKey)); err != nil {
+		if err := before.Verify(a.Root()); err != nil {
 			return nil, err
 		}
 		r = before.Roster
@@ -198,7 +201,7 @@ func (a *authority) sign(before *attest.SignedRoster, es []enrolment) (*attest.S
 	if err != nil {
 		return nil, &fault.Error{Code: fault.CodeUsage, What: "sign the roster", Err: err, Do: "correct the enrolments"}
 	}
-	return s, durable.WriteFile(filepath.Join(a.dir, rosterFile), s.JSON(), 0o644)
+	return s, durable.WriteFile(filepath.Join(a.dir, RosterFile), s.JSON(), 0o644)
 }
 
 // rekeyed is a member whose token was replaced: the identity, which is in the vault, says so itself by signing the enrolment. The
@@ -214,8 +217,35 @@ func rekeyed(was, now attest.RosterNode) (attest.RosterNode, error) {
 	return now, nil
 }
 
-// issue writes the certificate of a node for routes and API into dir: node.crt, node.key and ca.crt.
-func (a *authority) issue(node transport.NodeID, hosts []string, dir string) error {
+// Admit signs the roster of the nodes that were judged and of those in it already, issues a certificate for each of the former, for the
+// names in hosts too, into tls/<node>/, and keeps what they were judged by in evidence/<node>.json.
+func (a *Authority) Admit(judged []Judgement, hosts map[string]string) (*attest.SignedRoster, error) {
+	before, err := attest.LoadRoster(filepath.Join(a.dir, RosterFile))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	var es []Enrolment
+	for _, j := range judged {
+		es = append(es, j.Enrolment)
+	}
+	s, err := a.Sign(before, es)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range es {
+		names := []string{"localhost", "127.0.0.1"}
+		if h := hosts[e.Node]; h != "" {
+			names = append(names, h)
+		}
+		if err := a.Issue(transport.NodeID(e.Node), names, filepath.Join(a.dir, "tls", e.Node)); err != nil {
+			return nil, err
+		}
+	}
+	return s, a.keep(judged)
+}
+
+// Issue writes the certificate of a node for routes and API into dir: node.crt, node.key and ca.crt.
+func (a *Authority) Issue(node transport.NodeID, hosts []string, dir string) error {
 	cert, key, err := a.ca.Issue(node, hosts)
 	if err != nil {
 		return err

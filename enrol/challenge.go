@@ -1,17 +1,13 @@
-package main
+package enrol
 
 import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/attest/appraise"
@@ -19,41 +15,41 @@ import (
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/canon"
-	"github.com/luxfi/mpcd/internal/durable"
 )
 
-// challenge asks the TPMs of one enrolment to show that their attestation key and their endorsement key are in one TPM. The operator's
+// Challenge asks the TPMs of one enrolment to show that their attestation key and their endorsement key are in one TPM. The operator's
 // root key signs it, with the hash of each answer, so that the operator need keep nothing.
-type challenge struct {
+type Challenge struct {
 	Version   int              `json:"version"`
 	Cluster   string           `json:"cluster"`
 	Node      string           `json:"node"`
 	Enrolment attest.Hash      `json:"enrolment"` // its digest
-	Tokens    []tokenChallenge `json:"tokens"`
+	Tokens    []TokenChallenge `json:"tokens"`
 	Root      attest.Hex       `json:"root"`
 	Signature attest.Hex       `json:"signature"`
 }
 
-type tokenChallenge struct {
+// TokenChallenge is for one TPM, with what tells the right answer.
+type TokenChallenge struct {
 	Challenge attest.Hex        `json:"challenge"`
 	Expected  appraise.Expected `json:"expected"`
 }
 
-// answer is a challenge with what the TPMs found in it.
-type answer struct {
-	Challenge challenge    `json:"challenge"`
+// Answer is a Challenge with what the TPMs found in it.
+type Answer struct {
+	Challenge Challenge    `json:"challenge"`
 	Answers   []attest.Hex `json:"answers"` // of its tokens, in their order
 }
 
 const tokensMax = 8 // of a challenge
 
-func (c challenge) digest() []byte {
+func (c Challenge) digest() []byte {
 	h := canon.Hash("mpcd/v1/enrolment/challenge", []byte(c.Cluster), []byte(c.Node), c.Enrolment[:], canon.MustMarshal(c.Tokens))
 	return h[:]
 }
 
-// check verifies the signature. A root of nil takes the challenge's word for who its operator is.
-func (c challenge) check(root ed25519.PublicKey) error {
+// Check verifies the signature. A root of nil takes the challenge's word for who its operator is.
+func (c Challenge) Check(root ed25519.PublicKey) error {
 	if c.Version != 1 || len(c.Root) != ed25519.PublicKeySize || len(c.Tokens) == 0 || len(c.Tokens) > tokensMax {
 		return fault.Usage("use what `mpcd node challenge` printed", "not a challenge of this version")
 	}
@@ -66,9 +62,9 @@ func (c challenge) check(root ed25519.PublicKey) error {
 	return nil
 }
 
-// challenge makes a challenge to each TPM of the enrolment.
-func (a *authority) challenge(random io.Reader, e enrolment) (challenge, error) {
-	c := challenge{Version: 1, Cluster: e.Cluster, Node: e.Node, Enrolment: attest.Hash(e.digest()), Root: attest.Hex(a.root.Public().(ed25519.PublicKey))}
+// Challenge makes a challenge to each TPM of the enrolment.
+func (a *Authority) Challenge(random io.Reader, e Enrolment) (Challenge, error) {
+	c := Challenge{Version: 1, Cluster: e.Cluster, Node: e.Node, Enrolment: attest.Hash(e.digest()), Root: attest.Hex(a.Root())}
 	if e.Cluster != a.cluster {
 		return c, fault.Usage("use the operator's directory of that cluster", "node %q enrolled in cluster %q, this is %q", e.Node, e.Cluster, a.cluster)
 	}
@@ -86,7 +82,7 @@ func (a *authority) challenge(random io.Reader, e enrolment) (challenge, error) 
 		if err != nil {
 			return c, err
 		}
-		c.Tokens = append(c.Tokens, tokenChallenge{b, expected})
+		c.Tokens = append(c.Tokens, TokenChallenge{b, expected})
 	}
 	if len(c.Tokens) == 0 {
 		return c, fault.Usage("sign the roster without; other tokens than TPMs answer no challenge", "node %q shows no evidence of a TPM", e.Node)
@@ -95,8 +91,8 @@ func (a *authority) challenge(random io.Reader, e enrolment) (challenge, error) 
 	return c, nil
 }
 
-// answerChallenge lets the node's TPMs answer.
-func answerChallenge(ctx context.Context, c host.Config, o host.Options, ch challenge) (out answer, err error) {
+// Respond lets the node's TPMs answer.
+func Respond(ctx context.Context, c host.Config, o host.Options, ch Challenge) (out Answer, err error) {
 	if ch.Cluster != c.Cluster || ch.Node != string(c.Node) {
 		return out, fault.Usage("answer it on that node", "the challenge is for node %q of cluster %q, this is %q of %q", ch.Node, ch.Cluster, c.Node, c.Cluster)
 	}
@@ -143,8 +139,8 @@ func answerOne(ctx context.Context, tokens []hsm.Token, challenge []byte) ([]byt
 }
 
 // bindings checks an answer for the enrolment.
-func (a answer) bindings(root ed25519.PublicKey, e enrolment) ([]appraise.Binding, error) {
-	if err := a.Challenge.check(root); err != nil {
+func (a Answer) bindings(root ed25519.PublicKey, e Enrolment) ([]appraise.Binding, error) {
+	if err := a.Challenge.Check(root); err != nil {
 		return nil, err
 	}
 	if !bytes.Equal(a.Challenge.Enrolment[:], e.digest()) || a.Challenge.Node != e.Node || len(a.Answers) != len(a.Challenge.Tokens) {
@@ -159,36 +155,4 @@ func (a answer) bindings(root ed25519.PublicKey, e enrolment) ([]appraise.Bindin
 		out = append(out, b)
 	}
 	return out, nil
-}
-
-// readAnswers reads files, and all *.json of directories.
-func readAnswers(paths []string) ([]answer, error) {
-	var out []answer
-	for _, path := range paths {
-		files := []string{path}
-		if st, err := os.Stat(path); err == nil && st.IsDir() {
-			if files, err = filepath.Glob(filepath.Join(strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`).Replace(path), "*.json")); err != nil {
-				return nil, err
-			}
-		}
-		for _, f := range files {
-			var a answer
-			if err := readJSON(f, &a); err != nil {
-				return nil, err
-			}
-			out = append(out, a)
-		}
-	}
-	return out, nil
-}
-
-func readJSON(path string, v any) error {
-	b, err := durable.ReadFile(path, jsonMax)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		return fault.Doing(path, fault.Usage("give the file that mpcd printed", "%w", err))
-	}
-	return nil
 }
