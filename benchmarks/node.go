@@ -25,6 +25,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
+	"github.com/luxfi/mpcd/internal/dev"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
@@ -47,25 +48,10 @@ func SchemeName(id threshold.SchemeID) string {
 	return "ed25519"
 }
 
-// devReady is what `mpcd dev -o json` prints when it is ready.
-type devReady struct {
-	API   string `json:"api"`
-	Token string `json:"token"`
-	Nodes []struct {
-		ID  string `json:"id"`
-		API string `json:"api"`
-		PID int    `json:"pid"`
-	} `json:"nodes"`
-	Wallets []struct {
-		Curve string `json:"curve"`
-		keyAnswer
-	} `json:"wallets"`
-}
-
 // devCluster is a running `mpcd dev`.
 type devCluster struct {
 	cmd   *exec.Cmd
-	ready devReady
+	ready dev.Ready
 	http  *http.Client
 }
 

@@ -105,7 +105,7 @@ func (a *Authority) newKey(name string, keep *ed25519.PrivateKey) (ed25519.Publi
 
 // OpenAuthority reads what NewAuthority wrote.
 func OpenAuthority(dir string) (*Authority, error) {
-	root, err := ReadKey(filepath.Join(dir, rootFile))
+	root, err := readKey(filepath.Join(dir, rootFile))
 	if err != nil {
 		return nil, fault.Doing("read the operator's root key", err)
 	}
@@ -137,8 +137,8 @@ func mustPEM(b []byte) []byte {
 	return block.Bytes
 }
 
-// ReadKey reads an Ed25519 private key in PKCS #8 that its owner alone may read.
-func ReadKey(path string) (ed25519.PrivateKey, error) {
+// readKey reads an Ed25519 private key in PKCS #8 that its owner alone may read.
+func readKey(path string) (ed25519.PrivateKey, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err

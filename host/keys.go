@@ -93,3 +93,11 @@ func makeKey(ctx context.Context, in hsm.Token, k hsm.KeyInfo) error {
 	}
 	return nil
 }
+
+// List lists all keys in the token that signs, none where it cannot.
+func (t *Tokens) List(ctx context.Context) ([]hsm.KeyInfo, error) {
+	if l, ok := hsm.As[hsm.KeyLister](t.Token); ok {
+		return l.Keys(ctx)
+	}
+	return []hsm.KeyInfo{}, nil
+}

@@ -1,13 +1,16 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/awskms"
 	"github.com/luxfi/mpcd/hsm/gcpkms"
+	"github.com/luxfi/mpcd/internal/secret"
 )
 
 // password fetches the store's password from where the configuration says.
@@ -91,4 +94,18 @@ func (t *Tokens) SealPassword(ctx context.Context, key string, password []byte) 
 		return "", fmt.Errorf("%w: %s wraps no keys", hsm.ErrUnsupported, token.Provider())
 	}
 	return hsm.SealPassword(ctx, w, key, password)
+}
+
+// ReadPassword reads a password from the one line that r has. The caller wipes it.
+func ReadPassword(r io.Reader) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, hsm.MaxWrap+3))
+	if err != nil {
+		return nil, err
+	}
+	line := bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
+	if len(line) == 0 || len(line) > hsm.MaxWrap || bytes.ContainsAny(line, "\r\n\x00") {
+		secret.Wipe(b)
+		return nil, fault.Usage(fmt.Sprintf("write one line of 1 to %d bytes to standard input", hsm.MaxWrap), "standard input holds no password")
+	}
+	return line, nil
 }

@@ -54,6 +54,14 @@ func CheckPin(s *attest.SignedRoster, pin string) error {
 	return s.Verify(root)
 }
 
+// Operator is the public key that roster_root pins; nil where it pins a fingerprint, or nothing.
+func (c Config) Operator() (ed25519.PublicKey, error) {
+	if c.RosterRoot == "" || strings.HasPrefix(c.RosterRoot, "r_") {
+		return nil, nil
+	}
+	return ParseRoot(c.RosterRoot)
+}
+
 // ParseRoot reads an operator's public key: 0x and 64 hex digits.
 func ParseRoot(pin string) (ed25519.PublicKey, error) {
 	b, err := wire.ParseHex(pin)

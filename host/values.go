@@ -36,6 +36,29 @@ func Defaults() Values {
 	return vs
 }
 
+// DefaultFile is the configuration file of a node where none is named.
+const DefaultFile = "/etc/mpcd/mpcd.yaml"
+
+// Gather gathers the values of a node: the environment over the file over defaults. A path of "" is that of the variable MPCD_CONFIG, or
+// DefaultFile if it is there. It returns the variables that mean nothing, as Environment does.
+func Gather(path string) (vs Values, unknown []string, err error) {
+	vs = Defaults()
+	if path == "" {
+		path = os.Getenv("MPCD_CONFIG")
+	}
+	if path == "" {
+		if _, err := os.Stat(DefaultFile); err == nil {
+			path = DefaultFile
+		}
+	}
+	if path != "" {
+		if err := vs.File(path); err != nil {
+			return nil, nil, err
+		}
+	}
+	return vs, vs.Environment(), nil
+}
+
 // Set gives a key a value from text; lists are separated by commas.
 func (vs Values) Set(s Setting, text, origin string) {
 	v := Value{Text: text, Origin: origin}

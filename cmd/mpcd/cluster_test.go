@@ -24,6 +24,7 @@ import (
 
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/internal/dev"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
@@ -35,7 +36,7 @@ var (
 
 // testCluster is a dev cluster of real processes, for tests in Go.
 type testCluster struct {
-	ready
+	dev.Ready
 	t    *testing.T
 	dir  string
 	cmd  *exec.Cmd
@@ -59,7 +60,7 @@ func startCluster(t *testing.T, args ...string) *testCluster {
 	t.Cleanup(func() { _ = c.cmd.Process.Kill(); _ = c.cmd.Wait() })
 	line, err := bufio.NewReaderSize(out, 1<<20).ReadBytes('\n')
 	if err == nil {
-		err = json.Unmarshal(line, &c.ready)
+		err = json.Unmarshal(line, &c.Ready)
 	}
 	if err != nil {
 		t.Fatalf("dev did not get ready: %v\n%s", err, &c.log)
@@ -79,7 +80,7 @@ func (c *testCluster) stop() {
 	}
 }
 
-func (c *testCluster) client(nodes ...readyNode) *client.Client {
+func (c *testCluster) client(nodes ...dev.Node) *client.Client {
 	if len(nodes) == 0 {
 		nodes = c.Nodes
 	}
@@ -91,7 +92,7 @@ func (c *testCluster) client(nodes ...readyNode) *client.Client {
 }
 
 // killAndRestart kills a node's process and starts it again, with its log going where the node's log goes.
-func (c *testCluster) killAndRestart(n readyNode) error {
+func (c *testCluster) killAndRestart(n dev.Node) error {
 	pid := c.pids[n.ID]
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return err
@@ -116,7 +117,7 @@ func (c *testCluster) killAndRestart(n readyNode) error {
 	return c.waitReady(n, done)
 }
 
-func (c *testCluster) waitReady(n readyNode, done <-chan struct{}) error {
+func (c *testCluster) waitReady(n dev.Node, done <-chan struct{}) error {
 	asker := client.New(client.Config{Nodes: []string{n.API}, Attempts: 1})
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if h, err := asker.Health(context.Background()); err == nil && h.Ready {
@@ -133,7 +134,7 @@ func (c *testCluster) waitReady(n readyNode, done <-chan struct{}) error {
 }
 
 // waitPeers waits until a node sees all others live, and accuses none.
-func (c *testCluster) waitPeers(n readyNode) error {
+func (c *testCluster) waitPeers(n dev.Node) error {
 	var last string
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		nodes, err := c.client(n).Nodes(context.Background())

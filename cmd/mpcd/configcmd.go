@@ -55,24 +55,22 @@ func configShow(o *output) *cobra.Command {
 			for _, name := range unknown {
 				o.note("warning: the variable %s means nothing to mpcd", name)
 			}
-			return o.result(lines, func(w io.Writer) { showTable(w, vs, origin, help) })
+			return o.result(lines, func(w io.Writer) {
+				for _, l := range lines {
+					cells := []any{l.Key, vs[l.Key].String()}
+					if origin {
+						cells = append(cells, l.Origin)
+					}
+					if help {
+						cells = append(cells, l.Variable, l.Help)
+					}
+					row(w, cells...)
+				}
+			})
 		},
 	}
 	flags.register(cmd)
 	cmd.Flags().BoolVar(&origin, "origin", false, "say where each value comes from")
 	cmd.Flags().BoolVar(&help, "explain", false, "say what each key means, and its variable")
 	return cmd
-}
-
-func showTable(w io.Writer, vs host.Values, origin, help bool) {
-	for _, s := range host.Settings {
-		cells := []any{s.Key, vs[s.Key].String()}
-		if origin {
-			cells = append(cells, vs[s.Key].Origin)
-		}
-		if help {
-			cells = append(cells, s.Variable(), s.Help)
-		}
-		row(w, cells...)
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/secret"
 )
 
 func hsmCommand(o *output) *cobra.Command {
@@ -65,14 +67,6 @@ func (f *tokenFlags) with(ctx context.Context, o *output, args []string, do func
 	return do(ctx, c, t)
 }
 
-// keysOf lists the keys of a token, none where it cannot.
-func keysOf(ctx context.Context, t hsm.Token) ([]hsm.KeyInfo, error) {
-	if l, ok := hsm.As[hsm.KeyLister](t); ok {
-		return l.Keys(ctx)
-	}
-	return []hsm.KeyInfo{}, nil
-}
-
 // describeToken writes what a token says of itself.
 func describeToken(w io.Writer, info hsm.TokenInfo, t hsm.Token) {
 	row(w, "provider", info.Provider)
@@ -112,7 +106,7 @@ func hsmList(o *output) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				keys, err := keysOf(ctx, t.Token)
+				keys, err := t.List(ctx)
 				if err != nil {
 					return err
 				}
@@ -219,5 +213,36 @@ func hsmInit(o *output) *cobra.Command {
 	f.register(cmd)
 	cmd.Flags().StringVar(&soft, "softhsm", "", "make a SoftHSM token in this directory")
 	cmd.Flags().StringVar(&label, "label", "mpcd", "label of the new token")
+	return cmd
+}
+
+// hsmSealPassword seals the store's password for password.provider pkcs11 or tpm.
+func hsmSealPassword(o *output) *cobra.Command {
+	var f tokenFlags
+	var key string
+	cmd := &cobra.Command{
+		Use:   "seal-password [URI]",
+		Short: "Seal a password, read from standard input, with a key of the token",
+		Long: "Prints the sealed password in base64, for password.sealed or $" + hsm.SealedPasswordEnv + " with password.provider pkcs11 or tpm. For AWS KMS use\n" +
+			"`aws kms encrypt --output text --query CiphertextBlob`, for Google `gcloud kms encrypt`.",
+		Example: "  head -c 32 /dev/urandom | base64 | mpcd hsm seal-password tpm: --key vault > store.password",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			password, err := host.ReadPassword(os.Stdin)
+			if err != nil {
+				return err
+			}
+			defer secret.Wipe(password)
+			return f.with(cmd.Context(), o, args, func(ctx context.Context, _ host.Config, t *host.Tokens) error {
+				sealed, err := t.SealPassword(ctx, key, password)
+				if err != nil {
+					return err
+				}
+				return o.result(map[string]any{"sealed": sealed, "key": key}, func(out io.Writer) { row(out, sealed) })
+			})
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&key, "key", "vault", "the key that seals it")
 	return cmd
 }

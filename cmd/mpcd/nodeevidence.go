@@ -15,7 +15,6 @@ import (
 	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
-	"github.com/luxfi/mpcd/internal/durable"
 )
 
 const evidenceHelp = "--evidence says what must be known of a node's cosign and attest keys:\n" +
@@ -26,49 +25,21 @@ const evidenceHelp = "--evidence says what must be known of a node's cosign and 
 
 // evidenceFlags say how evidence is judged.
 type evidenceFlags struct {
-	policy, tpmRoots, googleRoots string
-	answers                       []string
-	dev                           bool
+	enrol.Wanted
+	answers []string
 }
 
 func (f *evidenceFlags) register(cmd *cobra.Command, policy string) {
-	cmd.Flags().StringVar(&f.policy, "evidence", policy, "what evidence suffices: hardware, proof or any")
-	cmd.Flags().StringVar(&f.tpmRoots, "tpm-roots", "", "PEM file with the certificates of makers of TPMs; self-signed ones are trusted")
-	cmd.Flags().StringVar(&f.googleRoots, "google-roots", "", "the same for Google's Cloud HSM")
+	cmd.Flags().StringVar(&f.Evidence, "evidence", policy, "what evidence suffices: hardware, proof or any")
+	cmd.Flags().StringVar(&f.TPMRoots, "tpm-roots", "", "PEM file with the certificates of makers of TPMs; self-signed ones are trusted")
+	cmd.Flags().StringVar(&f.GoogleRoots, "google-roots", "", "the same for Google's Cloud HSM")
 	cmd.Flags().StringArrayVar(&f.answers, "answers", nil, "answer of `mpcd node answer`, or a directory of such files; may be repeated")
-	cmd.Flags().BoolVar(&f.dev, "dev", false, "let a TPM that is an emulator prove its keys, for tests")
-}
-
-func (f *evidenceFlags) load() (appraise.Policy, error) {
-	p, err := appraise.Named(f.policy)
-	if err != nil {
-		return p, fault.Usage("use --evidence hardware, proof or any", "%w", err)
-	}
-	p.Software = p.Software || f.dev
-	for _, x := range []struct {
-		path string
-		into **appraise.Roots
-	}{{f.tpmRoots, &p.TPM}, {f.googleRoots, &p.Google}} {
-		if x.path == "" {
-			continue
-		}
-		b, err := durable.ReadFile(x.path, 8<<20)
-		if err != nil {
-			return p, err
-		}
-		if *x.into, err = appraise.ParseRoots(b); err != nil {
-			return p, fault.Doing(x.path, fault.Usage("give certificates in PEM, at least one self-signed", "%w", err))
-		}
-	}
-	if p.Least == appraise.Proven && p.TPM == nil {
-		return p, fault.Usage("give --tpm-roots FILE, the certificates of the makers of your TPMs", "--evidence proof without roots: nothing could be proven")
-	}
-	return p, nil
+	cmd.Flags().BoolVar(&f.Emulators, "dev", false, "let a TPM that is an emulator prove its keys, for tests")
 }
 
 // judge appraises enrolments, and prints what was found, also where it refuses.
 func (f *evidenceFlags) judge(o *output, root ed25519.PublicKey, es []enrol.Enrolment) ([]enrol.Judgement, error) {
-	p, err := f.load()
+	p, err := f.Policy()
 	if err != nil {
 		return nil, err
 	}
@@ -136,12 +107,11 @@ func nodeAnswer(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var root ed25519.PublicKey
-			if len(c.RosterRoot) > 2 && c.RosterRoot[:2] != "r_" {
-				if root, err = host.ParseRoot(c.RosterRoot); err != nil {
-					return err
-				}
-			} else {
+			root, err := c.Operator()
+			if err != nil {
+				return err
+			}
+			if root == nil {
 				o.note("warning: roster_root is no key; whose challenge it is has not been checked")
 			}
 			if err := ch.Check(root); err != nil {
@@ -169,7 +139,7 @@ func nodeEvidence(o *output) *cobra.Command {
 		Example: "  mpcd node evidence --tpm-roots makers.pem --root 0x… operator/evidence/node1.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := flags.load()
+			p, err := flags.Policy()
 			if err != nil {
 				return err
 			}

@@ -10,8 +10,6 @@ import (
 	"github.com/luxfi/mpcd/host/fault"
 )
 
-const defaultConfig = "/etc/mpcd/mpcd.yaml"
-
 // nodeFlags are the flags of every command that works on a node's own configuration.
 type nodeFlags struct {
 	path string
@@ -22,7 +20,7 @@ type nodeFlags struct {
 // register adds the flags, the settings' among them, to a command.
 func (f *nodeFlags) register(cmd *cobra.Command) {
 	f.set = cmd.Flags()
-	f.set.StringVarP(&f.path, "config", "c", "", "configuration file (MPCD_CONFIG; "+defaultConfig+" if it is there)")
+	f.set.StringVarP(&f.path, "config", "c", "", "configuration file (MPCD_CONFIG; "+host.DefaultFile+" if it is there)")
 	f.set.BoolVar(&f.dev, "dev", false, "allow what guards nothing: a local token, plain HTTP on loopback")
 	for _, s := range host.Settings {
 		if s.Flag == "" {
@@ -41,25 +39,11 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 
 // values gathers the settings: flags over environment over file over defaults.
 func (f *nodeFlags) values() (vs host.Values, unknown []string, err error) {
-	vs = host.Defaults()
-	path, asked := f.path, true
-	if path == "" {
-		path = os.Getenv("MPCD_CONFIG")
+	if vs, unknown, err = host.Gather(f.path); err != nil {
+		return nil, nil, err
 	}
-	if path == "" {
-		path, asked = defaultConfig, false
-	}
-	if _, err := os.Stat(path); asked || err == nil {
-		if err := vs.File(path); err != nil {
-			return nil, nil, err
-		}
-	}
-	unknown = vs.Environment()
 	for _, s := range host.Settings {
-		if s.Flag == "" {
-			continue
-		}
-		if fl := f.set.Lookup(s.Flag); fl != nil && fl.Changed {
+		if fl := f.set.Lookup(s.Flag); s.Flag != "" && fl.Changed {
 			vs.Set(s, fl.Value.String(), "flag --"+s.Flag)
 		}
 	}

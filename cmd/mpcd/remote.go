@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,11 +15,7 @@ import (
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
-	"github.com/luxfi/mpcd/internal/durable"
 )
-
-// caMax is the largest file of certificates that is read, in bytes.
-const caMax = 64 << 10
 
 // remote is a node, as the commands that use a cluster reach it.
 type remote struct {
@@ -77,28 +71,9 @@ func (r *remote) open() error {
 		r.token = string(b.Bytes())
 		b.Wipe()
 	}
-	t := &tls.Config{MinVersion: tls.VersionTLS13}
-	if r.ca != "" {
-		pem, err := durable.ReadFile(r.ca, caMax)
-		if err != nil {
-			return err
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return fault.Usage("give a PEM file with certificates", "%s holds no certificate", r.ca)
-		}
-	}
-	if r.cert != "" {
-		c, err := tls.LoadX509KeyPair(r.cert, r.key)
-		if err != nil {
-			return fault.Usage("correct --cert and --key", "client certificate: %w", err)
-		}
-		t.Certificates = []tls.Certificate{c}
-	}
-	r.http = &http.Client{
-		Timeout:       r.timeout,
-		Transport:     &http.Transport{TLSClientConfig: t, ForceAttemptHTTP2: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	var err error
+	if r.http, err = client.NewHTTP(client.Files{CA: r.ca, Cert: r.cert, Key: r.key}, r.timeout); err != nil {
+		return fault.Usage("correct --ca, --cert and --key", "%w", err)
 	}
 	return nil
 }
@@ -109,6 +84,17 @@ func (r *remote) client() (*client.Client, error) {
 		return nil, err
 	}
 	return client.New(client.Config{Nodes: r.nodes, Token: r.token, HTTPClient: r.http, Attempts: len(r.nodes)}), nil
+}
+
+// ask asks a node for something; session is the request's, "" for none.
+func ask[T any](r *remote, what, session string, do func(*client.Client) (T, error)) (T, error) {
+	c, err := r.client()
+	if err != nil {
+		var none T
+		return none, err
+	}
+	v, err := do(c)
+	return v, r.failed(what, err, session)
 }
 
 // failed turns what a client returns into a fault with its exit code. session is the request's, "" for none.

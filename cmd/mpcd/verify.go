@@ -25,27 +25,29 @@ func verifyCommand(o *output) *cobra.Command {
 		Example: "  mpcd verify --curve ed25519 --public-key 0x… --text 'pay 5 to alice' --signature 0x…",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			parts, err := hexParts(key, message, signature)
+			m, err := messageOf(message, text)
 			if err != nil {
 				return err
 			}
-			if protocol == "" && len(parts[0]) == 32 {
+			pub, err := parseHex("--public-key", key)
+			if err != nil {
+				return err
+			}
+			sig, err := parseHex("--signature", signature)
+			if err != nil {
+				return err
+			}
+			if protocol == "" && len(pub) == 32 {
 				protocol = "frost"
 			}
 			s, err := schemes.For(curve, protocol)
 			if err != nil {
 				return fault.Usage("use --curve ed25519, or --curve secp256k1 with --protocol frost (Taproot) or dkls23 (ECDSA)", "%w", err)
 			}
-			if (message == "") == (text == "") {
-				return fault.Usage("give one of --message and --text", "no message, or two")
+			if k, err := secp256k1.ParsePubKey(pub); err == nil && len(pub) == 65 {
+				pub = k.SerializeCompressed()
 			}
-			if text != "" {
-				parts[1] = []byte(text)
-			}
-			if k, err := secp256k1.ParsePubKey(parts[0]); err == nil && len(parts[0]) == 65 {
-				parts[0] = k.SerializeCompressed()
-			}
-			if err := s.Verify(parts[0], nil, parts[1], parts[2]); err != nil {
+			if err := s.Verify(pub, nil, m, sig); err != nil {
 				return &fault.Error{Code: fault.CodeIntegrity, What: "the signature does not verify", Err: err, Do: "compare key, message and signature with what was signed"}
 			}
 			return o.result(map[string]any{"valid": true, "scheme": s.ID()}, func(w io.Writer) { row(w, "valid: "+string(s.ID())) })
@@ -61,15 +63,13 @@ func verifyCommand(o *output) *cobra.Command {
 	return cmd
 }
 
-func hexParts(texts ...string) ([][]byte, error) {
-	parts := make([][]byte, len(texts))
-	for i, h := range texts {
-		var err error
-		if parts[i], err = wire.ParseHex(h); err != nil {
-			return nil, fault.Usage("give hex, with or without 0x", "%w", err)
-		}
+// parseHex reads what a flag gives in hex.
+func parseHex(flag, text string) ([]byte, error) {
+	b, err := wire.ParseHex(text)
+	if err != nil {
+		return nil, fault.Usage("give hex, with or without 0x", "%s: %w", flag, err)
 	}
-	return parts, nil
+	return b, nil
 }
 
 func attestCommand(o *output) *cobra.Command {
@@ -179,10 +179,10 @@ func auditVerify(o *output) *cobra.Command {
 			if err != nil {
 				return fault.Doing("the audit log does not hold", err)
 			}
-			return o.result(map[string]any{"valid": true, "entries": n, "head": hexOf(head[:])}, func(w io.Writer) {
+			return o.result(map[string]any{"valid": true, "entries": n, "head": attest.Hex(head[:])}, func(w io.Writer) {
 				row(w, "valid", file)
 				row(w, "entries", n)
-				row(w, "head", hexOf(head[:]))
+				row(w, "head", attest.Hex(head[:]))
 			})
 		},
 	}

@@ -1,4 +1,4 @@
-package main
+package dev
 
 import (
 	"context"
@@ -13,55 +13,58 @@ import (
 	"github.com/luxfi/mpcd/host"
 )
 
-// show is the walk through that dev takes before it says ready: keys, their proof, the loss of a node, its return. A cluster that
+// Show is the walk through that dev takes before it says ready: keys, their proof, the loss of a node, its return. A cluster that
 // was kept has its keys already.
-func (d *dev) show(ctx context.Context) ([]wire.Wallet, error) {
-	first := client.New(client.Config{Nodes: []string{d.members[0].url()}})
-	if err := d.waitAll(ctx); err != nil {
-		return nil, err
+func (c *Cluster) Show(ctx context.Context) (r Ready, err error) {
+	first := client.New(client.Config{Nodes: []string{c.members[0].url()}})
+	if err := c.waitAll(ctx); err != nil {
+		return r, err
 	}
-	keys, err := d.keys(ctx, first)
+	keys, err := c.keys(ctx, first)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	for _, k := range keys {
 		began := time.Now()
 		s, err := sign(ctx, first, k, nil)
 		if err != nil {
-			return nil, err
+			return r, err
 		}
-		d.o.note("signed with the %s key by %s in %d ms (%s after the start)", kindOf(k), strings.Join(s.Signers, " and "), time.Since(began).Milliseconds(), since(d.began))
+		c.Note("signed with the %s key by %s in %d ms (%s after the start)", kindOf(k), strings.Join(s.Signers, " and "), time.Since(began).Milliseconds(), c.Since())
 	}
-	return keys, d.loseAndRegain(ctx, first, keys)
+	if err := c.loseAndRegain(ctx, first, keys); err != nil {
+		return r, err
+	}
+	return c.ready(keys)
 }
 
 // loseAndRegain kills the last node, signs without it, starts it again and signs with it.
-func (d *dev) loseAndRegain(ctx context.Context, first *client.Client, keys []wire.Wallet) error {
-	last := d.members[len(d.members)-1]
+func (c *Cluster) loseAndRegain(ctx context.Context, first *client.Client, keys []wire.Wallet) error {
+	last := c.members[len(c.members)-1]
 	last.stop(syscall.SIGKILL, time.Second)
-	if d.threshold < d.nodes {
+	if c.Threshold < c.Nodes {
 		for _, k := range keys {
 			s, err := sign(ctx, first, k, nil)
 			if err != nil {
 				return fmt.Errorf("sign after %s was killed: %w", last.id, err)
 			}
-			d.o.note("killed %s, signed with the %s key by %s", last.id, kindOf(k), strings.Join(s.Signers, " and "))
+			c.Note("killed %s, signed with the %s key by %s", last.id, kindOf(k), strings.Join(s.Signers, " and "))
 		}
 	} else {
-		d.o.note("killed %s; all %d nodes are needed, so nothing is signed without it", last.id, d.nodes)
+		c.Note("killed %s; all %d nodes are needed, so nothing is signed without it", last.id, c.Nodes)
 	}
 	restarted := time.Now()
-	if err := d.family.start(last); err != nil {
+	if err := c.family.start(last); err != nil {
 		return err
 	}
 	if err := last.waitReady(ctx); err != nil {
 		return err
 	}
-	if err := d.waitLive(ctx, first, last.id, restarted); err != nil {
+	if err := c.waitLive(ctx, first, last.id, restarted); err != nil {
 		return err
 	}
 	quorum := []string{last.id}
-	for _, m := range d.members[:d.threshold-1] {
+	for _, m := range c.members[:c.Threshold-1] {
 		quorum = append(quorum, m.id)
 	}
 	for _, k := range keys {
@@ -69,32 +72,32 @@ func (d *dev) loseAndRegain(ctx context.Context, first *client.Client, keys []wi
 		if err != nil {
 			return fmt.Errorf("sign after %s came back: %w", last.id, err)
 		}
-		d.o.note("%s is back, signed with the %s key by %s", last.id, kindOf(k), strings.Join(s.Signers, " and "))
+		c.Note("%s is back, signed with the %s key by %s", last.id, kindOf(k), strings.Join(s.Signers, " and "))
 	}
 	return nil
 }
 
 // keys finds the cluster's Ed25519 and Taproot keys, or makes them.
-func (d *dev) keys(ctx context.Context, c *client.Client) ([]wire.Wallet, error) {
-	kept, err := allWallets(ctx, c)
+func (c *Cluster) keys(ctx context.Context, api *client.Client) ([]wire.Wallet, error) {
+	kept, err := api.AllWallets(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var out []wire.Wallet
 	for _, q := range []wire.KeygenRequest{
-		{Curve: "ed25519", Protocol: "frost", Threshold: d.threshold, Total: d.nodes, Label: "dev ed25519"},
-		{Curve: "secp256k1", Protocol: "frost", Threshold: d.threshold, Total: d.nodes, Label: "dev taproot"},
+		{Curve: "ed25519", Protocol: "frost", Threshold: c.Threshold, Total: c.Nodes, Label: "dev ed25519"},
+		{Curve: "secp256k1", Protocol: "frost", Threshold: c.Threshold, Total: c.Nodes, Label: "dev taproot"},
 	} {
 		if w, ok := active(kept, q); ok {
 			out = append(out, w)
 			continue
 		}
 		began := time.Now()
-		w, err := c.Keygen(ctx, &q)
+		w, err := api.Keygen(ctx, &q)
 		if err != nil {
 			return nil, err
 		}
-		d.o.note("made the %s key in %d ms and proved it: any %d of %d nodes sign, %d cannot", kindOf(*w), time.Since(began).Milliseconds(), w.Threshold, w.Total, w.Threshold-1)
+		c.Note("made the %s key in %d ms and proved it: any %d of %d nodes sign, %d cannot", kindOf(*w), time.Since(began).Milliseconds(), w.Threshold, w.Total, w.Threshold-1)
 		out = append(out, *w)
 	}
 	return out, nil
@@ -131,14 +134,14 @@ func sign(ctx context.Context, c *client.Client, w wire.Wallet, signers []string
 }
 
 // waitAll waits until every node sees every other one live.
-func (d *dev) waitAll(ctx context.Context) error {
-	for _, m := range d.members {
-		c := client.New(client.Config{Nodes: []string{m.url()}})
-		for _, other := range d.members {
+func (c *Cluster) waitAll(ctx context.Context) error {
+	for _, m := range c.members {
+		api := client.New(client.Config{Nodes: []string{m.url()}})
+		for _, other := range c.members {
 			if other == m {
 				continue
 			}
-			if err := d.waitLive(ctx, c, other.id, d.began); err != nil {
+			if err := c.waitLive(ctx, api, other.id, c.Began); err != nil {
 				return err
 			}
 		}
@@ -147,13 +150,13 @@ func (d *dev) waitAll(ctx context.Context) error {
 }
 
 // waitLive waits until a node has seen another one live after a moment.
-func (d *dev) waitLive(ctx context.Context, c *client.Client, id string, after time.Time) error {
+func (c *Cluster) waitLive(ctx context.Context, api *client.Client, id string, after time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, host.BootTimeout)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		nodes, err := c.Nodes(ctx)
+		nodes, err := api.Nodes(ctx)
 		if err != nil {
 			return err
 		}
