@@ -21,7 +21,7 @@ func TestRosterGrows(t *testing.T) {
 	}
 	var es []Enrolment
 	for _, name := range []string{"n1", "n2", "n3"} {
-		e, err := Node(ctx, testNode(t, name), host.Options{}, "", "", false)
+		e, err := Node(ctx, testNode(t, name), host.Options{}, Place{}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +38,8 @@ func TestRosterGrows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if second.Roster.Serial != 2 || len(second.Roster.Nodes) != 3 || second.Roster.Nodes[2].ID != "n3" || second.Roster.Nodes[2].Party != 3 || second.Roster.Nodes[0].Party != 1 {
+	if second.Roster.Serial != 2 || len(second.Roster.Nodes) != 3 || second.Roster.Nodes[2].ID != "n3" ||
+		second.Roster.Nodes[2].Party != 3 || second.Roster.Nodes[0].Party != 1 {
 		t.Errorf("%+v", second.Roster)
 	}
 	if _, err := a.Sign(first, es[:1]); err == nil {
@@ -75,7 +76,7 @@ func TestRosterRekeys(t *testing.T) {
 	c := testNode(t, "n2")
 	var es []Enrolment
 	for _, n := range []host.Config{testNode(t, "n1"), c} {
-		e, err := Node(ctx, n, host.Options{}, "", "", false)
+		e, err := Node(ctx, n, host.Options{}, Place{}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +87,7 @@ func TestRosterRekeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.HSM.AttestKey = "attest-2"
-	again, err := Node(ctx, c, host.Options{}, "", "", false)
+	again, err := Node(ctx, c, host.Options{}, Place{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,13 +96,14 @@ func TestRosterRekeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	was, now := first.Roster.Nodes[1], second.Roster.Nodes[1]
-	if len(second.Roster.Nodes) != 2 || now.Party != 2 || !bytes.Equal(now.AttestKey, again.AttestKey) || bytes.Equal(was.AttestKey, now.AttestKey) || second.Roster.Serial != 2 {
+	if len(second.Roster.Nodes) != 2 || now.Party != 2 || !bytes.Equal(now.AttestKey, again.AttestKey) || bytes.Equal(was.AttestKey,
+		now.AttestKey) || second.Roster.Serial != 2 {
 		t.Errorf("%+v, then %+v", was, now)
 	}
 	if _, err := a.Sign(second, []Enrolment{again}); err == nil {
 		t.Error("nothing new is signed")
 	}
-	stranger, err := Node(ctx, testNode(t, "n2"), host.Options{}, "", "", false)
+	stranger, err := Node(ctx, testNode(t, "n2"), host.Options{}, Place{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ var theTPMNode = sync.OnceValues(func() (n tpmNode, err error) {
 	n.c = host.TokenOnly(s.URI())
 	n.c.Cluster, n.c.Node, n.c.DataDir, n.c.Password.Provider = "c", "n1", filepath.Join(dir, "data"), "hsm"
 	ctx := context.Background()
-	if n.e, err = Node(ctx, n.c, host.Options{}, "https://n1", "", true); err != nil {
+	if n.e, err = Node(ctx, n.c, host.Options{}, Place{Endpoint: "https://n1"}, true); err != nil {
 		return n, err
 	}
 	if n.operator, err = NewAuthority(filepath.Join(dir, "operator"), "c"); err != nil {
@@ -113,7 +113,7 @@ func TestReplayedEvidence(t *testing.T) {
 	if err != nil || len(all) != 3 || all[0].Level != appraise.Proven || all[1].Level != appraise.Proven || all[2].Level != appraise.Proven {
 		t.Fatalf("%+v, %v", all, err)
 	}
-	soft, err := Node(t.Context(), testNode(t, "soft"), host.Options{}, "", "", false)
+	soft, err := Node(t.Context(), testNode(t, "soft"), host.Options{}, Place{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,8 @@ func TestChallengeTokens(t *testing.T) {
 	if err != nil || len(c.Tokens) != 1 || c.Check(n.operator.Root()) != nil {
 		t.Errorf("%d challenges, %v", len(c.Tokens), err)
 	}
-	if again, err := n.operator.Challenge(rand.Reader, e); err != nil || bytes.Equal(again.Tokens[0].Challenge, c.Tokens[0].Challenge) || again.Tokens[0].Expected == c.Tokens[0].Expected {
+	if again, err := n.operator.Challenge(rand.Reader, e); err != nil || bytes.Equal(again.Tokens[0].Challenge, c.Tokens[0].Challenge) ||
+		again.Tokens[0].Expected == c.Tokens[0].Expected {
 		t.Errorf("the same challenge twice: %v", err)
 	}
 	if _, err := n.operator.Challenge(rand.Reader, resigned(t, n.e, func(e *Enrolment) { e.Cluster = "d" })); err == nil {
@@ -301,8 +302,8 @@ func TestEnrolmentBeforeEvidence(t *testing.T) {
 	}
 }
 
-// Goal: a token that shows nothing for the vault's key, as PKCS#11, is no reason to refuse; one that shows too little is. Method: drop the evidence;
-// change it.
+// Goal: a token that shows nothing for the vault's key, as PKCS#11, is no reason to refuse; one that shows too little is. Method:
+// drop the evidence; change it.
 func TestVaultEvidence(t *testing.T) {
 	n, err := theTPMNode()
 	if err != nil {
@@ -321,7 +322,8 @@ func TestVaultEvidence(t *testing.T) {
 	}
 	shown.Certificates = nil
 	e.Evidence[2] = KeyEvidence{Role: host.RoleVault, Evidence: &shown}
-	if all, err := e.Appraise(n.policy(), time.Now(), bindings); !errors.Is(err, appraise.ErrPolicy) || all[0].Level != appraise.Proven || all[2].Level != appraise.Refused {
+	if all, err := e.Appraise(n.policy(), time.Now(), bindings); !errors.Is(err, appraise.ErrPolicy) || all[0].Level != appraise.Proven ||
+		all[2].Level != appraise.Refused {
 		t.Errorf("%+v, %v", all, err)
 	}
 }

@@ -12,16 +12,22 @@ import (
 	"github.com/luxfi/mpcd/hsm"
 )
 
+// Place is what the roster tells of a node for people and clients.
+type Place struct {
+	Endpoint string // where clients reach it
+	Facility string // where it stands
+}
+
 // Node prepares a node, which must not run, and returns what the operator needs of it; with what the token shows for its keys if evidence
 // is wanted. It may be repeated: what is there is kept.
-func Node(ctx context.Context, c host.Config, o host.Options, endpoint, facility string, evidence bool) (e Enrolment, err error) {
+func Node(ctx context.Context, c host.Config, o host.Options, at Place, evidence bool) (e Enrolment, err error) {
 	p, err := host.Prepare(ctx, c, o)
 	if err != nil {
 		return e, err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
 	e = Enrolment{Version: 1, Cluster: c.Cluster, Node: string(c.Node), Identity: attest.Hex(p.Peer.Identity), Seal: p.Peer.HPKE,
-		Endpoint: endpoint, Facility: facility}
+		Endpoint: at.Endpoint, Facility: at.Facility}
 	if e.CosignKey, err = p.RosterKey(ctx, c.HSM.CosignKey); err != nil {
 		return e, err
 	}

@@ -16,17 +16,9 @@ func testNode(t *testing.T, name string) host.Config {
 	t.Helper()
 	dir := t.TempDir()
 	vs := host.Defaults()
-	for _, s := range host.Settings {
-		switch s.Key {
-		case "cluster":
-			vs.Set(s, "c", "test")
-		case "node_id":
-			vs.Set(s, name, "test")
-		case "data_dir":
-			vs.Set(s, filepath.Join(dir, "data"), "test")
-		case "hsm.uri":
-			vs.Set(s, "local:"+filepath.Join(dir, "hsm"), "test")
-		}
+	for k, v := range map[string]string{"cluster": "c", "node_id": name, "data_dir": filepath.Join(dir, "data"),
+		"hsm.uri": "local:" + filepath.Join(dir, "hsm")} {
+		vs.Set(k, v, "test")
 	}
 	c, err := host.Parse(vs)
 	if err != nil {
@@ -40,11 +32,11 @@ func testNode(t *testing.T, name string) host.Config {
 func TestEnrolTwice(t *testing.T) {
 	ctx := context.Background()
 	c := testNode(t, "n1")
-	first, err := Node(ctx, c, host.Options{}, "https://n1", "vault 3", false)
+	first, err := Node(ctx, c, host.Options{}, Place{"https://n1", "vault 3"}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Node(ctx, c, host.Options{}, "https://n1", "vault 3", false)
+	again, err := Node(ctx, c, host.Options{}, Place{"https://n1", "vault 3"}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,8 +44,10 @@ func TestEnrolTwice(t *testing.T) {
 		t.Error("enrolled again, the node has other keys")
 	}
 	for name, change := range map[string]func(*Enrolment){
-		"node": func(e *Enrolment) { e.Node = "n2" }, "cluster": func(e *Enrolment) { e.Cluster = "d" }, "endpoint": func(e *Enrolment) { e.Endpoint = "https://evil" },
-		"cosign key": func(e *Enrolment) { e.CosignKey = e.AttestKey }, "version": func(e *Enrolment) { e.Version = 2 }, "identity": func(e *Enrolment) { e.Identity = e.Seal },
+		"node": func(e *Enrolment) { e.Node = "n2" }, "cluster": func(e *Enrolment) { e.Cluster = "d" },
+		"endpoint":   func(e *Enrolment) { e.Endpoint = "https://evil" },
+		"cosign key": func(e *Enrolment) { e.CosignKey = e.AttestKey }, "version": func(e *Enrolment) { e.Version = 2 },
+		"identity": func(e *Enrolment) { e.Identity = e.Seal },
 	} {
 		e := first
 		change(&e)
@@ -68,17 +62,17 @@ func TestEnrolTwice(t *testing.T) {
 func TestIdentityMustBeEnrolled(t *testing.T) {
 	ctx := context.Background()
 	c := testNode(t, "n1")
-	first, err := Node(ctx, c, host.Options{}, "", "", false)
+	first, err := Node(ctx, c, host.Options{}, Place{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	peer, err := Node(ctx, testNode(t, "n2"), host.Options{}, "", "", false)
+	peer, err := Node(ctx, testNode(t, "n2"), host.Options{}, Place{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	other := c // the same token, another vault
 	other.DataDir = filepath.Join(t.TempDir(), "data")
-	second, err := Node(ctx, other, host.Options{}, "", "", false)
+	second, err := Node(ctx, other, host.Options{}, Place{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +94,8 @@ func TestIdentityMustBeEnrolled(t *testing.T) {
 	}
 	d := host.Checkup{Config: c}
 	all := d.Run(ctx)
-	if i := slices.IndexFunc(all, func(f host.Finding) bool { return f.Check == "identity" }); i < 0 || codeOf(all[i].Err) != fault.CodeIntegrity {
+	if i := slices.IndexFunc(all, func(f host.Finding) bool { return f.Check == "identity" }); i < 0 ||
+		codeOf(all[i].Err) != fault.CodeIntegrity {
 		t.Errorf("doctor: %+v", all)
 	}
 }

@@ -66,7 +66,8 @@ func (p *Plan) check() error {
 		return fault.Usage("give one host for each node, separated by commas", "%d hosts for %d nodes", len(p.Hosts), p.Nodes)
 	}
 	if p.HSM == "local" && !p.Dev {
-		return fault.Usage("use --hsm softhsm, or --dev if this cluster will never hold anything of value", "--hsm local keeps keys in plain files")
+		return fault.Usage("use --hsm softhsm, or --dev if this cluster will never hold anything of value",
+			"--hsm local keeps keys in plain files")
 	}
 	return nil
 }
@@ -81,7 +82,8 @@ func CheckThreshold(t, n int) error {
 	case t > n:
 		return fault.Usage(fmt.Sprintf("give a threshold from %d to %d", n/2+1, n), "threshold %d of %d nodes can never sign", t, n)
 	case t < n/2+1:
-		return fault.Usage(fmt.Sprintf("give a threshold from %d to %d", n/2+1, n), "threshold %d of %d is no majority: two halves could sign against each other", t, n)
+		return fault.Usage(fmt.Sprintf("give a threshold from %d to %d", n/2+1, n),
+			"threshold %d of %d is no majority: two halves could sign against each other", t, n)
 	}
 	return nil
 }
@@ -185,7 +187,7 @@ func (p *Plan) makeNode(ctx context.Context, a *Authority, k int) (n Made, e Enr
 		return n, e, err
 	}
 	c.Dev = p.Dev
-	if e, err = Node(ctx, c, p.Options, "https://"+api, "", false); err != nil {
+	if e, err = Node(ctx, c, p.Options, Place{Endpoint: "https://" + api}, false); err != nil {
 		return n, e, err
 	}
 	return Made{ID: string(name), Dir: dir, Config: path, Listen: api, Routes: route, TokenID: uri}, e, nil

@@ -30,11 +30,7 @@ func FuzzYAML(f *testing.F) {
 func TestDefaults(t *testing.T) {
 	vs := Defaults()
 	for _, kv := range [][2]string{{"cluster", "c"}, {"node_id", "n"}, {"data_dir", "/d"}, {"hsm.uri", "softhsm"}} {
-		s, ok := findSetting(kv[0])
-		if !ok {
-			t.Fatal(kv[0])
-		}
-		vs.Set(s, kv[1], "test")
+		vs.Set(kv[0], kv[1], "test")
 	}
 	c, err := Parse(vs)
 	if err != nil {
@@ -55,8 +51,7 @@ func TestWrongValues(t *testing.T) {
 	} {
 		vs := Defaults()
 		for _, kv := range [][2]string{{"cluster", "c"}, {"node_id", "n"}, {"data_dir", "/d"}, {"hsm.uri", "softhsm"}, {key, text}} {
-			s, _ := findSetting(kv[0])
-			vs.Set(s, kv[1], "test "+kv[0])
+			vs.Set(kv[0], kv[1], "test "+kv[0])
 		}
 		_, err := Parse(vs)
 		if err == nil || !strings.Contains(err.Error(), key) || codeOf(err) != fault.CodeUsage {

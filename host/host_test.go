@@ -17,9 +17,9 @@ func testNode(t *testing.T, name string) Config {
 	t.Helper()
 	dir := t.TempDir()
 	vs := Defaults()
-	for k, v := range map[string]string{"cluster": "c", "node_id": name, "data_dir": filepath.Join(dir, "data"), "hsm.uri": "local:" + filepath.Join(dir, "hsm")} {
-		s, _ := findSetting(k)
-		vs.Set(s, v, "test")
+	for k, v := range map[string]string{"cluster": "c", "node_id": name, "data_dir": filepath.Join(dir, "data"),
+		"hsm.uri": "local:" + filepath.Join(dir, "hsm")} {
+		vs.Set(k, v, "test")
 	}
 	c, err := Parse(vs)
 	if err != nil {

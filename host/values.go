@@ -59,8 +59,12 @@ func Gather(path string) (vs Values, unknown []string, err error) {
 	return vs, vs.Environment(), nil
 }
 
-// Set gives a key a value from text; lists are separated by commas.
-func (vs Values) Set(s Setting, text, origin string) {
+// Set gives the key of a setting a value from text; lists are separated by commas.
+func (vs Values) Set(key, text, origin string) {
+	s, ok := findSetting(key)
+	if !ok {
+		panic("host: no setting " + key)
+	}
 	v := Value{Text: text, Origin: origin}
 	if s.List {
 		v.Text, v.List = "", []string{}
@@ -90,7 +94,7 @@ func (vs Values) Environment() (unknown []string) {
 				name = s.Env[i]
 			}
 			if text, ok := os.LookupEnv(name); ok && text != "" {
-				vs.Set(s, text, "env "+name)
+				vs.Set(s.Key, text, "env "+name)
 			}
 		}
 	}

@@ -22,7 +22,7 @@ func nodeCommand(o *output) *cobra.Command {
 
 func nodeEnroll(o *output) *cobra.Command {
 	var flags nodeFlags
-	var endpoint, facility string
+	var at enrol.Place
 	cmd := &cobra.Command{
 		Use:   "enroll",
 		Short: "Make this node's keys and print what the operator needs to enrol it",
@@ -36,7 +36,7 @@ func nodeEnroll(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := enrol.Node(cmd.Context(), c, o.options("warn"), endpoint, facility, true)
+			e, err := enrol.Node(cmd.Context(), c, o.options("warn"), at, true)
 			if err != nil {
 				return fault.Doing("enrol", err)
 			}
@@ -47,8 +47,8 @@ func nodeEnroll(o *output) *cobra.Command {
 		},
 	}
 	flags.register(cmd)
-	cmd.Flags().StringVar(&endpoint, "endpoint", "", "where clients reach this node, for the roster")
-	cmd.Flags().StringVar(&facility, "facility", "", "where the node stands, for the roster")
+	cmd.Flags().StringVar(&at.Endpoint, "endpoint", "", "where clients reach this node, for the roster")
+	cmd.Flags().StringVar(&at.Facility, "facility", "", "where the node stands, for the roster")
 	return cmd
 }
 

@@ -44,7 +44,7 @@ func (f *nodeFlags) values() (vs host.Values, unknown []string, err error) {
 	}
 	for _, s := range host.Settings {
 		if fl := f.set.Lookup(s.Flag); s.Flag != "" && fl.Changed {
-			vs.Set(s, fl.Value.String(), "flag --"+s.Flag)
+			vs.Set(s.Key, fl.Value.String(), "flag --"+s.Flag)
 		}
 	}
 	return vs, unknown, nil
