@@ -44,7 +44,8 @@ const (
 // NewAuthority makes the keys of a cluster in dir, which must not have any.
 func NewAuthority(dir, cluster string) (*Authority, error) {
 	if _, err := os.Lstat(filepath.Join(dir, rootFile)); !errors.Is(err, os.ErrNotExist) {
-		return nil, fault.Usage("choose another directory, or remove that one if its cluster is to be given up", "%s has the keys of a cluster already", dir)
+		return nil, fault.Usage("choose another directory, or remove that one if its cluster is to be given up",
+			"%s has the keys of a cluster already", dir)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

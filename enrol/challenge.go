@@ -54,10 +54,12 @@ func (c Challenge) Check(root ed25519.PublicKey) error {
 		return fault.Usage("use what `mpcd node challenge` printed", "not a challenge of this version")
 	}
 	if root != nil && !root.Equal(ed25519.PublicKey(c.Root)) {
-		return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the challenge is of root %s, not of the operator's %s", c.Root, attest.Hex(root)), Do: "fetch it from the operator again"}
+		err := fmt.Errorf("the challenge is of root %s, not of the operator's %s", c.Root, attest.Hex(root))
+		return &fault.Error{Code: fault.CodeIntegrity, Err: err, Do: "fetch it from the operator again"}
 	}
 	if !ed25519.Verify(ed25519.PublicKey(c.Root), c.digest(), c.Signature) {
-		return &fault.Error{Code: fault.CodeIntegrity, Err: errors.New("the challenge was changed: its signature does not verify"), Do: "fetch it from the operator again"}
+		return &fault.Error{Code: fault.CodeIntegrity, Err: errors.New("the challenge was changed: its signature does not verify"),
+			Do: "fetch it from the operator again"}
 	}
 	return nil
 }
@@ -66,11 +68,13 @@ func (c Challenge) Check(root ed25519.PublicKey) error {
 func (a *Authority) Challenge(random io.Reader, e Enrolment) (Challenge, error) {
 	c := Challenge{Version: 1, Cluster: e.Cluster, Node: e.Node, Enrolment: attest.Hash(e.digest()), Root: attest.Hex(a.Root())}
 	if e.Cluster != a.cluster {
-		return c, fault.Usage("use the operator's directory of that cluster", "node %q enrolled in cluster %q, this is %q", e.Node, e.Cluster, a.cluster)
+		return c, fault.Usage("use the operator's directory of that cluster",
+			"node %q enrolled in cluster %q, this is %q", e.Node, e.Cluster, a.cluster)
 	}
 	var asked []hsm.KeyEvidence
 	for _, k := range e.Evidence {
-		if k.Evidence == nil || host.Challenges[k.Evidence.Format] == nil || slices.ContainsFunc(asked, func(x hsm.KeyEvidence) bool { return appraise.SameTPM(x, *k.Evidence) }) {
+		if k.Evidence == nil || host.Challenges[k.Evidence.Format] == nil || slices.ContainsFunc(asked,
+			func(x hsm.KeyEvidence) bool { return appraise.SameTPM(x, *k.Evidence) }) {
 			continue
 		}
 		asked = append(asked, *k.Evidence)
@@ -94,7 +98,8 @@ func (a *Authority) Challenge(random io.Reader, e Enrolment) (Challenge, error) 
 // Respond lets the node's TPMs answer.
 func Respond(ctx context.Context, c host.Config, o host.Options, ch Challenge) (out Answer, err error) {
 	if ch.Cluster != c.Cluster || ch.Node != string(c.Node) {
-		return out, fault.Usage("answer it on that node", "the challenge is for node %q of cluster %q, this is %q of %q", ch.Node, ch.Cluster, c.Node, c.Cluster)
+		return out, fault.Usage("answer it on that node",
+			"the challenge is for node %q of cluster %q, this is %q of %q", ch.Node, ch.Cluster, c.Node, c.Cluster)
 	}
 	held, err := host.Lock(c)
 	if err != nil {
@@ -132,7 +137,8 @@ func answerOne(ctx context.Context, tokens []hsm.Token, challenge []byte) ([]byt
 			return secret, nil
 		}
 		if errors.Is(err, hsm.ErrIntegrity) {
-			err = &fault.Error{Code: fault.CodeIntegrity, Err: err, Do: "have the operator make one for the newest enrolment of this node, and answer it with the TPM that enrolled"}
+			err = &fault.Error{Code: fault.CodeIntegrity, Err: err,
+				Do: "have the operator make one for the newest enrolment of this node, and answer it with the TPM that enrolled"}
 		}
 	}
 	return nil, err
@@ -144,13 +150,15 @@ func (a Answer) bindings(root ed25519.PublicKey, e Enrolment) ([]appraise.Bindin
 		return nil, err
 	}
 	if !bytes.Equal(a.Challenge.Enrolment[:], e.digest()) || a.Challenge.Node != e.Node || len(a.Answers) != len(a.Challenge.Tokens) {
-		return nil, &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the answer is not for this enrolment of node %q", e.Node), Do: "make a challenge for this enrolment, and answer it"}
+		return nil, &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the answer is not for this enrolment of node %q", e.Node),
+			Do: "make a challenge for this enrolment, and answer it"}
 	}
 	var out []appraise.Binding
 	for i, x := range a.Challenge.Tokens {
 		b, err := x.Expected.Check(a.Answers[i])
 		if err != nil {
-			return nil, &fault.Error{Code: fault.CodeIntegrity, What: fmt.Sprintf("answer of node %q", e.Node), Err: err, Do: "answer the challenge again, with the TPM that enrolled; if it comes again, its attestation key is not in it"}
+			return nil, &fault.Error{Code: fault.CodeIntegrity, What: fmt.Sprintf("answer of node %q", e.Node), Err: err,
+				Do: "answer the challenge again, with the TPM that enrolled; if it comes again, its attestation key is not in it"}
 		}
 		out = append(out, b)
 	}

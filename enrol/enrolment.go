@@ -30,7 +30,8 @@ type Enrolment struct {
 
 // basis is the hash of everything but the evidence.
 func (e Enrolment) basis() []byte {
-	h := canon.Hash("mpcd/v1/enrolment", []byte(e.Cluster), []byte(e.Node), e.Identity, e.Seal, e.CosignKey, e.AttestKey, []byte(e.Endpoint), []byte(e.Facility))
+	h := canon.Hash("mpcd/v1/enrolment", []byte(e.Cluster), []byte(e.Node), e.Identity, e.Seal, e.CosignKey, e.AttestKey,
+		[]byte(e.Endpoint), []byte(e.Facility))
 	return h[:]
 }
 
@@ -45,10 +46,12 @@ func (e Enrolment) digest() []byte {
 
 func (e Enrolment) check() error {
 	if e.Version != 1 && e.Version != 2 || e.Version == 1 && len(e.Evidence) > 0 {
-		return fault.Usage("enrol the node with this version of mpcd", "enrolment of %q has version %d, this program reads 1 and, with evidence, 2", e.Node, e.Version)
+		return fault.Usage("enrol the node with this version of mpcd",
+			"enrolment of %q has version %d, this program reads 1 and, with evidence, 2", e.Node, e.Version)
 	}
 	if len(e.Identity) != ed25519.PublicKeySize || !ed25519.Verify(ed25519.PublicKey(e.Identity), e.digest(), e.Signature) {
-		return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the enrolment of %q was changed: its signature does not verify", e.Node), Do: "fetch it from the node again"}
+		return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the enrolment of %q was changed: its signature does not verify", e.Node),
+			Do: "fetch it from the node again"}
 	}
 	return nil
 }
@@ -76,5 +79,6 @@ func ReadEnrolment(path string) (Enrolment, error) {
 }
 
 func (e Enrolment) member() attest.RosterNode {
-	return attest.RosterNode{ID: e.Node, Identity: e.Identity, Seal: e.Seal, CosignKey: e.CosignKey, AttestKey: e.AttestKey, Endpoint: e.Endpoint, Facility: e.Facility}
+	return attest.RosterNode{ID: e.Node, Identity: e.Identity, Seal: e.Seal, CosignKey: e.CosignKey, AttestKey: e.AttestKey,
+		Endpoint: e.Endpoint, Facility: e.Facility}
 }

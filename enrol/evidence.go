@@ -25,8 +25,10 @@ type KeyEvidence struct {
 func (e Enrolment) checkRoles() error {
 	seen := map[string]bool{}
 	for _, k := range e.Evidence {
-		if seen[k.Role] || !slices.Contains([]string{host.RoleCosign, host.RoleAttest, host.RoleVault}, k.Role) || k.Evidence != nil && k.Missing != "" {
-			return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the enrolment of %q has evidence for a key %q that is unknown, or twice", e.Node, k.Role), Do: "enrol the node again"}
+		if seen[k.Role] || !slices.Contains([]string{host.RoleCosign, host.RoleAttest, host.RoleVault}, k.Role) || k.Evidence != nil &&
+			k.Missing != "" {
+			return &fault.Error{Code: fault.CodeIntegrity,
+				Err: fmt.Errorf("the enrolment of %q has evidence for a key %q that is unknown, or twice", e.Node, k.Role), Do: "enrol the node again"}
 		}
 		seen[k.Role] = true
 	}

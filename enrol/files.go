@@ -25,7 +25,8 @@ func ReadAnswers(paths []string) ([]Answer, error) {
 	for _, path := range paths {
 		files := []string{path}
 		if st, err := os.Stat(path); err == nil && st.IsDir() {
-			if files, err = filepath.Glob(filepath.Join(strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`).Replace(path), "*.json")); err != nil {
+			if files, err = filepath.Glob(filepath.Join(strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`).Replace(path),
+				"*.json")); err != nil {
 				return nil, err
 			}
 		}

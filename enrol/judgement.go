@@ -24,7 +24,8 @@ type Judgement struct {
 
 // Judge appraises enrolments, with the answers to challenges of the root; a root of nil takes the answers' word for it. It returns what
 // it found also where it refuses: the error is why the first that is refused is. Unused are the answers for none of the enrolments.
-func Judge(p appraise.Policy, root ed25519.PublicKey, es []Enrolment, answers []Answer, at time.Time) (out []Judgement, unused []Answer, err error) {
+func Judge(p appraise.Policy, root ed25519.PublicKey, es []Enrolment, answers []Answer, at time.Time) (out []Judgement, unused []Answer,
+	err error) {
 	of := func(a Answer, e Enrolment) bool {
 		return a.Challenge.Node == e.Node && a.Challenge.Cluster == e.Cluster
 	}

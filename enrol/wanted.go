@@ -40,7 +40,8 @@ func (w Wanted) Policy() (appraise.Policy, error) {
 		}
 	}
 	if p.Least == appraise.Proven && p.TPM == nil {
-		return p, fault.Usage("give --tpm-roots FILE, the certificates of the makers of your TPMs", "--evidence proof without roots: nothing could be proven")
+		return p, fault.Usage("give --tpm-roots FILE, the certificates of the makers of your TPMs",
+			"--evidence proof without roots: nothing could be proven")
 	}
 	return p, nil
 }

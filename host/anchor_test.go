@@ -31,7 +31,8 @@ func (c told) Increment(ctx context.Context, id string) (uint64, error) {
 // Goal: a running node counts from time to time, and ends that with its context. Method: a counter and a short time.
 func TestKeepAnchor(t *testing.T) {
 	counter := told{vaulttest.NewCounter(), make(chan uint64, 1)}
-	v, err := vault.Open(t.Context(), vault.Config{Store: vaulttest.NewMemory(), Wrapper: vaulttest.NewWrapper("k"), KEK: "k", Node: "n", Counter: counter, CounterID: "g"})
+	v, err := vault.Open(t.Context(), vault.Config{Store: vaulttest.NewMemory(), Wrapper: vaulttest.NewWrapper("k"), KEK: "k", Node: "n",
+		Counter: counter, CounterID: "g"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,8 @@ func VerifyAudit(path string) (n uint64, head [32]byte, err error) {
 		return 0, head, err
 	}
 	if n, head, err = appliance.VerifyAudit(copied); err != nil {
-		err = &fault.Error{Code: fault.CodeIntegrity, Err: &ofOriginal{err, copied, path}, Do: "keep the file as evidence and restore the log from its backup"}
+		err = &fault.Error{Code: fault.CodeIntegrity, Err: &ofOriginal{err, copied, path},
+			Do: "keep the file as evidence and restore the log from its backup"}
 	}
 	return n, head, err
 }

@@ -184,7 +184,8 @@ func (d *Checkup) unwrapping(ctx context.Context, v *vault.Vault) {
 	case len(recipients) == 0:
 		d.say("recovery", nil, "none: if the token dies, this node's shares are gone; set hsm.recovery and run `mpcd hsm rewrap`")
 	case len(d.Identities) == 0:
-		d.say("recovery", v.CheckRecovery(ctx), fmt.Sprintf("every record is sealed to %d recipients; --identity FILE proves that it opens", len(recipients)))
+		d.say("recovery", v.CheckRecovery(ctx), fmt.Sprintf("every record is sealed to %d recipients; --identity FILE proves that it opens",
+			len(recipients)))
 	default:
 		d.say("recovery", v.CheckRecovery(ctx, d.Identities...), "the identity opens every record without the token")
 	}

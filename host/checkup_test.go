@@ -52,7 +52,8 @@ func TestDrillIsHonest(t *testing.T) {
 	if _, err := Rewrap(ctx, c, Options{}, Target{Recovery: []string{next.recipient}}, silent); codeOf(err) != fault.CodeUsage {
 		t.Errorf("an officer was removed and the key that his copies open with was kept: %v", err)
 	}
-	if _, err := Rewrap(ctx, c, Options{}, Target{Recovery: []string{old.recipient, next.recipient}}, silent); err != nil { // to add one is fine
+	if _, err := Rewrap(ctx, c, Options{}, Target{Recovery: []string{old.recipient, next.recipient}},
+		silent); err != nil { // to add one is fine
 		t.Fatal(err)
 	}
 	if _, err := Rewrap(ctx, c, Options{}, Target{Key: "vault2", Recovery: []string{next.recipient}}, silent); err != nil {

@@ -110,10 +110,13 @@ func (p *parser) hsm(c *Config) {
 	c.HSM.CosignKey, c.HSM.AttestKey, c.HSM.KEK = p.text("hsm.cosign_key"), p.text("hsm.attest_key"), p.text("hsm.vault_key")
 	c.HSM.Sessions = p.number("hsm.sessions", 0, 256)
 	c.HSM.VaultURI, c.HSM.Counter, c.HSM.Recovery = p.text("hsm.vault_uri"), p.text("hsm.counter"), p.values["hsm.recovery"].List
-	c.HSM.Plugin.Dir, c.HSM.Plugin.User, c.HSM.Plugin.Network = p.path("hsm.plugin.dir", false), p.text("hsm.plugin.user"), p.truth("hsm.plugin.network")
-	c.HSM.Plugin.Env, c.HSM.Plugin.Read, c.HSM.Plugin.Write = p.values["hsm.plugin.env"].List, p.values["hsm.plugin.read"].List, p.values["hsm.plugin.write"].List
+	c.HSM.Plugin.Dir, c.HSM.Plugin.User, c.HSM.Plugin.Network = p.path("hsm.plugin.dir", false), p.text("hsm.plugin.user"),
+		p.truth("hsm.plugin.network")
+	c.HSM.Plugin.Env, c.HSM.Plugin.Read, c.HSM.Plugin.Write = p.values["hsm.plugin.env"].List, p.values["hsm.plugin.read"].List,
+		p.values["hsm.plugin.write"].List
 	if c.HSM.URI == "" {
-		p.wrong("hsm.uri", "set it, for example pkcs11:token=mpcd?module-path=/usr/lib/…&pin-source=file:/etc/mpcd/pin", "not set: every node has a token")
+		p.wrong("hsm.uri", "set it, for example pkcs11:token=mpcd?module-path=/usr/lib/…&pin-source=file:/etc/mpcd/pin",
+			"not set: every node has a token")
 	}
 }
 
@@ -132,7 +135,8 @@ func (p *parser) password(c *Config) {
 func (p *parser) limits(c *Config) {
 	c.Limits = appliance.Limits{
 		Request: p.duration("limits.request"), Silence: p.duration("limits.silence"), Batch: p.number("limits.batch", 1, 1024),
-		Queue: p.number("limits.queue", 1, 1<<20), Ceremonies: p.number("limits.ceremonies", 1, 1<<16), Shares: p.number("limits.shares", 1, 1<<20),
+		Queue: p.number("limits.queue", 1, 1<<20), Ceremonies: p.number("limits.ceremonies", 1, 1<<16),
+		Shares:        p.number("limits.shares", 1, 1<<20),
 		Presignatures: p.number("limits.presignatures", 0, 4096),
 	}
 	if c.Limits.Presignatures == 0 {

@@ -36,7 +36,8 @@ var ownDrivers = hsm.Drivers{
 
 // DriverNames are the schemes of URIs that this binary opens.
 func DriverNames() []string {
-	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(moduleDrivers)), append(slices.Collect(maps.Keys(ownDrivers)), "plugin")...)))
+	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(moduleDrivers)), append(slices.Collect(maps.Keys(ownDrivers)),
+		"plugin")...)))
 }
 
 // driverBackoff is the longest wait before a driver process that ended is started again: the node signs nothing meanwhile.
@@ -45,7 +46,8 @@ const driverBackoff = time.Second
 // drivers are the security modules that a node can open: its own here, those that load libraries in a process of their own.
 func drivers(c Config, o Options) (hsm.Drivers, error) {
 	p := plugin.Config{
-		Command: []string{"/proc/self/exe", DriverCommand}, Env: c.HSM.Plugin.Env, Logger: o.Log, Limits: plugin.Limits{BackoffMax: driverBackoff},
+		Command: []string{"/proc/self/exe", DriverCommand}, Env: c.HSM.Plugin.Env, Logger: o.Log,
+		Limits:  plugin.Limits{BackoffMax: driverBackoff},
 		Sandbox: plugin.Sandbox{Network: c.HSM.Plugin.Network, Read: c.HSM.Plugin.Read, Write: c.HSM.Plugin.Write},
 	}
 	if name := c.HSM.Plugin.User; name != "" {
@@ -61,7 +63,8 @@ func drivers(c Config, o Options) (hsm.Drivers, error) {
 	}
 	out["plugin"] = func(ctx context.Context, u *hsm.URI, o hsm.Options) (hsm.Token, error) {
 		if c.HSM.Plugin.Dir == "" {
-			return nil, fault.Usage("set hsm.plugin.dir to the directory of mpcd-hsm-"+u.Path, "hsm.plugin.dir is not set, so no driver %q can be found", u.Path)
+			return nil, fault.Usage("set hsm.plugin.dir to the directory of mpcd-hsm-"+u.Path,
+				"hsm.plugin.dir is not set, so no driver %q can be found", u.Path)
 		}
 		return plugin.External(c.HSM.Plugin.Dir, p)(ctx, u, o)
 	}

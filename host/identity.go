@@ -28,7 +28,8 @@ func identity(ctx context.Context, node transport.NodeID, v *vault.Vault) (trans
 }
 
 // makeIdentity makes the identity of a new node in its vault; one that is there is kept.
-func makeIdentity(ctx context.Context, node transport.NodeID, v *vault.Vault, random io.Reader) (transport.Identity, transport.Peer, error) {
+func makeIdentity(ctx context.Context, node transport.NodeID, v *vault.Vault, random io.Reader) (transport.Identity, transport.Peer,
+	error) {
 	id, peer, err := identity(ctx, node, v)
 	if !errors.Is(err, vault.ErrNotFound) {
 		return id, peer, err

@@ -28,7 +28,8 @@ func lockExisting(c Config) (io.Closer, error) {
 	}
 	l, err := durable.LockFile(filepath.Join(c.DataDir, "LOCK"))
 	if errors.Is(err, durable.ErrLocked) {
-		return nil, &fault.Error{Code: fault.CodeUsage, Err: fmt.Errorf("node %s is running on %s: %w", c.Node, c.DataDir, err), Do: "stop it first, or ask it through its API"}
+		return nil, &fault.Error{Code: fault.CodeUsage, Err: fmt.Errorf("node %s is running on %s: %w", c.Node, c.DataDir, err),
+			Do: "stop it first, or ask it through its API"}
 	}
 	return l, err
 }

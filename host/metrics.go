@@ -24,12 +24,13 @@ var (
 	descRetries    = describe("retries_total", "Requests tried again with another quorum.")
 	descPresReady  = describe("presignatures_ready", "Presignatures in memory that this node can lead with.")
 	descPresHeld   = describe("presignatures_held", "Presignatures in memory, for all coordinators.")
-	descPresigs    = describe("presignatures_total", "Presignatures of the pool as coordinator: made, used, missed (too few were there), dropped.", "outcome")
-	descAudit      = describe("audit_entries", "Entries of the audit log.")
-	descEnvelopes  = describe("envelopes_total", "Envelopes of the transport: sent, received, or dropped by reason.", "outcome")
-	descPeer       = describe("peer_live", "1 if the node of the roster is live, as this node sees it.", "peer")
-	descAccused    = describe("peer_accused", "1 if an abort named the peer since this process started.", "peer")
-	descInfo       = describe("build_info", "The version of the program.", "version")
+	descPresigs    = describe("presignatures_total",
+		"Presignatures of the pool as coordinator: made, used, missed (too few were there), dropped.", "outcome")
+	descAudit     = describe("audit_entries", "Entries of the audit log.")
+	descEnvelopes = describe("envelopes_total", "Envelopes of the transport: sent, received, or dropped by reason.", "outcome")
+	descPeer      = describe("peer_live", "1 if the node of the roster is live, as this node sees it.", "peer")
+	descAccused   = describe("peer_accused", "1 if an abort named the peer since this process started.", "peer")
+	descInfo      = describe("build_info", "The version of the program.", "version")
 )
 
 // Describe implements prometheus.Collector.

@@ -24,13 +24,15 @@ func loadRoster(c Config) (*attest.SignedRoster, error) {
 		return nil, err
 	}
 	if s.Roster.Cluster != c.Cluster {
-		return nil, fault.Usage("use the roster of this cluster, or correct cluster", "the roster is of cluster %q, this node is of %q", s.Roster.Cluster, c.Cluster)
+		return nil, fault.Usage("use the roster of this cluster, or correct cluster",
+			"the roster is of cluster %q, this node is of %q", s.Roster.Cluster, c.Cluster)
 	}
 	if _, err := s.Roster.Node(string(c.Node)); err != nil {
 		return nil, fault.Usage("enrol the node, or correct node_id", "node %q is not in the roster", c.Node)
 	}
 	if c.Total != 0 && c.Total != len(s.Roster.Nodes) {
-		return nil, fault.Usage("correct total_nodes, or use the right roster", "total_nodes is %d, the roster has %d nodes", c.Total, len(s.Roster.Nodes))
+		return nil, fault.Usage("correct total_nodes, or use the right roster",
+			"total_nodes is %d, the roster has %d nodes", c.Total, len(s.Roster.Nodes))
 	}
 	return s, nil
 }
@@ -66,7 +68,8 @@ func (c Config) Operator() (ed25519.PublicKey, error) {
 func ParseRoot(pin string) (ed25519.PublicKey, error) {
 	b, err := wire.ParseHex(pin)
 	if err != nil || len(b) != ed25519.PublicKeySize {
-		return nil, fault.Usage("give the operator's public key as 0x and 64 hex digits, or the fingerprint r_…", "roster root %q is neither", pin)
+		return nil, fault.Usage("give the operator's public key as 0x and 64 hex digits, or the fingerprint r_…",
+			"roster root %q is neither", pin)
 	}
 	return ed25519.PublicKey(b), nil
 }

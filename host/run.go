@@ -62,7 +62,8 @@ func (a *API) serve(ctx context.Context, h *Host) error {
 	}
 	dev := h.config.Dev
 	return api.Serve(ctx, a.listener, api.New(api.Config{
-		Backend: h.Node, Auth: a.auth, Dev: dev && a.tls == nil, OpenMetrics: dev, Registry: newRegistry(h.Node), Logger: requestLog(h.options.Log),
+		Backend: h.Node, Auth: a.auth, Dev: dev && a.tls == nil, OpenMetrics: dev, Registry: newRegistry(h.Node),
+		Logger:  requestLog(h.options.Log),
 		Timeout: h.config.Limits.Request + 5*time.Second,
 	}), a.tls)
 }

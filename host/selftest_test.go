@@ -18,7 +18,8 @@ func TestSelfTest(t *testing.T) {
 	}
 	for _, k := range knownAnswers {
 		for _, bad := range []knownAnswer{
-			{k.scheme, k.source, flip(k.key), k.message, k.sig}, {k.scheme, k.source, k.key, flip(k.message), k.sig}, {k.scheme, k.source, k.key, k.message, flip(k.sig)},
+			{k.scheme, k.source, flip(k.key), k.message, k.sig}, {k.scheme, k.source, k.key, flip(k.message), k.sig}, {k.scheme, k.source, k.key,
+				k.message, flip(k.sig)},
 		} {
 			if bad.run() == nil {
 				t.Errorf("%s: a changed known answer passes", k.source)

@@ -23,7 +23,8 @@ func keepSerial(ctx context.Context, s vault.Store, r *attest.SignedRoster) erro
 	}
 	if err == nil && len(b) == 8 {
 		if seen := binary.BigEndian.Uint64(b); r.Roster.Serial < seen {
-			return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the roster has serial %d, this node has started with %d before", r.Roster.Serial, seen),
+			return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the roster has serial %d, this node has started with %d before",
+				r.Roster.Serial, seen),
 				Do: "fetch the newest roster from the operator"}
 		} else if r.Roster.Serial == seen {
 			return nil

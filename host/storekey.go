@@ -116,7 +116,8 @@ func ReadIdentities(path string) ([]age.Identity, error) {
 	defer secret.Wipe(b)
 	ids, err := age.ParseIdentities(strings.NewReader(string(b)))
 	if err != nil {
-		return nil, fault.Usage("give the file that age-keygen wrote; decrypt it first if it has a passphrase", "%s holds no age identity: %w", path, err)
+		return nil, fault.Usage("give the file that age-keygen wrote; decrypt it first if it has a passphrase",
+			"%s holds no age identity: %w", path, err)
 	}
 	return ids, nil
 }

@@ -35,7 +35,8 @@ func openTarget(ctx context.Context, c Config, p *opener, x Target, create bool)
 	if to.slot, err = t.slot(); err != nil {
 		return nil, err
 	}
-	to.wrapping = vault.Wrapping{Wrapper: to.slot.Wrapper, KEK: c.HSM.KEK, Provider: token.Provider(), Recovery: x.Recovery, Unanchored: x.Unanchored}
+	to.wrapping = vault.Wrapping{Wrapper: to.slot.Wrapper, KEK: c.HSM.KEK, Provider: token.Provider(), Recovery: x.Recovery,
+		Unanchored: x.Unanchored}
 	if to.wrapping.Counter, err = openCounter(ctx, c, p, token); err != nil {
 		return nil, err
 	}

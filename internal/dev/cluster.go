@@ -126,8 +126,9 @@ func (c *Cluster) prepare(ctx context.Context) error {
 	if err := host.Harden(); err != nil { // it makes every node's secrets
 		return err
 	}
-	p := enrol.Plan{Cluster: clusterName, Dir: c.Data, Nodes: c.Nodes, Threshold: c.Threshold, HSM: c.HSM, APIPort: enrol.APIPort, RoutePort: enrol.RoutePort,
-		Dev: true, Plain: true, Note: func(string, ...any) {}}
+	p := enrol.Plan{Cluster: clusterName, Dir: c.Data, Nodes: c.Nodes, Threshold: c.Threshold, HSM: c.HSM, APIPort: enrol.APIPort,
+		RoutePort: enrol.RoutePort,
+		Dev:       true, Plain: true, Note: func(string, ...any) {}}
 	if _, _, err := p.CarryOut(ctx); err != nil {
 		return err
 	}
@@ -166,7 +167,8 @@ func (c *Cluster) places() error {
 	for k := range c.Nodes {
 		name := "node" + strconv.Itoa(k+1)
 		m := &member{id: name, api: apis[k], dir: filepath.Join(c.Data, name), logs: c.Logs}
-		m.args = []string{"start", "--dev", "--config", filepath.Join(m.dir, "mpcd.yaml"), "--listen", apis[k], "--nats-listen", routes[k], "--nats-routes", others(routes, k)}
+		m.args = []string{"start", "--dev", "--config", filepath.Join(m.dir, "mpcd.yaml"), "--listen", apis[k], "--nats-listen", routes[k],
+			"--nats-routes", others(routes, k)}
 		c.members = append(c.members, m)
 	}
 	return nil
@@ -185,7 +187,8 @@ func (c *Cluster) Watch(ctx context.Context) {
 			c.Note("stopping %d nodes", c.Nodes)
 			return
 		case m := <-c.family.ended:
-			c.Note("%s: process %d ended (%v); the others carry on. To bring it back:\n  %s %s", m.id, m.lastPID, m.lastErr, c.family.program, strings.Join(m.args, " "))
+			c.Note("%s: process %d ended (%v); the others carry on. To bring it back:\n  %s %s", m.id, m.lastPID, m.lastErr, c.family.program,
+				strings.Join(m.args, " "))
 			c.Note("the end of its log, %s:\n%s", m.logPath(), m.tail())
 		}
 	}

@@ -30,7 +30,8 @@ func (c *Cluster) Show(ctx context.Context) (r Ready, err error) {
 		if err != nil {
 			return r, err
 		}
-		c.Note("signed with the %s key by %s in %d ms (%s after the start)", kindOf(k), strings.Join(s.Signers, " and "), time.Since(began).Milliseconds(), c.Since())
+		c.Note("signed with the %s key by %s in %d ms (%s after the start)", kindOf(k), strings.Join(s.Signers, " and "),
+			time.Since(began).Milliseconds(), c.Since())
 	}
 	if err := c.loseAndRegain(ctx, first, keys); err != nil {
 		return r, err
@@ -97,7 +98,8 @@ func (c *Cluster) keys(ctx context.Context, api *client.Client) ([]wire.Wallet, 
 		if err != nil {
 			return nil, err
 		}
-		c.Note("made the %s key in %d ms and proved it: any %d of %d nodes sign, %d cannot", kindOf(*w), time.Since(began).Milliseconds(), w.Threshold, w.Total, w.Threshold-1)
+		c.Note("made the %s key in %d ms and proved it: any %d of %d nodes sign, %d cannot", kindOf(*w), time.Since(began).Milliseconds(),
+			w.Threshold, w.Total, w.Threshold-1)
 		out = append(out, *w)
 	}
 	return out, nil
