@@ -262,7 +262,7 @@ func (n *spoilt) replaceDB(with string) {
 func corruptStore(t *testing.T, p *sim.Process) string {
 	t.Helper()
 	dir := sim.CopyDir(t, p.Dir)
-	o := p.OpenStore(filepath.Join(dir, "data", "store"))
+	o := p.OpenStore(filepath.Join(dir, "data"))
 	defer o.Close()
 	var changed []vault.Pair
 	err := o.Store.Iterate(t.Context(), nil, func(key, value []byte) error {

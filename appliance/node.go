@@ -193,7 +193,7 @@ func (n *Node) furnish(boot ceremony.Boot) {
 	n.batches.signing, n.batches.pool = n.signing, n.pool
 }
 
-// Run joins the network and serves until ctx ends, then waits for what is under way.
+// Run joins the network and serves until ctx ends, then waits for what is under way. It is called once.
 func (n *Node) Run(ctx context.Context) error {
 	peers := transport.Peers{}
 	for _, id := range n.members.All() {
@@ -240,7 +240,7 @@ func (n *Node) Run(ctx context.Context) error {
 	return n.cfg.AuditLog.Append(stop, audit.Event{Name: "node.stop"})
 }
 
-// Started is closed once Run serves.
+// Started is closed when Run has joined the network and serves; never, where Run fails before that.
 func (n *Node) Started() <-chan struct{} { return n.started }
 
 func (n *Node) serve(yes bool) {

@@ -25,6 +25,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
+	"github.com/luxfi/mpcd/internal/dev"
 	"github.com/luxfi/mpcd/threshold"
 )
 
@@ -38,25 +39,10 @@ type NodeOptions struct {
 // SchemeName is a scheme's name in figures.
 func SchemeName(s threshold.Scheme) string { return strings.ToLower(s.Kind().Name) }
 
-// devReady is what `mpcd dev -o json` prints when it is ready.
-type devReady struct {
-	API   string `json:"api"`
-	Token string `json:"token"`
-	Nodes []struct {
-		ID  string `json:"id"`
-		API string `json:"api"`
-		PID int    `json:"pid"`
-	} `json:"nodes"`
-	Wallets []struct {
-		Curve string `json:"curve"`
-		keyAnswer
-	} `json:"wallets"`
-}
-
 // devCluster is a running `mpcd dev`.
 type devCluster struct {
 	cmd   *exec.Cmd
-	ready devReady
+	ready dev.Ready
 	http  *http.Client
 }
 

@@ -80,7 +80,7 @@ func (c *tokenCluster) sign(ctx context.Context, o NodeOptions) (loaded, error) 
 	i := slices.IndexFunc(nodeSchemes, func(s nodeScheme) bool { return s.name == "ed25519" })
 	for _, w := range c.ready.Wallets {
 		if w.Curve == "ed25519" {
-			return c.load(ctx, nodeSchemes[i], w.keyAnswer, o.Clients, o.Duration/rounds)
+			return c.load(ctx, nodeSchemes[i], keyAnswer{w.WalletID, w.PublicKey.String()}, o.Clients, o.Duration/rounds)
 		}
 	}
 	return loaded{}, errors.New("benchmarks: mpcd dev made no Ed25519 key")

@@ -98,6 +98,21 @@ func (c *Client) Wallets(ctx context.Context, p Page) ([]Wallet, string, error) 
 	return list.Wallets, list.NextPageToken, nil
 }
 
+// AllWallets reads every page.
+func (c *Client) AllWallets(ctx context.Context) ([]Wallet, error) {
+	all := []Wallet{}
+	for page := (Page{Size: 500}); ; {
+		ws, next, err := c.Wallets(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, ws...); next == "" {
+			return all, nil
+		}
+		page.Token = next
+	}
+}
+
 // Nodes shows the roster, as the answering node sees it.
 func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 	list, err := call[wire.NodeList](ctx, c, http.MethodGet, "/api/v1/nodes", nil)

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -271,5 +274,63 @@ func TestAddresses(t *testing.T) {
 	}
 	if _, err := New(Config{}).Nodes(context.Background()); err == nil {
 		t.Error("no nodes accepted")
+	}
+}
+
+// Goal: AllWallets reads every page in order, and fails where one of them does. Method: a node with three pages, then one that ends in the
+// middle.
+func TestAllWallets(t *testing.T) {
+	pages := map[string]string{"": `{"wallets":[{"wallet_id":"a"},{"wallet_id":"b"}],"next_page_token":"x"}`,
+		"x": `{"wallets":[{"wallet_id":"c"}],"next_page_token":"y"}`, "y": `{"wallets":[]}`}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		page, ok := pages[r.URL.Query().Get("page_token")]
+		if !ok {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		_, _ = io.WriteString(w, page)
+	}))
+	defer s.Close()
+	c := New(Config{Nodes: []string{s.URL}, Attempts: 1})
+	all, err := c.AllWallets(t.Context())
+	if err != nil || len(all) != 3 || all[0].WalletID != "a" || all[2].WalletID != "c" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	delete(pages, "y")
+	if _, err := c.AllWallets(t.Context()); err == nil {
+		t.Error("a list that broke off is taken for whole")
+	}
+}
+
+// Goal: the HTTP client trusts the CA it is given and no other, and follows no redirect. Method: a TLS server with its own certificate,
+// with its CA, without, and with a file that is none.
+func TestNewHTTP(t *testing.T) {
+	s := httptest.NewTLSServer(http.RedirectHandler("https://elsewhere.example/", http.StatusFound))
+	defer s.Close()
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	get := func(f Files) (int, error) {
+		c, err := NewHTTP(f, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.Get(s.URL)
+		if err != nil {
+			return 0, err
+		}
+		return r.StatusCode, r.Body.Close()
+	}
+	if code, err := get(Files{CA: path}); err != nil || code != http.StatusFound {
+		t.Errorf("with its CA: %d, %v", code, err)
+	}
+	if _, err := get(Files{}); err == nil {
+		t.Error("a certificate of nobody's is trusted")
+	}
+	for _, f := range []Files{{CA: path + ".gone"}, {CA: "client_test.go"}, {Cert: path, Key: path}} {
+		if _, err := NewHTTP(f, 0); err == nil {
+			t.Errorf("%+v is taken", f)
+		}
 	}
 }

@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/internal/dev"
 	"github.com/luxfi/mpcd/internal/sim"
 	"github.com/luxfi/mpcd/threshold"
 )
@@ -34,7 +36,7 @@ var (
 
 // testCluster is a dev cluster of real processes, for tests in Go.
 type testCluster struct {
-	ready
+	dev.Ready
 	t    *testing.T
 	dir  string
 	cmd  *exec.Cmd
@@ -58,7 +60,7 @@ func startCluster(t *testing.T, args ...string) *testCluster {
 	t.Cleanup(func() { _ = c.cmd.Process.Kill(); _ = c.cmd.Wait() })
 	line, err := bufio.NewReaderSize(out, 1<<20).ReadBytes('\n')
 	if err == nil {
-		err = json.Unmarshal(line, &c.ready)
+		err = json.Unmarshal(line, &c.Ready)
 	}
 	if err != nil {
 		t.Fatalf("dev did not get ready: %v\n%s", err, &c.log)
@@ -78,7 +80,7 @@ func (c *testCluster) stop() {
 	}
 }
 
-func (c *testCluster) client(nodes ...readyNode) *client.Client {
+func (c *testCluster) client(nodes ...dev.Node) *client.Client {
 	if len(nodes) == 0 {
 		nodes = c.Nodes
 	}
@@ -90,7 +92,7 @@ func (c *testCluster) client(nodes ...readyNode) *client.Client {
 }
 
 // killAndRestart kills a node's process and starts it again, with its log going where the node's log goes.
-func (c *testCluster) killAndRestart(n readyNode) error {
+func (c *testCluster) killAndRestart(n dev.Node) error {
 	pid := c.pids[n.ID]
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return err
@@ -115,7 +117,7 @@ func (c *testCluster) killAndRestart(n readyNode) error {
 	return c.waitReady(n, done)
 }
 
-func (c *testCluster) waitReady(n readyNode, done <-chan struct{}) error {
+func (c *testCluster) waitReady(n dev.Node, done <-chan struct{}) error {
 	asker := client.New(client.Config{Nodes: []string{n.API}, Attempts: 1})
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if h, err := asker.Health(context.Background()); err == nil && h.Ready {
@@ -132,7 +134,7 @@ func (c *testCluster) waitReady(n readyNode, done <-chan struct{}) error {
 }
 
 // waitPeers waits until a node sees all others live, and accuses none.
-func (c *testCluster) waitPeers(n readyNode) error {
+func (c *testCluster) waitPeers(n dev.Node) error {
 	var last string
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		nodes, err := c.client(n).Nodes(context.Background())
@@ -219,7 +221,7 @@ func TestKillAnyMoment(t *testing.T) {
 			continue
 		}
 		book.enter(t, q.Message, s)
-		if _, _, err := verifyAudit(filepath.Join(c.dir, n.ID, "data", "audit.log")); err != nil {
+		if _, _, err := host.VerifyAudit(filepath.Join(c.dir, n.ID, "data", "audit.log")); err != nil {
 			t.Errorf("audit log of %s: %v", n.ID, err)
 		}
 	}
@@ -336,11 +338,11 @@ func (c *testCluster) hear(t *testing.T) map[string][]byte {
 func (c *testCluster) secrets(t *testing.T, node string, into map[string][]byte) {
 	t.Helper()
 	ctx := context.Background()
-	vs := defaults()
-	if err := vs.file(filepath.Join(c.dir, node, "mpcd.yaml")); err != nil {
+	vs := host.Defaults()
+	if err := vs.File(filepath.Join(c.dir, node, "mpcd.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	conf, err := parseConfig(vs)
+	conf, err := host.Parse(vs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,33 +353,33 @@ func (c *testCluster) secrets(t *testing.T, node string, into map[string][]byte)
 		t.Fatal(err)
 	}
 	into["PIN of "+node] = bytes.TrimSpace(pin)
-	token, err := conf.openTokens(ctx, nil)
+	token, err := host.OpenTokens(ctx, conf, host.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer token.Close()
-	key, err := conf.storeKey(ctx, token)
+	key, err := token.StoreKey(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	into["store key of "+node] = bytes.Clone(key.Bytes())
 	key.Wipe()
-	disk, err := conf.openVault(ctx, token, true, nil)
+	disk, err := token.OpenDisk(ctx, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer disk.Close()
-	identity, err := disk.vault.GetSecret(ctx, identitySecret)
+	identity, err := disk.Vault.GetSecret(ctx, "identity")
 	if err != nil {
 		t.Fatal(err)
 	}
 	into["identity key of "+node], into["seal key of "+node] = bytes.Clone(identity.Bytes()[:32]), bytes.Clone(identity.Bytes()[32:])
-	ids, err := disk.vault.IDs(ctx)
+	ids, err := disk.Vault.IDs(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range ids {
-		b, meta, err := disk.vault.Load(ctx, id)
+		b, meta, err := disk.Vault.Load(ctx, id)
 		if err != nil {
 			t.Fatal(err)
 		}

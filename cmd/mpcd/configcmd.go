@@ -4,6 +4,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/luxfi/mpcd/host"
 )
 
 func configCommand(o *output) *cobra.Command {
@@ -37,40 +39,38 @@ func configShow(o *output) *cobra.Command {
 				return err
 			}
 			var lines []shown
-			for _, s := range settings {
-				l := shown{Key: s.key, Value: vs[s.key].text}
-				if s.list {
-					l.Value = vs[s.key].list
+			for _, s := range host.Settings {
+				l := shown{Key: s.Key, Value: vs[s.Key].Text}
+				if s.List {
+					l.Value = vs[s.Key].List
 				}
 				if origin || o.json {
-					l.Origin = vs[s.key].origin
+					l.Origin = vs[s.Key].Origin
 				}
 				if help {
-					l.Variable, l.Flag, l.Help = s.variable(), s.flag, s.help
+					l.Variable, l.Flag, l.Help = s.Variable(), s.Flag, s.Help
 				}
 				lines = append(lines, l)
 			}
 			for _, name := range unknown {
 				o.note("warning: the variable %s means nothing to mpcd", name)
 			}
-			return o.result(lines, func(w io.Writer) { showTable(w, vs, origin, help) })
+			return o.result(lines, func(w io.Writer) {
+				for _, l := range lines {
+					cells := []any{l.Key, vs[l.Key].String()}
+					if origin {
+						cells = append(cells, l.Origin)
+					}
+					if help {
+						cells = append(cells, l.Variable, l.Help)
+					}
+					row(w, cells...)
+				}
+			})
 		},
 	}
 	flags.register(cmd)
 	cmd.Flags().BoolVar(&origin, "origin", false, "say where each value comes from")
 	cmd.Flags().BoolVar(&help, "explain", false, "say what each key means, and its variable")
 	return cmd
-}
-
-func showTable(w io.Writer, vs values, origin, help bool) {
-	for _, s := range settings {
-		cells := []any{s.key, vs[s.key].String()}
-		if origin {
-			cells = append(cells, vs[s.key].origin)
-		}
-		if help {
-			cells = append(cells, s.variable(), s.help)
-		}
-		row(w, cells...)
-	}
 }

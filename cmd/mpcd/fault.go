@@ -11,96 +11,52 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/vault"
-	"github.com/luxfi/mpcd/vault/badgerstore"
 )
-
-// The exit codes of the program, the same for every command.
-const (
-	exitOK        = 0
-	exitFailed    = 1 // none of the kinds below
-	exitUsage     = 2
-	exitDenied    = 3 // role or policy
-	exitQuorum    = 4 // too few nodes, or no node reached
-	exitHSM       = 5
-	exitIntegrity = 6 // stored data, a receipt or a roster is not what it should be
-	exitTimeout   = 7
-)
-
-// fault is an error as a human needs it: what failed, why, and what to do. Code is its exit code.
-type fault struct {
-	Code int
-	What string
-	Do   string
-	Err  error // why
-}
-
-func (f *fault) Error() string {
-	if f.Err == nil {
-		return f.What
-	}
-	if f.What == "" {
-		return f.Err.Error()
-	}
-	return f.What + ": " + f.Err.Error()
-}
-
-func (f *fault) Unwrap() error { return f.Err }
-
-// usage is a fault of the command line or the configuration.
-func usage(do, format string, a ...any) error {
-	return &fault{Code: exitUsage, Err: fmt.Errorf(format, a...), Do: do}
-}
-
-// doing says what was being done when err came up; the code is told from err.
-func doing(what string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &fault{What: what, Err: err}
-}
 
 // kinds maps the errors of the packages to codes and to what can be done, the more particular first.
 var kinds = []struct {
 	err  error
-	code int
+	code fault.Code
 	do   string
 }{
-	{vault.ErrRollback, exitIntegrity, "restore the newest copy of the data directory; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
-	{vault.ErrRecovery, exitHSM, "compare hsm.recovery with the officers' recipients, and the identity with both"},
-	{vault.ErrWrongKEK, exitHSM, "set hsm.vault_uri and hsm.vault_key to where the vault is"},
-	{hsm.ErrPINSource, exitUsage, "correct pin-source in hsm.uri, or the file, credential or variable it names; the node's user alone may read the file"},
-	{hsm.ErrWrongPIN, exitHSM, "correct the PIN in the source that pin-source names; it is not tried again by itself"},
-	{hsm.ErrPINLocked, exitHSM, "have the security officer set a new PIN"},
-	{hsm.ErrLastPINTry, exitHSM, "make sure the PIN is right, log in once with the vendor's tool, then start again"},
-	{hsm.ErrNoToken, exitHSM, "compare token= in hsm.uri with `mpcd hsm list`"},
-	{hsm.ErrNoKey, exitHSM, "compare the key IDs with `mpcd hsm list`, or make the keys with `mpcd hsm init`"},
-	{hsm.ErrKeyExists, exitHSM, "choose another name, or use the key that is there"},
-	{hsm.ErrAmbiguous, exitHSM, "add serial= to hsm.uri"},
-	{hsm.ErrKeyType, exitHSM, "use a key of the type named, see `mpcd hsm list`"},
-	{hsm.ErrURI, exitUsage, "correct the URI"},
-	{hsm.ErrDevOnly, exitHSM, "use a token of hardware, or SoftHSM for a pilot"},
-	{hsm.ErrUnavailable, exitHSM, "check that the token is connected and its library installed, then `mpcd hsm test`"},
-	{hsm.ErrUnsupported, exitHSM, "see `mpcd version` for the drivers of this build"},
-	{badgerstore.ErrWrongKey, exitHSM, "use the token, or the password, the store was made with"},
-	{hsm.ErrIntegrity, exitIntegrity, "restore the data directory of this node from its backup"},
-	{vault.ErrIntegrity, exitIntegrity, "restore the data directory of this node from its backup"},
-	{durable.ErrCorrupt, exitIntegrity, "restore the data directory of this node from its backup"},
-	{durable.ErrLocked, exitUsage, "stop the other process that uses this data directory"},
-	{attest.ErrRoster, exitIntegrity, "compare roster and roster_root with what the operator handed out"},
-	{attest.ErrUnknownNode, exitIntegrity, "use the roster that the receipt was made under"},
-	{context.DeadlineExceeded, exitTimeout, "repeat the command; a longer --timeout may help"},
-	{context.Canceled, exitTimeout, "repeat the command"},
-	{os.ErrPermission, exitUsage, "check who owns the file"},
-	{os.ErrNotExist, exitUsage, "check the path"},
+	{vault.ErrRollback, fault.CodeIntegrity, "restore the newest copy of the data directory; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
+	{vault.ErrRecovery, fault.CodeHSM, "compare hsm.recovery with the officers' recipients, and the identity with both"},
+	{vault.ErrWrongKEK, fault.CodeHSM, "set hsm.vault_uri and hsm.vault_key to where the vault is"},
+	{hsm.ErrPINSource, fault.CodeUsage, "correct pin-source in hsm.uri, or the file, credential or variable it names; the node's user alone may read the file"},
+	{hsm.ErrWrongPIN, fault.CodeHSM, "correct the PIN in the source that pin-source names; it is not tried again by itself"},
+	{hsm.ErrPINLocked, fault.CodeHSM, "have the security officer set a new PIN"},
+	{hsm.ErrLastPINTry, fault.CodeHSM, "make sure the PIN is right, log in once with the vendor's tool, then start again"},
+	{hsm.ErrNoToken, fault.CodeHSM, "compare token= in hsm.uri with `mpcd hsm list`"},
+	{hsm.ErrNoKey, fault.CodeHSM, "compare the key IDs with `mpcd hsm list`, or make the keys with `mpcd hsm init`"},
+	{hsm.ErrKeyExists, fault.CodeHSM, "choose another name, or use the key that is there"},
+	{hsm.ErrAmbiguous, fault.CodeHSM, "add serial= to hsm.uri"},
+	{hsm.ErrKeyType, fault.CodeHSM, "use a key of the type named, see `mpcd hsm list`"},
+	{hsm.ErrURI, fault.CodeUsage, "correct the URI"},
+	{hsm.ErrDevOnly, fault.CodeHSM, "use a token of hardware, or SoftHSM for a pilot"},
+	{hsm.ErrUnavailable, fault.CodeHSM, "check that the token is connected and its library installed, then `mpcd hsm test`"},
+	{hsm.ErrUnsupported, fault.CodeHSM, "see `mpcd version` for the drivers of this build"},
+	{hsm.ErrIntegrity, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
+	{vault.ErrIntegrity, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
+	{durable.ErrCorrupt, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
+	{durable.ErrLocked, fault.CodeUsage, "stop the other process that uses this data directory"},
+	{attest.ErrRoster, fault.CodeIntegrity, "compare roster and roster_root with what the operator handed out"},
+	{attest.ErrUnknownNode, fault.CodeIntegrity, "use the roster that the receipt was made under"},
+	{context.DeadlineExceeded, fault.CodeTimeout, "repeat the command; a longer --timeout may help"},
+	{context.Canceled, fault.CodeTimeout, "repeat the command"},
+	{os.ErrPermission, fault.CodeUsage, "check who owns the file"},
+	{os.ErrNotExist, fault.CodeUsage, "check the path"},
+	{host.ErrOpen, fault.CodeHSM, "correct what is named, then look with `mpcd hsm list`"},
 }
 
 // explain turns any error into a fault with a code and something to do.
-func explain(err error) *fault {
-	f := &fault{Code: exitFailed, Err: err}
-	var given *fault
+func explain(err error) *fault.Error {
+	f := &fault.Error{Code: fault.CodeFailed, Err: err}
+	var given *fault.Error
 	for e := err; errors.As(e, &given); e = given.Err { // the innermost that knows wins, the outermost says what
 		if f.What == "" {
 			f.What = given.What
@@ -113,7 +69,7 @@ func explain(err error) *fault {
 			break
 		}
 	}
-	if f.Code != exitFailed {
+	if f.Code != fault.CodeFailed {
 		return f
 	}
 	var node *problem.Error
@@ -125,7 +81,7 @@ func explain(err error) *fault {
 		answer := explain(ofProblem(refused.Problem, ""))
 		f.Code, f.Do, f.Err = answer.Code, answer.Do, answer.Err
 	}
-	if f.Code == exitFailed {
+	if f.Code == fault.CodeFailed {
 		for _, k := range kinds {
 			if errors.Is(err, k.err) {
 				f.Code = k.code
@@ -142,47 +98,38 @@ func explain(err error) *fault {
 	return f
 }
 
-// reworded is an error with another text.
-type reworded struct {
-	err  error
-	text string
-}
-
-func (r *reworded) Error() string { return r.text }
-func (r *reworded) Unwrap() error { return r.err }
-
 // codeOf is the exit code for a code of the API.
-func codeOf(code string) int {
+func codeOf(code string) fault.Code {
 	switch problem.Code(code) {
 	case problem.Invalid, problem.NotFound, problem.Conflict, problem.Unsupported:
-		return exitUsage
+		return fault.CodeUsage
 	case problem.Denied, "unauthenticated":
-		return exitDenied
+		return fault.CodeDenied
 	case problem.Quorum, problem.Overload, problem.Starting, problem.Blame:
-		return exitQuorum
+		return fault.CodeQuorum
 	case problem.HSM:
-		return exitHSM
+		return fault.CodeHSM
 	case problem.Integrity:
-		return exitIntegrity
+		return fault.CodeIntegrity
 	case problem.Timeout:
-		return exitTimeout
+		return fault.CodeTimeout
 	}
-	return exitFailed
+	return fault.CodeFailed
 }
 
 // ofProblem is the fault for an answer of the API. The detail says what to do; the session is for those who try again.
 func ofProblem(p wire.Problem, session string) error {
 	code := codeOf(p.Code)
-	if code == exitFailed {
+	if code == fault.CodeFailed {
 		switch {
 		case p.Status == 401 || p.Status == 403:
-			code = exitDenied
+			code = fault.CodeDenied
 		case p.Status == 503 || p.Status == 429:
-			code = exitQuorum
+			code = fault.CodeQuorum
 		case p.Status == 504:
-			code = exitTimeout
+			code = fault.CodeTimeout
 		case p.Status >= 400 && p.Status < 500:
-			code = exitUsage
+			code = fault.CodeUsage
 		}
 	}
 	why := p.Detail
@@ -197,10 +144,10 @@ func ofProblem(p wire.Problem, session string) error {
 		do = "repeat it with --session " + session + ", which never signs twice; `mpcd node list` tells who is live"
 	case p.Retryable:
 		do = "repeat it; `mpcd node list` tells who is live"
-	case code == exitDenied:
+	case code == fault.CodeDenied:
 		do = "use a token with the role: `mpcd token`, MPCD_TOKEN"
-	case code != exitUsage:
+	case code != fault.CodeUsage:
 		do = "see the node's log for " + p.Instance
 	}
-	return &fault{Code: code, Err: errors.New(why), Do: do}
+	return &fault.Error{Code: code, Err: errors.New(why), Do: do}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/vault"
 )
@@ -17,38 +18,38 @@ import (
 func TestExitCodes(t *testing.T) {
 	for _, c := range []struct {
 		err  error
-		code int
+		code fault.Code
 	}{
-		{errors.New("anything"), exitFailed},
-		{usage("x", "y"), exitUsage},
-		{hsm.ErrWrongPIN, exitHSM},
-		{hsm.ErrPINLocked, exitHSM},
-		{hsm.ErrNoToken, exitHSM},
-		{hsm.ErrURI, exitUsage},
-		{vault.ErrWrongKEK, exitHSM},
-		{fmt.Errorf("%w: %w", vault.ErrWrongKEK, hsm.ErrIntegrity), exitHSM},
-		{vault.ErrIntegrity, exitIntegrity},
-		{vault.ErrCorrupt, exitIntegrity},
-		{vault.ErrLocked, exitUsage},
-		{attest.ErrRoster, exitIntegrity},
-		{context.DeadlineExceeded, exitTimeout},
-		{&problem.Error{Code: problem.HSM, Message: "m"}, exitHSM},
-		{&problem.Error{Code: problem.Denied, Message: "m"}, exitDenied},
-		{&problem.Error{Code: problem.Quorum, Message: "m"}, exitQuorum},
-		{&problem.Error{Code: problem.Blame, Message: "m"}, exitQuorum},
-		{&problem.Error{Code: problem.Timeout, Message: "m"}, exitTimeout},
-		{&problem.Error{Code: problem.Integrity, Message: "m"}, exitIntegrity},
-		{&problem.Error{Code: problem.Invalid, Message: "m"}, exitUsage},
-		{ofProblem(wire.Problem{Detail: "d", Status: 401, Code: "unauthenticated"}, ""), exitDenied},
-		{ofProblem(wire.Problem{Detail: "d", Status: 403, Code: "denied"}, ""), exitDenied},
-		{ofProblem(wire.Problem{Detail: "d", Status: 404, Code: "not_found"}, ""), exitUsage},
-		{ofProblem(wire.Problem{Detail: "d", Status: 409, Code: "conflict"}, ""), exitUsage},
-		{ofProblem(wire.Problem{Detail: "d", Status: 503, Code: "quorum"}, ""), exitQuorum},
-		{ofProblem(wire.Problem{Detail: "d", Status: 504, Code: "timeout"}, ""), exitTimeout},
-		{ofProblem(wire.Problem{Detail: "d", Status: 503, Code: "http"}, ""), exitQuorum},
-		{ofProblem(wire.Problem{Detail: "d", Status: 500, Code: "internal"}, ""), exitFailed},
+		{errors.New("anything"), fault.CodeFailed},
+		{fault.Usage("x", "y"), fault.CodeUsage},
+		{hsm.ErrWrongPIN, fault.CodeHSM},
+		{hsm.ErrPINLocked, fault.CodeHSM},
+		{hsm.ErrNoToken, fault.CodeHSM},
+		{hsm.ErrURI, fault.CodeUsage},
+		{vault.ErrWrongKEK, fault.CodeHSM},
+		{fmt.Errorf("%w: %w", vault.ErrWrongKEK, hsm.ErrIntegrity), fault.CodeHSM},
+		{vault.ErrIntegrity, fault.CodeIntegrity},
+		{vault.ErrCorrupt, fault.CodeIntegrity},
+		{vault.ErrLocked, fault.CodeUsage},
+		{attest.ErrRoster, fault.CodeIntegrity},
+		{context.DeadlineExceeded, fault.CodeTimeout},
+		{&problem.Error{Code: problem.HSM, Message: "m"}, fault.CodeHSM},
+		{&problem.Error{Code: problem.Denied, Message: "m"}, fault.CodeDenied},
+		{&problem.Error{Code: problem.Quorum, Message: "m"}, fault.CodeQuorum},
+		{&problem.Error{Code: problem.Blame, Message: "m"}, fault.CodeQuorum},
+		{&problem.Error{Code: problem.Timeout, Message: "m"}, fault.CodeTimeout},
+		{&problem.Error{Code: problem.Integrity, Message: "m"}, fault.CodeIntegrity},
+		{&problem.Error{Code: problem.Invalid, Message: "m"}, fault.CodeUsage},
+		{ofProblem(wire.Problem{Detail: "d", Status: 401, Code: "unauthenticated"}, ""), fault.CodeDenied},
+		{ofProblem(wire.Problem{Detail: "d", Status: 403, Code: "denied"}, ""), fault.CodeDenied},
+		{ofProblem(wire.Problem{Detail: "d", Status: 404, Code: "not_found"}, ""), fault.CodeUsage},
+		{ofProblem(wire.Problem{Detail: "d", Status: 409, Code: "conflict"}, ""), fault.CodeUsage},
+		{ofProblem(wire.Problem{Detail: "d", Status: 503, Code: "quorum"}, ""), fault.CodeQuorum},
+		{ofProblem(wire.Problem{Detail: "d", Status: 504, Code: "timeout"}, ""), fault.CodeTimeout},
+		{ofProblem(wire.Problem{Detail: "d", Status: 503, Code: "http"}, ""), fault.CodeQuorum},
+		{ofProblem(wire.Problem{Detail: "d", Status: 500, Code: "internal"}, ""), fault.CodeFailed},
 	} {
-		for _, err := range []error{c.err, doing("boot", c.err), doing("run", doing("boot", fmt.Errorf("deep: %w", c.err))), errors.Join(nil, c.err)} {
+		for _, err := range []error{c.err, fault.Doing("boot", c.err), fault.Doing("run", fault.Doing("boot", fmt.Errorf("deep: %w", c.err))), errors.Join(nil, c.err)} {
 			f := explain(err)
 			if f.Code != c.code || f.Do == "" || f.Error() == "" {
 				t.Errorf("%v: exit code %d, want %d; do %q", err, f.Code, c.code, f.Do)
@@ -59,8 +60,8 @@ func TestExitCodes(t *testing.T) {
 
 // Goal: the outermost step is told, with the innermost reason.
 func TestExplainKeepsStepAndReason(t *testing.T) {
-	f := explain(doing("boot: token", fmt.Errorf("pkcs11: %w: 2 tries left", hsm.ErrWrongPIN)))
-	if f.What != "boot: token" || f.Err.Error() != "pkcs11: wrong PIN: 2 tries left" || f.Code != exitHSM {
+	f := explain(fault.Doing("boot: token", fmt.Errorf("pkcs11: %w: 2 tries left", hsm.ErrWrongPIN)))
+	if f.What != "boot: token" || f.Err.Error() != "pkcs11: wrong PIN: 2 tries left" || f.Code != fault.CodeHSM {
 		t.Errorf("%q %v %d", f.What, f.Err, f.Code)
 	}
 }

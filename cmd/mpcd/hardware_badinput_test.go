@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/sim"
 	"github.com/luxfi/mpcd/softhsm"
 )
@@ -47,28 +48,28 @@ func TestBadHardware(t *testing.T) {
 	for _, x := range []struct {
 		name string
 		env  []string
-		code int
+		code fault.Code
 		says []string
 		slow bool // tried again for ten seconds
 	}{
-		{"library missing", []string{"MPCD_HSM_URI=" + with(spy.Path, "/usr/lib/nowhere.so")}, exitHSM, []string{"/usr/lib/nowhere.so", "installed"}, false},
-		{"no library", []string{"MPCD_HSM_URI=" + with(spy.Path, file("lib.so", "no library\n", 0o700))}, exitHSM, []string{"lib.so", "library"}, false},
-		{"no such token", []string{"MPCD_HSM_URI=" + with("token=mpcd-node1", "token=other")}, exitHSM, []string{`"other"`, `"mpcd-node1"`, "token="}, false},
-		{"PIN in the URI", []string{"MPCD_HSM_URI=" + with("pin-source=file:"+pin, "pin-value=123456")}, exitUsage, []string{"pin-source=file:"}, false},
-		{"unknown attribute", []string{"MPCD_HSM_URI=" + with("token=", "tokn=")}, exitUsage, []string{"tokn", "known are"}, false},
-		{"PIN file missing", []string{"MPCD_HSM_URI=" + with(pin, pin+"2")}, exitUsage, []string{"pin2", "correct pin-source"}, false},
-		{"PIN file of everybody", []string{"MPCD_HSM_URI=" + with(pin, file("open-pin", "1234\n", 0o644))}, exitUsage, []string{"open-pin", "chmod 600"}, false},
-		{"PIN file empty", []string{"MPCD_HSM_URI=" + with(pin, file("empty-pin", "", 0o600))}, exitUsage, []string{"empty", "correct pin-source"}, false},
-		{"counter that cannot count", []string{"MPCD_HSM_COUNTER=" + spied}, exitHSM, []string{"no monotonic counter", "a TPM has"}, false},
-		{"user unknown", []string{"MPCD_HSM_PLUGIN_USER=nobody-of-this-name"}, exitUsage, []string{"hsm.plugin.user"}, false},
-		{"TPM missing", []string{"MPCD_HSM_VAULT_URI=tpm:device=%2Fnowhere%2Ftpm"}, exitHSM, []string{"/nowhere/tpm", "do:"}, false},
-		{"not a TPM", []string{"MPCD_HSM_VAULT_URI=tpm:device=" + url.PathEscape(file("tpm", "", 0o600))}, exitHSM, []string{"tpm", "do:"}, false},
-		{"AWS without credentials", append(noCredentials, "MPCD_HSM_VAULT_URI="+aws), exitHSM, []string{"no AWS credentials", "AWS_ACCESS_KEY_ID"}, false},
-		{"AWS in another region", append(credentials, "MPCD_HSM_VAULT_URI="+strings.Replace(aws, region, "eu-nowhere-1", 1)), exitHSM, []string{"alias/mpcd/vault", "eu-nowhere-1"}, false},
-		{"AWS unreachable", append(credentials, "MPCD_HSM_VAULT_URI=awskms:region=eu-central-1?endpoint="+dead), exitHSM, []string{dead, "do:"}, true},
-		{"AWS in the clear", append(credentials, "MPCD_HSM_VAULT_URI=awskms:region=eu-central-1?endpoint=http://kms.example"), exitUsage, []string{"hsm.vault_uri", "https"}, false},
-		{"no such provider", []string{"MPCD_HSM_URI=yubihsm:x"}, exitUsage, []string{"yubihsm", "awskms"}, false},
-		{"driver of others without a directory", []string{"MPCD_HSM_URI=plugin:acme"}, exitUsage, []string{"hsm.plugin.dir"}, false},
+		{"library missing", []string{"MPCD_HSM_URI=" + with(spy.Path, "/usr/lib/nowhere.so")}, fault.CodeHSM, []string{"/usr/lib/nowhere.so", "installed"}, false},
+		{"no library", []string{"MPCD_HSM_URI=" + with(spy.Path, file("lib.so", "no library\n", 0o700))}, fault.CodeHSM, []string{"lib.so", "library"}, false},
+		{"no such token", []string{"MPCD_HSM_URI=" + with("token=mpcd-node1", "token=other")}, fault.CodeHSM, []string{`"other"`, `"mpcd-node1"`, "token="}, false},
+		{"PIN in the URI", []string{"MPCD_HSM_URI=" + with("pin-source=file:"+pin, "pin-value=123456")}, fault.CodeUsage, []string{"pin-source=file:"}, false},
+		{"unknown attribute", []string{"MPCD_HSM_URI=" + with("token=", "tokn=")}, fault.CodeUsage, []string{"tokn", "known are"}, false},
+		{"PIN file missing", []string{"MPCD_HSM_URI=" + with(pin, pin+"2")}, fault.CodeUsage, []string{"pin2", "correct pin-source"}, false},
+		{"PIN file of everybody", []string{"MPCD_HSM_URI=" + with(pin, file("open-pin", "1234\n", 0o644))}, fault.CodeUsage, []string{"open-pin", "chmod 600"}, false},
+		{"PIN file empty", []string{"MPCD_HSM_URI=" + with(pin, file("empty-pin", "", 0o600))}, fault.CodeUsage, []string{"empty", "correct pin-source"}, false},
+		{"counter that cannot count", []string{"MPCD_HSM_COUNTER=" + spied}, fault.CodeHSM, []string{"no monotonic counter", "a TPM has"}, false},
+		{"user unknown", []string{"MPCD_HSM_PLUGIN_USER=nobody-of-this-name"}, fault.CodeUsage, []string{"hsm.plugin.user"}, false},
+		{"TPM missing", []string{"MPCD_HSM_VAULT_URI=tpm:device=%2Fnowhere%2Ftpm"}, fault.CodeHSM, []string{"/nowhere/tpm", "do:"}, false},
+		{"not a TPM", []string{"MPCD_HSM_VAULT_URI=tpm:device=" + url.PathEscape(file("tpm", "", 0o600))}, fault.CodeHSM, []string{"tpm", "do:"}, false},
+		{"AWS without credentials", append(noCredentials, "MPCD_HSM_VAULT_URI="+aws), fault.CodeHSM, []string{"no AWS credentials", "AWS_ACCESS_KEY_ID"}, false},
+		{"AWS in another region", append(credentials, "MPCD_HSM_VAULT_URI="+strings.Replace(aws, region, "eu-nowhere-1", 1)), fault.CodeHSM, []string{"alias/mpcd/vault", "eu-nowhere-1"}, false},
+		{"AWS unreachable", append(credentials, "MPCD_HSM_VAULT_URI=awskms:region=eu-central-1?endpoint="+dead), fault.CodeHSM, []string{dead, "do:"}, true},
+		{"AWS in the clear", append(credentials, "MPCD_HSM_VAULT_URI=awskms:region=eu-central-1?endpoint=http://kms.example"), fault.CodeUsage, []string{"hsm.vault_uri", "https"}, false},
+		{"no such provider", []string{"MPCD_HSM_URI=yubihsm:x"}, fault.CodeUsage, []string{"yubihsm", "awskms"}, false},
+		{"driver of others without a directory", []string{"MPCD_HSM_URI=plugin:acme"}, fault.CodeUsage, []string{"hsm.plugin.dir"}, false},
 	} {
 		node.Env = append(append([]string{"MPCD_HSM_URI=" + spied}, spy.Env...), x.env...)
 		starting(t, node, "with "+x.name, x.code, x.says...)
@@ -91,7 +92,7 @@ func TestBadHardware(t *testing.T) {
 	if out, err := twin.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	starting(t, node, "with two tokens of one label", exitHSM, "2 tokens", "add serial=")
+	starting(t, node, "with two tokens of one label", fault.CodeHSM, "2 tokens", "add serial=")
 	if n := spy.Logins(t); n != 0 {
 		t.Errorf("two tokens with one label: %d logins", n)
 	}

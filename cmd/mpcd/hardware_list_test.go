@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/sim"
 )
@@ -28,16 +30,16 @@ func TestHSMCommands(t *testing.T) {
 		run := func(command string, more ...string) sim.Result {
 			return sim.Run(t, x.env, append(append([]string{"hsm", command}, more...), x.uri)...)
 		}
-		wants(t, x.name+": init", run("init"), exitOK, "cosign", "attest", "vault")
+		wants(t, x.name+": init", run("init"), 0, "cosign", "attest", "vault")
 		list := run("list")
-		wants(t, x.name+": list", list, exitOK, append(x.says, "firmware", "PIN tries left", "sessions", "hardware", "abilities", "SENSITIVE", "EXTRACTABLE", "cosign", "p256")...)
+		wants(t, x.name+": list", list, 0, append(x.says, "firmware", "PIN tries left", "sessions", "hardware", "abilities", "SENSITIVE", "EXTRACTABLE", "cosign", "p256")...)
 		test := run("test", "--count", "5")
-		wants(t, x.name+": test", test, exitOK, "P50", "P99", "PER SECOND", "sign", "unwrap")
+		wants(t, x.name+": test", test, 0, "P50", "P99", "PER SECOND", "sign", "unwrap")
 		var v struct {
 			OK      bool
 			Token   hsm.TokenInfo
 			Keys    []hsm.KeyInfo
-			Timings []timing
+			Timings []host.Timing
 		}
 		if r := run("test", "--count", "5", "-o", "json"); json.Unmarshal([]byte(r.Out), &v) != nil || !v.OK || len(v.Keys) != 3 || len(v.Timings) < 4 {
 			t.Errorf("%s: test -o json: %+v", x.name, r)
@@ -47,7 +49,7 @@ func TestHSMCommands(t *testing.T) {
 				t.Errorf("%s: %+v", x.name, m)
 			}
 		}
-		wants(t, x.name+": a count that is none", run("test", "--count", "0"), exitUsage, "100000")
+		wants(t, x.name+": a count that is none", run("test", "--count", "0"), fault.CodeUsage, "100000")
 		if !strings.Contains(list.Out, "no") {
 			t.Errorf("%s is taken for hardware:\n%s", x.name, list.Out)
 		}

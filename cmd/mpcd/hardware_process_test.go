@@ -7,7 +7,6 @@ import (
 	"crypto/cipher"
 	"crypto/ed25519"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/sim"
@@ -57,7 +57,7 @@ func children(t *testing.T, pid int) map[int]string {
 func driverOf(t *testing.T, p *sim.Process) int {
 	t.Helper()
 	for pid, state := range children(t, p.PID()) {
-		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && state != "Z" && bytes.Contains(b, []byte(driverCommand)) {
+		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && state != "Z" && bytes.Contains(b, []byte(host.DriverCommand)) {
 			return pid
 		}
 	}
@@ -111,22 +111,22 @@ func vaultSecrets(t *testing.T, p *sim.Process) (shares, vaultKey []sim.Secret) 
 	t.Helper()
 	ctx := context.Background()
 	c := configOf(t, p)
-	tok, err := c.openTokens(ctx, slog.New(slog.DiscardHandler))
+	tok, err := host.OpenTokens(ctx, c, host.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tok.Close()
-	disk, err := c.openVault(ctx, tok, true, slog.New(slog.DiscardHandler))
+	disk, err := tok.OpenDisk(ctx, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer disk.Close()
-	ids, err := disk.vault.IDs(ctx)
+	ids, err := disk.Vault.IDs(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range ids {
-		b, meta, err := disk.vault.Load(ctx, id)
+		b, meta, err := disk.Vault.Load(ctx, id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,16 +138,16 @@ func vaultSecrets(t *testing.T, p *sim.Process) (shares, vaultKey []sim.Secret) 
 		share.Destroy()
 		b.Wipe()
 	}
-	return shares, []sim.Secret{{Name: "vault key", Bytes: canaryOf(t, disk.store, tok.wrap)}}
+	return shares, []sim.Secret{{Name: "vault key", Bytes: canaryOf(t, disk.Store, tok.Wrap)}}
 }
 
-func configOf(t *testing.T, p *sim.Process) *config {
+func configOf(t *testing.T, p *sim.Process) host.Config {
 	t.Helper()
-	vs := defaults()
-	if err := vs.file(p.Config); err != nil {
+	vs := host.Defaults()
+	if err := vs.File(p.Config); err != nil {
 		t.Fatal(err)
 	}
-	c, err := parseConfig(vs)
+	c, err := host.Parse(vs)
 	if err != nil {
 		t.Fatal(err)
 	}

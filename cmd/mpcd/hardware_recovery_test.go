@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/sim"
 )
 
@@ -59,7 +60,7 @@ func seed(t *testing.T, p *sim.Process) (flags []string) {
 func spare(t *testing.T, p *sim.Process) (uri string) {
 	t.Helper()
 	r := sim.Run(t, nil, "hsm", "init", "--softhsm", filepath.Join(p.Dir, "spare"), "--label", "spare", "-o", "json")
-	wants(t, "a spare token", r, exitOK)
+	wants(t, "a spare token", r, 0)
 	var made struct {
 		URI  string `json:"uri"`
 		Conf string `json:"softhsm_conf"`
@@ -100,7 +101,7 @@ func TestRecovery(t *testing.T) {
 	for _, p := range c.Nodes[:2] {
 		healthy(t, p, map[string]string{"vault": "the token opens it", "recovery": "sealed to 1 recipients"})
 		healthy(t, p, map[string]string{"recovery": "without the token"}, "--identity", right.file)
-		wants(t, "doctor with a stranger's identity", p.Run("doctor", "--identity", wrong.file), exitHSM, "none of the recovery recipients", "compare hsm.recovery")
+		wants(t, "doctor with a stranger's identity", p.Run("doctor", "--identity", wrong.file), fault.CodeHSM, "none of the recovery recipients", "compare hsm.recovery")
 	}
 	variables := seeded.Env
 	seeded.Env = slices.DeleteFunc(slices.Clone(variables), func(e string) bool { return strings.HasPrefix(e, "MPC_HSM_") })
@@ -114,23 +115,23 @@ func TestRecovery(t *testing.T) {
 		if err := os.RemoveAll(filepath.Join(p.Dir, "hsm", "tokens")); err != nil {
 			t.Fatal(err)
 		}
-		starting(t, p, "with a dead token", exitHSM, "token")
+		starting(t, p, "with a dead token", fault.CodeHSM, "token")
 		uri := spare(t, p)
-		starting(t, p, "with a spare token, before the recovery", exitHSM, "wrong KEK")
+		starting(t, p, "with a spare token, before the recovery", fault.CodeHSM, "wrong KEK")
 		before := sim.PrintDir(t, filepath.Join(p.Dir, "data"), nil)
-		wants(t, "recover with a stranger's identity", p.Run("hsm recover", "--identity", wrong.file, "--to", uri), exitHSM, "none of the recovery recipients", "compare hsm.recovery")
+		wants(t, "recover with a stranger's identity", p.Run("hsm recover", "--identity", wrong.file, "--to", uri), fault.CodeHSM, "none of the recovery recipients", "compare hsm.recovery")
 		if diff := before.Diff(sim.PrintDir(t, filepath.Join(p.Dir, "data"), nil)); len(diff) > 0 {
 			t.Errorf("the stranger changed %v", diff)
 		}
-		wants(t, "recover without an identity", p.Run("hsm recover", "--to", uri), exitUsage, "--identity")
+		wants(t, "recover without an identity", p.Run("hsm recover", "--to", uri), fault.CodeUsage, "--identity")
 		r := p.Run("hsm recover", "--identity", right.file, "--to", uri, "-o", "json")
-		wants(t, "recover", r, exitOK)
+		wants(t, "recover", r, 0)
 		adopt(t, p, r)
 		healthy(t, p, map[string]string{"vault": "the token opens it", "recovery": "without the token", "identity": ""}, "--identity", right.file)
 		if f := checks(t, p)["keys and roster"]; f.OK || !strings.Contains(f.Do, "enrol") {
 			t.Errorf("a new token's keys are taken for those in the roster: %+v", f)
 		}
-		wants(t, "the same command", p.Run("hsm recover", "--identity", right.file, "--to", uri), exitOK)
+		wants(t, "the same command", p.Run("hsm recover", "--identity", right.file, "--to", uri), 0)
 	}
 	c.SignRoster(plain, seeded)
 	c.Start()
@@ -146,7 +147,7 @@ func TestSealedPassword(t *testing.T) {
 	c := sim.NewProcesses(t, 2, 2)
 	tpm := startTPM(t)
 	c.Nodes[1].Set("hsm.uri", strconv.Quote(tpm.URI()))
-	wants(t, "make the keys", c.Nodes[1].Run("hsm init"), exitOK)
+	wants(t, "make the keys", c.Nodes[1].Run("hsm init"), 0)
 	sealed := map[*sim.Process]string{}
 	for p, provider := range map[*sim.Process]string{c.Nodes[0]: "pkcs11", c.Nodes[1]: "tpm"} {
 		cmd := sim.Command(t, p.Env, append([]string{"hsm", "seal-password"}, p.Args("")[1:]...)...)
@@ -163,7 +164,7 @@ func TestSealedPassword(t *testing.T) {
 		p.Set("password.key_id", "vault")
 		p.Set("password.sealed", strconv.Quote("file:"+sealed[p]))
 	}
-	wants(t, "seal nothing", c.Nodes[0].Run("hsm seal-password"), exitUsage, "no password")
+	wants(t, "seal nothing", c.Nodes[0].Run("hsm seal-password"), fault.CodeUsage, "no password")
 	c.Enrol(c.Nodes...)
 	c.Start()
 	b := &book{t: t, c: c}
@@ -172,6 +173,6 @@ func TestSealedPassword(t *testing.T) {
 	for i, p := range c.Nodes {
 		p.Stop()
 		p.Set("password.sealed", strconv.Quote("file:"+sealed[c.Nodes[1-i]]))
-		starting(t, p, "with the other's password", exitHSM, "password")
+		starting(t, p, "with the other's password", fault.CodeHSM, "password")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/sim"
 )
 
@@ -43,12 +44,12 @@ func TestRewrap(t *testing.T) {
 		node.Stop()
 		args := []string{"--to", to.uri, "--to-key", to.key}
 		if to.name == "AWS" {
-			wants(t, "a move off the counter", node.Run("hsm rewrap", args...), exitUsage, "unanchored")
+			wants(t, "a move off the counter", node.Run("hsm rewrap", args...), fault.CodeUsage, "unanchored")
 			args = append(args, "--unanchored")
 		}
 		r := node.Run("hsm rewrap", append(args, "-o", "json")...)
-		wants(t, "rewrap to "+to.name, r, exitOK)
-		starting(t, node, "with the configuration before "+to.name, exitHSM, strconv.Quote(to.key)+` of "`+to.at+`"`, "hsm.vault_uri")
+		wants(t, "rewrap to "+to.name, r, 0)
+		starting(t, node, "with the configuration before "+to.name, fault.CodeHSM, strconv.Quote(to.key)+` of "`+to.at+`"`, "hsm.vault_uri")
 		adopt(t, node, r)
 		healthy(t, node, map[string]string{"token": "", "vault": "", "identity": ""})
 		node.Start()

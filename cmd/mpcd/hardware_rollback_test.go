@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/sim"
 )
 
@@ -49,7 +50,7 @@ func TestRollback(t *testing.T) {
 	for _, p := range both {
 		today[p] = sim.CopyDir(t, data(p))
 		restore(t, yesterday[p], data(p))
-		starting(t, p, "with a copy of before the last start", exitIntegrity, "older copy, put back", "mpcd hsm reanchor")
+		starting(t, p, "with a copy of before the last start", fault.CodeIntegrity, "older copy, put back", "mpcd hsm reanchor")
 		restore(t, today[p], data(p))
 	}
 	start()
@@ -58,19 +59,19 @@ func TestRollback(t *testing.T) {
 	stop()
 	for _, p := range both {
 		restore(t, today[p], data(p))
-		starting(t, p, "with a copy of before a key", exitIntegrity, "older copy, put back", "mpcd hsm reanchor")
+		starting(t, p, "with a copy of before a key", fault.CodeIntegrity, "older copy, put back", "mpcd hsm reanchor")
 		found := checks(t, p)
 		if f := found["vault"]; f.OK || !strings.Contains(f.Detail, "older copy, put back") || !strings.Contains(f.Do, "mpcd hsm reanchor") {
 			t.Errorf("doctor of %s: %+v", p.ID, f)
 		}
-		if r := p.Run("hsm rewrap", "--to-key", "elsewhere"); r.Code != exitIntegrity {
+		if r := p.Run("hsm rewrap", "--to-key", "elsewhere"); fault.Code(r.Code) != fault.CodeIntegrity {
 			t.Errorf("an older copy was moved: %+v", r)
 		}
-		wants(t, "reanchor", p.Run("hsm reanchor"), exitOK, "vault-generation")
+		wants(t, "reanchor", p.Run("hsm reanchor"), 0, "vault-generation")
 	}
 	start()
 	r := sim.Run(t, []string{"MPCD_API=https://" + counting.API, "MPCD_TOKEN=" + c.Token, "MPCD_CA=" + filepath.Join(counting.Dir, "tls", "ca.crt")}, "refresh", "--wallet", kept[0].WalletID)
-	wants(t, "refresh", r, exitOK)
+	wants(t, "refresh", r, 0)
 	b.wallets = kept
 	c.Nodes[2].Kill()
 	b.sign(counting)
@@ -81,9 +82,9 @@ func TestRollback(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	starting(t, counting, "with a cleared counter", exitIntegrity, "it was cleared, or is another", "mpcd hsm reanchor")
-	starting(t, wholly, "with a cleared TPM", exitHSM, "key not found")
-	wants(t, "reanchor after the TPM was cleared", counting.Run("hsm reanchor"), exitOK)
+	starting(t, counting, "with a cleared counter", fault.CodeIntegrity, "it was cleared, or is another", "mpcd hsm reanchor")
+	starting(t, wholly, "with a cleared TPM", fault.CodeHSM, "key not found")
+	wants(t, "reanchor after the TPM was cleared", counting.Run("hsm reanchor"), 0)
 	c.Nodes[2].Start()
 	counting.Start()
 	c.WaitReady()

@@ -15,6 +15,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/parts/moto"
 	"github.com/luxfi/mpcd/internal/parts/swtpm"
 	"github.com/luxfi/mpcd/internal/sim"
@@ -51,9 +52,9 @@ func startAWS(t *testing.T) (uri string, env []string, region string) {
 }
 
 // wants checks how a command ended: its exit code, and what its error says.
-func wants(t *testing.T, what string, r sim.Result, code int, says ...string) {
+func wants(t *testing.T, what string, r sim.Result, code fault.Code, says ...string) {
 	t.Helper()
-	if r.Code != code {
+	if fault.Code(r.Code) != code {
 		t.Errorf("%s: exit code %d, want %d\n%s%s", what, r.Code, code, r.Out, r.Err)
 	}
 	for _, s := range says {
@@ -67,7 +68,7 @@ func wants(t *testing.T, what string, r sim.Result, code int, says ...string) {
 const startLimit = 40 * time.Second
 
 // starting runs `mpcd start` where it must fail.
-func starting(t *testing.T, p *sim.Process, what string, code int, says ...string) {
+func starting(t *testing.T, p *sim.Process, what string, code fault.Code, says ...string) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := sim.Command(t, p.Env, p.Args("start")...)

@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
-	"github.com/luxfi/mpcd/hsm/plugin"
+	"github.com/luxfi/mpcd/internal/secret"
 )
 
 func hsmCommand(o *output) *cobra.Command {
@@ -36,44 +37,34 @@ func (f *tokenFlags) register(cmd *cobra.Command) {
 }
 
 // with runs do with the tokens. A configured node must not be running: software tokens bear no second process.
-func (f *tokenFlags) with(ctx context.Context, o *output, args []string, do func(context.Context, *config, *tokens) error) (err error) {
+func (f *tokenFlags) with(ctx context.Context, o *output, args []string, do func(context.Context, host.Config, *host.Tokens) error) (err error) {
 	if len(args) > 0 {
 		if f.uri != "" && f.uri != args[0] {
-			return usage("name one token", "two URIs are given")
+			return fault.Usage("name one token", "two URIs are given")
 		}
 		f.uri = args[0]
 	}
-	if err := harden(); err != nil {
-		return doing("harden the process", err)
+	if err := host.Harden(); err != nil {
+		return fault.Doing("harden the process", err)
 	}
-	c := &config{Dev: f.node.dev}
-	if f.uri != "" {
-		c.HSM.URI, c.HSM.CosignKey, c.HSM.AttestKey, c.HSM.KEK, c.HSM.Counter = f.uri, "cosign", "attest", "vault", counterAuto
-		c.HSM.SoftHSMConf, c.HSM.Plugin.Network = f.conf, f.network
-	} else {
+	c := host.TokenOnly(f.uri)
+	c.Dev, c.HSM.SoftHSMConf, c.HSM.Plugin.Network = f.node.dev, f.conf, f.network
+	if f.uri == "" {
 		if c, err = f.node.load(); err != nil {
 			return err
 		}
-		held, err := c.lock()
+		held, err := host.Lock(c)
 		if err != nil {
 			return err
 		}
 		defer held.Close()
 	}
-	t, err := c.openTokens(ctx, newLogger(o.err, "error", "text"))
+	t, err := host.OpenTokens(ctx, c, o.options("error"))
 	if err != nil {
-		return doing("open the token", err)
+		return fault.Doing("open the token", err)
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	return do(ctx, c, t)
-}
-
-// keysOf lists the keys of a token, none where it cannot.
-func keysOf(ctx context.Context, t hsm.Token) ([]hsm.KeyInfo, error) {
-	if l, ok := hsm.As[hsm.KeyLister](t); ok {
-		return l.Keys(ctx)
-	}
-	return []hsm.KeyInfo{}, nil
 }
 
 // describeToken writes what a token says of itself.
@@ -90,8 +81,8 @@ func describeToken(w io.Writer, info hsm.TokenInfo, t hsm.Token) {
 	}
 	row(w, "sessions", sessions)
 	row(w, "abilities", strings.Join(hsm.Abilities(t), ", "))
-	if p, ok := t.(*plugin.Token); ok {
-		row(w, "process", strings.Join(p.About().Sandbox, ", "))
+	if fence := host.Sandbox(t); fence != nil {
+		row(w, "process", strings.Join(fence, ", "))
 	}
 }
 
@@ -110,12 +101,12 @@ func hsmList(o *output) *cobra.Command {
 		Long:  "Shows what the token reports: firmware, sessions, the PIN tries it has left, abilities, and each key with what guards it.",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.with(cmd.Context(), o, args, func(ctx context.Context, _ *config, t *tokens) error {
+			return f.with(cmd.Context(), o, args, func(ctx context.Context, _ host.Config, t *host.Tokens) error {
 				info, err := t.Info(ctx)
 				if err != nil {
 					return err
 				}
-				keys, err := keysOf(ctx, t.Token)
+				keys, err := t.List(ctx)
 				if err != nil {
 					return err
 				}
@@ -135,62 +126,6 @@ func hsmList(o *output) *cobra.Command {
 	return cmd
 }
 
-// timing is how long an operation took, in milliseconds.
-type timing struct {
-	Operation string  `json:"operation"`
-	Key       string  `json:"key,omitempty"`
-	Count     int     `json:"count"`
-	P50       float64 `json:"p50_ms"`
-	P99       float64 `json:"p99_ms"`
-	PerSecond float64 `json:"per_second"` // one after the other
-}
-
-// timeOf runs do count times, or as often as two seconds allow.
-func timeOf(operation, key string, count int, do func() error) (timing, error) {
-	var took []time.Duration
-	began := time.Now()
-	for len(took) < count && (len(took) == 0 || time.Since(began) < 2*time.Second) {
-		t := time.Now()
-		if err := do(); err != nil {
-			return timing{}, fmt.Errorf("%s with key %q: %w", operation, key, err)
-		}
-		took = append(took, time.Since(t))
-	}
-	all := time.Since(began)
-	slices.Sort(took)
-	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-	return timing{operation, key, len(took), ms(took[len(took)/2]), ms(took[(len(took)-1)*99/100]), float64(len(took)) / all.Seconds()}, nil
-}
-
-// timings measures what a node asks of its tokens.
-func (t *tokens) timings(ctx context.Context, count int) ([]timing, error) {
-	var out []timing
-	keep := func(x timing, err error) error {
-		if err == nil {
-			out = append(out, x)
-		}
-		return err
-	}
-	for _, key := range []string{t.c.HSM.CosignKey, t.c.HSM.AttestKey} {
-		if err := keep(timeOf("sign", key, count, func() error { _, err := t.Sign(ctx, key, make([]byte, 32)); return err })); err != nil {
-			return nil, err
-		}
-	}
-	w, err := t.wrapper()
-	if err != nil {
-		return nil, err
-	}
-	var wrapped []byte
-	err = keep(timeOf("wrap", t.c.HSM.KEK, count, func() (err error) { wrapped, err = w.Wrap(ctx, t.c.HSM.KEK, make([]byte, 32), nil); return err }))
-	if err == nil {
-		err = keep(timeOf("unwrap", t.c.HSM.KEK, count, func() error { _, err := w.Unwrap(ctx, t.c.HSM.KEK, wrapped, nil); return err }))
-	}
-	if r, ok := hsm.As[hsm.RandomSource](t.Token); ok && err == nil {
-		err = keep(timeOf("random", "", count, func() error { _, err := r.Random(ctx, 32); return err }))
-	}
-	return out, err
-}
-
 func hsmTest(o *output) *cobra.Command {
 	var f tokenFlags
 	var count int
@@ -204,18 +139,18 @@ func hsmTest(o *output) *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if count < 1 || count > 100_000 {
-				return usage("give --count from 1 to 100000", "%d operations", count)
+				return fault.Usage("give --count from 1 to 100000", "%d operations", count)
 			}
-			return f.with(cmd.Context(), o, args, func(ctx context.Context, _ *config, t *tokens) error {
+			return f.with(cmd.Context(), o, args, func(ctx context.Context, _ host.Config, t *host.Tokens) error {
 				info, err := t.Info(ctx)
 				if err != nil {
 					return err
 				}
-				keys, err := t.prove(ctx)
+				keys, err := t.Prove(ctx)
 				if err != nil {
-					return &fault{Code: exitHSM, What: "the token fails its self-test", Err: err, Do: "do not use it; check its keys with `mpcd hsm list`"}
+					return &fault.Error{Code: fault.CodeHSM, What: "the token fails its self-test", Err: err, Do: "do not use it; check its keys with `mpcd hsm list`"}
 				}
-				times, err := t.timings(ctx, count)
+				times, err := t.Timings(ctx, count)
 				if err != nil {
 					return err
 				}
@@ -252,19 +187,19 @@ func hsmInit(o *output) *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if soft != "" {
-				p, err := provisionSoftHSM(soft, label)
+				p, err := host.ProvisionSoftHSM(soft, label)
 				if err != nil {
-					return doing("make the token", err)
+					return fault.Doing("make the token", err)
 				}
 				f.uri, f.conf = p.URI, p.Conf
 			}
-			return f.with(cmd.Context(), o, args, func(ctx context.Context, c *config, t *tokens) error {
-				keys, err := t.makeKeys(ctx)
+			return f.with(cmd.Context(), o, args, func(ctx context.Context, c host.Config, t *host.Tokens) error {
+				keys, err := t.MakeKeys(ctx)
 				if err != nil {
-					return doing("make the keys", err)
+					return fault.Doing("make the keys", err)
 				}
-				return o.result(map[string]any{"uri": c.tokenURI(), "softhsm_conf": f.conf, "keys": keys}, func(w io.Writer) {
-					row(w, "uri", c.tokenURI())
+				return o.result(map[string]any{"uri": c.TokenURI(), "softhsm_conf": f.conf, "keys": keys}, func(w io.Writer) {
+					row(w, "uri", c.TokenURI())
 					if f.conf != "" {
 						row(w, "softhsm_conf", f.conf)
 					}
@@ -278,5 +213,36 @@ func hsmInit(o *output) *cobra.Command {
 	f.register(cmd)
 	cmd.Flags().StringVar(&soft, "softhsm", "", "make a SoftHSM token in this directory")
 	cmd.Flags().StringVar(&label, "label", "mpcd", "label of the new token")
+	return cmd
+}
+
+// hsmSealPassword seals the store's password for password.provider pkcs11 or tpm.
+func hsmSealPassword(o *output) *cobra.Command {
+	var f tokenFlags
+	var key string
+	cmd := &cobra.Command{
+		Use:   "seal-password [URI]",
+		Short: "Seal a password, read from standard input, with a key of the token",
+		Long: "Prints the sealed password in base64, for password.sealed or $" + hsm.SealedPasswordEnv + " with password.provider pkcs11 or tpm. For AWS KMS use\n" +
+			"`aws kms encrypt --output text --query CiphertextBlob`, for Google `gcloud kms encrypt`.",
+		Example: "  head -c 32 /dev/urandom | base64 | mpcd hsm seal-password tpm: --key vault > store.password",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			password, err := host.ReadPassword(os.Stdin)
+			if err != nil {
+				return err
+			}
+			defer secret.Wipe(password)
+			return f.with(cmd.Context(), o, args, func(ctx context.Context, _ host.Config, t *host.Tokens) error {
+				sealed, err := t.SealPassword(ctx, key, password)
+				if err != nil {
+					return err
+				}
+				return o.result(map[string]any{"sealed": sealed, "key": key}, func(out io.Writer) { row(out, sealed) })
+			})
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&key, "key", "vault", "the key that seals it")
 	return cmd
 }

@@ -1,55 +1,18 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"io"
-	"log/slog"
-	"net"
-	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
-	"github.com/luxfi/mpcd/appliance/transport"
-	"github.com/luxfi/mpcd/internal/durable"
-)
-
-// plan is a cluster to be made.
-type plan struct {
-	cluster   string
-	dir       string
-	nodes     int
-	threshold int
-	hsm       string // softhsm, local, or a URI in which %n stands for the node's name
-	hosts     []string
-	apiPort   int
-	routePort int
-	dev       bool
-	plain     bool // the API without certificate and tokens
-	log       *slog.Logger
-	note      func(format string, a ...any)
-}
-
-// made is a node of a plan that was carried out.
-type made struct {
-	ID      string `json:"id"`
-	Dir     string `json:"dir"`
-	Config  string `json:"config"`
-	Listen  string `json:"listen"`
-	Routes  string `json:"routes"`
-	TokenID string `json:"hsm"`
-}
-
-// The first ports of nodes that share a host; on hosts of their own all have these.
-const (
-	apiPort   = 8080
-	routePort = 6222
+	"github.com/luxfi/mpcd/enrol"
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 func initCommand(o *output) *cobra.Command {
-	p := plan{}
+	p := enrol.Plan{}
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make the directories, tokens, keys and roster of a whole cluster",
@@ -59,15 +22,15 @@ func initCommand(o *output) *cobra.Command {
 		Example: "  mpcd init --cluster treasury --nodes 3 --threshold 2 --dir ./treasury\n  mpcd start --config ./treasury/node1/mpcd.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p.log, p.note = newLogger(o.err, "warn", "text"), o.note
-			if err := harden(); err != nil { // it makes every node's secrets
-				return doing("harden the process", err)
+			p.Options, p.Note = o.options("warn"), o.note
+			if err := host.Harden(); err != nil { // it makes every node's secrets
+				return fault.Doing("harden the process", err)
 			}
-			nodes, root, err := p.carryOut(cmd.Context())
+			nodes, root, err := p.CarryOut(cmd.Context())
 			if err != nil {
-				return doing("init", err)
+				return fault.Doing("init", err)
 			}
-			v := map[string]any{"cluster": p.cluster, "dir": p.dir, "roster_root": root, "nodes": nodes}
+			v := map[string]any{"cluster": p.Cluster, "dir": p.Dir, "roster_root": root, "nodes": nodes}
 			return o.result(v, func(w io.Writer) {
 				row(w, "NODE", "CONFIG", "API", "ROUTES")
 				for _, n := range nodes {
@@ -76,179 +39,19 @@ func initCommand(o *output) *cobra.Command {
 				row(w)
 				row(w, "roster root "+root)
 				row(w, "start each node with: mpcd start --config "+nodes[0].Config)
-				row(w, "make a token for the API with: mpcd token --key "+filepath.Join(p.dir, "cluster", jwtKeyFile)+" --audience "+p.cluster)
+				row(w, "make a token for the API with: mpcd token --key "+filepath.Join(p.Dir, "cluster", enrol.TokenKeyFile)+" --audience "+p.Cluster)
 			})
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&p.cluster, "cluster", "mpcd", "name of the cluster: a-z, 0-9, - and _")
-	f.IntVar(&p.nodes, "nodes", 3, "number of nodes")
-	f.IntVar(&p.threshold, "threshold", 2, "signers needed by default")
-	f.StringVar(&p.dir, "dir", "", "directory of the cluster (required)")
-	f.StringVar(&p.hsm, "hsm", "softhsm", "softhsm, local (with --dev), or a URI in which %n stands for the node's name; without it the nodes share the token")
-	f.StringSliceVar(&p.hosts, "hosts", nil, "host of each node; all on 127.0.0.1 if none is given")
-	f.IntVar(&p.apiPort, "api-port", apiPort, "port of the API; nodes that share a host take the next ones")
-	f.IntVar(&p.routePort, "route-port", routePort, "port of the routes between nodes; the same")
-	f.BoolVar(&p.dev, "dev", false, "allow tokens that guard nothing")
+	f.StringVar(&p.Cluster, "cluster", "mpcd", "name of the cluster: a-z, 0-9, - and _")
+	f.IntVar(&p.Nodes, "nodes", 3, "number of nodes")
+	f.IntVar(&p.Threshold, "threshold", 2, "signers needed by default")
+	f.StringVar(&p.Dir, "dir", "", "directory of the cluster (required)")
+	f.StringVar(&p.HSM, "hsm", "softhsm", "softhsm, local (with --dev), or a URI in which %n stands for the node's name; without it the nodes share the token")
+	f.StringSliceVar(&p.Hosts, "hosts", nil, "host of each node; all on 127.0.0.1 if none is given")
+	f.IntVar(&p.APIPort, "api-port", enrol.APIPort, "port of the API; nodes that share a host take the next ones")
+	f.IntVar(&p.RoutePort, "route-port", enrol.RoutePort, "port of the routes between nodes; the same")
+	f.BoolVar(&p.Dev, "dev", false, "allow tokens that guard nothing")
 	return cmd
-}
-
-// check refuses what no cluster should be.
-func (p *plan) check() error {
-	if err := transport.CheckName("cluster", p.cluster); err != nil {
-		return usage("use 1 to 63 of a-z, 0-9, - and _", "cluster %q is no name", p.cluster)
-	}
-	if err := checkThreshold(p.threshold, p.nodes); err != nil {
-		return err
-	}
-	if p.dir == "" {
-		return usage("give --dir DIR", "no directory for the cluster")
-	}
-	for _, port := range []int{p.apiPort, p.routePort} {
-		if port < 1 || port+p.nodes > 65536 {
-			return usage("give --api-port and --route-port from 1 to 65000", "port %d", port)
-		}
-	}
-	if len(p.hosts) != 0 && len(p.hosts) != p.nodes {
-		return usage("give one host for each node, separated by commas", "%d hosts for %d nodes", len(p.hosts), p.nodes)
-	}
-	if p.hsm == "local" && !p.dev {
-		return usage("use --hsm softhsm, or --dev if this cluster will never hold anything of value", "--hsm local keeps keys in plain files")
-	}
-	return nil
-}
-
-// checkThreshold holds t of n against the policy that every node enforces.
-func checkThreshold(t, n int) error {
-	switch {
-	case n < 2 || n > 64:
-		return usage("give 2 to 64 nodes", "%d nodes", n)
-	case t < 2:
-		return usage(fmt.Sprintf("give a threshold from %d to %d", n/2+1, n), "threshold %d: one node alone could sign", t)
-	case t > n:
-		return usage(fmt.Sprintf("give a threshold from %d to %d", n/2+1, n), "threshold %d of %d nodes can never sign", t, n)
-	case t < n/2+1:
-		return usage(fmt.Sprintf("give a threshold from %d to %d", n/2+1, n), "threshold %d of %d is no majority: two halves could sign against each other", t, n)
-	}
-	return nil
-}
-
-func (p *plan) name(k int) transport.NodeID { return transport.NodeID("node" + strconv.Itoa(k+1)) }
-
-// addresses are where node k listens, and where it is reached.
-func (p *plan) addresses(k int) (api, route, host string) {
-	host = "127.0.0.1"
-	if p.hosts != nil {
-		host = p.hosts[k]
-	}
-	shift := 0
-	for j := range k {
-		if p.hosts == nil || p.hosts[j] == host {
-			shift++
-		}
-	}
-	return net.JoinHostPort(host, strconv.Itoa(p.apiPort+shift)), net.JoinHostPort(host, strconv.Itoa(p.routePort+shift)), host
-}
-
-// carryOut makes the cluster and returns its nodes and the operator's public key.
-func (p *plan) carryOut(ctx context.Context) ([]made, string, error) {
-	if err := p.check(); err != nil {
-		return nil, "", err
-	}
-	dir, err := filepath.Abs(p.dir)
-	if err != nil {
-		return nil, "", err
-	}
-	p.dir = dir
-	a, err := newAuthority(filepath.Join(dir, "cluster"), p.cluster)
-	if err != nil {
-		return nil, "", err
-	}
-	var nodes []made
-	var es []enrolment
-	for k := range p.nodes {
-		n, e, err := p.makeNode(ctx, a, k)
-		if err != nil {
-			return nil, "", doing(fmt.Sprintf("make %s", p.name(k)), err)
-		}
-		nodes, es = append(nodes, n), append(es, e)
-		p.note("made %s: token, keys, vault", n.ID)
-	}
-	roster, err := a.sign(nil, es)
-	if err != nil {
-		return nil, "", err
-	}
-	for _, n := range nodes {
-		if err := durable.WriteFile(filepath.Join(n.Dir, rosterFile), roster.JSON(), 0o644); err != nil {
-			return nil, "", err
-		}
-	}
-	return nodes, a.rootHex(), nil
-}
-
-// makeNode makes the directory of one node, and enrols it.
-func (p *plan) makeNode(ctx context.Context, a *authority, k int) (n made, e enrolment, err error) {
-	name := p.name(k)
-	dir := filepath.Join(p.dir, string(name))
-	api, route, host := p.addresses(k)
-	if err := os.MkdirAll(filepath.Join(dir, "data"), 0o700); err != nil {
-		return n, e, err
-	}
-	uri, conf, keys, err := p.token(string(name), filepath.Join(dir, "hsm"))
-	if err != nil {
-		return n, e, err
-	}
-	if err := a.issue(name, []string{host, "localhost", "127.0.0.1"}, filepath.Join(dir, "tls")); err != nil {
-		return n, e, err
-	}
-	jwt, err := durable.ReadFile(filepath.Join(a.dir, jwtPubFile), secretsLimit)
-	if err != nil {
-		return n, e, err
-	}
-	if err := durable.WriteFile(filepath.Join(dir, jwtPubFile), jwt, 0o644); err != nil {
-		return n, e, err
-	}
-	var routes []string
-	for j := range p.nodes {
-		if j != k {
-			_, r, _ := p.addresses(j)
-			routes = append(routes, r)
-		}
-	}
-	path := filepath.Join(dir, "mpcd.yaml")
-	text := nodeYAML{
-		Cluster: p.cluster, Node: string(name), Dir: dir, Listen: api, Threshold: p.threshold, Root: a.rootHex(), Plain: p.plain,
-		RouteListen: route, Routes: routes, URI: uri, SoftHSMConf: conf, Keys: keys, Plugin: pluginLines(),
-	}.render()
-	if err := durable.WriteFile(path, text, 0o600); err != nil {
-		return n, e, err
-	}
-	vs := defaults()
-	if err := vs.yaml(path, text); err != nil {
-		return n, e, err
-	}
-	c, err := parseConfig(vs)
-	if err != nil {
-		return n, e, err
-	}
-	c.Dev = p.dev
-	if e, err = c.enrol(ctx, "https://"+api, "", p.log); err != nil {
-		return n, e, err
-	}
-	return made{ID: string(name), Dir: dir, Config: path, Listen: api, Routes: route, TokenID: uri}, e, nil
-}
-
-// token makes the token of a node, or names the one it has. Nodes that share one have keys of different names: keys is put before.
-func (p *plan) token(name, dir string) (uri, conf, keys string, err error) {
-	switch p.hsm {
-	case "softhsm":
-		t, err := provisionSoftHSM(dir, "mpcd-"+name)
-		return t.URI, t.Conf, "", err
-	case "local":
-		return "local:" + dir, "", "", nil
-	}
-	if uri = replaceName(p.hsm, name); uri == p.hsm {
-		keys = name + "/"
-	}
-	return uri, "", keys, nil
 }

@@ -12,6 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 func main() { os.Exit(run()) }
@@ -23,11 +26,11 @@ func run() int {
 	o := newOutput()
 	err := root(o).ExecuteContext(ctx)
 	if err == nil {
-		return exitOK
+		return 0
 	}
 	f := explain(err)
 	o.fail(f)
-	return f.Code
+	return int(f.Code)
 }
 
 func root(o *output) *cobra.Command {
@@ -44,7 +47,7 @@ func root(o *output) *cobra.Command {
 	format := cmd.PersistentFlags().StringP("output", "o", "table", "how results are printed: table or json")
 	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if *format != "table" && *format != "json" {
-			return usage("use -o table or -o json", "output format %q is unknown", *format)
+			return fault.Usage("use -o table or -o json", "output format %q is unknown", *format)
 		}
 		o.json = *format == "json"
 		return nil
@@ -61,7 +64,7 @@ func root(o *output) *cobra.Command {
 		}
 	}
 	add("use", keygenCommand(o), signCommand(o), refreshCommand(o), keyCommand(o), tokenCommand(o))
-	add("node", devCommand(o), initCommand(o), startCommand(o), nodeCommand(o), hsmCommand(o), configCommand(o))
+	add("node", devCommand(o), initCommand(o), startCommand(), nodeCommand(o), hsmCommand(o), configCommand(o))
 	add("check", verifyCommand(o), attestCommand(o), auditCommand(o), doctorCommand(o), versionCommand(o))
 	cmd.AddCommand(pluginCommand(), provisionProcess(o))
 	strict(cmd)
@@ -71,16 +74,16 @@ func root(o *output) *cobra.Command {
 // strict makes every mistake on the command line a usage fault with the nearest right word.
 func strict(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage(flagAdvice(c, err), "%w", err)
+		return fault.Usage(flagAdvice(c, err), "%w", err)
 	})
 	if args := cmd.Args; args != nil {
 		cmd.Args = func(c *cobra.Command, a []string) error {
 			if err := args(c, a); err != nil {
-				var f *fault
+				var f *fault.Error
 				if errors.As(err, &f) {
 					return err
 				}
-				return usage("see `"+c.CommandPath()+" --help`", "%w", err)
+				return fault.Usage("see `"+c.CommandPath()+" --help`", "%w", err)
 			}
 			return nil
 		}
@@ -98,7 +101,7 @@ func flagAdvice(c *cobra.Command, err error) string {
 	}
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	if n := nearest(name, names); n != "" {
+	if n := host.Nearest(name, names); n != "" {
 		return fmt.Sprintf("did you mean --%s? %s", n, help)
 	}
 	return help
@@ -108,7 +111,7 @@ func flagAdvice(c *cobra.Command, err error) string {
 func needSubcommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		if c.HasParent() {
-			return usage("see `"+c.CommandPath()+" --help`", "%s needs a subcommand", c.CommandPath())
+			return fault.Usage("see `"+c.CommandPath()+" --help`", "%s needs a subcommand", c.CommandPath())
 		}
 		return c.Help()
 	}
@@ -117,8 +120,8 @@ func needSubcommand(c *cobra.Command, args []string) error {
 		names = append(names, s.Name())
 	}
 	do := "see `" + c.CommandPath() + " --help`"
-	if n := nearest(args[0], names); n != "" {
+	if n := host.Nearest(args[0], names); n != "" {
 		do = fmt.Sprintf("did you mean `%s %s`? %s", c.CommandPath(), n, do)
 	}
-	return usage(do, "unknown command %q", c.CommandPath()+" "+args[0])
+	return fault.Usage(do, "unknown command %q", c.CommandPath()+" "+args[0])
 }

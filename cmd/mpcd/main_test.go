@@ -9,11 +9,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/internal/sim"
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == driverCommand || os.Args[1] == provisionCommand) { // mpcd starts itself so
+	if len(os.Args) > 1 && (os.Args[1] == host.DriverCommand || os.Args[1] == host.ProvisionCommand) { // mpcd starts itself so
 		os.Exit(run())
 	}
 	if filepath.Base(os.Args[0]) != "mpcd" { // let core dumps be allowed where we start mpcd, so that its forbidding them shows

@@ -1,16 +1,15 @@
 package main
 
 import (
-	"crypto/ed25519"
-	"errors"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/enrol"
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 func nodeCommand(o *output) *cobra.Command {
@@ -23,7 +22,7 @@ func nodeCommand(o *output) *cobra.Command {
 
 func nodeEnroll(o *output) *cobra.Command {
 	var flags nodeFlags
-	var endpoint, facility string
+	var at enrol.Place
 	cmd := &cobra.Command{
 		Use:   "enroll",
 		Short: "Make this node's keys and print what the operator needs to enrol it",
@@ -37,9 +36,9 @@ func nodeEnroll(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := c.enrolWith(cmd.Context(), endpoint, facility, true, newLogger(o.err, "warn", "text"))
+			e, err := enrol.Node(cmd.Context(), c, o.options("warn"), at, true)
 			if err != nil {
-				return doing("enrol", err)
+				return fault.Doing("enrol", err)
 			}
 			if err := o.indented(e); err != nil {
 				return err
@@ -48,8 +47,8 @@ func nodeEnroll(o *output) *cobra.Command {
 		},
 	}
 	flags.register(cmd)
-	cmd.Flags().StringVar(&endpoint, "endpoint", "", "where clients reach this node, for the roster")
-	cmd.Flags().StringVar(&facility, "facility", "", "where the node stands, for the roster")
+	cmd.Flags().StringVar(&at.Endpoint, "endpoint", "", "where clients reach this node, for the roster")
+	cmd.Flags().StringVar(&at.Facility, "facility", "", "where the node stands, for the roster")
 	return cmd
 }
 
@@ -61,14 +60,14 @@ func rosterInit(o *output) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if dir == "" || transport.CheckName("cluster", cluster) != nil {
-				return usage("give --dir DIR and --cluster NAME (a-z, 0-9, - and _)", "no directory, or %q is no name", cluster)
+				return fault.Usage("give --dir DIR and --cluster NAME (a-z, 0-9, - and _)", "no directory, or %q is no name", cluster)
 			}
-			a, err := newAuthority(dir, cluster)
+			a, err := enrol.NewAuthority(dir, cluster)
 			if err != nil {
 				return err
 			}
-			return o.result(map[string]string{"dir": dir, "cluster": cluster, "roster_root": a.rootHex()}, func(w io.Writer) {
-				row(w, "roster_root:", a.rootHex())
+			return o.result(map[string]string{"dir": dir, "cluster": cluster, "roster_root": a.RootHex()}, func(w io.Writer) {
+				row(w, "roster_root:", a.RootHex())
 			})
 		},
 	}
@@ -91,40 +90,24 @@ func rosterSign(o *output) *cobra.Command {
 		Example: "  mpcd node roster sign --dir operator --evidence proof --tpm-roots makers.pem --answers answers/ enrolment-node1.json",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			a, err := openAuthority(dir)
+			a, err := enrol.OpenAuthority(dir)
 			if err != nil {
 				return err
 			}
-			var es []enrolment
+			var es []enrol.Enrolment
 			for _, path := range args {
-				e, err := readEnrolment(path)
+				e, err := enrol.ReadEnrolment(path)
 				if err != nil {
 					return err
 				}
 				es = append(es, e)
 			}
-			judged, err := flags.judge(o, a.root.Public().(ed25519.PublicKey), es)
+			judged, err := flags.judge(o, a.Root(), es)
 			if err != nil {
 				return err
 			}
-			before, err := attest.LoadRoster(filepath.Join(dir, rosterFile))
-			if err != nil && !errors.Is(err, os.ErrNotExist) {
-				return err
-			}
-			s, err := a.sign(before, es)
+			s, err := a.Admit(judged, hosts)
 			if err != nil {
-				return err
-			}
-			for _, e := range es {
-				names := []string{"localhost", "127.0.0.1"}
-				if h := hosts[e.Node]; h != "" {
-					names = append(names, h)
-				}
-				if err := a.issue(transport.NodeID(e.Node), names, filepath.Join(dir, "tls", e.Node)); err != nil {
-					return err
-				}
-			}
-			if err := a.keep(judged); err != nil {
 				return err
 			}
 			return printRoster(o, s)
@@ -145,10 +128,10 @@ func rosterShow(o *output) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := attest.LoadRoster(args[0])
 			if err != nil {
-				return &fault{Code: exitIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
+				return &fault.Error{Code: fault.CodeIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
 			}
 			if pin != "" {
-				if err := checkPin(s, pin); err != nil {
+				if err := host.CheckPin(s, pin); err != nil {
 					return err
 				}
 			} else {

@@ -4,16 +4,17 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/attest/appraise"
-	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/enrol"
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 const evidenceHelp = "--evidence says what must be known of a node's cosign and attest keys:\n" +
@@ -24,122 +25,39 @@ const evidenceHelp = "--evidence says what must be known of a node's cosign and 
 
 // evidenceFlags say how evidence is judged.
 type evidenceFlags struct {
-	policy, tpmRoots, googleRoots string
-	answers                       []string
-	dev                           bool
+	enrol.Wanted
+	answers []string
 }
 
 func (f *evidenceFlags) register(cmd *cobra.Command, policy string) {
-	cmd.Flags().StringVar(&f.policy, "evidence", policy, "what evidence suffices: hardware, proof or any")
-	cmd.Flags().StringVar(&f.tpmRoots, "tpm-roots", "", "PEM file with the certificates of makers of TPMs; self-signed ones are trusted")
-	cmd.Flags().StringVar(&f.googleRoots, "google-roots", "", "the same for Google's Cloud HSM")
+	cmd.Flags().StringVar(&f.Evidence, "evidence", policy, "what evidence suffices: hardware, proof or any")
+	cmd.Flags().StringVar(&f.TPMRoots, "tpm-roots", "", "PEM file with the certificates of makers of TPMs; self-signed ones are trusted")
+	cmd.Flags().StringVar(&f.GoogleRoots, "google-roots", "", "the same for Google's Cloud HSM")
 	cmd.Flags().StringArrayVar(&f.answers, "answers", nil, "answer of `mpcd node answer`, or a directory of such files; may be repeated")
-	cmd.Flags().BoolVar(&f.dev, "dev", false, "let a TPM that is an emulator prove its keys, for tests")
+	cmd.Flags().BoolVar(&f.Emulators, "dev", false, "let a TPM that is an emulator prove its keys, for tests")
 }
 
-func (f *evidenceFlags) load() (appraise.Policy, error) {
-	p, err := appraise.Named(f.policy)
-	if err != nil {
-		return p, usage("use --evidence hardware, proof or any", "%w", err)
-	}
-	p.Software = p.Software || f.dev
-	for _, x := range []struct {
-		path string
-		into **appraise.Roots
-	}{{f.tpmRoots, &p.TPM}, {f.googleRoots, &p.Google}} {
-		if x.path == "" {
-			continue
-		}
-		b, err := durable.ReadFile(x.path, 8<<20)
-		if err != nil {
-			return p, err
-		}
-		if *x.into, err = appraise.ParseRoots(b); err != nil {
-			return p, doing(x.path, usage("give certificates in PEM, at least one self-signed", "%w", err))
-		}
-	}
-	if p.Least == appraise.Proven && p.TPM == nil {
-		return p, usage("give --tpm-roots FILE, the certificates of the makers of your TPMs", "--evidence proof without roots: nothing could be proven")
-	}
-	return p, nil
-}
-
-// judgement is an enrolment with what it was judged by, as it is kept. All but the findings can be judged again.
-type judgement struct {
-	Enrolment enrolment    `json:"enrolment"`
-	Answers   []answer     `json:"answers,omitempty"`
-	Policy    string       `json:"policy"`
-	At        time.Time    `json:"at"`
-	Findings  []keyVerdict `json:"findings"`
-}
-
-// judge appraises enrolments, with the answers to challenges of the root; a root of nil takes the answers' word for it. It prints what
-// was found, also where it refuses.
-func (f *evidenceFlags) judge(o *output, root ed25519.PublicKey, es []enrolment) ([]judgement, error) {
-	p, err := f.load()
+// judge appraises enrolments, and prints what was found, also where it refuses.
+func (f *evidenceFlags) judge(o *output, root ed25519.PublicKey, es []enrol.Enrolment) ([]enrol.Judgement, error) {
+	p, err := f.Policy()
 	if err != nil {
 		return nil, err
 	}
-	answers, err := readAnswers(f.answers)
+	answers, err := enrol.ReadAnswers(f.answers)
 	if err != nil {
 		return nil, err
 	}
-	used := make([]bool, len(answers))
-	var out []judgement
-	var all []keyVerdict
-	var first error
-	for _, e := range es {
-		j := judgement{Enrolment: e, Policy: p.Name, At: time.Now().UTC().Truncate(time.Second)}
-		for i, a := range answers {
-			if a.Challenge.Node == e.Node && a.Challenge.Cluster == e.Cluster {
-				j.Answers, used[i] = append(j.Answers, a), true
-			}
-		}
-		if err := j.judge(p, root); err != nil && first == nil {
-			first = err
-		}
-		out, all = append(out, j), append(all, j.Findings...)
+	judged, unused, err := enrol.Judge(p, root, es, answers, time.Now())
+	for _, a := range unused {
+		o.note("warning: an answer of node %q of cluster %q is for none of these enrolments", a.Challenge.Node, a.Challenge.Cluster)
 	}
-	for i, a := range answers {
-		if !used[i] {
-			o.note("warning: an answer of node %q of cluster %q is for none of these enrolments", a.Challenge.Node, a.Challenge.Cluster)
-		}
+	var all []enrol.Verdict
+	for _, j := range judged {
+		all = append(all, j.Findings...)
 	}
 	warnings(o, all)
 	o.evidenceTable(all)
-	return out, first
-}
-
-// judge fills in the findings.
-func (j *judgement) judge(p appraise.Policy, root ed25519.PublicKey) (err error) {
-	var bindings []appraise.Binding
-	for _, a := range j.Answers {
-		b, err := a.bindings(root, j.Enrolment)
-		if err != nil {
-			return err
-		}
-		bindings = append(bindings, b...)
-	}
-	j.Findings, err = j.Enrolment.appraise(p, j.At, bindings)
-	return err
-}
-
-// keep writes what was judged beside the roster, a file for each node.
-func (a *authority) keep(all []judgement) error {
-	dir := filepath.Join(a.dir, "evidence")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for _, j := range all {
-		b, err := json.MarshalIndent(j, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := durable.WriteFile(filepath.Join(dir, j.Enrolment.Node+".json"), append(b, '\n'), 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return judged, err
 }
 
 func nodeChallenge(o *output) *cobra.Command {
@@ -153,17 +71,17 @@ func nodeChallenge(o *output) *cobra.Command {
 		Example: "  mpcd node challenge --dir operator enrolment-node1.json > challenge-node1.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			a, err := openAuthority(dir)
+			a, err := enrol.OpenAuthority(dir)
 			if err != nil {
 				return err
 			}
-			e, err := readEnrolment(args[0])
+			e, err := enrol.ReadEnrolment(args[0])
 			if err != nil {
 				return err
 			}
-			c, err := a.challenge(rand.Reader, e)
+			c, err := a.Challenge(rand.Reader, e)
 			if err != nil {
-				return doing("make a challenge", err)
+				return fault.Doing("make a challenge", err)
 			}
 			return o.indented(c)
 		},
@@ -185,22 +103,21 @@ func nodeAnswer(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var ch challenge
-			if err := readJSON(args[0], &ch); err != nil {
+			ch, err := enrol.ReadChallenge(args[0])
+			if err != nil {
 				return err
 			}
-			var root ed25519.PublicKey
-			if len(c.RosterRoot) > 2 && c.RosterRoot[:2] != "r_" {
-				if root, err = parseRoot(c.RosterRoot); err != nil {
-					return err
-				}
-			} else {
+			root, err := c.Operator()
+			if err != nil {
+				return err
+			}
+			if root == nil {
 				o.note("warning: roster_root is no key; whose challenge it is has not been checked")
 			}
-			if err := ch.check(root); err != nil {
+			if err := ch.Check(root); err != nil {
 				return err
 			}
-			a, err := c.answerChallenge(cmd.Context(), ch, newLogger(o.err, "warn", "text"))
+			a, err := enrol.Respond(cmd.Context(), c, o.options("warn"), ch)
 			if err != nil {
 				return err
 			}
@@ -222,28 +139,28 @@ func nodeEvidence(o *output) *cobra.Command {
 		Example: "  mpcd node evidence --tpm-roots makers.pem --root 0x… operator/evidence/node1.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := flags.load()
+			p, err := flags.Policy()
 			if err != nil {
 				return err
 			}
-			j, err := readJudgement(args[0])
+			j, err := enrol.ReadJudgement(args[0])
 			if err != nil {
 				return err
 			}
-			more, err := readAnswers(flags.answers)
+			more, err := enrol.ReadAnswers(flags.answers)
 			if err != nil {
 				return err
 			}
-			j.Answers, j.Policy, j.At = append(j.Answers, more...), p.Name, time.Now().UTC().Truncate(time.Second)
+			j.Answers = append(j.Answers, more...)
 			var root ed25519.PublicKey
 			if pin != "" {
-				if root, err = parseRoot(pin); err != nil {
+				if root, err = host.ParseRoot(pin); err != nil {
 					return err
 				}
 			} else if len(j.Answers) > 0 {
 				o.note("warning: no --root given; whose challenges were answered has not been checked")
 			}
-			refused := j.judge(p, root)
+			refused := j.Judge(p, root, time.Now())
 			if len(j.Findings) == 0 {
 				return refused
 			}
@@ -261,26 +178,6 @@ func nodeEvidence(o *output) *cobra.Command {
 	return cmd
 }
 
-// readJudgement reads a judgement, or an enrolment alone.
-func readJudgement(path string) (judgement, error) {
-	var j judgement
-	var raw struct {
-		Enrolment json.RawMessage `json:"enrolment"`
-		Answers   []answer        `json:"answers"`
-	}
-	if err := readJSON(path, &raw); err != nil {
-		return j, err
-	}
-	var err error
-	if raw.Enrolment == nil {
-		j.Enrolment, err = readEnrolment(path)
-		return j, err
-	}
-	j.Answers = raw.Answers
-	j.Enrolment, err = parseEnrolment(raw.Enrolment)
-	return j, doing(path, err)
-}
-
 // indented writes v as JSON for a file.
 func (o *output) indented(v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
@@ -292,15 +189,15 @@ func (o *output) indented(v any) error {
 }
 
 // evidenceTable writes findings to stderr, since stdout is for a file or a program.
-func (o *output) evidenceTable(all []keyVerdict) {
+func (o *output) evidenceTable(all []enrol.Verdict) {
 	w := tabwriter.NewWriter(o.err, 0, 4, 2, ' ', 0)
 	printFindings(w, all)
 	_ = w.Flush()
 }
 
 // summary shows what the operator will find in an enrolment, without roots and challenges.
-func (o *output) summary(e enrolment) error {
-	all, err := e.appraise(appraise.Any(), time.Now(), nil)
+func (o *output) summary(e enrol.Enrolment) error {
+	all, err := e.Appraise(appraise.Any(), time.Now(), nil)
 	o.evidenceTable(all)
 	for _, f := range all {
 		if f.Level == appraise.None {
@@ -310,4 +207,46 @@ func (o *output) summary(e enrolment) error {
 		}
 	}
 	return err
+}
+
+// printFindings writes a row for each key.
+func printFindings(w io.Writer, all []enrol.Verdict) {
+	row(w, "NODE", "KEY", "EVIDENCE", "OF", "TOKEN")
+	for _, f := range all {
+		token, of := "", f.Format
+		if f.Software {
+			token = "SOFTWARE"
+		}
+		if of == "" {
+			of = "-"
+		}
+		row(w, f.Node, f.Role, f.Level, of, token)
+	}
+}
+
+// explainFindings writes what is proven and what is reported of each key, apart.
+func explainFindings(w io.Writer, all []enrol.Verdict) {
+	for _, f := range all {
+		row(w)
+		row(w, fmt.Sprintf("%s, key %s (%s): %s", f.Node, f.Role, f.Type, f.Level))
+		for _, x := range f.Proven {
+			row(w, "  proven:   "+string(x))
+		}
+		for _, x := range f.Reported {
+			row(w, "  reported: "+string(x))
+		}
+		for _, x := range f.Problems {
+			row(w, "  problem:  "+x.Fact)
+			row(w, "    do:     "+x.Next)
+		}
+	}
+}
+
+// warnings are what stands against the keys: what is no hardware, and what is missing.
+func warnings(o *output, all []enrol.Verdict) {
+	for _, f := range all {
+		for _, x := range f.Problems {
+			o.note("warning: node %q, key %s (%s): %s; %s", f.Node, f.Role, f.Level, x.Fact, x.Next)
+		}
+	}
 }

@@ -9,6 +9,9 @@ import (
 	"text/tabwriter"
 
 	"golang.org/x/term"
+
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 // output is where a command writes: results to out, everything else to err.
@@ -34,6 +37,11 @@ func (o *output) result(v any, table func(w io.Writer)) error {
 	return w.Flush()
 }
 
+// options are for what a command opens by itself; its warnings from the level on go to stderr.
+func (o *output) options(level string) host.Options {
+	return host.Options{Release: release(), Log: host.NewLogger(o.err, level, "text")}
+}
+
 // note writes a line of progress to stderr.
 func (o *output) note(format string, a ...any) {
 	fmt.Fprintf(o.err, format+"\n", a...)
@@ -48,7 +56,7 @@ func (o *output) paint(code, s string) string {
 }
 
 // fail writes a fault to stderr.
-func (o *output) fail(f *fault) {
+func (o *output) fail(f *fault.Error) {
 	why := ""
 	if f.Err != nil {
 		why = oneLine(f.Err.Error())

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
-	"github.com/luxfi/mpcd/internal/durable"
 )
 
 // remote is a node, as the commands that use a cluster reach it.
@@ -58,7 +56,7 @@ func (r *remote) open() error {
 	r.nodes = nil
 	for _, a := range strings.Split(r.api, ",") {
 		if !strings.HasPrefix(a, "http://") && !strings.HasPrefix(a, "https://") {
-			return usage("give --api http://HOST:PORT or https://HOST:PORT", "%q is no URL of a node", a)
+			return fault.Usage("give --api http://HOST:PORT or https://HOST:PORT", "%q is no URL of a node", a)
 		}
 		r.nodes = append(r.nodes, strings.TrimSuffix(a, "/"))
 	}
@@ -68,33 +66,14 @@ func (r *remote) open() error {
 	if strings.HasPrefix(r.token, "file:") || strings.HasPrefix(r.token, "cred:") || strings.HasPrefix(r.token, "env:") {
 		b, err := hsm.ReadPIN(r.token)
 		if err != nil {
-			return usage("correct --token", "token: %s", strings.ReplaceAll(err.Error(), "hsm: pin-source", "source"))
+			return fault.Usage("correct --token", "token: %s", strings.ReplaceAll(err.Error(), "hsm: pin-source", "source"))
 		}
 		r.token = string(b.Bytes())
 		b.Wipe()
 	}
-	t := &tls.Config{MinVersion: tls.VersionTLS13}
-	if r.ca != "" {
-		pem, err := durable.ReadFile(r.ca, secretsLimit)
-		if err != nil {
-			return err
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return usage("give a PEM file with certificates", "%s holds no certificate", r.ca)
-		}
-	}
-	if r.cert != "" {
-		c, err := tls.LoadX509KeyPair(r.cert, r.key)
-		if err != nil {
-			return usage("correct --cert and --key", "client certificate: %w", err)
-		}
-		t.Certificates = []tls.Certificate{c}
-	}
-	r.http = &http.Client{
-		Timeout:       r.timeout,
-		Transport:     &http.Transport{TLSClientConfig: t, ForceAttemptHTTP2: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	var err error
+	if r.http, err = client.NewHTTP(client.Files{CA: r.ca, Cert: r.cert, Key: r.key}, r.timeout); err != nil {
+		return fault.Usage("correct --ca, --cert and --key", "%w", err)
 	}
 	return nil
 }
@@ -105,6 +84,17 @@ func (r *remote) client() (*client.Client, error) {
 		return nil, err
 	}
 	return client.New(client.Config{Nodes: r.nodes, Token: r.token, HTTPClient: r.http, Attempts: len(r.nodes)}), nil
+}
+
+// ask asks a node for something; session is the request's, "" for none.
+func ask[T any](r *remote, what, session string, do func(*client.Client) (T, error)) (T, error) {
+	c, err := r.client()
+	if err != nil {
+		var none T
+		return none, err
+	}
+	v, err := do(c)
+	return v, r.failed(what, err, session)
 }
 
 // failed turns what a client returns into a fault with its exit code. session is the request's, "" for none.
@@ -119,13 +109,13 @@ func (r *remote) failed(what string, err error, session string) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &refused):
-		return doing(what, ofProblem(refused.Problem, session))
+		return fault.Doing(what, ofProblem(refused.Problem, session))
 	case errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded):
-		return doing(what, &fault{Code: exitTimeout, Err: fmt.Errorf("no answer from %s within %s", r.api, r.timeout), Do: again + ", or with a longer --timeout"})
+		return fault.Doing(what, &fault.Error{Code: fault.CodeTimeout, Err: fmt.Errorf("no answer from %s within %s", r.api, r.timeout), Do: again + ", or with a longer --timeout"})
 	case errors.Is(err, context.Canceled):
-		return doing(what, &fault{Code: exitTimeout, Err: errors.New("interrupted before the answer came"), Do: again + " to learn the outcome"})
+		return fault.Doing(what, &fault.Error{Code: fault.CodeTimeout, Err: errors.New("interrupted before the answer came"), Do: again + " to learn the outcome"})
 	}
-	return doing(what, &fault{Code: exitQuorum, Err: fmt.Errorf("node not reached: %w", err), Do: "start it with `mpcd dev` or `mpcd start`, or name another with --api"})
+	return fault.Doing(what, &fault.Error{Code: fault.CodeQuorum, Err: fmt.Errorf("node not reached: %w", err), Do: "start it with `mpcd dev` or `mpcd start`, or name another with --api"})
 }
 
 // newSession is the idempotency key of a request that was given none: the user can repeat the request under it.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -21,6 +22,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/internal/parts/swtpm"
 )
 
 // scriptCommands are what the scripts have beside the built-in commands:
@@ -132,9 +136,9 @@ func scriptNode(ts *testscript.TestScript, _ bool, args []string) {
 	p, out := begin(ts, name, append([]string{"start", "--log-format", "json", "--config", args[1]}, args[2:]...))
 	_ = out
 	go func() { p.done <- p.cmd.Wait() }()
-	vs := defaults()
-	ts.Check(vs.file(ts.MkAbs(args[1])))
-	r := remote{api: "https://" + vs["listen"].text, ca: vs["nats.tls.ca"].text, timeout: time.Second}
+	vs := host.Defaults()
+	ts.Check(vs.File(ts.MkAbs(args[1])))
+	r := remote{api: "https://" + vs["listen"].Text, ca: vs["nats.tls.ca"].Text, timeout: time.Second}
 	for end := time.Now().Add(patience); ; {
 		c, err := r.client()
 		ts.Check(err)
@@ -314,4 +318,22 @@ func scriptFill(ts *testscript.TestScript, _ bool, args []string) {
 		text = strings.ReplaceAll(text, word, by)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
+}
+
+// scriptTPM starts a TPM; it is stopped at the script's end.
+func scriptTPM(ts *testscript.TestScript, _ bool, args []string) {
+	dir, err := os.MkdirTemp("", "tpm") // the script's own directory is too long for a socket's path
+	ts.Check(err)
+	ts.Defer(func() { _ = os.RemoveAll(dir) })
+	tpm, err := swtpm.StartNew(dir)
+	ts.Check(err)
+	ts.Defer(func() { _ = tpm.Stop() })
+	ts.Setenv(args[0], tpm.URI())
+	cas, err := swtpm.CA()
+	ts.Check(err)
+	var text []byte
+	for _, c := range cas {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), text, 0o600))
 }

@@ -9,9 +9,10 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"github.com/spf13/cobra"
 
-	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
@@ -25,25 +26,27 @@ func verifyCommand(o *output) *cobra.Command {
 		Example: "  mpcd verify --curve ed25519 --public-key 0x… --text 'pay 5 to alice' --signature 0x…",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			parts, err := hexParts(key, message, signature)
+			m, err := messageOf(message, text)
 			if err != nil {
 				return err
 			}
-			s, err := verifier(curve, protocol, parts[0])
+			pub, err := parseHex("--public-key", key)
 			if err != nil {
-				return usage("use --curve ed25519, or --curve secp256k1 with --protocol frost (Taproot) or dkls23 (ECDSA)", "%w", err)
+				return err
 			}
-			if (message == "") == (text == "") {
-				return usage("give one of --message and --text", "no message, or two")
+			sig, err := parseHex("--signature", signature)
+			if err != nil {
+				return err
 			}
-			if text != "" {
-				parts[1] = []byte(text)
+			s, err := verifier(curve, protocol, pub)
+			if err != nil {
+				return fault.Usage("use --curve ed25519, or --curve secp256k1 with --protocol frost (Taproot) or dkls23 (ECDSA)", "%w", err)
 			}
-			if k, err := secp256k1.ParsePubKey(parts[0]); err == nil && len(parts[0]) == 65 {
-				parts[0] = k.SerializeCompressed()
+			if k, err := secp256k1.ParsePubKey(pub); err == nil && len(pub) == 65 {
+				pub = k.SerializeCompressed()
 			}
-			if err := s.Verify(parts[0], nil, parts[1], parts[2]); err != nil {
-				return &fault{Code: exitIntegrity, What: "the signature does not verify", Err: err, Do: "compare key, message and signature with what was signed"}
+			if err := s.Verify(pub, nil, m, sig); err != nil {
+				return &fault.Error{Code: fault.CodeIntegrity, What: "the signature does not verify", Err: err, Do: "compare key, message and signature with what was signed"}
 			}
 			return o.result(map[string]any{"valid": true, "scheme": s.ID()}, func(w io.Writer) { row(w, "valid: "+string(s.ID())) })
 		},
@@ -68,15 +71,13 @@ func verifier(curve, protocol string, key []byte) (threshold.Scheme, error) {
 	return schemes.For(curve, protocol)
 }
 
-func hexParts(texts ...string) ([][]byte, error) {
-	parts := make([][]byte, len(texts))
-	for i, h := range texts {
-		var err error
-		if parts[i], err = wire.ParseHex(h); err != nil {
-			return nil, usage("give hex, with or without 0x", "%w", err)
-		}
+// parseHex reads what a flag gives in hex.
+func parseHex(flag, text string) ([]byte, error) {
+	b, err := wire.ParseHex(text)
+	if err != nil {
+		return nil, fault.Usage("give hex, with or without 0x", "%s: %w", flag, err)
 	}
-	return parts, nil
+	return b, nil
 }
 
 func attestCommand(o *output) *cobra.Command {
@@ -96,23 +97,23 @@ func attestVerify(o *output) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if rosterPath == "" {
-				return usage("give --roster FILE", "no roster to check against")
+				return fault.Usage("give --roster FILE", "no roster to check against")
 			}
 			roster, err := attest.LoadRoster(rosterPath)
 			if err != nil {
-				return &fault{Code: exitIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
+				return &fault.Error{Code: fault.CodeIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
 			}
 			if pin == "" {
 				o.note("warning: no --root given; whose roster it is has not been checked")
-			} else if err := checkPin(roster, pin); err != nil {
-				return doing("roster", err)
+			} else if err := host.CheckPin(roster, pin); err != nil {
+				return fault.Doing("roster", err)
 			}
 			b, err := readInput(args[0])
 			if err != nil {
 				return err
 			}
 			refused := func(err error) error {
-				return &fault{Code: exitIntegrity, What: "the receipt is refused", Err: err, Do: "fetch it again; if it stays so, it was changed or made under another roster"}
+				return &fault.Error{Code: fault.CodeIntegrity, What: "the receipt is refused", Err: err, Do: "fetch it again; if it stays so, it was changed or made under another roster"}
 			}
 			r, err := attest.ParseReceipt(b)
 			if err != nil {
@@ -180,58 +181,20 @@ func auditVerify(o *output) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				file = c.auditPath()
+				file = c.AuditPath()
 			}
-			n, head, err := verifyAudit(file)
+			n, head, err := host.VerifyAudit(file)
 			if err != nil {
-				return &fault{Code: codeIfNone(err, exitIntegrity), What: "the audit log does not hold", Err: err, Do: "keep the file as evidence and restore the log from its backup"}
+				return fault.Doing("the audit log does not hold", err)
 			}
-			return o.result(map[string]any{"valid": true, "entries": n, "head": hexOf(head[:])}, func(w io.Writer) {
+			return o.result(map[string]any{"valid": true, "entries": n, "head": attest.Hex(head[:])}, func(w io.Writer) {
 				row(w, "valid", file)
 				row(w, "entries", n)
-				row(w, "head", hexOf(head[:]))
+				row(w, "head", attest.Hex(head[:]))
 			})
 		},
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&file, "file", "", "the log, instead of the configured node's")
 	return cmd
-}
-
-// codeIfNone is the code that err has by itself, or another.
-func codeIfNone(err error, code int) int {
-	if c := explain(err).Code; c != exitFailed {
-		return c
-	}
-	return code
-}
-
-// verifyAudit checks a copy: opening a log may cut off a torn end, and the node may be writing.
-func verifyAudit(path string) (n uint64, head [32]byte, err error) {
-	src, err := os.Open(path)
-	if err != nil {
-		return 0, head, err
-	}
-	defer src.Close()
-	dir, err := os.MkdirTemp("", "mpcd-audit-")
-	if err != nil {
-		return 0, head, err
-	}
-	defer os.RemoveAll(dir)
-	dst, err := os.OpenFile(dir+"/audit.log", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return 0, head, err
-	}
-	if _, err := io.Copy(dst, src); err != nil {
-		dst.Close()
-		return 0, head, err
-	}
-	if err := dst.Close(); err != nil {
-		return 0, head, err
-	}
-	n, head, err = audit.Verify(dst.Name())
-	if err != nil {
-		err = &reworded{err, strings.ReplaceAll(err.Error(), dst.Name(), path)} // the original's name
-	}
-	return n, head, err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
@@ -17,7 +18,7 @@ func versionCommand(o *output) *cobra.Command {
 		Short: "Print the version and what this binary can do",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			names := driverNames()
+			names := host.DriverNames()
 			var ids []string
 			for _, s := range schemes.All() {
 				ids = append(ids, string(s.ID()))

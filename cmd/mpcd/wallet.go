@@ -2,8 +2,7 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 func keygenCommand(o *output) *cobra.Command {
@@ -28,14 +28,10 @@ func keygenCommand(o *output) *cobra.Command {
 		Example: "  mpcd keygen --curve ed25519 --label treasury\n  mpcd keygen --curve secp256k1                    # ECDSA\n  mpcd keygen --curve secp256k1 --protocol frost   # Taproot, BIP-340",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := r.client()
+			q.SessionID = newSession(q.SessionID)
+			w, err := ask(&r, "keygen", q.SessionID, func(c *client.Client) (*wire.Wallet, error) { return c.Keygen(cmd.Context(), &q) })
 			if err != nil {
 				return err
-			}
-			q.SessionID = newSession(q.SessionID)
-			w, err := c.Keygen(cmd.Context(), &q)
-			if err != nil {
-				return r.failed("keygen", err, q.SessionID)
 			}
 			return o.result(w, func(t io.Writer) { walletTable(t, w) })
 		},
@@ -92,32 +88,21 @@ func signCommand(o *output) *cobra.Command {
 			"  mpcd sign --wallet w_… --message 0x243f6a88… --path m/0/5",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if (message == "") == (text == "") {
-				return usage("give one of --message and --text", "nothing to sign, or two things")
+			b, err := messageOf(message, text)
+			if err != nil {
+				return err
 			}
-			if text != "" {
-				q.Message = []byte(text)
-			} else {
-				b, err := wire.ParseHex(message)
-				if err != nil {
-					return usage("give hex, with or without 0x", "--message: %w", err)
-				}
-				q.Message = b
-			}
+			q.Message = b
 			if err := nameKey(cmd, &q.WalletID, &q.PublicKey); err != nil {
 				return err
 			}
 			if err := checkPath(cmd, q.DerivationPath); err != nil {
 				return err
 			}
-			c, err := r.client()
+			q.SessionID = newSession(q.SessionID)
+			s, err := ask(&r, "sign", q.SessionID, func(c *client.Client) (*wire.Signature, error) { return c.Sign(cmd.Context(), &q) })
 			if err != nil {
 				return err
-			}
-			q.SessionID = newSession(q.SessionID)
-			s, err := c.Sign(cmd.Context(), &q)
-			if err != nil {
-				return r.failed("sign", err, q.SessionID)
 			}
 			return o.result(s, func(t io.Writer) {
 				row(t, "signature", s.Signature)
@@ -144,13 +129,24 @@ func signCommand(o *output) *cobra.Command {
 	return cmd
 }
 
+// messageOf is what --message gives in hex, or --text as it is.
+func messageOf(message, text string) ([]byte, error) {
+	if (message == "") == (text == "") {
+		return nil, fault.Usage("give one of --message and --text", "nothing to sign or verify, or two things")
+	}
+	if text != "" {
+		return []byte(text), nil
+	}
+	return parseHex("--message", message)
+}
+
 // checkPath refuses a --path that is none before anything is asked.
 func checkPath(cmd *cobra.Command, path string) error {
 	if !cmd.Flags().Changed("path") {
 		return nil
 	}
 	if _, err := wire.ParsePath(path); err != nil {
-		return usage("give it as m/0/5: decimal indexes below 2^31, none hardened", "--path: %w", err)
+		return fault.Usage("give it as m/0/5: decimal indexes below 2^31, none hardened", "--path: %w", err)
 	}
 	return nil
 }
@@ -165,14 +161,11 @@ func nameKey(cmd *cobra.Command, wallet *string, pub *wire.Hex) error {
 	*wallet, _ = cmd.Flags().GetString("wallet")
 	p, _ := cmd.Flags().GetString("public-key")
 	if (*wallet == "") == (p == "") {
-		return usage("give one of --wallet and --public-key; `mpcd key list` shows them", "no key is named, or two are")
+		return fault.Usage("give one of --wallet and --public-key; `mpcd key list` shows them", "no key is named, or two are")
 	}
-	b, err := wire.ParseHex(p)
-	if err != nil {
-		return usage("give hex, with or without 0x", "--public-key: %w", err)
-	}
-	*pub = b
-	return nil
+	var err error
+	*pub, err = parseHex("--public-key", p)
+	return err
 }
 
 func refreshCommand(o *output) *cobra.Command {
@@ -188,14 +181,10 @@ func refreshCommand(o *output) *cobra.Command {
 			if err := nameKey(cmd, &q.WalletID, &q.PublicKey); err != nil {
 				return err
 			}
-			c, err := r.client()
+			q.SessionID = newSession(q.SessionID)
+			w, err := ask(&r, "refresh", q.SessionID, func(c *client.Client) (*wire.Wallet, error) { return c.Refresh(cmd.Context(), &q) })
 			if err != nil {
 				return err
-			}
-			q.SessionID = newSession(q.SessionID)
-			w, err := c.Refresh(cmd.Context(), &q)
-			if err != nil {
-				return r.failed("refresh", err, q.SessionID)
 			}
 			return o.result(w, func(t io.Writer) { walletTable(t, w) })
 		},
@@ -219,13 +208,9 @@ func keyList(o *output) *cobra.Command {
 		Short: "List the keys of the cluster",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := r.client()
+			all, err := ask(&r, "list keys", "", func(c *client.Client) ([]wire.Wallet, error) { return c.AllWallets(cmd.Context()) })
 			if err != nil {
 				return err
-			}
-			all, err := allWallets(cmd.Context(), c)
-			if err != nil {
-				return r.failed("list keys", err, "")
 			}
 			return o.result(all, func(t io.Writer) {
 				row(t, "WALLET", "CURVE", "PROTOCOL", "THRESHOLD", "EPOCH", "STATE", "LABEL")
@@ -237,21 +222,6 @@ func keyList(o *output) *cobra.Command {
 	}
 	r.register(cmd)
 	return cmd
-}
-
-// allWallets reads every page.
-func allWallets(ctx context.Context, c *client.Client) ([]wire.Wallet, error) {
-	all := []wire.Wallet{}
-	for page := (client.Page{Size: 500}); ; {
-		ws, next, err := c.Wallets(ctx, page)
-		if err != nil {
-			return nil, err
-		}
-		if all = append(all, ws...); next == "" {
-			return all, nil
-		}
-		page.Token = next
-	}
 }
 
 func keyShow(o *output) *cobra.Command {
@@ -268,20 +238,16 @@ func keyShow(o *output) *cobra.Command {
 			if err := checkPath(cmd, path); err != nil {
 				return err
 			}
-			c, err := r.client()
-			if err != nil {
-				return err
-			}
 			if path != "" {
-				k, err := c.Derive(cmd.Context(), args[0], path)
+				k, err := ask(&r, "show key", "", func(c *client.Client) (*wire.Child, error) { return c.Derive(cmd.Context(), args[0], path) })
 				if err != nil {
-					return r.failed("show key", err, "")
+					return err
 				}
 				return o.result(k, func(t io.Writer) { childTable(t, k) })
 			}
-			w, err := c.Wallet(cmd.Context(), args[0])
+			w, err := ask(&r, "show key", "", func(c *client.Client) (*wire.Wallet, error) { return c.Wallet(cmd.Context(), args[0]) })
 			if err != nil {
-				return r.failed("show key", err, "")
+				return err
 			}
 			return o.result(w, func(t io.Writer) { walletTable(t, w) })
 		},
@@ -298,13 +264,9 @@ func keyProve(o *output) *cobra.Command {
 		Short: "Prove again that every quorum signs and one signer fewer does not",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := r.client()
+			w, err := ask(&r, "prove the threshold", "", func(c *client.Client) (*wire.Wallet, error) { return c.ProveThreshold(cmd.Context(), args[0]) })
 			if err != nil {
 				return err
-			}
-			w, err := c.ProveThreshold(cmd.Context(), args[0])
-			if err != nil {
-				return r.failed("prove the threshold", err, "")
 			}
 			return o.result(w, func(t io.Writer) {
 				row(t, fmt.Sprintf("proven: any %d of %d nodes sign, %d cannot", w.Threshold, w.Total, w.Threshold-1))
@@ -324,13 +286,9 @@ func keyReceipt(o *output) *cobra.Command {
 		Example: "  mpcd key receipt rc_… > receipt.json\n  mpcd attest verify --roster roster.json --root 0x… receipt.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := r.client()
+			b, err := ask(&r, "fetch the receipt", "", func(c *client.Client) (json.RawMessage, error) { return c.Receipt(cmd.Context(), args[0]) })
 			if err != nil {
 				return err
-			}
-			b, err := c.Receipt(cmd.Context(), args[0])
-			if err != nil {
-				return r.failed("fetch the receipt", err, "")
 			}
 			_, err = o.out.Write(append(bytes.TrimSpace(b), '\n'))
 			return err
@@ -347,13 +305,9 @@ func nodeList(o *output) *cobra.Command {
 		Short: "List the nodes of the cluster and which are live",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := r.client()
+			nodes, err := ask(&r, "list nodes", "", func(c *client.Client) ([]wire.Node, error) { return c.Nodes(cmd.Context()) })
 			if err != nil {
 				return err
-			}
-			nodes, err := c.Nodes(cmd.Context())
-			if err != nil {
-				return r.failed("list nodes", err, "")
 			}
 			return o.result(nodes, func(t io.Writer) {
 				row(t, "NODE", "PARTY", "LIVE", "LAST SEEN", "VERSION", "ACCUSED")
@@ -379,5 +333,3 @@ func yesNo(b bool) string {
 	}
 	return "no"
 }
-
-func hexOf(b []byte) string { return "0x" + hex.EncodeToString(b) }

@@ -85,12 +85,25 @@ var policy = []place{
 		why: "it speaks HTTP for the node; nothing else"},
 	{packages: []string{"appliance"}, may: append([]string{"threshold", "hsm", "vault", "attest", "appliance/audit", "appliance/ceremony", "appliance/keys", "appliance/operation",
 		"appliance/policy", "appliance/presign", "appliance/problem", "appliance/transport"}, files...),
-		why: "it is given drivers, stores, networks and schemes as values; main chooses"},
+		why: "it is given drivers, stores, networks and schemes as values; host chooses"},
 
 	{packages: []string{"client/wire"}, may: ground, why: "the words of the API stand alone"},
 	{packages: []string{"client", "client/*"}, may: []string{"client/..."}, why: "users link the client without the node"},
 
-	{packages: []string{"cmd/...", "scripts/...", "benchmarks/...", "internal/sim/...", "internal/realinput/..."}, may: []string{"..."}, why: "everything below may be used here"},
+	{packages: []string{"host/fault"}, why: "what went wrong on a host is known by whoever says it"},
+	{packages: []string{"host"}, may: append([]string{"host/fault", "appliance/...", "threshold", "threshold/schemes", "threshold/dkls23", "attest", "hsm/...", "softhsm",
+		"vault/...", "client/wire"}, files...), why: "it makes a node: it alone names drivers, stores and networks"},
+	{packages: []string{"enrol"}, may: append([]string{"host", "host/fault", "attest", "attest/appraise", "hsm", "threshold", "appliance/api",
+		"appliance/transport", "appliance/transport/natsnet"}, files...),
+		why: "it says who is a member: host opens what it needs; it issues what natsnet's routes and the API trust"},
+	{packages: []string{"internal/dev"}, may: []string{"host", "host/fault", "enrol", "hsm", "threshold", "threshold/schemes", "client/..."},
+		why: "its nodes are processes, which it reaches as a client"},
+
+	{packages: []string{"cmd/..."}, may: append([]string{"host", "host/fault", "enrol", "internal/dev", "appliance", "appliance/problem", "appliance/transport", "threshold", "attest",
+		"attest/appraise", "client/...", "hsm", "vault", "threshold/schemes"}, files...),
+		why: "it has flags, output and exit codes; what it opens, host opens"},
+	{packages: []string{"scripts/...", "benchmarks/...", "internal/sim/...", "internal/realinput/..."}, may: []string{"..."},
+		why: "everything below may be used here"},
 }
 
 // matches tells whether a path fits a pattern: itself, "x/*" for one more element, "x/..." for x and all beneath, "..." for all.

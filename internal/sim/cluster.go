@@ -1,18 +1,18 @@
 package sim
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
 	"fmt"
 	"net"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/transport"
-	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/enrol"
+	"github.com/luxfi/mpcd/host"
 )
 
 // ClusterName is the name of every cluster made here.
@@ -32,31 +32,26 @@ type Cluster struct {
 	Wire   *Wire   // everything that any node handed to NATS
 	Log    *Buffer // everything that any node logged, at level debug
 
-	limits appliance.Limits
-	ca     *natsnet.CA
+	limits   appliance.Limits
+	operator *enrol.Authority
+	dir      string // of the operator
 }
 
 // New makes a cluster, starts its nodes and waits until each sees all. It ends with the test.
 func New(tb testing.TB, cfg Config) *Cluster {
 	tb.Helper()
-	c := &Cluster{TB: tb, Wire: &Wire{}, Log: &Buffer{}, limits: cfg.Limits}
-	ca, err := natsnet.NewCA(ClusterName)
-	if err != nil {
+	c := &Cluster{TB: tb, Wire: &Wire{}, Log: &Buffer{}, limits: cfg.Limits, dir: filepath.Join(tb.TempDir(), "operator")}
+	var err error
+	if c.operator, err = enrol.NewAuthority(c.dir, ClusterName); err != nil {
 		tb.Fatal(err)
 	}
-	c.ca = ca
 	routes := FreePorts(tb, cfg.Nodes)
-	r := attest.Roster{Version: attest.RosterVersion, Cluster: ClusterName, Serial: 1}
+	var es []enrol.Enrolment
 	for i := range cfg.Nodes {
-		n := c.newNode(i, routes)
-		r.Nodes = append(r.Nodes, n.member())
-		c.Nodes = append(c.Nodes, n)
+		n, e := c.newNode(i, routes)
+		es, c.Nodes = append(es, e), append(c.Nodes, n)
 	}
-	_, root, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if c.Roster, err = r.Sign(root); err != nil {
+	if c.Roster, err = c.operator.Sign(nil, es); err != nil {
 		tb.Fatal(err)
 	}
 	for _, n := range c.Nodes {
@@ -91,21 +86,15 @@ func (c *Cluster) Keygen(curve string, t, n int) *appliance.Wallet {
 // KeygenBy makes a key of the protocol on the first node.
 func (c *Cluster) KeygenBy(curve, protocol string, t, n int) *appliance.Wallet {
 	c.TB.Helper()
-	w, err := c.Nodes[0].Node.Keygen(c.TB.Context(), appliance.KeygenRequest{Curve: curve, Protocol: protocol, Threshold: t, Total: n, Label: "sim"})
+	w, err := c.Nodes[0].Node.Keygen(c.TB.Context(), appliance.KeygenRequest{Curve: curve, Protocol: protocol, Threshold: t, Total: n,
+		Label: "sim"})
 	if err != nil {
 		c.TB.Fatal(err)
 	}
 	return w
 }
 
-func (c *Cluster) peers() transport.Peers {
-	out := transport.Peers{}
-	for _, m := range c.Roster.Roster.Nodes {
-		id := transport.NodeID(m.ID)
-		out[id] = transport.Peer{Node: id, Identity: ed25519.PublicKey(m.Identity), HPKE: m.Seal}
-	}
-	return out
-}
+func (c *Cluster) peers() transport.Peers { return host.Peers(c.Roster.Roster) }
 
 // waitMax is how long a condition may take to hold before the test fails.
 const waitMax = 30 * time.Second

@@ -4,21 +4,20 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/luxfi/mpcd/appliance"
-	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
-	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/enrol"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/pkcs11"
 	"github.com/luxfi/mpcd/internal/secret"
@@ -26,10 +25,10 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
 	"github.com/luxfi/mpcd/vault"
-	"github.com/luxfi/mpcd/vault/badgerstore"
 )
 
-// Node is one node of a Cluster, with what survives its restart and everything that a test may know of it.
+// Node is one node of a Cluster, made and started as the program does it, with what survives its restart and everything that a test may
+// know of it.
 type Node struct {
 	ID    transport.NodeID
 	Party threshold.PartyID
@@ -41,65 +40,96 @@ type Node struct {
 	Key   []byte    // the store's key, 32 bytes
 	Rand  *Recorder // what the node draws from
 
-	Token hsm.Token // open while the test runs
+	Token hsm.Token // open while the test runs, beside the node's own
 	// The parts of the running node.
 	Node  *appliance.Node
 	Vault *vault.Vault
 	Self  transport.Identity
 
 	c      *Cluster
-	peer   transport.Peer
-	routes []string
-	tls    *tls.Config
+	values host.Values // its configuration, but for Dir
+	host   *host.Host
 	stop   context.CancelFunc
 	done   chan error
-	closer []func() error
+	tokens *host.Tokens // after Open
+	disk   *host.Disk
 }
 
 // The keys of every node's token.
 const (
-	CosignKey = "cosign"
-	AttestKey = "attest"
-	VaultKey  = "vault"
+	CosignKey = host.RoleCosign
+	AttestKey = host.RoleAttest
+	VaultKey  = host.RoleVault
 )
 
-func (c *Cluster) newNode(i int, routes []string) *Node {
+// newNode makes a node and enrols it.
+func (c *Cluster) newNode(i int, routes []string) (*Node, enrol.Enrolment) {
 	tb := c.TB
 	tb.Helper()
-	ctx := tb.Context()
-	n := &Node{c: c, ID: transport.NodeID(fmt.Sprintf("node%d", i+1)), Party: threshold.PartyID(i + 1), Dir: tb.TempDir(), URI: softhsm.New(tb),
-		Seed: make([]byte, 64), Rand: &Recorder{}, routes: append([]string{routes[i]}, append(routes[:i:i], routes[i+1:]...)...)}
+	n := &Node{c: c, ID: transport.NodeID(fmt.Sprintf("node%d", i+1)), Party: threshold.PartyID(i + 1), Dir: tb.TempDir(),
+		URI:  softhsm.New(tb),
+		Seed: make([]byte, 64), Rand: &Recorder{}, Store: rand.Text()}
 	n.must(os.Chmod(n.Dir, 0o700))
-	raw := make([]byte, 24)
-	_, _ = rand.Read(raw)
 	_, _ = rand.Read(n.Seed)
-	n.Store = fmt.Sprintf("%x", raw)
 	n.PIN = readPIN(tb, n.URI)
 	u, err := hsm.ParseURI(n.URI)
 	n.must(err)
-	n.Token, err = pkcs11.Open(ctx, u, hsm.Options{})
+	n.Token, err = pkcs11.Open(tb.Context(), u, hsm.Options{})
 	n.must(err)
 	tb.Cleanup(func() {
 		n.Halt()
 		_ = n.Token.Close()
 	})
-	for _, k := range []hsm.KeyInfo{{ID: CosignKey, Type: hsm.KeyP256}, {ID: AttestKey, Type: hsm.KeyP256}, {ID: VaultKey, Type: hsm.KeyAESWrap}} {
-		n.must(n.Token.(hsm.KeyGenerator).GenerateKey(ctx, k.ID, k.Type))
-	}
-	n.Self, n.peer, err = transport.NewIdentity(n.ID, bytes.NewReader(n.Seed))
+	n.configure(append([]string{routes[i]}, append(routes[:i:i], routes[i+1:]...)...))
+	o := n.options()
+	o.Rand = bytes.NewReader(n.Seed)
+	e, err := enrol.Node(tb.Context(), n.config(), o, enrol.Place{Endpoint: "https://" + string(n.ID)}, false)
 	n.must(err)
-	cert, key, err := c.ca.Issue(n.ID, nil)
+	n.Self, _, err = transport.NewIdentity(n.ID, bytes.NewReader(n.Seed))
 	n.must(err)
-	pair, err := tls.X509KeyPair(cert, key)
-	n.must(err)
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(c.ca.CertPEM())
-	n.tls = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, RootCAs: pool, ClientCAs: pool}
-	// The identity rests in the vault, as the program keeps it.
 	n.open()
-	n.must(n.Vault.PutSecret(ctx, "identity", n.Seed))
-	n.shut()
-	return n
+	key, err := n.tokens.StoreKey(tb.Context())
+	n.must(err)
+	n.Key = bytes.Clone(key.Bytes())
+	key.Wipe()
+	n.Shut()
+	return n, e
+}
+
+// configure gives the node its settings, and the files that they name.
+func (n *Node) configure(routes []string) {
+	dir := n.c.TB.TempDir()
+	password := filepath.Join(dir, "password")
+	n.must(os.WriteFile(password, []byte(n.Store), 0o600))
+	n.must(n.c.operator.Issue(n.ID, nil, dir))
+	n.values = host.Defaults()
+	for key, text := range map[string]string{
+		"cluster": ClusterName, "node_id": string(n.ID), "hsm.uri": n.URI, "password.provider": "file", "password.key_id": password,
+		"roster": filepath.Join(n.c.dir, enrol.RosterFile), "roster_root": n.c.operator.RootHex(),
+		"nats.listen": routes[0], "nats.routes": strings.Join(routes[1:], ","),
+		"nats.tls.cert": filepath.Join(dir, "node.crt"), "nats.tls.key": filepath.Join(dir, "node.key"), "nats.tls.ca": filepath.Join(dir,
+			"ca.crt"),
+	} {
+		n.values.Set(key, text, "test")
+	}
+}
+
+// config is the node's configuration, on the data directory that it has now.
+func (n *Node) config() host.Config {
+	n.c.TB.Helper()
+	n.values.Set("data_dir", n.Dir, "test")
+	c, err := host.Parse(n.values)
+	n.must(err)
+	c.Limits = n.c.limits
+	return c
+}
+
+// inProcess loads the library of a token into the process of the test, which is not the program that would start itself for it.
+var inProcess = hsm.Drivers{"pkcs11": pkcs11.Open}
+
+func (n *Node) options() host.Options {
+	return host.Options{Release: "sim", Log: n.logger(), Rand: n.Rand, Drivers: inProcess,
+		Network: func(net transport.Network) transport.Network { return n.c.Wire.tap(n.ID, net) }}
 }
 
 func (n *Node) must(err error) {
@@ -107,19 +137,6 @@ func (n *Node) must(err error) {
 	if err != nil {
 		n.c.TB.Fatalf("%s: %v", n.ID, err)
 	}
-}
-
-func (n *Node) member() attest.RosterNode {
-	return attest.RosterNode{ID: string(n.ID), Party: n.Party, Identity: attest.Hex(n.peer.Identity), Seal: n.peer.HPKE,
-		CosignKey: n.publicKey(CosignKey), AttestKey: n.publicKey(AttestKey), Endpoint: "https://" + string(n.ID)}
-}
-
-func (n *Node) publicKey(id string) attest.Hex {
-	pub, err := n.Token.(hsm.PublicKeyer).PublicKey(n.c.TB.Context(), id)
-	n.must(err)
-	der, err := attest.MarshalPublicKey(pub)
-	n.must(err)
-	return der
 }
 
 // StoreDir is where the Badger store is.
@@ -141,59 +158,27 @@ func (n *Node) live() int {
 	return live
 }
 
-// open opens store and vault.
-func (n *Node) open() vault.Store {
-	n.c.TB.Helper()
-	salt, err := badgerstore.Salt(n.StoreDir())
-	n.must(err)
-	key, err := badgerstore.KeyFromPassword(n.Store, false, salt)
-	n.must(err)
-	n.Key = bytes.Clone(key.Bytes())
-	defer key.Wipe()
-	store, err := badgerstore.Open(badgerstore.Config{Dir: n.StoreDir(), Key: key, Logger: n.logger()})
-	n.must(err)
-	n.closer = append(n.closer, store.Close)
-	n.Vault, err = vault.Open(context.Background(), vault.Config{Store: store, Wrapper: n.Token.(hsm.KeyWrapper), KEK: VaultKey, Node: string(n.ID)})
-	n.must(err)
-	n.closer = append(n.closer, n.Vault.Close)
-	return store
-}
-
-// shut closes what is open, the last first.
-func (n *Node) shut() {
-	for i := len(n.closer) - 1; i >= 0; i-- {
-		if err := n.closer[i](); err != nil {
-			n.c.TB.Errorf("%s: close: %v", n.ID, err)
-		}
-	}
-	n.closer, n.Vault = nil, nil
-}
-
 func (n *Node) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(n.c.Log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", string(n.ID))
 }
 
-// Start boots the node on what it has stored.
+// Start boots the node on what it has stored, and returns when it has joined the network.
 func (n *Node) Start() {
 	n.c.TB.Helper()
 	ctx := context.Background()
-	store := n.open()
-	audit, err := audit.Open(n.AuditPath(), string(n.ID), time.Now)
+	var err error
+	n.host, err = host.Open(ctx, n.config(), n.options())
 	n.must(err)
-	n.closer = append(n.closer, audit.Close)
-	net, err := natsnet.Start(ctx, natsnet.Config{Cluster: ClusterName, Node: n.ID, Peers: n.c.peers(), RouteListen: n.routes[0], Routes: n.routes[1:],
-		TLS: n.tls, Logger: n.logger()})
-	n.must(err)
-	n.Node, err = appliance.New(ctx, appliance.Config{
-		Cluster: ClusterName, Node: n.ID, Release: "sim", Roster: n.c.Roster, Network: n.c.Wire.tap(n.ID, net), Self: n.Self,
-		HSM: n.Token, CosignKey: CosignKey, AttestKey: AttestKey, Vault: n.Vault, Store: store, AuditLog: audit,
-		Schemes: schemes.ByID, SchemeFor: schemes.For, Limits: n.c.limits, Rand: n.Rand, Logger: n.logger(),
-	})
-	n.must(err)
+	n.Node, n.Vault = n.host.Node, n.host.Vault
 	run, stop := context.WithCancel(ctx)
 	n.stop, n.done = stop, make(chan error, 1)
-	node, done := n.Node, n.done
-	go func() { done <- node.Run(run) }()
+	ready, h, done := make(chan struct{}), n.host, n.done
+	go func() { done <- h.Run(run, nil, func() { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-done:
+		n.must(errors.Join(err, errors.New("it ended at once")))
+	}
 }
 
 // Halt ends the node in good order; what it stored stays. It may be called again.
@@ -207,7 +192,15 @@ func (n *Node) Halt() {
 		n.c.TB.Errorf("%s: %v", n.ID, err)
 	}
 	n.stop = nil
-	n.shut()
+	n.close(n.host)
+	n.host, n.Vault = nil, nil
+}
+
+func (n *Node) close(c io.Closer) {
+	n.c.TB.Helper()
+	if err := c.Close(); err != nil {
+		n.c.TB.Errorf("%s: close: %v", n.ID, err)
+	}
 }
 
 // Open opens the vault of a halted node; close it with Shut.
@@ -217,8 +210,23 @@ func (n *Node) Open() *vault.Vault {
 	return n.Vault
 }
 
+func (n *Node) open() {
+	n.c.TB.Helper()
+	var err error
+	n.tokens, err = host.OpenTokens(context.Background(), n.config(), n.options())
+	n.must(err)
+	n.disk, err = n.tokens.OpenDisk(context.Background(), true)
+	n.must(err)
+	n.Vault = n.disk.Vault
+}
+
 // Shut closes what Open opened.
-func (n *Node) Shut() { n.shut() }
+func (n *Node) Shut() {
+	n.c.TB.Helper()
+	n.close(n.disk)
+	n.close(n.tokens)
+	n.Vault = nil
+}
 
 // Share opens the active share of a wallet, as a thief with the token would. The node runs, or was opened.
 func (n *Node) Share(wallet string) *threshold.KeyShare {
@@ -252,8 +260,10 @@ func ParseShare(kind threshold.KindID, b []byte) (*threshold.KeyShare, error) {
 func (n *Node) Join() (transport.Conn, func()) {
 	n.c.TB.Helper()
 	ctx := context.Background()
-	net, err := natsnet.Start(ctx, natsnet.Config{Cluster: ClusterName, Node: n.ID, Peers: n.c.peers(), RouteListen: n.routes[0], Routes: n.routes[1:],
-		TLS: n.tls, Logger: n.logger()})
+	c := n.config().NATS
+	net, err := natsnet.Start(ctx, natsnet.Config{Cluster: ClusterName, Node: n.ID, Peers: n.c.peers(), RouteListen: c.Listen,
+		Routes:   c.Routes,
+		CertFile: c.Cert, KeyFile: c.Key, CAFile: c.CA, Logger: n.logger()})
 	n.must(err)
 	s := transport.Secure(net, n.Self, n.c.peers(), transport.Options{Cluster: ClusterName})
 	conn, err := s.Join(ctx, "node")

@@ -19,8 +19,9 @@ import (
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/hsm"
-	"github.com/luxfi/mpcd/hsm/pkcs11"
+	"github.com/luxfi/mpcd/internal/secret"
 	"github.com/luxfi/mpcd/vault"
 	"github.com/luxfi/mpcd/vault/badgerstore"
 )
@@ -305,31 +306,51 @@ func (p *Process) PIN() []byte {
 // Opened is a stopped node's directory, opened with its token.
 type Opened struct {
 	Token    hsm.Token
-	Store    *badgerstore.Store
+	Store    vault.Store
 	Vault    *vault.Vault // nil after OpenStore
 	StoreKey []byte
 	Close    func()
+
+	tokens *host.Tokens
 }
 
 // Open opens a stopped node's token and vault, as somebody could who took both. One at a time: SoftHSM reads its configuration
 // once while it is loaded.
 func (p *Process) Open() *Opened {
 	p.c.TB.Helper()
-	o := p.OpenStore(filepath.Join(p.Dir, "data", "store"))
-	var err error
-	o.Vault, err = vault.Open(p.c.TB.Context(), vault.Config{Store: o.Store, Wrapper: o.Token.(hsm.KeyWrapper), KEK: VaultKey, Node: p.ID, Existing: true})
+	o := p.openToken(filepath.Join(p.Dir, "data"))
+	disk, err := o.tokens.OpenDisk(p.c.TB.Context(), true)
 	if err != nil {
 		o.Close()
 		p.c.TB.Fatalf("%s: %v", p.ID, err)
 	}
+	o.keep(disk)
+	o.Store, o.Vault = disk.Store, disk.Vault
 	return o
 }
 
-// OpenStore opens a stopped node's token, and with its key the store in dir, without the vault in it.
+// OpenStore opens a stopped node's token, and with its key the store in the data directory dir, without the vault in it.
 func (p *Process) OpenStore(dir string) *Opened {
+	p.c.TB.Helper()
+	o := p.openToken(dir)
+	key := secret.From(bytes.Clone(o.StoreKey))
+	defer key.Wipe()
+	store, err := badgerstore.Open(badgerstore.Config{Dir: filepath.Join(dir, "store"), Key: key})
+	if err != nil {
+		o.Close()
+		p.c.TB.Fatalf("%s: %v", p.ID, err)
+	}
+	o.keep(store)
+	o.Store = store
+	return o
+}
+
+// openToken opens the token and the store's key of a data directory.
+func (p *Process) openToken(dir string) *Opened {
 	tb := p.c.TB
 	tb.Helper()
-	before, o := os.Getenv("SOFTHSM2_CONF"), &Opened{}
+	before := os.Getenv("SOFTHSM2_CONF")
+	o := &Opened{Close: func() { _ = os.Setenv("SOFTHSM2_CONF", before) }}
 	check := func(err error) {
 		tb.Helper()
 		if err != nil {
@@ -337,30 +358,27 @@ func (p *Process) OpenStore(dir string) *Opened {
 			tb.Fatalf("%s: %v", p.ID, err)
 		}
 	}
-	o.Close = func() {
-		if o.Vault != nil {
-			_ = o.Vault.Close()
-		}
-		if o.Store != nil {
-			_ = o.Store.Close()
-		}
-		if o.Token != nil {
-			_ = o.Token.Close()
-		}
-		_ = os.Setenv("SOFTHSM2_CONF", before)
-	}
-	check(os.Setenv("SOFTHSM2_CONF", filepath.Join(p.Dir, "hsm", "softhsm2.conf")))
-	u, err := hsm.ParseURI(p.URI())
+	vs := host.Defaults()
+	check(vs.File(p.Config))
+	vs.Set("data_dir", dir, "test")
+	c, err := host.Parse(vs)
 	check(err)
-	o.Token, err = pkcs11.Open(tb.Context(), u, hsm.Options{})
+	o.tokens, err = host.OpenTokens(tb.Context(), c, host.Options{Drivers: inProcess})
 	check(err)
-	sealed, err := os.ReadFile(filepath.Join(p.Dir, "data", "store.key"))
-	check(err)
-	key, err := vault.UnsealKey(tb.Context(), sealed, storeKeyAAD(p.ID), vault.KeySlot{Wrapper: o.Token.(hsm.KeyWrapper), KEK: VaultKey})
+	o.keep(o.tokens)
+	o.Token = o.tokens.Token
+	key, err := o.tokens.StoreKey(tb.Context())
 	check(err)
 	defer key.Wipe()
 	o.StoreKey = bytes.Clone(key.Bytes())
-	o.Store, err = badgerstore.Open(badgerstore.Config{Dir: dir, Key: key})
-	check(err)
 	return o
+}
+
+// keep has Close close c before the rest.
+func (o *Opened) keep(c io.Closer) {
+	rest := o.Close
+	o.Close = func() {
+		_ = c.Close()
+		rest()
+	}
 }

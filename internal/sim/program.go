@@ -56,7 +56,7 @@ func Program(tb testing.TB) string {
 	return p.path
 }
 
-// touchSources reads the sources of the program, which no test imports: so the go command knows that a cached result depends on
+// touchSources reads the sources of the program that no test imports: so the go command knows that a cached result depends on
 // them.
 func touchSources() error {
 	root, err := os.Getwd()
@@ -73,13 +73,15 @@ func touchSources() error {
 		}
 		root = up
 	}
-	sources, err := filepath.Glob(filepath.Join(root, "cmd", "mpcd", "*.go"))
-	if err != nil || len(sources) == 0 {
-		return fmt.Errorf("sim: no sources of mpcd in %s: %w", root, err)
-	}
-	for _, path := range sources {
-		if _, err := os.ReadFile(path); err != nil {
-			return err
+	for _, dir := range []string{"cmd/mpcd", "internal/dev"} {
+		sources, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+		if err != nil || len(sources) == 0 {
+			return fmt.Errorf("sim: no sources in %s: %w", filepath.Join(root, dir), err)
+		}
+		for _, path := range sources {
+			if _, err := os.ReadFile(path); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

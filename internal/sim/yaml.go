@@ -3,8 +3,6 @@ package sim
 import (
 	"os"
 	"strings"
-
-	"github.com/luxfi/mpcd/internal/canon"
 )
 
 // URI is the token's, as the node's configuration has it.
@@ -54,10 +52,4 @@ func (p *Process) config() string {
 		p.c.TB.Fatal(err)
 	}
 	return string(b)
-}
-
-// storeKeyAAD is what the program binds a sealed store key to.
-func storeKeyAAD(node string) []byte {
-	h := canon.Hash("mpcd/v1/store-key", []byte(ClusterName), []byte(node))
-	return h[:]
 }

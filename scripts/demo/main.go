@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/internal/dev"
 )
 
 func main() {
@@ -32,24 +33,6 @@ func main() {
 	if err := run(ctx, *program, *kind); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
-	}
-}
-
-// cluster is what `mpcd dev -o json` prints when it is ready.
-type cluster struct {
-	API    string
-	Roster string
-	Root   string `json:"roster_root"`
-	HSM    string
-	Nodes  []struct {
-		ID  string
-		PID int
-	}
-	Wallets []struct {
-		ID        string `json:"wallet_id"`
-		Curve     string
-		PublicKey client.Hex `json:"public_key"`
-		Address   string
 	}
 }
 
@@ -141,7 +124,7 @@ func heading(s string) { fmt.Printf("\n%s\n", s) }
 func say(format string, a ...any) { fmt.Printf("   "+format+"\n", a...) }
 
 // start starts the cluster and returns when it is ready. end stops it.
-func start(ctx context.Context, program, data string, h hardware) (*cluster, func() error, error) {
+func start(ctx context.Context, program, data string, h hardware) (*dev.Ready, func() error, error) {
 	cmd := exec.Command(program, "dev", "-o", "json", "--listen", "127.0.0.1:0", "--data", data, "--hsm", h.uri)
 	cmd.Env = append(os.Environ(), h.env...)
 	stdout, err := cmd.StdoutPipe()
@@ -160,7 +143,7 @@ func start(ctx context.Context, program, data string, h hardware) (*cluster, fun
 	stopOnCancel := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(os.Interrupt) })
 	line, err := bufio.NewReaderSize(stdout, 1<<16).ReadBytes('\n')
 	stopOnCancel()
-	var c cluster
+	var c dev.Ready
 	if err == nil {
 		err = json.Unmarshal(line, &c)
 	}
@@ -192,7 +175,7 @@ func (w *indent) Write(b []byte) (int, error) {
 type demo struct {
 	program string
 	dir     string
-	cluster *cluster
+	cluster *dev.Ready
 	client  *client.Client
 }
 

@@ -27,7 +27,7 @@ func (d *demo) solana(ctx context.Context) (*client.Signature, error) {
 	from := [32]byte(wallet.PublicKey)
 	message := realinput.SolanaTransfer(from, sha256.Sum256([]byte("alice")), 250_000_000, sha256.Sum256([]byte("a recent block")))
 	say("from %s: 0.25 SOL, a message of %d bytes", wallet.Address, len(message))
-	s, err := d.client.Sign(ctx, &client.SignRequest{WalletID: wallet.ID, Message: message, Chain: "solana"})
+	s, err := d.client.Sign(ctx, &client.SignRequest{WalletID: wallet.WalletID, Message: message, Chain: "solana"})
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (d *demo) taproot(ctx context.Context) error {
 	key := [32]byte(wallet.PublicKey)
 	digest, finish := realinput.TaprootSpend(key, sha256.Sum256([]byte("the transaction that paid us")), 0, amount, realinput.TaprootScript(key))
 	say("from %s: %d satoshi, fee %d", wallet.Address, amount, realinput.FeeSat)
-	s, err := d.client.Sign(ctx, &client.SignRequest{WalletID: wallet.ID, MessageHash: digest[:], Chain: "bitcoin"})
+	s, err := d.client.Sign(ctx, &client.SignRequest{WalletID: wallet.WalletID, MessageHash: digest[:], Chain: "bitcoin"})
 	if err != nil {
 		return err
 	}

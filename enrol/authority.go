@@ -1,0 +1,268 @@
+package enrol
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/appliance/transport/natsnet"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// Authority is the operator's directory of a cluster: the root key that signs the roster, the CA of the routes and the key that
+// signs API tokens. It belongs on a machine that runs no node; nothing in it signs for a wallet.
+type Authority struct {
+	dir     string
+	cluster string
+	root    ed25519.PrivateKey
+	ca      *natsnet.CA
+}
+
+// The files of an authority.
+const (
+	RosterFile   = "roster.json"    // a node has a copy
+	TokenKeyFile = "api-tokens.key" // signs tokens for the API
+
+	rootFile     = "root.key"
+	caCertFile   = "ca.crt"
+	caKeyFile    = "ca.key"
+	tokenPubFile = "api-tokens.pub"
+)
+
+// NewAuthority makes the keys of a cluster in dir, which must not have any.
+func NewAuthority(dir, cluster string) (*Authority, error) {
+	if _, err := os.Lstat(filepath.Join(dir, rootFile)); !errors.Is(err, os.ErrNotExist) {
+		return nil, fault.Usage("choose another directory, or remove that one if its cluster is to be given up",
+			"%s has the keys of a cluster already", dir)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	a := &Authority{dir: dir, cluster: cluster}
+	var err error
+	if a.ca, err = natsnet.NewCA(cluster); err != nil {
+		return nil, err
+	}
+	caKey, err := a.ca.KeyPEM()
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe(caKey)
+	jwtPub, err := a.newKey(TokenKeyFile, nil)
+	if err != nil {
+		return nil, err
+	}
+	jwtDER, err := x509.MarshalPKIXPublicKey(jwtPub)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+		mode os.FileMode
+	}{
+		{caCertFile, a.ca.CertPEM(), 0o644},
+		{caKeyFile, caKey, 0o600},
+		{tokenPubFile, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: jwtDER}), 0o644},
+	} {
+		if err := durable.WriteFile(filepath.Join(dir, f.name), f.data, f.mode); err != nil {
+			return nil, err
+		}
+	}
+	_, err = a.newKey(rootFile, &a.root) // last: it says that the rest is there
+	return a, err
+}
+
+// newKey makes an Ed25519 key in a file of its own.
+func (a *Authority) newKey(name string, keep *ed25519.PrivateKey) (ed25519.PublicKey, error) {
+	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	if keep != nil {
+		*keep = key
+	} else {
+		defer secret.Wipe(key)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe(der)
+	return pub, durable.WriteFile(filepath.Join(a.dir, name), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+}
+
+// OpenAuthority reads what NewAuthority wrote.
+func OpenAuthority(dir string) (*Authority, error) {
+	root, err := readKey(filepath.Join(dir, rootFile))
+	if err != nil {
+		return nil, fault.Doing("read the operator's root key", err)
+	}
+	cert, err := durable.ReadFile(filepath.Join(dir, caCertFile), pemMax)
+	if err != nil {
+		return nil, err
+	}
+	key, err := durable.ReadFile(filepath.Join(dir, caKeyFile), pemMax)
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe(key)
+	ca, err := natsnet.LoadCA(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	c, err := x509.ParseCertificate(mustPEM(cert))
+	if err != nil {
+		return nil, err
+	}
+	return &Authority{dir: dir, cluster: c.Subject.Organization[0], root: root, ca: ca}, nil
+}
+
+func mustPEM(b []byte) []byte {
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil
+	}
+	return block.Bytes
+}
+
+// readKey reads an Ed25519 private key in PKCS #8 that its owner alone may read.
+func readKey(path string) (ed25519.PrivateKey, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return nil, fault.Usage("chmod 600 "+path, "%s may be read by others than its owner", path)
+	}
+	b, err := durable.ReadFile(path, pemMax)
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe(b)
+	k, err := x509.ParsePKCS8PrivateKey(mustPEM(b))
+	key, ok := k.(ed25519.PrivateKey)
+	if err != nil || !ok {
+		return nil, fault.Usage("give a PEM file with an Ed25519 key in PKCS #8", "%s holds no Ed25519 private key", path)
+	}
+	return key, nil
+}
+
+// Root is the public key that the cluster's rosters are signed with.
+func (a *Authority) Root() ed25519.PublicKey { return a.root.Public().(ed25519.PublicKey) }
+
+// RootHex is what nodes pin as roster_root.
+func (a *Authority) RootHex() string { return attest.Hex(a.Root()).String() }
+
+// Sign makes the roster of the enrolments, after the one before, if there is one: nodes keep their parties, parties are never
+// given twice, and the serial goes up.
+func (a *Authority) Sign(before *attest.SignedRoster, es []Enrolment) (*attest.SignedRoster, error) {
+	r := attest.Roster{Version: attest.RosterVersion, Cluster: a.cluster, Serial: 1}
+	if before != nil {
+		if err := before.Verify(a.Root()); err != nil {
+			return nil, err
+		}
+		r = before.Roster
+		r.Nodes = slices.Clone(r.Nodes)
+		r.Serial++
+	}
+	next := threshold.PartyID(1)
+	for _, n := range r.Nodes {
+		next = max(next, n.Party+1)
+	}
+	for _, e := range es {
+		if e.Cluster != a.cluster {
+			return nil, fault.Usage("enrol the node in this cluster", "node %q enrolled in cluster %q, this is %q", e.Node, e.Cluster, a.cluster)
+		}
+		m := e.member()
+		if i := slices.IndexFunc(r.Nodes, func(n attest.RosterNode) bool { return n.ID == e.Node }); i >= 0 {
+			var err error
+			if r.Nodes[i], err = rekeyed(r.Nodes[i], m); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		m.Party = next
+		next++
+		r.Nodes = append(r.Nodes, m)
+	}
+	s, err := r.Sign(a.root)
+	if err != nil {
+		return nil, &fault.Error{Code: fault.CodeUsage, What: "sign the roster", Err: err, Do: "correct the enrolments"}
+	}
+	return s, durable.WriteFile(filepath.Join(a.dir, RosterFile), s.JSON(), 0o644)
+}
+
+// rekeyed is a member whose token was replaced: the identity, which is in the vault, says so itself by signing the enrolment. The
+// party stays, and with it the node's shares.
+func rekeyed(was, now attest.RosterNode) (attest.RosterNode, error) {
+	if !bytes.Equal(was.Identity, now.Identity) || !bytes.Equal(was.Seal, now.Seal) {
+		return was, fault.Usage("give the new node another name", "node %q is in the roster already, with another identity", was.ID)
+	}
+	if bytes.Equal(was.CosignKey, now.CosignKey) && bytes.Equal(was.AttestKey, now.AttestKey) {
+		return was, fault.Usage("give only the enrolments of nodes that are new, or whose keys are", "node %q is in the roster already", was.ID)
+	}
+	now.Party = was.Party
+	return now, nil
+}
+
+// Admit signs the roster of the nodes that were judged and of those in it already, issues a certificate for each of the former, for the
+// names in hosts too, into tls/<node>/, and keeps what they were judged by in evidence/<node>.json.
+func (a *Authority) Admit(judged []Judgement, hosts map[string]string) (*attest.SignedRoster, error) {
+	before, err := attest.LoadRoster(filepath.Join(a.dir, RosterFile))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	var es []Enrolment
+	for _, j := range judged {
+		es = append(es, j.Enrolment)
+	}
+	s, err := a.Sign(before, es)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range es {
+		names := []string{"localhost", "127.0.0.1"}
+		if h := hosts[e.Node]; h != "" {
+			names = append(names, h)
+		}
+		if err := a.Issue(transport.NodeID(e.Node), names, filepath.Join(a.dir, "tls", e.Node)); err != nil {
+			return nil, err
+		}
+	}
+	return s, a.keep(judged)
+}
+
+// Issue writes the certificate of a node for routes and API into dir: node.crt, node.key and ca.crt.
+func (a *Authority) Issue(node transport.NodeID, hosts []string, dir string) error {
+	cert, key, err := a.ca.Issue(node, hosts)
+	if err != nil {
+		return err
+	}
+	defer secret.Wipe(key)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+		mode os.FileMode
+	}{{"node.crt", cert, 0o644}, {"node.key", key, 0o600}, {caCertFile, a.ca.CertPEM(), 0o644}} {
+		if err := durable.WriteFile(filepath.Join(dir, f.name), f.data, f.mode); err != nil {
+			return fmt.Errorf("certificate of %s: %w", node, err)
+		}
+	}
+	return nil
+}

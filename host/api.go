@@ -1,0 +1,111 @@
+package host
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"syscall"
+
+	"github.com/luxfi/mpcd/appliance/api"
+	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/durable"
+)
+
+// pemMax is the largest file of keys or certificates that is read, in bytes.
+const pemMax = 64 << 10
+
+// API is where a node's API will be answered: its address is taken and its keys are read, but nobody is answered before Run. The methods
+// of a nil API are those of a node without one.
+type API struct {
+	listener net.Listener
+	tls      *tls.Config // nil is plain HTTP
+	auth     api.Authenticator
+}
+
+// Listen takes the API's address.
+func Listen(c Config) (*API, error) {
+	a := &API{}
+	var err error
+	if a.tls, err = apiTLS(c); err != nil {
+		return nil, err
+	}
+	if a.tls == nil && !c.Dev {
+		return nil, fault.Usage("set api.tls.cert and api.tls.key", "the API has no certificate, and plain HTTP is for dev")
+	}
+	if a.auth, err = authenticator(c); err != nil {
+		return nil, err
+	}
+	err = afterPredecessor(func() (err error) {
+		a.listener, err = net.Listen("tcp", c.Listen)
+		return err
+	}, func(err error) bool { return errors.Is(err, syscall.EADDRINUSE) })
+	if err != nil {
+		return nil, fault.Usage("choose another address with listen or --listen", "%w", err)
+	}
+	return a, nil
+}
+
+// Close gives the address back.
+func (a *API) Close() error {
+	if a == nil {
+		return nil
+	}
+	return a.listener.Close()
+}
+
+func (a *API) address() string {
+	if a == nil {
+		return ""
+	}
+	return a.listener.Addr().String()
+}
+
+func (a *API) secure() bool { return a != nil && a.tls != nil }
+
+// authenticator tells who asks.
+func authenticator(c Config) (api.Authenticator, error) {
+	if len(c.API.JWTKeys) == 0 {
+		if c.Dev {
+			return api.Dev{}, nil
+		}
+		return nil, fault.Usage("set api.jwt.keys to the public keys of your issuer of tokens", "nobody could use the API: no keys for tokens")
+	}
+	var pem []byte
+	for _, path := range c.API.JWTKeys {
+		b, err := durable.ReadFile(path, pemMax)
+		if err != nil {
+			return nil, err
+		}
+		pem = append(append(pem, bytes.TrimSpace(b)...), '\n')
+	}
+	auth, err := api.NewJWT(pem, c.API.Audience)
+	if err != nil {
+		return nil, fault.Usage("correct api.jwt", "%w", err)
+	}
+	return auth, nil
+}
+
+func apiTLS(c Config) (*tls.Config, error) {
+	if c.API.Cert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(c.API.Cert, c.API.Key)
+	if err != nil {
+		return nil, fault.Usage("correct api.tls.cert and api.tls.key", "API certificate: %w", err)
+	}
+	t := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}}
+	if c.API.ClientCA == "" {
+		return t, nil
+	}
+	pem, err := durable.ReadFile(c.API.ClientCA, pemMax)
+	if err != nil {
+		return nil, err
+	}
+	t.ClientCAs, t.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+	if !t.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, fault.Usage("give a PEM file with certificates", "api.tls.client_ca holds no certificate")
+	}
+	return t, nil
+}

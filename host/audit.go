@@ -1,0 +1,52 @@
+package host
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/host/fault"
+)
+
+// VerifyAudit walks the chain of an audit log, and returns the number of its entries and the hash of the last. It reads a copy: opening a
+// log may cut off a torn end, and the node may be writing.
+func VerifyAudit(path string) (n uint64, head [32]byte, err error) {
+	src, err := os.Open(path)
+	if err != nil {
+		return 0, head, err
+	}
+	defer src.Close()
+	dir, err := os.MkdirTemp("", "mpcd-audit-")
+	if err != nil {
+		return 0, head, err
+	}
+	defer os.RemoveAll(dir)
+	copied := filepath.Join(dir, "audit.log")
+	dst, err := os.OpenFile(copied, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return 0, head, err
+	}
+	if _, err := io.Copy(dst, src); err != nil {
+		dst.Close()
+		return 0, head, err
+	}
+	if err := dst.Close(); err != nil {
+		return 0, head, err
+	}
+	if n, head, err = audit.Verify(copied); err != nil {
+		err = &fault.Error{Code: fault.CodeIntegrity, Err: &ofOriginal{err, copied, path},
+			Do: "keep the file as evidence and restore the log from its backup"}
+	}
+	return n, head, err
+}
+
+// ofOriginal tells an error of a copy as one of the original.
+type ofOriginal struct {
+	error
+	copied, original string
+}
+
+func (e *ofOriginal) Error() string { return strings.ReplaceAll(e.error.Error(), e.copied, e.original) }
+func (e *ofOriginal) Unwrap() error { return e.error }

@@ -1,0 +1,280 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// Finding is what a check found: that all is well where Err is nil.
+type Finding struct {
+	Check  string
+	Err    error
+	Detail string // of what is well
+}
+
+// Checkup looks at a node from arithmetic to peers. Nothing it does changes the node.
+type Checkup struct {
+	Config     Config
+	Options    Options
+	Identities []age.Identity // of a recovery officer, for a drill
+	// Ask asks the API of the node how it is: a running node alone may use its token and its vault.
+	Ask func(context.Context) (*wire.Health, error)
+
+	findings []Finding
+}
+
+// checkupTimeout bounds the checkup: a slow token opens some 20 records a second.
+const checkupTimeout = 10 * time.Minute
+
+// Run makes all checks, and returns what each found.
+func (d *Checkup) Run(ctx context.Context) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, checkupTimeout)
+	defer cancel()
+	d.findings = nil
+	d.say("self-test", selfTest(), "the arithmetic gives the known answers")
+	d.memory()
+	roster, err := loadRoster(d.Config)
+	detail := ""
+	if err == nil {
+		detail = fmt.Sprintf("signed by the pinned operator, serial %d, %d nodes", roster.Roster.Serial, len(roster.Roster.Nodes))
+	}
+	d.say("roster", err, detail)
+	d.certificates()
+	held, err := lockExisting(d.Config)
+	switch {
+	case err == nil:
+		d.atRest(ctx, roster)
+		_ = held.Close()
+	case errors.Is(err, durable.ErrLocked):
+		d.atWork(ctx)
+	default:
+		d.say("data directory", err, "")
+	}
+	d.audit()
+	if held != nil { // a running node says itself who is live
+		d.routes(ctx)
+	}
+	return d.findings
+}
+
+// say adds a finding and returns whether all is well.
+func (d *Checkup) say(check string, err error, detail string) bool {
+	d.findings = append(d.findings, Finding{check, err, detail})
+	return err == nil
+}
+
+// memory tells whether secrets can be locked into memory.
+func (d *Checkup) memory() {
+	s := secret.New(32)
+	defer s.Wipe()
+	detail := "secrets are locked into memory"
+	if !s.Locked() {
+		detail = "secrets cannot be locked into memory and may be swapped: raise LimitMEMLOCK, or switch swap off"
+	}
+	d.say("memory", nil, detail)
+}
+
+// certificates checks that the files are there, belong together and are in their time.
+func (d *Checkup) certificates() {
+	for _, f := range []struct{ what, cert, key string }{
+		{"API certificate", d.Config.API.Cert, d.Config.API.Key}, {"route certificate", d.Config.NATS.Cert, d.Config.NATS.Key},
+	} {
+		if f.cert == "" {
+			continue
+		}
+		left, err := validFor(f.cert, f.key)
+		d.say(f.what, err, fmt.Sprintf("valid for %d more days", int(left.Hours()/24)))
+	}
+}
+
+func validFor(cert, key string) (time.Duration, error) {
+	const do = "have a new one made: `mpcd node roster sign`, or your CA"
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return 0, fault.Usage(do, "%w", err)
+	}
+	c, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		return 0, fault.Usage(do, "%w", err)
+	}
+	left := time.Until(c.NotAfter)
+	if left < 0 || time.Now().Before(c.NotBefore) {
+		return 0, fault.Usage(do, "%s is valid from %s to %s", cert, c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly))
+	}
+	return left, nil
+}
+
+// atRest checks token and vault of a node that is not running.
+func (d *Checkup) atRest(ctx context.Context, roster *attest.SignedRoster) {
+	c := d.Config
+	t, err := OpenTokens(ctx, c, d.Options)
+	if !d.say("token", err, "opened, not running") {
+		return
+	}
+	defer t.Close()
+	_, err = t.Prove(ctx)
+	if !d.say("token keys", err, "cosign, attest and vault keys do their work") {
+		return
+	}
+	var member attest.RosterNode
+	if roster != nil {
+		if member, err = roster.Roster.Node(string(c.Node)); err == nil {
+			err = t.enrolled(ctx, member)
+		}
+		d.say("keys and roster", err, "the token's keys are the ones enrolled")
+	}
+	disk, err := t.openDisk(ctx, true, func(key *secret.Bytes, v *vault.Vault) error {
+		d.storeRecovery(key, v)
+		return nil
+	})
+	if err == nil {
+		defer disk.Close()
+		err = errors.Join(disk.Vault.Check(ctx), disk.Vault.CheckToken(ctx))
+	}
+	if !d.say("vault", err, "every record stands as written, and the token opens it") {
+		return
+	}
+	d.unwrapping(ctx, disk.Vault)
+	if roster == nil {
+		_, _, err = identity(ctx, c.Node, disk.Vault)
+	} else {
+		_, err = enrolledIdentity(ctx, disk.Vault, member)
+	}
+	d.say("identity", err, "it is the one enrolled")
+}
+
+// enrolled compares the token's keys with the roster's.
+func (t *Tokens) enrolled(ctx context.Context, m attest.RosterNode) error {
+	for _, k := range []struct {
+		id  string
+		pin attest.Hex
+	}{{t.config.HSM.CosignKey, m.CosignKey}, {t.config.HSM.AttestKey, m.AttestKey}} {
+		der, err := t.RosterKey(ctx, k.id)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(der, k.pin) {
+			return &fault.Error{Code: fault.CodeHSM, Err: fmt.Errorf("key %q of the token is not the one enrolled", k.id),
+				Do: "use the token that was enrolled, or enrol the node anew"}
+		}
+	}
+	return nil
+}
+
+// unwrapping tells by what the vault can be opened, and against what it is anchored.
+func (d *Checkup) unwrapping(ctx context.Context, v *vault.Vault) {
+	recipients := v.RecoveryRecipients()
+	switch {
+	case len(recipients) == 0:
+		d.say("recovery", nil, "none: if the token dies, this node's shares are gone; set hsm.recovery and run `mpcd hsm rewrap`")
+	case len(d.Identities) == 0:
+		d.say("recovery", v.CheckRecovery(ctx), fmt.Sprintf("every record is sealed to %d recipients; --identity FILE proves that it opens",
+			len(recipients)))
+	default:
+		d.say("recovery", v.CheckRecovery(ctx, d.Identities...), "the identity opens every record without the token")
+	}
+	if id, value := v.Anchored(); id == "" {
+		d.say("rollback", nil, "not anchored: an older copy of the data directory would not be noticed; a TPM's counter would (hsm.counter)")
+	} else {
+		d.say("rollback", nil, fmt.Sprintf("anchored in counter %s at %d", id, value))
+	}
+}
+
+// storeRecovery tells whether those who can recover the vault can open the store, without which the vault is of no use to them.
+func (d *Checkup) storeRecovery(key *secret.Bytes, v *vault.Vault) {
+	officers := len(v.RecoveryRecipients())
+	if officers == 0 {
+		return
+	}
+	const do = "start the node once, which seals the store's key to the vault's recipients; then run the drill again"
+	f := d.Config.keyFile()
+	if len(d.Identities) == 0 {
+		n, err := f.recipients()
+		if err == nil && n != officers {
+			err = fmt.Errorf("%s is sealed to %d recipients, the vault to %d", f.path, n, officers)
+		}
+		if err != nil {
+			err = &fault.Error{Code: fault.CodeIntegrity, Err: err, Do: do}
+		}
+		d.say("store's recovery", err, "the store's key is sealed to as many recipients as the vault")
+		return
+	}
+	found, err := f.recover(d.Identities)
+	if err == nil {
+		if !found.Equal(key.Bytes()) {
+			err = errors.New("it opens another key than the store's")
+		}
+		found.Wipe()
+	}
+	if err != nil {
+		err = &fault.Error{Code: fault.CodeHSM, Err: err, Do: "compare the identity with hsm.recovery; if it is the right one, " + do}
+	}
+	d.say("store's recovery", err, "the identity opens the store's key without the token")
+}
+
+// atWork asks a running node how it is.
+func (d *Checkup) atWork(ctx context.Context) {
+	h, err := d.Ask(ctx)
+	if !d.say("node", err, "running; token and vault are in use by it") {
+		return
+	}
+	for _, check := range h.Checks {
+		var err error
+		if !check.OK {
+			err = &fault.Error{Code: fault.CodeQuorum, Err: errors.New(check.Detail), Do: "see the node's log, and `mpcd node list`"}
+		}
+		d.say("node: "+check.Name, err, check.Detail)
+	}
+}
+
+func (d *Checkup) audit() {
+	if _, err := os.Stat(d.Config.AuditPath()); errors.Is(err, os.ErrNotExist) {
+		d.say("audit log", nil, "none yet: the node has not run")
+		return
+	}
+	n, _, err := VerifyAudit(d.Config.AuditPath())
+	d.say("audit log", err, fmt.Sprintf("%d entries, the chain holds", n))
+}
+
+// routes tries to reach the other nodes.
+func (d *Checkup) routes(ctx context.Context) {
+	reached := 0
+	var last error
+	for _, addr := range d.Config.NATS.Routes {
+		dialer := net.Dialer{Timeout: 2 * time.Second}
+		conn, err := dialer.DialContext(ctx, "tcp", addr)
+		if err != nil {
+			last = err
+			continue
+		}
+		_ = conn.Close()
+		reached++
+	}
+	switch n := len(d.Config.NATS.Routes); {
+	case d.Config.NATS.URL != "":
+		d.say("peers", nil, "an external broker is configured; `mpcd node list` tells who is live")
+	case n == 0:
+		d.say("peers", fault.Usage("set nats.routes, or nats.url", "no routes to other nodes are configured"), "")
+	case reached == 0:
+		d.say("peers", &fault.Error{Code: fault.CodeQuorum, Err: fmt.Errorf("none of %d is reached: %w", n, last),
+			Do: "start the other nodes, and check firewalls for nats.routes"}, "")
+	default:
+		d.say("peers", nil, fmt.Sprintf("%d of %d reached", reached, n))
+	}
+}

@@ -1,0 +1,108 @@
+package host
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"filippo.io/age"
+
+	"github.com/luxfi/mpcd/host/fault"
+)
+
+// found is what a checkup found by a check.
+func found(t *testing.T, d *Checkup, check string) error {
+	t.Helper()
+	all := d.Run(t.Context())
+	for _, f := range all {
+		if f.Check == check {
+			return f.Err
+		}
+	}
+	t.Fatalf("the checkup says nothing of %s: %+v", check, all)
+	return nil
+}
+
+// sealToOld leaves the store's key as a rewrap does that was cut short before its end: for the token, and to another officer.
+func sealToOld(ctx context.Context, c Config, recipient string) error {
+	return withTokens(ctx, c, func(tok *Tokens) error {
+		key, err := tok.StoreKey(ctx)
+		if err != nil {
+			return err
+		}
+		defer key.Wipe()
+		slot, err := tok.slot()
+		if err != nil {
+			return err
+		}
+		return c.keyFile().write(ctx, key, []string{recipient}, slot)
+	})
+}
+
+// Goal: a drill that passes means that recovery works: who can open the vault can open the store. Method: a move to another officer is
+// cut short before the store's key is sealed to him, as a kill does or somebody with the disk; the drill must fail, with and without
+// his identity, until the node was started, and recovery must work then.
+func TestDrillIsHonest(t *testing.T) {
+	ctx := t.Context()
+	old, next := newOfficer(t), newOfficer(t)
+	c := testNode(t, "n1")
+	c.HSM.Recovery = []string{old.recipient}
+	prepare(t, c)
+	if _, err := Rewrap(ctx, c, Options{}, Target{Recovery: []string{next.recipient}}, silent); codeOf(err) != fault.CodeUsage {
+		t.Errorf("an officer was removed and the key that his copies open with was kept: %v", err)
+	}
+	if _, err := Rewrap(ctx, c, Options{}, Target{Recovery: []string{old.recipient, next.recipient}},
+		silent); err != nil { // to add one is fine
+		t.Fatal(err)
+	}
+	if _, err := Rewrap(ctx, c, Options{}, Target{Key: "vault2", Recovery: []string{next.recipient}}, silent); err != nil {
+		t.Fatal(err)
+	}
+	c.HSM.KEK = "vault2"
+	if err := sealToOld(ctx, c, old.recipient); err != nil {
+		t.Fatal(err)
+	}
+	c.HSM.Recovery = []string{next.recipient}
+	drill := func() error {
+		d := &Checkup{Config: c, Identities: []age.Identity{next.identity}}
+		if err := found(t, d, "recovery"); err != nil {
+			t.Errorf("the vault: %v", err)
+		}
+		return found(t, d, "store's recovery")
+	}
+	if err := drill(); codeOf(err) != fault.CodeHSM {
+		t.Errorf("nobody could open the store: %v", err)
+	}
+	if err := withTokens(ctx, c, func(tok *Tokens) error { // as a start does
+		disk, err := tok.OpenDisk(ctx, true)
+		if err != nil {
+			return err
+		}
+		return disk.Close()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := drill(); err != nil {
+		t.Errorf("after a start: %v", err)
+	}
+	if err := found(t, &Checkup{Config: c}, "store's recovery"); err != nil {
+		t.Errorf("without an identity: %v", err)
+	}
+	spare := Target{URI: "local:" + filepath.Join(t.TempDir(), "spare")}
+	if _, err := Recover(ctx, c, Options{}, spare, []age.Identity{next.identity}, silent); err != nil {
+		t.Errorf("recovery: %v", err)
+	}
+}
+
+// Goal: the doctor makes nothing where nothing is mounted. Method: a data directory that is not there.
+func TestDoctorMakesNothing(t *testing.T) {
+	c := testNode(t, "n1")
+	c.DataDir = filepath.Join(t.TempDir(), "not", "mounted")
+	if err := found(t, &Checkup{Config: c}, "data directory"); codeOf(err) != fault.CodeUsage {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(c.DataDir); err == nil {
+		t.Error("the doctor made the data directory")
+	}
+}

@@ -1,0 +1,152 @@
+package host
+
+import (
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/transport"
+)
+
+// Config is the configuration of a node, parsed. It is a value: nothing in it is open, and a copy is another configuration.
+type Config struct {
+	Cluster string
+	Node    transport.NodeID
+	DataDir string // absolute
+	Listen  string
+
+	Threshold int
+	Total     int
+
+	Roster     string
+	RosterRoot string
+
+	API struct {
+		Cert, Key, ClientCA string
+		JWTKeys             []string
+		Audience            string
+	}
+	NATS struct {
+		Listen, Advertise, URL, Creds string
+		Routes                        []string
+		Cert, Key, CA                 string
+	}
+	HSM struct {
+		URI                       string
+		CosignKey, AttestKey, KEK string
+		VaultURI, Counter         string
+		Recovery                  []string
+		SoftHSMConf               string
+		Sessions                  int
+		Plugin                    struct {
+			Dir, User        string
+			Network          bool
+			Env, Read, Write []string
+		}
+	}
+	Password struct {
+		Provider, KeyID, Sealed, URI string
+		Human                        bool
+	}
+	Limits    appliance.Limits
+	LogLevel  string
+	LogFormat string
+	Dev       bool // allow what guards nothing
+
+	Consul  string   // where consul_addr is set, which has no effect; "" where it is not
+	Unknown []string // variables that begin with MPCD_ and mean nothing
+}
+
+// Parse makes a configuration of values. The error is the first mistake, with its key and where that was set.
+func Parse(vs Values) (Config, error) {
+	p := &parser{values: vs}
+	var c Config
+	p.place(&c)
+	p.api(&c)
+	p.nats(&c)
+	p.hsm(&c)
+	p.password(&c)
+	p.limits(&c)
+	c.LogLevel = p.oneOf("log.level", "debug", "info", "warn", "error")
+	c.LogFormat = p.oneOf("log.format", "text", "json")
+	if consul := vs["consul_addr"]; consul.Text != "" {
+		c.Consul = consul.Origin
+	}
+	return c, p.err
+}
+
+// place reads who the node is and where its things are.
+func (p *parser) place(c *Config) {
+	c.Cluster = p.name("cluster")
+	c.Node = transport.NodeID(p.name("node_id"))
+	c.DataDir = p.path("data_dir", true)
+	c.Listen = p.address("listen")
+	c.Threshold = p.number("threshold", 0, 256)
+	c.Total = p.number("total_nodes", 0, 256)
+	c.Roster = p.path("roster", false)
+	c.RosterRoot = p.text("roster_root")
+}
+
+func (p *parser) api(c *Config) {
+	c.API.Cert, c.API.Key = p.path("api.tls.cert", false), p.path("api.tls.key", false)
+	c.API.ClientCA = p.path("api.tls.client_ca", false)
+	c.API.JWTKeys, c.API.Audience = p.values["api.jwt.keys"].List, p.text("api.jwt.audience")
+	if c.API.Audience == "" {
+		c.API.Audience = c.Cluster
+	}
+	if (c.API.Cert == "") != (c.API.Key == "") {
+		p.wrong("api.tls.cert", "set api.tls.cert and api.tls.key", "one of the two is missing")
+	}
+}
+
+func (p *parser) nats(c *Config) {
+	c.NATS.Listen, c.NATS.Advertise = p.address("nats.listen"), p.address("nats.advertise")
+	c.NATS.Routes, c.NATS.URL, c.NATS.Creds = p.values["nats.routes"].List, p.text("nats.url"), p.path("nats.creds", false)
+	c.NATS.Cert, c.NATS.Key, c.NATS.CA = p.path("nats.tls.cert", false), p.path("nats.tls.key", false), p.path("nats.tls.ca", false)
+	if c.NATS.URL != "" { // an existing broker takes the place of routes
+		c.NATS.Listen, c.NATS.Routes, c.NATS.Advertise = "", nil, ""
+	}
+}
+
+func (p *parser) hsm(c *Config) {
+	c.HSM.URI, c.HSM.SoftHSMConf = p.text("hsm.uri"), p.path("hsm.softhsm_conf", false)
+	c.HSM.CosignKey, c.HSM.AttestKey, c.HSM.KEK = p.text("hsm.cosign_key"), p.text("hsm.attest_key"), p.text("hsm.vault_key")
+	c.HSM.Sessions = p.number("hsm.sessions", 0, 256)
+	c.HSM.VaultURI, c.HSM.Counter, c.HSM.Recovery = p.text("hsm.vault_uri"), p.text("hsm.counter"), p.values["hsm.recovery"].List
+	c.HSM.Plugin.Dir, c.HSM.Plugin.User, c.HSM.Plugin.Network = p.path("hsm.plugin.dir", false), p.text("hsm.plugin.user"),
+		p.truth("hsm.plugin.network")
+	c.HSM.Plugin.Env, c.HSM.Plugin.Read, c.HSM.Plugin.Write = p.values["hsm.plugin.env"].List, p.values["hsm.plugin.read"].List,
+		p.values["hsm.plugin.write"].List
+	if c.HSM.URI == "" {
+		p.wrong("hsm.uri", "set it, for example pkcs11:token=mpcd?module-path=/usr/lib/…&pin-source=file:/etc/mpcd/pin",
+			"not set: every node has a token")
+	}
+}
+
+func (p *parser) password(c *Config) {
+	c.Password.Provider = p.oneOf("password.provider", "hsm", "file", "env", "cred", "aws", "gcp", "pkcs11", "tpm")
+	c.Password.Sealed, c.Password.URI = p.text("password.sealed"), p.text("password.uri")
+	c.Password.KeyID, c.Password.Human = p.text("password.key_id"), p.truth("password.human")
+	if c.Password.Provider != "hsm" && c.Password.KeyID == "" {
+		p.wrong("password.key_id", "name the file, or the variable", "not set, and password.provider is %s", c.Password.Provider)
+	}
+	if !p.truth("attest") {
+		p.wrong("attest", "remove it, or set it to true", "this build attests every share; peers refuse a share without")
+	}
+}
+
+func (p *parser) limits(c *Config) {
+	c.Limits = appliance.Limits{
+		Request: p.duration("limits.request"), Silence: p.duration("limits.silence"), Batch: p.number("limits.batch", 1, 1024),
+		Queue: p.number("limits.queue", 1, 1<<20), Ceremonies: p.number("limits.ceremonies", 1, 1<<16),
+		Shares:        p.number("limits.shares", 1, 1<<20),
+		Presignatures: p.number("limits.presignatures", 0, 4096),
+	}
+	if c.Limits.Presignatures == 0 {
+		c.Limits.Presignatures = -1 // the node's word for none
+	}
+}
+
+// TokenOnly is the configuration of a token alone, with the names that a node's keys have by default.
+func TokenOnly(uri string) Config {
+	var c Config
+	c.HSM.URI, c.HSM.CosignKey, c.HSM.AttestKey, c.HSM.KEK, c.HSM.Counter = uri, RoleCosign, RoleAttest, RoleVault, CounterAuto
+	return c
+}

@@ -1,0 +1,100 @@
+package host
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/luxfi/mpcd/host/fault"
+)
+
+// Goal: whatever stands in a configuration file, reading it ends with values or a usage fault, and what was read is known.
+func FuzzYAML(f *testing.F) {
+	f.Add([]byte("cluster: a\nnats:\n  routes: [a, b]\n"))
+	f.Add([]byte("hsm: {uri: softhsm}\nattest: true\n"))
+	f.Add([]byte("a: &x [*x]\n"))
+	f.Add([]byte("? [a]\n: b\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		vs := Defaults()
+		err := vs.YAML("x.yaml", b)
+		if err != nil && codeOf(err) != fault.CodeUsage {
+			t.Fatalf("exit code %d: %v", codeOf(err), err)
+		}
+		if len(vs) != len(Settings) {
+			t.Fatalf("%d values of %d settings", len(vs), len(Settings))
+		}
+		_, _ = Parse(vs)
+	})
+}
+
+// Goal: every default is a value the parser accepts. Method: the smallest configuration.
+func TestDefaults(t *testing.T) {
+	vs := Defaults()
+	for _, kv := range [][2]string{{"cluster", "c"}, {"node_id", "n"}, {"data_dir", "/d"}, {"hsm.uri", "softhsm"}} {
+		vs.Set(kv[0], kv[1], "test")
+	}
+	c, err := Parse(vs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.API.Audience != "c" || c.StoreKeyPath() != "/d/store.key" || c.Limits.Batch != 64 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// Goal: a wrong value is refused with its key and origin. Method: one of each kind of setting.
+func TestWrongValues(t *testing.T) {
+	for key, text := range map[string]string{
+		"cluster": "Not A Name", "node_id": "", "data_dir": "", "listen": "8080", "threshold": "two", "total_nodes": "-1",
+		"nats.listen": "host:99999", "hsm.uri": "", "hsm.sessions": "1000", "password.provider": "aws", "password.human": "maybe",
+		"attest": "false", "limits.request": "1 hour", "limits.silence": "1ms", "limits.batch": "0", "log.level": "loud", "log.format": "xml",
+		"api.tls.cert": "/only/the/cert",
+	} {
+		vs := Defaults()
+		for _, kv := range [][2]string{{"cluster", "c"}, {"node_id", "n"}, {"data_dir", "/d"}, {"hsm.uri", "softhsm"}, {key, text}} {
+			vs.Set(kv[0], kv[1], "test "+kv[0])
+		}
+		_, err := Parse(vs)
+		if err == nil || !strings.Contains(err.Error(), key) || codeOf(err) != fault.CodeUsage {
+			t.Errorf("%s: %q: %v", key, text, err)
+		}
+	}
+}
+
+// Goal: the hint names what was perhaps meant, and nothing far away.
+func TestNearest(t *testing.T) {
+	for word, want := range map[string]string{
+		"lisen": "listen", "node-id": "node_id", "hsm.url": "hsm.uri", "hsm.cosignkey": "hsm.cosign_key", "completely_else": "", "x": "",
+	} {
+		if got := Nearest(word, keyNames()); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+	if distance("kitten", "sitting") != 3 || distance("", "abc") != 3 || distance("abc", "abc") != 0 {
+		t.Error("distance is not Levenshtein's")
+	}
+}
+
+// Goal: every setting can be told apart by key, flag and variable.
+func TestSettingsAreDistinct(t *testing.T) {
+	seen := map[string]string{}
+	for _, s := range Settings {
+		names := append([]string{s.Key, s.Variable()}, s.Env...)
+		if s.Flag != "" {
+			names = append(names, "--"+s.Flag)
+		}
+		for _, n := range names {
+			if seen[n] != "" {
+				t.Errorf("%s is of %s and of %s", n, seen[n], s.Key)
+			}
+			seen[n] = s.Key
+		}
+		if s.Help == "" {
+			t.Errorf("%s has no help", s.Key)
+		}
+	}
+	for _, n := range otherVariables {
+		if seen[n] != "" {
+			t.Errorf("%s is also of %s", n, seen[n])
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/transport/natsnet"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/threshold/schemes"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// BootTimeout bounds the boot: a token that does not answer ends it.
+const BootTimeout = 60 * time.Second
+
+// Host is a node that is ready to run.
+type Host struct {
+	Node  *appliance.Node
+	Vault *vault.Vault
+
+	config  Config
+	options Options
+	opened  closers
+	began   time.Time
+}
+
+// Close closes what Open opened; Run must have returned, or never begun.
+func (h *Host) Close() error { return h.opened.Close() }
+
+// Open opens everything a node is made of, in the order that lets nothing be used before it was proven. The caller closes the Host.
+func Open(ctx context.Context, c Config, o Options) (*Host, error) {
+	o = o.withDefaults()
+	ctx, cancel := context.WithTimeout(ctx, BootTimeout)
+	defer cancel()
+	h := &Host{config: c, options: o, began: time.Now()}
+	b := &boot{Host: h, node: appliance.Config{
+		Cluster: c.Cluster, Node: c.Node, Release: o.Release, CosignKey: c.HSM.CosignKey, AttestKey: c.HSM.AttestKey,
+		Schemes: schemes.ByID, SchemeFor: schemes.For, Threshold: c.Threshold, Limits: c.Limits, Logger: o.Log, Clock: o.Clock, Rand: o.Rand,
+	}}
+	if err := b.run(ctx); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+// boot is a Host on its way.
+type boot struct {
+	*Host
+	roster *attest.SignedRoster
+	tokens *Tokens
+	disk   *Disk
+	node   appliance.Config
+}
+
+func (b *boot) run(ctx context.Context) error {
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"self-test", b.selfTest},
+		{"data directory", b.lock},
+		{"roster", b.loadRoster},
+		{"token", b.openTokens},
+		{"vault", b.openVault},
+		{"audit log", b.openAudit},
+		{"identity", b.openIdentity},
+		{"network", b.startNetwork},
+		{"node", b.makeNode},
+	} {
+		began := time.Now()
+		if err := step.do(ctx); err != nil {
+			return fault.Doing("boot: "+step.name, err)
+		}
+		b.options.Log.Debug("boot", "step", step.name, "took", time.Since(began).Round(time.Millisecond))
+	}
+	for _, t := range b.tokens.All() {
+		if info, err := t.Info(ctx); err == nil && info.SoftwareOnly {
+			b.options.Log.Warn("the token is software: no hardware guards its keys", "provider", t.Provider(), "token", info.Label)
+		}
+	}
+	return nil
+}
+
+func (b *boot) selfTest(context.Context) error {
+	if err := selfTest(); err != nil {
+		return &fault.Error{Code: fault.CodeIntegrity, Err: err, Do: "do not use this machine: its arithmetic is wrong"}
+	}
+	return nil
+}
+
+func (b *boot) lock(context.Context) error {
+	var held io.Closer
+	err := afterPredecessor(func() (err error) {
+		held, err = Lock(b.config)
+		return err
+	}, func(err error) bool { return errors.Is(err, durable.ErrLocked) })
+	return b.opened.keep(held, err)
+}
+
+func (b *boot) loadRoster(context.Context) (err error) {
+	b.roster, err = loadRoster(b.config)
+	b.node.Roster = b.roster
+	return err
+}
+
+func (b *boot) openTokens(ctx context.Context) (err error) {
+	b.tokens, err = OpenTokens(ctx, b.config, b.options)
+	if err := b.opened.keep(b.tokens, err); err != nil {
+		return err
+	}
+	b.node.HSM = b.tokens.Token
+	_, err = b.tokens.Prove(ctx)
+	return err
+}
+
+func (b *boot) openVault(ctx context.Context) (err error) {
+	b.disk, err = b.tokens.OpenDisk(ctx, true)
+	if err := b.opened.keep(b.disk, err); err != nil {
+		return err
+	}
+	b.Vault, b.node.Vault, b.node.Store = b.disk.Vault, b.disk.Vault, b.disk.Store
+	if err := appliance.OpenStore(ctx, b.disk.Store); err != nil {
+		return err
+	}
+	if err := keepSerial(ctx, b.disk.Store, b.roster); err != nil {
+		return err
+	}
+	return b.Vault.Advance(ctx) // copies made before this start are older ones now
+}
+
+func (b *boot) openAudit(context.Context) (err error) {
+	b.node.AuditLog, err = audit.Open(b.config.AuditPath(), string(b.config.Node), b.options.Clock)
+	return b.opened.keep(b.node.AuditLog, err)
+}
+
+func (b *boot) openIdentity(ctx context.Context) error {
+	m, err := b.roster.Roster.Node(string(b.config.Node))
+	if err != nil {
+		return err
+	}
+	b.node.Self, err = enrolledIdentity(ctx, b.Vault, m)
+	return err
+}
+
+func (b *boot) startNetwork(ctx context.Context) error {
+	c := b.config
+	n, err := natsnet.Start(ctx, natsnet.Config{
+		Cluster: c.Cluster, Node: c.Node, Peers: Peers(b.roster.Roster), RouteListen: c.NATS.Listen, Routes: c.NATS.Routes,
+		RouteAdvertise: c.NATS.Advertise, ExternalURL: c.NATS.URL, CredsFile: c.NATS.Creds, CertFile: c.NATS.Cert, KeyFile: c.NATS.Key,
+		CAFile: c.NATS.CA, Logger: quieter(b.options.Log),
+	})
+	if err := b.opened.keep(n, err); err != nil {
+		return err
+	}
+	b.node.Network = n
+	if b.options.Network != nil {
+		b.node.Network = b.options.Network(n)
+	}
+	return nil
+}
+
+func (b *boot) makeNode(ctx context.Context) (err error) {
+	b.Node, err = appliance.New(ctx, b.node)
+	return err
+}

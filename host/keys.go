@@ -1,0 +1,103 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/hsm"
+)
+
+// The roles of a node's keys.
+const (
+	RoleCosign = "cosign" // signs intents
+	RoleAttest = "attest" // signs shares
+	RoleVault  = "vault"  // wraps the vault's keys
+)
+
+// Key is one of a node's keys.
+type Key struct {
+	Role        string
+	hsm.KeyInfo           // its name; the type is what is made where it is missing
+	In          hsm.Token // the token it is in
+}
+
+// Keys are the keys that a node needs: cosign, attest and vault, in this order.
+func (t *Tokens) Keys() []Key {
+	return []Key{
+		{RoleCosign, hsm.KeyInfo{ID: t.config.HSM.CosignKey, Type: hsm.KeyP256}, t.Token},
+		{RoleAttest, hsm.KeyInfo{ID: t.config.HSM.AttestKey, Type: hsm.KeyP256}, t.Token},
+		{RoleVault, t.vaultKey(), t.Wrap},
+	}
+}
+
+func (t *Tokens) vaultKey() hsm.KeyInfo {
+	return hsm.KeyInfo{ID: t.config.HSM.KEK, Type: hsm.KeyAESWrap}
+}
+
+// signingKeys are the keys that sign, as a self-test wants them: P-256 and Ed25519 both serve.
+func (t *Tokens) signingKeys(ctx context.Context) ([]hsm.KeyInfo, error) {
+	p, ok := hsm.As[hsm.PublicKeyer](t.Token)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s tells no public keys", hsm.ErrUnsupported, t.Provider())
+	}
+	var keys []hsm.KeyInfo
+	for _, id := range []string{t.config.HSM.CosignKey, t.config.HSM.AttestKey} {
+		pub, err := p.PublicKey(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		kind := hsm.TypeOf(pub)
+		if kind != hsm.KeyP256 && kind != hsm.KeyEd25519 {
+			return nil, fmt.Errorf("%w: key %q is %s, want p256 or ed25519", hsm.ErrKeyType, id, kind)
+		}
+		keys = append(keys, hsm.KeyInfo{ID: id, Type: kind})
+	}
+	return keys, nil
+}
+
+// Prove runs the self-test of every key a node needs, and returns the keys.
+func (t *Tokens) Prove(ctx context.Context) ([]hsm.KeyInfo, error) {
+	keys, err := t.signingKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := hsm.SelfTest(ctx, t.Token, keys...); err != nil {
+		return nil, err
+	}
+	return append(keys, t.vaultKey()), hsm.SelfTest(ctx, t.Wrap, t.vaultKey())
+}
+
+// MakeKeys makes the keys that are missing, where the token makes keys, and proves them all.
+func (t *Tokens) MakeKeys(ctx context.Context) ([]hsm.KeyInfo, error) {
+	if t.config.HSM.CosignKey == t.config.HSM.AttestKey {
+		return nil, fault.Usage("give hsm.cosign_key and hsm.attest_key different names", "one key %q for two purposes", t.config.HSM.CosignKey)
+	}
+	for _, k := range t.Keys() {
+		if err := makeKey(ctx, k.In, k.KeyInfo); err != nil {
+			return nil, err
+		}
+	}
+	return t.Prove(ctx)
+}
+
+// makeKey makes a key that is missing. Where the token makes no keys it must be there; the self-test will tell.
+func makeKey(ctx context.Context, in hsm.Token, k hsm.KeyInfo) error {
+	g, ok := hsm.As[hsm.KeyGenerator](in)
+	if !ok {
+		return nil
+	}
+	if err := g.GenerateKey(ctx, k.ID, k.Type); err != nil && !errors.Is(err, hsm.ErrKeyExists) {
+		return err
+	}
+	return nil
+}
+
+// List lists all keys in the token that signs, none where it cannot.
+func (t *Tokens) List(ctx context.Context) ([]hsm.KeyInfo, error) {
+	if l, ok := hsm.As[hsm.KeyLister](t.Token); ok {
+		return l.Keys(ctx)
+	}
+	return []hsm.KeyInfo{}, nil
+}

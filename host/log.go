@@ -1,0 +1,51 @@
+package host
+
+import (
+	"context"
+	"io"
+	"log/slog"
+)
+
+// NewLogger writes to w: level is debug, info, warn or error, format is text or json.
+func NewLogger(w io.Writer, level, format string) *slog.Logger {
+	var l slog.Level
+	_ = l.UnmarshalText([]byte(level)) // checked when the configuration was read
+	o := &slog.HandlerOptions{Level: l}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// requestLog lowers the lines of single requests to debug, and keeps failures.
+func requestLog(l *slog.Logger) *slog.Logger { return slog.New(lowered{l.Handler(), slog.LevelInfo}) }
+
+// quieter lowers what the NATS server tells of itself.
+func quieter(l *slog.Logger) *slog.Logger { return slog.New(lowered{l.Handler(), slog.LevelWarn}) }
+
+// lowered makes debug lines of all that are not above a level.
+type lowered struct {
+	slog.Handler
+	upTo slog.Level
+}
+
+func (h lowered) level(l slog.Level) slog.Level {
+	if l <= h.upTo {
+		return min(l, slog.LevelDebug)
+	}
+	return l
+}
+
+func (h lowered) Enabled(ctx context.Context, l slog.Level) bool {
+	return h.Handler.Enabled(ctx, h.level(l))
+}
+
+func (h lowered) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = h.level(r.Level)
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h lowered) WithAttrs(a []slog.Attr) slog.Handler {
+	return lowered{h.Handler.WithAttrs(a), h.upTo}
+}
+func (h lowered) WithGroup(g string) slog.Handler { return lowered{h.Handler.WithGroup(g), h.upTo} }

@@ -1,0 +1,72 @@
+package host
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/luxfi/mpcd/appliance"
+)
+
+// nodeMetrics exports a node's counters and what it sees of its peers.
+type nodeMetrics struct{ node *appliance.Node }
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("mpcd_"+name, help, labels, nil)
+}
+
+var (
+	descSignatures = describe("signatures_total", "Signatures made as coordinator.")
+	descCeremonies = describe("ceremonies_total", "Ceremonies taken part in.")
+	descBatches    = describe("batches_total", "Batches of signatures led.")
+	descAborts     = describe("aborts_total", "Ceremonies that were aborted.")
+	descRefused    = describe("refused_total", "Proposals refused or dropped.")
+	descKeygens    = describe("keygens_total", "Keys made as coordinator.")
+	descRefreshes  = describe("refreshes_total", "Refreshes led.")
+	descRetries    = describe("retries_total", "Requests tried again with another quorum.")
+	descPresReady  = describe("presignatures_ready", "Presignatures in memory that this node can lead with.")
+	descPresHeld   = describe("presignatures_held", "Presignatures in memory, for all coordinators.")
+	descPresigs    = describe("presignatures_total",
+		"Presignatures of the pool as coordinator: made, used, missed (too few were there), dropped.", "outcome")
+	descAudit     = describe("audit_entries", "Entries of the audit log.")
+	descEnvelopes = describe("envelopes_total", "Envelopes of the transport: sent, received, or dropped by reason.", "outcome")
+	descPeer      = describe("peer_live", "1 if the node of the roster is live, as this node sees it.", "peer")
+	descAccused   = describe("peer_accused", "1 if an abort named the peer since this process started.", "peer")
+	descInfo      = describe("build_info", "The version of the program.", "version")
+)
+
+// Describe implements prometheus.Collector.
+func (m nodeMetrics) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, out) }
+
+// Collect implements prometheus.Collector.
+func (m nodeMetrics) Collect(out chan<- prometheus.Metric) {
+	c := m.node.Counts()
+	for _, x := range []struct {
+		d *prometheus.Desc
+		v uint64
+	}{
+		{descSignatures, c.Signatures}, {descCeremonies, c.Ceremonies}, {descBatches, c.Batches}, {descAborts, c.Aborts},
+		{descRefused, c.Refused}, {descKeygens, c.Keygens}, {descRefreshes, c.Refreshes}, {descRetries, c.Retries},
+	} {
+		out <- prometheus.MustNewConstMetric(x.d, prometheus.CounterValue, float64(x.v))
+	}
+	out <- prometheus.MustNewConstMetric(descAudit, prometheus.GaugeValue, float64(c.AuditSeq))
+	out <- prometheus.MustNewConstMetric(descPresReady, prometheus.GaugeValue, float64(c.PresReady))
+	out <- prometheus.MustNewConstMetric(descPresHeld, prometheus.GaugeValue, float64(c.PresHeld))
+	for outcome, v := range map[string]uint64{"made": c.PresMade, "used": c.PresUsed, "missed": c.PresMissed, "dropped": c.PresDropped} {
+		out <- prometheus.MustNewConstMetric(descPresigs, prometheus.CounterValue, float64(v), outcome)
+	}
+	for outcome, v := range c.Network {
+		out <- prometheus.MustNewConstMetric(descEnvelopes, prometheus.CounterValue, float64(v), outcome)
+	}
+	for _, p := range m.node.Nodes() {
+		out <- prometheus.MustNewConstMetric(descPeer, prometheus.GaugeValue, truth(p.Live), string(p.ID))
+		out <- prometheus.MustNewConstMetric(descAccused, prometheus.GaugeValue, truth(p.Accused), string(p.ID))
+	}
+	out <- prometheus.MustNewConstMetric(descInfo, prometheus.GaugeValue, 1, m.node.Version())
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,164 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"filippo.io/age"
+
+	"github.com/luxfi/mpcd/vault"
+)
+
+func silent(int, int) {}
+
+// Goal: a recovery to other officers that was cut short after the vault had moved is finished by the same command, and leaves the store
+// to the new officer alone. Method: recover, put the store's key of before back, as the crash leaves it, and recover again.
+func TestRecoveryCutShort(t *testing.T) {
+	ctx := t.Context()
+	old, next := newOfficer(t), newOfficer(t)
+	c := testNode(t, "n1")
+	c.HSM.Recovery = []string{old.recipient}
+	prepare(t, c)
+	before, err := os.ReadFile(c.StoreKeyPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := Target{URI: "local:" + filepath.Join(t.TempDir(), "spare"), Recovery: []string{next.recipient}}
+	again := func() error {
+		_, err := Recover(ctx, c, Options{}, x, []age.Identity{old.identity}, silent)
+		return err
+	}
+	for range 2 {
+		if err := os.WriteFile(c.StoreKeyPath(), before, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := again(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := again(); !errors.Is(err, vault.ErrRecovery) {
+		t.Errorf("the officer of before opens the store: %v", err)
+	}
+	moved := c
+	moved.HSM.VaultURI, moved.HSM.Recovery = x.URI, x.Recovery
+	opens := func(c Config) error {
+		return withTokens(ctx, c, func(tok *Tokens) error {
+			disk, err := tok.OpenDisk(ctx, true)
+			if err != nil {
+				return err
+			}
+			return errors.Join(disk.Vault.Check(ctx), disk.Close())
+		})
+	}
+	if err := opens(moved); err != nil {
+		t.Error(err)
+	}
+	if err := opens(c); !errors.Is(err, vault.ErrWrongKEK) {
+		t.Errorf("the token of before: %v", err)
+	}
+}
+
+// Goal: a move that was cut short between the vault's switch and the sealing of the store's key, or after all of it, is finished by the
+// same command. Method: move, put back the store's key for both tokens, and none; move again each time.
+func TestMoveCutShort(t *testing.T) {
+	ctx := t.Context()
+	c := testNode(t, "n1")
+	prepare(t, c)
+	x := Target{URI: "local:" + filepath.Join(t.TempDir(), "next"), Key: "vault-2", Recovery: []string{newOfficer(t).recipient}}
+	if _, err := moving(c, Options{}, func(m *move) error {
+		if err := m.open(ctx, &x); err != nil {
+			return err
+		}
+		old, err := m.from.slot()
+		if err != nil {
+			return err
+		}
+		return c.keyFile().write(ctx, m.key, nil, old, m.to.slot)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	both, err := os.ReadFile(c.StoreKeyPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, key := range map[string][]byte{"switched": both, "done": nil} {
+		if _, err := Rewrap(ctx, c, Options{}, x, silent); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if key != nil {
+			if err := os.WriteFile(c.StoreKeyPath(), key, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := Rewrap(ctx, c, Options{}, x, silent); err != nil {
+			t.Errorf("%s: again: %v", name, err)
+		}
+		if now, err := os.ReadFile(c.StoreKeyPath()); err != nil || bytes.Equal(now, both) {
+			t.Errorf("%s: the old token still opens the store: %v", name, err)
+		}
+	}
+}
+
+// Goal: while a vault is on its way, the store opens with the token it leaves, with the one it goes to, and for those who can recover
+// the vault as it is; after it with the new ones alone. Method: read the sealed key as it is when progress is told, and try them all.
+func TestStoreOnTheWay(t *testing.T) {
+	ctx := t.Context()
+	before, after := newOfficer(t), newOfficer(t)
+	c := testNode(t, "n1")
+	c.HSM.Recovery = []string{before.recipient}
+	prepare(t, c)
+	var during []byte
+	x := Target{URI: "local:" + filepath.Join(t.TempDir(), "next"), Key: "vault-2", Recovery: []string{after.recipient}}
+	told := func(int, int) { during, _ = os.ReadFile(c.StoreKeyPath()) }
+	if _, err := Rewrap(ctx, c, Options{}, x, told); err != nil {
+		t.Fatal(err)
+	}
+	now, err := os.ReadFile(c.StoreKeyPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := c
+	moved.HSM.VaultURI, moved.HSM.KEK = x.URI, x.Key
+	for name, w := range map[string]struct {
+		sealed []byte
+		c      *Config
+		who    age.Identity
+		want   error
+	}{
+		"during, old token":   {during, &c, nil, nil},
+		"during, new token":   {during, &moved, nil, nil},
+		"during, old officer": {during, nil, before.identity, nil},
+		"during, new officer": {during, nil, after.identity, vault.ErrRecovery},
+		"after, old token":    {now, &c, nil, vault.ErrWrongKEK},
+		"after, new token":    {now, &moved, nil, nil},
+		"after, old officer":  {now, nil, before.identity, vault.ErrRecovery},
+		"after, new officer":  {now, nil, after.identity, nil},
+	} {
+		got := opensWith(ctx, w.sealed, c.keyFile().aad, w.c, w.who)
+		if !errors.Is(got, w.want) || w.want == nil && got != nil {
+			t.Errorf("%s: got %v, want %v", name, got, w.want)
+		}
+	}
+}
+
+// opensWith tries to open a sealed key with the tokens of a configuration, or as an officer.
+func opensWith(ctx context.Context, sealed, aad []byte, c *Config, who age.Identity) error {
+	if c == nil {
+		key, err := vault.RecoverKey(sealed, aad, who)
+		key.Wipe()
+		return err
+	}
+	return withTokens(ctx, *c, func(tok *Tokens) error {
+		slot, err := tok.slot()
+		if err != nil {
+			return err
+		}
+		key, err := vault.UnsealKey(ctx, sealed, aad, slot)
+		key.Wipe()
+		return err
+	})
+}

@@ -1,0 +1,39 @@
+package host
+
+import "path/filepath"
+
+// The places in a node's data directory.
+func (c Config) storeDir() string { return filepath.Join(c.DataDir, "store") }
+
+// AuditPath is where the audit log is.
+func (c Config) AuditPath() string { return filepath.Join(c.DataDir, "audit.log") }
+
+// StoreKeyPath is where the sealed key of the store is, or what else names its password.
+func (c Config) StoreKeyPath() string {
+	if c.Password.KeyID != "" {
+		return c.Password.KeyID
+	}
+	return filepath.Join(c.DataDir, "store.key")
+}
+
+// RecoveryPath is the copy of the store's key for recovery, where a password makes the key.
+func (c Config) RecoveryPath() string { return filepath.Join(c.DataDir, "store.recovery") }
+
+// TokenURI is hsm.uri; the bare name local means a directory beside the data.
+func (c Config) TokenURI() string {
+	if c.HSM.URI == "local" {
+		return "local:" + filepath.Join(filepath.Dir(c.DataDir), "hsm")
+	}
+	return c.HSM.URI
+}
+
+// vaultURI is the token whose key wraps the vault's.
+func (c Config) vaultURI() string {
+	if c.HSM.VaultURI == "" {
+		return c.TokenURI()
+	}
+	return c.HSM.VaultURI
+}
+
+// counterID names the counter of the node's vault: nodes that share a token have vault keys of different names.
+func (c Config) counterID() string { return c.HSM.KEK + "-generation" }

@@ -1,0 +1,85 @@
+package host
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"strings"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host/fault"
+)
+
+// loadRoster reads the roster and holds it against what is pinned.
+func loadRoster(c Config) (*attest.SignedRoster, error) {
+	if c.Roster == "" {
+		return nil, fault.Usage("set roster in mpcd.yaml to the file that `mpcd node roster sign` wrote", "no roster is configured")
+	}
+	s, err := attest.LoadRoster(c.Roster)
+	if err != nil {
+		return nil, &fault.Error{Code: fault.CodeIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
+	}
+	if err := CheckPin(s, c.RosterRoot); err != nil {
+		return nil, err
+	}
+	if s.Roster.Cluster != c.Cluster {
+		return nil, fault.Usage("use the roster of this cluster, or correct cluster",
+			"the roster is of cluster %q, this node is of %q", s.Roster.Cluster, c.Cluster)
+	}
+	if _, err := s.Roster.Node(string(c.Node)); err != nil {
+		return nil, fault.Usage("enrol the node, or correct node_id", "node %q is not in the roster", c.Node)
+	}
+	if c.Total != 0 && c.Total != len(s.Roster.Nodes) {
+		return nil, fault.Usage("correct total_nodes, or use the right roster",
+			"total_nodes is %d, the roster has %d nodes", c.Total, len(s.Roster.Nodes))
+	}
+	return s, nil
+}
+
+// CheckPin holds a roster against a pin: the operator's public key in hex, or the roster's fingerprint.
+func CheckPin(s *attest.SignedRoster, pin string) error {
+	switch {
+	case pin == "":
+		return fault.Usage("set roster_root to the operator's public key, which you got another way than the roster",
+			"roster_root is not set: the roster would be its own witness")
+	case strings.HasPrefix(pin, "r_"):
+		if s.Fingerprint() != pin {
+			return fmt.Errorf("%w: its fingerprint is %s, pinned is %s", attest.ErrRoster, s.Fingerprint(), pin)
+		}
+		return nil
+	}
+	root, err := ParseRoot(pin)
+	if err != nil {
+		return err
+	}
+	return s.Verify(root)
+}
+
+// Operator is the public key that roster_root pins; nil where it pins a fingerprint, or nothing.
+func (c Config) Operator() (ed25519.PublicKey, error) {
+	if c.RosterRoot == "" || strings.HasPrefix(c.RosterRoot, "r_") {
+		return nil, nil
+	}
+	return ParseRoot(c.RosterRoot)
+}
+
+// ParseRoot reads an operator's public key: 0x and 64 hex digits.
+func ParseRoot(pin string) (ed25519.PublicKey, error) {
+	b, err := wire.ParseHex(pin)
+	if err != nil || len(b) != ed25519.PublicKeySize {
+		return nil, fault.Usage("give the operator's public key as 0x and 64 hex digits, or the fingerprint r_…",
+			"roster root %q is neither", pin)
+	}
+	return ed25519.PublicKey(b), nil
+}
+
+// Peers are the members of the roster for the transport.
+func Peers(r attest.Roster) transport.Peers {
+	out := transport.Peers{}
+	for _, m := range r.Nodes {
+		id := transport.NodeID(m.ID)
+		out[id] = transport.Peer{Node: id, Identity: ed25519.PublicKey(m.Identity), HPKE: m.Seal}
+	}
+	return out
+}

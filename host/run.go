@@ -1,0 +1,76 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/api"
+	"github.com/luxfi/mpcd/host/fault"
+)
+
+// Run serves until ctx ends, or the node or its API fails, and returns when all is still. It calls ready, once, when the node has joined
+// the network and the API answers. Of an API of nil there is none; Run closes the one it is given. It is called once.
+func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
+	var counting sync.WaitGroup
+	defer counting.Wait() // after stopNode
+	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopNode()
+	counting.Go(func() { keepAnchor(nodeCtx, h.Vault, anchorEvery, h.options.Log) })
+	nodeDone := make(chan error, 1)
+	go func() { nodeDone <- h.Node.Run(nodeCtx) }()
+	select {
+	case <-h.Node.Started():
+	case err := <-nodeDone:
+		if err == nil {
+			err = errors.New("the node ended at once")
+		}
+		return errors.Join(fault.Doing("boot: join the network", err), a.Close())
+	}
+	apiCtx, stopAPI := context.WithCancel(ctx)
+	defer stopAPI()
+	apiDone := make(chan error, 1)
+	go func() { apiDone <- a.serve(apiCtx, h) }()
+	ready()
+	h.options.Log.Info("ready", "api", a.address(), "tls", a.secure(), "cluster", h.config.Cluster, "version", h.options.Release,
+		"boot", time.Since(h.began).Round(time.Millisecond))
+	var err error
+	select { // the API goes first: what it still works on needs the node
+	case err = <-apiDone:
+		stopNode()
+		err = errors.Join(err, <-nodeDone)
+	case err = <-nodeDone:
+		stopAPI()
+		err = errors.Join(err, <-apiDone)
+		if err == nil {
+			err = errors.New("the node stopped by itself")
+		}
+	}
+	return fault.Doing("run", err)
+}
+
+// serve answers until ctx ends.
+func (a *API) serve(ctx context.Context, h *Host) error {
+	if a == nil {
+		<-ctx.Done()
+		return nil
+	}
+	dev := h.config.Dev
+	return api.Serve(ctx, a.listener, api.New(api.Config{
+		Backend: h.Node, Auth: a.auth, Dev: dev && a.tls == nil, OpenMetrics: dev, Registry: newRegistry(h.Node),
+		Logger:  requestLog(h.options.Log),
+		Timeout: h.config.Limits.Request + 5*time.Second,
+	}), a.tls)
+}
+
+// newRegistry exports the node's counters, the process and the Go runtime.
+func newRegistry(n *appliance.Node) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), nodeMetrics{n})
+	return r
+}

@@ -1,0 +1,19 @@
+package host
+
+import (
+	"errors"
+
+	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/vault/badgerstore"
+)
+
+// openStore opens the node's store with its key.
+func openStore(c Config, key *secret.Bytes, o hsm.Options) (*badgerstore.Store, error) {
+	s, err := badgerstore.Open(badgerstore.Config{Dir: c.storeDir(), Key: key, Logger: o.Log()})
+	if errors.Is(err, badgerstore.ErrWrongKey) {
+		err = &fault.Error{Code: fault.CodeHSM, Err: err, Do: "use the token, or the password, the store was made with"}
+	}
+	return s, err
+}

@@ -1,0 +1,148 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"filippo.io/age"
+
+	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/vault"
+	"github.com/luxfi/mpcd/vault/badgerstore"
+)
+
+// keyFile is where the key of a node's store lies, sealed: opened by the token and by those who can recover the vault. Where a password
+// makes the key, there is only the copy for those.
+type keyFile struct {
+	path     string
+	aad      []byte // binds what is sealed to its node
+	password bool   // a password makes the key
+}
+
+func (c Config) keyFile() keyFile {
+	h := canon.Hash("mpcd/v1/store-key", []byte(c.Cluster), []byte(c.Node))
+	if c.Password.Provider == "hsm" {
+		return keyFile{c.StoreKeyPath(), h[:], false}
+	}
+	return keyFile{c.RecoveryPath(), h[:], true}
+}
+
+// create makes the key of a new store; a key that is there is kept, and one that a password makes needs no making.
+func (f keyFile) create(ctx context.Context, random io.Reader, recovery []string, slot vault.KeySlot) error {
+	if f.password {
+		return nil
+	}
+	if _, err := os.Lstat(f.path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	key := secret.New(badgerstore.KeyLen)
+	defer key.Wipe()
+	if _, err := io.ReadFull(random, key.Bytes()); err != nil {
+		return err
+	}
+	return f.write(ctx, key, recovery, slot)
+}
+
+// write seals the key so that each slot and each recipient opens it.
+func (f keyFile) write(ctx context.Context, key *secret.Bytes, recovery []string, slots ...vault.KeySlot) error {
+	sealed, err := vault.SealKey(ctx, key, f.aad, recovery, slots...)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(f.path, sealed, 0o600)
+}
+
+// keep leaves the key sealed as the vault is: by one token, to the recipients.
+func (f keyFile) keep(ctx context.Context, key *secret.Bytes, recovery []string, slot vault.KeySlot) error {
+	if f.password && len(recovery) == 0 {
+		if err := os.Remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	return f.write(ctx, key, recovery, slot)
+}
+
+// unseal opens the key with the token.
+func (f keyFile) unseal(ctx context.Context, slot vault.KeySlot) (*secret.Bytes, error) {
+	sealed, err := durable.ReadFile(f.path, vault.MaxSealedKey)
+	if err != nil {
+		return nil, err
+	}
+	key, err := vault.UnsealKey(ctx, sealed, f.aad, slot)
+	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, vault.ErrWrongKEK) || errors.Is(err, vault.ErrIntegrity) {
+		return nil, &fault.Error{Code: fault.CodeHSM, Err: fmt.Errorf("%s: %w", f.path, err),
+			Do: "set hsm.vault_uri and hsm.vault_key to where the vault is; if this is it, the file was changed: restore the data directory"}
+	}
+	return key, err
+}
+
+// recover opens the key with an officer's identity.
+func (f keyFile) recover(identities []age.Identity) (*secret.Bytes, error) {
+	sealed, err := durable.ReadFile(f.path, vault.MaxSealedKey)
+	if err != nil {
+		return nil, err
+	}
+	key, err := vault.RecoverKey(sealed, f.aad, identities...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	return key, nil
+}
+
+// recipients is how many can open the key without the token.
+func (f keyFile) recipients() (int, error) {
+	sealed, err := durable.ReadFile(f.path, vault.MaxSealedKey)
+	if err != nil {
+		return 0, err
+	}
+	return vault.KeyRecipients(sealed)
+}
+
+// ReadIdentities reads a file of age identities, of recovery officers.
+func ReadIdentities(path string) ([]age.Identity, error) {
+	b, err := durable.ReadFile(path, pemMax)
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe(b)
+	ids, err := age.ParseIdentities(strings.NewReader(string(b)))
+	if err != nil {
+		return nil, fault.Usage("give the file that age-keygen wrote; decrypt it first if it has a passphrase",
+			"%s holds no age identity: %w", path, err)
+	}
+	return ids, nil
+}
+
+// StoreKey opens the key of the store, with the token or by the password. The caller wipes it.
+func (t *Tokens) StoreKey(ctx context.Context) (*secret.Bytes, error) {
+	c := t.config
+	if c.Password.Provider == "hsm" {
+		slot, err := t.slot()
+		if err != nil {
+			return nil, err
+		}
+		return c.keyFile().unseal(ctx, slot)
+	}
+	password, err := t.password(ctx)
+	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, hsm.ErrNoKey) {
+		return nil, &fault.Error{Code: fault.CodeHSM, Err: err,
+			Do: "compare password.key_id and password.uri with the key that sealed the password, and password.sealed with what it sealed"}
+	}
+	if err != nil {
+		return nil, fault.Doing("password."+c.Password.Provider, err)
+	}
+	salt, err := badgerstore.Salt(c.storeDir())
+	if err != nil {
+		return nil, err
+	}
+	return badgerstore.KeyFromPassword(password, c.Password.Human, salt)
+}

@@ -1,0 +1,63 @@
+package host
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// target is the token that a vault goes to, open.
+type target struct {
+	config   Config // the node's, once the vault has moved
+	wrapping vault.Wrapping
+	slot     vault.KeySlot
+}
+
+// openTarget opens the token to move to, and proves its key. With create it makes the key if that is missing.
+func openTarget(ctx context.Context, c Config, p *opener, x Target, create bool) (*target, error) {
+	c.HSM.VaultURI, c.HSM.KEK = cmp.Or(x.URI, c.HSM.VaultURI), cmp.Or(x.Key, c.HSM.KEK)
+	token, err := p.token(ctx, "--to", c.vaultURI())
+	if err != nil {
+		return nil, err
+	}
+	t := &Tokens{Wrap: token, config: c, opener: p}
+	if create {
+		if err := makeKey(ctx, token, t.vaultKey()); err != nil {
+			return nil, err
+		}
+	}
+	if err := hsm.SelfTest(ctx, token, t.vaultKey()); err != nil {
+		return nil, err
+	}
+	to := &target{config: c}
+	if to.slot, err = t.slot(); err != nil {
+		return nil, err
+	}
+	to.wrapping = vault.Wrapping{Wrapper: to.slot.Wrapper, KEK: c.HSM.KEK, Provider: token.Provider(), Recovery: x.Recovery,
+		Unanchored: x.Unanchored}
+	if to.wrapping.Counter, err = openCounter(ctx, c, p, token); err != nil {
+		return nil, err
+	}
+	if to.wrapping.Counter != nil {
+		to.wrapping.CounterID = c.counterID()
+	}
+	return to, nil
+}
+
+// vaultConfig is how the vault is opened once it has moved.
+func (to *target) vaultConfig(store vault.Store) vault.Config {
+	w := to.wrapping
+	return vault.Config{Store: store, Wrapper: w.Wrapper, KEK: w.KEK, Provider: w.Provider, Node: string(to.config.Node), Existing: true,
+		Counter: w.Counter, CounterID: w.CounterID}
+}
+
+// same tells whether the vault stays in the token and under the key that the configuration names.
+func (to *target) same(c Config) bool {
+	return to.config.vaultURI() == c.vaultURI() && to.config.HSM.KEK == c.HSM.KEK
+}
+
+func (to *target) moved() Moved {
+	return Moved{to.config.vaultURI(), to.config.HSM.KEK, to.wrapping.Recovery}
+}

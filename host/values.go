@@ -1,0 +1,109 @@
+package host
+
+import (
+	"os"
+	"sort"
+	"strings"
+)
+
+// Value is what a key is set to, and by what.
+type Value struct {
+	Text   string
+	List   []string
+	Origin string // "default", "file /etc/mpcd/mpcd.yaml:12", "env MPCD_LISTEN", "flag --listen"
+}
+
+func (v Value) String() string {
+	if v.List != nil {
+		return strings.Join(v.List, ",")
+	}
+	return v.Text
+}
+
+// Values are all settings by key.
+type Values map[string]Value
+
+// Defaults are the values where nobody gives any.
+func Defaults() Values {
+	vs := Values{}
+	for _, s := range Settings {
+		v := Value{Text: s.Default, Origin: "default"}
+		if s.List {
+			v.List = []string{}
+		}
+		vs[s.Key] = v
+	}
+	return vs
+}
+
+// DefaultFile is the configuration file of a node where none is named.
+const DefaultFile = "/etc/mpcd/mpcd.yaml"
+
+// Gather gathers the values of a node: the environment over the file over defaults. A path of "" is that of the variable MPCD_CONFIG, or
+// DefaultFile if it is there. It returns the variables that mean nothing, as Environment does.
+func Gather(path string) (vs Values, unknown []string, err error) {
+	vs = Defaults()
+	if path == "" {
+		path = os.Getenv("MPCD_CONFIG")
+	}
+	if path == "" {
+		if _, err := os.Stat(DefaultFile); err == nil {
+			path = DefaultFile
+		}
+	}
+	if path != "" {
+		if err := vs.File(path); err != nil {
+			return nil, nil, err
+		}
+	}
+	return vs, vs.Environment(), nil
+}
+
+// Set gives the key of a setting a value from text; lists are separated by commas.
+func (vs Values) Set(key, text, origin string) {
+	s, ok := findSetting(key)
+	if !ok {
+		panic("host: no setting " + key)
+	}
+	v := Value{Text: text, Origin: origin}
+	if s.List {
+		v.Text, v.List = "", []string{}
+		for _, item := range strings.Split(text, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				v.List = append(v.List, item)
+			}
+		}
+	}
+	vs[s.Key] = v
+}
+
+// Environment reads the variables. Those that begin with MPCD_ and mean nothing are returned, for a warning: they are likely
+// misspelt, but a container platform may have put them there.
+func (vs Values) Environment() (unknown []string) {
+	known := map[string]bool{}
+	for _, name := range otherVariables {
+		known[name] = true
+	}
+	for _, s := range Settings {
+		for _, name := range append([]string{s.Variable()}, s.Env...) {
+			known[name] = true
+		}
+		for i := len(s.Env) - 1; i >= -1; i-- { // MPCD_… last: it wins
+			name := s.Variable()
+			if i >= 0 {
+				name = s.Env[i]
+			}
+			if text, ok := os.LookupEnv(name); ok && text != "" {
+				vs.Set(s.Key, text, "env "+name)
+			}
+		}
+	}
+	for _, e := range os.Environ() {
+		name, _, _ := strings.Cut(e, "=")
+		if strings.HasPrefix(name, "MPCD_") && !known[name] {
+			unknown = append(unknown, name)
+		}
+	}
+	sort.Strings(unknown)
+	return unknown
+}
