@@ -14,6 +14,8 @@ import (
 	btcbech32 "github.com/btcsuite/btcd/btcutil/bech32"
 	"github.com/btcsuite/btcd/chaincfg"
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+
+	"github.com/luxfi/mpcd/threshold"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -219,4 +221,18 @@ func FuzzEncodings(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Goal: every kind of key of the engine has addresses here, in the form in which it shows its keys. Method: its family, with a point.
+func TestKindsHaveAddresses(t *testing.T) {
+	for _, k := range threshold.Kinds() {
+		compressed := secp256k1.PrivKeyFromBytes(bytes.Repeat([]byte{7}, 32)).PubKey().SerializeCompressed()
+		key := k.Shown(compressed)
+		if key == nil {
+			key = k.Shown(compressed[1:])
+		}
+		if primary, all, err := For(Family(k.Addresses), key); err != nil || primary == "" || len(all) == 0 {
+			t.Errorf("%s: %v", k.ID, err)
+		}
+	}
 }
