@@ -25,7 +25,7 @@ type certificateLeaf struct {
 	Digest [32]byte            `cbor:"3,keyasint"` // threshold.KeyInfo.Digest
 	Party  threshold.PartyID   `cbor:"4,keyasint"`
 	Label  string              `cbor:"5,keyasint"`
-	Vault  string              `cbor:"6,keyasint"`
+	Group  string              `cbor:"6,keyasint"`
 	Scheme threshold.SchemeID  `cbor:"7,keyasint"` // keys.Record.Scheme
 	All    []threshold.PartyID `cbor:"8,keyasint"`
 	Pairs  [32]byte            `cbor:"9,keyasint"` // digest of the committee's pair state, zero where the scheme has none
@@ -50,7 +50,7 @@ func certificateKey(id string, epoch uint64) []byte {
 }
 
 func (n *making) leaf(id string, info threshold.KeyInfo, rec keys.Record, p threshold.PartyID) []byte {
-	return canon.MustMarshal(certificateLeaf{id, info.Epoch, info.Digest(), p, rec.Label, rec.Vault, rec.Scheme, info.Committee.Parties, rec.Pairs})
+	return canon.MustMarshal(certificateLeaf{id, info.Epoch, info.Digest(), p, rec.Label, rec.Group, rec.Scheme, info.Committee.Parties, rec.Pairs})
 }
 
 // stage stores a share durably without making it the one that signs.

@@ -65,10 +65,10 @@ func (c *cluster) agree(wallet string) (epoch uint64) {
 // everyQuorum signs with each pair of the three nodes, at the epoch and at no other.
 func (c *cluster) everyQuorum(t *testing.T, wallet string, epoch uint64) {
 	t.Helper()
-	for i, lead := range c.nodes {
-		pair := []transport.NodeID{lead.id, c.nodes[(i+1)%3].id}
+	for i, coordinator := range c.nodes {
+		pair := []transport.NodeID{coordinator.id, c.nodes[(i+1)%3].id}
 		sig, err := repeat(t, func() (*appliance.Signature, error) {
-			return lead.node.Sign(t.Context(), appliance.SignRequest{WalletID: wallet, Message: bytes.Repeat([]byte{byte(i) + 1}, 32), Signers: pair})
+			return coordinator.node.Sign(t.Context(), appliance.SignRequest{WalletID: wallet, Message: bytes.Repeat([]byte{byte(i) + 1}, 32), Signers: pair})
 		})
 		if err != nil {
 			t.Fatalf("%v do not sign: %v", pair, err)

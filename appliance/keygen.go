@@ -23,7 +23,7 @@ type making struct {
 func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold.Scheme, committee threshold.Committee, accept func() error) (string, error) {
 	in := n.token.intent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
 	in.Scheme = scheme.ID()
-	in.Keygen = &attest.KeygenParams{Threshold: committee.Threshold, Kind: scheme.Kind().ID, Label: req.Label, Vault: req.Vault}
+	in.Keygen = &attest.KeygenParams{Threshold: committee.Threshold, Kind: scheme.Kind().ID, Label: req.Label, Group: req.Group}
 	permitted, err := n.permitKeygen(ctx, scheme, in, committee)
 	if err != nil {
 		return "", err
@@ -53,7 +53,7 @@ func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold
 // permitKeygen passes the gate.
 func (n *making) permitKeygen(ctx context.Context, scheme threshold.Scheme, in *attest.Intent, committee threshold.Committee) (*permission, error) {
 	return n.gate.permit(ctx, []passage{{in, committee, func() error {
-		if in.Keygen.Kind != scheme.Kind().ID || len(in.Keygen.Label) > MaxLabel || len(in.Keygen.Vault) > MaxLabel {
+		if in.Keygen.Kind != scheme.Kind().ID || len(in.Keygen.Label) > MaxLabel || len(in.Keygen.Group) > MaxLabel {
 			return problem.New(problem.Invalid, "", "the parameters do not fit the scheme")
 		}
 		return nil
@@ -79,8 +79,8 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 	if err != nil {
 		return nil, none, NoScheme(err)
 	}
-	if len(req.Vault) > MaxLabel {
-		return nil, none, problem.Field("vault", "shorten it", "the vault's name has %d bytes, at most %d", len(req.Vault), MaxLabel)
+	if len(req.Group) > MaxLabel {
+		return nil, none, problem.Field("vault", "shorten it", "the wallet group's name has %d bytes, at most %d", len(req.Group), MaxLabel)
 	}
 	if len(req.Label) > MaxLabel {
 		return nil, none, problem.Field("label", "shorten it", "the label has %d bytes, at most %d", len(req.Label), MaxLabel)
@@ -208,7 +208,7 @@ func (n *making) runKeygen(ctx context.Context, c *ceremony.Ceremony, p *proposa
 		return "", problem.New(problem.Conflict, "repeat the request", "wallet %s is being changed already", id)
 	}
 	defer release()
-	rec := keys.Record{Info: share.KeyInfo, Scheme: in.Scheme, Label: in.Keygen.Label, Vault: in.Keygen.Vault, State: keys.Staged, Created: in.Created,
+	rec := keys.Record{Info: share.KeyInfo, Scheme: in.Scheme, Label: in.Keygen.Label, Group: in.Keygen.Group, State: keys.Staged, Created: in.Created,
 		SessionID: in.RequestID, Pairs: digest}
 	if err := n.stage(ctx, id, share); err != nil {
 		return "", err

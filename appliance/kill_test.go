@@ -152,19 +152,19 @@ func (k *killing) kill(i int) {
 	k.mu.Lock()
 	wallet := k.wallets[k.rand.IntN(len(k.wallets))].WalletID
 	k.mu.Unlock()
-	lead := victim // every other time the victim leads the ceremony in which it dies
+	coordinator := victim // every other time the victim leads the ceremony in which it dies
 	if i%2 == 0 {
-		lead = (victim + 1) % len(k.c.Nodes)
+		coordinator = (victim + 1) % len(k.c.Nodes)
 	}
 	switch i % 3 {
 	case 0: // under load alone, after some signatures: every node leads some of it
 		want := k.acks.Load() + int64(k.rand.IntN(8))
 		sim.Wait(k.t, "signatures", func() bool { return k.acks.Load() >= want })
 	case 1:
-		ceremony.Go(func() { _ = k.keygen(lead, kinds[k.rand.IntN(2)]) })
+		ceremony.Go(func() { _ = k.keygen(coordinator, kinds[k.rand.IntN(2)]) })
 		time.Sleep(moment)
 	case 2:
-		ceremony.Go(func() { _ = k.refresh(lead, wallet) })
+		ceremony.Go(func() { _ = k.refresh(coordinator, wallet) })
 		time.Sleep(moment)
 	}
 	before := k.acks.Load()

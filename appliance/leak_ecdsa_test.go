@@ -80,18 +80,18 @@ func deltaOf(choices []byte) []byte {
 // R = k·G and the group key x·G, which are public.
 func presignatures(t *testing.T, c *sim.Cluster, w *appliance.Wallet, want int, when string, proven *proofs) (out []sim.Secret) {
 	t.Helper()
-	lead, tries := c.Nodes[0], 0
+	coordinator, tries := c.Nodes[0], 0
 	sign := func() {
 		tries++
-		if _, err := lead.Node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digestOf(when, tries)}); err != nil {
+		if _, err := coordinator.Node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digestOf(when, tries)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	sim.Wait(t, "a full pool", func() bool {
-		if lead.Node.Counts().PresReady >= want {
+		if coordinator.Node.Counts().PresReady >= want {
 			return true
 		}
-		if !lead.Node.Filling() { // it is filled while nobody asks
+		if !coordinator.Node.Filling() { // it is filled while nobody asks
 			sign()
 		}
 		return false
@@ -129,7 +129,7 @@ func presignatures(t *testing.T, c *sim.Cluster, w *appliance.Wallet, want int, 
 	key := pointOf(t, w.PublicKey)
 	for id, x := range all {
 		if x.signers < w.Threshold {
-			continue // made anew since, or given up by its leader
+			continue // made anew since, or given up by its coordinator
 		}
 		var nonce decred.JacobianPoint
 		for _, b := range x.commitments {
@@ -140,7 +140,7 @@ func presignatures(t *testing.T, c *sim.Cluster, w *appliance.Wallet, want int, 
 		}
 		proven.presignatures++
 	}
-	for used := lead.Node.Counts().PresUsed; lead.Node.Counts().PresUsed < used+2; {
+	for used := coordinator.Node.Counts().PresUsed; coordinator.Node.Counts().PresUsed < used+2; {
 		sign()
 	}
 	return out
@@ -230,7 +230,7 @@ func scanStored(t *testing.T, id string, store vault.Store, v *vault.Vault, all,
 	}
 	found := map[string]bool{}
 	for name, b := range stored.Sealed {
-		if name != "secret identity" && !strings.HasPrefix(name, "secret provision/") && !strings.HasPrefix(name, "share ") {
+		if name != "secret identity" && !strings.HasPrefix(name, "secret pair-state/") && !strings.HasPrefix(name, "share ") {
 			fault("%s keeps %q: say here what it is, and let the scan know its secrets", id, name)
 		}
 		for _, f := range memory.Scan(fmt.Sprintf("%q of %s, opened", name, id), b) {
@@ -261,21 +261,21 @@ func plantStored(t *testing.T, n *sim.Node, secret []byte, all, memory, kept *si
 			t.Errorf("not found: %s, but %q", want, got)
 		}
 	}
-	plant("stored, and for memory only", n.Vault.PutSecret(t.Context(), "provision/planted", secret))
+	plant("stored, and for memory only", n.Vault.PutSecret(t.Context(), "pair-state/planted", secret))
 	plant(string(n.ID)+" keeps \"secret planted\"", n.Vault.PutSecret(t.Context(), "planted", []byte("anything")))
 	plant("leak: ", n.Node.Store().Batch(t.Context(), []vault.Pair{{Key: []byte("node/label/y"), Value: secret}}, nil))
-	plant(string(n.ID)+": no delta", n.Vault.DeleteSecret(t.Context(), provisionOf(t, n)))
+	plant(string(n.ID)+": no delta", n.Vault.DeleteSecret(t.Context(), pairStateIn(t, n)))
 }
 
-// provisionOf is the name of the node's pair state in its vault.
-func provisionOf(t *testing.T, n *sim.Node) string {
+// pairStateIn is the name of the node's pair state in its vault.
+func pairStateIn(t *testing.T, n *sim.Node) string {
 	t.Helper()
 	stored, err := sim.ReadStore(t.Context(), n.Node.Store(), n.Vault)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name := range stored.Sealed {
-		if strings.HasPrefix(name, "secret provision/") && name != "secret provision/planted" {
+		if strings.HasPrefix(name, "secret pair-state/") && name != "secret pair-state/planted" {
 			return strings.TrimPrefix(name, "secret ")
 		}
 	}
@@ -306,17 +306,17 @@ func metricOf(t *testing.T, p *sim.Process, name string) float64 {
 // signFromPool signs on the first node until presignatures are ready there, then with some of them, and leaves the rest.
 func signFromPool(t *testing.T, c *sim.Processes, wallet string, signed map[string][]byte) {
 	t.Helper()
-	lead, tries := c.Nodes[0], 0
+	coordinator, tries := c.Nodes[0], 0
 	sign := func() {
 		tries++
 		digest := digestOf("pool", tries)
-		sig, err := lead.Client().Sign(t.Context(), &client.SignRequest{WalletID: wallet, MessageHash: digest})
+		sig, err := coordinator.Client().Sign(t.Context(), &client.SignRequest{WalletID: wallet, MessageHash: digest})
 		if err != nil {
 			t.Fatal(err)
 		}
 		signed[string(digest)] = sig.Signature
 	}
-	ready := func() float64 { return metricOf(t, lead, "mpcd_presignatures_ready") }
+	ready := func() float64 { return metricOf(t, coordinator, "mpcd_presignatures_ready") }
 	looks := 0
 	sim.Wait(t, "presignatures", func() bool {
 		if ready() >= 24 {
@@ -330,7 +330,7 @@ func signFromPool(t *testing.T, c *sim.Processes, wallet string, signed map[stri
 	for range 4 {
 		sign()
 	}
-	if used := metricOf(t, lead, `mpcd_presignatures_total{outcome="used"}`); used < 4 {
+	if used := metricOf(t, coordinator, `mpcd_presignatures_total{outcome="used"}`); used < 4 {
 		t.Errorf("%g presignatures of the pool were used, want 4", used)
 	}
 	if ready() == 0 || metricOf(t, c.Nodes[1], "mpcd_presignatures_held")+metricOf(t, c.Nodes[2], "mpcd_presignatures_held") == 0 {

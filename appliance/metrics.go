@@ -19,7 +19,7 @@ type Counts struct {
 	Retries    uint64 // requests tried again with another quorum
 	AuditSeq   uint64
 	// Presignatures of the pool.
-	PresReady   int               // now, to lead with
+	PresReady   int               // now, to sign with
 	PresHeld    int               // now, for all coordinators
 	PresMade    uint64            // as coordinator
 	PresUsed    uint64            // as coordinator

@@ -11,11 +11,11 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 )
 
-// makePairs runs the ceremony that makes the next material of the committee, inside the ceremony c, and stores it as next. The
+// makePairs runs the ceremony that makes the next pair state of the committee, inside the ceremony c, and stores it as next. The
 // caller holds the committee's lock.
 func (n *making) makePairs(ctx context.Context, c *ceremony.Ceremony, s threshold.Pairer, committee threshold.Committee, context [32]byte, epoch uint64) ([32]byte, error) {
 	var none [32]byte
-	topic := canon.Hash("mpcd/v1/provision/topic", c.Topic[:])
+	topic := canon.Hash("mpcd/v1/pair-setup/topic", c.Topic[:])
 	inner, err := c.Inside(topic)
 	if err != nil {
 		return none, err
@@ -33,9 +33,9 @@ func (n *making) makePairs(ctx context.Context, c *ceremony.Ceremony, s threshol
 	return p.Digest(), n.pairs.StoreNext(ctx, s, committee, p)
 }
 
-// pairUp checks a key ceremony's pairing and, if it asks for a new pair setup, runs it. It returns the digest of the pair state that
+// pairUp checks a key ceremony's pair state and, if it asks for a new pair setup, runs it. It returns the digest of the pair state that
 // the key goes with, zero where the scheme has none. Until unlock, no other ceremony changes the committee's pair state here.
-func (n *making) pairUp(ctx context.Context, c *ceremony.Ceremony, scheme threshold.Scheme, committee threshold.Committee, in *attest.Intent, x *keys.Pairing) (digest [32]byte, unlock func(), err error) {
+func (n *making) pairUp(ctx context.Context, c *ceremony.Ceremony, scheme threshold.Scheme, committee threshold.Committee, in *attest.Intent, x *keys.ProposedPairs) (digest [32]byte, unlock func(), err error) {
 	unlock = func() {}
 	if s, ok := scheme.(threshold.Pairer); ok && x != nil && x.Epoch != 0 {
 		if unlock, ok = n.keys.LockSoon(ctx, keys.LockName(s, committee)); !ok {

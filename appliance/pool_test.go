@@ -71,7 +71,7 @@ func TestPool(t *testing.T) {
 	waitFor(t, "a full pool again", func() bool { return m.node.Counts().PresReady >= 10 })
 	for _, o := range c.nodes[1:] {
 		if got := o.node.Counts(); got.PresReady != 0 {
-			t.Errorf("%s leads with %d presignatures", o.id, got.PresReady)
+			t.Errorf("%s coordinates with %d presignatures", o.id, got.PresReady)
 		}
 	}
 	m.warm(t, w, 20, "node2", "node3") // we only coordinate

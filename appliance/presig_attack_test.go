@@ -22,8 +22,8 @@ func digestOf(v ...any) []byte {
 
 var others = []threshold.PartyID{2, 3}
 
-// Goal: PROTOCOLS A.5, presignature reuse: a leader that keeps a presignature gets one signature with it. Method: it uses it a second
-// time in sequence, then another 1,000 times at once; the leader only coordinates, so all its copies are public.
+// Goal: PROTOCOLS A.5, presignature reuse: a coordinator that keeps a presignature gets one signature with it. Method: it uses it a second
+// time in sequence, then another 1,000 times at once; the coordinator only coordinates, so all its copies are public.
 func TestPresignatureReuse(t *testing.T) {
 	c := newClusterLimits(t, 3, appliance.Limits{Presignatures: 8, Silence: 700 * time.Millisecond})
 	w := c.keygenBy("secp256k1", "", 2, 3)
@@ -73,7 +73,7 @@ func TestPresignatureReuse(t *testing.T) {
 	m.signECDSA(t, w, "still signs")
 }
 
-// Goal: only the leader that a presignature was made with may name it, and only for its key and signers. Method: another member, and
+// Goal: only the coordinator that a presignature was made with may name it, and only for its key and signers. Method: another member, and
 // another key, name one that is there; both requests take nothing.
 func TestPresignatureOfAnother(t *testing.T) {
 	c := newClusterLimits(t, 3, appliance.Limits{Presignatures: 8})
@@ -85,16 +85,16 @@ func TestPresignatureOfAnother(t *testing.T) {
 	if err := m.node.SignWith(t.Context(), second.ID, "other key", others, pre, digestOf("x")); appliance.RefusedWith(err) != problem.Presig {
 		t.Errorf("for another key: %v", err)
 	}
-	if err := c.nodes[1].node.SignWith(t.Context(), w.ID, "other leader", others, pre, digestOf("x")); err == nil {
-		t.Error("another leader used it")
+	if err := c.nodes[1].node.SignWith(t.Context(), w.ID, "other coordinator", others, pre, digestOf("x")); err == nil {
+		t.Error("another coordinator used it")
 	}
 	if err := m.node.SignWith(t.Context(), w.ID, "its own", others, pre, digestOf("x")); err != nil {
-		t.Errorf("after these, its own leader cannot use it: %v", err)
+		t.Errorf("after these, its own coordinator cannot use it: %v", err)
 	}
 }
 
 // Goal: a pool ends with the run of any signer, with the key's epoch, with a ban, and with a stop of the machine; requests go on.
-// Method: cause each with a full pool, on the signer's side and on the leader's.
+// Method: cause each with a full pool, on the signer's side and on the coordinator's.
 func TestPoolFlush(t *testing.T) {
 	c := newClusterLimits(t, 3, appliance.Limits{Presignatures: 8})
 	w := c.keygenBy("secp256k1", "", 2, 3)
@@ -110,7 +110,7 @@ func TestPoolFlush(t *testing.T) {
 	used := m.node.Counts().PresUsed
 	m.signECDSA(t, w, "after a restart", "node2", "node3")
 	if got := m.node.Counts(); got.PresUsed != used {
-		t.Error("the leader used presignatures of a signer that was restarted")
+		t.Error("the coordinator used presignatures of a signer that was restarted")
 	}
 	m.warm(t, w, 8, "node2", "node3")
 	if _, err := signer.node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID}); err != nil {
@@ -137,19 +137,19 @@ func TestPoolFlush(t *testing.T) {
 func TestRealPresignatureRestore(t *testing.T) {
 	c := sim.New(t, sim.Config{Nodes: 3, Limits: appliance.Limits{Presignatures: 8}})
 	w := c.KeygenBy("secp256k1", "dkls23", 2, 3)
-	lead := c.Nodes[0]
+	coordinator := c.Nodes[0]
 	for i := range 4 {
-		if _, err := lead.Node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digestOf(i), Signers: []transport.NodeID{"node2", "node3"}}); err != nil {
+		if _, err := coordinator.Node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digestOf(i), Signers: []transport.NodeID{"node2", "node3"}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	sim.Wait(t, "a full pool", func() bool { return lead.Node.Counts().PresReady >= 8 })
-	used, unused := lead.Node.LeakReady(w.ID), lead.Node.LeakReady(w.ID)
+	sim.Wait(t, "a full pool", func() bool { return coordinator.Node.Counts().PresReady >= 8 })
+	used, unused := coordinator.Node.LeakReady(w.ID), coordinator.Node.LeakReady(w.ID)
 	copied := make([]string, len(c.Nodes))
 	for i, n := range c.Nodes {
 		copied[i] = sim.CopyDir(t, n.Dir)
 	}
-	if err := lead.Node.SignWith(t.Context(), w.ID, "first", others, used, digestOf("first")); err != nil {
+	if err := coordinator.Node.SignWith(t.Context(), w.ID, "first", others, used, digestOf("first")); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range c.Nodes[1:] {
@@ -161,11 +161,11 @@ func TestRealPresignatureRestore(t *testing.T) {
 	}
 	c.WaitReady()
 	for name, pre := range map[string]*threshold.Presignature{"used": used, "unused": unused} {
-		if err := lead.Node.SignWith(t.Context(), w.ID, name, others, pre, digestOf(name)); err == nil {
+		if err := coordinator.Node.SignWith(t.Context(), w.ID, name, others, pre, digestOf(name)); err == nil {
 			t.Errorf("a presignature (%s) came back with the data directory", name)
 		}
 	}
-	if _, err := lead.Node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digestOf("after"), Signers: []transport.NodeID{"node2", "node3"}}); err != nil {
+	if _, err := coordinator.Node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digestOf("after"), Signers: []transport.NodeID{"node2", "node3"}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -45,12 +45,12 @@ func kindOf(b []byte) uint8 {
 
 // The kind of an acknowledgement, as the node numbers it.
 
-// Goal: no presignature outlives its epoch, on the leader either: with those of another signer it is the key. Method: a signer's word
-// that it has its part reaches the leader after a refresh.
+// Goal: no presignature outlives its epoch, on the coordinator either: with those of another signer it is the key. Method: a signer's word
+// that it has its part reaches the coordinator after a refresh.
 func TestLatePresignature(t *testing.T) {
 	c := newClusterLimits(t, 3, appliance.Limits{Presignatures: 8, Silence: 10 * time.Second})
 	w := c.keygenBy("secp256k1", "", 2, 3)
-	lead := c.nodes[0]
+	coordinator := c.nodes[0]
 	var held atomic.Bool
 	c.hub.SetFault(func(f memnet.Frame) memnet.Fate {
 		if f.From == "node2" && f.To == "node1" && kindOf(f.Body) == ceremony.KindAck {
@@ -60,7 +60,7 @@ func TestLatePresignature(t *testing.T) {
 		return memnet.Once
 	})
 	for i := range 4 {
-		lead.signECDSA(t, w, fmt.Sprint(i), "node1", "node2")
+		coordinator.signECDSA(t, w, fmt.Sprint(i), "node1", "node2")
 	}
 	waitFor(t, "a held word", held.Load)
 	if _, err := c.nodes[2].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID}); err != nil {
@@ -69,8 +69,8 @@ func TestLatePresignature(t *testing.T) {
 	for _, x := range c.nodes {
 		waitFor(t, "epoch 2", func() bool { r, err := x.node.Wallet(t.Context(), w.ID); return err == nil && r.Epoch == 2 })
 	}
-	made := lead.node.Counts().PresMade
-	waitFor(t, "the word", func() bool { return lead.node.Counts().PresMade > made })
+	made := coordinator.node.Counts().PresMade
+	waitFor(t, "the word", func() bool { return coordinator.node.Counts().PresMade > made })
 	for _, x := range c.nodes {
 		if got := x.node.Counts().PresHeld; got != 0 {
 			t.Errorf("%s holds %d presignatures of epoch 1 in epoch 2", x.id, got)
@@ -78,7 +78,7 @@ func TestLatePresignature(t *testing.T) {
 	}
 }
 
-// Goal: one lost word to a leader is said again, also to one that only coordinates. Method: lose the first shares, or the first word
+// Goal: one lost word to a coordinator is said again, also to one that only coordinates. Method: lose the first shares, or the first word
 // that presignatures are there.
 func TestLostWord(t *testing.T) {
 	for _, row := range []struct {

@@ -40,7 +40,7 @@ type proposal struct {
 	Cosign    []byte              `cbor:"5,keyasint"` // COSE_Sign1 of the coordinator's hardware over the root of the intents
 	Nonce     [16]byte            `cbor:"6,keyasint"`
 	Boots     []ceremony.Boot     `cbor:"7,keyasint"` // the runs of the signers it is for, in their order
-	Pairs     *keys.Pairing       `cbor:"8,keyasint,omitempty"`
+	Pairs     *keys.ProposedPairs `cbor:"8,keyasint,omitempty"`
 	Next      uint64              `cbor:"9,keyasint,omitempty"`  // of a refresh: the epoch it makes
 	Count     uint8               `cbor:"10,keyasint,omitempty"` // of a presign: how many presignatures
 	Pres      [][32]byte          `cbor:"11,keyasint,omitempty"` // of a sign from the pool: the presignatures, one an intent

@@ -26,7 +26,7 @@ type KeygenRequest struct {
 	Curve     string             // "ed25519", "secp256k1"
 	Protocol  string             // "frost", "dkls23"; empty takes the fastest sound one
 	Label     string
-	Vault     string // a name to group wallets by; may be empty
+	Group     string // a name to group wallets by; may be empty
 	Requester string // who asked, as authenticated
 	BodyHash  [32]byte
 }
@@ -58,7 +58,7 @@ type Wallet struct {
 	SessionID string
 	ID        string // "w_…", derived from the group key
 	Label     string
-	Vault     string
+	Group     string
 	Kind      threshold.Kind
 	Protocol  string // that signs, where nobody says otherwise: "frost", "dkls23"
 	PublicKey []byte // Kind's first form: Ed25519 32 bytes; BIP-340 32 bytes, x-only output key; ECDSA 65 bytes, uncompressed

@@ -11,7 +11,7 @@ import (
 // wallet is a record as the outside sees it.
 func (n *core) wallet(id string, r keys.Record) *Wallet {
 	w := &Wallet{
-		SessionID: r.SessionID, ID: id, Label: r.Label, Vault: r.Vault, Kind: threshold.KindOf(r.Info.Kind), Protocol: string(r.Scheme),
+		SessionID: r.SessionID, ID: id, Label: r.Label, Group: r.Group, Kind: threshold.KindOf(r.Info.Kind), Protocol: string(r.Scheme),
 		PublicKey: keys.Shown(r.Info), Threshold: r.Info.Committee.Threshold, Parties: n.members.Nodes(r.Info.Committee.Parties),
 		Epoch: r.Info.Epoch, State: r.State, Created: time.UnixMilli(r.Created).UTC(),
 	}

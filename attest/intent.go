@@ -55,7 +55,7 @@ type KeygenParams struct {
 	Threshold int              `cbor:"1,keyasint" json:"threshold"` // signers needed
 	Kind      threshold.KindID `cbor:"2,keyasint" json:"kind"`
 	Label     string           `cbor:"3,keyasint" json:"label"`
-	Vault     string           `cbor:"4,keyasint,omitempty" json:"vault,omitempty"` // the group of wallets it belongs to
+	Group     string           `cbor:"4,keyasint,omitempty" json:"vault,omitempty"` // the group of wallets it belongs to
 }
 
 // Validate checks the shape, not the wisdom, of an intent.
@@ -117,7 +117,7 @@ func (i Intent) validateOperation() error {
 			return errors.New("attest: keygen intent with a key, an epoch, a message or a path")
 		case i.Keygen.Threshold < 2 || i.Keygen.Threshold > len(i.Signers):
 			return fmt.Errorf("attest: keygen intent: threshold %d of %d", i.Keygen.Threshold, len(i.Signers))
-		case len(i.Keygen.Label) > maxText || len(i.Keygen.Vault) > maxText || len(i.Keygen.Kind) > maxText:
+		case len(i.Keygen.Label) > maxText || len(i.Keygen.Group) > maxText || len(i.Keygen.Kind) > maxText:
 			return fmt.Errorf("attest: keygen intent: text longer than %d bytes", maxText)
 		}
 		return nil

@@ -173,7 +173,7 @@ func (q quorum) finish(req threshold.SignRequest, pres presignatures, i int) err
 }
 
 // EngineSign makes n signatures in one session of the first t parties: presign, share, and combine on one of them. A scheme that needs
-// a provision takes EngineECDSA.
+// pair state takes EngineECDSA.
 func EngineSign(s threshold.Scheme, shares []*threshold.KeyShare, n int) error {
 	q := newQuorum(s, shares)
 	setup, err := q.setup()

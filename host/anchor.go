@@ -24,7 +24,7 @@ func keepAnchor(ctx context.Context, v *vault.Vault, every time.Duration, log *s
 			return
 		}
 		if err := v.Advance(context.WithoutCancel(ctx)); err != nil {
-			log.Error("the vault's generation was not counted: restart the node", "error", err)
+			log.Error("the vault's commits were not counted: restart the node", "error", err)
 			return
 		}
 	}

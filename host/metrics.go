@@ -22,7 +22,7 @@ var (
 	descKeygens    = describe("keygens_total", "Keys made as coordinator.")
 	descRefreshes  = describe("refreshes_total", "Refreshes led.")
 	descRetries    = describe("retries_total", "Requests tried again with another quorum.")
-	descPresReady  = describe("presignatures_ready", "Presignatures in memory that this node can lead with.")
+	descPresReady  = describe("presignatures_ready", "Presignatures in memory that this node can sign with as coordinator.")
 	descPresHeld   = describe("presignatures_held", "Presignatures in memory, for all coordinators.")
 	descPresigs    = describe("presignatures_total",
 		"Presignatures of the pool as coordinator: made, used, missed (too few were there), dropped.", "outcome")

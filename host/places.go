@@ -36,4 +36,4 @@ func (c Config) vaultURI() string {
 }
 
 // counterID names the counter of the node's vault: nodes that share a token have vault keys of different names.
-func (c Config) counterID() string { return c.HSM.KEK + "-generation" }
+func (c Config) counterID() string { return c.HSM.KEK + "-commits" }

@@ -47,7 +47,7 @@ var Settings = []Setting{
 	{Key: "hsm.cosign_key", Default: "cosign", Help: "key in the token that cosigns intents"},
 	{Key: "hsm.vault_key", Default: "vault", Help: "key that wraps the vault's keys"},
 	{Key: "hsm.vault_uri", Help: "the token that key is in; hsm.uri if empty"},
-	{Key: "hsm.counter", Default: CounterAuto, Help: "what counts the vault's generations, so that an older copy is refused: auto (its token, if that counts), none, or the URI of a TPM"},
+	{Key: "hsm.counter", Default: CounterAuto, Help: "what counts the vault's commits, so that an older copy is refused: auto (its token, if that counts), none, or the URI of a TPM"},
 	{Key: "hsm.recovery", List: true, Help: "age recipients who can open the vault if its token is lost"},
 	{Key: "hsm.plugin.network", Default: "false", Help: "true if the token's library speaks to a network HSM"},
 	{Key: "hsm.plugin.user", Help: "user that the token's library runs as; this one if empty"},

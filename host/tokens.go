@@ -13,7 +13,7 @@ import (
 )
 
 // Tokens are the security modules of a node, open: the one that signs, the one whose key wraps the vault's, which is usually the
-// same, and the one that counts the vault's generations, if any.
+// same, and the one that counts the vault's commits, if any.
 type Tokens struct {
 	hsm.Token
 	Wrap    hsm.Token
@@ -112,7 +112,7 @@ const (
 	CounterNone = "none"
 )
 
-// openCounter is what counts the generations of a vault whose key is in wrap; nil for nothing.
+// openCounter is what counts the commits of a vault whose key is in wrap; nil for nothing.
 func openCounter(ctx context.Context, c Config, p *opener, wrap hsm.Token) (hsm.MonotonicCounter, error) {
 	from := wrap
 	switch c.HSM.Counter {

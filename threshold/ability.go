@@ -6,7 +6,7 @@ import (
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
-// PairState is one party's secret material with every other party of a committee, made once for all keys of the committee
+// PairState is one party's secrets with every other party of a committee, made once for all keys of the committee
 // (for DKLs23 the oblivious-transfer correlations of its pairs). It belongs to one pair-epoch. It may be used by many sessions
 // at once; Destroy takes effect when they have ended.
 type PairState interface {

@@ -98,7 +98,7 @@ func TestSeedRequests(t *testing.T) {
 		t.Errorf("asked %d signs, %d refreshes", len(f.signs), len(f.renewals))
 	}
 	for _, r := range f.keygens {
-		if r.Vault != "" && (r.Vault != "bank-1" || r.Label != "client-{accountId}") {
+		if r.Group != "" && (r.Group != "bank-1" || r.Label != "client-{accountId}") {
 			t.Errorf("vault %+v", r)
 		}
 	}

@@ -63,7 +63,7 @@ func TestClient(t *testing.T) {
 	if w, err := c.Refresh(ctx, &client.RefreshRequest{WalletID: "w_ed", NewThreshold: 2, NewTotal: 3, NewParties: []string{"node1", "node2", "node3"}}); err != nil || w.Epoch != 1 {
 		t.Errorf("%+v %v", w, err)
 	}
-	if w, err := c.CreateWallet(ctx, "bank", &client.KeygenRequest{Curve: "secp256k1", Protocol: "frost"}); err != nil || w.Vault != "bank" || w.BTCAddress == "" || w.WalletID != "w_tap" {
+	if w, err := c.CreateWallet(ctx, "bank", &client.KeygenRequest{Curve: "secp256k1", Protocol: "frost"}); err != nil || w.Group != "bank" || w.BTCAddress == "" || w.WalletID != "w_tap" {
 		t.Errorf("%+v %v", w, err)
 	}
 	if w, err := c.Wallet(ctx, key.PublicKey.String()); err != nil || w.WalletID != "w_ed" {

@@ -167,7 +167,7 @@ func (f *fake) Keygen(ctx context.Context, r appliance.KeygenRequest) (*applianc
 	case r.Curve == "secp256k1":
 		w = ecWallet()
 	}
-	w.SessionID, w.Label, w.Vault = r.SessionID, r.Label, r.Vault
+	w.SessionID, w.Label, w.Group = r.SessionID, r.Label, r.Group
 	return w, nil
 }
 

@@ -17,7 +17,7 @@ import (
 
 func renderWallet(w *appliance.Wallet) (wire.Wallet, error) {
 	out := wire.Wallet{
-		SessionID: w.SessionID, WalletID: w.ID, Label: w.Label, Vault: w.Vault, PublicKey: w.PublicKey, Protocol: w.Protocol, Curve: w.Kind.Curve,
+		SessionID: w.SessionID, WalletID: w.ID, Label: w.Label, Group: w.Group, PublicKey: w.PublicKey, Protocol: w.Protocol, Curve: w.Kind.Curve,
 		Threshold: w.Threshold, Total: len(w.Parties), Parties: names(w.Parties), Epoch: w.Epoch, State: string(w.State),
 		Created: moment(w.Created), Status: wire.StatusPending,
 	}

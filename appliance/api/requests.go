@@ -125,7 +125,7 @@ func one(given ...spelled[string]) (spelled[string], error) {
 
 // request is the node's form of a keygen.
 func (b keygenBody) request(vault string) (appliance.KeygenRequest, error) {
-	r := appliance.KeygenRequest{Threshold: b.Threshold, Curve: b.Curve, Protocol: b.Protocol, Label: b.Label, Vault: vault}
+	r := appliance.KeygenRequest{Threshold: b.Threshold, Curve: b.Curve, Protocol: b.Protocol, Label: b.Label, Group: vault}
 	if len(b.Label) > appliance.MaxLabel {
 		return r, invalidField("label", "Shorten it.", "label has %d bytes, at most %d", len(b.Label), appliance.MaxLabel)
 	}

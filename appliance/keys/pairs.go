@@ -14,12 +14,12 @@ import (
 	"github.com/luxfi/mpcd/vault"
 )
 
-// Some schemes need secret material that a committee makes once for all its keys (threshold.Pairer). It is made in a
+// Some schemes need pair state, which a committee makes once for all its keys (threshold.Pairer). It is made in a
 // ceremony of its own inside the first keygen of the committee, and made anew inside every refresh, because shares of a new epoch
 // under old pair state would not protect the old shares (PROTOCOLS A.3.7). It is stored sealed as "next" when it is made, attested
 // with the key's certificate, and takes the place of the one before when the certificate is complete.
 
-// Pairs holds the current material of each committee, opened.
+// Pairs holds the current pair state of each committee, opened.
 type Pairs struct {
 	vault   *vault.Vault
 	ended   func(digest [32]byte)           // is told that pair state is over
@@ -34,18 +34,18 @@ func NewPairs(v *vault.Vault, ended func([32]byte), banned func([]threshold.Part
 	return &Pairs{vault: v, ended: ended, hit: banned, m: map[string]threshold.PairState{}}
 }
 
-// provisionName names a committee's material: its scheme, members and identity keys, whatever the threshold.
-func provisionName(s threshold.SchemeID, c threshold.Committee) string {
+// pairStateName names a committee's pair state: its scheme, members and identity keys, whatever the threshold.
+func pairStateName(s threshold.SchemeID, c threshold.Committee) string {
 	c.Threshold = 0
-	h := canon.Hash("mpcd/v1/provision/name", []byte(s), canon.MustMarshal(c))
-	return fmt.Sprintf("provision/%x", h[:16])
+	h := canon.Hash("mpcd/v1/pair-state/name", []byte(s), canon.MustMarshal(c))
+	return fmt.Sprintf("pair-state/%x", h[:16])
 }
 
 func nextName(name string) string { return name + "/next" }
 
-// Current returns the committee's material, nil if there is none.
+// Current returns the committee's pair state, nil if there is none.
 func (v *Pairs) Current(ctx context.Context, s threshold.Pairer, c threshold.Committee) (threshold.PairState, error) {
-	name := provisionName(s.ID(), c)
+	name := pairStateName(s.ID(), c)
 	if p := v.opened(name); p != nil {
 		return p, nil
 	}
@@ -95,9 +95,9 @@ func (v *Pairs) store(ctx context.Context, name string, p threshold.PairState) e
 	return nil
 }
 
-// Adopt makes the committee's next material, if its digest is the certified one, the current, and destroys what was before.
+// Adopt makes the committee's next pair state, if its digest is the certified one, the current, and destroys what was before.
 func (v *Pairs) Adopt(ctx context.Context, s threshold.Pairer, c threshold.Committee, digest [32]byte) error {
-	name := provisionName(s.ID(), c)
+	name := pairStateName(s.ID(), c)
 	v.writing.Lock()
 	defer v.writing.Unlock()
 	p, err := v.load(ctx, s, nextName(name))
@@ -114,7 +114,7 @@ func (v *Pairs) Adopt(ctx context.Context, s threshold.Pairer, c threshold.Commi
 	return v.vault.DeleteSecret(ctx, nextName(name))
 }
 
-// KeepBans stores the material again when an abort has banned a peer, before anybody is told of the abort.
+// KeepBans stores the pair state again when an abort has banned a peer, before anybody is told of the abort.
 func (v *Pairs) KeepBans(ctx context.Context, s threshold.Pairer, c threshold.Committee, p threshold.PairState, err error) error {
 	var abort *threshold.Abort
 	if p == nil || !errors.As(err, &abort) || abort.Kind != threshold.Ban {
@@ -123,14 +123,14 @@ func (v *Pairs) KeepBans(ctx context.Context, s threshold.Pairer, c threshold.Co
 	v.hit(abort.Culprits)
 	v.writing.Lock()
 	defer v.writing.Unlock()
-	name := provisionName(s.ID(), c)
+	name := pairStateName(s.ID(), c)
 	if v.opened(name) != p {
 		return nil // of a pair-epoch that is over
 	}
 	return v.store(context.WithoutCancel(ctx), name, p)
 }
 
-// Banned tells whether the peer is banned in any committee's current material that is opened.
+// Banned tells whether the peer is banned in any committee's current pair state that is opened.
 func (v *Pairs) Banned(peer threshold.PartyID) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -152,14 +152,14 @@ func (v *Pairs) Close() {
 	clear(v.m)
 }
 
-// Pairing is what a proposal says about the committee's material.
-type Pairing struct {
+// ProposedPairs is what a proposal says about the committee's pair state.
+type ProposedPairs struct {
 	Digest [32]byte `cbor:"1,keyasint,omitempty"` // the current one, which every party must have
-	Epoch  uint64   `cbor:"2,keyasint,omitempty"` // not 0: the parties make the material of this pair-epoch
+	Epoch  uint64   `cbor:"2,keyasint,omitempty"` // not 0: the parties make the pair state of this pair-epoch
 }
 
 // DigestOf is that of the current pair state, zero for a scheme that has none.
-func (x *Pairing) DigestOf() [32]byte {
+func (x *ProposedPairs) DigestOf() [32]byte {
 	if x == nil {
 		return [32]byte{}
 	}
@@ -178,22 +178,22 @@ func (v *Pairs) State(ctx context.Context, scheme threshold.Scheme, c threshold.
 
 // Propose is what this node, as coordinator, proposes: the pair state it has, or, with renew or without any, the next, above a
 // pair-epoch that others told.
-func (v *Pairs) Propose(ctx context.Context, scheme threshold.Scheme, c threshold.Committee, renew bool, above uint64) (*Pairing, error) {
+func (v *Pairs) Propose(ctx context.Context, scheme threshold.Scheme, c threshold.Committee, renew bool, above uint64) (*ProposedPairs, error) {
 	s, p, err := v.State(ctx, scheme, c)
 	switch {
 	case err != nil || s == nil:
 		return nil, err
 	case p == nil:
-		return &Pairing{Epoch: above + 1}, nil
+		return &ProposedPairs{Epoch: above + 1}, nil
 	case renew:
-		return &Pairing{Epoch: max(p.PairEpoch(), above) + 1}, nil
+		return &ProposedPairs{Epoch: max(p.PairEpoch(), above) + 1}, nil
 	}
-	return &Pairing{Digest: p.Digest()}, nil
+	return &ProposedPairs{Digest: p.Digest()}, nil
 }
 
 // Proposed is State, if it is what a proposal goes by. It fails with a *problem.Error of
 // code PairState where it is another.
-func (v *Pairs) Proposed(ctx context.Context, scheme threshold.Scheme, c threshold.Committee, x *Pairing) (threshold.Pairer, threshold.PairState, error) {
+func (v *Pairs) Proposed(ctx context.Context, scheme threshold.Scheme, c threshold.Committee, x *ProposedPairs) (threshold.Pairer, threshold.PairState, error) {
 	s, p, err := v.State(ctx, scheme, c)
 	if err == nil {
 		err = x.check(s, p)
@@ -201,8 +201,8 @@ func (v *Pairs) Proposed(ctx context.Context, scheme threshold.Scheme, c thresho
 	return s, p, err
 }
 
-// check holds a proposal's pairing against what this node has.
-func (x *Pairing) check(s threshold.Pairer, p threshold.PairState) error {
+// check holds a proposal's pair state against what this node has.
+func (x *ProposedPairs) check(s threshold.Pairer, p threshold.PairState) error {
 	var epoch uint64
 	if p != nil {
 		epoch = p.PairEpoch()
@@ -243,9 +243,9 @@ func (v *Pairs) BannedOf(ctx context.Context, k Key) ([]threshold.PartyID, error
 }
 
 // LockName is what a Ring's lock of a committee's pair state goes by.
-func LockName(s threshold.Pairer, c threshold.Committee) string { return provisionName(s.ID(), c) }
+func LockName(s threshold.Pairer, c threshold.Committee) string { return pairStateName(s.ID(), c) }
 
 // StoreNext stores pair state that was made, to be adopted when the key that goes with it is certified.
 func (v *Pairs) StoreNext(ctx context.Context, s threshold.Pairer, c threshold.Committee, p threshold.PairState) error {
-	return v.store(ctx, nextName(provisionName(s.ID(), c)), p)
+	return v.store(ctx, nextName(pairStateName(s.ID(), c)), p)
 }

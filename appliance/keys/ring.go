@@ -33,7 +33,7 @@ type Record struct {
 	Version   uint8              `cbor:"1,keyasint"`
 	Info      threshold.KeyInfo  `cbor:"2,keyasint"` // Party is 0
 	Label     string             `cbor:"3,keyasint,omitempty"`
-	Vault     string             `cbor:"4,keyasint,omitempty"`
+	Group     string             `cbor:"4,keyasint,omitempty"`
 	State     State              `cbor:"5,keyasint"`
 	Created   int64              `cbor:"6,keyasint"` // ms
 	SessionID string             `cbor:"7,keyasint,omitempty"`

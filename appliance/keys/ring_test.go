@@ -13,7 +13,7 @@ import (
 
 // FuzzRecord: no bytes make the decoder panic, and a record has one encoding.
 func FuzzRecord(f *testing.F) {
-	canontest.Fuzz(f, Record{Version: 1, State: Active}, Pairing{Epoch: 1})
+	canontest.Fuzz(f, Record{Version: 1, State: Active}, ProposedPairs{Epoch: 1})
 }
 
 // Goal: a damaged wallet record is refused with its code. Method: flip every byte of one.

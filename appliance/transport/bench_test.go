@@ -36,7 +36,7 @@ func pairOf(tb testing.TB) (a, b transport.Conn) {
 	return conns[0], conns[1]
 }
 
-// Goal: sending takes at most about 40 us, receiving 70 us (TARGETS). Method: 500-byte bodies, one direction at a time.
+// Goal: sending takes at most about 40 us, receiving 70 us. Method: 500-byte bodies, one direction at a time.
 func BenchmarkSecure(b *testing.B) {
 	body := bytes.Repeat([]byte{7}, 500)
 	for name, e := range map[string]transport.Envelope{

@@ -13,7 +13,7 @@ type Wallet struct {
 	SessionID string            `json:"session_id,omitempty" doc:"Idempotency key of the ceremony that made this answer."`
 	WalletID  string            `json:"wallet_id" example:"w_5f1c" doc:"Name of the key, derived from its public key."`
 	Label     string            `json:"label,omitempty"`
-	Vault     string            `json:"vault,omitempty" doc:"The name the wallet is grouped under."`
+	Group     string            `json:"vault,omitempty" doc:"The name the wallet is grouped under."`
 	PublicKey Hex               `json:"public_key" doc:"ECDSA: 65 bytes, the uncompressed point. Ed25519: 32 bytes. BIP-340: 32 bytes, the x-only output key."`
 	Address   string            `json:"address" doc:"The address on the primary chain of this kind of key: Ethereum (EIP-55), Solana, Bitcoin Taproot."`
 	Addresses map[string]string `json:"addresses" doc:"Every address of the key, by chain."`

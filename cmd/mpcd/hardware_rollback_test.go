@@ -40,7 +40,7 @@ func TestRollback(t *testing.T) {
 	stop()
 	yesterday := map[*sim.Process]string{}
 	for _, p := range both {
-		healthy(t, p, map[string]string{"vault": "", "rollback": "anchored in counter vault-generation"})
+		healthy(t, p, map[string]string{"vault": "", "rollback": "anchored in counter vault-commits"})
 		yesterday[p] = sim.CopyDir(t, data(p))
 	}
 	start()
@@ -67,7 +67,7 @@ func TestRollback(t *testing.T) {
 		if r := p.Run("hsm rewrap", "--to-key", "elsewhere"); fault.Code(r.Code) != fault.CodeIntegrity {
 			t.Errorf("an older copy was moved: %+v", r)
 		}
-		wants(t, "reanchor", p.Run("hsm reanchor"), 0, "vault-generation")
+		wants(t, "reanchor", p.Run("hsm reanchor"), 0, "vault-commits")
 	}
 	start()
 	r := sim.Run(t, []string{"MPCD_API=https://" + counting.API, "MPCD_TOKEN=" + c.Token, "MPCD_CA=" + filepath.Join(counting.Dir, "tls", "ca.crt")}, "refresh", "--wallet", kept[0].WalletID)

@@ -22,7 +22,7 @@ func (c *Cluster) Show(ctx context.Context) (r Ready, err error) {
 	if err := c.waitAll(ctx); err != nil {
 		return r, err
 	}
-	keys, err := c.keys(ctx, first)
+	keys, err := c.wallets(ctx, first)
 	if err != nil {
 		return r, err
 	}
@@ -80,8 +80,8 @@ func (c *Cluster) loseAndRegain(ctx context.Context, first *client.Client, keys 
 	return nil
 }
 
-// keys finds the cluster's Ed25519 and Taproot keys, or makes them.
-func (c *Cluster) keys(ctx context.Context, api *client.Client) ([]wire.Wallet, error) {
+// wallets finds the cluster's Ed25519 and Taproot keys, or makes them.
+func (c *Cluster) wallets(ctx context.Context, api *client.Client) ([]wire.Wallet, error) {
 	kept, err := api.AllWallets(ctx)
 	if err != nil {
 		return nil, err

@@ -46,8 +46,8 @@ const (
 func OpenPairs(v *vault.Vault, key threshold.KeyInfo) ([]PairSecrets, error) {
 	c := key.Committee
 	c.Threshold = 0
-	name := canon.Hash("mpcd/v1/provision/name", []byte(dkls23.ID), canon.MustMarshal(c))
-	b, err := v.GetSecret(context.Background(), fmt.Sprintf("provision/%x", name[:16]))
+	name := canon.Hash("mpcd/v1/pair-state/name", []byte(dkls23.ID), canon.MustMarshal(c))
+	b, err := v.GetSecret(context.Background(), fmt.Sprintf("pair-state/%x", name[:16]))
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func (r *Recorder) Read(p []byte) (int, error) {
 			d.Nonce = d.Nonce || strings.HasPrefix(name, "frost.") && strings.Contains(strings.ToLower(name), "nonce")
 			d.Deal = d.Deal || n == 64 && (strings.HasPrefix(name, "dkg.") || strings.HasPrefix(name, "internal/poly."))
 			d.ECDSA = d.ECDSA || n == 64 && strings.HasPrefix(name, "dkls23.randomScalar")
-			d.OT = d.OT || strings.HasPrefix(name, "internal/ot.") || strings.HasPrefix(name, "dkls23.(*provisioning).begin")
+			d.OT = d.OT || strings.HasPrefix(name, "internal/ot.") || strings.HasPrefix(name, "dkls23.(*pairSetup).begin")
 			if strings.HasPrefix(name, "internal/ot.(*Receiver).Start") {
 				d.Bytes = d.Bytes[:oleChoices]
 			}

@@ -54,11 +54,11 @@ type pairSetup struct {
 	setup threshold.Setup
 	epoch uint64
 	id    threshold.SessionID
-	peers []*pairing // ascending
+	peers []*draft // ascending
 }
 
-// pairing is one pair in the making. A round's Check touches only that of the sender.
-type pairing struct {
+// draft is the state of one pair in the making. A round's Check touches only that of the sender.
+type draft struct {
 	*pair
 	half, salt [32]byte // of the zero-share seed
 	setup      *ot.Setup
@@ -69,7 +69,7 @@ type pairing struct {
 	transcript [32]byte
 }
 
-func (x *pairing) erase() {
+func (x *draft) erase() {
 	clear(x.half[:])
 	clear(x.salt[:])
 	clear(x.key[:])
@@ -95,7 +95,7 @@ func (p *pairSetup) begin(rand io.Reader, id threshold.SessionID, _ []threshold.
 	p.id = id
 	var out []threshold.Outgoing
 	for _, peer := range peersOf(p.setup.Committee.Parties, p.setup.Self) {
-		x := &pairing{pair: newPair(peer)}
+		x := &draft{pair: newPair(peer)}
 		p.peers = append(p.peers, x)
 		for _, b := range [][]byte{x.half[:], x.salt[:], x.key[:]} {
 			if _, err := io.ReadFull(rand, b); err != nil {
@@ -113,8 +113,8 @@ func (p *pairSetup) begin(rand io.Reader, id threshold.SessionID, _ []threshold.
 	return setupStep{Out: out, Next: &setup1{p: p}}, nil
 }
 
-func (p *pairSetup) peer(id threshold.PartyID) *pairing {
-	i := slices.IndexFunc(p.peers, func(x *pairing) bool { return x.peer == id })
+func (p *pairSetup) peer(id threshold.PartyID) *draft {
+	i := slices.IndexFunc(p.peers, func(x *draft) bool { return x.peer == id })
 	return p.peers[i]
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 )
 
-// Goal: a secured request and its answer between two nodes on loopback, for TARGETS. Method: 500-byte private bodies, there and
+// Goal: a secured request and its answer between two nodes on loopback. Method: 500-byte private bodies, there and
 // back through two embedded servers and a TLS route.
 func BenchmarkRoundTrip(b *testing.B) {
 	nodes := []transport.NodeID{"a", "b"}
