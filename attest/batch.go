@@ -111,7 +111,8 @@ func Attest(ctx context.Context, h hsm.Signer, key Key, hdr Header, leaves [][]b
 		return nil, err
 	}
 	if _, err := verify1(key.Public, hdr.Kind, c); err != nil {
-		return nil, fmt.Errorf("attest: what the token made with key %q does not verify with the public key of the roster; check that the token is the enrolled one: %w", key.ID, err)
+		return nil, fmt.Errorf("attest: what the token made with key %q does not verify with the public key of the roster; check that the "+
+			"token is the enrolled one: %w", key.ID, err)
 	}
 	return &Batch{Cose: c, Header: hdr, tree: t}, nil
 }

@@ -24,7 +24,8 @@ type ReceiptOptions struct {
 
 // VerifyReceipt re-checks everything a receipt says, with the roster and the scheme alone; no network, no token. schemeByID
 // tells the scheme (threshold/schemes.ByID). The error says which link of the chain does not hold.
-func VerifyReceipt(r *Receipt, roster *SignedRoster, schemeByID func(threshold.SchemeID) (threshold.Scheme, error), o ReceiptOptions) error {
+func VerifyReceipt(r *Receipt, roster *SignedRoster, schemeByID func(threshold.SchemeID) (threshold.Scheme, error),
+	o ReceiptOptions) error {
 	if r == nil || roster == nil || schemeByID == nil {
 		return errors.New("attest: receipt: want a receipt, a roster and the schemes")
 	}
@@ -68,7 +69,8 @@ func checkRoster(r *Receipt, roster *SignedRoster, o ReceiptOptions) error {
 		return receiptVersionError(r.Version)
 	}
 	if r.Roster != fp {
-		return fmt.Errorf("%w: the receipt was made under roster %s, this one is %s (serial %d); get the roster it names", ErrRoster, clip(r.Roster), fp, roster.Roster.Serial)
+		return fmt.Errorf("%w: the receipt was made under roster %s, this one is %s (serial %d); get the roster it names", ErrRoster,
+			clip(r.Roster), fp, roster.Roster.Serial)
 	}
 	if r.Cluster != roster.Roster.Cluster {
 		return misbound("cluster")
@@ -166,7 +168,8 @@ func (v *receiptCheck) cosign() error {
 	if err != nil {
 		return err
 	}
-	want := Expect{Kind: KindCosign, Cluster: v.r.Cluster, Node: n.ID, NotBefore: time.UnixMilli(v.r.Intent.Created).Add(-v.o.Skew), NotAfter: v.o.NotAfter}
+	want := Expect{Kind: KindCosign, Cluster: v.r.Cluster, Node: n.ID, NotBefore: time.UnixMilli(v.r.Intent.Created).Add(-v.o.Skew),
+		NotAfter: v.o.NotAfter}
 	v.cosigned, err = Verify(pub, want, v.intent[:], v.r.Cosign.Attestation)
 	return err
 }

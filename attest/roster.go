@@ -73,7 +73,8 @@ func (r Roster) Validate() error {
 		ids[n.ID], last = true, n.Party
 		for _, k := range []Hex{n.Identity, n.Seal, n.CosignKey, n.AttestKey} {
 			if other, ok := keys[string(k)]; ok {
-				return fmt.Errorf("attest: roster: node %q has a key that is already one of node %q; every node has a key of its own for every purpose", n.ID, other)
+				return fmt.Errorf("attest: roster: node %q has a key that is already one of node %q; every node has a key of its own for every purpose",
+					n.ID, other)
 			}
 			keys[string(k)] = n.ID
 		}

@@ -24,5 +24,6 @@ func Machine() string {
 	if b, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
 		commit = strings.TrimSpace(string(b))
 	}
-	return fmt.Sprintf("%s, %s, %d CPUs, %s, commit %s", time.Now().UTC().Format("2006-01-02 15:04 MST"), model, runtime.NumCPU(), runtime.Version(), commit)
+	return fmt.Sprintf("%s, %s, %d CPUs, %s, commit %s", time.Now().UTC().Format("2006-01-02 15:04 MST"), model, runtime.NumCPU(),
+		runtime.Version(), commit)
 }

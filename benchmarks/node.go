@@ -47,7 +47,8 @@ type devCluster struct {
 }
 
 func startDev(ctx context.Context, program string, t, n int, more ...string) (*devCluster, error) {
-	args := append([]string{"dev", "--nodes", strconv.Itoa(n), "--threshold", strconv.Itoa(t), "--listen", "127.0.0.1:0", "-o", "json"}, more...)
+	args := append([]string{"dev", "--nodes", strconv.Itoa(n), "--threshold", strconv.Itoa(t), "--listen", "127.0.0.1:0", "-o",
+		"json"}, more...)
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	var log bytes.Buffer
@@ -186,7 +187,8 @@ func Node(ctx context.Context, o NodeOptions, t, n int) ([]Figure, error) {
 		return nil, err
 	}
 	defer d.stop()
-	out := []Figure{{fmt.Sprintf("dev ready %d-of-%d", t, n), time.Since(began).Seconds(), "s", "tokens, keys, proofs, a node killed and restarted"}}
+	out := []Figure{{fmt.Sprintf("dev ready %d-of-%d", t, n), time.Since(began).Seconds(), "s",
+		"tokens, keys, proofs, a node killed and restarted"}}
 	for _, s := range nodeSchemes {
 		f, err := d.measure(ctx, o, s, t, n)
 		if err != nil {
@@ -206,7 +208,8 @@ func (d *devCluster) measure(ctx context.Context, o NodeOptions, s nodeScheme, t
 	if err := d.post(ctx, "/api/v1/keygen", keygen, &key); err != nil {
 		return nil, err
 	}
-	out := []Figure{{name + "first keygen", float64(time.Since(began).Microseconds()) / 1000, "ms", "with the pair setup, where the scheme has one"}}
+	out := []Figure{{name + "first keygen", float64(time.Since(began).Microseconds()) / 1000, "ms",
+		"with the pair setup, where the scheme has one"}}
 	times, err := repeat(20, func() error { return d.post(ctx, "/api/v1/keygen", keygen, &key) })
 	if err != nil {
 		return nil, err
@@ -224,7 +227,8 @@ func (d *devCluster) measure(ctx context.Context, o NodeOptions, s nodeScheme, t
 	if err != nil {
 		return nil, err
 	}
-	out = append(out, Figure{name + "sign p50", quantile(low.times, 0.5), "ms", low.note()}, Figure{name + "sign p99", quantile(low.times, 0.99), "ms", low.note()})
+	out = append(out, Figure{name + "sign p50", quantile(low.times, 0.5), "ms", low.note()},
+		Figure{name + "sign p99", quantile(low.times, 0.99), "ms", low.note()})
 	if s.pooled {
 		burst, err := d.bursts(ctx, s, key, 5)
 		if err != nil {
@@ -241,7 +245,8 @@ func (d *devCluster) measure(ctx context.Context, o NodeOptions, s nodeScheme, t
 		Figure{name + "loaded p50", quantile(full.times, 0.5), "ms", full.note()},
 		Figure{name + "loaded p99", quantile(full.times, 0.99), "ms", full.note()})
 	for i, c := range full.cpu {
-		out = append(out, Figure{fmt.Sprintf("%sCPU of %s per signature", name, d.ready.Nodes[i].ID), c, "CPU-ms", fmt.Sprintf("RSS %.0f MiB after", d.rss(i))})
+		out = append(out, Figure{fmt.Sprintf("%sCPU of %s per signature", name, d.ready.Nodes[i].ID), c, "CPU-ms",
+			fmt.Sprintf("RSS %.0f MiB after", d.rss(i))})
 	}
 	return out, nil
 }
@@ -370,7 +375,8 @@ func (d *devCluster) load(ctx context.Context, s nodeScheme, key keyAnswer, clie
 				message := s.message(next.Add(1), began.UnixNano())
 				start := time.Now()
 				var a signAnswer
-				if errs[i] = d.post(ctx, "/api/v1/sign", map[string]any{"wallet_id": key.WalletID, s.field: "0x" + hex.EncodeToString(message)}, &a); errs[i] != nil {
+				if errs[i] = d.post(ctx, "/api/v1/sign", map[string]any{"wallet_id": key.WalletID, s.field: "0x" + hex.EncodeToString(message)},
+					&a); errs[i] != nil {
 					return
 				}
 				results[i] = append(results[i], made{message, a.Signature, time.Since(start)})

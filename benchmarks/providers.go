@@ -59,7 +59,8 @@ func driverProcess(ctx context.Context, program, uri string, env, paths []string
 	if err != nil {
 		return nil, err
 	}
-	return plugin.Driver(plugin.Config{Command: []string{program, "hsm-plugin"}, Env: env, Sandbox: plugin.Sandbox{Read: paths, Write: paths}})(ctx, u, hsm.Options{})
+	return plugin.Driver(plugin.Config{Command: []string{program, "hsm-plugin"}, Env: env,
+		Sandbox: plugin.Sandbox{Read: paths, Write: paths}})(ctx, u, hsm.Options{})
 }
 
 // newSoftHSM makes a SoftHSM token in dir with the program, in a process that ends: this one never loads two configurations.

@@ -105,7 +105,8 @@ func tokenFigures(all []*tokenCluster, t, n int) []Figure {
 	}
 	if len(kept) > 0 {
 		slices.Sort(kept)
-		out = append(out, Figure{name + onTPM + " of " + onSoftHSM, kept[len(kept)/2], "%", fmt.Sprintf("median of %d rounds, from %.0f to %.0f", len(kept), kept[0], kept[len(kept)-1])})
+		out = append(out, Figure{name + onTPM + " of " + onSoftHSM, kept[len(kept)/2], "%", fmt.Sprintf("median of %d rounds, from %.0f to %.0f",
+			len(kept), kept[0], kept[len(kept)-1])})
 	}
 	return out
 }
@@ -176,7 +177,8 @@ func devOnSlow(ctx context.Context, dir, program string, t, n int) (*devCluster,
 
 // buildSlow builds mpcd-hsm-slow into the directory.
 func buildSlow(ctx context.Context, dir string) error {
-	b, err := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, "mpcd-hsm-slow"), "github.com/luxfi/mpcd/benchmarks/slowtoken").CombinedOutput()
+	b, err := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, "mpcd-hsm-slow"),
+		"github.com/luxfi/mpcd/benchmarks/slowtoken").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("benchmarks: go build: %w: %s", err, b)
 	}
@@ -194,6 +196,7 @@ func slowNode(dir, drivers string) error {
 	if bytes.Count(b, before) != 1 {
 		return fmt.Errorf("benchmarks: %s has no line %q", path, before)
 	}
-	after := fmt.Appendf(nil, "  uri: \"plugin:slow\"\n  plugin:\n    dir: %q\n    env: [%q]\n    write: [%q]\n", drivers, "SLOWTOKEN_DIR="+keys, keys)
+	after := fmt.Appendf(nil, "  uri: \"plugin:slow\"\n  plugin:\n    dir: %q\n    env: [%q]\n    write: [%q]\n", drivers,
+		"SLOWTOKEN_DIR="+keys, keys)
 	return os.WriteFile(path, bytes.Replace(b, before, after, 1), 0o600)
 }

@@ -84,7 +84,8 @@ func (c *Client) attempt(ctx context.Context, base, method, path string, body []
 		return nil, fmt.Errorf("client: the answer of %s broke off: %w", base, err)
 	}
 	if len(answer) > answerMax {
-		return nil, &Error{Node: base, Problem: wire.Problem{Status: w.StatusCode, Code: "http", Detail: fmt.Sprintf("the answer is longer than %d MiB", answerMax>>20)}}
+		return nil, &Error{Node: base, Problem: wire.Problem{Status: w.StatusCode, Code: "http",
+			Detail: fmt.Sprintf("the answer is longer than %d MiB", answerMax>>20)}}
 	}
 	if w.StatusCode < 200 || w.StatusCode > 299 {
 		return nil, refusal(base, w, answer)

@@ -61,7 +61,8 @@ type node struct {
 func New(c Config) *Client {
 	out := &Client{http: c.HTTPClient, token: c.Token, attempts: c.Attempts, rand: c.Rand}
 	if out.http == nil {
-		out.http = &http.Client{Timeout: attemptTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		follow := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		out.http = &http.Client{Timeout: attemptTimeout, CheckRedirect: follow}
 	}
 	if out.rand == nil {
 		out.rand = rand.Reader

@@ -79,7 +79,8 @@ func (s *cryptoSigner) check(opts crypto.SignerOpts) error {
 	case *rsa.PublicKey:
 		o, ok := opts.(*rsa.PSSOptions)
 		if !ok {
-			return fmt.Errorf("hsm: %w: key %q signs by RSASSA-PSS, not by PKCS #1 v1.5; for a certificate name x509.SHA256WithRSAPSS", ErrUnsupported, s.keyID)
+			return fmt.Errorf("hsm: %w: key %q signs by RSASSA-PSS, not by PKCS #1 v1.5; for a certificate name x509.SHA256WithRSAPSS",
+				ErrUnsupported, s.keyID)
 		}
 		if o.SaltLength != rsa.PSSSaltLengthEqualsHash && o.SaltLength != saltLen {
 			return fmt.Errorf("hsm: %w: key %q signs with a salt of %d bytes", ErrUnsupported, s.keyID, saltLen)

@@ -32,7 +32,8 @@ func (d PasswordDrivers) New(ctx context.Context, kind string, cfg map[string]st
 	if f := d[kind]; f != nil {
 		return f(ctx, cfg)
 	}
-	return nil, fmt.Errorf("hsm: %w: no password provider %q in this binary, it has %s", ErrUnsupported, clip(kind), strings.Join(append(sortedKeys(d), "cred, env, file"), ", "))
+	return nil, fmt.Errorf("hsm: %w: no password provider %q in this binary, it has %s", ErrUnsupported, clip(kind),
+		strings.Join(append(sortedKeys(d), "cred, env, file"), ", "))
 }
 
 // NewPasswordProvider returns one of the sources that need no driver: env, file, cred. The others are in the PasswordDrivers of the

@@ -63,7 +63,8 @@ func readCredential(name string) ([]byte, error) {
 	}
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
 	if dir == "" {
-		return nil, fmt.Errorf("cred:%s: $CREDENTIALS_DIRECTORY is not set; start the node as a systemd unit with LoadCredential=%s:/path", name, name)
+		return nil, fmt.Errorf("cred:%s: $CREDENTIALS_DIRECTORY is not set; start the node as a systemd unit with LoadCredential=%s:/path", name,
+			name)
 	}
 	// systemd grants the service its credentials by an ACL, whose mask shows up as group bits.
 	return readSecretFile(filepath.Join(dir, name), 0o007)

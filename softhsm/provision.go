@@ -53,7 +53,8 @@ func Provision(dir, label, pin, soPIN string) (Provisioned, error) {
 	}
 	for _, name := range []string{confFile, tokensDir} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
-			return Provisioned{}, fmt.Errorf("softhsm: %w: %s holds a token already; open it, or remove the directory and every key in it", hsm.ErrKeyExists, dir)
+			return Provisioned{}, fmt.Errorf("softhsm: %w: %s holds a token already; open it, or remove the directory and every key in it",
+				hsm.ErrKeyExists, dir)
 		}
 	}
 	userPIN, officerPIN := pinOrRandom(pin), pinOrRandom(soPIN)
@@ -94,7 +95,8 @@ func initToken(dir, module, label string, soPIN, pin *secret.Bytes) error {
 	environment.Lock()
 	defer environment.Unlock()
 	if pkcs11.Loaded(module) {
-		return fmt.Errorf("softhsm: %w: this process has SoftHSM open with another directory; provision before opening a token", hsm.ErrUnavailable)
+		return fmt.Errorf("softhsm: %w: this process has SoftHSM open with another directory; provision before opening a token",
+			hsm.ErrUnavailable)
 	}
 	before, was := os.LookupEnv(confEnv)
 	if err := os.Setenv(confEnv, filepath.Join(dir, confFile)); err != nil {
@@ -119,7 +121,8 @@ func writeConf(dir string) error {
 	if err := os.MkdirAll(tokens, 0o700); err != nil {
 		return fmt.Errorf("softhsm: %w", err)
 	}
-	conf := "directories.tokendir = " + tokens + "\nobjectstore.backend = file\nobjectstore.umask = 0077\nlog.level = ERROR\nslots.removable = false\n"
+	conf := "directories.tokendir = " + tokens + "\nobjectstore.backend = file\nobjectstore.umask = 0077\nlog.level = " +
+		"ERROR\nslots.removable = false\n"
 	if err := os.WriteFile(filepath.Join(dir, confFile), []byte(conf), 0o600); err != nil {
 		return fmt.Errorf("softhsm: %w", err)
 	}

@@ -75,7 +75,8 @@ func (x *Session[R]) originals(m Message) ([]Message, error) {
 	}
 	if claim := x.claim(m.From); claim != nil {
 		// Their originals are ours, so they cannot have seen what they claim.
-		return out, proven("echo", m.From, []Message{*claim, m, *x.in[round][m.From].broadcast}, "its echo is not the hash of the broadcasts it shows")
+		return out, proven("echo", m.From, []Message{*claim, m, *x.in[round][m.From].broadcast},
+			"its echo is not the hash of the broadcasts it shows")
 	}
 	return out, nil
 }

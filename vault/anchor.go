@@ -29,11 +29,13 @@ func (v *Vault) count(want *anchor) error {
 	if err != nil {
 		var rerr error
 		if n, rerr = v.counter.Read(ctx, want.Counter); rerr != nil || n != want.Value {
-			return fmt.Errorf("vault: the change is written, but the token did not count it; restart the node: counter %q: %w", want.Counter, errors.Join(err, rerr))
+			return fmt.Errorf("vault: the change is written, but the token did not count it; restart the node: counter %q: %w", want.Counter,
+				errors.Join(err, rerr))
 		}
 	}
 	if n != want.Value {
-		return fmt.Errorf("vault: counter %q is at %d where %d follows: something else counts with it: %w", want.Counter, n, want.Value, ErrRollback)
+		return fmt.Errorf("vault: counter %q is at %d where %d follows: something else counts with it: %w", want.Counter, n,
+			want.Value, ErrRollback)
 	}
 	return nil
 }
@@ -45,20 +47,24 @@ func (v *Vault) checkAnchor(ctx context.Context, c Config) error {
 	case a == nil && c.Counter == nil:
 		return nil
 	case a == nil && !c.Anchor:
-		return fmt.Errorf("vault: counter %q is configured, but the vault is not anchored in one: it was never asked for, or this is a copy from before; to begin, set the anchor once: %w",
+		return fmt.Errorf("vault: counter %q is configured, but the vault is not anchored in one: it was never asked for, or this is a copy "+
+			"from before; to begin, set the anchor once: %w",
 			c.CounterID, ErrRollback)
 	case a == nil:
 		return v.begin(ctx, c)
 	case c.Counter == nil:
-		return fmt.Errorf("vault: it is anchored in counter %q, and no counter is configured; configure the token that has it, or re-anchor the vault if that is gone: %w",
+		return fmt.Errorf("vault: it is anchored in counter %q, and no counter is configured; configure the token that has it, or re-anchor "+
+			"the vault if that is gone: %w",
 			a.Counter, ErrRollback)
 	case c.CounterID != a.Counter:
-		return fmt.Errorf("vault: it is anchored in counter %q, configured is %q; configure the former, or re-anchor the vault: %w", a.Counter, c.CounterID, ErrRollback)
+		return fmt.Errorf("vault: it is anchored in counter %q, configured is %q; configure the former, or re-anchor the vault: %w", a.Counter,
+			c.CounterID, ErrRollback)
 	}
 	now, err := c.Counter.Read(ctx, a.Counter)
 	switch {
 	case errors.Is(err, hsm.ErrNoKey):
-		return fmt.Errorf("vault: the token has no counter %q, in which the vault is anchored: it was cleared, or is another; use the token that has it, or re-anchor the vault: %w: %w",
+		return fmt.Errorf("vault: the token has no counter %q, in which the vault is anchored: it was cleared, or is another; use the token "+
+			"that has it, or re-anchor the vault: %w: %w",
 			a.Counter, ErrRollback, err)
 	case err != nil:
 		return fmt.Errorf("vault: counter %q: %w", a.Counter, err)
@@ -67,10 +73,12 @@ func (v *Vault) checkAnchor(ctx context.Context, c Config) error {
 	case now+1 == a.Value: // written, not yet counted: a crash between
 		return v.count(a)
 	case now > a.Value:
-		return fmt.Errorf("vault: counter %q is at %d, this directory at %d: it is an older copy, put back; put the newest copy back, or remove this node and enrol it anew, or refresh every key it holds and re-anchor the vault: %w",
+		return fmt.Errorf("vault: counter %q is at %d, this directory at %d: it is an older copy, put back; put the newest copy back, or "+
+			"remove this node and enrol it anew, or refresh every key it holds and re-anchor the vault: %w",
 			a.Counter, now, a.Value, ErrRollback)
 	}
-	return fmt.Errorf("vault: counter %q is at %d, this directory at %d: the token was cleared, or is another; use the one the vault is anchored in, or re-anchor it: %w",
+	return fmt.Errorf("vault: counter %q is at %d, this directory at %d: the token was cleared, or is another; use the one the vault is "+
+		"anchored in, or re-anchor it: %w",
 		a.Counter, now, a.Value, ErrRollback)
 }
 
@@ -78,7 +86,8 @@ func (v *Vault) checkAnchor(ctx context.Context, c Config) error {
 func (v *Vault) begin(ctx context.Context, c Config) error {
 	n, err := c.Counter.CreateCounter(ctx, c.CounterID)
 	if errors.Is(err, hsm.ErrKeyExists) {
-		return fmt.Errorf("vault: it is not anchored, but the token has counter %q already: this may be a copy from before the vault was anchored; if you know that it is the newest, re-anchor it: %w: %w",
+		return fmt.Errorf("vault: it is not anchored, but the token has counter %q already: this may be a copy from before the vault was "+
+			"anchored; if you know that it is the newest, re-anchor it: %w: %w",
 			c.CounterID, ErrRollback, err)
 	}
 	if err != nil {

@@ -43,7 +43,8 @@ func (v *Vault) unfinished() error {
 	if s.retiring == nil && s.abandoned == nil {
 		return nil
 	}
-	return fmt.Errorf("vault: it was moved to KEK %q, and what is left of the old wrapping is not all gone; run the same rewrap again: %w", v.kek, ErrState)
+	return fmt.Errorf("vault: it was moved to KEK %q, and what is left of the old wrapping is not all gone; run the same rewrap again: %w",
+		v.kek, ErrState)
 }
 
 func summary(findings []error) error {

@@ -50,7 +50,8 @@ type sealedFor struct {
 // for the new one: at every moment the token that opens the vault opens the file.
 func SealKey(ctx context.Context, key *secret.Bytes, aad []byte, recovery []string, slots ...KeySlot) ([]byte, error) {
 	if key.Len() != SealedKeyLen || len(slots) < 1 || len(slots) > MaxKeySlots {
-		return nil, fmt.Errorf("vault: seal a key: %d bytes for %d tokens; %d bytes for 1 to %d are allowed: %w", key.Len(), len(slots), SealedKeyLen, MaxKeySlots, ErrInvalid)
+		return nil, fmt.Errorf("vault: seal a key: %d bytes for %d tokens; %d bytes for 1 to %d are allowed: %w", key.Len(), len(slots),
+			SealedKeyLen, MaxKeySlots, ErrInvalid)
 	}
 	k := sealedKey{Version: sealedKeyVersion}
 	for _, s := range slots {
@@ -143,7 +144,8 @@ func UnsealKey(ctx context.Context, sealed, aad []byte, with KeySlot) (*secret.B
 		}
 		cause = fmt.Errorf("%w: %w", cause, refusal)
 	}
-	return nil, fmt.Errorf("vault: the KEK %q%s does not open the sealed key, it is for KEK %s: use that (if this is it, it is another token, or the file was changed): %w",
+	return nil, fmt.Errorf("vault: the KEK %q%s does not open the sealed key, it is for KEK %s: use that (if this is it, it is another "+
+		"token, or the file was changed): %w",
 		with.KEK, of(with.provider()), strings.Join(names, ", "), cause)
 }
 

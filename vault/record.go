@@ -69,7 +69,8 @@ func (v *Vault) getRecord(ctx context.Context, r ref, e *entry) (envelope, *head
 		return envelope{}, nil, err
 	}
 	if sum := env.sealedHash(); !bytes.Equal(sum[:], e.Sealed) {
-		return envelope{}, nil, fmt.Errorf("vault: %s epoch %d: sealed share was changed; restore this node from its backup: %w", r, e.Epoch, ErrIntegrity)
+		return envelope{}, nil, fmt.Errorf("vault: %s epoch %d: sealed share was changed; restore this node from its backup: %w", r, e.Epoch,
+			ErrIntegrity)
 	}
 	return env, h, nil
 }

@@ -88,7 +88,8 @@ func parseRecipients(list []string) ([]string, []age.Recipient, error) {
 		out = append(out, r)
 	}
 	if hybrids != 0 && hybrids != len(out) {
-		return nil, nil, fmt.Errorf("vault: recovery recipients age1… and age1pq1… together: the former would undo what the latter are for; use one kind: %w", ErrInvalid)
+		return nil, nil, fmt.Errorf("vault: recovery recipients age1… and age1pq1… together: the former would undo what the latter are for; "+
+			"use one kind: %w", ErrInvalid)
 	}
 	return names, out, nil
 }
@@ -158,7 +159,8 @@ func (r *recovery) assert(list []string) error {
 		have = r.names
 	}
 	if !slices.Equal(names, have) {
-		return fmt.Errorf("vault: its recovery recipients are %q, configured are %q; correct the configuration, or rewrap the vault to change them: %w", have, names, ErrRecovery)
+		return fmt.Errorf("vault: its recovery recipients are %q, configured are %q; correct the configuration, or rewrap the vault to "+
+			"change them: %w", have, names, ErrRecovery)
 	}
 	return nil
 }

@@ -143,7 +143,8 @@ func (v *Vault) isAt(ctx context.Context, c Config) bool {
 // moveTo stages and verifies the next wrapping, and switches to it. It returns the vault as it is from then on.
 func (v *Vault) moveTo(ctx context.Context, c Config, unwrap unwrapper, to Wrapping, progress func(done, total int)) (*Vault, error) {
 	if v.state.anchor != nil && to.Counter == nil && !to.Unanchored {
-		return nil, fmt.Errorf("vault: it is anchored in counter %q, and the token it is to move to is given without a counter: an older copy would no longer be found; name a counter, or accept that: %w",
+		return nil, fmt.Errorf("vault: it is anchored in counter %q, and the token it is to move to is given without a counter: an older "+
+			"copy would no longer be found; name a counter, or accept that: %w",
 			v.state.anchor.Counter, ErrInvalid)
 	}
 	if err := v.dropRetired(ctx); err != nil {

@@ -103,7 +103,8 @@ func (v *Vault) checkRoot(ctx context.Context, r *root) error {
 	}
 	s.seq, s.anchor, s.retiring, s.abandoned = r.Seq, r.Anchor, r.Retiring, r.Abandoned
 	if r.Count != s.count {
-		return fmt.Errorf("vault: %d ids where the root record counts %d: something was removed or put back; restore this node from its backup: %w",
+		return fmt.Errorf("vault: %d ids where the root record counts %d: something was removed or put back; restore this node from its "+
+			"backup: %w",
 			s.count, r.Count, ErrIntegrity)
 	}
 	want := v.rootMAC(*r, s.set)
@@ -111,7 +112,8 @@ func (v *Vault) checkRoot(ctx context.Context, r *root) error {
 		want = v.rootMACv1(s)
 	}
 	if !hmac.Equal(r.MAC, want) {
-		return fmt.Errorf("vault: the ids do not fit the root record: one was put back from an earlier time; restore this node from its backup: %w", ErrIntegrity)
+		return fmt.Errorf("vault: the ids do not fit the root record: one was put back from an earlier time; restore this node from its "+
+			"backup: %w", ErrIntegrity)
 	}
 	if !bytes.Equal(r.Recovery, v.recoveryHash()) {
 		return fmt.Errorf("vault: the recovery record is not the one the root record names; restore this node from its backup: %w", ErrIntegrity)

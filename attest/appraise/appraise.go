@@ -61,7 +61,8 @@ func Appraise(ev hsm.KeyEvidence, about Subject, p Policy) (Verdict, error) {
 	if about.At.IsZero() || len(about.Nonce) > nonceMax {
 		return Verdict{}, errors.New("appraise: the subject has no time, or a nonce of more than 32 bytes")
 	}
-	j := &judge{ev: ev, subject: about, policy: p, v: Verdict{KeyID: ev.Key.ID, Type: ev.Key.Type, Format: ev.Format, Policy: p.Name, Software: ev.Token.SoftwareOnly}}
+	j := &judge{ev: ev, subject: about, policy: p, v: Verdict{KeyID: ev.Key.ID, Type: ev.Key.Type, Format: ev.Format, Policy: p.Name,
+		Software: ev.Token.SoftwareOnly}}
 	j.judge()
 	return j.v, j.v.Err()
 }
@@ -156,7 +157,8 @@ func (j *judge) read() (claim, error) {
 // token says what the driver reports of the token.
 func (j *judge) token() {
 	t := j.ev.Token
-	j.report("token: provider %s, manufacturer %s, model %s, firmware %s, serial %s", quoted(t.Provider), quoted(t.Manufacturer), quoted(t.Model), quoted(t.Firmware), quoted(t.Serial))
+	j.report("token: provider %s, manufacturer %s, model %s, firmware %s, serial %s", quoted(t.Provider), quoted(t.Manufacturer),
+		quoted(t.Model), quoted(t.Firmware), quoted(t.Serial))
 	if !j.v.Software {
 		return
 	}
@@ -229,7 +231,8 @@ func nextFor(least Level) string {
 // broke refuses under every policy. What was said of the key until then is not repeated: nothing of it stands.
 func (j *judge) broke(err error) {
 	j.v.Proven, j.v.Reported, j.v.Level = nil, nil, Refused
-	j.v.Problems = []Problem{{Fact: err.Error(), Next: "enrol the node again; if it comes again, somebody changes what you get", Refuses: true, Broken: true}}
+	j.v.Problems = []Problem{{Fact: err.Error(), Next: "enrol the node again; if it comes again, somebody changes what you get", Refuses: true,
+		Broken: true}}
 }
 
 func (j *judge) report(format string, a ...any) {

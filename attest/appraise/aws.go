@@ -34,21 +34,25 @@ func (j *judge) aws() (claim, error) {
 	if k := j.ev.Key; k.Local != made || k.NeverExtracted != made || !k.Sensitive || k.Extractable || j.v.Software != !m.Amazon {
 		return claim{}, isBroken("the metadata is not that of the summary")
 	}
-	j.report("AWS KMS: %s, spec %s, usage %s, state %s, made %s", quoted(m.ARN), quoted(m.Spec), quoted(m.Usage), quoted(m.State), quoted(m.Created))
+	j.report("AWS KMS: %s, spec %s, usage %s, state %s, made %s", quoted(m.ARN), quoted(m.Spec), quoted(m.Usage), quoted(m.State),
+		quoted(m.Created))
 	j.report("its material is of origin %s, under a key manager %s", quoted(m.Origin), quoted(m.Manager))
 	if m.Endpoint != "" {
 		j.report("the service was reached at %s", quoted(m.Endpoint))
 	}
 	if m.State != "Enabled" || m.Deletion != "" {
-		j.refuse("enable the key, or cancel its deletion (aws kms enable-key, cancel-key-deletion)", "the key is in state %s, to be deleted: %s", quoted(m.State), quoted(m.Deletion))
+		j.refuse("enable the key, or cancel its deletion (aws kms enable-key, cancel-key-deletion)", "the key is in state %s, to be deleted: %s",
+			quoted(m.State), quoted(m.Deletion))
 	}
 	if m.MultiRegion != "" {
-		j.caution("use a key of a single region, unless replicas are intended", "the key is a multi-region key (%s): AWS keeps its material in other regions too", quoted(m.MultiRegion))
+		j.caution("use a key of a single region, unless replicas are intended",
+			"the key is a multi-region key (%s): AWS keeps its material in other regions too", quoted(m.MultiRegion))
 	}
 	if m.Manager != "CUSTOMER" {
 		j.caution("use a customer managed key", "the key is managed by %s: its policy is not yours", quoted(m.Manager))
 	}
-	c := claim{level: Reported, from: "the service", madeAs: "origin " + quoted(m.Origin), neverAs: "origin " + quoted(m.Origin), sensitive: yes}
+	c := claim{level: Reported, from: "the service", madeAs: "origin " + quoted(m.Origin), neverAs: "origin " + quoted(m.Origin),
+		sensitive: yes}
 	switch {
 	case made:
 		c.made, c.neverExtractable = yes, yes

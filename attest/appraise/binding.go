@@ -14,8 +14,8 @@ import (
 // challengeSecret is the length of a challenge's secret, in bytes, as package hsm/tpm has it.
 const challengeSecret = 32
 
-// Expected is what an appraiser keeps of a challenge: which keys of a TPM it was for, and the hash of the answer. It is not secret, since the
-// answer is 32 random bytes; whoever can change it decides what is believed.
+// Expected is what an appraiser keeps of a challenge: which keys of a TPM it was for, and the hash of the answer. It is not secret, since
+// the answer is 32 random bytes; whoever can change it decides what is believed.
 type Expected struct {
 	AK     attest.Hash `cbor:"1,keyasint" json:"ak"`            // SHA-256 of the attestation key's TPM2B_PUBLIC
 	EK     attest.Hash `cbor:"2,keyasint" json:"ek"`            // SHA-256 of the endorsement key's

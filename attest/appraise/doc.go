@@ -12,8 +12,8 @@
 // worse, never better: a token that calls itself software is believed. What is broken (a changed byte, another key, another nonce,
 // parts that contradict one another) is refused under every policy.
 //
-// A TPM's statement is proven only if its endorsement certificate chains to a root of the policy, and the attestation key that signed it is known
-// to be in the TPM of that certificate. The evidence cannot show the latter by itself, so that the TPM has to answer a challenge
+// A TPM's statement is proven only if its endorsement certificate chains to a root of the policy, and the attestation key that signed it is
+// known to be in the TPM of that certificate. The evidence cannot show the latter by itself, so that the TPM has to answer a challenge
 // (TPM 2.0 part 1, 24, "Credential Protection"): Expected and Binding. Until then nothing of the statement is proven.
 //
 // The package needs no token, network or driver. It knows the drivers' reports by their documented fields; a test runs the drivers and

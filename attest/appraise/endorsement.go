@@ -22,7 +22,8 @@ var (
 
 const (
 	nextChain = "give the certificates of the TPM's maker, root and intermediate, with --tpm-roots"
-	nextBind  = "make a challenge with `mpcd node challenge`, answer it at the node with `mpcd node answer`, and give the answer with --answers"
+	nextBind  = "make a challenge with `mpcd node challenge`, answer it at the node with `mpcd node answer`, and give the answer with " +
+		"--answers"
 )
 
 // endorsed tells whether the attestation key is in a TPM that a trusted root vouches for, and which. Errors are of evidence that is broken:
@@ -59,7 +60,8 @@ func (j *judge) endorsed(e *tpmEvidence) (bool, []string, error) {
 	}
 	return true, []string{
 		"attestation key and endorsement key are in one TPM: it answered a challenge",
-		fmt.Sprintf("that TPM is %s; its endorsement certificate (number %x, valid until %s) leads to %s", who, leaf.SerialNumber, leaf.NotAfter.UTC().Format(time.DateOnly), root),
+		fmt.Sprintf("that TPM is %s; its endorsement certificate (number %x, valid until %s) leads to %s", who, leaf.SerialNumber,
+			leaf.NotAfter.UTC().Format(time.DateOnly), root),
 	}, nil
 }
 
@@ -89,7 +91,8 @@ func (r *Roots) chain(leaf *x509.Certificate, others [][]byte, at time.Time) (st
 	c := *leaf
 	// The TPM is named in an alternative name that crypto/x509 does not read; isEndorsement does.
 	c.UnhandledCriticalExtensions = slices.DeleteFunc(slices.Clone(c.UnhandledCriticalExtensions), oidSubjectAltName.Equal)
-	chains, err := c.Verify(x509.VerifyOptions{Roots: r.trusted, Intermediates: helping, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	chains, err := c.Verify(x509.VerifyOptions{Roots: r.trusted, Intermediates: helping, CurrentTime: at,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if err != nil {
 		return "", err
 	}

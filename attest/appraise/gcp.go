@@ -48,7 +48,8 @@ func (j *judge) gcp() (claim, error) {
 	if m.State != "ENABLED" {
 		j.refuse("enable the version (gcloud kms keys versions enable)", "the key version is in state %s", quoted(m.State))
 	}
-	c := claim{level: Reported, from: "the service", madeAs: "origin " + quoted(m.Origin), sensitive: of(j.ev.Key.Sensitive), neverExtractable: of(j.ev.Key.NeverExtracted), made: of(j.ev.Key.Local)}
+	c := claim{level: Reported, from: "the service", madeAs: "origin " + quoted(m.Origin), sensitive: of(j.ev.Key.Sensitive),
+		neverExtractable: of(j.ev.Key.NeverExtracted), made: of(j.ev.Key.Local)}
 	switch m.ProtectionLevel {
 	case "HSM", "HSM_SINGLE_TENANT":
 	case "SOFTWARE":

@@ -30,13 +30,15 @@ func (j *judge) pkcs11() (claim, error) {
 	switch {
 	case is(a.Extractable) && is(a.NeverExtractable), is(a.AlwaysSensitive) && isNot(a.Sensitive):
 		return claim{}, isBroken("the attributes contradict one another")
-	case k.Sensitive != is(a.Sensitive), k.Extractable != (a.Extractable == nil || *a.Extractable), k.Local != is(a.Local), k.NeverExtracted != is(a.NeverExtractable):
+	case k.Sensitive != is(a.Sensitive), k.Extractable != (a.Extractable == nil || *a.Extractable), k.Local != is(a.Local),
+		k.NeverExtracted != is(a.NeverExtractable):
 		return claim{}, isBroken("the attributes are not those of the summary")
 	}
 	j.report("the module reports CKA_SENSITIVE %s, CKA_ALWAYS_SENSITIVE %s, CKA_EXTRACTABLE %s, CKA_NEVER_EXTRACTABLE %s, CKA_LOCAL %s",
 		word(a.Sensitive), word(a.AlwaysSensitive), word(a.Extractable), word(a.NeverExtractable), word(a.Local))
 	if is(a.Sign) && (is(a.Decrypt) || is(a.Derive) || is(a.Unwrap)) {
-		j.caution("make a key that only signs", "the key signs, and may do more: CKA_DECRYPT %s, CKA_DERIVE %s, CKA_UNWRAP %s", word(a.Decrypt), word(a.Derive), word(a.Unwrap))
+		j.caution("make a key that only signs", "the key signs, and may do more: CKA_DECRYPT %s, CKA_DERIVE %s, CKA_UNWRAP %s", word(a.Decrypt),
+			word(a.Derive), word(a.Unwrap))
 	}
 	c := claim{level: Reported, from: "the token", sensitiveAs: "CKA_SENSITIVE", neverAs: "CKA_NEVER_EXTRACTABLE", madeAs: "CKA_LOCAL",
 		sensitive: asTold(a.Sensitive), neverExtractable: asTold(a.NeverExtractable), made: asTold(a.Local)}

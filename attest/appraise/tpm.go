@@ -112,7 +112,8 @@ func (j *judge) certified(e *tpmEvidence) ([]string, error) {
 		return nil, isBroken("the attestation key did not sign the statement")
 	}
 	if !bytes.Equal(e.statement.ExtraData.Buffer, j.subject.Nonce) {
-		return nil, isBroken("the TPM signed it for another enrolment: it signed nonce %s, not %s", hexHead(e.statement.ExtraData.Buffer), hexHead(j.subject.Nonce))
+		return nil, isBroken("the TPM signed it for another enrolment: it signed nonce %s, not %s", hexHead(e.statement.ExtraData.Buffer),
+			hexHead(j.subject.Nonce))
 	}
 	body, err := e.statement.Attested.Certify()
 	if err != nil {
@@ -153,7 +154,8 @@ func (j *judge) keyFacts(e *tpmEvidence) ([]string, error) {
 	return []string{
 		fmt.Sprintf("the key was made in the TPM, is bound to it and cannot leave it (fixedTPM, fixedParent, sensitiveDataOrigin); it %s", what),
 		guesses,
-		fmt.Sprintf("the TPM certified it for this enrolment, by attestation key %s, which signs only what the TPM itself states", hex.EncodeToString(e.akName[2:10])),
+		fmt.Sprintf("the TPM certified it for this enrolment, by attestation key %s, which signs only what the TPM itself states",
+			hex.EncodeToString(e.akName[2:10])),
 	}, nil
 }
 

@@ -26,8 +26,9 @@ func nameOf(public *tpm2.TPMTPublic) ([]byte, error) {
 var attributes = []struct {
 	bit  uint
 	name string
-}{{1, "fixedTPM"}, {2, "stClear"}, {4, "fixedParent"}, {5, "sensitiveDataOrigin"}, {6, "userWithAuth"}, {7, "adminWithPolicy"}, {8, "firmwareLimited"},
-	{9, "svnLimited"}, {10, "noDA"}, {11, "encryptedDuplication"}, {16, "restricted"}, {17, "decrypt"}, {18, "sign"}, {19, "x509sign"}}
+}{{1, "fixedTPM"}, {2, "stClear"}, {4, "fixedParent"}, {5, "sensitiveDataOrigin"}, {6, "userWithAuth"}, {7, "adminWithPolicy"},
+	{8, "firmwareLimited"}, {9, "svnLimited"}, {10, "noDA"}, {11, "encryptedDuplication"}, {16, "restricted"}, {17, "decrypt"}, {18, "sign"},
+	{19, "x509sign"}}
 
 const noDA = 1 << 10
 

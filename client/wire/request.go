@@ -22,7 +22,8 @@ type SignRequest struct {
 	Message        Hex      `json:"message,omitempty"`
 	Signers        []string `json:"signers,omitempty"`         // empty lets the node choose
 	DerivationPath string   `json:"derivation_path,omitempty"` // as ParsePath reads it; empty signs with the wallet key
-	Chain          string   `json:"chain,omitempty"`           // what the signature is for, as Wallet.Addresses names it; stands in the receipt
+	// what the signature is for, as Wallet.Addresses names it; stands in the receipt
+	Chain string `json:"chain,omitempty"`
 }
 
 // RefreshRequest asks for new shares of the same key: POST /api/v1/refresh. The New fields may only repeat what is, in a build

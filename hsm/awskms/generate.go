@@ -112,11 +112,13 @@ func (t *token) takeBack(ctx context.Context, keyID string, alias target, id str
 	if named {
 		r := request{action: "DeleteAlias", keyID: keyID, target: alias}
 		if _, err := call(ctx, t, r, t.client.DeleteAlias, &kms.DeleteAliasInput{AliasName: &alias.id}); err != nil {
-			return fmt.Errorf("the unused key stays; run: aws kms delete-alias --alias-name %s and aws kms schedule-key-deletion --key-id %s: %w", alias.id, id, err)
+			return fmt.Errorf("the unused key stays; run: aws kms delete-alias --alias-name %s and aws kms schedule-key-deletion --key-id %s: %w",
+				alias.id, id, err)
 		}
 	}
 	r := request{action: "ScheduleKeyDeletion", keyID: keyID, target: alias}
-	if _, err := call(ctx, t, r, t.client.ScheduleKeyDeletion, &kms.ScheduleKeyDeletionInput{KeyId: &id, PendingWindowInDays: aws.Int32(deletionDays)}); err != nil {
+	if _, err := call(ctx, t, r, t.client.ScheduleKeyDeletion, &kms.ScheduleKeyDeletionInput{KeyId: &id,
+		PendingWindowInDays: aws.Int32(deletionDays)}); err != nil {
 		return fmt.Errorf("a key without a name stays; run: aws kms schedule-key-deletion --key-id %s: %w", id, err)
 	}
 	return nil

@@ -102,7 +102,8 @@ func (t *token) signingKey(ctx context.Context, keyID string) (*key, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := call(ctx, t, request{action: "GetPublicKey", keyID: keyID, target: where}, t.client.GetPublicKey, &kms.GetPublicKeyInput{KeyId: &where.id})
+	out, err := call(ctx, t, request{action: "GetPublicKey", keyID: keyID, target: where}, t.client.GetPublicKey,
+		&kms.GetPublicKeyInput{KeyId: &where.id})
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +125,8 @@ func checkPublicKey(where target, out *kms.GetPublicKeyOutput) (*key, error) {
 	}
 	public, kind, err := parsePublicKey(out.PublicKey)
 	if err != nil {
-		return nil, fmt.Errorf("%w; its spec is %.40s, known here are ECC_NIST_P256, ECC_SECG_P256K1, ECC_NIST_EDWARDS25519, RSA_3072", err, out.KeySpec)
+		return nil, fmt.Errorf("%w; its spec is %.40s, known here are ECC_NIST_P256, ECC_SECG_P256K1, ECC_NIST_EDWARDS25519, RSA_3072",
+			err, out.KeySpec)
 	}
 	s := specs[slices.IndexFunc(specs, func(s spec) bool { return s.kind == kind })]
 	if out.KeySpec != "" && out.KeySpec != s.spec { // emulators leave it out
@@ -153,7 +155,8 @@ func (t *token) wrappingKey(ctx context.Context, keyID string) (*key, error) {
 		return nil, err
 	}
 	if kindOf(m) != hsm.KeyAESWrap {
-		return nil, fmt.Errorf("awskms: key %q: %w: it is %s for %s; wrapping wants SYMMETRIC_DEFAULT for ENCRYPT_DECRYPT", keyID, hsm.ErrKeyType, m.KeySpec, m.KeyUsage)
+		return nil, fmt.Errorf("awskms: key %q: %w: it is %s for %s; wrapping wants SYMMETRIC_DEFAULT for ENCRYPT_DECRYPT", keyID, hsm.ErrKeyType,
+			m.KeySpec, m.KeyUsage)
 	}
 	k := &key{target: target{id: aws.ToString(m.Arn), region: where.region}, kind: hsm.KeyAESWrap}
 	t.remember(keyID, k)
@@ -162,7 +165,8 @@ func (t *token) wrappingKey(ctx context.Context, keyID string) (*key, error) {
 
 // describe is DescribeKey, with an answer about the key that was asked for.
 func (t *token) describe(ctx context.Context, keyID string, where target) (*types.KeyMetadata, error) {
-	out, err := call(ctx, t, request{action: "DescribeKey", keyID: keyID, target: where}, t.client.DescribeKey, &kms.DescribeKeyInput{KeyId: &where.id})
+	out, err := call(ctx, t, request{action: "DescribeKey", keyID: keyID, target: where}, t.client.DescribeKey,
+		&kms.DescribeKeyInput{KeyId: &where.id})
 	if err != nil {
 		return nil, err
 	}

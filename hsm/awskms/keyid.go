@@ -47,7 +47,8 @@ func parseKeyID(keyID string) (target, error) {
 	}
 	alias := ourPrefix + encodeName(keyID)
 	if len(alias) > aliasMax {
-		return target{}, fmt.Errorf("awskms: %w: the name %.50q… makes an alias of %d bytes, at most %d; choose a shorter one", hsm.ErrNoKey, keyID, len(alias), aliasMax)
+		return target{}, fmt.Errorf("awskms: %w: the name %.50q… makes an alias of %d bytes, at most %d; choose a shorter one", hsm.ErrNoKey,
+			keyID, len(alias), aliasMax)
 	}
 	return target{id: alias}, nil
 }

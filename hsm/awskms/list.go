@@ -57,7 +57,8 @@ func (t *token) aliases(ctx context.Context) ([]string, error) {
 	var names []string
 	var marker *string
 	for range pagesMax {
-		out, err := call(ctx, t, request{action: "ListAliases"}, t.client.ListAliases, &kms.ListAliasesInput{Marker: marker, Limit: aws.Int32(100)})
+		out, err := call(ctx, t, request{action: "ListAliases"}, t.client.ListAliases,
+			&kms.ListAliasesInput{Marker: marker, Limit: aws.Int32(100)})
 		if err != nil {
 			return nil, err
 		}

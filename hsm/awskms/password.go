@@ -107,7 +107,8 @@ func (p *passwords) ciphertext() ([]byte, error) {
 		text = string(b)
 	}
 	if len(text) > encodedMax {
-		return nil, fmt.Errorf("awskms: %w: the encrypted password in %s:%s is longer than %d bytes", hsm.ErrIntegrity, p.kind, p.name, encodedMax)
+		return nil, fmt.Errorf("awskms: %w: the encrypted password in %s:%s is longer than %d bytes", hsm.ErrIntegrity, p.kind,
+			p.name, encodedMax)
 	}
 	blob, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
 	if err != nil || len(blob) == 0 {

@@ -32,7 +32,8 @@ func newRetryer(first time.Duration, deadline time.Time, makes bool) *retryer {
 	r.RetryerV2 = retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attemptsMax
 		o.RateLimiter = ratelimit.None // the deadline and attemptsMax bound it; a bucket would make one outage refuse the next request
-		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(quotaIsFinal), retry.IsErrorRetryableFunc(cutShort)}, o.Retryables...)
+		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(quotaIsFinal), retry.IsErrorRetryableFunc(cutShort)},
+			o.Retryables...)
 		if makes {
 			o.MaxAttempts = makingMax
 		}

@@ -26,7 +26,8 @@ func (t *token) Sign(ctx context.Context, keyID string, message []byte) ([]byte,
 	in := &kms.SignInput{KeyId: &k.target.id, SigningAlgorithm: k.algorithm, MessageType: types.MessageTypeRaw, Message: message}
 	if len(message) == 0 || len(message) > rawMax {
 		if k.kind == hsm.KeyEd25519 {
-			return nil, fmt.Errorf("awskms: key %q: %w: KMS signs Ed25519 messages of 1 to %d bytes, not %d; use a p256 key", keyID, hsm.ErrUnsupported, rawMax, len(message))
+			return nil, fmt.Errorf("awskms: key %q: %w: KMS signs Ed25519 messages of 1 to %d bytes, not %d; use a p256 key", keyID,
+				hsm.ErrUnsupported, rawMax, len(message))
 		}
 		digest := sha256.Sum256(message)
 		in.MessageType, in.Message = types.MessageTypeDigest, digest[:]
@@ -37,7 +38,8 @@ func (t *token) Sign(ctx context.Context, keyID string, message []byte) ([]byte,
 	}
 	sig, err := k.signature(message, out)
 	if err != nil {
-		return nil, fmt.Errorf("awskms: Sign with key %q in %s: %w: %w; it was dropped", keyID, label(t.region, t.endpoint), hsm.ErrUnavailable, err)
+		return nil, fmt.Errorf("awskms: Sign with key %q in %s: %w: %w; it was dropped", keyID, label(t.region, t.endpoint),
+			hsm.ErrUnavailable, err)
 	}
 	return sig, nil
 }

@@ -52,7 +52,8 @@ func (t *token) Provider() string { return provider }
 // Info says where the keys are, from the configuration alone. SoftwareOnly is true for an endpoint that is not Amazon's, or not
 // behind TLS: nothing proves hardware there.
 func (t *token) Info(ctx context.Context) (hsm.TokenInfo, error) {
-	info := hsm.TokenInfo{Provider: provider, Label: label(t.region, t.endpoint), Serial: t.account, Manufacturer: "Amazon Web Services", Model: "KMS", SoftwareOnly: t.software}
+	info := hsm.TokenInfo{Provider: provider, Label: label(t.region, t.endpoint), Serial: t.account, Manufacturer: "Amazon Web Services",
+		Model: "KMS", SoftwareOnly: t.software}
 	if t.software {
 		info.Manufacturer = "unknown"
 	}
@@ -109,7 +110,8 @@ type request struct {
 }
 
 // call makes one request of KMS, repeated with back-off where that can help, while a slot is held. The errors are of package hsm.
-func call[In, Out any](ctx context.Context, t *token, r request, f func(context.Context, *In, ...func(*kms.Options)) (*Out, error), in *In) (*Out, error) {
+func call[In, Out any](ctx context.Context, t *token, r request, f func(context.Context, *In, ...func(*kms.Options)) (*Out, error),
+	in *In) (*Out, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("awskms: %s: %w", r.action, err)
 	}
@@ -132,7 +134,8 @@ func call[In, Out any](ctx context.Context, t *token, r request, f func(context.
 	retryer := newRetryer(t.limits.backoff, deadline, r.makes)
 	out, err := f(limited, in, func(o *kms.Options) { o.Retryer, o.Region = retryer, region })
 	if r.makes && retryer.unsure {
-		t.log.Warn("the answer to a request was lost, which may have left a key without an alias; look for it by its description", "action", r.action, "description", description(r.keyID))
+		t.log.Warn("the answer to a request was lost, which may have left a key without an alias; look for it by its description", "action",
+			r.action, "description", description(r.keyID))
 	}
 	if err != nil {
 		return nil, t.explain(ctx, r, region, retryer, err)
@@ -144,7 +147,8 @@ func call[In, Out any](ctx context.Context, t *token, r request, f func(context.
 func (t *token) regionFor(k target) (string, error) {
 	switch {
 	case k.region != "" && t.fixed && k.region != t.region:
-		return "", fmt.Errorf("awskms: %w: %s is in region %s, this token in %s; open another token for it", hsm.ErrNoKey, k.id, k.region, t.region)
+		return "", fmt.Errorf("awskms: %w: %s is in region %s, this token in %s; open another token for it", hsm.ErrNoKey, k.id,
+			k.region, t.region)
 	case k.region != "":
 		return k.region, nil
 	case t.region == "":

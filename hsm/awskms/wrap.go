@@ -42,7 +42,8 @@ func (t *token) Wrap(ctx context.Context, keyID string, dek, aad []byte) ([]byte
 		return nil, t.forgetLost(keyID, err)
 	}
 	if id := aws.ToString(out.KeyId); !sameKey(k.target.id, id) || len(out.CiphertextBlob) == 0 || len(out.CiphertextBlob) > blobMax {
-		return nil, fmt.Errorf("awskms: wrap with key %q: %w: the answer is of key %.100q, %d bytes", keyID, hsm.ErrUnavailable, id, len(out.CiphertextBlob))
+		return nil, fmt.Errorf("awskms: wrap with key %q: %w: the answer is of key %.100q, %d bytes", keyID, hsm.ErrUnavailable, id,
+			len(out.CiphertextBlob))
 	}
 	return out.CiphertextBlob, nil
 }
@@ -67,10 +68,12 @@ func (t *token) Unwrap(ctx context.Context, keyID string, wrapped, aad []byte) (
 // decrypt always names the key, so that KMS does not take whichever key the ciphertext asks for.
 func (t *token) decrypt(ctx context.Context, keyID string, where target, blob []byte, encryptionContext map[string]string) ([]byte, error) {
 	if len(blob) == 0 || len(blob) > blobMax {
-		return nil, fmt.Errorf("awskms: decrypt with key %q: %w: ciphertext of %d bytes, must be 1 to %d", keyID, hsm.ErrIntegrity, len(blob), blobMax)
+		return nil, fmt.Errorf("awskms: decrypt with key %q: %w: ciphertext of %d bytes, must be 1 to %d", keyID, hsm.ErrIntegrity,
+			len(blob), blobMax)
 	}
 	out, err := call(ctx, t, request{action: "Decrypt", keyID: keyID, target: where}, t.client.Decrypt, &kms.DecryptInput{
-		KeyId: &where.id, CiphertextBlob: blob, EncryptionContext: encryptionContext, EncryptionAlgorithm: types.EncryptionAlgorithmSpecSymmetricDefault})
+		KeyId: &where.id, CiphertextBlob: blob, EncryptionContext: encryptionContext,
+		EncryptionAlgorithm: types.EncryptionAlgorithmSpecSymmetricDefault})
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,8 @@ func call[T any](ctx context.Context, t *Token, a act, f func(context.Context) (
 				return zero, a.explain(err)
 			}
 			if damages++; damages >= t.pace.damaged {
-				return zero, a.errorf("%w: %w, %d times; nothing of it was used; check the network path, and tell Google if it stays", hsm.ErrUnavailable, err, damages)
+				return zero, a.errorf("%w: %w, %d times; nothing of it was used; check the network path, and tell Google if it stays",
+					hsm.ErrUnavailable, err, damages)
 			}
 		}
 		if cause == nil || within.Err() == nil && status.Code(err) != codes.DeadlineExceeded {

@@ -46,7 +46,8 @@ func parseEndpoint(s string) (endpoint, error) {
 		return endpoint{"passthrough:///" + s, true}, nil
 	}
 	if !strings.HasSuffix(host, googleHosts) {
-		return endpoint{}, fmt.Errorf("gcpkms: %w: endpoint %q is neither loopback nor a host of googleapis.com; credentials would go to a stranger", hsm.ErrURI, clip(s))
+		return endpoint{}, fmt.Errorf("gcpkms: %w: endpoint %q is neither loopback nor a host of googleapis.com; credentials would go to a "+
+			"stranger", hsm.ErrURI, clip(s))
 	}
 	return endpoint{s, false}, nil
 }

@@ -13,8 +13,9 @@ import (
 
 // The next steps that several errors share.
 const (
-	adviceCredentials = "run `gcloud auth application-default login`, or give the node a service account by GOOGLE_APPLICATION_CREDENTIALS or workload identity"
-	adviceReach       = "check the network, the endpoint and Google's status page"
+	adviceCredentials = "run `gcloud auth application-default login`, or give the node a service account by " +
+		"GOOGLE_APPLICATION_CREDENTIALS or workload identity"
+	adviceReach = "check the network, the endpoint and Google's status page"
 )
 
 // errState marks what the service refuses in the present state of the key.

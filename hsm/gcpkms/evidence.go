@@ -63,7 +63,8 @@ func (t *Token) AttestKey(ctx context.Context, keyID string, nonce []byte) (hsm.
 			return hsm.KeyEvidence{}, err
 		}
 		if ck.Primary == nil {
-			return hsm.KeyEvidence{}, fmt.Errorf("gcpkms: %w: %s has no primary version; set one with `gcloud kms keys set-primary-version`", hsm.ErrUnavailable, k.name)
+			return hsm.KeyEvidence{}, fmt.Errorf("gcpkms: %w: %s has no primary version; set one with `gcloud kms keys set-primary-version`",
+				hsm.ErrUnavailable, k.name)
 		}
 		name = ck.Primary.Name
 	}
@@ -72,7 +73,8 @@ func (t *Token) AttestKey(ctx context.Context, keyID string, nonce []byte) (hsm.
 		return hsm.KeyEvidence{}, err
 	}
 	if v.Algorithm != k.alg || v.ProtectionLevel != k.level {
-		return hsm.KeyEvidence{}, fmt.Errorf("gcpkms: %w: %s is %v in %v, it was %v in %v; look what happened to the key before you trust it", hsm.ErrKeyType, name, v.Algorithm, v.ProtectionLevel, k.alg, k.level)
+		return hsm.KeyEvidence{}, fmt.Errorf("gcpkms: %w: %s is %v in %v, it was %v in %v; look what happened to the key before you trust it",
+			hsm.ErrKeyType, name, v.Algorithm, v.ProtectionLevel, k.alg, k.level)
 	}
 	token, err := t.Info(ctx)
 	if err != nil {
@@ -110,8 +112,8 @@ func (t *Token) AttestKey(ctx context.Context, keyID string, nonce []byte) (hsm.
 
 func (t *Token) metadata(v *kmspb.CryptoKeyVersion) Metadata {
 	m := Metadata{
-		Name: v.Name, State: v.State.String(), ProtectionLevel: v.ProtectionLevel.String(), Algorithm: v.Algorithm.String(), ImportJob: v.ImportJob,
-		CreateTime: rfc3339(v.CreateTime), GenerateTime: rfc3339(v.GenerateTime), SoftwareOnly: t.plain,
+		Name: v.Name, State: v.State.String(), ProtectionLevel: v.ProtectionLevel.String(), Algorithm: v.Algorithm.String(),
+		ImportJob: v.ImportJob, CreateTime: rfc3339(v.CreateTime), GenerateTime: rfc3339(v.GenerateTime), SoftwareOnly: t.plain,
 	}
 	switch info := keyInfo("", v); {
 	case info.Local:

@@ -40,14 +40,17 @@ func (t *Token) GenerateKey(ctx context.Context, keyID string, kt hsm.KeyType) e
 	}
 	alg, ok := generated[kt]
 	if !ok {
-		return fmt.Errorf("gcpkms: %w: key type %q; it makes ed25519, p256, secp256k1, rsa3072 and aes256-wrap", hsm.ErrUnsupported, clip(string(kt)))
+		return fmt.Errorf("gcpkms: %w: key type %q; it makes ed25519, p256, secp256k1, rsa3072 and aes256-wrap", hsm.ErrUnsupported,
+			clip(string(kt)))
 	}
 	ck, err := t.create(ctx, r, alg)
 	if err != nil {
 		return err
 	}
-	if got := ck.VersionTemplate; ck.Purpose != kinds[alg].purpose || got.GetAlgorithm() != alg || got.GetProtectionLevel() != kmspb.ProtectionLevel_HSM {
-		return fmt.Errorf("gcpkms: %w: asked for %v in HSM, the service made %s as %v in %v; do not use it, destroy its versions", hsm.ErrUnsupported, alg, r.key, got.GetAlgorithm(), got.GetProtectionLevel())
+	if got := ck.VersionTemplate; ck.Purpose != kinds[alg].purpose || got.GetAlgorithm() != alg ||
+		got.GetProtectionLevel() != kmspb.ProtectionLevel_HSM {
+		return fmt.Errorf("gcpkms: %w: asked for %v in HSM, the service made %s as %v in %v; do not use it, destroy its versions",
+			hsm.ErrUnsupported, alg, r.key, got.GetAlgorithm(), got.GetProtectionLevel())
 	}
 	return t.awaitVersion(ctx, r.key+versionsPart+"1", alg)
 }
@@ -78,7 +81,8 @@ func (t *Token) create(ctx context.Context, r resource, alg algorithm) (*kmspb.C
 			}
 		}
 		if status.Code(err) == codes.FailedPrecondition {
-			return nil, fmt.Errorf("%w: the service refuses %v in HSM here: %s; choose a location with Cloud HSM, no key is made in software in its place", hsm.ErrUnsupported, alg, clip(err.Error()))
+			return nil, fmt.Errorf("%w: the service refuses %v in HSM here: %s; choose a location with Cloud HSM, no key is made in software "+
+				"in its place", hsm.ErrUnsupported, alg, clip(err.Error()))
 		}
 		if err != nil {
 			return nil, err
@@ -102,7 +106,8 @@ func (t *Token) awaitVersion(ctx context.Context, name string, alg algorithm) er
 		}
 		switch {
 		case v.Algorithm != alg || v.ProtectionLevel != kmspb.ProtectionLevel_HSM:
-			return fmt.Errorf("gcpkms: %w: asked for %v in HSM, the service made %s as %v in %v; do not use it, destroy it", hsm.ErrUnsupported, alg, name, v.Algorithm, v.ProtectionLevel)
+			return fmt.Errorf("gcpkms: %w: asked for %v in HSM, the service made %s as %v in %v; do not use it, destroy it", hsm.ErrUnsupported, alg,
+				name, v.Algorithm, v.ProtectionLevel)
 		case v.State == kmspb.CryptoKeyVersion_ENABLED:
 			return nil
 		case v.State != kmspb.CryptoKeyVersion_PENDING_GENERATION:

@@ -114,7 +114,8 @@ func (t *Token) find(ctx context.Context, r resource) (*key, error) {
 		return nil, err
 	}
 	if ck.Purpose == kmspb.CryptoKey_ASYMMETRIC_DECRYPT {
-		return nil, fmt.Errorf("gcpkms: %w: %s is for decryption with a private key (%v): whoever has its public key could forge a wrapped secret; use a key of purpose ENCRYPT_DECRYPT, `mpcd hsm init` makes one",
+		return nil, fmt.Errorf("gcpkms: %w: %s is for decryption with a private key (%v): whoever has its public key could forge a wrapped "+
+			"secret; use a key of purpose ENCRYPT_DECRYPT, `mpcd hsm init` makes one",
 			hsm.ErrKeyType, r.key, ck.Purpose)
 	}
 	if ck.Purpose == kmspb.CryptoKey_ENCRYPT_DECRYPT {
@@ -145,7 +146,8 @@ func (t *Token) find(ctx context.Context, r resource) (*key, error) {
 func newKey(r resource, ck *kmspb.CryptoKey, alg algorithm, lvl level) (*key, error) {
 	kd, ok := kinds[alg]
 	if !ok || kd.purpose != ck.Purpose {
-		return nil, fmt.Errorf("gcpkms: %w: %s is of purpose %v and algorithm %v; make a key with `mpcd hsm init`", hsm.ErrKeyType, r.key, ck.Purpose, alg)
+		return nil, fmt.Errorf("gcpkms: %w: %s is of purpose %v and algorithm %v; make a key with `mpcd hsm init`", hsm.ErrKeyType, r.key,
+			ck.Purpose, alg)
 	}
 	return &key{kind: kd, name: r.key, version: r.version, alg: alg, level: lvl}, nil
 }
@@ -227,16 +229,19 @@ func (t *Token) onlyVersion(ctx context.Context, name string) (*kmspb.CryptoKeyV
 	case 1:
 		return found[0], nil
 	}
-	return nil, fmt.Errorf("gcpkms: %w: key %s has %d enabled versions (%s); append %sN to the key ID, or disable the others", hsm.ErrAmbiguous, name, len(found), clip(strings.Join(numbers, ", ")), versionsPart)
+	return nil, fmt.Errorf("gcpkms: %w: key %s has %d enabled versions (%s); append %sN to the key ID, or disable the others",
+		hsm.ErrAmbiguous, name, len(found), clip(strings.Join(numbers, ", ")), versionsPart)
 }
 
 // stateError says what to do about a key that is not enabled.
 func stateError(name string, state kmspb.CryptoKeyVersion_CryptoKeyVersionState) error {
 	switch state {
 	case kmspb.CryptoKeyVersion_DISABLED:
-		return fmt.Errorf("gcpkms: %w: %s is disabled; enable it, `gcloud kms keys versions enable`, if it is still to be trusted", hsm.ErrUnavailable, name)
+		return fmt.Errorf("gcpkms: %w: %s is disabled; enable it, `gcloud kms keys versions enable`, if it is still to be trusted",
+			hsm.ErrUnavailable, name)
 	case kmspb.CryptoKeyVersion_DESTROYED, kmspb.CryptoKeyVersion_DESTROY_SCHEDULED:
-		return fmt.Errorf("gcpkms: %w: %s has no version left that is not destroyed or about to be; while it is only scheduled, `gcloud kms keys versions restore` brings it back", hsm.ErrNoKey, name)
+		return fmt.Errorf("gcpkms: %w: %s has no version left that is not destroyed or about to be; while it is only scheduled, `gcloud kms "+
+			"keys versions restore` brings it back", hsm.ErrNoKey, name)
 	case kmspb.CryptoKeyVersion_PENDING_GENERATION, kmspb.CryptoKeyVersion_PENDING_IMPORT:
 		return fmt.Errorf("gcpkms: %w: %s is still being made; try again in a minute", hsm.ErrUnavailable, name)
 	}

@@ -64,7 +64,8 @@ func listVersions(id, name string, versions []*kmspb.CryptoKeyVersion) []hsm.Key
 // keyInfo is what the service says of a version. No key of Cloud KMS can be read; one that was imported was known elsewhere before, and
 // one of an external key manager is not there at all.
 func keyInfo(id string, v *kmspb.CryptoKeyVersion) hsm.KeyInfo {
-	inside := v.ProtectionLevel == kmspb.ProtectionLevel_HSM || v.ProtectionLevel == kmspb.ProtectionLevel_SOFTWARE || v.ProtectionLevel == kmspb.ProtectionLevel_HSM_SINGLE_TENANT
+	inside := v.ProtectionLevel == kmspb.ProtectionLevel_HSM || v.ProtectionLevel == kmspb.ProtectionLevel_SOFTWARE ||
+		v.ProtectionLevel == kmspb.ProtectionLevel_HSM_SINGLE_TENANT
 	local := inside && v.ImportJob == "" && v.ImportTime == nil
 	return hsm.KeyInfo{
 		ID: id, Type: kinds[v.Algorithm].keyType, Sensitive: true, Extractable: v.TrustedWrappingEnabled,

@@ -17,7 +17,8 @@ const (
 )
 
 var (
-	resourceRE = regexp.MustCompile(`^(projects/[a-z0-9.:-]{1,128}/locations/[a-z0-9-]{1,63})(/keyRings/[a-zA-Z0-9_-]{1,63})(?:(/cryptoKeys/[a-zA-Z0-9_-]{1,63})(/cryptoKeyVersions/[1-9][0-9]{0,8})?)?$`)
+	resourceRE = regexp.MustCompile(`^(projects/[a-z0-9.:-]{1,128}/locations/[a-z0-9-]{1,63})(/keyRings/[a-zA-Z0-9_-]{1,63})` +
+		`(?:(/cryptoKeys/[a-zA-Z0-9_-]{1,63})(/cryptoKeyVersions/[1-9][0-9]{0,8})?)?$`)
 	plainRE    = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,63}$`)
 	numberRE   = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
 )
@@ -107,11 +108,13 @@ func (t *Token) target(keyID string) (resource, error) {
 	case strings.HasPrefix(keyID, "projects/"):
 		r, ok := parseResource(keyID)
 		if !ok || r.key == "" {
-			return resource{}, fmt.Errorf("gcpkms: %w: %q is no projects/P/locations/L/keyRings/R/cryptoKeys/K[/cryptoKeyVersions/N]", hsm.ErrNoKey, clip(keyID))
+			return resource{}, fmt.Errorf("gcpkms: %w: %q is no projects/P/locations/L/keyRings/R/cryptoKeys/K[/cryptoKeyVersions/N]",
+				hsm.ErrNoKey, clip(keyID))
 		}
 		return t.withVersion(r), nil
 	case t.home.ring == "":
-		return resource{}, fmt.Errorf("gcpkms: %w: %q is a short name and the URI names no key ring; use gcpkms:projects/P/locations/L/keyRings/R, or the full resource name", hsm.ErrNoKey, clip(keyID))
+		return resource{}, fmt.Errorf("gcpkms: %w: %q is a short name and the URI names no key ring; use "+
+			"gcpkms:projects/P/locations/L/keyRings/R, or the full resource name", hsm.ErrNoKey, clip(keyID))
 	}
 	short, number := keyID, ""
 	if i := strings.LastIndex(keyID, versionsPart); i > 0 && numberRE.MatchString(keyID[i+len(versionsPart):]) {
@@ -119,7 +122,8 @@ func (t *Token) target(keyID string) (resource, error) {
 	}
 	name, ok := encodeID(short)
 	if !ok {
-		return resource{}, fmt.Errorf("gcpkms: %w: %q: a key name has at most %d characters in Cloud KMS, and all but letters, digits, - and _ count three times", hsm.ErrNoKey, clip(keyID), idMax)
+		return resource{}, fmt.Errorf("gcpkms: %w: %q: a key name has at most %d characters in Cloud KMS, and all but letters, digits, - "+
+			"and _ count three times", hsm.ErrNoKey, clip(keyID), idMax)
 	}
 	r := resource{location: t.home.location, ring: t.home.ring, key: t.home.ring + keysPart + name}
 	if number != "" {

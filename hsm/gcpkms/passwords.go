@@ -49,7 +49,8 @@ func (p passwords) GetPassword(ctx context.Context, keyID string) (string, error
 	}
 	text := strings.TrimSpace(os.Getenv(encryptedPassword))
 	if text == "" || len(text) > encryptedMax {
-		return "", fmt.Errorf("gcpkms: $%s has %d characters, must have 1 to %d; encrypt the password with `gcloud kms encrypt` and put base64 of the result there", encryptedPassword, len(text), encryptedMax)
+		return "", fmt.Errorf("gcpkms: $%s has %d characters, must have 1 to %d; encrypt the password with `gcloud kms encrypt` and put "+
+			"base64 of the result there", encryptedPassword, len(text), encryptedMax)
 	}
 	ciphertext, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {

@@ -60,7 +60,8 @@ func Open(ctx context.Context, u *hsm.URI, o hsm.Options) (hsm.Token, error) {
 func open(ctx context.Context, u *hsm.URI, o hsm.Options, p pace) (*Token, error) {
 	home, ok := parseResource(u.Path)
 	if !ok && u.Path != "" {
-		return nil, fmt.Errorf("gcpkms: %w: %q is no projects/P/locations/L/keyRings/R[/cryptoKeys/K[/cryptoKeyVersions/N]]", hsm.ErrURI, clip(u.Path))
+		return nil, fmt.Errorf("gcpkms: %w: %q is no projects/P/locations/L/keyRings/R[/cryptoKeys/K[/cryptoKeyVersions/N]]", hsm.ErrURI,
+			clip(u.Path))
 	}
 	e, err := parseEndpoint(u.Attr("endpoint"))
 	if err != nil {
@@ -74,9 +75,11 @@ func open(ctx context.Context, u *hsm.URI, o hsm.Options, p pace) (*Token, error
 	if sessions <= 0 {
 		sessions = sessionsDefault
 	}
-	t := &Token{client: client, home: home, plain: e.plain, log: o.Log(), pace: p, slots: make(chan struct{}, sessions), keys: map[string]*key{}}
+	t := &Token{client: client, home: home, plain: e.plain, log: o.Log(), pace: p, slots: make(chan struct{}, sessions),
+		keys: map[string]*key{}}
 	if e.plain {
-		t.log.Warn("gcpkms: a server on this machine in the place of Google's, for tests and demos: no hardware guards the keys", "endpoint", e.address)
+		t.log.Warn("gcpkms: a server on this machine in the place of Google's, for tests and demos: no hardware guards the keys",
+			"endpoint", e.address)
 	}
 	if err := t.findRing(ctx); err != nil {
 		_ = client.Close()

@@ -23,7 +23,8 @@ const (
 // Wrap seals a secret of 1 to hsm.MaxWrap bytes, with at most 4096 bytes of aad. The service does it.
 func (t *Token) Wrap(ctx context.Context, keyID string, dek, aad []byte) ([]byte, error) {
 	if len(dek) == 0 || len(dek) > hsm.MaxWrap || len(aad) > aadMax {
-		return nil, fmt.Errorf("gcpkms: wrap: secret of %d bytes and aad of %d, must be 1 to %d and at most %d", len(dek), len(aad), hsm.MaxWrap, aadMax)
+		return nil, fmt.Errorf("gcpkms: wrap: secret of %d bytes and aad of %d, must be 1 to %d and at most %d", len(dek), len(aad),
+			hsm.MaxWrap, aadMax)
 	}
 	k, err := t.keyFor(ctx, keyID, seals)
 	if err != nil {
@@ -34,7 +35,8 @@ func (t *Token) Wrap(ctx context.Context, keyID string, dek, aad []byte) ([]byte
 	if name == "" {
 		name = k.name
 	}
-	req := &kmspb.EncryptRequest{Name: name, Plaintext: dek, PlaintextCrc32C: crc(dek), AdditionalAuthenticatedData: bound, AdditionalAuthenticatedDataCrc32C: crc(bound)}
+	req := &kmspb.EncryptRequest{Name: name, Plaintext: dek, PlaintextCrc32C: crc(dek), AdditionalAuthenticatedData: bound,
+		AdditionalAuthenticatedDataCrc32C: crc(bound)}
 	a := act{"wrap with", name, "cloudkms.cryptoKeyVersions.useToEncrypt", hsm.ErrNoKey, hsm.ErrKeyType}
 	wrapped, err := call(ctx, t, a, func(ctx context.Context) ([]byte, error) {
 		resp, err := t.client.Encrypt(ctx, req)
@@ -87,7 +89,8 @@ func (t *Token) Unwrap(ctx context.Context, keyID string, wrapped, aad []byte) (
 // decrypt opens a ciphertext of the service. The caller knows that the key is symmetric, so that what the service calls an invalid
 // argument is the ciphertext or the aad. The caller wipes the result.
 func (t *Token) decrypt(ctx context.Context, name string, ciphertext, aad []byte) ([]byte, error) {
-	req := &kmspb.DecryptRequest{Name: name, Ciphertext: ciphertext, CiphertextCrc32C: crc(ciphertext), AdditionalAuthenticatedData: aad, AdditionalAuthenticatedDataCrc32C: crc(aad)}
+	req := &kmspb.DecryptRequest{Name: name, Ciphertext: ciphertext, CiphertextCrc32C: crc(ciphertext), AdditionalAuthenticatedData: aad,
+		AdditionalAuthenticatedDataCrc32C: crc(aad)}
 	a := act{"decrypt with", name, "cloudkms.cryptoKeyVersions.useToDecrypt", hsm.ErrNoKey, hsm.ErrIntegrity}
 	return call(ctx, t, a, func(ctx context.Context) ([]byte, error) {
 		resp, err := t.client.Decrypt(ctx, req)

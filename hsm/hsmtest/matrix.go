@@ -113,7 +113,8 @@ func observe(t *testing.T, b *bench) Record {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := Record{Name: b.suite.name, Provider: info.Provider, Model: strings.TrimSpace(info.Manufacturer + " " + info.Model), Software: info.SoftwareOnly, Keys: slices.Clone(b.signing)}
+	r := Record{Name: b.suite.name, Provider: info.Provider, Model: strings.TrimSpace(info.Manufacturer + " " + info.Model),
+		Software: info.SoftwareOnly, Keys: slices.Clone(b.signing)}
 	if r.Name == "" {
 		r.Name = strings.TrimSpace(info.Provider + " " + info.Model)
 	}
@@ -187,7 +188,8 @@ func Table(out io.Writer, records []Record) error {
 		}
 		return "–"
 	}
-	rows := []string{"| token | provider | Ed25519 | P-256 | secp256k1 | RSA-3072 | wrap | random | counter | evidence | hardware |", "|---|---|---|---|---|---|---|---|---|---|---|"}
+	rows := []string{"| token | provider | Ed25519 | P-256 | secp256k1 | RSA-3072 | wrap | random | counter | evidence | hardware |",
+		"|---|---|---|---|---|---|---|---|---|---|---|"}
 	for _, r := range records {
 		cells := []string{r.Name, r.Provider}
 		for _, kind := range []hsm.KeyType{hsm.KeyEd25519, hsm.KeyP256, hsm.KeySecp256k1, hsm.KeyRSA3072} {

@@ -69,7 +69,8 @@ func (b *bench) checkTampered(t *testing.T, kind hsm.KeyType) {
 	message := []byte("message")
 	sig := b.sign(t, string(kind), message)
 	n := len(sig)
-	bad := map[string][]byte{"nil": nil, "short": sig[:n-1], "long": append(bytes.Clone(sig), 0), "zero": make([]byte, n), "ones": bytes.Repeat([]byte{0xff}, n)}
+	bad := map[string][]byte{"nil": nil, "short": sig[:n-1], "long": append(bytes.Clone(sig), 0), "zero": make([]byte, n),
+		"ones": bytes.Repeat([]byte{0xff}, n)}
 	for _, i := range b.suite.pick(n) {
 		c := bytes.Clone(sig)
 		c[i] ^= 1

@@ -237,5 +237,6 @@ func testSelfTest(t *testing.T, b *bench) {
 	if b.signing[0] == other {
 		other = hsm.KeyEd25519
 	}
-	expect(t, "self-test of a key of another type", hsm.SelfTest(b.ctx, b.Token, hsm.KeyInfo{ID: string(b.signing[0]), Type: other}), hsm.ErrKeyType)
+	expect(t, "self-test of a key of another type", hsm.SelfTest(b.ctx, b.Token, hsm.KeyInfo{ID: string(b.signing[0]), Type: other}),
+		hsm.ErrKeyType)
 }

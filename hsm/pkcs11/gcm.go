@@ -67,8 +67,8 @@ func (s *session) decryptGCM(id string, k *key, wrapped, bound []byte) ([]byte, 
 	}
 	plain, err := s.lib.Decrypt(s.handle, wrapped[1+ivLen:])
 	switch rv(err) {
-	case p11.CKR_GENERAL_ERROR, p11.CKR_FUNCTION_FAILED, p11.CKR_ENCRYPTED_DATA_INVALID, p11.CKR_ENCRYPTED_DATA_LEN_RANGE, p11.CKR_DATA_INVALID,
-		p11.CKR_SIGNATURE_INVALID, ckrAEADDecryptFailed:
+	case p11.CKR_GENERAL_ERROR, p11.CKR_FUNCTION_FAILED, p11.CKR_ENCRYPTED_DATA_INVALID, p11.CKR_ENCRYPTED_DATA_LEN_RANGE,
+		p11.CKR_DATA_INVALID, p11.CKR_SIGNATURE_INVALID, ckrAEADDecryptFailed:
 		return nil, fmt.Errorf("%w: %w", errRefused, err)
 	}
 	if err != nil {

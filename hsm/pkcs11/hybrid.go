@@ -89,7 +89,8 @@ func (s *session) evaluateTwice(id string, k *key, m method, salt []byte) ([]byt
 }
 
 func (s *session) inconsistent(id string) error {
-	return fmt.Errorf("pkcs11: %w: %s is at fault: it answers differently to the same question about key %q", hsm.ErrUnavailable, s.tok.name(), id)
+	return fmt.Errorf("pkcs11: %w: %s is at fault: it answers differently to the same question about key %q", hsm.ErrUnavailable,
+		s.tok.name(), id)
 }
 
 func hybridAEAD(value, salt []byte, m method) (cipher.AEAD, error) {

@@ -170,7 +170,8 @@ func (s *session) signingKey(id string) (*key, error) {
 	case "":
 		return nil, fmt.Errorf("pkcs11: %w: key %q in %s is none of p256, secp256k1, ed25519, rsa3072", hsm.ErrKeyType, id, s.tok.name())
 	case hsm.KeyAESWrap:
-		return nil, fmt.Errorf("pkcs11: %w: key %q in %s is for wrapping; what it signs would give away what it wraps", hsm.ErrKeyType, id, s.tok.name())
+		return nil, fmt.Errorf("pkcs11: %w: key %q in %s is for wrapping; what it signs would give away what it wraps", hsm.ErrKeyType, id,
+			s.tok.name())
 	}
 	public, err := s.publicHalf(id, o)
 	if err != nil {
@@ -191,7 +192,8 @@ func (s *session) publicHalf(id string, private p11.ObjectHandle) (crypto.Public
 		return nil, fmt.Errorf("pkcs11: %w: %d public keys %q in %s; remove all but one", hsm.ErrAmbiguous, len(halves), id, s.tok.name())
 	}
 	if len(halves) == 0 {
-		return nil, fmt.Errorf("pkcs11: %w: the public half of %q in %s; import it with the label and CKA_ID of the private key", hsm.ErrNoKey, id, s.tok.name())
+		return nil, fmt.Errorf("pkcs11: %w: the public half of %q in %s; import it with the label and CKA_ID of the private key", hsm.ErrNoKey,
+			id, s.tok.name())
 	}
 	public, err := s.readPublic(halves[0])
 	if err != nil {

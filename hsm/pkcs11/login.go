@@ -20,7 +20,8 @@ func refusedBefore(what string) error {
 	if _, ok := refusedPINs.Load(what); !ok {
 		return nil
 	}
-	return fmt.Errorf("pkcs11: %w: it was refused earlier, so the token was not asked again; correct the pin-source and restart the process", hsm.ErrWrongPIN)
+	return fmt.Errorf("pkcs11: %w: it was refused earlier, so the token was not asked again; correct the pin-source and restart the process",
+		hsm.ErrWrongPIN)
 }
 
 // connect finds the token, opens a session that keeps the login alive, and logs in. The caller holds calls for writing.
@@ -42,7 +43,8 @@ func (t *token) connect() (*link, error) {
 		return nil, err
 	}
 	t.serial = info.SerialNumber // from now on no other token of that label will do
-	return &link{epoch: t.mod.epoch, slot: slot, anchor: anchor, sessionsMax: most, keys: map[keyName]*key{}, freed: make(chan struct{}, 1)}, nil
+	return &link{epoch: t.mod.epoch, slot: slot, anchor: anchor, sessionsMax: most, keys: map[keyName]*key{}, freed: make(chan struct{}, 1)},
+		nil
 }
 
 // login tries the PIN once, and not at all where that may lock the token.
@@ -56,7 +58,8 @@ func (t *token) login(s p11.SessionHandle, info p11.TokenInfo) error {
 	case f&p11.CKF_USER_PIN_INITIALIZED == 0:
 		return fmt.Errorf("pkcs11: %w: %s has no user PIN yet; set one as the security officer", hsm.ErrUnavailable, t.name())
 	case f&p11.CKF_USER_PIN_FINAL_TRY != 0 && !t.options.LastPINTry:
-		return fmt.Errorf("pkcs11: %w: %s would be locked by another wrong PIN, so none was tried; log in once by hand, or allow the last try", hsm.ErrLastPINTry, t.name())
+		return fmt.Errorf("pkcs11: %w: %s would be locked by another wrong PIN, so none was tried; log in once by hand, or allow the last try",
+			hsm.ErrLastPINTry, t.name())
 	case f&p11.CKF_USER_PIN_COUNT_LOW != 0:
 		t.log.Warn("a wrong PIN was tried on the token since the last login", "token", info.Label, "serial", info.SerialNumber)
 	}

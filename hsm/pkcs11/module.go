@@ -88,7 +88,8 @@ func borrow(path, args string) (*module, error) {
 	defer modules.mu.Unlock()
 	if m := modules.open[path]; m != nil {
 		if string(m.args) != string(reserved(args)) {
-			return nil, fmt.Errorf("pkcs11: %w: %s is open with other init-args; a library is initialised once in a process", hsm.ErrUnavailable, path)
+			return nil, fmt.Errorf("pkcs11: %w: %s is open with other init-args; a library is initialised once in a process",
+				hsm.ErrUnavailable, path)
 		}
 		m.refs++
 		return m, nil

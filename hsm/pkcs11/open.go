@@ -109,7 +109,8 @@ func (t *token) selectSlot() (uint, p11.TokenInfo, error) {
 		}
 		return 0, none, fmt.Errorf("pkcs11: %w: %s in %s; %s", hsm.ErrNoToken, t.name(), t.mod.path, here)
 	}
-	return 0, none, fmt.Errorf("pkcs11: %w: %d tokens are %s in %s, with the serial numbers %s; add serial= to the URI", hsm.ErrAmbiguous, len(found), t.name(), t.mod.path, strings.Join(serials, ", "))
+	return 0, none, fmt.Errorf("pkcs11: %w: %d tokens are %s in %s, with the serial numbers %s; add serial= to the URI", hsm.ErrAmbiguous,
+		len(found), t.name(), t.mod.path, strings.Join(serials, ", "))
 }
 
 func (t *token) matches(info p11.TokenInfo) bool {

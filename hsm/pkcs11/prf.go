@@ -146,7 +146,8 @@ func (s *session) evaluateRSA(k *key, input []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: its public half is a %T", hsm.ErrKeyType, k.public)
 	}
 	digest := sha256.Sum256(input)
-	value, err := s.signBy(way{mechanism: p11.CKM_RSA_PKCS, parameter: none}, k.handle, append(sha256Info[:len(sha256Info):len(sha256Info)], digest[:]...))
+	value, err := s.signBy(way{mechanism: p11.CKM_RSA_PKCS, parameter: none}, k.handle, append(sha256Info[:len(sha256Info):len(sha256Info)],
+		digest[:]...))
 	if err != nil {
 		return nil, err
 	}

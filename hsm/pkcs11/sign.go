@@ -85,7 +85,8 @@ func (s *session) sign(id string, k *key, digest, message []byte) ([]byte, error
 			return sig, nil
 		}
 		if ok, err := hsm.Verify(k.public, message, sig); err != nil || !ok {
-			return nil, fmt.Errorf("pkcs11: %w: %s made a signature with %q that does not verify; it was dropped", hsm.ErrUnavailable, s.tok.name(), id)
+			return nil, fmt.Errorf("pkcs11: %w: %s made a signature with %q that does not verify; it was dropped", hsm.ErrUnavailable,
+				s.tok.name(), id)
 		}
 		return sig, nil
 	}

@@ -96,7 +96,8 @@ func (t *token) Unwrap(ctx context.Context, keyID string, wrapped, aad []byte) (
 				return nil, err
 			}
 			if !k.method.shares(method(owned[0])) {
-				return nil, fmt.Errorf("pkcs11: unwrap with %q: %w: it was wrapped by %v, this key wraps by %v", id, hsm.ErrIntegrity, method(owned[0]), k.method)
+				return nil, fmt.Errorf("pkcs11: unwrap with %q: %w: it was wrapped by %v, this key wraps by %v", id, hsm.ErrIntegrity,
+					method(owned[0]), k.method)
 			}
 			return s.unseal(id, k, owned, bound)
 		},

@@ -163,7 +163,8 @@ func (ch *child) shake(ctx context.Context, client *goplugin.Client, fence Sandb
 	if f := opened(r.GetFailure()); f != nil {
 		return fmt.Errorf("handshake: %w", f)
 	}
-	ch.about = About{Driver: clean(r.GetDriver(), nameMax), Release: clean(r.GetRelease(), nameMax), Schemes: cleanAll(r.GetSchemes()), Sandbox: cleanAll(r.GetSandbox())}
+	ch.about = About{Driver: clean(r.GetDriver(), nameMax), Release: clean(r.GetRelease(), nameMax), Schemes: cleanAll(r.GetSchemes()),
+		Sandbox: cleanAll(r.GetSandbox())}
 	return nil
 }
 

@@ -53,13 +53,15 @@ func packInfo(i hsm.TokenInfo) *wire.TokenInfo {
 
 func openInfo(i *wire.TokenInfo) hsm.TokenInfo {
 	name := func(s string) string { return clean(s, nameMax) }
-	return hsm.TokenInfo{Provider: name(i.GetProvider()), Label: name(i.GetLabel()), Manufacturer: name(i.GetManufacturer()), Model: name(i.GetModel()),
-		Serial: name(i.GetSerial()), Firmware: name(i.GetFirmware()), SoftwareOnly: i.GetSoftwareOnly(), PINTriesLow: i.GetPinTriesLow(),
-		PINTries: name(i.GetPinTries()), MaxSessions: i.GetMaxSessions(), OpenSessions: i.GetOpenSessions()}
+	return hsm.TokenInfo{Provider: name(i.GetProvider()), Label: name(i.GetLabel()), Manufacturer: name(i.GetManufacturer()),
+		Model: name(i.GetModel()), Serial: name(i.GetSerial()), Firmware: name(i.GetFirmware()), SoftwareOnly: i.GetSoftwareOnly(),
+		PINTriesLow: i.GetPinTriesLow(),
+		PINTries:    name(i.GetPinTries()), MaxSessions: i.GetMaxSessions(), OpenSessions: i.GetOpenSessions()}
 }
 
 func packKey(k hsm.KeyInfo) *wire.KeyInfo {
-	return &wire.KeyInfo{Id: k.ID, Type: string(k.Type), Sensitive: k.Sensitive, Extractable: k.Extractable, Local: k.Local, NeverExtracted: k.NeverExtracted}
+	return &wire.KeyInfo{Id: k.ID, Type: string(k.Type), Sensitive: k.Sensitive, Extractable: k.Extractable, Local: k.Local,
+		NeverExtracted: k.NeverExtracted}
 }
 
 func openKey(k *wire.KeyInfo) hsm.KeyInfo {
@@ -105,8 +107,10 @@ func packEvidence(e hsm.KeyEvidence) *wire.AttestKeyReply {
 
 func openEvidence(r *wire.AttestKeyReply) (hsm.KeyEvidence, error) {
 	if len(r.GetCertificates()) > evidenceMax || len(r.GetExtra()) > evidenceMax {
-		return hsm.KeyEvidence{}, fmt.Errorf("hsm plugin: evidence of %d certificates and %d other parts, at most %d", len(r.GetCertificates()), len(r.GetExtra()), evidenceMax)
+		return hsm.KeyEvidence{}, fmt.Errorf("hsm plugin: evidence of %d certificates and %d other parts, at most %d", len(r.GetCertificates()),
+			len(r.GetExtra()), evidenceMax)
 	}
-	return hsm.KeyEvidence{Format: clean(r.GetFormat(), nameMax), Key: openKey(r.GetKey()), Token: openInfo(r.GetToken()), PublicKey: r.GetPublicKey(),
-		Nonce: r.GetNonce(), Statement: r.GetStatement(), Signature: r.GetSignature(), Certificates: r.GetCertificates(), Extra: maps.Clone(r.GetExtra())}, nil
+	return hsm.KeyEvidence{Format: clean(r.GetFormat(), nameMax), Key: openKey(r.GetKey()), Token: openInfo(r.GetToken()),
+		PublicKey: r.GetPublicKey(), Nonce: r.GetNonce(), Statement: r.GetStatement(), Signature: r.GetSignature(),
+		Certificates: r.GetCertificates(), Extra: maps.Clone(r.GetExtra())}, nil
 }

@@ -33,7 +33,8 @@ func claimPIN(source string) error {
 	variables.mu.Lock()
 	defer variables.mu.Unlock()
 	if variables.granted[name] {
-		return fmt.Errorf("hsm plugin: %w: the variable of pin-source=env:%s was passed to a driver process before this token was opened; take it, or the pattern that it fits, out of hsm.plugin.env, or use pin-source=cred: or file:, then restart the process",
+		return fmt.Errorf("hsm plugin: %w: the variable of pin-source=env:%s was passed to a driver process before this token was opened; "+
+			"take it, or the pattern that it fits, out of hsm.plugin.env, or use pin-source=cred: or file:, then restart the process",
 			hsm.ErrPINSource, clean(name, nameMax))
 	}
 	if variables.pins == nil {

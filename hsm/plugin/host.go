@@ -170,7 +170,8 @@ func (h *host) spawn() (*child, error) {
 		return nil, unavailable("driver process %s: %w", cmd.Args[0], err)
 	}
 	h.starts.Add(1)
-	h.config.log().Info("driver process: started", "pid", c.number(), "driver", c.about.Driver, "release", c.about.Release, "sandbox", c.about.Sandbox)
+	h.config.log().Info("driver process: started", "pid", c.number(), "driver", c.about.Driver, "release", c.about.Release, "sandbox",
+		c.about.Sandbox)
 	return c, nil
 }
 
@@ -196,7 +197,8 @@ func (h *host) watch(c *child) {
 		h.config.log().Info("driver process: ended", "pid", c.number())
 		return
 	}
-	h.config.log().Warn("driver process: ended unasked", "pid", c.number(), "cause", c.why(), "lived", time.Since(c.since).Round(time.Millisecond))
+	h.config.log().Warn("driver process: ended unasked", "pid", c.number(), "cause", c.why(), "lived",
+		time.Since(c.since).Round(time.Millisecond))
 	for _, t := range open {
 		go t.revive()
 	}

@@ -182,9 +182,10 @@ func (t *Token) WrapMethod(ctx context.Context, keyID string) (string, error) {
 
 // GenerateKey makes a key. It is never repeated: if the process ends in the middle, the outcome is unknown (ErrUnavailable).
 func (t *Token) GenerateKey(ctx context.Context, keyID string, kind hsm.KeyType) error {
-	_, err := call(ctx, t, operation{name: "GenerateKey", once: true, long: true}, func(ctx context.Context, s *session) (*wire.GenerateKeyReply, error) {
-		return s.child.rpc.GenerateKey(ctx, &wire.GenerateKeyRequest{Token: s.handle, Key: keyID, Type: string(kind)})
-	})
+	_, err := call(ctx, t, operation{name: "GenerateKey", once: true, long: true},
+		func(ctx context.Context, s *session) (*wire.GenerateKeyReply, error) {
+			return s.child.rpc.GenerateKey(ctx, &wire.GenerateKeyRequest{Token: s.handle, Key: keyID, Type: string(kind)})
+		})
 	return err
 }
 
@@ -284,7 +285,8 @@ func (t *Token) count(ctx context.Context, o operation, counterID string, above 
 	}
 	v := r.GetValue()
 	if known && v < before+above {
-		return 0, fmt.Errorf("hsm plugin: %s: %w: %q is %d after %d; the token was restored, or another one is in its place", o.name, ErrCounterBack, counterID, v, before)
+		return 0, fmt.Errorf("hsm plugin: %s: %w: %q is %d after %d; the token was restored, or another one is in its place", o.name,
+			ErrCounterBack, counterID, v, before)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -47,7 +47,8 @@ func spentBefore(u *hsm.URI) error {
 	spent.mu.Lock()
 	defer spent.mu.Unlock()
 	if len(spent.list) >= attemptsMax {
-		return fmt.Errorf("hsm plugin: %w: %d tokens refused their PIN; correct the pin-sources and restart the process", hsm.ErrWrongPIN, attemptsMax)
+		return fmt.Errorf("hsm plugin: %w: %d tokens refused their PIN; correct the pin-sources and restart the process",
+			hsm.ErrWrongPIN, attemptsMax)
 	}
 	for _, a := range spent.list {
 		if mayMeanSame(a.uri, u) {
@@ -103,7 +104,8 @@ func resolved(path string) string {
 }
 
 // errNoOutcome is the end of a first login that nobody can tell.
-var errNoOutcome = fmt.Errorf("hsm plugin: %w: the driver process did not answer while the PIN was tried for the first time", hsm.ErrUnavailable)
+var errNoOutcome = fmt.Errorf("hsm plugin: %w: the driver process did not answer while the PIN was tried for the first time",
+	hsm.ErrUnavailable)
 
 // pinFile is the file that a pin-source names; "" if it names none.
 func pinFile(source string) string {

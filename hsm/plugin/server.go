@@ -109,7 +109,8 @@ func (s *server) openToken(ctx context.Context, q *wire.OpenRequest) (*held, err
 		}
 		uri = u.String()
 	}
-	t, err := s.program.Drivers.Open(ctx, uri, hsm.Options{Dev: q.GetDev(), Logger: s.log, Sessions: int(q.GetSessions()), LastPINTry: q.GetLastPinTry(), Verified: true})
+	t, err := s.program.Drivers.Open(ctx, uri, hsm.Options{Dev: q.GetDev(), Logger: s.log, Sessions: int(q.GetSessions()),
+		LastPINTry: q.GetLastPinTry(), Verified: true})
 	if err != nil {
 		h.pin.wipe()
 		return nil, err

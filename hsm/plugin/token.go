@@ -168,7 +168,8 @@ func (t *Token) connect(c *child) (*session, error) {
 		return nil, err
 	}
 	s := &session{token: t, child: c, handle: t.host.handles.Add(1), pending: map[uint64]time.Time{}}
-	q := &wire.OpenRequest{Token: s.handle, Uri: t.uri.String(), Dev: t.options.Dev, Sessions: int32(t.options.Sessions), LastPinTry: t.options.LastPINTry}
+	q := &wire.OpenRequest{Token: s.handle, Uri: t.uri.String(), Dev: t.options.Dev, Sessions: int32(t.options.Sessions),
+		LastPinTry: t.options.LastPINTry}
 	if source != "" && t.host.config.handsOver(source, c.fence) {
 		pin, err := hsm.ReadPIN(source)
 		if err != nil {

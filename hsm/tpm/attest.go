@@ -46,7 +46,8 @@ func (t *Token) AttestKey(ctx context.Context, keyID string, nonce []byte) (hsm.
 		if err != nil {
 			return hsm.KeyEvidence{}, err
 		}
-		ev := hsm.KeyEvidence{Format: hsm.EvidenceTPM, Key: e.info(), Token: info, Nonce: bytes.Clone(nonce), Extra: map[string][]byte{ExtraKey: e.Public}}
+		ev := hsm.KeyEvidence{Format: hsm.EvidenceTPM, Key: e.info(), Token: info, Nonce: bytes.Clone(nonce),
+			Extra: map[string][]byte{ExtraKey: e.Public}}
 		if e.ecdsa != nil {
 			if ev.PublicKey, err = x509.MarshalPKIXPublicKey(e.ecdsa); err != nil {
 				return hsm.KeyEvidence{}, err

@@ -50,7 +50,8 @@ func (o *op) refused() error {
 	if _, ok := refusedPINs.Load(o.identity()); !ok {
 		return nil
 	}
-	return fmt.Errorf("tpm: %w: it was refused earlier, so the TPM was not asked again; correct the pin-source and restart the process", hsm.ErrWrongPIN)
+	return fmt.Errorf("tpm: %w: it was refused earlier, so the TPM was not asked again; correct the pin-source and restart the process",
+		hsm.ErrWrongPIN)
 }
 
 // identity is the TPM in refusedPINs: by its parent key, which TPM2_Clear changes, or by its path as long as it has none.
@@ -81,10 +82,12 @@ func (o *op) authValue(what string, public *tpm2.TPMTPublic, name tpm2.TPM2BName
 	case err != nil:
 		return nil, err
 	case l.locked:
-		return nil, fmt.Errorf("tpm: %w: %d wrong authorizations; the TPM forgets one every %v, or reset it with tpm2_dictionarylockout --clear-lockout",
+		return nil, fmt.Errorf("tpm: %w: %d wrong authorizations; the TPM forgets one every %v, or reset it with tpm2_dictionarylockout "+
+			"--clear-lockout",
 			hsm.ErrPINLocked, l.failed, l.every)
 	case l.failed+1 >= l.max && !o.t.options.LastPINTry:
-		return nil, fmt.Errorf("tpm: %w: another wrong one would lock the TPM, so none was tried; wait %v until the TPM forgets one, or allow the last try",
+		return nil, fmt.Errorf("tpm: %w: another wrong one would lock the TPM, so none was tried; wait %v until the TPM forgets one, or "+
+			"allow the last try",
 			hsm.ErrLastPINTry, l.every)
 	case l.failed > 0:
 		o.t.log.Warn("authorizations failed on the TPM", "device", o.t.path, "failed", l.failed, "limit", l.max)
@@ -94,7 +97,8 @@ func (o *op) authValue(what string, public *tpm2.TPMTPublic, name tpm2.TPM2BName
 
 // authorized runs f with a session that proves the authorization value of an object: by HMAC, salted, and with its parameters
 // encrypted as enc says. It takes note of the outcome.
-func (o *op) authorized(what string, public *tpm2.TPMTPublic, name tpm2.TPM2BName, enc []tpm2.AuthOption, f func(tpm2.Session) error) error {
+func (o *op) authorized(what string, public *tpm2.TPMTPublic, name tpm2.TPM2BName, enc []tpm2.AuthOption,
+	f func(tpm2.Session) error) error {
 	value, err := o.authValue(what, public, name)
 	if err != nil {
 		return err
@@ -159,7 +163,8 @@ func (o *op) hierarchy(h tpm2.TPMHandle, bit uint32, which string, f func(tpm2.A
 		return f(tpm2.AuthHandle{Handle: h, Auth: tpm2.PasswordAuth(nil)})
 	}
 	if o.t.pin == nil {
-		return fmt.Errorf("tpm: %w: the %s hierarchy has an authorization value; add ?pin-source=file:/path, cred:name or env:NAME", hsm.ErrURI, which)
+		return fmt.Errorf("tpm: %w: the %s hierarchy has an authorization value; add ?pin-source=file:/path, cred:name or env:NAME",
+			hsm.ErrURI, which)
 	}
 	name := tpm2.HandleName(h)
 	if !o.t.proven[string(name.Buffer)] {

@@ -68,7 +68,8 @@ func (o *op) counting(index tpm2.TPMHandle) (tpm2.TPM2BName, error) {
 		return tpm2.TPM2BName{}, err
 	}
 	if public.NVIndex != index || public.Attributes.NT != tpm2.TPMNTCounter || public.DataSize != counterSize {
-		return tpm2.TPM2BName{}, fmt.Errorf("tpm: %w: NV index 0x%08x is no counter (type %d, %d bytes): somebody put it there; whatever it anchored must be checked by hand",
+		return tpm2.TPM2BName{}, fmt.Errorf("tpm: %w: NV index 0x%08x is no counter (type %d, %d bytes): somebody put it there; whatever it "+
+			"anchored must be checked by hand",
 			hsm.ErrKeyType, uint32(index), public.Attributes.NT, public.DataSize)
 	}
 	return r.NVName, nil
@@ -105,7 +106,8 @@ func (o *op) count(e *entry, up bool) (uint64, error) {
 func (o *op) counterError(e *entry, err error) error {
 	if stale(err) {
 		o.t.drop() // look anew the next time
-		return fmt.Errorf("tpm: %w: the NV index of counter %q was removed: %w; whatever it anchored must be checked by hand", hsm.ErrNoKey, e.ID, err)
+		return fmt.Errorf("tpm: %w: the NV index of counter %q was removed: %w; whatever it anchored must be checked by hand",
+			hsm.ErrNoKey, e.ID, err)
 	}
 	return explain(fmt.Sprintf("counter %q", e.ID), err)
 }

@@ -103,7 +103,8 @@ func (o *op) lookup(c class, id string) (*entry, error) {
 			return found[0], nil
 		}
 		if len(found) > 1 {
-			return nil, fmt.Errorf("tpm: %w: %q is in NV indices 0x%08x and 0x%08x; remove the wrong one with tpm2_nvundefine", hsm.ErrAmbiguous, id, found[0].index, found[1].index)
+			return nil, fmt.Errorf("tpm: %w: %q is in NV indices 0x%08x and 0x%08x; remove the wrong one with tpm2_nvundefine", hsm.ErrAmbiguous, id,
+				found[0].index, found[1].index)
 		}
 	}
 	return nil, nil
@@ -215,7 +216,8 @@ func (o *op) defineNV(public tpm2.TPMSNVPublic) error {
 	})
 	switch {
 	case is(err, tpm2.TPMRCNVSpace, tpm2.TPMRCSize):
-		return fmt.Errorf("tpm: no room for %d bytes in NV memory: %w; it holds %v; remove what is not needed with tpm2_nvundefine <index> (tpm2_getcap handles-nv-index lists what others keep)",
+		return fmt.Errorf("tpm: no room for %d bytes in NV memory: %w; it holds %v; remove what is not needed with tpm2_nvundefine <index> "+
+			"(tpm2_getcap handles-nv-index lists what others keep)",
 			public.DataSize, err, o.t.dir)
 	case is(err, tpm2.TPMRCNVDefined):
 		return err

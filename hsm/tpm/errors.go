@@ -57,8 +57,8 @@ func explain(what string, err error) error {
 
 // known tells whether the error has a sentinel of package hsm.
 func known(err error) bool {
-	for _, s := range []error{hsm.ErrNoToken, hsm.ErrNoKey, hsm.ErrKeyExists, hsm.ErrAmbiguous, hsm.ErrKeyType, hsm.ErrWrongPIN, hsm.ErrPINLocked,
-		hsm.ErrLastPINTry, hsm.ErrIntegrity, hsm.ErrUnsupported, hsm.ErrUnavailable, hsm.ErrURI} {
+	for _, s := range []error{hsm.ErrNoToken, hsm.ErrNoKey, hsm.ErrKeyExists, hsm.ErrAmbiguous, hsm.ErrKeyType, hsm.ErrWrongPIN,
+		hsm.ErrPINLocked, hsm.ErrLastPINTry, hsm.ErrIntegrity, hsm.ErrUnsupported, hsm.ErrUnavailable, hsm.ErrURI} {
 		if errors.Is(err, s) {
 			return true
 		}

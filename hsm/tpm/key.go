@@ -47,7 +47,8 @@ func (o *op) findRoot() error {
 		return explain("read the parent", err)
 	}
 	if a := public.ObjectAttributes; !a.Restricted || !a.Decrypt || a.SignEncrypt || !a.FixedTPM {
-		return fmt.Errorf("tpm: %w: 0x%x is not a storage key of this TPM; name another persistent handle with handle=", hsm.ErrKeyType, o.t.parent)
+		return fmt.Errorf("tpm: %w: 0x%x is not a storage key of this TPM; name another persistent handle with handle=",
+			hsm.ErrKeyType, o.t.parent)
 	}
 	o.t.root = &root{public: public, name: r.Name}
 	return nil
@@ -72,11 +73,13 @@ func (o *op) makeRoot() error {
 		return explain("make the storage root key", err)
 	}
 	err = o.owner(func(owner tpm2.AuthHandle) error {
-		_, err := tpm2.EvictControl{Auth: owner, ObjectHandle: &tpm2.NamedHandle{Handle: made.handle, Name: made.name}, PersistentHandle: o.t.parent}.Execute(o)
+		_, err := tpm2.EvictControl{Auth: owner, ObjectHandle: &tpm2.NamedHandle{Handle: made.handle, Name: made.name},
+			PersistentHandle: o.t.parent}.Execute(o)
 		return err
 	})
 	if is(err, tpm2.TPMRCNVSpace) {
-		return fmt.Errorf("tpm: no room for the storage root key: %w; remove a persistent object (tpm2_getcap handles-persistent, tpm2_evictcontrol)", err)
+		return fmt.Errorf("tpm: no room for the storage root key: %w; remove a persistent object (tpm2_getcap handles-persistent, "+
+			"tpm2_evictcontrol)", err)
 	}
 	if err != nil {
 		return explain("make the storage root key persistent", err)
@@ -94,7 +97,8 @@ func (o *op) key(id string) (*entry, error) {
 		return nil, err
 	}
 	if e == nil {
-		return nil, fmt.Errorf("tpm: %w: %q in %s, which holds %v; make it with `mpcd hsm init`, or correct the key ID (TPM2_Clear, in the firmware's setup too, destroys all keys)",
+		return nil, fmt.Errorf("tpm: %w: %q in %s, which holds %v; make it with `mpcd hsm init`, or correct the key ID (TPM2_Clear, in the "+
+			"firmware's setup too, destroys all keys)",
 			hsm.ErrNoKey, id, o.t.path, o.t.dir)
 	}
 	return e, nil
@@ -130,7 +134,8 @@ func (o *op) rightRoot(e *entry) error {
 		return err
 	}
 	if !bytes.Equal(o.t.root.name.Buffer, e.Parent) {
-		return fmt.Errorf("tpm: %w: key %q was made under another parent than the one at 0x%x; correct handle= in the URI, or make the key anew", hsm.ErrNoKey, e.ID, o.t.parent)
+		return fmt.Errorf("tpm: %w: key %q was made under another parent than the one at 0x%x; correct handle= in the URI, or make the key anew",
+			hsm.ErrNoKey, e.ID, o.t.parent)
 	}
 	return nil
 }
@@ -174,7 +179,8 @@ func (o *op) create(kind, id string, template tpm2.TPMTPublic, protect bool) (*e
 	if err != nil {
 		return nil, explain("make a key", err)
 	}
-	return o.store(record{Version: recordVersion, Kind: kind, ID: id, Public: r.OutPublic.Bytes(), Private: r.OutPrivate.Buffer, Parent: o.t.root.name.Buffer}, nil)
+	return o.store(record{Version: recordVersion, Kind: kind, ID: id, Public: r.OutPublic.Bytes(), Private: r.OutPrivate.Buffer,
+		Parent: o.t.root.name.Buffer}, nil)
 }
 
 // GenerateKey makes a P-256 or a wrapping key. ErrKeyExists if there is one of that ID; ErrUnsupported for other types, and for a TPM
@@ -234,7 +240,8 @@ func (t *Token) Sign(ctx context.Context, keyID string, message []byte) ([]byte,
 			return nil, explain(fmt.Sprintf("sign with key %q", e.ID), err)
 		}
 		if ok, err := hsm.Verify(e.ecdsa, message, sig); err != nil || !ok {
-			return nil, errors.Join(fmt.Errorf("tpm: %w: key %q gave a wrong signature, which is withheld; replace the TPM", hsm.ErrUnavailable, e.ID), err)
+			return nil, errors.Join(fmt.Errorf("tpm: %w: key %q gave a wrong signature, which is withheld; replace the TPM",
+				hsm.ErrUnavailable, e.ID), err)
 		}
 		return sig, nil
 	})
@@ -259,7 +266,8 @@ func (o *op) sign(e *entry, digest []byte) ([]byte, error) {
 }
 
 func ecdsaScheme() tpm2.TPMTSigScheme {
-	return tpm2.TPMTSigScheme{Scheme: tpm2.TPMAlgECDSA, Details: tpm2.NewTPMUSigScheme(tpm2.TPMAlgECDSA, &tpm2.TPMSSchemeHash{HashAlg: tpm2.TPMAlgSHA256})}
+	return tpm2.TPMTSigScheme{Scheme: tpm2.TPMAlgECDSA, Details: tpm2.NewTPMUSigScheme(tpm2.TPMAlgECDSA,
+		&tpm2.TPMSSchemeHash{HashAlg: tpm2.TPMAlgSHA256})}
 }
 
 // rawSignature is r‖s, 64 bytes.

@@ -42,7 +42,8 @@ type link struct {
 func dial(ctx context.Context, path string) (*link, error) {
 	st, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("tpm: %w: %s is not there; enable the TPM in the firmware's setup, or correct device= in the URI", hsm.ErrNoToken, path)
+		return nil, fmt.Errorf("tpm: %w: %s is not there; enable the TPM in the firmware's setup, or correct device= in the URI",
+			hsm.ErrNoToken, path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("tpm: %w: %w", hsm.ErrUnavailable, err)

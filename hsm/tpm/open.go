@@ -70,7 +70,8 @@ var (
 // Errors: ErrURI, ErrNoToken, ErrUnavailable. The authorization value is first tried when a key needs it. It is an hsm.OpenFunc, and
 // the hsm.Token is a *Token.
 func Open(ctx context.Context, u *hsm.URI, o hsm.Options) (hsm.Token, error) {
-	t := &Token{uri: u, options: o, log: o.Log(), path: u.Attr("device"), parent: defaultParent, turn: make(chan struct{}, 1), proven: map[string]bool{}}
+	t := &Token{uri: u, options: o, log: o.Log(), path: u.Attr("device"), parent: defaultParent, turn: make(chan struct{}, 1),
+		proven: map[string]bool{}}
 	if t.path == "" {
 		t.path = defaultDevice
 	}

@@ -67,7 +67,8 @@ func (s selection) String() string {
 
 // list is the selection as the TPM wants it.
 func (s selection) list(pcrs ...uint) tpm2.TPMLPCRSelection {
-	return tpm2.TPMLPCRSelection{PCRSelections: []tpm2.TPMSPCRSelection{{Hash: banks[s.bank], PCRSelect: tpm2.PCClientCompatible.PCRs(pcrs...)}}}
+	return tpm2.TPMLPCRSelection{PCRSelections: []tpm2.TPMSPCRSelection{{Hash: banks[s.bank],
+		PCRSelect: tpm2.PCClientCompatible.PCRs(pcrs...)}}}
 }
 
 // digest is what TPM2_PolicyPCR compares: the hash of the values, by the session's algorithm (part 3, 23.7).
@@ -100,7 +101,8 @@ func (o *op) readPCRs(s selection) ([][]byte, error) {
 			return nil, explain(fmt.Sprintf("read PCR %d of %s", n, s.bank), err)
 		}
 		if len(r.PCRValues.Digests) != 1 {
-			return nil, fmt.Errorf("tpm: %w: the TPM has no PCR %d of %s; the firmware chooses the banks (tpm2_getcap pcrs lists them)", hsm.ErrUnsupported, n, s.bank)
+			return nil, fmt.Errorf("tpm: %w: the TPM has no PCR %d of %s; the firmware chooses the banks (tpm2_getcap pcrs lists them)",
+				hsm.ErrUnsupported, n, s.bank)
 		}
 		values = append(values, r.PCRValues.Digests[0].Buffer)
 	}
@@ -116,7 +118,8 @@ type PCRError struct {
 
 // Error names the PCRs and what to do.
 func (e *PCRError) Error() string {
-	return fmt.Sprintf("PCR %s of bank %s changed since the secret was sealed; if the change was yours (firmware, boot loader, kernel, Secure Boot keys), unwrap by the recovery path and seal again with `mpcd hsm rewrap`, else find out what was started on this machine",
+	return fmt.Sprintf("PCR %s of bank %s changed since the secret was sealed; if the change was yours (firmware, boot loader, kernel, "+
+		"Secure Boot keys), unwrap by the recovery path and seal again with `mpcd hsm rewrap`, else find out what was started on this machine",
 		strings.Trim(fmt.Sprint(e.Changed), "[]"), e.Bank)
 }
 

@@ -86,8 +86,9 @@ func sealTemplate(policy []byte) tpm2.TPMTPublic {
 		NameAlg:          tpm2.TPMAlgSHA256,
 		ObjectAttributes: tpm2.TPMAObject{FixedTPM: true, FixedParent: true, UserWithAuth: len(policy) == 0, NoDA: true},
 		AuthPolicy:       tpm2.TPM2BDigest{Buffer: policy},
-		Parameters:       tpm2.NewTPMUPublicParms(tpm2.TPMAlgKeyedHash, &tpm2.TPMSKeyedHashParms{Scheme: tpm2.TPMTKeyedHashScheme{Scheme: tpm2.TPMAlgNull}}),
-		Unique:           tpm2.NewTPMUPublicID(tpm2.TPMAlgKeyedHash, &tpm2.TPM2BDigest{}),
+		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgKeyedHash,
+			&tpm2.TPMSKeyedHashParms{Scheme: tpm2.TPMTKeyedHashScheme{Scheme: tpm2.TPMAlgNull}}),
+		Unique: tpm2.NewTPMUPublicID(tpm2.TPMAlgKeyedHash, &tpm2.TPM2BDigest{}),
 	}
 }
 
@@ -232,7 +233,8 @@ func (o *op) unsealSession(w *wrapped, sel selection) (tpm2.Session, error) {
 		return nil, err
 	}
 	o.loose = append(o.loose, s.Handle())
-	_, err = tpm2.PolicyPCR{PolicySession: s.Handle(), PcrDigest: tpm2.TPM2BDigest{Buffer: digest(w.Values)}, Pcrs: sel.list(sel.pcrs...)}.Execute(o)
+	_, err = tpm2.PolicyPCR{PolicySession: s.Handle(), PcrDigest: tpm2.TPM2BDigest{Buffer: digest(w.Values)},
+		Pcrs: sel.list(sel.pcrs...)}.Execute(o)
 	return s, err
 }
 

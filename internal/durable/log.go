@@ -141,7 +141,8 @@ func (l *Log) AppendBatch(ctx context.Context, records [][]byte) (uint64, error)
 		a.weight += recordHeaderLen + len(r)
 	}
 	if len(records) == 0 || a.weight > maxPayload {
-		return 0, fmt.Errorf("durable: log %s: batch of %d records, %d bytes, at most %d: %w", l.path, len(records), a.weight, maxPayload, ErrTooLarge)
+		return 0, fmt.Errorf("durable: log %s: batch of %d records, %d bytes, at most %d: %w", l.path, len(records), a.weight,
+			maxPayload, ErrTooLarge)
 	}
 	if err := l.group.Do(ctx, a); err != nil {
 		return 0, fmt.Errorf("durable: log %s: %w", l.path, err)

@@ -61,14 +61,16 @@ func (s spend) transaction(witness ...[]byte) []byte {
 // is, reversed to what explorers print). The output holds amount satoshi for the x-only outputKey; everything but FeeSat
 // goes to toScript. It returns the 32-byte digest to sign (BIP 341, SIGHASH_DEFAULT) and a function that puts a 64-byte
 // BIP-340 signature in its place and returns the transaction as nodes take it (BIP 144).
-func TaprootSpend(outputKey, prevTxid [32]byte, vout uint32, amount uint64, toScript []byte) (sighash [32]byte, finish func(sig []byte) (rawTx []byte)) {
+func TaprootSpend(outputKey, prevTxid [32]byte, vout uint32, amount uint64,
+	toScript []byte) (sighash [32]byte, finish func(sig []byte) (rawTx []byte)) {
 	s := newSpend(prevTxid, vout, amount, toScript)
 	return s.taprootSighash(TaprootScript(outputKey)), func(sig []byte) []byte { return s.transaction(sig) }
 }
 
 // KeyHashSpend is TaprootSpend for a pay-to-witness-public-key-hash output (P2WPKH) of the compressed key. The digest is that of
 // BIP 143 with SIGHASH_ALL; the signature is r and s, 64 bytes, s in the lower half (BIP 146).
-func KeyHashSpend(publicKey [33]byte, prevTxid [32]byte, vout uint32, amount uint64, toScript []byte) (sighash [32]byte, finish func(sig []byte) (rawTx []byte)) {
+func KeyHashSpend(publicKey [33]byte, prevTxid [32]byte, vout uint32, amount uint64,
+	toScript []byte) (sighash [32]byte, finish func(sig []byte) (rawTx []byte)) {
 	s := newSpend(prevTxid, vout, amount, toScript)
 	return s.keyHashSighash(hash160(publicKey[:])), func(sig []byte) []byte {
 		return s.transaction(append(derSignature(sig), sighashAll), publicKey[:])

@@ -37,7 +37,8 @@ func NewLoginSpy(tb testing.TB, module string) *LoginSpy {
 		cc = "cc"
 	}
 	s := &LoginSpy{Path: filepath.Join(dir, "loginspy.so"), count: filepath.Join(dir, "logins")}
-	if out, err := exec.Command(cc, "-shared", "-fPIC", "-o", s.Path, "-I", strings.TrimSpace(string(headers)), source, "-ldl").CombinedOutput(); err != nil {
+	if out, err := exec.Command(cc, "-shared", "-fPIC", "-o", s.Path, "-I", strings.TrimSpace(string(headers)), source,
+		"-ldl").CombinedOutput(); err != nil {
 		tb.Fatalf("compile the spy: %v\n%s", err, out)
 	}
 	s.Env = []string{"LOGINSPY_MODULE=" + module, "LOGINSPY_COUNT=" + s.count,

@@ -63,7 +63,8 @@ func OpenPairs(v *vault.Vault, key threshold.KeyInfo) ([]PairSecrets, error) {
 	var out []PairSecrets
 	for i, x := range r.Pairs {
 		if len(x.Sender) != pairHeader+pairLeaf+3*pairTrees*pairLeaf || len(x.Receiver) != pairHeader+4*pairTrees*pairLeaf || len(x.Seed) != 32 {
-			return nil, fmt.Errorf("sim: pair state of %d, %d and %d bytes: the record is not what it was", len(x.Sender), len(x.Receiver), len(x.Seed))
+			return nil, fmt.Errorf("sim: pair state of %d, %d and %d bytes: the record is not what it was", len(x.Sender),
+				len(x.Receiver), len(x.Seed))
 		}
 		out = append(out, PairSecrets{Peer: peers[i], Delta: bytes.Clone(x.Sender[pairHeader:][:pairLeaf]), Seed: bytes.Clone(x.Seed),
 			Sender:   slices.Collect(slices.Chunk(bytes.Clone(x.Sender[pairHeader+pairLeaf:]), pairLeaf)),

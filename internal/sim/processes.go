@@ -56,7 +56,8 @@ type Process struct {
 func NewProcesses(tb testing.TB, n, t int) *Processes {
 	tb.Helper()
 	c := &Processes{TB: tb, Dir: filepath.Join(tb.TempDir(), "cluster")}
-	r := Run(tb, nil, "init", "--cluster", ClusterName, "--nodes", fmt.Sprint(n), "--threshold", fmt.Sprint(t), "--dir", c.Dir, "--hsm", "softhsm")
+	r := Run(tb, nil, "init", "--cluster", ClusterName, "--nodes", fmt.Sprint(n), "--threshold", fmt.Sprint(t), "--dir", c.Dir,
+		"--hsm", "softhsm")
 	if r.Code != 0 {
 		tb.Fatalf("mpcd init: exit %d\n%s", r.Code, r.Err)
 	}
@@ -71,7 +72,8 @@ func NewProcesses(tb testing.TB, n, t int) *Processes {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
-	c.HTTP = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}}}
+	c.HTTP = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool,
+		MinVersion: tls.VersionTLS13}}}
 	tb.Cleanup(c.HTTP.CloseIdleConnections)
 	ports := FreePorts(tb, 2*n)
 	api, routes := ports[:n], ports[n:]

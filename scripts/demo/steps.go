@@ -59,7 +59,8 @@ func (d *demo) openssl(ctx context.Context, key, message, sig []byte) error {
 		if err != nil {
 			return "", err
 		}
-		b, err := exec.CommandContext(ctx, "openssl", "pkeyutl", "-verify", "-pubin", "-inkey", pub, "-rawin", "-in", path, "-sigfile", signature).CombinedOutput()
+		b, err := exec.CommandContext(ctx, "openssl", "pkeyutl", "-verify", "-pubin", "-inkey", pub, "-rawin", "-in", path, "-sigfile",
+			signature).CombinedOutput()
 		return strings.TrimSpace(string(b)), err
 	}
 	out, err := verify("solana.msg", message)
@@ -80,7 +81,8 @@ func (d *demo) taproot(ctx context.Context) error {
 	const amount = 150_000
 	wallet := d.cluster.Wallets[1]
 	key := [32]byte(wallet.PublicKey)
-	digest, finish := realinput.TaprootSpend(key, sha256.Sum256([]byte("the transaction that paid us")), 0, amount, realinput.TaprootScript(key))
+	digest, finish := realinput.TaprootSpend(key, sha256.Sum256([]byte("the transaction that paid us")), 0, amount,
+		realinput.TaprootScript(key))
 	say("from %s: %d satoshi, fee %d", wallet.Address, amount, realinput.FeeSat)
 	s, err := d.client.Sign(ctx, &client.SignRequest{WalletID: wallet.WalletID, MessageHash: digest[:], Chain: "bitcoin"})
 	if err != nil {
@@ -135,7 +137,8 @@ func (d *demo) receipt(ctx context.Context, s *client.Signature) error {
 	if err := json.Unmarshal(b, &fields); err != nil {
 		return err
 	}
-	fields["time_ms"] = append(bytes.Clone(fields["time_ms"][:len(fields["time_ms"])-1]), '0'+(fields["time_ms"][len(fields["time_ms"])-1]-'0'+1)%10)
+	fields["time_ms"] = append(bytes.Clone(fields["time_ms"][:len(fields["time_ms"])-1]),
+		'0'+(fields["time_ms"][len(fields["time_ms"])-1]-'0'+1)%10)
 	changed, err := json.Marshal(fields)
 	if err != nil {
 		return err
@@ -153,6 +156,7 @@ func (d *demo) receipt(ctx context.Context, s *client.Signature) error {
 }
 
 func (d *demo) attest(ctx context.Context, path string) (string, error) {
-	b, err := exec.CommandContext(ctx, d.program, "attest", "verify", "--roster", d.cluster.Roster, "--root", d.cluster.Root, path).CombinedOutput()
+	b, err := exec.CommandContext(ctx, d.program, "attest", "verify", "--roster", d.cluster.Roster, "--root", d.cluster.Root,
+		path).CombinedOutput()
 	return strings.TrimSpace(string(b)), err
 }

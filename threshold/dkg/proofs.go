@@ -9,7 +9,8 @@ import (
 
 // provePossession is a Schnorr proof (J. Cryptology 4, 1991) of knowledge of the constant term, bound to session, party and
 // all commitments: R ‖ z with z = k + c·a_0.
-func provePossession(g group.Group, id threshold.SessionID, p threshold.PartyID, secret group.Scalar, commitments []byte, rand io.Reader) ([]byte, error) {
+func provePossession(g group.Group, id threshold.SessionID, p threshold.PartyID, secret group.Scalar, commitments []byte,
+	rand io.Reader) ([]byte, error) {
 	k, err := randomScalar(g, rand)
 	if err != nil {
 		return nil, err

@@ -126,7 +126,8 @@ func (r *round3) addOldShare() error {
 	}
 	old, err := r.st.Group.NewScalar().SetCanonical(r.st.oldShare.Secret())
 	if err != nil {
-		return &threshold.Abort{Kind: threshold.Local, Check: "dkg-own-share", Err: errors.New("our old share is not a scalar: restore it from backup")}
+		return &threshold.Abort{Kind: threshold.Local, Check: "dkg-own-share",
+			Err: errors.New("our old share is not a scalar: restore it from backup")}
 	}
 	defer old.Wipe()
 	r.share.Add(r.share, old)

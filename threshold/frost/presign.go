@@ -33,7 +33,8 @@ type suite struct {
 }
 
 // presign is the same for both variants: commitments in OPEN, no further round.
-func presign(x suite, s threshold.Setup, keys []threshold.PresignKey, rand io.Reader) (*threshold.Session[[]*threshold.Presignature], error) {
+func presign(x suite, s threshold.Setup, keys []threshold.PresignKey,
+	rand io.Reader) (*threshold.Session[[]*threshold.Presignature], error) {
 	if len(keys) == 0 || len(keys) > MaxBatch {
 		return nil, fmt.Errorf("frost: batch of %d presignatures, a session makes 1 to %d", len(keys), MaxBatch)
 	}
@@ -164,7 +165,8 @@ type received struct {
 	encoded []byte
 }
 
-func (p *presigning) begin(_ io.Reader, id threshold.SessionID, in []threshold.Received) (threshold.Step[[]*threshold.Presignature], error) {
+func (p *presigning) begin(_ io.Reader, id threshold.SessionID,
+	in []threshold.Received) (threshold.Step[[]*threshold.Presignature], error) {
 	out := make([]*threshold.Presignature, len(p.entries))
 	preps := make([]*prepared, len(p.entries))
 	for i, e := range p.entries {

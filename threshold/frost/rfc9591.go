@@ -43,7 +43,8 @@ func (s *rfcScheme) Keygen(set threshold.Setup, rand io.Reader) (*threshold.Sess
 }
 
 // Refresh implements threshold.Scheme.
-func (s *rfcScheme) Refresh(set threshold.Setup, share *threshold.KeyShare, rand io.Reader) (*threshold.Session[*threshold.KeyShare], error) {
+func (s *rfcScheme) Refresh(set threshold.Setup, share *threshold.KeyShare,
+	rand io.Reader) (*threshold.Session[*threshold.KeyShare], error) {
 	return dkg.NewRefresh(s.params(), set, share, rand)
 }
 
@@ -167,7 +168,8 @@ func (s *rfcSigner) SignShare(req threshold.SignRequest) (*threshold.SignatureSh
 }
 
 // Combine is §5.3 with the order of §5.4: verify the sum first, blame only on failure.
-func (s *rfcScheme) Combine(key threshold.KeyInfo, req threshold.SignRequest, shares []*threshold.SignatureShare) (threshold.Signature, error) {
+func (s *rfcScheme) Combine(key threshold.KeyInfo, req threshold.SignRequest,
+	shares []*threshold.SignatureShare) (threshold.Signature, error) {
 	p, x, err := s.request(key, req)
 	if err != nil {
 		return threshold.Signature{}, err

@@ -64,7 +64,8 @@ func culprits(signers []threshold.PartyID, zs []group.Scalar, fits func(i int, z
 		}
 	}
 	if len(a.Culprits) == 0 {
-		return &threshold.Abort{Kind: threshold.Local, Check: "frost-combine", Err: errors.New("frost: every share verifies, the signature does not")}
+		return &threshold.Abort{Kind: threshold.Local, Check: "frost-combine",
+			Err: errors.New("frost: every share verifies, the signature does not")}
 	}
 	return a
 }

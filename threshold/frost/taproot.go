@@ -59,7 +59,8 @@ func taprootNonces(share *threshold.KeyShare, extra []byte, rand io.Reader) (d, 
 	if _, err := io.ReadFull(rand, random[:]); err != nil {
 		return nil, nil, fmt.Errorf("frost: no randomness for nonces: %w", err)
 	}
-	k1, k2, err := nonceGen(&random, nonceInput{share: share.Secret(), public: share.PublicShare(share.Party), key: share.GroupKey[1:], extra: extra})
+	k1, k2, err := nonceGen(&random, nonceInput{share: share.Secret(), public: share.PublicShare(share.Party), key: share.GroupKey[1:],
+		extra: extra})
 	if err != nil {
 		return nil, nil, err
 	}

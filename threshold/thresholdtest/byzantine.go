@@ -104,7 +104,8 @@ func Judged[R any](tb testing.TB, liar threshold.PartyID, outcomes map[threshold
 }
 
 // framing holds the evidence against every honest party, under every check and round.
-func framing[R any](tb testing.TB, a *threshold.Abort, liar threshold.PartyID, outcomes map[threshold.PartyID]Outcome[R], verify func(*threshold.Abort) error) {
+func framing[R any](tb testing.TB, a *threshold.Abort, liar threshold.PartyID, outcomes map[threshold.PartyID]Outcome[R],
+	verify func(*threshold.Abort) error) {
 	tb.Helper()
 	for h := range outcomes {
 		if h == liar {

@@ -203,7 +203,8 @@ func (c *contract) quorums(t *testing.T) {
 	reversed := slices.Clone(c.q)
 	slices.Reverse(reversed)
 	for name, q := range map[string][]threshold.PartyID{
-		"too few": c.q[:len(c.q)-1], "reversed": reversed, "repeated": append([]threshold.PartyID{c.q[0]}, c.q...), "stranger": append(slices.Clone(c.q), 60000),
+		"too few": c.q[:len(c.q)-1], "reversed": reversed, "repeated": append([]threshold.PartyID{c.q[0]}, c.q...),
+		"stranger": append(slices.Clone(c.q), 60000),
 	} {
 		if s, err := c.w.as(c.scheme, k.Party).Presign(c.w.Setup(k.Party, q, "x"), entry, c.w.Rand(k.Party)); err == nil {
 			s.Erase()
@@ -449,8 +450,9 @@ func (c *contract) verify(t *testing.T) {
 			t.Errorf("verifies with byte %d of the signature changed", i)
 		}
 	}
-	if c.scheme.Verify(flipped(key, len(key)/2), nil, c.message, sig) == nil || c.scheme.Verify(key[:len(key)-1], nil, c.message, sig) == nil ||
-		c.scheme.Verify(nil, nil, c.message, sig) == nil || c.scheme.Verify(key, nil, c.message, nil) == nil || c.scheme.Verify(key, nil, c.message, sig[1:]) == nil {
+	if c.scheme.Verify(flipped(key, len(key)/2), nil, c.message, sig) == nil || c.scheme.Verify(key[:len(key)-1], nil, c.message,
+		sig) == nil || c.scheme.Verify(nil, nil, c.message, sig) == nil || c.scheme.Verify(key, nil, c.message, nil) == nil ||
+		c.scheme.Verify(key, nil, c.message, sig[1:]) == nil {
 		t.Error("verifies with a damaged key or signature")
 	}
 }
@@ -464,7 +466,8 @@ func (c *contract) refresh(t *testing.T) {
 		t.Error(err)
 	}
 	for p, k := range fresh {
-		if !bytes.Equal(k.GroupKey, c.ks[p].GroupKey) || k.ChainCode != c.ks[p].ChainCode || k.Epoch != 2 || bytes.Equal(k.Secret(), c.ks[p].Secret()) {
+		if !bytes.Equal(k.GroupKey, c.ks[p].GroupKey) || k.ChainCode != c.ks[p].ChainCode || k.Epoch != 2 ||
+			bytes.Equal(k.Secret(), c.ks[p].Secret()) {
 			t.Errorf("party %d: the key changed, or the share did not", p)
 		}
 	}

@@ -230,7 +230,8 @@ func (pres presignatures) requests(reqs []threshold.SignRequest) requests {
 }
 
 // all runs a ceremony in which everybody must succeed.
-func all[R any](w *World, open func(threshold.PartyID) (*threshold.Session[R], error), parties []threshold.PartyID) (map[threshold.PartyID]R, error) {
+func all[R any](w *World, open func(threshold.PartyID) (*threshold.Session[R], error),
+	parties []threshold.PartyID) (map[threshold.PartyID]R, error) {
 	run := &Run[R]{World: w, Sessions: map[threshold.PartyID]*threshold.Session[R]{}}
 	for _, p := range parties {
 		s, err := open(p)

@@ -50,7 +50,8 @@ func KeyFromPassword(password string, human bool, salt []byte) (*secret.Bytes, e
 		return secret.From(argon2.IDKey([]byte(password), salt, argonTime, argonMemoryKiB, argonThreads, KeyLen)), nil
 	}
 	if len(password) < MinMachineSecret {
-		return nil, fmt.Errorf("badgerstore: password shorter than %d bytes; let a machine make it, or declare it a human's passphrase: %w", MinMachineSecret, vault.ErrInvalid)
+		return nil, fmt.Errorf("badgerstore: password shorter than %d bytes; let a machine make it, or declare it a human's passphrase: %w",
+			MinMachineSecret, vault.ErrInvalid)
 	}
 	b, err := hkdf.Key(sha256.New, []byte(password), salt, "mpcd/v1/badgerstore/key", KeyLen)
 	if err != nil {
@@ -78,7 +79,8 @@ func Salt(dir string) ([]byte, error) {
 		return nil, err
 	}
 	if found != nothing {
-		return nil, fmt.Errorf("badgerstore: %s is missing, though a store is in %s; restore it from the backup: %w", saltFile, dir, vault.ErrCorrupt)
+		return nil, fmt.Errorf("badgerstore: %s is missing, though a store is in %s; restore it from the backup: %w", saltFile, dir,
+			vault.ErrCorrupt)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("badgerstore: %w", err)

@@ -168,12 +168,14 @@ func openBadger(o badger.Options) (db *badger.DB, err error) {
 func openError(dir string, err error) error {
 	switch {
 	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
-		return fmt.Errorf("badgerstore: the database in %s was encrypted with another key; check the password provider and its key ID, and that %s is the store's own; nothing was changed: %w",
+		return fmt.Errorf("badgerstore: the database in %s was encrypted with another key; check the password provider and its key ID, and "+
+			"that %s is the store's own; nothing was changed: %w",
 			dir, saltFile, ErrWrongKey)
 	case isLock(err):
 		return fmt.Errorf("badgerstore: %s: is another mpcd running? %w", dir, vault.ErrLocked)
 	}
-	return fmt.Errorf("badgerstore: the database in %s does not open; keep it as it is and restore this node from its backup: %w: %w", dir, vault.ErrCorrupt, err)
+	return fmt.Errorf("badgerstore: the database in %s does not open; keep it as it is and restore this node from its backup: %w: %w", dir,
+		vault.ErrCorrupt, err)
 }
 
 // checkSeq holds the number of the last commit in the database against the last that was acknowledged.
@@ -198,7 +200,8 @@ func (s *Store) checkSeq() error {
 		return fmt.Errorf("badgerstore: %s: %w: %w", s.dir, vault.ErrCorrupt, err)
 	}
 	if acked := s.acked.Value(); s.seq < acked {
-		return fmt.Errorf("badgerstore: the database in %s ends at commit %d, but %d was acknowledged: files were cut or put back; restore this node from its backup (%s there has what the opening changed): %w",
+		return fmt.Errorf("badgerstore: the database in %s ends at commit %d, but %d was acknowledged: files were cut or put back; restore "+
+			"this node from its backup (%s there has what the opening changed): %w",
 			s.dir, s.seq, acked, asideDir, vault.ErrCorrupt)
 	}
 	return nil

@@ -165,7 +165,8 @@ func (k *key) proto() *kmspb.CryptoKey {
 	p := &kmspb.CryptoKey{Name: k.name, Purpose: k.purpose, VersionTemplate: k.template, Labels: k.labels, CreateTime: k.created}
 	if k.primary > 0 {
 		v := k.versions[k.primary-1]
-		p.Primary = &kmspb.CryptoKeyVersion{Name: v.name, State: v.state, ProtectionLevel: v.level, Algorithm: v.alg, CreateTime: v.created, GenerateTime: v.created}
+		p.Primary = &kmspb.CryptoKeyVersion{Name: v.name, State: v.state, ProtectionLevel: v.level, Algorithm: v.alg, CreateTime: v.created,
+			GenerateTime: v.created}
 	}
 	return p
 }
@@ -266,7 +267,8 @@ func (s *service) ListCryptoKeys(_ context.Context, r *kmspb.ListCryptoKeysReque
 	return &kmspb.ListCryptoKeysResponse{CryptoKeys: keys, NextPageToken: next, TotalSize: int32(len(all))}, err
 }
 
-func (s *service) ListCryptoKeyVersions(_ context.Context, r *kmspb.ListCryptoKeyVersionsRequest) (*kmspb.ListCryptoKeyVersionsResponse, error) {
+func (s *service) ListCryptoKeyVersions(_ context.Context,
+	r *kmspb.ListCryptoKeyVersionsRequest) (*kmspb.ListCryptoKeyVersionsResponse, error) {
 	if r.Filter != "" || r.OrderBy != "" {
 		return nil, status.Error(codes.Unimplemented, "filters and orders are not supported here")
 	}
@@ -301,7 +303,8 @@ func (s *service) CreateCryptoKeyVersion(_ context.Context, r *kmspb.CreateCrypt
 	return v.look(), nil
 }
 
-func (s *service) UpdateCryptoKeyPrimaryVersion(_ context.Context, r *kmspb.UpdateCryptoKeyPrimaryVersionRequest) (*kmspb.CryptoKey, error) {
+func (s *service) UpdateCryptoKeyPrimaryVersion(_ context.Context,
+	r *kmspb.UpdateCryptoKeyPrimaryVersionRequest) (*kmspb.CryptoKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k, err := s.key(r.Name)
@@ -327,7 +330,8 @@ func (s *service) UpdateCryptoKeyVersion(_ context.Context, r *kmspb.UpdateCrypt
 		return nil, err
 	}
 	to := r.CryptoKeyVersion.State
-	if paths := r.UpdateMask.GetPaths(); len(paths) != 1 || paths[0] != "state" || to != kmspb.CryptoKeyVersion_ENABLED && to != kmspb.CryptoKeyVersion_DISABLED {
+	if paths := r.UpdateMask.GetPaths(); len(paths) != 1 || paths[0] != "state" || to != kmspb.CryptoKeyVersion_ENABLED &&
+		to != kmspb.CryptoKeyVersion_DISABLED {
 		return nil, invalid("Only the state may change, to ENABLED or DISABLED.")
 	}
 	if v.state != kmspb.CryptoKeyVersion_ENABLED && v.state != kmspb.CryptoKeyVersion_DISABLED {

@@ -18,9 +18,10 @@ var (
 	locationRE = regexp.MustCompile(`^` + locationSyntax + `$`)
 	ringRE     = regexp.MustCompile(`^` + locationSyntax + `/keyRings/` + idSyntax + `$`)
 	keyRE      = regexp.MustCompile(`^(` + locationSyntax + `/keyRings/` + idSyntax + `)/cryptoKeys/` + idSyntax + `$`)
-	versionRE  = regexp.MustCompile(`^(` + locationSyntax + `/keyRings/` + idSyntax + `/cryptoKeys/` + idSyntax + `)/cryptoKeyVersions/([1-9][0-9]{0,8})$`)
-	labelRE    = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
-	valueRE    = regexp.MustCompile(`^[a-z0-9_-]{0,63}$`)
+	versionRE  = regexp.MustCompile(`^(` + locationSyntax + `/keyRings/` + idSyntax + `/cryptoKeys/` + idSyntax +
+		`)/cryptoKeyVersions/([1-9][0-9]{0,8})$`)
+	labelRE = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
+	valueRE = regexp.MustCompile(`^[a-z0-9_-]{0,63}$`)
 )
 
 func invalid(format string, a ...any) error {

@@ -151,7 +151,8 @@ func (s *service) Encrypt(_ context.Context, r *kmspb.EncryptRequest) (*kmspb.En
 	if resp.VerifiedPlaintextCrc32C, err = checkSum("plaintext", r.Plaintext, r.PlaintextCrc32C); err != nil {
 		return nil, err
 	}
-	if resp.VerifiedAdditionalAuthenticatedDataCrc32C, err = checkSum("additional_authenticated_data", r.AdditionalAuthenticatedData, r.AdditionalAuthenticatedDataCrc32C); err != nil {
+	if resp.VerifiedAdditionalAuthenticatedDataCrc32C, err = checkSum("additional_authenticated_data", r.AdditionalAuthenticatedData,
+		r.AdditionalAuthenticatedDataCrc32C); err != nil {
 		return nil, err
 	}
 	head := binary.BigEndian.AppendUint32(nil, uint32(v.number))

@@ -101,7 +101,8 @@ func (s *Server) ready() error {
 	}
 	request.Header.Set("X-Amz-Target", "TrentService.ListKeys")
 	request.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=none/20260101/us-east-1/kms/aws4_request, SignedHeaders=host, Signature=0")
+	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=none/20260101/us-east-1/kms/aws4_request, "+
+		"SignedHeaders=host, Signature=0")
 	answer, err := (&http.Client{Timeout: startLimit}).Do(request)
 	if err != nil {
 		return err

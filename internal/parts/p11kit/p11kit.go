@@ -28,7 +28,8 @@ const (
 )
 
 var places = []string{
-	"/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so", "/usr/lib/aarch64-linux-gnu/pkcs11/p11-kit-client.so", "/usr/lib64/pkcs11/p11-kit-client.so",
+	"/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so", "/usr/lib/aarch64-linux-gnu/pkcs11/p11-kit-client.so",
+	"/usr/lib64/pkcs11/p11-kit-client.so",
 }
 
 // Find returns the path of the client's library. ErrUnavailable if there is none.

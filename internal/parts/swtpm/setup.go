@@ -64,13 +64,15 @@ func manufacture(dir string) error {
 		caConf: fmt.Sprintf("statedir = %s\nsigningkey = %s/signkey.pem\nissuercert = %s/issuercert.pem\ncertserial = %s/certserial\n",
 			ca, ca, ca, ca),
 		options: "--platform-manufacturer mpcd\n--platform-version 1\n--platform-model test\n",
-		conf:    fmt.Sprintf("create_certs_tool = %s\ncreate_certs_tool_config = %s\ncreate_certs_tool_options = %s\nactive_pcr_banks = sha256\n", tool, caConf, options),
+		conf: fmt.Sprintf("create_certs_tool = %s\ncreate_certs_tool_config = %s\ncreate_certs_tool_options = %s\nactive_pcr_banks = sha256\n",
+			tool, caConf, options),
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return err
 		}
 	}
-	out, err := exec.Command("swtpm_setup", "--tpm2", "--tpmstate", dir, "--createek", "--create-ek-cert", "--lock-nvram", "--config", conf).CombinedOutput()
+	out, err := exec.Command("swtpm_setup", "--tpm2", "--tpmstate", dir, "--createek", "--create-ek-cert", "--lock-nvram", "--config",
+		conf).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("swtpm: swtpm_setup: %w: %s", err, bytes.TrimSpace(out))
 	}

@@ -82,18 +82,21 @@ func (s *Stack) start(dir, bus, tpm string) error {
 	if err := os.WriteFile(conf, fmt.Appendf(nil, busConfig, bus), 0o600); err != nil {
 		return err
 	}
-	if err := s.run(exec.Command("dbus-daemon", "--nofork", "--nopidfile", "--nosyslog", "--config-file="+conf), func() bool { return answers(bus) }); err != nil {
+	if err := s.run(exec.Command("dbus-daemon", "--nofork", "--nopidfile", "--nosyslog", "--config-file="+conf),
+		func() bool { return answers(bus) }); err != nil {
 		return err
 	}
 	// Its data socket takes one client, so only the control socket is asked.
-	err := s.run(exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+state, "--server", "type=unixio,path="+tpm, "--ctrl", "type=unixio,path="+tpm+".ctrl",
-		"--flags", "not-need-init,startup-clear"), func() bool { return answers(tpm + ".ctrl") })
+	err := s.run(exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+state, "--server", "type=unixio,path="+tpm, "--ctrl",
+		"type=unixio,path="+tpm+".ctrl", "--flags", "not-need-init,startup-clear"), func() bool { return answers(tpm + ".ctrl") })
 	if err != nil {
 		return err
 	}
-	return s.run(exec.Command("tpm2-abrmd", "--session", "--allow-root", "--flush-all", "--max-transients=100", "--tcti=swtpm:path="+tpm), func() bool {
-		return s.command("dbus-send", "--session", "--print-reply", "--reply-timeout=1000", "--dest="+busName, "/com/intel/tss2/Tabrmd/Tcti", "org.freedesktop.DBus.Peer.Ping").Run() == nil
-	})
+	return s.run(exec.Command("tpm2-abrmd", "--session", "--allow-root", "--flush-all", "--max-transients=100", "--tcti=swtpm:path="+tpm),
+		func() bool {
+			return s.command("dbus-send", "--session", "--print-reply", "--reply-timeout=1000", "--dest="+busName, "/com/intel/tss2/Tabrmd/Tcti",
+				"org.freedesktop.DBus.Peer.Ping").Run() == nil
+		})
 }
 
 func (s *Stack) run(cmd *exec.Cmd, ready func() bool) error {
@@ -136,7 +139,8 @@ func (s *Stack) AddToken(label, pinFile string) (string, error) {
 	if out, err := s.command("tpm2_ptool", "init").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("tpm2pkcs11: tpm2_ptool init: %w: %s", err, out)
 	}
-	if err := s.command("tpm2_ptool", "addtoken", "--pid=1", "--label="+label, "--sopin="+string(pin.Bytes()), "--userpin="+string(pin.Bytes())).Run(); err != nil {
+	if err := s.command("tpm2_ptool", "addtoken", "--pid=1", "--label="+label, "--sopin="+string(pin.Bytes()), "--userpin="+
+		string(pin.Bytes())).Run(); err != nil {
 		return "", fmt.Errorf("tpm2pkcs11: tpm2_ptool addtoken: %w", err)
 	}
 	return URI(module, label, pinFile)

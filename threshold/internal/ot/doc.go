@@ -6,8 +6,8 @@
 // The pair setup, once per ordered pair and pair-epoch. A, who will be Alice, calls NewSetup; B, who will be Bob, answers with
 // RespondSetup; A ends with Finish. She then holds a Sender, he a Receiver; each pair runs it in both directions.
 //
-// The random vector OLE, once per signature and direction. Bob calls Receiver.Start and has a random b; Alice answers with Sender.Reply and her
-// a_1, a_2; Bob ends with Receiving.Finish. Then c_i + d_i = a_i·b modulo the group order, and neither knows more.
+// The random vector OLE, once per signature and direction. Bob calls Receiver.Start and has a random b; Alice answers with Sender.Reply and
+// her a_1, a_2; Bob ends with Receiving.Finish. Then c_i + d_i = a_i·b modulo the group order, and neither knows more.
 //
 //	step                                  source                                             here
 //	base transfers                        Masny, Rindal, ePrint 2019/706, figure 8           endemic.go
@@ -21,14 +21,14 @@
 //
 // # What it promises
 //
-// A message that fails C6, C7 or C8 gives an error that wraps ErrCheat and no output. Whoever provokes such an error on purpose guesses bits of
-// the victim's secrets (Δ, or β), and each failure or success tells him one guess: so the caller bans him for the pair-epoch before it
-// lets him know, in all sessions. What cannot be read wraps ErrMalformed. Both fault the sender, provided that both sides agreed on sid and
-// on the setup's ID beforehand: two honest parties with different ones look like cheaters to each other.
+// A message that fails C6, C7 or C8 gives an error that wraps ErrCheat and no output. Whoever provokes such an error on purpose guesses
+// bits of the victim's secrets (Δ, or β), and each failure or success tells him one guess: so the caller bans him for the pair-epoch before
+// it lets him know, in all sessions. What cannot be read wraps ErrMalformed. Both fault the sender, provided that both sides agreed on sid
+// and on the setup's ID beforehand: two honest parties with different ones look like cheaters to each other.
 //
-// No branch and no memory address depends on choice bits, Δ, β, seeds, inputs or outputs; a test holds the source to it. Alice stores her leaves
-// by their distance from the one she misses, so that a session does not even know where the gap is. Steps allocate messages and a few
-// hashes, nothing per transfer. Calls on one Sender or Receiver may run in parallel.
+// No branch and no memory address depends on choice bits, Δ, β, seeds, inputs or outputs; a test holds the source to it. Alice stores her
+// leaves by their distance from the one she misses, so that a session does not even know where the gap is. Steps allocate messages and a
+// few hashes, nothing per transfer. Calls on one Sender or Receiver may run in parallel.
 //
 // # What the caller owes
 //
@@ -52,8 +52,9 @@
 // The paper's Protocol 5.2 has two indices wrong, which the Trail of Bits report on silence-laboratories' code (appendix F) notes: θ in
 // the sum over Alice's inputs carries the index of the input, and a^ that of the check input. Here θ_i belongs to a_i, and there is one a^.
 //
-// A hashes to the curve once per base transfer, not for both values of her bit: the hash and the choice of its input are constant-time, so that
-// there is no difference to hide. The key of a base transfer binds sid and both messages, and B rejects a key share that is the identity.
+// A hashes to the curve once per base transfer, not for both values of her bit: the hash and the choice of its input are constant-time, so
+// that there is no difference to hide. The key of a base transfer binds sid and both messages, and B rejects a key share that is the
+// identity.
 //
 // The check of the extension is made non-interactive: χ_1 .. χ_4 are four independent elements of GF(2^128) derived from U. t~ is sent whole,
 // 2 048 bytes, as in figure 10; a hash of it would do, if a proof said so. The PRG's rows are 68 bytes, and unused bits of the last word are zero on both sides.

@@ -7,8 +7,8 @@ import (
 	"github.com/luxfi/mpcd/internal/canon"
 )
 
-// The extension of SoftSpokenOT (ePrint 2022/192) with the check of ePrint 2015/546, figure 10: from 64 trees to 416 correlated columns. Bob
-// ends with columns t_j, Alice with q_j = t_j ^ β_j·Δ. χ is derived from the message, so the check holds against computation: 128 bits.
+// The extension of SoftSpokenOT (ePrint 2022/192) with the check of ePrint 2015/546, figure 10: from 64 trees to 416 correlated columns.
+// Bob ends with columns t_j, Alice with q_j = t_j ^ β_j·Δ. χ is derived from the message, so the check holds against computation: 128 bits.
 
 // sessionKey binds all that follows to the session of the pair and to Bob's salt.
 func sessionKey(sid *[32]byte, saltB []byte) [32]byte { return canon.Hash(tagSession, sid[:], saltB) }

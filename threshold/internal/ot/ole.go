@@ -61,7 +61,8 @@ func (r *Receiver) Start(sid [32]byte, rand io.Reader) (receiving *Receiving, b 
 // Reply answers Bob's msg1 as Alice with her two inputs a, and returns her shares c and the Msg2Len bytes that go to Bob. It checks the
 // extension (C7): an error that wraps ErrCheat bans Bob before he learns of it; ErrMalformed is a wrong length (C3). Bob's shares d
 // fulfil c_i + d_i = a_i·b. The caller wipes c.
-func (s *Sender) Reply(sid [32]byte, msg1 []byte, a *[ell]secp256k1.Scalar, rand io.Reader) (c [ell]secp256k1.Scalar, msg2 []byte, err error) {
+func (s *Sender) Reply(sid [32]byte, msg1 []byte, a *[ell]secp256k1.Scalar,
+	rand io.Reader) (c [ell]secp256k1.Scalar, msg2 []byte, err error) {
 	if len(msg1) != Msg1Len {
 		return c, nil, malformed("first message of a vector OLE has %d bytes, want %d", len(msg1), Msg1Len)
 	}

@@ -31,8 +31,8 @@ func growTree(sid *[32]byte, j int, keys *[2]baseKeys, out []byte) (t tree) {
 	return t
 }
 
-// punctureTree makes A's leaves of tree j from her keys and B's corrections, y-th the leaf at y^Δ_j for y = 1..3, and the bits of Δ_j; ok is
-// 1 if B's proof holds. No time depends on choices, keys or leaves.
+// punctureTree makes A's leaves of tree j from her keys and B's corrections, y-th the leaf at y^Δ_j for y = 1..3, and the bits of Δ_j; ok
+// is 1 if B's proof holds. No time depends on choices, keys or leaves.
 func punctureTree(sid *[32]byte, j int, choice *[baseOTs]byte, keys *baseKeys, msg []byte) (known [kept][seedLen]byte, delta byte, ok int) {
 	c0, c1 := choice[2*j], choice[2*j+1]
 	delta = 2*(1-c0) + (1 - c1)

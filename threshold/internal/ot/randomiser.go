@@ -11,8 +11,8 @@ import (
 )
 
 // randomiser turns columns into scalars: SHA-256 over a key of this session and both salts, the transfer, the place and the column. These
-// are 51 bytes, one block, which is padded here: 3 744 of these hashes are most of what a vector OLE costs, and the library's own padding and
-// copying is a third of each. The digest is read from the state that crypto/sha256 saves; a test and the self-test hold it to Sum256.
+// are 51 bytes, one block, which is padded here: 3 744 of these hashes are most of what a vector OLE costs, and the library's own padding
+// and copying is a third of each. The digest is read from the state that crypto/sha256 saves; a test and the self-test hold it to Sum256.
 type randomiser struct {
 	key   [32]byte
 	block [blockLen]byte

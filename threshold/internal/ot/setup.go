@@ -16,8 +16,8 @@ type Setup struct {
 	spent bool
 }
 
-// NewSetup begins a pair setup as A, who will be Alice, the sender of the vector OLE. sid is the session id of this pair, this direction and
-// this pair-epoch, used once. msg1, MsgSetup1Len bytes, goes to B.
+// NewSetup begins a pair setup as A, who will be Alice, the sender of the vector OLE. sid is the session id of this pair, this direction
+// and this pair-epoch, used once. msg1, MsgSetup1Len bytes, goes to B.
 func NewSetup(sid [32]byte, rand io.Reader) (setup *Setup, msg1 []byte, err error) {
 	o, msg1, err := newOblivious(&sid, rand)
 	if err != nil {

@@ -21,8 +21,8 @@ const (
 	receiverLen  = headerLen + trees*leaves*seedLen
 )
 
-// Sender is A's outcome of a pair setup, the state of Alice: Δ and the leaves of the punctured PRF. Calls of Reply may run in parallel; Wipe
-// must not run in parallel with anything. The owner calls Wipe.
+// Sender is A's outcome of a pair setup, the state of Alice: Δ and the leaves of the punctured PRF. Calls of Reply may run in parallel;
+// Wipe must not run in parallel with anything. The owner calls Wipe.
 type Sender struct {
 	state *secret.Bytes
 	id    [32]byte

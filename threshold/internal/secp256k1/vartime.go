@@ -1,7 +1,7 @@
 package secp256k1
 
-// Sums of products for public values: interleaving, after Straus (Guide to Elliptic Curve Cryptography, algorithm 3.51) over halved scalars in
-// width-w non-adjacent form, so that all terms share 128 doublings. Time and addresses depend on every argument.
+// Sums of products for public values: interleaving, after Straus (Guide to Elliptic Curve Cryptography, algorithm 3.51) over halved scalars
+// in width-w non-adjacent form, so that all terms share 128 doublings. Time and addresses depend on every argument.
 
 const (
 	nafLen       = 129 // digits of a 128-bit magnitude, with the carry

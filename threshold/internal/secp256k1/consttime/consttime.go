@@ -1,6 +1,6 @@
 // Package consttime reads the source of packages that promise constant time, for their tests. It finds what makes time or addresses depend
-// on values: if, switch, comparison, short-circuit, division, and any index, slice bound or loop that is not counted by numbers, lengths and
-// loop counters. It knows no types, so it blames innocents too; a package lists its functions that may branch, each with the reason.
+// on values: if, switch, comparison, short-circuit, division, and any index, slice bound or loop that is not counted by numbers, lengths
+// and loop counters. It knows no types, so it blames innocents too; a package lists its functions that may branch, each with the reason.
 //
 // Numbers, lengths, loop counters, the package's constants and the names a package declares public may be computed with; so may errors and
 // pointers be compared with nil, and lengths with each other.
