@@ -186,7 +186,8 @@ func TestOneEncoding(t *testing.T) {
 	must(t, m.UnmarshalCBOR(b.Cose))
 	highS := bytes.Clone(m.Signature)
 	new(big.Int).Sub(p256Order, new(big.Int).SetBytes(highS[32:])).FillBytes(highS[32:])
-	withHeader, err := (&cose.Sign1Message{Headers: cose.Headers{Protected: m.Headers.Protected, Unprotected: cose.UnprotectedHeader{int64(99): "x"}}, Payload: m.Payload, Signature: m.Signature}).MarshalCBOR()
+	withHeader, err := (&cose.Sign1Message{Headers: cose.Headers{Protected: m.Headers.Protected,
+		Unprotected: cose.UnprotectedHeader{int64(99): "x"}}, Payload: m.Payload, Signature: m.Signature}).MarshalCBOR()
 	must(t, err)
 	for name, bad := range map[string][]byte{
 		"high s":             bytes.Replace(b.Cose, m.Signature, highS, 1),
@@ -223,7 +224,8 @@ func TestOneEncoding(t *testing.T) {
 	}
 	other, err := (&cose.Sign1Message{Headers: headers(cose.AlgorithmES384, kid), Payload: payload, Signature: m.Signature}).MarshalCBOR()
 	must(t, err)
-	shorter, err := (&cose.Sign1Message{Headers: headers(cose.AlgorithmES256, kid), Payload: payload, Signature: m.Signature[:40]}).MarshalCBOR()
+	shorter, err := (&cose.Sign1Message{Headers: headers(cose.AlgorithmES256, kid), Payload: payload,
+		Signature: m.Signature[:40]}).MarshalCBOR()
 	must(t, err)
 	for name, bad := range map[string][]byte{
 		"algorithm":    other,

@@ -250,7 +250,8 @@ func (c *testCluster) presignFor(tb testing.TB, reqs []threshold.SignRequest) []
 			keys[i] = threshold.PresignKey{Info: share.KeyInfo, Share: share}
 		}
 		var err error
-		setup := threshold.Setup{Ceremony: [32]byte{2}, Committee: share.Committee, Signers: []threshold.PartyID{1, 3}, Self: p, Parallel: inOrder}
+		setup := threshold.Setup{Ceremony: [32]byte{2}, Committee: share.Committee, Signers: []threshold.PartyID{1, 3}, Self: p,
+			Parallel: inOrder}
 		if c.pairs == nil {
 			sessions[p], err = c.scheme.Presign(setup, keys, rand.Reader)
 		} else {

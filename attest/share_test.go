@@ -104,14 +104,16 @@ func TestShareIsBound(t *testing.T) {
 		bad := *share
 		lie(&bad)
 		bad.Statement.ShareHash = ShareHash(bad.Share)
-		b, err := Attest(context.Background(), c.tokens[0], c.tokens[0].key("attest"), c.header("node1", KindShare, 0), [][]byte{bad.Statement.Leaf()})
+		b, err := Attest(context.Background(), c.tokens[0], c.tokens[0].key("attest"), c.header("node1", KindShare, 0),
+			[][]byte{bad.Statement.Leaf()})
 		must(t, err)
 		bad.Attestation = b.Proof(0)
 		wantMisbound(t, what, refused(what, &bad), what)
 	}
 	bad = *share
 	bad.Statement.Node = "node2"
-	b, err := Attest(context.Background(), c.tokens[0], c.tokens[0].key("attest"), c.header("node1", KindShare, 0), [][]byte{bad.Statement.Leaf()})
+	b, err := Attest(context.Background(), c.tokens[0], c.tokens[0].key("attest"), c.header("node1", KindShare, 0),
+		[][]byte{bad.Statement.Leaf()})
 	must(t, err)
 	bad.Attestation = b.Proof(0)
 	wantErr(t, "node", refused("node", &bad), ErrWrongNode)
@@ -128,7 +130,8 @@ func TestStatementContradictsShare(t *testing.T) {
 	} {
 		bad := *share
 		lie(&bad.Statement)
-		b, err := Attest(context.Background(), c.tokens[0], c.tokens[0].key("attest"), c.header("node1", KindShare, 0), [][]byte{bad.Statement.Leaf()})
+		b, err := Attest(context.Background(), c.tokens[0], c.tokens[0].key("attest"), c.header("node1", KindShare, 0),
+			[][]byte{bad.Statement.Leaf()})
 		must(t, err)
 		bad.Attestation = b.Proof(0)
 		wantMisbound(t, field, VerifyShare(c.tokens[0].key("attest").Public, want, &bad), field)
@@ -152,7 +155,8 @@ func TestShareLimits(t *testing.T) {
 	mute := struct{ hsm.Signer }{newTestToken(t, bothKeys)}
 	for want, token := range map[string]hsm.Signer{"no public keys": mute, "p256": newTestToken(t, nil)} {
 		s := NewAttestingSigner(nil, threshold.KeyInfo{}, token, "p256")
-		if _, err := s.SignShare(context.Background(), Header{}, threshold.SignRequest{}, [32]byte{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := s.SignShare(context.Background(), Header{}, threshold.SignRequest{}, [32]byte{}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}

@@ -128,7 +128,8 @@ func TestEngineTransfer(t *testing.T) {
 
 // Goal: only lines of benchmarks are read. Method: what `go test` printed, and damaged lines.
 func TestParseGoBench(t *testing.T) {
-	got := parseGoBench("goos: linux\nBenchmarkVectorOLE-2   \t    2107\t    639546 ns/op\t         0.5372 cpu-ms/op\t   62756 B/op\nBenchmarkShort-2 12\n" +
+	got := parseGoBench("goos: linux\nBenchmarkVectorOLE-2   \t    2107\t    639546 ns/op\t         0.5372 cpu-ms/op\t   62756 " +
+		"B/op\nBenchmarkShort-2 12\n" +
 		"Benchmark\nBenchmarkWord-2 1 x ns/op 3 y\nPASS\nok  \tpkg\t2.873s\n")
 	want := map[string]map[string]float64{"VectorOLE": {"ns/op": 639546, "cpu-ms/op": 0.5372, "B/op": 62756}, "Word": {"y": 3}}
 	if !maps.EqualFunc(got, want, maps.Equal) {
@@ -145,7 +146,8 @@ func TestPrint(t *testing.T) {
 	}{
 		{"engine ecdsa sign 3-of-5", 8, Met}, {"engine ecdsa sign 3-of-5", 8.1, Failed},
 		{"engine ecdsa pair setup 3-of-5", 900, Missed},
-		{"node ed25519 3-of-5 sustained", 800, Met}, {"node ed25519 3-of-5 sustained", 799, Missed}, {"node ed25519 3-of-5 sustained", 399, Failed},
+		{"node ed25519 3-of-5 sustained", 800, Met}, {"node ed25519 3-of-5 sustained", 799, Missed},
+		{"node ed25519 3-of-5 sustained", 399, Failed},
 		{"node ecdsa 3-of-5 sign p99", 121, Missed},
 		{"engine of nobody", 1, ""},
 	} {
@@ -154,7 +156,8 @@ func TestPrint(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	if err := Print(&b, []Figure{{"engine ecdsa sign 3-of-5", 4.2712, "CPU-ms", "235 runs"}, {"node ed25519 3-of-5 sustained", 1270.4, "1/s", "64 clients"}}); err != nil {
+	if err := Print(&b, []Figure{{"engine ecdsa sign 3-of-5", 4.2712, "CPU-ms", "235 runs"}, {"node ed25519 3-of-5 sustained", 1270.4, "1/s",
+		"64 clients"}}); err != nil {
 		t.Fatal(err)
 	}
 	want := `FIGURE                         MEASURED     TARGET  VERDICT  HOW

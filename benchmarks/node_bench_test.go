@@ -32,7 +32,8 @@ func BenchmarkNodes(b *testing.B) {
 				if i > int64(b.N) {
 					return
 				}
-				resp, err := client.Post(s.URL+"/api/v1/sign", "application/json", strings.NewReader(fmt.Sprintf(`{"wallet_id":%q,"message":"0x%016x"}`, w.ID, i)))
+				resp, err := client.Post(s.URL+"/api/v1/sign", "application/json",
+					strings.NewReader(fmt.Sprintf(`{"wallet_id":%q,"message":"0x%016x"}`, w.ID, i)))
 				if err != nil {
 					b.Error(err)
 					return

@@ -100,12 +100,14 @@ func TestTokenFigures(t *testing.T) {
 		}
 		return out
 	}
-	figures := tokenFigures([]*tokenCluster{{what: onSoftHSM, runs: run(1000, 100, 500)}, {what: onTPM, runs: run(900, 80, 500)}, {what: onSlow, runs: run(300, 400, 350)}}, 3, 5)
+	figures := tokenFigures([]*tokenCluster{{what: onSoftHSM, runs: run(1000, 100, 500)}, {what: onTPM, runs: run(900, 80, 500)},
+		{what: onSlow, runs: run(300, 400, 350)}}, 3, 5)
 	got := map[string]float64{"hsm plugin overhead": 0}
 	for _, f := range figures {
 		got[f.Name] = f.Value
 	}
-	for name, want := range map[string]float64{"attested by SoftHSM": 500, "attested by TPM (swtpm)": 500, "attested by 20 operations/s": 350, "TPM (swtpm) of SoftHSM": 90} {
+	for name, want := range map[string]float64{"attested by SoftHSM": 500, "attested by TPM (swtpm)": 500, "attested by 20 operations/s": 350,
+		"TPM (swtpm) of SoftHSM": 90} {
 		if v := got["node ed25519 3-of-5 sustained, "+name]; v != want {
 			t.Errorf("%s: %g, want %g", name, v, want)
 		}
@@ -122,9 +124,10 @@ func TestSlowNode(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "mpcd.yaml")
 	for text, want := range map[string]string{
-		"hsm:\n  uri: \"local:" + dir + "/hsm\"\nlisten: x\n": "hsm:\n  uri: \"plugin:slow\"\n  plugin:\n    dir: \"/d\"\n    env: [\"SLOWTOKEN_DIR=" + dir + "/hsm\"]\n    write: [\"" + dir + "/hsm\"]\nlisten: x\n",
-		"hsm:\n  uri: \"softhsm:\"\n":                         "",
-		"":                                                    "",
+		"hsm:\n  uri: \"local:" + dir + "/hsm\"\nlisten: x\n": "hsm:\n  uri: \"plugin:slow\"\n  plugin:\n    dir: \"/d\"\n    env: " +
+			"[\"SLOWTOKEN_DIR=" + dir + "/hsm\"]\n    write: [\"" + dir + "/hsm\"]\nlisten: x\n",
+		"hsm:\n  uri: \"softhsm:\"\n": "",
+		"":                            "",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -162,5 +165,6 @@ func openSlow(t *testing.T, drivers string) (hsm.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return plugin.External(drivers, plugin.Config{Env: []string{"SLOWTOKEN_DIR=" + keys}, Sandbox: plugin.Sandbox{Write: []string{keys}}})(t.Context(), u, hsm.Options{Dev: true})
+	return plugin.External(drivers, plugin.Config{Env: []string{"SLOWTOKEN_DIR=" + keys}, Sandbox: plugin.Sandbox{Write: []string{keys}}})(
+		t.Context(), u, hsm.Options{Dev: true})
 }

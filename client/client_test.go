@@ -66,7 +66,8 @@ func refuse(status int, code string) func(int, http.ResponseWriter) {
 	return func(_ int, w http.ResponseWriter) {
 		w.Header().Set("Content-Type", wire.ProblemType)
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(wire.Problem{Status: status, Code: code, Detail: "because.", Culprits: []string{"node2"}, Errors: []wire.FieldError{{Field: "f", Detail: "d"}}})
+		_ = json.NewEncoder(w).Encode(wire.Problem{Status: status, Code: code, Detail: "because.", Culprits: []string{"node2"},
+			Errors: []wire.FieldError{{Field: "f", Detail: "d"}}})
 	}
 }
 
@@ -86,14 +87,17 @@ func TestCalls(t *testing.T) {
 	if err != nil || !bytes.Equal(result.PublicKey, []byte{1, 2}) || result.Address != "a" {
 		t.Fatalf("%+v %v", result, err)
 	}
-	if b := c.bodies[0]; b["threshold"] != 2.0 || b["curve"] != "secp256k1" || b["protocol"] != "cggmp21" || len(b) != 4 || !uuid4.MatchString(b["session_id"].(string)) {
+	if b := c.bodies[0]; b["threshold"] != 2.0 || b["curve"] != "secp256k1" || b["protocol"] != "cggmp21" || len(b) != 4 ||
+		!uuid4.MatchString(b["session_id"].(string)) {
 		t.Errorf("%v", b)
 	}
 	hash := bytes.Repeat([]byte{0xab}, 32)
-	if _, err := client.Sign(ctx, &SignRequest{PublicKey: result.PublicKey, MessageHash: hash, Signers: []string{"node1", "node2"}}); err != nil {
+	if _, err := client.Sign(ctx, &SignRequest{PublicKey: result.PublicKey, MessageHash: hash,
+		Signers: []string{"node1", "node2"}}); err != nil {
 		t.Fatal(err)
 	}
-	if b := c.bodies[1]; b["public_key"] != "0x0102" || b["message_hash"] != "0x"+strings.Repeat("ab", 32) || len(b["signers"].([]any)) != 2 || len(b) != 4 {
+	if b := c.bodies[1]; b["public_key"] != "0x0102" || b["message_hash"] != "0x"+strings.Repeat("ab", 32) || len(b["signers"].([]any)) != 2 ||
+		len(b) != 4 {
 		t.Errorf("%v", b)
 	}
 	if c.bodies[0]["session_id"] == c.bodies[1]["session_id"] {
@@ -113,8 +117,9 @@ func TestCalls(t *testing.T) {
 	if err != nil || string(receipt) != wallet {
 		t.Errorf("%s %v", receipt, err)
 	}
-	want := []string{"0 POST /api/v1/keygen", "0 POST /api/v1/sign", "0 POST /api/v1/refresh", "0 GET /api/v1/wallets/w%2F1%3Fx", "0 GET /api/v1/wallets?page_size=5&page_token=a%26b",
-		"0 GET /api/v1/nodes", "0 GET /api/v1/audit", "0 POST /api/v1/vaults/v/wallets", "0 POST /api/v1/wallets/w_1/prove-threshold", "0 GET /healthz", "0 GET /api/v1/receipts/r_1"}
+	want := []string{"0 POST /api/v1/keygen", "0 POST /api/v1/sign", "0 POST /api/v1/refresh", "0 GET /api/v1/wallets/w%2F1%3Fx",
+		"0 GET /api/v1/wallets?page_size=5&page_token=a%26b", "0 GET /api/v1/nodes", "0 GET /api/v1/audit", "0 POST /api/v1/vaults/v/wallets",
+		"0 POST /api/v1/wallets/w_1/prove-threshold", "0 GET /healthz", "0 GET /api/v1/receipts/r_1"}
 	if fmt.Sprint(c.asked) != fmt.Sprint(want) {
 		t.Errorf("asked %q", c.asked)
 	}
@@ -158,7 +163,8 @@ func TestRefusals(t *testing.T) {
 		c, nodes := newCluster(t, refuse(status, "code"), ok(wallet))
 		_, err := New(Config{Nodes: nodes}).Sign(context.Background(), &SignRequest{WalletID: "w"})
 		var e *Error
-		if !errors.As(err, &e) || e.Status != status || e.Code != "code" || e.Detail != "because." || e.Culprits[0] != "node2" || e.Errors[0].Field != "f" || e.Node != "http://"+nodes[0] || len(c.asked) != 1 {
+		if !errors.As(err, &e) || e.Status != status || e.Code != "code" || e.Detail != "because." || e.Culprits[0] != "node2" ||
+			e.Errors[0].Field != "f" || e.Node != "http://"+nodes[0] || len(c.asked) != 1 {
 			t.Errorf("%d: %v, asked %q", status, err, c.asked)
 		}
 	}
@@ -236,7 +242,8 @@ func TestRetryAfter(t *testing.T) {
 	if calls != "a@0s a@1s a@2s" || err == nil {
 		t.Errorf("calls %s: %v", calls, err)
 	}
-	calls, err = run(Config{Nodes: []string{"a"}, Attempts: 2}, forever, func(int, *http.Request) *http.Response { return answer(429, "86400", busy) })
+	calls, err = run(Config{Nodes: []string{"a"}, Attempts: 2}, forever,
+		func(int, *http.Request) *http.Response { return answer(429, "86400", busy) })
 	var e *Error
 	if calls != "a@0s a@30s" || !errors.As(err, &e) || e.RetryAfter != waitMax || !e.Retryable {
 		t.Errorf("calls %s: %v", calls, err)
@@ -254,7 +261,8 @@ func TestRetryAfter(t *testing.T) {
 // Goal: addresses are completed as the documentation says, and a token never travels in the clear. Method: table.
 func TestAddresses(t *testing.T) {
 	for name, want := range map[string]string{
-		"node1:8080": "https://node1:8080", "localhost:8080": "http://localhost:8080", "127.0.0.1:8080": "http://127.0.0.1:8080", "[::1]:8080": "http://[::1]:8080",
+		"node1:8080": "https://node1:8080", "localhost:8080": "http://localhost:8080", "127.0.0.1:8080": "http://127.0.0.1:8080",
+		"[::1]:8080":     "http://[::1]:8080",
 		"https://node1/": "https://node1", "https://gw/mpc": "https://gw/mpc", "http://localhost:1": "http://localhost:1",
 	} {
 		if got, err := baseURL(name, true); got != want || err != nil {
@@ -264,11 +272,13 @@ func TestAddresses(t *testing.T) {
 	if got, err := baseURL("http://node1:8080", false); got != "http://node1:8080" || err != nil {
 		t.Errorf("%s %v", got, err)
 	}
-	for _, name := range []string{"", "http://node1:8080", "http://localhost.evil.example:1", "ftp://localhost", "https://u:p@node1", "https://node1?x", "https://node1#x", "a b"} {
+	for _, name := range []string{"", "http://node1:8080", "http://localhost.evil.example:1", "ftp://localhost", "https://u:p@node1",
+		"https://node1?x", "https://node1#x", "a b"} {
 		if _, err := baseURL(name, true); err == nil {
 			t.Errorf("%q accepted", name)
 		}
-		if _, err := New(Config{Nodes: []string{"localhost:1", name}, Token: "t"}).Nodes(context.Background()); err == nil || !strings.HasPrefix(err.Error(), "client: ") {
+		if _, err := New(Config{Nodes: []string{"localhost:1", name}, Token: "t"}).Nodes(context.Background()); err == nil ||
+			!strings.HasPrefix(err.Error(), "client: ") {
 			t.Errorf("%q: %v", name, err)
 		}
 	}

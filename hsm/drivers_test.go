@@ -23,10 +23,12 @@ func TestDrivers(t *testing.T) {
 			t.Errorf("%s: driver got %s, %v", in, got, err)
 		}
 	}
-	if _, err := d.NewSigner(t.Context(), "pkcs11", map[string]string{"token": "a b", "pin-source": "env:PIN"}, Options{Dev: true}); err != nil || got != "pkcs11:token=a%20b?pin-source=env:PIN" {
+	if _, err := d.NewSigner(t.Context(), "pkcs11", map[string]string{"token": "a b", "pin-source": "env:PIN"},
+		Options{Dev: true}); err != nil || got != "pkcs11:token=a%20b?pin-source=env:PIN" {
 		t.Errorf("driver got %s, %v", got, err)
 	}
-	for in, want := range map[string]error{"gcp": ErrUnsupported, "softhsm": ErrUnsupported, "tpm": ErrUnsupported, "env": ErrURI, "file": ErrURI, "rot13": ErrURI, "pkcs11:x=y": ErrURI} {
+	for in, want := range map[string]error{"gcp": ErrUnsupported, "softhsm": ErrUnsupported, "tpm": ErrUnsupported, "env": ErrURI,
+		"file": ErrURI, "rot13": ErrURI, "pkcs11:x=y": ErrURI} {
 		_, err := d.Open(t.Context(), in, Options{})
 		if !errors.Is(err, want) || !strings.Contains(err.Error(), "awskms, pkcs11") {
 			t.Errorf("%s: %v, want %v and the drivers there are", in, err, want)
@@ -38,7 +40,8 @@ func TestDrivers(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := d.NewSigner(t.Context(), "pkcs11", map[string]string{"pin-value": "1"}, Options{}); err == nil || !strings.Contains(err.Error(), "is refused") {
+	if _, err := d.NewSigner(t.Context(), "pkcs11", map[string]string{"pin-value": "1"}, Options{}); err == nil ||
+		!strings.Contains(err.Error(), "is refused") {
 		t.Errorf("no advice: %v", err)
 	}
 	if _, err := (Drivers{}).Open(t.Context(), "pkcs11", Options{}); err == nil || !strings.Contains(err.Error(), "nothing") {

@@ -32,7 +32,8 @@ func TestReadPIN(t *testing.T) {
 	if err := os.Symlink(cred, link); err != nil {
 		t.Fatal(err)
 	}
-	for _, source := range []string{"cred:hsm-pin", "env:TEST_PIN", "file:" + write(t, "1234", 0o600), "file:" + write(t, "1234\n", 0o400), "file:" + write(t, "1234\r\n", 0o600)} {
+	for _, source := range []string{"cred:hsm-pin", "env:TEST_PIN", "file:" + write(t, "1234", 0o600), "file:" + write(t, "1234\n", 0o400),
+		"file:" + write(t, "1234\r\n", 0o600)} {
 		pin, err := ReadPIN(source)
 		if err != nil {
 			t.Errorf("%s: %v", source, err)
@@ -119,8 +120,9 @@ func TestPasswords(t *testing.T) {
 	if got, err := get("file", write(t, "two\nlines\n\n", 0o600)); err != nil || got != "two\nlines\n" {
 		t.Errorf("only one newline may go: %q, %v", got, err)
 	}
-	for _, c := range [][2]string{{"env", "TEST_EMPTY"}, {"env", "TEST_UNSET"}, {"env", ""}, {"file", "relative"}, {"file", "/nonexistent"}, {"file", ""},
-		{"file", write(t, "", 0o600)}, {"file", write(t, "\n", 0o600)}, {"file", write(t, "secret", 0o640)}, {"file", write(t, "secret", 0o644)}, {"file", write(t, "se\x00cret", 0o600)}, {"file", t.TempDir()}} {
+	for _, c := range [][2]string{{"env", "TEST_EMPTY"}, {"env", "TEST_UNSET"}, {"env", ""}, {"file", "relative"}, {"file", "/nonexistent"},
+		{"file", ""}, {"file", write(t, "", 0o600)}, {"file", write(t, "\n", 0o600)}, {"file", write(t, "secret", 0o640)},
+		{"file", write(t, "secret", 0o644)}, {"file", write(t, "se\x00cret", 0o600)}, {"file", t.TempDir()}} {
 		got, err := get(c[0], c[1])
 		if err == nil || got != "" {
 			t.Errorf("%q accepted", c)

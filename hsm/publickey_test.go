@@ -44,8 +44,8 @@ func TestVerifyRSA(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, sig := range map[string][]byte{"no salt": sign(0), "salt of 20": sign(20), "PKCS #1 v1.5": old, "nil": nil, "short": good[:383], "long": append(bytes.Clone(good), 0),
-		"zero": make([]byte, 384), "ones": bytes.Repeat([]byte{255}, 384)} {
+	for name, sig := range map[string][]byte{"no salt": sign(0), "salt of 20": sign(20), "PKCS #1 v1.5": old, "nil": nil, "short": good[:383],
+		"long": append(bytes.Clone(good), 0), "zero": make([]byte, 384), "ones": bytes.Repeat([]byte{255}, 384)} {
 		if ok, err := Verify(&rsa3072.PublicKey, []byte("m"), sig); err != nil || ok {
 			t.Errorf("%s: %v, %v", name, ok, err)
 		}
@@ -97,11 +97,13 @@ func TestPublicKey(t *testing.T) {
 		if err := os.WriteFile(path, der, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.CommandContext(t.Context(), "openssl", "pkey", "-pubin", "-inform", "DER", "-in", path, "-noout").CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(t.Context(), "openssl", "pkey", "-pubin", "-inform", "DER", "-in", path,
+			"-noout").CombinedOutput(); err != nil {
 			t.Errorf("OpenSSL does not read %T: %s", pub, out)
 		}
 	}
-	made, err := exec.CommandContext(t.Context(), "bash", "-c", "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:secp256k1 | openssl pkey -pubout -outform DER").Output()
+	made, err := exec.CommandContext(t.Context(), "bash", "-c",
+		"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:secp256k1 | openssl pkey -pubout -outform DER").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,8 +38,9 @@ func TestSealedPassword(t *testing.T) {
 	}
 	t.Setenv("TEST_EMPTY", "")
 	t.Setenv("TEST_TEXT", "plain password!")
-	for source, want := range map[string]error{"env:TEST_UNSET": nil, "env:TEST_EMPTY": nil, "env:TEST_TEXT": nil, "plain": ErrURI, "file:rel": ErrURI, "env:": ErrURI, "cred:../x": ErrURI,
-		"file:" + write(t, text, 0o666): nil, "file:/nonexistent": nil, "file:" + write(t, strings.Repeat("A", maxSealed+4), 0o600): nil} {
+	for source, want := range map[string]error{"env:TEST_UNSET": nil, "env:TEST_EMPTY": nil, "env:TEST_TEXT": nil, "plain": ErrURI,
+		"file:rel": ErrURI, "env:": ErrURI, "cred:../x": ErrURI, "file:" + write(t, text, 0o666): nil, "file:/nonexistent": nil, "file:" +
+			write(t, strings.Repeat("A", maxSealed+4), 0o600): nil} {
 		got, err := SealedPassword(m, source).GetPassword(t.Context(), "w")
 		if err == nil || got != "" || want != nil && !errors.Is(err, want) {
 			t.Errorf("%q: %q, %v", source, got, err)
@@ -73,7 +74,8 @@ func TestPasswordDrivers(t *testing.T) {
 	} else if got, err := p.GetPassword(t.Context(), "TEST_PASSWORD"); err != nil || got != "env" {
 		t.Errorf("%q, %v", got, err)
 	}
-	if _, err := d.New(t.Context(), "gcp", nil); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "aws, tpm, cred, env, file") {
+	if _, err := d.New(t.Context(), "gcp", nil); !errors.Is(err, ErrUnsupported) ||
+		!strings.Contains(err.Error(), "aws, tpm, cred, env, file") {
 		t.Errorf("got %v", err)
 	}
 	t.Setenv("CREDENTIALS_DIRECTORY", strings.TrimSuffix(write(t, "cr3d\n", 0o440), "/hsm-pin"))

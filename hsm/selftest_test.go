@@ -113,7 +113,8 @@ func (m *memory) Wrap(_ context.Context, keyID string, dek, aad []byte) ([]byte,
 func (m *memory) Unwrap(_ context.Context, _ string, wrapped, aad []byte) ([]byte, error) {
 	hidden := bytes.Clone(wrapped[:len(wrapped)-32])
 	sum := sha256.Sum256(append(bytes.Clone(hidden), aad...))
-	ignored := m.lie == "ignores the aad" && bytes.HasSuffix(aad, []byte("!")) || m.lie == "ignores changes" && !bytes.HasSuffix(aad, []byte("!"))
+	ignored := m.lie == "ignores the aad" && bytes.HasSuffix(aad, []byte("!")) || m.lie == "ignores changes" &&
+		!bytes.HasSuffix(aad, []byte("!"))
 	if !ignored && !bytes.Equal(sum[:], wrapped[len(wrapped)-32:]) {
 		if m.lie == "refuses with another error" {
 			return nil, ErrUnavailable
@@ -142,8 +143,8 @@ func TestSelfTest(t *testing.T) {
 	if err := SelfTest(t.Context(), newMemory(t, ""), edKey, p256Key, kek); err != nil {
 		t.Error(err)
 	}
-	for _, lie := range []string{"no info", "cannot sign", "signs something else", "tells another public key", "verifies everything", "verifies nothing", "wraps in the clear",
-		"ignores the aad", "ignores changes", "refuses with another error", "unwraps something else"} {
+	for _, lie := range []string{"no info", "cannot sign", "signs something else", "tells another public key", "verifies everything",
+		"verifies nothing", "wraps in the clear", "ignores the aad", "ignores changes", "refuses with another error", "unwraps something else"} {
 		if err := SelfTest(t.Context(), newMemory(t, lie), edKey, kek); err == nil {
 			t.Errorf("a token that %s passes", lie)
 		}
@@ -195,18 +196,23 @@ func TestVerify(t *testing.T) {
 		sig     []byte
 	}{
 		{ed25519.PublicKey(unhexAll(t, "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")), "\x72",
-			unhexAll(t, "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00")},
-		{point("0460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb67903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299"), "sample",
-			unhexAll(t, "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8")},
+			unhexAll(t, "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aee"+
+				"b00d291612bb0c00")},
+		{point("0460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb67903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c2" +
+			"94d4462299"), "sample",
+			unhexAll(t, "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff406"+
+				"4dc4ab2f843acda8")},
 		{Secp256k1PublicKey(k1.PubKey().SerializeCompressed()), "sample", compact[1:]},
 	} {
 		if ok, err := Verify(c.pub, []byte(c.message), c.sig); err != nil || !ok {
 			t.Errorf("%T: %v, %v", c.pub, ok, err)
 		}
 		for name, sig := range map[string][]byte{
-			"empty": nil, "short": c.sig[:63], "long": append(bytes.Clone(c.sig), 0), "zero": make([]byte, 64), "ones": bytes.Repeat([]byte{0xff}, 64),
+			"empty": nil, "short": c.sig[:63], "long": append(bytes.Clone(c.sig), 0), "zero": make([]byte, 64),
+			"ones":      bytes.Repeat([]byte{0xff}, 64),
 			"r is zero": append(make([]byte, 32), c.sig[32:]...), "s is zero": append(bytes.Clone(c.sig[:32]), make([]byte, 32)...),
-			"s is large": append(bytes.Clone(c.sig[:32]), bytes.Repeat([]byte{0xff}, 32)...), "halves exchanged": append(bytes.Clone(c.sig[32:]), c.sig[:32]...),
+			"s is large": append(bytes.Clone(c.sig[:32]), bytes.Repeat([]byte{0xff}, 32)...), "halves exchanged": append(bytes.Clone(c.sig[32:]),
+				c.sig[:32]...),
 		} {
 			if ok, err := Verify(c.pub, []byte(c.message), sig); err != nil || ok {
 				t.Errorf("%T, %s: %v, %v", c.pub, name, ok, err)

@@ -50,7 +50,8 @@ func TestParseURI(t *testing.T) {
 			}
 		}
 	}
-	for in, path := range map[string]string{"local:/var/lib/mpcd%20dev/token": "/var/lib/mpcd dev/token", "gcpkms:projects/p/cryptoKeys/k": "projects/p/cryptoKeys/k", "plugin:vendor": "vendor"} {
+	for in, path := range map[string]string{"local:/var/lib/mpcd%20dev/token": "/var/lib/mpcd dev/token",
+		"gcpkms:projects/p/cryptoKeys/k": "projects/p/cryptoKeys/k", "plugin:vendor": "vendor"} {
 		if u, err := ParseURI(in); err != nil || u.Path != path || u.String() != in {
 			t.Errorf("%s: %v, %v", in, u, err)
 		}
@@ -137,7 +138,8 @@ func TestWith(t *testing.T) {
 
 // Goal: no input makes the parser panic, and what it accepts prints to a fixed point of the same meaning. Method: fuzz.
 func FuzzParseURI(f *testing.F) {
-	for _, s := range []string{"pkcs11:token=mpcd;object=attest?module-path=/m.so&pin-source=cred:pin", "local:/path%20x", "aws", "awskms:key-id=a;region=b", "pkcs11:token=%C3%A9"} {
+	for _, s := range []string{"pkcs11:token=mpcd;object=attest?module-path=/m.so&pin-source=cred:pin", "local:/path%20x", "aws",
+		"awskms:key-id=a;region=b", "pkcs11:token=%C3%A9"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

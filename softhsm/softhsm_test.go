@@ -191,7 +191,8 @@ func TestProvisionScript(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, stderr(err))
 	}
-	env, err := exec.CommandContext(context.Background(), "bash", "-c", string(out)+`printf '%s\n%s' "$SOFTHSM2_CONF" "$MPC_HSM_SIGNER"`).Output()
+	env, err := exec.CommandContext(context.Background(), "bash", "-c", string(out)+
+		`printf '%s\n%s' "$SOFTHSM2_CONF" "$MPC_HSM_SIGNER"`).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,9 +82,11 @@ func TestCommittee(t *testing.T) {
 
 // Goal: a message has one encoding, and nothing beyond the limits decodes. Method: round trips, and the edges.
 func TestMessageEncoding(t *testing.T) {
-	m := message{Session: threshold.SessionID{1}, Round: threshold.MaxRounds, Kind: threshold.Data, To: 7, Echo: [32]byte{2}, Body: make([]byte, threshold.MaxBody)}
+	m := message{Session: threshold.SessionID{1}, Round: threshold.MaxRounds, Kind: threshold.Data, To: 7, Echo: [32]byte{2},
+		Body: make([]byte, threshold.MaxBody)}
 	back, err := threshold.DecodeMessage(m.Encode())
-	if err != nil || back.Session != m.Session || back.Round != m.Round || back.To != m.To || back.Echo != m.Echo || !bytes.Equal(back.Body, m.Body) {
+	if err != nil || back.Session != m.Session || back.Round != m.Round || back.To != m.To || back.Echo != m.Echo ||
+		!bytes.Equal(back.Body, m.Body) {
 		t.Fatalf("came back different: %v", err)
 	}
 	for name, damage := range map[string]func(*message){
@@ -110,7 +112,8 @@ func TestOriginalsEncoding(t *testing.T) {
 		return message{Round: round, Kind: kind, From: from, To: to, Body: []byte("x"), Proof: []byte("p")}
 	}
 	ceremony := [32]byte{9}
-	ms, err := threshold.DecodeOriginals(ceremony, 2, threshold.EncodeOriginals([]message{m(1, 2, 0, threshold.Data), m(3, 2, 0, threshold.Data)}))
+	ms, err := threshold.DecodeOriginals(ceremony, 2, threshold.EncodeOriginals([]message{m(1, 2, 0, threshold.Data),
+		m(3, 2, 0, threshold.Data)}))
 	if err != nil || len(ms) != 2 || ms[1].From != 3 || ms[1].Ceremony != ceremony || string(ms[1].Proof) != "p" {
 		t.Fatal(ms, err)
 	}

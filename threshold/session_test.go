@@ -251,7 +251,8 @@ func TestFlood(t *testing.T) {
 	flood := func() {
 		for i := range 1000 {
 			for _, to := range []party{threshold.Everybody, self, other} {
-				m := message{Ceremony: w.Setup(self, nil, "toy").Ceremony, Round: uint8(i), Kind: threshold.MessageKind(1 + i%3), From: peer, To: to, Body: big}
+				m := message{Ceremony: w.Setup(self, nil, "toy").Ceremony, Round: uint8(i), Kind: threshold.MessageKind(1 + i%3), From: peer,
+					To: to, Body: big}
 				m.Session[0] = byte(i)
 				if m.Round == 0 && m.Kind == threshold.Data {
 					continue // its OPEN would be refused, and that would be the end
@@ -278,7 +279,8 @@ func TestFlood(t *testing.T) {
 	for i := range 1000 {
 		round := uint8(i % 4)
 		opens := threshold.EncodeOriginals(y.Opens()[:0])
-		_, _ = y.Step(message{Ceremony: w.Setup(self, nil, "toy").Ceremony, Session: y.ID(), Round: round, Kind: threshold.Originals, From: peer, Body: opens})
+		_, _ = y.Step(message{Ceremony: w.Setup(self, nil, "toy").Ceremony, Session: y.ID(), Round: round, Kind: threshold.Originals, From: peer,
+			Body: opens})
 	}
 	if n := len(y.Outbox()) - before; n > 5 {
 		t.Errorf("sent %d messages in answer to repeated originals", n)
@@ -364,7 +366,8 @@ func TestLife(t *testing.T) {
 	}
 	// A payload that is not what the protocol wants is our own mistake.
 	erased := false
-	if _, err := threshold.NewSession(s, w.Rand(p), threshold.Opening[tokens]{PayloadLen: 3, Erase: func() { erased = true }}); err == nil || !erased {
+	if _, err := threshold.NewSession(s, w.Rand(p), threshold.Opening[tokens]{PayloadLen: 3, Erase: func() { erased = true }}); err == nil ||
+		!erased {
 		t.Error("payload of the wrong length accepted, or its secrets kept")
 	}
 	// Nor is a session among others than t members, once each and in order.
@@ -524,7 +527,8 @@ func TestAccusationsAreJudgedOnce(t *testing.T) {
 	accuse := func(from, culprit party, n int) error {
 		inner := message{Round: 1, Kind: threshold.Data, Body: []byte("x")}
 		_, err := x.Step(w.Sign(message{Ceremony: w.Setup(self, nil, "x").Ceremony, Round: 1, Kind: threshold.Accusation, From: from,
-			Body: canon.MustMarshal(map[int]any{1: "toy", 2: []party{culprit}, 3: []map[int]any{{1: culprit, 2: inner.Encode(), 3: []byte{byte(n)}}}})}))
+			Body: canon.MustMarshal(map[int]any{1: "toy", 2: []party{culprit},
+				3: []map[int]any{{1: culprit, 2: inner.Encode(), 3: []byte{byte(n)}}}})}))
 		return err
 	}
 	for i := range 10 {
@@ -540,7 +544,8 @@ func TestAccusationsAreJudgedOnce(t *testing.T) {
 		t.Errorf("accused ourselves: %v, judged %d", err, judged)
 	}
 	var a *threshold.Abort
-	if err := accuse(other, peer, 1); !errors.As(err, &a) || a.Kind != threshold.Proven || !slices.Equal(a.Culprits, []party{peer}) || a.Check != "toy" {
+	if err := accuse(other, peer, 1); !errors.As(err, &a) || a.Kind != threshold.Proven || !slices.Equal(a.Culprits, []party{peer}) ||
+		a.Check != "toy" {
 		t.Errorf("evidence that convinces: %v", err)
 	}
 	if n := len(x.Outbox()); n != 2 {

@@ -41,12 +41,17 @@ func TestAnchor(t *testing.T) {
 		want   error
 		word   string
 	}{
-		"nothing":         {func(*vaulttest.Memory, *vaulttest.Memory, *vaulttest.Counter, *vault.Config) {}, nil, ""},
-		"older copy":      {func(_, old *vaulttest.Memory, _ *vaulttest.Counter, cfg *vault.Config) { cfg.Store = old }, vault.ErrRollback, "older copy"},
-		"counter gone":    {func(_, _ *vaulttest.Memory, c *vaulttest.Counter, _ *vault.Config) { c.Set(counterID, -1) }, vault.ErrRollback, "cleared"},
-		"counter far low": {func(_, _ *vaulttest.Memory, c *vaulttest.Counter, _ *vault.Config) { c.Set(counterID, 3) }, vault.ErrRollback, "cleared"},
-		"counter high":    {func(_, _ *vaulttest.Memory, c *vaulttest.Counter, _ *vault.Config) { c.Set(counterID, 1000) }, vault.ErrRollback, "older copy"},
-		"no counter":      {func(_, _ *vaulttest.Memory, _ *vaulttest.Counter, cfg *vault.Config) { cfg.Counter = nil }, vault.ErrRollback, "no counter is configured"},
+		"nothing": {func(*vaulttest.Memory, *vaulttest.Memory, *vaulttest.Counter, *vault.Config) {}, nil, ""},
+		"older copy": {func(_, old *vaulttest.Memory, _ *vaulttest.Counter, cfg *vault.Config) { cfg.Store = old }, vault.ErrRollback,
+			"older copy"},
+		"counter gone": {func(_, _ *vaulttest.Memory, c *vaulttest.Counter, _ *vault.Config) { c.Set(counterID, -1) },
+			vault.ErrRollback, "cleared"},
+		"counter far low": {func(_, _ *vaulttest.Memory, c *vaulttest.Counter, _ *vault.Config) { c.Set(counterID, 3) },
+			vault.ErrRollback, "cleared"},
+		"counter high": {func(_, _ *vaulttest.Memory, c *vaulttest.Counter, _ *vault.Config) { c.Set(counterID, 1000) }, vault.ErrRollback,
+			"older copy"},
+		"no counter": {func(_, _ *vaulttest.Memory, _ *vaulttest.Counter, cfg *vault.Config) { cfg.Counter = nil }, vault.ErrRollback,
+			"no counter is configured"},
 		"no counter, to begin": {func(_, _ *vaulttest.Memory, _ *vaulttest.Counter, cfg *vault.Config) {
 			cfg.Counter, cfg.Anchor = nil, true
 		},
@@ -227,7 +232,8 @@ func TestAnchorCrashes(t *testing.T) {
 		}
 	}
 	after := []string{"none", "1 staged", "1 active", "1 active, 2 staged", "1 retired, 2 active", "1 retired, 2 active", "2 retired"}
-	runs, second := 0, []fault{{}, {true, 1, vaulttest.Before}, {true, 1, vaulttest.After}, {false, 1, vaulttest.Before}, {false, 1, vaulttest.After}}
+	runs, second := 0, []fault{{}, {true, 1, vaulttest.Before}, {true, 1, vaulttest.After}, {false, 1, vaulttest.Before},
+		{false, 1, vaulttest.After}}
 	for _, kind := range []bool{true, false} {
 		for _, when := range []vaulttest.When{vaulttest.Before, vaulttest.After} {
 			for n, all := 1, false; !all; n++ {

@@ -23,7 +23,8 @@ func TestSealedKey(t *testing.T) {
 	key := secret.From(bytes.Repeat([]byte{5}, vault.SealedKeyLen))
 	a, b, c := vaulttest.NewWrapper(kek), vaulttest.NewWrapper(kek), vaulttest.NewWrapper(kek, "other")
 	officers := pairs(t, false, 3)
-	sealed, err := vault.SealKey(ctx, key, aad, names(officers[:2]...), vault.KeySlot{Wrapper: a, KEK: kek}, vault.KeySlot{Wrapper: b, KEK: kek})
+	sealed, err := vault.SealKey(ctx, key, aad, names(officers[:2]...), vault.KeySlot{Wrapper: a, KEK: kek},
+		vault.KeySlot{Wrapper: b, KEK: kek})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +83,8 @@ func TestSealedKey(t *testing.T) {
 	for i := range sealed {
 		bad := bytes.Clone(sealed)
 		bad[i] ^= 1 << (i % 8)
-		if unseal(bad, aad, a, kek) == nil && unseal(bad, aad, b, kek) == nil && recovered(bad, aad, officers[0]) == nil && recovered(bad, aad, officers[1]) == nil {
+		if unseal(bad, aad, a, kek) == nil && unseal(bad, aad, b, kek) == nil && recovered(bad, aad, officers[0]) == nil &&
+			recovered(bad, aad, officers[1]) == nil {
 			t.Errorf("byte %d flipped, and all still open it", i)
 		}
 	}
@@ -143,7 +145,8 @@ func (p provided) Provider() string { return p.name }
 func TestSealedKeyNamesItsToken(t *testing.T) {
 	key := secret.From(bytes.Repeat([]byte{1}, vault.SealedKeyLen))
 	defer key.Wipe()
-	sealed, err := vault.SealKey(t.Context(), key, nil, nil, vault.KeySlot{Wrapper: provided{vaulttest.NewWrapper("k"), "token in the rack"}, KEK: "k"})
+	sealed, err := vault.SealKey(t.Context(), key, nil, nil, vault.KeySlot{Wrapper: provided{vaulttest.NewWrapper("k"), "token in the rack"},
+		KEK: "k"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +229,8 @@ func TestKeyRecipients(t *testing.T) {
 	noEnd := bytes.Clone(last)
 	copy(noEnd[bytes.Index(noEnd, []byte("\n---")):], "\nxxx")
 	for name, b := range map[string][]byte{
-		"nothing": nil, "bare": bare, "cut": last[:len(last)-1], "too large": append(bytes.Clone(last), make([]byte, vault.MaxSealedKey)...), "no end": noEnd,
+		"nothing": nil, "bare": bare, "cut": last[:len(last)-1], "too large": append(bytes.Clone(last), make([]byte, vault.MaxSealedKey)...),
+		"no end": noEnd,
 	} {
 		n, err := vault.KeyRecipients(b)
 		if wantErr(t, name, err, vault.ErrIntegrity); n != 0 {

@@ -77,8 +77,9 @@ func TestRecover(t *testing.T) {
 			}
 			calls := w.Calls.Load()
 			for what, err := range map[string]error{
-				"no identity": v.CheckRecovery(t.Context()), "first": v.CheckRecovery(t.Context(), officers[0]), "second": v.CheckRecovery(t.Context(), officers[1]),
-				"both": v.CheckRecovery(t.Context(), stranger, officers[1]), "check": v.Check(t.Context()),
+				"no identity": v.CheckRecovery(t.Context()), "first": v.CheckRecovery(t.Context(), officers[0]),
+				"second": v.CheckRecovery(t.Context(), officers[1]),
+				"both":   v.CheckRecovery(t.Context(), stranger, officers[1]), "check": v.Check(t.Context()),
 			} {
 				if err != nil {
 					t.Errorf("%s: %v", what, err)
@@ -109,7 +110,8 @@ func TestRecover(t *testing.T) {
 				if err := whole(v); err != nil {
 					t.Error(err)
 				}
-				if err := errors.Join(v.Check(t.Context()), v.CheckRecovery(t.Context(), officers[0]), v.CheckRecovery(t.Context(), officers[1])); err != nil {
+				if err := errors.Join(v.Check(t.Context()), v.CheckRecovery(t.Context(), officers[0]),
+					v.CheckRecovery(t.Context(), officers[1])); err != nil {
 					t.Error(err)
 				}
 				old := cfg
@@ -128,7 +130,8 @@ func TestRecoveryChanges(t *testing.T) {
 	a, b := pairs(t, false, 1)[0], pairs(t, false, 1)[0]
 	wantErr(t, "none yet", mustOpen(t, m, w).CheckRecovery(t.Context()), vault.ErrRecovery)
 	wantErr(t, "recover without", vault.Recover(t.Context(), m, []age.Identity{a}, wrapping(w, kek), nil), vault.ErrRecovery)
-	for what, flip := range map[string]string{"": "", "body": "vault/b/share/a\x00\x00\x00\x00\x00\x00\x00\x00\x02", "canary": "vault/b/canary/canary\x00\x00\x00\x00\x00\x00\x00\x00\x00"} {
+	for what, flip := range map[string]string{"": "", "body": "vault/b/share/a\x00\x00\x00\x00\x00\x00\x00\x00\x02",
+		"canary": "vault/b/canary/canary\x00\x00\x00\x00\x00\x00\x00\x00\x00"} {
 		v := mustOpen(t, m, w)
 		if flip != "" {
 			good, err := m.Get(t.Context(), []byte(flip))

@@ -327,8 +327,9 @@ func TestRewrapRefuses(t *testing.T) {
 		want    error
 		whole   bool
 	}{
-		"lies at once":   {func(_ *vaulttest.Memory, _ *vault.Config, to *vault.Wrapping) { to.Wrapper = &liar{b, 0} }, vault.ErrIntegrity, true},
-		"lies late":      {func(_ *vaulttest.Memory, _ *vault.Config, to *vault.Wrapping) { to.Wrapper = &liar{b, 40} }, vault.ErrIntegrity, true},
+		"lies at once": {func(_ *vaulttest.Memory, _ *vault.Config, to *vault.Wrapping) { to.Wrapper = &liar{b, 0} }, vault.ErrIntegrity, true},
+		"lies late": {func(_ *vaulttest.Memory, _ *vault.Config, to *vault.Wrapping) { to.Wrapper = &liar{b, 40} },
+			vault.ErrIntegrity, true},
 		"the old lies":   {func(_ *vaulttest.Memory, c *vault.Config, _ *vault.Wrapping) { c.Wrapper = &liar{a, 5} }, vault.ErrIntegrity, true},
 		"damaged body":   {damage("b"), vault.ErrIntegrity, false},
 		"damaged DEK":    {damage("d"), vault.ErrIntegrity, false},
@@ -336,7 +337,8 @@ func TestRewrapRefuses(t *testing.T) {
 		"no such KEK":    {func(_ *vaulttest.Memory, _ *vault.Config, to *vault.Wrapping) { to.KEK = "none" }, hsm.ErrNoKey, true},
 		"no KEK":         {func(_ *vaulttest.Memory, _ *vault.Config, to *vault.Wrapping) { to.KEK = "" }, vault.ErrInvalid, true},
 		"no token":       {func(_ *vaulttest.Memory, _ *vault.Config, to *vault.Wrapping) { to.Wrapper = nil }, vault.ErrInvalid, true},
-		"bad recipient":  {func(_ *vaulttest.Memory, _ *vault.Config, to *vault.Wrapping) { to.Recovery = []string{"age1x"} }, vault.ErrInvalid, true},
+		"bad recipient": {func(_ *vaulttest.Memory, _ *vault.Config, to *vault.Wrapping) { to.Recovery = []string{"age1x"} },
+			vault.ErrInvalid, true},
 		"another source": {func(_ *vaulttest.Memory, c *vault.Config, _ *vault.Wrapping) { c.Wrapper = b }, vault.ErrWrongKEK, true},
 		"another node":   {func(_ *vaulttest.Memory, c *vault.Config, _ *vault.Wrapping) { c.Node = "node-2" }, vault.ErrWrongKEK, true},
 		"other recovery": {func(_ *vaulttest.Memory, c *vault.Config, _ *vault.Wrapping) {
@@ -348,8 +350,9 @@ func TestRewrapRefuses(t *testing.T) {
 			away.Down.Store(true)
 			to.Wrapper = away
 		}, hsm.ErrUnavailable, true},
-		"provider of two lines": {func(_ *vaulttest.Memory, _ *vault.Config, to *vault.Wrapping) { to.Provider = "a\nb" }, vault.ErrInvalid, true},
-		"nothing":               {nothing, nil, false},
+		"provider of two lines": {func(_ *vaulttest.Memory, _ *vault.Config, to *vault.Wrapping) { to.Provider = "a\nb" },
+			vault.ErrInvalid, true},
+		"nothing": {nothing, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, from, to := origin.Reopen(), config(nil, a), wrapping(b, "next")
@@ -378,7 +381,8 @@ func TestRewrapRefuses(t *testing.T) {
 // Goal: an anchored vault is moved only with a counter or an explicit no; copies with either token are refused afterwards, also where
 // both wrappings count with one counter. Method: move, then open old copies under the old configuration.
 func TestRewrapAnchor(t *testing.T) {
-	for name, c := range map[string]struct{ same, unanchored bool }{"other counter": {}, "same counter": {same: true}, "no counter": {unanchored: true}} {
+	for name, c := range map[string]struct{ same, unanchored bool }{"other counter": {}, "same counter": {same: true},
+		"no counter": {unanchored: true}} {
 		t.Run(name, func(t *testing.T) {
 			a, b := vaulttest.NewWrapper(kek), vaulttest.NewWrapper("next")
 			m, ca := vaulttest.NewMemory(), vaulttest.NewCounter()

@@ -537,8 +537,8 @@ func TestSwappedRecords(t *testing.T) {
 }
 
 // Goal: nothing erased comes back: an attacker who kept earlier files cannot make a retired epoch active again, nor bring back
-// a deleted id, nor drop one, by putting back records; short of root and pointers all together, which is the whole vault as it was. Method: put back every
-// other subset of the records that changed.
+// a deleted id, nor drop one, by putting back records; short of root and pointers all together, which is the whole vault as it was. Method:
+// put back every other subset of the records that changed.
 func TestPutBack(t *testing.T) {
 	w := vaulttest.NewWrapper(kek)
 	m := vaulttest.NewMemory()

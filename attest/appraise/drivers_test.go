@@ -148,8 +148,8 @@ func TestDriverTPM(t *testing.T) {
 	}
 }
 
-// Goal: a changed byte anywhere in what a TPM shows is refused; in statement, signature or keys as broken under every policy. Method: change
-// every byte, and cut and lengthen every part.
+// Goal: a changed byte anywhere in what a TPM shows is refused; in statement, signature or keys as broken under every policy. Method:
+// change every byte, and cut and lengthen every part.
 func TestDriverTPMBytes(t *testing.T) {
 	r, err := theTPM()
 	must(t, err)
@@ -190,8 +190,10 @@ func TestDriverTPMBytes(t *testing.T) {
 	try("certificate longer", true, func(e *hsm.KeyEvidence) { e.Certificates[0] = append(e.Certificates[0], 0) })
 	try("wrap's statement", true, func(e *hsm.KeyEvidence) { e.Statement, e.Signature = r.wrap.Statement, r.wrap.Signature })
 	for name, change := range map[string]func(*hsm.KeyInfo){
-		"sensitive": func(k *hsm.KeyInfo) { k.Sensitive = false }, "extractable": func(k *hsm.KeyInfo) { k.Extractable, k.NeverExtracted = true, false },
-		"local": func(k *hsm.KeyInfo) { k.Local = false }, "never": func(k *hsm.KeyInfo) { k.NeverExtracted = false }, "type": func(k *hsm.KeyInfo) { k.Type = hsm.KeyEd25519 },
+		"sensitive":   func(k *hsm.KeyInfo) { k.Sensitive = false },
+		"extractable": func(k *hsm.KeyInfo) { k.Extractable, k.NeverExtracted = true, false },
+		"local":       func(k *hsm.KeyInfo) { k.Local = false }, "never": func(k *hsm.KeyInfo) { k.NeverExtracted = false },
+		"type": func(k *hsm.KeyInfo) { k.Type = hsm.KeyEd25519 },
 	} {
 		try("summary: "+name, true, func(e *hsm.KeyEvidence) { change(&e.Key) })
 	}
@@ -206,7 +208,8 @@ func TestDriverPKCS11(t *testing.T) {
 	}
 	hard := s.sign
 	hard.Token.SoftwareOnly = false
-	if v, err := Appraise(hard, Subject{PublicKey: s.sign.PublicKey, Type: hsm.KeyP256, Nonce: []byte(realNonce), At: time.Now()}, Hardware()); err != nil || v.Level != Reported {
+	if v, err := Appraise(hard, Subject{PublicKey: s.sign.PublicKey, Type: hsm.KeyP256, Nonce: []byte(realNonce), At: time.Now()},
+		Hardware()); err != nil || v.Level != Reported {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
@@ -224,8 +227,8 @@ func TestDriverAWS(t *testing.T) {
 	checkCloud(t, e)
 }
 
-// Goal: what the Google driver shows is read, its statement's signature checked, and called software for a server of this machine. Method: our own
-// server.
+// Goal: what the Google driver shows is read, its statement's signature checked, and called software for a server of this machine. Method:
+// our own server.
 func TestDriverGCP(t *testing.T) {
 	s, err := gcpserver.Start("127.0.0.1:0")
 	must(t, err)

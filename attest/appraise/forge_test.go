@@ -58,20 +58,24 @@ func withPoint(p tpm2.TPMTPublic, k *ecdsa.PrivateKey) tpm2.TPMTPublic {
 	if err != nil {
 		panic(err)
 	}
-	p.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{X: tpm2.TPM2BECCParameter{Buffer: b[1:33]}, Y: tpm2.TPM2BECCParameter{Buffer: b[33:]}})
+	p.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{X: tpm2.TPM2BECCParameter{Buffer: b[1:33]},
+		Y: tpm2.TPM2BECCParameter{Buffer: b[33:]}})
 	return p
 }
 
 // newForge is a TPM that does all as it should.
 func newForge(t testing.TB) *forge {
-	f := &forge{t: t, root: newKey(t), ekKey: newKey(t), akKey: newKey(t), own: newKey(t), nonce: []byte("nonce"), signed: []byte("nonce"), name: func(b []byte) []byte { return b }}
-	f.ek, f.ak, f.key = withPoint(tpm2.ECCEKTemplate, f.ekKey), withPoint(tpmkey.SigningTemplate(true), f.akKey), withPoint(tpmkey.SigningTemplate(false), f.own)
+	f := &forge{t: t, root: newKey(t), ekKey: newKey(t), akKey: newKey(t), own: newKey(t), nonce: []byte("nonce"), signed: []byte("nonce"),
+		name: func(b []byte) []byte { return b }}
+	f.ek, f.ak, f.key = withPoint(tpm2.ECCEKTemplate, f.ekKey), withPoint(tpmkey.SigningTemplate(true), f.akKey),
+		withPoint(tpmkey.SigningTemplate(false), f.own)
 	f.signs, f.shows, f.certs = f.akKey, f.own, f.ekKey
 	f.statement = tpm2.TPMSAttest{Magic: tpm2.TPMGeneratedValue, Type: tpm2.TPMSTAttestCertify}
-	f.cert = &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(1, 0, 0), KeyUsage: x509.KeyUsageKeyAgreement,
-		UnknownExtKeyUsage: []asn1.ObjectIdentifier{oidEKCertificate}, ExtraExtensions: []pkix.Extension{{Id: oidSubjectAltName, Critical: true, Value: tpmName(t)}}}
-	f.authority = &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "maker"}, NotBefore: now.AddDate(-2, 0, 0), NotAfter: now.AddDate(2, 0, 0),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	f.cert = &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(1, 0, 0),
+		KeyUsage: x509.KeyUsageKeyAgreement, UnknownExtKeyUsage: []asn1.ObjectIdentifier{oidEKCertificate},
+		ExtraExtensions: []pkix.Extension{{Id: oidSubjectAltName, Critical: true, Value: tpmName(t)}}}
+	f.authority = &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "maker"}, NotBefore: now.AddDate(-2, 0, 0),
+		NotAfter: now.AddDate(2, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	return f
 }
 
@@ -128,8 +132,9 @@ func (f *forge) evidence() hsm.KeyEvidence {
 	must(f.t, err)
 	return hsm.KeyEvidence{
 		Format: hsm.EvidenceTPM, Key: hsm.KeyInfo{ID: "k", Type: hsm.KeyP256, Sensitive: true, Local: true, NeverExtracted: true},
-		Token: hsm.TokenInfo{Provider: "tpm"}, PublicKey: pkixOf(f.t, f.shows), Nonce: f.nonce, Statement: statement, Signature: sig, Certificates: [][]byte{der},
-		Extra: map[string][]byte{extraKey: key, extraAK: sized(tpm2.Marshal(f.ak)), extraEK: sized(tpm2.Marshal(f.ek))},
+		Token: hsm.TokenInfo{Provider: "tpm"}, PublicKey: pkixOf(f.t, f.shows), Nonce: f.nonce, Statement: statement, Signature: sig,
+		Certificates: [][]byte{der},
+		Extra:        map[string][]byte{extraKey: key, extraAK: sized(tpm2.Marshal(f.ak)), extraEK: sized(tpm2.Marshal(f.ek))},
 	}
 }
 
@@ -176,6 +181,7 @@ func copyOf(ev hsm.KeyEvidence) hsm.KeyEvidence {
 	for i, c := range ev.Certificates {
 		ev.Certificates[i] = bytes.Clone(c)
 	}
-	ev.Statement, ev.Signature, ev.PublicKey, ev.Nonce = bytes.Clone(ev.Statement), bytes.Clone(ev.Signature), bytes.Clone(ev.PublicKey), bytes.Clone(ev.Nonce)
+	ev.Statement, ev.Signature, ev.PublicKey, ev.Nonce = bytes.Clone(ev.Statement), bytes.Clone(ev.Signature), bytes.Clone(ev.PublicKey),
+		bytes.Clone(ev.Nonce)
 	return ev
 }

@@ -11,14 +11,15 @@ import (
 	"github.com/luxfi/mpcd/internal/tpmkey"
 )
 
-// Goal: no evidence that a stranger sends makes the appraisal panic, and none is proven that no TPM of the roots made. Method: fuzz its JSON, from
-// good evidence of each format; only the unchanged proof is proven.
+// Goal: no evidence that a stranger sends makes the appraisal panic, and none is proven that no TPM of the roots made. Method: fuzz its
+// JSON, from good evidence of each format; only the unchanged proof is proven.
 func FuzzAppraise(f *testing.F) {
 	forged := newForge(f)
 	proof := forged.evidence()
 	policy := forged.trust(Any())
 	google := report(f, hsm.EvidenceGCP, "metadata", goodGCP, nil)
-	for _, ev := range []hsm.KeyEvidence{proof, google, report(f, hsm.EvidencePKCS11, "attributes", goodAttributes, nil), report(f, hsm.EvidenceAWS, "metadata", goodAWS, nil)} {
+	for _, ev := range []hsm.KeyEvidence{proof, google, report(f, hsm.EvidencePKCS11, "attributes", goodAttributes, nil),
+		report(f, hsm.EvidenceAWS, "metadata", goodAWS, nil)} {
 		b, err := json.Marshal(ev)
 		must(f, err)
 		f.Add(b)
@@ -29,20 +30,24 @@ func FuzzAppraise(f *testing.F) {
 		if json.Unmarshal(b, &ev) != nil {
 			return
 		}
-		v, err := Appraise(ev, Subject{PublicKey: ev.PublicKey, Type: ev.Key.Type, Nonce: ev.Nonce, At: now, Bindings: []Binding{binding}}, policy)
+		v, err := Appraise(ev, Subject{PublicKey: ev.PublicKey, Type: ev.Key.Type, Nonce: ev.Nonce, At: now, Bindings: []Binding{binding}},
+			policy)
 		if len(ev.Nonce) <= nonceMax && (err != nil) != (v.Level == Refused) {
 			t.Errorf("%v with %v", v.Level, err)
 		}
-		if v.Level == Proven && !bytes.Equal(ev.Statement, proof.Statement) || v.Level != Proven && len(v.Proven) > 0 && ev.Format == hsm.EvidenceTPM {
+		if v.Level == Proven && !bytes.Equal(ev.Statement, proof.Statement) || v.Level != Proven && len(v.Proven) > 0 &&
+			ev.Format == hsm.EvidenceTPM {
 			t.Errorf("proven: %+v", v)
 		}
 	})
 }
 
-// Goal: no bytes make the readers of a TPM's structures panic, and what is read is the one encoding of itself. Method: fuzz, from good ones.
+// Goal: no bytes make the readers of a TPM's structures panic, and what is read is the one encoding of itself. Method: fuzz, from good
+// ones.
 func FuzzTPM(f *testing.F) {
 	ev := newForge(f).evidence()
-	for _, b := range [][]byte{ev.Statement, ev.Extra[extraKey], ev.Extra[extraAK], tpm2.Marshal(tpm2.RSAEKTemplate), tpm2.Marshal(tpm2.ECCEKTemplate)} {
+	for _, b := range [][]byte{ev.Statement, ev.Extra[extraKey], ev.Extra[extraAK], tpm2.Marshal(tpm2.RSAEKTemplate),
+		tpm2.Marshal(tpm2.ECCEKTemplate)} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -105,7 +110,8 @@ func FuzzRoots(f *testing.F) {
 
 // Goal: a report is strict. Method: what encoding/json lets pass.
 func TestReportIsStrict(t *testing.T) {
-	for _, bad := range []string{``, `[]`, `null`, `{`, `{"arn":"a"`, `{"arn":"a","arn":"b"}`, `{"ARN":"a"}`, `{"arn":null}`, `{"arn":{}}`, `{"arn":[1]}`, `{"x":1}`, `{"arn":"a"} x`, `{"arn":"a"}{}`, `{"arn":1}`, `{"":1}`} {
+	for _, bad := range []string{``, `[]`, `null`, `{`, `{"arn":"a"`, `{"arn":"a","arn":"b"}`, `{"ARN":"a"}`, `{"arn":null}`, `{"arn":{}}`,
+		`{"arn":[1]}`, `{"x":1}`, `{"arn":"a"} x`, `{"arn":"a"}{}`, `{"arn":1}`, `{"":1}`} {
 		if err := parseReport([]byte(bad), new(awsMetadata)); err == nil {
 			t.Errorf("%s is read", bad)
 		}

@@ -25,6 +25,9 @@ func TestPolicies(t *testing.T) {
 	}
 	f := newForge(t)
 	proof, rep := f.evidence(), report(t, hsm.EvidencePKCS11, "attributes", goodAttributes, nil)
+	software := rep
+	software.Token.SoftwareOnly = true
+	pkcs11Only := func(p Policy) Policy { p.Formats = []string{hsm.EvidencePKCS11}; return p }
 	for name, c := range map[string]struct {
 		ev   hsm.KeyEvidence
 		p    Policy
@@ -33,12 +36,12 @@ func TestPolicies(t *testing.T) {
 		"a report for an empty policy":         {rep, Policy{}, Refused},
 		"a proof for an empty policy":          {proof, Policy{}, Refused},
 		"a proof for one with roots":           {proof, f.trust(Policy{}), Proven},
-		"a proof that is not accepted":         {proof, func() Policy { p := f.trust(Any()); p.Formats = []string{hsm.EvidencePKCS11}; return p }(), Refused},
-		"a report that is accepted":            {rep, func() Policy { p := Hardware(); p.Formats = []string{hsm.EvidencePKCS11}; return p }(), Reported},
+		"a proof that is not accepted":         {proof, pkcs11Only(f.trust(Any())), Refused},
+		"a report that is accepted":            {rep, pkcs11Only(Hardware()), Reported},
 		"a report for proof":                   {rep, f.trust(Proof()), Refused},
 		"a proof for hardware":                 {proof, f.trust(Hardware()), Proven},
-		"a report of software, least software": {func() hsm.KeyEvidence { e := rep; e.Token.SoftwareOnly = true; return e }(), Policy{Least: Software, Software: true}, Software},
-		"the same, least reported":             {func() hsm.KeyEvidence { e := rep; e.Token.SoftwareOnly = true; return e }(), Policy{Least: Reported, Software: true}, Refused},
+		"a report of software, least software": {software, Policy{Least: Software, Software: true}, Software},
+		"the same, least reported":             {software, Policy{Least: Reported, Software: true}, Refused},
 	} {
 		v, err := Appraise(c.ev, subjectOf(t, c.ev, "nonce"), c.p)
 		if v.Level != c.want || errors.Is(err, ErrPolicy) != (c.want == Refused) {
@@ -51,7 +54,8 @@ func TestPolicies(t *testing.T) {
 func TestMissing(t *testing.T) {
 	for _, p := range []Policy{Any(), Hardware(), Proof(), {}} {
 		v, err := Missing("k", hsm.KeyP256, "the token shows none", p)
-		if (p.Name == "any") != (err == nil) || !says(v, "the token shows none") || (err == nil) != (v.Level == None) || err != nil && !errors.Is(err, ErrPolicy) {
+		if (p.Name == "any") != (err == nil) || !says(v, "the token shows none") ||
+			(err == nil) != (v.Level == None) || err != nil && !errors.Is(err, ErrPolicy) {
 			t.Errorf("%s: %+v, %v", p.Name, v, err)
 		}
 	}
@@ -72,7 +76,8 @@ func TestSubject(t *testing.T) {
 
 // Goal: what is broken is told before what the policy wants, and a verdict reads well. Method: a verdict with both; its JSON.
 func TestVerdict(t *testing.T) {
-	v := Verdict{KeyID: "a\x1bb", Problems: []Problem{{Fact: "caution"}, {Fact: "policy", Refuses: true}, {Fact: "bytes", Refuses: true, Broken: true}}}
+	v := Verdict{KeyID: "a\x1bb", Problems: []Problem{{Fact: "caution"}, {Fact: "policy", Refuses: true},
+		{Fact: "bytes", Refuses: true, Broken: true}}}
 	if err := v.Err(); !errors.Is(err, ErrBroken) || strings.Contains(err.Error(), "\x1b") || !strings.HasSuffix(err.Error(), "bytes") {
 		t.Errorf("%v", err)
 	}
@@ -95,8 +100,11 @@ func TestRoots(t *testing.T) {
 	leaf := block("CERTIFICATE", ev.Certificates[0])
 	// Its issuer has its name, but signed with another key than its own.
 	namesake := must1(x509.CreateCertificate(rand.Reader, f.authority, f.authority, &f.own.PublicKey, f.root))
-	for name, text := range map[string]string{"a namesake's": block("CERTIFICATE", namesake), "empty": "", "text": "hello", "a key": block("PRIVATE KEY", []byte{1}), "no certificate": block("CERTIFICATE", []byte{1}),
-		"none self-signed": leaf, "text behind": leaf + "hello", "too many": strings.Repeat(leaf, rootsMax+1)} {
+	for name, text := range map[string]string{
+		"a namesake's": block("CERTIFICATE", namesake), "empty": "", "text": "hello", "a key": block("PRIVATE KEY", []byte{1}),
+		"no certificate": block("CERTIFICATE", []byte{1}), "none self-signed": leaf, "text behind": leaf + "hello",
+		"too many": strings.Repeat(leaf, rootsMax+1),
+	} {
 		if r, err := ParseRoots([]byte(text)); err == nil {
 			t.Errorf("%s: %d roots", name, r.Len())
 		}

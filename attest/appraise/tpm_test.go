@@ -33,13 +33,14 @@ func TestForgedTPM(t *testing.T) {
 	if err != nil || v.Level != Proven || len(v.Proven) != 5 || len(v.Problems) != 0 || len(v.Reported) != 1 {
 		t.Fatalf("%+v, %v", v, err)
 	}
-	if all := fmt.Sprint(v.Proven); !strings.Contains(all, `TPM "id:49465800" "SLB 9670" version "id:0713"`) || !strings.Contains(all, `leads to "CN=maker"`) || !strings.Contains(all, "fixedTPM") {
+	if all := fmt.Sprint(v.Proven); !strings.Contains(all, `TPM "id:49465800" "SLB 9670" version "id:0713"`) ||
+		!strings.Contains(all, `leads to "CN=maker"`) || !strings.Contains(all, "fixedTPM") {
 		t.Errorf("facts %s", all)
 	}
 }
 
-// Goal: every check of a TPM's statement is made: what is not as it should be is broken, under every policy. Method: a forged TPM that signs
-// one wrong thing at a time.
+// Goal: every check of a TPM's statement is made: what is not as it should be is broken, under every policy. Method: a forged TPM that
+// signs one wrong thing at a time.
 func TestTPMChecks(t *testing.T) {
 	other := newKey(t)
 	for name, c := range map[string]struct {
@@ -59,7 +60,8 @@ func TestTPMChecks(t *testing.T) {
 		"another endorser":   {func(f *forge) { f.certs = other }, "certificate is of another key"},
 		"a key of another curve": {func(f *forge) {
 			f.key.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{CurveID: tpm2.TPMECCNistP384,
-				Scheme: tpm2.TPMTECCScheme{Scheme: tpm2.TPMAlgECDSA, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgECDSA, &tpm2.TPMSSigSchemeECDSA{HashAlg: tpm2.TPMAlgSHA256})}})
+				Scheme: tpm2.TPMTECCScheme{Scheme: tpm2.TPMAlgECDSA, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgECDSA,
+					&tpm2.TPMSSigSchemeECDSA{HashAlg: tpm2.TPMAlgSHA256})}})
 		}, "curve, scheme or policy"},
 		"a key of any scheme": {func(f *forge) {
 			f.key.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{CurveID: tpm2.TPMECCNistP256})
@@ -112,24 +114,28 @@ func TestTPMAttributes(t *testing.T) {
 	}
 }
 
-// Goal: nothing is proven without a certificate of an endorsement key that leads to a root and is bound to the attestation key; the policies
-// hardware and any then say what is missing. Method: take one thing away.
+// Goal: nothing is proven without a certificate of an endorsement key that leads to a root and is bound to the attestation key; the
+// policies hardware and any then say what is missing. Method: take one thing away.
 func TestTPMNotProven(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*forge, *hsm.KeyEvidence, *Subject, *Policy)
 		make   func(*forge)
 		words  string
 	}{
-		"no binding":     {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.Bindings = nil }, words: "not yet bound"},
-		"an empty one":   {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.Bindings = []Binding{{}} }, words: "not yet bound"},
-		"no roots":       {change: func(_ *forge, _ *hsm.KeyEvidence, _ *Subject, p *Policy) { p.TPM = nil }, words: "no roots were given"},
-		"no certificate": {change: func(_ *forge, e *hsm.KeyEvidence, _ *Subject, _ *Policy) { e.Certificates = nil }, words: "no endorsement certificate"},
-		"expired":        {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.At = now.AddDate(3, 0, 0) }, words: "expired"},
-		"not yet":        {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.At = now.AddDate(-3, 0, 0) }, words: "not yet valid"},
-		"another root":   {change: func(f *forge, _ *hsm.KeyEvidence, _ *Subject, p *Policy) { *p = newForge(f.t).trust(*p) }, words: "no trusted root"},
-		"an authority":   {make: func(f *forge) { f.cert.IsCA, f.cert.BasicConstraintsValid = true, true }, words: "of an authority"},
-		"a signing key":  {make: func(f *forge) { f.cert.KeyUsage = x509.KeyUsageDigitalSignature }, words: "not for decryption"},
-		"another use":    {make: func(f *forge) { f.cert.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{2, 23, 133, 8, 2}} }, words: "another use"},
+		"no binding": {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.Bindings = nil }, words: "not yet bound"},
+		"an empty one": {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.Bindings = []Binding{{}} },
+			words: "not yet bound"},
+		"no roots": {change: func(_ *forge, _ *hsm.KeyEvidence, _ *Subject, p *Policy) { p.TPM = nil }, words: "no roots were given"},
+		"no certificate": {change: func(_ *forge, e *hsm.KeyEvidence, _ *Subject, _ *Policy) { e.Certificates = nil },
+			words: "no endorsement certificate"},
+		"expired": {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.At = now.AddDate(3, 0, 0) }, words: "expired"},
+		"not yet": {change: func(_ *forge, _ *hsm.KeyEvidence, s *Subject, _ *Policy) { s.At = now.AddDate(-3, 0, 0) },
+			words: "not yet valid"},
+		"another root": {change: func(f *forge, _ *hsm.KeyEvidence, _ *Subject, p *Policy) { *p = newForge(f.t).trust(*p) },
+			words: "no trusted root"},
+		"an authority":  {make: func(f *forge) { f.cert.IsCA, f.cert.BasicConstraintsValid = true, true }, words: "of an authority"},
+		"a signing key": {make: func(f *forge) { f.cert.KeyUsage = x509.KeyUsageDigitalSignature }, words: "not for decryption"},
+		"another use":   {make: func(f *forge) { f.cert.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{2, 23, 133, 8, 2}} }, words: "another use"},
 		"a server's": {make: func(f *forge) {
 			f.cert.UnknownExtKeyUsage, f.cert.ExtKeyUsage = nil, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 		}, words: "another use"},
@@ -163,7 +169,8 @@ func TestTPMNotProven(t *testing.T) {
 	}
 }
 
-// Goal: a key usage alone, or a name alone, marks an endorsement certificate, as makers' certificates differ. Method: one without the other.
+// Goal: a key usage alone, or a name alone, marks an endorsement certificate, as makers' certificates differ. Method: one without the
+// other.
 func TestEndorsementMarks(t *testing.T) {
 	for name, change := range map[string]func(*forge){
 		"use alone":  func(f *forge) { f.cert.ExtraExtensions = nil },

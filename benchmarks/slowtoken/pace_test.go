@@ -103,7 +103,8 @@ func TestOpenRefuses(t *testing.T) {
 		dev       bool
 		want      error
 	}{
-		{"", "", true, hsm.ErrNoToken}, {t.TempDir(), "0", true, hsm.ErrURI}, {t.TempDir(), "fast", true, hsm.ErrURI}, {t.TempDir(), "", false, hsm.ErrDevOnly},
+		{"", "", true, hsm.ErrNoToken}, {t.TempDir(), "0", true, hsm.ErrURI}, {t.TempDir(), "fast", true, hsm.ErrURI},
+		{t.TempDir(), "", false, hsm.ErrDevOnly},
 	} {
 		t.Setenv("SLOWTOKEN_DIR", c.dir)
 		t.Setenv("SLOWTOKEN_RATE", c.rate)

@@ -26,12 +26,18 @@ func TestPath(t *testing.T) {
 // Goal: what is no path is refused, with the reason. Method: table.
 func TestBadPath(t *testing.T) {
 	for s, says := range map[string]string{
-		"": "empty", "/": "index 1 of the path is empty", "m/": "index 1 of the path is empty", "m/0/": "index 2 of the path is empty", "0/5/": "index 3 of the path is empty",
-		"/0": "is empty", "m//0": "index 1 of the path is empty", "0//5": "index 2 of the path is empty", "m/m/0": "not a decimal", "m0": "not a decimal", "M/0": "not a decimal",
-		"m/x": "not a decimal", "m/-1": "not a decimal", "m/+1": "not a decimal", "m/1.0": "not a decimal", "m/1e3": "not a decimal", "m/0x1": "not a decimal", "m/1_0": "not a decimal",
-		" m/0": "not a decimal", "m/ 0": "not a decimal", "m/0 ": "not a decimal", "m\\0": "not a decimal", "m/٣": "not a decimal", "m/0\x00": "not a decimal", "m/*": "not a decimal",
-		"m/00": "begins with a zero", "m/05": "begins with a zero", "m/0/5'": "index 2 of the path is hardened", "m/44h": "hardened", "m/44H/0": "index 1 of the path is hardened",
-		"m/44’": "not a decimal", "m/2147483648": "hardened", "m/4294967295": "hardened", "m/4294967296": "2^32 or above", "m/99999999999999999999": "2^32 or above", "m/'": "not a decimal",
+		"": "empty", "/": "index 1 of the path is empty", "m/": "index 1 of the path is empty", "m/0/": "index 2 of the path is empty",
+		"0/5/": "index 3 of the path is empty",
+		"/0":   "is empty", "m//0": "index 1 of the path is empty", "0//5": "index 2 of the path is empty", "m/m/0": "not a decimal",
+		"m0": "not a decimal", "M/0": "not a decimal",
+		"m/x": "not a decimal", "m/-1": "not a decimal", "m/+1": "not a decimal", "m/1.0": "not a decimal", "m/1e3": "not a decimal",
+		"m/0x1": "not a decimal", "m/1_0": "not a decimal",
+		" m/0": "not a decimal", "m/ 0": "not a decimal", "m/0 ": "not a decimal", "m\\0": "not a decimal", "m/٣": "not a decimal",
+		"m/0\x00": "not a decimal", "m/*": "not a decimal",
+		"m/00": "begins with a zero", "m/05": "begins with a zero", "m/0/5'": "index 2 of the path is hardened", "m/44h": "hardened",
+		"m/44H/0": "index 1 of the path is hardened",
+		"m/44’":   "not a decimal", "m/2147483648": "hardened", "m/4294967295": "hardened", "m/4294967296": "2^32 or above",
+		"m/99999999999999999999": "2^32 or above", "m/'": "not a decimal",
 		"m" + strings.Repeat("/0", MaxPath+1):                "256 indexes, at most 255",
 		strings.Repeat("0/", MaxPath+1):                      "257 indexes, at most 255",
 		"m" + strings.Repeat("/2147483647", MaxPath) + "/0":  "characters",
@@ -56,7 +62,8 @@ func FuzzPath(f *testing.F) {
 			return
 		}
 		again, err := ParsePath(FormatPath(path))
-		if err != nil || !slices.Equal(again, path) || len(path) > MaxPath || slices.ContainsFunc(path, func(i uint32) bool { return i >= hardened }) {
+		if err != nil || !slices.Equal(again, path) || len(path) > MaxPath ||
+			slices.ContainsFunc(path, func(i uint32) bool { return i >= hardened }) {
 			t.Errorf("%q is %v, then %v: %v", s, path, again, err)
 		}
 		if form := FormatPath(path); form != s && form != "m/"+s {

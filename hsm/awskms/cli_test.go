@@ -22,7 +22,8 @@ func TestCommandLine(t *testing.T) {
 	dir := t.TempDir()
 	aws := func(args ...string) map[string]any {
 		t.Helper()
-		cmd := exec.Command("aws", append([]string{"--endpoint-url", tok.endpoint.String(), "--region", tok.region, "--output", "json", "kms"}, args...)...)
+		cmd := exec.Command("aws", append([]string{"--endpoint-url", tok.endpoint.String(), "--region", tok.region, "--output", "json",
+			"kms"}, args...)...)
 		var complaint bytes.Buffer
 		cmd.Stderr = &complaint
 		out, err := cmd.Output()

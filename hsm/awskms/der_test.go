@@ -104,7 +104,8 @@ func TestParsePublicKey(t *testing.T) {
 			t.Errorf("%s: got %T, %s, %v", want, pub, kind, err)
 		}
 	}
-	if pub, _, _ := parsePublicKey(spkiSecp256k1(t, point.SerializeUncompressed())); pub != hsm.Secp256k1PublicKey(point.SerializeCompressed()) {
+	if pub, _, _ := parsePublicKey(spkiSecp256k1(t, point.SerializeUncompressed())); pub != hsm.Secp256k1PublicKey(
+		point.SerializeCompressed()) {
 		t.Errorf("got %x", pub)
 	}
 	off := point.SerializeUncompressed()
@@ -113,9 +114,11 @@ func TestParsePublicKey(t *testing.T) {
 	hybrid[0] = 6
 	good := spkiSecp256k1(t, point.SerializeUncompressed())
 	for name, spki := range map[string][]byte{
-		"nothing": nil, "garbage": {1, 2, 3}, "p384": marshal(&p384.PublicKey), "rsa of 2048 bits": marshal(&rsa.PublicKey{N: new(big.Int).Rsh(modulus, 1024), E: 65537}),
-		"off the curve": spkiSecp256k1(t, off), "hybrid": spkiSecp256k1(t, hybrid), "compressed": spkiSecp256k1(t, point.SerializeCompressed()),
-		"infinity": spkiSecp256k1(t, []byte{0}), "trailing byte": append(bytes.Clone(good), 0), "cut": good[:len(good)-1],
+		"nothing": nil, "garbage": {1, 2, 3}, "p384": marshal(&p384.PublicKey),
+		"rsa of 2048 bits": marshal(&rsa.PublicKey{N: new(big.Int).Rsh(modulus, 1024), E: 65537}),
+		"off the curve":    spkiSecp256k1(t, off), "hybrid": spkiSecp256k1(t, hybrid),
+		"compressed": spkiSecp256k1(t, point.SerializeCompressed()),
+		"infinity":   spkiSecp256k1(t, []byte{0}), "trailing byte": append(bytes.Clone(good), 0), "cut": good[:len(good)-1],
 	} {
 		if pub, _, err := parsePublicKey(spki); !errors.Is(err, hsm.ErrKeyType) {
 			t.Errorf("%s: got %T, %v", name, pub, err)

@@ -21,11 +21,13 @@ func TestEvidence(t *testing.T) {
 	tok := openMoto(t)
 	generate(t, tok, "p", hsm.KeyP256)
 	generate(t, tok, "k", hsm.KeyAESWrap)
-	out, err := tok.client.CreateKey(t.Context(), &kms.CreateKeyInput{Origin: types.OriginTypeExternal, KeyUsage: types.KeyUsageTypeEncryptDecrypt, MultiRegion: aws.Bool(true)})
+	out, err := tok.client.CreateKey(t.Context(), &kms.CreateKeyInput{Origin: types.OriginTypeExternal,
+		KeyUsage: types.KeyUsageTypeEncryptDecrypt, MultiRegion: aws.Bool(true)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tok.client.CreateAlias(t.Context(), &kms.CreateAliasInput{AliasName: aws.String("alias/mpcd/imported"), TargetKeyId: out.KeyMetadata.KeyId}); err != nil {
+	if _, err := tok.client.CreateAlias(t.Context(), &kms.CreateAliasInput{AliasName: aws.String("alias/mpcd/imported"),
+		TargetKeyId: out.KeyMetadata.KeyId}); err != nil {
 		t.Fatal(err)
 	}
 	for id, want := range map[string]struct {
@@ -45,11 +47,13 @@ func TestEvidence(t *testing.T) {
 		if err := json.Unmarshal(e.Extra["metadata"], &m); err != nil {
 			t.Fatal(err)
 		}
-		if m.Origin != want.origin || m.MultiRegion != want.region || m.Region != tok.region || m.Amazon || m.State != "Enabled" || m.Manager != "CUSTOMER" || m.Created == "" || m.Account == "" {
+		if m.Origin != want.origin || m.MultiRegion != want.region || m.Region != tok.region || m.Amazon || m.State != "Enabled" ||
+			m.Manager != "CUSTOMER" || m.Created == "" || m.Account == "" {
 			t.Errorf("%s: %+v", id, m)
 		}
-		if e.Format != hsm.EvidenceAWS || e.Key.ID != id || e.Key.Type != want.kind || e.Key.Local != want.made || e.Key.NeverExtracted != want.made || !e.Token.SoftwareOnly ||
-			!bytes.Equal(e.Nonce, []byte("nonce")) || e.Statement != nil || e.Signature != nil || (len(e.PublicKey) > 0) != want.public {
+		if e.Format != hsm.EvidenceAWS || e.Key.ID != id || e.Key.Type != want.kind || e.Key.Local != want.made ||
+			e.Key.NeverExtracted != want.made || !e.Token.SoftwareOnly || !bytes.Equal(e.Nonce, []byte("nonce")) || e.Statement != nil ||
+			e.Signature != nil || (len(e.PublicKey) > 0) != want.public {
 			t.Errorf("%s: %+v", id, e)
 		}
 	}

@@ -65,17 +65,20 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, 400, "AccessDeniedException", "")
 		return
 	case action == "DescribeKey":
-		answer = map[string]any{"KeyMetadata": map[string]any{"KeyId": in.KeyId[len("alias/mpcd/"):], "Arn": fakeARN + in.KeyId[len("alias/mpcd/"):], "KeySpec": "ML_DSA_65",
-			"KeyUsage": "SIGN_VERIFY", "Origin": "EXTERNAL"}}
+		answer = map[string]any{"KeyMetadata": map[string]any{"KeyId": in.KeyId[len("alias/mpcd/"):],
+			"Arn": fakeARN + in.KeyId[len("alias/mpcd/"):], "KeySpec": "ML_DSA_65", "KeyUsage": "SIGN_VERIFY", "Origin": "EXTERNAL"}}
 	case action == "GetPublicKey" && in.KeyId == "alias/mpcd/pq":
-		answer = map[string]any{"KeyId": fakeARN + "pq", "KeySpec": "ML_DSA_65", "KeyUsage": "SIGN_VERIFY", "SigningAlgorithms": []string{"ML_DSA_SHAKE_256"}, "PublicKey": []byte{1, 2, 3}}
+		answer = map[string]any{"KeyId": fakeARN + "pq", "KeySpec": "ML_DSA_65", "KeyUsage": "SIGN_VERIFY",
+			"SigningAlgorithms": []string{"ML_DSA_SHAKE_256"}, "PublicKey": []byte{1, 2, 3}}
 	case action == "GetPublicKey":
 		spki, err := x509.MarshalPKIXPublicKey(f.private.Public())
 		if err != nil {
 			f.t.Error(err)
 		}
-		answer = map[string]any{"KeyId": fakeARN + "ed", "KeySpec": "ECC_NIST_EDWARDS25519", "KeyUsage": "SIGN_VERIFY", "SigningAlgorithms": []string{"ED25519_SHA_512", "ED25519_PH_SHA_512"}, "PublicKey": spki}
-	case action == "Sign" && in.KeyId == fakeARN+"ed" && in.MessageType == "RAW" && in.SigningAlgorithm == "ED25519_SHA_512" && len(in.Message) > 0 && len(in.Message) <= rawMax:
+		answer = map[string]any{"KeyId": fakeARN + "ed", "KeySpec": "ECC_NIST_EDWARDS25519", "KeyUsage": "SIGN_VERIFY",
+			"SigningAlgorithms": []string{"ED25519_SHA_512", "ED25519_PH_SHA_512"}, "PublicKey": spki}
+	case action == "Sign" && in.KeyId == fakeARN+"ed" && in.MessageType == "RAW" && in.SigningAlgorithm == "ED25519_SHA_512" &&
+		len(in.Message) > 0 && len(in.Message) <= rawMax:
 		answer["Signature"], answer["SigningAlgorithm"] = ed25519.Sign(f.private, in.Message), in.SigningAlgorithm
 	default:
 		refuse(w, 400, "ValidationException", action)
@@ -165,7 +168,8 @@ func TestMLDSA(t *testing.T) {
 
 // Goal: the list has every page, ours alone, and ends. Method: a fake with a page for each alias; one without an end.
 func TestPages(t *testing.T) {
-	f := &fake{t: t, aliases: []string{"alias/mpcd/c", "alias/aws/ebs", "alias/other", "alias/mpcd/a_20b", "alias/mpcd/denied", "alias/mpcd/b"}, denied: "alias/mpcd/denied"}
+	f := &fake{t: t, aliases: []string{"alias/mpcd/c", "alias/aws/ebs", "alias/other", "alias/mpcd/a_20b", "alias/mpcd/denied",
+		"alias/mpcd/b"}, denied: "alias/mpcd/denied"}
 	keys, err := f.open().Keys(t.Context())
 	if err != nil || len(keys) != 3 || keys[0].ID != "a b" || keys[1].ID != "b" || keys[2].ID != "c" {
 		t.Errorf("%+v, %v", keys, err)

@@ -59,7 +59,8 @@ func TestLastingFaults(t *testing.T) {
 	p.harm(throttle, nil)
 	begin := time.Now()
 	_, err := tok.Sign(t.Context(), "p", []byte("m"))
-	if !errors.Is(err, hsm.ErrUnavailable) || !strings.Contains(err.Error(), "ThrottlingException") || !strings.Contains(err.Error(), "tried") {
+	if !errors.Is(err, hsm.ErrUnavailable) || !strings.Contains(err.Error(), "ThrottlingException") ||
+		!strings.Contains(err.Error(), "tried") {
 		t.Errorf("got %v", err)
 	}
 	if took := time.Since(begin); took > 5*time.Second {
@@ -72,12 +73,14 @@ func TestLastingFaults(t *testing.T) {
 	// No attempt is waited for that would start after the caller's deadline: the cause is told before it.
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := tok.Sign(ctx, "p", []byte("m")); !errors.Is(err, hsm.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+	if _, err := tok.Sign(ctx, "p", []byte("m")); !errors.Is(err, hsm.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
+		ctx.Err() != nil {
 		t.Errorf("got %v", err)
 	}
 
 	p.harm(func(w http.ResponseWriter, _ *http.Request, _ string, _ int) bool { cut(w); return true }, nil)
-	if _, err := tok.Sign(t.Context(), "p", []byte("m")); !errors.Is(err, hsm.ErrUnavailable) || !strings.Contains(err.Error(), "not reached") {
+	if _, err := tok.Sign(t.Context(), "p", []byte("m")); !errors.Is(err, hsm.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "not reached") {
 		t.Errorf("got %v", err)
 	}
 
@@ -98,7 +101,8 @@ func TestLastingFaults(t *testing.T) {
 		}
 		return true
 	}, nil)
-	if _, err := tok.Sign(ctx, "p", []byte("m")); !errors.Is(err, context.Canceled) || !errors.Is(err, hsm.ErrUnavailable) || !strings.Contains(err.Error(), "KMSInternalException") {
+	if _, err := tok.Sign(ctx, "p", []byte("m")); !errors.Is(err, context.Canceled) || !errors.Is(err, hsm.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "KMSInternalException") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -177,7 +177,8 @@ func TestGenerateRace(t *testing.T) {
 // Goal: only names can be made. Method: IDs and ARNs.
 func TestGenerateRefusesIDs(t *testing.T) {
 	tok := openMoto(t)
-	for _, id := range []string{"1234abcd-12ab-34cd-56ef-1234567890ab", "arn:aws:kms:" + tok.region + ":123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"} {
+	for _, id := range []string{"1234abcd-12ab-34cd-56ef-1234567890ab", "arn:aws:kms:" + tok.region +
+		":123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"} {
 		if err := tok.GenerateKey(t.Context(), id, hsm.KeyP256); !errors.Is(err, hsm.ErrUnsupported) {
 			t.Errorf("%s: got %v", id, err)
 		}

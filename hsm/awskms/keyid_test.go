@@ -31,12 +31,14 @@ func TestParseKeyID(t *testing.T) {
 			t.Errorf("%s is listed as %s", in, keyIDOf(want.id))
 		}
 	}
-	for _, bad := range []string{"", "arn:aws:s3:::bucket", "arn:aws:kms:us-east-1:1:key/a b", "arn:aws:kms:us-east-1:x:key/a", "alias/", "alias/a b", "alias/" + strings.Repeat("a", 251), strings.Repeat("a", 246)} {
+	for _, bad := range []string{"", "arn:aws:s3:::bucket", "arn:aws:kms:us-east-1:1:key/a b", "arn:aws:kms:us-east-1:x:key/a", "alias/",
+		"alias/a b", "alias/" + strings.Repeat("a", 251), strings.Repeat("a", 246)} {
 		if got, err := parseKeyID(bad); !errors.Is(err, hsm.ErrNoKey) {
 			t.Errorf("%q: got %v, %v", bad, got, err)
 		}
 	}
-	for _, alias := range []string{"alias/other", "alias/mpcd/", "alias/mpcd/_", "alias/mpcd/_2", "alias/mpcd/_zz", "alias/mpcd/_2F", "alias/mpcd/_61", "alias/mpcd/_5F"} {
+	for _, alias := range []string{"alias/other", "alias/mpcd/", "alias/mpcd/_", "alias/mpcd/_2", "alias/mpcd/_zz", "alias/mpcd/_2F",
+		"alias/mpcd/_61", "alias/mpcd/_5F"} {
 		if got := keyIDOf(alias); got != alias {
 			t.Errorf("%s, which no name has, is listed as %s", alias, got)
 		}
@@ -45,11 +47,13 @@ func TestParseKeyID(t *testing.T) {
 
 // Goal: what is about another key is recognised. Method: pairs of IDs and ARNs.
 func TestSameKey(t *testing.T) {
-	const id, arn, far = "1234abcd-12ab-34cd-56ef-1234567890ab", "arn:aws:kms:a:1:key/1234abcd-12ab-34cd-56ef-1234567890ab", "arn:aws:kms:b:1:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+	const id, arn, far = "1234abcd-12ab-34cd-56ef-1234567890ab", "arn:aws:kms:a:1:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+		"arn:aws:kms:b:1:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	for _, c := range []struct {
 		a, b string
 		want bool
-	}{{id, id, true}, {arn, arn, true}, {id, arn, true}, {arn, id, true}, {arn, far, false}, {id, "1234", false}, {arn, "", false}, {id, "", false}} {
+	}{{id, id, true}, {arn, arn, true}, {id, arn, true}, {arn, id, true}, {arn, far, false}, {id, "1234", false}, {arn, "", false},
+		{id, "", false}} {
 		if sameKey(c.a, c.b) != c.want {
 			t.Errorf("%s and %s: want %v", c.a, c.b, c.want)
 		}

@@ -19,7 +19,8 @@ var drivers = hsm.Drivers{"awskms": Open}
 var running = sync.OnceValues(moto.Start)
 
 func TestMain(m *testing.M) {
-	for _, name := range []string{"AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS"} {
+	for _, name := range []string{"AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "AWS_WEB_IDENTITY_TOKEN_FILE",
+		"AWS_ROLE_ARN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS"} {
 		_ = os.Unsetenv(name)
 	}
 	for _, pair := range new(moto.Server).Environment() {

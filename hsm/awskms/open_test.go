@@ -133,13 +133,15 @@ func TestRegions(t *testing.T) {
 	if _, err := open("awskms:").Sign(t.Context(), arn, []byte("m")); err != nil {
 		t.Errorf("no region: %v", err)
 	}
-	if _, err := open("awskms:").Sign(t.Context(), "p", []byte("m")); !errors.Is(err, hsm.ErrURI) || !strings.Contains(err.Error(), "AWS_REGION") {
+	if _, err := open("awskms:").Sign(t.Context(), "p", []byte("m")); !errors.Is(err, hsm.ErrURI) ||
+		!strings.Contains(err.Error(), "AWS_REGION") {
 		t.Errorf("no region, a name: %v", err)
 	}
 	if _, err := open("awskms:key-id="+strings.ReplaceAll(arn, "/", "%2F")).Sign(t.Context(), "", []byte("m")); err != nil {
 		t.Errorf("the ARN in the URI, no key ID: %v", err)
 	}
-	if _, err := open("awskms:region=us-east-1").Sign(t.Context(), arn, []byte("m")); !errors.Is(err, hsm.ErrNoKey) || !strings.Contains(err.Error(), "us-east-1") {
+	if _, err := open("awskms:region=us-east-1").Sign(t.Context(), arn, []byte("m")); !errors.Is(err, hsm.ErrNoKey) ||
+		!strings.Contains(err.Error(), "us-east-1") {
 		t.Errorf("another region in the URI: %v", err)
 	}
 	t.Setenv("AWS_REGION", "us-east-1")
@@ -156,7 +158,8 @@ func TestRegions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := home.client.UpdateAlias(t.Context(), &kms.UpdateAliasInput{AliasName: aws.String("alias/mpcd/p"), TargetKeyId: aws.String(bareID(q.target.id))}); err != nil {
+	if _, err := home.client.UpdateAlias(t.Context(), &kms.UpdateAliasInput{AliasName: aws.String("alias/mpcd/p"),
+		TargetKeyId: aws.String(bareID(q.target.id))}); err != nil {
 		t.Fatal(err)
 	}
 	sig, err := home.Sign(t.Context(), "p", []byte("m"))

@@ -87,11 +87,13 @@ func TestPasswords(t *testing.T) {
 			}
 			continue
 		}
-		if err == nil || got != "" || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), password) {
+		if err == nil || got != "" || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) ||
+			strings.Contains(err.Error(), password) {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}
-	for _, cfg := range []map[string]string{{"token": "a"}, {"ciphertext": "file:relative"}, {"ciphertext": "env:"}, {"ciphertext": good}, {"endpoint": "http://kms.example.com"}} {
+	for _, cfg := range []map[string]string{{"token": "a"}, {"ciphertext": "file:relative"}, {"ciphertext": "env:"}, {"ciphertext": good},
+		{"endpoint": "http://kms.example.com"}} {
 		if _, err := Passwords(t.Context(), cfg); !errors.Is(err, hsm.ErrURI) || strings.Contains(err.Error(), good) {
 			t.Errorf("%v: got %v", cfg, err)
 		}

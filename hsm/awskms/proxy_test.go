@@ -87,7 +87,8 @@ func (p *proxy) tamper(r *http.Response) error {
 }
 
 // harm sets what happens to requests from now on, and counts anew.
-func (p *proxy) harm(before func(w http.ResponseWriter, r *http.Request, action string, n int) bool, after func(action string, answer map[string]any)) {
+func (p *proxy) harm(before func(w http.ResponseWriter, r *http.Request, action string, n int) bool,
+	after func(action string, answer map[string]any)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.before, p.after, p.seen = before, after, map[string]int{}

@@ -39,7 +39,8 @@ const spkiSecp256k1 = "3056301006072a8648ce3d020106052b8104000a03420004" +
 // Goal: the one form is read, compressed or not, and no other. Method: the generator's known bytes; a table of what is wrong.
 func TestParseSecp256k1(t *testing.T) {
 	good := unhex(t, spkiSecp256k1)
-	compressed := unhex(t, "3036301006072a8648ce3d020106052b8104000a032200"+"0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
+	compressed := unhex(t, "3036301006072a8648ce3d020106052b8104000a032200"+
+		"0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
 	want := hsm.Secp256k1PublicKey(compressed[len(compressed)-33:])
 	for _, der := range [][]byte{good, compressed} {
 		pub, back, err := parsePublicKey(pemOf(der))
@@ -90,7 +91,8 @@ func TestParseSecp256k1(t *testing.T) {
 
 // Goal: DER becomes r‖s, and only DER. Method: a table.
 func TestRawSignature(t *testing.T) {
-	one, zero := "0000000000000000000000000000000000000000000000000000000000000001", "0000000000000000000000000000000000000000000000000000000000000000"
+	one, zero := "0000000000000000000000000000000000000000000000000000000000000001",
+		"0000000000000000000000000000000000000000000000000000000000000000"
 	high := "ff" + zero[2:]
 	for in, want := range map[string]string{
 		"3006020101020101":                    one + one,

@@ -66,7 +66,8 @@ func TestStatuses(t *testing.T) {
 			heal = b.server.Inject(fault)
 			defer heal()
 			_, err = tok.Sign(b.ctx, p256, nil)
-			if !errors.Is(err, c.want) || !says(err, c.says, "word of the service", "sign with", b.versionName(p256, "1")) || strings.Contains(err.Error(), "\n") {
+			if !errors.Is(err, c.want) || !says(err, c.says, "word of the service", "sign with", b.versionName(p256, "1")) ||
+				strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v, want %v with %q, the word of the service and the key", err, c.want, c.says)
 			}
 			if n := b.server.Calls("AsymmetricSign") - before; (n > 1) != c.repeat {
@@ -205,10 +206,13 @@ func TestOpen(t *testing.T) {
 		}
 		return err
 	}
-	if err := try(strings.Replace(s.URI(), "europe-west4", "europe-west3", 1)); !errors.Is(err, hsm.ErrNoToken) || !says(err, "europe-west3", "location") {
+	if err := try(strings.Replace(s.URI(), "europe-west4", "europe-west3", 1)); !errors.Is(err, hsm.ErrNoToken) ||
+		!says(err, "europe-west3", "location") {
 		t.Errorf("wrong location: %v", err)
 	}
-	for _, bad := range []string{"projects/p", "projects/p/locations/l/keyRings/", "keyRings/r", "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/0", "projects/p/locations/l/keyRings/r/", "projects/p/locations/l/keyRings/r%20s"} {
+	for _, bad := range []string{"projects/p", "projects/p/locations/l/keyRings/", "keyRings/r",
+		"projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/0", "projects/p/locations/l/keyRings/r/",
+		"projects/p/locations/l/keyRings/r%20s"} {
 		if err := try("gcpkms:" + bad + "?endpoint=" + s.Endpoint()); !errors.Is(err, hsm.ErrURI) {
 			t.Errorf("%s: %v", bad, err)
 		}
@@ -246,8 +250,9 @@ func TestEndpoint(t *testing.T) {
 			t.Errorf("%q: %+v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"127.0.0.1", "10.0.0.1:80", "0.0.0.0:80", "example.com:443", "googleapis.com.example.com:443", "evilgoogleapis.com:443", "localhost.example.com:80",
-		"unix:relative", "unix:", "https://cloudkms.googleapis.com", "127.0.0.1:", ":80", "127.0.0.1.googleapis.com.evil:1"} {
+	for _, in := range []string{"127.0.0.1", "10.0.0.1:80", "0.0.0.0:80", "example.com:443", "googleapis.com.example.com:443",
+		"evilgoogleapis.com:443", "localhost.example.com:80", "unix:relative", "unix:", "https://cloudkms.googleapis.com", "127.0.0.1:", ":80",
+		"127.0.0.1.googleapis.com.evil:1"} {
 		if got, err := parseEndpoint(in); !errors.Is(err, hsm.ErrURI) {
 			t.Errorf("%q: %+v, %v", in, got, err)
 		}

@@ -37,11 +37,13 @@ func TestEvidence(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := metadataOf(t, e)
-	if m.Name != b.versionName(p256, "1") || m.ProtectionLevel != "HSM" || m.Algorithm != "EC_SIGN_P256_SHA256" || m.Origin != "generated" || m.State != "ENABLED" ||
-		m.StatementFormat != "CAVIUM_V2_COMPRESSED" || !m.SoftwareOnly || m.CreateTime == "" || m.GooglePartitionCertificates != 1 || m.GoogleCardCertificates != 1 || m.CaviumCertificates != 0 {
+	if m.Name != b.versionName(p256, "1") || m.ProtectionLevel != "HSM" || m.Algorithm != "EC_SIGN_P256_SHA256" || m.Origin != "generated" ||
+		m.State != "ENABLED" || m.StatementFormat != "CAVIUM_V2_COMPRESSED" || !m.SoftwareOnly || m.CreateTime == "" ||
+		m.GooglePartitionCertificates != 1 || m.GoogleCardCertificates != 1 || m.CaviumCertificates != 0 {
 		t.Errorf("%+v", m)
 	}
-	if e.Format != hsm.EvidenceGCP || string(e.Nonce) != "nonce" || !e.Token.SoftwareOnly || !e.Key.Local || !e.Key.NeverExtracted || !e.Key.Sensitive || e.Key.Extractable || len(e.Certificates) != 2 {
+	if e.Format != hsm.EvidenceGCP || string(e.Nonce) != "nonce" || !e.Token.SoftwareOnly || !e.Key.Local || !e.Key.NeverExtracted ||
+		!e.Key.Sensitive || e.Key.Extractable || len(e.Certificates) != 2 {
 		t.Errorf("%+v", e)
 	}
 	leaf, err := x509.ParseCertificate(e.Certificates[0])
@@ -66,7 +68,8 @@ func TestEvidence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := metadataOf(t, kek); m.Algorithm != "GOOGLE_SYMMETRIC_ENCRYPTION" || m.Name != b.versionName(string(hsm.KeyAESWrap), "1") || kek.Key.Type != hsm.KeyAESWrap || kek.PublicKey != nil {
+	if m := metadataOf(t, kek); m.Algorithm != "GOOGLE_SYMMETRIC_ENCRYPTION" || m.Name != b.versionName(string(hsm.KeyAESWrap), "1") ||
+		kek.Key.Type != hsm.KeyAESWrap || kek.PublicKey != nil {
 		t.Errorf("%+v %+v", m, kek.Key)
 	}
 	b.make(t, "soft", 12, 5, 1) // EC_SIGN_P256_SHA256, ASYMMETRIC_SIGN, SOFTWARE
@@ -74,7 +77,8 @@ func TestEvidence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := metadataOf(t, soft); m.ProtectionLevel != "SOFTWARE" || m.StatementFormat != "" || len(soft.Statement)+len(soft.Signature)+len(soft.Certificates) != 0 {
+	if m := metadataOf(t, soft); m.ProtectionLevel != "SOFTWARE" || m.StatementFormat != "" || len(soft.Statement)+len(soft.Signature)+
+		len(soft.Certificates) != 0 {
 		t.Errorf("%+v, a statement of %d bytes", m, len(soft.Statement))
 	}
 }
@@ -97,13 +101,15 @@ func TestEvidenceOrigin(t *testing.T) {
 	if m := metadataOf(t, e); m.Origin != "imported" || !strings.HasSuffix(m.ImportJob, "/j") || e.Key.Local || e.Key.NeverExtracted {
 		t.Errorf("%+v %+v", m, e.Key)
 	}
-	if e, err = get(func(v *kmspb.CryptoKeyVersion) { v.TrustedWrappingEnabled = true }); err != nil || !e.Key.Extractable || e.Key.NeverExtracted {
+	if e, err = get(func(v *kmspb.CryptoKeyVersion) { v.TrustedWrappingEnabled = true }); err != nil || !e.Key.Extractable ||
+		e.Key.NeverExtracted {
 		t.Errorf("%+v, %v", e.Key, err)
 	}
 	if info := keyInfo("k", &kmspb.CryptoKeyVersion{ProtectionLevel: kmspb.ProtectionLevel_EXTERNAL}); info.Local || info.NeverExtracted {
 		t.Errorf("%+v", info)
 	}
-	if e, err = get(func(v *kmspb.CryptoKeyVersion) { v.Attestation.Format = 77 }); err != nil || len(e.Statement)+len(e.Signature) != 0 || len(e.Extra["attestation"]) == 0 {
+	if e, err = get(func(v *kmspb.CryptoKeyVersion) { v.Attestation.Format = 77 }); err != nil || len(e.Statement)+len(e.Signature) != 0 ||
+		len(e.Extra["attestation"]) == 0 {
 		t.Errorf("an unknown format: %d bytes, %v", len(e.Statement), err)
 	}
 	for name, f := range map[string]func(*kmspb.CryptoKeyVersion){

@@ -39,9 +39,10 @@ func newBed(t testing.TB) *bed {
 // make makes a key that GenerateKey does not make, in hardware.
 func (b *bed) make(t testing.TB, id string, alg algorithm, purpose kmspb.CryptoKey_CryptoKeyPurpose, lvl level) {
 	t.Helper()
-	_, err := b.client.CreateCryptoKey(b.ctx, &kmspb.CreateCryptoKeyRequest{Parent: parts.KeyRing, CryptoKeyId: id, CryptoKey: &kmspb.CryptoKey{
-		Purpose: purpose, VersionTemplate: &kmspb.CryptoKeyVersionTemplate{ProtectionLevel: lvl, Algorithm: alg},
-	}})
+	_, err := b.client.CreateCryptoKey(b.ctx, &kmspb.CreateCryptoKeyRequest{Parent: parts.KeyRing, CryptoKeyId: id,
+		CryptoKey: &kmspb.CryptoKey{
+			Purpose: purpose, VersionTemplate: &kmspb.CryptoKeyVersionTemplate{ProtectionLevel: lvl, Algorithm: alg},
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,8 @@ func (b *bed) setState(t testing.TB, id, n string, state kmspb.CryptoKeyVersion_
 		_, err = b.client.DestroyCryptoKeyVersion(b.ctx, &kmspb.DestroyCryptoKeyVersionRequest{Name: b.versionName(id, n)})
 	} else {
 		_, err = b.client.UpdateCryptoKeyVersion(b.ctx, &kmspb.UpdateCryptoKeyVersionRequest{
-			CryptoKeyVersion: &kmspb.CryptoKeyVersion{Name: b.versionName(id, n), State: state}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"state"}},
+			CryptoKeyVersion: &kmspb.CryptoKeyVersion{Name: b.versionName(id, n), State: state},
+			UpdateMask:       &fieldmaskpb.FieldMask{Paths: []string{"state"}},
 		})
 	}
 	if err != nil {

@@ -116,7 +116,8 @@ func TestRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.addVersion(t, kek)
-	if _, err := b.client.UpdateCryptoKeyPrimaryVersion(b.ctx, &kmspb.UpdateCryptoKeyPrimaryVersionRequest{Name: b.name(kek), CryptoKeyVersionId: "2"}); err != nil {
+	if _, err := b.client.UpdateCryptoKeyPrimaryVersion(b.ctx, &kmspb.UpdateCryptoKeyPrimaryVersionRequest{Name: b.name(kek),
+		CryptoKeyVersionId: "2"}); err != nil {
 		t.Fatal(err)
 	}
 	next, err := b.Wrap(b.ctx, kek, []byte("new"), []byte("aad"))
@@ -229,18 +230,23 @@ func TestMAC(t *testing.T) {
 func TestNoDowngrade(t *testing.T) {
 	b := newBed(t)
 	soft := change(func(m *kmspb.CryptoKey) {
-		m.VersionTemplate = &kmspb.CryptoKeyVersionTemplate{Algorithm: m.VersionTemplate.Algorithm, ProtectionLevel: kmspb.ProtectionLevel_SOFTWARE}
+		m.VersionTemplate = &kmspb.CryptoKeyVersionTemplate{Algorithm: m.VersionTemplate.Algorithm,
+			ProtectionLevel: kmspb.ProtectionLevel_SOFTWARE}
 	})
 	for i, c := range []struct {
 		fault parts.Fault
 		word  string
 	}{
-		{parts.Fault{Method: "CreateCryptoKey", Err: status.Error(codes.InvalidArgument, "HSM is not supported in location")}, "HSM is not supported"},
-		{parts.Fault{Method: "CreateCryptoKey", Err: status.Error(codes.FailedPrecondition, "HSM is not available")}, "no key is made in software"},
+		{parts.Fault{Method: "CreateCryptoKey", Err: status.Error(codes.InvalidArgument, "HSM is not supported in location")},
+			"HSM is not supported"},
+		{parts.Fault{Method: "CreateCryptoKey", Err: status.Error(codes.FailedPrecondition, "HSM is not available")},
+			"no key is made in software"},
 		{parts.Fault{Method: "CreateCryptoKey", Answer: soft}, "do not use it"},
 		{parts.Fault{Method: "CreateCryptoKey", Answer: change(func(m *kmspb.CryptoKey) { m.Purpose = kmspb.CryptoKey_MAC })}, "do not use it"},
-		{parts.Fault{Method: "GetCryptoKeyVersion", Answer: change(func(m *kmspb.CryptoKeyVersion) { m.ProtectionLevel = kmspb.ProtectionLevel_SOFTWARE })}, "do not use it"},
-		{parts.Fault{Method: "GetCryptoKeyVersion", Answer: change(func(m *kmspb.CryptoKeyVersion) { m.Algorithm = kmspb.CryptoKeyVersion_EC_SIGN_P384_SHA384 })}, "do not use it"},
+		{parts.Fault{Method: "GetCryptoKeyVersion", Answer: change(
+			func(m *kmspb.CryptoKeyVersion) { m.ProtectionLevel = kmspb.ProtectionLevel_SOFTWARE })}, "do not use it"},
+		{parts.Fault{Method: "GetCryptoKeyVersion", Answer: change(
+			func(m *kmspb.CryptoKeyVersion) { m.Algorithm = kmspb.CryptoKeyVersion_EC_SIGN_P384_SHA384 })}, "do not use it"},
 	} {
 		heal := b.server.Inject(c.fault)
 		err := b.GenerateKey(b.ctx, fmt.Sprintf("new %d", i), hsm.KeyP256)
@@ -249,7 +255,8 @@ func TestNoDowngrade(t *testing.T) {
 			t.Errorf("%d: got %v, want ErrUnsupported and %q", i, err, c.word)
 		}
 	}
-	heal := b.server.Inject(parts.Fault{Method: "GetCryptoKeyVersion", Answer: change(func(m *kmspb.CryptoKeyVersion) { m.State = kmspb.CryptoKeyVersion_GENERATION_FAILED })})
+	heal := b.server.Inject(parts.Fault{Method: "GetCryptoKeyVersion",
+		Answer: change(func(m *kmspb.CryptoKeyVersion) { m.State = kmspb.CryptoKeyVersion_GENERATION_FAILED })})
 	defer heal()
 	if err := b.GenerateKey(b.ctx, "failed", hsm.KeyP256); !errors.Is(err, hsm.ErrUnavailable) || !says(err, "GENERATION_FAILED") {
 		t.Errorf("got %v", err)
@@ -267,7 +274,8 @@ func TestPendingGeneration(t *testing.T) {
 	if n := b.server.Calls("GetCryptoKeyVersion") - before; n != 2 {
 		t.Errorf("it looked %d times, want 2: pending, enabled", n)
 	}
-	defer b.server.Inject(parts.Fault{Method: "GetCryptoKeyVersion", Answer: change(func(m *kmspb.CryptoKeyVersion) { m.State = kmspb.CryptoKeyVersion_PENDING_GENERATION })})()
+	defer b.server.Inject(parts.Fault{Method: "GetCryptoKeyVersion",
+		Answer: change(func(m *kmspb.CryptoKeyVersion) { m.State = kmspb.CryptoKeyVersion_PENDING_GENERATION })})()
 	short := brisk
 	short.creation = 1
 	tok := openAt(t, b.server, short)

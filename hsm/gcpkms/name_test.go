@@ -87,7 +87,8 @@ func TestBareURI(t *testing.T) {
 	if err := tok.GenerateKey(b.ctx, b.name("made"), hsm.KeyP256); err != nil {
 		t.Error(err)
 	}
-	if err := tok.GenerateKey(b.ctx, strings.Replace(b.name("made"), "keyRings/mpcd", "keyRings/none", 1), hsm.KeyP256); !errors.Is(err, hsm.ErrNoToken) {
+	if err := tok.GenerateKey(b.ctx, strings.Replace(b.name("made"), "keyRings/mpcd", "keyRings/none", 1), hsm.KeyP256); !errors.Is(err,
+		hsm.ErrNoToken) {
 		t.Errorf("in a ring that is not there: %v", err)
 	}
 	if _, err := tok.Keys(b.ctx); !errors.Is(err, hsm.ErrURI) {

@@ -61,8 +61,8 @@ func (a *able) AttestKey(ctx context.Context, id string, nonce []byte) (hsm.KeyE
 		return hsm.KeyEvidence{}, hsm.ErrUnsupported
 	}
 	der, err := hsm.MarshalPublicKey(pub)
-	return hsm.KeyEvidence{Format: hsm.EvidenceLocal, Key: hsm.KeyInfo{ID: id, Type: hsm.TypeOf(pub)}, Token: hsm.TokenInfo{Provider: a.Provider()},
-		PublicKey: der, Nonce: nonce}, err
+	return hsm.KeyEvidence{Format: hsm.EvidenceLocal, Key: hsm.KeyInfo{ID: id, Type: hsm.TypeOf(pub)},
+		Token: hsm.TokenInfo{Provider: a.Provider()}, PublicKey: der, Nonce: nonce}, err
 }
 
 // Goal: the suite runs with every ability and every option, and its matrix reads back as a table. Method: a token that can all of it,
@@ -86,7 +86,8 @@ func TestMatrix(t *testing.T) {
 		t.Fatalf("%+v, %v", records, err)
 	}
 	var table strings.Builder
-	if err := hsmtest.Table(&table, records[:1]); err != nil || !strings.HasSuffix(table.String(), "| able | local | yes | yes | – | – | yes | yes | yes | local | – |\n") {
+	if err := hsmtest.Table(&table, records[:1]); err != nil ||
+		!strings.HasSuffix(table.String(), "| able | local | yes | yes | – | – | yes | yes | yes | local | – |\n") {
 		t.Errorf("table %s, %v", table.String(), err)
 	}
 	if _, err := hsmtest.ReadMatrix(strings.NewReader("{")); err == nil {

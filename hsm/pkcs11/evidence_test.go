@@ -16,8 +16,8 @@ import (
 	"github.com/luxfi/mpcd/hsm/pkcs11"
 )
 
-// Goal: evidence says what the token says: an attribute that it does not tell is missing, and makes the key look worse, never better. Method:
-// a key of the token; the same with attributes that the library does not know; a key that was imported.
+// Goal: evidence says what the token says: an attribute that it does not tell is missing, and makes the key look worse, never better.
+// Method: a key of the token; the same with attributes that the library does not know; a key that was imported.
 func TestEvidence(t *testing.T) {
 	tok, faults := faulty(t, hsm.Options{})
 	read := func(id string) (hsm.KeyEvidence, string, map[string]any) {
@@ -38,7 +38,8 @@ func TestEvidence(t *testing.T) {
 	if text != want {
 		t.Errorf("attributes %s, want %s", text, want)
 	}
-	if k := e.Key; k.Extractable || !k.Sensitive || !k.Local || !k.NeverExtracted || e.Format != hsm.EvidencePKCS11 || !e.Token.SoftwareOnly || len(e.Statement) > 0 {
+	if k := e.Key; k.Extractable || !k.Sensitive || !k.Local || !k.NeverExtracted || e.Format != hsm.EvidencePKCS11 || !e.Token.SoftwareOnly ||
+		len(e.Statement) > 0 {
 		t.Errorf("evidence %+v", e)
 	}
 	if _, told := a["CKA_LOCAL"]; !told {
@@ -80,12 +81,15 @@ func importP256(t *testing.T, tok hsm.Token, label string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	common := []*p11.Attribute{p11.NewAttribute(p11.CKA_TOKEN, true), p11.NewAttribute(p11.CKA_LABEL, label), p11.NewAttribute(p11.CKA_KEY_TYPE, p11.CKK_EC),
-		p11.NewAttribute(p11.CKA_EC_PARAMS, []byte{0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07})}
+	common := []*p11.Attribute{p11.NewAttribute(p11.CKA_TOKEN, true), p11.NewAttribute(p11.CKA_LABEL, label),
+		p11.NewAttribute(p11.CKA_KEY_TYPE, p11.CKK_EC), p11.NewAttribute(p11.CKA_EC_PARAMS, []byte{0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03,
+			0x01, 0x07})}
 	pkcs11.Administer(t, tok, func(lib *p11.Ctx, s p11.SessionHandle) {
-		_, err := lib.CreateObject(s, append(slices.Clone(common), p11.NewAttribute(p11.CKA_CLASS, p11.CKO_PUBLIC_KEY), p11.NewAttribute(p11.CKA_EC_POINT, append([]byte{4, 65}, point...))))
+		_, err := lib.CreateObject(s, append(slices.Clone(common), p11.NewAttribute(p11.CKA_CLASS, p11.CKO_PUBLIC_KEY),
+			p11.NewAttribute(p11.CKA_EC_POINT, append([]byte{4, 65}, point...))))
 		if err == nil {
-			_, err = lib.CreateObject(s, append(slices.Clone(common), p11.NewAttribute(p11.CKA_CLASS, p11.CKO_PRIVATE_KEY), p11.NewAttribute(p11.CKA_VALUE, scalar), p11.NewAttribute(p11.CKA_SIGN, true)))
+			_, err = lib.CreateObject(s, append(slices.Clone(common), p11.NewAttribute(p11.CKA_CLASS, p11.CKO_PRIVATE_KEY),
+				p11.NewAttribute(p11.CKA_VALUE, scalar), p11.NewAttribute(p11.CKA_SIGN, true)))
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -272,7 +272,8 @@ func (f *Faults) Decrypt(s p11.SessionHandle, sealed []byte) ([]byte, error) {
 	return f.cryptoki.Decrypt(s, sealed)
 }
 
-func (f *Faults) GenerateKeyPair(s p11.SessionHandle, m []*p11.Mechanism, public, private []*p11.Attribute) (p11.ObjectHandle, p11.ObjectHandle, error) {
+func (f *Faults) GenerateKeyPair(s p11.SessionHandle, m []*p11.Mechanism, public,
+	private []*p11.Attribute) (p11.ObjectHandle, p11.ObjectHandle, error) {
 	err := f.next("GenerateKeyPair")
 	switch err {
 	case p11.Error(HalfMade): // the pair is there, and the call says it failed

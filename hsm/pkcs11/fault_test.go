@@ -35,8 +35,8 @@ func faulty(t *testing.T, o hsm.Options) (hsm.Token, *pkcs11.Faults) {
 // and twice in a row; afterwards the token works again.
 func TestReconnect(t *testing.T) {
 	tok, faults := faulty(t, hsm.Options{})
-	for _, value := range []uint{p11.CKR_SESSION_HANDLE_INVALID, p11.CKR_SESSION_CLOSED, p11.CKR_DEVICE_REMOVED, p11.CKR_DEVICE_ERROR, p11.CKR_TOKEN_NOT_PRESENT,
-		p11.CKR_USER_NOT_LOGGED_IN, p11.CKR_CRYPTOKI_NOT_INITIALIZED} {
+	for _, value := range []uint{p11.CKR_SESSION_HANDLE_INVALID, p11.CKR_SESSION_CLOSED, p11.CKR_DEVICE_REMOVED, p11.CKR_DEVICE_ERROR,
+		p11.CKR_TOKEN_NOT_PRESENT, p11.CKR_USER_NOT_LOGGED_IN, p11.CKR_CRYPTOKI_NOT_INITIALIZED} {
 		t.Run(p11.Error(value).Error(), func(t *testing.T) {
 			logins := faults.Calls("Login")
 			faults.Fail("SignInit", value)
@@ -200,7 +200,8 @@ func TestUnwrapFault(t *testing.T) {
 		t.Errorf("a token at fault: %v", err)
 	}
 	faults.Fail("EncryptInit", p11.CKR_MECHANISM_INVALID)
-	if _, err := w.Wrap(t.Context(), "kek", make([]byte, 32), nil); !errors.Is(err, hsm.ErrUnsupported) || !strings.Contains(err.Error(), "AES-GCM") {
+	if _, err := w.Wrap(t.Context(), "kek", make([]byte, 32), nil); !errors.Is(err, hsm.ErrUnsupported) ||
+		!strings.Contains(err.Error(), "AES-GCM") {
 		t.Errorf("a token without AES-GCM: %v", err)
 	}
 	faults.Fail("EncryptInit", p11.CKR_DEVICE_ERROR) // the secret must be there for the second try
@@ -272,7 +273,8 @@ func TestAmbiguousKey(t *testing.T) {
 		if _, _, err := lib.GenerateKeyPair(s, []*p11.Mechanism{p11.NewMechanism(p11.CKM_EC_KEY_PAIR_GEN, nil)}, point, attributes); err != nil {
 			t.Fatal(err)
 		}
-		kek := []*p11.Attribute{p11.NewAttribute(p11.CKA_TOKEN, true), p11.NewAttribute(p11.CKA_LABEL, "kek"), p11.NewAttribute(p11.CKA_VALUE_LEN, 32)}
+		kek := []*p11.Attribute{p11.NewAttribute(p11.CKA_TOKEN, true), p11.NewAttribute(p11.CKA_LABEL, "kek"),
+			p11.NewAttribute(p11.CKA_VALUE_LEN, 32)}
 		if _, err := lib.GenerateKey(s, []*p11.Mechanism{p11.NewMechanism(p11.CKM_AES_KEY_GEN, nil)}, kek); err != nil {
 			t.Fatal(err)
 		}
@@ -325,9 +327,10 @@ func TestKeyRights(t *testing.T) {
 	tok, _ := faulty(t, hsm.Options{})
 	pkcs11.Administer(t, tok, func(lib *p11.Ctx, s p11.SessionHandle) {
 		for class, want := range map[uint]map[uint]byte{
-			p11.CKO_SECRET_KEY: {p11.CKA_PRIVATE: 1, p11.CKA_SENSITIVE: 1, p11.CKA_EXTRACTABLE: 0, p11.CKA_ENCRYPT: 1, p11.CKA_DECRYPT: 1, p11.CKA_WRAP: 0, p11.CKA_UNWRAP: 0,
-				p11.CKA_NEVER_EXTRACTABLE: 1, p11.CKA_ALWAYS_SENSITIVE: 1, p11.CKA_LOCAL: 1},
-			p11.CKO_PRIVATE_KEY: {p11.CKA_PRIVATE: 1, p11.CKA_SENSITIVE: 1, p11.CKA_EXTRACTABLE: 0, p11.CKA_SIGN: 1, p11.CKA_NEVER_EXTRACTABLE: 1, p11.CKA_ALWAYS_SENSITIVE: 1, p11.CKA_LOCAL: 1},
+			p11.CKO_SECRET_KEY: {p11.CKA_PRIVATE: 1, p11.CKA_SENSITIVE: 1, p11.CKA_EXTRACTABLE: 0, p11.CKA_ENCRYPT: 1, p11.CKA_DECRYPT: 1,
+				p11.CKA_WRAP: 0, p11.CKA_UNWRAP: 0, p11.CKA_NEVER_EXTRACTABLE: 1, p11.CKA_ALWAYS_SENSITIVE: 1, p11.CKA_LOCAL: 1},
+			p11.CKO_PRIVATE_KEY: {p11.CKA_PRIVATE: 1, p11.CKA_SENSITIVE: 1, p11.CKA_EXTRACTABLE: 0, p11.CKA_SIGN: 1, p11.CKA_NEVER_EXTRACTABLE: 1,
+				p11.CKA_ALWAYS_SENSITIVE: 1, p11.CKA_LOCAL: 1},
 		} {
 			if err := lib.FindObjectsInit(s, []*p11.Attribute{p11.NewAttribute(p11.CKA_CLASS, class)}); err != nil {
 				t.Fatal(err)
@@ -345,7 +348,8 @@ func TestKeyRights(t *testing.T) {
 					t.Errorf("class %d, attribute 0x%x is not %d: %v", class, name, value, err)
 				}
 			}
-			if _, err := lib.GetAttributeValue(s, found[0], []*p11.Attribute{p11.NewAttribute(p11.CKA_VALUE, nil)}); !errors.Is(err, p11.Error(p11.CKR_ATTRIBUTE_SENSITIVE)) {
+			if _, err := lib.GetAttributeValue(s, found[0], []*p11.Attribute{p11.NewAttribute(p11.CKA_VALUE, nil)}); !errors.Is(err,
+				p11.Error(p11.CKR_ATTRIBUTE_SENSITIVE)) {
 				t.Errorf("class %d: the value: %v", class, err)
 			}
 		}
@@ -381,7 +385,8 @@ func TestForeignKeys(t *testing.T) {
 				named("p384", p11.NewAttribute(p11.CKA_EC_PARAMS, []byte{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22})), named("p384"))
 		}
 		if err == nil {
-			_, err = lib.GenerateKey(s, []*p11.Mechanism{p11.NewMechanism(p11.CKM_AES_KEY_GEN, nil)}, named("aes128", p11.NewAttribute(p11.CKA_VALUE_LEN, 16)))
+			_, err = lib.GenerateKey(s, []*p11.Mechanism{p11.NewMechanism(p11.CKM_AES_KEY_GEN, nil)},
+				named("aes128", p11.NewAttribute(p11.CKA_VALUE_LEN, 16)))
 		}
 		if err != nil {
 			t.Fatal(err)

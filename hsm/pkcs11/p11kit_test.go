@@ -67,7 +67,8 @@ func setEnv(t testing.TB, env []string) {
 // Goal: the driver keeps the contract with a token in another process, as a network HSM is. Method: the suite, against SoftHSM behind
 // p11-kit, which passes on fewer mechanisms.
 func TestRemote(t *testing.T) {
-	hsmtest.Run(t, func(t *testing.T) hsm.Token { uri, _ := remote(t); return openURI(t, uri, hsm.Options{}) }, hsmtest.Name("p11-kit remote (SoftHSM)"))
+	hsmtest.Run(t, func(t *testing.T) hsm.Token { uri, _ := remote(t); return openURI(t, uri, hsm.Options{}) },
+		hsmtest.Name("p11-kit remote (SoftHSM)"))
 }
 
 // Goal: a far end that dies costs at most the operations it held: the driver connects anew, logs in once, and signs again. Method: kill it
@@ -148,8 +149,8 @@ func TestRemoteKilled(t *testing.T) {
 	}
 }
 
-// Goal: after a death no wrong PIN is tried twice. Method: exchange the PIN, kill the far end, sign three times; SoftHSM takes any number of
-// wrong PINs, so the driver alone holds back.
+// Goal: after a death no wrong PIN is tried twice. Method: exchange the PIN, kill the far end, sign three times; SoftHSM takes any number
+// of wrong PINs, so the driver alone holds back.
 func TestRemoteWrongPIN(t *testing.T) {
 	faults := pkcs11.InjectFaults(t)
 	uri, server := remote(t)

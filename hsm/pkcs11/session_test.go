@@ -59,8 +59,8 @@ func TestOneSession(t *testing.T) {
 	}
 }
 
-// Goal: where other programs hold the token's sessions, an operation waits for one of ours, and fails when there is none to wait for. Method:
-// the library refuses to open a session while one is held, then while none is.
+// Goal: where other programs hold the token's sessions, an operation waits for one of ours, and fails when there is none to wait for.
+// Method: the library refuses to open a session while one is held, then while none is.
 func TestSessionCount(t *testing.T) {
 	tok, faults := faulty(t, hsm.Options{Sessions: 3})
 	held, release := faults.Hold()

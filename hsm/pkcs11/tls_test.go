@@ -24,8 +24,9 @@ func certificate(t *testing.T, tok hsm.Token, keyID string) tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "node"}, DNSNames: []string{"localhost"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "node"}, DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	c := tls.Certificate{PrivateKey: signer}
 	if _, ok := signer.Public().(*rsa.PublicKey); ok {
 		template.SignatureAlgorithm = x509.SHA256WithRSAPSS
@@ -66,8 +67,12 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, opts := range map[string]crypto.SignerOpts{"PKCS #1 v1.5": crypto.SHA256, "SHA-512": &rsa.PSSOptions{SaltLength: 32, Hash: crypto.SHA512},
-		"salt of 20": &rsa.PSSOptions{SaltLength: 20, Hash: crypto.SHA256}, "longest salt": &rsa.PSSOptions{Hash: crypto.SHA256}} {
+	for name, opts := range map[string]crypto.SignerOpts{
+		"PKCS #1 v1.5": crypto.SHA256,
+		"SHA-512":      &rsa.PSSOptions{SaltLength: 32, Hash: crypto.SHA512},
+		"salt of 20":   &rsa.PSSOptions{SaltLength: 20, Hash: crypto.SHA256},
+		"longest salt": &rsa.PSSOptions{Hash: crypto.SHA256},
+	} {
 		if _, err := s.SignMessage(nil, nil, opts); !errors.Is(err, hsm.ErrUnsupported) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -80,8 +85,10 @@ func handshake(cert tls.Certificate) error {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	server := tls.Server(a, &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, MinVersion: tls.VersionTLS13})
-	client := tls.Client(b, &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS13})
+	server := tls.Server(a, &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
+		MinVersion: tls.VersionTLS13})
+	client := tls.Client(b, &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, ServerName: "localhost",
+		MinVersion: tls.VersionTLS13})
 	served := make(chan error, 1)
 	go func() {
 		err := server.Handshake()

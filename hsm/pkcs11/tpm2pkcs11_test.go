@@ -44,5 +44,6 @@ func startTPM(t testing.TB) (open func(t testing.TB) string) {
 // suite, against the TPM 2.0 stack's library over swtpm.
 func TestTPM2(t *testing.T) {
 	fresh := startTPM(t)
-	hsmtest.Run(t, func(t *testing.T) hsm.Token { return openURI(t, fresh(t), hsm.Options{}) }, hsmtest.Slow, hsmtest.Name("tpm2-pkcs11 (swtpm)"))
+	hsmtest.Run(t, func(t *testing.T) hsm.Token { return openURI(t, fresh(t), hsm.Options{}) }, hsmtest.Slow,
+		hsmtest.Name("tpm2-pkcs11 (swtpm)"))
 }

@@ -23,8 +23,8 @@ import (
 	"github.com/luxfi/mpcd/softhsm"
 )
 
-// Goal: the driver keeps the contract where keys wrap by ECDH. Method: the suite, against SoftHSM that lists no AES and no RSA. (NSS wraps by
-// AES-CBC, p11-kit by AES-ECB, the TPM by RSA.)
+// Goal: the driver keeps the contract where keys wrap by ECDH. Method: the suite, against SoftHSM that lists no AES and no RSA. (NSS wraps
+// by AES-CBC, p11-kit by AES-ECB, the TPM by RSA.)
 func TestECDH(t *testing.T) {
 	faults := pkcs11.InjectFaults(t)
 	faults.Hide(p11.CKM_AES_KEY_GEN, p11.CKM_RSA_PKCS_KEY_PAIR_GEN)
@@ -78,20 +78,23 @@ func imported(t *testing.T, tok hsm.Token, aesKey []byte, d *ecdh.PrivateKey, r 
 	pkcs11.Administer(t, tok, func(lib *p11.Ctx, s p11.SessionHandle) {
 		make := func(label string, class, kind uint, more ...*p11.Attribute) {
 			t.Helper()
-			_, err := lib.CreateObject(s, append([]*p11.Attribute{p11.NewAttribute(p11.CKA_TOKEN, true), p11.NewAttribute(p11.CKA_LABEL, label), p11.NewAttribute(p11.CKA_CLASS, class),
-				p11.NewAttribute(p11.CKA_KEY_TYPE, kind), p11.NewAttribute(p11.CKA_ID, []byte("mpcd-kek"+label))}, more...))
+			_, err := lib.CreateObject(s, append([]*p11.Attribute{p11.NewAttribute(p11.CKA_TOKEN, true), p11.NewAttribute(p11.CKA_LABEL, label),
+				p11.NewAttribute(p11.CKA_CLASS, class), p11.NewAttribute(p11.CKA_KEY_TYPE, kind),
+				p11.NewAttribute(p11.CKA_ID, []byte("mpcd-kek"+label))}, more...))
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
-		make("aes", p11.CKO_SECRET_KEY, p11.CKK_AES, p11.NewAttribute(p11.CKA_VALUE, aesKey), p11.NewAttribute(p11.CKA_ENCRYPT, true), p11.NewAttribute(p11.CKA_DECRYPT, true))
+		make("aes", p11.CKO_SECRET_KEY, p11.CKK_AES, p11.NewAttribute(p11.CKA_VALUE, aesKey), p11.NewAttribute(p11.CKA_ENCRYPT, true),
+			p11.NewAttribute(p11.CKA_DECRYPT, true))
 		make("ec", p11.CKO_PRIVATE_KEY, p11.CKK_EC, p256, p11.NewAttribute(p11.CKA_VALUE, d.Bytes()), p11.NewAttribute(p11.CKA_DERIVE, true))
 		make("ec", p11.CKO_PUBLIC_KEY, p11.CKK_EC, p256, p11.NewAttribute(p11.CKA_EC_POINT, point))
 		e := p11.NewAttribute(p11.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1})
 		n := p11.NewAttribute(p11.CKA_MODULUS, r.N.Bytes())
 		make("rsa", p11.CKO_PUBLIC_KEY, p11.CKK_RSA, n, e)
-		make("rsa", p11.CKO_PRIVATE_KEY, p11.CKK_RSA, n, e, p11.NewAttribute(p11.CKA_SIGN, true), p11.NewAttribute(p11.CKA_PRIVATE_EXPONENT, r.D.Bytes()),
-			p11.NewAttribute(p11.CKA_PRIME_1, r.Primes[0].Bytes()), p11.NewAttribute(p11.CKA_PRIME_2, r.Primes[1].Bytes()), p11.NewAttribute(p11.CKA_EXPONENT_1, r.Precomputed.Dp.Bytes()),
+		make("rsa", p11.CKO_PRIVATE_KEY, p11.CKK_RSA, n, e, p11.NewAttribute(p11.CKA_SIGN, true), p11.NewAttribute(p11.CKA_PRIVATE_EXPONENT,
+			r.D.Bytes()), p11.NewAttribute(p11.CKA_PRIME_1, r.Primes[0].Bytes()), p11.NewAttribute(p11.CKA_PRIME_2, r.Primes[1].Bytes()),
+			p11.NewAttribute(p11.CKA_EXPONENT_1, r.Precomputed.Dp.Bytes()),
 			p11.NewAttribute(p11.CKA_EXPONENT_2, r.Precomputed.Dq.Bytes()), p11.NewAttribute(p11.CKA_COEFFICIENT, r.Precomputed.Qinv.Bytes()))
 	})
 }
@@ -190,8 +193,8 @@ func TestWrappedForms(t *testing.T) {
 	}
 }
 
-// Goal: H(salt) is a point that depends on the salt alone, and stays what it is. Method: many salts, on the curve, with an even y; one value
-// pinned.
+// Goal: H(salt) is a point that depends on the salt alone, and stays what it is. Method: many salts, on the curve, with an even y; one
+// value pinned.
 func TestHashToP256(t *testing.T) {
 	seen := map[string]bool{}
 	for i := range 200 {
@@ -244,7 +247,8 @@ func TestHybridFault(t *testing.T) {
 				t.Errorf("wrapped with a wrong value: %x, %v", wrapped, err)
 			}
 			faults.Fail(c.function, pkcs11.ReturnGarbage)
-			if back, err := w.Unwrap(t.Context(), "kek", good, nil); !errors.Is(err, hsm.ErrUnavailable) || errors.Is(err, hsm.ErrIntegrity) || back != nil {
+			if back, err := w.Unwrap(t.Context(), "kek", good, nil); !errors.Is(err, hsm.ErrUnavailable) || errors.Is(err, hsm.ErrIntegrity) ||
+				back != nil {
 				t.Errorf("unwrapped with a wrong value: %q, %v", back, err)
 			}
 			faults.Fail(c.function, p11.CKR_DEVICE_ERROR)
@@ -259,13 +263,16 @@ func TestHybridFault(t *testing.T) {
 func TestParseRSA(t *testing.T) {
 	n := new(big.Int).SetBit(big.NewInt(1), 3071, 1)
 	f4 := []byte{1, 0, 1}
-	if pub, err := pkcs11.ParseRSA(append([]byte{0}, n.Bytes()...), append([]byte{0}, f4...)); err != nil || hsm.TypeOf(pub) != hsm.KeyRSA3072 {
+	if pub, err := pkcs11.ParseRSA(append([]byte{0}, n.Bytes()...), append([]byte{0}, f4...)); err != nil ||
+		hsm.TypeOf(pub) != hsm.KeyRSA3072 {
 		t.Errorf("%v, %v", pub, err)
 	}
 	for name, c := range map[string][2][]byte{
-		"empty": {nil, f4}, "short": {new(big.Int).SetBit(big.NewInt(1), 3070, 1).Bytes(), f4}, "long": {new(big.Int).SetBit(big.NewInt(1), 3072, 1).Bytes(), f4},
-		"even": {new(big.Int).SetBit(new(big.Int), 3071, 1).Bytes(), f4}, "exponent 3": {n.Bytes(), []byte{3}}, "even exponent": {n.Bytes(), []byte{1, 0, 2}},
-		"no exponent": {n.Bytes(), nil}, "huge exponent": {n.Bytes(), []byte{1, 0, 0, 0, 1}},
+		"empty": {nil, f4}, "short": {new(big.Int).SetBit(big.NewInt(1), 3070, 1).Bytes(), f4},
+		"long": {new(big.Int).SetBit(big.NewInt(1), 3072, 1).Bytes(), f4},
+		"even": {new(big.Int).SetBit(new(big.Int), 3071, 1).Bytes(), f4}, "exponent 3": {n.Bytes(), []byte{3}},
+		"even exponent": {n.Bytes(), []byte{1, 0, 2}},
+		"no exponent":   {n.Bytes(), nil}, "huge exponent": {n.Bytes(), []byte{1, 0, 0, 0, 1}},
 	} {
 		if _, err := pkcs11.ParseRSA(c[0], c[1]); !errors.Is(err, hsm.ErrKeyType) {
 			t.Errorf("%s: %v", name, err)

@@ -18,7 +18,8 @@ import (
 
 // node is a node that opens a token, tells the number of the child, and waits.
 func node() error {
-	tok, err := openErr(context.Background(), plugin.Driver(plugin.Config{Command: []string{"/proc/self/exe", "serve"}}), "plugin:mute", hsm.Options{})
+	tok, err := openErr(context.Background(), plugin.Driver(plugin.Config{Command: []string{"/proc/self/exe", "serve"}}), "plugin:mute",
+		hsm.Options{})
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,8 @@ func TestDeathSignal(t *testing.T) {
 
 // Goal: what a driver starts does not outlive it. Method: a driver that may start programs leaves one behind; kill the driver.
 func TestGroupEnds(t *testing.T) {
-	tok := open(t, plugin.Config{Command: []string{"/proc/self/exe", "serve"}, Sandbox: plugin.Sandbox{Exec: true}}, "plugin:signing", hsm.Options{})
+	tok := open(t, plugin.Config{Command: []string{"/proc/self/exe", "serve"}, Sandbox: plugin.Sandbox{Exec: true}}, "plugin:signing",
+		hsm.Options{})
 	err := tok.GenerateKey(t.Context(), "leave", "")
 	if err == nil {
 		t.Fatal("no number")

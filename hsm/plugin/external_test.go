@@ -48,7 +48,8 @@ func TestExternal(t *testing.T) {
 	dir, _ := place(t)
 	hsmtest.Run(t, func(t *testing.T) hsm.Token {
 		keys := t.TempDir()
-		f := plugin.External(dir, plugin.Config{Env: []string{"MPCD_TEST_KEYS=" + keys}, Sandbox: plugin.Sandbox{Write: []string{keys}}, Limits: quick})
+		f := plugin.External(dir, plugin.Config{Env: []string{"MPCD_TEST_KEYS=" + keys}, Sandbox: plugin.Sandbox{Write: []string{keys}},
+			Limits: quick})
 		tok, err := openErr(t.Context(), f, "plugin:test", hsm.Options{Dev: true})
 		if err != nil {
 			t.Fatal(err)

@@ -58,7 +58,8 @@ func TestStoppedChild(t *testing.T) {
 func TestStandingLibrary(t *testing.T) {
 	c := plugin.Config{Command: []string{"/proc/self/exe", "serve"}, Limits: impatient}
 	tok := open(t, c, "plugin:signing", hsm.Options{})
-	if _, err := tok.Sign(t.Context(), "hang", []byte("m")); !errors.Is(err, hsm.ErrUnavailable) || !strings.Contains(err.Error(), "others were answered") {
+	if _, err := tok.Sign(t.Context(), "hang", []byte("m")); !errors.Is(err, hsm.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "others were answered") {
 		t.Errorf("got %v", err)
 	}
 	if st := tok.Stats(); st.Hangs != 0 || st.Restarts != 0 {
@@ -81,7 +82,8 @@ func TestUnknownOutcome(t *testing.T) {
 	for name, call := range makes {
 		n++
 		err := call()
-		if !errors.Is(err, hsm.ErrUnavailable) || !strings.Contains(err.Error(), "unknown") || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "exit status 9") {
+		if !errors.Is(err, hsm.ErrUnavailable) || !strings.Contains(err.Error(), "unknown") || !strings.Contains(err.Error(), name) ||
+			!strings.Contains(err.Error(), "exit status 9") {
 			t.Errorf("%s: got %v", name, err)
 		}
 		if st := tok.Stats(); st.Unknown != n || st.Retries != 0 {
@@ -103,7 +105,8 @@ func TestUnknownOutcome(t *testing.T) {
 // Goal: a process that ends again and again is restarted later and later. Method: kill it five times with a backoff that shows.
 func TestBackoff(t *testing.T) {
 	log := &memo{}
-	c := plugin.Config{Command: []string{"/proc/self/exe", "serve"}, Logger: log.logger(), Limits: plugin.Limits{Backoff: 8 * time.Millisecond, BackoffMax: 32 * time.Millisecond}}
+	c := plugin.Config{Command: []string{"/proc/self/exe", "serve"}, Logger: log.logger(), Limits: plugin.Limits{Backoff: 8 * time.Millisecond,
+		BackoffMax: 32 * time.Millisecond}}
 	tok := open(t, c, "plugin:signing", hsm.Options{})
 	for n := uint64(1); n <= 5; n++ {
 		if err := syscall.Kill(tok.Stats().PID, syscall.SIGKILL); err != nil {

@@ -116,7 +116,8 @@ func TestKilledUnderLoad(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
-	t.Logf("%d children killed in %s: %d signatures, %d wrappings, %d refused, %+v", len(pids), elapsed.Round(time.Millisecond), signed.Load(), wrapped.Load(), unavailable.Load(), st)
+	t.Logf("%d children killed in %s: %d signatures, %d wrappings, %d refused, %+v", len(pids), elapsed.Round(time.Millisecond), signed.Load(),
+		wrapped.Load(), unavailable.Load(), st)
 	if len(pids) < kills() || int(st.Restarts) < len(pids)-1 {
 		t.Errorf("%d children were killed, %d restarted: the test does not do its work", len(pids), st.Restarts)
 	}

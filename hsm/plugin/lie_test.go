@@ -20,7 +20,8 @@ func TestWrongSignature(t *testing.T) {
 	tok := openTest(t, "signing")
 	for _, key := range []string{"wrong", "long"} {
 		before := tok.Stats()
-		if sig, err := tok.Sign(t.Context(), key, []byte("m")); !errors.Is(err, hsm.ErrUnavailable) || sig != nil || !strings.Contains(err.Error(), "does not verify") {
+		if sig, err := tok.Sign(t.Context(), key, []byte("m")); !errors.Is(err, hsm.ErrUnavailable) || sig != nil ||
+			!strings.Contains(err.Error(), "does not verify") {
 			t.Errorf("%s: got %d bytes, %v", key, len(sig), err)
 		}
 		if st := tok.Stats(); st.Wrong != before.Wrong+2 || st.Restarts == before.Restarts {

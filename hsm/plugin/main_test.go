@@ -34,9 +34,11 @@ func TestMain(m *testing.M) {
 				"pkcs11": pkcs11.Open, "softhsm": softhsm.Open, "plugin": openMischief,
 			}}))
 		case "serve-counting":
-			exitWith(plugin.Serve(plugin.Program{Name: "test", Drivers: hsm.Drivers{"pkcs11": counting(os.Args[2]), "softhsm": counting(os.Args[2])}}))
+			exitWith(plugin.Serve(plugin.Program{Name: "test", Drivers: hsm.Drivers{"pkcs11": counting(os.Args[2]),
+				"softhsm": counting(os.Args[2])}}))
 		case "node-of-sleep":
-			_, err := openErr(context.Background(), plugin.Driver(plugin.Config{Command: []string{"/bin/sleep", "60"}, Limits: plugin.Limits{Start: time.Minute}}), "plugin:mute", hsm.Options{})
+			_, err := openErr(context.Background(), plugin.Driver(plugin.Config{Command: []string{"/bin/sleep", "60"},
+				Limits: plugin.Limits{Start: time.Minute}}), "plugin:mute", hsm.Options{})
 			exitWith(err)
 		case "node":
 			exitWith(node())
@@ -71,8 +73,8 @@ func fenced(by string) error {
 		return err
 	}
 	pid, parent := os.Getpid(), os.Getppid()
-	fmt.Printf("parent: %v %v, self: %v, thread: %v, told: %v\n", unix.Kill(parent, 0), unix.Tgkill(parent, parent, 0), unix.Kill(pid, 0), unix.Tgkill(pid, pid, 0),
-		slices.Contains(report, "no signals to others"))
+	fmt.Printf("parent: %v %v, self: %v, thread: %v, told: %v\n", unix.Kill(parent, 0), unix.Tgkill(parent, parent, 0), unix.Kill(pid, 0),
+		unix.Tgkill(pid, pid, 0), slices.Contains(report, "no signals to others"))
 	return nil
 }
 

@@ -56,7 +56,8 @@ func (m *mischief) Provider() string { return "mischief" }
 func (m *mischief) Close() error     { return nil }
 
 func (m *mischief) Info(context.Context) (hsm.TokenInfo, error) {
-	return hsm.TokenInfo{Provider: "mischief", Label: "bad\x1b[31m\nlabel", Serial: m.serial, SoftwareOnly: true, PINTries: "3", MaxSessions: 8, OpenSessions: 2}, nil
+	return hsm.TokenInfo{Provider: "mischief", Label: "bad\x1b[31m\nlabel", Serial: m.serial, SoftwareOnly: true, PINTries: "3",
+		MaxSessions: 8, OpenSessions: 2}, nil
 }
 
 func (m *mischief) Verify(context.Context, string, []byte, []byte) (bool, error) { return true, nil }

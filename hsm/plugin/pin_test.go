@@ -35,7 +35,8 @@ func TestPINNowhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		pid := tok.Stats().PID
-		for _, path := range []string{"/proc/self/cmdline", "/proc/self/environ", fmt.Sprintf("/proc/%d/cmdline", pid), fmt.Sprintf("/proc/%d/environ", pid)} {
+		for _, path := range []string{"/proc/self/cmdline", "/proc/self/environ", fmt.Sprintf("/proc/%d/cmdline", pid),
+			fmt.Sprintf("/proc/%d/environ", pid)} {
 			b, err := os.ReadFile(path)
 			if os.Geteuid() != 0 && errors.Is(err, os.ErrPermission) {
 				continue // nor may anybody else but root
@@ -66,7 +67,8 @@ func TestPINNowhere(t *testing.T) {
 func TestPINArrives(t *testing.T) {
 	log := &memo{}
 	t.Setenv("MPCD_TEST_RIGHT", "right")
-	open(t, plugin.Config{Command: []string{"/proc/self/exe", "serve"}, Logger: log.logger()}, "plugin:pin?pin-source=env:MPCD_TEST_RIGHT", hsm.Options{})
+	open(t, plugin.Config{Command: []string{"/proc/self/exe", "serve"}, Logger: log.logger()}, "plugin:pin?pin-source=env:MPCD_TEST_RIGHT",
+		hsm.Options{})
 	waitFor(t, "the driver's line", func() bool { return strings.Contains(log.String(), `level=WARN msg="pin-source is file:"`) })
 }
 
@@ -216,7 +218,8 @@ func TestChangedInToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "pkcs11-tool", "--module", u.Attr("module-path"), "--token-label", u.Attr("token"), "--login", "--pin", s.pin(t), "--change-pin", "--new-pin", "another-1")
+	cmd := exec.CommandContext(t.Context(), "pkcs11-tool", "--module", u.Attr("module-path"), "--token-label", u.Attr("token"), "--login",
+		"--pin", s.pin(t), "--change-pin", "--new-pin", "another-1")
 	cmd.Env = append(os.Environ(), s.env)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -270,7 +273,8 @@ func TestPINVariableLate(t *testing.T) {
 		t.Errorf("the child of another driver has the wrong variables: %s", said)
 	}
 	for name, f := range map[string]hsm.OpenFunc{"the child that has it": f, "another child": plugin.Driver(c)} {
-		if tok, err := openErr(t.Context(), f, "plugin:pin?pin-source=env:MPCD_LATE_PIN", hsm.Options{}); !errors.Is(err, hsm.ErrPINSource) || !strings.Contains(err.Error(), "MPCD_LATE_PIN") {
+		if tok, err := openErr(t.Context(), f, "plugin:pin?pin-source=env:MPCD_LATE_PIN", hsm.Options{}); !errors.Is(err, hsm.ErrPINSource) ||
+			!strings.Contains(err.Error(), "MPCD_LATE_PIN") {
 			t.Errorf("%s: %v, %v", name, tok, err)
 		}
 	}

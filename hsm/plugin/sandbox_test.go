@@ -142,9 +142,11 @@ func TestEnvironmentAndFiles(t *testing.T) {
 	if _, _, e := syscall.Syscall(syscall.SYS_FCNTL, f.Fd(), syscall.F_SETFD, 0); e != 0 {
 		t.Fatal(e)
 	}
-	tok := open(t, plugin.Config{Command: []string{"/proc/self/exe", "serve"}, Limits: quick, Env: []string{"MPCD_TEST_PASSED", "MPCD_TEST_SET=set"}}, "plugin:signing", hsm.Options{})
+	tok := open(t, plugin.Config{Command: []string{"/proc/self/exe", "serve"}, Limits: quick,
+		Env: []string{"MPCD_TEST_PASSED", "MPCD_TEST_SET=set"}}, "plugin:signing", hsm.Options{})
 	said := tok.GenerateKey(t.Context(), "env", "").Error()
-	for want, is := range map[string]bool{"MPCD_TEST_PASSED=passed": true, "MPCD_TEST_SET=set": true, "P11_KIT_STRICT=yes": true, "s3cr3t": false, "LD_PRELOAD": false} {
+	for want, is := range map[string]bool{"MPCD_TEST_PASSED=passed": true, "MPCD_TEST_SET=set": true, "P11_KIT_STRICT=yes": true,
+		"s3cr3t": false, "LD_PRELOAD": false} {
 		if strings.Contains(said, want) != is {
 			t.Errorf("%s: want %v in %s", want, is, said)
 		}

@@ -43,7 +43,8 @@ func TestNoDriver(t *testing.T) {
 		{"silent", []string{"/bin/sleep", "60"}, "it was not ready in"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := openErr(t.Context(), plugin.Driver(plugin.Config{Command: c.command, Limits: plugin.Limits{Start: time.Second}}), "plugin:mute", hsm.Options{})
+			_, err := openErr(t.Context(), plugin.Driver(plugin.Config{Command: c.command, Limits: plugin.Limits{Start: time.Second}}),
+				"plugin:mute", hsm.Options{})
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v", err)
 			}
@@ -67,7 +68,8 @@ func TestOtherVersion(t *testing.T) {
 // Goal: a driver that ends while it opens a token is an error, not a loop. Method: one that does.
 func TestEndsInOpen(t *testing.T) {
 	log := &memo{}
-	_, err := openErr(t.Context(), plugin.Driver(plugin.Config{Command: []string{"/proc/self/exe", "serve"}, Logger: log.logger()}), "plugin:crash", hsm.Options{})
+	_, err := openErr(t.Context(), plugin.Driver(plugin.Config{Command: []string{"/proc/self/exe", "serve"}, Logger: log.logger()}),
+		"plugin:crash", hsm.Options{})
 	if !errors.Is(err, hsm.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}

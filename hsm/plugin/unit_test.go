@@ -28,8 +28,9 @@ import (
 
 // Goal: every sentinel error crosses the border as itself, with the words. Method: wrap each, pack, send, open.
 func TestErrorsCross(t *testing.T) {
-	all := []error{hsm.ErrNoToken, hsm.ErrNoKey, hsm.ErrKeyExists, hsm.ErrAmbiguous, hsm.ErrKeyType, hsm.ErrWrongPIN, hsm.ErrPINLocked, hsm.ErrLastPINTry,
-		hsm.ErrIntegrity, hsm.ErrUnsupported, hsm.ErrUnavailable, hsm.ErrURI, hsm.ErrDevOnly, hsm.ErrPINSource, context.Canceled, context.DeadlineExceeded}
+	all := []error{hsm.ErrNoToken, hsm.ErrNoKey, hsm.ErrKeyExists, hsm.ErrAmbiguous, hsm.ErrKeyType, hsm.ErrWrongPIN, hsm.ErrPINLocked,
+		hsm.ErrLastPINTry, hsm.ErrIntegrity, hsm.ErrUnsupported, hsm.ErrUnavailable, hsm.ErrURI, hsm.ErrDevOnly, hsm.ErrPINSource,
+		context.Canceled, context.DeadlineExceeded}
 	if len(all) != len(plugin.Sentinels) || len(all) != len(wire.Code_name)-1 {
 		t.Errorf("%d sentinels here, %d in the package, %d on the wire", len(all), len(plugin.Sentinels), len(wire.Code_name)-1)
 	}
@@ -93,9 +94,10 @@ func TestPublicKeys(t *testing.T) {
 func TestEvidence(t *testing.T) {
 	e := hsm.KeyEvidence{
 		Format: "f", Key: hsm.KeyInfo{ID: "k", Type: hsm.KeyP256, Sensitive: true, Extractable: true, Local: true, NeverExtracted: true},
-		Token: hsm.TokenInfo{Provider: "p", Label: "l", Manufacturer: "m", Model: "o", Serial: "s", Firmware: "1", SoftwareOnly: true, PINTriesLow: true,
-			PINTries: "last", MaxSessions: 1 << 40, OpenSessions: 2},
-		PublicKey: []byte{1}, Nonce: []byte{2}, Statement: []byte{3}, Signature: []byte{4}, Certificates: [][]byte{{5}, {6}}, Extra: map[string][]byte{"x": {7}},
+		Token: hsm.TokenInfo{Provider: "p", Label: "l", Manufacturer: "m", Model: "o", Serial: "s", Firmware: "1", SoftwareOnly: true,
+			PINTriesLow: true, PINTries: "last", MaxSessions: 1 << 40, OpenSessions: 2},
+		PublicKey: []byte{1}, Nonce: []byte{2}, Statement: []byte{3}, Signature: []byte{4}, Certificates: [][]byte{{5}, {6}},
+		Extra: map[string][]byte{"x": {7}},
 	}
 	for _, v := range []reflect.Value{reflect.ValueOf(e), reflect.ValueOf(e.Key), reflect.ValueOf(e.Token)} {
 		for i := range v.NumField() {
@@ -153,9 +155,11 @@ func TestMayMeanSame(t *testing.T) {
 func TestRelay(t *testing.T) {
 	log := &memo{}
 	r := plugin.NewRelay(log.logger())
-	r.Run(strings.NewReader("plain\x1b[31m\n" + strings.Repeat("x", 5000) + "\n" + `{"time":"t","level":"WARN","msg":"token lost","token":"a","n":3}` + "\n{broken\n"))
+	r.Run(strings.NewReader("plain\x1b[31m\n" + strings.Repeat("x", 5000) + "\n" +
+		`{"time":"t","level":"WARN","msg":"token lost","token":"a","n":3}` + "\n{broken\n"))
 	out := log.String()
-	for _, want := range []string{`level=INFO msg="driver process: plain?[31m"`, `level=WARN msg="token lost" n=3 token=a`, `msg="driver process: {broken"`} {
+	for _, want := range []string{`level=INFO msg="driver process: plain?[31m"`, `level=WARN msg="token lost" n=3 token=a`,
+		`msg="driver process: {broken"`} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%s is missing in\n%s", want, out)
 		}
@@ -185,8 +189,8 @@ func TestEnviron(t *testing.T) {
 	t.Setenv("HOME", "/home/a")
 	env := plugin.Environ([]string{"VENDOR_*", "PLUGIN_*", "MPCD_HSM_PLUGIN", "HOME=/home/b", "X=y"}, []string{"VENDOR_PIN"})
 	joined := "\n" + strings.Join(env, "\n") + "\n"
-	for want, is := range map[string]bool{"P11_KIT_A=1": true, "VENDOR_A=2": true, "VENDOR_PIN": false, "VENDORS": false, "PLUGIN_": false, "MPCD_HSM_PLUGIN": false,
-		"HOME=/home/b": true, "HOME=/home/a": false, "X=y": true, "PATH=": false} {
+	for want, is := range map[string]bool{"P11_KIT_A=1": true, "VENDOR_A=2": true, "VENDOR_PIN": false, "VENDORS": false, "PLUGIN_": false,
+		"MPCD_HSM_PLUGIN": false, "HOME=/home/b": true, "HOME=/home/a": false, "X=y": true, "PATH=": false} {
 		if strings.Contains(joined, "\n"+want) != is {
 			t.Errorf("%s: want %v in %v", want, is, env)
 		}

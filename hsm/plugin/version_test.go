@@ -33,10 +33,11 @@ func (stranger) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientCo
 // serveStranger says its version to go-plugin, or only in the handshake.
 func serveStranger(version uint) {
 	goplugin.Serve(&goplugin.ServeConfig{
-		HandshakeConfig: goplugin.HandshakeConfig{ProtocolVersion: version, MagicCookieKey: "MPCD_HSM_PLUGIN", MagicCookieValue: "driver-of-a-node"},
-		Plugins:         goplugin.PluginSet{"driver": stranger{}},
-		GRPCServer:      goplugin.DefaultGRPCServer,
-		Logger:          hclog.NewNullLogger(),
+		HandshakeConfig: goplugin.HandshakeConfig{ProtocolVersion: version, MagicCookieKey: "MPCD_HSM_PLUGIN",
+			MagicCookieValue: "driver-of-a-node"},
+		Plugins:    goplugin.PluginSet{"driver": stranger{}},
+		GRPCServer: goplugin.DefaultGRPCServer,
+		Logger:     hclog.NewNullLogger(),
 	})
 	os.Exit(0)
 }

@@ -57,7 +57,8 @@ func follow(t *testing.T, ev hsm.KeyEvidence, nonce []byte) {
 	ek, err := x509.ParseCertificate(ev.Certificates[0])
 	must(t, err)
 	// The subject is in the alternative name, in a form that crypto/x509 does not read (TCG EK Credential Profile, 3.2.9).
-	ek.UnhandledCriticalExtensions = slices.DeleteFunc(ek.UnhandledCriticalExtensions, func(id asn1.ObjectIdentifier) bool { return id.String() == "2.5.29.17" })
+	ek.UnhandledCriticalExtensions = slices.DeleteFunc(ek.UnhandledCriticalExtensions,
+		func(id asn1.ObjectIdentifier) bool { return id.String() == "2.5.29.17" })
 	roots, issuers := x509.NewCertPool(), x509.NewCertPool()
 	roots.AddCert(cas[0])
 	issuers.AddCert(cas[1])
@@ -204,7 +205,8 @@ func TestQuote(t *testing.T) {
 		must(t, err)
 		quoted, err := st.Attested.Quote()
 		must(t, err)
-		if string(st.ExtraData.Buffer) != "nonce" || !bytes.Equal(quoted.PCRDigest.Buffer, hash(append(bytes.Clone(q.Values[4]), q.Values[7]...))) || len(q.Values) != 2 {
+		if string(st.ExtraData.Buffer) != "nonce" || !bytes.Equal(quoted.PCRDigest.Buffer,
+			hash(append(bytes.Clone(q.Values[4]), q.Values[7]...))) || len(q.Values) != 2 {
 			t.Errorf("another quote: %+v", q)
 		}
 		if bytes.Equal(last, quoted.PCRDigest.Buffer) {
@@ -292,6 +294,7 @@ func define(c transport.TPM, index tpm2.TPMHandle, b []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = tpm2.NVWrite{AuthHandle: owner, NVIndex: tpm2.NamedHandle{Handle: index, Name: r.NVName}, Data: tpm2.TPM2BMaxNVBuffer{Buffer: b}}.Execute(c)
+	_, err = tpm2.NVWrite{AuthHandle: owner, NVIndex: tpm2.NamedHandle{Handle: index, Name: r.NVName},
+		Data: tpm2.TPM2BMaxNVBuffer{Buffer: b}}.Execute(c)
 	return err
 }

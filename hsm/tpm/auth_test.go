@@ -27,7 +27,8 @@ func failed(t *testing.T, tok *tpm.Token) uint32 {
 	t.Helper()
 	var n uint32
 	must(t, tok.Raw(t.Context(), func(c transport.TPM) error {
-		r, err := tpm2.GetCapability{Capability: tpm2.TPMCapTPMProperties, Property: uint32(tpm2.TPMPTLockoutCounter), PropertyCount: 1}.Execute(c)
+		r, err := tpm2.GetCapability{Capability: tpm2.TPMCapTPMProperties, Property: uint32(tpm2.TPMPTLockoutCounter),
+			PropertyCount: 1}.Execute(c)
 		if err != nil {
 			return err
 		}

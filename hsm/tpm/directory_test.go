@@ -129,7 +129,8 @@ func TestForeignIndex(t *testing.T) {
 	must(t, s.Do(func(c swtpm.Conn) error {
 		owner := tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)}
 		_, err := tpm2.NVDefineSpace{AuthHandle: owner, Auth: tpm2.TPM2BAuth{Buffer: []byte("theirs")}, PublicInfo: tpm2.New2B(tpm2.TPMSNVPublic{
-			NVIndex: 0x0184d000, NameAlg: tpm2.TPMAlgSHA256, DataSize: 8, Attributes: tpm2.TPMANV{NT: tpm2.TPMNTOrdinary, OwnerWrite: true, AuthRead: true}})}.Execute(c)
+			NVIndex: 0x0184d000, NameAlg: tpm2.TPMAlgSHA256, DataSize: 8, Attributes: tpm2.TPMANV{NT: tpm2.TPMNTOrdinary, OwnerWrite: true,
+				AuthRead: true}})}.Execute(c)
 		if err != nil {
 			return err
 		}
@@ -137,7 +138,8 @@ func TestForeignIndex(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = tpm2.NVWrite{AuthHandle: owner, NVIndex: tpm2.NamedHandle{Handle: 0x0184d000, Name: r.NVName}, Data: tpm2.TPM2BMaxNVBuffer{Buffer: make([]byte, 8)}}.Execute(c)
+		_, err = tpm2.NVWrite{AuthHandle: owner, NVIndex: tpm2.NamedHandle{Handle: 0x0184d000, Name: r.NVName},
+			Data: tpm2.TPM2BMaxNVBuffer{Buffer: make([]byte, 8)}}.Execute(c)
 		return err
 	}))
 	tok := stocked(t, s.URI())

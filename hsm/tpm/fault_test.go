@@ -252,7 +252,8 @@ func TestParentEvicted(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			_, err = tpm2.EvictControl{Auth: owner, ObjectHandle: &tpm2.NamedHandle{Handle: 0x81000001, Name: r.Name}, PersistentHandle: 0x81000001}.Execute(c)
+			_, err = tpm2.EvictControl{Auth: owner, ObjectHandle: &tpm2.NamedHandle{Handle: 0x81000001, Name: r.Name},
+				PersistentHandle: 0x81000001}.Execute(c)
 			if err != nil || put == nil {
 				return err
 			}
@@ -260,7 +261,8 @@ func TestParentEvicted(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			_, err = tpm2.EvictControl{Auth: owner, ObjectHandle: &tpm2.NamedHandle{Handle: p.ObjectHandle, Name: p.Name}, PersistentHandle: 0x81000001}.Execute(c)
+			_, err = tpm2.EvictControl{Auth: owner, ObjectHandle: &tpm2.NamedHandle{Handle: p.ObjectHandle, Name: p.Name},
+				PersistentHandle: 0x81000001}.Execute(c)
 			if err == nil {
 				_, err = tpm2.FlushContext{FlushHandle: p.ObjectHandle}.Execute(c)
 			}
@@ -283,7 +285,8 @@ func TestCut(t *testing.T) {
 	w := newWire(t, emulator(t))
 	tok := stocked(t, w.uri())
 	for _, after := range []bool{false, true} {
-		for _, cc := range []tpm2.TPMCC{tpm2.TPMCCLoad, tpm2.TPMCCSign, tpm2.TPMCCFlushContext, tpm2.TPMCCUnseal, tpm2.TPMCCStartAuthSession, tpm2.TPMCCCreate} {
+		for _, cc := range []tpm2.TPMCC{tpm2.TPMCCLoad, tpm2.TPMCCSign, tpm2.TPMCCFlushContext, tpm2.TPMCCUnseal, tpm2.TPMCCStartAuthSession,
+			tpm2.TPMCCCreate} {
 			w.nth(cc, 1, after)
 			_, err := tok.Sign(t.Context(), "sign", []byte("m"))
 			must(t, err)

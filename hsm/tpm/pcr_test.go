@@ -91,7 +91,8 @@ func TestPCRsInTheTPM(t *testing.T) {
 // Goal: selections are what they say, in one order, and PCRs the TPM lacks are named. Method: a table; an inactive bank.
 func TestPCRSelection(t *testing.T) {
 	s := emulator(t)
-	for _, bad := range []string{"sha256", "sha1:0", "md5:1", "sha256:", "sha256:24", "sha256:1,1", "sha256:-1", "sha256:1,", "sha256:x", ":1"} {
+	for _, bad := range []string{"sha256", "sha1:0", "md5:1", "sha256:", "sha256:24", "sha256:1,1", "sha256:-1", "sha256:1,",
+		"sha256:x", ":1"} {
 		_, err := drivers.Open(t.Context(), s.URI()+"?pcrs="+bad, hsm.Options{})
 		expect(t, err, hsm.ErrURI, "sha256:0,2,7")
 	}

@@ -74,7 +74,8 @@ func TestTools(t *testing.T) {
 	if block, _ := pem.Decode(text); block == nil || string(block.Bytes) != string(pkix) {
 		t.Error("they read another public key")
 	}
-	if out, err := exec.Command("openssl", "dgst", "-sha256", "-verify", file("key.pem", nil), "-signature", file("der", der), message).CombinedOutput(); err != nil {
+	if out, err := exec.Command("openssl", "dgst", "-sha256", "-verify", file("key.pem", nil), "-signature", file("der", der),
+		message).CombinedOutput(); err != nil {
 		t.Errorf("openssl: %v: %s", err, out)
 	}
 	if record := tool(t, s, "tpm2_nvread", fmt.Sprintf("0x%08x", index)); !containsAll(record, public, private, []byte("sign")) {

@@ -66,7 +66,8 @@ func TestInfo(t *testing.T) {
 	tok := open(t, s.URI(), hsm.Options{})
 	info, err := tok.Info(t.Context())
 	must(t, err)
-	if info.Manufacturer != "IBM" || info.Model != "SW   TPM" || info.Firmware == "0.0.0.0" || !info.SoftwareOnly || info.PINTriesLow || info.Label != s.Path() || info.Serial != "" {
+	if info.Manufacturer != "IBM" || info.Model != "SW   TPM" || info.Firmware == "0.0.0.0" || !info.SoftwareOnly || info.PINTriesLow ||
+		info.Label != s.Path() || info.Serial != "" {
 		t.Errorf("got %+v", info)
 	}
 	must(t, tok.GenerateKey(t.Context(), "k", hsm.KeyP256))
@@ -75,7 +76,8 @@ func TestInfo(t *testing.T) {
 	}
 	keys, err := tok.Keys(t.Context())
 	must(t, err)
-	if want := (hsm.KeyInfo{ID: "k", Type: hsm.KeyP256, Sensitive: true, Local: true, NeverExtracted: true}); len(keys) != 1 || keys[0] != want {
+	if want := (hsm.KeyInfo{ID: "k", Type: hsm.KeyP256, Sensitive: true, Local: true, NeverExtracted: true}); len(keys) != 1 ||
+		keys[0] != want {
 		t.Errorf("got %+v", keys)
 	}
 }
@@ -122,7 +124,8 @@ func TestParentType(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = tpm2.EvictControl{Auth: owner, ObjectHandle: &tpm2.NamedHandle{Handle: p.ObjectHandle, Name: p.Name}, PersistentHandle: 0x81000002}.Execute(c)
+		_, err = tpm2.EvictControl{Auth: owner, ObjectHandle: &tpm2.NamedHandle{Handle: p.ObjectHandle, Name: p.Name},
+			PersistentHandle: 0x81000002}.Execute(c)
 		return err
 	}))
 	_, err := drivers.Open(t.Context(), s.URI()+";handle=0x81000002", hsm.Options{})

@@ -30,32 +30,49 @@ func unhex(t testing.TB, s string) []byte {
 // Goal: every line of the table writes what the chain's own documents print. Method: published vectors.
 func TestVectors(t *testing.T) {
 	for _, v := range []struct{ source, chain, key, want string }{
-		{"BIP-86, first receiving address", "bitcoin", "a60869f0dbcf1dc659c9cecbaf8050135ea9e8cdc487053f1dc6880949dc684c", "bc1p5cyxnuxmeuwuvkwfem96lqzszd02n6xdcjrs20cac6yqjjwudpxqkedrcr"},
-		{"BIP-86, second receiving address", "bitcoin", "a82f29944d65b86ae6b5e5cc75e294ead6c59391a1edc5e016e3498c67fc7bbb", "bc1p4qhjn9zdvkux4e44uhx8tc55attvtyu358kutcqkudyccelu0was9fqzwh"},
-		{"BIP-86, first change address", "bitcoin", "882d74e5d0572d5a816cef0041a96b6c1de832f6f9676d9605c44d5e9a97d3dc", "bc1p3qkhfews2uk44qtvauqyr2ttdsw7svhkl9nkm9s9c3x4ax5h60wqwruhk7"},
-		{"BIP-350, the generator's x", "bitcoin", "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798", "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0"},
-		{"Solana, the system program", "solana", "0000000000000000000000000000000000000000000000000000000000000000", "11111111111111111111111111111111"},
-		{"Solana, the token program", "solana", "06ddf6e1d765a193d9cbe146ceeb79ac1cb485ed5f5b37913a8cf5857eff00a9", "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"},
-		{"XRPL, ripple-keypairs ed25519 fixture", "xrpl", "01fa53fa5a7e77798f882ece20b1abc00bb358a9e55a202d0d0676bd0ce37a63", "rLUEXYuLiQptky37CqLcm9USQpPiz5rkpD"},
-		{"Substrate, Alice (ed25519)", "substrate", "88dc3417d5058ec4b4503e0c12ea1a0a89be200fe98922423d4334014fa6b0ee", "5FA9nQDVg267DEd8m1ZypXLBnvN7SFxYwV7ndqSYGiN9TTpu"},
-		{"Substrate, Alice", "substrate", "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"},
-		{"Polkadot, Alice", "polkadot", "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d", "15oF4uVJwmo4TdGW7VfQxNLavjCXviqxT9S1MgbjMNHr6Sp5"},
+		{"BIP-86, first receiving address", "bitcoin", "a60869f0dbcf1dc659c9cecbaf8050135ea9e8cdc487053f1dc6880949dc684c",
+			"bc1p5cyxnuxmeuwuvkwfem96lqzszd02n6xdcjrs20cac6yqjjwudpxqkedrcr"},
+		{"BIP-86, second receiving address", "bitcoin", "a82f29944d65b86ae6b5e5cc75e294ead6c59391a1edc5e016e3498c67fc7bbb",
+			"bc1p4qhjn9zdvkux4e44uhx8tc55attvtyu358kutcqkudyccelu0was9fqzwh"},
+		{"BIP-86, first change address", "bitcoin", "882d74e5d0572d5a816cef0041a96b6c1de832f6f9676d9605c44d5e9a97d3dc",
+			"bc1p3qkhfews2uk44qtvauqyr2ttdsw7svhkl9nkm9s9c3x4ax5h60wqwruhk7"},
+		{"BIP-350, the generator's x", "bitcoin", "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",
+			"bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0"},
+		{"Solana, the system program", "solana", "0000000000000000000000000000000000000000000000000000000000000000",
+			"11111111111111111111111111111111"},
+		{"Solana, the token program", "solana", "06ddf6e1d765a193d9cbe146ceeb79ac1cb485ed5f5b37913a8cf5857eff00a9",
+			"TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"},
+		{"XRPL, ripple-keypairs ed25519 fixture", "xrpl", "01fa53fa5a7e77798f882ece20b1abc00bb358a9e55a202d0d0676bd0ce37a63",
+			"rLUEXYuLiQptky37CqLcm9USQpPiz5rkpD"},
+		{"Substrate, Alice (ed25519)", "substrate", "88dc3417d5058ec4b4503e0c12ea1a0a89be200fe98922423d4334014fa6b0ee",
+			"5FA9nQDVg267DEd8m1ZypXLBnvN7SFxYwV7ndqSYGiN9TTpu"},
+		{"Substrate, Alice", "substrate", "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d",
+			"5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"},
+		{"Polkadot, Alice", "polkadot", "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d",
+			"15oF4uVJwmo4TdGW7VfQxNLavjCXviqxT9S1MgbjMNHr6Sp5"},
 		{"CIP-19, type 6 on the main network", "cardano", cip19Key(t), "addr1vx2fxv2umyhttkxyxp8x0dlpdt3k6cwng5pxj3jhsydzers66hrl8"},
-		{"BIP-84, first receiving address", "bitcoin", "0330d54fd0dd420a6e5f8d3624f5f3482cae350f79d5f0753bf5beef9c2d91af3c", "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu"},
-		{"BIP-84, second receiving address", "bitcoin", "03e775fd51f0dfb8cd865d9ff1cca2a158cf651fe997fdc9fee9c1d3b5e995ea77", "bc1qnjg0jd8228aq7egyzacy8cys3knf9xvrerkf9g"},
-		{"BIP-84, first change address", "bitcoin", "03025324888e429ab8e3dbaf1f7802648b9cd01e9b418485c5fa4c1b9b5700e1a6", "bc1q8c6fshw2dlwun7ekn9qwf37cu2rn755upcp6el"},
+		{"BIP-84, first receiving address", "bitcoin", "0330d54fd0dd420a6e5f8d3624f5f3482cae350f79d5f0753bf5beef9c2d91af3c",
+			"bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu"},
+		{"BIP-84, second receiving address", "bitcoin", "03e775fd51f0dfb8cd865d9ff1cca2a158cf651fe997fdc9fee9c1d3b5e995ea77",
+			"bc1qnjg0jd8228aq7egyzacy8cys3knf9xvrerkf9g"},
+		{"BIP-84, first change address", "bitcoin", "03025324888e429ab8e3dbaf1f7802648b9cd01e9b418485c5fa4c1b9b5700e1a6",
+			"bc1q8c6fshw2dlwun7ekn9qwf37cu2rn755upcp6el"},
 		{"BIP-173, the generator", "bitcoin", generator, "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"},
 		{"go-ethereum, the key 1", "ethereum", generator, "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"},
-		{"Hardhat, account 0", "ethereum", public(t, "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"},
-		{"Hardhat, account 1", "ethereum", public(t, "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"), "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"},
+		{"Hardhat, account 0", "ethereum", public(t, "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"),
+			"0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"},
+		{"Hardhat, account 1", "ethereum", public(t, "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"),
+			"0x70997970C51812dc3A010C7d01b50e0d17dc79C8"},
 		{"Avalanche, ewoq, the C-Chain", "avalanche-c", public(t, ewoq), "0x8db97C7cEcE249c2b98bDC0226Cc4C2A57BF52FC"},
 		{"Lux genesis, ewoq, the C-Chain", "lux-c", public(t, ewoq), "0x8db97C7cEcE249c2b98bDC0226Cc4C2A57BF52FC"},
 		{"avalanche-types, ewoq, the X-Chain", "avalanche-x", public(t, ewoq), "X-avax18jma8ppw3nhx5r4ap8clazz0dps7rv5ukulre5"},
 		{"avalanche-types, ewoq, the P-Chain", "avalanche-p", public(t, ewoq), "P-avax18jma8ppw3nhx5r4ap8clazz0dps7rv5ukulre5"},
 		{"Lux genesis, ewoq, the P-Chain", "lux-p", public(t, ewoq), "P-lux18jma8ppw3nhx5r4ap8clazz0dps7rv5uv98e28"},
 		{"Lux genesis, ewoq, the X-Chain", "lux-x", public(t, ewoq), "X-lux18jma8ppw3nhx5r4ap8clazz0dps7rv5uv98e28"},
-		{"CosmJS, pubkeyToAddress", "cosmos", "02d41a0aa167b21699429eab224bc03f2cd386f0af5d20cefbd0336f1544aea24f", "cosmos1h806c7khnvmjlywdrkdgk2vrayy2mmvf9rxk2r"},
-		{"XRPL, the genesis account", "xrpl", "0330e7fc9d56bb25d6893ba3f317ae5bcf33b3291bd63db32654a313222f7fd020", "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh"},
+		{"CosmJS, pubkeyToAddress", "cosmos", "02d41a0aa167b21699429eab224bc03f2cd386f0af5d20cefbd0336f1544aea24f",
+			"cosmos1h806c7khnvmjlywdrkdgk2vrayy2mmvf9rxk2r"},
+		{"XRPL, the genesis account", "xrpl", "0330e7fc9d56bb25d6893ba3f317ae5bcf33b3291bd63db32654a313222f7fd020",
+			"rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh"},
 	} {
 		key := unhex(t, v.key)
 		kinds := []Family{ECDSA}
@@ -186,8 +203,10 @@ func TestFor(t *testing.T) {
 	for name, call := range map[string]struct {
 		kind Family
 		key  []byte
-	}{"31 bytes": {Ed25519, key[:31]}, "33 bytes": {Taproot, append(bytes.Clone(key), 0)}, "nothing": {Ed25519, nil}, "unknown kind": {"rsa", key}, "no kind": {"", key},
-		"x alone": {ECDSA, key}, "not on the curve": {ECDSA, append([]byte{2}, bytes.Repeat([]byte{0xff}, 32)...)}, "a wrong y": {ECDSA, append([]byte{4}, bytes.Repeat([]byte{7}, 64)...)},
+	}{"31 bytes": {Ed25519, key[:31]}, "33 bytes": {Taproot, append(bytes.Clone(key), 0)}, "nothing": {Ed25519, nil},
+		"unknown kind": {"rsa", key}, "no kind": {"", key}, "x alone": {ECDSA, key},
+		"not on the curve":    {ECDSA, append([]byte{2}, bytes.Repeat([]byte{0xff}, 32)...)},
+		"a wrong y":           {ECDSA, append([]byte{4}, bytes.Repeat([]byte{7}, 64)...)},
 		"a point for Ed25519": {Ed25519, unhex(t, generator)}} {
 		if _, _, err := For(call.kind, call.key); !errors.Is(err, ErrKey) {
 			t.Errorf("%s: %v", name, err)
@@ -214,7 +233,8 @@ func FuzzEncodings(f *testing.F) {
 		if !bytes.Equal(eightToFive(b), five) {
 			t.Errorf("groups of %x differ", b)
 		}
-		for constant, encode := range map[uint32]func(string, []byte) (string, error){bech32Const: btcbech32.Encode, bech32mConst: btcbech32.EncodeM} {
+		for constant, encode := range map[uint32]func(string, []byte) (string, error){bech32Const: btcbech32.Encode,
+			bech32mConst: btcbech32.EncodeM} {
 			want, err := encode("lux", five)
 			if got := segment("lux", constant, five); err != nil || got != want {
 				t.Errorf("bech32 %x: got %s, want %s, %v", b, got, want, err)

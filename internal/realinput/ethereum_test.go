@@ -55,8 +55,9 @@ func TestEthereumTransaction(t *testing.T) {
 	if h := types.LatestSignerForChainID(big.NewInt(96369)).Hash(tx); h != digest {
 		t.Errorf("digest %x, go-ethereum says %x", digest, h)
 	}
-	if tx.Type() != types.DynamicFeeTxType || tx.ChainId().Uint64() != e.ChainID || tx.Nonce() != e.Nonce || tx.GasTipCap().Uint64() != e.MaxPriorityFeePerGas ||
-		tx.GasFeeCap().Uint64() != e.MaxFeePerGas || tx.Gas() != e.Gas || *tx.To() != e.To || tx.Value().Uint64() != e.Value || !bytes.Equal(tx.Data(), e.Data) || len(tx.AccessList()) != 0 {
+	if tx.Type() != types.DynamicFeeTxType || tx.ChainId().Uint64() != e.ChainID || tx.Nonce() != e.Nonce ||
+		tx.GasTipCap().Uint64() != e.MaxPriorityFeePerGas || tx.GasFeeCap().Uint64() != e.MaxFeePerGas || tx.Gas() != e.Gas || *tx.To() != e.To ||
+		tx.Value().Uint64() != e.Value || !bytes.Equal(tx.Data(), e.Data) || len(tx.AccessList()) != 0 {
 		t.Errorf("the transaction is not the one that was asked for: %+v", tx)
 	}
 	if back, err := tx.MarshalBinary(); err != nil || !bytes.Equal(back, raw) {

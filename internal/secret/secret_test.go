@@ -40,7 +40,8 @@ func TestRedacted(t *testing.T) {
 			t.Errorf("%s encodes a secret", name)
 		}
 	}
-	for _, form := range [][]byte{[]byte(known), fmt.Appendf(nil, "%x", known), fmt.Appendf(nil, "%X", known), fmt.Appendf(nil, "%d", []byte(known)), []byte("known secret")} {
+	for _, form := range [][]byte{[]byte(known), fmt.Appendf(nil, "%x", known), fmt.Appendf(nil, "%X", known),
+		fmt.Appendf(nil, "%d", []byte(known)), []byte("known secret")} {
 		if bytes.Contains(out.Bytes(), form) {
 			t.Errorf("found %q in output", form)
 		}

@@ -28,9 +28,11 @@ func TestScanner(t *testing.T) {
 	forms := map[string]string{
 		"raw": string(known), "raw backwards": string(back), "first half": string(known[:16]), "last half": string(known[16:]),
 		"hex": hex.EncodeToString(known), "HEX": strings.ToUpper(hex.EncodeToString(known)), "hex backwards": hex.EncodeToString(back),
-		"hex of the first half": hex.EncodeToString(known[:16]), "%v": fmt.Sprint(known), "%#v": fmt.Sprintf("%#v", known), "% x": fmt.Sprintf("% x", known),
-		"%q": fmt.Sprintf("%q", known), "number": new(big.Int).SetBytes(known).String(), "number backwards": new(big.Int).SetBytes(back).String(),
-		"%+v of a struct": fmt.Sprintf("%+v", struct{ Share []byte }{known}),
+		"hex of the first half": hex.EncodeToString(known[:16]), "%v": fmt.Sprint(known), "%#v": fmt.Sprintf("%#v", known),
+		"% x": fmt.Sprintf("% x", known),
+		"%q":  fmt.Sprintf("%q", known), "number": new(big.Int).SetBytes(known).String(),
+		"number backwards": new(big.Int).SetBytes(back).String(),
+		"%+v of a struct":  fmt.Sprintf("%+v", struct{ Share []byte }{known}),
 	}
 	for shift := range 5 {
 		padded := append(make([]byte, shift), known...)

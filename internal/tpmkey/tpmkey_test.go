@@ -14,7 +14,8 @@ import (
 // withPoint is the signing template with a point in it, each coordinate as long as given.
 func withPoint(x, y []byte) tpm2.TPMTPublic {
 	p := SigningTemplate(true)
-	p.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{X: tpm2.TPM2BECCParameter{Buffer: x}, Y: tpm2.TPM2BECCParameter{Buffer: y}})
+	p.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{X: tpm2.TPM2BECCParameter{Buffer: x},
+		Y: tpm2.TPM2BECCParameter{Buffer: y}})
 	return p
 }
 

@@ -121,8 +121,8 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// Goal: what the document says that mpcd says, mpcd says. Method: the words in italics of the last table, cut where they vary, are looked for
-// in our source.
+// Goal: what the document says that mpcd says, mpcd says. Method: the words in italics of the last table, cut where they vary, are looked
+// for in our source.
 func TestMessagesAreOurs(t *testing.T) {
 	_, table, ok := strings.Cut(read(t), "## When something is wrong")
 	if !ok {

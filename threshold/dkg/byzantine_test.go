@@ -112,7 +112,8 @@ func badPoints(t *testing.T) map[string][]byte {
 	}
 	nonCanonical := bytes.Repeat([]byte{0xff}, 32) // y = 2^255-1-... with x sign: y ≥ p
 	nonCanonical[0], nonCanonical[31] = 0xf0, 0x7f // y = p+3
-	return map[string][]byte{"identity": identity, "torsion": order8, "mixed torsion": mixed, "off the curve": off, "not canonical": nonCanonical}
+	return map[string][]byte{"identity": identity, "torsion": order8, "mixed torsion": mixed, "off the curve": off,
+		"not canonical": nonCanonical}
 }
 
 var edParams = Params{Group: group.Ed25519, Kind: threshold.Ed25519.ID}
@@ -180,7 +181,8 @@ func (s *scene) cheat(st *state, r *row, rand io.Reader) (*threshold.Session[sha
 }
 
 // ceremony runs one; r is nil for an honest one.
-func ceremony(t *testing.T, w *tt.World, p Params, old map[party]*threshold.KeyShare, r *row, before map[party]*state) (*scene, map[party]tt.Outcome[share]) {
+func ceremony(t *testing.T, w *tt.World, p Params, old map[party]*threshold.KeyShare, r *row,
+	before map[party]*state) (*scene, map[party]tt.Outcome[share]) {
 	t.Helper()
 	ids := w.Committee.Parties
 	s := &scene{w: w, states: map[party]*state{}, before: before}
@@ -441,7 +443,8 @@ func conductRows() []row {
 			os[0].Bytes[len(os[0].Bytes)-1] ^= 1
 			m.Body = canon.MustMarshal(os)
 		}), want: proven("originals")},
-		{name: "echo claimed, originals garbage", tamper: originals(func(_ *scene, m *message) { m.Body = []byte("garbage") }), want: proven("originals")},
+		{name: "echo claimed, originals garbage", tamper: originals(func(_ *scene, m *message) { m.Body = []byte("garbage") }),
+			want: proven("originals")},
 		{name: "from another party", tamper: also(func(s *scene, m message) []message {
 			m.Proof = bytes.Repeat([]byte{1}, 64)
 			m.Body = []byte("spoofed")
@@ -544,7 +547,8 @@ func rows(t *testing.T, p Params) []row {
 	truthful := func(s *scene, dealer party) complaint {
 		st := s.st()
 		ecdh := st.shared[dealer]
-		proof, err := proveEqualLogs(g, st.complaintContext(s.liar, dealer), st.enc, st.encKeys[s.liar], st.encKeys[dealer], ecdh, tt.NewRand(1, "complaint"))
+		proof, err := proveEqualLogs(g, st.complaintContext(s.liar, dealer), st.enc, st.encKeys[s.liar], st.encKeys[dealer], ecdh,
+			tt.NewRand(1, "complaint"))
 		if err != nil {
 			panic(err)
 		}
@@ -591,7 +595,8 @@ func rows(t *testing.T, p Params) []row {
 			// The last byte of the scalar would leave the canonical range on one curve; the middle does not.
 			s.st().opens[possession+pl+sl/2] ^= 1
 		}, want: proven("dkg-possession")},
-		{name: "possession: response not canonical", opening: func(s *scene) { copy(s.st().opens[possession+pl:], top) }, want: proven("dkg-possession")},
+		{name: "possession: response not canonical", opening: func(s *scene) { copy(s.st().opens[possession+pl:], top) },
+			want: proven("dkg-possession")},
 		{name: "possession: made for another party", opening: func(s *scene) {
 			st := s.st()
 			pop, _ := provePossession(g, st.id, s.second, st.poly.Constant(), st.opens[:3*pl], tt.NewRand(2, "pop"))
@@ -609,14 +614,17 @@ func rows(t *testing.T, p Params) []row {
 			pop, _ := provePossession(g, st.id, s.liar, st.poly.Constant(), other, tt.NewRand(2, "pop"))
 			copy(st.opens[possession:], pop)
 		}, want: proven("dkg-possession")},
-		{name: "opening of an earlier session", opening: func(s *scene) { copy(s.st().opens, s.before[s.liar].opens) }, want: proven("dkg-possession")},
+		{name: "opening of an earlier session", opening: func(s *scene) { copy(s.st().opens, s.before[s.liar].opens) },
+			want: proven("dkg-possession")},
 		{name: "rogue key", opening: func(s *scene) {
 			// C_0 cancels the victim's old contribution: nobody knows its logarithm.
 			c := g.NewPoint().Negate(s.before[s.second].dealt[s.second].commitments[0])
 			copy(s.st().opens, c.Bytes())
 		}, want: proven("dkg-possession")},
-		{name: "ciphertext not canonical", says: say(2, func(_ *scene, m *message) { copy(m.Body[ciphertexts+sl:], top) }), want: proven("dkg-scalar")},
-		{name: "wrong share to one", says: wrongShare(victim), want: proven("dkg-share"), liar: tt.Ending{Kind: threshold.Local, Check: "dkg-share"}},
+		{name: "ciphertext not canonical", says: say(2, func(_ *scene, m *message) { copy(m.Body[ciphertexts+sl:], top) }),
+			want: proven("dkg-scalar")},
+		{name: "wrong share to one", says: wrongShare(victim), want: proven("dkg-share"),
+			liar: tt.Ending{Kind: threshold.Local, Check: "dkg-share"}},
 		{name: "wrong share to two", says: wrongShare(victim, second), want: proven("dkg-share")},
 		{name: "wrong share in refresh", refresh: true, says: wrongShare(victim), want: proven("dkg-share")},
 		{name: "wrong share, then silence", says: wrongShare(victim), tamper: func(s *scene, m message, to party) []message {
@@ -626,7 +634,8 @@ func rows(t *testing.T, p Params) []row {
 			return []message{m}
 		}, want: proven("dkg-share")},
 		{name: "wrong share to one alone", tamper: only(2, wrongShare(victim)), want: proven("equivocation", "echo")},
-		{name: "complaint of a good share", says: complain(func(s *scene) complaint { return truthful(s, s.second) }), want: proven("dkg-complaint")},
+		{name: "complaint of a good share", says: complain(func(s *scene) complaint { return truthful(s, s.second) }),
+			want: proven("dkg-complaint")},
 		{name: "complaint with a forged proof", says: complain(func(s *scene) complaint {
 			c := truthful(s, s.second)
 			c.Proof[sl/2] ^= 1
@@ -642,7 +651,8 @@ func rows(t *testing.T, p Params) []row {
 			st := s.st()
 			other := g.NewScalar().SetUint64(99)
 			k := g.NewPoint().ScalarMult(other, st.encKeys[s.second])
-			proof, _ := proveEqualLogs(g, st.complaintContext(s.liar, s.second), other, g.NewPoint().ScalarBaseMult(other), st.encKeys[s.second], k, tt.NewRand(1, "c"))
+			proof, _ := proveEqualLogs(g, st.complaintContext(s.liar, s.second), other, g.NewPoint().ScalarBaseMult(other), st.encKeys[s.second], k,
+				tt.NewRand(1, "c"))
 			return complaint{s.second, k.Bytes(), proof}
 		}), want: proven("dkg-complaint")},
 		{name: "complaint without a point", says: complain(func(s *scene) complaint {
@@ -672,12 +682,15 @@ func rows(t *testing.T, p Params) []row {
 			c.Dealer = 999
 			return c
 		}), want: proven("dkg-complaint")},
-		{name: "D3 other digest", says: say(3, func(s *scene, m *message) { m.Body = canon.MustMarshal(verdict{Digest: make([]byte, 32)}) }), want: proven("dkg-digest")},
-		{name: "D3 no digest", says: say(3, func(s *scene, m *message) { m.Body = canon.MustMarshal(verdict{}) }), want: proven("dkg-digest", "dkg-verdict")},
-		{name: "D3 other digest to one", tamper: only(3, func(s *scene, m *message) { m.Body = canon.MustMarshal(verdict{Digest: make([]byte, 32)}) }),
-			want: func(s *scene, p party) []tt.Ending {
-				return append(tt.Proven(s.liar, "dkg-digest", "equivocation"), tt.Done...)
-			}},
+		{name: "D3 other digest", says: say(3, func(s *scene, m *message) { m.Body = canon.MustMarshal(verdict{Digest: make([]byte, 32)}) }),
+			want: proven("dkg-digest")},
+		{name: "D3 no digest", says: say(3, func(s *scene, m *message) { m.Body = canon.MustMarshal(verdict{}) }),
+			want: proven("dkg-digest", "dkg-verdict")},
+		{name: "D3 other digest to one", tamper: only(3, func(s *scene, m *message) {
+			m.Body = canon.MustMarshal(verdict{Digest: make([]byte, 32)})
+		}), want: func(s *scene, p party) []tt.Ending {
+			return append(tt.Proven(s.liar, "dkg-digest", "equivocation"), tt.Done...)
+		}},
 		{name: "D3 garbage", says: say(3, func(s *scene, m *message) { m.Body = []byte("garbage") }), want: proven("dkg-verdict")},
 		{name: "D3 trailing byte", says: say(3, long), want: proven("dkg-verdict")},
 		{name: "D3 endless", says: say(3, func(s *scene, m *message) { m.Body = make([]byte, 1<<16) }), want: proven("length")},
@@ -685,7 +698,8 @@ func rows(t *testing.T, p Params) []row {
 			st := s.st()
 			st.opens = append(slices.Clone(st.opens[:pl]), st.opens...)
 		}, want: proven("length")},
-		{name: "refresh: one commitment less", refresh: true, opening: func(s *scene) { s.st().opens = s.st().opens[pl:] }, want: proven("dkg-length")},
+		{name: "refresh: one commitment less", refresh: true, opening: func(s *scene) { s.st().opens = s.st().opens[pl:] },
+			want: proven("dkg-length")},
 		{name: "refresh: constant term not zero", refresh: true, opening: func(s *scene) {
 			st := s.st()
 			bad, err := poly.New(g, st.t, nil, tt.NewRand(3, "bad"))

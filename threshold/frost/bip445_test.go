@@ -178,7 +178,8 @@ func (g *bipGroup) sign(c *bipCase) ([]byte, error) {
 			return nil, err
 		}
 	}
-	public := commitment{group.Secp256k1.NewPoint().ScalarBaseMult(&group.SkScalar{S: k1}), group.Secp256k1.NewPoint().ScalarBaseMult(&group.SkScalar{S: k2})}
+	public := commitment{group.Secp256k1.NewPoint().ScalarBaseMult(&group.SkScalar{S: k1}),
+		group.Secp256k1.NewPoint().ScalarBaseMult(&group.SkScalar{S: k2})}
 	s, err := v.sign(&k1, &k2, &d, c.MyID, public)
 	if err != nil {
 		return nil, err
@@ -275,7 +276,8 @@ func TestBIP445NonceGen(t *testing.T) {
 		if got := append(k1.Bytes(), k2.Bytes()...); !bytes.Equal(got, c.Expected[0]) {
 			t.Errorf("case %d: secret nonce differs", c.ID)
 		}
-		public := group.BatchBytes([]group.Point{group.Secp256k1.NewPoint().ScalarBaseMult(&group.SkScalar{S: *k1}), group.Secp256k1.NewPoint().ScalarBaseMult(&group.SkScalar{S: *k2})})
+		public := group.BatchBytes([]group.Point{group.Secp256k1.NewPoint().ScalarBaseMult(&group.SkScalar{S: *k1}),
+			group.Secp256k1.NewPoint().ScalarBaseMult(&group.SkScalar{S: *k2})})
 		if got := bytes.Join(public, nil); !bytes.Equal(got, c.Expected[1]) {
 			t.Errorf("case %d: public nonce %x, want %x", c.ID, got, c.Expected[1])
 		}

@@ -39,15 +39,16 @@ func TestCombineBlames(t *testing.T) {
 			spoil func(s *signing)
 			blame []threshold.PartyID
 		}{
-			"flipped bit":    {func(s *signing) { s.shares[1].Payload[20] ^= 4 }, []threshold.PartyID{3}},
-			"zero":           {func(s *signing) { s.shares[0].Payload = make([]byte, 32) }, []threshold.PartyID{1}},
-			"not canonical":  {func(s *signing) { s.shares[2].Payload = order }, []threshold.PartyID{4}},
-			"all ones":       {func(s *signing) { s.shares[2].Payload = bytes.Repeat([]byte{255}, 32) }, []threshold.PartyID{4}},
-			"short":          {func(s *signing) { s.shares[1].Payload = s.shares[1].Payload[:31] }, []threshold.PartyID{3}},
-			"long":           {func(s *signing) { s.shares[1].Payload = append(s.shares[1].Payload, 0) }, []threshold.PartyID{3}},
-			"empty":          {func(s *signing) { s.shares[1].Payload = nil }, []threshold.PartyID{3}},
-			"other presign":  {func(s *signing) { s.shares[0].Pre[5] ^= 1 }, []threshold.PartyID{1}},
-			"exchanged":      {func(s *signing) { a, b := s.shares[0], s.shares[1]; a.Payload, b.Payload = b.Payload, a.Payload }, []threshold.PartyID{1, 3}},
+			"flipped bit":   {func(s *signing) { s.shares[1].Payload[20] ^= 4 }, []threshold.PartyID{3}},
+			"zero":          {func(s *signing) { s.shares[0].Payload = make([]byte, 32) }, []threshold.PartyID{1}},
+			"not canonical": {func(s *signing) { s.shares[2].Payload = order }, []threshold.PartyID{4}},
+			"all ones":      {func(s *signing) { s.shares[2].Payload = bytes.Repeat([]byte{255}, 32) }, []threshold.PartyID{4}},
+			"short":         {func(s *signing) { s.shares[1].Payload = s.shares[1].Payload[:31] }, []threshold.PartyID{3}},
+			"long":          {func(s *signing) { s.shares[1].Payload = append(s.shares[1].Payload, 0) }, []threshold.PartyID{3}},
+			"empty":         {func(s *signing) { s.shares[1].Payload = nil }, []threshold.PartyID{3}},
+			"other presign": {func(s *signing) { s.shares[0].Pre[5] ^= 1 }, []threshold.PartyID{1}},
+			"exchanged": {func(s *signing) { a, b := s.shares[0], s.shares[1]; a.Payload, b.Payload = b.Payload, a.Payload },
+				[]threshold.PartyID{1, 3}},
 			"two, one short": {func(s *signing) { s.shares[0].Payload[3] ^= 1; s.shares[2].Payload = nil }, []threshold.PartyID{1, 4}},
 			"shifted":        {shiftShares, []threshold.PartyID{1, 3}},
 			"another message": {func(s *signing) {

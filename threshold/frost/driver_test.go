@@ -98,7 +98,8 @@ func keygen(tb testing.TB, s threshold.Scheme, c threshold.Committee, seed strin
 
 // presignOf prepares presigning sessions for the signers and, after them, the observers. keys[i] is a key's shares in the
 // order of the committee.
-func presignSessions(tb testing.TB, s threshold.Scheme, keys [][]*threshold.KeyShare, signers, observers []threshold.PartyID, seed string) []*threshold.Session[[]*threshold.Presignature] {
+func presignSessions(tb testing.TB, s threshold.Scheme, keys [][]*threshold.KeyShare, signers, observers []threshold.PartyID,
+	seed string) []*threshold.Session[[]*threshold.Presignature] {
 	tb.Helper()
 	c := keys[0][0].Committee
 	var sessions []*threshold.Session[[]*threshold.Presignature]
@@ -111,7 +112,8 @@ func presignSessions(tb testing.TB, s threshold.Scheme, keys [][]*threshold.KeyS
 			}
 			batch = append(batch, k)
 		}
-		x, err := s.Presign(threshold.Setup{Ceremony: canon.Hash("test", []byte(seed)), Committee: c, Signers: signers, Self: p}, batch, seeded(fmt.Sprint(seed, p)))
+		x, err := s.Presign(threshold.Setup{Ceremony: canon.Hash("test", []byte(seed)), Committee: c, Signers: signers, Self: p}, batch,
+			seeded(fmt.Sprint(seed, p)))
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -121,7 +123,8 @@ func presignSessions(tb testing.TB, s threshold.Scheme, keys [][]*threshold.KeyS
 }
 
 // presignWith returns the presignatures: result[i][k] is the i-th signer's, or observer's, for key k.
-func presignWith(tb testing.TB, s threshold.Scheme, keys [][]*threshold.KeyShare, signers, observers []threshold.PartyID, seed string) [][]*threshold.Presignature {
+func presignWith(tb testing.TB, s threshold.Scheme, keys [][]*threshold.KeyShare, signers, observers []threshold.PartyID,
+	seed string) [][]*threshold.Presignature {
 	tb.Helper()
 	sessions := presignSessions(tb, s, keys, signers, observers, seed)
 	out, err := run(sessions, append(append([]threshold.PartyID{}, signers...), observers...), nil)
@@ -132,7 +135,8 @@ func presignWith(tb testing.TB, s threshold.Scheme, keys [][]*threshold.KeyShare
 }
 
 // sharesOf makes every signer's signature share for entry k of the batch.
-func sharesOf(tb testing.TB, s threshold.Scheme, key []*threshold.KeyShare, signers []threshold.PartyID, pre [][]*threshold.Presignature, k int, req threshold.SignRequest) []*threshold.SignatureShare {
+func sharesOf(tb testing.TB, s threshold.Scheme, key []*threshold.KeyShare, signers []threshold.PartyID, pre [][]*threshold.Presignature,
+	k int, req threshold.SignRequest) []*threshold.SignatureShare {
 	tb.Helper()
 	var out []*threshold.SignatureShare
 	for i, p := range signers {

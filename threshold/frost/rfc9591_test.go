@@ -120,7 +120,8 @@ func testRFC9591(t *testing.T, s *rfcScheme, file string) {
 	var sessions []*threshold.Session[[]*threshold.Presignature]
 	for i, p := range signers {
 		out := v.RoundOne.Outputs[i]
-		random := io.MultiReader(bytes.NewReader(out.HidingRandomness), bytes.NewReader(out.BindingRandomness), rand.NewChaCha8([32]byte{byte(p)}))
+		random := io.MultiReader(bytes.NewReader(out.HidingRandomness), bytes.NewReader(out.BindingRandomness),
+			rand.NewChaCha8([32]byte{byte(p)}))
 		x, err := s.Presign(threshold.Setup{Committee: keys[p].Committee, Signers: signers, Self: p},
 			[]threshold.PresignKey{{Info: keys[p].KeyInfo, Share: keys[p]}}, random)
 		if err != nil {

@@ -80,7 +80,8 @@ func TestQuorumRefused(t *testing.T) {
 		keys := keygen(t, v.scheme, committee(3, partiesTo(5)...), "quorum")
 		c := keys[0].Committee
 		for _, q := range [][]threshold.PartyID{{}, {1}, {1, 2}, {2, 1, 3}, {1, 1, 2}, {1, 2, 6}, {0, 1, 2}} {
-			_, err := v.scheme.Presign(threshold.Setup{Committee: c, Signers: q, Self: 1}, []threshold.PresignKey{{Info: keys[0].KeyInfo, Share: keys[0]}}, seeded("q"))
+			_, err := v.scheme.Presign(threshold.Setup{Committee: c, Signers: q, Self: 1},
+				[]threshold.PresignKey{{Info: keys[0].KeyInfo, Share: keys[0]}}, seeded("q"))
 			if err == nil {
 				t.Errorf("quorum %v accepted", q)
 			}

@@ -169,7 +169,8 @@ func TestKeygenGivesOutputKey(t *testing.T) {
 	params.Finish = nil
 	var sessions []*threshold.Session[*threshold.KeyShare]
 	for _, p := range c.Parties {
-		s, err := dkg.NewKeygen(params, threshold.Setup{Ceremony: canon.Hash("test", []byte("output")), Committee: c, Self: p}, seeded(fmt.Sprint("output", p)))
+		s, err := dkg.NewKeygen(params, threshold.Setup{Ceremony: canon.Hash("test", []byte("output")), Committee: c, Self: p},
+			seeded(fmt.Sprint("output", p)))
 		if err != nil {
 			t.Fatal(err)
 		}

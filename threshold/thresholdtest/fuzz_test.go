@@ -95,7 +95,8 @@ func FuzzSession(f *testing.F) {
 
 func fuzzed[R any](t *testing.T, w *thresholdtest.World, liar threshold.PartyID, tamper thresholdtest.Tamper,
 	open func(threshold.PartyID) (*threshold.Session[R], error), discard func(R)) {
-	run := &thresholdtest.Run[R]{World: w, Sessions: map[threshold.PartyID]*threshold.Session[R]{}, Liars: map[threshold.PartyID]thresholdtest.Tamper{liar: tamper}}
+	run := &thresholdtest.Run[R]{World: w, Sessions: map[threshold.PartyID]*threshold.Session[R]{},
+		Liars: map[threshold.PartyID]thresholdtest.Tamper{liar: tamper}}
 	for _, p := range w.Committee.Parties {
 		s, err := open(p)
 		if err != nil {

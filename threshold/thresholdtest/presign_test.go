@@ -23,8 +23,10 @@ func TestPresignByzantine(t *testing.T) {
 		return func(l threshold.PartyID) []tt.Ending { return tt.Proven(l, checks...) }
 	}
 	rows := []row{
-		{"another context", func(b []byte) []byte { b[40] ^= 1; return b }, func(threshold.PartyID) []tt.Ending { return tt.Retry("config-mismatch") }},
-		{"a batch of another size", func(b []byte) []byte { b[40] ^= 1; return append(b, b[64:]...) }, func(threshold.PartyID) []tt.Ending { return tt.Retry("config-mismatch") }},
+		{"another context", func(b []byte) []byte { b[40] ^= 1; return b },
+			func(threshold.PartyID) []tt.Ending { return tt.Retry("config-mismatch") }},
+		{"a batch of another size", func(b []byte) []byte { b[40] ^= 1; return append(b, b[64:]...) },
+			func(threshold.PartyID) []tt.Ending { return tt.Retry("config-mismatch") }},
 		{"short", func(b []byte) []byte { return b[:len(b)-1] }, proven("open-length")},
 		{"no commitments", func(b []byte) []byte { return b[:64] }, proven("open-length")},
 		{"long", func(b []byte) []byte { return append(b, 0) }, proven("open-length")},
@@ -58,7 +60,8 @@ func TestPresignByzantine(t *testing.T) {
 						return []threshold.Message{m}
 					}}
 					for _, p := range w.Committee.Parties {
-						if run.Sessions[p], err = scheme.Presign(w.Setup(p, nil, "x"), []threshold.PresignKey{{Info: ks[p].KeyInfo, Share: ks[p]}}, w.Rand(p)); err != nil {
+						if run.Sessions[p], err = scheme.Presign(w.Setup(p, nil, "x"), []threshold.PresignKey{{Info: ks[p].KeyInfo, Share: ks[p]}},
+							w.Rand(p)); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -91,7 +94,8 @@ func equivocated(t *testing.T, w *tt.World, scheme threshold.Scheme, ks tt.Share
 		return []threshold.Message{m}
 	}}
 	for _, p := range w.Committee.Parties {
-		if run.Sessions[p], err = scheme.Presign(w.Setup(p, nil, "x"), []threshold.PresignKey{{Info: ks[p].KeyInfo, Share: ks[p]}}, w.Rand(p)); err != nil {
+		if run.Sessions[p], err = scheme.Presign(w.Setup(p, nil, "x"), []threshold.PresignKey{{Info: ks[p].KeyInfo, Share: ks[p]}},
+			w.Rand(p)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -34,7 +34,8 @@ func TestGoldenTraces(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got != string(want) {
-			t.Errorf("%s: the ceremonies differ from %s; if that is meant, run go test ./threshold/thresholdtest -run TestGoldenTraces -rewrite and read the diff", s.ID(), name)
+			t.Errorf("%s: the ceremonies differ from %s; if that is meant, run go test ./threshold/thresholdtest -run TestGoldenTraces "+
+				"-rewrite and read the diff", s.ID(), name)
 		}
 	}
 }

@@ -192,7 +192,8 @@ func TestDamagedFiles(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				if k == "key" && string(v) != fmt.Sprint("value", i) || k == "large" && !bytes.Equal(v, bytes.Repeat([]byte{byte(i)}, valueThreshold+100)) {
+				if k == "key" && string(v) != fmt.Sprint("value", i) || k == "large" &&
+					!bytes.Equal(v, bytes.Repeat([]byte{byte(i)}, valueThreshold+100)) {
 					return fmt.Errorf("%s%d is %.20q", k, i, v)
 				}
 			}

@@ -71,7 +71,8 @@ func TestAwaitAndStop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Await(10*time.Second, func() bool { return false }); err == nil || !strings.Contains(err.Error(), "it ended") || !strings.Contains(err.Error(), "out of memory") {
+	if err := p.Await(10*time.Second, func() bool { return false }); err == nil || !strings.Contains(err.Error(), "it ended") ||
+		!strings.Contains(err.Error(), "out of memory") {
 		t.Errorf("got %v", err)
 	}
 	p.Stop()

@@ -24,7 +24,8 @@ func TestStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), "certutil", "-K", "-d", "sql:"+dir, "-f", dir+"/pin").CombinedOutput(); err == nil || !strings.Contains(string(out), "no keys found") {
+	if out, err := exec.CommandContext(t.Context(), "certutil", "-K", "-d", "sql:"+dir, "-f", dir+"/pin").CombinedOutput(); err == nil ||
+		!strings.Contains(string(out), "no keys found") {
 		t.Errorf("certutil: %v: %s", err, out)
 	}
 	if st, err := os.Stat(dir + "/pin"); err != nil || st.Mode().Perm() != 0o600 {

@@ -80,7 +80,8 @@ func TestOrderlyStop(t *testing.T) {
 		}
 	}
 	err := a.Do(func(c Conn) error {
-		r, err := tpm2.GetCapability{Capability: tpm2.TPMCapTPMProperties, Property: uint32(tpm2.TPMPTLockoutCounter), PropertyCount: 1}.Execute(c)
+		r, err := tpm2.GetCapability{Capability: tpm2.TPMCapTPMProperties, Property: uint32(tpm2.TPMPTLockoutCounter),
+			PropertyCount: 1}.Execute(c)
 		if err != nil {
 			return err
 		}

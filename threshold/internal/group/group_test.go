@@ -31,19 +31,22 @@ func TestLaws(t *testing.T) {
 			if !a.IsZero() && !g.NewScalar().Mul(a, g.NewScalar().Invert(a)).Equal(one) {
 				t.Errorf("%s: a / a is not 1", g.Name())
 			}
-			if !g.NewPoint().Sub(pa, pa).IsIdentity() || !g.NewPoint().Add(pa, g.NewPoint().Negate(pa)).IsIdentity() || pa.IsIdentity() != a.IsZero() {
+			if !g.NewPoint().Sub(pa, pa).IsIdentity() || !g.NewPoint().Add(pa, g.NewPoint().Negate(pa)).IsIdentity() ||
+				pa.IsIdentity() != a.IsZero() {
 				t.Errorf("%s: P - P is not O", g.Name())
 			}
 			if back, err := g.NewScalar().SetCanonical(a.Bytes()); err != nil || !back.Equal(a) || len(a.Bytes()) != g.ScalarLen() {
 				t.Errorf("%s: a scalar came back different", g.Name())
 			}
-			if back, err := g.NewPoint().SetCanonical(pa.Bytes()); (err == nil) != !a.IsZero() || err == nil && !back.Equal(pa) || len(pa.Bytes()) != g.PointLen() {
+			if back, err := g.NewPoint().SetCanonical(pa.Bytes()); (err == nil) != !a.IsZero() || err == nil && !back.Equal(pa) ||
+				len(pa.Bytes()) != g.PointLen() {
 				t.Errorf("%s: a point came back different, or the identity came back", g.Name())
 			}
 			for _, b := range scalars {
 				pb := g.NewPoint().ScalarBaseMult(b)
 				sum, product := g.NewScalar().Add(a, b), g.NewScalar().Mul(a, b)
-				if !g.NewPoint().Add(pa, pb).Equal(g.NewPoint().ScalarBaseMult(sum)) || !g.NewPoint().ScalarMult(a, pb).Equal(g.NewPoint().ScalarBaseMult(product)) {
+				if !g.NewPoint().Add(pa, pb).Equal(g.NewPoint().ScalarBaseMult(sum)) ||
+					!g.NewPoint().ScalarMult(a, pb).Equal(g.NewPoint().ScalarBaseMult(product)) {
 					t.Errorf("%s: scalars and points disagree", g.Name())
 				}
 				if !g.VarTimeMultiScalarMult([]Scalar{a, b}, []Point{pb, pa}).Equal(g.NewPoint().ScalarBaseMult(g.NewScalar().Add(product, product))) {
@@ -78,7 +81,8 @@ func TestScalarEncodings(t *testing.T) {
 		order[at(0)]++
 		above := bytes.Clone(top)
 		above[at(16)]++
-		for name, b := range map[string][]byte{"the order": order, "above": above, "all ones": bytes.Repeat([]byte{0xff}, 32), "short": top[1:], "long": append(bytes.Clone(top), 0), "none": nil} {
+		for name, b := range map[string][]byte{"the order": order, "above": above, "all ones": bytes.Repeat([]byte{0xff}, 32), "short": top[1:],
+			"long": append(bytes.Clone(top), 0), "none": nil} {
 			if _, err := g.NewScalar().SetCanonical(b); err == nil {
 				t.Errorf("%s: %s accepted", g.Name(), name)
 			}
@@ -93,7 +97,8 @@ func TestScalarEncodings(t *testing.T) {
 func TestHashToScalar(t *testing.T) {
 	for _, g := range both {
 		seen := map[string]bool{}
-		for _, s := range []Scalar{g.HashToScalar("t", []byte("ab")), g.HashToScalar("t", []byte("a"), []byte("b")), g.HashToScalar("u", []byte("ab")), g.HashToScalar("t")} {
+		for _, s := range []Scalar{g.HashToScalar("t", []byte("ab")), g.HashToScalar("t", []byte("a"), []byte("b")),
+			g.HashToScalar("u", []byte("ab")), g.HashToScalar("t")} {
 			if seen[string(s.Bytes())] || s.IsZero() {
 				t.Errorf("%s: two inputs, one scalar", g.Name())
 			}

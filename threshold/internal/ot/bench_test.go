@@ -120,7 +120,8 @@ func BenchmarkVectorOLE(b *testing.B) {
 }
 
 // BenchmarkInnerProduct compares the gadget sum of 416 products with the plain way, decred's scalars multiplied and added one by one: the
-// same operands in turns of a millisecond, processor time, so that what disturbs one disturbs the other. "x-naive" is how many times faster ours is.
+// same operands in turns of a millisecond, processor time, so that what disturbs one disturbs the other. "x-naive" is how many times faster
+// ours is.
 func BenchmarkInnerProduct(b *testing.B) {
 	const turn = 64
 	rand := newSeeded("inner")

@@ -24,7 +24,8 @@ var branchesAllowed = map[string]string{
 var publicNames = []string{"i", "j", "k", "x", "y", "z", "b", "w", "at", "role", "want"}
 
 func TestNoBranchOnSecrets(t *testing.T) {
-	breaches, err := consttime.Check(os.DirFS("."), consttime.Rules{Allowed: branchesAllowed, PublicFiles: []string{"selftest.go"}, PublicNames: publicNames})
+	breaches, err := consttime.Check(os.DirFS("."), consttime.Rules{Allowed: branchesAllowed, PublicFiles: []string{"selftest.go"},
+		PublicNames: publicNames})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,8 @@ func slowProduct(a, b element) (p element) {
 }
 
 // edgeWords fill the classes of clmul to the brim.
-var edgeWords = []uint64{0, 1, 1 << 59, 1 << 60, 1 << 63, holes, holes << 3, ^uint64(0), ^uint64(0) >> 4, 15 << 60, 0xaaaaaaaaaaaaaaaa, 0x8000000000000001}
+var edgeWords = []uint64{0, 1, 1 << 59, 1 << 60, 1 << 63, holes, holes << 3, ^uint64(0), ^uint64(0) >> 4, 15 << 60, 0xaaaaaaaaaaaaaaaa,
+	0x8000000000000001}
 
 func TestFieldProduct(t *testing.T) {
 	var list []element

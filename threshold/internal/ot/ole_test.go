@@ -233,7 +233,8 @@ func TestWrongSession(t *testing.T) {
 	wantError(t, "second message of another pair", err, ErrCheat)
 }
 
-// TestReplay answers one first message twice: Alice's salt keeps the two answers apart, so Bob learns no difference of her inputs from them.
+// TestReplay answers one first message twice: Alice's salt keeps the two answers apart, so Bob learns no difference of her inputs from
+// them.
 func TestReplay(t *testing.T) {
 	s, r := thePair()
 	n := newSession(t, s, r, "replay")

@@ -1,5 +1,5 @@
-// Goal: the setup gives A all leaves but those at Δ, and B's lies are caught. Method: honest runs by leaf; then every field of both messages
-// changed, on the border (C3, C5) and within (C6).
+// Goal: the setup gives A all leaves but those at Δ, and B's lies are caught. Method: honest runs by leaf; then every field of both
+// messages changed, on the border (C3, C5) and within (C6).
 package ot
 
 import (
@@ -81,7 +81,8 @@ func TestSetupPoints(t *testing.T) {
 	offCurve[0], offCurve[32] = 2, 5
 	prefix := secp256k1.NewGenerator().Bytes()
 	prefix[0] = 4
-	for what, bad := range map[string][]byte{"zeros": make([]byte, point), "x above p": fieldP, "x off the curve": offCurve, "wrong prefix": prefix} {
+	for what, bad := range map[string][]byte{"zeros": make([]byte, point), "x above p": fieldP, "x off the curve": offCurve,
+		"wrong prefix": prefix} {
 		for _, k := range []int{0, 1, 100, 2*baseOTs - 2, 2*baseOTs - 1} {
 			m1, m2 := bytes.Clone(h.msg1), bytes.Clone(h.msg2)
 			copy(m1[k*point:], bad)
@@ -110,7 +111,8 @@ func TestSetupIdentity(t *testing.T) {
 	}
 }
 
-// TestPPRFProof is C6. What A does not use cannot be noticed: a correction t_z with z not her second choice, a base answer she did not choose.
+// TestPPRFProof is C6. What A does not use cannot be noticed: a correction t_z with z not her second choice, a base answer she did not
+// choose.
 func TestPPRFProof(t *testing.T) {
 	h := theHandshake()
 	honest, _ := thePair()

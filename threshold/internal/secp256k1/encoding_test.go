@@ -13,7 +13,8 @@ import (
 
 func TestBytesOfTheIdentity(t *testing.T) {
 	id := NewIdentity()
-	if !bytes.Equal(id.Bytes(), make([]byte, 33)) || !bytes.Equal(id.UncompressedBytes(), make([]byte, 65)) || !bytes.Equal(id.XBytes(), make([]byte, 32)) {
+	if !bytes.Equal(id.Bytes(), make([]byte, 33)) || !bytes.Equal(id.UncompressedBytes(), make([]byte, 65)) ||
+		!bytes.Equal(id.XBytes(), make([]byte, 32)) {
 		t.Error("the identity is not written as zeros")
 	}
 	for _, set := range []func([]byte) (*Point, error){id.SetBytes, id.SetUncompressedBytes, id.SetXOnly} {

@@ -19,9 +19,12 @@ func TestBranchIsSeen(t *testing.T) {
 		return found
 	}
 	for _, body := range []string{
-		"if x[0] == 1 { x[1]++ }", "switch x[0] { case 1: x[1]++ }", "_ = x[0] < 2", "_ = y && y", "_ = x[x[0]]", "_ = x[0] / x[1]", "_ = x[0] % 3",
-		"for x[0] > 1 { x[0]-- }", "for i := 0; y; i++ { x[0]-- }", "goto end; end:", "_ = x[:x[0]]", "x[0] /= 3", "_ = min(x[0], 3)", "for range x[0] {}",
-		"if y { x[1]++ }", "if x == nil || y { x[1]++ }", "if len(x) == int(x[0]) { x[1]++ }", "k := x[0]; _ = x[k]", "_ = x[i+int(x[0])]", "_ = i / int(x[0])",
+		"if x[0] == 1 { x[1]++ }", "switch x[0] { case 1: x[1]++ }", "_ = x[0] < 2", "_ = y && y", "_ = x[x[0]]", "_ = x[0] / x[1]",
+		"_ = x[0] % 3",
+		"for x[0] > 1 { x[0]-- }", "for i := 0; y; i++ { x[0]-- }", "goto end; end:", "_ = x[:x[0]]", "x[0] /= 3", "_ = min(x[0], 3)",
+		"for range x[0] {}",
+		"if y { x[1]++ }", "if x == nil || y { x[1]++ }", "if len(x) == int(x[0]) { x[1]++ }", "k := x[0]; _ = x[k]", "_ = x[i+int(x[0])]",
+		"_ = i / int(x[0])",
 	} {
 		if len(check(body)) == 0 {
 			t.Errorf("not seen: %s", body)
@@ -29,7 +32,8 @@ func TestBranchIsSeen(t *testing.T) {
 	}
 	for _, body := range []string{
 		"for i := range x { x[i] = x[1] }", "for i := 9; i >= 0; i-- { x[3] += x[i] }", "for j := 1; j < len(x); j++ {}",
-		"_ = x[(i+1)*size-1]", "_ = x[i/size:i%size]", "if x == nil || len(x) != size { x[1]++ }", "for range size*2 {}", "for j := range size { x[j/2]++ }",
+		"_ = x[(i+1)*size-1]", "_ = x[i/size:i%size]", "if x == nil || len(x) != size { x[1]++ }", "for range size*2 {}",
+		"for j := range size { x[j/2]++ }",
 	} {
 		if found := check(body); len(found) != 0 {
 			t.Errorf("an innocent is blamed: %v", found)
