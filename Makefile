@@ -1,6 +1,7 @@
 # make demo    three nodes, real transactions, receipts; leaves nothing behind; HSM=softhsm, tpm, aws or gcp
-# make test    what CI runs: setup, vet, every test
-# make check   format, vet, staticcheck, known vulnerabilities, import policy
+# make test    setup, vet, every test              make race   the packages that several goroutines may be in, under the race detector
+# make check   format, vet, staticcheck, dead code, import policy, length of lines. CI runs check, test and race
+# make vuln    known vulnerabilities; fails where the database (https://vuln.go.dev) is not reached, so it is in no other target
 # make fuzz    every fuzz target for FUZZTIME each     make sim SEEDS=n   n seeds of the simulated network
 # make bench   the promised figures, measured here     make build         bin/mpcd
 # make bench-hsm  the same for every kind of token     make matrix        every driver's suite, and its table into docs/HARDWARE.md
@@ -18,7 +19,7 @@ HSM ?= softhsm
 MUTANTS ?=
 GOTEST := go test -p 2 -timeout 15m
 
-.PHONY: demo test check fuzz bench bench-hsm matrix mutate mutate-sample sim build setup clean
+.PHONY: demo test check race vuln fuzz bench bench-hsm matrix mutate mutate-sample sim build setup clean
 
 demo: build
 	@go run ./scripts/demo -mpcd bin/mpcd -hsm $(HSM)
@@ -31,7 +32,13 @@ check: setup
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
-	go test -count=1 ./internal/deps
+	scripts/deadcode.sh
+	go test -count=1 ./internal/deps ./internal/docs
+
+race: setup
+	scripts/race.sh
+
+vuln:
 	scripts/vuln.sh
 
 fuzz: setup
