@@ -66,12 +66,12 @@ func TestRecoveryRecords(t *testing.T) {
 	both := []age.Recipient{a.Recipient(), b.Recipient()}
 	same := func(*sessionRecord) {}
 	for name, c := range map[string]struct{ got, want error }{
-		"good":               {session(same, 32, both...), nil},
-		"another vault":      {session(func(r *sessionRecord) { r.Vault = make([]byte, 15) }, 32, both...), ErrIntegrity},
-		"another wrapping":   {session(func(r *sessionRecord) { r.Wrapping++ }, 32, both...), ErrIntegrity},
-		"another version":    {session(func(r *sessionRecord) { r.Version++ }, 32, both...), ErrIntegrity},
-		"no age file":        {session(func(r *sessionRecord) { r.Sealed = r.Sealed[1:] }, 32, both...), ErrIntegrity},
-		"cut":                {session(func(r *sessionRecord) { r.Sealed = r.Sealed[:len(r.Sealed)-1] }, 32, both...), ErrIntegrity},
+		"good":             {session(same, 32, both...), nil},
+		"another vault":    {session(func(r *sessionRecord) { r.Vault = make([]byte, 15) }, 32, both...), ErrIntegrity},
+		"another wrapping": {session(func(r *sessionRecord) { r.Wrapping++ }, 32, both...), ErrIntegrity},
+		"another version":  {session(func(r *sessionRecord) { r.Version++ }, 32, both...), ErrIntegrity},
+		"no age file":      {session(func(r *sessionRecord) { r.Sealed = r.Sealed[1:] }, 32, both...), ErrIntegrity},
+		"cut":              {session(func(r *sessionRecord) { r.Sealed = r.Sealed[:len(r.Sealed)-1] }, 32, both...), ErrIntegrity},
 		"too large": {session(func(r *sessionRecord) { r.Sealed = append(r.Sealed, make([]byte, maxSealedSession)...) }, 32, both...),
 			ErrIntegrity},
 		"short key":          {session(same, 31, both...), ErrIntegrity},

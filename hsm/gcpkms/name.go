@@ -19,8 +19,8 @@ const (
 var (
 	resourceRE = regexp.MustCompile(`^(projects/[a-z0-9.:-]{1,128}/locations/[a-z0-9-]{1,63})(/keyRings/[a-zA-Z0-9_-]{1,63})` +
 		`(?:(/cryptoKeys/[a-zA-Z0-9_-]{1,63})(/cryptoKeyVersions/[1-9][0-9]{0,8})?)?$`)
-	plainRE    = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,63}$`)
-	numberRE   = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
+	plainRE  = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,63}$`)
+	numberRE = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
 )
 
 // resource is a parsed resource name; each part is the full name up to there, "" if it is not given.
