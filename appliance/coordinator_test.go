@@ -23,6 +23,7 @@ type proposal struct {
 	Cosign    []byte              `cbor:"5,keyasint"`
 	Nonce     [16]byte            `cbor:"6,keyasint"`
 	Boots     [][16]byte          `cbor:"7,keyasint"`
+	Next      uint64              `cbor:"9,keyasint,omitempty"`
 }
 
 // draft is a proposal of node3 before its hardware has signed it.
@@ -123,6 +124,7 @@ func TestProposalChecks(t *testing.T) {
 		{"another operation", func(d *draft) { d.after = func(p *proposal) { p.Operation = "refresh" } }},
 		{"a signature's intent for a refresh", func(d *draft) {
 			d.operation, d.signers, first(d).Signers = "refresh", []threshold.PartyID{1, 2, 3}, []threshold.PartyID{1, 2, 3}
+			d.after = func(p *proposal) { p.Next = 2 } // so that nothing else is wrong with it
 		}},
 		{"an unknown operation", func(d *draft) { d.after = func(p *proposal) { p.Operation = "export" } }},
 		{"another version", func(d *draft) { d.after = func(p *proposal) { p.Version = 2 } }},
