@@ -67,8 +67,7 @@ func (c *Cluster) newNode(i int, routes []string) (*Node, enrol.Enrolment) {
 	tb := c.TB
 	tb.Helper()
 	n := &Node{c: c, ID: transport.NodeID(fmt.Sprintf("node%d", i+1)), Party: threshold.PartyID(i + 1), Dir: tb.TempDir(),
-		URI:  softhsm.New(tb),
-		Seed: make([]byte, 64), Rand: &Recorder{}, Store: rand.Text()}
+		URI: softhsm.New(tb), Seed: make([]byte, 64), Rand: &Recorder{}, Store: rand.Text()}
 	n.must(os.Chmod(n.Dir, 0o700))
 	_, _ = rand.Read(n.Seed)
 	n.PIN = readPIN(tb, n.URI)
@@ -107,8 +106,8 @@ func (n *Node) configure(routes []string) {
 		"cluster": ClusterName, "node_id": string(n.ID), "hsm.uri": n.URI, "password.provider": "file", "password.key_id": password,
 		"roster": filepath.Join(n.c.dir, enrol.RosterFile), "roster_root": n.c.operator.RootHex(),
 		"nats.listen": routes[0], "nats.routes": strings.Join(routes[1:], ","),
-		"nats.tls.cert": filepath.Join(dir, "node.crt"), "nats.tls.key": filepath.Join(dir, "node.key"), "nats.tls.ca": filepath.Join(dir,
-			"ca.crt"),
+		"nats.tls.cert": filepath.Join(dir, "node.crt"), "nats.tls.key": filepath.Join(dir, "node.key"),
+		"nats.tls.ca": filepath.Join(dir, "ca.crt"),
 	} {
 		n.values.Set(key, text, "test")
 	}
@@ -138,12 +137,6 @@ func (n *Node) must(err error) {
 		n.c.TB.Fatalf("%s: %v", n.ID, err)
 	}
 }
-
-// StoreDir is where the Badger store is.
-func (n *Node) StoreDir() string { return filepath.Join(n.Dir, "store") }
-
-// AuditPath is where the audit log is.
-func (n *Node) AuditPath() string { return filepath.Join(n.Dir, "audit.log") }
 
 // Running tells whether the node is started.
 func (n *Node) Running() bool { return n.stop != nil }

@@ -1,0 +1,128 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/enrol"
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/durable"
+)
+
+// planned makes a cluster of two with software tokens and returns the configuration of its first node, on free addresses.
+func planned(t *testing.T) host.Config {
+	t.Helper()
+	dir := t.TempDir()
+	p := enrol.Plan{Cluster: "c", Dir: dir, Nodes: 2, Threshold: 2, HSM: "local", APIPort: enrol.APIPort, RoutePort: enrol.RoutePort,
+		Dev: true, Plain: true, Note: t.Logf}
+	if _, _, err := p.CarryOut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	vs := host.Defaults()
+	if err := vs.File(filepath.Join(dir, "node1", "mpcd.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	vs.Set("listen", "127.0.0.1:0", "test")
+	vs.Set("nats.listen", "127.0.0.1:0", "test")
+	c, err := host.Parse(vs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Dev = true
+	return c
+}
+
+// Goal: a node that was opened from its configuration serves until it is told to end, alone on its directory, and leaves all as it
+// found it: it can be opened again. Method: boot twice; ask the API as soon as the node says that it is ready, and after its end.
+func TestOpenAndRun(t *testing.T) {
+	c := planned(t)
+	for range 2 {
+		l, err := net.Listen("tcp", "127.0.0.1:0") // an address that is free
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Listen = l.Addr().String()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		api, err := host.Listen(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := host.Open(t.Context(), c, host.Options{Release: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := host.Lock(c); !errors.Is(err, durable.ErrLocked) {
+			t.Errorf("another process may have the directory: %v", err)
+		}
+		ctx, end := context.WithTimeout(t.Context(), time.Minute)
+		times := 0
+		err = h.Run(ctx, api, func() {
+			times++
+			go func() {
+				defer end()
+				r, err := http.Get("http://" + c.Listen + "/healthz")
+				if err != nil {
+					t.Errorf("it says that it is ready and does not answer: %v", err)
+					return
+				}
+				_ = r.Body.Close()
+			}()
+		})
+		if err := errors.Join(err, h.Close()); err != nil || times != 1 {
+			t.Errorf("%v, ready %d times", err, times)
+		}
+		if _, err := http.Get("http://" + c.Listen + "/healthz"); err == nil {
+			t.Error("it answers after its end")
+		}
+	}
+}
+
+// Goal: what fails in a boot is told with its step and its kind, and leaves nothing locked. Method: take away one thing after the other.
+func TestBootFails(t *testing.T) {
+	good := planned(t)
+	for name, x := range map[string]struct {
+		change func(*host.Config)
+		what   string
+		code   fault.Code
+	}{
+		"no roster":        {func(c *host.Config) { c.Roster = "" }, "boot: roster", fault.CodeUsage},
+		"another root":     {func(c *host.Config) { c.RosterRoot = "r_other" }, "boot: roster", fault.CodeFailed},
+		"another cluster":  {func(c *host.Config) { c.Cluster = "d" }, "boot: roster", fault.CodeUsage},
+		"no such token":    {func(c *host.Config) { c.HSM.URI = "local:/nowhere" }, "boot: token", fault.CodeFailed},
+		"no software":      {func(c *host.Config) { c.Dev = false }, "boot: token", fault.CodeFailed},
+		"no vault":         {func(c *host.Config) { c.DataDir = t.TempDir() }, "boot: vault", fault.CodeIntegrity},
+		"no route's files": {func(c *host.Config) { c.NATS.CA = "" }, "boot: network", fault.CodeFailed},
+	} {
+		c := good
+		x.change(&c)
+		_, err := host.Open(t.Context(), c, host.Options{})
+		var f *fault.Error
+		if !errors.As(err, &f) || f.What != x.what {
+			t.Errorf("%s: %v, want one of %s", name, err, x.what)
+			continue
+		}
+		code := fault.CodeFailed
+		for e := error(f); errors.As(e, &f); e = f.Err {
+			if f.Code != 0 {
+				code = f.Code
+			}
+		}
+		if code != x.code {
+			t.Errorf("%s: kind %d, want %d: %v", name, code, x.code, err)
+		}
+		held, err := host.Lock(good)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		_ = held.Close()
+	}
+}
