@@ -87,8 +87,26 @@ func scriptExits(ts *testscript.TestScript, _ bool, args []string) {
 // scriptProcess is a process that runs beside the script.
 type scriptProcess struct {
 	cmd  *exec.Cmd
-	log  *bytes.Buffer
+	log  *processLog
 	done chan error
+}
+
+// processLog is what a process says on stderr, read while it runs.
+type processLog struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *processLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *processLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // scriptProcesses are the running processes by script and name; scripts run in parallel.
@@ -98,7 +116,7 @@ var scriptProcesses sync.Map
 func begin(ts *testscript.TestScript, name string, args []string) (*scriptProcess, *bufio.Reader) {
 	path, err := exec.LookPath("mpcd")
 	ts.Check(err)
-	p := &scriptProcess{cmd: exec.Command(path, args...), log: &bytes.Buffer{}, done: make(chan error, 1)}
+	p := &scriptProcess{cmd: exec.Command(path, args...), log: &processLog{}, done: make(chan error, 1)}
 	p.cmd.Dir = ts.MkAbs(".")
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR"), "NO_COLOR=1"}
 	p.cmd.Stderr = p.log
