@@ -193,7 +193,7 @@ func (n *making) runKeygen(ctx context.Context, c *ceremony.Ceremony, p *proposa
 		return "", err
 	}
 	defer unlock()
-	s, err := scheme.Keygen(n.setup(c, committee, in, digest), n.cfg.Rand)
+	s, err := scheme.Keygen(n.setup(c, committee, in, digest), n.rand("keygen", c.Topic[:]))
 	if err != nil {
 		return "", err
 	}

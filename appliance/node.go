@@ -53,7 +53,16 @@ type Config struct {
 
 	Logger *slog.Logger
 	Clock  func() time.Time
-	Rand   io.Reader
+	Rand   io.Reader // cryptographically secure; may be Streams
+}
+
+// Streams is randomness that tells its uses apart. A node draws each use from a stream of its own, so that what is drawn does not depend
+// on the order in which concurrent uses draw: with such a Config.Rand from one seed, and clock, token, store and network from it too, a
+// whole node is repeatable.
+type Streams interface {
+	io.Reader
+	// Stream is the randomness of one use: of a purpose, about something. Every call is another use.
+	Stream(purpose string, about ...[]byte) io.Reader
 }
 
 // Limits are the node's times and sizes. Zero values take the defaults.
@@ -116,6 +125,14 @@ type core struct {
 	conn     transport.Conn
 }
 
+// rand is the randomness of one use.
+func (n *core) rand(purpose string, about ...[]byte) io.Reader {
+	if s, ok := n.cfg.Rand.(Streams); ok {
+		return s.Stream(purpose, about...)
+	}
+	return n.cfg.Rand
+}
+
 // Node is one party of the cluster. Its methods are safe for concurrent use once Run has begun.
 type Node struct {
 	core
@@ -163,12 +180,12 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	if err := OpenStore(ctx, c.Store); err != nil {
 		return nil, err
 	}
-	var boot ceremony.Boot
-	if _, err := io.ReadFull(c.Rand, boot[:]); err != nil {
-		return nil, fmt.Errorf("appliance: randomness: %w", err)
-	}
 	n := &Node{core: core{cfg: c, members: members, token: token, ops: operation.New(c.Store)},
 		slots: ceremony.NewSlots(c.Limits.Ceremonies, len(members.All())-1), started: make(chan struct{})}
+	var boot ceremony.Boot
+	if _, err := io.ReadFull(n.rand("boot"), boot[:]); err != nil {
+		return nil, fmt.Errorf("appliance: randomness: %w", err)
+	}
 	n.furnish(boot)
 	return n, nil
 }
@@ -200,7 +217,7 @@ func (n *Node) Run(ctx context.Context) error {
 		m, _ := n.members.Member(id)
 		peers[id] = transport.Peer{Node: id, Identity: m.Identity, HPKE: m.Seal}
 	}
-	n.net = transport.Secure(n.cfg.Network, n.cfg.Self, peers, transport.Options{Cluster: n.cfg.Cluster, Clock: n.cfg.Clock, Rand: n.cfg.Rand,
+	n.net = transport.Secure(n.cfg.Network, n.cfg.Self, peers, transport.Options{Cluster: n.cfg.Cluster, Clock: n.cfg.Clock, Rand: n.rand("transport"),
 		Want: n.router.Wants})
 	conn, err := n.net.Join(ctx, channel)
 	if err != nil {
@@ -261,7 +278,7 @@ func (n *Node) serves() bool {
 func (n *Node) request(ctx context.Context, session *string) (_ context.Context, done func(), err error) {
 	if session != nil && *session == "" {
 		var b [16]byte
-		if _, err := io.ReadFull(n.cfg.Rand, b[:]); err != nil {
+		if _, err := io.ReadFull(n.rand("session_id"), b[:]); err != nil {
 			return nil, nil, err
 		}
 		*session = fmt.Sprintf("%x", b)

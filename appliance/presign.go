@@ -12,6 +12,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 )
 
@@ -33,7 +34,7 @@ func (n *filling) lead(ctx context.Context, g presign.Group, count int) (more bo
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.Limits.Request)
 	defer cancel()
 	var request [16]byte
-	if _, err := io.ReadFull(n.cfg.Rand, request[:]); err != nil {
+	if _, err := io.ReadFull(n.rand("presign request", []byte(g.Key), canon.MustMarshal(g.Signers)), request[:]); err != nil {
 		return false, err
 	}
 	in := n.token.intent(attest.OpPresign, fmt.Sprintf("presign/%x", request), "", g.Signers)

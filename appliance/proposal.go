@@ -72,7 +72,7 @@ func (n *core) propose(ctx context.Context, p *proposal, intents []*attest.Inten
 		h := in.Hash()
 		p.Intents[i], hashes[i] = in.Bytes(), h[:]
 	}
-	if _, err := io.ReadFull(n.cfg.Rand, p.Nonce[:]); err != nil {
+	if _, err := io.ReadFull(n.rand("proposal", hashes...), p.Nonce[:]); err != nil {
 		return nil, err
 	}
 	batch, err := n.token.cosigns(ctx, hashes)

@@ -120,7 +120,7 @@ func (n *making) runRefresh(ctx context.Context, c *ceremony.Ceremony, p *propos
 	}
 	defer unpair()
 	rec.Pairs = digest
-	s, err := scheme.Refresh(n.setup(c, rec.Info.Committee, in, digest), held.Share, n.cfg.Rand)
+	s, err := scheme.Refresh(n.setup(c, rec.Info.Committee, in, digest), held.Share, n.rand("refresh", c.Topic[:]))
 	if err != nil {
 		return err
 	}

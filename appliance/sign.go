@@ -248,10 +248,11 @@ func (n *signing) presign(ctx context.Context, c *ceremony.Ceremony, p *proposal
 			return nil, err
 		}
 	}
+	rand := n.rand("presign", c.Topic[:])
 	if x, ok := scheme.(threshold.Pooler); ok && reqs != nil {
-		s, err = x.PresignFor(setup, of, reqs, n.cfg.Rand)
+		s, err = x.PresignFor(setup, of, reqs, rand)
 	} else {
-		s, err = scheme.Presign(setup, of, n.cfg.Rand)
+		s, err = scheme.Presign(setup, of, rand)
 	}
 	if err != nil {
 		return nil, err
@@ -276,7 +277,7 @@ func (n *signing) agree(ctx context.Context, c *ceremony.Ceremony, p *proposal, 
 		it.req.Pre = pres[i]
 		reqs[i] = it.req
 	}
-	s, err := pooler.Agree(n.setup(c, p, key.Record.Info.Committee), reqs, n.cfg.Rand)
+	s, err := pooler.Agree(n.setup(c, p, key.Record.Info.Committee), reqs, n.rand("agree", c.Topic[:]))
 	if err != nil {
 		return err
 	}
