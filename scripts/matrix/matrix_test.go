@@ -128,7 +128,7 @@ func TestMessagesAreOurs(t *testing.T) {
 	if !ok {
 		t.Fatal("no table of messages")
 	}
-	source := production(t)
+	source := regexp.MustCompile(`"\s*\+\s*"`).ReplaceAllString(production(t), "") // a long message stands on several lines
 	said := 0
 	for line := range strings.Lines(table) {
 		cells := strings.Split(line, " | ")
