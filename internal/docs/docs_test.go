@@ -123,6 +123,8 @@ package p
 		want           string // "" for none
 	}{
 		"none":              {},
+		"a row of two":      {"p/doc.go", "TestA, FuzzB", "TestA,\n//\t                                 FuzzB", ""},
+		"in the next line":  {"p/doc.go", "TestA, FuzzB", "TestA,\n//\t                                 FuzzC", "1.2 C2: no test FuzzC"},
 		"function":          {"p/doc.go", "f, t.m", "f, t.x", "1.2 C1: no function t.x"},
 		"another's":         {"p/doc.go", "q.Hash ", "q.Hush ", "1.1 hash: no function q.Hush"},
 		"test":              {"p/doc.go", "TestA, FuzzB", "TestA, FuzzC", "1.2 C2: no test FuzzC"},
@@ -167,6 +169,7 @@ package p
 		"no table":   "// Package p.\npackage p\n",
 		"no header":  strings.Replace(table, "PROTOCOLS ", "STEP      ", 1),
 		"no columns": strings.Replace(table, "1.1 hash       q.Hash            q.TestHash", "1.1 hash", 1),
+		"no more":    strings.Replace(table, "TestTrace\n", "TestTrace,\n", 1),
 	} {
 		m := fstest.MapFS{protocols: {Data: []byte(page)}, "p/doc.go": {Data: []byte(table)}}
 		if _, err := (Trace{Dir: "p"}).Rows(m); err == nil {

@@ -15,9 +15,9 @@ import (
 )
 
 // Trace is how the table of one package is held to the page and to the source. The table stands below "# Trace" in the package's doc.go,
-// its columns apart by two spaces or more: step, functions, tests. A step begins with the number of its section, which holds for the
-// indented steps below it, and goes on with what the section numbers in bold; a test may name a subtest behind a slash. Lines that begin
-// with "-" instead of a number are about no section.
+// its columns apart by two spaces or more: step, functions, tests. A row that ends with a comma goes on in the next line. A step begins
+// with the number of its section, which holds for the indented steps below it, and goes on with what the section numbers in bold; a test
+// may name a subtest behind a slash. Lines that begin with "-" instead of a number are about no section.
 type Trace struct {
 	// Dir is the package, relative to the module's root.
 	Dir string
@@ -56,11 +56,18 @@ func (t Trace) Rows(root fs.FS) ([]Row, error) {
 		return nil, fmt.Errorf("docs: %s/doc.go has no section Trace", t.Dir)
 	}
 	var out []Row
-	var at string
+	var at, begun string // the section, and a row that goes on in the next line
 	header := true
 	for line := range strings.Lines(table) {
 		line, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "//\t")
 		if !ok {
+			continue
+		}
+		if begun != "" {
+			line, begun = begun+" "+strings.TrimLeft(line, " "), ""
+		}
+		if strings.HasSuffix(line, ",") {
+			begun = line
 			continue
 		}
 		c := columns.FindStringSubmatch(strings.TrimLeft(line, " "))
@@ -82,6 +89,9 @@ func (t Trace) Rows(root fs.FS) ([]Row, error) {
 			r.Functions = strings.Split(c[2], ", ")
 		}
 		out = append(out, r)
+	}
+	if begun != "" {
+		return nil, fmt.Errorf("docs: the table of %s ends with a comma: %q", t.Dir, begun)
 	}
 	return out, nil
 }
