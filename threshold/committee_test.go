@@ -156,7 +156,8 @@ func TestKeyShareIsRedacted(t *testing.T) {
 	back.Destroy()
 	version := slices.Clone(stored)
 	version[2]++ // behind the head of the map and the key 1
-	for name, b := range map[string][]byte{"empty": nil, "short": stored[:len(stored)-1], "long": append(slices.Clone(stored), 0), "version": version} {
+	for name, b := range map[string][]byte{"empty": nil, "short": stored[:len(stored)-1], "long": append(slices.Clone(stored), 0),
+		"version": version} {
 		if _, err := threshold.DecodeKeyShare(b); err == nil {
 			t.Errorf("%s record decodes", name)
 		}
@@ -208,7 +209,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{0xf6}) // null
 	f.Add(canon.MustMarshal(map[int]any{1: "echo", 2: []party{3}, 3: []map[int]any{{1: 3, 2: m.Encode(), 3: []byte{1}}}}))
 	w := tt.NewWorld(1, 3, 2)
-	k := threshold.NewKeyShare(threshold.KeyInfo{Kind: "s", Epoch: 1, Party: w.Committee.Parties[0], Committee: w.Committee, PublicShares: make([][]byte, 3)}, make([]byte, 32))
+	k := threshold.NewKeyShare(threshold.KeyInfo{Kind: "s", Epoch: 1, Party: w.Committee.Parties[0], Committee: w.Committee,
+		PublicShares: make([][]byte, 3)}, make([]byte, 32))
 	rec := k.Bytes()
 	f.Add(slices.Clone(rec.Bytes()))
 	rec.Wipe()

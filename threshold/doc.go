@@ -32,17 +32,24 @@
 //	1.1 transcript hash            canon.Hash                                        canon.TestHashBoundaries
 //	1.2 OPEN, session ID           Session.Start, contextHash, sessionID             TestViewsDiffer, TestLife
 //	  observer                     Session.emitIn, Session.horizon                   thresholdtest.TestSeeds, frost.TestObserverAndMixedBatch
-//	  config-mismatch              judgeOpen                                         TestViewsDiffer, dkg.TestByzantine/OPEN_of_another_context_and_longer
-//	  open-length                  judgeOpen, JudgeOpen                              dkg.TestByzantine/OPEN_short, dkg.TestByzantine/OPEN_long
+//	  config-mismatch              judgeOpen                                         TestViewsDiffer,
+//	                                                                                 dkg.TestByzantine/OPEN_of_another_context_and_longer
+//	  open-length                  judgeOpen, JudgeOpen                              dkg.TestByzantine/OPEN_short,
+//	                                                                                 dkg.TestByzantine/OPEN_long
 //	1.3 encoding                   DecodeMessage, decodeOriginals, decodeAccusation  TestMessageEncoding, TestOriginalsEncoding, FuzzDecode
 //	  what is dropped              Session.Step, Session.store                       TestDropped, TestFlood
 //	  length                       Session.check                                     dkg.TestByzantine/D1_long, dkg.TestByzantine/D3_endless
-//	1.4 the hash                   echoHash, Session.claim                           TestNoSignatures, dkg.TestByzantine/other_echo_claimed_in_D2
-//	  the dispute                  Session.showOriginals, Session.earlyOriginals     dkg.TestByzantine/echo_claimed,_originals_withheld, TestNoCombinationFrames
-//	  a Proven abort is passed on  Session.accuse, Session.accused                   TestAccusationsAreJudgedOnce, dkg.TestByzantine/an_accusation_of_garbage
+//	1.4 the hash                   echoHash, Session.claim                           TestNoSignatures,
+//	                                                                                 dkg.TestByzantine/other_echo_claimed_in_D2
+//	  the dispute                  Session.showOriginals, Session.earlyOriginals     dkg.TestByzantine/echo_claimed,_originals_withheld,
+//	                                                                                 TestNoCombinationFrames
+//	  a Proven abort is passed on  Session.accuse, Session.accused                   TestAccusationsAreJudgedOnce,
+//	                                                                                 dkg.TestByzantine/an_accusation_of_garbage
 //	  the last round               Session.OpenOriginals                             TestEquivocationAfterTheEnd
-//	  equivocation                 VerifyEquivocation, VerifyConduct                 TestEquivocationAfterTheEnd, dkg.TestByzantine/two_OPENs_in_one_place
-//	  originals                    readOriginals, badOriginals                       TestOriginalsEncoding, dkg.TestByzantine/echo_claimed,_originals_forged
+//	  equivocation                 VerifyEquivocation, VerifyConduct                 TestEquivocationAfterTheEnd,
+//	                                                                                 dkg.TestByzantine/two_OPENs_in_one_place
+//	  originals                    readOriginals, badOriginals                       TestOriginalsEncoding,
+//	                                                                                 dkg.TestByzantine/echo_claimed,_originals_forged
 //	  echo                         liedEcho, Session.originals                       TestNoCombinationFrames, TestNoSignatures
 //	  identity                     Session.originals                                 TestIdentityUsedElsewhere
 //	1.5 parties and committees     Committee.Validate, Committee.CheckQuorum         TestCommittee
@@ -51,6 +58,7 @@
 //	  random                       Session.Start                                     TestLife
 //	  erased                       Session.Erase                                     TestLife
 //	  internal                     asAbort                                           dkg.TestRandomnessFails
-//	F.1 rounds of every shape      Session.progress, Session.advance                 TestRoundShapes, thresholdtest.TestSeeds, thresholdtest.TestGoldenTraces
+//	F.1 rounds of every shape      Session.progress, Session.advance                 TestRoundShapes, thresholdtest.TestSeeds,
+//	                                                                                 thresholdtest.TestGoldenTraces
 //	- this table                                                                     TestTrace
 package threshold

@@ -111,7 +111,8 @@ func DecodeKeyShare(b []byte) (*KeyShare, error) {
 	if err := v.Info.Committee.Validate(); err != nil {
 		return nil, err
 	}
-	if len(v.Info.PublicShares) != v.Info.Committee.N() || !v.Info.Committee.Contains(v.Info.Party) || len(v.Scalar) != 32 || v.Info.Epoch == 0 {
+	if len(v.Info.PublicShares) != v.Info.Committee.N() || !v.Info.Committee.Contains(v.Info.Party) || len(v.Scalar) != 32 ||
+		v.Info.Epoch == 0 {
 		return nil, errors.New("threshold: key share record does not fit its committee")
 	}
 	return NewKeyShare(v.Info, v.Scalar), nil

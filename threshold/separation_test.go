@@ -8,8 +8,9 @@ import (
 	tt "github.com/luxfi/mpcd/threshold/thresholdtest"
 )
 
-// Goal: the hashes by which parties compare what they saw depend on all of it: nobody is drawn into a session that another believes to be about
-// something else, no coordinator makes a session ID occur twice, and no broadcast is left out of an echo. Method: each input changed by itself.
+// Goal: the hashes by which parties compare what they saw depend on all of it: nobody is drawn into a session that another believes to be
+// about something else, no coordinator makes a session ID occur twice, and no broadcast is left out of an echo. Method: each input changed
+// by itself.
 func TestHashesBindTheirInputs(t *testing.T) {
 	w := tt.NewWorld(15, 3, 2)
 	setup := w.Setup(w.Committee.Parties[0], w.Committee.Parties[:2], "context")

@@ -574,8 +574,8 @@ func rows(t *testing.T, p Params) []row {
 				copy(m.Body, o.opens)
 			}
 		}, want: proven("dkg-commitment")},
-		{name: "D1 key exchanged after the commitment", says: say(1, setPoint(32, g.NewPoint().ScalarBaseMult(g.NewScalar().SetUint64(7)).Bytes())),
-			want: proven("dkg-commitment")},
+		{name: "D1 key exchanged after the commitment",
+			says: say(1, setPoint(32, g.NewPoint().ScalarBaseMult(g.NewScalar().SetUint64(7)).Bytes())), want: proven("dkg-commitment")},
 		{name: "D2 does not open the commitment: polynomial", says: say(2, func(s *scene, m *message) {
 			copy(m.Body, g.NewPoint().ScalarBaseMult(g.NewScalar().SetUint64(7)).Bytes())
 		}), want: proven("dkg-commitment")},

@@ -99,7 +99,8 @@ func TestOperationsDoNotMix(t *testing.T) {
 	}
 }
 
-// Goal: a refresh changes every share and nothing that the world knows of the key, and says that the epoch before it is over. Method: compare.
+// Goal: a refresh changes every share and nothing that the world knows of the key, and says that the epoch before it is over. Method:
+// compare.
 func TestRefreshKeepsTheKey(t *testing.T) {
 	w := tt.NewWorld(11, 3, 2)
 	ks := keys(t, w, edParams)
@@ -165,8 +166,8 @@ func flipped(b []byte) []byte {
 	return b
 }
 
-// Goal: the chain code is a function of everybody's share of it and of the session, so that no ceremony brings back another's. Method: change
-// one of them in the public record.
+// Goal: the chain code is a function of everybody's share of it and of the session, so that no ceremony brings back another's. Method:
+// change one of them in the public record.
 func TestChainCode(t *testing.T) {
 	s, _ := ceremony(t, tt.NewWorld(8, 3, 2), edParams, nil, nil, nil)
 	for _, st := range s.states {

@@ -29,30 +29,40 @@
 //
 //	PROTOCOLS                  function                                                   test
 //	1.1 transcript hash        canon.Hash                                                 canon.TestHashBoundaries
-//	1.2 context                public.context, state.session                              TestOperationsDoNotMix, TestByzantine/OPEN_of_another_context
+//	1.2 context                public.context, state.session                              TestOperationsDoNotMix,
+//	                                                                                      TestByzantine/OPEN_of_another_context
 //	1.3 lengths, strict forms  public.judgeCommitment, public.judgeDealing                FuzzJudge, TestByzantine/D1_long
-//	1.4 echo                   threshold.Session.Step                                     TestByzantine/D1_equivocated, TestByzantine/other_echo_claimed_in_D3
-//	1.6 evidence               VerifyEvidence, public.judge                               TestByzantine, TestSecondKeyFramesNobody, TestSecondDealingFramesNobody
-//	B.3 D1                     state.begin, commitment                                    TestByzantine/honest, TestByzantine/D1_commitment_copied
-//	  D2                       state.open, state.deal, public.pad                         TestByzantine/honest, TestByzantine/opening_of_an_earlier_session
+//	1.4 echo                   threshold.Session.Step                                     TestByzantine/D1_equivocated,
+//	                                                                                      TestByzantine/other_echo_claimed_in_D3
+//	1.6 evidence               VerifyEvidence, public.judge                               TestByzantine, TestSecondKeyFramesNobody,
+//	                                                                                      TestSecondDealingFramesNobody
+//	B.3 D1                     state.begin, commitment                                    TestByzantine/honest,
+//	                                                                                      TestByzantine/D1_commitment_copied
+//	  D2                       state.open, state.deal, public.pad                         TestByzantine/honest,
+//	                                                                                      TestByzantine/opening_of_an_earlier_session
 //	  D2 proof of possession   provePossession, verifyPossession                          TestPossession, TestByzantine/rogue_key
-//	  D3                       round2.Advance, public.judgeVerdict, state.complain        TestByzantine/honest, TestByzantine/wrong_share_to_two
+//	  D3                       round2.Advance, public.judgeVerdict, state.complain        TestByzantine/honest,
+//	                                                                                      TestByzantine/wrong_share_to_two
 //	  D3 equal logarithms      proveEqualLogs, verifyEqualLogs                            TestEqualLogs
 //	  Feldman's check          public.fits, poly.EvalCommitments                          poly.TestSharing, TestByzantine/wrong_share_to_one
 //	  key and public shares    public.outcome                                             TestOutcome
 //	  chain code               public.chainCode                                           TestChainCode
-//	  dkg-length               public.judgeCommitment, public.judgeDealing                TestByzantine/D1_short, TestByzantine/t+1_commitments
+//	  dkg-length               public.judgeCommitment, public.judgeDealing                TestByzantine/D1_short,
+//	                                                                                      TestByzantine/t+1_commitments
 //	  dkg-point                public.judgeCommitment, public.judgeDealing                TestByzantine, group.TestSetCanonicalEncodings
 //	  dkg-scalar               public.judgeDealing                                        TestByzantine/ciphertext_not_canonical
 //	  dkg-commitment           public.judgeDealing                                        TestByzantine/D2_does_not_open_the_commitment:_salt
 //	  dkg-possession           public.judgeDealing                                        TestByzantine/possession:_made_for_another_party
-//	  dkg-share                public.judgeComplaint, blameDealers, public.findComplaint  TestByzantine/wrong_share_to_one, TestByzantine/wrong_share,_then_silence
-//	  dkg-complaint            public.judgeComplaint                                      TestByzantine/complaint_of_a_good_share, TestByzantine/complaint_with_another_ECDH_point
+//	  dkg-share                public.judgeComplaint, blameDealers, public.findComplaint  TestByzantine/wrong_share_to_one,
+//	                                                                                      TestByzantine/wrong_share,_then_silence
+//	  dkg-complaint            public.judgeComplaint                                      TestByzantine/complaint_of_a_good_share,
+//	                                                                                      TestByzantine/complaint_with_another_ECDH_point
 //	  dkg-verdict              public.judgeVerdict                                        TestByzantine/D3_garbage
 //	  dkg-digest               public.judgeVerdict                                        TestByzantine/D3_other_digest
 //	  dkg-identity             public.outcome                                             TestIdentityOutcome
 //	  dkg-own-share            round3.Advance, round3.addOldShare                         TestDamagedShare
-//	B.4 refresh                NewRefresh, public.points, public.addOld                   TestRefreshRefuses, TestByzantine/refresh:_constant_term_not_zero
+//	B.4 refresh                NewRefresh, public.points, public.addOld                   TestRefreshRefuses,
+//	                                                                                      TestByzantine/refresh:_constant_term_not_zero
 //	- randomness fails         state.wipe                                                 TestRandomnessFails
 //	- this table                                                                          TestTrace
 package dkg

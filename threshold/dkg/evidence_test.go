@@ -95,8 +95,8 @@ func TestSecondDealingFramesNobody(t *testing.T) {
 	}
 }
 
-// Goal: evidence convicts of the check that it shows, and only an abort of kind Proven that names somebody. Method: an abort that convicts, with
-// its words changed.
+// Goal: evidence convicts of the check that it shows, and only an abort of kind Proven that names somebody. Method: an abort that convicts,
+// with its words changed.
 func TestEvidenceNamesItsCheck(t *testing.T) {
 	w := tt.NewWorld(3, 4, 3)
 	setup := w.Setup(0, nil, "byzantine")

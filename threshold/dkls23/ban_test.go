@@ -171,7 +171,8 @@ func TestBanWipes(t *testing.T) {
 	(*pairState)(nil).Destroy()
 }
 
-// Goal: the end of a pair-epoch ends what was made with it, and blames nobody. Method: destroy the state under a session and a presignature.
+// Goal: the end of a pair-epoch ends what was made with it, and blames nobody. Method: destroy the state under a session and a
+// presignature.
 func TestDestroyBlamesNobody(t *testing.T) {
 	f := newFixture(t, 3, 2)
 	q := f.Committee.Parties[:2]

@@ -63,7 +63,8 @@ func (r *twisted) Advance(rand io.Reader, in []threshold.Received) (step, error)
 const entries = 2
 
 // play runs the ceremony; batch is its size.
-func play(t *testing.T, f *fixture, q []party, victim party, l lie, tamper thresholdtest.Tamper) (*scene, map[party]thresholdtest.Outcome[presignatures]) {
+func play(t *testing.T, f *fixture, q []party, victim party, l lie,
+	tamper thresholdtest.Tamper) (*scene, map[party]thresholdtest.Outcome[presignatures]) {
 	t.Helper()
 	s := &scene{fixture: f, q: q, liar: q[1], victim: victim, states: map[party]*presigning{}, said: map[party][2][]threshold.Outgoing{}}
 	s.other = q[0]
@@ -75,7 +76,8 @@ func play(t *testing.T, f *fixture, q []party, victim party, l lie, tamper thres
 	x := states[s.liar]
 	var err error
 	run.Sessions[s.liar], err = threshold.NewSession(x.setup, f.rand(s.liar), threshold.Opening[presignatures]{
-		Payload: x.epoch, PayloadLen: epochLen, Check: x.samePairs, Begin: func(rand io.Reader, id threshold.SessionID, in []threshold.Received) (step, error) {
+		Payload: x.epoch, PayloadLen: epochLen, Check: x.samePairs,
+		Begin: func(rand io.Reader, id threshold.SessionID, in []threshold.Received) (step, error) {
 			st, err := x.begin(rand, id, in)
 			if err == nil && l.r1 != nil {
 				l.r1(s, st.Out)
@@ -190,7 +192,8 @@ var lies = []lie{
 	{name: "last row of U", r1: direct(direct1Len, flip(32+64*68-1)), kind: ban, check: "C7"},
 	{name: "x~", r1: direct(direct1Len, flip(32+64*68)), kind: ban, check: "C7"},
 	{name: "t~", r1: direct(direct1Len, flip(ot.Msg1Len-1)), kind: ban, check: "C7"},
-	{name: "R1 of the other peer", r1: func(s *scene, out []threshold.Outgoing) { *to(out, s.victim) = *to(out, s.other) }, kind: ban, check: "C7"},
+	{name: "R1 of the other peer", r1: func(s *scene, out []threshold.Outgoing) { *to(out, s.victim) = *to(out, s.other) }, kind: ban,
+		check: "C7"},
 	{name: "R1 entries swapped", r1: func(s *scene, out []threshold.Outgoing) {
 		b := *to(out, s.victim)
 		copy(b, slices.Concat(b[direct1Len:], b[:direct1Len]))
@@ -198,7 +201,8 @@ var lies = []lie{
 
 	{name: "opening short", r2: length(everybody, -1), kind: proven, check: "C3", everyone: true},
 	{name: "opening long", r2: length(everybody, 1), kind: proven, check: "C3", everyone: true},
-	{name: "opening empty", r2: func(_ *scene, out []threshold.Outgoing) { *to(out, threshold.Everybody) = nil }, kind: proven, check: "C3", everyone: true},
+	{name: "opening empty", r2: func(_ *scene, out []threshold.Outgoing) { *to(out, threshold.Everybody) = nil }, kind: proven, check: "C3",
+		everyone: true},
 	{name: "another R", r2: broadcast2(point(atR)), kind: proven, check: "C9", everyone: true},
 	{name: "R negated", r2: broadcast2(flip(atR)), kind: proven, check: "C9", everyone: true},
 	{name: "another salt", r2: broadcast2(flip(0)), kind: proven, check: "C9", everyone: true},
@@ -226,7 +230,8 @@ var lies = []lie{
 	{name: "eta", r2: direct(direct2Len, flip(ot.Msg2Len-32-1)), kind: ban, check: "C8"},
 	{name: "eta not canonical", r2: direct(direct2Len, ones(ot.Msg2Len-64)), kind: ban, check: "C4"},
 	{name: "hash of mu", r2: direct(direct2Len, flip(ot.Msg2Len-1)), kind: ban, check: "C8"},
-	{name: "R2 of the other peer", r2: func(s *scene, out []threshold.Outgoing) { *to(out, s.victim) = *to(out, s.other) }, kind: ban, check: "C8"},
+	{name: "R2 of the other peer", r2: func(s *scene, out []threshold.Outgoing) { *to(out, s.victim) = *to(out, s.other) }, kind: ban,
+		check: "C8"},
 	{name: "R2 entries swapped", r2: func(s *scene, out []threshold.Outgoing) {
 		b := *to(out, s.victim)
 		copy(b, slices.Concat(b[direct2Len:], b[:direct2Len]))
@@ -249,9 +254,9 @@ var lies = []lie{
 	}},
 }
 
-// Goal: checks C3 to C5, C7 to C9 and C11 to C13: every lie about any field is found by whom it was told to, under its check, and nobody but
-// the liar is blamed or banned; what only the signature can show, it shows; a session that ends keeps no secret. Method: the tamper table for
-// every victim.
+// Goal: checks C3 to C5, C7 to C9 and C11 to C13: every lie about any field is found by whom it was told to, under its check, and nobody
+// but the liar is blamed or banned; what only the signature can show, it shows; a session that ends keeps no secret. Method: the tamper
+// table for every victim.
 func TestLies(t *testing.T) {
 	for _, l := range lies {
 		t.Run(l.name, func(t *testing.T) {

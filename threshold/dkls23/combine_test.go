@@ -48,7 +48,8 @@ func TestC14Degenerate(t *testing.T) {
 	}
 	w, u := good[0].Payload[:32], good[0].Payload[32:]
 	for name, payload := range map[string][]byte{
-		"w cancels": slices.Concat(negated(w), good[1].Payload[32:]), "u cancels": slices.Concat(good[1].Payload[:32], negated(u)), "both cancel": slices.Concat(negated(w), negated(u)),
+		"w cancels": slices.Concat(negated(w), good[1].Payload[32:]), "u cancels": slices.Concat(good[1].Payload[:32], negated(u)),
+		"both cancel": slices.Concat(negated(w), negated(u)),
 	} {
 		bad := []*threshold.SignatureShare{good[0], {From: q[1], Pre: good[1].Pre, Payload: payload}}
 		sig, err := f.combine(q[0], reqs[0], pres[q[0]][0], bad)
@@ -79,7 +80,8 @@ func TestC15Shares(t *testing.T) {
 		return func(s *threshold.SignatureShare) { copy(s.Payload[at:], bytes.Repeat([]byte{0xff}, 32)) }
 	}
 	for name, shares := range map[string][]*threshold.SignatureShare{
-		"w not canonical": with(order(0)), "u not canonical": with(order(32)), "short": with(func(s *threshold.SignatureShare) { s.Payload = s.Payload[1:] }),
+		"w not canonical": with(order(0)), "u not canonical": with(order(32)),
+		"short": with(func(s *threshold.SignatureShare) { s.Payload = s.Payload[1:] }),
 		"long":  with(func(s *threshold.SignatureShare) { s.Payload = append(s.Payload, 0) }),
 		"empty": with(func(s *threshold.SignatureShare) { s.Payload = nil }), "of another presignature": {good[0], others[1]},
 	} {
@@ -87,13 +89,16 @@ func TestC15Shares(t *testing.T) {
 		wantAbort(t, err, proven, "C4", q[1])
 		req := reqs[0]
 		req.Pre = pre
-		if sig.Bytes != nil || (Scheme{}).VerifyShare(f.shares[q[0]].KeyInfo, req, shares[1]) == nil || (Scheme{}).VerifyShare(f.shares[q[0]].KeyInfo, req, good[1]) != nil {
+		if sig.Bytes != nil || (Scheme{}).VerifyShare(f.shares[q[0]].KeyInfo, req, shares[1]) == nil ||
+			(Scheme{}).VerifyShare(f.shares[q[0]].KeyInfo, req, good[1]) != nil {
 			t.Errorf("%s: judged otherwise", name)
 		}
 	}
 	for name, shares := range map[string][]*threshold.SignatureShare{
-		"wrong w": with(func(s *threshold.SignatureShare) { s.Payload[31] ^= 1 }), "wrong u": with(func(s *threshold.SignatureShare) { s.Payload[63] ^= 1 }),
-		"renamed": with(func(s *threshold.SignatureShare) { s.Payload = others[1].Payload }), "zero": with(func(s *threshold.SignatureShare) { clear(s.Payload) }),
+		"wrong w": with(func(s *threshold.SignatureShare) { s.Payload[31] ^= 1 }),
+		"wrong u": with(func(s *threshold.SignatureShare) { s.Payload[63] ^= 1 }),
+		"renamed": with(func(s *threshold.SignatureShare) { s.Payload = others[1].Payload }),
+		"zero":    with(func(s *threshold.SignatureShare) { clear(s.Payload) }),
 	} {
 		sig, err := f.combine(q[0], reqs[0], pre, shares)
 		if sig.Bytes != nil {

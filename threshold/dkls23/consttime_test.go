@@ -1,5 +1,5 @@
-// Goal: nobody adds a branch or an index on a share, a nonce or an OLE output by accident. Method: package consttime walks the syntax of the
-// files that compute with them; every function that branches is listed with what on, which must be public.
+// Goal: nobody adds a branch or an index on a share, a nonce or an OLE output by accident. Method: package consttime walks the syntax of
+// the files that compute with them; every function that branches is listed with what on, which must be public.
 package dkls23
 
 import (
@@ -45,13 +45,15 @@ var branchesAllowed = map[string]string{
 }
 
 // publicFiles compute with nothing secret, or only move it.
-var publicFiles = []string{"agree.go", "bytes.go", "ecdsa.go", "hd.go", "judge.go", "keyshare.go", "presign.go", "pairstate.go", "scheme.go", "setup.go", "stream.go"}
+var publicFiles = []string{"agree.go", "bytes.go", "ecdsa.go", "hd.go", "judge.go", "keyshare.go", "presign.go", "pairstate.go",
+	"scheme.go", "setup.go", "stream.go"}
 
 // publicNames count entries, signers and bytes, wherever they stand as an index.
 var publicNames = []string{"i"}
 
 func TestNoBranchOnSecrets(t *testing.T) {
-	breaches, err := consttime.Check(os.DirFS("."), consttime.Rules{Allowed: branchesAllowed, PublicFiles: publicFiles, PublicNames: publicNames})
+	breaches, err := consttime.Check(os.DirFS("."), consttime.Rules{Allowed: branchesAllowed, PublicFiles: publicFiles,
+		PublicNames: publicNames})
 	if err != nil {
 		t.Fatal(err)
 	}

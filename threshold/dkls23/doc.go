@@ -49,11 +49,14 @@
 //
 //	PROTOCOLS                      function                                                   test
 //	1.1 transcript hash            canon.Hash, canon.Hasher.Field                             canon.TestHashBoundaries
-//	1.2 OPEN, session ID           threshold.NewSession, presigning.bind                      threshold.TestViewsDiffer, TestC2LateMismatchNeverBans
+//	1.2 OPEN, session ID           threshold.NewSession, presigning.bind                      threshold.TestViewsDiffer,
+//	                                                                                          TestC2LateMismatchNeverBans
 //	  direction of a pair          directed                                                   TestSeparation, TestSplicedSessions
 //	1.3 envelope, sender           threshold.Session.Step                                     threshold.TestDropped, transport.TestProof
-//	  lengths, canonical forms     judgeCommitment, judgeOpening, decodeShare                 TestLies, TestPairSetupLies, FuzzRounds, FuzzShare
-//	1.4 echo                       threshold.VerifyEquivocation                               TestC10Equivocation, threshold.TestEquivocationAfterTheEnd
+//	  lengths, canonical forms     judgeCommitment, judgeOpening, decodeShare                 TestLies, TestPairSetupLies, FuzzRounds,
+//	                                                                                          FuzzShare
+//	1.4 echo                       threshold.VerifyEquivocation                               TestC10Equivocation,
+//	                                                                                          threshold.TestEquivocationAfterTheEnd
 //	1.5 key record, purpose        Scheme.ParseKeyShare, presigning.admit                     TestKeyRecords, TestC1Signers
 //	1.6 faults, evidence           judged, judgeOpen, Scheme.VerifyEvidence                   TestOpenLength, TestLies, TestRandomnessFails
 //	A.2 suite 1                    ot.rowPRG.row, ot.randomiser.scalar                        ot.TestRandomiser, ot.TestTranscript
@@ -61,10 +64,12 @@
 //	  P1 A's choices               ot.NewSetup, ot.newOblivious                               ot.TestSetup, ot.TestSetupPoints
 //	  P2 B's answer                ot.RespondSetup, ot.respondOblivious, setup1.Check         ot.TestSetupPoints, ot.TestSetupIdentity
 //	  P2 A's keys                  ot.Setup.Finish, setup2.Check                              ot.TestSetup, ot.TestSetupWrongSession
-//	  PPRF and its proof           ot.growTree, ot.punctureTree                               ot.TestPPRFProof, TestPairSetupLies/s~_of_the_last_tree
+//	  PPRF and its proof           ot.growTree, ot.punctureTree                               ot.TestPPRFProof,
+//	                                                                                          TestPairSetupLies/s~_of_the_last_tree
 //	  zero-share seed              seedCommitment, setup2.Check, pair.zeroShare               TestPairSetupLies/another_seed, TestSeparation
 //	  P3 of all                    setup2.Advance, pairSetup.judgeConfirmation                TestPairSetup, TestPairSetupLies/P3_short
-//	  confirm                      setup3.Check, setup3.Advance                               TestPairSetupLies/another_transcript, TestPairSetupDisagreement
+//	  confirm                      setup3.Check, setup3.Advance                               TestPairSetupLies/another_transcript,
+//	                                                                                          TestPairSetupDisagreement
 //	  state for the vault          pairState.Bytes, parsePairState                             TestPairStateRecord, FuzzParsePairState
 //	A.3.2 gadget                   ot.newGadget, ot.gadgetSum                                 ot.TestGadgetSum
 //	  Bob's message                ot.Receiver.Start, ot.Receiver.expand                      ot.TestVectorOLE, ot.TestFlippedRows
@@ -72,45 +77,64 @@
 //	  Alice's answer               ot.Sender.Reply, ot.randomiser.theta, ot.randomiser.mu     ot.TestVectorOLE, ot.TestReplay
 //	  Bob's end                    ot.Receiving.Finish                                        ot.TestCheatingAlice, ot.TestSpent
 //	A.3.3 OPEN                     presigning.bind, presigning.samePairs                      TestC2LateMismatchNeverBans, TestOpenLength
-//	  R1                           presigning.begin, presigning.draw, commitment              TestSeparation, TestTranscript, TestPublicValuesAreFresh
-//	  R2                           presigning.answer, round1.Advance                          TestLies, TestC16AdaptiveNonce, TestAnswersShareNoRandomness
+//	  R1                           presigning.begin, presigning.draw, commitment              TestSeparation, TestTranscript,
+//	                                                                                          TestPublicValuesAreFresh
+//	  R2                           presigning.answer, round1.Advance                          TestLies, TestC16AdaptiveNonce,
+//	                                                                                          TestAnswersShareNoRandomness
 //	  R3 checks                    round2.Check, presigning.receive, presigning.sum           TestLies, TestParallelChecks
 //	  R3 u, v                      presigning.secrets                                         TestQuorums, TestC15Shares
 //	  share                        signer.SignShare                                           TestQuorums, TestC19Agreement
-//	  combine                      Scheme.Combine, request.signature, coordinate              TestManySignatures, TestCoordinateOverflow, TestRoughNetwork
-//	  combine, by other libraries  Scheme.Combine, Scheme.Verify                              TestOutsideLibraries, TestVerify, TestVerifyAgainstDecred
-//	  HD tweak                     Scheme.Derive, tweakedKey, newBinding                      TestDeriveVectors, TestDeriveAgainstHDKeychain, TestQuorums
+//	  combine                      Scheme.Combine, request.signature, coordinate              TestManySignatures, TestCoordinateOverflow,
+//	                                                                                          TestRoughNetwork
+//	  combine, by other libraries  Scheme.Combine, Scheme.Verify                              TestOutsideLibraries, TestVerify,
+//	                                                                                          TestVerifyAgainstDecred
+//	  HD tweak                     Scheme.Derive, tweakedKey, newBinding                      TestDeriveVectors,
+//	                                                                                          TestDeriveAgainstHDKeychain, TestQuorums
 //	A.3.4 C1                       Scheme.newPresigning, presigning.admit, pairState.with     TestC1Signers
-//	  C2                           presigning.bind, presigning.samePairs                      TestC2LateMismatchNeverBans, TestRefreshRerandomisesPairs
-//	  C3                           judgeCommitment, judgeOpening, setup1.Check, setup2.Check  TestLies/R1_short, TestPairSetupLies/P1_short, ot.TestLengths
-//	  C4                           presigning.receive, decodeShare, ot.Receiving.Finish       TestLies/psi_not_canonical, TestC15Shares, ot.TestScalars
+//	  C2                           presigning.bind, presigning.samePairs                      TestC2LateMismatchNeverBans,
+//	                                                                                          TestRefreshRerandomisesPairs
+//	  C3                           judgeCommitment, judgeOpening, setup1.Check, setup2.Check  TestLies/R1_short, TestPairSetupLies/P1_short,
+//	                                                                                          ot.TestLengths
+//	  C4                           presigning.receive, decodeShare, ot.Receiving.Finish       TestLies/psi_not_canonical, TestC15Shares,
+//	                                                                                          ot.TestScalars
 //	  C5                           judgeOpening, presigning.receive, ot.respondOblivious      TestLies/R_is_the_identity, ot.TestSetupPoints
-//	  C6                           ot.Setup.Finish                                            TestPairSetupLies/t~_of_the_last_tree, ot.TestPPRFProof
+//	  C6                           ot.Setup.Finish                                            TestPairSetupLies/t~_of_the_last_tree,
+//	                                                                                          ot.TestPPRFProof
 //	  C7                           presigning.answer, ot.Sender.Reply                         TestLies/first_row_of_U, ot.TestBobGuessesDelta
 //	  C8                           presigning.receive, ot.Receiving.Finish                    TestLies/hash_of_mu, ot.TestAliceGuessesBeta
 //	  C9                           judgeOpening, setup2.Check                                 TestLies/another_R, TestReplayedContribution
 //	  C10                          threshold.Session.Step                                     TestC10Equivocation, threshold.TestNoSignatures
-//	  C11                          consistent, presigning.receive                             TestLies/another_r_to_one_peer, TestLies/another_Gamma_u
-//	  C12                          consistent, presigning.receive                             TestLies/another_sk_to_one_peer, TestLies/another_pk
-//	  C13                          presigning.sum                                             TestLies/another_sk_with_its_pk_to_all, TestC14Degenerate
+//	  C11                          consistent, presigning.receive                             TestLies/another_r_to_one_peer,
+//	                                                                                          TestLies/another_Gamma_u
+//	  C12                          consistent, presigning.receive                             TestLies/another_sk_to_one_peer,
+//	                                                                                          TestLies/another_pk
+//	  C13                          presigning.sum                                             TestLies/another_sk_with_its_pk_to_all,
+//	                                                                                          TestC14Degenerate
 //	  C14                          usable, request.signature                                  TestC14Degenerate
 //	  C15                          request.signature                                          TestC15Shares, TestLies/another_psi, FuzzShare
 //	  C16                          round1.Advance                                             TestC16AdaptiveNonce
-//	  C17                          pair.use, pair.refusal, secrets.take, round2.Advance       TestC17SelectiveFailure, TestC17BanBeforeTheEnd, TestBanWipes
+//	  C17                          pair.use, pair.refusal, secrets.take, round2.Advance       TestC17SelectiveFailure,
+//	                                                                                          TestC17BanBeforeTheEnd, TestBanWipes
 //	  what a failure leaves        presigning.erase, round2.Erase                             TestFailedBatchLeavesNothing, TestLies
 //	  C18                          secrets.take, secrets.reserve                              TestC18PresignatureReuse, TestTake
 //	  C19                          Scheme.Agree, signer.SignShare                             TestC19Agreement, TestSplitAgreement
-//	A.3.5 O1 agreement             Scheme.Agree, secrets.reserve, secrets.settle              TestC19Agreement, TestTake, TestPresignaturePrintsNothing
+//	A.3.5 O1 agreement             Scheme.Agree, secrets.reserve, secrets.settle              TestC19Agreement, TestTake,
+//	                                                                                          TestPresignaturePrintsNothing
 //	  O2 the share                 signer.SignShare                                           TestC19Agreement, TestC18PresignatureReuse
-//	  an agreement given up        Scheme.Agree, agreement.burn                               TestAgreementNobodyTook, TestPresignaturesNobodyTook
-//	  re-randomisation             requestOf, prepared.rerandomiser                           TestRerandomiser, TestRawHashForgery, TestRequestRemembered
-//	  pool, flushed and in memory  secrets.Burn                                               appliance.TestPoolFlush, appliance.TestRealPresignatureRestore
+//	  an agreement given up        Scheme.Agree, agreement.burn                               TestAgreementNobodyTook,
+//	                                                                                          TestPresignaturesNobodyTook
+//	  re-randomisation             requestOf, prepared.rerandomiser                           TestRerandomiser, TestRawHashForgery,
+//	                                                                                          TestRequestRemembered
+//	  pool, flushed and in memory  secrets.Burn                                               appliance.TestPoolFlush,
+//	                                                                                          appliance.TestRealPresignatureRestore
 //	A.3.6 blame                    presigning.verify, pairSetup.verify, pair.cheated       TestLies, TestOpenLength, TestDestroyBlamesNobody
-//	A.3.7 refresh                  Scheme.Refresh, Scheme.NewPairState, pairState.Destroy     TestRefreshRerandomisesPairs, TestDestroyBlamesNobody
+//	A.3.7 refresh                  Scheme.Refresh, Scheme.NewPairState, pairState.Destroy     TestRefreshRerandomisesPairs,
+//	                                                                                          TestDestroyBlamesNobody
 //	  pair-epochs                  Scheme.NewPairState                                        TestPairEpochsHaveNames
 //	A.5 alpha-shuffle              canon.Hash                                                 canon.TestHashBoundaries
 //	  selective failure            pair.cheated, pairState.Ban                                TestC17SelectiveFailure, appliance.TestBan
-//	  presignature reuse           secrets.take                                               TestC18PresignatureReuse, appliance.TestPresignatureReuse
+//	  presignature reuse           secrets.take                                               TestC18PresignatureReuse,
+//	                                                                                          appliance.TestPresignatureReuse
 //	  known delta                  prepared.rerandomiser                                      TestRerandomiser, TestC19Agreement
 //	  raw-hash forgery             prepared.rerandomiser                                      TestRawHashForgery
 //	  missing ssid, splices        directed, commitment                                       TestSplicedSessions, ot.TestWrongSession

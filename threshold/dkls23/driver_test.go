@@ -130,10 +130,12 @@ func (f *fixture) keys(p party, signers []party, n int) []threshold.PresignKey {
 }
 
 // presigning is a ceremony of the signers and, if more parties are named, of observers. The states are those that the sessions use.
-func (f *fixture) presigning(tb testing.TB, signers []party, reqs []threshold.SignRequest, n int, observers ...party) (*thresholdtest.Run[presignatures], map[party]*presigning) {
+func (f *fixture) presigning(tb testing.TB, signers []party, reqs []threshold.SignRequest, n int,
+	observers ...party) (*thresholdtest.Run[presignatures], map[party]*presigning) {
 	tb.Helper()
 	f.next()
-	run := &thresholdtest.Run[presignatures]{World: f.World, Sessions: map[party]*threshold.Session[presignatures]{}, Liars: map[party]thresholdtest.Tamper{}}
+	run := &thresholdtest.Run[presignatures]{World: f.World, Sessions: map[party]*threshold.Session[presignatures]{},
+		Liars: map[party]thresholdtest.Tamper{}}
 	states := map[party]*presigning{}
 	for _, p := range append(slices.Clone(signers), observers...) {
 		scheme := f.scheme(p)
@@ -179,7 +181,8 @@ func (f *fixture) agree(tb testing.TB, signers []party, reqs []threshold.SignReq
 }
 
 // sharesOf makes every signer's share of the request with entry i of its presignatures.
-func (f *fixture) sharesOf(tb testing.TB, signers []party, req threshold.SignRequest, pres map[party]presignatures, i int) []*threshold.SignatureShare {
+func (f *fixture) sharesOf(tb testing.TB, signers []party, req threshold.SignRequest, pres map[party]presignatures,
+	i int) []*threshold.SignatureShare {
 	tb.Helper()
 	var out []*threshold.SignatureShare
 	for _, p := range signers {

@@ -26,16 +26,20 @@ func keyOf(t *testing.T, xpub string) threshold.KeyInfo {
 	return threshold.KeyInfo{GroupKey: pk.SerializeCompressed(), ChainCode: [32]byte(k.ChainCode())}
 }
 
-// Goal: Derive is CKDpub of BIP 32, and its tweak leads to the same key. Method: the steps of BIP 32's test vectors that need no private key.
+// Goal: Derive is CKDpub of BIP 32, and its tweak leads to the same key. Method: the steps of BIP 32's test vectors that need no private
+// key.
 func TestDeriveVectors(t *testing.T) {
 	for _, v := range []struct {
 		name, parent, child string
 		path                []uint32
 	}{
-		{"vector 1, m/0H to m/0H/1", "xpub68Gmy5EdvgibQVfPdqkBBCHxA5htiqg55crXYuXoQRKfDBFA1WEjWgP6LHhwBZeNK1VTsfTFUHCdrfp1bgwQ9xv5ski8PX9rL2dZXvgGDnw",
+		{"vector 1, m/0H to m/0H/1",
+			"xpub68Gmy5EdvgibQVfPdqkBBCHxA5htiqg55crXYuXoQRKfDBFA1WEjWgP6LHhwBZeNK1VTsfTFUHCdrfp1bgwQ9xv5ski8PX9rL2dZXvgGDnw",
 			"xpub6ASuArnXKPbfEwhqN6e3mwBcDTgzisQN1wXN9BJcM47sSikHjJf3UFHKkNAWbWMiGj7Wf5uMash7SyYq527Hqck2AxYysAA7xmALppuCkwQ", []uint32{1}},
-		{"vector 1, m/0H/1/2H to m/0H/1/2H/2/1000000000", "xpub6D4BDPcP2GT577Vvch3R8wDkScZWzQzMMUm3PWbmWvVJrZwQY4VUNgqFJPMM3No2dFDFGTsxxpG5uJh7n7epu4trkrX7x7DogT5Uv6fcLW5",
-			"xpub6H1LXWLaKsWFhvm6RVpEL9P4KfRZSW7abD2ttkWP3SSQvnyA8FSVqNTEcYFgJS2UaFcxupHiYkro49S8yGasTvXEYBVPamhGW6cFJodrTHy", []uint32{2, 1000000000}},
+		{"vector 1, m/0H/1/2H to m/0H/1/2H/2/1000000000",
+			"xpub6D4BDPcP2GT577Vvch3R8wDkScZWzQzMMUm3PWbmWvVJrZwQY4VUNgqFJPMM3No2dFDFGTsxxpG5uJh7n7epu4trkrX7x7DogT5Uv6fcLW5",
+			"xpub6H1LXWLaKsWFhvm6RVpEL9P4KfRZSW7abD2ttkWP3SSQvnyA8FSVqNTEcYFgJS2UaFcxupHiYkro49S8yGasTvXEYBVPamhGW6cFJodrTHy",
+			[]uint32{2, 1000000000}},
 		{"vector 2, m to m/0", "xpub661MyMwAqRbcFW31YEwpkMuc5THy2PSt5bDMsktWQcFF8syAmRUapSCGu8ED9W6oDMSgv6Zz8idoc4a6mr8BDzTJY47LJhkJ8UB7WEGuduB",
 			"xpub69H7F5d8KSRgmmdJg2KhpAK8SR3DjMwAdkxj3ZuxV27CprR9LgpeyGmXUbC6wb7ERfvrnKZjXoUmmDznezpbZb7ap6r1D3tgFxHmwMkQTPH", []uint32{0}},
 	} {
@@ -75,11 +79,13 @@ func TestDeriveAgainstHDKeychain(t *testing.T) {
 			t.Fatal(err)
 		}
 		pub, chain, tweaks, err := Scheme{}.Derive(info, path)
-		if err != nil || !bytes.Equal(pub, want.SerializeCompressed()) || !bytes.Equal(chain[:], k.ChainCode()) || len(tweaks) != min(len(path), 1) {
+		if err != nil || !bytes.Equal(pub, want.SerializeCompressed()) || !bytes.Equal(chain[:], k.ChainCode()) ||
+			len(tweaks) != min(len(path), 1) {
 			t.Errorf("path %d: %x %v %v", i, pub, tweaks, err)
 		}
 	}
-	for name, path := range map[string][]uint32{"hardened": {44 | hardened}, "hardened last": {0, 1 << 31}, "too long": make([]uint32, maxTweaks+1)} {
+	for name, path := range map[string][]uint32{"hardened": {44 | hardened}, "hardened last": {0, 1 << 31},
+		"too long": make([]uint32, maxTweaks+1)} {
 		if _, _, _, err := (Scheme{}).Derive(info, path); err == nil {
 			t.Errorf("%s: derives", name)
 		}
@@ -90,8 +96,8 @@ func TestDeriveAgainstHDKeychain(t *testing.T) {
 	}
 }
 
-// Goal: x(R) ≥ n is told apart by the recovery ID. Method: the point whose x is the smallest above n that lies on the curve, which no random
-// signature meets.
+// Goal: x(R) ≥ n is told apart by the recovery ID. Method: the point whose x is the smallest above n that lies on the curve, which no
+// random signature meets.
 func TestCoordinateOverflow(t *testing.T) {
 	// n + 2, x-only: found by trying n, n+1, ...
 	n, _ := hex.DecodeString("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141")

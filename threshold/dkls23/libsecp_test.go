@@ -111,10 +111,12 @@ func byOutsiders(t *testing.T, key, digest []byte, sig threshold.Signature) {
 		t.Fatalf("%s: %v", what, err)
 	}
 	var r, s decred.ModNScalar
-	if r.SetByteSlice(sig.Bytes[:32]) || s.SetByteSlice(sig.Bytes[32:]) || s.IsOverHalfOrder() || !ecdsa.NewSignature(&r, &s).Verify(digest, pk) {
+	if r.SetByteSlice(sig.Bytes[:32]) || s.SetByteSlice(sig.Bytes[32:]) || s.IsOverHalfOrder() ||
+		!ecdsa.NewSignature(&r, &s).Verify(digest, pk) {
 		t.Fatalf("decred refuses %s", what)
 	}
-	if got, _, err := ecdsa.RecoverCompact(append([]byte{byte(27 + 4 + sig.RecoveryID)}, sig.Bytes...), digest); err != nil || !got.IsEqual(pk) {
+	if got, _, err := ecdsa.RecoverCompact(append([]byte{byte(27 + 4 + sig.RecoveryID)}, sig.Bytes...), digest); err != nil ||
+		!got.IsEqual(pk) {
 		t.Fatalf("decred recovers another key: %s: %v", what, err)
 	}
 	d, rs := [32]byte(digest), [64]byte(sig.Bytes)

@@ -12,7 +12,8 @@ import (
 )
 
 // ErrBanned is behind every refusal to work with a party that was caught cheating in this pair-epoch.
-var ErrBanned = errors.New("dkls23: this party cheated and is banned for the pair-epoch; an operator who trusts it again runs a new pair setup")
+var ErrBanned = errors.New("dkls23: this party cheated and is banned for the pair-epoch; " +
+	"an operator who trusts it again runs a new pair setup")
 
 // ErrDestroyed is behind every refusal to go on with a pair-epoch that has ended.
 var ErrDestroyed = errors.New("dkls23: the pair-epoch has ended; try again with the new pair state")

@@ -42,14 +42,16 @@ func (x Scheme) Presign(s threshold.Setup, keys []threshold.PresignKey, rand io.
 
 // PresignFor implements threshold.Pooler: presignatures for the requests given, one of each key, and for nothing else, which is
 // interactive signing. All signers must give the same requests, which are in the session ID, so no agreement is needed before SignShare.
-func (x Scheme) PresignFor(s threshold.Setup, keys []threshold.PresignKey, reqs []threshold.SignRequest, rand io.Reader) (*threshold.Session[presignatures], error) {
+func (x Scheme) PresignFor(s threshold.Setup, keys []threshold.PresignKey, reqs []threshold.SignRequest,
+	rand io.Reader) (*threshold.Session[presignatures], error) {
 	if len(reqs) != len(keys) {
 		return nil, fmt.Errorf("dkls23: %d requests for %d keys", len(reqs), len(keys))
 	}
 	return x.presign(s, keys, reqs, rand)
 }
 
-func (x Scheme) presign(s threshold.Setup, keys []threshold.PresignKey, reqs []threshold.SignRequest, rand io.Reader) (*threshold.Session[presignatures], error) {
+func (x Scheme) presign(s threshold.Setup, keys []threshold.PresignKey, reqs []threshold.SignRequest,
+	rand io.Reader) (*threshold.Session[presignatures], error) {
 	p, err := x.newPresigning(s, keys, reqs)
 	if err != nil {
 		return nil, err

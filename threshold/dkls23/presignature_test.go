@@ -25,7 +25,8 @@ func TestC18PresignatureReuse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reqs := []threshold.SignRequest{{Message: digestOf("first")}, {Message: digestOf("parallel")}, {Message: digestOf("burnt")}, {Message: digestOf("refused")}}
+	reqs := []threshold.SignRequest{{Message: digestOf("first")}, {Message: digestOf("parallel")}, {Message: digestOf("burnt")},
+		{Message: digestOf("refused")}}
 	pres := f.presign(t, q, 5)
 	agreement := f.agree(t, q, reqs, pres)[q[0]]
 	for i := range reqs {
@@ -93,7 +94,8 @@ func TestC18PresignatureReuse(t *testing.T) {
 		t.Errorf("a second agreement: %v", err)
 	}
 	s.Erase()
-	if _, err := signer.SignShare(threshold.SignRequest{Message: digestOf("m"), Pre: pres[q[0]][4], Agreement: agreement}); !errors.Is(err, threshold.ErrBurnt) {
+	spent := threshold.SignRequest{Message: digestOf("m"), Pre: pres[q[0]][4], Agreement: agreement}
+	if _, err := signer.SignShare(spent); !errors.Is(err, threshold.ErrBurnt) {
 		t.Errorf("after a failed agreement: %v", err)
 	}
 }
@@ -165,14 +167,16 @@ func TestC19Agreement(t *testing.T) {
 	free := f.presign(t, q, 3)
 	for name, pre := range map[string]pre{"for one request already": bound[q[0]][0], "with another's secrets": free[q[1]][0]} {
 		for self, signers := range map[party][]party{q[0]: q, 60000: q} { // an observer is refused too
-			if _, err := f.scheme(q[0]).Agree(f.setup(self, signers), []threshold.SignRequest{{Message: message, Pre: pre}}, f.rand(q[0])); err == nil && (self == q[0] || pre == bound[q[0]][0]) {
+			reqs := []threshold.SignRequest{{Message: message, Pre: pre}}
+			if _, err := f.scheme(q[0]).Agree(f.setup(self, signers), reqs, f.rand(q[0])); err == nil && (self == q[0] || pre == bound[q[0]][0]) {
 				t.Errorf("agrees on a presignature %s", name)
 			}
 		}
 	}
 	for name, x := range map[string]func() error{
 		"other signers": func() error {
-			_, err := f.scheme(q[0]).Agree(f.setup(q[0], []party{q[0], f.Committee.Parties[2]}), []threshold.SignRequest{{Message: message, Pre: free[q[0]][0]}}, f.rand(q[0]))
+			_, err := f.scheme(q[0]).Agree(f.setup(q[0], []party{q[0], f.Committee.Parties[2]}),
+				[]threshold.SignRequest{{Message: message, Pre: free[q[0]][0]}}, f.rand(q[0]))
 			return err
 		},
 		"none": func() error { _, err := f.scheme(q[0]).Agree(f.setup(q[0], q), nil, f.rand(q[0])); return err },
@@ -181,7 +185,8 @@ func TestC19Agreement(t *testing.T) {
 			return err
 		},
 		"a foreign one": func() error {
-			_, err := f.scheme(q[0]).Agree(f.setup(q[0], q), []threshold.SignRequest{{Message: message, Pre: &threshold.Presignature{Signers: q}}}, f.rand(q[0]))
+			_, err := f.scheme(q[0]).Agree(f.setup(q[0], q), []threshold.SignRequest{{Message: message, Pre: &threshold.Presignature{Signers: q}}},
+				f.rand(q[0]))
 			return err
 		},
 		"an x-only tweak": func() error {
@@ -190,7 +195,8 @@ func TestC19Agreement(t *testing.T) {
 			return err
 		},
 		"no randomness": func() error {
-			_, err := f.scheme(q[0]).Agree(f.setup(q[0], q), []threshold.SignRequest{{Message: message, Pre: free[q[0]][1]}}, &failing{f.rand(q[0]), 31})
+			_, err := f.scheme(q[0]).Agree(f.setup(q[0], q), []threshold.SignRequest{{Message: message, Pre: free[q[0]][1]}},
+				&failing{f.rand(q[0]), 31})
 			return err
 		},
 	} {
@@ -242,14 +248,15 @@ func TestC19Agreement(t *testing.T) {
 	} {
 		altered := *bound[q[0]][0]
 		change(&altered)
-		if _, err := (Scheme{}).Combine(f.shares[q[0]].KeyInfo, threshold.SignRequest{Message: message, Pre: &altered}, shares); err == nil || errors.As(err, &a) {
+		if _, err := (Scheme{}).Combine(f.shares[q[0]].KeyInfo, threshold.SignRequest{Message: message, Pre: &altered}, shares); err == nil ||
+			errors.As(err, &a) {
 			t.Errorf("combines with altered %s: %v", name, err)
 		}
 	}
 }
 
-// Goal: what is kept of the request last seen answers that request only. Method: combine the agreed request, then with another digest, child and
-// agreement, then the agreed one again.
+// Goal: what is kept of the request last seen answers that request only. Method: combine the agreed request, then with another digest,
+// child and agreement, then the agreed one again.
 func TestRequestRemembered(t *testing.T) {
 	f := newFixture(t, 3, 2)
 	q := f.Committee.Parties[:2]
@@ -267,7 +274,8 @@ func TestRequestRemembered(t *testing.T) {
 		{"agreed", req, true},
 		{"another digest", threshold.SignRequest{Message: digestOf("other"), Agreement: req.Agreement}, false},
 		{"agreed again", req, true},
-		{"another child", threshold.SignRequest{Message: req.Message, Agreement: req.Agreement, Tweaks: []threshold.Tweak{{T: [32]byte{31: 9}}}}, false},
+		{"another child", threshold.SignRequest{Message: req.Message, Agreement: req.Agreement, Tweaks: []threshold.Tweak{{T: [32]byte{31: 9}}}},
+			false},
 		{"agreed a third time", req, true},
 		{"another agreement", threshold.SignRequest{Message: req.Message, Agreement: other}, false},
 		{"agreed a fourth time", req, true},
@@ -310,7 +318,8 @@ func TestTake(t *testing.T) {
 }
 
 // Goal: the raw-hash forgery on presignatures (Groth and Shoup, ePrint 2021/1330) works against shares without re-randomisation and not
-// against ours. Method: run it against both. To forge on h*, choose a, r' = x(a·R), ask for h = h*·r/r'; then s' = s·r'/(r·a) fits (r', h*).
+// against ours. Method: run it against both. To forge on h*, choose a, r' = x(a·R), ask for h = h*·r/r'; then s' = s·r'/(r·a) fits
+// (r', h*).
 func TestRawHashForgery(t *testing.T) {
 	f := newFixture(t, 3, 2)
 	q := f.Committee.Parties[:2]
@@ -427,21 +436,23 @@ func TestPresignaturePrintsNothing(t *testing.T) {
 	}
 	for _, s := range []*secp256k1.Scalar{&n.phi, &n.u, &n.v} {
 		limb := new(big.Int).SetBytes(s.Bytes()[24:])
-		if strings.Contains(out, fmt.Sprintf("%x", s.Bytes()[:8])) || strings.Contains(out, limb.String()) || strings.Contains(out, limb.Text(16)) {
+		if strings.Contains(out, fmt.Sprintf("%x", s.Bytes()[:8])) || strings.Contains(out, limb.String()) ||
+			strings.Contains(out, limb.Text(16)) {
 			t.Errorf("prints a secret: %s", out)
 		}
 	}
 }
 
-// Goal: a signer that splits the others over two sets of nonces gets no signature, and the honest ones sign the agreed request only. Method:
-// equivocate in Agree's OPEN, then let everybody sign with what it has.
+// Goal: a signer that splits the others over two sets of nonces gets no signature, and the honest ones sign the agreed request only.
+// Method: equivocate in Agree's OPEN, then let everybody sign with what it has.
 func TestSplitAgreement(t *testing.T) {
 	f := newFixture(t, 5, 3)
 	q := f.Committee.Parties[:3]
 	pres := f.presign(t, q, 1)
 	f.next()
 	req := threshold.SignRequest{Message: digestOf("split")}
-	run := &thresholdtest.Run[[][32]byte]{World: f.World, Sessions: map[party]*threshold.Session[[][32]byte]{}, Liars: map[party]thresholdtest.Tamper{}}
+	run := &thresholdtest.Run[[][32]byte]{World: f.World, Sessions: map[party]*threshold.Session[[][32]byte]{},
+		Liars: map[party]thresholdtest.Tamper{}}
 	for _, p := range q {
 		r := req
 		r.Pre = pres[p][0]

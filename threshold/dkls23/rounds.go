@@ -260,7 +260,8 @@ func usable(point *secp256k1.Point) error {
 	if r, _ := coordinate(point); r.IsZero() == 0 {
 		return nil
 	}
-	return &threshold.Abort{Kind: threshold.Retry, Check: "C14", Err: errors.New("dkls23: the nonce is the point at infinity or has r = 0; try again")}
+	return &threshold.Abort{Kind: threshold.Retry, Check: "C14",
+		Err: errors.New("dkls23: the nonce is the point at infinity or has r = 0; try again")}
 }
 
 // secrets computes Φ = φ_i + Σ ψ_ji, u_i = r_i·Φ + Σ (c^u + d^u), v_i = sk_i·Φ + Σ (c^v + d^v).

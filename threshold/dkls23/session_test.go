@@ -48,11 +48,13 @@ func TestC1Signers(t *testing.T) {
 			return err
 		},
 		"x-only tweak": func() error {
-			_, err := f.scheme(p).PresignFor(f.setup(p, q), f.keys(p, q, 1), []threshold.SignRequest{{Message: digestOf("x"), Tweaks: []threshold.Tweak{{T: [32]byte{31: 1}, XOnly: true}}}}, f.rand(p))
+			_, err := f.scheme(p).PresignFor(f.setup(p, q), f.keys(p, q, 1),
+				[]threshold.SignRequest{{Message: digestOf("x"), Tweaks: []threshold.Tweak{{T: [32]byte{31: 1}, XOnly: true}}}}, f.rand(p))
 			return err
 		},
 		"request with a presignature": func() error {
-			_, err := f.scheme(p).PresignFor(f.setup(p, q), f.keys(p, q, 1), []threshold.SignRequest{{Message: digestOf("x"), Pre: &threshold.Presignature{}}}, f.rand(p))
+			_, err := f.scheme(p).PresignFor(f.setup(p, q), f.keys(p, q, 1),
+				[]threshold.SignRequest{{Message: digestOf("x"), Pre: &threshold.Presignature{}}}, f.rand(p))
 			return err
 		},
 	} {
@@ -167,8 +169,8 @@ func TestC10Equivocation(t *testing.T) {
 	}
 }
 
-// Goal: C16, nobody shows its R_j or answers before it has everybody's commitment (adaptive R). Method: the network holds back one party's R1;
-// the others must not send R2.
+// Goal: C16, nobody shows its R_j or answers before it has everybody's commitment (adaptive R). Method: the network holds back one party's
+// R1; the others must not send R2.
 func TestC16AdaptiveNonce(t *testing.T) {
 	f := newFixture(t, 5, 3)
 	q := f.Committee.Parties[:3]
@@ -230,7 +232,8 @@ func TestC16AdaptiveNonce(t *testing.T) {
 // Goal: the hashes that keep sessions, directions and entries apart do; zero shares sum to zero. Method: change one argument at a time.
 func TestSeparation(t *testing.T) {
 	a := directed([32]byte{1}, 2, 3)
-	if a == directed([32]byte{1}, 3, 2) || a == directed([32]byte{2}, 2, 3) || a == directed([32]byte{1}, 2, 4) || a == directed([32]byte{1}, 1, 3) {
+	if a == directed([32]byte{1}, 3, 2) || a == directed([32]byte{2}, 2, 3) || a == directed([32]byte{1}, 2, 4) ||
+		a == directed([32]byte{1}, 1, 3) {
 		t.Error("two directions or sessions of a pair have one ID")
 	}
 	f := newFixture(t, 3, 2)
@@ -252,8 +255,9 @@ func TestSeparation(t *testing.T) {
 	changed := p.encoded()
 	changed[public2Len] ^= 1
 	for name, c := range map[string][32]byte{
-		"session": commitment(threshold.SessionID{2}, q[0], 2, p.encoded(), p.salt[:]), "party": commitment(p.id, q[1], 2, p.encoded(), p.salt[:]),
-		"last R": commitment(p.id, q[0], 2, changed, p.salt[:]), "salt": commitment(p.id, q[0], 2, p.encoded(), make([]byte, saltLen)),
+		"session": commitment(threshold.SessionID{2}, q[0], 2, p.encoded(), p.salt[:]),
+		"party":   commitment(p.id, q[1], 2, p.encoded(), p.salt[:]),
+		"last R":  commitment(p.id, q[0], 2, changed, p.salt[:]), "salt": commitment(p.id, q[0], 2, p.encoded(), make([]byte, saltLen)),
 		"size": commitment(p.id, q[0], 1, p.encoded(), p.salt[:]),
 	} {
 		if c == com {
@@ -264,7 +268,8 @@ func TestSeparation(t *testing.T) {
 	com = seedCommitment(p.id, 1, 2, half, salt)
 	for name, c := range map[string][32]byte{
 		"session": seedCommitment(threshold.SessionID{2}, 1, 2, half, salt), "sender": seedCommitment(p.id, 3, 2, half, salt),
-		"recipient": seedCommitment(p.id, 1, 3, half, salt), "half": seedCommitment(p.id, 1, 2, salt, salt), "salt": seedCommitment(p.id, 1, 2, half, half),
+		"recipient": seedCommitment(p.id, 1, 3, half, salt), "half": seedCommitment(p.id, 1, 2, salt, salt),
+		"salt": seedCommitment(p.id, 1, 2, half, half),
 	} {
 		if c == com {
 			t.Errorf("the commitment to half a seed does not bind the %s", name)
@@ -272,8 +277,8 @@ func TestSeparation(t *testing.T) {
 	}
 }
 
-// Goal: what a signer shows of its share is new in every session and entry, and is not the public share that everybody can compute: who sees
-// many sessions learns no more than who sees one. Method: R_i and pk_i of two sessions of two entries.
+// Goal: what a signer shows of its share is new in every session and entry, and is not the public share that everybody can compute: who
+// sees many sessions learns no more than who sees one. Method: R_i and pk_i of two sessions of two entries.
 func TestPublicValuesAreFresh(t *testing.T) {
 	f := newFixture(t, 3, 2)
 	q := f.Committee.Parties[:2]
@@ -303,8 +308,8 @@ func TestPublicValuesAreFresh(t *testing.T) {
 	}
 }
 
-// Goal: a whole contribution of an old session, commitment and opening together, is refused (C9 is bound to the session). Method: a liar that
-// replays itself.
+// Goal: a whole contribution of an old session, commitment and opening together, is refused (C9 is bound to the session). Method: a liar
+// that replays itself.
 func TestReplayedContribution(t *testing.T) {
 	f := newFixture(t, 5, 3)
 	q := f.Committee.Parties[:3]
@@ -323,8 +328,8 @@ func TestReplayedContribution(t *testing.T) {
 	wantAbort(t, out[q[0]].Abort, proven, "C9", s.liar)
 }
 
-// Goal: nothing of one session passes in another, nor from one direction in the other (missing ssid, splices). Method: every direct message of
-// a finished session in place of the same one of the next.
+// Goal: nothing of one session passes in another, nor from one direction in the other (missing ssid, splices). Method: every direct message
+// of a finished session in place of the same one of the next.
 func TestSplicedSessions(t *testing.T) {
 	for round := uint8(1); round <= 2; round++ {
 		for _, public := range []bool{true, false} {
@@ -403,7 +408,8 @@ func TestOpenLength(t *testing.T) {
 	f := newFixture(t, 5, 3)
 	q := f.Committee.Parties[:3]
 	pres := f.presign(t, q, 2)
-	for i, change := range []func([]byte) []byte{func(b []byte) []byte { return b[:63] }, func(b []byte) []byte { return append(bytes.Clone(b), 0) }} {
+	for i, change := range []func([]byte) []byte{func(b []byte) []byte { return b[:63] },
+		func(b []byte) []byte { return append(bytes.Clone(b), 0) }} {
 		convicted(t, f, q, change, func(p party) (*threshold.Session[presignatures], error) {
 			return f.scheme(p).Presign(f.setup(p, q), f.keys(p, q, 1), f.rand(p))
 		})

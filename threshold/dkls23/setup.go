@@ -195,7 +195,8 @@ func (r *setup2) Check(from threshold.PartyID, in threshold.Inbound) (threshold.
 	if self == hi {
 		messages = [][]byte{x.got1, x.sent1, in.Direct, x.sent2}
 	}
-	x.transcript = canon.Hash("mpcd/v1/dkls23/provision/transcript", append([][]byte{r.p.id[:], partyBytes(lo), partyBytes(hi)}, messages...)...)
+	x.transcript = canon.Hash("mpcd/v1/dkls23/provision/transcript",
+		append([][]byte{r.p.id[:], partyBytes(lo), partyBytes(hi)}, messages...)...)
 	return nil, nil
 }
 

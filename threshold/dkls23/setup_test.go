@@ -24,12 +24,14 @@ func TestPairSetup(t *testing.T) {
 		}
 		for _, pr := range x.pairs {
 			back := f.pairs[pr.peer].pair(p)
-			if pr.seed != back.seed || pr.sender.ID() != back.receiver.ID() || pr.receiver.ID() != back.sender.ID() || pr.sender.ID() == pr.receiver.ID() {
+			if pr.seed != back.seed || pr.sender.ID() != back.receiver.ID() || pr.receiver.ID() != back.sender.ID() ||
+				pr.sender.ID() == pr.receiver.ID() {
 				t.Errorf("parties %d and %d hold other halves", p, pr.peer)
 			}
 			seeds[pr.seed]++
 		}
-		if s := fmt.Sprintf("%v %+v %#v %s %x", x, x, *x, f.scheme(p), f.scheme(p)); bytes.Contains([]byte(s), x.pairs[0].seed[:8]) || len(s) > 400 {
+		if s := fmt.Sprintf("%v %+v %#v %s %x", x, x, *x, f.scheme(p), f.scheme(p)); bytes.Contains([]byte(s), x.pairs[0].seed[:8]) ||
+			len(s) > 400 {
 			t.Errorf("prints %q", s)
 		}
 	}
@@ -60,8 +62,8 @@ func at(change func([]byte)) func([]byte) []byte {
 	return func(b []byte) []byte { change(b); return b }
 }
 
-// Goal: checks C3, C5, C6, C9 and the confirmation in the pair setup. Method: the tamper table; the victim must name the liar, and nobody else
-// may be blamed.
+// Goal: checks C3, C5, C6, C9 and the confirmation in the pair setup. Method: the tamper table; the victim must name the liar, and nobody
+// else may be blamed.
 func TestPairSetupLies(t *testing.T) {
 	const atMsg1, atMsg2 = 32, 64
 	trees := atMsg2 + ot.MsgSetup2Len - 64*128
@@ -90,7 +92,8 @@ func TestPairSetupLies(t *testing.T) {
 			c := f.Committee.Parties
 			liar, victim := c[2], c[0]
 			f.next()
-			run := &thresholdtest.Run[threshold.PairState]{World: f.World, Sessions: map[party]*threshold.Session[threshold.PairState]{}, Liars: map[party]thresholdtest.Tamper{}}
+			run := &thresholdtest.Run[threshold.PairState]{World: f.World, Sessions: map[party]*threshold.Session[threshold.PairState]{},
+				Liars: map[party]thresholdtest.Tamper{}}
 			for _, p := range c {
 				var err error
 				if run.Sessions[p], err = (Scheme{}).NewPairState(f.setup(p, nil), 1, f.rand(p)); err != nil {
@@ -118,12 +121,14 @@ func TestPairSetupLies(t *testing.T) {
 	}
 }
 
-// Goal: two others that disagree about their pair make everybody retry, without blame. Method: one of them confirms another transcript to all.
+// Goal: two others that disagree about their pair make everybody retry, without blame. Method: one of them confirms another transcript to
+// all.
 func TestPairSetupDisagreement(t *testing.T) {
 	f := newFixture(t, 3, 2)
 	c := f.Committee.Parties
 	f.next()
-	run := &thresholdtest.Run[threshold.PairState]{World: f.World, Sessions: map[party]*threshold.Session[threshold.PairState]{}, Liars: map[party]thresholdtest.Tamper{}}
+	run := &thresholdtest.Run[threshold.PairState]{World: f.World, Sessions: map[party]*threshold.Session[threshold.PairState]{},
+		Liars: map[party]thresholdtest.Tamper{}}
 	for _, p := range c {
 		var err error
 		if run.Sessions[p], err = (Scheme{}).NewPairState(f.setup(p, nil), 1, f.rand(p)); err != nil {

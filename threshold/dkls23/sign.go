@@ -145,7 +145,8 @@ func (Scheme) Combine(key threshold.KeyInfo, req threshold.SignRequest, shares [
 		return threshold.Signature{}, err
 	}
 	if len(shares) != len(p.signers) {
-		return threshold.Signature{}, fmt.Errorf("dkls23: %d signature shares, one of each of the %d signers is needed", len(shares), len(p.signers))
+		return threshold.Signature{}, fmt.Errorf("dkls23: %d signature shares, one of each of the %d signers is needed",
+			len(shares), len(p.signers))
 	}
 	var sumW, sumU secp256k1.Scalar
 	bad := &threshold.Abort{Kind: threshold.Proven, Check: "C4", Err: errShare}
@@ -172,7 +173,8 @@ func (x *request) signature(w, u *secp256k1.Scalar) (threshold.Signature, error)
 	var s secp256k1.Scalar
 	s.Mul(w, s.Invert(u)) // 0 if Σu = 0
 	if s.IsZero() == 1 {
-		return threshold.Signature{}, &threshold.Abort{Kind: threshold.Retry, Check: "C14", Err: errors.New("dkls23: s is zero or undefined; try another quorum")}
+		return threshold.Signature{},
+			&threshold.Abort{Kind: threshold.Retry, Check: "C14", Err: errors.New("dkls23: s is zero or undefined; try another quorum")}
 	}
 	high := s.IsHigh()
 	s.CondNegate(high)

@@ -243,7 +243,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// Goal: Verify and decred judge alike. Method: signatures made by decred with ordinary keys, and r, s and digests at the edges of their range.
+// Goal: Verify and decred judge alike. Method: signatures made by decred with ordinary keys, and r, s and digests at the edges of their
+// range.
 func TestVerifyAgainstDecred(t *testing.T) {
 	half, _ := new(big.Int).SetString("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0", 16)
 	n, _ := new(big.Int).SetString("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141", 16)
@@ -283,8 +284,8 @@ func TestVerifyAgainstDecred(t *testing.T) {
 	}
 }
 
-// Goal: a refresh of the key with a new pair-epoch (PROTOCOLS A.3.7): the same key signs with the new state, no old pair state is in the new
-// one, and who holds old state cannot complete a session. Method: refresh, set up again, then mix the epochs.
+// Goal: a refresh of the key with a new pair-epoch (PROTOCOLS A.3.7): the same key signs with the new state, no old pair state is in the
+// new one, and who holds old state cannot complete a session. Method: refresh, set up again, then mix the epochs.
 func TestRefreshRerandomisesPairs(t *testing.T) {
 	f := newFixture(t, 3, 2)
 	old := f.pairs
@@ -348,7 +349,8 @@ func wantRetry(t *testing.T, f *fixture, q []party, check string) {
 		t.Fatal(err)
 	}
 	for p, o := range out {
-		if o.Abort == nil || o.Abort.Kind != threshold.Retry || o.Abort.Check != check || len(o.Abort.Culprits) > 0 || len(f.pairs[p].Banned()) > 0 {
+		if o.Abort == nil || o.Abort.Kind != threshold.Retry || o.Abort.Check != check || len(o.Abort.Culprits) > 0 ||
+			len(f.pairs[p].Banned()) > 0 {
 			t.Errorf("party %d: %v, want a retry for %s", p, o.Abort, check)
 		}
 	}

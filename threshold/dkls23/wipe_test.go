@@ -44,8 +44,8 @@ func (p *presigning) wiped(t *testing.T) {
 	}
 }
 
-// Goal: when a later entry of a batch fails, or a peer is banned meanwhile, the presignatures made before it end with the session; when nothing
-// fails they do not. Method: the last round of a batch of two by itself, with a peer's opening that fits both entries, one or both.
+// Goal: when a later entry of a batch fails, or a peer is banned meanwhile, the presignatures made before it end with the session; when
+// nothing fails they do not. Method: the last round of a batch of two by itself, with a peer's opening that fits both entries, one or both.
 func TestFailedBatchLeavesNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(e *entry, o *opened, x *peer)
@@ -175,8 +175,9 @@ func TestPresignaturesNobodyTook(t *testing.T) {
 	}
 }
 
-// Goal: the same randomness never answers two messages: with one a^ for two the masks of Alice's inputs would be known from the other answer.
-// Method: give one party back the key that it had drawn, as a restored machine has it, and let it answer another message of the same session.
+// Goal: the same randomness never answers two messages: with one a^ for two the masks of Alice's inputs would be known from the other
+// answer. Method: give one party back the key that it had drawn, as a restored machine has it, and let it answer another message of the
+// same session.
 func TestAnswersShareNoRandomness(t *testing.T) {
 	f := newFixture(t, 3, 2)
 	q := f.Committee.Parties[:2]

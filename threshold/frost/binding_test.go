@@ -9,9 +9,9 @@ import (
 	"github.com/luxfi/mpcd/threshold/internal/secp256k1"
 )
 
-// Goal: what binds a signer's two nonces to one signing depends on the key, the message, the signers and every commitment: with less, whoever
-// runs many sessions at once forges (ROS, ePrint 2020/945). Method: RFC 9591's binding factors and BIP 445's coefficient with each input changed by
-// itself.
+// Goal: what binds a signer's two nonces to one signing depends on the key, the message, the signers and every commitment: with less,
+// whoever runs many sessions at once forges (ROS, ePrint 2020/945). Method: RFC 9591's binding factors and BIP 445's coefficient with each
+// input changed by itself.
 func TestBindingFactors(t *testing.T) {
 	signers := []threshold.PartyID{1, 3}
 	c := committee(2, partiesTo(3)...)
@@ -49,7 +49,8 @@ func TestBindingFactors(t *testing.T) {
 			key.GroupKey = keys[0].PublicShares[0]
 			p.key = &signingKey{kind: p.key.kind, groupKey: key.GroupKey, epoch: p.key.epoch}
 		}),
-		"the other's commitment": rho(message, func(_ *threshold.KeyInfo, p *prepared, _ *threshold.Presignature) { p.encoded[1] = p.encoded[0] }),
+		"the other's commitment": rho(message,
+			func(_ *threshold.KeyInfo, p *prepared, _ *threshold.Presignature) { p.encoded[1] = p.encoded[0] }),
 	})
 
 	taprootKeys := keygen(t, Taproot, c, "binding")
@@ -64,7 +65,8 @@ func TestBindingFactors(t *testing.T) {
 	}
 	others := *context
 	others.serialized = append(slices.Clone(context.serialized[:7]), 9)
-	sums := &nonceSums{r1: *secp256k1.NewGenerator(), r2: p.sums.r2, encoded: slices.Concat(secp256k1.NewGenerator().Bytes(), p.sums.encoded[33:])}
+	sums := &nonceSums{r1: *secp256k1.NewGenerator(), r2: p.sums.r2,
+		encoded: slices.Concat(secp256k1.NewGenerator().Bytes(), p.sums.encoded[33:])}
 	differ(coefficient(context, p.sums, message), map[string][]byte{
 		"the message":         coefficient(context, p.sums, other),
 		"the signers":         coefficient(&others, p.sums, message),
@@ -73,8 +75,8 @@ func TestBindingFactors(t *testing.T) {
 	})
 }
 
-// Goal: what is kept of the request last seen answers that request only. Method: an observer, whose presignature has seen none, combines another
-// message, then the signed one, another tweak (which only Taproot has), and the signed one again.
+// Goal: what is kept of the request last seen answers that request only. Method: an observer, whose presignature has seen none, combines
+// another message, then the signed one, another tweak (which only Taproot has), and the signed one again.
 func TestRequestRemembered(t *testing.T) {
 	forBoth(t, func(t *testing.T, v variant) {
 		signers := []threshold.PartyID{1, 3}

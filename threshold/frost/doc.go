@@ -30,17 +30,24 @@
 //	  observer                   presigning.begin                                             TestObserverAndMixedBatch
 //	1.5 key record, purpose      parseKeyShare, secretFits, publicSharesFit                   TestParseKeyShare, TestQuorumRefused
 //	  threshold of a sharing     checkSharing                                                 TestCheckSharing, TestEverySubsetSigns
-//	B.1 Ed25519                  rfcScheme.request, edHash, edVerify                          TestRFC9591Ed25519, TestOpenSSLVerifies, TestSolanaTransferVerifies
+//	B.1 Ed25519                  rfcScheme.request, edHash, edVerify                          TestRFC9591Ed25519, TestOpenSSLVerifies,
+//	                                                                                          TestSolanaTransferVerifies
 //	  BIP 445                    newSignersContext, aggregateNonces, newSessionValues         TestBIP445NonceAgg, TestBIP445SignVerify
 //	  BIP 340                    bip340Verify, bip340Challenge                                TestBIP340Vectors, FuzzBIP340Verify
-//	  no script path             taprootOutput                                                TestTaprootOutput, TestKeygenGivesOutputKey, TestTaprootSpendExecutes
+//	  no script path             taprootOutput                                                TestTaprootOutput, TestKeygenGivesOutputKey,
+//	                                                                                          TestTaprootSpendExecutes
 //	  the RFC's secp256k1 suite                                                               TestRFC9591Secp256k1
 //	B.2 S1                       presigning.drawNonces, presigning.check, decodeCommitment    TestCommitmentsRefused, FuzzDecodeCommitment
-//	  S2                         rfcScheme.nonces, edNonce, taprootNonces, nonceGen           TestBIP445NonceGen, TestTaprootHedging, TestNoncesWiped
+//	  S2                         rfcScheme.nonces, edNonce, taprootNonces, nonceGen           TestBIP445NonceGen, TestTaprootHedging,
+//	                                                                                          TestNoncesWiped
 //	  S3                         takeNonces, noncePair.take, noncePair.Burn                   TestPresignatureBurns, TestNoncesWiped
-//	  S4                         preparedOf, prepared.ownPlace, rfcScheme.request             TestSignShareRefuses/own_commitment, TestSignShareRefuses/another_epoch, TestRFC9591Ed25519
-//	  S5                         rfcSigner.SignShare, sessionValues.sign, sessionValues.fits  TestSignShareRefuses/corrupt_nonce, TestBIP445SignVerify
-//	  S6                         rfcScheme.Combine, taproot.Combine, culprits                 TestCombineBlames, FuzzSignatureShare, TestVerifyRefuses
+//	  S4                         preparedOf, prepared.ownPlace, rfcScheme.request             TestSignShareRefuses/own_commitment,
+//	                                                                                          TestSignShareRefuses/another_epoch,
+//	                                                                                          TestRFC9591Ed25519
+//	  S5                         rfcSigner.SignShare, sessionValues.sign, sessionValues.fits  TestSignShareRefuses/corrupt_nonce,
+//	                                                                                          TestBIP445SignVerify
+//	  S6                         rfcScheme.Combine, taproot.Combine, culprits                 TestCombineBlames, FuzzSignatureShare,
+//	                                                                                          TestVerifyRefuses
 //	  S7                         newTweakedKey, tweakContext.apply                            TestBIP445Tweak, TestTaprootTweaks
 //	B.3 key generation           taproot.Keygen, rfcScheme.Keygen                             dkg.TestByzantine, TestEverySubsetSigns
 //	B.4 refresh                  taproot.Refresh, rfcScheme.Refresh                           TestRefreshedKeySigns, dkg.TestRefreshRefuses

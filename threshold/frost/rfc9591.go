@@ -49,7 +49,8 @@ func (s *rfcScheme) Refresh(set threshold.Setup, share *threshold.KeyShare,
 }
 
 // Presign implements threshold.Scheme.
-func (s *rfcScheme) Presign(set threshold.Setup, keys []threshold.PresignKey, rand io.Reader) (*threshold.Session[[]*threshold.Presignature], error) {
+func (s *rfcScheme) Presign(set threshold.Setup, keys []threshold.PresignKey,
+	rand io.Reader) (*threshold.Session[[]*threshold.Presignature], error) {
 	return presign(suite{group: s.group, id: s.id, kind: s.kind.ID, nonces: s.nonces}, set, keys, rand)
 }
 

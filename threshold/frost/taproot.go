@@ -48,7 +48,8 @@ func (t taproot) Refresh(s threshold.Setup, share *threshold.KeyShare, rand io.R
 }
 
 // Presign implements threshold.Scheme.
-func (t taproot) Presign(s threshold.Setup, keys []threshold.PresignKey, rand io.Reader) (*threshold.Session[[]*threshold.Presignature], error) {
+func (t taproot) Presign(s threshold.Setup, keys []threshold.PresignKey,
+	rand io.Reader) (*threshold.Session[[]*threshold.Presignature], error) {
 	x := suite{group: group.Secp256k1, id: t.ID(), kind: threshold.BIP340.ID, nonces: taprootNonces, key: taprootSigners, nonceSums: true}
 	return presign(x, s, keys, rand)
 }

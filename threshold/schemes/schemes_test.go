@@ -85,7 +85,8 @@ func TestFor(t *testing.T) {
 		{curve: "secp256k1", want: dkls23.ID},
 		{curve: "secp256k1", protocol: "dkls23", want: dkls23.ID},
 		{curve: "secp256k1", protocol: "lss", want: dkls23.ID},
-		{curve: "secp256k1", protocol: "cggmp21", field: "protocol", known: true, says: "no other one answers in its name", next: "dkls23 (ECDSA) or frost (Taproot)"},
+		{curve: "secp256k1", protocol: "cggmp21", field: "protocol", known: true, says: "no other one answers in its name",
+			next: "dkls23 (ECDSA) or frost (Taproot)"},
 		{curve: "secp256k1", protocol: "bls", field: "protocol", known: true, says: "not in this build"},
 		{curve: "ed25519", protocol: "cggmp21", field: "protocol", known: true, says: "for curve ed25519", next: "frost (Ed25519)"},
 		{curve: "ed25519", protocol: "dkls23", field: "protocol", known: true, says: "not in this build"},
@@ -102,7 +103,8 @@ func TestFor(t *testing.T) {
 			if err != nil || s.ID() != c.want {
 				t.Errorf("%s/%s: %v", c.curve, c.protocol, err)
 			}
-		case !errors.As(err, &none) || none.Field != c.field || none.Known != c.known || !strings.Contains(none.What, c.says) || !strings.Contains(none.Next, c.next):
+		case !errors.As(err, &none) || none.Field != c.field || none.Known != c.known || !strings.Contains(none.What, c.says) ||
+			!strings.Contains(none.Next, c.next):
 			t.Errorf("%s/%s: %+v, want field %s, known %v, %q and %q", c.curve, c.protocol, err, c.field, c.known, c.says, c.next)
 		}
 	}

@@ -38,7 +38,8 @@ func TestSeeds(t *testing.T) {
 			scheme = x[s/100%uint64(len(x))]
 		}
 		if err := thresholdtest.Simulate(scheme, s); err != nil {
-			t.Errorf("%s, seed %d: %v\n\treplay: go test ./threshold/thresholdtest -run TestSeeds -seed %d   (more: make sim SEEDS=100000)", scheme.ID(), s, err, s)
+			t.Errorf("%s, seed %d: %v\n\treplay: go test ./threshold/thresholdtest -run TestSeeds -seed %d   (more: make sim SEEDS=100000)",
+				scheme.ID(), s, err, s)
 			if t.Failed() && s > first+20 {
 				t.FailNow()
 			}

@@ -56,8 +56,9 @@
 // that there is no difference to hide. The key of a base transfer binds sid and both messages, and B rejects a key share that is the
 // identity.
 //
-// The check of the extension is made non-interactive: χ_1 .. χ_4 are four independent elements of GF(2^128) derived from U. t~ is sent whole,
-// 2 048 bytes, as in figure 10; a hash of it would do, if a proof said so. The PRG's rows are 68 bytes, and unused bits of the last word are zero on both sides.
+// The check of the extension is made non-interactive: χ_1 .. χ_4 are four independent elements of GF(2^128) derived from U. t~ is sent
+// whole, 2 048 bytes, as in figure 10; a hash of it would do, if a proof said so. The PRG's rows are 68 bytes, and unused bits of the last
+// word are zero on both sides.
 //
 // # Trace
 //

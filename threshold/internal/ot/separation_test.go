@@ -1,6 +1,7 @@
-// Goal: every hash is a random oracle of its own: two values of one input never have one output, so that what was sent in one session, transfer,
-// tree or place is worth nothing in another, and H_0 and H_1 of the base transfers are two functions, as their proof asks. Method: each hash
-// with each input changed by itself. The golden transcript sees such a loss too, but falls silent once it is written anew.
+// Goal: every hash is a random oracle of its own: two values of one input never have one output, so that what was sent in one session,
+// transfer, tree or place is worth nothing in another, and H_0 and H_1 of the base transfers are two functions, as their proof asks.
+// Method: each hash with each input changed by itself. The golden transcript sees such a loss too, but falls silent once it is written
+// anew.
 package ot
 
 import (
@@ -134,8 +135,8 @@ func TestReplayedChoiceHasNoKey(t *testing.T) {
 	}
 }
 
-// Goal: nobody lowers a security parameter unnoticed. Method: PROTOCOLS A.3: 128 bits against computation, b hidden but for 2^-80, a gadget of
-// κ + 2·λ_s, every bit of Δ in a tree.
+// Goal: nobody lowers a security parameter unnoticed. Method: PROTOCOLS A.3: 128 bits against computation, b hidden but for 2^-80, a gadget
+// of κ + 2·λ_s, every bit of Δ in a tree.
 func TestParameters(t *testing.T) {
 	if lambdaC < 128 || lambdaS < 80 || xi < kappa+2*80 || trees*softK < 128 || rows < 128 || halfH*8 < 512 || ell < 2 || width <= ell {
 		t.Errorf("λ_c %d, λ_s %d, ξ %d, %d trees of %d bits, %d rows, h_x of %d bytes, %d and %d inputs",
