@@ -120,8 +120,8 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// Goal: who signs the right root with a wrong count is found out by whoever opens its batch, not by whoever is shown a leaf of it later: its
-// proofs convince nobody. Method: headers with the true root and every other count, for cosignatures and for a batch of shares.
+// Goal: who signs the right root with a wrong count is found out by whoever opens its batch, not by whoever is shown a leaf of it later:
+// its proofs convince nobody. Method: headers with the true root and every other count, for cosignatures and for a batch of shares.
 func TestRightRootWrongCount(t *testing.T) {
 	ctx := context.Background()
 	c := newCluster(t)

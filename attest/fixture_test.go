@@ -176,7 +176,8 @@ func newClusterOf(tb testing.TB, scheme threshold.Scheme) *testCluster {
 	if scheme.ID() == dkls23.ID {
 		setups := map[threshold.PartyID]*threshold.Session[threshold.PairState]{}
 		for _, p := range committee.Parties {
-			setups[p], err = dkls23.Scheme{}.NewPairState(threshold.Setup{Ceremony: [32]byte{3}, Committee: committee, Self: p, Parallel: inOrder}, 1, rand.Reader)
+			setups[p], err = dkls23.Scheme{}.NewPairState(threshold.Setup{Ceremony: [32]byte{3}, Committee: committee, Self: p, Parallel: inOrder},
+				1, rand.Reader)
 			must(tb, err)
 		}
 		c.pairs = exchange(tb, setups)

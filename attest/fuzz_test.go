@@ -60,8 +60,9 @@ func FuzzAttestation(f *testing.F) {
 
 func FuzzIntent(f *testing.F) {
 	f.Add(Intent{Version: IntentVersion, Cluster: "test", Node: "node1"}.Bytes())
-	f.Add(Intent{Version: IntentVersion, Cluster: "test", Operation: OpSign, RequestID: "r", KeyID: "w_x", Scheme: "s", Epoch: 1, Message: make(Hex, 32),
-		Path: []uint32{0, 5}, Tweaks: []threshold.Tweak{{T: threshold.Scalar{1}}}, Signers: []threshold.PartyID{1, 2}, Node: "node1", Created: 1}.Bytes())
+	f.Add(Intent{Version: IntentVersion, Cluster: "test", Operation: OpSign, RequestID: "r", KeyID: "w_x", Scheme: "s", Epoch: 1,
+		Message: make(Hex, 32), Path: []uint32{0, 5}, Tweaks: []threshold.Tweak{{T: threshold.Scalar{1}}},
+		Signers: []threshold.PartyID{1, 2}, Node: "node1", Created: 1}.Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if i, err := ParseIntent(b); err == nil && !bytes.Equal(i.Bytes(), b) {
 			t.Error("a second encoding")

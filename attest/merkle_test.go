@@ -104,8 +104,8 @@ func TestMerklePaths(t *testing.T) {
 	}
 }
 
-// Goal: no leaf passes as a node and no node as a leaf: else whoever has two hashes attested can show a tree of other leaves beneath the same
-// root. Method: the leaf that is the concatenation of two nodes, with and without a prefix.
+// Goal: no leaf passes as a node and no node as a leaf: else whoever has two hashes attested can show a tree of other leaves beneath the
+// same root. Method: the leaf that is the concatenation of two nodes, with and without a prefix.
 func TestLeafIsNoNode(t *testing.T) {
 	leaves := testLeaves(2)
 	left, right := leafHash(leaves[0]), leafHash(leaves[1])

@@ -44,7 +44,8 @@ func TestReceiptPath(t *testing.T) {
 	if !strings.Contains(string(good.JSON()), `"path": [`) {
 		t.Error("the path does not stand in the receipt")
 	}
-	if err := VerifyReceipt(good, c.roster, func(threshold.SchemeID) (threshold.Scheme, error) { return noDeriver{dkls23.Scheme{}}, nil }, ReceiptOptions{}); !errors.Is(err, ErrNoDerivation) {
+	cannotDerive := func(threshold.SchemeID) (threshold.Scheme, error) { return noDeriver{dkls23.Scheme{}}, nil }
+	if err := VerifyReceipt(good, c.roster, cannotDerive, ReceiptOptions{}); !errors.Is(err, ErrNoDerivation) {
 		t.Errorf("a verifier that cannot derive: %v", err)
 	}
 	must(t, c.judge(c.under(t, nil, nil).JSON(), ReceiptOptions{}))
@@ -114,8 +115,8 @@ func TestCheckTweaks(t *testing.T) {
 // Goal: intents and receipts keep their bytes, hashes and validity for as long as their version stays, and a receipt of the version
 // before is refused by its version. Method: an intent's hash and a receipt as they were made when the version was new.
 func TestVersionKept(t *testing.T) {
-	in := Intent{Version: IntentVersion, Cluster: "test", Operation: OpSign, RequestID: "r", KeyID: "w_x", Scheme: "s", Epoch: 1, Message: Hex("m"),
-		Signers: []threshold.PartyID{1, 2}, Node: "node1", Created: 1}
+	in := Intent{Version: IntentVersion, Cluster: "test", Operation: OpSign, RequestID: "r", KeyID: "w_x", Scheme: "s", Epoch: 1,
+		Message: Hex("m"), Signers: []threshold.PartyID{1, 2}, Node: "node1", Created: 1}
 	h := in.Hash()
 	if got := hex.EncodeToString(h[:]); got != hashOfIntent {
 		t.Errorf("hash %s", got)

@@ -140,7 +140,8 @@ func TestRosterLookups(t *testing.T) {
 func TestIntent(t *testing.T) {
 	good := Intent{
 		Version: IntentVersion, Cluster: "test", Operation: OpSign, RequestID: "r", KeyID: "w_x", Scheme: threshold.FrostTaproot, Epoch: 1,
-		Message: make(Hex, 32), Tweaks: []threshold.Tweak{{T: threshold.Scalar{1}, XOnly: true}}, Signers: []threshold.PartyID{1, 2}, Node: "node1", Created: 1,
+		Message: make(Hex, 32), Tweaks: []threshold.Tweak{{T: threshold.Scalar{1}, XOnly: true}}, Signers: []threshold.PartyID{1, 2},
+		Node: "node1", Created: 1,
 	}
 	got, err := ParseIntent(good.Bytes())
 	must(t, err)
@@ -197,8 +198,8 @@ func TestIntent(t *testing.T) {
 	}
 }
 
-// Goal: a fingerprint, which is all that a verifier may pin, is of the whole roster and of its operator. Method: another operator's signature on
-// the same roster; each part of it changed.
+// Goal: a fingerprint, which is all that a verifier may pin, is of the whole roster and of its operator. Method: another operator's
+// signature on the same roster; each part of it changed.
 func TestFingerprint(t *testing.T) {
 	r, _ := newRoster(t, 2)
 	sign := func(r Roster) *SignedRoster {

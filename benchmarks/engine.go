@@ -44,7 +44,8 @@ func newCommittee(t, n int) (threshold.Committee, error) {
 }
 
 // run opens a ceremony at each of the parties and passes messages between them until all have results.
-func run[R any](parties []threshold.PartyID, open func(i int, p threshold.PartyID) (*threshold.Session[R], error)) (map[threshold.PartyID]R, error) {
+func run[R any](parties []threshold.PartyID,
+	open func(i int, p threshold.PartyID) (*threshold.Session[R], error)) (map[threshold.PartyID]R, error) {
 	sessions := map[threshold.PartyID]*threshold.Session[R]{}
 	for i, p := range parties {
 		s, err := open(i, p)

@@ -64,7 +64,8 @@ var sampleFor = map[string]string{
 // sample leaves as it is stands behind #, in the same place.
 func sample() string {
 	var b strings.Builder
-	b.WriteString("# Every setting of a node, in the order of `mpcd config show`. Behind # stand settings that the sample leaves alone: their default,\n" +
+	b.WriteString("# Every setting of a node, in the order of `mpcd config show`. " +
+		"Behind # stand settings that the sample leaves alone: their default,\n" +
 		"# or what one without a default may look like. Flags win over variables, these over this file, and the file over the defaults. No\n" +
 		"# secret belongs here, only the place of one. This file is made from the program and tested with it.\n")
 	var open []string // the sections we are in

@@ -42,12 +42,15 @@ var Settings = []Setting{
 	{Key: "nats.tls.key", Help: "its key, PEM"},
 	{Key: "nats.tls.ca", Help: "the cluster's CA, PEM"},
 
-	{Key: "hsm.uri", Flag: "hsm-signer", Env: []string{"MPC_HSM_SIGNER", "MPC_HSM_URI"}, Help: "the token: a URI, or aws, gcp, tpm, pkcs11, softhsm, local"},
-	{Key: "hsm.attest_key", Flag: "hsm-signer-key-id", Env: []string{"MPC_HSM_SIGNER_KEY_ID"}, Default: "attest", Help: "key in the token that attests shares"},
+	{Key: "hsm.uri", Flag: "hsm-signer", Env: []string{"MPC_HSM_SIGNER", "MPC_HSM_URI"},
+		Help: "the token: a URI, or aws, gcp, tpm, pkcs11, softhsm, local"},
+	{Key: "hsm.attest_key", Flag: "hsm-signer-key-id", Env: []string{"MPC_HSM_SIGNER_KEY_ID"}, Default: "attest",
+		Help: "key in the token that attests shares"},
 	{Key: "hsm.cosign_key", Default: "cosign", Help: "key in the token that cosigns intents"},
 	{Key: "hsm.vault_key", Default: "vault", Help: "key that wraps the vault's keys"},
 	{Key: "hsm.vault_uri", Help: "the token that key is in; hsm.uri if empty"},
-	{Key: "hsm.counter", Default: CounterAuto, Help: "what counts the vault's commits, so that an older copy is refused: auto (its token, if that counts), none, or the URI of a TPM"},
+	{Key: "hsm.counter", Default: CounterAuto,
+		Help: "what counts the vault's commits, so that an older copy is refused: auto (its token, if that counts), none, or the URI of a TPM"},
 	{Key: "hsm.recovery", List: true, Help: "age recipients who can open the vault if its token is lost"},
 	{Key: "hsm.plugin.network", Default: "false", Help: "true if the token's library speaks to a network HSM"},
 	{Key: "hsm.plugin.user", Help: "user that the token's library runs as; this one if empty"},
@@ -58,12 +61,16 @@ var Settings = []Setting{
 	{Key: "hsm.softhsm_conf", Env: []string{"SOFTHSM2_CONF"}, Help: "configuration file of SoftHSM, where the token is one"},
 	{Key: "hsm.sessions", Default: "0", Help: "parallel operations on the token; 0 is the driver's choice"},
 
-	{Key: "password.provider", Flag: "hsm-provider", Env: []string{"MPC_HSM_PROVIDER"}, Default: "hsm", Help: "where the store's secret is: hsm (a file the token sealed), or a password from file, env, cred, aws, gcp, pkcs11, tpm"},
-	{Key: "password.key_id", Flag: "hsm-key-id", Env: []string{"MPC_HSM_KEY_ID"}, Help: "which: a path, or the name of a variable; hsm: <data_dir>/store.key if empty"},
-	{Key: "password.sealed", Help: "aws, gcp, pkcs11, tpm: the sealed password, env:NAME or file:/path; env:ZAPDB_ENCRYPTED_PASSWORD if empty"},
+	{Key: "password.provider", Flag: "hsm-provider", Env: []string{"MPC_HSM_PROVIDER"}, Default: "hsm",
+		Help: "where the store's secret is: hsm (a file the token sealed), or a password from file, env, cred, aws, gcp, pkcs11, tpm"},
+	{Key: "password.key_id", Flag: "hsm-key-id", Env: []string{"MPC_HSM_KEY_ID"},
+		Help: "which: a path, or the name of a variable; hsm: <data_dir>/store.key if empty"},
+	{Key: "password.sealed",
+		Help: "aws, gcp, pkcs11, tpm: the sealed password, env:NAME or file:/path; env:ZAPDB_ENCRYPTED_PASSWORD if empty"},
 	{Key: "password.uri", Help: "pkcs11, tpm: the token that opens it, hsm.uri if empty; aws, gcp: region and endpoint, as a URI"},
 	{Key: "password.human", Default: "false", Help: "true if a human chose the password: then Argon2id is run on it"},
-	{Key: "attest", Flag: "hsm-attest", Env: []string{"MPC_HSM_ATTEST"}, Default: "true", Help: "attest shares with the token; this build always does"},
+	{Key: "attest", Flag: "hsm-attest", Env: []string{"MPC_HSM_ATTEST"}, Default: "true",
+		Help: "attest shares with the token; this build always does"},
 
 	{Key: "limits.request", Default: "30s", Help: "how long a request may take"},
 	{Key: "limits.silence", Default: "2s", Help: "how long a silent node is waited for"},
@@ -76,7 +83,8 @@ var Settings = []Setting{
 	{Key: "log.level", Flag: "log-level", Default: "info", Help: "debug, info, warn, error"},
 	{Key: "log.format", Flag: "log-format", Default: "text", Help: "text or json"},
 
-	{Key: "consul_addr", Env: []string{"CONSUL_ADDR"}, Help: "accepted for older deployments; not used by this build, members stand in the roster"},
+	{Key: "consul_addr", Env: []string{"CONSUL_ADDR"},
+		Help: "accepted for older deployments; not used by this build, members stand in the roster"},
 }
 
 // Variable is the name of the environment variable of a key.

@@ -61,8 +61,9 @@ func TestPointerGuards(t *testing.T) {
 	wantErr(t, "record of no id", v.Check(t.Context()), vault.ErrIntegrity)
 }
 
-// Goal: a record is the one that was stored last in its place: who kept the values of an epoch that was discarded and stored anew, genuine and
-// sealed by the token for this very place, cannot put them back. Method: a staged epoch with another share, and one with other metadata.
+// Goal: a record is the one that was stored last in its place: who kept the values of an epoch that was discarded and stored anew, genuine
+// and sealed by the token for this very place, cannot put them back. Method: a staged epoch with another share, and one with other
+// metadata.
 func TestRecordIsPinned(t *testing.T) {
 	for name, again := range map[string]struct {
 		share, info string

@@ -8,9 +8,9 @@ import (
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
-// Goal: a pointer serves only in its place, by its own words and not by its MAC alone: whoever should once make two vaults with one key, or two
-// ids with one record key, does not move shares between them. Method: pointers of another vault, node, kind, id and version, with the MAC
-// that fits where they are put.
+// Goal: a pointer serves only in its place, by its own words and not by its MAC alone: whoever should once make two vaults with one key, or
+// two ids with one record key, does not move shares between them. Method: pointers of another vault, node, kind, id and version, with the
+// MAC that fits where they are put.
 func TestPointerOfAnotherPlace(t *testing.T) {
 	keys, err := deriveKeys(secret.New(vaultKeyLen))
 	if err != nil {

@@ -88,8 +88,8 @@ func decodeRoot(b []byte) (*root, error) {
 	if r.Version < 1 || r.Version > rootVersion || len(r.Vault) != 16 {
 		return nil, fmt.Errorf("vault: root record of version %d, this program reads 1 to %d: %w", r.Version, rootVersion, ErrIntegrity)
 	}
-	if r.Version == 1 && !plain || r.Version == rootVersion && r.Wrapping == 0 || r.Recovery != nil && len(r.Recovery) != sha256.Size || r.Wrapping > MaxEpoch ||
-		r.Retiring != nil && *r.Retiring+1 != r.Wrapping {
+	if r.Version == 1 && !plain || r.Version == rootVersion && r.Wrapping == 0 || r.Recovery != nil && len(r.Recovery) != sha256.Size ||
+		r.Wrapping > MaxEpoch || r.Retiring != nil && *r.Retiring+1 != r.Wrapping {
 		return nil, fmt.Errorf("vault: root record: fields that do not fit together: %w", ErrIntegrity)
 	}
 	return r, nil

@@ -26,7 +26,8 @@ type pace struct {
 }
 
 // steady is the pace of production.
-var steady = pace{first: 50 * time.Millisecond, max: 2 * time.Second, attempt: 10 * time.Second, total: 30 * time.Second, creation: 2 * time.Minute, damaged: 3}
+var steady = pace{first: 50 * time.Millisecond, max: 2 * time.Second, attempt: 10 * time.Second, total: 30 * time.Second,
+	creation: 2 * time.Minute, damaged: 3}
 
 // wait sleeps a random time around d, or until ctx is done.
 func (p pace) wait(ctx context.Context, d time.Duration) error {

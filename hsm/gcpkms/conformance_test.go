@@ -12,7 +12,8 @@ import (
 )
 
 // brisk is the pace of tests: as patient as steady, with shorter waits.
-var brisk = pace{first: time.Millisecond, max: 10 * time.Millisecond, attempt: 10 * time.Second, total: 20 * time.Second, creation: 20 * time.Second, damaged: 3}
+var brisk = pace{first: time.Millisecond, max: 10 * time.Millisecond, attempt: 10 * time.Second, total: 20 * time.Second,
+	creation: 20 * time.Second, damaged: 3}
 
 // start starts a server on loopback that ends with the test.
 func start(t testing.TB) *parts.Server {

@@ -66,7 +66,8 @@ func (s *session) follow(n newKey, r recipe) error {
 		switch {
 		case err == nil:
 			return s.prove(n)
-		case try < generateTries && (rv(err) == p11.CKR_GENERAL_ERROR || rv(err) == p11.CKR_TEMPLATE_INCONSISTENT || rv(err) == p11.CKR_FUNCTION_FAILED):
+		case try < generateTries && (rv(err) == p11.CKR_GENERAL_ERROR || rv(err) == p11.CKR_TEMPLATE_INCONSISTENT ||
+			rv(err) == p11.CKR_FUNCTION_FAILED):
 		default:
 			return errors.Join(explain(fmt.Sprintf("generate %s key %q", n.kind, n.label), err), s.sweep(n))
 		}
@@ -146,7 +147,8 @@ func (s *session) recipes(n newKey) ([]recipe, error) {
 			err = add(p11.CKM_AES_KEY_GEN, p11.CKF_GENERATE, aes, can[wrapGCM] || can[wrapAES], n.secret)
 		}
 		if err == nil {
-			err = add(p11.CKM_EC_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, ec, can[wrapECDH], n.curve(p11.CKM_EC_KEY_PAIR_GEN, paramsP256, p11.CKA_DERIVE))
+			err = add(p11.CKM_EC_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, ec, can[wrapECDH],
+				n.curve(p11.CKM_EC_KEY_PAIR_GEN, paramsP256, p11.CKA_DERIVE))
 		}
 		if err == nil {
 			err = add(p11.CKM_RSA_PKCS_KEY_PAIR_GEN, p11.CKF_GENERATE_KEY_PAIR, rsa, can[wrapRSA], n.rsa)
@@ -190,7 +192,8 @@ func (n newKey) curve(mechanism uint, params []byte, right uint) recipe {
 
 func (n newKey) rsa(s *session) error {
 	return pairOf(p11.CKM_RSA_PKCS_KEY_PAIR_GEN,
-		n.named(p11.NewAttribute(p11.CKA_VERIFY, true), p11.NewAttribute(p11.CKA_MODULUS_BITS, rsaBits), p11.NewAttribute(p11.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1})),
+		n.named(p11.NewAttribute(p11.CKA_VERIFY, true), p11.NewAttribute(p11.CKA_MODULUS_BITS, rsaBits),
+			p11.NewAttribute(p11.CKA_PUBLIC_EXPONENT, []byte{1, 0, 1})),
 		n.guarded(p11.NewAttribute(p11.CKA_SIGN, true)))(s)
 }
 
@@ -249,7 +252,8 @@ func (s *session) proveSafe(n newKey) error {
 			}
 		}
 	}
-	return fmt.Errorf("pkcs11: %w: %s made a key %q that is not the sensitive, non-extractable one asked for", hsm.ErrUnsupported, s.tok.name(), n.label)
+	return fmt.Errorf("pkcs11: %w: %s made a key %q that is not the sensitive, non-extractable one asked for",
+		hsm.ErrUnsupported, s.tok.name(), n.label)
 }
 
 // restrict takes rights away from a private key that nobody asked for: SoftHSM gives them all, and tpm2-pkcs11 refuses a template that

@@ -23,12 +23,12 @@ import (
 //
 // and owes this:
 //
-//   - the text after "-" stands exactly once in the Go files of the directory (with "/..." of the tree) after "in", tests apart. White space
-//     and line breaks between its words do not matter. Several "-" lines follow one another, and so do several "+" lines, of which one may be
-//     empty; a "-" after a "+" begins a second edit.
+//   - the text after "-" stands exactly once in the Go files of the directory (with "/..." of the tree) after "in", tests apart. White
+//     space and line breaks between its words do not matter. Several "-" lines follow one another, and so do several "+" lines, of which
+//     one may be empty; a "-" after a "+" begins a second edit.
 //   - what comes out compiles.
-//   - the test after "by", a subtest by its path, passes without the edit and fails with it. It is a test of what the check is for: a golden
-//     file's is none, because it falls silent when the file is written anew. With several "by" lines each must fail.
+//   - the test after "by", a subtest by its path, passes without the edit and fails with it. It is a test of what the check is for: a
+//     golden file's is none, because it falls silent when the file is written anew. With several "by" lines each must fail.
 //
 // A mutant that nothing can notice has "equivalent:" and the reason in place of "by", and is not run. Lines that begin with # are comments.
 type mutant struct {

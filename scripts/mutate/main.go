@@ -1,8 +1,8 @@
 // Command mutate asks whether the tests would notice: it takes one check, binding or wipe out of the program at a time and runs the
 // test that must fail then. What it takes out stands in list/, a file per subject; nothing in the tree is changed (go test -overlay).
 //
-// The form of the list, and what a line of it owes, is told in list.go. The run fails if a mutant survives or if the list is wrong. last.txt is
-// what the last whole run printed: go run ./scripts/mutate >scripts/mutate/last.txt.
+// The form of the list, and what a line of it owes, is told in list.go. The run fails if a mutant survives or if the list is wrong.
+// last.txt is what the last whole run printed: go run ./scripts/mutate >scripts/mutate/last.txt.
 package main
 
 import (

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Goal: the list is whole: every mutant finds its place once and names a test that exists. Method: the edits and the names against the tree,
-// nothing run, so that whoever moves code learns at once which line of the list has to go with it.
+// Goal: the list is whole: every mutant finds its place once and names a test that exists. Method: the edits and the names against the
+// tree, nothing run, so that whoever moves code learns at once which line of the list has to go with it.
 func TestList(t *testing.T) {
 	tree := os.DirFS("../..")
 	all, err := readList(os.DirFS("list"))

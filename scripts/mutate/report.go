@@ -59,7 +59,8 @@ func (r report) write(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(&b, "\n%d of %d mutants in %.0f s, %s\n", len(r.results), r.listed, r.took.Seconds(), r.begun.UTC().Format("2006-01-02 15:04 UTC"))
+	fmt.Fprintf(&b, "\n%d of %d mutants in %.0f s, %s\n", len(r.results), r.listed, r.took.Seconds(),
+		r.begun.UTC().Format("2006-01-02 15:04 UTC"))
 	if r.seed != "" {
 		fmt.Fprintf(&b, "a sample, by the seed %q\n", r.seed)
 	}
