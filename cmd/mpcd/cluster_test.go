@@ -174,7 +174,8 @@ func TestKillAnyMoment(t *testing.T) {
 		work.Go(func() {
 			asker := c.client()
 			for i := 0; ctx.Err() == nil; i++ {
-				q := &client.SignRequest{SessionID: fmt.Sprintf("kill-%d-%d", worker, i), WalletID: wallet.WalletID, Message: fmt.Appendf(nil, "worker %d message %d", worker, i)}
+				q := &client.SignRequest{SessionID: fmt.Sprintf("kill-%d-%d", worker, i), WalletID: wallet.WalletID,
+					Message: fmt.Appendf(nil, "worker %d message %d", worker, i)}
 				s, err := asker.Sign(context.Background(), q)
 				if err != nil {
 					mu.Lock()
@@ -214,7 +215,8 @@ func TestKillAnyMoment(t *testing.T) {
 		if err := c.waitPeers(n); err != nil {
 			t.Error(err)
 		}
-		q := &client.SignRequest{WalletID: wallet.WalletID, Message: []byte("after all " + n.ID), Signers: []string{n.ID, c.Nodes[(i+1)%len(c.Nodes)].ID}}
+		q := &client.SignRequest{WalletID: wallet.WalletID, Message: []byte("after all " + n.ID),
+			Signers: []string{n.ID, c.Nodes[(i+1)%len(c.Nodes)].ID}}
 		s, err := c.client(n).Sign(context.Background(), q)
 		if err != nil {
 			t.Errorf("quorum %v: %v", q.Signers, err)
@@ -279,7 +281,8 @@ func TestNothingLeaks(t *testing.T) {
 	found := 0
 	for where, b := range said {
 		for what, secret := range needles {
-			for _, form := range [][]byte{secret, []byte(hex.EncodeToString(secret)), []byte(base64.StdEncoding.EncodeToString(secret)), []byte(base64.RawURLEncoding.EncodeToString(secret)), reversed(secret)} {
+			for _, form := range [][]byte{secret, []byte(hex.EncodeToString(secret)), []byte(base64.StdEncoding.EncodeToString(secret)),
+				[]byte(base64.RawURLEncoding.EncodeToString(secret)), reversed(secret)} {
 				if !bytes.Contains(b, form) {
 					continue
 				}
@@ -311,7 +314,8 @@ func (c *testCluster) hear(t *testing.T) map[string][]byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, path := range []string{"/metrics", "/healthz", "/api/v1/wallets", "/api/v1/nodes", "/api/v1/audit", "/api/v1/receipts/" + s.ReceiptID} {
+		for _, path := range []string{"/metrics", "/healthz", "/api/v1/wallets", "/api/v1/nodes", "/api/v1/audit",
+			"/api/v1/receipts/" + s.ReceiptID} {
 			resp, err := http.Get(n.API + path)
 			if err != nil {
 				t.Fatal(err)

@@ -30,7 +30,8 @@ func configShow(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "Print every key, its value and where the value comes from",
-		Long: "Print every key of mpcd.yaml with its value. Secrets are never in the configuration, only references to them, so the output may be shared.\n\n" +
+		Long: "Print every key of mpcd.yaml with its value. " +
+			"Secrets are never in the configuration, only references to them, so the output may be shared.\n\n" +
 			"Flags win over environment variables, these over the file, and the file over defaults.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

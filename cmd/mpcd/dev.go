@@ -16,9 +16,12 @@ func devCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Start a whole cluster on this machine, in seconds",
-		Long: "Starts node processes on this machine, each with its own SoftHSM token (or a software token, if SoftHSM is absent), makes an Ed25519 and\n" +
-			"a Taproot key, proves their threshold, kills a node, signs without it, starts it again, and stays up. The API is plain HTTP on loopback\n" +
-			"and needs no token: this is for development, never for anything of value.\n\nCtrl-C ends every process; without --data nothing is left behind.",
+		Long: "Starts node processes on this machine, each with its own SoftHSM token (or a software token, " +
+			"if SoftHSM is absent), makes an Ed25519 and\n" +
+			"a Taproot key, proves their threshold, kills a node, signs without it, " +
+			"starts it again, and stays up. The API is plain HTTP on loopback\n" +
+			"and needs no token: this is for development, never for anything of value.\n\n" +
+			"Ctrl-C ends every process; without --data nothing is left behind.",
 		Example: "  mpcd dev\n  mpcd dev --nodes 5 --threshold 3 --data ./cluster\n  curl -s http://127.0.0.1:8080/api/v1/wallets",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), o, c) },
@@ -41,7 +44,8 @@ func runDev(ctx context.Context, o *output, c dev.Config) (err error) {
 		return err
 	}
 	if c.HSM == "local" {
-		o.note("%s", o.paint("31", "WARNING: software tokens: the keys of every node lie in plain files. `apt-get install softhsm2` for tokens with a PIN."))
+		o.note("%s", o.paint("31",
+			"WARNING: software tokens: the keys of every node lie in plain files. `apt-get install softhsm2` for tokens with a PIN."))
 	}
 	d, err := dev.Start(ctx, c)
 	if err != nil {

@@ -136,7 +136,9 @@ func lookUp(words []string) error {
 
 // Goal: the check above notices what is not there.
 func TestLookUp(t *testing.T) {
-	for _, good := range []string{"", "dev --nodes 5 --threshold 3", "key list -o json", "attest verify --roster r.json --root 0x00 receipt.json", "config show --origin", "completion bash", "keygen --help", "hsm list|test", "sign …"} {
+	for _, good := range []string{"", "dev --nodes 5 --threshold 3", "key list -o json",
+		"attest verify --roster r.json --root 0x00 receipt.json", "config show --origin", "completion bash", "keygen --help",
+		"hsm list|test", "sign …"} {
 		if err := lookUp(strings.Fields(good)); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
@@ -150,7 +152,8 @@ func TestLookUp(t *testing.T) {
 
 // Goal: a document's commands are found as they should be.
 func TestParseDocument(t *testing.T) {
-	d := parseDocument("x.md", "Say `mpcd\nversion` or `make demo`.\n```sh\nmpcd key \\\n list # all\n```\n```console\n$ mpcd dev\n```\n```\nmake test\n```\n```go\nx\n```\n")
+	d := parseDocument("x.md", "Say `mpcd\nversion` or `make demo`.\n```sh\nmpcd key \\\n list # all\n```\n```console\n$ mpcd dev\n```\n"+
+		"```\nmake test\n```\n```go\nx\n```\n")
 	if got := fmt.Sprint(d.run, d.calls()); got != "[mpcd key   list # all] [mpcd key   list # all mpcd dev make test make demo]" {
 		t.Error(got)
 	}
@@ -189,7 +192,8 @@ var abbreviations = []struct {
 // scriptDocument runs the commands of a file, each in bash, until one fails.
 func scriptDocument(ts *testscript.TestScript, _ bool, args []string) {
 	said := ""
-	replace := strings.NewReplacer("bin/mpcd", "mpcd", "127.0.0.1:8080", ts.Getenv("HOST"), "localhost:8080", ts.Getenv("HOST"), "…/cluster", "cluster/cluster", "--root r_…", "--root "+ts.Getenv("ROOT"), "--root 0x…", "--root "+ts.Getenv("ROOT"))
+	replace := strings.NewReplacer("bin/mpcd", "mpcd", "127.0.0.1:8080", ts.Getenv("HOST"), "localhost:8080", ts.Getenv("HOST"), "…/cluster",
+		"cluster/cluster", "--root r_…", "--root "+ts.Getenv("ROOT"), "--root 0x…", "--root "+ts.Getenv("ROOT"))
 	for _, line := range strings.Split(ts.ReadFile(args[0]), "\n") {
 		line = replace.Replace(line)
 		for _, a := range abbreviations {

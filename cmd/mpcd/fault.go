@@ -24,10 +24,12 @@ var kinds = []struct {
 	code fault.Code
 	do   string
 }{
-	{vault.ErrRollback, fault.CodeIntegrity, "restore the newest copy of the data directory; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
+	{vault.ErrRollback, fault.CodeIntegrity,
+		"restore the newest copy of the data directory; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
 	{vault.ErrRecovery, fault.CodeHSM, "compare hsm.recovery with the officers' recipients, and the identity with both"},
 	{vault.ErrWrongKEK, fault.CodeHSM, "set hsm.vault_uri and hsm.vault_key to where the vault is"},
-	{hsm.ErrPINSource, fault.CodeUsage, "correct pin-source in hsm.uri, or the file, credential or variable it names; the node's user alone may read the file"},
+	{hsm.ErrPINSource, fault.CodeUsage,
+		"correct pin-source in hsm.uri, or the file, credential or variable it names; the node's user alone may read the file"},
 	{hsm.ErrWrongPIN, fault.CodeHSM, "correct the PIN in the source that pin-source names; it is not tried again by itself"},
 	{hsm.ErrPINLocked, fault.CodeHSM, "have the security officer set a new PIN"},
 	{hsm.ErrLastPINTry, fault.CodeHSM, "make sure the PIN is right, log in once with the vendor's tool, then start again"},

@@ -49,7 +49,8 @@ func TestExitCodes(t *testing.T) {
 		{ofProblem(wire.Problem{Detail: "d", Status: 503, Code: "http"}, ""), fault.CodeQuorum},
 		{ofProblem(wire.Problem{Detail: "d", Status: 500, Code: "internal"}, ""), fault.CodeFailed},
 	} {
-		for _, err := range []error{c.err, fault.Doing("boot", c.err), fault.Doing("run", fault.Doing("boot", fmt.Errorf("deep: %w", c.err))), errors.Join(nil, c.err)} {
+		for _, err := range []error{c.err, fault.Doing("boot", c.err), fault.Doing("run", fault.Doing("boot", fmt.Errorf("deep: %w", c.err))),
+			errors.Join(nil, c.err)} {
 			f := explain(err)
 			if f.Code != c.code || f.Do == "" || f.Error() == "" {
 				t.Errorf("%v: exit code %d, want %d; do %q", err, f.Code, c.code, f.Do)

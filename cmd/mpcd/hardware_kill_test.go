@@ -90,7 +90,8 @@ func TestRewrapKilled(t *testing.T) {
 			t.Fatalf("killed after %v of %v: the same command did not finish it", moment, took)
 		}
 	}
-	t.Logf("a move takes %v; killed, the vault was with the old token %d times, with the new one %d", took.Round(time.Millisecond), stood["before"], stood["after"])
+	t.Logf("a move takes %v; killed, the vault was with the old token %d times, with the new one %d", took.Round(time.Millisecond),
+		stood["before"], stood["after"])
 	if opens(before) {
 		t.Error("after all, the old configuration opens it")
 	}

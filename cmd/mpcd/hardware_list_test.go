@@ -32,7 +32,8 @@ func TestHSMCommands(t *testing.T) {
 		}
 		wants(t, x.name+": init", run("init"), 0, "cosign", "attest", "vault")
 		list := run("list")
-		wants(t, x.name+": list", list, 0, append(x.says, "firmware", "PIN tries left", "sessions", "hardware", "abilities", "SENSITIVE", "EXTRACTABLE", "cosign", "p256")...)
+		wants(t, x.name+": list", list, 0, append(x.says, "firmware", "PIN tries left", "sessions", "hardware", "abilities", "SENSITIVE",
+			"EXTRACTABLE", "cosign", "p256")...)
 		test := run("test", "--count", "5")
 		wants(t, x.name+": test", test, 0, "P50", "P99", "PER SECOND", "sign", "unwrap")
 		var v struct {
@@ -41,7 +42,8 @@ func TestHSMCommands(t *testing.T) {
 			Keys    []hsm.KeyInfo
 			Timings []host.Timing
 		}
-		if r := run("test", "--count", "5", "-o", "json"); json.Unmarshal([]byte(r.Out), &v) != nil || !v.OK || len(v.Keys) != 3 || len(v.Timings) < 4 {
+		if r := run("test", "--count", "5", "-o", "json"); json.Unmarshal([]byte(r.Out), &v) != nil || !v.OK || len(v.Keys) != 3 ||
+			len(v.Timings) < 4 {
 			t.Errorf("%s: test -o json: %+v", x.name, r)
 		}
 		for _, m := range v.Timings {

@@ -57,7 +57,8 @@ func children(t *testing.T, pid int) map[int]string {
 func driverOf(t *testing.T, p *sim.Process) int {
 	t.Helper()
 	for pid, state := range children(t, p.PID()) {
-		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && state != "Z" && bytes.Contains(b, []byte(host.DriverCommand)) {
+		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && state != "Z" &&
+			bytes.Contains(b, []byte(host.DriverCommand)) {
 			return pid
 		}
 	}
@@ -333,7 +334,8 @@ func TestDriverProcess(t *testing.T) {
 		}
 		return len(all) == 1
 	})
-	t.Logf("%d kills in %v: %d signatures, %d requests failed, %d wrong", done, took.Round(time.Millisecond), l.signed.Load()-before, l.failed.Load(), l.wrong.Load())
+	t.Logf("%d kills in %v: %d signatures, %d requests failed, %d wrong", done, took.Round(time.Millisecond), l.signed.Load()-before,
+		l.failed.Load(), l.wrong.Load())
 	if done < 5 {
 		t.Errorf("only %d kills", done)
 	}

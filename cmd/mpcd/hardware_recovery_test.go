@@ -50,7 +50,8 @@ func seed(t *testing.T, p *sim.Process) (flags []string) {
 	if err := os.WriteFile(password, []byte(randomPassword()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sealed := awscli(t, env, region, "kms", "encrypt", "--key-id", key, "--plaintext", "fileb://"+password, "--query", "CiphertextBlob", "--output", "text")
+	sealed := awscli(t, env, region, "kms", "encrypt", "--key-id", key, "--plaintext", "fileb://"+password, "--query", "CiphertextBlob",
+		"--output", "text")
 	p.Env = append(append([]string{}, env...), "AWS_REGION="+region, "ZAPDB_ENCRYPTED_PASSWORD="+sealed,
 		"MPC_HSM_PROVIDER=aws", "MPC_HSM_KEY_ID="+key, "MPC_HSM_SIGNER="+p.URI(), "MPC_HSM_SIGNER_KEY_ID=attest", "MPC_HSM_ATTEST=true")
 	return []string{"--hsm-provider", "aws", "--hsm-key-id", key, "--hsm-signer", p.URI(), "--hsm-signer-key-id", "attest", "--hsm-attest"}
@@ -101,7 +102,8 @@ func TestRecovery(t *testing.T) {
 	for _, p := range c.Nodes[:2] {
 		healthy(t, p, map[string]string{"vault": "the token opens it", "recovery": "sealed to 1 recipients"})
 		healthy(t, p, map[string]string{"recovery": "without the token"}, "--identity", right.file)
-		wants(t, "doctor with a stranger's identity", p.Run("doctor", "--identity", wrong.file), fault.CodeHSM, "none of the recovery recipients", "compare hsm.recovery")
+		wants(t, "doctor with a stranger's identity", p.Run("doctor", "--identity", wrong.file), fault.CodeHSM, "none of the recovery recipients",
+			"compare hsm.recovery")
 	}
 	variables := seeded.Env
 	seeded.Env = slices.DeleteFunc(slices.Clone(variables), func(e string) bool { return strings.HasPrefix(e, "MPC_HSM_") })
@@ -119,7 +121,8 @@ func TestRecovery(t *testing.T) {
 		uri := spare(t, p)
 		starting(t, p, "with a spare token, before the recovery", fault.CodeHSM, "wrong KEK")
 		before := sim.PrintDir(t, filepath.Join(p.Dir, "data"), nil)
-		wants(t, "recover with a stranger's identity", p.Run("hsm recover", "--identity", wrong.file, "--to", uri), fault.CodeHSM, "none of the recovery recipients", "compare hsm.recovery")
+		wants(t, "recover with a stranger's identity", p.Run("hsm recover", "--identity", wrong.file, "--to", uri), fault.CodeHSM,
+			"none of the recovery recipients", "compare hsm.recovery")
 		if diff := before.Diff(sim.PrintDir(t, filepath.Join(p.Dir, "data"), nil)); len(diff) > 0 {
 			t.Errorf("the stranger changed %v", diff)
 		}

@@ -39,7 +39,8 @@ func TestRewrap(t *testing.T) {
 	node.Env = env
 	soft := node.URI()
 	for _, to := range []struct{ name, uri, key, at string }{
-		{"TPM", tpm.URI(), "vault", "tpm"}, {"AWS", aws, "node1/vault", "awskms"}, {"SoftHSM", soft, "vault-2", "pkcs11"}, {"another key", "", "vault", "pkcs11"},
+		{"TPM", tpm.URI(), "vault", "tpm"}, {"AWS", aws, "node1/vault", "awskms"}, {"SoftHSM", soft, "vault-2", "pkcs11"},
+		{"another key", "", "vault", "pkcs11"},
 	} {
 		node.Stop()
 		args := []string{"--to", to.uri, "--to-key", to.key}

@@ -70,7 +70,8 @@ func TestRollback(t *testing.T) {
 		wants(t, "reanchor", p.Run("hsm reanchor"), 0, "vault-commits")
 	}
 	start()
-	r := sim.Run(t, []string{"MPCD_API=https://" + counting.API, "MPCD_TOKEN=" + c.Token, "MPCD_CA=" + filepath.Join(counting.Dir, "tls", "ca.crt")}, "refresh", "--wallet", kept[0].WalletID)
+	r := sim.Run(t, []string{"MPCD_API=https://" + counting.API, "MPCD_TOKEN=" + c.Token,
+		"MPCD_CA=" + filepath.Join(counting.Dir, "tls", "ca.crt")}, "refresh", "--wallet", kept[0].WalletID)
 	wants(t, "refresh", r, 0)
 	b.wallets = kept
 	c.Nodes[2].Kill()

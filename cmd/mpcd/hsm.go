@@ -17,7 +17,8 @@ import (
 )
 
 func hsmCommand(o *output) *cobra.Command {
-	cmd := &cobra.Command{Use: "hsm", Short: "Look into the node's token, test it, make its keys, move the vault to another", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
+	cmd := &cobra.Command{Use: "hsm", Short: "Look into the node's token, test it, make its keys, move the vault to another",
+		Args: cobra.ArbitraryArgs, RunE: needSubcommand}
 	cmd.AddCommand(hsmList(o), hsmTest(o), hsmInit(o), hsmSealPassword(o), hsmRewrap(o), hsmRecover(o), hsmReanchor(o))
 	return cmd
 }
@@ -37,7 +38,8 @@ func (f *tokenFlags) register(cmd *cobra.Command) {
 }
 
 // with runs do with the tokens. A configured node must not be running: software tokens bear no second process.
-func (f *tokenFlags) with(ctx context.Context, o *output, args []string, do func(context.Context, host.Config, *host.Tokens) error) (err error) {
+func (f *tokenFlags) with(ctx context.Context, o *output, args []string,
+	do func(context.Context, host.Config, *host.Tokens) error) (err error) {
 	if len(args) > 0 {
 		if f.uri != "" && f.uri != args[0] {
 			return fault.Usage("name one token", "two URIs are given")
@@ -132,7 +134,8 @@ func hsmTest(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test [URI]",
 		Short: "Prove that the token can do what the node will ask of it, and measure how fast",
-		Long: "Signs and verifies with the cosign and attest keys, wraps and unwraps with the vault key, checks that changed input is refused, and\n" +
+		Long: "Signs and verifies with the cosign and attest keys, " +
+			"wraps and unwraps with the vault key, checks that changed input is refused, and\n" +
 			"measures each. It logs in once, with the PIN that is configured, and not where the token says that one more wrong\n" +
 			"PIN locks it.",
 		Example: "  mpcd hsm test -c mpcd.yaml\n  mpcd hsm test 'tpm:device=/dev/tpmrm0'",
@@ -148,7 +151,8 @@ func hsmTest(o *output) *cobra.Command {
 				}
 				keys, err := t.Prove(ctx)
 				if err != nil {
-					return &fault.Error{Code: fault.CodeHSM, What: "the token fails its self-test", Err: err, Do: "do not use it; check its keys with `mpcd hsm list`"}
+					return &fault.Error{Code: fault.CodeHSM, What: "the token fails its self-test", Err: err,
+						Do: "do not use it; check its keys with `mpcd hsm list`"}
 				}
 				times, err := t.Timings(ctx, count)
 				if err != nil {
@@ -181,7 +185,8 @@ func hsmInit(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init [URI]",
 		Short: "Make the node's keys in its token; with --softhsm DIR make a token first",
-		Long: "Makes the keys cosign, attest and vault where they are missing; what is there is kept. With --softhsm a new SoftHSM token is made in\n" +
+		Long: "Makes the keys cosign, attest and vault where they are missing; " +
+			"what is there is kept. With --softhsm a new SoftHSM token is made in\n" +
 			"DIR, with a random PIN in DIR/pin that the owner alone may read, and its URI printed.",
 		Example: "  mpcd hsm init --config /etc/mpcd/mpcd.yaml\n  mpcd hsm init --softhsm ./token\n  mpcd hsm init tpm:",
 		Args:    cobra.MaximumNArgs(1),
@@ -223,7 +228,8 @@ func hsmSealPassword(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "seal-password [URI]",
 		Short: "Seal a password, read from standard input, with a key of the token",
-		Long: "Prints the sealed password in base64, for password.sealed or $" + hsm.SealedPasswordEnv + " with password.provider pkcs11 or tpm. For AWS KMS use\n" +
+		Long: "Prints the sealed password in base64, for password.sealed or $" + hsm.SealedPasswordEnv +
+			" with password.provider pkcs11 or tpm. For AWS KMS use\n" +
 			"`aws kms encrypt --output text --query CiphertextBlob`, for Google `gcloud kms encrypt`.",
 		Example: "  head -c 32 /dev/urandom | base64 | mpcd hsm seal-password tpm: --key vault > store.password",
 		Args:    cobra.MaximumNArgs(1),

@@ -16,7 +16,8 @@ func initCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make the directories, tokens, keys and roster of a whole cluster",
-		Long: "Makes a cluster in one directory: cluster/ with the operator's keys and the signed roster, and for each node a directory with its\n" +
+		Long: "Makes a cluster in one directory: " +
+			"cluster/ with the operator's keys and the signed roster, and for each node a directory with its\n" +
 			"token (SoftHSM unless --hsm says otherwise), data, certificate and mpcd.yaml. Each node's directory can be moved to its host.\n\n" +
 			"For production give every host its own token and use `mpcd node enroll` there and `mpcd node roster sign` at the operator's.",
 		Example: "  mpcd init --cluster treasury --nodes 3 --threshold 2 --dir ./treasury\n  mpcd start --config ./treasury/node1/mpcd.yaml",
@@ -48,7 +49,8 @@ func initCommand(o *output) *cobra.Command {
 	f.IntVar(&p.Nodes, "nodes", 3, "number of nodes")
 	f.IntVar(&p.Threshold, "threshold", 2, "signers needed by default")
 	f.StringVar(&p.Dir, "dir", "", "directory of the cluster (required)")
-	f.StringVar(&p.HSM, "hsm", "softhsm", "softhsm, local (with --dev), or a URI in which %n stands for the node's name; without it the nodes share the token")
+	f.StringVar(&p.HSM, "hsm", "softhsm",
+		"softhsm, local (with --dev), or a URI in which %n stands for the node's name; without it the nodes share the token")
 	f.StringSliceVar(&p.Hosts, "hosts", nil, "host of each node; all on 127.0.0.1 if none is given")
 	f.IntVar(&p.APIPort, "api-port", enrol.APIPort, "port of the API; nodes that share a host take the next ones")
 	f.IntVar(&p.RoutePort, "route-port", enrol.RoutePort, "port of the routes between nodes; the same")

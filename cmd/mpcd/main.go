@@ -54,7 +54,8 @@ func root(o *output) *cobra.Command {
 	}
 	cmd.SetOut(o.out)
 	cmd.SetErr(o.err)
-	cmd.AddGroup(&cobra.Group{ID: "use", Title: "Use a cluster:"}, &cobra.Group{ID: "node", Title: "Run a node:"}, &cobra.Group{ID: "check", Title: "Check and look:"})
+	cmd.AddGroup(&cobra.Group{ID: "use", Title: "Use a cluster:"}, &cobra.Group{ID: "node", Title: "Run a node:"},
+		&cobra.Group{ID: "check", Title: "Check and look:"})
 	cmd.SetHelpCommandGroupID("check")
 	cmd.SetCompletionCommandGroupID("check")
 	add := func(group string, cs ...*cobra.Command) {

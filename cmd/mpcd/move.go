@@ -24,9 +24,11 @@ func (f *moveFlags) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.URI, "to", "", "URI of the token to move the vault to; the one it is in if empty")
 	fs.StringVar(&f.Key, "to-key", "", "its key that wraps the vault's keys; hsm.vault_key if empty")
-	fs.StringSliceVar(&f.Recovery, "recovery", nil, "age recipients who can open the vault without a token, from now on; those it has if none are given")
+	fs.StringSliceVar(&f.Recovery, "recovery", nil,
+		"age recipients who can open the vault without a token, from now on; those it has if none are given")
 	fs.BoolVar(&f.noRecovery, "no-recovery", false, "end recovery without a token")
-	fs.BoolVar(&f.Unanchored, "unanchored", false, "accept that an older copy of the directory is no longer noticed, where the new token cannot count")
+	fs.BoolVar(&f.Unanchored, "unanchored", false,
+		"accept that an older copy of the directory is no longer noticed, where the new token cannot count")
 }
 
 // target is what the flags say.
@@ -67,10 +69,12 @@ func hsmRewrap(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rewrap",
 		Short: "Move the vault to another token, or change who can recover it",
-		Long: "Wraps every key of the vault with the other token's key, proves each, and then switches in one write. Shares are not touched. The node\n" +
+		Long: "Wraps every key of the vault with the other token's key, proves each, " +
+			"and then switches in one write. Shares are not touched. The node\n" +
 			"must be stopped. Killed at any moment, nothing is lost: until the switch the old token opens the vault, after it the new one; the\n" +
 			"same command goes on. The attestation keys stay where they are: to move these, enrol the node anew.",
-		Example: "  mpcd hsm rewrap -c mpcd.yaml --to 'tpm:?pcrs=sha256:0,2,7'\n  mpcd hsm rewrap -c mpcd.yaml --to 'awskms:region=eu-central-1' --to-key node1/vault\n" +
+		Example: "  mpcd hsm rewrap -c mpcd.yaml --to 'tpm:?pcrs=sha256:0,2,7'\n" +
+			"  mpcd hsm rewrap -c mpcd.yaml --to 'awskms:region=eu-central-1' --to-key node1/vault\n" +
 			"  mpcd hsm rewrap -c mpcd.yaml --recovery age1…,age1…",
 	}
 	f.register(cmd)
@@ -81,11 +85,13 @@ func hsmRewrap(o *output) *cobra.Command {
 		}
 		to, err := host.Rewrap(ctx, c, o.options("error"), x, o.progress("rewrap"))
 		if errors.Is(err, vault.ErrInvalid) {
-			err = &fault.Error{Code: fault.CodeUsage, Err: err, Do: "correct --recovery; where the new token cannot count, set hsm.counter to a TPM, or say --unanchored"}
+			err = &fault.Error{Code: fault.CodeUsage, Err: err,
+				Do: "correct --recovery; where the new token cannot count, set hsm.counter to a TPM, or say --unanchored"}
 		}
 		return func() error {
 			if p := c.Password.Provider; p == "pkcs11" || p == "tpm" {
-				o.note("the store's password is still sealed by the token that password.uri, or hsm.uri, names: before you give that token up, seal the\n" +
+				o.note("the store's password is still sealed by the token that password.uri, or hsm.uri, names: " +
+					"before you give that token up, seal the\n" +
 					"password with another by `mpcd hsm seal-password`, and set password.uri and password.sealed")
 			}
 			return o.moved(to, "moved")
@@ -99,7 +105,8 @@ func hsmRecover(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "recover",
 		Short: "Open a vault whose token is dead with a recovery identity, and move it to another token",
-		Long: "Does what rewrap does with the age identity of a recovery officer in the place of the dead token. Make sure that the data directory is\n" +
+		Long: "Does what rewrap does with the age identity of a recovery officer in the place of the dead token. " +
+			"Make sure that the data directory is\n" +
 			"the newest copy: without the old token's counter nothing can tell. The node then has new attestation keys: enrol it anew.",
 		Example: "  mpcd hsm recover -c mpcd.yaml --identity officer.age --to 'pkcs11:token=spare?module-path=…&pin-source=cred:pin'",
 	}
@@ -132,8 +139,10 @@ func hsmReanchor(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reanchor",
 		Short: "Declare this copy of the data directory the newest, after a restore that was meant",
-		Long: "A node whose data directory is an older copy refuses to start, because it may hold erased shares and lacks what it promised since. If this\n" +
-			"copy is all there is, run this, and then refresh every key that the node holds a share of: `mpcd refresh`. It also anchors a vault that was\n" +
+		Long: "A node whose data directory is an older copy refuses to start, " +
+			"because it may hold erased shares and lacks what it promised since. If this\n" +
+			"copy is all there is, run this, and then refresh every key that the node holds a share of: " +
+			"`mpcd refresh`. It also anchors a vault that was\n" +
 			"made before its token could count.",
 	}
 	return moveCommand(cmd, func(ctx context.Context, c host.Config) (func() error, error) {

@@ -13,8 +13,10 @@ import (
 )
 
 func nodeCommand(o *output) *cobra.Command {
-	cmd := &cobra.Command{Use: "node", Short: "List the nodes, enrol this one, sign the roster", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
-	roster := &cobra.Command{Use: "roster", Short: "Make and sign the roster, at the operator's", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
+	cmd := &cobra.Command{Use: "node", Short: "List the nodes, enrol this one, sign the roster", Args: cobra.ArbitraryArgs,
+		RunE: needSubcommand}
+	roster := &cobra.Command{Use: "roster", Short: "Make and sign the roster, at the operator's", Args: cobra.ArbitraryArgs,
+		RunE: needSubcommand}
 	roster.AddCommand(rosterInit(o), rosterSign(o), rosterShow(o))
 	cmd.AddCommand(nodeList(o), nodeEnroll(o), nodeChallenge(o), nodeAnswer(o), nodeEvidence(o), roster)
 	return cmd
@@ -26,7 +28,8 @@ func nodeEnroll(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "enroll",
 		Short: "Make this node's keys and print what the operator needs to enrol it",
-		Long: "Makes, in the token, the keys cosign, attest and vault where they are missing, and in the data directory the store and the vault with\n" +
+		Long: "Makes, in the token, the keys cosign, attest and vault where they are missing, " +
+			"and in the data directory the store and the vault with\n" +
 			"the node's identity. Prints public keys as JSON, signed by the identity, for `mpcd node roster sign`, with what the token shows of\n" +
 			"them: a TPM's certificate of the key, the attributes of a PKCS#11 token, what a cloud service says. It may be repeated.",
 		Example: "  mpcd node enroll --config /etc/mpcd/mpcd.yaml --endpoint https://mpc1.example:8080 > enrolment-node1.json",
@@ -83,8 +86,10 @@ func rosterSign(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sign ENROLMENT.json...",
 		Short: "Appraise the keys of these nodes, and sign the roster of them and those in it already",
-		Long: "Reads what `mpcd node enroll` printed on each host, judges the evidence for its keys, adds the nodes to DIR/roster.json and signs it.\n" +
-			"Compare the keys with the hosts before: from now on they are the members. For each node a certificate is written to DIR/tls/<node>/;\n" +
+		Long: "Reads what `mpcd node enroll` printed on each host, " +
+			"judges the evidence for its keys, adds the nodes to DIR/roster.json and signs it.\n" +
+			"Compare the keys with the hosts before: from now on they are the members. " +
+			"For each node a certificate is written to DIR/tls/<node>/;\n" +
 			"bring roster.json and that directory to its host. What was judged is kept in DIR/evidence/<node>.json.\n\n" +
 			evidenceHelp,
 		Example: "  mpcd node roster sign --dir operator --evidence proof --tpm-roots makers.pem --answers answers/ enrolment-node1.json",

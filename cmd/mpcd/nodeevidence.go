@@ -65,8 +65,10 @@ func nodeChallenge(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "challenge ENROLMENT.json",
 		Short: "Make a challenge to the TPM of an enrolment, at the operator's",
-		Long: "Only the TPM whose endorsement certificate is in the enrolment can answer it, and only if the key that certified the node's keys is\n" +
-			"in it. Bring it to the node, answer it with `mpcd node answer`, and give the answer to `mpcd node roster sign --answers`. The operator's\n" +
+		Long: "Only the TPM whose endorsement certificate is in the enrolment can answer it, " +
+			"and only if the key that certified the node's keys is\n" +
+			"in it. Bring it to the node, answer it with `mpcd node answer`, " +
+			"and give the answer to `mpcd node roster sign --answers`. The operator's\n" +
 			"root key signs it, so that nothing has to be kept here.",
 		Example: "  mpcd node challenge --dir operator enrolment-node1.json > challenge-node1.json",
 		Args:    cobra.ExactArgs(1),
@@ -134,7 +136,8 @@ func nodeEvidence(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "evidence FILE.json",
 		Short: "Judge the evidence of an enrolment again, and say what is proven and what is reported",
-		Long: "Reads what `mpcd node enroll` printed, or what `mpcd node roster sign` kept in DIR/evidence/, with the answers in it. It needs no\n" +
+		Long: "Reads what `mpcd node enroll` printed, " +
+			"or what `mpcd node roster sign` kept in DIR/evidence/, with the answers in it. It needs no\n" +
 			"token, node or network.\n\n" + evidenceHelp,
 		Example: "  mpcd node evidence --tpm-roots makers.pem --root 0x… operator/evidence/node1.json",
 		Args:    cobra.ExactArgs(1),

@@ -111,11 +111,14 @@ func (r *remote) failed(what string, err error, session string) error {
 	case errors.As(err, &refused):
 		return fault.Doing(what, ofProblem(refused.Problem, session))
 	case errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded):
-		return fault.Doing(what, &fault.Error{Code: fault.CodeTimeout, Err: fmt.Errorf("no answer from %s within %s", r.api, r.timeout), Do: again + ", or with a longer --timeout"})
+		return fault.Doing(what, &fault.Error{Code: fault.CodeTimeout, Err: fmt.Errorf("no answer from %s within %s", r.api, r.timeout),
+			Do: again + ", or with a longer --timeout"})
 	case errors.Is(err, context.Canceled):
-		return fault.Doing(what, &fault.Error{Code: fault.CodeTimeout, Err: errors.New("interrupted before the answer came"), Do: again + " to learn the outcome"})
+		return fault.Doing(what, &fault.Error{Code: fault.CodeTimeout, Err: errors.New("interrupted before the answer came"),
+			Do: again + " to learn the outcome"})
 	}
-	return fault.Doing(what, &fault.Error{Code: fault.CodeQuorum, Err: fmt.Errorf("node not reached: %w", err), Do: "start it with `mpcd dev` or `mpcd start`, or name another with --api"})
+	return fault.Doing(what, &fault.Error{Code: fault.CodeQuorum, Err: fmt.Errorf("node not reached: %w", err),
+		Do: "start it with `mpcd dev` or `mpcd start`, or name another with --api"})
 }
 
 // newSession is the idempotency key of a request that was given none: the user can repeat the request under it.

@@ -19,7 +19,8 @@ func startCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "start",
 		Short: "Run a node",
-		Long: "Boots in this order: self-tests, token, vault, roster and keys, network, API. Whatever fails ends the process with its reason and the\n" +
+		Long: "Boots in this order: self-tests, token, vault, roster and keys, network, API. " +
+			"Whatever fails ends the process with its reason and the\n" +
 			"exit code of its kind, before the node has spoken to anybody. SIGTERM ends it in good order.",
 		Example: "  mpcd start --config /etc/mpcd/mpcd.yaml",
 		Args:    cobra.NoArgs,

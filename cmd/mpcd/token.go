@@ -14,9 +14,10 @@ func tokenCommand(o *output) *cobra.Command {
 	var key string
 	var t enrol.Token
 	cmd := &cobra.Command{
-		Use:     "token",
-		Short:   "Make a token for the API, signed with the operator's key",
-		Long:    "Prints a JWT (EdDSA) for clusters that `mpcd init` made. Where you have an issuer of tokens already, put its public key into api.jwt.keys instead.",
+		Use:   "token",
+		Short: "Make a token for the API, signed with the operator's key",
+		Long: "Prints a JWT (EdDSA) for clusters that `mpcd init` made. " +
+			"Where you have an issuer of tokens already, put its public key into api.jwt.keys instead.",
 		Example: "  export MPCD_TOKEN=$(mpcd token --key treasury/cluster/api-tokens.key --audience treasury --subject alice)",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -46,7 +46,8 @@ func verifyCommand(o *output) *cobra.Command {
 				pub = k.SerializeCompressed()
 			}
 			if err := s.Verify(pub, nil, m, sig); err != nil {
-				return &fault.Error{Code: fault.CodeIntegrity, What: "the signature does not verify", Err: err, Do: "compare key, message and signature with what was signed"}
+				return &fault.Error{Code: fault.CodeIntegrity, What: "the signature does not verify", Err: err,
+					Do: "compare key, message and signature with what was signed"}
 			}
 			return o.result(map[string]any{"valid": true, "scheme": s.ID()}, func(w io.Writer) { row(w, "valid: "+string(s.ID())) })
 		},
@@ -91,7 +92,8 @@ func attestVerify(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify RECEIPT.json",
 		Short: "Check a receipt offline: request, cosignature, attested shares, signature, settlement",
-		Long: "Re-checks the whole chain of evidence with the roster alone: no network, no token. --root pins whose roster it is; take it from the\n" +
+		Long: "Re-checks the whole chain of evidence with the roster alone: " +
+			"no network, no token. --root pins whose roster it is; take it from the\n" +
 			"operator, not from where the receipt came from.",
 		Example: "  mpcd attest verify --roster roster.json --root 0x… receipt.json",
 		Args:    cobra.ExactArgs(1),
@@ -113,13 +115,15 @@ func attestVerify(o *output) *cobra.Command {
 				return err
 			}
 			refused := func(err error) error {
-				return &fault.Error{Code: fault.CodeIntegrity, What: "the receipt is refused", Err: err, Do: "fetch it again; if it stays so, it was changed or made under another roster"}
+				return &fault.Error{Code: fault.CodeIntegrity, What: "the receipt is refused", Err: err,
+					Do: "fetch it again; if it stays so, it was changed or made under another roster"}
 			}
 			r, err := attest.ParseReceipt(b)
 			if err != nil {
 				return refused(err)
 			}
-			if err := attest.VerifyReceipt(r, roster, schemes.ByID, attest.ReceiptOptions{NotAfter: time.Now().Add(attest.DefaultSkew)}); err != nil {
+			if err := attest.VerifyReceipt(r, roster, schemes.ByID,
+				attest.ReceiptOptions{NotAfter: time.Now().Add(attest.DefaultSkew)}); err != nil {
 				return refused(err)
 			}
 			at := time.UnixMilli(r.Time).UTC().Format(time.RFC3339)
@@ -127,7 +131,8 @@ func attestVerify(o *output) *cobra.Command {
 			for _, s := range r.Shares {
 				nodes = append(nodes, s.Node)
 			}
-			v := map[string]any{"valid": true, "receipt_id": r.ID, "cluster": r.Cluster, "key_id": r.Key.KeyID, "signers": nodes, "signature": r.Signature, "time": at}
+			v := map[string]any{"valid": true, "receipt_id": r.ID, "cluster": r.Cluster, "key_id": r.Key.KeyID, "signers": nodes,
+				"signature": r.Signature, "time": at}
 			path := ""
 			if len(r.Intent.Path) > 0 {
 				path = wire.FormatPath(r.Intent.Path)
@@ -172,7 +177,8 @@ func auditVerify(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Check that no entry of the audit log was changed, removed or reordered",
-		Long: "Walks the chain of hashes in a copy of the log, so it may be run beside the node. Compare the head with one written down earlier, or\n" +
+		Long: "Walks the chain of hashes in a copy of the log, so it may be run beside the node. " +
+			"Compare the head with one written down earlier, or\n" +
 			"another node's copy: a chain that was made anew as a whole is told only by its head.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -23,10 +23,12 @@ func keygenCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keygen",
 		Short: "Make a key that no node holds",
-		Long: "The nodes make a key together; each keeps a share, and the key itself never exists. Before the key is active, every quorum has signed\n" +
+		Long: "The nodes make a key together; each keeps a share, and the key itself never exists. " +
+			"Before the key is active, every quorum has signed\n" +
 			"with it and every set of one signer fewer has failed to.",
-		Example: "  mpcd keygen --curve ed25519 --label treasury\n  mpcd keygen --curve secp256k1                    # ECDSA\n  mpcd keygen --curve secp256k1 --protocol frost   # Taproot, BIP-340",
-		Args:    cobra.NoArgs,
+		Example: "  mpcd keygen --curve ed25519 --label treasury\n  mpcd keygen --curve secp256k1                    # ECDSA\n" +
+			"  mpcd keygen --curve secp256k1 --protocol frost   # Taproot, BIP-340",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q.SessionID = newSession(q.SessionID)
 			w, err := ask(&r, "keygen", q.SessionID, func(c *client.Client) (*wire.Wallet, error) { return c.Keygen(cmd.Context(), &q) })
@@ -81,8 +83,10 @@ func signCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sign",
 		Short: "Sign a message or a digest with a key",
-		Long: "Asks a node for a signature. Ed25519 keys sign the message itself (--message or --text), ECDSA and Taproot keys a digest of 32 bytes\n" +
-			"(--message). With --path an ECDSA wallet signs with a key below its own, by BIP 32's public derivation; mpcd key show --path shows it.\n" +
+		Long: "Asks a node for a signature. " +
+			"Ed25519 keys sign the message itself (--message or --text), ECDSA and Taproot keys a digest of 32 bytes\n" +
+			"(--message). With --path an ECDSA wallet signs with a key below its own, " +
+			"by BIP 32's public derivation; mpcd key show --path shows it.\n" +
 			"The receipt shows which hardware approved it: mpcd key receipt, mpcd attest verify.",
 		Example: "  mpcd sign --wallet w_… --text 'pay 5 to alice'\n  mpcd sign --wallet w_… --message 0x243f6a88… --signers node1,node3\n" +
 			"  mpcd sign --wallet w_… --message 0x243f6a88… --path m/0/5",
@@ -196,7 +200,8 @@ func refreshCommand(o *output) *cobra.Command {
 }
 
 func keyCommand(o *output) *cobra.Command {
-	cmd := &cobra.Command{Use: "key", Short: "List keys, show one, prove its threshold, fetch receipts", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
+	cmd := &cobra.Command{Use: "key", Short: "List keys, show one, prove its threshold, fetch receipts", Args: cobra.ArbitraryArgs,
+		RunE: needSubcommand}
 	cmd.AddCommand(keyList(o), keyShow(o), keyProve(o), keyReceipt(o))
 	return cmd
 }
@@ -230,7 +235,8 @@ func keyShow(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show WALLET",
 		Short: "Show a key: its addresses, parties and state",
-		Long: "Shows a key. With --path it shows the key at that path below an ECDSA wallet, by BIP 32's public derivation: a deposit address, without a\n" +
+		Long: "Shows a key. With --path it shows the key at that path below an ECDSA wallet, " +
+			"by BIP 32's public derivation: a deposit address, without a\n" +
 			"signature. mpcd sign --path signs with it.",
 		Example: "  mpcd key show w_…\n  mpcd key show w_… --path m/0/5",
 		Args:    cobra.ExactArgs(1),
@@ -264,7 +270,8 @@ func keyProve(o *output) *cobra.Command {
 		Short: "Prove again that every quorum signs and one signer fewer does not",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w, err := ask(&r, "prove the threshold", "", func(c *client.Client) (*wire.Wallet, error) { return c.ProveThreshold(cmd.Context(), args[0]) })
+			w, err := ask(&r, "prove the threshold", "",
+				func(c *client.Client) (*wire.Wallet, error) { return c.ProveThreshold(cmd.Context(), args[0]) })
 			if err != nil {
 				return err
 			}
