@@ -65,7 +65,8 @@ func TestWithheldCertificate(t *testing.T) {
 		got, err := c.nodes[0].node.Wallet(t.Context(), w.ID)
 		return err == nil && got.Epoch == 2
 	})
-	sig, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("not lost"), Signers: []transport.NodeID{"node1", "node2"}})
+	sig, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("not lost"),
+		Signers: []transport.NodeID{"node1", "node2"}})
 	if err != nil || !ed25519.Verify(w.PublicKey, []byte("not lost"), sig.Bytes) {
 		t.Fatalf("the key is lost: %v", err)
 	}

@@ -45,32 +45,53 @@ func TestRealBadInput(t *testing.T) {
 		logins int      // of each command
 		looks  int      // logins of doctor beside, which goes on after a failure
 	}{
-		{name: "wrong PIN", spoil: func(t *testing.T, n *spoilt) { n.write("hsm/pin", "wrong-pin-1234") }, code: 5, says: []string{"PIN", "not tried again"}, logins: 1},
-		{name: "locked PIN by the token's flags", spoil: func(t *testing.T, n *spoilt) { n.env("LOGINSPY_FLAGS=262144") }, code: 5, says: []string{"locked", "security officer"}},
-		{name: "locked PIN at login", spoil: func(t *testing.T, n *spoilt) { n.env("LOGINSPY_RESULT=164") }, code: 5, says: []string{"locked", "security officer"}, logins: 1},
-		{name: "last try", spoil: func(t *testing.T, n *spoilt) { n.env("LOGINSPY_FLAGS=131072") }, code: 5, says: []string{"make sure the PIN is right"}},
+		{name: "wrong PIN", spoil: func(t *testing.T, n *spoilt) { n.write("hsm/pin", "wrong-pin-1234") }, code: 5,
+			says: []string{"PIN", "not tried again"}, logins: 1},
+		{name: "locked PIN by the token's flags", spoil: func(t *testing.T, n *spoilt) { n.env("LOGINSPY_FLAGS=262144") }, code: 5,
+			says: []string{"locked", "security officer"}},
+		{name: "locked PIN at login", spoil: func(t *testing.T, n *spoilt) { n.env("LOGINSPY_RESULT=164") }, code: 5,
+			says: []string{"locked", "security officer"}, logins: 1},
+		{name: "last try", spoil: func(t *testing.T, n *spoilt) { n.env("LOGINSPY_FLAGS=131072") }, code: 5,
+			says: []string{"make sure the PIN is right"}},
 		{name: "no PIN file", spoil: func(t *testing.T, n *spoilt) { n.remove("hsm/pin") }, code: 2, says: []string{"pin"}},
-		{name: "missing token", spoil: func(t *testing.T, n *spoilt) { n.remove("hsm/tokens"); n.mkdir("hsm/tokens") }, code: 5, says: []string{"token", "mpcd hsm list"}},
-		{name: "missing library", spoil: func(t *testing.T, n *spoilt) { n.config(n.spy.Path, "/nonexistent-libhsm.so") }, code: 5, says: []string{"libhsm.so"}},
-		{name: "another token with the same label and keys", spoil: func(t *testing.T, n *spoilt) { n.anotherToken() }, code: 5, says: []string{"another token", "hsm.vault_uri"}, logins: 1},
-		{name: "cosign key of the wrong type", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  cosign_key: vault\n") }, code: 5, says: []string{"vault", "mpcd hsm list"}, logins: 1},
-		{name: "attestation key of the wrong type", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  attest_key: vault\n") }, code: 5, says: []string{"vault", "mpcd hsm list"}, logins: 1},
-		{name: "vault key of the wrong type", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  vault_key: cosign\n") }, code: 5, says: []string{"cosign"}, logins: 1},
-		{name: "missing key", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  cosign_key: nobody\n") }, code: 5, says: []string{"nobody", "mpcd hsm"}, logins: 1},
+		{name: "missing token", spoil: func(t *testing.T, n *spoilt) { n.remove("hsm/tokens"); n.mkdir("hsm/tokens") }, code: 5,
+			says: []string{"token", "mpcd hsm list"}},
+		{name: "missing library", spoil: func(t *testing.T, n *spoilt) { n.config(n.spy.Path, "/nonexistent-libhsm.so") }, code: 5,
+			says: []string{"libhsm.so"}},
+		{name: "another token with the same label and keys", spoil: func(t *testing.T, n *spoilt) { n.anotherToken() }, code: 5,
+			says: []string{"another token", "hsm.vault_uri"}, logins: 1},
+		{name: "cosign key of the wrong type", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  cosign_key: vault\n") },
+			code: 5, says: []string{"vault", "mpcd hsm list"}, logins: 1},
+		{name: "attestation key of the wrong type", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  attest_key: vault\n") },
+			code: 5, says: []string{"vault", "mpcd hsm list"}, logins: 1},
+		{name: "vault key of the wrong type", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  vault_key: cosign\n") }, code: 5,
+			says: []string{"cosign"}, logins: 1},
+		{name: "missing key", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  cosign_key: nobody\n") }, code: 5,
+			says: []string{"nobody", "mpcd hsm"}, logins: 1},
 		{name: "another member's keys", spoil: func(t *testing.T, n *spoilt) {
 			n.config("hsm:\n", "hsm:\n  cosign_key: attest\n  attest_key: cosign\n")
 		}, code: 5, says: []string{"enrolled"}, logins: 1},
-		{name: "wrong KEK", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  vault_key: vault2\n") }, code: 5, says: []string{"vault2", "hsm.vault_key"}, logins: 1},
-		{name: "changed store.key", spoil: func(t *testing.T, n *spoilt) { n.flip("data/store.key", 40) }, code: 5, says: []string{"store.key"}, logins: 1},
-		{name: "no store", spoil: func(t *testing.T, n *spoilt) { n.remove("data/store") }, code: 6, says: []string{"no vault", "disk is mounted"}, logins: 1},
-		{name: "corrupted vault record", spoil: func(t *testing.T, n *spoilt) { n.replaceDB(n.corrupt) }, code: 6, says: []string{"identity", "backup"}, logins: 1},
+		{name: "wrong KEK", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  vault_key: vault2\n") }, code: 5,
+			says: []string{"vault2", "hsm.vault_key"}, logins: 1},
+		{name: "changed store.key", spoil: func(t *testing.T, n *spoilt) { n.flip("data/store.key", 40) }, code: 5,
+			says: []string{"store.key"}, logins: 1},
+		{name: "no store", spoil: func(t *testing.T, n *spoilt) { n.remove("data/store") }, code: 6,
+			says: []string{"no vault", "disk is mounted"}, logins: 1},
+		{name: "corrupted vault record", spoil: func(t *testing.T, n *spoilt) { n.replaceDB(n.corrupt) }, code: 6,
+			says: []string{"identity", "backup"}, logins: 1},
 		{name: "truncated Badger file", spoil: func(t *testing.T, n *spoilt) { n.truncate() }, code: 6, says: []string{"backup"}, logins: 1},
-		{name: "Badger file gone", spoil: func(t *testing.T, n *spoilt) { n.remove("data/store/db") }, code: 6, says: []string{"backup"}, logins: 1},
-		{name: "changed audit log", spoil: func(t *testing.T, n *spoilt) { n.flip("data/audit.log", 200) }, code: 6, says: []string{"audit"}, logins: 1},
-		{name: "changed roster", spoil: func(t *testing.T, n *spoilt) { n.edit("roster.json", `"serial": 1`, `"serial": 2`) }, code: 6, says: []string{"roster", "operator"}, looks: 1},
-		{name: "unknown configuration key", spoil: func(t *testing.T, n *spoilt) { n.config("listen:", "listne: x\nlisten:") }, code: 2, says: []string{"listne", "did you mean listen"}},
-		{name: "unknown section", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  colour: red\n") }, code: 2, says: []string{"hsm.colour"}},
-		{name: "threshold out of range", spoil: func(t *testing.T, n *spoilt) { n.config("threshold: 2", "threshold: -2") }, code: 2, says: []string{"threshold"}},
+		{name: "Badger file gone", spoil: func(t *testing.T, n *spoilt) { n.remove("data/store/db") }, code: 6,
+			says: []string{"backup"}, logins: 1},
+		{name: "changed audit log", spoil: func(t *testing.T, n *spoilt) { n.flip("data/audit.log", 200) }, code: 6,
+			says: []string{"audit"}, logins: 1},
+		{name: "changed roster", spoil: func(t *testing.T, n *spoilt) { n.edit("roster.json", `"serial": 1`, `"serial": 2`) }, code: 6,
+			says: []string{"roster", "operator"}, looks: 1},
+		{name: "unknown configuration key", spoil: func(t *testing.T, n *spoilt) { n.config("listen:", "listne: x\nlisten:") }, code: 2,
+			says: []string{"listne", "did you mean listen"}},
+		{name: "unknown section", spoil: func(t *testing.T, n *spoilt) { n.config("hsm:\n", "hsm:\n  colour: red\n") }, code: 2,
+			says: []string{"hsm.colour"}},
+		{name: "threshold out of range", spoil: func(t *testing.T, n *spoilt) { n.config("threshold: 2", "threshold: -2") }, code: 2,
+			says: []string{"threshold"}},
 	}
 	donor := c.Nodes[0]
 	corrupt := corruptStore(t, donor)
@@ -83,7 +104,8 @@ func TestRealBadInput(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			n := &spoilt{t: t, dir: sim.CopyDir(t, good), from: donor.Dir, spy: sim.NewLoginSpy(t, module), other: filepath.Join(other, "node1"), corrupt: corrupt}
+			n := &spoilt{t: t, dir: sim.CopyDir(t, good), from: donor.Dir, spy: sim.NewLoginSpy(t, module), other: filepath.Join(other, "node1"),
+				corrupt: corrupt}
 			n.move(module)
 			row.spoil(t, n)
 			before := sim.PrintDir(t, n.dir, bookkeeping)
@@ -144,7 +166,8 @@ func TestRealCorruptShare(t *testing.T) {
 	}
 	m.start()
 	c.waitReady()
-	_, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "node2"}})
+	_, err := c.nodes[0].node.Sign(t.Context(),
+		appliance.SignRequest{WalletID: w.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "node2"}})
 	e := wantCode(t, err, problem.Integrity)
 	if !strings.Contains(e.Error(), "node2") || e.Next == "" {
 		t.Errorf("the error does not name the node or the next step: %v", e)

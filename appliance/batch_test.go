@@ -155,7 +155,8 @@ func TestGather(t *testing.T) {
 	w := c.keygen("ed25519", 2, 3)
 	m := c.nodes[0]
 	m.halt()
-	m.token = &slowToken{Token: m.token, PublicKeyer: m.token.(hsm.PublicKeyer), KeyWrapper: m.token.(hsm.KeyWrapper), takes: 10 * time.Millisecond}
+	m.token = &slowToken{Token: m.token, PublicKeyer: m.token.(hsm.PublicKeyer), KeyWrapper: m.token.(hsm.KeyWrapper),
+		takes: 10 * time.Millisecond}
 	m.start()
 	c.waitReady()
 	sign := func(text string) {

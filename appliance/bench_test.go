@@ -24,7 +24,8 @@ func BenchmarkSign(b *testing.B) {
 						if i > int64(b.N) {
 							return
 						}
-						if _, err := c.nodes[0].node.Sign(b.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte{byte(i), byte(i >> 8), byte(i >> 16), 1}}); err != nil {
+						if _, err := c.nodes[0].node.Sign(b.Context(),
+							appliance.SignRequest{WalletID: w.ID, Message: []byte{byte(i), byte(i >> 8), byte(i >> 16), 1}}); err != nil {
 							b.Error(err)
 							return
 						}

@@ -64,7 +64,8 @@ func newClusterLimits(t testing.TB, n int, limits appliance.Limits) *cluster {
 	c := &cluster{t: t, hub: memnet.New()}
 	r := attest.Roster{Version: 1, Cluster: "test", Serial: 1}
 	for i := range n {
-		m := &member{c: c, id: transport.NodeID(fmt.Sprintf("node%d", i+1)), dir: t.TempDir(), vault: vaulttest.NewMemory(), state: vaulttest.NewMemory(), limits: limits}
+		m := &member{c: c, id: transport.NodeID(fmt.Sprintf("node%d", i+1)), dir: t.TempDir(), vault: vaulttest.NewMemory(),
+			state: vaulttest.NewMemory(), limits: limits}
 		var peer transport.Peer
 		var err error
 		if m.self, peer, err = transport.NewIdentity(m.id, rand.Reader); err != nil {
@@ -216,7 +217,8 @@ func (c *cluster) keygen(curve string, t, n int) *appliance.Wallet {
 
 func (c *cluster) keygenBy(curve, protocol string, t, n int) *appliance.Wallet {
 	c.t.Helper()
-	w, err := c.nodes[0].node.Keygen(c.t.Context(), appliance.KeygenRequest{Curve: curve, Protocol: protocol, Threshold: t, Total: n, Label: "test"})
+	w, err := c.nodes[0].node.Keygen(c.t.Context(), appliance.KeygenRequest{Curve: curve, Protocol: protocol, Threshold: t, Total: n,
+		Label: "test"})
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -65,9 +65,9 @@ func TestProposalChecks(t *testing.T) {
 	number := 0
 	intent := func() *attest.Intent {
 		number++
-		return &attest.Intent{Version: attest.IntentVersion, Cluster: "test", Operation: attest.OpSign, RequestID: fmt.Sprint("request-", number), KeyID: ed.ID,
-			Scheme: threshold.FrostEd25519, Epoch: 1, Message: []byte("a payment"), Signers: []threshold.PartyID{1, 3}, Requester: "somebody",
-			Node: "node3", Created: time.Now().UnixMilli()}
+		return &attest.Intent{Version: attest.IntentVersion, Cluster: "test", Operation: attest.OpSign,
+			RequestID: fmt.Sprint("request-", number), KeyID: ed.ID, Scheme: threshold.FrostEd25519, Epoch: 1, Message: []byte("a payment"),
+			Signers: []threshold.PartyID{1, 3}, Requester: "somebody", Node: "node3", Created: time.Now().UnixMilli()}
 	}
 	key := func(id string) attest.Key {
 		der := c.nodes[2].publicKey(t.Context(), id)
@@ -78,7 +78,8 @@ func TestProposalChecks(t *testing.T) {
 		return attest.Key{ID: id, Public: pub}
 	}
 	send := func(change func(d *draft)) [32]byte {
-		d := &draft{operation: "sign", signers: []threshold.PartyID{1, 3}, intents: []*attest.Intent{intent()}, cosign: key("cosign"), kind: attest.KindCosign, at: time.Now()}
+		d := &draft{operation: "sign", signers: []threshold.PartyID{1, 3}, intents: []*attest.Intent{intent()}, cosign: key("cosign"),
+			kind: attest.KindCosign, at: time.Now()}
 		change(d)
 		p := proposal{Version: 1, Operation: d.operation, Signers: d.signers, Nonce: [16]byte{byte(number)}}
 		for _, s := range p.Signers {
@@ -89,7 +90,8 @@ func TestProposalChecks(t *testing.T) {
 			h := in.Hash()
 			p.Intents, leaves = append(p.Intents, in.Bytes()), append(leaves, h[:])
 		}
-		b, err := attest.Attest(context.Background(), c.nodes[2].token, d.cosign, attest.Header{Kind: d.kind, Cluster: "test", Node: "node3", Time: d.at.UnixMilli()}, leaves)
+		b, err := attest.Attest(context.Background(), c.nodes[2].token, d.cosign,
+			attest.Header{Kind: d.kind, Cluster: "test", Node: "node3", Time: d.at.UnixMilli()}, leaves)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +151,8 @@ func TestProposalChecks(t *testing.T) {
 			in.KeyID, in.Scheme, in.Message = tap.ID, threshold.FrostTaproot, make([]byte, 32)
 			d.intents = append(d.intents, in)
 		}},
-		{"a request ID used before for another message", func(d *draft) { first(d).RequestID, first(d).Message = "request-1", []byte("another payment") }},
+		{"a request ID used before for another message",
+			func(d *draft) { first(d).RequestID, first(d).Message = "request-1", []byte("another payment") }},
 		{"no intents", func(d *draft) { d.after = func(p *proposal) { p.Intents = nil } }},
 		{"an earlier run of the signer", func(d *draft) { d.after = func(p *proposal) { p.Boots[0][3] ^= 1 } }},
 		{"no runs named", func(d *draft) { d.after = func(p *proposal) { p.Boots = nil } }},

@@ -68,7 +68,8 @@ func (c *cluster) everyQuorum(t *testing.T, wallet string, epoch uint64) {
 	for i, coordinator := range c.nodes {
 		pair := []transport.NodeID{coordinator.id, c.nodes[(i+1)%3].id}
 		sig, err := repeat(t, func() (*appliance.Signature, error) {
-			return coordinator.node.Sign(t.Context(), appliance.SignRequest{WalletID: wallet, Message: bytes.Repeat([]byte{byte(i) + 1}, 32), Signers: pair})
+			return coordinator.node.Sign(t.Context(), appliance.SignRequest{WalletID: wallet, Message: bytes.Repeat([]byte{byte(i) + 1}, 32),
+				Signers: pair})
 		})
 		if err != nil {
 			t.Fatalf("%v do not sign: %v", pair, err)

@@ -157,7 +157,8 @@ func TestSignPathAgain(t *testing.T) {
 	m.start()
 	c.waitReady()
 	again, err := m.node.Sign(t.Context(), q)
-	if err != nil || !bytes.Equal(again.Bytes, first.Bytes) || !bytes.Equal(again.PublicKey, first.PublicKey) || !slices.Equal(again.Path, q.Path) {
+	if err != nil || !bytes.Equal(again.Bytes, first.Bytes) || !bytes.Equal(again.PublicKey, first.PublicKey) ||
+		!slices.Equal(again.Path, q.Path) {
 		t.Errorf("%+v, %v", again, err)
 	}
 	q.Path, q.BodyHash = []uint32{7, 9}, [32]byte{2} // the API hashes the body, path included
@@ -250,10 +251,12 @@ func TestRogueTweaks(t *testing.T) {
 		}
 	}
 	tap := c.keygenBy("secp256k1", "frost", 2, 3)
-	if _, err := rogue.SignForged(t.Context(), tap.ID, "taproot tweak", others, digest[:], nil, tweaks, false); appliance.RefusedWith(err) != problem.Denied {
+	if _, err := rogue.SignForged(t.Context(), tap.ID, "taproot tweak", others,
+		digest[:], nil, tweaks, false); appliance.RefusedWith(err) != problem.Denied {
 		t.Errorf("a tweaked Taproot key: %v", err)
 	}
-	if _, err := rogue.SignForged(t.Context(), tap.ID, "taproot path", others, digest[:], []uint32{0}, tweaks, false); appliance.RefusedWith(err) != problem.Unsupported {
+	if _, err := rogue.SignForged(t.Context(), tap.ID, "taproot path", others,
+		digest[:], []uint32{0}, tweaks, false); appliance.RefusedWith(err) != problem.Unsupported {
 		t.Errorf("a Taproot key under a path: %v", err)
 	}
 	if _, err := rogue.SignForged(t.Context(), w.ID, "proof", others, nil, nil, nil, true); err != nil {

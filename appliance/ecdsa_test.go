@@ -124,7 +124,8 @@ func TestBan(t *testing.T) {
 				t.Errorf("signed by %v", sig.Signers)
 			}
 		}
-		_, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digest[:], Signers: []transport.NodeID{"node1", "node2"}})
+		_, err := c.nodes[0].node.Sign(t.Context(),
+			appliance.SignRequest{WalletID: w.ID, Message: digest[:], Signers: []transport.NodeID{"node1", "node2"}})
 		if e := wantCode(t, err, problem.Blame); e.Next == "" || !slices.Equal(e.Culprits, []transport.NodeID{"node2"}) {
 			t.Errorf("%+v", e)
 		}
@@ -146,7 +147,8 @@ func TestBan(t *testing.T) {
 	if _, err := c.nodes[2].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID}); err != nil {
 		t.Fatal(err)
 	}
-	sig, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digest[:], Signers: []transport.NodeID{"node1", "node2"}})
+	sig, err := c.nodes[0].node.Sign(t.Context(),
+		appliance.SignRequest{WalletID: w.ID, Message: digest[:], Signers: []transport.NodeID{"node1", "node2"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,8 @@ func (r *twoFaced) open(topic [32]byte, signers []threshold.PartyID) [2]threshol
 	}
 	var out [2]threshold.Message
 	for i := range out {
-		s, err := scheme.Presign(threshold.Setup{Ceremony: topic, Context: []byte("sign"), Committee: r.share.Committee, Signers: signers, Self: r.share.Party},
+		s, err := scheme.Presign(threshold.Setup{Ceremony: topic, Context: []byte("sign"), Committee: r.share.Committee, Signers: signers,
+			Self: r.share.Party},
 			[]threshold.PresignKey{{Info: r.share.KeyInfo, Share: r.share}}, rand.Reader)
 		if err != nil {
 			panic(err)
@@ -235,7 +236,8 @@ func TestRealReplay(t *testing.T) {
 			if other == m {
 				continue
 			}
-			if _, err := m.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte{byte(i), 1}, Signers: []transport.NodeID{m.id, other.id}}); err != nil {
+			if _, err := m.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte{byte(i), 1},
+				Signers: []transport.NodeID{m.id, other.id}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -290,12 +292,14 @@ func TestRealReplay(t *testing.T) {
 	before := entries(m)
 	n := send(m)
 	// A ceremony that another node leads shows that what came before it has been begun; halt waits for its end.
-	if _, err := other.node.Sign(t.Context(), appliance.SignRequest{SessionID: "sync", WalletID: w.ID, Message: []byte("sync"), Signers: []transport.NodeID{m.id, other.id}}); err != nil {
+	if _, err := other.node.Sign(t.Context(), appliance.SignRequest{SessionID: "sync", WalletID: w.ID, Message: []byte("sync"),
+		Signers: []transport.NodeID{m.id, other.id}}); err != nil {
 		t.Errorf("%s does not sign after a replay: %v", m.id, err)
 	}
 	counts := m.node.Counts()
 	if counts.Network["received"] < n/2 || counts.Refused == 0 {
-		t.Errorf("the transport let through %d of %d frames and the node refused %d: the node was not put to the test", counts.Network["received"], n, counts.Refused)
+		t.Errorf("the transport let through %d of %d frames and the node refused %d: the node was not put to the test",
+			counts.Network["received"], n, counts.Refused)
 	}
 	blamed := blames(m) || blames(other)
 	m.halt()

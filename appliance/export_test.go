@@ -37,7 +37,8 @@ func (n *Node) BanPeer(ctx context.Context, wallet string, peer threshold.PartyI
 		return err
 	}
 	p.Ban(peer)
-	return n.pairs.KeepBans(ctx, s, committee, p, &threshold.Abort{Kind: threshold.Ban, Culprits: []threshold.PartyID{peer}, Err: errors.New("test")})
+	return n.pairs.KeepBans(ctx, s, committee, p, &threshold.Abort{Kind: threshold.Ban, Culprits: []threshold.PartyID{peer},
+		Err: errors.New("test")})
 }
 
 // Share lends the active share of a wallet; the caller releases it.
@@ -85,7 +86,8 @@ func (n *Node) eachGroup(f func(of presign.Group, g reflect.Value)) {
 		g := groups.Value().Elem()
 		of := g.FieldByName("Group")
 		f(presign.Group{Coordinator: transport.NodeID(of.FieldByName("Coordinator").String()), Key: of.FieldByName("Key").String(),
-			Epoch: of.FieldByName("Epoch").Uint(), Scheme: threshold.SchemeID(of.FieldByName("Scheme").String()), Signers: *(*[]threshold.PartyID)(of.FieldByName("Signers").Addr().UnsafePointer())}, g)
+			Epoch: of.FieldByName("Epoch").Uint(), Scheme: threshold.SchemeID(of.FieldByName("Scheme").String()),
+			Signers: *(*[]threshold.PartyID)(of.FieldByName("Signers").Addr().UnsafePointer())}, g)
 	}
 }
 
@@ -118,11 +120,13 @@ func (n *Node) LeakReady(wallet string) (pre *threshold.Presignature) {
 
 // Return puts a presignature back, as a signer does who forgets that he used it.
 func (n *Node) Return(coordinator transport.NodeID, wallet string, epoch uint64, signers []threshold.PartyID, pre *threshold.Presignature) {
-	n.pool.Add(presign.Group{Coordinator: coordinator, Key: wallet, Epoch: epoch, Scheme: pre.Scheme, Signers: signers}, [32]byte{}, nil, []*threshold.Presignature{pre})
+	n.pool.Add(presign.Group{Coordinator: coordinator, Key: wallet, Epoch: epoch, Scheme: pre.Scheme, Signers: signers}, [32]byte{}, nil,
+		[]*threshold.Presignature{pre})
 }
 
 // SignWith coordinates a ceremony over the message with a presignature that the signers hold, whether or not it was used before.
-func (n *Node) SignWith(ctx context.Context, wallet, session string, signers []threshold.PartyID, pre *threshold.Presignature, message []byte) error {
+func (n *Node) SignWith(ctx context.Context, wallet, session string, signers []threshold.PartyID, pre *threshold.Presignature,
+	message []byte) error {
 	key, err := n.keys.Key(ctx, wallet)
 	if err != nil {
 		return err

@@ -81,7 +81,8 @@ func TestEveryLinePassesTheGate(t *testing.T) {
 	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
 	ctx, first := t.Context(), func() *appliance.Node { return c.nodes[0].node }
 	sign := func() error {
-		_, err := first().Sign(ctx, appliance.SignRequest{WalletID: w.ID, Message: digestOf(t.Name()), Signers: []transport.NodeID{"node1", "node2"}})
+		_, err := first().Sign(ctx, appliance.SignRequest{WalletID: w.ID, Message: digestOf(t.Name()),
+			Signers: []transport.NodeID{"node1", "node2"}})
 		return err
 	}
 	rows := map[string]struct {

@@ -22,8 +22,10 @@ func (denier) Judge(context.Context, *attest.Intent, threshold.Committee) (polic
 func TestDeniedTakesNoSession(t *testing.T) {
 	g := newGate(denier{}, nil, 1)
 	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}, Identities: make([][]byte, 3), Threshold: 2}
-	in := &attest.Intent{KeyID: "w", Scheme: threshold.FrostEd25519, Epoch: 1, Message: []byte("m"), Signers: committee.Parties[:2], RequestID: "r"}
-	if _, err := g.permit(t.Context(), []passage{{in, committee, func() error { return nil }}}, "test"); problem.As(err).Code != problem.Denied {
+	in := &attest.Intent{KeyID: "w", Scheme: threshold.FrostEd25519, Epoch: 1, Message: []byte("m"), Signers: committee.Parties[:2],
+		RequestID: "r"}
+	passages := []passage{{in, committee, func() error { return nil }}}
+	if _, err := g.permit(t.Context(), passages, "test"); problem.As(err).Code != problem.Denied {
 		t.Fatal(err)
 	}
 	if len(g.memory.m) != 0 {

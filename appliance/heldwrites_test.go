@@ -241,7 +241,8 @@ func TestAuditBeforePairSetup(t *testing.T) {
 	m := c.nodes[1]
 	before := len(m.vault.(interface{ Keys() []string }).Keys())
 	m.closer[0]()
-	if _, err := c.nodes[0].node.Keygen(t.Context(), appliance.KeygenRequest{Curve: "secp256k1", Protocol: "dkls23", Threshold: 2, Total: 3}); err == nil {
+	if _, err := c.nodes[0].node.Keygen(t.Context(), appliance.KeygenRequest{Curve: "secp256k1", Protocol: "dkls23", Threshold: 2,
+		Total: 3}); err == nil {
 		t.Error("a key was made without a record")
 	}
 	if got := len(m.vault.(interface{ Keys() []string }).Keys()); got != before {

@@ -17,7 +17,8 @@ func TestStates(t *testing.T) {
 		t.Fatal(err)
 	}
 	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}, Identities: make([][]byte, 3), Threshold: 2}
-	payment := &attest.Intent{KeyID: "w_x", Scheme: threshold.FrostEd25519, Epoch: 1, Message: []byte("pay"), Signers: []threshold.PartyID{1, 2}}
+	payment := &attest.Intent{KeyID: "w_x", Scheme: threshold.FrostEd25519, Epoch: 1, Message: []byte("pay"),
+		Signers: []threshold.PartyID{1, 2}}
 	proof := *payment
 	proof.Message = proofMessage("w_x", 1, payment.Signers)
 	for _, row := range []struct {

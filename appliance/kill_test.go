@@ -86,7 +86,8 @@ func (k *killing) run(kills int) {
 	load.Wait()
 	k.c.WaitReady()
 	k.judge()
-	t.Logf("%d kills, %d signatures, %d wallets, key ceremonies: %d acknowledged, %d cut off", kills, len(k.signed), len(k.wallets), k.keys.Load(), k.failed.Load())
+	t.Logf("%d kills, %d signatures, %d wallets, key ceremonies: %d acknowledged, %d cut off", kills, len(k.signed), len(k.wallets),
+		k.keys.Load(), k.failed.Load())
 }
 
 // client asks the i-th node first and then the others.
@@ -99,7 +100,8 @@ func (k *killing) client(i int) *client.Client {
 var kinds = [][2]string{{"ed25519", "frost"}, {"secp256k1", "frost"}, {"secp256k1", "dkls23"}}
 
 func (k *killing) keygen(on int, kind [2]string) error {
-	w, err := k.c.Nodes[on].Client().Keygen(k.t.Context(), &client.KeygenRequest{Curve: kind[0], Protocol: kind[1], Threshold: k.threshold, Total: len(k.c.Nodes)})
+	w, err := k.c.Nodes[on].Client().Keygen(k.t.Context(), &client.KeygenRequest{Curve: kind[0], Protocol: kind[1], Threshold: k.threshold,
+		Total: len(k.c.Nodes)})
 	if err != nil {
 		k.failed.Add(1)
 		return err
@@ -130,7 +132,8 @@ func (k *killing) load(ctx context.Context, i int) {
 		w := k.wallets[n%len(k.wallets)]
 		k.mu.Unlock()
 		digest := sha256.Sum256(fmt.Appendf(nil, "pay %d of %d", n, i))
-		s, err := cl.Sign(k.t.Context(), &client.SignRequest{SessionID: fmt.Sprintf("load-%d-%d", i, n), WalletID: w.WalletID, MessageHash: digest[:]})
+		s, err := cl.Sign(k.t.Context(), &client.SignRequest{SessionID: fmt.Sprintf("load-%d-%d", i, n), WalletID: w.WalletID,
+			MessageHash: digest[:]})
 		if err != nil {
 			k.t.Errorf("a request was never answered: %v", err)
 			return
@@ -175,7 +178,8 @@ func (k *killing) kill(i int) {
 	k.c.WaitReady()
 	k.nobodyAccused()
 	digest := sha256.Sum256(fmt.Appendf(nil, "back %d", i))
-	if _, err := k.c.Client(5, p).Sign(k.t.Context(), &client.SignRequest{WalletID: k.wallets[0].WalletID, MessageHash: digest[:]}); err != nil {
+	if _, err := k.c.Client(5, p).Sign(k.t.Context(),
+		&client.SignRequest{WalletID: k.wallets[0].WalletID, MessageHash: digest[:]}); err != nil {
 		k.t.Errorf("%s is back and does not sign: %v", p.ID, err)
 	}
 }
@@ -337,7 +341,8 @@ func verifyOutside(w *client.Wallet, message, signature []byte) error {
 			return err
 		}
 		var r, s secp256k1.ModNScalar
-		if len(signature) != 64 || r.SetByteSlice(signature[:32]) || s.SetByteSlice(signature[32:]) || !ecdsa.NewSignature(&r, &s).Verify(message, key) {
+		if len(signature) != 64 || r.SetByteSlice(signature[:32]) || s.SetByteSlice(signature[32:]) ||
+			!ecdsa.NewSignature(&r, &s).Verify(message, key) {
 			return errors.New("decred refuses it")
 		}
 		return nil

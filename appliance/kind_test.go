@@ -119,7 +119,8 @@ func TestStoreFormat(t *testing.T) {
 	}
 }
 
-// Goal: an audit log of another version is refused by its version, and not called damaged. Method: a log that the program wrote when entries had no version.
+// Goal: an audit log of another version is refused by its version, and not called damaged. Method: a log that the program wrote when
+// entries had no version.
 func TestAuditOfAnotherVersion(t *testing.T) {
 	b, err := os.ReadFile("testdata/audit_v1.log")
 	if err != nil {

@@ -257,7 +257,8 @@ func plantStored(t *testing.T, n *sim.Node, secret []byte, all, memory, kept *si
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := scanStored(t, string(n.ID), n.Node.Store(), n.Vault, all, memory, kept); !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, want) }) {
+		if got := scanStored(t, string(n.ID), n.Node.Store(), n.Vault, all, memory, kept); !slices.ContainsFunc(got,
+			func(s string) bool { return strings.HasPrefix(s, want) }) {
 			t.Errorf("not found: %s, but %q", want, got)
 		}
 	}
@@ -350,7 +351,8 @@ func processSecrets(t *testing.T, c *sim.Processes, wallets []string, ec string,
 			t.Fatal(err)
 		}
 		held = append(held, sim.Secret{Name: "PIN of " + p.ID, Bytes: p.PIN()}, sim.Secret{Name: "store key of " + p.ID, Bytes: o.StoreKey},
-			sim.Secret{Name: "seed of " + p.ID, Bytes: bytes.Clone(seed.Bytes()[:32])}, sim.Secret{Name: "HPKE seed of " + p.ID, Bytes: bytes.Clone(seed.Bytes()[32:])})
+			sim.Secret{Name: "seed of " + p.ID, Bytes: bytes.Clone(seed.Bytes()[:32])},
+			sim.Secret{Name: "HPKE seed of " + p.ID, Bytes: bytes.Clone(seed.Bytes()[32:])})
 		for _, w := range wallets {
 			share, err := sim.OpenShare(o.Vault, w)
 			if err != nil {

@@ -49,7 +49,8 @@ func TestRealLeakScan(t *testing.T) {
 		for _, n := range c.Nodes {
 			for _, w := range wallets {
 				s := n.Share(w.ID)
-				secrets = append(secrets, sim.Secret{Name: fmt.Sprintf("share of %s in %s %s, %s", n.ID, w.Protocol, w.Kind.Curve, when), Bytes: bytes.Clone(s.Secret())})
+				secrets = append(secrets, sim.Secret{Name: fmt.Sprintf("share of %s in %s %s, %s", n.ID, w.Protocol, w.Kind.Curve, when),
+					Bytes: bytes.Clone(s.Secret())})
 				s.Destroy()
 			}
 		}
@@ -84,7 +85,8 @@ func TestRealLeakScan(t *testing.T) {
 		secrets = append(secrets,
 			sim.Secret{Name: "PIN of " + string(n.ID), Bytes: n.PIN}, sim.Secret{Name: "store password of " + string(n.ID), Bytes: []byte(n.Store)},
 			sim.Secret{Name: "store key of " + string(n.ID), Bytes: n.Key},
-			sim.Secret{Name: "identity seed of " + string(n.ID), Bytes: n.Seed[:32]}, sim.Secret{Name: "HPKE seed of " + string(n.ID), Bytes: n.Seed[32:]})
+			sim.Secret{Name: "identity seed of " + string(n.ID), Bytes: n.Seed[:32]},
+			sim.Secret{Name: "HPKE seed of " + string(n.ID), Bytes: n.Seed[32:]})
 		memory = append(memory, drawn(n, edShares[n], deltas, wire, &proven)...)
 	}
 	if proven.nonces < 40 || proven.ecdsa < 40 || proven.dealt < 36 || proven.presignatures < 16 || proven.choices < 12 {
@@ -161,15 +163,18 @@ func TestRealLeakScan(t *testing.T) {
 	}
 	n := c.Nodes[0]
 	fmt.Fprintf(c.Log, "level=ERROR msg=oops share=%v\n", planted)
-	if err := n.Node.AuditLog().Append(t.Context(), audit.Event{Name: "oops", Facts: map[string]string{"share": hex.EncodeToString(planted)}}); err != nil {
+	if err := n.Node.AuditLog().Append(t.Context(),
+		audit.Event{Name: "oops", Facts: map[string]string{"share": hex.EncodeToString(planted)}}); err != nil {
 		t.Fatal(err)
 	}
-	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "oops", ConstLabels: prometheus.Labels{"share": fmt.Sprintf("%X", planted)}}))
+	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "oops",
+		ConstLabels: prometheus.Labels{"share": fmt.Sprintf("%X", planted)}}))
 	conn, leave := c.Nodes[2].Join() // halted by abort
 	defer leave()
 	// The tap is where the nodes receive; what is sent before the routes stand is lost.
 	sim.Wait(t, "the planted secret on the wire", func() bool {
-		return conn.Send(t.Context(), transport.Envelope{Kind: ceremony.KindHeartbeat, Body: planted}) == nil && found(eyes.Scan("wire", c.Wire.Bytes()))
+		return conn.Send(t.Context(), transport.Envelope{Kind: ceremony.KindHeartbeat, Body: planted}) == nil &&
+			found(eyes.Scan("wire", c.Wire.Bytes()))
 	})
 	for place, b := range places() {
 		if !found(eyes.Scan(place, b)) {
@@ -200,8 +205,8 @@ func TestRealLeakScan(t *testing.T) {
 type proofs struct{ nonces, ecdsa, dealt, presignatures, choices int }
 
 func (p proofs) String() string {
-	return fmt.Sprintf("%d FROST nonces, %d ECDSA nonces, %d dealt scalars, %d presignatures, %d choices of base transfers", p.nonces, p.ecdsa, p.dealt,
-		p.presignatures, p.choices)
+	return fmt.Sprintf("%d FROST nonces, %d ECDSA nonces, %d dealt scalars, %d presignatures, %d choices of base transfers",
+		p.nonces, p.ecdsa, p.dealt, p.presignatures, p.choices)
 }
 
 // drawn lists what a node drew for nonces, oblivious transfers and key generation, and the Ed25519 and secp256k1 scalars it made of
@@ -268,8 +273,8 @@ func exercise(t *testing.T, c *sim.Cluster, wallets []*appliance.Wallet) {
 				t.Fatal(err)
 			}
 		}
-		for _, bad := range []appliance.SignRequest{{WalletID: "w_none", Message: digest}, {WalletID: wallets[1].ID, Message: digest[:31]}, {WalletID: ec.ID, Message: digest[:31]}, {WalletID: ed.ID},
-			{WalletID: ed.ID, Message: digest, Signers: []transport.NodeID{n.ID}}} {
+		for _, bad := range []appliance.SignRequest{{WalletID: "w_none", Message: digest}, {WalletID: wallets[1].ID, Message: digest[:31]},
+			{WalletID: ec.ID, Message: digest[:31]}, {WalletID: ed.ID}, {WalletID: ed.ID, Message: digest, Signers: []transport.NodeID{n.ID}}} {
 			if _, err := n.Node.Sign(t.Context(), bad); err == nil {
 				t.Fatalf("a wrong request is answered: %+v", bad)
 			}
@@ -294,7 +299,8 @@ func abort(t *testing.T, c *sim.Cluster, wallets ...*appliance.Wallet) {
 	conn, leave := c.Nodes[2].Join()
 	stop := speak(t, conn, func(e transport.Envelope) {
 		if e.Kind == ceremony.KindProposal {
-			_ = conn.Send(t.Context(), transport.Envelope{To: []transport.NodeID{"node1", "node2"}, Kind: ceremony.KindEngine, Topic: e.Topic, Body: []byte("garbage")})
+			_ = conn.Send(t.Context(), transport.Envelope{To: []transport.NodeID{"node1", "node2"}, Kind: ceremony.KindEngine, Topic: e.Topic,
+				Body: []byte("garbage")})
 		}
 	})
 	sim.Wait(t, "the rogue is seen", func() bool { return c.Nodes[0].Node.Nodes()[2].Live && c.Nodes[1].Node.Nodes()[2].Live })
@@ -342,7 +348,8 @@ func TestRealProcessLeakScan(t *testing.T) {
 			if w.Protocol == "dkls23" {
 				ec, signed[string(digest)] = w.WalletID, sig.Signature
 			}
-			if _, err := p.Client().Sign(t.Context(), &client.SignRequest{WalletID: w.WalletID, Signers: []string{p.ID}, MessageHash: digest}); err == nil {
+			if _, err := p.Client().Sign(t.Context(), &client.SignRequest{WalletID: w.WalletID, Signers: []string{p.ID},
+				MessageHash: digest}); err == nil {
 				t.Fatal("one node signed")
 			}
 		}

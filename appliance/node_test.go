@@ -146,7 +146,8 @@ func TestRefreshInARow(t *testing.T) {
 		var wg sync.WaitGroup
 		for j := range 6 {
 			wg.Go(func() {
-				if _, err := c.nodes[j%3].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte{byte(i), byte(j), 5}}); err != nil {
+				if _, err := c.nodes[j%3].node.Sign(t.Context(),
+					appliance.SignRequest{WalletID: w.ID, Message: []byte{byte(i), byte(j), 5}}); err != nil {
 					t.Errorf("round %d: %v", i, err)
 				}
 			})

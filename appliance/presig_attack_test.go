@@ -34,7 +34,8 @@ func TestPresignatureReuse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 3 {
-		if err := m.node.SignWith(t.Context(), w.ID, fmt.Sprint("again ", i), others, pre, digestOf("again", i)); appliance.RefusedWith(err) != problem.Presig {
+		if err := m.node.SignWith(t.Context(), w.ID, fmt.Sprint("again ", i), others, pre,
+			digestOf("again", i)); appliance.RefusedWith(err) != problem.Presig {
 			t.Errorf("used again: %v", err)
 		}
 	}
@@ -139,7 +140,8 @@ func TestRealPresignatureRestore(t *testing.T) {
 	w := c.KeygenBy("secp256k1", "dkls23", 2, 3)
 	coordinator := c.Nodes[0]
 	for i := range 4 {
-		if _, err := coordinator.Node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digestOf(i), Signers: []transport.NodeID{"node2", "node3"}}); err != nil {
+		if _, err := coordinator.Node.Sign(t.Context(),
+			appliance.SignRequest{WalletID: w.ID, Message: digestOf(i), Signers: []transport.NodeID{"node2", "node3"}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -165,7 +167,8 @@ func TestRealPresignatureRestore(t *testing.T) {
 			t.Errorf("a presignature (%s) came back with the data directory", name)
 		}
 	}
-	if _, err := coordinator.Node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digestOf("after"), Signers: []transport.NodeID{"node2", "node3"}}); err != nil {
+	if _, err := coordinator.Node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digestOf("after"),
+		Signers: []transport.NodeID{"node2", "node3"}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -86,8 +86,10 @@ func TestLostWord(t *testing.T) {
 		kind    uint8
 		signers []transport.NodeID
 	}{
-		{"shares to a signer", ceremony.KindShares, []transport.NodeID{"node1", "node2"}}, {"shares to an observer", ceremony.KindShares, []transport.NodeID{"node2", "node3"}},
-		{"presignatures to a signer", ceremony.KindAck, []transport.NodeID{"node1", "node2"}}, {"presignatures to an observer", ceremony.KindAck, []transport.NodeID{"node2", "node3"}},
+		{"shares to a signer", ceremony.KindShares, []transport.NodeID{"node1", "node2"}},
+		{"shares to an observer", ceremony.KindShares, []transport.NodeID{"node2", "node3"}},
+		{"presignatures to a signer", ceremony.KindAck, []transport.NodeID{"node1", "node2"}},
+		{"presignatures to an observer", ceremony.KindAck, []transport.NodeID{"node2", "node3"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

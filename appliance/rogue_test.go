@@ -102,10 +102,12 @@ func TestRogueSigner(t *testing.T) {
 			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindEngine, Topic: e.Topic, Body: []byte("garbage")})
 		}},
 		{"OPEN too short", true, func(r *rogue, e transport.Envelope) {
-			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindEngine, Topic: e.Topic, Body: engineBody(threshold.SessionID{}, 0, 0, open(7))})
+			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindEngine, Topic: e.Topic,
+				Body: engineBody(threshold.SessionID{}, 0, 0, open(7))})
 		}},
 		{"OPEN with another context", false, func(r *rogue, e transport.Envelope) {
-			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindEngine, Topic: e.Topic, Body: engineBody(threshold.SessionID{}, 0, 0, open(128))})
+			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindEngine, Topic: e.Topic,
+				Body: engineBody(threshold.SessionID{}, 0, 0, open(128))})
 		}},
 		{"shares before OPEN, then silence", false, func(r *rogue, e transport.Envelope) {
 			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindShares, Topic: e.Topic, Body: []byte("x"), Private: true})
@@ -115,7 +117,8 @@ func TestRogueSigner(t *testing.T) {
 		}},
 		{"floods other topics", false, func(r *rogue, e transport.Envelope) {
 			for i := range 3000 / slowdown {
-				r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindEngine, Topic: [32]byte{byte(i), byte(i >> 8)}, Body: []byte("x")})
+				r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindEngine, Topic: [32]byte{byte(i), byte(i >> 8)},
+					Body: []byte("x")})
 			}
 		}},
 	} {
@@ -223,26 +226,38 @@ func TestBadRequests(t *testing.T) {
 		"negative threshold": {problem.Invalid, "threshold", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: -1, Total: 3})},
 		"t over n":           {problem.Invalid, "threshold", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 4, Total: 3})},
 		"too many parties":   {problem.Invalid, "total", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 4})},
-		"unknown party":      {problem.Invalid, "parties", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node1", "mallory"}})},
-		"party twice":        {problem.Invalid, "parties", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node1", "node1"}})},
-		"total disagrees":    {problem.Invalid, "total", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 2, Parties: []transport.NodeID{"node1", "node2", "node3"}})},
-		"without this node":  {problem.Invalid, "parties", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node2", "node3"}})},
-		"unknown curve":      {problem.Invalid, "curve", keygen(appliance.KeygenRequest{Curve: "p256", Threshold: 2, Total: 3})},
-		"cggmp21":            {problem.Unsupported, "protocol", keygen(appliance.KeygenRequest{Curve: "secp256k1", Protocol: "cggmp21", Threshold: 2, Total: 3})},
-		"long label":         {problem.Invalid, "label", keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 3, Label: strings.Repeat("x", 129)})},
-		"31-byte digest":     {problem.Invalid, "message_hash", sign(appliance.SignRequest{WalletID: tap.ID, Message: make([]byte, 31)})},
-		"33-byte digest":     {problem.Invalid, "message_hash", sign(appliance.SignRequest{WalletID: tap.ID, Message: make([]byte, 33)})},
-		"empty message":      {problem.Invalid, "message", sign(appliance.SignRequest{WalletID: ed.ID})},
-		"huge message":       {problem.Invalid, "message", sign(appliance.SignRequest{WalletID: ed.ID, Message: make([]byte, appliance.MaxMessage+1)})},
-		"unknown wallet":     {problem.NotFound, "", sign(appliance.SignRequest{WalletID: "w_nobody", Message: []byte("m")})},
-		"unknown key":        {problem.NotFound, "", sign(appliance.SignRequest{PublicKey: make([]byte, 32), Message: []byte("m")})},
-		"no wallet named":    {problem.NotFound, "", sign(appliance.SignRequest{Message: []byte("m")})},
-		"one signer":         {problem.Invalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1"}})},
-		"signer twice":       {problem.Invalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "node1"}})},
-		"unknown signer":     {problem.Invalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "mallory"}})},
-		"three signers":      {problem.Invalid, "signers", sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "node2", "node3"}})},
-		"long session_id":    {problem.Invalid, "session_id", sign(appliance.SignRequest{SessionID: strings.Repeat("x", 129), WalletID: ed.ID, Message: []byte("m")})},
-		"bad session_id":     {problem.Invalid, "session_id", sign(appliance.SignRequest{SessionID: "a b", WalletID: ed.ID, Message: []byte("m")})},
+		"unknown party": {problem.Invalid, "parties",
+			keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node1", "mallory"}})},
+		"party twice": {problem.Invalid, "parties",
+			keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node1", "node1"}})},
+		"total disagrees": {problem.Invalid, "total",
+			keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 2, Parties: []transport.NodeID{"node1", "node2", "node3"}})},
+		"without this node": {problem.Invalid, "parties",
+			keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Parties: []transport.NodeID{"node2", "node3"}})},
+		"unknown curve": {problem.Invalid, "curve", keygen(appliance.KeygenRequest{Curve: "p256", Threshold: 2, Total: 3})},
+		"cggmp21": {problem.Unsupported, "protocol",
+			keygen(appliance.KeygenRequest{Curve: "secp256k1", Protocol: "cggmp21", Threshold: 2, Total: 3})},
+		"long label": {problem.Invalid, "label",
+			keygen(appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 3, Label: strings.Repeat("x", 129)})},
+		"31-byte digest": {problem.Invalid, "message_hash", sign(appliance.SignRequest{WalletID: tap.ID, Message: make([]byte, 31)})},
+		"33-byte digest": {problem.Invalid, "message_hash", sign(appliance.SignRequest{WalletID: tap.ID, Message: make([]byte, 33)})},
+		"empty message":  {problem.Invalid, "message", sign(appliance.SignRequest{WalletID: ed.ID})},
+		"huge message": {problem.Invalid, "message",
+			sign(appliance.SignRequest{WalletID: ed.ID, Message: make([]byte, appliance.MaxMessage+1)})},
+		"unknown wallet":  {problem.NotFound, "", sign(appliance.SignRequest{WalletID: "w_nobody", Message: []byte("m")})},
+		"unknown key":     {problem.NotFound, "", sign(appliance.SignRequest{PublicKey: make([]byte, 32), Message: []byte("m")})},
+		"no wallet named": {problem.NotFound, "", sign(appliance.SignRequest{Message: []byte("m")})},
+		"one signer": {problem.Invalid, "signers",
+			sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1"}})},
+		"signer twice": {problem.Invalid, "signers",
+			sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "node1"}})},
+		"unknown signer": {problem.Invalid, "signers",
+			sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "mallory"}})},
+		"three signers": {problem.Invalid, "signers",
+			sign(appliance.SignRequest{WalletID: ed.ID, Message: []byte("m"), Signers: []transport.NodeID{"node1", "node2", "node3"}})},
+		"long session_id": {problem.Invalid, "session_id",
+			sign(appliance.SignRequest{SessionID: strings.Repeat("x", 129), WalletID: ed.ID, Message: []byte("m")})},
+		"bad session_id": {problem.Invalid, "session_id", sign(appliance.SignRequest{SessionID: "a b", WalletID: ed.ID, Message: []byte("m")})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := row.do(t.Context())

@@ -69,7 +69,8 @@ func TestRealStolenNode(t *testing.T) {
 			presign := func(signers []threshold.PartyID, threshold1 int) error {
 				info := share.KeyInfo
 				info.Committee.Threshold = threshold1
-				_, err := scheme.Presign(threshold.Setup{Committee: info.Committee, Signers: signers, Self: 2}, []threshold.PresignKey{{Info: info, Share: share}}, rand.Reader)
+				_, err := scheme.Presign(threshold.Setup{Committee: info.Committee, Signers: signers, Self: 2},
+					[]threshold.PresignKey{{Info: info, Share: share}}, rand.Reader)
 				return err
 			}
 			if err := presign([]threshold.PartyID{1, 2, 3}, 3); err != nil {
@@ -179,27 +180,31 @@ func TestRealStolenNode(t *testing.T) {
 			{"a key in software", software, sim.CosignKey, attest.KindCosign, nil, 0, ceremony.KindRefusal},
 			{"the attestation key", thief.Token, sim.AttestKey, attest.KindCosign, nil, 0, ceremony.KindRefusal},
 			{"an attestation of another kind", thief.Token, sim.CosignKey, attest.KindShare, nil, 0, ceremony.KindRefusal},
-			{"a cosignature of another intent", thief.Token, sim.CosignKey, attest.KindCosign, func([32]byte) []byte { return make([]byte, 32) }, 0, ceremony.KindRefusal},
+			{"a cosignature of another intent", thief.Token, sim.CosignKey, attest.KindCosign, func([32]byte) []byte { return make([]byte, 32) }, 0,
+				ceremony.KindRefusal},
 			{"an old cosignature", thief.Token, sim.CosignKey, attest.KindCosign, nil, 3 * time.Minute, ceremony.KindRefusal},
 			{"control: the hardware's word", thief.Token, sim.CosignKey, attest.KindCosign, nil, 0, ceremony.KindEngine},
 		} {
 			t.Run(row.name, func(t *testing.T) {
 				created := time.Now()
-				in := attest.Intent{Version: attest.IntentVersion, Cluster: sim.ClusterName, Operation: attest.OpSign, RequestID: row.name, KeyID: ed.ID, Scheme: threshold.FrostEd25519,
-					Epoch: 1, Message: message, Signers: []threshold.PartyID{1, 2, 3}, Requester: "thief", Node: "node2", Created: created.UnixMilli()}
+				in := attest.Intent{Version: attest.IntentVersion, Cluster: sim.ClusterName, Operation: attest.OpSign, RequestID: row.name,
+					KeyID: ed.ID, Scheme: threshold.FrostEd25519, Epoch: 1, Message: message, Signers: []threshold.PartyID{1, 2, 3},
+					Requester: "thief", Node: "node2", Created: created.UnixMilli()}
 				h := in.Hash()
 				leaf := h[:]
 				if row.leaf != nil {
 					leaf = row.leaf(h)
 				}
-				b, err := attest.Attest(t.Context(), row.token, attest.Key{ID: row.key, Public: publicKey(t, row.token, row.key)}, attest.Header{Kind: row.kind, Cluster: sim.ClusterName, Node: "node2", Time: created.Add(-row.age).UnixMilli()}, [][]byte{leaf})
+				b, err := attest.Attest(t.Context(), row.token, attest.Key{ID: row.key, Public: publicKey(t, row.token, row.key)},
+					attest.Header{Kind: row.kind, Cluster: sim.ClusterName, Node: "node2", Time: created.Add(-row.age).UnixMilli()}, [][]byte{leaf})
 				if err != nil {
 					t.Fatal(err)
 				}
 				body := canon.MustMarshal(proposal{Version: 1, Operation: "sign", Signers: in.Signers, Intents: [][]byte{in.Bytes()}, Cosign: b.Cose,
 					Boots: [][16]byte{run("node1"), {1}, run("node3")}})
 				topic := canon.Hash("mpcd/v1/proposal", body)
-				if err := conn.Send(t.Context(), transport.Envelope{To: []transport.NodeID{"node1", "node3"}, Kind: ceremony.KindProposal, Topic: topic, Body: body}); err != nil {
+				if err := conn.Send(t.Context(), transport.Envelope{To: []transport.NodeID{"node1", "node3"}, Kind: ceremony.KindProposal, Topic: topic,
+					Body: body}); err != nil {
 					t.Fatal(err)
 				}
 				for got := map[transport.NodeID]bool{}; len(got) < 2; {

@@ -42,7 +42,8 @@ func TestRefusalReachesInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range []transport.Envelope{{From: "b", Kind: KindEngine}, {From: "stranger", Kind: KindRefusal}, {From: "b", Kind: KindRefusal}} {
+	for _, e := range []transport.Envelope{{From: "b", Kind: KindEngine}, {From: "stranger", Kind: KindRefusal},
+		{From: "b", Kind: KindRefusal}} {
 		e.Topic = outer.Topic
 		r.Deliver(e)
 	}

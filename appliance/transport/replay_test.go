@@ -11,7 +11,8 @@ func TestWindow(t *testing.T) {
 	var w window
 	seen := map[uint64]bool{}
 	newest := uint64(0)
-	for _, seq := range []uint64{1, 2, 5, 3, 5, 64, 65, 63, 4096, 4097, 2, 1, 4, 4160, 65, 64, 66, 12288, 8193, 8192, 12287, 1 << 40, 1<<40 - 4095, 1<<40 - 4096, ^uint64(0), ^uint64(0)} {
+	for _, seq := range []uint64{1, 2, 5, 3, 5, 64, 65, 63, 4096, 4097, 2, 1, 4, 4160, 65, 64, 66, 12288, 8193, 8192, 12287, 1 << 40,
+		1<<40 - 4095, 1<<40 - 4096, ^uint64(0), ^uint64(0)} {
 		want := seen[seq] || (newest >= WindowLen && seq <= newest-WindowLen)
 		if got := w.seen(seq); got != want {
 			t.Fatalf("seen(%d) = %v after %d", seq, got, newest)
@@ -141,7 +142,8 @@ func TestSkew(t *testing.T) {
 	for _, c := range []struct {
 		off time.Duration
 		ok  bool
-	}{{SkewMax, true}, {-SkewMax, true}, {SkewMax + time.Millisecond, false}, {-SkewMax - time.Millisecond, false}, {-1000 * time.Hour, false}} {
+	}{{SkewMax, true}, {-SkewMax, true}, {SkewMax + time.Millisecond, false}, {-SkewMax - time.Millisecond, false},
+		{-1000 * time.Hour, false}} {
 		raw := newEnd(t, "a", start.Add(c.off), 1).seal(Envelope{})
 		if b := newEnd(t, "b", start, 2); c.ok {
 			b.take(raw)

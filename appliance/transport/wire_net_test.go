@@ -67,7 +67,8 @@ func newEnd(t testing.TB, node NodeID, now time.Time, seed byte) *end {
 	t.Helper()
 	ids, peers := roster3(t)
 	e := &end{t: t, wire: newWireNet(), now: &now}
-	e.net = Secure(e.wire, ids[node], peers, Options{Cluster: "test", Clock: func() time.Time { return *e.now }, Rand: rand.NewChaCha8([32]byte{seed})})
+	e.net = Secure(e.wire, ids[node], peers, Options{Cluster: "test", Clock: func() time.Time { return *e.now },
+		Rand: rand.NewChaCha8([32]byte{seed})})
 	conn, err := e.net.Join(t.Context(), "news")
 	if err != nil {
 		t.Fatal(err)

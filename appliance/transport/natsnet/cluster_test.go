@@ -106,7 +106,8 @@ func TestConformance(t *testing.T) {
 // Goal: messages flow among the rest while a node's server is down, and with it once it is back on the same port, whoever
 // dialled whom. Method: the conformance suite; node a dials nobody, node b dials a, node c dials both.
 func TestRejoin(t *testing.T) {
-	transporttest.Rejoin(t, func(t *testing.T, nodes []transport.NodeID) (map[transport.NodeID]transport.Network, func(transport.NodeID) transport.Network) {
+	transporttest.Rejoin(t, func(t *testing.T, nodes []transport.NodeID) (map[transport.NodeID]transport.Network,
+		func(transport.NodeID) transport.Network) {
 		b := newTestbed(t, nodes)
 		return b.startAll(nodes), func(id transport.NodeID) transport.Network { return b.start(id) }
 	})

@@ -40,7 +40,8 @@ func broker(t *testing.T, port int, maxPayload int32, nodes []transport.NodeID) 
 
 func external(t *testing.T, id transport.NodeID, hostPort string) *natsnet.Network {
 	t.Helper()
-	n, err := natsnet.Start(t.Context(), natsnet.Config{Cluster: cluster, Node: id, ExternalURL: fmt.Sprintf("nats://%s:pw-%s@%s", id, id, hostPort)})
+	n, err := natsnet.Start(t.Context(),
+		natsnet.Config{Cluster: cluster, Node: id, ExternalURL: fmt.Sprintf("nats://%s:pw-%s@%s", id, id, hostPort)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,8 @@ func TestExternalAbsent(t *testing.T) {
 		}
 		conns[id] = c
 	}
-	if err := conns["a"].Send(t.Context(), transport.Envelope{Body: []byte("x")}); !errors.Is(err, natsnet.ErrOffline) || strings.Contains(err.Error(), "pw-") {
+	if err := conns["a"].Send(t.Context(), transport.Envelope{Body: []byte("x")}); !errors.Is(err, natsnet.ErrOffline) ||
+		strings.Contains(err.Error(), "pw-") {
 		t.Errorf("Send without a broker: %v, want ErrOffline", err)
 	}
 	var number int
