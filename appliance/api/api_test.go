@@ -39,15 +39,17 @@ func TestKeygen(t *testing.T) {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 			continue
 		}
-		if r := f.keygens[0]; r.Total != c.total || len(r.Parties) != c.named || r.Protocol != c.asked || r.Requester != "dev" || r.BodyHash == [32]byte{} {
+		if r := f.keygens[0]; r.Total != c.total || len(r.Parties) != c.named || r.Protocol != c.asked || r.Requester != "dev" ||
+			r.BodyHash == [32]byte{} {
 			t.Errorf("%s: the node was asked %+v", name, r)
 		}
 	}
 	f := newFake()
 	w := send(t, devServer(f), "POST", "/api/v1/keygen", `{"session_id":"s-1","threshold":2,"total":3,"curve":"ed25519","label":"a <b>"}`)
 	got := decode[wire.Wallet](t, w)
-	if got.SessionID != "s-1" || got.WalletID != "w_ed" || !bytes.Equal(got.PublicKey, edPublic) || got.Address == "" || got.Addresses["solana"] != got.Address ||
-		got.Protocol != "frost" || got.Curve != "ed25519" || got.Threshold != 2 || got.Total != 3 || len(got.Parties) != 3 || got.Status != "completed" || got.Label != "a <b>" {
+	if got.SessionID != "s-1" || got.WalletID != "w_ed" || !bytes.Equal(got.PublicKey, edPublic) || got.Address == "" ||
+		got.Addresses["solana"] != got.Address || got.Protocol != "frost" || got.Curve != "ed25519" || got.Threshold != 2 || got.Total != 3 ||
+		len(got.Parties) != 3 || got.Status != "completed" || got.Label != "a <b>" {
 		t.Errorf("got %s", w.Body)
 	}
 	if !strings.Contains(w.Body.String(), `"public_key":"0x`+hex.EncodeToString(edPublic)+`"`) || !strings.Contains(w.Body.String(), `"epoch":0`) {
@@ -66,14 +68,17 @@ func TestSeedRequests(t *testing.T) {
 		return &responseAndBody{w.Code, w.Body.String()}
 	}
 	p := wantProblem(t, send(t, h, "POST", "/api/v1/vaults/v1/wallets", `{"protocol": "cggmp21", "curve": "secp256k1", "threshold": 2, "parties": 3, "label": "client-{accountId}"}`, "Content-Type", form), 422, "unsupported")
-	if !strings.Contains(p.Detail, "cggmp21 is not in this build") || !strings.Contains(p.Detail, "ask for protocol dkls23") || len(f.keygens) != 0 {
+	if !strings.Contains(p.Detail, "cggmp21 is not in this build") || !strings.Contains(p.Detail, "ask for protocol dkls23") ||
+		len(f.keygens) != 0 {
 		t.Errorf("detail: %s", p.Detail)
 	}
-	p = wantProblem(t, send(t, h, "POST", "/api/v1/generate_mpc_sig", `{"wallet_id": "w_ec", "payload": "0xabc123", "chain": "ethereum"}`, "Content-Type", form), 422, "invalid")
+	p = wantProblem(t, send(t, h, "POST", "/api/v1/generate_mpc_sig", `{"wallet_id": "w_ec", "payload": "0xabc123", "chain": "ethereum"}`,
+		"Content-Type", form), 422, "invalid")
 	if p.Errors[0].Field != "payload" || !strings.Contains(p.Detail, "3 bytes, ECDSA signs exactly 32") {
 		t.Errorf("%+v", p)
 	}
-	p = wantProblem(t, send(t, h, "POST", "/api/v1/sign", `{"public_key": "...", "message_hash": "...", "signers": ["node1", "node2"]}`, "Content-Type", form), 422, "invalid")
+	p = wantProblem(t, send(t, h, "POST", "/api/v1/sign", `{"public_key": "...", "message_hash": "...", "signers": ["node1", "node2"]}`,
+		"Content-Type", form), 422, "invalid")
 	if p.Errors[0].Field != "public_key" || !strings.Contains(p.Detail, "hex") {
 		t.Errorf("%+v", p)
 	}
@@ -134,7 +139,8 @@ func TestSign(t *testing.T) {
 		if !ed25519.Verify(edPublic, unhex(c.message), s.Signature) || f.signs[0].WalletID != "w_ed" {
 			t.Errorf("%s: signed %+v", name, f.signs[0])
 		}
-		if !bytes.Equal(append(append(wire.Hex{}, s.R...), s.S...), s.Signature) || s.RecoveryID != nil || s.V != nil || s.Status != "completed" || s.ReceiptID != "r_1" || len(s.Signers) != 2 {
+		if !bytes.Equal(append(append(wire.Hex{}, s.R...), s.S...), s.Signature) || s.RecoveryID != nil || s.V != nil ||
+			s.Status != "completed" || s.ReceiptID != "r_1" || len(s.Signers) != 2 {
 			t.Errorf("%s: %s", name, w.Body)
 		}
 	}
@@ -190,10 +196,12 @@ func TestReads(t *testing.T) {
 	f := newFake()
 	h := devServer(f)
 	list := decode[wire.WalletList](t, send(t, h, "GET", "/api/v1/wallets?page_size=2&page_token=abc", ""))
-	if len(list.Wallets) != 2 || list.NextPageToken != "more" || f.pages[0] != (appliance.Page{Size: 2, Token: "abc"}) || !strings.HasPrefix(list.Wallets[1].Address, "bc1p") {
+	if len(list.Wallets) != 2 || list.NextPageToken != "more" || f.pages[0] != (appliance.Page{Size: 2, Token: "abc"}) ||
+		!strings.HasPrefix(list.Wallets[1].Address, "bc1p") {
 		t.Errorf("%+v %+v", list, f.pages)
 	}
-	if w := decode[wire.Wallet](t, send(t, h, "GET", "/api/v1/wallets/w_tap", "")); w.WalletID != "w_tap" || w.Created == nil || !w.Created.Equal(born) {
+	if w := decode[wire.Wallet](t, send(t, h, "GET", "/api/v1/wallets/w_tap", "")); w.WalletID != "w_tap" || w.Created == nil ||
+		!w.Created.Equal(born) {
 		t.Errorf("%+v", w)
 	}
 	n := decode[wire.NodeList](t, send(t, h, "GET", "/api/v1/nodes", ""))

@@ -74,7 +74,8 @@ const signOne = `{"wallet_id":"w_ed","message":"0x01"}`
 
 // Goal: a token of each kind of key lets its subject in, under its name. Method: sign with each.
 func TestTokens(t *testing.T) {
-	for alg, method := range map[string]jwt.SigningMethod{"EdDSA": jwt.SigningMethodEdDSA, "ES256": jwt.SigningMethodES256, "RS256": jwt.SigningMethodRS256} {
+	for alg, method := range map[string]jwt.SigningMethod{"EdDSA": jwt.SigningMethodEdDSA, "ES256": jwt.SigningMethodES256,
+		"RS256": jwt.SigningMethodRS256} {
 		f := newFake()
 		w := send(t, tokenServer(t, f), "POST", "/api/v1/sign", signOne, "Authorization", "Bearer "+token(t, method, issuer()[alg], good()))
 		if w.Code != 200 || f.signs[0].Requester != "alice" {
@@ -141,7 +142,8 @@ func TestBadTokens(t *testing.T) {
 		}
 	}
 	f := newFake()
-	wantProblem(t, send(t, tokenServer(t, f), "POST", "/api/v1/sign", signOne, "Authorization", valid, "Authorization", valid), 401, "unauthorized")
+	wantProblem(t, send(t, tokenServer(t, f), "POST", "/api/v1/sign", signOne, "Authorization", valid, "Authorization", valid), 401,
+		"unauthorized")
 }
 
 // swapClaims puts the claims of b under the signature of a.

@@ -67,7 +67,8 @@ func checkMediaType(h http.Header) error {
 	if err == nil && (media == "application/json" || media == "application/x-www-form-urlencoded") {
 		return nil
 	}
-	return &problem.Error{Code: codeMediaType, Message: fmt.Sprintf("the body is %q", ct), Next: "Send JSON with Content-Type: application/json."}
+	return &problem.Error{Code: codeMediaType, Message: fmt.Sprintf("the body is %q", ct),
+		Next: "Send JSON with Content-Type: application/json."}
 }
 
 func malformed(format string, a ...any) error {

@@ -21,11 +21,14 @@ func TestClient(t *testing.T) {
 	c := client.New(client.Config{Nodes: []string{addr}, Token: token(t, jwt.SigningMethodEdDSA, issuer()["EdDSA"], claims)})
 	ctx := t.Context()
 
-	key, err := c.Keygen(ctx, &client.KeygenRequest{Threshold: 2, Total: 3, Parties: []string{"node1", "node2", "node3"}, Curve: "ed25519", Protocol: "frost", Label: "l"})
-	if err != nil || key.WalletID != "w_ed" || key.SessionID == "" || f.keygens[0].SessionID != key.SessionID || f.keygens[0].Requester != "alice" {
+	key, err := c.Keygen(ctx, &client.KeygenRequest{Threshold: 2, Total: 3, Parties: []string{"node1", "node2", "node3"}, Curve: "ed25519",
+		Protocol: "frost", Label: "l"})
+	if err != nil || key.WalletID != "w_ed" || key.SessionID == "" || f.keygens[0].SessionID != key.SessionID ||
+		f.keygens[0].Requester != "alice" {
 		t.Fatalf("%+v %v", key, err)
 	}
-	sig, err := c.Sign(ctx, &client.SignRequest{PublicKey: key.PublicKey, Message: []byte("hello"), Signers: []string{"node1", "node2"}, Chain: "solana"})
+	sig, err := c.Sign(ctx, &client.SignRequest{PublicKey: key.PublicKey, Message: []byte("hello"), Signers: []string{"node1", "node2"},
+		Chain: "solana"})
 	if err != nil || !ed25519.Verify(ed25519.PublicKey(key.PublicKey), []byte("hello"), sig.Signature) {
 		t.Fatalf("%+v %v", sig, err)
 	}
@@ -39,11 +42,13 @@ func TestClient(t *testing.T) {
 	if err != nil || sig.V == nil || sig.Protocol != "dkls23" || !bytes.Equal(append(bytes.Clone(sig.R), sig.S...), sig.Signature) {
 		t.Fatalf("%+v %v", sig, err)
 	}
-	if got, _, err := ecdsa.RecoverCompact(append([]byte{byte(*sig.V)}, sig.Signature...), hash); err != nil || !bytes.Equal(got.SerializeUncompressed(), ec.PublicKey) {
+	if got, _, err := ecdsa.RecoverCompact(append([]byte{byte(*sig.V)}, sig.Signature...), hash); err != nil ||
+		!bytes.Equal(got.SerializeUncompressed(), ec.PublicKey) {
 		t.Errorf("recovered %v %v", got, err)
 	}
 	child, err := c.Derive(ctx, ec.WalletID, "m/0/5")
-	if err != nil || child.WalletID != ec.WalletID || child.DerivationPath != "m/0/5" || child.Address == ec.Address || child.Address != child.Addresses["ethereum"] {
+	if err != nil || child.WalletID != ec.WalletID || child.DerivationPath != "m/0/5" || child.Address == ec.Address ||
+		child.Address != child.Addresses["ethereum"] {
 		t.Fatalf("%+v %v", child, err)
 	}
 	sig, err = c.Sign(ctx, &client.SignRequest{WalletID: ec.WalletID, MessageHash: hash, DerivationPath: "0/5"})
@@ -54,16 +59,20 @@ func TestClient(t *testing.T) {
 	if _, err := c.Derive(ctx, ec.PublicKey.String(), "m/0/5'&path=m"); !errors.As(err, &refusal) || refusal.Code != "invalid" {
 		t.Errorf("%v", err)
 	}
-	if _, err := c.Keygen(ctx, &client.KeygenRequest{Threshold: 2, Curve: "secp256k1", Protocol: "cggmp21"}); !errors.As(err, &refusal) || refusal.Code != "unsupported" {
+	if _, err := c.Keygen(ctx, &client.KeygenRequest{Threshold: 2, Curve: "secp256k1", Protocol: "cggmp21"}); !errors.As(err, &refusal) ||
+		refusal.Code != "unsupported" {
 		t.Errorf("%v", err)
 	}
-	if w, err := c.CreateWallet(ctx, "bank", &client.KeygenRequest{Curve: "secp256k1"}); err != nil || w.ETHAddress != ec.Address || !bytes.Equal(w.ECDSAPubKey, ec.PublicKey) {
+	if w, err := c.CreateWallet(ctx, "bank", &client.KeygenRequest{Curve: "secp256k1"}); err != nil || w.ETHAddress != ec.Address ||
+		!bytes.Equal(w.ECDSAPubKey, ec.PublicKey) {
 		t.Errorf("%+v %v", w, err)
 	}
-	if w, err := c.Refresh(ctx, &client.RefreshRequest{WalletID: "w_ed", NewThreshold: 2, NewTotal: 3, NewParties: []string{"node1", "node2", "node3"}}); err != nil || w.Epoch != 1 {
+	if w, err := c.Refresh(ctx, &client.RefreshRequest{WalletID: "w_ed", NewThreshold: 2, NewTotal: 3,
+		NewParties: []string{"node1", "node2", "node3"}}); err != nil || w.Epoch != 1 {
 		t.Errorf("%+v %v", w, err)
 	}
-	if w, err := c.CreateWallet(ctx, "bank", &client.KeygenRequest{Curve: "secp256k1", Protocol: "frost"}); err != nil || w.Group != "bank" || w.BTCAddress == "" || w.WalletID != "w_tap" {
+	if w, err := c.CreateWallet(ctx, "bank", &client.KeygenRequest{Curve: "secp256k1", Protocol: "frost"}); err != nil || w.Group != "bank" ||
+		w.BTCAddress == "" || w.WalletID != "w_tap" {
 		t.Errorf("%+v %v", w, err)
 	}
 	if w, err := c.Wallet(ctx, key.PublicKey.String()); err != nil || w.WalletID != "w_ed" {

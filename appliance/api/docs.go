@@ -61,7 +61,8 @@ func renderDocs(doc *huma.OpenAPI) []byte {
 			if op == nil {
 				continue
 			}
-			d := docsOperation{ID: op.OperationID, Method: op.Method, Path: op.Path, Summary: op.Summary, Statuses: slices.Sorted(maps.Keys(op.Responses))}
+			d := docsOperation{ID: op.OperationID, Method: op.Method, Path: op.Path, Summary: op.Summary,
+				Statuses: slices.Sorted(maps.Keys(op.Responses))}
 			for _, scheme := range op.Security {
 				d.Roles = scheme[bearer]
 			}
@@ -88,7 +89,8 @@ func renderDocs(doc *huma.OpenAPI) []byte {
 	})
 	var out bytes.Buffer
 	t := template.Must(template.New("docs").Parse(docsHTML))
-	if err := t.Execute(&out, map[string]any{"Info": doc.Info, "Style": template.CSS(docsCSS), "Operations": ops, "Errors": errs}); err != nil {
+	page := map[string]any{"Info": doc.Info, "Style": template.CSS(docsCSS), "Operations": ops, "Errors": errs}
+	if err := t.Execute(&out, page); err != nil {
 		panic("api: the docs page: " + err.Error())
 	}
 	return out.Bytes()

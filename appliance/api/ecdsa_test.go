@@ -20,10 +20,12 @@ import (
 func TestECDSAWallet(t *testing.T) {
 	h := devServer(newFake())
 	w := decode[wire.Wallet](t, send(t, h, "POST", "/api/v1/keygen", `{"threshold": 2, "total": 3, "curve": "secp256k1"}`))
-	if len(w.PublicKey) != 65 || !strings.HasPrefix(w.PublicKey.String(), "0x04") || w.Protocol != "dkls23" || w.Curve != "secp256k1" || w.Status != "completed" {
+	if len(w.PublicKey) != 65 || !strings.HasPrefix(w.PublicKey.String(), "0x04") || w.Protocol != "dkls23" || w.Curve != "secp256k1" ||
+		w.Status != "completed" {
 		t.Errorf("%+v", w)
 	}
-	if w.Address != w.Addresses["ethereum"] || w.Address == strings.ToLower(w.Address) || len(w.Address) != 42 || w.Addresses["lux-c"] != w.Address {
+	if w.Address != w.Addresses["ethereum"] || w.Address == strings.ToLower(w.Address) || len(w.Address) != 42 ||
+		w.Addresses["lux-c"] != w.Address {
 		t.Errorf("address %s of %v", w.Address, w.Addresses)
 	}
 	for chain, prefix := range map[string]string{"bitcoin": "bc1q", "cosmos": "cosmos1", "lux-x": "X-lux1", "lux-p": "P-lux1"} {
@@ -57,7 +59,8 @@ func TestECDSASign(t *testing.T) {
 			t.Fatalf("%d %s, asked %+v", w.Code, w.Body, f.signs)
 		}
 		s := decode[wire.Signature](t, w)
-		if len(s.Signature) != 64 || !bytes.Equal(s.Signature[:32], s.R) || !bytes.Equal(s.Signature[32:], s.S) || s.Protocol != "dkls23" || s.RecoveryID == nil || s.V == nil {
+		if len(s.Signature) != 64 || !bytes.Equal(s.Signature[:32], s.R) || !bytes.Equal(s.Signature[32:], s.S) || s.Protocol != "dkls23" ||
+			s.RecoveryID == nil || s.V == nil {
 			t.Fatalf("%s", w.Body)
 		}
 		if *s.V != 27+*s.RecoveryID {
@@ -85,8 +88,10 @@ func TestECDSADigest(t *testing.T) {
 	for _, field := range []string{"message_hash", "payload", "message"} {
 		for _, n := range []int{1, 20, 31, 33, 64} {
 			f := newFake()
-			p := wantProblem(t, send(t, devServer(f), "POST", "/api/v1/sign", fmt.Sprintf(`{"wallet_id":"w_ec","%s":"0x%s"}`, field, strings.Repeat("11", n))), 422, "invalid")
-			if len(p.Errors) != 1 || p.Errors[0].Field != field || !strings.Contains(p.Detail, fmt.Sprintf("%d bytes, ECDSA signs exactly 32", n)) || len(f.signs) != 0 {
+			p := wantProblem(t, send(t, devServer(f), "POST", "/api/v1/sign",
+				fmt.Sprintf(`{"wallet_id":"w_ec","%s":"0x%s"}`, field, strings.Repeat("11", n))), 422, "invalid")
+			if len(p.Errors) != 1 || p.Errors[0].Field != field || !strings.Contains(p.Detail, fmt.Sprintf("%d bytes, ECDSA signs exactly 32", n)) ||
+				len(f.signs) != 0 {
 				t.Errorf("%s of %d bytes: %+v", field, n, p)
 			}
 		}
@@ -112,11 +117,13 @@ func TestECDSAKeyForms(t *testing.T) {
 		if w := send(t, devServer(newFake()), "GET", "/api/v1/wallets/"+key, ""); (w.Code == 200) != (want == 200) || w.Code >= 500 {
 			t.Errorf("GET %s: %d", key, w.Code)
 		}
-		if w := send(t, devServer(newFake()), "POST", "/api/v1/sign", `{"wallet_id":"w_ec","public_key":"`+key+`","message_hash":"`+digest+`"}`); (w.Code == 200) != (want == 200) || w.Code >= 500 {
+		if w := send(t, devServer(newFake()), "POST", "/api/v1/sign",
+			`{"wallet_id":"w_ec","public_key":"`+key+`","message_hash":"`+digest+`"}`); (w.Code == 200) != (want == 200) || w.Code >= 500 {
 			t.Errorf("both names, %s: %d %s", key, w.Code, w.Body)
 		}
 	}
-	if w := send(t, devServer(newFake()), "POST", "/api/v1/sign", fmt.Sprintf(`{"wallet_id":"w_tap","public_key":"0x03%x","message_hash":"%s"}`, taproot, digest)); w.Code != 200 {
+	if w := send(t, devServer(newFake()), "POST", "/api/v1/sign",
+		fmt.Sprintf(`{"wallet_id":"w_tap","public_key":"0x03%x","message_hash":"%s"}`, taproot, digest)); w.Code != 200 {
 		t.Errorf("a point and the id of its BIP-340 key: %d %s", w.Code, w.Body)
 	}
 }
@@ -125,7 +132,8 @@ func TestECDSAKeyForms(t *testing.T) {
 func TestChainFitsWallet(t *testing.T) {
 	digest := strings.Repeat("11", 32)
 	for wallet, chains := range map[string]map[string]int{
-		"w_ec":  {"ethereum": 200, "bitcoin": 200, "cosmos": 200, "lux-c": 200, "lux-x": 200, "lux-p": 200, "polygon": 200, "xrpl": 200, "solana": 422, "cardano": 422, "zcash": 200},
+		"w_ec": {"ethereum": 200, "bitcoin": 200, "cosmos": 200, "lux-c": 200, "lux-x": 200, "lux-p": 200, "polygon": 200, "xrpl": 200,
+			"solana": 422, "cardano": 422, "zcash": 200},
 		"w_ed":  {"ethereum": 422, "bitcoin": 422, "lux-x": 422, "solana": 200, "xrpl": 200, "zcash": 200},
 		"w_tap": {"ethereum": 422, "bitcoin": 200, "cosmos": 422, "solana": 422, "zcash": 200},
 	} {
@@ -148,7 +156,8 @@ func TestNodeWithoutECDSA(t *testing.T) {
 		f := newFake()
 		f.err = &problem.Error{Code: problem.Unsupported, Field: "protocol", Message: "no such scheme here", Next: "Use frost."}
 		p := wantProblem(t, send(t, devServer(f), "POST", "/api/v1/keygen", `{"curve":"secp256k1"`+protocol+`}`), 422, "unsupported")
-		if len(f.keygens) != 1 || f.keygens[0].Curve != "secp256k1" || p.Errors[0].Field != "protocol" || !strings.Contains(p.Detail, "no such scheme here. Use frost.") {
+		if len(f.keygens) != 1 || f.keygens[0].Curve != "secp256k1" || p.Errors[0].Field != "protocol" ||
+			!strings.Contains(p.Detail, "no such scheme here. Use frost.") {
 			t.Errorf("%q: asked %+v, %+v", protocol, f.keygens, p)
 		}
 	}

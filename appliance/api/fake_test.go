@@ -83,7 +83,8 @@ func ecWallet() *appliance.Wallet {
 
 // ecChild is the key at the path below the ECDSA wallet's, whose chain code is zero: here its secret is known.
 func ecChild(path []uint32) (*secp256k1.PrivateKey, error) {
-	k := hdkeychain.NewExtendedKey(chaincfg.MainNetParams.HDPrivateKeyID[:], ecSecret.Serialize(), make([]byte, 32), make([]byte, 4), 0, 0, true)
+	k := hdkeychain.NewExtendedKey(chaincfg.MainNetParams.HDPrivateKeyID[:], ecSecret.Serialize(), make([]byte, 32),
+		make([]byte, 4), 0, 0, true)
 	for _, index := range path {
 		var err error
 		if k, err = k.Derive(index); err != nil {
@@ -126,7 +127,8 @@ func ecSign(secret *secp256k1.PrivateKey, digest []byte) ([]byte, int) {
 }
 
 func newFake() *fake {
-	return &fake{sessions: map[string][32]byte{}, ready: appliance.Readiness{Ready: true, Checks: []appliance.Check{{Name: "token", OK: true}}}}
+	return &fake{sessions: map[string][32]byte{},
+		ready: appliance.Readiness{Ready: true, Checks: []appliance.Check{{Name: "token", OK: true}}}}
 }
 
 func (f *fake) act(ctx context.Context, session string, hash [32]byte) error {
@@ -146,7 +148,8 @@ func (f *fake) act(ctx context.Context, session string, hash [32]byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if old, ok := f.sessions[session]; ok && session != "" && old != hash {
-		return &problem.Error{Code: problem.Conflict, Field: "session_id", Message: "session " + session + " was another request", Next: "Use a new session_id."}
+		return &problem.Error{Code: problem.Conflict, Field: "session_id", Message: "session " + session + " was another request",
+			Next: "Use a new session_id."}
 	}
 	f.sessions[session] = hash
 	return f.err
@@ -184,12 +187,14 @@ func (f *fake) Sign(ctx context.Context, r appliance.SignRequest) (*appliance.Si
 			return nil, err
 		}
 		sig, id := ecSign(secret, r.Message)
-		return &appliance.Signature{SessionID: r.SessionID, WalletID: r.WalletID, Path: r.Path, PublicKey: secret.PubKey().SerializeUncompressed(), Bytes: sig, RecoveryID: id, Signers: three[:2], ReceiptID: "r_1"}, nil
+		return &appliance.Signature{SessionID: r.SessionID, WalletID: r.WalletID, Path: r.Path,
+			PublicKey: secret.PubKey().SerializeUncompressed(), Bytes: sig, RecoveryID: id, Signers: three[:2], ReceiptID: "r_1"}, nil
 	}
 	if len(r.Path) > 0 {
 		return nil, noChildren()
 	}
-	return &appliance.Signature{SessionID: r.SessionID, WalletID: r.WalletID, PublicKey: edPublic, Bytes: ed25519.Sign(edSeed, r.Message), RecoveryID: -1, Signers: three[:2], ReceiptID: "r_1"}, nil
+	return &appliance.Signature{SessionID: r.SessionID, WalletID: r.WalletID, PublicKey: edPublic, Bytes: ed25519.Sign(edSeed, r.Message),
+		RecoveryID: -1, Signers: three[:2], ReceiptID: "r_1"}, nil
 }
 
 func (f *fake) Refresh(ctx context.Context, r appliance.RefreshRequest) (*appliance.Wallet, error) {
@@ -285,7 +290,8 @@ func wantProblem(t testing.TB, w *httptest.ResponseRecorder, status int, code st
 		return wire.Problem{}
 	}
 	p := decode[wire.Problem](t, w)
-	if p.Code != code || p.Status != status || p.Title == "" || p.Detail == "" || p.Type != "/docs#error-"+code || p.Instance != "urn:uuid:"+w.Header().Get("X-Request-Id") {
+	if p.Code != code || p.Status != status || p.Title == "" || p.Detail == "" || p.Type != "/docs#error-"+code ||
+		p.Instance != "urn:uuid:"+w.Header().Get("X-Request-Id") {
 		t.Errorf("got %+v, want a whole problem with code %s", p, code)
 	}
 	retry := status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable

@@ -44,8 +44,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.meter.inFlight.Dec()
 		elapsed := time.Since(started)
 		s.meter.observe(pattern, out.status, elapsed)
-		s.Logger.LogAttrs(r.Context(), slog.LevelInfo, "http request", slog.String("method", clip(r.Method)), slog.String("path", clip(r.URL.Path)),
-			slog.Int("status", out.status), slog.Duration("took", elapsed), slog.Int64("bytes", out.bytes),
+		s.Logger.LogAttrs(r.Context(), slog.LevelInfo, "http request", slog.String("method", clip(r.Method)),
+			slog.String("path", clip(r.URL.Path)), slog.Int("status", out.status), slog.Duration("took", elapsed), slog.Int64("bytes", out.bytes),
 			slog.String("requester", c.requester), slog.String("remote", r.RemoteAddr), slog.String("request_id", c.id))
 	}()
 
@@ -117,7 +117,8 @@ func prepareBody(w http.ResponseWriter, r *http.Request, c *call) (*http.Request
 	}
 	if key, ok := object["session_id"].(string); ok {
 		if key == "" || len(key) > operation.MaxSessionID || strings.ContainsFunc(key, func(r rune) bool { return r < '!' || r > '~' }) {
-			return r, invalidField("session_id", "A UUID is a good one.", "session_id must have 1 to %d visible ASCII characters", operation.MaxSessionID)
+			return r, invalidField("session_id", "A UUID is a good one.", "session_id must have 1 to %d visible ASCII characters",
+				operation.MaxSessionID)
 		}
 		c.session = key
 	}
@@ -136,10 +137,12 @@ func (s *server) fromBrowser(r *http.Request) error {
 		return nil
 	}
 	if !loopbackHost(r.Host) {
-		return &problem.Error{Code: problem.Denied, Message: fmt.Sprintf("dev mode answers only to names of this machine, not to %q", clip(r.Host)),
-			Next: "Use http://localhost, http://127.0.0.1 or http://[::1]."}
+		return &problem.Error{Code: problem.Denied,
+			Message: fmt.Sprintf("dev mode answers only to names of this machine, not to %q", clip(r.Host)),
+			Next:    "Use http://localhost, http://127.0.0.1 or http://[::1]."}
 	}
-	foreign := &problem.Error{Code: problem.Denied, Message: "dev mode refuses requests that a page of another origin sends", Next: "Use curl, a client, or mpcd start with tokens."}
+	foreign := &problem.Error{Code: problem.Denied, Message: "dev mode refuses requests that a page of another origin sends",
+		Next: "Use curl, a client, or mpcd start with tokens."}
 	if origins := r.Header.Values("Origin"); len(origins) > 0 {
 		u, err := url.Parse(origins[0])
 		if err != nil || len(origins) > 1 || u.Host != r.Host || (u.Scheme == "https") != (r.TLS != nil) {
@@ -171,7 +174,8 @@ func noRoute(handler http.Handler, r *http.Request) error {
 	handler.ServeHTTP(probe, r)
 	if probe.status == http.StatusMethodNotAllowed {
 		allow := probe.header.Get("Allow")
-		p := newRefusal(r.Context(), &problem.Error{Code: codeMethod, Message: fmt.Sprintf("%s is not for %s", clip(r.URL.Path), clip(r.Method)), Next: "Use " + allow + "."})
+		p := newRefusal(r.Context(), &problem.Error{Code: codeMethod, Message: fmt.Sprintf("%s is not for %s", clip(r.URL.Path), clip(r.Method)),
+			Next: "Use " + allow + "."})
 		p.allow = allow
 		return p
 	}
@@ -200,7 +204,8 @@ func (s *server) refusal(ctx context.Context, err error) *refusal {
 		if p.Code == string(problem.Starting) {
 			level = slog.LevelInfo // probes ask again and again while a node boots
 		}
-		s.Logger.LogAttrs(ctx, level, "request failed", slog.String("code", p.Code), slog.Any("error", or(causeOf(p), p.Detail)), slog.String("request_id", callOf(ctx).id))
+		s.Logger.LogAttrs(ctx, level, "request failed", slog.String("code", p.Code), slog.Any("error", or(causeOf(p), p.Detail)),
+			slog.String("request_id", callOf(ctx).id))
 	}
 	return p
 }
@@ -217,7 +222,8 @@ func (s *server) panicked(w *recorder, r *http.Request, v any) {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(v)
 	}
-	s.Logger.LogAttrs(r.Context(), slog.LevelError, "request panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())), slog.String("request_id", callOf(r.Context()).id))
+	s.Logger.LogAttrs(r.Context(), slog.LevelError, "request panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())),
+		slog.String("request_id", callOf(r.Context()).id))
 	if w.status == 0 {
 		s.refuse(w, r, &problem.Error{Code: problem.Internal, Message: "the node failed"})
 	}

@@ -50,14 +50,16 @@ func (s *server) healthz(w http.ResponseWriter, r *http.Request) {
 }
 
 func notReady(r *http.Request, ready appliance.Readiness) error {
-	p := newRefusal(r.Context(), &problem.Error{Code: problem.Starting, Message: "the node cannot serve a signature now", Next: "errors has the failed checks; wait as Retry-After says."})
+	p := newRefusal(r.Context(), &problem.Error{Code: problem.Starting, Message: "the node cannot serve a signature now",
+		Next: "errors has the failed checks; wait as Retry-After says."})
 	for _, c := range ready.Checks {
 		if !c.OK {
 			p.Errors = append(p.Errors, wire.FieldError{Field: c.Name, Detail: c.Detail})
 		}
 	}
 	if len(p.Errors) > 0 {
-		p.Detail = sentence(fmt.Sprintf("the node cannot serve a signature now: %s: %s", p.Errors[0].Field, p.Errors[0].Detail)) + " Wait as Retry-After says."
+		p.Detail = sentence(fmt.Sprintf("the node cannot serve a signature now: %s: %s", p.Errors[0].Field, p.Errors[0].Detail)) +
+			" Wait as Retry-After says."
 	}
 	return p
 }

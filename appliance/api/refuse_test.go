@@ -50,8 +50,10 @@ func TestBadInput(t *testing.T) {
 		{"other curve", "keygen", `{"curve":"p256"}`, 422, "invalid", "curve", "unknown"},
 		{"bls", "keygen", `{"curve":"bls12-381"}`, 422, "unsupported", "curve", "use curve ed25519"},
 		{"cggmp21", "keygen", `{"curve":"secp256k1","protocol":"cggmp21"}`, 422, "unsupported", "protocol", "ask for protocol dkls23"},
-		{"cggmp21 in a vault", "vaults/v/wallets", `{"curve":"secp256k1","protocol":"cggmp21"}`, 422, "unsupported", "protocol", "no other one answers in its name"},
-		{"cggmp21 on ed25519", "keygen", `{"curve":"ed25519","protocol":"cggmp21"}`, 422, "unsupported", "protocol", "not in this build for curve ed25519"},
+		{"cggmp21 in a vault", "vaults/v/wallets", `{"curve":"secp256k1","protocol":"cggmp21"}`, 422, "unsupported", "protocol",
+			"no other one answers in its name"},
+		{"cggmp21 on ed25519", "keygen", `{"curve":"ed25519","protocol":"cggmp21"}`, 422, "unsupported", "protocol",
+			"not in this build for curve ed25519"},
 		{"dkls23 on ed25519", "keygen", `{"curve":"ed25519","protocol":"dkls23"}`, 422, "unsupported", "protocol", "not in this build"},
 		{"lss on ed25519", "keygen", `{"curve":"ed25519","protocol":"lss"}`, 422, "unsupported", "protocol", "not in this build"},
 		{"bls on secp256k1", "keygen", `{"curve":"secp256k1","protocol":"bls"}`, 422, "unsupported", "protocol", "not in this build"},
@@ -85,7 +87,8 @@ func TestBadInput(t *testing.T) {
 
 		{"31 bytes", "sign", digest(31), 422, "invalid", "message_hash", "31 bytes"},
 		{"33 bytes", "sign", digest(33), 422, "invalid", "message_hash", "33 bytes"},
-		{"33 bytes, payload", "generate_mpc_sig", strings.ReplaceAll(digest(33), "message_hash", "payload"), 422, "invalid", "payload", "exactly 32"},
+		{"33 bytes, payload", "generate_mpc_sig", strings.ReplaceAll(digest(33), "message_hash", "payload"), 422, "invalid", "payload",
+			"exactly 32"},
 		{"not hex", "sign", sign(`"message":"0xzz"`), 422, "invalid", "message", "hex"},
 		{"odd hex", "sign", sign(`"message":"0x123"`), 422, "invalid", "message", "even number"},
 		{"nothing", "sign", `{"wallet_id":"w_ed"}`, 422, "invalid", "message_hash", "nothing to sign"},
@@ -94,7 +97,8 @@ func TestBadInput(t *testing.T) {
 		{"too long", "sign", sign(`"message":"` + strings.Repeat("00", appliance.MaxMessage+1) + `"`), 422, "invalid", "message", "65537 bytes"},
 		{"no key", "sign", `{"message":"0x01"}`, 422, "invalid", "wallet_id", "no key"},
 		{"unknown wallet", "sign", `{"wallet_id":"w_no","message":"0x01"}`, 404, "not_found", "", "no such wallet"},
-		{"two keys", "sign", `{"wallet_id":"w_tap","public_key":"` + fmt.Sprintf("%x", edPublic) + `","message":"0x01"}`, 422, "invalid", "public_key", "not the key of wallet_id"},
+		{"two keys", "sign", `{"wallet_id":"w_tap","public_key":"` + fmt.Sprintf("%x", edPublic) + `","message":"0x01"}`, 422, "invalid",
+			"public_key", "not the key of wallet_id"},
 		{"key of 5 bytes", "sign", `{"public_key":"0x0102030405","message":"0x01"}`, 422, "invalid", "public_key", "5 bytes"},
 		{"unknown signer", "sign", sign(`"message":"0x01","signers":["node1","node9"]`), 422, "invalid", "signers[1]", "node9 holds no share"},
 		{"signer twice", "sign", sign(`"message":"0x01","signers":["node1","node1"]`), 422, "invalid", "signers[1]", "again"},
@@ -104,7 +108,8 @@ func TestBadInput(t *testing.T) {
 		{"chain in capitals", "sign", sign(`"message":"0x01","chain":"Solana"`), 422, "invalid", "chain", ""},
 
 		{"the empty message", "sign", `{"wallet_id":"w_ed","message":"0x"}`, 422, "invalid", "message", "message is empty"},
-		{"other threshold", "refresh", `{"wallet_id":"w_ed","new_threshold":3}`, 422, "unsupported", "new_threshold", "Resharing is not in this build"},
+		{"other threshold", "refresh", `{"wallet_id":"w_ed","new_threshold":3}`, 422, "unsupported", "new_threshold",
+			"Resharing is not in this build"},
 		{"other total", "refresh", `{"wallet_id":"w_ed","new_total":5}`, 422, "unsupported", "new_total", "Resharing is not in this build"},
 		{"other parties", "wallets/w_ed/reshare", `{"new_participants":["node1","node2","node4"]}`, 422, "unsupported", "new_parties", "node4"},
 		{"reshare with wallet_id", "wallets/w_ed/reshare", `{"wallet_id":"w_tap"}`, 422, "invalid", "wallet_id", "unknown field"},
@@ -165,7 +170,8 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("%s %s: Allow %q", c.method, c.path, w.Header().Get("Allow"))
 		}
 	}
-	for _, ct := range []string{"", "application/json", "application/json; charset=utf-8", "Application/JSON", "application/x-www-form-urlencoded"} {
+	for _, ct := range []string{"", "application/json", "application/json; charset=utf-8", "Application/JSON",
+		"application/x-www-form-urlencoded"} {
 		if w := send(t, h, "POST", "/api/v1/keygen", `{"curve":"ed25519"}`, "Content-Type", ct); w.Code != 200 {
 			t.Errorf("%q: %d", ct, w.Code)
 		}
@@ -182,11 +188,13 @@ func TestNodeErrors(t *testing.T) {
 	} {
 		var log bytes.Buffer
 		f := newFake()
-		f.err = &problem.Error{Code: code, Message: "what", Next: "Do this", Field: "f", Culprits: []transport.NodeID{"node2"}, Err: errors.New(secret)}
+		f.err = &problem.Error{Code: code, Message: "what", Next: "Do this", Field: "f", Culprits: []transport.NodeID{"node2"},
+			Err: errors.New(secret)}
 		h := New(Config{Backend: f, Dev: true, Logger: logTo(&log)})
 		w := send(t, h, "POST", "/api/v1/keygen", `{"curve":"ed25519"}`)
 		p := wantProblem(t, w, status, string(code))
-		if p.Retryable != problem.As(f.err).Code.Retryable() || len(p.Culprits) != 1 || p.Culprits[0] != "node2" || !strings.Contains(p.Detail, "Do this.") || p.Errors[0].Field != "f" {
+		if p.Retryable != problem.As(f.err).Code.Retryable() || len(p.Culprits) != 1 || p.Culprits[0] != "node2" ||
+			!strings.Contains(p.Detail, "Do this.") || p.Errors[0].Field != "f" {
 			t.Errorf("%s: %+v", code, p)
 		}
 		if leaked := strings.Contains(w.Body.String(), secret); leaked != (status < 500) {
@@ -240,7 +248,8 @@ func TestPanic(t *testing.T) {
 	for range 2 { // the place in the queue must come back
 		w := send(t, h, "POST", "/api/v1/keygen", `{"curve":"ed25519"}`)
 		p := wantProblem(t, w, 500, "internal")
-		if strings.Contains(w.Body.String(), "inner-secret") || !strings.Contains(log.String(), "inner-secret") || !strings.Contains(log.String(), strings.TrimPrefix(p.Instance, "urn:uuid:")) {
+		if strings.Contains(w.Body.String(), "inner-secret") || !strings.Contains(log.String(), "inner-secret") ||
+			!strings.Contains(log.String(), strings.TrimPrefix(p.Instance, "urn:uuid:")) {
 			t.Errorf("%s / %s", w.Body, log.String())
 		}
 	}
@@ -326,7 +335,8 @@ func TestLogHasNoBodies(t *testing.T) {
 			t.Errorf("%s is in the log: %s", mark, log.String())
 		}
 	}
-	if n := strings.Count(log.String(), "http request"); n != 3 || !strings.Contains(log.String(), `"requester":"dev"`) || !strings.Contains(log.String(), `"status":422`) {
+	if n := strings.Count(log.String(), "http request"); n != 3 || !strings.Contains(log.String(), `"requester":"dev"`) ||
+		!strings.Contains(log.String(), `"status":422`) {
 		t.Errorf("%d lines: %s", n, log.String())
 	}
 }
@@ -350,7 +360,8 @@ func TestSecurityHeaders(t *testing.T) {
 	seen := map[string]bool{}
 	for _, path := range []string{"/livez", "/api/v1/wallets", "/nothing", "/docs"} {
 		header := send(t, h, "GET", path, "").Header()
-		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"} {
+		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Cache-Control": "no-store",
+			"Referrer-Policy": "no-referrer"} {
 			if header.Get(name) != want {
 				t.Errorf("%s: %s %q", path, name, header.Get(name))
 			}

@@ -33,8 +33,8 @@ func renderWallet(w *appliance.Wallet) (wire.Wallet, error) {
 
 func renderVaultWallet(w wire.Wallet) wire.VaultWallet {
 	out := wire.VaultWallet{
-		Wallet: w, ETHAddress: w.Addresses["ethereum"], BTCAddress: w.Addresses["bitcoin"], SOLAddress: w.Addresses["solana"], XRPAddress: w.Addresses["xrpl"],
-		DOTAddress: w.Addresses["polkadot"], ADAAddress: w.Addresses["cardano"],
+		Wallet: w, ETHAddress: w.Addresses["ethereum"], BTCAddress: w.Addresses["bitcoin"], SOLAddress: w.Addresses["solana"],
+		XRPAddress: w.Addresses["xrpl"], DOTAddress: w.Addresses["polkadot"], ADAAddress: w.Addresses["cardano"],
 	}
 	switch {
 	case w.Curve == "ed25519":
@@ -50,7 +50,8 @@ func renderVaultWallet(w wire.Wallet) wire.VaultWallet {
 // renderSignature writes a signature by w.
 func renderSignature(s *appliance.Signature, w *appliance.Wallet) (wire.Signature, error) {
 	out := wire.Signature{
-		SessionID: s.SessionID, WalletID: s.WalletID, PublicKey: s.PublicKey, Protocol: w.Protocol, Signature: s.Bytes, Status: wire.StatusCompleted, Signers: names(s.Signers), ReceiptID: s.ReceiptID,
+		SessionID: s.SessionID, WalletID: s.WalletID, PublicKey: s.PublicKey, Protocol: w.Protocol, Signature: s.Bytes,
+		Status: wire.StatusCompleted, Signers: names(s.Signers), ReceiptID: s.ReceiptID,
 	}
 	if half := len(s.Bytes) / 2; len(s.Bytes) == 64 {
 		out.R, out.S = s.Bytes[:half], s.Bytes[half:]
@@ -69,10 +70,12 @@ func renderSignature(s *appliance.Signature, w *appliance.Wallet) (wire.Signatur
 
 // renderChild writes a key below w.
 func renderChild(c *appliance.Child, w *appliance.Wallet) (wire.Child, error) {
-	out := wire.Child{WalletID: c.WalletID, DerivationPath: wire.FormatPath(c.Path), PublicKey: c.PublicKey, Protocol: w.Protocol, Curve: w.Kind.Curve}
+	out := wire.Child{WalletID: c.WalletID, DerivationPath: wire.FormatPath(c.Path), PublicKey: c.PublicKey, Protocol: w.Protocol,
+		Curve: w.Kind.Curve}
 	var err error
 	if out.Address, out.Addresses, err = address.For(address.Family(w.Kind.Addresses), c.PublicKey); err != nil {
-		return out, &problem.Error{Code: problem.Integrity, Message: "the key at " + out.DerivationPath + " below wallet " + c.WalletID + " is none", Err: err}
+		return out, &problem.Error{Code: problem.Integrity,
+			Message: "the key at " + out.DerivationPath + " below wallet " + c.WalletID + " is none", Err: err}
 	}
 	return out, nil
 }

@@ -82,7 +82,8 @@ func committee(given ...spelled[parties]) (total int, names []transport.NodeID, 
 			n = len(names)
 		}
 		if total != 0 && n != total {
-			return 0, nil, invalidField(g.field, "Give one of them, or let them agree.", "%s says %d nodes, and another field says %d", g.field, n, total)
+			return 0, nil, invalidField(g.field, "Give one of them, or let them agree.", "%s says %d nodes, and another field says %d",
+				g.field, n, total)
 		}
 		total = n
 	}
@@ -141,7 +142,8 @@ func (b keygenBody) request(vault string) (appliance.KeygenRequest, error) {
 		return r, err
 	}
 	if r.Total != 0 && r.Threshold > r.Total {
-		return r, invalidField("threshold", "The threshold is the number of signers needed.", "threshold %d is more than the %d nodes that hold shares", r.Threshold, r.Total)
+		return r, invalidField("threshold", "The threshold is the number of signers needed.",
+			"threshold %d is more than the %d nodes that hold shares", r.Threshold, r.Total)
 	}
 	return r, nil
 }
@@ -156,7 +158,8 @@ func (b refreshBody) unchanged(w *appliance.Wallet) error {
 	if b.NewThreshold != 0 && b.NewThreshold != w.Threshold {
 		return unsupported("new_threshold", next, "new_threshold %d differs from the wallet's %d", b.NewThreshold, w.Threshold)
 	}
-	total, names, err := committee(spelled[parties]{"new_total", b.NewTotal}, spelled[parties]{"new_parties", b.NewParties}, spelled[parties]{"new_participants", b.NewParticipants})
+	total, names, err := committee(spelled[parties]{"new_total", b.NewTotal}, spelled[parties]{"new_parties", b.NewParties},
+		spelled[parties]{"new_participants", b.NewParticipants})
 	if err != nil {
 		return err
 	}
@@ -179,7 +182,8 @@ func (b refreshBody) unchanged(w *appliance.Wallet) error {
 func parsePath(g spelled[string]) ([]uint32, error) {
 	path, err := wire.ParsePath(g.value)
 	if err != nil {
-		return nil, invalidField(g.field, fmt.Sprintf("Write it as m/0/5: decimal indexes below 2^31, none hardened, at most %d.", wire.MaxPath), "%s is not a path below a wallet: %s", g.field, strings.TrimPrefix(err.Error(), "wire: "))
+		return nil, invalidField(g.field, fmt.Sprintf("Write it as m/0/5: decimal indexes below 2^31, none hardened, at most %d.", wire.MaxPath),
+			"%s is not a path below a wallet: %s", g.field, strings.TrimPrefix(err.Error(), "wire: "))
 	}
 	return path, nil
 }
@@ -188,7 +192,8 @@ func parsePath(g spelled[string]) ([]uint32, error) {
 func parseHex(g spelled[string]) ([]byte, error) {
 	b, err := wire.ParseHex(g.value)
 	if err != nil {
-		return nil, invalidField(g.field, "Write it in hex, with or without 0x.", "%s is not hex: %s", g.field, strings.TrimPrefix(err.Error(), "wire: "))
+		return nil, invalidField(g.field, "Write it in hex, with or without 0x.", "%s is not hex: %s",
+			g.field, strings.TrimPrefix(err.Error(), "wire: "))
 	}
 	return b, nil
 }

@@ -37,18 +37,24 @@ type route struct {
 
 func (s *server) routes(doc huma.API) {
 	add(s, doc, route{"POST", "/api/v1/keygen", "keygen", "Make a key that no node holds", admins, 0, []int{502}}, s.keygen)
-	add(s, doc, route{"POST", "/api/v1/vaults/{vaultId}/wallets", "createVaultWallet", "Make a key in a vault", admins, 201, []int{502}}, s.vaultWallet)
+	add(s, doc, route{"POST", "/api/v1/vaults/{vaultId}/wallets", "createVaultWallet", "Make a key in a vault", admins, 201, []int{502}},
+		s.vaultWallet)
 	add(s, doc, route{"POST", "/api/v1/sign", "sign", "Sign a message or digest", signers, 0, []int{404, 502}}, s.sign)
-	add(s, doc, route{"POST", "/api/v1/generate_mpc_sig", "generateMPCSig", "Sign what a chain signs; the same as sign", signers, 0, []int{404, 502}}, s.sign)
+	add(s, doc, route{"POST", "/api/v1/generate_mpc_sig", "generateMPCSig", "Sign what a chain signs; the same as sign", signers, 0,
+		[]int{404, 502}}, s.sign)
 	add(s, doc, route{"POST", "/api/v1/refresh", "refresh", "Make the shares of a key anew", admins, 0, []int{404, 502}}, s.refresh)
-	add(s, doc, route{"POST", "/api/v1/wallets/{walletId}/reshare", "reshare", "Make the shares of a wallet anew", admins, 0, []int{404, 502}}, s.reshare)
-	add(s, doc, route{"POST", "/api/v1/wallets/{id}/prove-threshold", "proveThreshold", "Prove again that every quorum signs and one fewer does not", admins, 0, []int{404, 502}}, s.prove)
+	add(s, doc, route{"POST", "/api/v1/wallets/{walletId}/reshare", "reshare", "Make the shares of a wallet anew", admins, 0, []int{404, 502}},
+		s.reshare)
+	add(s, doc, route{"POST", "/api/v1/wallets/{id}/prove-threshold", "proveThreshold",
+		"Prove again that every quorum signs and one fewer does not", admins, 0, []int{404, 502}}, s.prove)
 
 	add(s, doc, route{"GET", "/api/v1/wallets", "listWallets", "List the wallets", readers, 0, nil}, s.wallets)
 	add(s, doc, route{"GET", "/api/v1/wallets/{id}", "getWallet", "Show a wallet", readers, 0, []int{404}}, s.wallet)
-	add(s, doc, route{"GET", "/api/v1/wallets/{id}/derive", "deriveKey", "Show a key below an ECDSA wallet, with its addresses, without signing", readers, 0, []int{404}}, s.derive)
+	add(s, doc, route{"GET", "/api/v1/wallets/{id}/derive", "deriveKey",
+		"Show a key below an ECDSA wallet, with its addresses, without signing", readers, 0, []int{404}}, s.derive)
 	add(s, doc, route{"GET", "/api/v1/nodes", "listNodes", "Show the roster, as this node sees it", readers, 0, nil}, s.nodes)
-	add(s, doc, route{"GET", "/api/v1/receipts/{id}", "getReceipt", "Show the chain of evidence for a signature; mpcd attest verify checks it offline", readers, 0, []int{404}}, s.receipt)
+	add(s, doc, route{"GET", "/api/v1/receipts/{id}", "getReceipt",
+		"Show the chain of evidence for a signature; mpcd attest verify checks it offline", readers, 0, []int{404}}, s.receipt)
 	add(s, doc, route{"GET", "/api/v1/audit", "listAudit", "Read this node's audit log", auditors, 0, nil}, s.audit)
 
 	s.health(doc, route{"GET", "/livez", "livez", "Does the process answer? Depends on nobody else", nil, 0, nil}, s.livez)
@@ -81,7 +87,8 @@ func add[I, O any](s *server, doc huma.API, r route, h func(context.Context, *I)
 func (s *server) plain(doc huma.API, r route, media string, h http.HandlerFunc) {
 	op := s.open(doc, r)
 	if op.Responses["200"] == nil {
-		op.Responses["200"] = &huma.Response{Description: "OK", Content: map[string]*huma.MediaType{media: {Schema: &huma.Schema{Type: huma.TypeString}}}}
+		op.Responses["200"] = &huma.Response{Description: "OK",
+			Content: map[string]*huma.MediaType{media: {Schema: &huma.Schema{Type: huma.TypeString}}}}
 	}
 	doc.OpenAPI().AddOperation(&op)
 	s.mux.HandleFunc(r.method+" "+r.path, h)
@@ -93,7 +100,8 @@ func (s *server) health(doc huma.API, r route, h http.HandlerFunc) {
 	op := s.open(doc, r)
 	op.Responses["200"] = &huma.Response{Description: "OK", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
 	if r.path == "/readyz" {
-		op.Parameters = []*huma.Param{{Name: "verbose", In: "query", AllowEmptyValue: true, Description: "Show every check.", Schema: &huma.Schema{Type: huma.TypeString}}}
+		op.Parameters = []*huma.Param{{Name: "verbose", In: "query", AllowEmptyValue: true, Description: "Show every check.",
+			Schema: &huma.Schema{Type: huma.TypeString}}}
 	}
 	doc.OpenAPI().AddOperation(&op)
 	s.mux.HandleFunc(r.method+" "+r.path, h)
@@ -102,7 +110,8 @@ func (s *server) health(doc huma.API, r route, h http.HandlerFunc) {
 // open writes the route's rule and describes it. All errors are described here, so that huma adds none of its own.
 func (s *server) open(doc huma.API, r route) huma.Operation {
 	s.rules[r.method+" "+r.path] = rule{open: r.roles == nil, roles: r.roles, body: r.method == http.MethodPost}
-	op := huma.Operation{OperationID: r.id, Method: r.method, Path: r.path, Summary: r.summary, DefaultStatus: r.status, Responses: map[string]*huma.Response{}}
+	op := huma.Operation{OperationID: r.id, Method: r.method, Path: r.path, Summary: r.summary, DefaultStatus: r.status,
+		Responses: map[string]*huma.Response{}}
 	codes := append([]int{405}, r.errors...)
 	if r.roles != nil {
 		var roles []string
@@ -115,8 +124,9 @@ func (s *server) open(doc huma.API, r route) huma.Operation {
 	}
 	if r.method == http.MethodPost {
 		codes = append(codes, 400, 408, 409, 413, 415)
-		op.Parameters = []*huma.Param{{Name: "Idempotency-Key", In: "header", Description: "The same as session_id: the same key and body give the same answer.",
-			Schema: &huma.Schema{Type: huma.TypeString, MaxLength: ptr(operation.MaxSessionID)}}}
+		op.Parameters = []*huma.Param{{Name: "Idempotency-Key", In: "header",
+			Description: "The same as session_id: the same key and body give the same answer.",
+			Schema:      &huma.Schema{Type: huma.TypeString, MaxLength: ptr(operation.MaxSessionID)}}}
 	}
 	for _, code := range codes {
 		op.Responses[strconv.Itoa(code)] = problemResponse(doc, code)
@@ -128,8 +138,9 @@ func problemResponse(doc huma.API, status int) *huma.Response {
 	schema := doc.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[wire.Problem](), true, "")
 	r := &huma.Response{
 		Description: http.StatusText(status),
-		Headers:     map[string]*huma.Param{"X-Request-Id": {Description: "Names the request in the node's log.", Schema: &huma.Schema{Type: huma.TypeString}}},
-		Content:     map[string]*huma.MediaType{wire.ProblemType: {Schema: schema}},
+		Headers: map[string]*huma.Param{"X-Request-Id": {Description: "Names the request in the node's log.",
+			Schema: &huma.Schema{Type: huma.TypeString}}},
+		Content: map[string]*huma.MediaType{wire.ProblemType: {Schema: schema}},
 	}
 	if retryAfter[status] != "" {
 		r.Headers["Retry-After"] = &huma.Param{Description: "Seconds to wait.", Schema: &huma.Schema{Type: huma.TypeString}}

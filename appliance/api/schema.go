@@ -22,7 +22,8 @@ func newRegistry() huma.Registry {
 type hexSchema struct{}
 
 func (hexSchema) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Pattern: "^(0x([0-9a-f]{2})*)?$", Description: "Bytes in hex, 0x in front.", Examples: []any{"0x00ff"}}
+	return &huma.Schema{Type: huma.TypeString, Pattern: "^(0x([0-9a-f]{2})*)?$", Description: "Bytes in hex, 0x in front.",
+		Examples: []any{"0x00ff"}}
 }
 
 // objectSchema describes JSON that another package defines.
@@ -50,7 +51,8 @@ func (parties) Schema(huma.Registry) *huma.Schema {
 		Description: "How many nodes, or the list of their names.",
 		OneOf: []*huma.Schema{
 			{Type: huma.TypeInteger, Minimum: &one, Maximum: &most},
-			{Type: huma.TypeArray, MinItems: &least, MaxItems: &items, Items: &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &nameMax}},
+			{Type: huma.TypeArray, MinItems: &least, MaxItems: &items,
+				Items: &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &nameMax}},
 		},
 	}
 }

@@ -46,7 +46,8 @@ func TestCurl(t *testing.T) {
 	addr := listen(t, devServer(f), nil)
 	curl := func(args ...string) (string, string) {
 		t.Helper()
-		out, err := exec.CommandContext(t.Context(), "curl", append([]string{"-sS", "--max-time", "20", "-w", "\n%{http_code} %{content_type}"}, args...)...).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "curl", append([]string{"-sS", "--max-time", "20", "-w", "\n%{http_code} %{content_type}"},
+			args...)...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("curl %v: %v: %s", args, err, out)
 		}
@@ -72,14 +73,16 @@ func TestCurl(t *testing.T) {
 	}
 	body, status = curl("-X", "POST", ipv4+"/api/v1/sign", "-d", fmt.Sprintf(`{"public_key": "%s", "message_hash": "0x0102", "signers": ["node1", "node2"]}`, w.PublicKey))
 	var s wire.Signature
-	if err := json.Unmarshal([]byte(body), &s); err != nil || status != "200 application/json" || !ed25519.Verify(ed25519.PublicKey(w.PublicKey), []byte{1, 2}, s.Signature) {
+	if err := json.Unmarshal([]byte(body), &s); err != nil || status != "200 application/json" ||
+		!ed25519.Verify(ed25519.PublicKey(w.PublicKey), []byte{1, 2}, s.Signature) {
 		t.Errorf("%s %s %v", status, body, err)
 	}
 	big := t.TempDir() + "/big"
 	if out, err := exec.CommandContext(t.Context(), "dd", "if=/dev/zero", "of="+big, "bs=1048576", "count=1").CombinedOutput(); err != nil {
 		t.Fatalf("dd: %v: %s", err, out)
 	}
-	if body, status = curl("-X", "POST", ipv4+"/api/v1/sign", "--data-binary", "@"+big); status != "413 application/problem+json" || !strings.Contains(body, "256 KiB") {
+	if body, status = curl("-X", "POST", ipv4+"/api/v1/sign", "--data-binary", "@"+big); status != "413 application/problem+json" ||
+		!strings.Contains(body, "256 KiB") {
 		t.Errorf("%s %s", status, body)
 	}
 	if _, status = curl("-H", "Origin: https://evil.example", ipv4+"/api/v1/wallets"); !strings.HasPrefix(status, "403") {
@@ -100,7 +103,8 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +123,8 @@ func TestTLS(t *testing.T) {
 	cert, pool := certificate(t)
 	addr := listen(t, devServer(newFake()), &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
 	get := func(version uint16) (*http.Response, error) {
-		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12, MaxVersion: version}, ForceAttemptHTTP2: true}
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12, MaxVersion: version},
+			ForceAttemptHTTP2: true}
 		defer transport.CloseIdleConnections()
 		return (&http.Client{Transport: transport}).Get("https://" + addr + "/livez")
 	}
@@ -136,7 +141,8 @@ func TestTLS(t *testing.T) {
 func TestPlainOnlyOnLoopback(t *testing.T) {
 	for _, ip := range []string{"0.0.0.0", "192.168.0.1", "::"} {
 		ln := &elsewhere{addr: &net.TCPAddr{IP: net.ParseIP(ip), Port: 8080}}
-		if err := Serve(t.Context(), ln, http.NotFoundHandler(), nil); err == nil || !strings.Contains(err.Error(), "plain HTTP is refused") || !ln.closed {
+		if err := Serve(t.Context(), ln, http.NotFoundHandler(), nil); err == nil || !strings.Contains(err.Error(), "plain HTTP is refused") ||
+			!ln.closed {
 			t.Errorf("%s: %v", ip, err)
 		}
 	}

@@ -38,14 +38,16 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 		}
 	}
 	if len(signers) > 0 && len(signers) < w.Threshold {
-		return nil, invalidField("signers", "Name more nodes, or leave signers out.", "%d signers are too few: the wallet needs %d", len(signers), w.Threshold)
+		return nil, invalidField("signers", "Name more nodes, or leave signers out.", "%d signers are too few: the wallet needs %d",
+			len(signers), w.Threshold)
 	}
 	if err := suits(b.Chain, w); err != nil {
 		return nil, err
 	}
 	c := callOf(ctx)
 	sig, err := s.Backend.Sign(ctx, appliance.SignRequest{
-		SessionID: c.session, WalletID: w.ID, Path: path, Message: message, Signers: signers, Chain: b.Chain, Requester: c.requester, BodyHash: c.hash,
+		SessionID: c.session, WalletID: w.ID, Path: path, Message: message, Signers: signers, Chain: b.Chain, Requester: c.requester,
+		BodyHash: c.hash,
 	})
 	if err != nil {
 		return nil, err
@@ -56,7 +58,8 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 
 // message is what will be signed. It must be there once, and be what a key of the wallet's kind signs.
 func (b signBody) message(w *appliance.Wallet) ([]byte, error) {
-	given, err := one(spelled[string]{"message_hash", b.MessageHash}, spelled[string]{"payload", b.Payload}, spelled[string]{"message", b.Message})
+	given, err := one(spelled[string]{"message_hash", b.MessageHash}, spelled[string]{"payload", b.Payload},
+		spelled[string]{"message", b.Message})
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +86,8 @@ func suits(chain string, w *appliance.Wallet) error {
 		}
 	}
 	if known {
-		return invalidField("chain", "Check the wallet, or leave chain out.", "%s takes no signature of this wallet, which has no address there: its key is of %s on %s", chain, w.Protocol, w.Kind.Curve)
+		return invalidField("chain", "Check the wallet, or leave chain out.",
+			"%s takes no signature of this wallet, which has no address there: its key is of %s on %s", chain, w.Protocol, w.Kind.Curve)
 	}
 	return nil
 }

@@ -68,7 +68,8 @@ func (s *server) reshare(ctx context.Context, in *struct {
 		return nil, err
 	}
 	b := in.Body
-	return s.renew(ctx, w, refreshBody{NewThreshold: b.NewThreshold, NewTotal: b.NewTotal, NewParties: b.NewParties, NewParticipants: b.NewParticipants})
+	return s.renew(ctx, w, refreshBody{NewThreshold: b.NewThreshold, NewTotal: b.NewTotal, NewParties: b.NewParties,
+		NewParticipants: b.NewParticipants})
 }
 
 func (s *server) renew(ctx context.Context, w *appliance.Wallet, b refreshBody) (*walletOut, error) {
@@ -210,7 +211,8 @@ func (s *server) lookUp(ctx context.Context, name string) (*appliance.Wallet, er
 // keyName is what Backend.Wallet takes for a public key: hex of it, if it is one of some kind.
 func keyName(b []byte) (string, error) {
 	if !slices.ContainsFunc(threshold.Kinds(), func(k threshold.Kind) bool { return k.Shown(b) != nil }) {
-		return "", invalidField("public_key", "Give 32 bytes for Ed25519 or BIP-340, or a SEC 1 point of secp256k1.", "public_key of %d bytes is not a public key", len(b))
+		return "", invalidField("public_key", "Give 32 bytes for Ed25519 or BIP-340, or a SEC 1 point of secp256k1.",
+			"public_key of %d bytes is not a public key", len(b))
 	}
 	return hex.EncodeToString(b), nil
 }
