@@ -267,7 +267,8 @@ func dear(s threshold.Scheme) bool {
 func (b *batcher) groups(jobs []*signJob) []presign.Group {
 	out := make([]presign.Group, len(jobs))
 	for i, j := range jobs {
-		out[i] = presign.Group{Coordinator: b.cfg.Node, Key: j.key.ID, Epoch: j.key.Record.Info.Epoch, Scheme: j.key.Scheme.ID(), Signers: j.signers}
+		out[i] = presign.Group{Coordinator: b.cfg.Node, Key: j.key.ID, Epoch: j.key.Record.Info.Epoch, Scheme: j.key.Scheme.ID(),
+			Signers: j.signers}
 	}
 	return out
 }
@@ -305,7 +306,8 @@ func (b *batcher) settle(ctx context.Context, jobs []*signJob, out []*signed) er
 		return err
 	})
 	if err != nil {
-		return &problem.Error{Code: problem.HSM, Message: "the token did not attest the outcome", Next: "run mpcd doctor; check the token", Err: err}
+		return &problem.Error{Code: problem.HSM, Message: "the token did not attest the outcome",
+			Next: "run mpcd doctor; check the token", Err: err}
 	}
 	var puts []vault.Pair
 	events := make([]audit.Event, len(jobs))

@@ -50,7 +50,8 @@ func certificateKey(id string, epoch uint64) []byte {
 }
 
 func (n *making) leaf(id string, info threshold.KeyInfo, rec keys.Record, p threshold.PartyID) []byte {
-	return canon.MustMarshal(certificateLeaf{id, info.Epoch, info.Digest(), p, rec.Label, rec.Group, rec.Scheme, info.Committee.Parties, rec.Pairs})
+	return canon.MustMarshal(certificateLeaf{id, info.Epoch, info.Digest(), p, rec.Label, rec.Group, rec.Scheme,
+		info.Committee.Parties, rec.Pairs})
 }
 
 // stage stores a share durably without making it the one that signs.
@@ -62,16 +63,20 @@ func (n *making) stage(ctx context.Context, id string, share *threshold.KeyShare
 		PublicShare: share.PublicShare(share.Party), GroupKey: share.GroupKey, Epoch: share.Epoch, Info: canon.MustMarshal(share.KeyInfo),
 	})
 	if err != nil {
-		return &problem.Error{Code: keys.VaultCode(err), Message: "the new share cannot be stored", Next: "check the disk and the token; run mpcd doctor", Err: err}
+		return &problem.Error{Code: keys.VaultCode(err), Message: "the new share cannot be stored",
+			Next: "check the disk and the token; run mpcd doctor", Err: err}
 	}
 	return nil
 }
 
 // certify attests that our share is durable, tells the others, and collects what they attest.
-func (n *making) certify(ctx context.Context, c *ceremony.Ceremony, id string, info threshold.KeyInfo, rec keys.Record) ([]certificate, error) {
-	batch, err := attest.Attest(ctx, n.token.hsm, n.token.attest, n.token.header(attest.KindKeygen), [][]byte{n.leaf(id, info, rec, n.members.SelfParty())})
+func (n *making) certify(ctx context.Context, c *ceremony.Ceremony, id string, info threshold.KeyInfo,
+	rec keys.Record) ([]certificate, error) {
+	batch, err := attest.Attest(ctx, n.token.hsm, n.token.attest, n.token.header(attest.KindKeygen),
+		[][]byte{n.leaf(id, info, rec, n.members.SelfParty())})
 	if err != nil {
-		return nil, &problem.Error{Code: problem.HSM, Message: "the token did not attest the new share", Next: "run mpcd doctor; check the token", Err: err}
+		return nil, &problem.Error{Code: problem.HSM, Message: "the token did not attest the new share",
+			Next: "run mpcd doctor; check the token", Err: err}
 	}
 	certs := []certificate{{n.members.SelfParty(), batch.Cose}}
 	c.Tell(ceremony.KindCertificate, canon.MustMarshal(certs[0]))
@@ -79,7 +84,8 @@ func (n *making) certify(ctx context.Context, c *ceremony.Ceremony, id string, i
 	err = c.Gather(ctx, ceremony.KindCertificate, want, func(from threshold.PartyID, env transport.Envelope) error {
 		var cert certificate
 		if err := canon.Unmarshal(env.Body, &cert); err != nil || cert.Party != from {
-			return &threshold.Abort{Kind: threshold.Ban, Check: "certificate", Culprits: []threshold.PartyID{from}, Err: errors.New("unreadable certificate")}
+			return &threshold.Abort{Kind: threshold.Ban, Check: "certificate", Culprits: []threshold.PartyID{from},
+				Err: errors.New("unreadable certificate")}
 		}
 		if err := n.verifyCertificate(id, info, rec, cert); err != nil {
 			return &threshold.Abort{Kind: threshold.Ban, Check: "certificate", Culprits: []threshold.PartyID{from}, Err: err}

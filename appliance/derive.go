@@ -80,7 +80,8 @@ func judgePath(in *attest.Intent, key keys.Key) error {
 	}
 	err := in.CheckTweaks(key.Scheme, key.Record.Info)
 	if errors.Is(err, attest.ErrTweaks) {
-		return &problem.Error{Code: problem.Denied, Message: "the intent would sign with a key that its path does not lead to", Next: "find out why the coordinator asked for it", Err: err}
+		return &problem.Error{Code: problem.Denied, Message: "the intent would sign with a key that its path does not lead to",
+			Next: "find out why the coordinator asked for it", Err: err}
 	}
 	if err != nil {
 		return noChild(err)

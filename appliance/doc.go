@@ -2,8 +2,9 @@
 //
 // Four straight lines run through it: keygen, sign, refresh and presign. Each begins with an intent, which passes this node's gate
 // (judgement, policy, memory of request IDs, audit log) and is co-signed by its hardware before anything is proposed; every other node
-// checks that cosignature and lets the intent pass its own gate before its first message of the protocol. A signature share leaves only after the audit log holds the act durably, the presignature is burnt and
-// the node's hardware has attested what the share is for. A signature leaves only after it verified as an outsider would.
+// checks that cosignature and lets the intent pass its own gate before its first message of the protocol. A signature share leaves only
+// after the audit log holds the act durably, the presignature is burnt and the node's hardware has attested what the share is for. A
+// signature leaves only after it verified as an outsider would.
 //
 // Order that is never changed: burn before send, stage before acknowledge, audit before act.
 //

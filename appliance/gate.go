@@ -85,7 +85,8 @@ func (g *gate) permit(ctx context.Context, passages []passage, events ...string)
 func (g *gate) allow(ctx context.Context, in *attest.Intent, c threshold.Committee) (policy.Verdict, error) {
 	v, err := g.policy.Judge(ctx, in, c)
 	if err != nil {
-		return v, &problem.Error{Code: problem.Denied, Message: "the policy could not be evaluated, so it denies", Next: "check the policy", Err: err}
+		return v, &problem.Error{Code: problem.Denied, Message: "the policy could not be evaluated, so it denies",
+			Next: "check the policy", Err: err}
 	}
 	if !v.Allow {
 		return v, problem.New(problem.Denied, "change the request, or have the policy changed", "denied by policy rule %q: %s", v.Rule, v.Why)
@@ -115,7 +116,8 @@ func (s *intentMemory) admit(in *attest.Intent) error {
 		// The same signature may be asked for again through another node. A second key, or a second refresh, is not the same.
 		coordinator = in.Node
 	}
-	what := canon.Hash("mpcd/v1/intent/purpose", []byte(in.Operation), []byte(coordinator), []byte(in.KeyID), in.Message, canon.MustMarshal(in.Keygen), canon.MustMarshal(append([]uint32(nil), in.Path...)))
+	what := canon.Hash("mpcd/v1/intent/purpose", []byte(in.Operation), []byte(coordinator), []byte(in.KeyID), in.Message,
+		canon.MustMarshal(in.Keygen), canon.MustMarshal(append([]uint32(nil), in.Path...)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old, ok := s.m[in.RequestID]; ok {

@@ -20,7 +20,8 @@ type making struct {
 }
 
 // keygen is the coordinator's side; accept is called before the first message leaves.
-func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold.Scheme, committee threshold.Committee, accept func() error) (string, error) {
+func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold.Scheme, committee threshold.Committee,
+	accept func() error) (string, error) {
 	in := n.token.intent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
 	in.Scheme = scheme.ID()
 	in.Keygen = &attest.KeygenParams{Threshold: committee.Threshold, Kind: scheme.Kind().ID, Label: req.Label, Group: req.Group}
@@ -51,7 +52,8 @@ func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold
 }
 
 // permitKeygen passes the gate.
-func (n *making) permitKeygen(ctx context.Context, scheme threshold.Scheme, in *attest.Intent, committee threshold.Committee) (*permission, error) {
+func (n *making) permitKeygen(ctx context.Context, scheme threshold.Scheme, in *attest.Intent,
+	committee threshold.Committee) (*permission, error) {
 	return n.gate.permit(ctx, []passage{{in, committee, func() error {
 		if in.Keygen.Kind != scheme.Kind().ID || len(in.Keygen.Label) > MaxLabel || len(in.Keygen.Group) > MaxLabel {
 			return problem.New(problem.Invalid, "", "the parameters do not fit the scheme")
@@ -92,7 +94,8 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 			total = len(n.members.All())
 		}
 		if total < 0 || total > len(n.members.All()) {
-			return nil, none, problem.Field("total", "enrol more nodes, or ask for fewer parties", "%d parties, the cluster has %d nodes", total, len(n.members.All()))
+			return nil, none, problem.Field("total", "enrol more nodes, or ask for fewer parties", "%d parties, the cluster has %d nodes",
+				total, len(n.members.All()))
 		}
 		ids = n.members.First(total)
 	}
@@ -117,10 +120,12 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 		}
 	}
 	if !slices.Contains(ids, n.cfg.Node) {
-		return nil, none, problem.Field("parties", "ask one of the parties to make the key", "this node, %q, is not among the parties", n.cfg.Node)
+		return nil, none, problem.Field("parties", "ask one of the parties to make the key",
+			"this node, %q, is not among the parties", n.cfg.Node)
 	}
 	if t < 2 || t > len(ids) {
-		return nil, none, problem.Field("threshold", "ask for at least 2 and at most as many signers as parties", "threshold %d of %d parties", t, len(ids))
+		return nil, none, problem.Field("threshold", "ask for at least 2 and at most as many signers as parties", "threshold %d of %d parties",
+			t, len(ids))
 	}
 	c, err := n.members.Committee(ids, t)
 	if err != nil {
@@ -133,7 +138,8 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 //
 // Where the parties' pair states differ, it is tried again with a new pair setup, above the highest pair-epoch anybody told; where a
 // party has more attempts of a refresh behind it, with a higher epoch; where one was restarted, when it has told so.
-func (n *making) lead(ctx context.Context, p *proposal, in *attest.Intent, scheme threshold.Scheme, committee threshold.Committee, act func(*ceremony.Ceremony, *proposal) error) error {
+func (n *making) lead(ctx context.Context, p *proposal, in *attest.Intent, scheme threshold.Scheme, committee threshold.Committee,
+	act func(*ceremony.Ceremony, *proposal) error) error {
 	var err error
 	if p.Pairs, err = n.pairs.Propose(ctx, scheme, committee, p.Operation == attest.OpRefresh, 0); err != nil {
 		return err
@@ -184,7 +190,8 @@ func (n *making) joinKeygen(ctx context.Context, c *ceremony.Ceremony, p *propos
 }
 
 // runKeygen is what every party does: generate, stage, certify, activate.
-func (n *making) runKeygen(ctx context.Context, c *ceremony.Ceremony, p *proposal, scheme threshold.Scheme, committee threshold.Committee, in *attest.Intent, permitted *permission) (string, error) {
+func (n *making) runKeygen(ctx context.Context, c *ceremony.Ceremony, p *proposal, scheme threshold.Scheme, committee threshold.Committee,
+	in *attest.Intent, permitted *permission) (string, error) {
 	if err := permitted.recorded(); err != nil {
 		return "", err
 	}
@@ -208,8 +215,8 @@ func (n *making) runKeygen(ctx context.Context, c *ceremony.Ceremony, p *proposa
 		return "", problem.New(problem.Conflict, "repeat the request", "wallet %s is being changed already", id)
 	}
 	defer release()
-	rec := keys.Record{Info: share.KeyInfo, Scheme: in.Scheme, Label: in.Keygen.Label, Group: in.Keygen.Group, State: keys.Staged, Created: in.Created,
-		SessionID: in.RequestID, Pairs: digest}
+	rec := keys.Record{Info: share.KeyInfo, Scheme: in.Scheme, Label: in.Keygen.Label, Group: in.Keygen.Group, State: keys.Staged,
+		Created: in.Created, SessionID: in.RequestID, Pairs: digest}
 	if err := n.stage(ctx, id, share); err != nil {
 		return "", err
 	}
@@ -227,5 +234,6 @@ func (n *making) runKeygen(ctx context.Context, c *ceremony.Ceremony, p *proposa
 // with different states: these meet here as different contexts, which accuses nobody, and not in certificates.
 func (n *making) setup(c *ceremony.Ceremony, committee threshold.Committee, in *attest.Intent, pairs [32]byte) threshold.Setup {
 	h := in.Hash()
-	return threshold.Setup{Ceremony: c.Topic, Context: append(h[:], pairs[:]...), Committee: committee, Self: n.members.SelfParty(), Authentic: n.members.Authentic}
+	return threshold.Setup{Ceremony: c.Topic, Context: append(h[:], pairs[:]...), Committee: committee, Self: n.members.SelfParty(),
+		Authentic: n.members.Authentic}
 }

@@ -168,7 +168,8 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	self, ok := members.Member(c.Node)
 	switch {
 	case !ok:
-		return nil, problem.New(problem.Invalid, "enrol this node, or correct node_id", "node %q is not in the roster of cluster %q", c.Node, c.Cluster)
+		return nil, problem.New(problem.Invalid, "enrol this node, or correct node_id", "node %q is not in the roster of cluster %q",
+			c.Node, c.Cluster)
 	case c.Roster.Roster.Cluster != c.Cluster:
 		return nil, problem.New(problem.Invalid, "use the roster of this cluster", "the roster is of cluster %q, this node is of %q",
 			c.Roster.Roster.Cluster, c.Cluster)
@@ -193,7 +194,8 @@ func New(ctx context.Context, c Config) (*Node, error) {
 // furnish puts the rooms together.
 func (n *Node) furnish(boot ceremony.Boot) {
 	c := n.cfg
-	hall := ceremony.Hall{Members: n.members, Send: n.send, Clock: c.Clock, Pace: ceremony.Pace{Repeat: repeatAfter, Silence: c.Limits.Silence}}
+	hall := ceremony.Hall{Members: n.members, Send: n.send, Clock: c.Clock,
+		Pace: ceremony.Pace{Repeat: repeatAfter, Silence: c.Limits.Silence}}
 	n.batches = newBatcher(&n.core)
 	n.filling = &filling{core: &n.core}
 	n.pool = presign.New(presign.Config{Self: c.Node, Nodes: len(n.members.All()), Ready: c.Limits.Presignatures, Fill: n.filling.lead,
@@ -217,8 +219,8 @@ func (n *Node) Run(ctx context.Context) error {
 		m, _ := n.members.Member(id)
 		peers[id] = transport.Peer{Node: id, Identity: m.Identity, HPKE: m.Seal}
 	}
-	n.net = transport.Secure(n.cfg.Network, n.cfg.Self, peers, transport.Options{Cluster: n.cfg.Cluster, Clock: n.cfg.Clock, Rand: n.rand("transport"),
-		Want: n.router.Wants})
+	n.net = transport.Secure(n.cfg.Network, n.cfg.Self, peers,
+		transport.Options{Cluster: n.cfg.Cluster, Clock: n.cfg.Clock, Rand: n.rand("transport"), Want: n.router.Wants})
 	conn, err := n.net.Join(ctx, channel)
 	if err != nil {
 		return fmt.Errorf("appliance: join the network: %w", err)

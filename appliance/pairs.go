@@ -13,7 +13,8 @@ import (
 
 // makePairs runs the ceremony that makes the next pair state of the committee, inside the ceremony c, and stores it as next. The
 // caller holds the committee's lock.
-func (n *making) makePairs(ctx context.Context, c *ceremony.Ceremony, s threshold.Pairer, committee threshold.Committee, context [32]byte, epoch uint64) ([32]byte, error) {
+func (n *making) makePairs(ctx context.Context, c *ceremony.Ceremony, s threshold.Pairer, committee threshold.Committee, context [32]byte,
+	epoch uint64) ([32]byte, error) {
 	var none [32]byte
 	topic := canon.Hash("mpcd/v1/pair-setup/topic", c.Topic[:])
 	inner, err := c.Inside(topic)
@@ -21,7 +22,8 @@ func (n *making) makePairs(ctx context.Context, c *ceremony.Ceremony, s threshol
 		return none, err
 	}
 	defer inner.Leave()
-	x, err := s.NewPairState(threshold.Setup{Ceremony: topic, Context: context[:], Committee: committee, Self: n.members.SelfParty(), Authentic: n.members.Authentic}, epoch, n.rand("pair setup", topic[:]))
+	x, err := s.NewPairState(threshold.Setup{Ceremony: topic, Context: context[:], Committee: committee, Self: n.members.SelfParty(),
+		Authentic: n.members.Authentic}, epoch, n.rand("pair setup", topic[:]))
 	if err != nil {
 		return none, err
 	}
@@ -35,7 +37,8 @@ func (n *making) makePairs(ctx context.Context, c *ceremony.Ceremony, s threshol
 
 // pairUp checks a key ceremony's pair state and, if it asks for a new pair setup, runs it. It returns the digest of the pair state that
 // the key goes with, zero where the scheme has none. Until unlock, no other ceremony changes the committee's pair state here.
-func (n *making) pairUp(ctx context.Context, c *ceremony.Ceremony, scheme threshold.Scheme, committee threshold.Committee, in *attest.Intent, x *keys.ProposedPairs) (digest [32]byte, unlock func(), err error) {
+func (n *making) pairUp(ctx context.Context, c *ceremony.Ceremony, scheme threshold.Scheme, committee threshold.Committee,
+	in *attest.Intent, x *keys.ProposedPairs) (digest [32]byte, unlock func(), err error) {
 	unlock = func() {}
 	if s, ok := scheme.(threshold.Pairer); ok && x != nil && x.Epoch != 0 {
 		if unlock, ok = n.keys.LockSoon(ctx, keys.LockName(s, committee)); !ok {

@@ -75,7 +75,8 @@ func (n *filling) lead(ctx context.Context, g presign.Group, count int) (more bo
 // join is a signer's side: it holds what was made until its coordinator uses it.
 func (n *filling) join(ctx context.Context, c *ceremony.Ceremony, p *proposal, intents []*attest.Intent) error {
 	in := intents[0]
-	key, err := n.keys.KeyWhen(ctx, in.KeyID, in.Scheme, func(r keys.Record) bool { return r.State == keys.Active && r.Info.Epoch >= in.Epoch })
+	key, err := n.keys.KeyWhen(ctx, in.KeyID, in.Scheme,
+		func(r keys.Record) bool { return r.State == keys.Active && r.Info.Epoch >= in.Epoch })
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,8 @@ func (n *filling) permit(ctx context.Context, p *proposal, in *attest.Intent, ke
 }
 
 // make runs presigning for any request, p.Count times the same key.
-func (n *filling) make(ctx context.Context, c *ceremony.Ceremony, p *proposal, key keys.Key, permitted *permission) ([]*threshold.Presignature, error) {
+func (n *filling) make(ctx context.Context, c *ceremony.Ceremony, p *proposal, key keys.Key,
+	permitted *permission) ([]*threshold.Presignature, error) {
 	if err := permitted.recorded(); err != nil {
 		return nil, err
 	}
@@ -132,7 +134,8 @@ func (n *filling) make(ctx context.Context, c *ceremony.Ceremony, p *proposal, k
 // add puts presignatures into the pool, and drops them again if meanwhile the key got another epoch, the committee other pair state, or a
 // signer was banned: whoever changes these empties the pool first, and does not see what comes after. Presignatures of an epoch that is
 // over cannot sign, but with those of all signers they are the key, so they must not outlive it.
-func (n *filling) add(ctx context.Context, g presign.Group, key keys.Key, p *proposal, boots []ceremony.Boot, pres []*threshold.Presignature) {
+func (n *filling) add(ctx context.Context, g presign.Group, key keys.Key, p *proposal, boots []ceremony.Boot,
+	pres []*threshold.Presignature) {
 	n.pool.Add(g, p.Pairs.DigestOf(), boots, pres)
 	ctx = context.WithoutCancel(ctx)
 	if now, err := n.keys.Record(ctx, g.Key); err != nil || now.Info.Epoch > g.Epoch {

@@ -112,7 +112,8 @@ func (n *core) refuse(c *ceremony.Ceremony, err error) {
 func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	topic := proposalTopic(env.Body)
 	var p proposal
-	if err := canon.Unmarshal(env.Body, &p); err != nil || p.Version != proposalVersion || topic != env.Topic || len(p.Signers) > threshold.MaxParties {
+	if err := canon.Unmarshal(env.Body, &p); err != nil || p.Version != proposalVersion || topic != env.Topic ||
+		len(p.Signers) > threshold.MaxParties {
 		n.counts.refused.Add(1)
 		n.cfg.Logger.Warn("unreadable proposal", "from", env.From)
 		return
@@ -142,7 +143,8 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	n.refuse(c, err)
 	n.counts.refused.Add(1)
 	own := ceremony.FailureOf(err).Own != nil
-	if own && (p.Operation == attest.OpPresign || !n.refusals.allow(n.cfg.Clock(), env.From)) { // what we refuse a member cannot fill our disk with
+	// what we refuse a member cannot fill our disk with
+	if own && (p.Operation == attest.OpPresign || !n.refusals.allow(n.cfg.Clock(), env.From)) {
 		return
 	}
 	op := p.Operation
@@ -217,7 +219,8 @@ func (n *Node) judgeIntents(p *proposal, coordinator *ceremony.Member) ([]*attes
 		case in.Cluster != n.cfg.Cluster, in.Node != from, in.Operation != intentOp(p.Operation), !slices.Equal(in.Signers, p.Signers):
 			return nil, problem.New(problem.Invalid, "", "intent %d does not belong to its proposal", i)
 		case age > intentAge || age < -intentAge:
-			return nil, problem.New(problem.Invalid, "set the clocks of the nodes", "intent %d is %s old, at most %s", i, age.Round(time.Second), intentAge)
+			return nil, problem.New(problem.Invalid, "set the clocks of the nodes", "intent %d is %s old, at most %s",
+				i, age.Round(time.Second), intentAge)
 		}
 		h := in.Hash()
 		out[i], hashes[i] = &in, h[:]

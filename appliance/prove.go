@@ -66,7 +66,8 @@ func provingQuorums(c threshold.Committee) [][]threshold.PartyID {
 func (n *making) prove(ctx context.Context, key keys.Key) error {
 	id, rec := key.ID, key.Record
 	if err := key.Scheme.CheckSharing(rec.Info); err != nil {
-		return &problem.Error{Code: problem.Integrity, Message: "the threshold of wallet " + id + " does not hold", Next: "make another key", Err: err}
+		return &problem.Error{Code: problem.Integrity, Message: "the threshold of wallet " + id + " does not hold",
+			Next: "make another key", Err: err}
 	}
 	quorums := provingQuorums(rec.Info.Committee)
 	ps := proofs{Version: proofsVersion, KeyID: id, Epoch: rec.Info.Epoch, Each: make([]proof, len(quorums))}
@@ -129,7 +130,8 @@ func (n *making) acceptProofsLocked(ctx context.Context, ps proofs) error {
 	if err := scheme.CheckSharing(rec.Info); err != nil {
 		return &problem.Error{Code: problem.Integrity, Message: "the threshold of wallet " + ps.KeyID + " does not hold", Err: err}
 	}
-	if err := n.cfg.AuditLog.Append(ctx, audit.Event{Name: "key.active", Facts: map[string]string{"wallet": ps.KeyID, "quorums": fmt.Sprint(len(quorums))}}); err != nil {
+	if err := n.cfg.AuditLog.Append(ctx,
+		audit.Event{Name: "key.active", Facts: map[string]string{"wallet": ps.KeyID, "quorums": fmt.Sprint(len(quorums))}}); err != nil {
 		return err
 	}
 	if err := n.cfg.Store.Batch(ctx, []vault.Pair{{Key: proofsKey(ps.KeyID), Value: canon.MustMarshal(ps)}}, nil); err != nil {

@@ -58,7 +58,8 @@ func (n *Node) Receipt(ctx context.Context, id string) (*attest.Receipt, error) 
 	}
 	var r attest.Receipt
 	if err := canon.UnmarshalVersion(b, attest.ReceiptVersion, &r); err != nil {
-		return nil, &problem.Error{Code: problem.Integrity, Message: "receipt " + id + " is damaged", Next: "restore the node's data directory from a good disk", Err: err}
+		return nil, &problem.Error{Code: problem.Integrity, Message: "receipt " + id + " is damaged",
+			Next: "restore the node's data directory from a good disk", Err: err}
 	}
 	return &r, nil
 }

@@ -101,7 +101,8 @@ func (n *making) permitRefresh(ctx context.Context, in *attest.Intent, rec keys.
 const attemptsAhead = 64
 
 // runRefresh is what every party does: refresh, stage, certify, activate, destroy the epoch before. The key is locked.
-func (n *making) runRefresh(ctx context.Context, c *ceremony.Ceremony, p *proposal, in *attest.Intent, rec keys.Record, permitted *permission) error {
+func (n *making) runRefresh(ctx context.Context, c *ceremony.Ceremony, p *proposal, in *attest.Intent, rec keys.Record,
+	permitted *permission) error {
 	if err := permitted.recorded(); err != nil {
 		return err
 	}
@@ -147,12 +148,14 @@ func judgeRefresh(in *attest.Intent, rec keys.Record, next uint64) error {
 	case rec.State != keys.Active:
 		return problem.New(problem.Conflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", in.KeyID, rec.State)
 	case in.Epoch != rec.Info.Epoch || in.Scheme != rec.Scheme:
-		return problem.New(problem.Conflict, "repeat the request", "wallet %s is at epoch %d here, the intent says %d", in.KeyID, rec.Info.Epoch, in.Epoch)
+		return problem.New(problem.Conflict, "repeat the request", "wallet %s is at epoch %d here, the intent says %d",
+			in.KeyID, rec.Info.Epoch, in.Epoch)
 	case !slices.Equal(in.Signers, rec.Info.Committee.Parties):
 		return problem.New(problem.Invalid, "", "a refresh needs the whole committee")
 	case next <= top || next > top+attemptsAhead:
-		return &problem.Error{Code: problem.Attempt, Message: fmt.Sprintf("this node has a share of epoch %d, the refresh would make epoch %d", top, next),
-			Next: "repeat the request", Epoch: top}
+		return &problem.Error{Code: problem.Attempt,
+			Message: fmt.Sprintf("this node has a share of epoch %d, the refresh would make epoch %d", top, next),
+			Next:    "repeat the request", Epoch: top}
 	}
 	return nil
 }

@@ -71,7 +71,8 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 }
 
 // chooseSigners is the caller's choice, or a quorum without those that this node has banned, who are added to avoid.
-func (n *Node) chooseSigners(ctx context.Context, key keys.Key, named []transport.NodeID, avoid map[threshold.PartyID]bool) ([]threshold.PartyID, error) {
+func (n *Node) chooseSigners(ctx context.Context, key keys.Key, named []transport.NodeID,
+	avoid map[threshold.PartyID]bool) ([]threshold.PartyID, error) {
 	if len(named) > 0 {
 		return n.namedSigners(key.Record.Info.Committee, named)
 	}
@@ -101,11 +102,13 @@ func (n *core) namedSigners(c threshold.Committee, ids []transport.NodeID) ([]th
 		ps = append(ps, p)
 	}
 	if len(ps) != c.Threshold {
-		return nil, problem.Field("signers", "name exactly as many signers as the threshold, or none", "%d signers named, %d must sign", len(ps), c.Threshold)
+		return nil, problem.Field("signers", "name exactly as many signers as the threshold, or none", "%d signers named, %d must sign",
+			len(ps), c.Threshold)
 	}
 	for _, id := range ids {
 		if !n.peers.Usable(id) {
-			return nil, problem.New(problem.Quorum, "start that node, or let the cluster choose the signers", "node %q cannot be reached or is accused", id)
+			return nil, problem.New(problem.Quorum, "start that node, or let the cluster choose the signers",
+				"node %q cannot be reached or is accused", id)
 		}
 	}
 	return ceremony.SortedParties(ps), nil
@@ -156,7 +159,8 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error)
 }
 
 // answered gives a request's answer of before, or makes it: a wallet. What makes it calls accept before the first message leaves.
-func (n *Node) answered(ctx context.Context, op attest.Operation, session string, body [32]byte, act func(accept func() error) (id string, err error)) (*Wallet, error) {
+func (n *Node) answered(ctx context.Context, op attest.Operation, session string, body [32]byte,
+	act func(accept func() error) (id string, err error)) (*Wallet, error) {
 	answer, release, err := n.ops.Claim(ctx, string(op), session, body)
 	if err != nil {
 		return nil, n.members.Explain(err)
@@ -212,7 +216,8 @@ func (n *Node) ProveThreshold(ctx context.Context, wallet string) (*Wallet, erro
 		return nil, err
 	}
 	if key.Record.State == keys.Staged {
-		return nil, problem.New(problem.Conflict, "wait until all parties have certified it, or make another key", "wallet %s is not certified yet", key.ID)
+		return nil, problem.New(problem.Conflict, "wait until all parties have certified it, or make another key",
+			"wallet %s is not certified yet", key.ID)
 	}
 	if err := n.peers.AwaitAll(ctx, key.Record.Info.Committee); err != nil {
 		return nil, err

@@ -45,7 +45,8 @@ func (n *signing) lookUp(ctx context.Context, op attest.Operation, in *attest.In
 
 // admit passes the intents of a ceremony through the gate and opens the shares they need; of holds their keys. The caller releases what
 // admit returned, also with an error.
-func (n *signing) admit(ctx context.Context, op attest.Operation, intents []*attest.Intent, of []keys.Key, events ...string) ([]*item, *permission, error) {
+func (n *signing) admit(ctx context.Context, op attest.Operation, intents []*attest.Intent, of []keys.Key,
+	events ...string) ([]*item, *permission, error) {
 	items, passages := make([]*item, len(intents)), make([]passage, len(intents))
 	for i, in := range intents {
 		key := of[i]
@@ -105,15 +106,19 @@ func judgeKey(op attest.Operation, in *attest.Intent, key keys.Key) error {
 	rec, c := key.Record, key.Record.Info.Committee
 	switch {
 	case in.Scheme != key.Scheme.ID() || key.Scheme.Kind().ID != rec.Info.Kind:
-		return problem.New(problem.Invalid, "", "scheme %s does not sign with keys of kind %s, as wallet %s is", in.Scheme, rec.Info.Kind, in.KeyID)
+		return problem.New(problem.Invalid, "", "scheme %s does not sign with keys of kind %s, as wallet %s is",
+			in.Scheme, rec.Info.Kind, in.KeyID)
 	case in.Epoch != rec.Info.Epoch:
-		return problem.New(problem.Conflict, "repeat the request; the key was refreshed", "wallet %s is at epoch %d here, the intent says %d", in.KeyID, rec.Info.Epoch, in.Epoch)
+		return problem.New(problem.Conflict, "repeat the request; the key was refreshed", "wallet %s is at epoch %d here, the intent says %d",
+			in.KeyID, rec.Info.Epoch, in.Epoch)
 	case op != opProve && rec.State != keys.Active:
-		return problem.New(problem.Conflict, "run `mpcd key prove-threshold`, or wait until keygen has ended", "wallet %s is not active yet (%s)", in.KeyID, rec.State)
+		return problem.New(problem.Conflict, "run `mpcd key prove-threshold`, or wait until keygen has ended", "wallet %s is not active yet (%s)",
+			in.KeyID, rec.State)
 	case op == opProve && rec.State == keys.Staged:
 		return problem.New(problem.Conflict, "wait until keygen has ended", "wallet %s is not certified yet", in.KeyID)
 	case len(in.Signers) != c.Threshold:
-		return problem.Field("signers", "name exactly as many signers as the threshold", "%d signers, wallet %s needs %d", len(in.Signers), in.KeyID, c.Threshold)
+		return problem.Field("signers", "name exactly as many signers as the threshold", "%d signers, wallet %s needs %d",
+			len(in.Signers), in.KeyID, c.Threshold)
 	}
 	if err := c.CheckQuorum(in.Signers); err != nil {
 		return problem.Field("signers", "name members of the wallet's committee, each once", "%v", err)
@@ -181,7 +186,8 @@ type sharesBody struct {
 // contribute runs presigning, or the agreement on presignatures of the pool, and, on a signer, makes the attested shares. Order: the act
 // is on record before a share is made; SignShares burns each presignature before it computes, and the hardware attests before anything
 // leaves.
-func (n *signing) contribute(ctx context.Context, c *ceremony.Ceremony, p *proposal, items []*item, pres []*threshold.Presignature, permitted *permission) ([]*attest.AttestedShare, *attest.ShareBatch, error) {
+func (n *signing) contribute(ctx context.Context, c *ceremony.Ceremony, p *proposal, items []*item, pres []*threshold.Presignature,
+	permitted *permission) ([]*attest.AttestedShare, *attest.ShareBatch, error) {
 	var err error
 	if pres == nil {
 		err = n.presignFor(ctx, c, p, items)
@@ -233,7 +239,8 @@ func (n *signing) presignFor(ctx context.Context, c *ceremony.Ceremony, p *propo
 }
 
 // presign runs the engine's rounds. Its session answers disputes about OPEN until the ceremony is left.
-func (n *signing) presign(ctx context.Context, c *ceremony.Ceremony, p *proposal, key keys.Key, of []threshold.PresignKey, reqs []threshold.SignRequest) ([]*threshold.Presignature, error) {
+func (n *signing) presign(ctx context.Context, c *ceremony.Ceremony, p *proposal, key keys.Key, of []threshold.PresignKey,
+	reqs []threshold.SignRequest) ([]*threshold.Presignature, error) {
 	committee := key.Record.Info.Committee
 	pairs, state, err := n.pairsFor(ctx, p, key)
 	if err != nil {
@@ -365,7 +372,8 @@ func (n *signing) lead(ctx context.Context, a asked) ([]*signed, error) {
 }
 
 // collect gathers the signers' attested shares, refuses what is not exactly what was asked for, and combines.
-func (n *signing) collect(ctx context.Context, c *ceremony.Ceremony, d *draft, items []*item, own []*attest.AttestedShare) ([]*signed, error) {
+func (n *signing) collect(ctx context.Context, c *ceremony.Ceremony, d *draft, items []*item,
+	own []*attest.AttestedShare) ([]*signed, error) {
 	shares := map[threshold.PartyID][]*attest.AttestedShare{n.members.SelfParty(): own}
 	want, _ := n.members.Others(d.Signers)
 	err := c.Gather(ctx, ceremony.KindShares, want, func(from threshold.PartyID, env transport.Envelope) (err error) {
@@ -393,7 +401,8 @@ func (n *signing) collect(ctx context.Context, c *ceremony.Ceremony, d *draft, i
 }
 
 // openShares re-derives what the signer's hardware must have attested and verifies it with the pinned key.
-func (n *signing) openShares(ctx context.Context, c *ceremony.Ceremony, from threshold.PartyID, env transport.Envelope, items []*item, started time.Time) ([]*attest.AttestedShare, error) {
+func (n *signing) openShares(ctx context.Context, c *ceremony.Ceremony, from threshold.PartyID, env transport.Envelope, items []*item,
+	started time.Time) ([]*attest.AttestedShare, error) {
 	ban := func(check string, err error) error {
 		return &threshold.Abort{Kind: threshold.Ban, Check: check, Culprits: []threshold.PartyID{from}, Err: err}
 	}
@@ -421,7 +430,8 @@ func (n *signing) openShares(ctx context.Context, c *ceremony.Ceremony, from thr
 	member, _ := n.members.Member(env.From)
 	got, err := sb.Open(member.Attest, attest.Window{NotBefore: started.Add(-intentAge), NotAfter: now.Add(intentAge)}, expected)
 	if errors.Is(err, attest.ErrStale) { // a clock, most likely: no reason to ban
-		return nil, &ceremony.RefusedError{From: env.From, Refusal: ceremony.Refusal{Code: problem.Conflict, Message: "its attestation is not of now; compare the clocks"}}
+		return nil, &ceremony.RefusedError{From: env.From,
+			Refusal: ceremony.Refusal{Code: problem.Conflict, Message: "its attestation is not of now; compare the clocks"}}
 	}
 	if err != nil {
 		return nil, ban("attestation", err)

@@ -86,7 +86,8 @@ func (a *Log) Append(ctx context.Context, events ...Event) error {
 		es[i] = &Entry{Version: version, Time: now, Node: a.node, Event: e.Name, Facts: e.Facts}
 	}
 	if err := a.group.Do(ctx, es); err != nil {
-		return &problem.Error{Code: problem.Integrity, Message: "the audit log cannot be written, so nothing may be done", Next: "check disk space and the file's owner", Err: err}
+		return &problem.Error{Code: problem.Integrity, Message: "the audit log cannot be written, so nothing may be done",
+			Next: "check disk space and the file's owner", Err: err}
 	}
 	return nil
 }

@@ -152,7 +152,8 @@ func Drive[R any](ctx context.Context, c *Ceremony, s *threshold.Session[R]) (R,
 		}
 		m, err := c.message(env)
 		if err != nil {
-			return none, &threshold.Abort{Kind: threshold.Proven, Check: "decode", Culprits: []threshold.PartyID{c.router.hall.Party(env.From)}, Err: err}
+			return none, &threshold.Abort{Kind: threshold.Proven, Check: "decode",
+				Culprits: []threshold.PartyID{c.router.hall.Party(env.From)}, Err: err}
 		}
 		round := s.Round()
 		out, err := s.Step(m)
@@ -256,7 +257,8 @@ func (c *Ceremony) again(missing []threshold.PartyID) {
 }
 
 // Gather collects one envelope of the kind from every party of want, after the engine is done; judge takes each.
-func (c *Ceremony) Gather(ctx context.Context, kind uint8, want []threshold.PartyID, judge func(from threshold.PartyID, env transport.Envelope) error) error {
+func (c *Ceremony) Gather(ctx context.Context, kind uint8, want []threshold.PartyID,
+	judge func(from threshold.PartyID, env transport.Envelope) error) error {
 	left := map[threshold.PartyID]bool{}
 	for _, p := range want {
 		left[p] = true

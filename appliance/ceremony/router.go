@@ -175,7 +175,8 @@ const repeatAfter = 150 * time.Millisecond
 
 // repeat answers a peer that still talks in a ceremony we have ended: it may have missed our last words.
 func (r *Router) repeat(p *pastTopic, env transport.Envelope) {
-	if env.Kind != KindEngine && env.Kind != KindProposal || !slices.ContainsFunc(p.outbox, func(e transport.Envelope) bool { return slices.Contains(e.To, env.From) }) {
+	if env.Kind != KindEngine && env.Kind != KindProposal ||
+		!slices.ContainsFunc(p.outbox, func(e transport.Envelope) bool { return slices.Contains(e.To, env.From) }) {
 		return
 	}
 	now := r.hall.Clock()

@@ -80,7 +80,8 @@ func (v *Pairs) load(ctx context.Context, s threshold.Pairer, name string) (thre
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &problem.Error{Code: VaultCode(err), Message: "the pair state of a committee cannot be opened", Next: "run mpcd doctor", Err: err}
+		return nil, &problem.Error{Code: VaultCode(err), Message: "the pair state of a committee cannot be opened",
+			Next: "run mpcd doctor", Err: err}
 	}
 	defer b.Wipe()
 	return s.ParsePairState(b.Bytes())
@@ -90,7 +91,8 @@ func (v *Pairs) store(ctx context.Context, name string, p threshold.PairState) e
 	b := p.Bytes()
 	defer b.Wipe()
 	if err := v.vault.PutSecret(ctx, name, b.Bytes()); err != nil {
-		return &problem.Error{Code: VaultCode(err), Message: "the pair state of a committee cannot be stored", Next: "check the disk and the token; run mpcd doctor", Err: err}
+		return &problem.Error{Code: VaultCode(err), Message: "the pair state of a committee cannot be stored",
+			Next: "check the disk and the token; run mpcd doctor", Err: err}
 	}
 	return nil
 }
@@ -178,7 +180,8 @@ func (v *Pairs) State(ctx context.Context, scheme threshold.Scheme, c threshold.
 
 // Propose is what this node, as coordinator, proposes: the pair state it has, or, with renew or without any, the next, above a
 // pair-epoch that others told.
-func (v *Pairs) Propose(ctx context.Context, scheme threshold.Scheme, c threshold.Committee, renew bool, above uint64) (*ProposedPairs, error) {
+func (v *Pairs) Propose(ctx context.Context, scheme threshold.Scheme, c threshold.Committee, renew bool,
+	above uint64) (*ProposedPairs, error) {
 	s, p, err := v.State(ctx, scheme, c)
 	switch {
 	case err != nil || s == nil:
@@ -193,7 +196,8 @@ func (v *Pairs) Propose(ctx context.Context, scheme threshold.Scheme, c threshol
 
 // Proposed is State, if it is what a proposal goes by. It fails with a *problem.Error of
 // code PairState where it is another.
-func (v *Pairs) Proposed(ctx context.Context, scheme threshold.Scheme, c threshold.Committee, x *ProposedPairs) (threshold.Pairer, threshold.PairState, error) {
+func (v *Pairs) Proposed(ctx context.Context, scheme threshold.Scheme, c threshold.Committee,
+	x *ProposedPairs) (threshold.Pairer, threshold.PairState, error) {
 	s, p, err := v.State(ctx, scheme, c)
 	if err == nil {
 		err = x.check(s, p)

@@ -128,7 +128,8 @@ const recordsMax = 65536
 
 // NewRing makes an empty one; Load reads what it must know.
 func NewRing(c Config) *Ring {
-	return &Ring{c: c, records: map[string]*Record{}, held: map[string]*Held{}, age: list.New(), pending: map[string]bool{}, locked: map[string]bool{}, changed: make(chan struct{})}
+	return &Ring{c: c, records: map[string]*Record{}, held: map[string]*Held{}, age: list.New(), pending: map[string]bool{},
+		locked: map[string]bool{}, changed: make(chan struct{})}
 }
 
 // Load reads which keys wait for others.
@@ -142,7 +143,8 @@ func (k *Ring) Load(ctx context.Context) error {
 }
 
 func noWallet(id string) error {
-	return problem.New(problem.NotFound, "list the wallets of this node, or ask a node that is a party of the key", "no wallet %q on this node", id)
+	return problem.New(problem.NotFound, "list the wallets of this node, or ask a node that is a party of the key",
+		"no wallet %q on this node", id)
 }
 
 // Record returns a copy of the wallet's record.
@@ -179,10 +181,12 @@ func (k *Ring) Record(ctx context.Context, id string) (Record, error) {
 func decode(id string, b []byte) (Record, error) {
 	var r Record
 	if err := canon.UnmarshalVersion(b, recordVersion, &r); err != nil {
-		return r, &problem.Error{Code: problem.Integrity, Message: fmt.Sprintf("the record of wallet %s is damaged", id), Next: "restore the node's data directory from a good disk", Err: err}
+		return r, &problem.Error{Code: problem.Integrity, Message: fmt.Sprintf("the record of wallet %s is damaged", id),
+			Next: "restore the node's data directory from a good disk", Err: err}
 	}
 	if r.Version != recordVersion || attest.KeyID(r.Info.Kind, r.Info.GroupKey) != id {
-		return r, problem.New(problem.Integrity, "restore the node's data directory from a good disk", "the record of wallet %s is another wallet's", id)
+		return r, problem.New(problem.Integrity, "restore the node's data directory from a good disk",
+			"the record of wallet %s is another wallet's", id)
 	}
 	return r, nil
 }
@@ -314,7 +318,8 @@ func (k *Ring) Find(ctx context.Context, id string, pub []byte) (string, error) 
 			return "", err
 		}
 	}
-	return "", problem.New(problem.NotFound, "list the wallets of this node, or ask a node that is a party of the key", "no wallet with public key %x on this node", pub[:min(len(pub), 65)])
+	return "", problem.New(problem.NotFound, "list the wallets of this node, or ask a node that is a party of the key",
+		"no wallet with public key %x on this node", pub[:min(len(pub), 65)])
 }
 
 // Shown is a public key as chains and users write it.
@@ -336,7 +341,8 @@ func (k *Ring) Open(ctx context.Context, scheme threshold.Scheme, id string, epo
 
 	b, meta, err := k.c.Vault.Load(ctx, id)
 	if err != nil {
-		return nil, &problem.Error{Code: VaultCode(err), Message: "the share of wallet " + id + " cannot be opened", Next: "run mpcd doctor", Err: err}
+		return nil, &problem.Error{Code: VaultCode(err), Message: "the share of wallet " + id + " cannot be opened",
+			Next: "run mpcd doctor", Err: err}
 	}
 	defer b.Wipe()
 	if meta.Epoch != epoch {
@@ -344,7 +350,8 @@ func (k *Ring) Open(ctx context.Context, scheme threshold.Scheme, id string, epo
 	}
 	share, err := scheme.ParseKeyShare(b.Bytes())
 	if err != nil {
-		return nil, &problem.Error{Code: problem.Integrity, Message: "the share of wallet " + id + " is damaged", Next: "refresh the key without this node, or restore it", Err: err}
+		return nil, &problem.Error{Code: problem.Integrity, Message: "the share of wallet " + id + " is damaged",
+			Next: "refresh the key without this node, or restore it", Err: err}
 	}
 	return k.hold(id, epoch, &Held{id: name, Share: share, signers: map[threshold.SchemeID]threshold.Signer{}})
 }
@@ -456,7 +463,8 @@ func (k *Ring) KeyWhen(ctx context.Context, id string, by threshold.SchemeID, ok
 	}
 	s, err := k.c.Schemes(by)
 	if err != nil {
-		err = &problem.Error{Code: problem.Invalid, Message: fmt.Sprintf("scheme %q is not in this build", by), Next: "run the same version on all nodes", Err: err}
+		err = &problem.Error{Code: problem.Invalid, Message: fmt.Sprintf("scheme %q is not in this build", by),
+			Next: "run the same version on all nodes", Err: err}
 	}
 	return Key{id, r, s}, err
 }

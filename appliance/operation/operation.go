@@ -101,15 +101,16 @@ func (s *Operations) get(ctx context.Context, op, session string) (*record, erro
 	}
 	var rec record
 	if err := canon.UnmarshalVersion(b, version, &rec); err != nil {
-		return nil, &problem.Error{Code: problem.Integrity, Message: "the record of session " + session + " is damaged", Next: "use another session_id", Err: err}
+		return nil, &problem.Error{Code: problem.Integrity, Message: "the record of session " + session + " is damaged",
+			Next: "use another session_id", Err: err}
 	}
 	return &rec, nil
 }
 
 // Reused is the refusal of a session_id that stands for another request.
 func Reused(session string) error {
-	return &problem.Error{Code: problem.Conflict, Field: "session_id", Message: fmt.Sprintf("session_id %q was used before with another request", session),
-		Next: "use a new session_id for a new request"}
+	return &problem.Error{Code: problem.Conflict, Field: "session_id",
+		Message: fmt.Sprintf("session_id %q was used before with another request", session), Next: "use a new session_id for a new request"}
 }
 
 // Pending is what to store when a request is accepted, before it is acted on.

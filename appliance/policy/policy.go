@@ -28,7 +28,8 @@ type Majority struct{ AllowMinority bool }
 // Judge implements Policy.
 func (p Majority) Judge(_ context.Context, _ *attest.Intent, c threshold.Committee) (Verdict, error) {
 	if need := c.N()/2 + 1; c.Threshold < need && !p.AllowMinority {
-		return Verdict{Rule: "majority", Why: fmt.Sprintf("threshold %d of %d is no majority, at least %d is required", c.Threshold, c.N(), need)}, nil
+		return Verdict{Rule: "majority",
+			Why: fmt.Sprintf("threshold %d of %d is no majority, at least %d is required", c.Threshold, c.N(), need)}, nil
 	}
 	return Verdict{Allow: true, Rule: "majority"}, nil
 }

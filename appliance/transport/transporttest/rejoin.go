@@ -9,7 +9,8 @@ import (
 )
 
 // OpenRestartable is Open with a way to start a node anew after its network was closed.
-type OpenRestartable func(t *testing.T, nodes []transport.NodeID) (map[transport.NodeID]transport.Network, func(transport.NodeID) transport.Network)
+type OpenRestartable func(t *testing.T, nodes []transport.NodeID) (map[transport.NodeID]transport.Network,
+	func(transport.NodeID) transport.Network)
 
 // Rejoin checks that the others go on while a node is away, and that it is heard and hears when it is back, as a new boot.
 func Rejoin(t *testing.T, open OpenRestartable) {

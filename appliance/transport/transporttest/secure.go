@@ -175,7 +175,8 @@ func testPrivate(t *testing.T, open Open) {
 			t.Errorf("private body seen by %s", p.id)
 		}
 	}
-	for _, bad := range []transport.Envelope{{Private: true}, {Private: true, To: to("b", "c")}, {Private: true, To: to("a")}, {Private: true, To: to("mallory")}} {
+	for _, bad := range []transport.Envelope{{Private: true}, {Private: true, To: to("b", "c")}, {Private: true, To: to("a")},
+		{Private: true, To: to("mallory")}} {
 		if s.a.conn.Send(t.Context(), bad) == nil {
 			t.Errorf("private envelope to %v sent", bad.To)
 		}
