@@ -52,7 +52,8 @@ func TestKeygen(t *testing.T) {
 		len(got.Parties) != 3 || got.Status != "completed" || got.Label != "a <b>" {
 		t.Errorf("got %s", w.Body)
 	}
-	if !strings.Contains(w.Body.String(), `"public_key":"0x`+hex.EncodeToString(edPublic)+`"`) || !strings.Contains(w.Body.String(), `"epoch":0`) {
+	if !strings.Contains(w.Body.String(), `"public_key":"0x`+hex.EncodeToString(edPublic)+`"`) ||
+		!strings.Contains(w.Body.String(), `"epoch":0`) {
 		t.Errorf("got %s", w.Body)
 	}
 }
@@ -67,7 +68,9 @@ func TestSeedRequests(t *testing.T) {
 		w := send(t, h, "POST", path, body, "Content-Type", form)
 		return &responseAndBody{w.Code, w.Body.String()}
 	}
-	p := wantProblem(t, send(t, h, "POST", "/api/v1/vaults/v1/wallets", `{"protocol": "cggmp21", "curve": "secp256k1", "threshold": 2, "parties": 3, "label": "client-{accountId}"}`, "Content-Type", form), 422, "unsupported")
+	p := wantProblem(t, send(t, h, "POST", "/api/v1/vaults/v1/wallets",
+		`{"protocol": "cggmp21", "curve": "secp256k1", "threshold": 2, "parties": 3, "label": "client-{accountId}"}`, "Content-Type", form), 422,
+		"unsupported")
 	if !strings.Contains(p.Detail, "cggmp21 is not in this build") || !strings.Contains(p.Detail, "ask for protocol dkls23") ||
 		len(f.keygens) != 0 {
 		t.Errorf("detail: %s", p.Detail)
@@ -84,9 +87,10 @@ func TestSeedRequests(t *testing.T) {
 	}
 	key := "0x" + hex.EncodeToString(edPublic)
 	for path, body := range map[string]string{
-		"/api/v1/keygen":                `{"threshold": 2, "total": 3, "curve": "ed25519"}`,
-		"/api/v1/sign":                  `{"public_key": "` + key + `", "message_hash": "0xabc123", "signers": ["node1", "node2"]}`,
-		"/api/v1/refresh":               `{"session_id": "uuid", "public_key": "` + key + `", "new_threshold": 2, "new_total": 3, "new_parties": ["node1", "node2", "node3"]}`,
+		"/api/v1/keygen": `{"threshold": 2, "total": 3, "curve": "ed25519"}`,
+		"/api/v1/sign":   `{"public_key": "` + key + `", "message_hash": "0xabc123", "signers": ["node1", "node2"]}`,
+		"/api/v1/refresh": `{"session_id": "uuid", "public_key": "` + key +
+			`", "new_threshold": 2, "new_total": 3, "new_parties": ["node1", "node2", "node3"]}`,
 		"/api/v1/wallets/w_ed/reshare":  `{"new_threshold": 2, "new_participants": ["node3", "node2", "node1"]}`,
 		"/api/v1/generate_mpc_sig":      `{"wallet_id": "w_ec", "payload": "0x` + strings.Repeat("ab", 32) + `", "chain": "ethereum"}`,
 		"/api/v1/vaults/bank-1/wallets": `{"protocol": "frost", "curve": "ed25519", "threshold": 2, "parties": 3, "label": "client-{accountId}"}`,
@@ -170,7 +174,8 @@ func TestPublicKeyForms(t *testing.T) {
 func TestIdempotency(t *testing.T) {
 	f := newFake()
 	h := devServer(f)
-	bodies := []string{`{"session_id":"s1","wallet_id":"w_ed","message":"0x01"}`, ` { "message" : "0x01", "wallet_id":"w_ed", "session_id" : "s1" } `}
+	bodies := []string{`{"session_id":"s1","wallet_id":"w_ed","message":"0x01"}`,
+		` { "message" : "0x01", "wallet_id":"w_ed", "session_id" : "s1" } `}
 	first := send(t, h, "POST", "/api/v1/sign", bodies[0])
 	for _, again := range []string{
 		send(t, h, "POST", "/api/v1/sign", bodies[0]).Body.String(),

@@ -54,7 +54,8 @@ func TestECDSASign(t *testing.T) {
 		digest := bytes.Repeat([]byte{byte(i + 1)}, 32)
 		field := []string{"message_hash", "payload", "message"}[i%3]
 		f := newFake()
-		w := send(t, devServer(f), "POST", "/api/v1/sign", fmt.Sprintf(`{"public_key":"0x%x","%s":"0x%x","signers":["node1","node2"],"chain":"ethereum"}`, ecPublic, field, digest))
+		w := send(t, devServer(f), "POST", "/api/v1/sign",
+			fmt.Sprintf(`{"public_key":"0x%x","%s":"0x%x","signers":["node1","node2"],"chain":"ethereum"}`, ecPublic, field, digest))
 		if w.Code != 200 || f.signs[0].WalletID != "w_ec" || !bytes.Equal(f.signs[0].Message, digest) || f.signs[0].Chain != "ethereum" {
 			t.Fatalf("%d %s, asked %+v", w.Code, w.Body, f.signs)
 		}

@@ -10,7 +10,8 @@ import (
 // fuzzBody checks that no body makes a route panic or answer 5xx, that every refusal is a problem, and that what is accepted
 // means the same to us and to a second parser.
 func fuzzBody(f *testing.F, path string, seeds ...string) {
-	for _, s := range append(seeds, `{}`, `null`, `[]`, `{"session_id":"x"}`, `{"a":{"b":[1,null,true,"\ud800"]}}`, "{\"x\":\"\xff\"}", `{"total":[[]]}`) {
+	for _, s := range append(seeds, `{}`, `null`, `[]`, `{"session_id":"x"}`, `{"a":{"b":[1,null,true,"\ud800"]}}`, "{\"x\":\"\xff\"}",
+		`{"total":[[]]}`) {
 		f.Add([]byte(s))
 	}
 	node := newFake()
@@ -41,13 +42,15 @@ func fuzzBody(f *testing.F, path string, seeds ...string) {
 
 // Goal: no keygen body is a 500. Method: fuzz.
 func FuzzKeygen(f *testing.F) {
-	fuzzBody(f, "/api/v1/keygen", `{"session_id":"s","threshold":2,"total":3,"curve":"ed25519","protocol":"frost","parties":["a","b","c"],"label":"l"}`,
+	fuzzBody(f, "/api/v1/keygen",
+		`{"session_id":"s","threshold":2,"total":3,"curve":"ed25519","protocol":"frost","parties":["a","b","c"],"label":"l"}`,
 		`{"threshold":1e99,"curve":"secp256k1","parties":3}`, `{"threshold":2,"total":3,"curve":"secp256k1","protocol":"lss"}`)
 }
 
 // Goal: no sign body is a 500. Method: fuzz.
 func FuzzSign(f *testing.F) {
-	fuzzBody(f, "/api/v1/sign", `{"wallet_id":"w_ed","message":"0x01","signers":["node1","node2"],"chain":"solana"}`, `{"public_key":"0x04ab","payload":"00"}`,
+	fuzzBody(f, "/api/v1/sign", `{"wallet_id":"w_ed","message":"0x01","signers":["node1","node2"],"chain":"solana"}`,
+		`{"public_key":"0x04ab","payload":"00"}`,
 		`{"wallet_id":"w_tap","message_hash":"0x1111111111111111111111111111111111111111111111111111111111111111"}`,
 		`{"wallet_id":"w_ec","message_hash":"0x1111111111111111111111111111111111111111111111111111111111111111","chain":"lux-x"}`,
 		`{"wallet_id":"w_ec","message_hash":"0x1111111111111111111111111111111111111111111111111111111111111111","derivation_path":"m/0/5"}`)
@@ -55,7 +58,8 @@ func FuzzSign(f *testing.F) {
 
 // Goal: no refresh body is a 500. Method: fuzz.
 func FuzzRefresh(f *testing.F) {
-	fuzzBody(f, "/api/v1/refresh", `{"wallet_id":"w_ed","new_threshold":2,"new_total":3,"new_parties":["node1","node2","node3"]}`, `{"wallet_id":"w_ed","new_participants":3}`)
+	fuzzBody(f, "/api/v1/refresh", `{"wallet_id":"w_ed","new_threshold":2,"new_total":3,"new_parties":["node1","node2","node3"]}`,
+		`{"wallet_id":"w_ed","new_participants":3}`)
 }
 
 // Goal: no Authorization header panics, and only one that we signed is let in. Method: fuzz against a node that trusts one key.

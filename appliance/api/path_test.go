@@ -75,7 +75,8 @@ func TestSignUnderPath(t *testing.T) {
 			t.Errorf("%.20s: shown %+v", text, got)
 		}
 	}
-	for _, body := range []string{`{"wallet_id":"w_ec","message_hash":"0x%x"}`, `{"wallet_id":"w_ec","message_hash":"0x%x","derivation_path":"m"}`} {
+	for _, body := range []string{`{"wallet_id":"w_ec","message_hash":"0x%x"}`,
+		`{"wallet_id":"w_ec","message_hash":"0x%x","derivation_path":"m"}`} {
 		w := send(t, devServer(newFake()), "POST", "/api/v1/sign", fmt.Sprintf(body, digest))
 		if s := decode[map[string]any](t, w); s["public_key"] != fmt.Sprintf("0x%x", ecPublic) || s["address"] != nil || s["addresses"] != nil ||
 			s["derivation_path"] != nil {
@@ -143,7 +144,8 @@ func TestBadPaths(t *testing.T) {
 		}
 	}
 	for body, field := range map[string]string{`5`: "derivation_path", `["0","5"]`: "derivation_path", `{"0":5}`: "derivation_path"} {
-		p := wantProblem(t, send(t, devServer(newFake()), "POST", "/api/v1/sign", fmt.Sprintf(`{"wallet_id":"w_ec","message_hash":"0x%x","derivation_path":%s}`, make([]byte, 32), body)), 422, "invalid")
+		p := wantProblem(t, send(t, devServer(newFake()), "POST", "/api/v1/sign",
+			fmt.Sprintf(`{"wallet_id":"w_ec","message_hash":"0x%x","derivation_path":%s}`, make([]byte, 32), body)), 422, "invalid")
 		if len(p.Errors) == 0 || p.Errors[0].Field != field {
 			t.Errorf("%s: %+v", body, p)
 		}
@@ -167,7 +169,8 @@ func TestBadPaths(t *testing.T) {
 		}
 	}
 	for _, wallet := range []string{"w_ed", "w_tap"} {
-		p := wantProblem(t, send(t, devServer(newFake()), "POST", "/api/v1/sign", fmt.Sprintf(`{"wallet_id":"%s","message_hash":"0x%x","derivation_path":"m/0"}`, wallet, make([]byte, 32))), 422, "unsupported")
+		p := wantProblem(t, send(t, devServer(newFake()), "POST", "/api/v1/sign",
+			fmt.Sprintf(`{"wallet_id":"%s","message_hash":"0x%x","derivation_path":"m/0"}`, wallet, make([]byte, 32))), 422, "unsupported")
 		if len(p.Errors) == 0 || p.Errors[0].Field != "derivation_path" || !strings.Contains(p.Detail, "Leave the path out") {
 			t.Errorf("%s: %+v", wallet, p)
 		}

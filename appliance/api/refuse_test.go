@@ -346,7 +346,8 @@ func TestErrorsDoNotEcho(t *testing.T) {
 	h := devServer(newFake())
 	for _, body := range []string{
 		`{"wallet_id":"w_ed","message":"markmark"}`, `{"wallet_id":"w_ed","message":["markmark"]}`, `{"wallet_id":"w_ed","x":"markmark"}`,
-		`{"wallet_id":"w_ed","message":"0x01","session_id":"markmark markmark"}`, `{"public_key":"markmark","message":"0x01"}`, `{"message":"markmark"`,
+		`{"wallet_id":"w_ed","message":"0x01","session_id":"markmark markmark"}`, `{"public_key":"markmark","message":"0x01"}`,
+		`{"message":"markmark"`,
 	} {
 		if w := send(t, h, "POST", "/api/v1/sign", body); strings.Contains(w.Body.String(), "markmark") || w.Code < 400 {
 			t.Errorf("%s: %s", body, w.Body)

@@ -62,7 +62,8 @@ func TestCurl(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &ec); err != nil || status != "200 application/json" || ec.Protocol != "dkls23" {
 		t.Errorf("%s %s", status, body)
 	}
-	body, status = curl("-X", "POST", ipv4+"/api/v1/sign", "-d", fmt.Sprintf(`{"public_key": "%s", "message_hash": "0x%064x", "signers": ["node1", "node2"]}`, ec.PublicKey, 1))
+	body, status = curl("-X", "POST", ipv4+"/api/v1/sign", "-d",
+		fmt.Sprintf(`{"public_key": "%s", "message_hash": "0x%064x", "signers": ["node1", "node2"]}`, ec.PublicKey, 1))
 	if status != "200 application/json" || !strings.Contains(body, `"v":2`) {
 		t.Errorf("%s %s", status, body)
 	}
@@ -71,7 +72,8 @@ func TestCurl(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &w); err != nil || status != "200 application/json" || w.Status != "completed" {
 		t.Fatalf("%s %s %v", status, body, err)
 	}
-	body, status = curl("-X", "POST", ipv4+"/api/v1/sign", "-d", fmt.Sprintf(`{"public_key": "%s", "message_hash": "0x0102", "signers": ["node1", "node2"]}`, w.PublicKey))
+	body, status = curl("-X", "POST", ipv4+"/api/v1/sign", "-d",
+		fmt.Sprintf(`{"public_key": "%s", "message_hash": "0x0102", "signers": ["node1", "node2"]}`, w.PublicKey))
 	var s wire.Signature
 	if err := json.Unmarshal([]byte(body), &s); err != nil || status != "200 application/json" ||
 		!ed25519.Verify(ed25519.PublicKey(w.PublicKey), []byte{1, 2}, s.Signature) {
