@@ -1,6 +1,6 @@
 # make demo    three nodes, real transactions, receipts; leaves nothing behind; HSM=softhsm, tpm, aws or gcp
 # make test    setup, vet, every test              make race   the packages that several goroutines may be in, under the race detector
-# make check   format, vet, staticcheck, dead code, import policy, length of lines. CI runs check, test and race
+# make check   format, vet, staticcheck, dead code, import policy, length of lines. CI runs check, test, race and mutate-sample
 # make vuln    known vulnerabilities; fails where the database (https://vuln.go.dev) is not reached, so it is in no other target
 # make fuzz    every fuzz target for FUZZTIME each     make sim SEEDS=n   n seeds of the simulated network
 # make bench   the promised figures, measured here     make build         bin/mpcd
