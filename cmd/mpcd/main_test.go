@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Deadline:            time.Now().Add(3 * time.Minute), // a node that starts where it must not would run for ever
+		Deadline:            time.Now().Add(10 * time.Minute), // a node that starts where it must not would run for ever
 		Cmds:                scriptCommands,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NO_COLOR", "1")
