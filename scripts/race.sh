@@ -1,10 +1,10 @@
 #!/bin/bash
-# Runs the tests under the race detector of every package that several goroutines may be in: its source imports sync, sync/atomic or
+# Runs the tests under the race detector of every package whose source shares memory between goroutines: it imports sync or
 # golang.org/x/sync, or starts goroutines. Left out are tests that count allocations, which the detector changes.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
-importing() { go list -f '{{range .Imports}}{{$.Dir}} {{.}}{{"\n"}}{{end}}' ./... | sed -nE 's# (sync|sync/atomic|golang.org/x/sync/.*)$##p'; }
+importing() { go list -f '{{range .Imports}}{{$.Dir}} {{.}}{{"\n"}}{{end}}' ./... | sed -nE 's# (sync|golang.org/x/sync/.*)$##p'; }
 starting() { git grep -lE '^\s+go [[:alpha:]]|\.Go\(func' -- '*.go' ':!*_test.go' | xargs -n1 dirname | sed "s#^#$PWD/#"; }
 packages=$({ importing; starting; } | sort -u)
 # shellcheck disable=SC2086
