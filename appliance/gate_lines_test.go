@@ -205,3 +205,50 @@ func TestNoActOffRecord(t *testing.T) {
 	<-c.nodes[1].done
 	c.nodes[1].stop = nil
 }
+
+// Goal: nor does a coordinator begin what it cannot put on record. Method: its audit log is closed; every line is tried. No message of the
+// protocol may leave it, and of a signature, whose acceptance is recorded too, not even the proposal.
+func TestCoordinatorOffRecord(t *testing.T) {
+	c := newClusterLimits(t, 3, appliance.Limits{Presignatures: 8})
+	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
+	m := c.nodes[0]
+	var mu sync.Mutex
+	sent := map[uint8]int{}
+	c.hub.SetTap(func(f memnet.Frame) {
+		if e, err := transporttest.Peek(transport.Envelope{Body: f.Body}); err == nil && e.From == m.id {
+			mu.Lock()
+			defer mu.Unlock()
+			sent[e.Kind]++
+		}
+	})
+	count := func(kind uint8) int { mu.Lock(); defer mu.Unlock(); return sent[kind] }
+	if err := m.node.AuditLog().Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	_, err := m.node.Sign(ctx, appliance.SignRequest{WalletID: w.ID, Message: digestOf("off"), Signers: []transport.NodeID{"node1", "node2"}})
+	if err == nil {
+		t.Error("it signs without a record")
+	}
+	if n := count(ceremony.KindProposal); n != 0 {
+		t.Errorf("%d proposals to sign are not on record", n)
+	}
+	for line, act := range map[string]func() error{
+		"keygen": func() error {
+			_, err := m.node.Keygen(ctx, appliance.KeygenRequest{Curve: "secp256k1", Protocol: "dkls23", Threshold: 2, Total: 3})
+			return err
+		},
+		"refresh": func() error { _, err := m.node.Refresh(ctx, appliance.RefreshRequest{WalletID: w.ID}); return err },
+		"presign": func() error { return m.node.Fill(ctx, w.ID, "node1", "node2") },
+	} {
+		if err := act(); err == nil {
+			t.Errorf("%s goes through without a record", line)
+		}
+		if n := count(ceremony.KindEngine); n != 0 {
+			t.Errorf("%s: %d messages of a protocol that is not on record", line, n)
+		}
+	}
+	m.stop() // its log is closed, so it cannot say that it stops
+	<-m.done
+	m.stop = nil
+}

@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
@@ -61,6 +66,83 @@ func TestPolicyFailsClosed(t *testing.T) {
 	if _, err := g.allow(context.Background(), nil, threshold.Committee{}); problem.As(err).Code != problem.Denied {
 		t.Errorf("a failing policy gave %v", err)
 	}
+}
+
+// Goal: the gate lets nothing pass that the line's own judgement refuses, nothing that would not be on record, and puts what passes on
+// record, each intent under each name. Method: two intents before it, of which the second is refused, then not; a log on the disk.
+func TestGate(t *testing.T) {
+	log, err := audit.Open(filepath.Join(t.TempDir(), "audit.log"), "n", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	g := newGate(policy.Majority{AllowMinority: true}, log, 1)
+	refusal := problem.New(problem.Invalid, "", "it does not fit")
+	var second error
+	both := []passage{
+		{&attest.Intent{RequestID: "a"}, threshold.Committee{}, func() error { return nil }},
+		{&attest.Intent{RequestID: "b"}, threshold.Committee{}, func() error { return second }},
+	}
+	second = refusal
+	if _, err := g.permit(t.Context(), both, "x"); problem.As(err).Code != problem.Invalid || problem.As(err).Item != 2 {
+		t.Errorf("its own judgement refuses the second: %v", err)
+	}
+	second = nil
+	if _, err := g.permit(t.Context(), both); err == nil {
+		t.Error("an act without the name of an event passes")
+	}
+	p, err := g.permit(t.Context(), both, "x", "y")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.recorded(); err != nil || len(p.verdicts) != 2 || p.verdicts[1].Rule != "majority" {
+		t.Errorf("%v, verdicts %v", err, p.verdicts)
+	}
+	var got []string
+	es, err := log.Entries(0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range es {
+		got = append(got, e.Event+" "+e.Facts["session"])
+	}
+	if want := []string{"x a", "y a", "x b", "y b"}; !slices.Equal(got, want) {
+		t.Errorf("on record: %q, want %q", got, want)
+	}
+}
+
+// Goal: what passed once under a request ID does not pass for another message. Method: two messages of one ID before the gate at once.
+func TestGateRemembers(t *testing.T) {
+	g := newGate(policy.Majority{AllowMinority: true}, nil, 1)
+	fits := func() error { return nil }
+	in := func(message string) *attest.Intent {
+		return &attest.Intent{Operation: attest.OpSign, RequestID: "r", Message: []byte(message)}
+	}
+	both := []passage{{in("1"), threshold.Committee{}, fits}, {in("2"), threshold.Committee{}, fits}}
+	if _, err := g.permit(t.Context(), both); problem.As(err).Code != problem.Conflict || problem.As(err).Item != 2 {
+		t.Errorf("%v", err)
+	}
+}
+
+// Goal: nobody acts before the record is durable, nor without the gate's word. Method: a record that is slow and then fails; no permission.
+func TestRecordedWaits(t *testing.T) {
+	var none *permission
+	if none.recorded() == nil {
+		t.Error("an act without permission may be done")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p, back := &permission{done: make(chan struct{})}, make(chan error, 1)
+		go func() { back <- p.recorded() }()
+		synctest.Wait()
+		if len(back) != 0 {
+			t.Error("it does not wait for the record")
+		}
+		p.err = errors.New("the disk is full")
+		close(p.done)
+		if err := <-back; len(back) != 0 || err == nil {
+			t.Errorf("the record failed: %v", err)
+		}
+	})
 }
 
 type failingPolicy struct{}

@@ -1,9 +1,11 @@
 package appliance
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
@@ -34,6 +36,81 @@ func TestStates(t *testing.T) {
 		rec := keys.Record{State: row.state, Info: threshold.KeyInfo{Kind: threshold.Ed25519.ID, Epoch: 1, Committee: committee}}
 		if err := judgeSign(row.op, row.in, keys.Key{ID: "w_x", Record: rec, Scheme: scheme}); (err == nil) != row.ok {
 			t.Errorf("%s of a %s key: %v", row.op, row.state, err)
+		}
+	}
+}
+
+// Goal: an intent is for the key as it stands, by a scheme of its kind and an exact quorum of it. Method: one that is, then each part bent.
+func TestJudgeKey(t *testing.T) {
+	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}, Identities: make([][]byte, 3), Threshold: 2}
+	for name, row := range map[string]struct {
+		bend func(*attest.Intent, *keys.Key)
+		code problem.Code // "" if it passes
+	}{
+		"fits":                     {func(*attest.Intent, *keys.Key) {}, ""},
+		"a key of another kind":    {func(_ *attest.Intent, k *keys.Key) { k.Record.Info.Kind = threshold.BIP340.ID }, problem.Invalid},
+		"another scheme":           {func(in *attest.Intent, _ *keys.Key) { in.Scheme = threshold.FrostTaproot }, problem.Invalid},
+		"the epoch before":         {func(_ *attest.Intent, k *keys.Key) { k.Record.Info.Epoch = 2 }, problem.Conflict},
+		"more than the threshold":  {func(in *attest.Intent, _ *keys.Key) { in.Signers = committee.Parties }, problem.Invalid},
+		"who is not of the quorum": {func(in *attest.Intent, _ *keys.Key) { in.Signers = []threshold.PartyID{1, 4} }, problem.Invalid},
+	} {
+		scheme, err := schemes.ByID(threshold.FrostEd25519)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := &attest.Intent{KeyID: "w_x", Scheme: scheme.ID(), Epoch: 1, Signers: []threshold.PartyID{1, 2}}
+		key := keys.Key{ID: "w_x", Scheme: scheme, Record: keys.Record{State: keys.Active,
+			Info: threshold.KeyInfo{Kind: threshold.Ed25519.ID, Epoch: 1, Committee: committee}}}
+		row.bend(in, &key)
+		err = judgeKey(attest.OpSign, in, key)
+		if (err == nil) != (row.code == "") || err != nil && problem.As(err).Code != row.code {
+			t.Errorf("%s: %v, want %q", name, err, row.code)
+		}
+	}
+}
+
+// Goal: a refresh is of the key as it stands, by its whole committee, to an epoch that is new here and not far off. Method: one that is,
+// then each part bent.
+func TestJudgeRefresh(t *testing.T) {
+	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}, Identities: make([][]byte, 3), Threshold: 2}
+	for name, row := range map[string]struct {
+		bend func(*attest.Intent, *keys.Record)
+		next uint64
+		code problem.Code // "" if it passes
+	}{
+		"fits":                  {func(*attest.Intent, *keys.Record) {}, 2, ""},
+		"behind three attempts": {func(_ *attest.Intent, r *keys.Record) { r.Attempts = []keys.Attempt{{Epoch: 4}} }, 5, ""},
+		"an attempt again":      {func(_ *attest.Intent, r *keys.Record) { r.Attempts = []keys.Attempt{{Epoch: 4}} }, 4, problem.Attempt},
+		"far off":               {func(*attest.Intent, *keys.Record) {}, 2 + attemptsAhead, problem.Attempt},
+		"not active yet":        {func(_ *attest.Intent, r *keys.Record) { r.State = keys.Proving }, 2, problem.Conflict},
+		"the epoch before":      {func(in *attest.Intent, _ *keys.Record) { in.Epoch = 0 }, 2, problem.Conflict},
+		"another scheme":        {func(in *attest.Intent, _ *keys.Record) { in.Scheme = threshold.FrostTaproot }, 2, problem.Conflict},
+		"without a party":       {func(in *attest.Intent, _ *keys.Record) { in.Signers = slices.Clone(in.Signers[:2]) }, 2, problem.Invalid},
+	} {
+		in := &attest.Intent{KeyID: "w_x", Scheme: threshold.FrostEd25519, Epoch: 1, Signers: committee.Parties}
+		rec := keys.Record{State: keys.Active, Scheme: threshold.FrostEd25519, Info: threshold.KeyInfo{Epoch: 1, Committee: committee}}
+		row.bend(in, &rec)
+		err := judgeRefresh(in, rec, row.next)
+		if (err == nil) != (row.code == "") || err != nil && problem.As(err).Code != row.code {
+			t.Errorf("%s: %v, want %q", name, err, row.code)
+		}
+	}
+}
+
+// Goal: a message is what its kind of key signs: a digest of the one length, or anything up to the limit but nothing. Method: the edges.
+func TestCheckMessage(t *testing.T) {
+	for _, row := range []struct {
+		kind threshold.Kind
+		size int
+		ok   bool
+	}{
+		{threshold.ECDSA, 32, true}, {threshold.ECDSA, 31, false}, {threshold.ECDSA, 33, false}, {threshold.ECDSA, 0, false},
+		{threshold.BIP340, 32, true}, {threshold.BIP340, 64, false},
+		{threshold.Ed25519, 1, true}, {threshold.Ed25519, MaxMessage, true},
+		{threshold.Ed25519, 0, false}, {threshold.Ed25519, MaxMessage + 1, false},
+	} {
+		if err := CheckMessage(row.kind, "", make([]byte, row.size)); (err == nil) != row.ok {
+			t.Errorf("%s, %d bytes: %v", row.kind.ID, row.size, err)
 		}
 	}
 }

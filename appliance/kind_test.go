@@ -108,8 +108,11 @@ func TestStoreFormat(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
+			if err := s.Batch(t.Context(), []vault.Pair{{Key: []byte("node/wallet/w_y"), Value: []byte{1}}}, nil); err != nil {
+				t.Fatal(err)
+			}
 			if err := appliance.OpenStore(t.Context(), s); err != nil {
-				t.Errorf("%s, again: %v", name, err)
+				t.Errorf("%s, again, in use: %v", name, err)
 			}
 			continue
 		}

@@ -6,9 +6,11 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/canon/canontest"
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/vault/vaulttest"
 )
 
 // FuzzRecord: no bytes make the decoder panic, and a record has one encoding.
@@ -46,5 +48,58 @@ func TestEndedEpochIsNotHeld(t *testing.T) {
 	k.records["w"].Info.Epoch = 1
 	if h, err := k.hold("w", 1, open()); err != nil || h.refs != 1 || len(k.held) != 1 {
 		t.Errorf("%v", err)
+	}
+}
+
+// Goal: a wallet's record of another version is not read, be its fields ever so good. Method: a whole record under its own name.
+func TestRecordOfAnotherVersion(t *testing.T) {
+	r := Record{Version: recordVersion, State: Active}
+	r.Info.Kind, r.Info.GroupKey = threshold.Ed25519.ID, make([]byte, 32)
+	id := attest.KeyID(r.Info.Kind, r.Info.GroupKey)
+	if _, err := decode(id, canon.MustMarshal(r)); err != nil {
+		t.Fatal(err)
+	}
+	r.Version++
+	if _, err := decode(id, canon.MustMarshal(r)); problem.As(err).Code != problem.Integrity {
+		t.Errorf("%v", err)
+	}
+}
+
+// Goal: a share that is open outlives its epoch only as long as who uses it, and then is wiped; and one line at a time changes a key.
+// Method: a share is held twice over, its epoch ends, and it is released.
+func TestShareEndsWithItsEpoch(t *testing.T) {
+	var ended uint64
+	k := NewRing(Config{Store: vaulttest.NewMemory(), Shares: 8, Ended: func(_ string, below uint64) { ended = below }})
+	info := threshold.KeyInfo{Kind: threshold.Ed25519.ID, GroupKey: make([]byte, 32), Epoch: 1}
+	if err := k.Put(t.Context(), "w", Record{Info: info, State: Active}); err != nil {
+		t.Fatal(err)
+	}
+	share := threshold.NewKeyShare(info, bytes.Repeat([]byte{7}, 32))
+	h, err := k.hold("w", 1, &Held{id: heldID("w", 1), Share: share})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, ok := k.Lock("w")
+	if _, again := k.Lock("w"); !ok || again {
+		t.Error("two lines change a key at once")
+	}
+	info.Epoch = 2
+	if err := k.Put(t.Context(), "w", Record{Info: info, State: Active}); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	if len(k.held) != 0 || ended != 2 {
+		t.Errorf("%d shares are held after their epoch, the pool was told of %d", len(k.held), ended)
+	}
+	wiped := func() (is bool) { // whose secret is asked for then panics
+		defer func() { is = recover() != nil }()
+		share.Secret()
+		return false
+	}
+	if wiped() {
+		t.Error("a share is wiped while it is used")
+	}
+	if k.Release(h); !wiped() {
+		t.Error("a share outlives its epoch")
 	}
 }

@@ -5,7 +5,10 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/canon/canontest"
+	"github.com/luxfi/mpcd/vault"
+	"github.com/luxfi/mpcd/vault/vaulttest"
 )
 
 // Goal: no bytes make the decoder panic, and a record has one encoding. Method: fuzz.
@@ -20,5 +23,30 @@ func TestCheckSession(t *testing.T) {
 		if err := CheckSession(id); (err == nil) != ok || err != nil && problem.As(err).Field != "session_id" {
 			t.Errorf("%q: %v", id, err)
 		}
+	}
+}
+
+// Goal: what stands on disk under a session_id holds for a second caller: the answer for the same request, a refusal for another, and a
+// record that is not of this version for nobody. Method: an answered request; the request again, another, and the record of another version.
+func TestClaimOnRecord(t *testing.T) {
+	s := vaulttest.NewMemory()
+	o := New(s)
+	body := [32]byte{1}
+	put := func(p vault.Pair) {
+		t.Helper()
+		if err := s.Batch(t.Context(), []vault.Pair{p}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(o.Answered("sign", "s", body, []byte("rc")))
+	if answer, _, err := o.Claim(t.Context(), "sign", "s", body); err != nil || string(answer) != "rc" {
+		t.Errorf("again: %q, %v", answer, err)
+	}
+	if _, _, err := o.Claim(t.Context(), "sign", "s", [32]byte{2}); problem.As(err).Code != problem.Conflict {
+		t.Errorf("another request: %v", err)
+	}
+	put(vault.Pair{Key: key("sign", "s"), Value: canon.MustMarshal(record{Version: version + 1, Body: body})})
+	if _, _, err := o.Claim(t.Context(), "sign", "s", body); problem.As(err).Code != problem.Integrity {
+		t.Errorf("a record of another version: %v", err)
 	}
 }

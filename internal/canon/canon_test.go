@@ -113,7 +113,7 @@ func TestUnmarshalVersion(t *testing.T) {
 	}
 	for name, b := range map[string][]byte{
 		"no version": MustMarshal(sample{B: []byte("x")}), "damaged": good[:len(good)-1], "trailing": append(bytes.Clone(good), 0), "empty": nil,
-		"our version, another record": MustMarshal(before{2, nil, nil}),
+		"version 0": MustMarshal(now{0, "n"}), "our version, another record": MustMarshal(before{2, nil, nil}),
 	} {
 		if err := UnmarshalVersion(b, 2, &v); err == nil || errors.As(err, &other) {
 			t.Errorf("%s: %v", name, err)
