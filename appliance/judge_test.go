@@ -40,6 +40,26 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// Goal: a threshold proof shows that the wallet's key signs, not one below it. Method: a proof, and the same with a path and with a tweak.
+func TestProofIsOfTheKey(t *testing.T) {
+	scheme, err := schemes.ByID(threshold.FrostEd25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}, Identities: make([][]byte, 3), Threshold: 2}
+	rec := keys.Record{State: keys.Proving, Info: threshold.KeyInfo{Kind: threshold.Ed25519.ID, Epoch: 1, Committee: committee}}
+	in := attest.Intent{KeyID: "w_x", Scheme: scheme.ID(), Epoch: 1, Signers: committee.Parties[:2]}
+	in.Message = proofMessage("w_x", 1, in.Signers)
+	path, tweak := in, in
+	path.Path, tweak.Tweaks = []uint32{0}, []threshold.Tweak{{}}
+	for _, in := range []*attest.Intent{&in, &path, &tweak} {
+		err := judgeSign(opProve, in, keys.Key{ID: "w_x", Record: rec, Scheme: scheme})
+		if ok := len(in.Path)+len(in.Tweaks) == 0; (err == nil) != ok || err != nil && problem.As(err).Code != problem.Denied {
+			t.Errorf("path %v, tweaks %v: %v", in.Path, in.Tweaks, err)
+		}
+	}
+}
+
 // Goal: an intent is for the key as it stands, by a scheme of its kind and an exact quorum of it. Method: one that is, then each part bent.
 func TestJudgeKey(t *testing.T) {
 	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}, Identities: make([][]byte, 3), Threshold: 2}

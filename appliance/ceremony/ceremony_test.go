@@ -50,11 +50,13 @@ func TestRefusalReachesInside(t *testing.T) {
 	wait := newStall(inner)
 	defer wait.stop()
 	nobody := func() []threshold.PartyID { return nil }
-	if e, err := inner.next(t.Context(), wait, nobody); err != nil || e.From != "b" || e.Kind != KindRefusal {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // what does not come by then never does
+	defer cancel()
+	if e, err := inner.next(ctx, wait, nobody); err != nil || e.From != "b" || e.Kind != KindRefusal {
 		t.Errorf("inside: %+v %v", e, err)
 	}
 	inner.Leave()
-	if e, err := outer.next(t.Context(), wait, nobody); err != nil || e.Kind != KindEngine {
+	if e, err := outer.next(ctx, wait, nobody); err != nil || e.Kind != KindEngine {
 		t.Errorf("around it: %+v %v", e, err)
 	}
 }
