@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync"
 
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
@@ -80,14 +81,15 @@ func (n *Node) Show(ctx context.Context, wallet string, epoch uint64, certs ...c
 		Body: canon.MustMarshal(answer{KeyID: wallet, Epoch: epoch, Certs: certs})})
 }
 
-// eachGroup shows the groups of the pool, from inside: a thief of the memory asks nobody.
+// eachGroup shows the groups of the pool, from inside and under its lock: a thief of the memory asks nobody.
 func (n *Node) eachGroup(f func(of presign.Group, g reflect.Value)) {
-	for groups := reflect.ValueOf(n.pool).Elem().FieldByName("groups").MapRange(); groups.Next(); {
+	pool := reflect.ValueOf(n.pool).Elem()
+	mu := (*sync.Mutex)(pool.FieldByName("mu").Addr().UnsafePointer())
+	mu.Lock()
+	defer mu.Unlock()
+	for groups := pool.FieldByName("groups").MapRange(); groups.Next(); {
 		g := groups.Value().Elem()
-		of := g.FieldByName("Group")
-		f(presign.Group{Coordinator: transport.NodeID(of.FieldByName("Coordinator").String()), Key: of.FieldByName("Key").String(),
-			Epoch: of.FieldByName("Epoch").Uint(), Scheme: threshold.SchemeID(of.FieldByName("Scheme").String()),
-			Signers: *(*[]threshold.PartyID)(of.FieldByName("Signers").Addr().UnsafePointer())}, g)
+		f(*(*presign.Group)(g.FieldByName("Group").Addr().UnsafePointer()), g)
 	}
 }
 
@@ -107,15 +109,19 @@ func (n *Node) Filling() (yes bool) {
 }
 
 // LeakReady takes one presignature out of this coordinator's pool and keeps it, as a coordinator does who means to use it twice.
-func (n *Node) LeakReady(wallet string) (pre *threshold.Presignature) {
+func (n *Node) LeakReady(wallet string) *threshold.Presignature {
+	var own []presign.Group
 	n.eachGroup(func(of presign.Group, _ reflect.Value) {
-		if pre == nil && of.Coordinator == n.cfg.Node && of.Key == wallet {
-			if got := n.pool.Reserve([]presign.Group{of}, n.peers.Boots(n.members.Nodes(of.Signers))); got != nil {
-				pre = got[0]
-			}
+		if of.Coordinator == n.cfg.Node && of.Key == wallet {
+			own = append(own, of)
 		}
 	})
-	return pre
+	for _, of := range own {
+		if got := n.pool.Reserve([]presign.Group{of}, n.peers.Boots(n.members.Nodes(of.Signers))); got != nil {
+			return got[0]
+		}
+	}
+	return nil
 }
 
 // Return puts a presignature back, as a signer does who forgets that he used it.
