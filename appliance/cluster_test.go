@@ -58,6 +58,15 @@ func newCluster(t testing.TB, n int) *cluster {
 	return newClusterLimits(t, n, appliance.Limits{})
 }
 
+// patience is how long parties wait for each other where a test does not say: longer under the race detector, which makes a pair setup
+// of three nodes in one process last as long as the silence of a node that is gone.
+func patience(l appliance.Limits) appliance.Limits {
+	if slowdown > 1 && l.Silence == 0 {
+		l.Silence = 10 * time.Second
+	}
+	return l
+}
+
 func newClusterLimits(t testing.TB, n int, limits appliance.Limits) *cluster {
 	t.Helper()
 	ctx := t.Context()
@@ -65,7 +74,7 @@ func newClusterLimits(t testing.TB, n int, limits appliance.Limits) *cluster {
 	r := attest.Roster{Version: 1, Cluster: "test", Serial: 1}
 	for i := range n {
 		m := &member{c: c, id: transport.NodeID(fmt.Sprintf("node%d", i+1)), dir: t.TempDir(), vault: vaulttest.NewMemory(),
-			state: vaulttest.NewMemory(), limits: limits}
+			state: vaulttest.NewMemory(), limits: patience(limits)}
 		var peer transport.Peer
 		var err error
 		if m.self, peer, err = transport.NewIdentity(m.id, rand.Reader); err != nil {

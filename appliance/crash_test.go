@@ -37,6 +37,11 @@ func (m *member) reboot(store *vaulttest.Memory) *vaulttest.Memory {
 
 // repeat repeats what may succeed later without a change, as a client does: nodes that were just restarted are not known to all.
 func repeat[T any](t *testing.T, do func() (T, error)) (out T, err error) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the last answer: %v", err)
+		}
+	})
 	sim.Wait(t, "an answer", func() bool {
 		out, err = do()
 		var e *problem.Error

@@ -8,4 +8,4 @@ importing() { go list -f '{{range .Imports}}{{$.Dir}} {{.}}{{"\n"}}{{end}}' ./..
 starting() { git grep -lE '^\s+go [[:alpha:]]|\.Go\(func' -- '*.go' ':!*_test.go' | xargs -n1 dirname | sed "s#^#$PWD/#"; }
 packages=$({ importing; starting; } | sort -u)
 # shellcheck disable=SC2086
-go test -race -p 2 -timeout 15m -skip '^TestAllocations' $packages
+go test -race -p 1 -timeout 15m -skip '^TestAllocations' $packages
