@@ -27,7 +27,8 @@ func TestCheckSession(t *testing.T) {
 }
 
 // Goal: what stands on disk under a session_id holds for a second caller: the answer for the same request, a refusal for another, and a
-// record that is not of this version for nobody. Method: an answered request; the request again, another, and the record of another version.
+// record that is not of this version for nobody. Method: an answered request; the request again, another, and the record of another
+// version.
 func TestClaimOnRecord(t *testing.T) {
 	s := vaulttest.NewMemory()
 	o := New(s)
