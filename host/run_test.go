@@ -93,8 +93,10 @@ func TestBootFails(t *testing.T) {
 		what   string
 		code   fault.Code
 	}{
-		"no roster":        {func(c *host.Config) { c.Roster = "" }, "boot: roster", fault.CodeUsage},
-		"another root":     {func(c *host.Config) { c.RosterRoot = "r_other" }, "boot: roster", fault.CodeFailed},
+		"no roster":    {func(c *host.Config) { c.Roster = "" }, "boot: roster", fault.CodeUsage},
+		"another root": {func(c *host.Config) { c.RosterRoot = "r_other" }, "boot: roster", fault.CodeFailed},
+		"neither roster nor token": {func(c *host.Config) { c.RosterRoot, c.HSM.URI = "r_other", "local:/nowhere" }, "boot: roster",
+			fault.CodeFailed}, // no token is opened for a roster that is not ours
 		"another cluster":  {func(c *host.Config) { c.Cluster = "d" }, "boot: roster", fault.CodeUsage},
 		"no such token":    {func(c *host.Config) { c.HSM.URI = "local:/nowhere" }, "boot: token", fault.CodeFailed},
 		"no software":      {func(c *host.Config) { c.Dev = false }, "boot: token", fault.CodeFailed},
