@@ -244,12 +244,12 @@ func (n *Node) Run(ctx context.Context) error {
 		Facts: map[string]string{"version": n.cfg.Release, "roster": n.cfg.Roster.Fingerprint()}}); err != nil {
 		return err
 	}
-	for _, f := range []func(context.Context){n.receive, n.router.Tidy, n.pool.Tidy, n.making.catchUp,
-		func(ctx context.Context) { n.peers.Beat(ctx, n.serves) }} {
+	for _, f := range []func(context.Context){n.receive, n.router.Tidy, n.pool.Tidy, n.making.catchUp} {
 		n.wg.Go(func() { f(base) })
 	}
 	n.serve(true)
 	close(n.started)
+	n.wg.Go(func() { n.peers.Beat(base, n.serves) }) // last: its first word is that we serve
 	<-ctx.Done()
 	n.serve(false)
 	cancel()

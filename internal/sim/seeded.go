@@ -166,6 +166,7 @@ func (c *Seeded) Start(i int, limits appliance.Limits) {
 	node := x.node
 	go func() { done <- node.Run(run) }()
 	<-node.Started()
+	synctest.Wait() // its first heartbeat is sent before another node is there, or after: never by the order of goroutines
 	x.halt = func() {
 		stop()
 		c.must(errors.Join(<-done, log.Close()))
