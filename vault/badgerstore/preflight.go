@@ -17,7 +17,7 @@ import (
 )
 
 // preflight finds the damage at which Badger would panic in a goroutine of its own, and take the process along: key registry,
-// manifest, and the footer of every table. It only reads.
+// manifest, and the footer of every table; and logs emptied behind the last, which Badger would take for new ones. It only reads.
 func preflight(o badger.Options) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -42,12 +42,64 @@ func preflight(o badger.Options) (err error) {
 	if err != nil {
 		return err
 	}
+	for _, kind := range logKinds {
+		paths, empty, err := logs(o.Dir, kind)
+		if err != nil {
+			return err
+		}
+		for _, i := range empty {
+			if i < len(paths)-1 {
+				return fmt.Errorf("log %s is empty", filepath.Base(paths[i]))
+			}
+		}
+	}
 	for id, t := range tables {
 		if _, err := registry.DataKey(t.KeyID); err != nil {
 			return fmt.Errorf("key registry: %w", err)
 		}
 		if err := checkTable(table.NewFilename(id, o.Dir)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// logKinds are the ends of the names of Badger's logs: write-ahead and value log.
+var logKinds = []string{".mem", ".vlog"}
+
+// logs are the paths of the logs of a kind, oldest first, and which of them have no byte.
+func logs(dir, kind string) (paths []string, empty []int, err error) {
+	if paths, err = filepath.Glob(filepath.Join(dir, "*"+kind)); err != nil {
+		return nil, nil, err
+	}
+	for i, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		if info.Size() == 0 {
+			empty = append(empty, i)
+		}
+	}
+	return paths, empty, nil
+}
+
+// logHeaderLen: Badger's logs begin with the number of their data key (8) and a nonce (12).
+const logHeaderLen = 20
+
+// finishLogs makes a log without records of one that has no byte: a process killed between making the file and sizing it leaves one, always
+// as the last of its kind, and Badger refuses to open with it. Not removed, so that its number is never given to another log: if it had
+// records and lost them, what points at them finds nothing.
+func finishLogs(o badger.Options) error {
+	for _, kind := range logKinds {
+		paths, empty, err := logs(o.Dir, kind)
+		if err != nil {
+			return err
+		}
+		for _, i := range empty {
+			if err := os.Truncate(paths[i], logHeaderLen); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -139,6 +139,9 @@ func (s *Store) open(o badger.Options) error {
 		if err := setAside(s.dir, o); err != nil {
 			return fmt.Errorf("badgerstore: %s: keep files aside: %w", s.dir, err)
 		}
+		if err := finishLogs(o); err != nil {
+			return fmt.Errorf("badgerstore: %s: finish the last logs: %w", s.dir, err)
+		}
 	}
 	if s.db, err = openBadger(o); err != nil {
 		return openError(s.dir, err)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -237,6 +238,44 @@ func TestDamagedFiles(t *testing.T) {
 	}
 	if _, err := Open(Config{Dir: newer, Key: testKey(1)}); !errors.Is(err, vault.ErrCorrupt) {
 		t.Errorf("database put back: %v", err)
+	}
+}
+
+// Goal: a process killed between making a log and sizing it leaves a store that opens with all it held, and an emptied log that is not the
+// last is refused, again and again. Method: files without a byte, of the next and of an older number, beside the logs of a crashed store.
+func TestUnsizedLog(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	put(t, s, "a", "1")
+	put(t, s, "b", string(make([]byte, 2*valueThreshold)))
+	crashed := copyDir(t, dir)
+	for _, c := range []struct {
+		name string
+		told bool
+	}{{"00099.mem", false}, {"000099.vlog", false}, {"00000.mem", true}, {"000000.vlog", true}} {
+		c1 := copyDir(t, crashed)
+		if err := os.WriteFile(filepath.Join(c1, dbDir, c.name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			s, err := Open(Config{Dir: c1, Key: testKey(1)})
+			if c.told {
+				if !errors.Is(err, vault.ErrCorrupt) || !strings.Contains(err.Error(), c.name) {
+					t.Errorf("%s: %v", c.name, err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			put(t, s, "c", "3")
+			for k, n := range map[string]int{"a": 1, "b": 2 * valueThreshold, "c": 1} {
+				if v, err := s.Get(t.Context(), []byte(k)); err != nil || len(v) != n {
+					t.Errorf("%s: %s has %d bytes: %v", c.name, k, len(v), err)
+				}
+			}
+			s.Close()
+		}
 	}
 }
 
