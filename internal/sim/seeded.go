@@ -66,15 +66,18 @@ type seededNode struct {
 }
 
 // RunSeeded runs a story with a cluster of n nodes in a bubble and returns the trace of all envelopes, in their order: when, from whom to
-// whom, of what kind and topic, and the hash of what is not sealed. The test must not be parallel: it sets the process's randomness.
-func RunSeeded(t *testing.T, seed uint64, n int, limits appliance.Limits, story func(c *Seeded)) (trace string) {
+// whom, of what kind and topic, and the hash of what is not sealed. The process's own randomness is another number, beside: tokens make
+// their keys from the seed, and then nothing that shows in the trace may come from the process, only what is sealed. The test must not be
+// parallel, for the process has one randomness.
+func RunSeeded(t *testing.T, seed, beside uint64, n int, limits appliance.Limits, story func(c *Seeded)) (trace string) {
 	t.Helper()
-	t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-		cryptotest.SetGlobalRandom(t, seed) // for what is made before the nodes run, and for what is sealed
+	t.Run(fmt.Sprintf("seed %d, beside %d", seed, beside), func(t *testing.T) {
+		cryptotest.SetGlobalRandom(t, seed)
 		synctest.Test(t, func(t *testing.T) {
 			c := &Seeded{t: t, seed: seed, began: time.Now(), hub: memnet.New(), seen: map[string]int{}}
 			c.hub.SetFault(c.fate)
 			c.enrol(n)
+			cryptotest.SetGlobalRandom(t, beside)
 			for i := range c.nodes {
 				c.Start(i, limits)
 			}
