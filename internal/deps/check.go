@@ -65,6 +65,8 @@ func (c *checker) visit(name string, d fs.DirEntry, err error) error {
 	c.sources++
 	if !strings.HasSuffix(name, "_test.go") {
 		c.imports(name, f)
+		c.goroutines(name, f)
+		c.wiring(name, f)
 		if !strings.HasSuffix(name, ".pb.go") { // generated: it registers its own messages, nothing of ours
 			c.inits(name, f)
 		}
@@ -90,20 +92,57 @@ func (c *checker) imports(name string, f *ast.File) {
 			continue
 		}
 		ours, inside := strings.CutPrefix(p, module)
+		first, _, _ := strings.Cut(p, "/")
 		switch {
 		case inside && !any1(at.may, ours):
 			c.breach("%s: package %s must not import %s: %s", name, pkg, ours, at.why)
-		case !inside && any1(at.deny, p):
+		case inside && any1(forTests, ours) && !any1(forTests, pkg) && !any1(trials, pkg):
+			c.breach("%s: package %s must not import %s: only tests do", name, pkg, ours)
+		case !inside && strings.Contains(first, ".") && !lent(p, pkg):
+			c.breach("%s: package %s must not import %s: a library of others stays in its room; see borrowed in internal/deps/policy.go",
+				name, pkg, p)
+		case !inside && !strings.Contains(first, ".") && at.std != nil && !any1(at.std, p):
 			c.breach("%s: package %s must not import %s: %s", name, pkg, p, at.why)
 		}
 	}
 }
 
-// inits refuses init functions: what a binary can load is what main lists.
+// goroutines refuses go statements in packages that are functions of seed and messages.
+func (c *checker) goroutines(name string, f *ast.File) {
+	at, ok := placeOf(path.Dir(name))
+	if !ok || at.std == nil {
+		return
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if g, ok := n.(*ast.GoStmt); ok {
+			c.breach("%s: a goroutine is started: %s", c.files.Position(g.Pos()), at.why)
+		}
+		return true
+	})
+}
+
+// wiring refuses a second way to make a node.
+func (c *checker) wiring(name string, f *ast.File) {
+	if any1(wires, path.Dir(name)) {
+		return
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		s, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		if x, ok := s.X.(*ast.Ident); ok && x.Name == "appliance" && s.Sel.Name == "New" {
+			c.breach("%s: a node is made by host only, so that all start what ships", c.files.Position(s.Pos()))
+		}
+		return true
+	})
+}
+
+// inits refuses init functions: what a binary can load is what host lists.
 func (c *checker) inits(name string, f *ast.File) {
 	for _, d := range f.Decls {
 		if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
-			c.breach("%s: func init: what a binary can load is what main lists", name)
+			c.breach("%s: func init: what a binary can load is what host lists", name)
 		}
 	}
 }

@@ -5,30 +5,29 @@ import "strings"
 // module is the path that every package of ours begins with.
 const module = "github.com/luxfi/mpcd/"
 
-// place is where a package stands: what of ours it may import, and what of others it must not. A pattern ends in "/..." to
-// mean the package and everything beneath it. Tests are free, but for what denyTests says.
+// place is where a package stands: what of ours it may import, and what of the standard library. A pattern ends in "/..." to mean the
+// package and everything beneath it. What it may borrow from others stands in borrowed. Tests are free.
 type place struct {
 	packages []string // patterns, relative to the module; the first place that names a package is its own
 	may      []string // patterns of our packages
-	deny     []string // patterns of other packages
+	std      []string // patterns of the standard library's packages; nil is all. Where it is not, no goroutine may be started either.
 	why      string
 }
 
-// outside is what a function of seed and messages has no use for. Of sync, only sync/atomic is let in: a flag that says "used"
-// waits for nobody.
-var outside = []string{"context", "net/...", "os/...", "time", "sync", "log/...", "crypto/rand", "math/rand/...", "syscall",
-	"golang.org/x/sys/...", "runtime/debug"}
+// pure is what a function of seed and messages has a use for. Of sync, only sync/atomic: a flag that says "used" waits for nobody.
+var pure = []string{"bytes", "crypto/aes", "crypto/cipher", "crypto/ed25519", "crypto/hmac", "crypto/sha256", "crypto/sha512",
+	"crypto/subtle", "encoding/...", "errors", "fmt", "hash", "io", "maps", "math/bits", "reflect", "slices", "sort", "strings", "sync/atomic"}
 
 var (
 	ground = []string{"internal/canon", "internal/secret"}
 	files  = append([]string{"internal/durable"}, ground...)
 )
 
-// forTests are the packages that only tests import.
+// forTests are the packages that only tests import, and each other.
 var forTests = []string{"threshold/thresholdtest", "hsm/hsmtest", "vault/vaulttest", "appliance/transport/transporttest", "internal/sim",
-	"internal/libsecp", "internal/docs", "internal/canon/canontest"}
+	"internal/libsecp", "internal/docs", "internal/canon/canontest", "threshold/internal/secp256k1/consttime"}
 
-// policy is the text of ARCHITECTURE section 3, most particular first.
+// policy is the text of ARCHITECTURE, "What imports what", most particular first.
 var policy = []place{
 	{packages: ground, why: "they are the ground"},
 	{packages: []string{"internal/durable"}, may: ground, why: "files know no keys and no nodes"},
@@ -39,18 +38,20 @@ var policy = []place{
 	{packages: []string{"internal/deps", "internal/docs"}, why: "they read the source only"},
 	{packages: []string{"internal/libsecp"}, why: "a judge shares no code with what it judges"},
 
-	{packages: []string{"threshold/internal/..."}, may: append([]string{"threshold/internal/..."}, ground...), deny: outside,
+	{packages: []string{"threshold/internal/secp256k1/consttime"}, why: "it reads the source only"},
+	{packages: []string{"threshold/internal/..."}, may: append([]string{"threshold/internal/..."}, ground...), std: pure,
 		why: "a run must be a function of seed and messages"},
-	{packages: []string{"threshold"}, may: append([]string{"threshold/internal/..."}, ground...), deny: outside,
+	{packages: []string{"threshold"}, may: append([]string{"threshold/internal/..."}, ground...), std: pure,
 		why: "a run must be a function of seed and messages"},
-	{packages: []string{"threshold/dkg"}, may: append([]string{"threshold", "threshold/internal/..."}, ground...), deny: outside,
+	{packages: []string{"threshold/dkg"}, may: append([]string{"threshold", "threshold/internal/..."}, ground...), std: pure,
 		why: "one DKG serves every scheme and knows none"},
-	{packages: []string{"threshold/schemes"}, may: append([]string{"threshold/..."}, ground...), deny: outside,
+	{packages: []string{"threshold/schemes"}, may: append([]string{"threshold/..."}, ground...), std: pure,
 		why: "it is the list of schemes"},
-	{packages: []string{"threshold/thresholdtest"}, may: append([]string{"threshold", "threshold/internal/..."}, ground...), deny: outside,
+	{packages: []string{"threshold/thresholdtest"}, may: append([]string{"threshold", "threshold/internal/..."}, ground...),
+		std: append([]string{"io/fs", "go/...", "testing"}, pure...),
 		why: "the simulated network is a function of its seed"},
 	{packages: []string{"threshold/*"}, may: append([]string{"threshold", "threshold/dkg", "threshold/internal/..."}, ground...),
-		deny: outside, why: "a scheme never imports another: a mistake must stay local"},
+		std: pure, why: "a scheme never imports another: a mistake must stay local"},
 
 	{packages: []string{"internal/parts/..."}, may: append([]string{"hsm", "internal/parts/..."}, files...),
 		why: "it starts what tests and the demo stand on"},
@@ -115,9 +116,70 @@ var policy = []place{
 	{packages: []string{"cmd/..."}, may: append([]string{"host", "host/fault", "enrol", "internal/dev", "appliance", "appliance/problem",
 		"appliance/transport", "threshold", "attest", "attest/appraise", "client/...", "hsm", "vault", "threshold/schemes"}, files...),
 		why: "it has flags, output and exit codes; what it opens, host opens"},
-	{packages: []string{"scripts/...", "benchmarks/...", "internal/sim/...", "internal/realinput/..."}, may: []string{"..."},
+	{packages: trials, may: []string{"..."},
 		why: "everything below may be used here"},
 }
+
+// loan is a library of others and the rooms that may use it.
+type loan struct {
+	library string // the beginning of import paths
+	to      []string
+}
+
+// borrowed is every library of others that the source imports, tests apart: a dependency is taken on purpose, and stays in its room.
+var borrowed = []loan{
+	{"cloud.google.com/go/kms", []string{"hsm/gcpkms", "internal/parts/gcpkms"}},
+	{"filippo.io/age", []string{"host", "vault"}},
+	{"filippo.io/edwards25519", []string{"attest", "threshold/internal/group"}},
+	{"github.com/aws", []string{"hsm/awskms"}},
+	{"github.com/btcsuite/btcd", []string{"scripts/demo"}},
+	{"github.com/danielgtaylor/huma/v2", []string{"appliance/api"}},
+	{"github.com/decred/dcrd/dcrec/secp256k1/v4", []string{"benchmarks", "cmd/mpcd", "hsm", "hsm/awskms", "hsm/gcpkms", "hsm/pkcs11",
+		"internal/address", "internal/parts/gcpkms", "scripts/demo"}},
+	{"github.com/dgraph-io/badger/v4", []string{"vault/badgerstore"}},
+	{"github.com/elastic/go-seccomp-bpf", []string{"hsm/plugin"}},
+	{"github.com/ethereum/go-ethereum", []string{"scripts/demo"}},
+	{"github.com/fxamacker/cbor/v2", []string{"internal/canon", "appliance/transport/transporttest"}},
+	{"github.com/golang-jwt/jwt/v5", []string{"appliance/api", "enrol"}},
+	{"github.com/google/go-tpm", []string{"attest/appraise", "hsm/tpm", "internal/parts/swtpm", "internal/tpmkey"}},
+	{"github.com/hashicorp/go-hclog", []string{"hsm/plugin"}},
+	{"github.com/hashicorp/go-plugin", []string{"hsm/plugin"}},
+	{"github.com/landlock-lsm/go-landlock", []string{"hsm/plugin"}},
+	{"github.com/miekg/pkcs11", []string{"hsm/pkcs11"}},
+	{"github.com/nats-io", []string{"appliance/transport/natsnet"}},
+	{"github.com/prometheus/client_golang", []string{"appliance/api", "host"}},
+	{"github.com/spf13", []string{"cmd/mpcd"}},
+	{"github.com/veraison/go-cose", []string{"attest"}},
+	{"golang.org/x/crypto/argon2", []string{"vault/badgerstore"}},
+	{"golang.org/x/crypto/blake2b", []string{"internal/address"}},
+	{"golang.org/x/crypto/cryptobyte", []string{"hsm/gcpkms"}},
+	{"golang.org/x/crypto/ripemd160", []string{"internal/address", "internal/realinput"}},
+	{"golang.org/x/crypto/sha3", []string{"internal/address", "internal/realinput"}},
+	{"golang.org/x/net/bpf", []string{"hsm/plugin"}},
+	{"golang.org/x/sync", []string{"appliance"}},
+	{"golang.org/x/sys", []string{"host", "hsm/local", "hsm/plugin", "internal/durable", "internal/secret"}},
+	{"golang.org/x/term", []string{"cmd/mpcd"}},
+	{"google.golang.org/api", []string{"hsm/gcpkms"}},
+	{"google.golang.org/grpc", []string{"hsm/gcpkms", "hsm/plugin", "hsm/plugin/wire", "internal/parts/gcpkms"}},
+	{"google.golang.org/protobuf", []string{"hsm/gcpkms", "hsm/plugin/wire", "internal/parts/gcpkms", "vault/badgerstore"}},
+	{"gopkg.in/yaml.v3", []string{"host"}},
+}
+
+// lent tells whether a package may import a library of others.
+func lent(library, pkg string) bool {
+	for _, l := range borrowed {
+		if matches(l.library+"/...", library) && any1(l.to, pkg) {
+			return true
+		}
+	}
+	return false
+}
+
+// trials are packages that start or measure what there is, suites for tests too.
+var trials = []string{"scripts/...", "benchmarks/...", "internal/sim/...", "internal/realinput/..."}
+
+// wires are the packages that make a node: host the one that ships, internal/sim the one of a seed.
+var wires = []string{"host", "internal/sim"}
 
 // matches tells whether a path fits a pattern: itself, "x/*" for one more element, "x/..." for x and all beneath, "..." for all.
 func matches(pattern, path string) bool {
