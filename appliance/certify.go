@@ -49,6 +49,14 @@ func certificateKey(id string, epoch uint64) []byte {
 	return fmt.Appendf(nil, "node/certificate/%s/%d", id, epoch)
 }
 
+func parseCertificates(of string, b []byte) ([]certificate, error) {
+	var c certificates
+	if err := canon.UnmarshalVersion(b, certificatesVersion, &c); err != nil {
+		return nil, problem.Unreadable("the certificate of "+of, problem.Restore, err)
+	}
+	return c.Each, nil
+}
+
 func (n *making) leaf(id string, info threshold.KeyInfo, rec keys.Record, p threshold.PartyID) []byte {
 	return canon.MustMarshal(certificateLeaf{id, info.Epoch, info.Digest(), p, rec.Label, rec.Group, rec.Scheme,
 		info.Committee.Parties, rec.Pairs})

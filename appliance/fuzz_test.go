@@ -13,7 +13,7 @@ import (
 func FuzzDecoders(f *testing.F) {
 	canontest.Fuzz(f,
 		proposal{Version: 1, Operation: attest.OpSign, Signers: []threshold.PartyID{1, 2}, Intents: [][]byte{{1}}, Cosign: []byte{2}},
-		sharesBody{Batch: []byte{1}}, certificate{Party: 1, Cose: []byte{1}}, []certificate{{Party: 1, Cose: []byte{1}}},
+		sharesBody{Batch: []byte{1}}, certificate{Party: 1, Cose: []byte{1}}, certificates{Each: []certificate{{Party: 1}}},
 		proofs{KeyID: "w_", Epoch: 1, Each: []proof{{Signers: []threshold.PartyID{1}, Signature: []byte{1}}}}, ask{KeyID: "w_", Epoch: 1},
 		answer{KeyID: "w_", Epoch: 1, Certs: []certificate{{Party: 1}}, Proofs: &proofs{}},
 		keyAnswer{ID: "w_"},

@@ -351,8 +351,8 @@ func processSecrets(t *testing.T, c *sim.Processes, wallets []string, ec string,
 			t.Fatal(err)
 		}
 		held = append(held, sim.Secret{Name: "PIN of " + p.ID, Bytes: p.PIN()}, sim.Secret{Name: "store key of " + p.ID, Bytes: o.StoreKey},
-			sim.Secret{Name: "seed of " + p.ID, Bytes: bytes.Clone(seed.Bytes()[:32])},
-			sim.Secret{Name: "HPKE seed of " + p.ID, Bytes: bytes.Clone(seed.Bytes()[32:])})
+			sim.Secret{Name: "seed of " + p.ID, Bytes: bytes.Clone(seed.Bytes()[1:33])},
+			sim.Secret{Name: "HPKE seed of " + p.ID, Bytes: bytes.Clone(seed.Bytes()[33:])})
 		for _, w := range wallets {
 			share, err := sim.OpenShare(o.Vault, w)
 			if err != nil {

@@ -178,9 +178,6 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := OpenStore(ctx, c.Store); err != nil {
-		return nil, err
-	}
 	n := &Node{core: core{cfg: c, members: members, token: token, ops: operation.New(c.Store)},
 		slots: ceremony.NewSlots(c.Limits.Ceremonies, len(members.All())-1), started: make(chan struct{})}
 	var boot ceremony.Boot

@@ -40,6 +40,14 @@ const proofsVersion = 2
 
 func proofsKey(id string) []byte { return []byte("node/proofs/" + id) }
 
+func parseProofs(id string, b []byte) (*proofs, error) {
+	var ps proofs
+	if err := canon.UnmarshalVersion(b, proofsVersion, &ps); err != nil {
+		return nil, problem.Unreadable("the proof of the threshold of wallet "+id, problem.Restore, err)
+	}
+	return &ps, nil
+}
+
 // provingQuorums lists the quorums that must sign.
 func provingQuorums(c threshold.Committee) [][]threshold.PartyID {
 	var all [][]threshold.PartyID

@@ -56,10 +56,13 @@ func (n *Node) Receipt(ctx context.Context, id string) (*attest.Receipt, error) 
 	if err != nil {
 		return nil, err
 	}
+	return parseReceipt(id, b)
+}
+
+func parseReceipt(id string, b []byte) (*attest.Receipt, error) {
 	var r attest.Receipt
 	if err := canon.UnmarshalVersion(b, attest.ReceiptVersion, &r); err != nil {
-		return nil, &problem.Error{Code: problem.Integrity, Message: "receipt " + id + " is damaged",
-			Next: "restore the node's data directory from a good disk", Err: err}
+		return nil, problem.Unreadable("receipt "+id, problem.Restore, err)
 	}
 	return &r, nil
 }

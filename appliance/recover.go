@@ -137,17 +137,14 @@ func (n *making) reconcile(ctx context.Context) error {
 func (n *making) ownAnswer(ctx context.Context, a *answer) error {
 	b, err := n.cfg.Store.Get(ctx, certificateKey(a.KeyID, a.Epoch))
 	if err == nil {
-		var stored certificates
-		err = canon.UnmarshalVersion(b, certificatesVersion, &stored)
-		a.Certs = stored.Each
+		a.Certs, err = parseCertificates(a.KeyID, b)
 	}
 	if err != nil && !errors.Is(err, vault.ErrNotFound) {
 		return err
 	}
 	b, err = n.cfg.Store.Get(ctx, proofsKey(a.KeyID))
 	if err == nil {
-		a.Proofs = new(proofs)
-		err = canon.UnmarshalVersion(b, proofsVersion, a.Proofs)
+		a.Proofs, err = parseProofs(a.KeyID, b)
 	}
 	if err != nil && !errors.Is(err, vault.ErrNotFound) {
 		return err

@@ -179,24 +179,35 @@ func (n *Node) answered(ctx context.Context, op attest.Operation, session string
 	if err != nil {
 		return nil, err
 	}
-	answer = canon.MustMarshal(keyAnswer{id, session, rec})
+	answer = canon.MustMarshal(keyAnswer{keyAnswerVersion, id, session, rec})
 	if err := n.cfg.Store.Batch(ctx, []vault.Pair{n.ops.Answered(string(op), session, body, answer)}, nil); err != nil {
 		return nil, err
 	}
 	return n.storedWallet(answer)
 }
 
-// keyAnswer is the stored answer of a request that made or refreshed a key: the wallet as it was then.
+// keyAnswer is the stored answer of a request that made or refreshed a key: the wallet as it was then. Its version goes up with the one of
+// keys.Record.
 type keyAnswer struct {
-	ID      string      `cbor:"1,keyasint"`
-	Session string      `cbor:"2,keyasint"`
-	Record  keys.Record `cbor:"3,keyasint"`
+	Version uint8       `cbor:"1,keyasint"`
+	ID      string      `cbor:"2,keyasint"`
+	Session string      `cbor:"3,keyasint"`
+	Record  keys.Record `cbor:"4,keyasint"`
+}
+
+const keyAnswerVersion = 1
+
+func parseKeyAnswer(answer []byte) (a keyAnswer, err error) {
+	if err := canon.UnmarshalVersion(answer, keyAnswerVersion, &a); err != nil {
+		return a, problem.Unreadable("a stored answer", "use another session_id", err)
+	}
+	return a, nil
 }
 
 func (n *Node) storedWallet(answer []byte) (*Wallet, error) {
-	var a keyAnswer
-	if err := canon.Unmarshal(answer, &a); err != nil {
-		return nil, &problem.Error{Code: problem.Integrity, Message: "a stored answer is damaged", Next: "use another session_id", Err: err}
+	a, err := parseKeyAnswer(answer)
+	if err != nil {
+		return nil, err
 	}
 	w := n.wallet(a.ID, a.Record)
 	w.SessionID = a.Session

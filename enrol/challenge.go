@@ -101,7 +101,7 @@ func Respond(ctx context.Context, c host.Config, o host.Options, ch Challenge) (
 		return out, fault.Usage("answer it on that node",
 			"the challenge is for node %q of cluster %q, this is %q of %q", ch.Node, ch.Cluster, c.Node, c.Cluster)
 	}
-	held, err := host.Lock(c)
+	held, err := host.LockTokens(c)
 	if err != nil {
 		return out, err
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/canon"
 )
 
 // VerifyAudit walks the chain of an audit log, and returns the number of its entries and the hash of the last. It reads a copy: opening a
@@ -36,8 +38,11 @@ func VerifyAudit(path string) (n uint64, head [32]byte, err error) {
 		return 0, head, err
 	}
 	if n, head, err = audit.Verify(copied); err != nil {
-		err = &fault.Error{Code: fault.CodeIntegrity, Err: &ofOriginal{err, copied, path},
-			Do: "keep the file as evidence and restore the log from its backup"}
+		do := "keep the file as evidence and restore the log from its backup"
+		if errors.As(err, new(*canon.VersionError)) {
+			do = "keep the log as it is, and verify it with the release that wrote it"
+		}
+		err = &fault.Error{Code: fault.CodeIntegrity, Err: &ofOriginal{err, copied, path}, Do: do}
 	}
 	return n, head, err
 }

@@ -13,6 +13,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host/fault"
@@ -56,7 +57,7 @@ func (d *Checkup) Run(ctx context.Context) []Finding {
 	}
 	d.say("roster", err, detail)
 	d.certificates()
-	held, err := lockExisting(d.Config)
+	held, err := Lock(d.Config)
 	switch {
 	case err == nil:
 		d.atRest(ctx, roster)
@@ -151,12 +152,27 @@ func (d *Checkup) atRest(ctx context.Context, roster *attest.SignedRoster) {
 		return
 	}
 	d.unwrapping(ctx, disk.Vault)
+	n, err := checkRecords(ctx, disk.Store)
+	d.say("records", err, fmt.Sprintf("%d of the node's own, each can be read", n))
 	if roster == nil {
 		_, _, err = identity(ctx, c.Node, disk.Vault)
 	} else {
 		_, err = enrolledIdentity(ctx, disk.Vault, member)
 	}
 	d.say("identity", err, "it is the one enrolled")
+}
+
+// checkRecords reads all that is in the store beside the vault, and counts it.
+func checkRecords(ctx context.Context, s vault.Store) (n int, err error) {
+	counts, err := appliance.CheckRecords(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	for _, of := range counts {
+		n += of
+	}
+	_, err = seenSerial(ctx, s)
+	return n, err
 }
 
 // enrolled compares the token's keys with the roster's.

@@ -2,13 +2,16 @@ package host
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"filippo.io/age"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/vault"
 )
 
 // found is what a checkup found by a check.
@@ -92,6 +95,30 @@ func TestDrillIsHonest(t *testing.T) {
 	spare := Target{URI: "local:" + filepath.Join(t.TempDir(), "spare")}
 	if _, err := Recover(ctx, c, Options{}, spare, []age.Identity{next.identity}, silent); err != nil {
 		t.Errorf("recovery: %v", err)
+	}
+}
+
+// Goal: the doctor reads what a node keeps beside its vault. Method: one record that cannot be read, of the node's own, then the roster's
+// serial.
+func TestDoctorReadsRecords(t *testing.T) {
+	for _, key := range []string{serialKey, "node/wallet/w_x"} {
+		c := testNode(t, "n1")
+		prepare(t, c)
+		if err := found(t, &Checkup{Config: c}, "records"); err != nil {
+			t.Fatal(err)
+		}
+		if err := withTokens(t.Context(), c, func(tok *Tokens) error {
+			disk, err := tok.OpenDisk(t.Context(), true)
+			if err != nil {
+				return err
+			}
+			return errors.Join(disk.Store.Batch(t.Context(), []vault.Pair{{Key: []byte(key), Value: []byte{1}}}, nil), disk.Close())
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := found(t, &Checkup{Config: c}, "records"); problem.As(err).Code != problem.Integrity {
+			t.Errorf("%s: %v", key, err)
+		}
 	}
 }
 

@@ -125,9 +125,6 @@ func (b *boot) openVault(ctx context.Context) (err error) {
 		return err
 	}
 	b.Vault, b.node.Vault, b.node.Store = b.disk.Vault, b.disk.Vault, b.disk.Store
-	if err := appliance.OpenStore(ctx, b.disk.Store); err != nil {
-		return err
-	}
 	if err := keepSerial(ctx, b.disk.Store, b.roster); err != nil {
 		return err
 	}

@@ -7,15 +7,22 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/secret"
 	"github.com/luxfi/mpcd/vault"
 )
 
-// identitySecret is the name under which the vault keeps the 64 bytes that a node's identity and HPKE keys are made from.
-const identitySecret = "identity"
+// identitySecret is the name under which the vault keeps what a node's identity and HPKE keys are made from: a byte of its version, and
+// 64 random ones.
+const (
+	identitySecret  = "identity"
+	identityVersion = 1
+	identityLen     = 1 + 64
+)
 
 // identity opens the node's identity from the vault.
 func identity(ctx context.Context, node transport.NodeID, v *vault.Vault) (transport.Identity, transport.Peer, error) {
@@ -24,7 +31,17 @@ func identity(ctx context.Context, node transport.NodeID, v *vault.Vault) (trans
 		return transport.Identity{}, transport.Peer{}, fmt.Errorf("identity key: %w", err)
 	}
 	defer seed.Wipe()
-	return transport.NewIdentity(node, bytes.NewReader(seed.Bytes()))
+	b := seed.Bytes()
+	const what = "the identity in the vault"
+	switch {
+	case len(b) != identityLen:
+		err = problem.Unreadable(what, problem.Restore, fmt.Errorf("%d bytes, not %d", len(b), identityLen))
+	case b[0] != identityVersion:
+		err = problem.Unreadable(what, problem.Restore, &canon.VersionError{Got: b[0], Want: identityVersion})
+	default:
+		return transport.NewIdentity(node, bytes.NewReader(b[1:]))
+	}
+	return transport.Identity{}, transport.Peer{}, err
 }
 
 // makeIdentity makes the identity of a new node in its vault; one that is there is kept.
@@ -34,9 +51,10 @@ func makeIdentity(ctx context.Context, node transport.NodeID, v *vault.Vault, ra
 	if !errors.Is(err, vault.ErrNotFound) {
 		return id, peer, err
 	}
-	seed := secret.New(64)
+	seed := secret.New(identityLen)
 	defer seed.Wipe()
-	if _, err := io.ReadFull(random, seed.Bytes()); err != nil {
+	seed.Bytes()[0] = identityVersion
+	if _, err := io.ReadFull(random, seed.Bytes()[1:]); err != nil {
 		return id, peer, err
 	}
 	if err := v.PutSecret(ctx, identitySecret, seed.Bytes()); err != nil {

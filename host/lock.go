@@ -12,19 +12,14 @@ import (
 	"github.com/luxfi/mpcd/internal/durable"
 )
 
-// Lock takes the node's data directory, and with it the token, for this process; it makes the directory where there is none. The error
-// wraps durable.ErrLocked where another process has it. Closing lets go.
+// Lock takes the node's data directory, and with it the token, for this process. It makes no directory, for that may be a place where
+// nothing is mounted, and takes none of another format. The error wraps durable.ErrLocked where another process has it. Closing lets go.
 func Lock(c Config) (io.Closer, error) {
-	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
-		return nil, err
-	}
-	return lockExisting(c)
-}
-
-// lockExisting is Lock for who makes no directory: it may be a place where nothing is mounted.
-func lockExisting(c Config) (io.Closer, error) {
 	if _, err := os.Stat(c.DataDir); err != nil {
-		return nil, fault.Usage("check data_dir and that its disk is mounted", "%w", err)
+		return nil, fault.Usage("check data_dir and that its disk is mounted; on a new host run `mpcd node enroll` first", "%w", err)
+	}
+	if err := checkFormat(c); err != nil {
+		return nil, err
 	}
 	l, err := durable.LockFile(filepath.Join(c.DataDir, "LOCK"))
 	if errors.Is(err, durable.ErrLocked) {
@@ -32,6 +27,14 @@ func lockExisting(c Config) (io.Closer, error) {
 			Do: "stop it first, or ask it through its API"}
 	}
 	return l, err
+}
+
+// LockTokens is Lock for who wants the token alone: where there is no data directory yet, no node can be running on it.
+func LockTokens(c Config) (io.Closer, error) {
+	if _, err := os.Stat(c.DataDir); errors.Is(err, os.ErrNotExist) {
+		return &closers{}, nil
+	}
+	return Lock(c)
 }
 
 // afterPredecessor tries again, for a second, what a process that was just killed may still hold: its address, its lock.

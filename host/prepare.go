@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"os"
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/host/fault"
@@ -32,9 +33,15 @@ func Prepare(ctx context.Context, c Config, o Options) (*Prepared, error) {
 }
 
 func (p *Prepared) prepare(ctx context.Context, c Config, o Options) error {
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return err
+	}
 	held, err := Lock(c)
 	if err := p.opened.keep(held, err); err != nil {
 		return err
+	}
+	if err := markFormat(c); err != nil {
+		return fault.Doing("mark the data directory's format", err)
 	}
 	p.Tokens, err = OpenTokens(ctx, c, o)
 	if err := p.opened.keep(p.Tokens, err); err != nil {

@@ -2,12 +2,13 @@ package host
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/vault"
 )
 
@@ -15,20 +16,42 @@ import (
 // writes the disk; it is there so that an old roster put back by mistake is noticed.
 const serialKey = "main/roster-serial"
 
+// serialRecord is what stands there.
+type serialRecord struct {
+	Version uint8  `cbor:"1,keyasint"`
+	Serial  uint64 `cbor:"2,keyasint"`
+}
+
+const serialVersion = 1
+
+// seenSerial reads the serial, 0 if the node has started with no roster yet.
+func seenSerial(ctx context.Context, s vault.Store) (uint64, error) {
+	b, err := s.Get(ctx, []byte(serialKey))
+	if errors.Is(err, vault.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	var r serialRecord
+	if err := canon.UnmarshalVersion(b, serialVersion, &r); err != nil {
+		return 0, problem.Unreadable("the record of the roster's serial", problem.Restore, err)
+	}
+	return r.Serial, nil
+}
+
 // keepSerial refuses a roster older than the one before.
 func keepSerial(ctx context.Context, s vault.Store, r *attest.SignedRoster) error {
-	b, err := s.Get(ctx, []byte(serialKey))
-	if err != nil && !errors.Is(err, vault.ErrNotFound) {
+	seen, err := seenSerial(ctx, s)
+	switch {
+	case err != nil:
 		return err
+	case r.Roster.Serial < seen:
+		return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the roster has serial %d, this node has started with %d before",
+			r.Roster.Serial, seen),
+			Do: "fetch the newest roster from the operator"}
+	case r.Roster.Serial == seen:
+		return nil
 	}
-	if err == nil && len(b) == 8 {
-		if seen := binary.BigEndian.Uint64(b); r.Roster.Serial < seen {
-			return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the roster has serial %d, this node has started with %d before",
-				r.Roster.Serial, seen),
-				Do: "fetch the newest roster from the operator"}
-		} else if r.Roster.Serial == seen {
-			return nil
-		}
-	}
-	return s.Batch(ctx, []vault.Pair{{Key: []byte(serialKey), Value: binary.BigEndian.AppendUint64(nil, r.Roster.Serial)}}, nil)
+	return s.Batch(ctx, []vault.Pair{{Key: []byte(serialKey), Value: canon.MustMarshal(serialRecord{serialVersion, r.Roster.Serial})}}, nil)
 }

@@ -131,7 +131,7 @@ func (a *Log) walk(f func(e Entry, hash [32]byte) bool) error {
 		err := canon.UnmarshalVersion(r.Data, version, &e)
 		var other *canon.VersionError
 		if errors.As(err, &other) {
-			return fmt.Errorf("entry %d is %w; keep the log, and verify it with the release that wrote it", seq+1, other)
+			return fmt.Errorf("entry %d is %w", seq+1, other)
 		}
 		if err != nil {
 			return fmt.Errorf("entry %d: %w", seq+1, err)

@@ -91,6 +91,37 @@ func recordKey(id string) []byte  { return []byte("node/wallet/" + id) }
 func publicKey(pub []byte) []byte { return append([]byte("node/public/"), pub...) }
 func pendingKey(id string) []byte { return []byte("node/pending/" + id) }
 
+// named is what stands under a public key, and under the name of a key that waits: which key it is.
+type named struct {
+	Version uint8  `cbor:"1,keyasint"`
+	ID      string `cbor:"2,keyasint"`
+}
+
+const namedVersion = 1
+
+func nameOf(id string) []byte { return canon.MustMarshal(named{namedVersion, id}) }
+
+func parseName(key, b []byte) (id string, err error) {
+	var n named
+	if err := canon.UnmarshalVersion(b, namedVersion, &n); err != nil {
+		return "", problem.Unreadable(fmt.Sprintf("the record %q", key), problem.Restore, err)
+	}
+	return n.ID, nil
+}
+
+// Check reads a stored record, whose key is "node/", kind, "/" and name: "wallet", "public" or "pending".
+func Check(kind, name string, stored []byte) error {
+	if kind == "wallet" {
+		_, err := decode(name, stored)
+		return err
+	}
+	id, err := parseName([]byte("node/"+kind+"/"+name), stored)
+	if err == nil && kind == "pending" && id != name {
+		err = problem.New(problem.Integrity, problem.Restore, "the record of the key %q, which waits, names %q", name, id)
+	}
+	return err
+}
+
 // Held is an opened key share, shared by the ceremonies that use it.
 type Held struct {
 	id      string
@@ -136,9 +167,10 @@ func NewRing(c Config) *Ring {
 func (k *Ring) Load(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.c.Store.Iterate(ctx, pendingKey(""), func(key, _ []byte) error {
-		k.pending[strings.TrimPrefix(string(key), string(pendingKey("")))] = true
-		return nil
+	return k.c.Store.Iterate(ctx, pendingKey(""), func(key, value []byte) error {
+		id := strings.TrimPrefix(string(key), string(pendingKey("")))
+		k.pending[id] = true
+		return Check("pending", id, value)
 	})
 }
 
@@ -181,12 +213,10 @@ func (k *Ring) Record(ctx context.Context, id string) (Record, error) {
 func decode(id string, b []byte) (Record, error) {
 	var r Record
 	if err := canon.UnmarshalVersion(b, recordVersion, &r); err != nil {
-		return r, &problem.Error{Code: problem.Integrity, Message: fmt.Sprintf("the record of wallet %s is damaged", id),
-			Next: "restore the node's data directory from a good disk", Err: err}
+		return r, problem.Unreadable("the record of wallet "+id, problem.Restore, err)
 	}
-	if r.Version != recordVersion || attest.KeyID(r.Info.Kind, r.Info.GroupKey) != id {
-		return r, problem.New(problem.Integrity, "restore the node's data directory from a good disk",
-			"the record of wallet %s is another wallet's", id)
+	if attest.KeyID(r.Info.Kind, r.Info.GroupKey) != id {
+		return r, problem.New(problem.Integrity, problem.Restore, "the record of wallet %s is another wallet's", id)
 	}
 	return r, nil
 }
@@ -216,11 +246,11 @@ func (k *Ring) RecordWhen(ctx context.Context, id string, ok func(Record) bool) 
 func (k *Ring) Put(ctx context.Context, id string, r Record) error {
 	r.Version = recordVersion
 	r.Info.Party = 0
-	puts := []vault.Pair{{Key: recordKey(id), Value: canon.MustMarshal(r)}, {Key: publicKey(Shown(r.Info)), Value: []byte(id)}}
+	puts := []vault.Pair{{Key: recordKey(id), Value: canon.MustMarshal(r)}, {Key: publicKey(Shown(r.Info)), Value: nameOf(id)}}
 	var dels [][]byte
 	waits := len(r.Waits()) > 0
 	if waits {
-		puts = append(puts, vault.Pair{Key: pendingKey(id), Value: []byte{1}})
+		puts = append(puts, vault.Pair{Key: pendingKey(id), Value: nameOf(id)})
 	} else {
 		dels = append(dels, pendingKey(id))
 	}
@@ -312,7 +342,7 @@ func (k *Ring) Find(ctx context.Context, id string, pub []byte) (string, error) 
 		}
 		b, err := k.c.Store.Get(ctx, publicKey(form))
 		if err == nil {
-			return string(b), nil
+			return parseName(publicKey(form), b)
 		}
 		if !errors.Is(err, vault.ErrNotFound) {
 			return "", err

@@ -3,6 +3,8 @@ package keys
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
+	"slices"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -10,6 +12,7 @@ import (
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/canon/canontest"
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/vault"
 	"github.com/luxfi/mpcd/vault/vaulttest"
 )
 
@@ -62,6 +65,51 @@ func TestRecordOfAnotherVersion(t *testing.T) {
 	r.Version++
 	if _, err := decode(id, canon.MustMarshal(r)); problem.As(err).Code != problem.Integrity {
 		t.Errorf("%v", err)
+	}
+}
+
+// Goal: what stands under a public key and under a key that waits is read by its version, and as strictly as a wallet's record. Method: the
+// records of a key that waits, as the ring stores them; then one of another version, damage, the bytes of before they had a version,
+// and the name of another key.
+func TestNamesOfAnotherVersion(t *testing.T) {
+	s := vaulttest.NewMemory()
+	ring := func() *Ring { return NewRing(Config{Store: s, Ended: func(string, uint64) {}}) }
+	info := threshold.KeyInfo{Kind: threshold.Ed25519.ID, GroupKey: make([]byte, 32), Epoch: 1}
+	if err := ring().Put(t.Context(), "w_1", Record{Info: info, State: Staged}); err != nil {
+		t.Fatal(err)
+	}
+	read := func() (waits []string, id string, err error) {
+		k := ring()
+		err = k.Load(t.Context())
+		id, find := k.Find(t.Context(), "", info.GroupKey)
+		return k.Waiting(), id, errors.Join(err, find)
+	}
+	if waits, id, err := read(); err != nil || id != "w_1" || !slices.Equal(waits, []string{"w_1"}) {
+		t.Fatalf("%v, %q, %v", waits, id, err)
+	}
+	good := nameOf("w_1")
+	for name, stored := range map[string][]byte{
+		"another version": canon.MustMarshal(named{namedVersion + 1, "w_1"}), "damaged": good[:len(good)-1], "a mark": {1},
+		"a bare name": []byte("w_1"),
+	} {
+		for _, key := range [][]byte{pendingKey("w_1"), publicKey(info.GroupKey)} {
+			before, err := s.Get(t.Context(), key)
+			put := func(b []byte) {
+				t.Helper()
+				if err := errors.Join(err, s.Batch(t.Context(), []vault.Pair{{Key: key, Value: b}}, nil)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			put(stored)
+			_, _, err2 := read()
+			if problem.As(err2).Code != problem.Integrity || errors.As(err2, new(*canon.VersionError)) != (name == "another version") {
+				t.Errorf("%s under %q: %v", name, key, err2)
+			}
+			put(before)
+		}
+	}
+	if err := Check("pending", "w_2", good); problem.As(err).Code != problem.Integrity {
+		t.Errorf("another key's name: %v", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -36,12 +37,15 @@ type record struct {
 // version is the version of record and of the answers in it.
 const version = 2
 
-// New keeps them in a store, under keys that begin with "node/session/".
+// Prefix is what the keys of the records begin with.
+const Prefix = "node/session/"
+
+// New keeps them in a store, under keys that begin with Prefix.
 func New(s vault.Store) *Operations {
 	return &Operations{store: s, running: map[string]*running{}}
 }
 
-func key(op, session string) []byte { return []byte("node/session/" + op + "/" + session) }
+func key(op, session string) []byte { return []byte(Prefix + op + "/" + session) }
 
 // Claim reserves a session. If the request was answered before, answer is that answer. Otherwise the caller runs it and calls
 // the returned release when it is over. A second caller with the same body waits for the first.
@@ -99,12 +103,25 @@ func (s *Operations) get(ctx context.Context, op, session string) (*record, erro
 	if err != nil {
 		return nil, err
 	}
+	return parse(session, b)
+}
+
+func parse(session string, b []byte) (*record, error) {
 	var rec record
 	if err := canon.UnmarshalVersion(b, version, &rec); err != nil {
-		return nil, &problem.Error{Code: problem.Integrity, Message: "the record of session " + session + " is damaged",
-			Next: "use another session_id", Err: err}
+		return nil, problem.Unreadable("the record of session "+session, "use another session_id", err)
 	}
 	return &rec, nil
+}
+
+// Parse reads a stored record, whose key ends with name, and returns the request's operation and its answer, none if there is none yet.
+func Parse(name string, stored []byte) (op string, answer []byte, err error) {
+	op, session, _ := strings.Cut(name, "/")
+	rec, err := parse(session, stored)
+	if err != nil {
+		return "", nil, err
+	}
+	return op, rec.Answer, nil
 }
 
 // Reused is the refusal of a session_id that stands for another request.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/internal/canon"
 )
 
 // Code says what went wrong, for the HTTP status, the exit code and the client's decision to retry.
@@ -82,6 +83,17 @@ func New(code Code, next, format string, a ...any) *Error {
 // Field makes an Error of code Invalid about a field of the request.
 func Field(field, next, format string, a ...any) *Error {
 	return &Error{Code: Invalid, Field: field, Next: next, Message: fmt.Sprintf(format, a...)}
+}
+
+// Restore is what to do about a node's own data where it is damaged.
+const Restore = "restore the node's data directory from a good disk"
+
+// Unreadable is of something stored that does not decode: it is damaged, for which next is what to do, or of another version.
+func Unreadable(what, next string, err error) *Error {
+	if errors.As(err, new(*canon.VersionError)) {
+		return &Error{Code: Integrity, Message: what + " is of another version", Next: "use the release that wrote it", Err: err}
+	}
+	return &Error{Code: Integrity, Message: what + " is damaged", Next: next, Err: err}
 }
 
 // At says that err is about the intent i of a batch, counted from 0. An error that is no Error is returned as it is.

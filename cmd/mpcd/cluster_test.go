@@ -377,7 +377,7 @@ func (c *testCluster) secrets(t *testing.T, node string, into map[string][]byte)
 	if err != nil {
 		t.Fatal(err)
 	}
-	into["identity key of "+node], into["seal key of "+node] = bytes.Clone(identity.Bytes()[:32]), bytes.Clone(identity.Bytes()[32:])
+	into["identity key of "+node], into["seal key of "+node] = bytes.Clone(identity.Bytes()[1:33]), bytes.Clone(identity.Bytes()[33:])
 	ids, err := disk.Vault.IDs(ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ func doctorCommand(o *output) *cobra.Command {
 		Use:   "doctor",
 		Short: "Check this node from configuration to peers, with the next step for what fails",
 		Long: "Checks configuration, arithmetic, roster, certificates, token and its keys, " +
-			"vault, audit log and peers. Beside a running node, which\n" +
+			"vault, records, audit log and peers. Beside a running node, which\n" +
 			"alone may use the token and the vault, it asks the node's API for these.\n\nThe exit code is that of the first failure.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

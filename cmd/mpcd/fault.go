@@ -14,6 +14,7 @@ import (
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/vault"
 )
@@ -82,6 +83,9 @@ func explain(err error) *fault.Error {
 	if errors.As(err, &refused) {
 		answer := explain(ofProblem(refused.Problem, ""))
 		f.Code, f.Do, f.Err = answer.Code, answer.Do, answer.Err
+	}
+	if f.Code == fault.CodeFailed && errors.As(err, new(*canon.VersionError)) {
+		f.Code, f.Do = fault.CodeIntegrity, "use the release that wrote it"
 	}
 	if f.Code == fault.CodeFailed {
 		for _, k := range kinds {

@@ -11,6 +11,7 @@ import (
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/vault"
 )
 
@@ -31,6 +32,7 @@ func TestExitCodes(t *testing.T) {
 		{vault.ErrIntegrity, fault.CodeIntegrity},
 		{vault.ErrCorrupt, fault.CodeIntegrity},
 		{vault.ErrLocked, fault.CodeUsage},
+		{&canon.VersionError{Got: 1, Want: 2}, fault.CodeIntegrity},
 		{attest.ErrRoster, fault.CodeIntegrity},
 		{context.DeadlineExceeded, fault.CodeTimeout},
 		{&problem.Error{Code: problem.HSM, Message: "m"}, fault.CodeHSM},

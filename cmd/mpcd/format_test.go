@@ -3,18 +3,26 @@ package main
 import (
 	"archive/tar"
 	"compress/gzip"
+	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -96,27 +104,131 @@ func openKept(t *testing.T, c host.Config) (*host.Tokens, *host.Disk) {
 	return token, disk
 }
 
-// Goal: a data directory from before formats were marked does not start, and who starts it learns that it is of another format, that it
-// is not damaged, and what to do. Method: boot on one that was written then, with two wallets.
+// contents are the files below a directory, with all that is in them.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			all[path] = ""
+			return err
+		}
+		b, err := os.ReadFile(path)
+		all[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// configured are the commands below cmd that take a node's configuration.
+func configured(cmd *cobra.Command, above string) (all []string) {
+	for _, c := range cmd.Commands() {
+		name := strings.TrimSpace(above + " " + c.Name())
+		if c.Flags().Lookup("config") != nil {
+			all = append(all, name)
+		}
+		all = append(all, configured(c, name)...)
+	}
+	return all
+}
+
+// signedChallenge is a file with a challenge to the node, of an operator whose root it returns.
+func signedChallenge(t *testing.T, c host.Config) (file, root string) {
+	t.Helper()
+	pub, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch := enrol.Challenge{Version: 1, Cluster: c.Cluster, Node: string(c.Node), Root: attest.Hex(pub), Tokens: make([]enrol.TokenChallenge, 1)}
+	var b []byte
+	for range 2 { // what is signed is what will be read
+		d := canon.Hash("mpcd/v1/enrolment/challenge", []byte(ch.Cluster), []byte(ch.Node), ch.Enrolment[:], canon.MustMarshal(ch.Tokens))
+		ch.Signature = ed25519.Sign(key, d[:])
+		if b, err = json.Marshal(ch); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(b, &ch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file = filepath.Join(t.TempDir(), "challenge.json")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file, ch.Root.String()
+}
+
+// Goal: a data directory from before formats were marked is refused by every command that takes a node's configuration and needs it, with
+// the exit code of its kind; who runs one learns that the directory is of another format, that it is not damaged, and what to do; and
+// not a byte in it changes, nor in its token. Method: every command with the flag --config, from the program's own tree, on a node that was
+// written then, with two wallets; the whole directory before and after.
 func TestFormat1IsRefused(t *testing.T) {
 	c := kept(t, "format1.tgz")
-	_, err := host.Open(t.Context(), c, host.Options{Log: slog.New(slog.DiscardHandler)})
-	f := explain(err)
-	if f.Code != fault.CodeIntegrity || !strings.Contains(f.Error(), "the data directory is of format 1, this program reads format 2") ||
-		!strings.Contains(f.Do, "start it with the release that made it") {
-		t.Errorf("exit %d, %v, %q", f.Code, err, f.Do)
+	dir := filepath.Dir(c.DataDir)
+	officer := newOfficer(t)
+	challenge, operator := signedChallenge(t, c)
+	of := func(more ...string) []string { return more }
+	given := map[string][]string{
+		"start": of("--listen", "127.0.0.1:0"), "doctor": nil, "audit verify": nil, "node enroll": nil,
+		"hsm list": nil, "hsm test": nil, "hsm init": nil,
+		"node answer": of(challenge), "hsm seal-password": nil, "hsm rewrap": of("--to-key", "vault2"), "hsm reanchor": nil,
+		"hsm recover": of("--identity", officer.file, "--to", "local:"+t.TempDir()),
+		"config show": nil, // opens nothing, and is not refused
+	}
+	before := contents(t, dir)
+	for _, command := range configured(root(newOutput()), "") {
+		args, known := given[command]
+		if !known {
+			t.Errorf("how is %q called?", command)
+			continue
+		}
+		args = append(append(strings.Fields(command), "--config", filepath.Join(dir, "mpcd.yaml"), "--dev"), args...)
+		cmd := exec.Command("mpcd", args...) // which is this test, under another name
+		cmd.Env = append(os.Environ(), "MPCD_ROSTER_ROOT="+operator)
+		cmd.Stdin = strings.NewReader("a password of a machine, long enough")
+		b, err := cmd.CombinedOutput()
+		said := string(b)
+		if command == "config show" {
+			if err != nil {
+				t.Errorf("%s: %v", command, err)
+			}
+		} else if want := "of format 1, this program reads format 2"; cmd.ProcessState.ExitCode() != int(fault.CodeIntegrity) ||
+			!strings.Contains(said, want) && !(command == "audit verify" && strings.Contains(said, "of version 1, this program reads 2")) ||
+			!strings.Contains(said, "release that") || strings.Contains(said, "damaged") || strings.Contains(said, "backup") {
+			t.Errorf("%s: %v\n%s", command, err, said)
+		}
+		if now := contents(t, dir); !maps.Equal(now, before) {
+			t.Fatalf("%s changed the directory:\n%s", command, said)
+		}
 	}
 }
 
-// Goal: a data directory of format 2 opens for as long as the program says that it reads format 2, with all that is in it: wallets,
-// shares, pair state, receipt, answers, audit log. Method: one that was written when the format was new, with an Ed25519 and a Taproot
-// wallet, and an ECDSA wallet that signed once for a path and was refreshed.
+// Goal: a data directory of format 2 opens for as long as the program says that it reads format 2, with all that is in it: mark, identity,
+// wallets, shares, pair state, certificates, proofs, receipt, answers, the roster's serial, audit log. Method: one that was written when
+// the format was new, with an Ed25519 and a Taproot wallet, and an ECDSA wallet that signed once for a path and was refreshed. The doctor
+// finds nothing at fault in it, each kind of record is there, and each wallet, share and receipt is what it says. (No key waits in it for
+// the others: what is stored of one that does has a test in appliance/keys.)
 func TestFormat2Opens(t *testing.T) {
 	c := kept(t, "format2.tgz")
-	token, disk := openKept(t, c)
 	ctx := t.Context()
-	if err := appliance.OpenStore(ctx, disk.Store); err != nil {
-		t.Fatal(err)
+	healthy := map[string]bool{"roster": true, "keys and roster": true, "vault": true, "records": true, "identity": true, "audit log": true}
+	for _, f := range (&host.Checkup{Config: c, Options: host.Options{Log: slog.New(slog.DiscardHandler)}}).Run(ctx) {
+		if healthy[f.Check] && f.Err != nil {
+			t.Errorf("%s: %v", f.Check, f.Err)
+		}
+		delete(healthy, f.Check)
+	}
+	if len(healthy) != 0 {
+		t.Errorf("the doctor says nothing of %v", healthy)
+	}
+	token, disk := openKept(t, c)
+	n, err := appliance.CheckRecords(ctx, disk.Store)
+	if err != nil || n["wallet"] != 3 || n["public"] != 3 || n["certificate"] != 4 || n["proofs"] != 3 || n["receipt"] < 1 ||
+		n["session"] < 5 {
+		t.Errorf("records: %v, %v", n, err)
 	}
 	roster, err := attest.LoadRoster(c.Roster)
 	if err != nil {

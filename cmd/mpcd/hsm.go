@@ -55,7 +55,7 @@ func (f *tokenFlags) with(ctx context.Context, o *output, args []string,
 		if c, err = f.node.load(); err != nil {
 			return err
 		}
-		held, err := host.Lock(c)
+		held, err := host.LockTokens(c)
 		if err != nil {
 			return err
 		}
