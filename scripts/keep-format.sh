@@ -8,7 +8,8 @@ mpcd=$(realpath "${2:-bin/mpcd}")
 out=$(realpath "$(dirname "$0")/../cmd/mpcd/testdata")/format$format.tgz
 [ ! -e "$out" ] || { echo "keep-format: $out is there already; it stays" >&2; exit 1; }
 dir=$(mktemp -d)
-trap 'kill "${pid:-0}" 2>/dev/null || true; rm -rf "$dir"' EXIT
+pid=
+trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; rm -rf "$dir"' EXIT
 : >"$dir/out"
 "$mpcd" dev --nodes 3 --threshold 2 --data "$dir/cluster" --listen 127.0.0.1:18080 >"$dir/out" 2>&1 &
 pid=$!
