@@ -156,9 +156,10 @@ func (d *Checkup) atRest(ctx context.Context, roster *attest.SignedRoster) {
 	d.say("records", err, fmt.Sprintf("%d of the node's own, each can be read", n))
 	if roster == nil {
 		_, _, err = identity(ctx, c.Node, disk.Vault)
-	} else {
-		_, err = enrolledIdentity(ctx, disk.Vault, member)
+		d.say("identity", err, "it opens; whether it is the one enrolled, only the roster tells")
+		return
 	}
+	_, err = enrolledIdentity(ctx, disk.Vault, member)
 	d.say("identity", err, "it is the one enrolled")
 }
 

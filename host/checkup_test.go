@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"filippo.io/age"
@@ -95,6 +96,21 @@ func TestDrillIsHonest(t *testing.T) {
 	spare := Target{URI: "local:" + filepath.Join(t.TempDir(), "spare")}
 	if _, err := Recover(ctx, c, Options{}, spare, []age.Identity{next.identity}, silent); err != nil {
 		t.Errorf("recovery: %v", err)
+	}
+}
+
+// Goal: the doctor does not say of what it could not compare that it is right. Method: a node without a roster.
+func TestDoctorWithoutRoster(t *testing.T) {
+	c := testNode(t, "n1")
+	prepare(t, c)
+	d := &Checkup{Config: c}
+	for _, f := range d.Run(t.Context()) {
+		if f.Check == "keys and roster" || f.Check == "identity" && (f.Err != nil || !strings.Contains(f.Detail, "only the roster tells")) {
+			t.Errorf("%+v", f)
+		}
+	}
+	if err := found(t, d, "roster"); codeOf(err) != fault.CodeUsage {
+		t.Errorf("%v", err)
 	}
 }
 
