@@ -71,7 +71,7 @@ func TestSeedRequests(t *testing.T) {
 	p := wantProblem(t, send(t, h, "POST", "/api/v1/vaults/v1/wallets",
 		`{"protocol": "cggmp21", "curve": "secp256k1", "threshold": 2, "parties": 3, "label": "client-{accountId}"}`, "Content-Type", form), 422,
 		"unsupported")
-	if !strings.Contains(p.Detail, "cggmp21 is not in this build") || !strings.Contains(p.Detail, "ask for protocol dkls23") ||
+	if !strings.Contains(p.Detail, "cggmp21 is not in this build") || !strings.Contains(p.Detail, "Ask for protocol dkls23") ||
 		len(f.keygens) != 0 {
 		t.Errorf("detail: %s", p.Detail)
 	}

@@ -45,7 +45,7 @@ func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, &problem.Error{Code: codeTooLarge, Message: fmt.Sprintf("the body is larger than %d KiB", bodyMax>>10),
-			Next: fmt.Sprintf("A message to sign may have at most %d KiB; sign a digest of larger data.", appliance.MaxMessage>>10)}
+			Next: fmt.Sprintf("a message to sign may have at most %d KiB; sign a digest of larger data", appliance.MaxMessage>>10)}
 	case errors.As(err, &ne) && ne.Timeout():
 		return nil, &problem.Error{Code: codeSlowClient, Message: fmt.Sprintf("the body did not arrive within %s", bodyTimeout)}
 	case err != nil:
@@ -57,7 +57,7 @@ func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 // checkMediaType lets JSON pass, under its own name, under none, and under the one that curl -d writes.
 func checkMediaType(h http.Header) error {
 	if e := h.Get("Content-Encoding"); e != "" && e != "identity" {
-		return &problem.Error{Code: codeMediaType, Message: "the body is compressed", Next: "Send it without Content-Encoding."}
+		return &problem.Error{Code: codeMediaType, Message: "the body is compressed", Next: "send it without Content-Encoding"}
 	}
 	ct := h.Get("Content-Type")
 	if ct == "" {
@@ -68,7 +68,7 @@ func checkMediaType(h http.Header) error {
 		return nil
 	}
 	return &problem.Error{Code: codeMediaType, Message: fmt.Sprintf("the body is %q", ct),
-		Next: "Send JSON with Content-Type: application/json."}
+		Next: "send JSON with Content-Type: application/json"}
 }
 
 func malformed(format string, a ...any) error {
@@ -154,7 +154,7 @@ func (p *strictParser) object(depth int) (any, error) {
 			return nil, malformed("the body is not JSON at byte %d", p.d.InputOffset())
 		}
 		if strings.ContainsFunc(key, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
-			return nil, invalidField(clip(key), "Fields are written in lower case, as /docs has them.", "unknown field %q", clip(key))
+			return nil, invalidField(clip(key), "fields are written in lower case, as /docs has them", "unknown field %q", clip(key))
 		}
 		if _, twice := object[key]; twice {
 			return nil, malformed("the field %q stands twice in the body", clip(key))

@@ -108,7 +108,7 @@ func prepareBody(w http.ResponseWriter, r *http.Request, c *call) (*http.Request
 			key = key[1 : len(key)-1] // a structured field's string, RFC 9651 §3.3.3
 		}
 		if given, ok := object["session_id"]; ok && given != nil && given != key {
-			return r, invalidField("session_id", "Give one of them.", "session_id and the Idempotency-Key header differ")
+			return r, invalidField("session_id", "give one of them", "session_id and the Idempotency-Key header differ")
 		}
 		object["session_id"] = key
 	}
@@ -117,7 +117,7 @@ func prepareBody(w http.ResponseWriter, r *http.Request, c *call) (*http.Request
 	}
 	if key, ok := object["session_id"].(string); ok {
 		if key == "" || len(key) > operation.MaxSessionID || strings.ContainsFunc(key, func(r rune) bool { return r < '!' || r > '~' }) {
-			return r, invalidField("session_id", "A UUID is a good one.", "session_id must have 1 to %d visible ASCII characters",
+			return r, invalidField("session_id", "a UUID is a good one", "session_id must have 1 to %d visible ASCII characters",
 				operation.MaxSessionID)
 		}
 		c.session = key
@@ -139,10 +139,10 @@ func (s *server) fromBrowser(r *http.Request) error {
 	if !loopbackHost(r.Host) {
 		return &problem.Error{Code: problem.Denied,
 			Message: fmt.Sprintf("dev mode answers only to names of this machine, not to %q", clip(r.Host)),
-			Next:    "Use http://localhost, http://127.0.0.1 or http://[::1]."}
+			Next:    "use http://localhost, http://127.0.0.1 or http://[::1]"}
 	}
 	foreign := &problem.Error{Code: problem.Denied, Message: "dev mode refuses requests that a page of another origin sends",
-		Next: "Use curl, a client, or mpcd start with tokens."}
+		Next: "use curl, a client, or mpcd start with tokens"}
 	if origins := r.Header.Values("Origin"); len(origins) > 0 {
 		u, err := url.Parse(origins[0])
 		if err != nil || len(origins) > 1 || u.Host != r.Host || (u.Scheme == "https") != (r.TLS != nil) {
@@ -175,11 +175,11 @@ func noRoute(handler http.Handler, r *http.Request) error {
 	if probe.status == http.StatusMethodNotAllowed {
 		allow := probe.header.Get("Allow")
 		p := newRefusal(r.Context(), &problem.Error{Code: codeMethod, Message: fmt.Sprintf("%s is not for %s", clip(r.URL.Path), clip(r.Method)),
-			Next: "Use " + allow + "."})
+			Next: "use " + allow})
 		p.allow = allow
 		return p
 	}
-	return &problem.Error{Code: problem.NotFound, Message: fmt.Sprintf("there is no %s", clip(r.URL.Path)), Next: "See /docs for the paths."}
+	return &problem.Error{Code: problem.NotFound, Message: fmt.Sprintf("there is no %s", clip(r.URL.Path)), Next: "see /docs for the paths"}
 }
 
 // refuse answers with a problem.

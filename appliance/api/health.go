@@ -58,8 +58,7 @@ func notReady(r *http.Request, ready appliance.Readiness) error {
 		}
 	}
 	if len(p.Errors) > 0 {
-		p.Detail = sentence(fmt.Sprintf("the node cannot serve a signature now: %s: %s", p.Errors[0].Field, p.Errors[0].Detail)) +
-			" Wait as Retry-After says."
+		p.Say(fmt.Sprintf("the node cannot serve a signature now: %s: %s", p.Errors[0].Field, p.Errors[0].Detail), "wait as Retry-After says")
 	}
 	return p
 }

@@ -27,34 +27,34 @@ const (
 type kind struct {
 	status int
 	title  string
-	next   string // what to do, where the error itself does not say
+	next   string // what to do, where the error itself does not say; as problem.Error.Next
 }
 
 var kinds = map[problem.Code]kind{
-	codeMalformed:       {400, "The body is not one JSON object", "Send one JSON object."},
-	codeToken:           {401, "Not authenticated", "Send Authorization: Bearer with a valid token."},
-	codeMethod:          {405, "Method not allowed", "See the Allow header, and /docs."},
-	codeSlowClient:      {408, "The body did not arrive in time", "Send the request again."},
-	codeTooLarge:        {413, "The body is too large", "Send less."},
-	codeMediaType:       {415, "Unsupported media type", "Send application/json."},
-	problem.Invalid:     {422, "The request is wrong", "Correct the fields named in errors; /docs has every field."},
-	problem.Denied:      {403, "Denied", "Ask who grants roles or keeps the policy."},
-	problem.NotFound:    {404, "Not found", "Check the name; /docs has every path."},
-	problem.Conflict:    {409, "Conflict", "Use a new session_id for a new request."},
-	problem.Unsupported: {422, "Not in this build", "See /docs for what this build does."},
-	problem.Overload:    {429, "Too many requests", "Wait as Retry-After says and send the same request again."},
-	problem.Internal:    {500, "The node failed", "See the node's log for the instance."},
+	codeMalformed:       {400, "The body is not one JSON object", "send one JSON object"},
+	codeToken:           {401, "Not authenticated", "send Authorization: Bearer with a valid token"},
+	codeMethod:          {405, "Method not allowed", "see the Allow header, and /docs"},
+	codeSlowClient:      {408, "The body did not arrive in time", "send the request again"},
+	codeTooLarge:        {413, "The body is too large", "send less"},
+	codeMediaType:       {415, "Unsupported media type", "send application/json"},
+	problem.Invalid:     {422, "The request is wrong", "correct the fields named in errors; /docs has every field"},
+	problem.Denied:      {403, "Denied", "ask who grants roles or keeps the policy"},
+	problem.NotFound:    {404, "Not found", "check the name; /docs has every path"},
+	problem.Conflict:    {409, "Conflict", "use a new session_id for a new request"},
+	problem.Unsupported: {422, "Not in this build", "see /docs for what this build does"},
+	problem.Overload:    {429, "Too many requests", "wait as Retry-After says and send the same request again"},
+	problem.Internal:    {500, "The node failed", "see the node's log for the instance"},
 	problem.Integrity: {500, "Data is not what it should be",
-		"Stop and see the node's log for the instance; do not restore or delete anything yet."},
-	problem.Blame:   {502, "Peers misbehaved", "See culprits; try again when they are repaired."},
-	problem.Quorum:  {503, "Too few live nodes", "See /api/v1/nodes; wait as Retry-After says and send the same request again."},
-	problem.Presig:  {503, "A presignature is not there", "Send the same request again."},
-	problem.Attempt: {503, "A refresh was tried before", "Send the same request again."},
+		"stop and see the node's log for the instance; do not restore or delete anything yet"},
+	problem.Blame:   {502, "Peers misbehaved", "see culprits; try again when they are repaired"},
+	problem.Quorum:  {503, "Too few live nodes", "see /api/v1/nodes; wait as Retry-After says and send the same request again"},
+	problem.Presig:  {503, "A presignature is not there", "send the same request again"},
+	problem.Attempt: {503, "A refresh was tried before", "send the same request again"},
 	problem.PairState: {503, "The parties' pair state differs",
-		"Send the same request again; if it fails again, refresh a key of the same committee."},
-	problem.HSM:      {503, "The hardware token failed", "See /readyz?verbose and the node's log."},
-	problem.Starting: {503, "The node is not ready", "See /readyz?verbose; wait as Retry-After says."},
-	problem.Timeout:  {504, "Timed out", "Send the same request with the same session_id again."},
+		"send the same request again; if it fails again, refresh a key of the same committee"},
+	problem.HSM:      {503, "The hardware token failed", "see /readyz?verbose and the node's log"},
+	problem.Starting: {503, "The node is not ready", "see /readyz?verbose; wait as Retry-After says"},
+	problem.Timeout:  {504, "Timed out", "send the same request with the same session_id again"},
 }
 
 // retryAfter is what Retry-After says, in seconds.
@@ -117,11 +117,11 @@ func newRefusal(ctx context.Context, err error) *refusal {
 		Type:      "/docs#error-" + string(e.Code),
 		Title:     k.title,
 		Status:    k.status,
-		Detail:    sentence(detail) + " " + sentence(or(e.Next, k.next)),
 		Instance:  instance(ctx),
 		Code:      string(e.Code),
 		Retryable: e.Code.Retryable(),
 	}}
+	p.Say(detail, or(e.Next, k.next))
 	for _, c := range e.Culprits {
 		p.Culprits = append(p.Culprits, string(c))
 	}
@@ -173,15 +173,6 @@ func translate(ctx huma.Context, _ string, v any) (any, error) {
 // invalidField is a 422 about one field.
 func invalidField(field, next, format string, a ...any) *problem.Error {
 	return &problem.Error{Code: problem.Invalid, Field: field, Next: next, Message: fmt.Sprintf(format, a...)}
-}
-
-// sentence ends s with a full stop. It leaves the beginning alone, which may be a field's name.
-func sentence(s string) string {
-	s = strings.TrimSpace(s)
-	if s == "" || strings.HasSuffix(s, ".") {
-		return s
-	}
-	return s + "."
 }
 
 func or(a, b string) string {

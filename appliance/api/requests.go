@@ -74,7 +74,7 @@ func committee(given ...spelled[parties]) (total int, names []transport.NodeID, 
 		n := g.value.count
 		if g.value.names != nil {
 			if names != nil {
-				return 0, nil, invalidField(g.field, "Name the nodes once.", "%s: the nodes are named already", g.field)
+				return 0, nil, invalidField(g.field, "name the nodes once", "%s: the nodes are named already", g.field)
 			}
 			if names, err = nodes(g.field, g.value.names); err != nil {
 				return 0, nil, err
@@ -82,7 +82,7 @@ func committee(given ...spelled[parties]) (total int, names []transport.NodeID, 
 			n = len(names)
 		}
 		if total != 0 && n != total {
-			return 0, nil, invalidField(g.field, "Give one of them, or let them agree.", "%s says %d nodes, and another field says %d",
+			return 0, nil, invalidField(g.field, "give one of them, or let them agree", "%s says %d nodes, and another field says %d",
 				g.field, n, total)
 		}
 		total = n
@@ -98,10 +98,10 @@ func nodes(field string, names []string) ([]transport.NodeID, error) {
 		at := fmt.Sprintf("%s[%d]", field, i)
 		id, err := transport.ParseNodeID(name)
 		if err != nil {
-			return nil, invalidField(at, "See /api/v1/nodes for the names.", "%s is not a node's name: 1 to 63 characters of a-z, 0-9, - and _", at)
+			return nil, invalidField(at, "see /api/v1/nodes for the names", "%s is not a node's name: 1 to 63 characters of a-z, 0-9, - and _", at)
 		}
 		if seen[id] {
-			return nil, invalidField(at, "Name every node once.", "%s names %s again", at, id)
+			return nil, invalidField(at, "name every node once", "%s names %s again", at, id)
 		}
 		seen[id] = true
 		out = append(out, id)
@@ -117,7 +117,7 @@ func one(given ...spelled[string]) (spelled[string], error) {
 			continue
 		}
 		if found.field != "" {
-			return found, invalidField(g.field, "Give one of them.", "%s and %s are both given", found.field, g.field)
+			return found, invalidField(g.field, "give one of them", "%s and %s are both given", found.field, g.field)
 		}
 		found = g
 	}
@@ -128,13 +128,13 @@ func one(given ...spelled[string]) (spelled[string], error) {
 func (b keygenBody) request(vault string) (appliance.KeygenRequest, error) {
 	r := appliance.KeygenRequest{Threshold: b.Threshold, Curve: b.Curve, Protocol: b.Protocol, Label: b.Label, Group: vault}
 	if len(b.Label) > appliance.MaxLabel {
-		return r, invalidField("label", "Shorten it.", "label has %d bytes, at most %d", len(b.Label), appliance.MaxLabel)
+		return r, invalidField("label", "shorten it", "label has %d bytes, at most %d", len(b.Label), appliance.MaxLabel)
 	}
 	if strings.ContainsFunc(b.Label, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return r, invalidField("label", "", "label has control characters")
 	}
 	if b.Purpose != "" {
-		return r, unsupported("purpose", "Leave purpose out.", "purpose is not in this build")
+		return r, unsupported("purpose", "leave purpose out", "purpose is not in this build")
 	}
 	var err error
 	r.Total, r.Parties, err = committee(spelled[parties]{"total", b.Total}, spelled[parties]{"parties", b.Parties})
@@ -142,7 +142,7 @@ func (b keygenBody) request(vault string) (appliance.KeygenRequest, error) {
 		return r, err
 	}
 	if r.Total != 0 && r.Threshold > r.Total {
-		return r, invalidField("threshold", "The threshold is the number of signers needed.",
+		return r, invalidField("threshold", "the threshold is the number of signers needed",
 			"threshold %d is more than the %d nodes that hold shares", r.Threshold, r.Total)
 	}
 	return r, nil
@@ -154,7 +154,7 @@ func unsupported(field, next, format string, a ...any) *problem.Error {
 
 // unchanged refuses a refresh that would change who holds the shares, or how many must sign.
 func (b refreshBody) unchanged(w *appliance.Wallet) error {
-	const next = "Resharing is not in this build: leave the new_ fields out to refresh the shares within the same committee."
+	const next = "resharing is not in this build: leave the new_ fields out to refresh the shares within the same committee"
 	if b.NewThreshold != 0 && b.NewThreshold != w.Threshold {
 		return unsupported("new_threshold", next, "new_threshold %d differs from the wallet's %d", b.NewThreshold, w.Threshold)
 	}
@@ -182,7 +182,7 @@ func (b refreshBody) unchanged(w *appliance.Wallet) error {
 func parsePath(g spelled[string]) ([]uint32, error) {
 	path, err := wire.ParsePath(g.value)
 	if err != nil {
-		return nil, invalidField(g.field, fmt.Sprintf("Write it as m/0/5: decimal indexes below 2^31, none hardened, at most %d.", wire.MaxPath),
+		return nil, invalidField(g.field, fmt.Sprintf("write it as m/0/5: decimal indexes below 2^31, none hardened, at most %d", wire.MaxPath),
 			"%s is not a path below a wallet: %s", g.field, strings.TrimPrefix(err.Error(), "wire: "))
 	}
 	return path, nil
@@ -192,7 +192,7 @@ func parsePath(g spelled[string]) ([]uint32, error) {
 func parseHex(g spelled[string]) ([]byte, error) {
 	b, err := wire.ParseHex(g.value)
 	if err != nil {
-		return nil, invalidField(g.field, "Write it in hex, with or without 0x.", "%s is not hex: %s",
+		return nil, invalidField(g.field, "write it in hex, with or without 0x", "%s is not hex: %s",
 			g.field, strings.TrimPrefix(err.Error(), "wire: "))
 	}
 	return b, nil

@@ -34,11 +34,11 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 	}
 	for i, n := range signers {
 		if !slices.Contains(w.Parties, n) {
-			return nil, invalidField(fmt.Sprintf("signers[%d]", i), "See parties of the wallet.", "%s holds no share of the wallet", n)
+			return nil, invalidField(fmt.Sprintf("signers[%d]", i), "see parties of the wallet", "%s holds no share of the wallet", n)
 		}
 	}
 	if len(signers) > 0 && len(signers) < w.Threshold {
-		return nil, invalidField("signers", "Name more nodes, or leave signers out.", "%d signers are too few: the wallet needs %d",
+		return nil, invalidField("signers", "name more nodes, or leave signers out", "too few signers are named: %d, the wallet needs %d",
 			len(signers), w.Threshold)
 	}
 	if err := suits(b.Chain, w); err != nil {
@@ -64,7 +64,7 @@ func (b signBody) message(w *appliance.Wallet) ([]byte, error) {
 		return nil, err
 	}
 	if given.field == "" {
-		return nil, invalidField("message_hash", "Give message_hash, payload or message in hex.", "there is nothing to sign")
+		return nil, invalidField("message_hash", "give message_hash, payload or message in hex", "there is nothing to sign")
 	}
 	m, err := parseHex(given)
 	if err != nil {
@@ -86,7 +86,7 @@ func suits(chain string, w *appliance.Wallet) error {
 		}
 	}
 	if known {
-		return invalidField("chain", "Check the wallet, or leave chain out.",
+		return invalidField("chain", "check the wallet, or leave chain out",
 			"%s takes no signature of this wallet, which has no address there: its key is of %s on %s", chain, w.Protocol, w.Kind.Curve)
 	}
 	return nil

@@ -170,7 +170,7 @@ func answerWallet(w *appliance.Wallet) (*walletOut, error) {
 // find finds the wallet that a body names by id, by public key, or by both, which must agree.
 func (s *server) find(ctx context.Context, id, publicKey string) (*appliance.Wallet, error) {
 	if id == "" && publicKey == "" {
-		return nil, invalidField("wallet_id", "Give wallet_id or public_key.", "no key is named")
+		return nil, invalidField("wallet_id", "give wallet_id or public_key", "no key is named")
 	}
 	var key []byte
 	if publicKey != "" {
@@ -191,7 +191,7 @@ func (s *server) find(ctx context.Context, id, publicKey string) (*appliance.Wal
 		return nil, err
 	}
 	if key != nil && !bytes.Equal(w.Kind.Shown(key), w.PublicKey) {
-		return nil, invalidField("public_key", "Give one of them.", "public_key is not the key of wallet_id")
+		return nil, invalidField("public_key", "give one of them", "public_key is not the key of wallet_id")
 	}
 	return w, nil
 }
@@ -211,7 +211,7 @@ func (s *server) lookUp(ctx context.Context, name string) (*appliance.Wallet, er
 // keyName is what Backend.Wallet takes for a public key: hex of it, if it is one of some kind.
 func keyName(b []byte) (string, error) {
 	if !slices.ContainsFunc(threshold.Kinds(), func(k threshold.Kind) bool { return k.Shown(b) != nil }) {
-		return "", invalidField("public_key", "Give 32 bytes for Ed25519 or BIP-340, or a SEC 1 point of secp256k1.",
+		return "", invalidField("public_key", "give 32 bytes for Ed25519 or BIP-340, or a SEC 1 point of secp256k1",
 			"public_key of %d bytes is not a public key", len(b))
 	}
 	return hex.EncodeToString(b), nil

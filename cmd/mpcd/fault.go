@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
@@ -123,7 +124,7 @@ func codeOf(code string) fault.Code {
 	return fault.CodeFailed
 }
 
-// ofProblem is the fault for an answer of the API. The detail says what to do; the session is for those who try again.
+// ofProblem is the fault for an answer of the API; the session is for those who try again.
 func ofProblem(p wire.Problem, session string) error {
 	code := codeOf(p.Code)
 	if code == fault.CodeFailed {
@@ -138,21 +139,25 @@ func ofProblem(p wire.Problem, session string) error {
 			code = fault.CodeUsage
 		}
 	}
-	why := p.Detail
+	why, do := p.Why(), p.Next
+	if p.Retryable { // what to do is for us to say, and what the node advises may be more
+		why = p.Detail
+	}
 	for _, e := range p.Errors {
 		if !strings.Contains(why, e.Detail) {
 			why += fmt.Sprintf(" (%s: %s)", e.Field, e.Detail)
 		}
 	}
-	do := "correct the request"
 	switch {
 	case p.Retryable && session != "":
 		do = "repeat it with --session " + session + ", which never signs twice; `mpcd node list` tells who is live"
 	case p.Retryable:
 		do = "repeat it; `mpcd node list` tells who is live"
-	case code == fault.CodeDenied:
+	case p.Status == http.StatusUnauthorized:
 		do = "use a token with the role: `mpcd token`, MPCD_TOKEN"
-	case code != fault.CodeUsage:
+	case do == "" && code == fault.CodeUsage:
+		do = "correct the request"
+	case do == "":
 		do = "see the node's log for " + p.Instance
 	}
 	return &fault.Error{Code: code, Err: errors.New(why), Do: do}

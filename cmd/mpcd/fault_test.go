@@ -61,6 +61,33 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+// Goal: what a node advises stands as what to do, and not in why; where a request is repeated or a token is missing, the program knows
+// better. Method: answers of the API.
+func TestAdviceOfTheNode(t *testing.T) {
+	for name, x := range map[string]struct {
+		status    int
+		code      string
+		retryable bool
+		next      string
+		why, do   string
+	}{
+		"usage":     {422, "invalid", false, "give 32 bytes", "it is short", "give 32 bytes"},
+		"policy":    {403, "denied", false, "ask who keeps the policy", "it is short", "ask who keeps the policy"},
+		"no token":  {401, "unauthorized", false, "send a token", "it is short", "use a token with the role: `mpcd token`, MPCD_TOKEN"},
+		"integrity": {500, "integrity", false, "do not delete anything", "it is short", "do not delete anything"},
+		"again": {503, "quorum", true, "wait", "it is short. Wait.",
+			"repeat it with --session s, which never signs twice; `mpcd node list` tells who is live"},
+		"no advice": {422, "invalid", false, "", "it is short", "correct the request"},
+		"a failure": {500, "internal", false, "", "it is short", "see the node's log for i"},
+	} {
+		p := wire.Problem{Status: x.status, Code: x.code, Retryable: x.retryable, Instance: "i"}
+		p.Say("it is short", x.next)
+		if f := explain(ofProblem(p, "s")); f.Err.Error() != x.why || f.Do != x.do {
+			t.Errorf("%s: %q, %q", name, f.Err, f.Do)
+		}
+	}
+}
+
 // Goal: the outermost step is told, with the innermost reason.
 func TestExplainKeepsStepAndReason(t *testing.T) {
 	f := explain(fault.Doing("boot: token", fmt.Errorf("pkcs11: %w: 2 tries left", hsm.ErrWrongPIN)))
