@@ -28,6 +28,7 @@ type Target struct {
 // Moved is where a vault was moved to, as the configuration names it.
 type Moved struct {
 	URI, Key string
+	Stayed   bool     // they are what the configuration names
 	Recovery []string // nil where it was left as it is
 }
 
@@ -97,7 +98,7 @@ func moving(c Config, o Options, act func(*move) error) (Moved, error) {
 	if err := errors.Join(err, m.opened.Close()); err != nil || m.to == nil {
 		return Moved{}, err
 	}
-	return m.to.moved(), nil
+	return Moved{m.to.config.vaultURI(), m.to.config.HSM.KEK, m.to.same(c), m.to.wrapping.Recovery}, nil
 }
 
 // open opens what the configuration names. With a target, whose token is opened too, the store may be in its hands already.

@@ -57,7 +57,3 @@ func (to *target) vaultConfig(store vault.Store) vault.Config {
 func (to *target) same(c Config) bool {
 	return to.config.vaultURI() == c.vaultURI() && to.config.HSM.KEK == c.HSM.KEK
 }
-
-func (to *target) moved() Moved {
-	return Moved{to.config.vaultURI(), to.config.HSM.KEK, to.wrapping.Recovery}
-}

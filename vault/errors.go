@@ -23,6 +23,8 @@ var (
 	ErrRollback = errors.New("rolled back")
 	// ErrRecovery: who can recover is not who is configured, or a recovery copy does not do its work.
 	ErrRecovery = errors.New("recovery refused")
+	// ErrUncounted: the vault is anchored in a counter, and where it is to go there is none.
+	ErrUncounted = errors.New("no counter")
 	// ErrInvalid: an argument is outside its limits.
 	ErrInvalid = errors.New("invalid")
 

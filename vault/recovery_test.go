@@ -96,7 +96,7 @@ func TestRecover(t *testing.T) {
 			for _, officer := range officers[:2] {
 				disk, next := m.Reopen(), vaulttest.NewWrapper("next")
 				to := wrapping(next, "next")
-				wantErr(t, "no counter", vault.Recover(t.Context(), disk, []age.Identity{officer}, to, nil), vault.ErrInvalid)
+				wantErr(t, "no counter", vault.Recover(t.Context(), disk, []age.Identity{officer}, to, nil), vault.ErrUncounted)
 				to.Counter, to.CounterID = vaulttest.NewCounter(), "new"
 				wantErr(t, "stranger", vault.Recover(t.Context(), disk, []age.Identity{stranger}, to, nil), vault.ErrRecovery)
 				for range 2 {

@@ -145,7 +145,7 @@ func (v *Vault) moveTo(ctx context.Context, c Config, unwrap unwrapper, to Wrapp
 	if v.state.anchor != nil && to.Counter == nil && !to.Unanchored {
 		return nil, fmt.Errorf("vault: it is anchored in counter %q, and the token it is to move to is given without a counter: an older "+
 			"copy would no longer be found; name a counter, or accept that: %w",
-			v.state.anchor.Counter, ErrInvalid)
+			v.state.anchor.Counter, ErrUncounted)
 	}
 	if err := v.dropRetired(ctx); err != nil {
 		return nil, fmt.Errorf("vault: an earlier rewrap left wrapped keys that are not all gone; run it again: %w", err)

@@ -389,7 +389,7 @@ func TestRewrapAnchor(t *testing.T) {
 			from, to := anchored(m, a, ca), wrapping(b, "next")
 			manyIDs(t, m, from)
 			old := m.Reopen()
-			wantErr(t, "without a counter", vault.Rewrap(t.Context(), from, to, nil), vault.ErrInvalid)
+			wantErr(t, "without a counter", vault.Rewrap(t.Context(), from, to, nil), vault.ErrUncounted)
 			switch {
 			case c.same:
 				to.Counter, to.CounterID = ca, counterID

@@ -84,18 +84,17 @@ func hsmRewrap(o *output) *cobra.Command {
 			return nil, err
 		}
 		to, err := host.Rewrap(ctx, c, o.options("error"), x, o.progress("rewrap"))
-		if errors.Is(err, vault.ErrInvalid) {
-			err = &fault.Error{Code: fault.CodeUsage, Err: err,
-				Do: "correct --recovery; where the new token cannot count, set hsm.counter to a TPM, or say --unanchored"}
-		}
 		return func() error {
 			if p := c.Password.Provider; p == "pkcs11" || p == "tpm" {
 				o.note("the store's password is still sealed by the token that password.uri, or hsm.uri, names: " +
 					"before you give that token up, seal the\n" +
 					"password with another by `mpcd hsm seal-password`, and set password.uri and password.sealed")
 			}
+			if to.Stayed {
+				return o.moved(to, "wrapped anew, in the token and under the key it was")
+			}
 			return o.moved(to, "moved")
-		}, fault.Doing("rewrap", err)
+		}, fault.Doing("rewrap", refusedTarget(err))
 	})
 }
 
@@ -131,7 +130,7 @@ func hsmRecover(o *output) *cobra.Command {
 					strconv.Quote(c.RecoveryPath()))
 			}
 			return o.moved(to, "recovered")
-		}, fault.Doing("recover", err)
+		}, fault.Doing("recover", refusedTarget(err))
 	})
 }
 
@@ -157,6 +156,17 @@ func hsmReanchor(o *output) *cobra.Command {
 			})
 		}, fault.Doing("reanchor", err)
 	})
+}
+
+// refusedTarget says what to do where the vault refuses to go where the flags say.
+func refusedTarget(err error) error {
+	switch {
+	case errors.Is(err, vault.ErrUncounted):
+		return &fault.Error{Code: fault.CodeUsage, Err: err, Do: "set hsm.counter to a TPM, or say --unanchored"}
+	case errors.Is(err, vault.ErrInvalid):
+		return &fault.Error{Code: fault.CodeUsage, Err: err, Do: "correct --recovery"}
+	}
+	return err
 }
 
 // moved tells where the vault is now.
