@@ -56,7 +56,7 @@ func (p *parser) path(key string, required bool) string {
 func (p *parser) number(key string, least, most int) int {
 	n, err := strconv.Atoi(p.text(key))
 	if err != nil || n < least || n > most {
-		p.wrong(key, fmt.Sprintf("use a number from %d to %d", least, most), "%q is not", p.text(key))
+		p.wrong(key, fmt.Sprintf("use a number from %d to %d", least, most), "%q is no number from %d to %d", p.text(key), least, most)
 	}
 	return n
 }
@@ -67,7 +67,7 @@ func (p *parser) truth(key string) bool {
 		return true
 	case "false", "0", "no", "off":
 	default:
-		p.wrong(key, "use true or false", "%q is neither", p.text(key))
+		p.wrong(key, "use true or false", "%q is neither true nor false", p.text(key))
 	}
 	return false
 }
@@ -75,7 +75,7 @@ func (p *parser) truth(key string) bool {
 func (p *parser) duration(key string) time.Duration {
 	d, err := time.ParseDuration(p.text(key))
 	if err != nil || d < 50*time.Millisecond || d > time.Hour {
-		p.wrong(key, "use a duration from 50ms to 1h", "%q is not", p.text(key))
+		p.wrong(key, "use a duration from 50ms to 1h", "%q is no duration from 50ms to 1h", p.text(key))
 	}
 	return d
 }

@@ -81,9 +81,9 @@ func (o *output) ready(r dev.Ready, since string) error {
 			row(w, n.ID, n.API, n.PID)
 		}
 		row(w)
-		row(w, "WALLET", "KIND", "ADDRESS")
+		row(w, "WALLET", "CURVE", "PROTOCOL", "ADDRESS")
 		for _, k := range r.Wallets {
-			row(w, k.WalletID, k.Curve+"/"+k.Protocol, k.Address)
+			row(w, k.WalletID, k.Curve, k.Protocol, k.Address)
 		}
 		row(w)
 		row(w, "sign:    mpcd sign --api "+r.API+" --wallet "+r.Wallets[0].WalletID+" --text hello")

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"time"
 
@@ -62,7 +62,11 @@ func findingOf(f host.Finding) finding {
 		return finding{Check: f.Check, OK: true, Detail: f.Detail}
 	}
 	x := explain(f.Err)
-	return finding{Check: f.Check, Detail: oneLine(x.Error()), Do: x.Do, code: x.Code}
+	why := plain(x.Err)
+	if x.What != "" {
+		why = x.What + ": " + why
+	}
+	return finding{Check: f.Check, Detail: why, Do: x.Do, code: x.Code}
 }
 
 // findings writes them, and fails with the first that is a failure.
@@ -82,7 +86,7 @@ func (o *output) findings(all []finding) error {
 	}
 	for _, f := range all {
 		if !f.OK {
-			return &fault.Error{Code: f.code, Err: fmt.Errorf("%s: %s", f.Check, f.Detail), Do: f.Do}
+			return &fault.Error{Code: f.code, What: f.Check, Err: errors.New(f.Detail), Do: f.Do}
 		}
 	}
 	return nil

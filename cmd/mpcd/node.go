@@ -118,8 +118,8 @@ func rosterSign(o *output) *cobra.Command {
 			return printRoster(o, s)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", ".", "directory of `mpcd node roster init`")
-	cmd.Flags().StringToStringVar(&hosts, "hosts", nil, "host name of each node for its certificate: node1=mpc1.example,…")
+	cmd.Flags().StringVar(&dir, "dir", ".", "directory that mpcd node roster init made")
+	cmd.Flags().StringToStringVar(&hosts, "hosts", nil, "host name of each node for its certificate, as `NODE=HOST,…`")
 	flags.register(cmd, "hardware")
 	return cmd
 }

@@ -32,8 +32,8 @@ type evidenceFlags struct {
 func (f *evidenceFlags) register(cmd *cobra.Command, policy string) {
 	cmd.Flags().StringVar(&f.Evidence, "evidence", policy, "what evidence suffices: hardware, proof or any")
 	cmd.Flags().StringVar(&f.TPMRoots, "tpm-roots", "", "PEM file with the certificates of makers of TPMs; self-signed ones are trusted")
-	cmd.Flags().StringVar(&f.GoogleRoots, "google-roots", "", "the same for Google's Cloud HSM")
-	cmd.Flags().StringArrayVar(&f.answers, "answers", nil, "answer of `mpcd node answer`, or a directory of such files; may be repeated")
+	cmd.Flags().StringVar(&f.GoogleRoots, "google-roots", "", "PEM file with the root certificates of Google's Cloud HSM")
+	cmd.Flags().StringArrayVar(&f.answers, "answers", nil, "what mpcd node answer printed, or a directory of such files; may be repeated")
 	cmd.Flags().BoolVar(&f.Emulators, "dev", false, "let a TPM that is an emulator prove its keys, for tests")
 }
 
@@ -88,7 +88,7 @@ func nodeChallenge(o *output) *cobra.Command {
 			return o.indented(c)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", ".", "directory of `mpcd node roster init`")
+	cmd.Flags().StringVar(&dir, "dir", ".", "directory that mpcd node roster init made")
 	return cmd
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 
@@ -57,10 +58,7 @@ func (o *output) paint(code, s string) string {
 
 // fail writes a fault to stderr.
 func (o *output) fail(f *fault.Error) {
-	why := ""
-	if f.Err != nil {
-		why = oneLine(f.Err.Error())
-	}
+	why := plain(f.Err)
 	if o.json {
 		b, _ := json.Marshal(map[string]any{"error": map[string]any{"what": f.What, "why": why, "do": f.Do, "exit_code": f.Code}})
 		fmt.Fprintf(o.err, "%s\n", b)
@@ -77,8 +75,18 @@ func (o *output) fail(f *fault.Error) {
 	fmt.Fprintf(o.err, "  do:  %s\n", f.Do)
 }
 
-// oneLine makes one line of an error that errors.Join wrote on several.
-func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }
+// packages are those of ours whose names stand before their errors, for the reader of a log. To who runs a command they say nothing; the
+// names of drivers do.
+var packages = regexp.MustCompile(
+	`(^|: |; )(?:(?:appliance|appraise|attest|badgerstore|canon|client|durable|hsm|natsnet|threshold|transport|vault|wire): )+`)
+
+// plain is an error on one line, where errors.Join writes several, and without the names of packages; "" of none.
+func plain(err error) string {
+	if err == nil {
+		return ""
+	}
+	return packages.ReplaceAllString(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "), "$1")
+}
 
 // row writes cells of a table; text/tabwriter aligns them.
 func row(w io.Writer, cells ...any) {
