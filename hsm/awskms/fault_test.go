@@ -70,13 +70,18 @@ func TestLastingFaults(t *testing.T) {
 		t.Errorf("%d attempts", n)
 	}
 
-	// No attempt is waited for that would start after the caller's deadline: the cause is told before it.
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	// No attempt is waited for that would start after the caller's deadline: the cause is told before it. The first wait is as long as the
+	// deadline or longer, so that there is one attempt, with all that time for its answer.
+	short := tok.limits
+	tok.limits.call, tok.limits.backoff = time.Minute, backoffMax
+	ctx, cancel := context.WithTimeout(t.Context(), backoffMax/2)
 	defer cancel()
+	before := p.count("Sign")
 	if _, err := tok.Sign(ctx, "p", []byte("m")); !errors.Is(err, hsm.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
-		ctx.Err() != nil {
+		ctx.Err() != nil || p.count("Sign") != before+1 {
 		t.Errorf("got %v", err)
 	}
+	tok.limits = short
 
 	p.harm(func(w http.ResponseWriter, _ *http.Request, _ string, _ int) bool { cut(w); return true }, nil)
 	if _, err := tok.Sign(t.Context(), "p", []byte("m")); !errors.Is(err, hsm.ErrUnavailable) ||
