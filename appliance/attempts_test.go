@@ -2,6 +2,7 @@ package appliance_test
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
@@ -83,5 +84,40 @@ func TestWithheldCertificate(t *testing.T) {
 	}
 	if _, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("after")}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Goal: a node that missed the end of a refresh hears it while a request waits for it: the request is answered, and not refused because
+// the others are at another epoch. Method: two keys whose refresh node1 has staged and the others have ended. The first tells when node1
+// has just asked about all that waits; the second is signed with by node1 at once, so that only its next asking can help.
+func TestSignsAfterAMissedEnd(t *testing.T) {
+	c := newCluster(t, 3)
+	behind := func(w *appliance.Wallet) {
+		t.Helper()
+		shares := refreshShares(t, c, w.ID, 2)
+		one, err1 := c.nodes[0].node.StageAttempt(t.Context(), w.ID, shares[0])
+		two, err2 := c.nodes[1].node.StageAttempt(t.Context(), w.ID, shares[1])
+		three, err3 := c.nodes[2].node.StageAttempt(t.Context(), w.ID, shares[2])
+		if err := errors.Join(err1, err2, err3); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range c.nodes[1:] {
+			m.node.Show(t.Context(), w.ID, 2, one, two, three)
+			if got, err := m.node.Wallet(t.Context(), w.ID); err != nil || got.Epoch != 2 {
+				t.Fatalf("%+v, %v", got, err)
+			}
+		}
+	}
+	first, second := c.keygen("ed25519", 2, 3), c.keygen("ed25519", 2, 3)
+	behind(first)
+	waitFor(t, "node1 asks", func() bool {
+		got, err := c.nodes[0].node.Wallet(t.Context(), first.ID)
+		return err == nil && got.Epoch == 2
+	})
+	behind(second)
+	sig, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: second.ID, Message: []byte("in time"),
+		Signers: []transport.NodeID{"node1", "node2"}})
+	if err != nil || !ed25519.Verify(second.PublicKey, []byte("in time"), sig.Bytes) {
+		t.Errorf("%v", err)
 	}
 }

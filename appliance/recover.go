@@ -18,8 +18,8 @@ import (
 // certificate of all parties and the proofs, which convince by themselves, whoever shows them.
 
 const (
-	askEvery = 3 * time.Second
-	askMax   = 32 // keys asked about at once
+	askEvery = ceremony.LateFor / 2 // a request that waits for the end which its node missed waits LateFor: it must hear it in that time
+	askMax   = 32                   // keys asked about at once
 )
 
 type ask struct {
