@@ -19,9 +19,10 @@ func startCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "start",
 		Short: "Run a node",
-		Long: "Boots in this order: self-tests, token, vault, roster and keys, network, API. " +
-			"Whatever fails ends the process with its reason and the\n" +
-			"exit code of its kind, before the node has spoken to anybody. SIGTERM ends it in good order.",
+		Long: "Boots in this order: self-tests, data directory, roster, token and its keys, vault, audit log, identity, network, API. " +
+			"Whatever\n" +
+			"fails ends the process with its reason and the exit code of its kind, before the node has spoken to anybody. SIGTERM ends it in\n" +
+			"good order.",
 		Example: "  mpcd start --config /etc/mpcd/mpcd.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
