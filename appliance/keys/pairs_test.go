@@ -1,12 +1,19 @@
 package keys
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/internal/secret"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
+	"github.com/luxfi/mpcd/vault"
+	"github.com/luxfi/mpcd/vault/vaulttest"
 )
 
 // state is pair state as far as a proposal is held against it.
@@ -61,5 +68,140 @@ func TestCheckBans(t *testing.T) {
 	}
 	if e := problem.As(CheckBans(p, []threshold.PartyID{1, 3}, nodes)); e.Code != problem.Blame || len(e.Culprits) != 1 {
 		t.Errorf("%v", e)
+	}
+}
+
+// toy is pair state with a scheme to it: one byte, its pair-epoch, and one for each peer that is banned.
+type toy struct {
+	state
+	gone bool
+}
+
+func (p *toy) Ban(peer threshold.PartyID) { p.banned = append(p.banned, peer) }
+func (p *toy) Destroy()                   { p.gone = true }
+func (p *toy) Bytes() *secret.Bytes {
+	b := []byte{byte(p.epoch)}
+	for _, x := range p.banned {
+		b = append(b, byte(x))
+	}
+	return secret.From(b)
+}
+
+type toyScheme struct{ threshold.Pairer } // nothing else is asked of it
+
+func (toyScheme) ID() threshold.SchemeID { return "toy" }
+func (toyScheme) ParsePairState(b []byte) (threshold.PairState, error) {
+	p := &toy{state: state{epoch: uint64(b[0])}}
+	for _, x := range b[1:] {
+		p.Ban(threshold.PartyID(x))
+	}
+	return p, nil
+}
+
+// newVault is a vault in memory, of a token.
+func newVault(t *testing.T) (*vault.Vault, *vaulttest.Wrapper) {
+	t.Helper()
+	w := vaulttest.NewWrapper("kek")
+	v, err := vault.Open(t.Context(), vault.Config{Store: vaulttest.NewMemory(), Wrapper: w, KEK: "kek", Node: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = v.Close() })
+	return v, w
+}
+
+// told is what Pairs tells the pool.
+type told struct {
+	ended  [][32]byte
+	banned []threshold.PartyID
+}
+
+func (x *told) pairs(v *vault.Vault) *Pairs {
+	return NewPairs(v, func(d [32]byte) { x.ended = append(x.ended, d) }, func(ps []threshold.PartyID) { x.banned = append(x.banned, ps...) })
+}
+
+// Goal: pair state that was made takes the place of the one before when it is the one that is certified, and not otherwise; the one before
+// ends with it, for good. Method: the first, adopted by a wrong digest and by its own, and the second; then a restart.
+func TestAdopt(t *testing.T) {
+	ctx, x, c := t.Context(), &told{}, threshold.Committee{Parties: []threshold.PartyID{1, 2}}
+	v, _ := newVault(t)
+	p := x.pairs(v)
+	adopt := func(epoch, certified uint64) *toy {
+		t.Helper()
+		if err := p.StoreNext(ctx, toyScheme{}, c, &toy{state: state{epoch: epoch}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Adopt(ctx, toyScheme{}, c, state{epoch: certified}.Digest()); err != nil {
+			t.Fatal(err)
+		}
+		now, err := p.Current(ctx, toyScheme{}, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := now.(*toy)
+		return got
+	}
+	if got := adopt(1, 9); got != nil {
+		t.Errorf("pair-epoch %d is the current, another was certified", got.epoch)
+	}
+	first := adopt(1, 1)
+	if first == nil || first.epoch != 1 || len(x.ended) != 0 {
+		t.Fatalf("%+v is the current, %d have ended", first, len(x.ended))
+	}
+	second := adopt(2, 2)
+	if second.epoch != 2 || !first.gone || second.gone || len(x.ended) != 1 || x.ended[0] != first.Digest() {
+		t.Errorf("%+v is the current; before it: %+v; %d have ended", second, first, len(x.ended))
+	}
+	if err := p.Adopt(ctx, toyScheme{}, c, second.Digest()); err != nil || second.gone {
+		t.Errorf("adopted twice: %v", err)
+	}
+	if now, err := (&told{}).pairs(v).Current(ctx, toyScheme{}, c); err != nil || now == nil || now.PairEpoch() != 2 {
+		t.Errorf("after a restart: %+v, %v", now, err)
+	}
+}
+
+// Goal: a ban is on disk before the abort is told, whatever has become of the request, and the pool hears of it; nothing else bans, and a
+// ban of pair state that is over changes nothing. Method: aborts of each kind, the one that counts in a context that has ended.
+func TestKeepBans(t *testing.T) {
+	ctx, x, c := t.Context(), &told{}, threshold.Committee{Parties: []threshold.PartyID{1, 2}}
+	v, _ := newVault(t)
+	p := x.pairs(v)
+	current := func(p *Pairs) *toy {
+		t.Helper()
+		now, err := p.Current(ctx, toyScheme{}, c)
+		if err != nil || now == nil {
+			t.Fatal(now, err)
+		}
+		return now.(*toy)
+	}
+	stored := func() []threshold.PartyID { return current((&told{}).pairs(v)).banned }
+	if err := p.StoreNext(ctx, toyScheme{}, c, &toy{state: state{epoch: 2}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Adopt(ctx, toyScheme{}, c, state{epoch: 2}.Digest()); err != nil {
+		t.Fatal(err)
+	}
+	abort := func(kind threshold.AbortKind) error {
+		return fmt.Errorf("it ended: %w", &threshold.Abort{Kind: kind, Culprits: []threshold.PartyID{2}})
+	}
+	gone, end := context.WithCancel(ctx)
+	end()
+	now := current(p)
+	now.Ban(2) // as the engine does
+	for _, err := range []error{nil, errors.New("another"), abort(threshold.Retry), abort(threshold.Proven), abort(threshold.Local)} {
+		if err := p.KeepBans(gone, toyScheme{}, c, now, err); err != nil || len(stored()) != 0 || len(x.banned) != 0 {
+			t.Errorf("%v is no ban: %v, on disk %v, told of %v", err, err, stored(), x.banned)
+		}
+	}
+	over := &toy{state: state{epoch: 1, banned: []threshold.PartyID{2}}}
+	if err := p.KeepBans(ctx, toyScheme{}, c, over, abort(threshold.Ban)); err != nil || current((&told{}).pairs(v)).epoch != 2 {
+		t.Errorf("a ban brings pair state back that is over: %v", err)
+	}
+	x.banned = nil
+	if err := p.KeepBans(gone, toyScheme{}, c, now, abort(threshold.Ban)); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(stored(), []threshold.PartyID{2}) || !slices.Equal(x.banned, []threshold.PartyID{2}) || !p.Banned(2) || p.Banned(1) {
+		t.Errorf("on disk %v, told of %v", stored(), x.banned)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/canon/canontest"
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/frost"
+	"github.com/luxfi/mpcd/threshold/thresholdtest"
 	"github.com/luxfi/mpcd/vault"
 	"github.com/luxfi/mpcd/vault/vaulttest"
 )
@@ -149,5 +151,43 @@ func TestShareEndsWithItsEpoch(t *testing.T) {
 	}
 	if k.Release(h); !wiped() {
 		t.Error("a share outlives its epoch")
+	}
+}
+
+// Goal: what is lent is the share of the epoch that was asked for, opened by the token once. Method: a key whose share in the vault is of
+// epoch 2, asked for as of 1 and, twice, of 2.
+func TestOpenOfAnotherEpoch(t *testing.T) {
+	ks, err := thresholdtest.NewWorld(1, 3, 2).Keygen(frost.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, token := newVault(t)
+	for _, share := range ks {
+		share.Epoch = 2
+		b := share.Bytes()
+		defer b.Wipe()
+		err := v.Store(t.Context(), "w", b.Bytes(), vault.Meta{KeyKind: string(share.Kind), Index: uint16(share.Party), Threshold: 2,
+			TotalParties: 3, PublicShare: share.PublicShare(share.Party), GroupKey: share.GroupKey, Epoch: 2,
+			Info: canon.MustMarshal(share.KeyInfo)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	if err := v.Activate(t.Context(), "w", 2); err != nil {
+		t.Fatal(err)
+	}
+	k := NewRing(Config{Vault: v, Shares: 8})
+	if _, err := k.Open(t.Context(), frost.Ed25519, "w", 1); problem.As(err).Code != problem.Conflict || len(k.held) != 0 {
+		t.Errorf("as of epoch 1: %v", err)
+	}
+	first, err := k.Open(t.Context(), frost.Ed25519, "w", 2)
+	if err != nil || first.Share.Epoch != 2 {
+		t.Fatal(err)
+	}
+	calls := token.Calls.Load()
+	again, err := k.Open(t.Context(), frost.Ed25519, "w", 2)
+	if calls = token.Calls.Load() - calls; err != nil || again != first || first.refs != 2 || calls > 0 {
+		t.Errorf("opened again, with %d calls of the token: %v", calls, err)
 	}
 }
