@@ -80,15 +80,16 @@ func (n *filling) join(ctx context.Context, c *ceremony.Ceremony, p *proposal, i
 	if err != nil {
 		return err
 	}
-	permitted, err := n.permit(ctx, p, in, key)
-	if err != nil {
-		return err
-	}
+	// First whether there is room, which costs nothing: what is refused for that is not on record, or a coordinator could fill the log.
 	leave, err := n.pool.Enter(c.Coordinator, int(p.Count))
 	if err != nil {
 		return err
 	}
 	defer leave()
+	permitted, err := n.permit(ctx, p, in, key)
+	if err != nil {
+		return err
+	}
 	pres, err := n.make(ctx, c, p, key, permitted)
 	if err != nil {
 		presign.Burn(pres)
