@@ -1,0 +1,70 @@
+package appliance
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/threshold/frost"
+	"github.com/luxfi/mpcd/threshold/thresholdtest"
+)
+
+// proven are the proofs of a key's threshold, at the epoch.
+func (x *inside) proven(t *testing.T, id string, ks thresholdtest.Shares, epoch uint64) proofs {
+	t.Helper()
+	ps := proofs{Version: proofsVersion, KeyID: id, Epoch: epoch}
+	for _, q := range provingQuorums(x.world.Committee) {
+		sig, err := x.world.SignWith(frost.Ed25519, ks, q, proofMessage(id, epoch, q))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ps.Each = append(ps.Each, proof{q, sig})
+	}
+	return ps
+}
+
+// Goal: a key is active on a party once the party itself has verified that every quorum signed and that fewer do not, and that is on
+// record. Method: a certified key with its proofs as they should be, and bent in each way.
+func TestAcceptProofs(t *testing.T) {
+	x := newInside(t)
+	id, ks := x.newKeyOf(t, frost.Ed25519, keys.Proving)
+	whole, err := x.keys.Record(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, next := x.proven(t, id, ks, 1), x.proven(t, id, ks, 2)
+	for name, bend := range map[string]func(*proofs, *keys.Record){
+		"as they should be":                 func(*proofs, *keys.Record) {},
+		"the first quorum did not sign":     func(ps *proofs, _ *keys.Record) { ps.Each[0].Signature[9] ^= 1 },
+		"nor the last":                      func(ps *proofs, _ *keys.Record) { ps.Each[2].Signature[9] ^= 1 },
+		"a quorum's is another's":           func(ps *proofs, _ *keys.Record) { ps.Each[1].Signature = ps.Each[0].Signature },
+		"a quorum twice":                    func(ps *proofs, _ *keys.Record) { ps.Each[1] = ps.Each[0] },
+		"a quorum is missing":               func(ps *proofs, _ *keys.Record) { ps.Each = ps.Each[:2] },
+		"of another epoch":                  func(ps *proofs, _ *keys.Record) { *ps = next },
+		"of another version":                func(ps *proofs, _ *keys.Record) { ps.Version++ },
+		"before the key is certified":       func(_ *proofs, r *keys.Record) { r.State = keys.Staged },
+		"of a sharing of another threshold": func(_ *proofs, r *keys.Record) { r.Info.PublicShares[0] = r.Info.PublicShares[1] },
+	} {
+		ps, rec := good, whole
+		ps.Each = make([]proof, len(good.Each))
+		for i, p := range good.Each {
+			ps.Each[i] = proof{p.Signers, slices.Clone(p.Signature)}
+		}
+		rec.Info.PublicShares = slices.Clone(whole.Info.PublicShares)
+		bend(&ps, &rec)
+		if err := x.keys.Put(t.Context(), id, rec); err != nil {
+			t.Fatal(err)
+		}
+		err := x.making.acceptProofs(t.Context(), ps)
+		now, rerr := x.keys.Record(t.Context(), id)
+		if rerr != nil {
+			t.Fatal(rerr)
+		}
+		_, stored := x.cfg.Store.Get(t.Context(), proofsKey(id))
+		ok := name == "as they should be"
+		if on := x.events(t); (err == nil) != ok || (now.State == keys.Active) != ok || slices.Equal(on, []string{"key.active"}) != ok ||
+			!ok && len(on) > 0 || ok && stored != nil {
+			t.Errorf("%s: %v; the key is %s, on record: %v", name, err, now.State, on)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package appliance
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold/frost"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// Goal: a party that missed the end of a refresh goes by nothing but the complete certificate of the epoch that it has staged, and what it
+// then does is on record. Method: a key with a staged share; answers that lack something, then the whole one.
+func TestLearnAnswer(t *testing.T) {
+	x := newInside(t)
+	id, ks := x.newKeyOf(t, frost.Ed25519, keys.Active)
+	parties := x.world.Committee.Parties
+	if err := x.making.stage(t.Context(), id, ks[parties[0]]); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.cfg.Vault.Activate(t.Context(), id, 1); err != nil {
+		t.Fatal(err)
+	}
+	next, err := x.world.Refresh(frost.Ed25519, ks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := x.keys.Record(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := next[parties[0]].KeyInfo
+	if err := x.making.stageRefresh(t.Context(), id, &rec, next[parties[0]]); err != nil {
+		t.Fatal(err)
+	}
+	each := func(bend func(*claim)) (certs []certificate) {
+		for _, p := range parties[:2] {
+			certs = append(certs, x.certified(t, p, id, info, rec, nil))
+		}
+		return append(certs, x.certified(t, parties[2], id, info, rec, bend))
+	}
+	whole := each(nil)
+	answers := map[string]answer{
+		"without a party":        {KeyID: id, Epoch: 2, Certs: whole[:2]},
+		"with a party twice":     {KeyID: id, Epoch: 2, Certs: []certificate{whole[0], whole[1], whole[1]}},
+		"in another order":       {KeyID: id, Epoch: 2, Certs: []certificate{whole[0], whole[2], whole[1]}},
+		"of an epoch not staged": {KeyID: id, Epoch: 3, Certs: whole},
+		"with nothing":           {KeyID: id, Epoch: 2},
+	}
+	for name, bend := range bentClaims {
+		answers["with one "+name] = answer{KeyID: id, Epoch: 2, Certs: each(bend)}
+	}
+	show := func(a answer) (epoch uint64, on []string) {
+		x.making.learnAnswer(t.Context(), transport.Envelope{From: nodeOf(parties[1]), Kind: ceremony.KindAnswer, Body: canon.MustMarshal(a)})
+		now, err := x.keys.Record(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return now.Info.Epoch, x.events(t)
+	}
+	for name, a := range answers {
+		if epoch, on := show(a); epoch != 1 || len(on) > 0 {
+			t.Errorf("a certificate %s: epoch %d, on record: %v", name, epoch, on)
+		}
+	}
+	if epoch, on := show(answer{KeyID: id, Epoch: 2, Certs: whole}); epoch != 2 || !slices.Equal(on, []string{"refresh.done"}) {
+		t.Errorf("the whole certificate: epoch %d, on record: %v", epoch, on)
+	}
+}
+
+// Goal: what stands in the store in a form of another version is not taken for what this program wrote. Method: certificates, proofs and a
+// receipt of the next version, whole otherwise.
+func TestStoredVersions(t *testing.T) {
+	x := newInside(t)
+	read := func() error { return x.making.ownAnswer(t.Context(), &answer{KeyID: "w", Epoch: 1}) }
+	receipt := func() error {
+		_, err := x.Receipt(t.Context(), "rc")
+		return err
+	}
+	for name, row := range map[string]struct {
+		key  []byte
+		form func(more uint8) any
+		read func() error
+	}{
+		"certificates": {certificateKey("w", 1), func(v uint8) any { return certificates{Version: certificatesVersion + v} }, read},
+		"proofs":       {proofsKey("w"), func(v uint8) any { return proofs{Version: proofsVersion + v} }, read},
+		"a receipt":    {receiptKey("rc"), func(v uint8) any { return attest.Receipt{Version: attest.ReceiptVersion + v} }, receipt},
+	} {
+		for _, more := range []uint8{0, 1} {
+			pair := vault.Pair{Key: row.key, Value: canon.MustMarshal(row.form(more))}
+			if err := x.cfg.Store.Batch(t.Context(), []vault.Pair{pair}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := row.read(); (err == nil) != (more == 0) || err != nil && problem.As(err) == nil {
+				t.Errorf("%s of a version %d above ours: %v", name, more, err)
+			}
+		}
+		if err := x.cfg.Store.Batch(t.Context(), nil, [][]byte{row.key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
