@@ -328,7 +328,7 @@ func (n *Node) receive(ctx context.Context) {
 
 // begin answers an envelope on its own, if its sender has a slot left.
 func (n *Node) begin(ctx context.Context, env transport.Envelope, answer func(context.Context, transport.Envelope)) {
-	giveBack, ok := n.slots.Take(env.From)
+	giveBack, ok := n.slots.Take(env)
 	if !ok {
 		n.counts.refused.Add(1)
 		return

@@ -24,9 +24,9 @@ type Ceremony struct {
 
 	router *Router
 	around *Ceremony // that this one is inside of; nil for most
-	in     <-chan transport.Envelope
-	kept   []transport.Envelope // taken from in while a ceremony inside of this one ran
-	stash  []transport.Envelope
+	box    *inbox
+	kept   []transport.Envelope // of box, while a ceremony inside of this one ran; they wait as those in it
+	stash  []transport.Envelope // for a later phase
 	outbox []transport.Envelope
 	opens  disputable
 }
@@ -43,11 +43,11 @@ var ErrRanBefore = errors.New("this ceremony was run before")
 
 // Enter opens a ceremony's topic. It fails with ErrRanBefore if this node was in it before.
 func (r *Router) Enter(topic [32]byte, coordinator transport.NodeID, peers []transport.NodeID) (*Ceremony, error) {
-	in, ok := r.join(topic, len(peers))
+	box, ok := r.join(topic, peers)
 	if !ok {
 		return nil, ErrRanBefore
 	}
-	return &Ceremony{Topic: topic, Coordinator: coordinator, Peers: peers, router: r, in: in}, nil
+	return &Ceremony{Topic: topic, Coordinator: coordinator, Peers: peers, router: r, box: box}, nil
 }
 
 // Inside opens another ceremony of the same nodes, whose end is not this one's. It hears who refuses this one, which goes on when the
@@ -66,7 +66,7 @@ func (c *Ceremony) Leave() {
 		c.outbox = append(c.outbox, transport.Envelope{To: []transport.NodeID{c.Coordinator}, Kind: KindEngine, Topic: c.Topic,
 			Body: c.opens.OpenOriginals().Encode()})
 	}
-	c.router.leave(c.Topic, c.outbox)
+	c.router.leave(c.Topic, c.outbox, slices.Concat(c.kept, c.stash)...)
 }
 
 // Opened keeps a session of presigning that has ended, for disputes about its OPENs.
@@ -174,7 +174,8 @@ func Drive[R any](ctx context.Context, c *Ceremony, s *threshold.Session[R]) (R,
 
 // keep stashes what belongs to a later phase: the first of its kind of each peer, so that no peer can fill our memory.
 func (c *Ceremony) keep(env transport.Envelope) {
-	if !slices.ContainsFunc(c.stash, func(e transport.Envelope) bool { return e.From == env.From && e.Kind == env.Kind }) {
+	again := slices.ContainsFunc(c.stash, func(e transport.Envelope) bool { return e.From == env.From && e.Kind == env.Kind })
+	if !again && c.router.hold(env) {
 		c.stash = append(c.stash, env)
 	}
 }
@@ -204,29 +205,25 @@ func (s *stall) stop() { s.timer.Stop() }
 func (c *Ceremony) next(ctx context.Context, s *stall, missing func() []threshold.PartyID) (transport.Envelope, error) {
 	var around <-chan transport.Envelope
 	if c.around != nil {
-		around = c.around.in
+		around = c.around.box.in
 	}
 	for {
 		if len(c.kept) > 0 {
 			env := c.kept[0]
-			c.kept = c.kept[1:]
+			c.kept = slices.Delete(c.kept, 0, 1)
+			c.router.taken(c.box, env)
 			return env, nil
 		}
 		select {
 		case env := <-around:
-			if !slices.Contains(c.Peers, env.From) {
-				continue
-			}
 			if env.Kind == KindRefusal {
+				c.router.taken(c.around.box, env)
 				return env, nil
 			}
-			if len(c.around.kept) < cap(around) { // what a peer sends beyond that it repeats
-				c.around.kept = append(c.around.kept, env)
-			}
-		case env := <-c.in:
-			if slices.Contains(c.Peers, env.From) {
-				return env, nil
-			}
+			c.around.kept = append(c.around.kept, env)
+		case env := <-c.box.in:
+			c.router.taken(c.box, env)
+			return env, nil
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.Canceled) { // our caller went away, or we stop: nobody was silent
 				return transport.Envelope{}, ctx.Err()

@@ -2,5 +2,6 @@
 // the ceremony they belong to, drives the engine's sessions, repeats what was lost, waits for who is silent, hears refusals, and notes
 // what can be told of peers. It knows no key, no token and no store.
 //
-// What a stranger can make it hold is bounded: see the constants of Router. A ceremony never runs twice.
+// What a peer can make it hold is bounded, in bytes (budget.go) and in number (router.go), for each peer by itself. A ceremony never runs
+// twice.
 package ceremony

@@ -9,18 +9,15 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 )
 
-// Limits on what strangers can make a node hold.
+// Limits on what peers can make a node hold, beside those in bytes.
 const (
-	inboxPeer     = 64 // envelopes waiting in one ceremony, for each peer in it, and at least inboxMin
-	inboxMin      = earlyTopicMax + inboxPeer
-	earlyTopicMax = 256              // envelopes for one ceremony not yet proposed
-	earlyMax      = 8192             // envelopes for all ceremonies not yet proposed
-	earlyPeerMax  = 1024             // of them from one peer, so that no peer can crowd out another
-	earlyTTL      = 20 * time.Second // how long they are kept
-	pastMax       = 1 << 16          // finished ceremonies that are remembered, so that none runs twice
-	repeatMax     = 256              // of them, the newest, whose messages can still be repeated
-	repeatTTL     = 10 * time.Second // for how long
-	repeatBytes   = 8 << 20          // and how many bytes of them in all
+	inboxPeer    = 64               // envelopes of one peer that wait for one ceremony
+	earlyPeerMax = 1024             // envelopes of one peer for all ceremonies not yet proposed
+	earlyTTL     = 20 * time.Second // how long they are kept
+	pastMax      = 1 << 16          // finished ceremonies that are remembered, so that none runs twice
+	repeatMax    = 256              // of them, the newest, whose messages can still be repeated
+	repeatTTL    = 10 * time.Second // for how long
+	repeatBytes  = 8 << 20          // and how many bytes of them in all
 )
 
 // Router hands envelopes to the ceremonies they belong to, keeps what arrives before its ceremony is known, and repeats what
@@ -29,10 +26,10 @@ type Router struct {
 	hall Hall
 
 	mu      sync.Mutex
-	open    map[[32]byte]chan transport.Envelope
+	held    budget // what waits: early, in inboxes, and what ceremonies keep of it
+	open    map[[32]byte]*inbox
 	early   map[[32]byte]*earlyTopic
-	nEarly  int
-	byPeer  map[transport.NodeID]int // of nEarly
+	byPeer  map[transport.NodeID]int // early envelopes
 	past    map[[32]byte]*pastTopic
 	pastAge [][32]byte // oldest first
 	dated   map[[32]byte]dated
@@ -45,9 +42,16 @@ type dated struct {
 	created     int64
 }
 
+// inbox is what waits for a ceremony that runs.
+type inbox struct {
+	in   chan transport.Envelope
+	from map[transport.NodeID]int // how many of each of its peers
+}
+
 type earlyTopic struct {
 	since     time.Time
 	envelopes []transport.Envelope
+	from      map[transport.NodeID]int // how many of each peer
 }
 
 type pastTopic struct {
@@ -58,13 +62,14 @@ type pastTopic struct {
 
 // NewRouter makes the router of a node.
 func NewRouter(h Hall) *Router {
-	return &Router{hall: h, open: map[[32]byte]chan transport.Envelope{},
+	return &Router{hall: h, held: newBudget(waitingAll, waitingPeer, len(h.node)-1), open: map[[32]byte]*inbox{},
 		early: map[[32]byte]*earlyTopic{}, byPeer: map[transport.NodeID]int{}, past: map[[32]byte]*pastTopic{},
 		dated: map[[32]byte]dated{}, floors: map[transport.NodeID]int64{}}
 }
 
-// join opens a topic; what arrived early is delivered first. ok is false if the topic is or was open: a ceremony never runs twice.
-func (r *Router) join(topic [32]byte, peers int) (in <-chan transport.Envelope, ok bool) {
+// join opens a topic; what arrived early of its peers is delivered first. ok is false if the topic is or was open: a ceremony never runs
+// twice.
+func (r *Router) join(topic [32]byte, peers []transport.NodeID) (box *inbox, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, taken := r.open[topic]; taken {
@@ -73,21 +78,57 @@ func (r *Router) join(topic [32]byte, peers int) (in <-chan transport.Envelope, 
 	if _, was := r.past[topic]; was {
 		return nil, false
 	}
-	ch := make(chan transport.Envelope, max(inboxMin, peers*inboxPeer))
-	if e := r.early[topic]; e != nil {
-		for _, env := range e.envelopes {
-			ch <- env
-		}
-		r.forget(topic, e)
+	box = &inbox{make(chan transport.Envelope, len(peers)*inboxPeer), make(map[transport.NodeID]int, len(peers))}
+	for _, id := range peers {
+		box.from[id] = 0
 	}
-	r.open[topic] = ch
-	return ch, true
+	if e := r.early[topic]; e != nil {
+		r.forget(topic, e)
+		for _, env := range e.envelopes {
+			r.put(box, env)
+		}
+	}
+	r.open[topic] = box
+	return box, true
 }
 
-// leave closes a topic; outbox is repeated to peers that show they missed some of it.
-func (r *Router) leave(topic [32]byte, outbox []transport.Envelope) {
+// put lets an envelope in, if it is of a peer of the ceremony that has room left, in it and in all. The caller holds mu.
+func (r *Router) put(box *inbox, env transport.Envelope) {
+	n, peer := box.from[env.From]
+	if !peer || n >= inboxPeer || !r.held.take(env) {
+		return
+	}
+	box.from[env.From]++
+	box.in <- env // which has room for inboxPeer of each
+}
+
+// taken notes that an envelope waits no more.
+func (r *Router) taken(box *inbox, env transport.Envelope) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	box.from[env.From]--
+	r.held.give(env)
+}
+
+// hold tells whether there is room to keep what was taken out of an inbox.
+func (r *Router) hold(env transport.Envelope) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.held.take(env)
+}
+
+// leave closes a topic; outbox is repeated to peers that show they missed some of it. What was kept and what waits is forgotten.
+func (r *Router) leave(topic [32]byte, outbox []transport.Envelope, kept ...transport.Envelope) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if box := r.open[topic]; box != nil {
+		for len(box.in) > 0 {
+			r.held.give(<-box.in)
+		}
+	}
+	for _, env := range kept {
+		r.held.give(env)
+	}
 	delete(r.open, topic)
 	r.past[topic] = &pastTopic{ended: r.hall.Clock(), outbox: outbox}
 	r.pastAge = append(r.pastAge, topic)
@@ -144,15 +185,17 @@ func (r *Router) Wants(kind uint8, topic [32]byte, _ transport.NodeID) bool {
 	return true
 }
 
-// Deliver puts an envelope where it belongs. A full inbox drops it: the peer repeats what is missing.
+// Deliver puts an envelope where it belongs, or drops it: there is no room for it, or it is of no kind that a ceremony hears.
 func (r *Router) Deliver(env transport.Envelope) {
+	switch env.Kind {
+	case KindEngine, KindShares, KindRefusal, KindCertificate, KindAck:
+	default:
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if ch := r.open[env.Topic]; ch != nil {
-		select {
-		case ch <- env:
-		default:
-		}
+	if box := r.open[env.Topic]; box != nil {
+		r.put(box, env)
 		return
 	}
 	if p := r.past[env.Topic]; p != nil {
@@ -197,24 +240,25 @@ func (r *Router) repeat(p *pastTopic, env transport.Envelope) {
 	}(p.outbox)
 }
 
+// keep holds an envelope whose ceremony is not proposed yet.
 func (r *Router) keep(env transport.Envelope) {
-	full := func() bool { return r.nEarly >= earlyMax || r.byPeer[env.From] >= earlyPeerMax }
-	if full() {
-		r.expire()
-		if full() {
+	if e := r.early[env.Topic]; e != nil && e.from[env.From] >= inboxPeer {
+		return
+	}
+	room := func() bool { return r.byPeer[env.From] < earlyPeerMax && r.held.take(env) }
+	if !room() {
+		if r.expire(); !room() {
 			return
 		}
 	}
 	e := r.early[env.Topic]
 	if e == nil {
-		e = &earlyTopic{since: r.hall.Clock()}
+		e = &earlyTopic{since: r.hall.Clock(), from: map[transport.NodeID]int{}}
 		r.early[env.Topic] = e
 	}
-	if len(e.envelopes) < earlyTopicMax {
-		e.envelopes = append(e.envelopes, env)
-		r.nEarly++
-		r.byPeer[env.From]++
-	}
+	e.envelopes = append(e.envelopes, env)
+	e.from[env.From]++
+	r.byPeer[env.From]++
 }
 
 func (r *Router) expire() {
@@ -232,9 +276,9 @@ func (r *Router) expire() {
 }
 
 func (r *Router) forget(topic [32]byte, e *earlyTopic) {
-	r.nEarly -= len(e.envelopes)
 	for _, env := range e.envelopes {
 		r.byPeer[env.From]--
+		r.held.give(env)
 	}
 	delete(r.early, topic)
 }

@@ -1,19 +1,38 @@
 package ceremony
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/canon/canontest"
+	"github.com/luxfi/mpcd/threshold"
 )
 
-// Goal: what strangers can make a node hold is bounded, in all, per peer and per topic, and forgotten in time; a topic opens
-// once. Method: fill it to the edges.
+// hallOf is the hall of the first of these nodes. What it sends is lost.
+func hallOf(nodes ...transport.NodeID) Hall {
+	m := &Members{Roster: &attest.SignedRoster{}, Self: nodes[0], node: map[transport.NodeID]*Member{}, party: map[threshold.PartyID]*Member{}}
+	for i, id := range nodes {
+		one := &Member{ID: id, Party: threshold.PartyID(i + 1)}
+		m.node[id], m.party[one.Party] = one, one
+		m.Roster.Roster.Nodes = append(m.Roster.Roster.Nodes, attest.RosterNode{ID: string(id), Party: one.Party})
+	}
+	return Hall{Members: m, Send: func(transport.Envelope) {}, Clock: time.Now, Pace: Pace{Repeat: time.Second, Silence: time.Minute}}
+}
+
+// Goal: what peers can make a node hold is bounded in number, per peer and ceremony, and forgotten in time; a topic opens once.
+// Method: fill it to the edges.
 func TestRouterLimits(t *testing.T) {
 	now := time.Unix(1, 0)
-	r := NewRouter(Hall{Clock: func() time.Time { return now }, Send: func(transport.Envelope) {}})
+	hall := hallOf("self", "a", "b", "c")
+	hall.Clock = func() time.Time { return now }
+	r, peers := NewRouter(hall), []transport.NodeID{"a", "b"}
 	topic := func(i int) (t [32]byte) { t[0], t[1], t[2] = byte(i), byte(i>>8), byte(i>>16); return t }
 	for i := range earlyPeerMax + 10 {
 		r.Deliver(transport.Envelope{From: "a", Kind: KindEngine, Topic: topic(i)})
@@ -21,40 +40,39 @@ func TestRouterLimits(t *testing.T) {
 	if r.byPeer["a"] != earlyPeerMax {
 		t.Errorf("%d envelopes of one peer are held, limit %d", r.byPeer["a"], earlyPeerMax)
 	}
-	r.Deliver(transport.Envelope{From: "b", Kind: KindEngine, Topic: topic(1 << 20)})
-	if r.byPeer["b"] != 1 {
-		t.Error("one peer crowds out another")
-	}
-	for range earlyTopicMax + 10 {
+	for range inboxPeer + 10 {
 		r.Deliver(transport.Envelope{From: "b", Kind: KindEngine, Topic: topic(1 << 21)})
 	}
-	in, ok := r.join(topic(1<<21), 3)
-	if !ok || len(in) != earlyTopicMax {
-		t.Errorf("%d early envelopes of a topic, limit %d", len(in), earlyTopicMax)
+	r.Deliver(transport.Envelope{From: "c", Kind: KindEngine, Topic: topic(1 << 21)})
+	if r.byPeer["b"] != inboxPeer || r.byPeer["c"] != 1 {
+		t.Errorf("%d early envelopes of a topic, limit %d, and %d of another peer", r.byPeer["b"], inboxPeer, r.byPeer["c"])
 	}
-	if _, again := r.join(topic(1<<21), 3); again {
+	box, ok := r.join(topic(1<<21), peers)
+	if !ok || len(box.in) != inboxPeer || r.byPeer["b"] != 0 {
+		t.Errorf("%d envelopes when the topic opens, want %d, and nothing of a stranger", len(box.in), inboxPeer)
+	}
+	for _, from := range []transport.NodeID{"b", "a", "c"} {
+		for range inboxPeer + 10 {
+			r.Deliver(transport.Envelope{From: from, Kind: KindEngine, Topic: topic(1 << 21)})
+		}
+	}
+	if box.from["a"] != inboxPeer || box.from["b"] != inboxPeer || len(box.in) != 2*inboxPeer {
+		t.Errorf("%d envelopes wait, of peers %v, limit %d of each", len(box.in), box.from, inboxPeer)
+	}
+	if _, again := r.join(topic(1<<21), peers); again {
 		t.Error("a topic opened twice")
 	}
 	r.leave(topic(1<<21), nil)
-	if _, again := r.join(topic(1<<21), 3); again {
+	if _, again := r.join(topic(1<<21), peers); again {
 		t.Error("a ceremony ran twice")
 	}
 	now = now.Add(earlyTTL + time.Second)
 	r.Deliver(transport.Envelope{From: "a", Kind: KindEngine, Topic: topic(7 << 16)})
-	if r.byPeer["a"] != 1 || r.nEarly != 1 {
-		t.Errorf("after the time is over %d are held, %d of them of one peer", r.nEarly, r.byPeer["a"])
-	}
-	for i := range inboxMin + 10 {
-		if i == 0 {
-			in, _ = r.join(topic(9<<16), 3)
-		}
-		r.Deliver(transport.Envelope{From: "a", Kind: KindEngine, Topic: topic(9 << 16)})
-	}
-	if len(in) != inboxMin {
-		t.Errorf("inbox holds %d, limit %d", len(in), inboxMin)
+	if r.byPeer["a"] != 1 || len(r.early) != 1 {
+		t.Errorf("after the time is over %d are held, of %d topics", r.byPeer["a"], len(r.early))
 	}
 	for i := range pastMax + 5 {
-		r.join(topic(i), 3)
+		r.join(topic(i), nil)
 		r.leave(topic(i), nil)
 	}
 	if len(r.past) > pastMax {
@@ -62,12 +80,129 @@ func TestRouterLimits(t *testing.T) {
 	}
 }
 
+// Goal: a peer that floods a node makes it hold no more than its part, wherever it sends, and what others send has its place.
+// Method: messages of the largest size to ceremonies of every stage, with those of another between; each stage at the end is empty again.
+func TestFlood(t *testing.T) {
+	now := time.Unix(1, 0)
+	hall := hallOf("self", "flooder", "other", "third")
+	hall.Clock = func() time.Time { return now }
+	r, peers := NewRouter(hall), []transport.NodeID{"flooder", "other"}
+	many := make([]transport.NodeID, 200)
+	for i := range many {
+		many[i] = transport.NodeID(fmt.Sprint(i))
+	}
+	if all := NewRouter(hallOf(many...)); r.held.part != waitingAll/3 || all.held.part < waitingPeer {
+		t.Fatalf("parts of %d and %d bytes", r.held.part, all.held.part)
+	}
+	body, number := make([]byte, threshold.MaxBody), 0
+	flood := func(topic func() [32]byte) {
+		t.Helper()
+		for range r.held.part/len(body) + 9 {
+			r.Deliver(transport.Envelope{From: "flooder", Kind: KindEngine, Topic: topic(), Body: body})
+			if n := r.held.held["flooder"]; n > r.held.part {
+				t.Fatalf("%d bytes of one peer are held, at most %d", n, r.held.part)
+			}
+		}
+		if n := r.held.held["flooder"]; n < r.held.part-2*len(body) {
+			t.Errorf("%d bytes of the flooder, it may have %d", n, r.held.part)
+		}
+	}
+	fresh := func() [32]byte { number++; return [32]byte{1, byte(number)} }
+	open := func() *Ceremony {
+		t.Helper()
+		c, err := r.Enter([32]byte{2, byte(number)}, "other", peers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		number++
+		return c
+	}
+	honest := func(stage string, c *Ceremony) {
+		t.Helper()
+		for _, kind := range []uint8{KindEngine, KindCertificate} {
+			r.Deliver(transport.Envelope{From: "other", Kind: kind, Topic: c.Topic, Body: body})
+		}
+		if got := c.box.from["other"]; got != 2 {
+			t.Errorf("%s: %d envelopes of another peer wait, want 2", stage, got)
+		}
+	}
+	flood(fresh)
+	a := open()
+	honest("early", a)
+	now = now.Add(earlyTTL + time.Second)
+	r.expire()
+	b, c := open(), open()
+	flood(func() [32]byte { number++; return []*Ceremony{b, c}[number%2].Topic })
+	honest("open", b)
+	wait := newStall(b)
+	defer wait.stop()
+	for len(b.box.in) > 0 { // all of it is for a later phase
+		env, err := b.next(t.Context(), wait, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.keep(env)
+	}
+	if len(b.stash) != 3 { // one of each kind of each peer
+		t.Errorf("%d envelopes are kept for later, want 3", len(b.stash))
+	}
+	flood(fresh)
+	b.keep(transport.Envelope{From: "flooder", Kind: KindShares, Body: body})
+	if len(b.stash) != 3 {
+		t.Error("what is kept for later takes more than there is room for")
+	}
+	for _, c := range []*Ceremony{a, b, c} {
+		c.Leave()
+	}
+	now = now.Add(earlyTTL + time.Second)
+	r.expire()
+	for id, n := range r.held.held {
+		if n != 0 {
+			t.Errorf("%d bytes of %s are counted when nothing is held", n, id)
+		}
+	}
+}
+
+// Goal: an envelope counts with all that it takes, and the largest message of the engine to the largest committee as the constants say.
+// Method: one of each part, and that one.
+func TestBudgetCounts(t *testing.T) {
+	for name, e := range map[string]transport.Envelope{"body": {Body: make([]byte, 100)}, "proof": {Proof: make([]byte, 100)},
+		"recipients": {To: []transport.NodeID{"12345678", "12345678", "12345678", "12345678", "1"}}} {
+		if n := cost(e) - cost(transport.Envelope{}); n < 100 {
+			t.Errorf("100 bytes of %s count %d", name, n)
+		}
+	}
+	largest := transport.Envelope{To: slices.Repeat([]transport.NodeID{transport.NodeID(strings.Repeat("x", 63))}, threshold.MaxParties),
+		Body: threshold.Message{Body: make([]byte, threshold.MaxBody)}.Encode()}
+	largest.Proof = canon.MustMarshal(struct {
+		To   []transport.NodeID
+		Rest [1024]byte
+	}{To: largest.To})
+	if n := cost(largest); n > messageMax {
+		t.Errorf("the largest message takes %d bytes, messageMax is %d", n, messageMax)
+	}
+}
+
+// Goal: nothing is kept that no ceremony hears. Method: every kind, for a ceremony that runs and for one that is not proposed yet.
+func TestKinds(t *testing.T) {
+	r := NewRouter(hallOf("self", "a"))
+	box, _ := r.join([32]byte{1}, []transport.NodeID{"a"})
+	for kind := range 256 {
+		for topic := range 2 {
+			r.Deliver(transport.Envelope{From: "a", Kind: uint8(kind), Topic: [32]byte{byte(topic)}})
+		}
+	}
+	if len(box.in) != 5 || r.byPeer["a"] != 5 {
+		t.Errorf("%d kinds wait, %d early; five are heard in ceremonies", len(box.in), r.byPeer["a"])
+	}
+}
+
 // Goal: a coordinator that makes us forget its ceremonies by their number cannot have one run again. Method: flood, then the first again.
 func TestForgottenCeremony(t *testing.T) {
-	r := NewRouter(Hall{Clock: time.Now, Send: func(transport.Envelope) {}})
+	r := NewRouter(hallOf("self", "m"))
 	topic := func(i int) (t [32]byte) { t[0], t[1], t[2] = byte(i), byte(i>>8), byte(i>>16); return t }
 	run := func(i int, coordinator transport.NodeID, created int64) bool {
-		if _, ok := r.join(topic(i), 3); !ok {
+		if _, ok := r.join(topic(i), nil); !ok {
 			return false
 		}
 		defer r.leave(topic(i), nil)
@@ -101,13 +236,15 @@ func FuzzRouter(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 1, 1, 0, 2, 1, 0, 3, 2, 2})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		now := time.Unix(0, 0)
-		r := NewRouter(Hall{Clock: func() time.Time { return now }, Send: func(transport.Envelope) {}})
+		hall := hallOf("self", "a", "b", "c", "d")
+		hall.Clock = func() time.Time { return now }
+		r, peers := NewRouter(hall), []transport.NodeID{"a", "b", "c"}
 		for len(script) >= 3 {
 			op, topic, from := script[0], [32]byte{script[1]}, transport.NodeID(string('a'+rune(script[2]%4)))
 			script = script[3:]
 			switch op % 4 {
 			case 0:
-				r.join(topic, 3)
+				r.join(topic, peers)
 			case 1:
 				r.leave(topic, nil)
 			default:
@@ -115,12 +252,30 @@ func FuzzRouter(f *testing.F) {
 			}
 			now = now.Add(time.Duration(op) * time.Millisecond)
 		}
-		held := 0
+		held, bytes := 0, map[transport.NodeID]int{}
+		count := func(e transport.Envelope) { bytes[e.From] += cost(e) }
 		for _, e := range r.early {
 			held += len(e.envelopes)
+			for _, env := range e.envelopes {
+				count(env)
+			}
 		}
-		if held != r.nEarly || held > earlyMax {
-			t.Errorf("%d early envelopes, counted %d", held, r.nEarly)
+		early := 0
+		for _, n := range r.byPeer {
+			early += n
+		}
+		for _, box := range r.open {
+			for len(box.in) > 0 {
+				count(<-box.in)
+			}
+		}
+		if held != early {
+			t.Errorf("%d early envelopes, counted %d", held, early)
+		}
+		for id, n := range r.held.held {
+			if n != bytes[id] || n > r.held.part {
+				t.Errorf("%d bytes of %s are held, counted %d, at most %d", bytes[id], id, n, r.held.part)
+			}
 		}
 	})
 }
