@@ -58,7 +58,11 @@ func presign(x suite, s threshold.Setup, keys []threshold.PresignKey,
 	}
 	return threshold.NewSession(s, rand, threshold.Opening[[]*threshold.Presignature]{
 		Payload: p.payload, PayloadLen: len(keys) * 2 * x.group.PointLen(),
-		Check: p.check, Begin: p.begin, Erase: p.erase,
+		Check: p.check, Begin: p.begin, Erase: p.erase, Discard: func(pres []*threshold.Presignature) {
+			for _, pre := range pres {
+				pre.Burn()
+			}
+		},
 	})
 }
 

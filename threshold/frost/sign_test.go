@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -467,4 +468,42 @@ func addOrder(id threshold.SchemeID, sig []byte) []byte {
 		carry >>= 8
 	}
 	return out
+}
+
+// Goal: nonces that nobody took are burnt when their session ends; those that were taken are not. Method: end a session after its result,
+// taken and not; the nonces are looked at inside the session.
+func TestNoncesNobodyTook(t *testing.T) {
+	forBoth(t, func(t *testing.T, v variant) {
+		c := committee(2, partiesTo(2)...)
+		ks := keygen(t, v.scheme, c, "nobody")
+		for _, take := range []bool{true, false} {
+			var sessions [2]*threshold.Session[[]*threshold.Presignature]
+			var opens [2][]threshold.Message
+			for i, k := range ks {
+				var err error
+				if sessions[i], err = v.scheme.Presign(threshold.Setup{Committee: c, Self: k.Party},
+					[]threshold.PresignKey{{Info: k.KeyInfo, Share: k}}, seeded(fmt.Sprint(i))); err != nil {
+					t.Fatal(err)
+				}
+				if opens[i], err = sessions[i].Start(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := sessions[0].Step(opens[1][0]); err != nil {
+				t.Fatal(err)
+			}
+			inside := reflect.ValueOf(sessions[0]).Elem().FieldByName("result")
+			if inside.Len() != 1 {
+				t.Fatal("no result")
+			}
+			n := (*threshold.Presignature)(inside.Index(0).UnsafePointer()).Nonces.(*noncePair)
+			if take {
+				sessions[0].Result()
+			}
+			sessions[0].Erase()
+			if n.burnt.Load() == take {
+				t.Errorf("result taken %v: burnt %v", take, n.burnt.Load())
+			}
+		}
+	})
 }
