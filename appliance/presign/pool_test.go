@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -237,6 +238,62 @@ func TestUsed(t *testing.T) {
 	none := newTable(0)
 	if none.Used([]Group{g, g, g, g, g}); len(none.filled) != 0 {
 		t.Error("a node that makes none fills")
+	}
+}
+
+// Goal: one filling runs at a time, also where two keys are hot, each until its group is full, and none where there is no room or after the
+// end. Method: a Fill that looks whether another could begin beside it; then a pool as full as the coordinator may have it; then closed.
+func TestFillings(t *testing.T) {
+	p, g, other := newTable(8), of("a", "k", 1, 2), of("a", "l", 1, 2)
+	made, hot := 0, func(of Group) { p.Used([]Group{of, of, of, of}) }
+	goes, begin := false, p.c.Go
+	p.c.Go = func(f func(context.Context)) {
+		if goes {
+			t.Error("a group is filled twice at once")
+			return
+		}
+		goes = true
+		begin(f)
+		goes = false
+	}
+	p.c.Fill = func(_ context.Context, of Group, count int) (bool, error) {
+		p.filled = append(p.filled, count)
+		if p.refilling.TryLock() {
+			p.refilling.Unlock()
+			t.Error("another filling can begin beside it")
+		}
+		hot(of) // in use meanwhile: it is being filled already
+		for range count {
+			made++
+			p.Add(of, [32]byte{}, nil, []*threshold.Presignature{{ID: [32]byte{1, byte(made)}}})
+		}
+		return len(p.filled) < 9, nil
+	}
+	hot(g)
+	hot(other)
+	if want := []int{fillBatch, 8 - fillBatch, fillBatch, 8 - fillBatch}; !slices.Equal(p.filled, want) {
+		t.Errorf("filled %v, want %v", p.filled, want)
+	}
+	p.Reserve(slices.Repeat([]Group{g}, 8), nil)
+	p.c.Nodes, p.filled = poolAll/16, nil // two groups of 8 are all that it may have, and it has one
+	p.groups[other.id()].order = slices.Repeat([][32]byte{{1}}, 16)
+	if hot(g); len(p.filled) != 0 {
+		t.Errorf("filled %v, without room", p.filled)
+	}
+	p.now = p.now.Add(time.Hour)
+	p.groups[other.id()].order = nil
+	p.Close()
+	if hot(g); len(p.filled) != 0 {
+		t.Errorf("filled %v, after the end", p.filled)
+	}
+}
+
+// Goal: the end burns what is there. Method: close a pool with some.
+func TestClose(t *testing.T) {
+	p, pres := newTable(8), made(1, 3)
+	p.Add(of("b", "k", 1, 2), [32]byte{}, nil, pres)
+	if p.Close(); burnt(pres) != 3 || p.Counts().Held != 0 {
+		t.Errorf("%d of 3 are burnt", burnt(pres))
 	}
 }
 
