@@ -1,8 +1,11 @@
 package operation
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -49,5 +52,57 @@ func TestClaimOnRecord(t *testing.T) {
 	put(vault.Pair{Key: key("sign", "s"), Value: canon.MustMarshal(record{Version: version + 1, Body: body})})
 	if _, _, err := o.Claim(t.Context(), "sign", "s", body); problem.As(err).Code != problem.Integrity {
 		t.Errorf("a record of another version: %v", err)
+	}
+}
+
+// Goal: while a request runs, its session_id is taken: the same request waits for it and has its answer, or runs where there is none;
+// another is refused at once; and a caller who goes waits no longer. Method: a second caller of each kind beside the first.
+func TestClaimWhileRunning(t *testing.T) {
+	for _, answered := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := vaulttest.NewMemory()
+			o, body := New(s), [32]byte{1}
+			_, release, err := o.Claim(t.Context(), "sign", "s", body)
+			if err != nil || release == nil {
+				t.Fatal(err)
+			}
+			if _, _, err := o.Claim(t.Context(), "sign", "s", [32]byte{2}); problem.As(err).Code != problem.Conflict {
+				t.Errorf("another request: %v", err)
+			}
+			gone, leave := context.WithCancel(t.Context())
+			leave()
+			if _, _, err := o.Claim(gone, "sign", "s", body); !errors.Is(err, context.Canceled) {
+				t.Errorf("a caller who goes: %v", err)
+			}
+			put := o.Pending("sign", "s", body)
+			if answered {
+				put = o.Answered("sign", "s", body, []byte("rc"))
+			}
+			type claim struct {
+				answer  []byte
+				release func()
+				err     error
+			}
+			second := make(chan claim, 1)
+			go func() {
+				answer, release, err := o.Claim(t.Context(), "sign", "s", body)
+				second <- claim{answer, release, err}
+			}()
+			if synctest.Wait(); len(second) != 0 {
+				t.Error("the same request runs beside it")
+			}
+			if err := s.Batch(t.Context(), []vault.Pair{put}, nil); err != nil {
+				t.Fatal(err)
+			}
+			release()
+			if c := <-second; c.err != nil || (string(c.answer) == "rc") != answered || (c.release == nil) != answered {
+				t.Errorf("the same request, answered %v: %q, runs %v, %v", answered, c.answer, c.release != nil, c.err)
+			} else if !answered {
+				c.release()
+			}
+			if len(o.running) != 0 {
+				t.Error("the session_id is taken when nobody runs it")
+			}
+		})
 	}
 }
