@@ -121,6 +121,13 @@ func TestRogueSigner(t *testing.T) {
 					Body: []byte("x")})
 			}
 		}},
+		{"floods it with the largest messages", false, func(r *rogue, e transport.Envelope) {
+			body := make([]byte, threshold.MaxBody)
+			for i := range 160 / slowdown { // more than its part of the memory of node1, in the ceremony and beside it
+				r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindAck, Topic: [][32]byte{e.Topic, {byte(i)}}[i%2],
+					Body: body})
+			}
+		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
