@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -195,6 +196,69 @@ func TestKinds(t *testing.T) {
 	if len(box.in) != 5 || r.byPeer["a"] != 5 {
 		t.Errorf("%d kinds wait, %d early; five are heard in ceremonies", len(box.in), r.byPeer["a"])
 	}
+}
+
+// Goal: a peer that missed our last words gets them again, not more often than it can use, for a while and within a bound; nobody else
+// does. Method: a ceremony that has ended, and words of peers in it, one after the other.
+func TestRepeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hall, sent := hallOf("self", "a", "b", "c"), 0
+		hall.Send = func(transport.Envelope) { sent++ }
+		r := NewRouter(hall)
+		said := transport.Envelope{To: []transport.NodeID{"a", "b"}, Body: make([]byte, 8)}
+		again := func(from transport.NodeID, kind uint8, topic byte) int {
+			before := sent
+			r.Deliver(transport.Envelope{From: from, Kind: kind, Topic: [32]byte{topic}})
+			synctest.Wait()
+			return sent - before
+		}
+		r.leave([32]byte{1}, []transport.Envelope{said})
+		for i, row := range []struct {
+			wait time.Duration
+			from transport.NodeID
+			kind uint8
+			want int
+		}{
+			{0, "a", KindEngine, 0}, // it may only be late
+			{repeatAfter - 1, "a", KindEngine, 0},
+			{1, "a", KindEngine, 1},
+			{1, "a", KindEngine, 0},
+			{1, "b", KindEngine, 1},
+			{repeatAfter, "a", KindAck, 0},
+			{0, "c", KindEngine, 0}, // we told it nothing
+			{0, "a", KindEngine, 1},
+			{0, "b", KindEngine, 1},
+		} {
+			if time.Sleep(row.wait); again(row.from, row.kind, 1) != row.want {
+				t.Errorf("row %d: to %s %d envelopes are not repeated", i, row.from, row.want)
+			}
+		}
+		r.Again(transport.Envelope{From: "a", Kind: KindProposal, Topic: [32]byte{1}})
+		time.Sleep(repeatAfter)
+		before := sent
+		r.Again(transport.Envelope{From: "a", Kind: KindProposal, Topic: [32]byte{1}})
+		if synctest.Wait(); sent != before+1 {
+			t.Error("a proposal that comes again is not answered")
+		}
+		time.Sleep(repeatTTL + 1)
+		r.expire()
+		if again("a", KindEngine, 1) != 0 {
+			t.Error("repeated for ever")
+		}
+		big := said
+		big.Body = make([]byte, repeatBytes/2+1)
+		r.leave([32]byte{2}, []transport.Envelope{big})
+		r.leave([32]byte{3}, []transport.Envelope{big})
+		if r.past[[32]byte{2}].outbox != nil || r.past[[32]byte{3}].outbox == nil {
+			t.Error("of what is kept to be repeated not the newest alone is kept, within its bytes")
+		}
+		for i := range repeatMax {
+			r.leave([32]byte{4, byte(i), byte(i >> 8)}, []transport.Envelope{said})
+		}
+		if r.past[[32]byte{3}].outbox != nil {
+			t.Error("more ceremonies are kept to be repeated than should be")
+		}
+	})
 }
 
 // Goal: a coordinator that makes us forget its ceremonies by their number cannot have one run again. Method: flood, then the first again.

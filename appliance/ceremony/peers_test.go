@@ -1,0 +1,206 @@
+package ceremony
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/appliance/transport/memnet"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// seen is Peers of self among b, c, d, all of which live, and its clock.
+type seen struct {
+	*Peers
+	now       time.Time
+	restarted []transport.NodeID
+}
+
+func newSeen() *seen {
+	x := &seen{now: time.Unix(1000, 0)}
+	hall := hallOf("self", "b", "c", "d")
+	hall.Clock = func() time.Time { return x.now }
+	x.Peers = NewPeers(hall, Boot{9}, "1", func(id transport.NodeID) { x.restarted = append(x.restarted, id) })
+	for _, id := range []transport.NodeID{"b", "c", "d"} {
+		x.Heard(id)
+		x.beat(id, "1", Boot{1})
+	}
+	return x
+}
+
+func (x *seen) beat(id transport.NodeID, version string, boot Boot) {
+	x.Heartbeat(transport.Envelope{From: id, Body: canon.MustMarshal(heartbeat{version, true, boot})})
+}
+
+// after lets time go by, and then some are heard.
+func (x *seen) after(d time.Duration, ids ...transport.NodeID) {
+	x.now = x.now.Add(d)
+	for _, id := range ids {
+		x.Heard(id)
+	}
+}
+
+// Goal: a quorum is of nodes that live, have told which run of themselves they are in, and are not accused; this one first, and who was
+// silent lately last. Method: each of these of one peer.
+func TestQuorum(t *testing.T) {
+	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3, 4}, Threshold: 2}
+	for name, row := range map[string]struct {
+		note  func(*seen)
+		avoid threshold.PartyID
+		want  []threshold.PartyID
+	}{
+		"all live":             {func(*seen) {}, 0, []threshold.PartyID{1, 2}},
+		"one to be avoided":    {func(*seen) {}, 2, []threshold.PartyID{1, 3}},
+		"accused":              {func(x *seen) { x.Accuse("b", "a check") }, 0, []threshold.PartyID{1, 3}},
+		"silent in a ceremony": {func(x *seen) { x.Silent("b") }, 0, []threshold.PartyID{1, 3}},
+		"silent a while ago":   {func(x *seen) { x.Silent("b"); x.after(suspectFor, "b", "c", "d") }, 0, []threshold.PartyID{1, 2}},
+		"all silent":           {func(x *seen) { x.Silent("b"); x.Silent("c"); x.Silent("d") }, 0, []threshold.PartyID{1, 2}},
+		"not heard":            {func(x *seen) { x.after(liveFor, "c") }, 0, []threshold.PartyID{1, 3}},
+		"without a run":        {func(x *seen) { x.m["b"].boot = Boot{} }, 0, []threshold.PartyID{1, 3}},
+		"nobody lives":         {func(x *seen) { x.after(liveFor) }, 0, nil},
+		"who lives is accused": {func(x *seen) { x.after(liveFor, "b"); x.Accuse("b", "x") }, 0, nil},
+		"and none but a doubt": {func(x *seen) { x.after(liveFor, "d"); x.Silent("d") }, 0, []threshold.PartyID{1, 4}},
+		"a stranger beats too": {func(x *seen) { x.beat("x", "1", Boot{1}); x.Heard("x") }, 0, []threshold.PartyID{1, 2}},
+	} {
+		x := newSeen()
+		row.note(x)
+		got, err := x.Quorum(committee, map[threshold.PartyID]bool{row.avoid: true})
+		if !slices.Equal(got, row.want) || (err != nil) != (row.want == nil) || err != nil && problem.As(err).Code != problem.Quorum {
+			t.Errorf("%s: %v, want %v: %v", name, got, row.want, err)
+		}
+	}
+}
+
+// Goal: a peer that tells of another run of itself has been restarted, once, and who waits for it hears at once; what is no heartbeat is
+// none. Method: beats of the same run, of another, and too long ones; somebody waits.
+func TestHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newSeen()
+		if x.beat("b", "1", Boot{1}); len(x.restarted) != 0 {
+			t.Error("the first beats tell of a restart")
+		}
+		boots := x.Boots([]transport.NodeID{"self", "b"})
+		if !slices.Equal(boots, []Boot{{9}, {1}}) {
+			t.Errorf("runs %v", boots)
+		}
+		heard := make(chan bool, 1)
+		go func() { heard <- x.AwaitBoot(t.Context(), []transport.NodeID{"self", "b"}, boots) }()
+		synctest.Wait()
+		x.beat("b", strings.Repeat("2", versionMax+1), Boot{2})
+		x.Heartbeat(transport.Envelope{From: "b", Body: []byte("x")})
+		if synctest.Wait(); len(x.restarted) != 0 || len(heard) != 0 {
+			t.Error("what is no heartbeat is heard")
+		}
+		began := time.Now()
+		x.beat("b", "2", Boot{2})
+		if ok := <-heard; !ok || time.Since(began) > 0 || !slices.Equal(x.restarted, []transport.NodeID{"b"}) {
+			t.Errorf("heard %v, after %s; restarted: %v", ok, time.Since(began), x.restarted)
+		}
+		if x.AwaitBoot(t.Context(), []transport.NodeID{"b"}, []Boot{{2}}) || time.Since(began) != LateFor {
+			t.Errorf("nothing new is heard after %s", time.Since(began))
+		}
+	})
+}
+
+// Goal: a message that convicts its sender is one that the sender signed in exactly this ceremony. Method: what arrives over a network, as
+// the engine gets it; then each part changed.
+func TestAuthentic(t *testing.T) {
+	ctx, hub := t.Context(), memnet.New()
+	members := hallOf("self", "b").Members
+	peers, conns := transport.Peers{}, map[transport.NodeID]transport.Conn{}
+	ids := map[transport.NodeID]transport.Identity{}
+	for _, id := range []transport.NodeID{"self", "b"} {
+		var err error
+		if ids[id], peers[id], err = transport.NewIdentity(id, rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+		members.node[id].Identity = ed25519.PublicKey(peers[id].Identity)
+	}
+	for id := range ids {
+		net := transport.Secure(hub.Node(id), ids[id], peers, transport.Options{Cluster: "test"})
+		t.Cleanup(func() { _ = net.Close() })
+		var err error
+		if conns[id], err = net.Join(ctx, "node"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	said := threshold.Message{Round: 1, Kind: threshold.Data, Body: []byte("a share")}
+	if err := conns["b"].Send(ctx, transport.Envelope{To: []transport.NodeID{"self"}, Kind: KindEngine, Topic: [32]byte{1},
+		Body: said.Encode()}); err != nil {
+		t.Fatal(err)
+	}
+	env, err := conns["self"].Recv(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hall := Hall{Members: members, Send: func(transport.Envelope) {}, Clock: time.Now}
+	c, err := NewRouter(hall).Enter([32]byte{1}, "self", []transport.NodeID{"b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*threshold.Message){
+		"as it was":            func(*threshold.Message) {},
+		"of another":           func(m *threshold.Message) { m.From = 1 },
+		"of a stranger":        func(m *threshold.Message) { m.From = 7 },
+		"in another ceremony":  func(m *threshold.Message) { m.Ceremony[0]++ },
+		"another body":         func(m *threshold.Message) { m.Body = []byte("another") },
+		"of another round":     func(m *threshold.Message) { m.Round++ },
+		"without a proof":      func(m *threshold.Message) { m.Proof = nil },
+		"with another's proof": func(m *threshold.Message) { m.Proof = canon.MustMarshal(proofOf{Proof: []byte{1}}) },
+		"to another than it was": func(m *threshold.Message) {
+			m.Proof = canon.MustMarshal(proofOf{[]transport.NodeID{"c"}, env.Proof, false})
+		},
+	} {
+		m, err := c.message(env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(&m)
+		if got := members.Authentic(m); got != (name == "as it was") {
+			t.Errorf("%s: authentic %v", name, got)
+		}
+	}
+}
+
+// Goal: a caller hears what ended a ceremony in words of this node's, with who is to blame, and of what a peer says no more than is fit to
+// be told. Method: each way in which a ceremony ends.
+func TestExplain(t *testing.T) {
+	m := hallOf("self", "b").Members
+	refused := func(code problem.Code) error {
+		return &RefusedError{"b", Refusal{Code: code, Message: "no"}}
+	}
+	own := problem.New(problem.Overload, "", "too much")
+	for name, row := range map[string]struct {
+		err  error
+		code problem.Code
+	}{
+		"ours":                  {fmt.Errorf("it ended: %w", own), problem.Overload},
+		"ours before a peer's":  {errors.Join(own, refused(problem.Denied)), problem.Overload},
+		"blame":                 {&threshold.Abort{Kind: threshold.Ban, Culprits: []threshold.PartyID{2}}, problem.Blame},
+		"our own fault":         {&threshold.Abort{Kind: threshold.Local}, problem.Integrity},
+		"silence":               {&SilenceError{[]threshold.PartyID{2}}, problem.Quorum},
+		"a peer's refusal":      {refused(problem.Denied), problem.Denied},
+		"a peer's inner affair": {refused(problem.Internal), problem.Quorum},
+		"a code of its own":     {refused("x"), problem.Quorum},
+		"no refusal at all":     {refusalOf(transport.Envelope{From: "b", Body: []byte("x")}), problem.Quorum},
+		"one that is too long": {refusalOf(transport.Envelope{From: "b", Body: canon.MustMarshal(Refusal{Code: problem.Denied,
+			Message: strings.Repeat("x", refusalMax+1)})}), problem.Quorum},
+		"time":       {context.DeadlineExceeded, problem.Timeout},
+		"the caller": {context.Canceled, problem.Timeout},
+	} {
+		e := problem.As(m.Explain(row.err))
+		if e.Code != row.code || (row.code == problem.Blame) != (len(e.Culprits) == 1 && e.Culprits[0] == "b") {
+			t.Errorf("%s: %q, culprits %v: %v", name, e.Code, e.Culprits, e)
+		}
+	}
+}
