@@ -319,7 +319,7 @@ func (b *batcher) settle(ctx context.Context, jobs []*signJob, out []*signed) er
 		if j.answer, err = b.signature(r); err != nil {
 			return err
 		}
-		facts := intentFacts(out[i].item.intent)
+		facts := intentFacts(out[i].item.intent, out[i].item.hash)
 		facts["receipt"] = r.ID
 		events[i] = audit.Event{Name: "sign.done", Facts: facts}
 	}

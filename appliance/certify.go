@@ -134,9 +134,9 @@ func (n *making) activate(ctx context.Context, id string, rec keys.Record, info 
 			}
 		}
 	}
-	event := "refresh.done"
+	event, facts := "refresh.done", map[string]string{"wallet": id, "epoch": fmt.Sprint(info.Epoch)}
 	if info.Epoch == 1 {
-		rec.State, event = keys.Proving, "keygen.certified"
+		rec.State, event, facts["session"] = keys.Proving, "keygen.certified", rec.SessionID // what the keygen's beginning goes by
 	} else {
 		n.keys.Retire(id, rec.Info.Epoch)
 	}
@@ -145,5 +145,5 @@ func (n *making) activate(ctx context.Context, id string, rec keys.Record, info 
 	if err := n.keys.Put(ctx, id, rec); err != nil {
 		return err
 	}
-	return n.cfg.AuditLog.Append(ctx, audit.Event{Name: event, Facts: map[string]string{"wallet": id, "epoch": fmt.Sprint(info.Epoch)}})
+	return n.cfg.AuditLog.Append(ctx, audit.Event{Name: event, Facts: facts})
 }

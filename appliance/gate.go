@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/operation"
 	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
@@ -18,13 +20,14 @@ import (
 // gate is what every line of the node passes before its first protocol message about an intent: the line's own judgement, the policy, the
 // memory of request IDs, the audit log, in this order. No line may go on if it returns an error, and none can without what it returns.
 type gate struct {
+	self   transport.NodeID
 	policy policy.Policy
 	memory *intentMemory
 	log    *audit.Log
 }
 
-func newGate(p policy.Policy, log *audit.Log, nodes int) *gate {
-	return &gate{policy: p, memory: newIntentMemory(nodes), log: log}
+func newGate(self transport.NodeID, p policy.Policy, log *audit.Log, nodes int) *gate {
+	return &gate{self: self, policy: p, memory: newIntentMemory(nodes), log: log}
 }
 
 // passage is an intent before the gate.
@@ -50,35 +53,71 @@ func (p *permission) recorded() error {
 	return p.err
 }
 
-// permit lets intents of one ceremony pass, all or none, and has each put on record under the names of events. An error is about the
-// passage that At tells of. It returns before the record is durable, so that the rounds before an act can run meanwhile.
-func (g *gate) permit(ctx context.Context, passages []passage, events ...string) (*permission, error) {
-	p := &permission{verdicts: make([]policy.Verdict, len(passages)), done: make(chan struct{})}
-	var entries []audit.Event
-	for i, x := range passages {
-		if err := x.judge(); err != nil {
-			return nil, problem.At(i, err)
-		}
-		v, err := g.allow(ctx, x.intent, x.committee)
-		if err != nil {
-			return nil, problem.At(i, err)
-		}
-		if err := g.memory.admit(x.intent); err != nil { // after the policy: what we refuse takes no session_id away
-			return nil, problem.At(i, err)
-		}
-		p.verdicts[i] = v
-		for _, name := range events {
-			entries = append(entries, audit.Event{Name: name, Facts: intentFacts(x.intent)})
-		}
-	}
-	if len(entries) == 0 {
+// permit lets the intents of one ceremony of a line pass, all or none, and has each put on record under the names of events. An error is
+// about the passage that At tells of. It returns before the record is durable, so that what comes before an act can run meanwhile; what
+// costs the token or the disk comes after it.
+func (g *gate) permit(ctx context.Context, line attest.Operation, passages []passage, events ...string) (*permission, error) {
+	if len(passages)*len(events) == 0 {
 		return nil, problem.New(problem.Internal, "report this", "an act that would not be on record")
 	}
+	p := &permission{verdicts: make([]policy.Verdict, len(passages)), done: make(chan struct{})}
+	var err error
+	for i, x := range passages {
+		if p.verdicts[i], err = g.pass(ctx, x); err != nil {
+			return nil, g.refuse(ctx, line, x.intent, problem.At(i, err))
+		}
+	}
+	entries := g.entries(passages, events)
 	go func() {
 		defer close(p.done)
 		p.err = g.log.Append(ctx, entries...)
 	}()
 	return p, nil
+}
+
+// pass asks all that may refuse an intent.
+func (g *gate) pass(ctx context.Context, x passage) (policy.Verdict, error) {
+	if err := x.judge(); err != nil {
+		return policy.Verdict{}, err
+	}
+	v, err := g.allow(ctx, x.intent, x.committee)
+	if err != nil {
+		return v, err
+	}
+	return v, g.memory.admit(x.intent) // after the policy: what we refuse takes no session_id away
+}
+
+// refuse puts on record what is refused to a caller of this node. What is refused to a peer, its proposal's answer has on record, so
+// often a minute.
+func (g *gate) refuse(ctx context.Context, line attest.Operation, in *attest.Intent, err error) error {
+	if in.Node != string(g.self) {
+		return err
+	}
+	facts := intentFacts(in, in.Hash())
+	facts["reason"] = problem.As(err).Message
+	if aerr := g.log.Append(context.WithoutCancel(ctx), audit.Event{Name: string(line) + ".refuse", Facts: facts}); aerr != nil {
+		return errors.Join(err, aerr)
+	}
+	return err
+}
+
+// entries are what is put on record of intents that pass.
+func (g *gate) entries(passages []passage, events []string) []audit.Event {
+	hashes := make([][]byte, len(passages))
+	entries := make([]audit.Event, 0, len(passages)*len(events))
+	for i, x := range passages {
+		h := x.intent.Hash()
+		hashes[i] = h[:]
+		facts := intentFacts(x.intent, h)
+		for _, name := range events {
+			entries = append(entries, audit.Event{Name: name, Facts: facts})
+		}
+	}
+	id := intentsID(hashes)
+	for _, e := range entries {
+		e.Facts["intents"] = id
+	}
+	return entries
 }
 
 // allow asks the policy. One that fails denies.
@@ -136,12 +175,19 @@ func (s *intentMemory) admit(in *attest.Intent) error {
 	return nil
 }
 
-func intentFacts(in *attest.Intent) map[string]string {
-	h := in.Hash()
-	facts := map[string]string{"session": in.RequestID, "wallet": in.KeyID, "intent": fmt.Sprintf("%x", h[:]),
+// intentFacts are what an entry of the audit log tells of an intent.
+func intentFacts(in *attest.Intent, hash [32]byte) map[string]string {
+	facts := map[string]string{"session": in.RequestID, "wallet": in.KeyID, "intent": fmt.Sprintf("%x", hash[:]),
 		"requester": in.Requester, "coordinator": in.Node}
 	if len(in.Path) > 0 {
 		facts["path"] = strings.Trim(strings.ReplaceAll(fmt.Sprint(in.Path), " ", "/"), "[]")
 	}
 	return facts
+}
+
+// intentsID is the fact that entries about one ceremony have in common, on every node and also where the ceremony is tried again: of the
+// hashes of its intents. Its topic is not known before the token has signed, and the record is not to wait for that.
+func intentsID(hashes [][]byte) string {
+	h := canon.Hash("mpcd/v1/intents", hashes...)
+	return fmt.Sprintf("%x", h[:8])
 }

@@ -25,12 +25,12 @@ func (denier) Judge(context.Context, *attest.Intent, threshold.Committee) (polic
 
 // Goal: a request that is denied does not take its session_id away from another. Method: admit with a policy that denies.
 func TestDeniedTakesNoSession(t *testing.T) {
-	g := newGate(denier{}, nil, 1)
+	g := newGate("self", denier{}, nil, 1)
 	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}, Identities: make([][]byte, 3), Threshold: 2}
 	in := &attest.Intent{KeyID: "w", Scheme: threshold.FrostEd25519, Epoch: 1, Message: []byte("m"), Signers: committee.Parties[:2],
 		RequestID: "r"}
 	passages := []passage{{in, committee, func() error { return nil }}}
-	if _, err := g.permit(t.Context(), passages, "test"); problem.As(err).Code != problem.Denied {
+	if _, err := g.permit(t.Context(), attest.OpSign, passages, "test"); problem.As(err).Code != problem.Denied {
 		t.Fatal(err)
 	}
 	if len(g.memory.m) != 0 {
@@ -62,36 +62,39 @@ func TestIntentMemoryOfEach(t *testing.T) {
 
 // Goal: a policy that fails denies. Method: one that always fails.
 func TestPolicyFailsClosed(t *testing.T) {
-	g := newGate(failingPolicy{}, nil, 1)
+	g := newGate("self", failingPolicy{}, nil, 1)
 	if _, err := g.allow(context.Background(), nil, threshold.Committee{}); problem.As(err).Code != problem.Denied {
 		t.Errorf("a failing policy gave %v", err)
 	}
 }
 
-// Goal: the gate lets nothing pass that the line's own judgement refuses, nothing that would not be on record, and puts what passes on
-// record, each intent under each name. Method: two intents before it, of which the second is refused, then not; a log on the disk.
+// Goal: the gate lets nothing pass that the line's own judgement refuses, nothing that would not be on record, and puts on record what
+// passes, each intent under each name, and what it refuses to a caller of this node, but not what it refuses to a peer. Method: two
+// intents before it, of which the second is refused, a peer's and ours, then not; a log on the disk.
 func TestGate(t *testing.T) {
 	log, err := audit.Open(filepath.Join(t.TempDir(), "audit.log"), "n", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = log.Close() }()
-	g := newGate(policy.Majority{AllowMinority: true}, log, 1)
-	refusal := problem.New(problem.Invalid, "", "it does not fit")
-	var second error
-	both := []passage{
-		{&attest.Intent{RequestID: "a"}, threshold.Committee{}, func() error { return nil }},
-		{&attest.Intent{RequestID: "b"}, threshold.Committee{}, func() error { return second }},
+	g := newGate("self", policy.Majority{AllowMinority: true}, log, 1)
+	second := error(problem.New(problem.Invalid, "", "it does not fit"))
+	both := func(coordinator string) []passage {
+		return []passage{
+			{&attest.Intent{Operation: attest.OpSign, RequestID: "a", Node: coordinator}, threshold.Committee{}, func() error { return nil }},
+			{&attest.Intent{Operation: attest.OpSign, RequestID: "b", Node: coordinator}, threshold.Committee{}, func() error { return second }},
+		}
 	}
-	second = refusal
-	if _, err := g.permit(t.Context(), both, "x"); problem.As(err).Code != problem.Invalid || problem.As(err).Item != 2 {
-		t.Errorf("its own judgement refuses the second: %v", err)
+	for _, coordinator := range []string{"peer", "self"} {
+		if _, err := g.permit(t.Context(), "line", both(coordinator), "x"); problem.As(err).Code != problem.Invalid || problem.As(err).Item != 2 {
+			t.Errorf("its own judgement refuses the second: %v", err)
+		}
 	}
 	second = nil
-	if _, err := g.permit(t.Context(), both); err == nil {
+	if _, err := g.permit(t.Context(), "line", both("self")); err == nil {
 		t.Error("an act without the name of an event passes")
 	}
-	p, err := g.permit(t.Context(), both, "x", "y")
+	p, err := g.permit(t.Context(), "line", both("self"), "x", "y")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,27 +102,32 @@ func TestGate(t *testing.T) {
 		t.Errorf("%v, verdicts %v", err, p.verdicts)
 	}
 	var got []string
+	together := map[string]bool{}
 	es, err := log.Entries(0, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range es {
-		got = append(got, e.Event+" "+e.Facts["session"])
+		got = append(got, e.Event+" "+e.Facts["session"]+e.Facts["reason"])
+		together[e.Facts["intents"]] = true
 	}
-	if want := []string{"x a", "y a", "x b", "y b"}; !slices.Equal(got, want) {
+	if want := []string{"line.refuse bit does not fit", "x a", "y a", "x b", "y b"}; !slices.Equal(got, want) {
 		t.Errorf("on record: %q, want %q", got, want)
+	}
+	if len(together) != 2 || !together[""] { // the refusal is of one intent; what passes has its ceremony's mark
+		t.Errorf("marks of ceremonies: %v", together)
 	}
 }
 
 // Goal: what passed once under a request ID does not pass for another message. Method: two messages of one ID before the gate at once.
 func TestGateRemembers(t *testing.T) {
-	g := newGate(policy.Majority{AllowMinority: true}, nil, 1)
+	g := newGate("self", policy.Majority{AllowMinority: true}, nil, 1)
 	fits := func() error { return nil }
 	in := func(message string) *attest.Intent {
 		return &attest.Intent{Operation: attest.OpSign, RequestID: "r", Message: []byte(message)}
 	}
 	both := []passage{{in("1"), threshold.Committee{}, fits}, {in("2"), threshold.Committee{}, fits}}
-	if _, err := g.permit(t.Context(), both); problem.As(err).Code != problem.Conflict || problem.As(err).Item != 2 {
+	if _, err := g.permit(t.Context(), attest.OpSign, both, "x"); problem.As(err).Code != problem.Conflict || problem.As(err).Item != 2 {
 		t.Errorf("%v", err)
 	}
 }

@@ -54,7 +54,7 @@ func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold
 // permitKeygen passes the gate.
 func (n *making) permitKeygen(ctx context.Context, scheme threshold.Scheme, in *attest.Intent,
 	committee threshold.Committee) (*permission, error) {
-	return n.gate.permit(ctx, []passage{{in, committee, func() error {
+	return n.gate.permit(ctx, attest.OpKeygen, []passage{{in, committee, func() error {
 		if in.Keygen.Kind != scheme.Kind().ID || len(in.Keygen.Label) > MaxLabel || len(in.Keygen.Group) > MaxLabel {
 			return problem.New(problem.Invalid, "", "the parameters do not fit the scheme")
 		}

@@ -199,7 +199,7 @@ func (n *Node) furnish(boot ceremony.Boot) {
 		Idle: n.batches.idle, Go: func(f func(context.Context)) { n.wg.Go(func() { f(n.base) }) }, Clock: c.Clock, Logger: c.Logger})
 	n.router = ceremony.NewRouter(hall)
 	n.peers = ceremony.NewPeers(hall, boot, c.Release, n.pool.DropCoordinator)
-	n.gate = newGate(c.Policy, c.AuditLog, len(n.members.All()))
+	n.gate = newGate(c.Node, c.Policy, c.AuditLog, len(n.members.All()))
 	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
 		Ended: n.pool.DropKey})
 	n.pairs = keys.NewPairs(c.Vault, n.pool.DropPairs, n.pool.DropPeers)

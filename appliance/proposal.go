@@ -59,6 +59,7 @@ func proposalTopic(body []byte) [32]byte { return canon.Hash("mpcd/v1/proposal",
 // draft is a proposal of this node that nobody has seen yet.
 type draft struct {
 	*proposal
+	intents []*attest.Intent
 	body    []byte
 	cosign  *attest.Batch
 	started time.Time
@@ -80,7 +81,7 @@ func (n *core) propose(ctx context.Context, p *proposal, intents []*attest.Inten
 		return nil, err
 	}
 	p.Cosign = batch.Cose
-	return &draft{p, canon.MustMarshal(p), batch, n.cfg.Clock()}, nil
+	return &draft{p, intents, canon.MustMarshal(p), batch, n.cfg.Clock()}, nil
 }
 
 // lead is the coordinator's frame of every ceremony: the proposal goes to its parties, act is our side. When that fails it is on record
@@ -95,7 +96,7 @@ func (n *core) lead(ctx context.Context, d *draft, act func(c *ceremony.Ceremony
 	n.counts.ceremonies.Add(1)
 	c.Tell(ceremony.KindProposal, d.body)
 	if err = act(c); err != nil {
-		n.record(ctx, d.Operation, c.Topic, err)
+		n.record(ctx, d.Operation, c.Topic, d.intents, err)
 		n.refuse(c, err)
 	}
 	return err
@@ -151,7 +152,7 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	if n.lines()[op] == nil {
 		op = "proposal" // a stranger's text is no name of an event
 	}
-	n.record(ctx, op, topic, err)
+	n.record(ctx, op, topic, intents, err)
 }
 
 // join is a party's side of a line, for a proposal that judgeProposal has passed.
@@ -233,10 +234,21 @@ func (n *Node) judgeIntents(p *proposal, coordinator *ceremony.Member) ([]*attes
 	return out, nil
 }
 
-// record turns what ended a ceremony into notes on peers and an entry of the audit log.
-func (n *core) record(ctx context.Context, op attest.Operation, topic [32]byte, err error) {
+// record turns what ended a ceremony into notes on peers and an entry of the audit log. There are no intents where they were not readable.
+func (n *core) record(ctx context.Context, op attest.Operation, topic [32]byte, intents []*attest.Intent, err error) {
 	facts := map[string]string{"ceremony": fmt.Sprintf("%x", topic[:8]), "operation": string(op)}
 	f := ceremony.FailureOf(err)
+	if len(intents) > 0 {
+		hashes := make([][]byte, len(intents))
+		for i, in := range intents {
+			h := in.Hash()
+			hashes[i] = h[:]
+		}
+		facts["intents"] = intentsID(hashes)
+		if i := f.Item(); i > 0 && i <= len(intents) {
+			facts["intent"] = fmt.Sprintf("%x", hashes[i-1])
+		}
+	}
 	switch {
 	case f.Abort != nil:
 		facts["check"], facts["kind"] = f.Abort.Check, f.Abort.Kind.String()

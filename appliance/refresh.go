@@ -94,7 +94,8 @@ func (n *making) holdForRefresh(ctx context.Context, in *attest.Intent) (rec key
 
 // permitRefresh passes the gate.
 func (n *making) permitRefresh(ctx context.Context, in *attest.Intent, rec keys.Record, next uint64) (*permission, error) {
-	return n.gate.permit(ctx, []passage{{in, rec.Info.Committee, func() error { return judgeRefresh(in, rec, next) }}}, "refresh.begin")
+	return n.gate.permit(ctx, attest.OpRefresh,
+		[]passage{{in, rec.Info.Committee, func() error { return judgeRefresh(in, rec, next) }}}, "refresh.begin")
 }
 
 // attemptsAhead is how far above a party's own highest epoch a coordinator may put the next one: others may have more attempts.

@@ -58,7 +58,7 @@ func (n *signing) admit(ctx context.Context, op attest.Operation, intents []*att
 			return judgeSign(op, in, key)
 		}}
 	}
-	permitted, err := n.gate.permit(ctx, passages, events...)
+	permitted, err := n.gate.permit(ctx, op, passages, events...)
 	if err != nil {
 		return nil, nil, err
 	}
