@@ -12,14 +12,14 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 )
 
-// refresh is the coordinator's side.
-func (n *making) refresh(ctx context.Context, id string, req RefreshRequest) error {
+// refresh is the coordinator's side; accept is called before the first message leaves, perhaps twice.
+func (n *making) refresh(ctx context.Context, id string, req RefreshRequest, accept func() error) error {
 	for epoch := uint64(0); ; {
 		key, err := n.keys.Key(ctx, id)
 		if err != nil {
 			return err
 		}
-		err = n.refreshOnce(ctx, key, req)
+		err = n.refreshOnce(ctx, key, req, accept)
 		now := key.Record.Info.Epoch
 		if err == nil || problem.As(n.members.Explain(err)).Code != problem.Conflict || epoch == now {
 			return err
@@ -33,7 +33,7 @@ func (n *making) refresh(ctx context.Context, id string, req RefreshRequest) err
 	}
 }
 
-func (n *making) refreshOnce(ctx context.Context, key keys.Key, req RefreshRequest) error {
+func (n *making) refreshOnce(ctx context.Context, key keys.Key, req RefreshRequest, accept func() error) error {
 	rec := key.Record
 	if rec.State != keys.Active {
 		return problem.New(problem.Conflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", key.ID, rec.State)
@@ -46,6 +46,9 @@ func (n *making) refreshOnce(ctx context.Context, key keys.Key, req RefreshReque
 	p := &proposal{Operation: attest.OpRefresh, Signers: rec.Info.Committee.Parties, Next: rec.Top() + 1}
 	permitted, err := n.permitRefresh(ctx, in, rec, p.Next)
 	if err != nil {
+		return err
+	}
+	if err := accept(); err != nil {
 		return err
 	}
 	return n.lead(ctx, p, in, key.Scheme, rec.Info.Committee, func(c *ceremony.Ceremony, p *proposal) error {

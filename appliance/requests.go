@@ -147,10 +147,7 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error)
 		return nil, err
 	}
 	w, err := n.answered(ctx, attest.OpRefresh, req.SessionID, req.BodyHash, func(accept func() error) (string, error) {
-		if err := accept(); err != nil {
-			return "", err
-		}
-		return id, n.making.refresh(ctx, id, req)
+		return id, n.making.refresh(ctx, id, req, accept)
 	})
 	if err == nil {
 		n.counts.refreshes.Add(1)
@@ -158,7 +155,8 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error)
 	return w, err
 }
 
-// answered gives a request's answer of before, or makes it: a wallet. What makes it calls accept before the first message leaves.
+// answered gives a request's answer of before, or makes it: a wallet. What makes it calls accept once
+// it has passed the gate, before the first message leaves.
 func (n *Node) answered(ctx context.Context, op attest.Operation, session string, body [32]byte,
 	act func(accept func() error) (id string, err error)) (*Wallet, error) {
 	answer, release, err := n.ops.Claim(ctx, string(op), session, body)

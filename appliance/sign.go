@@ -43,9 +43,8 @@ func (n *signing) lookUp(ctx context.Context, op attest.Operation, in *attest.In
 	})
 }
 
-// admit passes the intents of a ceremony through the gate and opens the shares they need; of holds their keys. The caller releases what
-// admit returned, also with an error.
-func (n *signing) admit(ctx context.Context, op attest.Operation, intents []*attest.Intent, of []keys.Key,
+// permit passes the intents of a ceremony through the gate; of holds their keys. The caller releases the items.
+func (n *signing) permit(ctx context.Context, op attest.Operation, intents []*attest.Intent, of []keys.Key,
 	events ...string) ([]*item, *permission, error) {
 	items, passages := make([]*item, len(intents)), make([]passage, len(intents))
 	for i, in := range intents {
@@ -64,14 +63,21 @@ func (n *signing) admit(ctx context.Context, op attest.Operation, intents []*att
 	}
 	for i, it := range items {
 		it.verdict = permitted.verdicts[i]
+	}
+	return items, permitted, nil
+}
+
+// open opens the shares that a signer needs.
+func (n *signing) open(ctx context.Context, items []*item) (err error) {
+	for _, it := range items {
 		if !slices.Contains(it.intent.Signers, n.members.SelfParty()) {
 			continue
 		}
 		if it.held, err = n.keys.Open(ctx, it.key.Scheme, it.intent.KeyID, it.intent.Epoch); err != nil {
-			return items, nil, err
+			return err
 		}
 	}
-	return items, permitted, nil
+	return nil
 }
 
 func (n *signing) release(items []*item) {
@@ -163,9 +169,12 @@ func (n *signing) join(ctx context.Context, c *ceremony.Ceremony, p *proposal, i
 			return problem.At(i, err)
 		}
 	}
-	items, permitted, err := n.admit(ctx, p.Operation, intents, of, "share."+string(p.Operation))
-	defer n.release(items)
+	items, permitted, err := n.permit(ctx, p.Operation, intents, of, "share."+string(p.Operation))
 	if err != nil {
+		return err
+	}
+	defer n.release(items)
+	if err := n.open(ctx, items); err != nil {
 		return err
 	}
 	_, batch, err := n.contribute(ctx, c, p, items, pres, permitted)
@@ -325,27 +334,25 @@ type asked struct {
 	intents []*attest.Intent
 	keys    []keys.Key
 	pres    []*threshold.Presignature   // of the pool, one an intent; or none
-	before  func(context.Context) error // done before anything is sent; may be nil
+	before  func(context.Context) error // done before anything is sent, of what the gate lets pass; may be nil
 }
 
-// lead is the coordinator's side: propose, take part or observe, collect, combine. The outcomes are in the order of the intents. Nothing
-// unverified is ever returned.
+// lead is the coordinator's side: pass the gate, propose, take part or observe, collect, combine. The outcomes are in the order of the
+// intents. Nothing unverified is ever returned.
 func (n *signing) lead(ctx context.Context, a asked) ([]*signed, error) {
-	var items []*item
-	var permitted *permission
-	var d *draft
-	defer func() { n.release(items) }()
 	events := []string{string(a.op) + ".accept"}
 	if slices.Contains(a.signers, n.members.SelfParty()) {
 		events = append(events, "share."+string(a.op))
 	}
+	items, permitted, err := n.permit(ctx, a.op, a.intents, a.keys, events...)
+	if err != nil {
+		return nil, err
+	}
+	defer n.release(items)
+	var d *draft
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		if items, permitted, err = n.admit(gctx, a.op, a.intents, a.keys, events...); err == nil {
-			err = permitted.recorded()
-		}
-		return err
-	})
+	g.Go(permitted.recorded)
+	g.Go(func() error { return n.open(gctx, items) })
 	g.Go(func() error {
 		pairs, err := n.pairs.Propose(gctx, a.keys[0].Scheme, a.keys[0].Record.Info.Committee, false, 0)
 		if err == nil {
@@ -361,7 +368,7 @@ func (n *signing) lead(ctx context.Context, a asked) ([]*signed, error) {
 	}
 	n.counts.batches.Add(1)
 	var out []*signed
-	err := n.core.lead(ctx, d, func(c *ceremony.Ceremony) error {
+	err = n.core.lead(ctx, d, func(c *ceremony.Ceremony) error {
 		own, _, err := n.contribute(ctx, c, d.proposal, items, a.pres, permitted)
 		if err == nil {
 			out, err = n.collect(ctx, c, d, items, own)
