@@ -30,7 +30,7 @@ func (noBad) Judge(_ context.Context, in *attest.Intent, _ threshold.Committee) 
 }
 
 // Goal: a request that is denied, here or by a peer, does not break up the batch it is in: the others are signed together, and it
-// alone is refused. Method: 60 requests at once, three of them denied; count the ceremonies.
+// alone is refused; each is on record by itself. Method: 60 requests at once, three of them denied; count the ceremonies and the entries.
 func TestDeniedInBatch(t *testing.T) {
 	for name, deniers := range map[string][]int{"by the coordinator": {0}, "by a peer": {1, 2}} {
 		t.Run(name, func(t *testing.T) {
@@ -64,6 +64,11 @@ func TestDeniedInBatch(t *testing.T) {
 			if got := n.Counts().Batches - before; got > 30 {
 				t.Errorf("%d ceremonies for 60 requests, 3 of them denied", got)
 			}
+			for event, want := range map[string]int{"sign.done": 57, "sign.refuse": map[bool]int{true: 3}[name == "by the coordinator"]} {
+				if got := len(factsOf(c.nodes[0].entries(t, event), "session")); got != want {
+					t.Errorf("%s of %d requests on record, want %d", event, got, want)
+				}
+			}
 		})
 	}
 }
@@ -73,10 +78,14 @@ type failing struct {
 	hsm.Token
 	hsm.PublicKeyer
 	hsm.KeyWrapper
-	fails atomic.Int64
+	fails    atomic.Int64
+	settling func() // called before it signs one; may be nil
 }
 
 func (f *failing) Sign(ctx context.Context, keyID string, message []byte) ([]byte, error) {
+	if f.settling != nil && strings.Contains(string(message), string(attest.KindSettlement)) {
+		f.settling()
+	}
 	if f.fails.Load() > 0 && strings.Contains(string(message), string(attest.KindSettlement)) && f.fails.Add(-1) >= 0 {
 		return nil, errors.New("the token is busy")
 	}
@@ -90,7 +99,7 @@ func TestSettleAgain(t *testing.T) {
 	w := c.keygen("ed25519", 2, 3)
 	m := c.nodes[0]
 	token := &failing{Token: m.token, PublicKeyer: m.token.(hsm.PublicKeyer), KeyWrapper: m.token.(hsm.KeyWrapper)}
-	store := &failingStore{Store: m.state}
+	store := &failingStore{Store: m.state, prefix: "node/receipt/"}
 	m.halt()
 	m.token, m.state = token, store
 	m.start()
@@ -116,15 +125,32 @@ func TestSettleAgain(t *testing.T) {
 	}
 }
 
-// failingStore refuses receipts.
+// Goal: no signature is handed out before it is on record that it was made. Method: the audit log is closed when the token is to attest
+// the outcome.
+func TestNoAnswerOffRecord(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	m := c.nodes[0]
+	m.halt()
+	m.token = &failing{Token: m.token, PublicKeyer: m.token.(hsm.PublicKeyer), KeyWrapper: m.token.(hsm.KeyWrapper),
+		settling: sync.OnceFunc(func() { m.closeLog() })}
+	m.start()
+	c.waitReady()
+	if _, err := m.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")}); err == nil {
+		t.Error("a signature was handed out off the record")
+	}
+}
+
+// failingStore refuses what is stored under keys with the prefix, so often.
 type failingStore struct {
 	vault.Store
-	fails atomic.Int64
+	prefix string
+	fails  atomic.Int64
 }
 
 func (f *failingStore) Batch(ctx context.Context, puts []vault.Pair, deletes [][]byte) error {
 	for _, p := range puts {
-		if strings.HasPrefix(string(p.Key), "node/receipt/") && f.fails.Load() > 0 {
+		if strings.HasPrefix(string(p.Key), f.prefix) && f.fails.Load() > 0 {
 			f.fails.Add(-1)
 			return errors.New("the disk is busy")
 		}

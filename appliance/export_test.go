@@ -247,3 +247,31 @@ func (n *Node) SignBy(ctx context.Context, wallet, session string, signers []thr
 	r.Settlement.Attestation = batch.Proof(0)
 	return r, nil
 }
+
+// ProofMessage is what a quorum signs to prove that it can.
+func ProofMessage(keyID string, epoch uint64, signers []threshold.PartyID) []byte {
+	return proofMessage(keyID, epoch, signers)
+}
+
+// PairsOf is how a proposal names the pair state of the wallet's committee.
+func (n *Node) PairsOf(ctx context.Context, wallet string) (*keys.ProposedPairs, error) {
+	key, err := n.keys.Key(ctx, wallet)
+	if err != nil {
+		return nil, err
+	}
+	return n.pairs.Propose(ctx, key.Scheme, key.Record.Info.Committee, false, 0)
+}
+
+// Forget has the node take part in ceremonies of the coordinator, proposed at the time, until it has forgotten the first.
+func (n *Node) Forget(coordinator transport.NodeID, created int64) error {
+	for i := range 1<<16 + 1 {
+		topic := canon.Hash("test/forget", canon.MustMarshal(i))
+		c, err := n.router.Enter(topic, coordinator, nil)
+		if err != nil {
+			return err
+		}
+		n.router.Date(topic, coordinator, created)
+		c.Leave()
+	}
+	return nil
+}

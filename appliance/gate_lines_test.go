@@ -1,254 +1,237 @@
 package appliance_test
 
 import (
-	"context"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
-	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
-	"github.com/luxfi/mpcd/appliance/transport/memnet"
-	"github.com/luxfi/mpcd/appliance/transport/transporttest"
-	"github.com/luxfi/mpcd/attest"
-	"github.com/luxfi/mpcd/threshold"
 )
 
-// picky denies one line while it is told to, and tells how often it was asked about it.
-type picky struct {
-	mu    sync.Mutex
-	line  string
-	deny  bool
-	asked int
-}
-
-// lineOf is the line that an intent belongs to: the requests of threshold proofs begin with a name of their own.
-func lineOf(in *attest.Intent) string {
-	if strings.HasPrefix(in.RequestID, "prove/") {
-		return "prove"
-	}
-	return string(in.Operation)
-}
-
-func (p *picky) set(line string, deny bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.line, p.deny, p.asked = line, deny, 0
-}
-
-func (p *picky) Judge(_ context.Context, in *attest.Intent, _ threshold.Committee) (policy.Verdict, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if lineOf(in) != p.line {
-		return policy.Verdict{Allow: true, Rule: "others"}, nil
-	}
-	p.asked++
-	return policy.Verdict{Allow: !p.deny, Rule: "picky", Why: "it is told to"}, nil
-}
-
-// watched counts the engine's messages that node2 sends.
-func watched(c *cluster) (engine func() int) {
-	var mu sync.Mutex
-	n := 0
-	c.hub.SetTap(func(f memnet.Frame) {
-		if e, err := transporttest.Peek(transport.Envelope{Body: f.Body}); err == nil && e.From == "node2" && e.Kind == ceremony.KindEngine {
-			mu.Lock()
-			defer mu.Unlock()
-			n++
-		}
-	})
-	return func() int { mu.Lock(); defer mu.Unlock(); return n }
-}
-
-// Goal: no line acts without the gate. What a policy denies, its node neither begins nor puts on record as begun, as a party and as the
-// coordinator; what it allows is on record. Method: every line of the node, with the policy of a party, then of the coordinator, denying
-// just that one; a tap on the network. A line that is new here fails until it has a row.
+// Goal: no line acts without the gate. What a policy denies its node neither begins nor puts on record as begun, as a party, as the
+// coordinator, and as a coordinator that does not sign; it is on record as refused, and what the nodes put on record of one ceremony
+// names the same intents. What its own coordinator denies is not told to anybody, costs no cosignature and leaves the session_id free. What
+// is allowed is on record, before and after. Method: every line of the node, with the policy of a party, then of the coordinator, denying
+// just that one; a tap on the network, a token that counts. A line that is new here fails until it has a row.
 func TestEveryLinePassesTheGate(t *testing.T) {
-	c := newClusterLimits(t, 3, appliance.Limits{Presignatures: 8})
-	rules := make([]*picky, 3)
-	for i, m := range c.nodes {
-		rules[i] = &picky{}
-		m.halt()
-		m.policy = rules[i]
-		m.start()
-	}
-	c.waitReady()
-	engine := watched(c)
-	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
-	ctx, first := t.Context(), func() *appliance.Node { return c.nodes[0].node }
-	sign := func() error {
-		_, err := first().Sign(ctx, appliance.SignRequest{WalletID: w.ID, Message: digestOf(t.Name()),
-			Signers: []transport.NodeID{"node1", "node2"}})
-		return err
-	}
-	rows := map[string]struct {
-		event string // of a party's audit log, once it may begin
-		act   func() error
-	}{
-		"keygen": {"keygen.begin", func() error {
-			_, err := first().Keygen(ctx, appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 3})
-			return err
-		}},
-		"refresh": {"refresh.begin", func() error {
-			_, err := first().Refresh(ctx, appliance.RefreshRequest{WalletID: w.ID})
-			return err
-		}},
-		"prove": {"share.prove", func() error {
-			_, err := first().ProveThreshold(ctx, w.ID)
-			return err
-		}},
-		"presign": {"presign.begin", func() error { return first().Fill(ctx, w.ID, "node1", "node2") }},
-		"sign":    {"share.sign", sign},
-	}
-	for _, line := range first().Lines() {
-		row, ok := rows[line]
-		if !ok {
+	g := newGateTest(t)
+	acts := actsOf(g.keygenBy("secp256k1", "dkls23", 2, 3))
+	for _, line := range g.nodes[0].node.Lines() {
+		row, ok := lineRows[line]
+		if !ok || acts[line] == nil {
 			t.Errorf("line %s has no row here: does it pass the gate?", line)
 			continue
 		}
 		t.Run(line, func(t *testing.T) {
-			for i, who := range []string{"coordinator", "party"} {
-				rules[i].set(line, true)
-				before, sent := c.nodes[1].events(t, row.event), engine()
-				if err := row.act(); problem.As(err).Code != problem.Denied {
-					t.Errorf("denied by the %s: %v", who, err)
-				}
-				if rules[i].asked == 0 {
-					t.Errorf("the %s's policy was not asked", who)
-				}
-				if got := c.nodes[1].events(t, row.event); got != before {
-					t.Errorf("denied by the %s, node2 has begun: %s %d times", who, row.event, got-before)
-				}
-				if got := engine(); got != sent {
-					t.Errorf("denied by the %s, node2 sent %d messages of the protocol", who, got-sent)
-				}
-				rules[i].set(line, false)
+			do := func(session string, body byte, signers ...transport.NodeID) error {
+				return acts[line](t.Context(), g.nodes[0].node, session, body, signers...)
 			}
-			before := c.nodes[1].events(t, row.event)
-			if err := row.act(); err != nil {
-				t.Errorf("allowed: %v", err)
+			g.deniedByCoordinator(t, line, false, func() error { return do(line, 1, "node1", "node2") })
+			g.deniedByParty(t, line, row, func() error { return do(line+"-party", 1, "node1", "node2") })
+			if line == "prove" || line == "presign" || line == "sign" { // the others' coordinators are parties
+				g.deniedByCoordinator(t, line, true, func() error { return do(line, 2, "node2", "node3") })
 			}
-			if got := c.nodes[1].events(t, row.event); got <= before {
-				t.Errorf("allowed, and node2's log has no %s", row.event)
+
+			g.allowed(t, line, row, func() error { return do(line, 3, "node1", "node2") })
+		})
+	}
+}
+
+// allowed has everybody allow a line that node1 coordinates, under a session_id that was denied before with another body.
+func (g *gateTest) allowed(t *testing.T, line string, row lineRow, act func() error) {
+	t.Helper()
+	g.rules[1].set(line, false, false)
+	before, begun := map[string]int{}, len(g.nodes[1].entries(t, row.begun))
+	for _, name := range row.done {
+		before[name] = len(g.nodes[0].entries(t, name))
+	}
+	if err := act(); err != nil {
+		t.Errorf("allowed: %v", err)
+	}
+	if g.rules[1].times() == 0 {
+		t.Error("allowed, and the party's policy was not asked")
+	}
+	if got := len(g.nodes[1].entries(t, row.begun)); got <= begun {
+		t.Errorf("allowed, and node2's log has no %s", row.begun)
+	}
+	for name, n := range before {
+		es := g.nodes[0].entries(t, name)
+		if len(es) != n+1 {
+			t.Errorf("done, and node1's log has %d %s more", len(es)-n, name)
+		} else if told := es[n].Facts["session"]; told != line && (name == "sign.done" || name == "keygen.certified") {
+			t.Errorf("%s is of the session_id %q, not %q", name, told, line)
+		}
+	}
+}
+
+// deniedByCoordinator has node1's own policy deny a line; apart, only where node1 does not sign.
+func (g *gateTest) deniedByCoordinator(t *testing.T, line string, apart bool, act func() error) {
+	t.Helper()
+	proposals := frames{"node1", ceremony.KindProposal, 0}
+	if apart {
+		proposals.to = 2 // those to node2 and node3
+	}
+	m := g.nodes[0]
+	proposed, signed, refused := g.sent.count(proposals), g.token.count("cosign"), len(m.entries(t, line+".refuse"))
+	g.rules[0].set(line, true, apart)
+	err := act()
+	asked := g.rules[0].times()
+	g.rules[0].set("", false, false)
+	if problem.As(err).Code != problem.Denied || asked == 0 {
+		t.Errorf("denied by the coordinator (apart: %v): %v; its policy was asked %d times", apart, err, asked)
+	}
+	if got := g.sent.count(proposals); got != proposed {
+		t.Errorf("denied by the coordinator (apart: %v), %d ceremonies were proposed", apart, got-proposed)
+	}
+	if got := g.token.count("cosign"); got != signed && (line != "prove" || !apart) { // a proof's other quorums may go on
+		t.Errorf("denied by the coordinator (apart: %v), its token has signed %d times", apart, got-signed)
+	}
+	es := m.entries(t, line+".refuse")
+	if len(es) <= refused {
+		t.Errorf("denied by the coordinator (apart: %v), and its log has no %s.refuse", apart, line)
+		return
+	}
+	if last := es[len(es)-1].Facts; last["session"] == "" || !strings.Contains(last["reason"], "picky") {
+		t.Errorf("it was refused: %v", last)
+	}
+}
+
+// deniedByParty has node2's policy deny a line that node1 coordinates.
+func (g *gateTest) deniedByParty(t *testing.T, line string, row lineRow, act func() error) {
+	t.Helper()
+	first, party, engine := g.nodes[0], g.nodes[1], frames{"node2", ceremony.KindEngine, 0}
+	begun, sent, passed := len(party.entries(t, row.begun)), g.sent.count(engine), len(first.entries(t, row.passed))
+	aborted := map[*member]int{first: len(first.entries(t, line+".abort")), party: len(party.entries(t, line+".abort"))}
+	if line == "presign" {
+		delete(aborted, party) // no request: that it refuses is not on record at a party
+	}
+	g.rules[1].set(line, true, false)
+	if err := act(); problem.As(err).Code != problem.Denied || g.rules[1].times() == 0 {
+		t.Errorf("denied by a party: %v; its policy was asked %d times", err, g.rules[1].times())
+	}
+	if got := len(party.entries(t, row.begun)); got != begun {
+		t.Errorf("denied by node2, and it has begun: %s %d times", row.begun, got-begun)
+	}
+	if got := g.sent.count(engine); got != sent {
+		t.Errorf("denied by node2, and it has sent messages of the protocol in %d ceremonies", got-sent)
+	}
+	let := first.entries(t, row.passed)[passed:]
+	if len(let) == 0 {
+		t.Errorf("denied by node2, and node1's log has no %s", row.passed)
+	}
+	for m, before := range aborted {
+		var es []audit.Entry
+		waitFor(t, string(m.id)+"'s "+line+".abort", func() bool { es = m.entries(t, line+".abort"); return len(es) > before })
+		// A proof's other quorums may end with it.
+		for _, name := range []string{"intents", "intent"} {
+			known := factsOf(let, name)
+			if !slices.ContainsFunc(es[before:], func(e audit.Entry) bool { return known[e.Facts[name]] }) {
+				t.Errorf("%s's %v are about other %s than node1's %v", m.id, es[before:], name, let)
 			}
-			if rules[1].asked == 0 {
-				t.Error("allowed, and the party's policy was not asked")
+		}
+	}
+}
+
+// Goal: an act whose record cannot be written is not done, in any line: nothing of a key ceremony or of presigning leaves, and no share of
+// a signature is even made. Method: the party's audit log is closed; every line is tried, with a tap on the network and a token that
+// counts.
+func TestNoActOffRecord(t *testing.T) {
+	g := newGateTest(t)
+	acts := actsOf(g.keygenBy("secp256k1", "dkls23", 2, 3))
+	m := g.nodes[1]
+	token := m.tally()
+	g.waitReady()
+	m.closeLog()
+	attested, outcomes := token.count("attest"), []uint8{ceremony.KindShares, ceremony.KindAck, ceremony.KindCertificate}
+	for _, line := range g.nodes[0].node.Lines() {
+		kinds := append([]uint8{ceremony.KindEngine}, outcomes...)
+		if line == "sign" || line == "prove" {
+			kinds = outcomes // its rounds run beside the record
+		}
+		before := map[uint8]int{}
+		for _, kind := range kinds {
+			before[kind] = g.sent.count(frames{m.id, kind, 0})
+		}
+		if err := acts[line](t.Context(), g.nodes[0].node, line, 1, "node1", "node2"); err == nil {
+			t.Errorf("%s went through without a record", line)
+		}
+		for kind, n := range before {
+			if got := g.sent.count(frames{m.id, kind, 0}); got != n {
+				t.Errorf("%s: node2 sent messages of kind %d in %d ceremonies that are not on record", line, kind, got-n)
+			}
+		}
+		if got := token.count("attest"); got != attested {
+			t.Errorf("%s: node2's token attested %d shares that are not on record", line, got-attested)
+		}
+	}
+}
+
+// Goal: nor does a coordinator begin what it cannot put on record, in its audit log or in the store of session_ids. Method: the log is
+// closed, or the store refuses these; every line is tried, those of signatures with and without a share of its own. No message of the
+// protocol may leave it, and of a signature, whose acceptance is recorded too, not even the proposal.
+func TestCoordinatorOffRecord(t *testing.T) {
+	for name, spoil := range map[string]func(m *member){
+		"audit log": (*member).closeLog,
+		"session_id": func(m *member) {
+			store := &failingStore{Store: m.state, prefix: "node/session/"}
+			store.fails.Store(1 << 30)
+			m.halt()
+			m.state = store
+			m.start()
+			m.c.waitReady()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGateTest(t)
+			acts := actsOf(g.keygenBy("secp256k1", "dkls23", 2, 3))
+			m := g.nodes[0]
+			spoil(m)
+			for _, line := range m.node.Lines() {
+				if name == "session_id" && lineRows[line].done == nil { // it has none
+					continue
+				}
+				for _, signers := range [][]transport.NodeID{{"node1", "node2"}, {"node2", "node3"}} {
+					kind := ceremony.KindEngine
+					if line == "sign" || line == "prove" || name == "session_id" {
+						kind = ceremony.KindProposal
+					}
+					before := g.sent.count(frames{m.id, kind, 0})
+					if err := acts[line](t.Context(), m.node, line, 1, signers...); err == nil {
+						t.Errorf("%s by %v goes through without a record", line, signers)
+					}
+					if n := g.sent.count(frames{m.id, kind, 0}) - before; n != 0 {
+						t.Errorf("%s by %v: messages of kind %d about %d ceremonies that are not on record", line, signers, kind, n)
+					}
+				}
 			}
 		})
 	}
 }
 
-// events counts entries of the member's audit log.
-func (m *member) events(t *testing.T, name string) (n int) {
-	t.Helper()
-	for after := ""; ; {
-		es, next, err := m.node.Audit(t.Context(), appliance.Page{Token: after, Size: 1000})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range es {
-			if e.Event == name {
-				n++
-			}
-		}
-		if after = next; after == "" {
-			return n
-		}
+// Goal: a coordinator holds a refresh against the key once more when it has the key to itself: two shares of one epoch would not go
+// together. Method: between the gate and the lock, another attempt leaves a share of the epoch that the refresh was to make.
+func TestRefreshJudgedAgain(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	shares := refreshShares(t, c, w.ID, 2)
+	held := c.nodes[0].gate("node/session/refresh/")
+	n, done := c.nodes[0].node, make(chan error, 1)
+	var got *appliance.Wallet
+	go func() {
+		var err error
+		got, err = n.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID})
+		done <- err
+	}()
+	<-held.held
+	if _, err := n.StageAttempt(t.Context(), w.ID, shares[0]); err != nil {
+		t.Error(err)
 	}
-}
-
-// Goal: an act whose record cannot be written is not done, in any line. Method: the party's audit log is closed; every line is tried.
-func TestNoActOffRecord(t *testing.T) {
-	c := newClusterLimits(t, 3, appliance.Limits{Presignatures: 8})
-	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
-	n := c.nodes[0].node
-	var mu sync.Mutex
-	var rounds []uint8
-	c.hub.SetTap(func(f memnet.Frame) {
-		e, err := transporttest.Peek(transport.Envelope{Body: f.Body})
-		if err == nil && e.From == "node2" && slices.Contains([]uint8{ceremony.KindShares, ceremony.KindAck, ceremony.KindCertificate}, e.Kind) {
-			mu.Lock()
-			defer mu.Unlock()
-			rounds = append(rounds, e.Kind)
-		}
-	})
-	if err := c.nodes[1].node.AuditLog().Close(); err != nil {
-		t.Fatal(err)
+	held.open()
+	if err := <-done; err != nil || got.Epoch != 3 {
+		t.Errorf("%v, %+v; node1 has a share of epoch 2 from another attempt", err, got)
 	}
-	ctx := t.Context()
-	for line, act := range map[string]func() error{
-		"keygen": func() error {
-			_, err := n.Keygen(ctx, appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 3})
-			return err
-		},
-		"refresh": func() error { _, err := n.Refresh(ctx, appliance.RefreshRequest{WalletID: w.ID}); return err },
-		"presign": func() error { return n.Fill(ctx, w.ID, "node1", "node2") },
-		"sign": func() error {
-			_, err := n.Sign(ctx, appliance.SignRequest{WalletID: w.ID, Message: digestOf("off"), Signers: []transport.NodeID{"node1", "node2"}})
-			return err
-		},
-	} {
-		if err := act(); err == nil {
-			t.Errorf("%s went through without a record", line)
-		}
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if len(rounds) != 0 {
-		t.Errorf("node2 sent the outcome of acts that are not on record: kinds %v", rounds)
-	}
-	c.nodes[1].stop() // its log is closed, so it cannot say that it stops
-	<-c.nodes[1].done
-	c.nodes[1].stop = nil
-}
-
-// Goal: nor does a coordinator begin what it cannot put on record. Method: its audit log is closed; every line is tried. No message of the
-// protocol may leave it, and of a signature, whose acceptance is recorded too, not even the proposal.
-func TestCoordinatorOffRecord(t *testing.T) {
-	c := newClusterLimits(t, 3, appliance.Limits{Presignatures: 8})
-	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
-	m := c.nodes[0]
-	var mu sync.Mutex
-	sent := map[uint8]int{}
-	c.hub.SetTap(func(f memnet.Frame) {
-		if e, err := transporttest.Peek(transport.Envelope{Body: f.Body}); err == nil && e.From == m.id {
-			mu.Lock()
-			defer mu.Unlock()
-			sent[e.Kind]++
-		}
-	})
-	count := func(kind uint8) int { mu.Lock(); defer mu.Unlock(); return sent[kind] }
-	if err := m.node.AuditLog().Close(); err != nil {
-		t.Fatal(err)
-	}
-	ctx := t.Context()
-	_, err := m.node.Sign(ctx, appliance.SignRequest{WalletID: w.ID, Message: digestOf("off"), Signers: []transport.NodeID{"node1", "node2"}})
-	if err == nil {
-		t.Error("it signs without a record")
-	}
-	if n := count(ceremony.KindProposal); n != 0 {
-		t.Errorf("%d proposals to sign are not on record", n)
-	}
-	for line, act := range map[string]func() error{
-		"keygen": func() error {
-			_, err := m.node.Keygen(ctx, appliance.KeygenRequest{Curve: "secp256k1", Protocol: "dkls23", Threshold: 2, Total: 3})
-			return err
-		},
-		"refresh": func() error { _, err := m.node.Refresh(ctx, appliance.RefreshRequest{WalletID: w.ID}); return err },
-		"presign": func() error { return m.node.Fill(ctx, w.ID, "node1", "node2") },
-	} {
-		if err := act(); err == nil {
-			t.Errorf("%s goes through without a record", line)
-		}
-		if n := count(ceremony.KindEngine); n != 0 {
-			t.Errorf("%s: %d messages of a protocol that is not on record", line, n)
-		}
-	}
-	m.stop() // its log is closed, so it cannot say that it stops
-	<-m.done
-	m.stop = nil
 }
