@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,9 +75,9 @@ func describeToken(w io.Writer, info hsm.TokenInfo, t hsm.Token) {
 	row(w, "provider", info.Provider)
 	row(w, "token", info.Label)
 	row(w, "device", strings.Join(strings.Fields(info.Manufacturer+" "+info.Model+" "+info.Serial), " "))
-	row(w, "firmware", orDash(info.Firmware))
+	row(w, "firmware", cmp.Or(info.Firmware, "-"))
 	row(w, "hardware", yesNo(!info.SoftwareOnly))
-	row(w, "PIN tries left", orDash(info.PINTries))
+	row(w, "PIN tries left", cmp.Or(info.PINTries, "-"))
 	sessions := "-"
 	if info.MaxSessions > 0 {
 		sessions = fmt.Sprintf("%d, %d open", info.MaxSessions, info.OpenSessions)
@@ -86,13 +87,6 @@ func describeToken(w io.Writer, info hsm.TokenInfo, t hsm.Token) {
 	if fence := host.Sandbox(t); fence != nil {
 		row(w, "process", strings.Join(fence, ", "))
 	}
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 func hsmList(o *output) *cobra.Command {

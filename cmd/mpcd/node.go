@@ -131,22 +131,28 @@ func rosterShow(o *output) *cobra.Command {
 		Short: "Check a roster's signature and print its members",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := attest.LoadRoster(args[0])
+			s, err := o.roster(args[0], pin)
 			if err != nil {
-				return &fault.Error{Code: fault.CodeIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
-			}
-			if pin != "" {
-				if err := host.CheckPin(s, pin); err != nil {
-					return err
-				}
-			} else {
-				o.note("warning: no --root given; whose roster it is has not been checked")
+				return err
 			}
 			return printRoster(o, s)
 		},
 	}
 	cmd.Flags().StringVar(&pin, "root", "", "the operator's public key, or the roster's fingerprint")
 	return cmd
+}
+
+// roster reads a roster, of the operator that pin names.
+func (o *output) roster(path, pin string) (*attest.SignedRoster, error) {
+	s, err := attest.LoadRoster(path)
+	if err != nil {
+		return nil, &fault.Error{Code: fault.CodeIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
+	}
+	if pin == "" {
+		o.note("warning: no --root given; whose roster it is has not been checked")
+		return s, nil
+	}
+	return s, fault.Doing("roster", host.CheckPin(s, pin))
 }
 
 func printRoster(o *output, s *attest.SignedRoster) error {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -32,7 +34,8 @@ type remote struct {
 // register adds the flags by which a command finds its node.
 func (r *remote) register(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&r.api, "api", env("MPCD_API", "http://127.0.0.1:8080"), "base URL of a node, or of several separated by commas (MPCD_API)")
+	f.StringVar(&r.api, "api", cmp.Or(os.Getenv("MPCD_API"), "http://127.0.0.1:8080"),
+		"base URL of a node, or of several separated by commas (MPCD_API)")
 	f.StringVar(&r.token, "token", "", "token for the API, or file:PATH, cred:NAME, env:NAME (MPCD_TOKEN)")
 	f.StringVar(&r.ca, "ca", os.Getenv("MPCD_CA"), "CA of the node's certificate, PEM (MPCD_CA)")
 	f.StringVar(&r.cert, "cert", os.Getenv("MPCD_CERT"), "client certificate, PEM (MPCD_CERT)")
@@ -42,13 +45,6 @@ func (r *remote) register(cmd *cobra.Command) {
 	for _, name := range []string{"ca", "cert", "key"} {
 		f.Lookup(name).DefValue = ""
 	}
-}
-
-func env(name, otherwise string) string {
-	if v := os.Getenv(name); v != "" {
-		return v
-	}
-	return otherwise
 }
 
 // open makes the connection's settings; it sends nothing.
@@ -97,6 +93,15 @@ func ask[T any](r *remote, what, session string, do func(*client.Client) (T, err
 	return v, r.failed(what, err, session)
 }
 
+// show asks a node for something and writes the answer, for humans by table.
+func show[T any](o *output, r *remote, what, session string, do func(*client.Client) (T, error), table func(io.Writer, T)) error {
+	v, err := ask(r, what, session, do)
+	if err != nil {
+		return err
+	}
+	return o.result(v, func(w io.Writer) { table(w, v) })
+}
+
 // failed turns what a client returns into a fault with its exit code. session is the request's, "" for none.
 func (r *remote) failed(what string, err error, session string) error {
 	var refused *client.Error
@@ -123,8 +128,5 @@ func (r *remote) failed(what string, err error, session string) error {
 
 // newSession is the idempotency key of a request that was given none: the user can repeat the request under it.
 func newSession(given string) string {
-	if given != "" {
-		return given
-	}
-	return "cli-" + strings.ToLower(rand.Text())
+	return cmp.Or(given, "cli-"+strings.ToLower(rand.Text()))
 }

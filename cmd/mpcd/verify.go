@@ -101,14 +101,9 @@ func attestVerify(o *output) *cobra.Command {
 			if rosterPath == "" {
 				return fault.Usage("give --roster FILE", "no roster to check against")
 			}
-			roster, err := attest.LoadRoster(rosterPath)
+			roster, err := o.roster(rosterPath, pin)
 			if err != nil {
-				return &fault.Error{Code: fault.CodeIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
-			}
-			if pin == "" {
-				o.note("warning: no --root given; whose roster it is has not been checked")
-			} else if err := host.CheckPin(roster, pin); err != nil {
-				return fault.Doing("roster", err)
+				return err
 			}
 			b, err := readInput(args[0])
 			if err != nil {

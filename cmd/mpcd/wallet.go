@@ -31,11 +31,8 @@ func keygenCommand(o *output) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q.SessionID = newSession(q.SessionID)
-			w, err := ask(&r, "keygen", q.SessionID, func(c *client.Client) (*wire.Wallet, error) { return c.Keygen(cmd.Context(), &q) })
-			if err != nil {
-				return err
-			}
-			return o.result(w, func(t io.Writer) { walletTable(t, w) })
+			return show(o, &r, "keygen", q.SessionID,
+				func(c *client.Client) (*wire.Wallet, error) { return c.Keygen(cmd.Context(), &q) }, walletTable)
 		},
 	}
 	r.register(cmd)
@@ -104,21 +101,8 @@ func signCommand(o *output) *cobra.Command {
 				return err
 			}
 			q.SessionID = newSession(q.SessionID)
-			s, err := ask(&r, "sign", q.SessionID, func(c *client.Client) (*wire.Signature, error) { return c.Sign(cmd.Context(), &q) })
-			if err != nil {
-				return err
-			}
-			return o.result(s, func(t io.Writer) {
-				row(t, "signature", s.Signature)
-				if s.DerivationPath != "" {
-					row(t, "path", s.DerivationPath)
-					row(t, "public key", s.PublicKey)
-					row(t, "address", s.Address)
-				}
-				row(t, "signers", strings.Join(s.Signers, ", "))
-				row(t, "receipt", s.ReceiptID)
-				row(t, "session", s.SessionID)
-			})
+			return show(o, &r, "sign", q.SessionID,
+				func(c *client.Client) (*wire.Signature, error) { return c.Sign(cmd.Context(), &q) }, signatureTable)
 		},
 	}
 	r.register(cmd)
@@ -131,6 +115,18 @@ func signCommand(o *output) *cobra.Command {
 	f.StringVar(&q.DerivationPath, "path", "", "sign with the key at this path below an ECDSA wallet, as m/0/5")
 	f.StringVar(&q.SessionID, "session", "", "idempotency key: the same key and request give the same answer")
 	return cmd
+}
+
+func signatureTable(t io.Writer, s *wire.Signature) {
+	row(t, "signature", s.Signature)
+	if s.DerivationPath != "" {
+		row(t, "path", s.DerivationPath)
+		row(t, "public key", s.PublicKey)
+		row(t, "address", s.Address)
+	}
+	row(t, "signers", strings.Join(s.Signers, ", "))
+	row(t, "receipt", s.ReceiptID)
+	row(t, "session", s.SessionID)
 }
 
 // messageOf is what --message gives in hex, or --text as it is.
@@ -186,11 +182,8 @@ func refreshCommand(o *output) *cobra.Command {
 				return err
 			}
 			q.SessionID = newSession(q.SessionID)
-			w, err := ask(&r, "refresh", q.SessionID, func(c *client.Client) (*wire.Wallet, error) { return c.Refresh(cmd.Context(), &q) })
-			if err != nil {
-				return err
-			}
-			return o.result(w, func(t io.Writer) { walletTable(t, w) })
+			return show(o, &r, "refresh", q.SessionID,
+				func(c *client.Client) (*wire.Wallet, error) { return c.Refresh(cmd.Context(), &q) }, walletTable)
 		},
 	}
 	r.register(cmd)
@@ -213,16 +206,13 @@ func keyList(o *output) *cobra.Command {
 		Short: "List the keys of the cluster",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := ask(&r, "list keys", "", func(c *client.Client) ([]wire.Wallet, error) { return c.AllWallets(cmd.Context()) })
-			if err != nil {
-				return err
-			}
-			return o.result(all, func(t io.Writer) {
-				row(t, "WALLET", "CURVE", "PROTOCOL", "THRESHOLD", "EPOCH", "STATE", "LABEL")
-				for _, w := range all {
-					row(t, w.WalletID, w.Curve, w.Protocol, fmt.Sprintf("%d of %d", w.Threshold, w.Total), w.Epoch, w.State, w.Label)
-				}
-			})
+			return show(o, &r, "list keys", "", func(c *client.Client) ([]wire.Wallet, error) { return c.AllWallets(cmd.Context()) },
+				func(t io.Writer, all []wire.Wallet) {
+					row(t, "WALLET", "CURVE", "PROTOCOL", "THRESHOLD", "EPOCH", "STATE", "LABEL")
+					for _, w := range all {
+						row(t, w.WalletID, w.Curve, w.Protocol, fmt.Sprintf("%d of %d", w.Threshold, w.Total), w.Epoch, w.State, w.Label)
+					}
+				})
 		},
 	}
 	r.register(cmd)
@@ -245,17 +235,11 @@ func keyShow(o *output) *cobra.Command {
 				return err
 			}
 			if path != "" {
-				k, err := ask(&r, "show key", "", func(c *client.Client) (*wire.Child, error) { return c.Derive(cmd.Context(), args[0], path) })
-				if err != nil {
-					return err
-				}
-				return o.result(k, func(t io.Writer) { childTable(t, k) })
+				return show(o, &r, "show key", "",
+					func(c *client.Client) (*wire.Child, error) { return c.Derive(cmd.Context(), args[0], path) }, childTable)
 			}
-			w, err := ask(&r, "show key", "", func(c *client.Client) (*wire.Wallet, error) { return c.Wallet(cmd.Context(), args[0]) })
-			if err != nil {
-				return err
-			}
-			return o.result(w, func(t io.Writer) { walletTable(t, w) })
+			return show(o, &r, "show key", "",
+				func(c *client.Client) (*wire.Wallet, error) { return c.Wallet(cmd.Context(), args[0]) }, walletTable)
 		},
 	}
 	r.register(cmd)
@@ -270,15 +254,12 @@ func keyProve(o *output) *cobra.Command {
 		Short: "Prove again that every quorum signs and one signer fewer does not",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w, err := ask(&r, "prove the threshold", "",
-				func(c *client.Client) (*wire.Wallet, error) { return c.ProveThreshold(cmd.Context(), args[0]) })
-			if err != nil {
-				return err
-			}
-			return o.result(w, func(t io.Writer) {
-				row(t, fmt.Sprintf("proven: any %d of %d nodes sign, %d cannot", w.Threshold, w.Total, w.Threshold-1))
-				walletTable(t, w)
-			})
+			return show(o, &r, "prove the threshold", "",
+				func(c *client.Client) (*wire.Wallet, error) { return c.ProveThreshold(cmd.Context(), args[0]) },
+				func(t io.Writer, w *wire.Wallet) {
+					row(t, fmt.Sprintf("proven: any %d of %d nodes sign, %d cannot", w.Threshold, w.Total, w.Threshold-1))
+					walletTable(t, w)
+				})
 		},
 	}
 	r.register(cmd)
@@ -312,22 +293,19 @@ func nodeList(o *output) *cobra.Command {
 		Short: "List the nodes of the cluster and which are live",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			nodes, err := ask(&r, "list nodes", "", func(c *client.Client) ([]wire.Node, error) { return c.Nodes(cmd.Context()) })
-			if err != nil {
-				return err
-			}
-			return o.result(nodes, func(t io.Writer) {
-				row(t, "NODE", "PARTY", "LIVE", "LAST SEEN", "VERSION", "ACCUSED")
-				for _, n := range nodes {
-					seen := "never"
-					if n.Self {
-						seen = "answers here"
-					} else if n.LastSeen != nil && !n.LastSeen.IsZero() {
-						seen = n.LastSeen.UTC().Format(time.RFC3339)
+			return show(o, &r, "list nodes", "", func(c *client.Client) ([]wire.Node, error) { return c.Nodes(cmd.Context()) },
+				func(t io.Writer, nodes []wire.Node) {
+					row(t, "NODE", "PARTY", "LIVE", "LAST SEEN", "VERSION", "ACCUSED")
+					for _, n := range nodes {
+						seen := "never"
+						if n.Self {
+							seen = "answers here"
+						} else if n.LastSeen != nil && !n.LastSeen.IsZero() {
+							seen = n.LastSeen.UTC().Format(time.RFC3339)
+						}
+						row(t, n.ID, n.Party, yesNo(n.Live), seen, n.Version, yesNo(n.Accused))
 					}
-					row(t, n.ID, n.Party, yesNo(n.Live), seen, n.Version, yesNo(n.Accused))
-				}
-			})
+				})
 		},
 	}
 	r.register(cmd)

@@ -1,0 +1,64 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// kinds maps the errors of the packages to codes and to what can be done, the more particular first.
+var kinds = []struct {
+	err  error
+	code fault.Code
+	do   string
+}{
+	{vault.ErrRollback, fault.CodeIntegrity,
+		"restore the newest copy of the data directory; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
+	{vault.ErrRecovery, fault.CodeHSM, "compare hsm.recovery with the officers' recipients, and the identity with both"},
+	{vault.ErrWrongKEK, fault.CodeHSM, "set hsm.vault_uri and hsm.vault_key to where the vault is"},
+	{hsm.ErrPINSource, fault.CodeUsage,
+		"correct pin-source in hsm.uri, or the file, credential or variable it names; the node's user alone may read the file"},
+	{hsm.ErrWrongPIN, fault.CodeHSM, "correct the PIN in the source that pin-source names; it is not tried again by itself"},
+	{hsm.ErrPINLocked, fault.CodeHSM, "have the security officer set a new PIN"},
+	{hsm.ErrLastPINTry, fault.CodeHSM, "make sure the PIN is right, log in once with the vendor's tool, then start again"},
+	{hsm.ErrNoToken, fault.CodeHSM, "compare token= in hsm.uri with `mpcd hsm list`"},
+	{hsm.ErrNoKey, fault.CodeHSM, "compare the key IDs with `mpcd hsm list`, or make the keys with `mpcd hsm init`"},
+	{hsm.ErrKeyExists, fault.CodeHSM, "choose another name, or use the key that is there"},
+	{hsm.ErrAmbiguous, fault.CodeHSM, "add serial= to hsm.uri"},
+	{hsm.ErrKeyType, fault.CodeHSM, "use a key of the type named, see `mpcd hsm list`"},
+	{hsm.ErrURI, fault.CodeUsage, "correct the URI"},
+	{hsm.ErrDevOnly, fault.CodeHSM, "use a token of hardware, or SoftHSM for a pilot"},
+	{hsm.ErrUnavailable, fault.CodeHSM, "check that the token is connected and its library installed, then `mpcd hsm test`"},
+	{hsm.ErrUnsupported, fault.CodeHSM, "see `mpcd version` for the drivers of this build"},
+	{hsm.ErrIntegrity, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
+	{vault.ErrIntegrity, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
+	{durable.ErrCorrupt, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
+	{durable.ErrLocked, fault.CodeUsage, "stop the other process that uses this data directory"},
+	{attest.ErrRoster, fault.CodeIntegrity, "compare roster and roster_root with what the operator handed out"},
+	{attest.ErrUnknownNode, fault.CodeIntegrity, "use the roster that the receipt was made under"},
+	{context.DeadlineExceeded, fault.CodeTimeout, "repeat the command; a longer --timeout may help"},
+	{context.Canceled, fault.CodeTimeout, "repeat the command"},
+	{os.ErrPermission, fault.CodeUsage, "check who owns the file"},
+	{os.ErrNotExist, fault.CodeUsage, "check the path"},
+	{ErrOpen, fault.CodeHSM, "correct what is named, then look with `mpcd hsm list`"},
+}
+
+// KindOf is the code of an error of the packages, and what can be done; CodeFailed and nothing of any other.
+func KindOf(err error) (fault.Code, string) {
+	if errors.As(err, new(*canon.VersionError)) {
+		return fault.CodeIntegrity, "use the release that wrote it"
+	}
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			return k.code, k.do
+		}
+	}
+	return fault.CodeFailed, ""
+}
