@@ -154,7 +154,8 @@ func (c *Seeded) Node(i int) *appliance.Node { return c.nodes[i].node }
 func (c *Seeded) Start(i int, limits appliance.Limits) {
 	c.t.Helper()
 	x, ctx := c.nodes[i], context.Background()
-	v, err := vault.Open(ctx, vault.Config{Store: x.vault, Wrapper: x.token.(hsm.KeyWrapper), KEK: VaultKey, Node: string(x.id)})
+	v, err := vault.Open(ctx, vault.Config{Store: x.vault, Wrapper: x.token.(hsm.KeyWrapper), KEK: VaultKey, Node: string(x.id),
+		Clock: time.Now, Rand: x.rand.Stream("vault")})
 	c.must(err)
 	log, err := audit.Open(x.audit, string(x.id), time.Now)
 	c.must(err)
