@@ -12,6 +12,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/presign"
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
@@ -144,10 +145,10 @@ func (b *batcher) enqueue(j *signJob) error {
 func (b *batcher) start(id laneID, l *lane) {
 	for l.busy < b.cfg.Limits.Lanes && len(l.queue) > 0 {
 		most := batchMax(b.cfg.Limits, l.queue[0].key.Scheme)
-		k := min(len(l.queue), most)
+		k := fitting(l.queue, most)
 		if i := slices.IndexFunc(l.queue[:k], func(j *signJob) bool { return j.alone }); i >= 0 {
 			k = max(i, 1)
-		} else if wait := b.gathering(); wait > 0 && k < most && !l.gather {
+		} else if wait := b.gathering(); wait > 0 && k < most && k == len(l.queue) && !l.gather {
 			if !l.timer {
 				l.timer = true
 				b.wg.Go(func() { b.startAfter(wait, id, l) })
@@ -176,6 +177,21 @@ func (b *batcher) start(id laneID, l *lane) {
 			}
 		})
 	}
+}
+
+// batchBytes is how many bytes of messages one ceremony signs, where they are of several requests: a proposal holds all its intents.
+const batchBytes = transport.BodyMax / 2
+
+// fitting is how many of the requests that wait go into one ceremony together, at most so many.
+func fitting(queue []*signJob, most int) int {
+	most = min(most, len(queue))
+	size := 0
+	for i, j := range queue[:most] {
+		if size += len(j.req.Message); size > batchBytes && i > 0 {
+			return i
+		}
+	}
+	return most
 }
 
 const (

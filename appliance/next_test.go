@@ -2,10 +2,14 @@ package appliance
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 )
 
@@ -54,6 +58,33 @@ func TestNext(t *testing.T) {
 	} {
 		if got := next(ceremony.FailureOf(row.err), 1, row.batch, row.t, row.looked); got != row.want {
 			t.Errorf("%s: step %d, want %d", name, got, row.want)
+		}
+	}
+}
+
+// Goal: what one ceremony signs fits its proposal, however long the messages, and goes together where it can. Method: queues of requests
+// with messages of one length; the proposal of what goes together, with the longest intents there are.
+func TestFitting(t *testing.T) {
+	for _, c := range []struct{ waiting, length, most, want int }{
+		{64, 32, 64, 64},
+		{70, 32, 64, 64},
+		{3, 32, 64, 3},
+		{64, attest.MaxMessage, 64, 32},
+		{64, attest.MaxMessage, 1, 1},
+	} {
+		long := strings.Repeat("x", 128)
+		var queue []*signJob
+		p := proposal{Pres: make([][32]byte, c.want), Cosign: make([]byte, 1<<10)}
+		for range c.waiting {
+			queue = append(queue, &signJob{req: SignRequest{Message: make([]byte, c.length)}})
+		}
+		got := fitting(queue, c.most)
+		for range got {
+			in := attest.Intent{RequestID: long, KeyID: long, Chain: long, Requester: long, Message: make([]byte, c.length), Path: make([]uint32, 255)}
+			p.Intents = append(p.Intents, in.Bytes())
+		}
+		if size := len(canon.MustMarshal(p)); got != c.want || size > transport.BodyMax {
+			t.Errorf("%d requests of %d bytes, at most %d: %d go together, in a proposal of %d bytes", c.waiting, c.length, c.most, got, size)
 		}
 	}
 }
