@@ -80,7 +80,8 @@ func TestFitting(t *testing.T) {
 		}
 		got := fitting(queue, c.most)
 		for range got {
-			in := attest.Intent{RequestID: long, KeyID: long, Chain: long, Requester: long, Message: make([]byte, c.length), Path: make([]uint32, 255)}
+			in := attest.Intent{RequestID: long, KeyID: long, Chain: long, Requester: long, Message: make([]byte, c.length),
+				Path: make([]uint32, 255)}
 			p.Intents = append(p.Intents, in.Bytes())
 		}
 		if size := len(canon.MustMarshal(p)); got != c.want || size > transport.BodyMax {

@@ -135,7 +135,7 @@ func humaConfig(version string) huma.Config {
 	}
 }
 
-// call is what the gate found out about a request.
+// call is what the door found out about a request.
 type call struct {
 	id        string // a UUID
 	requester string

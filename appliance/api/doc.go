@@ -3,7 +3,7 @@
 // It turns requests into the node's own types and the node's answers into JSON, and does nothing else: what a request means, who
 // holds which share, and whether a policy allows it is the node's business, behind the Backend interface.
 //
-// One gate stands in front of every route and does the same things in the same order: it names the request, refuses what a
+// One door stands in front of every route and does the same things in the same order: it names the request, refuses what a
 // browser was tricked into sending (dev), finds the route, authenticates, checks the role, takes a place in the queue, reads and
 // checks the body, and writes one log line without a body. A route that has no rule is closed.
 //

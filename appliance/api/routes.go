@@ -70,10 +70,10 @@ func (s *server) routes(doc huma.API) {
 	s.plain(doc, route{"GET", "/docs", "docs", "This document for people", nil, 0, nil}, "text/html", s.serveDocs)
 }
 
-// add puts a typed endpoint behind the gate and into the OpenAPI document.
+// add puts a typed endpoint behind the door and into the OpenAPI document.
 func add[I, O any](s *server, doc huma.API, r route, h func(context.Context, *I) (*O, error)) {
 	op := s.open(doc, r)
-	op.BodyReadTimeout = -1 // the gate has read the body; huma's deadline would end long ceremonies
+	op.BodyReadTimeout = -1 // the door has read the body; huma's deadline would end long ceremonies
 	huma.Register(doc, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := h(ctx, in)
 		if err != nil {
@@ -83,7 +83,7 @@ func add[I, O any](s *server, doc huma.API, r route, h func(context.Context, *I)
 	})
 }
 
-// plain puts an ordinary handler behind the gate and into the OpenAPI document.
+// plain puts an ordinary handler behind the door and into the OpenAPI document.
 func (s *server) plain(doc huma.API, r route, media string, h http.HandlerFunc) {
 	op := s.open(doc, r)
 	if op.Responses["200"] == nil {

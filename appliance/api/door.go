@@ -27,7 +27,7 @@ type rule struct {
 	body  bool   // the route reads one
 }
 
-// ServeHTTP is the gate in front of every route.
+// ServeHTTP is the door in front of every route.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	c := &call{id: newUUID(s.Rand)}
