@@ -2,7 +2,7 @@
 // test that must fail then. What it takes out stands in list/, a file per subject; nothing in the tree is changed (go test -overlay).
 //
 // The form of the list, and what a line of it owes, is told in list.go. The run fails if a mutant survives or if the list is wrong.
-// before.txt is what a whole run printed before the appliance was cut into packages.
+// last.txt is what the last whole run printed, before.txt one from before the appliance was cut into packages.
 package main
 
 import (
