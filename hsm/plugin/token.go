@@ -127,8 +127,15 @@ func (t *Token) reopen(o *opening) {
 	close(o.done)
 }
 
-// revive opens the token again after the end of its child, until that is done or pointless.
+// revive opens the token again after the end of its child, until that is done or pointless. One that was never open is not opened again:
+// who opens it is told.
 func (t *Token) revive() {
+	t.mu.Lock()
+	never := t.session == nil
+	t.mu.Unlock()
+	if never {
+		return
+	}
 	wait := t.host.limits.Backoff
 	for {
 		_, err := t.live(t.life)
