@@ -43,14 +43,8 @@ func preflight(o badger.Options) (err error) {
 		return err
 	}
 	for _, kind := range logKinds {
-		paths, empty, err := logs(o.Dir, kind)
-		if err != nil {
+		if _, err := unsized(o.Dir, kind); err != nil {
 			return err
-		}
-		for _, i := range empty {
-			if i < len(paths)-1 {
-				return fmt.Errorf("log %s is empty", filepath.Base(paths[i]))
-			}
 		}
 	}
 	for id, t := range tables {
@@ -64,45 +58,58 @@ func preflight(o badger.Options) (err error) {
 	return nil
 }
 
-// logKinds are the ends of the names of Badger's logs: write-ahead and value log.
-var logKinds = []string{".mem", ".vlog"}
+// Badger's logs, by the ends of their names.
+const (
+	aheadLog = ".mem"
+	valueLog = ".vlog"
+)
 
-// logs are the paths of the logs of a kind, oldest first, and which of them have no byte.
-func logs(dir, kind string) (paths []string, empty []int, err error) {
-	if paths, err = filepath.Glob(filepath.Join(dir, "*"+kind)); err != nil {
-		return nil, nil, err
+var logKinds = []string{aheadLog, valueLog}
+
+// unsized is the path of the last log of a kind where that has no byte: a process killed between making the file and sizing it leaves one.
+// "" if it has some. An earlier log without a byte is damaged.
+func unsized(dir, kind string) (string, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*"+kind))
+	if err != nil {
+		return "", err
 	}
 	for i, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, nil, err
+			return "", err
 		}
-		if info.Size() == 0 {
-			empty = append(empty, i)
+		if info.Size() > 0 {
+			continue
 		}
+		if i < len(paths)-1 {
+			return "", fmt.Errorf("log %s is empty", filepath.Base(path))
+		}
+		return path, nil
 	}
-	return paths, empty, nil
+	return "", nil
 }
 
 // logHeaderLen: Badger's logs begin with the number of their data key (8) and a nonce (12).
 const logHeaderLen = 20
 
-// finishLogs makes a log without records of one that has no byte: a process killed between making the file and sizing it leaves one, always
-// as the last of its kind, and Badger refuses to open with it. Not removed, so that its number is never given to another log: if it had
-// records and lost them, what points at them finds nothing.
-func finishLogs(o badger.Options) error {
+// finishLogs makes a log without records of one that has no byte, with which Badger refuses to open. Not removed, so that its number is
+// never given to another log: if it had records and lost them, what points at them finds nothing. Where it may have been the last value
+// log, lost tells that every value must be read: of values, nothing else tells at an opening that they are gone.
+func finishLogs(o badger.Options) (lost bool, err error) {
 	for _, kind := range logKinds {
-		paths, empty, err := logs(o.Dir, kind)
+		path, err := unsized(o.Dir, kind)
 		if err != nil {
-			return err
+			return false, err
 		}
-		for _, i := range empty {
-			if err := os.Truncate(paths[i], logHeaderLen); err != nil {
-				return err
-			}
+		if path == "" {
+			continue
 		}
+		if err := os.Truncate(path, logHeaderLen); err != nil {
+			return false, err
+		}
+		lost = lost || kind == valueLog
 	}
-	return nil
+	return lost, nil
 }
 
 // manifest is the list of tables that belong to the database.

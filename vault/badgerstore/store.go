@@ -132,22 +132,34 @@ func (s *Store) open(o badger.Options) error {
 	if s.acked, err = durable.OpenCounter(filepath.Join(s.dir, ackedFile)); err != nil {
 		return fmt.Errorf("badgerstore: restore %s from the backup, with the rest of the directory: %w: %w", s.dir, vault.ErrCorrupt, err)
 	}
+	look := false
 	if found == ready {
 		if err := preflight(o); err != nil {
 			return openError(s.dir, err)
 		}
+		if look, err = exists(filepath.Join(s.dir, asideDir)); err != nil { // an earlier opening did not find it whole
+			return err
+		}
 		if err := setAside(s.dir, o); err != nil {
 			return fmt.Errorf("badgerstore: %s: keep files aside: %w", s.dir, err)
 		}
-		if err := finishLogs(o); err != nil {
+		lost, err := finishLogs(o)
+		if err != nil {
 			return fmt.Errorf("badgerstore: %s: finish the last logs: %w", s.dir, err)
 		}
+		look = look || lost
 	}
 	if s.db, err = openBadger(o); err != nil {
 		return openError(s.dir, err)
 	}
 	if err := s.checkSeq(); err != nil {
 		return err
+	}
+	if look {
+		if err := s.Iterate(context.Background(), nil, func(_, _ []byte) error { return nil }); err != nil {
+			return fmt.Errorf("%w: a value log lost records; restore this node from its backup (%s there has what the opening changed)",
+				err, asideDir)
+		}
 	}
 	if found != ready {
 		return finish(s.dir)

@@ -279,6 +279,30 @@ func TestUnsizedLog(t *testing.T) {
 	}
 }
 
+// Goal: a value log that was emptied, the last one too, is told at every opening, and what the opening changed stays aside. Method: the
+// value log of a crashed store, cut to no byte.
+func TestEmptiedValueLog(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	put(t, s, "large", string(make([]byte, 2*valueThreshold)))
+	crashed := copyDir(t, dir)
+	paths, err := filepath.Glob(filepath.Join(crashed, dbDir, "*"+valueLog))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%v %v", paths, err)
+	}
+	if err := os.Truncate(paths[len(paths)-1], 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := Open(Config{Dir: crashed, Key: testKey(1)}); !errors.Is(err, vault.ErrCorrupt) {
+			t.Errorf("opened: %v", err)
+		}
+	}
+	if found, err := exists(filepath.Join(crashed, asideDir)); err != nil || !found {
+		t.Errorf("nothing is kept aside: %v", err)
+	}
+}
+
 // Goal: a store whose making was cut short is made anew, and only that. Method: the state after each step of the making.
 func TestCutShort(t *testing.T) {
 	dir := t.TempDir()
