@@ -46,6 +46,7 @@ func (g *gateTest) allowed(t *testing.T, line string, row lineRow, act func() er
 	t.Helper()
 	g.rules[1].set(line, false, false)
 	before, begun := map[string]int{}, len(g.nodes[1].entries(t, row.begun))
+	own := len(g.nodes[0].entries(t, row.begun))
 	for _, name := range row.done {
 		before[name] = len(g.nodes[0].entries(t, name))
 	}
@@ -57,6 +58,9 @@ func (g *gateTest) allowed(t *testing.T, line string, row lineRow, act func() er
 	}
 	if got := len(g.nodes[1].entries(t, row.begun)); got <= begun {
 		t.Errorf("allowed, and node2's log has no %s", row.begun)
+	}
+	if got := len(g.nodes[0].entries(t, row.begun)); got <= own { // the coordinator is a party too
+		t.Errorf("allowed, and node1's log has no %s", row.begun)
 	}
 	for name, n := range before {
 		es := g.nodes[0].entries(t, name)
@@ -147,9 +151,12 @@ func TestNoActOffRecord(t *testing.T) {
 	g.waitReady()
 	m.closeLog()
 	attested, outcomes := token.count("attest"), []uint8{ceremony.KindShares, ceremony.KindAck, ceremony.KindCertificate}
-	for _, line := range g.nodes[0].node.Lines() {
+	signs := func(line string) int { return map[string]int{"sign": 1, "prove": 1}[line] }
+	lines := g.nodes[0].node.Lines()
+	slices.SortStableFunc(lines, func(a, b string) int { return signs(a) - signs(b) }) // quorums of a proof may end after it
+	for _, line := range lines {
 		kinds := append([]uint8{ceremony.KindEngine}, outcomes...)
-		if line == "sign" || line == "prove" {
+		if signs(line) == 1 {
 			kinds = outcomes // its rounds run beside the record
 		}
 		before := map[uint8]int{}
@@ -167,6 +174,32 @@ func TestNoActOffRecord(t *testing.T) {
 		if got := token.count("attest"); got != attested {
 			t.Errorf("%s: node2's token attested %d shares that are not on record", line, got-attested)
 		}
+	}
+}
+
+// Goal: nor is a share made of a presignature of the pool. Method: a pool that was filled while the log was open, and a signature after.
+func TestNoPooledShareOffRecord(t *testing.T) {
+	g := newGateTest(t)
+	w := g.keygenBy("secp256k1", "dkls23", 2, 3)
+	acts := actsOf(w)
+	m := g.nodes[1]
+	token := m.tally()
+	g.waitReady()
+	if err := acts["presign"](t.Context(), g.nodes[0].node, "", 0, "node1", "node2"); err != nil {
+		t.Fatal(err)
+	}
+	used := g.nodes[0].node.Counts().PresUsed
+	m.closeLog()
+	attested, shares := token.count("attest"), frames{m.id, ceremony.KindShares, 0}
+	sent := g.sent.count(shares)
+	if err := acts["sign"](t.Context(), g.nodes[0].node, "pooled", 1, "node1", "node2"); err == nil {
+		t.Error("it went through without a record")
+	}
+	if g.nodes[0].node.Counts().PresUsed == used {
+		t.Error("no presignature of the pool was used")
+	}
+	if a, s := token.count("attest"), g.sent.count(shares); a != attested || s != sent {
+		t.Errorf("node2's token attested %d times, and node2 sent shares in %d ceremonies, off the record", a-attested, s-sent)
 	}
 }
 

@@ -24,7 +24,7 @@ func (x *inside) proven(t *testing.T, id string, ks thresholdtest.Shares, epoch 
 }
 
 // Goal: a key is active on a party once the party itself has verified that every quorum signed and that fewer do not, and that is on
-// record. Method: a certified key with its proofs as they should be, and bent in each way.
+// record. Method: a certified key with its proofs as they should be, and bent in each way; and as they should be, with the log closed.
 func TestAcceptProofs(t *testing.T) {
 	x := newInside(t)
 	id, ks := x.newKeyOf(t, frost.Ed25519, keys.Proving)
@@ -66,5 +66,19 @@ func TestAcceptProofs(t *testing.T) {
 			!ok && len(on) > 0 || ok && stored != nil {
 			t.Errorf("%s: %v; the key is %s, on record: %v", name, err, now.State, on)
 		}
+	}
+	if err := x.keys.Put(t.Context(), id, whole); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.cfg.Store.Batch(t.Context(), nil, [][]byte{proofsKey(id)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.cfg.AuditLog.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err = x.making.acceptProofs(t.Context(), good)
+	now, rerr := x.keys.Record(t.Context(), id)
+	if _, stored := x.cfg.Store.Get(t.Context(), proofsKey(id)); err == nil || rerr != nil || now.State != keys.Proving || stored == nil {
+		t.Errorf("off the record: %v; the key is %s (%v), its proofs: %v", err, now.State, rerr, stored)
 	}
 }
