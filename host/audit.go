@@ -12,10 +12,22 @@ import (
 	"github.com/luxfi/mpcd/internal/canon"
 )
 
-// VerifyAudit walks the chain of an audit log, and returns the number of its entries and the hash of the last. It reads a copy: opening a
-// log may cut off a torn end, and the node may be writing.
-func VerifyAudit(path string) (n uint64, head [32]byte, err error) {
+// VerifyAudit is VerifyAuditLog for the log of a node, whose data directory must be of this program's format.
+func VerifyAudit(c Config) (n uint64, head [32]byte, err error) {
+	if err := checkFormat(c); err != nil {
+		return 0, head, err
+	}
+	return VerifyAuditLog(c.AuditPath())
+}
+
+// VerifyAuditLog walks the chain of an audit log, and returns the number of its entries and the hash of the last. It reads a copy: opening
+// a log may cut off a torn end, and the node may be writing.
+func VerifyAuditLog(path string) (n uint64, head [32]byte, err error) {
 	src, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, head, fault.Usage("check data_dir and that its disk is mounted; a node that never ran has none",
+			"there is no audit log: %w", err)
+	}
 	if err != nil {
 		return 0, head, err
 	}
@@ -42,7 +54,7 @@ func VerifyAudit(path string) (n uint64, head [32]byte, err error) {
 		if errors.As(err, new(*canon.VersionError)) {
 			do = "keep the log as it is, and verify it with the release that wrote it"
 		}
-		err = &fault.Error{Code: fault.CodeIntegrity, Err: &ofOriginal{err, copied, path}, Do: do}
+		err = &fault.Error{Code: fault.CodeIntegrity, What: "the audit log does not hold", Err: &ofOriginal{err, copied, path}, Do: do}
 	}
 	return n, head, err
 }

@@ -265,7 +265,7 @@ func (d *Checkup) audit() {
 		d.say("audit log", nil, "none yet: the node has not run")
 		return
 	}
-	n, _, err := VerifyAudit(d.Config.AuditPath())
+	n, _, err := VerifyAuditLog(d.Config.AuditPath())
 	d.say("audit log", err, fmt.Sprintf("%d entries, the chain holds", n))
 }
 

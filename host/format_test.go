@@ -61,6 +61,9 @@ func TestFormat(t *testing.T) {
 		if _, err := Prepare(t.Context(), c, Options{}); !errors.As(err, &f) || f.Code != fault.CodeIntegrity {
 			t.Errorf("%s: a node was made in it: %v", name, err)
 		}
+		if _, _, err := VerifyAudit(c); !errors.As(err, &f) || f.Code != fault.CodeIntegrity || !strings.Contains(err.Error(), x.says) {
+			t.Errorf("%s: its audit log was verified: %v", name, err)
+		}
 	}
 	c := testNode(t, "n1")
 	prepare(t, c)
@@ -108,5 +111,15 @@ func TestNoDirectoryIsMade(t *testing.T) {
 	defer held.Close()
 	if _, err := LockTokens(c); !errors.Is(err, durable.ErrLocked) {
 		t.Errorf("the token of a node that runs: %v", err)
+	}
+}
+
+// Goal: an audit log that is not there is told from one that was tampered with. Method: a new node, which never ran.
+func TestNoAuditLog(t *testing.T) {
+	c := testNode(t, "n1")
+	prepare(t, c)
+	var f *fault.Error
+	if _, _, err := VerifyAudit(c); !errors.As(err, &f) || f.Code != fault.CodeUsage || !strings.Contains(f.Do, "never ran") || f.What != "" {
+		t.Errorf("%v", err)
 	}
 }

@@ -177,16 +177,18 @@ func auditVerify(o *output) *cobra.Command {
 			"another node's copy: a chain that was made anew as a whole is told only by its head.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			verify := func() (uint64, [32]byte, error) { return host.VerifyAuditLog(file) }
 			if file == "" {
 				c, err := flags.load()
 				if err != nil {
 					return err
 				}
 				file = c.AuditPath()
+				verify = func() (uint64, [32]byte, error) { return host.VerifyAudit(c) }
 			}
-			n, head, err := host.VerifyAudit(file)
+			n, head, err := verify()
 			if err != nil {
-				return fault.Doing("the audit log does not hold", err)
+				return err
 			}
 			return o.result(map[string]any{"valid": true, "entries": n, "head": attest.Hex(head[:])}, func(w io.Writer) {
 				row(w, "valid", file)
