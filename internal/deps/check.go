@@ -93,6 +93,9 @@ func (c *checker) imports(name string, f *ast.File) {
 		}
 		ours, inside := strings.CutPrefix(p, module)
 		first, _, _ := strings.Cut(p, "/")
+		if inside && spec.Name != nil && spec.Name.Name == "." {
+			c.breach("%s: package %s imports %s by a dot: its names must say where they are from", name, pkg, ours)
+		}
 		switch {
 		case inside && !any1(at.may, ours):
 			c.breach("%s: package %s must not import %s: %s", name, pkg, ours, at.why)
@@ -123,7 +126,15 @@ func (c *checker) goroutines(name string, f *ast.File) {
 
 // wiring refuses a second way to make a node.
 func (c *checker) wiring(name string, f *ast.File) {
-	if any1(wires, path.Dir(name)) {
+	local := "" // how this file calls package appliance
+	for _, spec := range f.Imports {
+		if p, err := strconv.Unquote(spec.Path.Value); err == nil && p == module+"appliance" {
+			if local = "appliance"; spec.Name != nil {
+				local = spec.Name.Name
+			}
+		}
+	}
+	if local == "" || any1(wires, path.Dir(name)) {
 		return
 	}
 	ast.Inspect(f, func(n ast.Node) bool {
@@ -131,7 +142,7 @@ func (c *checker) wiring(name string, f *ast.File) {
 		if !ok {
 			return true
 		}
-		if x, ok := s.X.(*ast.Ident); ok && x.Name == "appliance" && s.Sel.Name == "New" {
+		if x, ok := s.X.(*ast.Ident); ok && x.Name == local && s.Sel.Name == "New" {
 			c.breach("%s: a node is made by host only, so that all start what ships", c.files.Position(s.Pos()))
 		}
 		return true

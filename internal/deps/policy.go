@@ -27,7 +27,7 @@ var (
 var forTests = []string{"threshold/thresholdtest", "hsm/hsmtest", "vault/vaulttest", "appliance/transport/transporttest", "internal/sim",
 	"internal/libsecp", "internal/docs", "internal/canon/canontest", "threshold/internal/secp256k1/consttime"}
 
-// policy is the text of ARCHITECTURE, "What imports what", most particular first.
+// policy is the text of ARCHITECTURE, "Who may import whom", most particular first.
 var policy = []place{
 	{packages: ground, why: "they are the ground"},
 	{packages: []string{"internal/durable"}, may: ground, why: "files know no keys and no nodes"},
