@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -67,6 +68,9 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 			return nil, g.refuse(ctx, line, x.intent, problem.At(i, err))
 		}
 	}
+	if i, err := g.memory.admit(passages); err != nil { // after the others: what we refuse takes no session_id away
+		return nil, g.refuse(ctx, line, passages[i].intent, problem.At(i, err))
+	}
 	entries := g.entries(passages, events)
 	go func() {
 		defer close(p.done)
@@ -75,16 +79,12 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 	return p, nil
 }
 
-// pass asks all that may refuse an intent.
+// pass asks all that may refuse an intent by itself.
 func (g *gate) pass(ctx context.Context, x passage) (policy.Verdict, error) {
 	if err := x.judge(); err != nil {
 		return policy.Verdict{}, err
 	}
-	v, err := g.allow(ctx, x.intent, x.committee)
-	if err != nil {
-		return v, err
-	}
-	return v, g.memory.admit(x.intent) // after the policy: what we refuse takes no session_id away
+	return g.allow(ctx, x.intent, x.committee)
 }
 
 // refuse puts on record what is refused to a caller of this node. What is refused to a peer, its proposal's answer has on record, so
@@ -138,41 +138,78 @@ func (g *gate) allow(ctx context.Context, in *attest.Intent, c threshold.Committ
 // across restarts the coordinator's own durable record holds.
 type intentMemory struct {
 	mu    sync.Mutex
-	m     map[string][32]byte
+	m     map[string]*remembered
 	age   map[string][]string // by coordinator, oldest first
 	quota int                 // of each
+}
+
+// remembered is what a request ID was for, and the coordinators that asked for it: it is forgotten when all of them have forgotten it.
+type remembered struct {
+	purpose [32]byte
+	by      []string
 }
 
 const intentMemoryMax = 1 << 16
 
 func newIntentMemory(nodes int) *intentMemory {
-	return &intentMemory{m: map[string][32]byte{}, age: map[string][]string{}, quota: intentMemoryMax / max(1, nodes)}
+	return &intentMemory{m: map[string]*remembered{}, age: map[string][]string{}, quota: intentMemoryMax / max(1, nodes)}
 }
 
-func (s *intentMemory) admit(in *attest.Intent) error {
+// purposeOf is what a request ID is used for.
+func purposeOf(in *attest.Intent) [32]byte {
 	coordinator := ""
 	if in.Operation != attest.OpSign {
 		// The same signature may be asked for again through another node. A second key, or a second refresh, is not the same.
 		coordinator = in.Node
 	}
-	what := canon.Hash("mpcd/v1/intent/purpose", []byte(in.Operation), []byte(coordinator), []byte(in.KeyID), in.Message,
+	return canon.Hash("mpcd/v1/intent/purpose", []byte(in.Operation), []byte(coordinator), []byte(in.KeyID), in.Message,
 		canon.MustMarshal(in.Keygen), canon.MustMarshal(append([]uint32(nil), in.Path...)))
+}
+
+// admit remembers the intents of all passages, or of none: then which one has a request ID that stands for another purpose.
+func (s *intentMemory) admit(passages []passage) (int, error) {
+	purposes, fresh := make([][32]byte, len(passages)), map[string][32]byte{}
+	for i, x := range passages {
+		purposes[i] = purposeOf(x.intent)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.m[in.RequestID]; ok {
-		if old != what {
-			return operation.Reused(in.RequestID)
+	for i, x := range passages {
+		id := x.intent.RequestID
+		was, known := fresh[id]
+		if r := s.m[id]; r != nil {
+			was, known = r.purpose, true
 		}
-		return nil
+		if known && was != purposes[i] {
+			return i, operation.Reused(id)
+		}
+		fresh[id] = purposes[i]
 	}
-	age := s.age[in.Node]
+	for i, x := range passages {
+		s.enter(x.intent.Node, x.intent.RequestID, purposes[i])
+	}
+	return 0, nil
+}
+
+// enter remembers an ID for a coordinator, and forgets the oldest of its own if it has its part. The caller holds mu.
+func (s *intentMemory) enter(coordinator, id string, purpose [32]byte) {
+	r := s.m[id]
+	if r == nil {
+		r = &remembered{purpose: purpose}
+	}
+	if slices.Contains(r.by, coordinator) {
+		return
+	}
+	age := s.age[coordinator]
 	if len(age) >= s.quota {
-		delete(s.m, age[0])
+		oldest := s.m[age[0]]
+		if oldest.by = slices.DeleteFunc(oldest.by, func(by string) bool { return by == coordinator }); len(oldest.by) == 0 {
+			delete(s.m, age[0])
+		}
 		age = age[1:]
 	}
-	s.m[in.RequestID] = what
-	s.age[in.Node] = append(age, in.RequestID)
-	return nil
+	r.by = append(r.by, coordinator)
+	s.m[id], s.age[coordinator] = r, append(age, id)
 }
 
 // intentFacts are what an entry of the audit log tells of an intent.

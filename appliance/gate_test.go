@@ -38,24 +38,31 @@ func TestDeniedTakesNoSession(t *testing.T) {
 	}
 }
 
-// Goal: a member that uses up its part of the memory of request IDs makes us forget its own only. Method: fill it.
+// Goal: a member that uses up its part of the memory of request IDs makes us forget its own only, also of a request that it asked for
+// first. Method: fill it.
 func TestIntentMemoryOfEach(t *testing.T) {
 	s := newIntentMemory(4)
-	in := func(node, request, message string) *attest.Intent {
-		return &attest.Intent{Operation: attest.OpSign, Node: node, RequestID: request, KeyID: "w", Message: []byte(message)}
+	admit := func(node, request, message string) error {
+		_, err := s.admit([]passage{{intent: &attest.Intent{Operation: attest.OpSign, Node: node, RequestID: request, KeyID: "w",
+			Message: []byte(message)}}})
+		return err
 	}
-	if err := s.admit(in("good", "payment", "1")); err != nil {
-		t.Fatal(err)
-	}
-	for i := range intentMemoryMax {
-		if err := s.admit(in("flooder", fmt.Sprint(i), "x")); err != nil {
+	for _, x := range [][2]string{{"good", "payment"}, {"flooder", "seen"}, {"good", "seen"}, {"good", "seen"}, {"flooder", "own"}} {
+		if err := admit(x[0], x[1], "1"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.admit(in("flooder", "payment", "2")); err == nil {
-		t.Error("another's request ID was forgotten")
+	for i := range intentMemoryMax {
+		if err := admit("flooder", fmt.Sprint(i), "x"); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if got := len(s.m); got != 1+intentMemoryMax/4 {
+	for _, request := range []string{"payment", "seen"} {
+		if err := admit("flooder", request, "2"); err == nil {
+			t.Errorf("another's request ID was forgotten: %s", request)
+		}
+	}
+	if got := len(s.m); got != 2+intentMemoryMax/4 {
 		t.Errorf("%d remembered", got)
 	}
 }
@@ -119,7 +126,8 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// Goal: what passed once under a request ID does not pass for another message. Method: two messages of one ID before the gate at once.
+// Goal: what passed once under a request ID does not pass for another message, and of what is refused as a whole no part takes its ID.
+// Method: two messages of one ID before the gate at once; two intents of which the second is refused.
 func TestGateRemembers(t *testing.T) {
 	g := newGate("self", policy.Majority{AllowMinority: true}, nil, 1)
 	fits := func() error { return nil }
@@ -129,6 +137,13 @@ func TestGateRemembers(t *testing.T) {
 	both := []passage{{in("1"), threshold.Committee{}, fits}, {in("2"), threshold.Committee{}, fits}}
 	if _, err := g.permit(t.Context(), attest.OpSign, both, "x"); problem.As(err).Code != problem.Conflict || problem.As(err).Item != 2 {
 		t.Errorf("%v", err)
+	}
+	both[1].judge = func() error { return problem.New(problem.Invalid, "", "it does not fit") }
+	if _, err := g.permit(t.Context(), attest.OpSign, both, "x"); problem.As(err).Code != problem.Invalid {
+		t.Errorf("%v", err)
+	}
+	if n := len(g.memory.m); n != 0 {
+		t.Errorf("%d session_ids are taken by what was refused as a whole", n)
 	}
 }
 
