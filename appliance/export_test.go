@@ -173,10 +173,8 @@ func (n *Node) SignForged(ctx context.Context, wallet, session string, signers [
 	}
 	items := []*item{{intent: in, hash: in.Hash(), key: key, req: in.SignRequest()}}
 	defer n.signing.release(items)
-	done := make(chan struct{})
-	close(done)
-	err = n.lead(ctx, d, func(c *ceremony.Ceremony) error {
-		own, _, err := n.signing.contribute(ctx, c, d.proposal, items, nil, &permission{done: done})
+	err = n.lead(ctx, d, onRecord(), func(c *ceremony.Ceremony) error {
+		own, _, err := n.signing.contribute(ctx, c, d.proposal, items, nil, onRecord())
 		if err != nil {
 			return err
 		}
@@ -274,4 +272,11 @@ func (n *Node) Forget(coordinator transport.NodeID, created int64) error {
 		c.Leave()
 	}
 	return nil
+}
+
+// onRecord is the permission of who needs none.
+func onRecord() *permission {
+	done := make(chan struct{})
+	close(done)
+	return &permission{done: done}
 }

@@ -196,7 +196,7 @@ func TestCoordinatorTellsRefusal(t *testing.T) {
 	} {
 		x := newInside(t)
 		d := &draft{proposal: &proposal{Operation: attest.OpSign, Signers: x.world.Committee.Parties}, body: []byte(name)}
-		if err := x.lead(t.Context(), d, func(*ceremony.Ceremony) error { return row.err }); !errors.Is(err, row.err) {
+		if err := x.lead(t.Context(), d, onRecord(), func(*ceremony.Ceremony) error { return row.err }); !errors.Is(err, row.err) {
 			t.Errorf("%s: %v", name, err)
 		}
 		_, peers := x.members.Others(x.world.Committee.Parties)

@@ -36,7 +36,7 @@ func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold
 		return "", err
 	}
 	var id string
-	err = n.lead(ctx, &proposal{Operation: attest.OpKeygen, Signers: committee.Parties}, in, scheme, committee,
+	err = n.lead(ctx, &proposal{Operation: attest.OpKeygen, Signers: committee.Parties}, in, permitted, scheme, committee,
 		func(c *ceremony.Ceremony, p *proposal) (err error) {
 			id, err = n.runKeygen(ctx, c, p, scheme, committee, in, permitted)
 			return err
@@ -138,8 +138,8 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 //
 // Where the parties' pair states differ, it is tried again with a new pair setup, above the highest pair-epoch anybody told; where a
 // party has more attempts of a refresh behind it, with a higher epoch; where one was restarted, when it has told so.
-func (n *making) lead(ctx context.Context, p *proposal, in *attest.Intent, scheme threshold.Scheme, committee threshold.Committee,
-	act func(*ceremony.Ceremony, *proposal) error) error {
+func (n *making) lead(ctx context.Context, p *proposal, in *attest.Intent, permitted *permission, scheme threshold.Scheme,
+	committee threshold.Committee, act func(*ceremony.Ceremony, *proposal) error) error {
 	var err error
 	if p.Pairs, err = n.pairs.Propose(ctx, scheme, committee, p.Operation == attest.OpRefresh, 0); err != nil {
 		return err
@@ -149,7 +149,7 @@ func (n *making) lead(ctx context.Context, p *proposal, in *attest.Intent, schem
 		boots := n.peers.Boots(nodes)
 		d, err := n.propose(ctx, p, []*attest.Intent{in})
 		if err == nil {
-			err = n.core.lead(ctx, d, func(c *ceremony.Ceremony) error { return act(c, d.proposal) })
+			err = n.core.lead(ctx, d, permitted, func(c *ceremony.Ceremony) error { return act(c, d.proposal) })
 		}
 		if err == nil || try == 2 {
 			return err

@@ -52,7 +52,7 @@ func (n *filling) lead(ctx context.Context, g presign.Group, count int) (more bo
 	if err != nil {
 		return false, err
 	}
-	return true, n.core.lead(ctx, d, func(c *ceremony.Ceremony) error {
+	return true, n.core.lead(ctx, d, permitted, func(c *ceremony.Ceremony) error {
 		pres, err := n.make(ctx, c, p, key, permitted)
 		if err == nil {
 			others, _ := n.members.Others(g.Signers)

@@ -84,9 +84,12 @@ func (n *core) propose(ctx context.Context, p *proposal, intents []*attest.Inten
 	return &draft{p, intents, canon.MustMarshal(p), batch, n.cfg.Clock()}, nil
 }
 
-// lead is the coordinator's frame of every ceremony: the proposal goes to its parties, act is our side. When that fails it is on record
-// before the others are told why.
-func (n *core) lead(ctx context.Context, d *draft, act func(c *ceremony.Ceremony) error) error {
+// lead is the coordinator's frame of every ceremony: once what was permitted is on record, the proposal goes to its parties, and act is our
+// side. When that fails it is on record before the others are told why.
+func (n *core) lead(ctx context.Context, d *draft, permitted *permission, act func(c *ceremony.Ceremony) error) error {
+	if err := permitted.recorded(); err != nil {
+		return err
+	}
 	_, peers := n.members.Others(d.Signers)
 	c, err := n.router.Enter(proposalTopic(d.body), n.cfg.Node, peers)
 	if err != nil {

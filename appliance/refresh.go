@@ -51,7 +51,7 @@ func (n *making) refreshOnce(ctx context.Context, key keys.Key, req RefreshReque
 	if err := accept(); err != nil {
 		return err
 	}
-	return n.lead(ctx, p, in, key.Scheme, rec.Info.Committee, func(c *ceremony.Ceremony, p *proposal) error {
+	return n.lead(ctx, p, in, permitted, key.Scheme, rec.Info.Committee, func(c *ceremony.Ceremony, p *proposal) error {
 		rec, unlock, err := n.holdForRefresh(ctx, in)
 		if err != nil {
 			return err

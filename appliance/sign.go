@@ -351,7 +351,6 @@ func (n *signing) lead(ctx context.Context, a asked) ([]*signed, error) {
 	defer n.release(items)
 	var d *draft
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(permitted.recorded)
 	g.Go(func() error { return n.open(gctx, items) })
 	g.Go(func() error {
 		pairs, err := n.pairs.Propose(gctx, a.keys[0].Scheme, a.keys[0].Record.Info.Committee, false, 0)
@@ -368,7 +367,7 @@ func (n *signing) lead(ctx context.Context, a asked) ([]*signed, error) {
 	}
 	n.counts.batches.Add(1)
 	var out []*signed
-	err = n.core.lead(ctx, d, func(c *ceremony.Ceremony) error {
+	err = n.core.lead(ctx, d, permitted, func(c *ceremony.Ceremony) error {
 		own, _, err := n.contribute(ctx, c, d.proposal, items, a.pres, permitted)
 		if err == nil {
 			out, err = n.collect(ctx, c, d, items, own)
