@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 )
 
 // Goal: a file is replaced whole or not at all. Method: cut the power at every byte of the write.
@@ -107,35 +108,26 @@ func TestCounter(t *testing.T) {
 
 // Goal: a heavy item goes alone and the order of arrival is kept. Method: a commit that is held until all wait.
 func TestGroupWeights(t *testing.T) {
-	var got [][]int
-	held, first := make(chan struct{}), true
-	g := NewGroup(10, func(i int) int { return i }, func(items []int) error {
-		if first {
-			first = false
+	synctest.Test(t, func(t *testing.T) {
+		var got [][]int
+		held := make(chan struct{})
+		g := NewGroup(10, func(i int) int { return i }, func(items []int) error {
 			<-held
+			got = append(got, items)
+			return nil
+		})
+		for _, item := range []int{1, 4, 6, 3, 50, 2} {
+			go func() {
+				if err := g.Do(t.Context(), item); err != nil {
+					t.Error(err)
+				}
+			}()
+			synctest.Wait() // it commits, or waits in the queue
 		}
-		got = append(got, items)
-		return nil
+		close(held)
+		synctest.Wait()
+		if s := fmt.Sprint(got); s != "[[1] [4 6] [3] [50] [2]]" {
+			t.Errorf("groups %s", s)
+		}
 	})
-	done := make(chan error)
-	for i, item := range []int{1, 4, 6, 3, 50, 2} {
-		go func() { done <- g.Do(t.Context(), item) }()
-		if i == 0 {
-			for busy := false; !busy; {
-				g.mu.Lock()
-				busy = g.busy
-				g.mu.Unlock()
-			}
-		}
-		g.waitQueued(i)
-	}
-	close(held)
-	for range 6 {
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}
-	if s := fmt.Sprint(got); s != "[[1] [4 6] [3] [50] [2]]" {
-		t.Errorf("groups %s", s)
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 )
 
 func open(t testing.TB, path string, c LogConfig) *Log {
@@ -114,50 +115,42 @@ func TestLogLimits(t *testing.T) {
 	open(t, path, LogConfig{})
 }
 
-// Goal: many appenders share an fsync, and each gets the number its record has. Method: count syncs of a slow disk.
+// Goal: many appenders share an fsync, and each gets the number its record has. Method: count syncs of a disk that holds the
+// first until all others wait.
 func TestLogGroupCommit(t *testing.T) {
-	var syncs atomic.Int64
-	gate := make(chan struct{})
-	hook := func(f File) File { return &gatedFile{f, gate, &syncs} }
-	path := filepath.Join(t.TempDir(), "log")
-	open(t, path, LogConfig{}).Close()
-	l := open(t, path, LogConfig{Hook: hook})
-	const n = 64
-	var wg sync.WaitGroup
-	seqs := make([]uint64, n)
-	for i := range n {
-		wg.Go(func() {
+	synctest.Test(t, func(t *testing.T) {
+		var syncs atomic.Int64
+		gate := make(chan struct{})
+		path := filepath.Join(t.TempDir(), "log")
+		open(t, path, LogConfig{}).Close()
+		l := open(t, path, LogConfig{Hook: func(f File) File { return &gatedFile{f, gate, &syncs} }})
+		const n = 64
+		seqs := make([]uint64, n)
+		add := func(i int) {
 			seq, err := l.Append(context.Background(), fmt.Appendf(nil, "r%d", i))
 			if err != nil {
 				t.Error(err)
 			}
 			seqs[i] = seq
-		})
-	}
-	l.group.waitQueued(n - 1)
-	close(gate)
-	wg.Wait()
-	if s := syncs.Load(); s != 2 {
-		t.Errorf("%d syncs for %d records, want 2", s, n)
-	}
-	got := contents(t, l)
-	for i, seq := range seqs {
-		if got[seq-1] != fmt.Sprintf("r%d", i) {
-			t.Errorf("record %d has number of %q", i, got[seq-1])
 		}
-	}
-}
-
-// waitQueued returns when n items wait behind the running commit.
-func (g *Group[T]) waitQueued(n int) {
-	for {
-		g.mu.Lock()
-		have := len(g.queue)
-		g.mu.Unlock()
-		if have >= n {
-			return
+		go add(0)
+		synctest.Wait() // its commit runs
+		for i := 1; i < n; i++ {
+			go add(i)
 		}
-	}
+		synctest.Wait()
+		close(gate)
+		synctest.Wait()
+		if s := syncs.Load(); s != 2 {
+			t.Errorf("%d syncs for %d records, want 2", s, n)
+		}
+		got := contents(t, l)
+		for i, seq := range seqs {
+			if got[seq-1] != fmt.Sprintf("r%d", i) {
+				t.Errorf("record %d has number of %q", i, got[seq-1])
+			}
+		}
+	})
 }
 
 type gatedFile struct {
@@ -175,35 +168,33 @@ func (f *gatedFile) Sync() error {
 // Goal: a caller who gives up while waiting leaves nothing behind; one whose commit runs gets its outcome. Method: cancel
 // behind a held commit.
 func TestLogCancel(t *testing.T) {
-	gate := make(chan struct{})
-	var syncs atomic.Int64
-	path := filepath.Join(t.TempDir(), "log")
-	open(t, path, LogConfig{}).Close()
-	l := open(t, path, LogConfig{Hook: func(f File) File { return &gatedFile{f, gate, &syncs} }})
-	ctx, cancel := context.WithCancel(t.Context())
-	first, second := make(chan error, 1), make(chan error, 1)
-	go func() { _, err := l.Append(ctx, []byte("first")); first <- err }()
-	for busy := false; !busy; {
-		l.group.mu.Lock()
-		busy = l.group.busy
-		l.group.mu.Unlock()
-	}
-	go func() { _, err := l.Append(ctx, []byte("second")); second <- err }()
-	l.group.waitQueued(1)
-	cancel()
-	if err := <-second; !errors.Is(err, context.Canceled) {
-		t.Errorf("second: %v", err)
-	}
-	close(gate)
-	if err := <-first; err != nil {
-		t.Errorf("first: %v", err)
-	}
-	if _, err := l.Append(ctx, []byte("late")); !errors.Is(err, context.Canceled) {
-		t.Errorf("late: %v", err)
-	}
-	if got := contents(t, l); fmt.Sprint(got) != "[first]" {
-		t.Errorf("got %v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		var syncs atomic.Int64
+		path := filepath.Join(t.TempDir(), "log")
+		open(t, path, LogConfig{}).Close()
+		l := open(t, path, LogConfig{Hook: func(f File) File { return &gatedFile{f, gate, &syncs} }})
+		ctx, cancel := context.WithCancel(t.Context())
+		first, second := make(chan error, 1), make(chan error, 1)
+		go func() { _, err := l.Append(ctx, []byte("first")); first <- err }()
+		synctest.Wait() // its commit runs
+		go func() { _, err := l.Append(ctx, []byte("second")); second <- err }()
+		synctest.Wait()
+		cancel()
+		if err := <-second; !errors.Is(err, context.Canceled) {
+			t.Errorf("second: %v", err)
+		}
+		close(gate)
+		if err := <-first; err != nil {
+			t.Errorf("first: %v", err)
+		}
+		if _, err := l.Append(ctx, []byte("late")); !errors.Is(err, context.Canceled) {
+			t.Errorf("late: %v", err)
+		}
+		if got := contents(t, l); fmt.Sprint(got) != "[first]" {
+			t.Errorf("got %v", got)
+		}
+	})
 }
 
 // Goal: after a power cut at any byte, every acknowledged record is there and an unacknowledged batch is there whole or not at
