@@ -75,6 +75,25 @@ func (n *Node) StageAttempt(ctx context.Context, wallet string, share *threshold
 	return certificate{self, b.Cose}, nil
 }
 
+// RefreshHeld is what a party answers, of a key that is locked, to the proposal of a refresh to so many of the committee.
+func (n *Node) RefreshHeld(ctx context.Context, wallet string, epoch uint64, signers int) error {
+	unlock, ok := n.keys.Lock(wallet)
+	if !ok {
+		return errors.New("it is locked already")
+	}
+	defer unlock()
+	rec, err := n.keys.Record(ctx, wallet)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	cancel() // wait for nothing
+	in := n.token.intent(attest.OpRefresh, "r", "test", rec.Info.Committee.Parties[:signers])
+	in.KeyID, in.Scheme, in.Epoch = wallet, rec.Scheme, epoch
+	_, _, err = n.making.holdForRefresh(ctx, in)
+	return err
+}
+
 // Show gives the node a complete certificate, as any peer may.
 func (n *Node) Show(ctx context.Context, wallet string, epoch uint64, certs ...certificate) {
 	n.making.learnAnswer(ctx, transport.Envelope{From: "node3", Kind: ceremony.KindAnswer,

@@ -264,3 +264,24 @@ func TestRefreshJudgedAgain(t *testing.T) {
 		t.Errorf("%v, %+v; node1 has a share of epoch 2 from another attempt", err, got)
 	}
 }
+
+// Goal: the proposal of a refresh that could not be permitted does not get the key's lock: a member's word alone would keep a key from
+// being refreshed. Method: propose it of a key that is locked, and see what is told.
+func TestRefreshLocksNothing(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	for name, row := range map[string]struct {
+		epoch   uint64
+		signers int
+		want    string
+	}{
+		"an epoch of the future": {2, 3, "the intent says 2"},
+		"not the committee":      {1, 2, "needs the whole committee"},
+		"one that could be":      {1, 3, "is being refreshed already"},
+	} {
+		err := c.nodes[0].node.RefreshHeld(t.Context(), w.ID, row.epoch, row.signers)
+		if err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -79,14 +79,22 @@ func (n *making) joinRefresh(ctx context.Context, c *ceremony.Ceremony, p *propo
 	return n.runRefresh(ctx, c, p, in, rec, permitted)
 }
 
-// holdForRefresh returns the record of the intent's key as it stands, with the key locked.
+// holdForRefresh returns the record of the intent's key as it stands, with the key locked. Nothing is waited for under the lock, and what
+// could not be permitted in any case does not get it: a proposal alone would keep the key from others.
 func (n *making) holdForRefresh(ctx context.Context, in *attest.Intent) (rec keys.Record, unlock func(), err error) {
+	known := func(r keys.Record) bool { return r.State == keys.Active && r.Top() >= in.Epoch }
+	if rec, err = n.keys.RecordWhen(ctx, in.KeyID, known); err != nil {
+		return rec, nil, err
+	}
+	if !known(rec) || !slices.Equal(in.Signers, rec.Info.Committee.Parties) {
+		return rec, nil, judgeRefresh(in, rec, rec.Top()+1)
+	}
 	unlock, ok := n.keys.LockSoon(ctx, in.KeyID)
 	if !ok {
 		return rec, nil, problem.New(problem.Conflict, "wait until it has ended", "wallet %s is being refreshed already", in.KeyID)
 	}
 	if err = n.finishStaged(ctx, in.KeyID); err == nil {
-		rec, err = n.keys.RecordWhen(ctx, in.KeyID, func(r keys.Record) bool { return r.State == keys.Active && r.Info.Epoch >= in.Epoch })
+		rec, err = n.keys.Record(ctx, in.KeyID)
 	}
 	if err != nil {
 		unlock()
