@@ -310,12 +310,20 @@ func TestEveryLineJudges(t *testing.T) {
 		{"refresh", "without a party", problem.Invalid,
 			func(d *draft) { d.signers, d.first().Signers = []threshold.PartyID{1, 3}, []threshold.PartyID{1, 3} }, nil},
 		{"refresh", "an epoch that is", problem.Attempt, nil, func(p *proposal) { p.Next = 1 }},
+		{"refresh", "under the old pair state", problem.Invalid, func(d *draft) { d.first().KeyID, d.first().Scheme = ec.ID, dkls23.ID },
+			func(p *proposal) { p.Pairs = pairs }},
+		{"refresh", "to the end of all pair-epochs", problem.Invalid,
+			func(d *draft) { d.first().KeyID, d.first().Scheme = ec.ID, dkls23.ID },
+			func(p *proposal) { p.Pairs = &keys.ProposedPairs{Epoch: 1<<64 - 1} }},
 		{"refresh", "what fits", "", func(d *draft) { d.first().KeyID, d.first().Scheme = tap.ID, threshold.FrostTaproot }, nil},
 		{"keygen", "a used request ID", problem.Conflict, used, nil},
 		{"keygen", "two intents", problem.Invalid, func(d *draft) { another(d) }, nil},
 		{"keygen", "a long label", problem.Invalid, func(d *draft) { d.first().Keygen.Label = strings.Repeat("x", appliance.MaxLabel+1) }, nil},
 		{"keygen", "a long group", problem.Invalid, func(d *draft) { d.first().Keygen.Group = strings.Repeat("x", appliance.MaxLabel+1) }, nil},
 		{"keygen", "a scheme for another kind of key", problem.Invalid, func(d *draft) { d.first().Keygen.Kind = threshold.ECDSA.ID }, nil},
+		{"keygen", "to the end of all pair-epochs", problem.Invalid, func(d *draft) {
+			d.first().Scheme, d.first().Keygen.Kind = dkls23.ID, threshold.ECDSA.ID
+		}, func(p *proposal) { p.Pairs = &keys.ProposedPairs{Epoch: 1 << 63} }},
 		{"keygen", "what fits", "", nil, nil},
 		{"sign", "older than what is forgotten", problem.Invalid, func(d *draft) {
 			if err := n.Forget("node3", d.first().Created); err != nil {

@@ -104,8 +104,9 @@ func TestECDSA(t *testing.T) {
 	}
 }
 
-// Goal: a ban holds for the pair-epoch, also after a restart: the peer is not chosen, not accepted when named, shown, and
-// refused when it asks; a refresh, which makes new pair state, lifts it. Method: ban node2 on node1.
+// Goal: a ban holds, also after a restart, and after a refresh that the banned node itself coordinates: the peer is not chosen, not
+// accepted when named, shown, and refused when it asks; new pair state with an operator's release, on record, ends it. Method: ban node2
+// on node1.
 func TestBan(t *testing.T) {
 	c := newCluster(t, 3)
 	w := c.keygenBy("secp256k1", "", 2, 3)
@@ -144,8 +145,35 @@ func TestBan(t *testing.T) {
 	c.nodes[0].start()
 	c.waitReady()
 	check()
-	if _, err := c.nodes[2].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID}); err != nil {
+	pairs := func() [32]byte {
+		x, err := c.nodes[1].node.PairsOf(t.Context(), w.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x.Digest
+	}
+	before := pairs()
+	if _, err := c.nodes[1].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID}); err != nil { // the banned node itself
 		t.Fatal(err)
+	}
+	if pairs() == before {
+		t.Errorf("a refresh kept the pair state %x", before)
+	}
+	check()
+	_, err := c.nodes[0].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID, Release: []transport.NodeID{"nobody"}})
+	wantCode(t, err, problem.Invalid)
+	r := appliance.RefreshRequest{WalletID: w.ID, Requester: "an operator", Release: []transport.NodeID{"node2"}}
+	if _, err := c.nodes[0].node.Refresh(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	es := c.nodes[0].entries(t, "ban.release")
+	if len(es) != 1 || es[0].Facts["nodes"] != "[node2]" || es[0].Facts["requester"] != "an operator" {
+		t.Errorf("on record: %v", es)
+	}
+	for _, s := range c.nodes[0].node.Nodes() {
+		if s.Accused {
+			t.Errorf("%s is accused", s.ID)
+		}
 	}
 	sig, err := c.nodes[0].node.Sign(t.Context(),
 		appliance.SignRequest{WalletID: w.ID, Message: digest[:], Signers: []transport.NodeID{"node1", "node2"}})

@@ -45,7 +45,7 @@ func (n *making) pairUp(ctx context.Context, c *ceremony.Ceremony, scheme thresh
 			return digest, nil, problem.New(problem.PairState, "repeat the request", "another pair setup of this committee is under way")
 		}
 	}
-	s, state, err := n.pairs.Proposed(ctx, scheme, committee, x)
+	s, state, err := n.pairs.Proposed(ctx, scheme, committee, x, in.Operation == attest.OpRefresh)
 	switch {
 	case err != nil || s == nil:
 	case x.Epoch != 0:

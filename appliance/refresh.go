@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -60,6 +61,9 @@ func (n *making) refreshOnce(ctx context.Context, key keys.Key, req RefreshReque
 		if err := judgeRefresh(in, rec, p.Next); err != nil { // it may have changed since
 			return err
 		}
+		if err := n.release(ctx, key, req, permitted); err != nil {
+			return err
+		}
 		return n.runRefresh(ctx, c, p, in, rec, permitted)
 	})
 }
@@ -101,6 +105,30 @@ func (n *making) holdForRefresh(ctx context.Context, in *attest.Intent) (rec key
 		return rec, nil, err
 	}
 	return rec, unlock, nil
+}
+
+// release ends this node's bans of the peers that the request names, on record: its operator trusts them again.
+func (n *making) release(ctx context.Context, key keys.Key, req RefreshRequest, permitted *permission) error {
+	if len(req.Release) == 0 {
+		return nil
+	}
+	peers := make([]threshold.PartyID, len(req.Release))
+	for i, id := range req.Release {
+		if peers[i] = n.members.Party(id); peers[i] == 0 {
+			return problem.Field("release", "list the nodes with GET /api/v1/nodes", "unknown node %q", id)
+		}
+	}
+	if err := permitted.recorded(); err != nil {
+		return err
+	}
+	facts := map[string]string{"wallet": key.ID, "session": req.SessionID, "requester": req.Requester, "nodes": fmt.Sprint(req.Release)}
+	if err := n.cfg.AuditLog.Append(ctx, audit.Event{Name: "ban.release", Facts: facts}); err != nil {
+		return err
+	}
+	for _, id := range req.Release {
+		n.peers.Accuse(id, "")
+	}
+	return n.pairs.Release(ctx, key.Scheme, key.Record.Info.Committee, peers)
 }
 
 // permitRefresh passes the gate.

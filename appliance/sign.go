@@ -307,7 +307,7 @@ func (n *signing) agree(ctx context.Context, c *ceremony.Ceremony, p *proposal, 
 
 // pairsFor finds the pair state that a proposal goes by, and refuses another than ours and one with a banned signer.
 func (n *signing) pairsFor(ctx context.Context, p *proposal, key keys.Key) (threshold.Pairer, threshold.PairState, error) {
-	pairs, state, err := n.pairs.Proposed(ctx, key.Scheme, key.Record.Info.Committee, p.Pairs)
+	pairs, state, err := n.pairs.Proposed(ctx, key.Scheme, key.Record.Info.Committee, p.Pairs, false)
 	if err == nil && state != nil && slices.Contains(p.Signers, n.members.SelfParty()) {
 		err = keys.CheckBans(state, p.Signers, n.members.Nodes)
 	}

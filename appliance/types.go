@@ -51,6 +51,7 @@ type RefreshRequest struct {
 	PublicKey []byte
 	Requester string
 	BodyHash  [32]byte
+	Release   []transport.NodeID // ends this node's bans of these nodes, with the pair state that the refresh makes
 }
 
 // Wallet is a key as the outside sees it.

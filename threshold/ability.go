@@ -12,7 +12,7 @@ import (
 type PairState interface {
 	// Digest is the same for all parties: what they certify, and what a proposal names.
 	Digest() [32]byte
-	// PairEpoch counts the pair states of a committee, from 1.
+	// PairEpoch is a number to tell pair states of a committee by, from 1. It orders nothing: the digest says which one it is.
 	PairEpoch() uint64
 	// Bytes encodes it, secrets included and with its version, for the vault. Of a banned peer nothing is left in it but the ban.
 	Bytes() *secret.Bytes
@@ -26,7 +26,7 @@ type PairState interface {
 // Pairer is a scheme whose signers need pair state. Without it, the scheme makes and refreshes keys, observes, combines and verifies.
 type Pairer interface {
 	Scheme
-	// NewPairState prepares the ceremony that makes pair state among the whole committee; epoch is higher than any before.
+	// NewPairState prepares the ceremony that makes pair state among the whole committee; epoch, from 1, is another than the current.
 	NewPairState(s Setup, epoch uint64, rand io.Reader) (*Session[PairState], error)
 	// ParsePairState reads what PairState.Bytes wrote.
 	ParsePairState(b []byte) (PairState, error)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/threshold"
 )
@@ -69,7 +70,7 @@ func (s *server) reshare(ctx context.Context, in *struct {
 	}
 	b := in.Body
 	return s.renew(ctx, w, refreshBody{NewThreshold: b.NewThreshold, NewTotal: b.NewTotal, NewParties: b.NewParties,
-		NewParticipants: b.NewParticipants})
+		NewParticipants: b.NewParticipants, Release: b.Release})
 }
 
 func (s *server) renew(ctx context.Context, w *appliance.Wallet, b refreshBody) (*walletOut, error) {
@@ -77,7 +78,11 @@ func (s *server) renew(ctx context.Context, w *appliance.Wallet, b refreshBody) 
 		return nil, err
 	}
 	c := callOf(ctx)
-	w, err := s.Backend.Refresh(ctx, appliance.RefreshRequest{SessionID: c.session, WalletID: w.ID, Requester: c.requester, BodyHash: c.hash})
+	r := appliance.RefreshRequest{SessionID: c.session, WalletID: w.ID, Requester: c.requester, BodyHash: c.hash}
+	for _, id := range b.Release {
+		r.Release = append(r.Release, transport.NodeID(id))
+	}
+	w, err := s.Backend.Refresh(ctx, r)
 	if err != nil {
 		return nil, err
 	}

@@ -142,7 +142,7 @@ func (t *Peers) Silent(id transport.NodeID) {
 	}
 }
 
-// Accuse notes that an abort named a peer; it is no longer chosen by this process.
+// Accuse notes that an abort named a peer; it is no longer chosen by this process, unless it is forgiven, which an empty check says.
 func (t *Peers) Accuse(id transport.NodeID, check string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -97,7 +97,8 @@ func (v *Pairs) store(ctx context.Context, name string, p threshold.PairState) e
 	return nil
 }
 
-// Adopt makes the committee's next pair state, if its digest is the certified one, the current, and destroys what was before.
+// Adopt makes the committee's next pair state, if its digest is the certified one, the current, and destroys what was before. A peer that
+// was banned stays so, unless an operator has released it from that ban: a coordinator alone, who may be the peer, ends no ban.
 func (v *Pairs) Adopt(ctx context.Context, s threshold.Pairer, c threshold.Committee, digest [32]byte) error {
 	name := pairStateName(s.ID(), c)
 	v.writing.Lock()
@@ -106,14 +107,75 @@ func (v *Pairs) Adopt(ctx context.Context, s threshold.Pairer, c threshold.Commi
 	if err != nil || p == nil || p.Digest() != digest {
 		return err
 	}
+	old := v.opened(name)
+	if old == nil {
+		if old, err = v.load(ctx, s, name); err != nil {
+			return err
+		}
+	}
+	if old != nil && old.Digest() == digest { // adopted before a crash, with the bans that it has
+		return v.vault.DeleteSecret(ctx, nextName(name))
+	}
+	if err := v.carryBans(ctx, name, old, p); err != nil {
+		return err
+	}
 	if err := v.store(ctx, name, p); err != nil {
 		return err
 	}
-	if old := v.put(name, p); old != nil {
+	v.put(name, p)
+	if old != nil {
 		v.ended(old.Digest())
 		old.Destroy()
 	}
 	return v.vault.DeleteSecret(ctx, nextName(name))
+}
+
+// release is what a committee's operator has released: peers that the pair state of the digest has banned.
+type release struct {
+	Version uint8               `cbor:"1,keyasint"`
+	Digest  [32]byte            `cbor:"2,keyasint"`
+	Peers   []threshold.PartyID `cbor:"3,keyasint"`
+}
+
+const releaseVersion = 1
+
+func releaseName(name string) string { return name + "/release" }
+
+// Release ends the bans of peers, durably: the next pair state of the committee will not have them. It is an operator's act.
+func (v *Pairs) Release(ctx context.Context, s threshold.Scheme, c threshold.Committee, peers []threshold.PartyID) error {
+	pairer, p, err := v.State(ctx, s, c)
+	if err != nil || p == nil {
+		return err
+	}
+	v.writing.Lock()
+	defer v.writing.Unlock()
+	r := release{releaseVersion, p.Digest(), peers}
+	return v.vault.PutSecret(ctx, releaseName(pairStateName(pairer.ID(), c)), canon.MustMarshal(r))
+}
+
+// carryBans bans in p whom old, which may be nil, has banned and no operator has released.
+func (v *Pairs) carryBans(ctx context.Context, name string, old, p threshold.PairState) error {
+	if old == nil || len(old.Banned()) == 0 {
+		return nil
+	}
+	var r release
+	b, err := v.vault.GetSecret(ctx, releaseName(name))
+	switch {
+	case errors.Is(err, vault.ErrNotFound):
+	case err != nil:
+		return &problem.Error{Code: VaultCode(err), Message: "the released bans of a committee cannot be read", Next: "run mpcd doctor", Err: err}
+	default:
+		defer b.Wipe()
+		if err := canon.UnmarshalVersion(b.Bytes(), releaseVersion, &r); err != nil {
+			return problem.Unreadable("the record of released bans", "run mpcd doctor", err)
+		}
+	}
+	for _, peer := range old.Banned() {
+		if r.Digest != old.Digest() || !slices.Contains(r.Peers, peer) {
+			p.Ban(peer)
+		}
+	}
+	return nil
 }
 
 // KeepBans stores the pair state again when an abort has banned a peer, before anybody is told of the abort.
@@ -178,35 +240,42 @@ func (v *Pairs) State(ctx context.Context, scheme threshold.Scheme, c threshold.
 	return s, p, err
 }
 
-// Propose is what this node, as coordinator, proposes: the pair state it has, or, with renew or without any, the next, above a
-// pair-epoch that others told.
+// maxPairEpoch bounds what a proposal may name as a pair-epoch. It is a number to tell pair states by; which one a party has is its digest.
+// So none is refused for being lower than ours: who is told a high one would be at the end of all numbers.
+const maxPairEpoch = 1<<63 - 1
+
+// Propose is what this node, as coordinator, proposes: the pair state it has, or, with renew or without any, the next, with a pair-epoch
+// above its own and above what others told; after the highest comes the first.
 func (v *Pairs) Propose(ctx context.Context, scheme threshold.Scheme, c threshold.Committee, renew bool,
 	above uint64) (*ProposedPairs, error) {
 	s, p, err := v.State(ctx, scheme, c)
 	switch {
 	case err != nil || s == nil:
 		return nil, err
-	case p == nil:
-		return &ProposedPairs{Epoch: above + 1}, nil
-	case renew:
-		return &ProposedPairs{Epoch: max(p.PairEpoch(), above) + 1}, nil
+	case p != nil && !renew:
+		return &ProposedPairs{Digest: p.Digest()}, nil
+	case p != nil:
+		above = max(p.PairEpoch(), above)
 	}
-	return &ProposedPairs{Digest: p.Digest()}, nil
+	if above >= maxPairEpoch {
+		above = 0
+	}
+	return &ProposedPairs{Epoch: above + 1}, nil
 }
 
-// Proposed is State, if it is what a proposal goes by. It fails with a *problem.Error of
-// code PairState where it is another.
-func (v *Pairs) Proposed(ctx context.Context, scheme threshold.Scheme, c threshold.Committee,
-	x *ProposedPairs) (threshold.Pairer, threshold.PairState, error) {
+// Proposed is State, if it is what a proposal goes by, which must make new pair state where renew says so. It fails with a *problem.Error
+// of code PairState where it is another.
+func (v *Pairs) Proposed(ctx context.Context, scheme threshold.Scheme, c threshold.Committee, x *ProposedPairs,
+	renew bool) (threshold.Pairer, threshold.PairState, error) {
 	s, p, err := v.State(ctx, scheme, c)
 	if err == nil {
-		err = x.check(s, p)
+		err = x.check(s, p, renew)
 	}
 	return s, p, err
 }
 
 // check holds a proposal's pair state against what this node has.
-func (x *ProposedPairs) check(s threshold.Pairer, p threshold.PairState) error {
+func (x *ProposedPairs) check(s threshold.Pairer, p threshold.PairState, renew bool) error {
 	var epoch uint64
 	if p != nil {
 		epoch = p.PairEpoch()
@@ -216,7 +285,12 @@ func (x *ProposedPairs) check(s threshold.Pairer, p threshold.PairState) error {
 		return nil
 	case s == nil || x == nil:
 		return problem.New(problem.Invalid, "run the same version on all nodes", "the proposal's pair state does not fit its scheme")
-	case x.Epoch != 0 && x.Epoch <= epoch, x.Epoch == 0 && (p == nil || p.Digest() != x.Digest):
+	case renew && x.Epoch == 0:
+		return problem.New(problem.Invalid, "see that node's log: it may have been tampered with",
+			"a refresh makes new pair state, and the coordinator's keeps the old: whoever has that unmasks the old shares")
+	case x.Epoch > maxPairEpoch:
+		return problem.New(problem.Invalid, "see that node's log: it may have been tampered with", "there is no pair-epoch %d", x.Epoch)
+	case x.Epoch != 0 && p != nil && x.Epoch == epoch, x.Epoch == 0 && (p == nil || p.Digest() != x.Digest):
 		return &problem.Error{Code: problem.PairState, Epoch: epoch,
 			Message: fmt.Sprintf("this node is at pair-epoch %d with the committee, the coordinator is not", epoch),
 			Next:    "repeat the request; if that does not help, refresh a key of this committee"}
@@ -231,7 +305,7 @@ func CheckBans(p threshold.PairState, signers []threshold.PartyID, nodes func([]
 			culprits := nodes([]threshold.PartyID{b})
 			return &problem.Error{Code: problem.Blame, Culprits: culprits,
 				Message: fmt.Sprintf("node %q cheated in this pair-epoch and is banned", culprits[0]),
-				Next:    "choose other signers; once the node is trusted again, refresh a key of this committee: that makes new pair state"}
+				Next:    "choose other signers; once the node is trusted again, refresh a key of this committee through this node with release"}
 		}
 	}
 	return nil

@@ -35,4 +35,5 @@ type RefreshRequest struct {
 	NewThreshold int      `json:"new_threshold,omitempty"`
 	NewTotal     int      `json:"new_total,omitempty"`
 	NewParties   []string `json:"new_parties,omitempty"`
+	Release      []string `json:"release,omitempty"` // nodes whose bans by the answering node end
 }

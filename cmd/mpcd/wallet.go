@@ -189,6 +189,7 @@ func refreshCommand(o *output) *cobra.Command {
 	r.register(cmd)
 	keyFlags(cmd)
 	cmd.Flags().StringVar(&q.SessionID, "session", "", "idempotency key")
+	cmd.Flags().StringSliceVar(&q.Release, "release", nil, "nodes that the answering node has banned, and trusts again from now on")
 	return cmd
 }
 

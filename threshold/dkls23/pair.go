@@ -11,9 +11,8 @@ import (
 	"github.com/luxfi/mpcd/threshold/internal/secp256k1"
 )
 
-// ErrBanned is behind every refusal to work with a party that was caught cheating in this pair-epoch.
-var ErrBanned = errors.New("dkls23: this party cheated and is banned for the pair-epoch; " +
-	"an operator who trusts it again runs a new pair setup")
+// ErrBanned is behind every refusal to work with a party that was caught cheating, in this pair-epoch or before.
+var ErrBanned = errors.New("dkls23: this party cheated and is banned; an operator who trusts it again releases it in a refresh")
 
 // ErrDestroyed is behind every refusal to go on with a pair-epoch that has ended.
 var ErrDestroyed = errors.New("dkls23: the pair-epoch has ended; try again with the new pair state")

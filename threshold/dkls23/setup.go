@@ -26,9 +26,9 @@ const (
 	setup2Len = 64 + ot.MsgSetup2Len
 )
 
-// NewPairState implements threshold.Pairer: it prepares the pair setup among the whole committee for the pair-epoch, which must be
-// higher than any before. All must take part. A result is not yet state to use: store it durably, exchange signed certificates over its
-// digest, then use it and destroy the pair-epoch before it and every presignature made with that.
+// NewPairState implements threshold.Pairer: it prepares the pair setup among the whole committee for the pair-epoch, a
+// number from 1 to tell pair states by. All must take part. A result is not yet state to use: store it durably, exchange signed
+// certificates over its digest, then use it and destroy the pair-epoch before it and every presignature made with that.
 func (Scheme) NewPairState(s threshold.Setup, epoch uint64, rand io.Reader) (*threshold.Session[threshold.PairState], error) {
 	if !s.Committee.Contains(s.Self) {
 		return nil, fmt.Errorf("dkls23: party %d is not a member of the committee", s.Self)
