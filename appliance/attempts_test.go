@@ -121,3 +121,35 @@ func TestSignsAfterAMissedEnd(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Goal: what every party has staged ends, whoever kept its certificate back, when all run again: a member that withholds certificates does
+// not end refresh for ever. Method: more attempts than once were allowed, staged and certified by all and told to nobody; all come to the
+// highest, and refresh it.
+func TestReissue(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	const attempts = 20
+	var shares [attempts][]*threshold.KeyShare
+	for k := range shares {
+		shares[k] = refreshShares(t, c, w.ID, 2+uint64(k))
+	}
+	for i, m := range c.nodes { // the last party stages in order: whatever has ended by then is below what it stages
+		for k := range shares {
+			if _, err := m.node.StageAttempt(t.Context(), w.ID, shares[k][i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, m := range c.nodes {
+		waitFor(t, string(m.id)+" at the highest epoch", func() bool {
+			got, err := m.node.Wallet(t.Context(), w.ID)
+			return err == nil && got.Epoch == 1+attempts
+		})
+	}
+	if r, err := c.nodes[1].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID}); err != nil || r.Epoch != 2+attempts {
+		t.Errorf("the next refresh: %+v, %v", r, err)
+	}
+	if _, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("after")}); err != nil {
+		t.Error(err)
+	}
+}

@@ -80,13 +80,11 @@ func (n *making) stage(ctx context.Context, id string, share *threshold.KeyShare
 // certify attests that our share is durable, tells the others, and collects what they attest.
 func (n *making) certify(ctx context.Context, c *ceremony.Ceremony, id string, info threshold.KeyInfo,
 	rec keys.Record) ([]certificate, error) {
-	batch, err := attest.Attest(ctx, n.token.hsm, n.token.attest, n.token.header(attest.KindKeygen),
-		[][]byte{n.leaf(id, info, rec, n.members.SelfParty())})
+	own, err := n.ownCertificate(ctx, id, info, rec)
 	if err != nil {
-		return nil, &problem.Error{Code: problem.HSM, Message: "the token did not attest the new share",
-			Next: "run mpcd doctor; check the token", Err: err}
+		return nil, err
 	}
-	certs := []certificate{{n.members.SelfParty(), batch.Cose}}
+	certs := []certificate{own}
 	c.Tell(ceremony.KindCertificate, canon.MustMarshal(certs[0]))
 	want, _ := n.members.Others(info.Committee.Parties)
 	err = c.Gather(ctx, ceremony.KindCertificate, want, func(from threshold.PartyID, env transport.Envelope) error {
@@ -103,6 +101,20 @@ func (n *making) certify(ctx context.Context, c *ceremony.Ceremony, id string, i
 	})
 	slices.SortFunc(certs, func(a, b certificate) int { return int(a.Party) - int(b.Party) })
 	return certs, err
+}
+
+// maxCertificate bounds a certificate, in bytes: a signed root and header.
+const maxCertificate = 4096
+
+// ownCertificate has the token attest that our share is durable.
+func (n *making) ownCertificate(ctx context.Context, id string, info threshold.KeyInfo, rec keys.Record) (certificate, error) {
+	self := n.members.SelfParty()
+	batch, err := attest.Attest(ctx, n.token.hsm, n.token.attest, n.token.header(attest.KindKeygen), [][]byte{n.leaf(id, info, rec, self)})
+	if err != nil {
+		return certificate{}, &problem.Error{Code: problem.HSM, Message: "the token did not attest the new share",
+			Next: "run mpcd doctor; check the token", Err: err}
+	}
+	return certificate{self, batch.Cose}, nil
 }
 
 func (n *making) verifyCertificate(id string, info threshold.KeyInfo, rec keys.Record, cert certificate) error {

@@ -3,6 +3,7 @@ package appliance
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -93,6 +94,10 @@ func TestJudgeKey(t *testing.T) {
 // then each part bent.
 func TestJudgeRefresh(t *testing.T) {
 	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}, Identities: make([][]byte, 3), Threshold: 2}
+	now := time.UnixMilli(1_800_000_000_000)
+	four := func(last time.Time) []keys.Attempt {
+		return []keys.Attempt{{Epoch: 2}, {Epoch: 3}, {Epoch: 4}, {Epoch: 5, Made: last.UnixMilli()}}
+	}
 	for name, row := range map[string]struct {
 		bend func(*attest.Intent, *keys.Record)
 		next uint64
@@ -104,13 +109,15 @@ func TestJudgeRefresh(t *testing.T) {
 		"far off":               {func(*attest.Intent, *keys.Record) {}, 2 + attemptsAhead, problem.Attempt},
 		"not active yet":        {func(_ *attest.Intent, r *keys.Record) { r.State = keys.Proving }, 2, problem.Conflict},
 		"the epoch before":      {func(in *attest.Intent, _ *keys.Record) { in.Epoch = 0 }, 2, problem.Conflict},
+		"behind four at once":   {func(_ *attest.Intent, r *keys.Record) { r.Attempts = four(now) }, 6, problem.Overload},
+		"behind four, later":    {func(_ *attest.Intent, r *keys.Record) { r.Attempts = four(now.Add(-3 * time.Second)) }, 6, ""},
 		"another scheme":        {func(in *attest.Intent, _ *keys.Record) { in.Scheme = threshold.FrostTaproot }, 2, problem.Conflict},
 		"without a party":       {func(in *attest.Intent, _ *keys.Record) { in.Signers = slices.Clone(in.Signers[:2]) }, 2, problem.Invalid},
 	} {
 		in := &attest.Intent{KeyID: "w_x", Scheme: threshold.FrostEd25519, Epoch: 1, Signers: committee.Parties}
 		rec := keys.Record{State: keys.Active, Scheme: threshold.FrostEd25519, Info: threshold.KeyInfo{Epoch: 1, Committee: committee}}
 		row.bend(in, &rec)
-		err := judgeRefresh(in, rec, row.next)
+		err := judgeRefresh(in, rec, row.next, now)
 		if (err == nil) != (row.code == "") || err != nil && problem.As(err).Code != row.code {
 			t.Errorf("%s: %v, want %q", name, err, row.code)
 		}

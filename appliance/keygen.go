@@ -16,7 +16,8 @@ import (
 // the end of a ceremony that it missed.
 type making struct {
 	*core
-	signing *signing
+	signing  *signing
+	reissues reissues
 }
 
 // keygen is the coordinator's side; accept is called before the first message leaves.

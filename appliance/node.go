@@ -205,7 +205,7 @@ func (n *Node) furnish(boot ceremony.Boot) {
 	n.pairs = keys.NewPairs(c.Vault, n.pool.DropPairs, n.pool.DropPeers)
 	n.signing = &signing{&n.core, n.pool}
 	n.filling.signing, n.filling.pool = n.signing, n.pool
-	n.making = &making{&n.core, n.signing}
+	n.making = &making{core: &n.core, signing: n.signing}
 	n.batches.signing, n.batches.pool = n.signing, n.pool
 }
 

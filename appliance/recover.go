@@ -3,6 +3,9 @@ package appliance
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/ceremony"
@@ -10,7 +13,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
-	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/vault"
 )
 
@@ -75,6 +78,11 @@ func (n *making) answerAsk(ctx context.Context, env transport.Envelope) {
 		n.cfg.Logger.Error("a stored certificate cannot be read", "wallet", q.KeyID, "error", err)
 		return
 	}
+	if _, staged := rec.Staged(q.Epoch); staged && a.Certs == nil {
+		if own, err := n.reissue(ctx, staging{q.KeyID, q.Epoch}, rec); err == nil {
+			a.Certs = []certificate{own}
+		}
+	}
 	if a.Certs != nil || a.Proofs != nil {
 		n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: ceremony.KindAnswer, Body: canon.MustMarshal(a)})
 	}
@@ -95,7 +103,11 @@ func (n *making) learnAnswer(ctx context.Context, env transport.Envelope) {
 	if err != nil {
 		return
 	}
-	if _, waits := rec.Staged(a.Epoch); waits && a.Certs != nil {
+	_, waits := rec.Staged(a.Epoch)
+	if waits && len(a.Certs) == 1 && a.Certs[0].Party == n.members.Party(env.From) {
+		a.Certs = n.gather(ctx, staging{a.KeyID, a.Epoch}, rec, a.Certs[0])
+	}
+	if waits && a.Certs != nil {
 		if err := n.completeStaged(ctx, a, rec); err != nil {
 			n.cfg.Logger.Warn("an answer about a waiting key was refused", "wallet", a.KeyID, "from", env.From, "error", err)
 			return
@@ -177,29 +189,11 @@ func (n *making) finishStaged(ctx context.Context, id string) error {
 
 // completeStaged activates a staged epoch whose certificate is complete.
 func (n *making) completeStaged(ctx context.Context, a answer, rec keys.Record) error {
-	scheme, err := n.cfg.Schemes(rec.Scheme)
+	info, err := n.stagedInfo(ctx, staging{a.KeyID, a.Epoch}, rec)
 	if err != nil {
 		return err
 	}
-	load := func() (*secret.Bytes, error) {
-		b, _, err := n.cfg.Vault.LoadStaged(ctx, a.KeyID, a.Epoch)
-		return b, err
-	}
-	if meta, err := n.cfg.Vault.GetMeta(a.KeyID); err == nil && meta.Epoch == a.Epoch { // activated just before a crash
-		load = func() (*secret.Bytes, error) { b, _, err := n.cfg.Vault.Load(ctx, a.KeyID); return b, err }
-	}
-	b, err := load()
-	if err != nil {
-		return err
-	}
-	defer b.Wipe()
-	share, err := scheme.ParseKeyShare(b.Bytes())
-	if err != nil {
-		return err
-	}
-	info := share.KeyInfo
-	share.Destroy()
-	if attest.KeyID(info.Kind, info.GroupKey) != a.KeyID || info.Epoch != a.Epoch || len(a.Certs) != info.Committee.N() {
+	if len(a.Certs) != info.Committee.N() {
 		return errors.New("the certificate does not fit the staged share")
 	}
 	rec, _ = rec.Staged(a.Epoch)
@@ -212,4 +206,114 @@ func (n *making) completeStaged(ctx context.Context, a answer, rec keys.Record) 
 		}
 	}
 	return n.activate(ctx, a.KeyID, rec, info, a.Certs)
+}
+
+// stagedInfo is the public record of a staged share, or of one that was activated just before a crash.
+func (n *making) stagedInfo(ctx context.Context, at staging, rec keys.Record) (threshold.KeyInfo, error) {
+	none := threshold.KeyInfo{}
+	scheme, err := n.cfg.Schemes(rec.Scheme)
+	if err != nil {
+		return none, err
+	}
+	b, _, err := n.cfg.Vault.LoadStaged(ctx, at.key, at.epoch)
+	if meta, merr := n.cfg.Vault.GetMeta(at.key); merr == nil && meta.Epoch == at.epoch {
+		b, _, err = n.cfg.Vault.Load(ctx, at.key)
+	}
+	if err != nil {
+		return none, err
+	}
+	defer b.Wipe()
+	share, err := scheme.ParseKeyShare(b.Bytes())
+	if err != nil {
+		return none, err
+	}
+	defer share.Destroy()
+	if info := share.KeyInfo; attest.KeyID(info.Kind, info.GroupKey) != at.key || info.Epoch != at.epoch {
+		return none, errors.New("the staged share is of another key or epoch")
+	}
+	return share.KeyInfo, nil
+}
+
+// staging is an epoch of a key that parties have staged.
+type staging struct {
+	key   string
+	epoch uint64
+}
+
+// reissues are certificates of staged epochs that their parties have issued again, our own among them, each as its party sent it.
+type reissues struct {
+	mu sync.Mutex
+	m  map[staging]map[threshold.PartyID]certificate
+}
+
+const reissuesMax = 1024 // epochs
+
+// put remembers a certificate, and returns how many parties' there are.
+func (r *reissues) put(at staging, c certificate) map[threshold.PartyID]certificate {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.m[at] == nil {
+		if len(r.m) >= reissuesMax {
+			r.m = nil // they are sent again
+		}
+		if r.m == nil {
+			r.m = map[staging]map[threshold.PartyID]certificate{}
+		}
+		r.m[at] = map[threshold.PartyID]certificate{}
+	}
+	r.m[at][c.Party] = c
+	return maps.Clone(r.m[at])
+}
+
+func (r *reissues) get(at staging, p threshold.PartyID) (certificate, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, ok := r.m[at][p]
+	return c, ok
+}
+
+func (r *reissues) drop(at staging) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.m, at)
+}
+
+// reissue is our certificate of an epoch that we have staged, once more: its coordinator, or a party that was away, may have kept a
+// certificate back, and what all have staged is to end. It says what the first said.
+func (n *making) reissue(ctx context.Context, at staging, rec keys.Record) (certificate, error) {
+	self := n.members.SelfParty()
+	if c, ok := n.reissues.get(at, self); ok {
+		return c, nil
+	}
+	info, err := n.stagedInfo(ctx, at, rec)
+	if err != nil {
+		return certificate{}, err
+	}
+	rec, _ = rec.Staged(at.epoch)
+	c, err := n.ownCertificate(ctx, at.key, info, rec)
+	if err == nil {
+		n.reissues.put(at, c)
+	}
+	return c, err
+}
+
+// gather returns the certificates of all parties, ascending, when the one that a party has issued again is the last; nil before.
+func (n *making) gather(ctx context.Context, at staging, rec keys.Record, c certificate) []certificate {
+	if !rec.Info.Committee.Contains(c.Party) || len(c.Cose) > maxCertificate {
+		return nil
+	}
+	if len(n.reissues.put(at, c)) < rec.Info.Committee.N()-1 {
+		return nil
+	}
+	own, err := n.reissue(ctx, at, rec)
+	if err != nil {
+		return nil
+	}
+	all := slices.Collect(maps.Values(n.reissues.put(at, own)))
+	if len(all) < rec.Info.Committee.N() {
+		return nil
+	}
+	n.reissues.drop(at) // whatever comes of it: a bad one of a peer does not stay
+	slices.SortFunc(all, func(a, b certificate) int { return int(a.Party) - int(b.Party) })
+	return all
 }

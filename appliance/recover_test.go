@@ -10,17 +10,18 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/frost"
 	"github.com/luxfi/mpcd/vault"
 )
 
-// Goal: a party that missed the end of a refresh goes by nothing but the complete certificate of the epoch that it has staged, and what it
-// then does is on record. Method: a key with a staged share; answers that lack something, then the whole one.
-func TestLearnAnswer(t *testing.T) {
+// newStaged is a party with a key at epoch 1, and the share of a refresh staged.
+func newStaged(t *testing.T) (*inside, string, threshold.KeyInfo, keys.Record) {
+	t.Helper()
 	x := newInside(t)
 	id, ks := x.newKeyOf(t, frost.Ed25519, keys.Active)
-	parties := x.world.Committee.Parties
-	if err := x.making.stage(t.Context(), id, ks[parties[0]]); err != nil {
+	self := x.world.Committee.Parties[0]
+	if err := x.making.stage(t.Context(), id, ks[self]); err != nil {
 		t.Fatal(err)
 	}
 	if err := x.cfg.Vault.Activate(t.Context(), id, 1); err != nil {
@@ -34,10 +35,61 @@ func TestLearnAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	info := next[parties[0]].KeyInfo
-	if err := x.making.stageRefresh(t.Context(), id, &rec, next[parties[0]]); err != nil {
+	if err := x.making.stageRefresh(t.Context(), id, &rec, next[self]); err != nil {
 		t.Fatal(err)
 	}
+	return x, id, next[self].KeyInfo, rec
+}
+
+// Goal: a party knows when it made its last attempt, also after a restart: the next is held against it. Method: the stored record.
+func TestAttemptMade(t *testing.T) {
+	x, id, _, _ := newStaged(t)
+	rec, err := x.keys.Record(t.Context(), id)
+	if now := x.cfg.Clock().UnixMilli(); err != nil || rec.Attempts[0].Made == 0 || rec.Attempts[0].Made > now {
+		t.Errorf("made at %d, it is %d, %v", rec.Attempts[0].Made, now, err)
+	}
+}
+
+// Goal: certificates that their parties issue again end what all have staged, each from its own party alone; a bad one spoils nothing for
+// long, and none is kept of what is not staged, or too long. Method: the others' certificates, one by one, bent and from others first.
+func TestGather(t *testing.T) {
+	x, id, info, rec := newStaged(t)
+	parties := x.world.Committee.Parties
+	two, three := x.certified(t, parties[1], id, info, rec, nil), x.certified(t, parties[2], id, info, rec, nil)
+	for _, row := range []struct {
+		name  string
+		from  threshold.PartyID
+		epoch uint64
+		cert  certificate
+		want  uint64 // the epoch after it
+		have  int    // certificates kept after it
+	}{
+		{"of an epoch that is not staged", parties[1], 3, two, 1, 0},
+		{"too long", parties[1], 2, certificate{parties[1], make([]byte, maxCertificate+1)}, 1, 0},
+		{"the first", parties[1], 2, two, 1, 1},
+		{"in another's name", parties[1], 2, three, 1, 1},
+		{"a bad one", parties[2], 2, certificate{parties[2], two.Cose}, 1, 0},
+		{"the first again", parties[1], 2, two, 1, 1},
+		{"the last", parties[2], 2, three, 2, 0},
+	} {
+		x.making.learnAnswer(t.Context(), transport.Envelope{From: nodeOf(row.from), Kind: ceremony.KindAnswer,
+			Body: canon.MustMarshal(answer{KeyID: id, Epoch: row.epoch, Certs: []certificate{row.cert}})})
+		now, err := x.keys.Record(t.Context(), id)
+		have := 0
+		for _, m := range x.making.reissues.m {
+			have += len(m)
+		}
+		if err != nil || now.Info.Epoch != row.want || have != row.have {
+			t.Errorf("%s: epoch %d, %d certificates are kept, %v", row.name, now.Info.Epoch, have, err)
+		}
+	}
+}
+
+// Goal: a party that missed the end of a refresh goes by nothing but the complete certificate of the epoch that it has staged, and what it
+// then does is on record. Method: a key with a staged share; answers that lack something, then the whole one.
+func TestLearnAnswer(t *testing.T) {
+	x, id, info, rec := newStaged(t)
+	parties := x.world.Committee.Parties
 	each := func(bend func(*claim)) (certs []certificate) {
 		for _, p := range parties[:2] {
 			certs = append(certs, x.certified(t, p, id, info, rec, nil))

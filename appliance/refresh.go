@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
@@ -58,7 +59,7 @@ func (n *making) refreshOnce(ctx context.Context, key keys.Key, req RefreshReque
 			return err
 		}
 		defer unlock()
-		if err := judgeRefresh(in, rec, p.Next); err != nil { // it may have changed since
+		if err := judgeRefresh(in, rec, p.Next, n.cfg.Clock()); err != nil { // it may have changed since
 			return err
 		}
 		if err := n.release(ctx, key, req, permitted); err != nil {
@@ -91,7 +92,7 @@ func (n *making) holdForRefresh(ctx context.Context, in *attest.Intent) (rec key
 		return rec, nil, err
 	}
 	if !known(rec) || !slices.Equal(in.Signers, rec.Info.Committee.Parties) {
-		return rec, nil, judgeRefresh(in, rec, rec.Top()+1)
+		return rec, nil, judgeRefresh(in, rec, rec.Top()+1, n.cfg.Clock())
 	}
 	unlock, ok := n.keys.LockSoon(ctx, in.KeyID)
 	if !ok {
@@ -134,7 +135,7 @@ func (n *making) release(ctx context.Context, key keys.Key, req RefreshRequest, 
 // permitRefresh passes the gate.
 func (n *making) permitRefresh(ctx context.Context, in *attest.Intent, rec keys.Record, next uint64) (*permission, error) {
 	return n.gate.permit(ctx, attest.OpRefresh,
-		[]passage{{in, rec.Info.Committee, func() error { return judgeRefresh(in, rec, next) }}}, "refresh.begin")
+		[]passage{{in, rec.Info.Committee, func() error { return judgeRefresh(in, rec, next, n.cfg.Clock()) }}}, "refresh.begin")
 }
 
 // attemptsAhead is how far above a party's own highest epoch a coordinator may put the next one: others may have more attempts.
@@ -181,9 +182,9 @@ func (n *making) runRefresh(ctx context.Context, c *ceremony.Ceremony, p *propos
 	return n.activate(ctx, in.KeyID, rec, share.KeyInfo, certs)
 }
 
-// judgeRefresh holds a refresh to the epoch next against the key as it is.
-func judgeRefresh(in *attest.Intent, rec keys.Record, next uint64) error {
-	top := rec.Top()
+// judgeRefresh holds a refresh to the epoch next against the key as it is at the time now.
+func judgeRefresh(in *attest.Intent, rec keys.Record, next uint64, now time.Time) error {
+	top, pause := rec.Top(), rec.Pause(now)
 	switch {
 	case rec.State != keys.Active:
 		return problem.New(problem.Conflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", in.KeyID, rec.State)
@@ -196,13 +197,17 @@ func judgeRefresh(in *attest.Intent, rec keys.Record, next uint64) error {
 		return &problem.Error{Code: problem.Attempt,
 			Message: fmt.Sprintf("this node has a share of epoch %d, the refresh would make epoch %d", top, next),
 			Next:    "repeat the request", Epoch: top}
+	case pause > 0:
+		return problem.New(problem.Overload, "have all nodes of the key run, and see `mpcd audit` for who was silent; then repeat the request",
+			"%d refreshes of wallet %s ended without the certificate of every node; the next may begin in %v", len(rec.Attempts), in.KeyID,
+			pause.Round(time.Second))
 	}
 	return nil
 }
 
 // stageRefresh stores the share of an attempt beside the active one and those of earlier attempts.
 func (n *making) stageRefresh(ctx context.Context, id string, rec *keys.Record, share *threshold.KeyShare) error {
-	rec.Attempts = append(slices.Clone(rec.Attempts), keys.Attempt{Epoch: share.Epoch, Pairs: rec.Pairs})
+	rec.Attempts = append(slices.Clone(rec.Attempts), keys.Attempt{Epoch: share.Epoch, Pairs: rec.Pairs, Made: n.cfg.Clock().UnixMilli()})
 	if err := n.keys.Put(ctx, id, *rec); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (s State) String() string {
 }
 
 // MaxStaged is the largest number of staged epochs of an id.
-const MaxStaged = 16
+const MaxStaged = 64
 
 // macLen is the length of the MAC behind a stored pointer.
 const macLen = sha256.Size

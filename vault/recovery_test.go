@@ -386,7 +386,7 @@ func TestRecoveryErases(t *testing.T) {
 		store(t, v, "a", e)
 	}
 	activate(t, v, "a", 2+vault.MaxStaged)
-	for e := uint64(40); e < 40+vault.MaxStaged; e++ {
+	for e := uint64(100); e < 100+vault.MaxStaged; e++ {
 		store(t, v, "a", e)
 	}
 	if err := v.Delete(t.Context(), "a"); err != nil {

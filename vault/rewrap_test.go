@@ -17,7 +17,7 @@ import (
 )
 
 // many is a vault of enough records for several batches: ids with three epochs each, as in populated, and a secret.
-const many = 21
+const many = vault.MaxBatch / 3
 
 func manyIDs(t testing.TB, s vault.Store, cfg vault.Config) {
 	t.Helper()

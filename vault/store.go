@@ -9,7 +9,7 @@ import (
 const (
 	MaxKey   = 512
 	MaxValue = 2 << 20
-	MaxBatch = 64 // puts and deletes together
+	MaxBatch = 256 // puts and deletes together
 	// MaxBatchBytes bounds the keys and values of a batch.
 	MaxBatchBytes = 8 << 20
 )

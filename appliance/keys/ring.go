@@ -48,6 +48,24 @@ type Record struct {
 type Attempt struct {
 	Epoch uint64   `cbor:"1,keyasint"`
 	Pairs [32]byte `cbor:"2,keyasint,omitempty"` // as Record.Pairs
+	Made  int64    `cbor:"3,keyasint,omitempty"` // ms, by this party's clock
+}
+
+// The first few attempts may follow each other; then each waits twice as long as the one before, up to pauseMax. A coordinator that has
+// parties stage shares and then withholds a certificate reaches the vault's limit only after days, in which it is named.
+const (
+	attemptsFree = 3
+	pauseMax     = time.Hour
+)
+
+// Pause is how long the next attempt has to wait at the time now; 0 if it may begin.
+func (r Record) Pause(now time.Time) time.Duration {
+	k := len(r.Attempts) - attemptsFree
+	if k <= 0 {
+		return 0
+	}
+	pause := min(pauseMax, time.Second<<min(k, 30))
+	return min(pause, max(0, pause-now.Sub(time.UnixMilli(r.Attempts[len(r.Attempts)-1].Made))))
 }
 
 // Top is the highest epoch this party has a share of, active or staged. The next attempt is above it on every party.

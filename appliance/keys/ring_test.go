@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
@@ -189,5 +190,27 @@ func TestOpenOfAnotherEpoch(t *testing.T) {
 	again, err := k.Open(t.Context(), frost.Ed25519, "w", 2)
 	if calls = token.Calls.Load() - calls; err != nil || again != first || first.refs != 2 || calls > 0 {
 		t.Errorf("opened again, with %d calls of the token: %v", calls, err)
+	}
+}
+
+// Goal: attempts that come to nothing slow down, so that the vault's limit is days away; a clock that was put back does not stop them.
+// Method: by number of attempts and time since the last.
+func TestPause(t *testing.T) {
+	last := time.UnixMilli(1_800_000_000_000)
+	for _, row := range []struct {
+		attempts    int
+		after, want time.Duration
+	}{
+		{0, 0, 0}, {3, 0, 0}, {4, 0, 2 * time.Second}, {4, 500 * time.Millisecond, 1500 * time.Millisecond}, {4, 2 * time.Second, 0},
+		{5, 0, 4 * time.Second}, {14, 0, 2048 * time.Second}, {15, 0, time.Hour}, {100, time.Minute, 59 * time.Minute}, {100, time.Hour, 0},
+		{5, -time.Hour, 4 * time.Second},
+	} {
+		r := Record{Attempts: make([]Attempt, row.attempts)}
+		if row.attempts > 0 {
+			r.Attempts[row.attempts-1].Made = last.UnixMilli()
+		}
+		if got := r.Pause(last.Add(row.after)); got != row.want {
+			t.Errorf("%d attempts, %v later: %v, want %v", row.attempts, row.after, got, row.want)
+		}
 	}
 }
