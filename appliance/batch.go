@@ -25,6 +25,7 @@ import (
 type batcher struct {
 	*core
 	signing *signing
+	others  *others
 	pool    *presign.Pool
 
 	mu     sync.Mutex
@@ -247,7 +248,8 @@ func (b *batcher) run(jobs []*signJob) {
 	}
 	ctx, cancel := context.WithTimeout(b.base, b.cfg.Limits.Request)
 	defer cancel()
-	a := asked{op: attest.OpSign, signers: jobs[0].signers, intents: make([]*attest.Intent, len(jobs)), keys: make([]keys.Key, len(jobs)),
+	a := asked{op: attest.OpSign, again: slices.ContainsFunc(jobs, func(j *signJob) bool { return j.again }),
+		signers: jobs[0].signers, intents: make([]*attest.Intent, len(jobs)), keys: make([]keys.Key, len(jobs)),
 		before: func(ctx context.Context) error { return b.accept(ctx, jobs) }}
 	for i, j := range jobs {
 		in := b.token.intent(attest.OpSign, j.req.SessionID, j.req.Requester, j.signers)

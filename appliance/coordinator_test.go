@@ -150,12 +150,22 @@ func (f *forger) answer(topic [32]byte) problem.Code {
 	}
 }
 
+// use has node1 sign under the session_id "used".
+func (c *cluster) use(wallet string) {
+	c.t.Helper()
+	_, err := c.nodes[0].node.Sign(c.t.Context(), appliance.SignRequest{SessionID: "used", WalletID: wallet, Message: []byte("a payment")})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // Goal: a signer moves only for a proposal that is co-signed by the proposer's own hardware, recent, whole, for a key as it
 // is, a quorum it belongs to, and a message it may sign. Method: a member with its real hardware proposes; the unchanged
 // proposal is answered with an OPEN, each single change with a refusal and nothing else.
 func TestProposalChecks(t *testing.T) {
 	c := newCluster(t, 3)
 	ed, tap := c.keygen("ed25519", 2, 3), c.keygen("secp256k1", 2, 3)
+	c.use(ed.ID)
 	f := newForger(c, ed.ID)
 	intent, key, first := f.intent, f.key, (*draft).first
 	for _, row := range []struct {
@@ -202,7 +212,7 @@ func TestProposalChecks(t *testing.T) {
 			d.intents = append(d.intents, in)
 		}},
 		{"a request ID used before for another message",
-			func(d *draft) { first(d).RequestID, first(d).Message = "request-1", []byte("another payment") }},
+			func(d *draft) { first(d).RequestID, first(d).Message = "used", []byte("another payment") }},
 		{"no intents", func(d *draft) { d.after = func(p *proposal) { p.Intents = nil } }},
 		{"an earlier run of the signer", func(d *draft) { d.after = func(p *proposal) { p.Boots[0][3] ^= 1 } }},
 		{"no runs named", func(d *draft) { d.after = func(p *proposal) { p.Boots = nil } }},
@@ -273,7 +283,8 @@ func TestEveryLineJudges(t *testing.T) {
 		d.intents = append(d.intents, &in)
 		return &in
 	}
-	used := func(d *draft) { d.first().RequestID = "request-1" }
+	c.use(ed.ID)
+	used := func(d *draft) { d.first().RequestID = "used" }
 	for _, row := range []struct {
 		line, name string
 		code       problem.Code // "" if it fits
@@ -283,7 +294,7 @@ func TestEveryLineJudges(t *testing.T) {
 		{"sign", "what fits", "", nil, nil}, // request-1
 		{"sign", "a used request ID in the second place", problem.Conflict, func(d *draft) {
 			in := another(d)
-			in.RequestID, in.Message = "request-1", []byte("another payment")
+			in.RequestID, in.Message = "used", []byte("another payment")
 		}, nil},
 		{"sign", "a bad message in the second place", problem.Invalid, func(d *draft) { another(d).Message = nil }, nil},
 		{"sign", "more than a batch", problem.Invalid, func(d *draft) {

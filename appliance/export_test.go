@@ -94,6 +94,48 @@ func (n *Node) RefreshHeld(ctx context.Context, wallet string, epoch uint64, sig
 	return err
 }
 
+// AdoptSignature has the node take over the answer of node1 to a request, which names the receipt.
+func (n *Node) AdoptSignature(ctx context.Context, req SignRequest, answer string, receipt *attest.Receipt) (*Signature, error) {
+	key, err := n.keys.Key(ctx, req.WalletID)
+	if err != nil {
+		return nil, err
+	}
+	return n.others.adoptSignature(ctx, req, key, heard{"node1", said{Answer: []byte(answer), Receipt: canon.MustMarshal(receipt)}})
+}
+
+// AdoptWallet has the node take over the answer of node1 about a key, bent.
+func (n *Node) AdoptWallet(ctx context.Context, op attest.Operation, session, id string, bend func(session *string, r *keys.Record)) error {
+	rec, err := n.keys.Record(ctx, id)
+	if err != nil {
+		return err
+	}
+	a := keyAnswer{keyAnswerVersion, id, session, rec, "node1"}
+	bend(&a.Session, &a.Record)
+	_, err = n.others.adoptWallet(ctx, op, session, heard{"node1", said{Answer: canon.MustMarshal(a)}})
+	return err
+}
+
+// KeygenUnproven is a keygen whose coordinator leaves it when all have certified the key.
+func (n *Node) KeygenUnproven(ctx context.Context, req KeygenRequest) (id string, err error) {
+	scheme, committee, err := n.making.plan(req)
+	if err != nil {
+		return "", err
+	}
+	in := n.token.intent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
+	in.Scheme, in.Keygen = scheme.ID(), keygenParams(scheme, committee, req)
+	permitted, err := n.making.permitKeygen(ctx, scheme, in, committee, true)
+	if err != nil {
+		return "", err
+	}
+	defer permitted.end(ctx)
+	err = n.making.lead(ctx, &proposal{Operation: attest.OpKeygen, Signers: committee.Parties}, in, permitted, scheme, committee,
+		func(c *ceremony.Ceremony, p *proposal) (err error) {
+			id, err = n.making.runKeygen(ctx, c, p, scheme, committee, in, permitted)
+			return err
+		})
+	return id, err
+}
+
 // Show gives the node a complete certificate, as any peer may.
 func (n *Node) Show(ctx context.Context, wallet string, epoch uint64, certs ...certificate) {
 	n.making.learnAnswer(ctx, transport.Envelope{From: "node3", Kind: ceremony.KindAnswer,

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/operation"
@@ -16,6 +18,7 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/vault"
 )
 
 // gate is what every line of the node passes before its first protocol message about an intent: the line's own judgement, the policy, the
@@ -25,10 +28,14 @@ type gate struct {
 	policy policy.Policy
 	memory *intentMemory
 	log    *audit.Log
+	store  vault.Store
+	uses   *operation.Uses
+	clock  func() time.Time
 }
 
-func newGate(self transport.NodeID, p policy.Policy, log *audit.Log, nodes int) *gate {
-	return &gate{self: self, policy: p, memory: newIntentMemory(nodes), log: log}
+func newGate(c Config, nodes int) *gate {
+	return &gate{self: c.Node, policy: c.Policy, memory: newIntentMemory(nodes), log: c.AuditLog, store: c.Store,
+		uses: operation.NewUses(c.Store), clock: c.Clock}
 }
 
 // passage is an intent before the gate.
@@ -36,6 +43,12 @@ type passage struct {
 	intent    *attest.Intent
 	committee threshold.Committee
 	judge     func() error // holds the intent against the key as it is
+	again     bool         // its coordinator has asked who did this before under the request ID, and nobody has
+}
+
+// once tells whether a request ID of the line stands for one act on all nodes, durably. Presignatures and proofs have IDs of their node.
+func once(line attest.Operation) bool {
+	return line == attest.OpSign || line == attest.OpKeygen || line == attest.OpRefresh
 }
 
 // permission is what the gate returns. Whoever acts calls recorded first.
@@ -43,6 +56,26 @@ type permission struct {
 	verdicts []policy.Verdict // of the passages, in their order
 	done     chan struct{}
 	err      error
+	gate     *gate
+	passages []passage // whose request IDs stand for one act
+	fresh    []passage // of those whose request ID was not used before
+	acted    atomic.Bool
+}
+
+// end is called when the ceremony is over. It gives back the request IDs of what came to nothing here: a member that asks and leaves takes
+// none away from others.
+func (p *permission) end(ctx context.Context) {
+	if len(p.passages) == 0 {
+		return
+	}
+	<-p.done
+	p.gate.memory.rest(p.passages)
+	if p.acted.Load() || len(p.fresh) == 0 {
+		return
+	}
+	if ids := p.gate.memory.forget(p.fresh); len(ids) > 0 {
+		_ = p.gate.uses.Forget(context.WithoutCancel(ctx), ids...) // else it stays, for this purpose
+	}
 }
 
 // recorded returns when the acts that were permitted are on record, durably. An error means that they must not be done.
@@ -68,15 +101,47 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 			return nil, g.refuse(ctx, line, x.intent, problem.At(i, err))
 		}
 	}
-	if i, err := g.memory.admit(passages); err != nil { // after the others: what we refuse takes no session_id away
+	var puts []vault.Pair
+	if once(line) {
+		if puts, err = g.recall(ctx, passages); err != nil {
+			return nil, err
+		}
+	}
+	fresh, i, err := g.memory.admit(passages) // after the others: what we refuse takes no session_id away
+	if err != nil {
 		return nil, g.refuse(ctx, line, passages[i].intent, problem.At(i, err))
+	}
+	if once(line) {
+		p.gate, p.passages, p.fresh = g, passages, fresh
 	}
 	entries := g.entries(passages, events)
 	go func() {
 		defer close(p.done)
-		p.err = g.log.Append(ctx, entries...)
+		stored := make(chan error, 1)
+		go func() { stored <- storeAll(ctx, g.store, puts) }()
+		p.err = errors.Join(g.log.Append(ctx, entries...), <-stored)
 	}()
 	return p, nil
+}
+
+// recall brings back into memory what is stored of the request IDs, and returns what is to be stored of them.
+func (g *gate) recall(ctx context.Context, passages []passage) (puts []vault.Pair, err error) {
+	now := g.clock().UnixMilli()
+	for _, x := range passages {
+		id, purpose := x.intent.RequestID, purposeOf(x.intent)
+		u, err := g.uses.Get(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if u == nil {
+			u = &operation.Use{Purpose: purpose, At: now}
+		} else {
+			g.memory.recall(id, u)
+		}
+		u.Coordinator = x.intent.Node
+		puts = append(puts, u.Put(id))
+	}
+	return puts, nil
 }
 
 // pass asks all that may refuse an intent by itself.
@@ -134,8 +199,8 @@ func (g *gate) allow(ctx context.Context, in *attest.Intent, c threshold.Committ
 }
 
 // intentMemory remembers what each request ID was for, so that one ID cannot be used for two messages, whoever coordinates.
-// It is bounded, for each coordinator by itself so that none can make us forget another's, and lives as long as the process;
-// across restarts the coordinator's own durable record holds.
+// It is bounded, for each coordinator by itself so that none can make us forget another's, and lives as long as the process; what an ID was
+// for of which more is to come, a signature or a key, is stored besides (operation.Use) and brought back from there.
 type intentMemory struct {
 	mu    sync.Mutex
 	m     map[string]*remembered
@@ -146,6 +211,8 @@ type intentMemory struct {
 // remembered is what a request ID was for, and the coordinators that asked for it: it is forgotten when all of them have forgotten it.
 type remembered struct {
 	purpose [32]byte
+	holder  string // the coordinator that asked last
+	busy    int    // ceremonies of it that run here
 	by      []string
 }
 
@@ -158,17 +225,47 @@ func newIntentMemory(nodes int) *intentMemory {
 // purposeOf is what a request ID is used for.
 func purposeOf(in *attest.Intent) [32]byte {
 	coordinator := ""
-	if in.Operation != attest.OpSign {
-		// The same signature may be asked for again through another node. A second key, or a second refresh, is not the same.
+	var parties []threshold.PartyID
+	switch in.Operation {
+	case attest.OpPresign:
 		coordinator = in.Node
+	case attest.OpKeygen:
+		parties = in.Signers // who is to hold the key; a signature may be by any quorum
 	}
-	return canon.Hash("mpcd/v1/intent/purpose", []byte(in.Operation), []byte(coordinator), []byte(in.KeyID), in.Message,
-		canon.MustMarshal(in.Keygen), canon.MustMarshal(append([]uint32(nil), in.Path...)))
+	return canon.Hash("mpcd/v2/intent/purpose", []byte(in.Operation), []byte(coordinator), []byte(in.KeyID), in.Message,
+		canon.MustMarshal(in.Keygen), canon.MustMarshal(append([]uint32(nil), in.Path...)), canon.MustMarshal(parties))
 }
 
-// admit remembers the intents of all passages, or of none: then which one has a request ID that stands for another purpose.
-func (s *intentMemory) admit(passages []passage) (int, error) {
-	purposes, fresh := make([][32]byte, len(passages)), map[string][32]byte{}
+// recall remembers what is stored of a request ID, if it was forgotten.
+func (s *intentMemory) recall(id string, u *operation.Use) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m[id] == nil {
+		s.enter(u.Coordinator, id, u.Purpose)
+	}
+}
+
+// forget takes the IDs of passages out of the memory, and returns those that nobody else holds.
+func (s *intentMemory) forget(passages []passage) (ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range passages {
+		id, by := x.intent.RequestID, x.intent.Node
+		r := s.m[id]
+		if r == nil || r.holder != by || len(r.by) != 1 || r.busy > 0 {
+			continue
+		}
+		s.age[by] = slices.DeleteFunc(s.age[by], func(y string) bool { return y == id })
+		delete(s.m, id)
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// admit remembers the intents of all passages, or of none: then which one has a request ID that stands for another purpose, or is another
+// coordinator's. fresh are those that were not known.
+func (s *intentMemory) admit(passages []passage) (fresh []passage, at int, err error) {
+	purposes, now := make([][32]byte, len(passages)), map[string][32]byte{}
 	for i, x := range passages {
 		purposes[i] = purposeOf(x.intent)
 	}
@@ -176,19 +273,39 @@ func (s *intentMemory) admit(passages []passage) (int, error) {
 	defer s.mu.Unlock()
 	for i, x := range passages {
 		id := x.intent.RequestID
-		was, known := fresh[id]
-		if r := s.m[id]; r != nil {
+		was, known := now[id]
+		r := s.m[id]
+		if r != nil {
 			was, known = r.purpose, true
 		}
 		if known && was != purposes[i] {
-			return i, operation.Reused(id)
+			return nil, i, operation.Reused(id)
 		}
-		fresh[id] = purposes[i]
+		if r != nil && r.holder != x.intent.Node && (!x.again || r.busy > 0) && once(x.intent.Operation) {
+			return nil, i, &problem.Error{Code: problem.Held, Holder: r.holder, Next: "ask that node",
+				Message: fmt.Sprintf("session_id %q is in use at node %s", id, r.holder)}
+		}
+		if r == nil {
+			fresh = append(fresh, x)
+		}
+		now[id] = purposes[i]
 	}
 	for i, x := range passages {
 		s.enter(x.intent.Node, x.intent.RequestID, purposes[i])
+		s.m[x.intent.RequestID].busy++
 	}
-	return 0, nil
+	return fresh, 0, nil
+}
+
+// rest notes that a ceremony about the passages runs no more.
+func (s *intentMemory) rest(passages []passage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range passages {
+		if r := s.m[x.intent.RequestID]; r != nil {
+			r.busy--
+		}
+	}
 }
 
 // enter remembers an ID for a coordinator, and forgets the oldest of its own if it has its part. The caller holds mu.
@@ -197,6 +314,7 @@ func (s *intentMemory) enter(coordinator, id string, purpose [32]byte) {
 	if r == nil {
 		r = &remembered{purpose: purpose}
 	}
+	r.holder = coordinator
 	if slices.Contains(r.by, coordinator) {
 		return
 	}

@@ -15,7 +15,14 @@ import (
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/vault"
+	"github.com/luxfi/mpcd/vault/vaulttest"
 )
+
+// gateConfig is what a gate is made of, with a store in memory.
+func gateConfig(p policy.Policy, log *audit.Log) Config {
+	return Config{Node: "self", Policy: p, AuditLog: log, Store: vaulttest.NewMemory(), Clock: time.Now}
+}
 
 type denier struct{}
 
@@ -25,11 +32,11 @@ func (denier) Judge(context.Context, *attest.Intent, threshold.Committee) (polic
 
 // Goal: a request that is denied does not take its session_id away from another. Method: admit with a policy that denies.
 func TestDeniedTakesNoSession(t *testing.T) {
-	g := newGate("self", denier{}, nil, 1)
+	g := newGate(gateConfig(denier{}, nil), 1)
 	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}, Identities: make([][]byte, 3), Threshold: 2}
 	in := &attest.Intent{KeyID: "w", Scheme: threshold.FrostEd25519, Epoch: 1, Message: []byte("m"), Signers: committee.Parties[:2],
 		RequestID: "r"}
-	passages := []passage{{in, committee, func() error { return nil }}}
+	passages := []passage{{intent: in, committee: committee, judge: func() error { return nil }}}
 	if _, err := g.permit(t.Context(), attest.OpSign, passages, "test"); problem.As(err).Code != problem.Denied {
 		t.Fatal(err)
 	}
@@ -43,8 +50,12 @@ func TestDeniedTakesNoSession(t *testing.T) {
 func TestIntentMemoryOfEach(t *testing.T) {
 	s := newIntentMemory(4)
 	admit := func(node, request, message string) error {
-		_, err := s.admit([]passage{{intent: &attest.Intent{Operation: attest.OpSign, Node: node, RequestID: request, KeyID: "w",
-			Message: []byte(message)}}})
+		one := []passage{{again: true, intent: &attest.Intent{Operation: attest.OpSign, Node: node, RequestID: request, KeyID: "w",
+			Message: []byte(message)}}}
+		_, _, err := s.admit(one)
+		if err == nil {
+			s.rest(one)
+		}
 		return err
 	}
 	for _, x := range [][2]string{{"good", "payment"}, {"flooder", "seen"}, {"good", "seen"}, {"good", "seen"}, {"flooder", "own"}} {
@@ -69,7 +80,7 @@ func TestIntentMemoryOfEach(t *testing.T) {
 
 // Goal: a policy that fails denies. Method: one that always fails.
 func TestPolicyFailsClosed(t *testing.T) {
-	g := newGate("self", failingPolicy{}, nil, 1)
+	g := newGate(gateConfig(failingPolicy{}, nil), 1)
 	if _, err := g.allow(context.Background(), nil, threshold.Committee{}); problem.As(err).Code != problem.Denied {
 		t.Errorf("a failing policy gave %v", err)
 	}
@@ -84,12 +95,12 @@ func TestGate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = log.Close() }()
-	g := newGate("self", policy.Majority{AllowMinority: true}, log, 1)
+	g := newGate(gateConfig(policy.Majority{AllowMinority: true}, log), 1)
 	second := error(problem.New(problem.Invalid, "", "it does not fit"))
 	both := func(coordinator string) []passage {
 		return []passage{
-			{&attest.Intent{Operation: attest.OpSign, RequestID: "a", Node: coordinator}, threshold.Committee{}, func() error { return nil }},
-			{&attest.Intent{Operation: attest.OpSign, RequestID: "b", Node: coordinator}, threshold.Committee{}, func() error { return second }},
+			{intent: &attest.Intent{Operation: attest.OpSign, RequestID: "a", Node: coordinator}, judge: func() error { return nil }},
+			{intent: &attest.Intent{Operation: attest.OpSign, RequestID: "b", Node: coordinator}, judge: func() error { return second }},
 		}
 	}
 	for _, coordinator := range []string{"peer", "self"} {
@@ -129,12 +140,12 @@ func TestGate(t *testing.T) {
 // Goal: what passed once under a request ID does not pass for another message, and of what is refused as a whole no part takes its ID.
 // Method: two messages of one ID before the gate at once; two intents of which the second is refused.
 func TestGateRemembers(t *testing.T) {
-	g := newGate("self", policy.Majority{AllowMinority: true}, nil, 1)
+	g := newGate(gateConfig(policy.Majority{AllowMinority: true}, nil), 1)
 	fits := func() error { return nil }
 	in := func(message string) *attest.Intent {
 		return &attest.Intent{Operation: attest.OpSign, RequestID: "r", Message: []byte(message)}
 	}
-	both := []passage{{in("1"), threshold.Committee{}, fits}, {in("2"), threshold.Committee{}, fits}}
+	both := []passage{{intent: in("1"), judge: fits}, {intent: in("2"), judge: fits}}
 	if _, err := g.permit(t.Context(), attest.OpSign, both, "x"); problem.As(err).Code != problem.Conflict || problem.As(err).Item != 2 {
 		t.Errorf("%v", err)
 	}
@@ -172,4 +183,89 @@ type failingPolicy struct{}
 
 func (failingPolicy) Judge(context.Context, *attest.Intent, threshold.Committee) (policy.Verdict, error) {
 	return policy.Verdict{Allow: true}, errors.New("the policy is broken")
+}
+
+// Goal: while a party takes part in an act, no second coordinator gets it to take part in the same, whatever that says it has asked;
+// then one that has asked does, and one that has not does not. Method: one message under one request ID, by two coordinators.
+func TestHeldWhileRunning(t *testing.T) {
+	g := newGate(gateConfig(policy.Majority{AllowMinority: true}, nil), 2)
+	by := func(node string, again bool) []passage {
+		return []passage{{again: again, intent: &attest.Intent{Operation: attest.OpSign, Node: node, RequestID: "r", Message: []byte("m")}}}
+	}
+	first := by("a", false)
+	if _, _, err := g.memory.admit(first); err != nil {
+		t.Fatal(err)
+	}
+	held := func(when string, again, want bool) {
+		t.Helper()
+		_, _, err := g.memory.admit(by("b", again))
+		if e := problem.As(err); (err != nil) != want || want && (e.Code != problem.Held || e.Holder != "a") {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	held("while it runs", true, true)
+	g.memory.rest(first)
+	held("it has not asked", false, true)
+	held("it has asked", true, false)
+}
+
+// noBatch is a store that takes nothing.
+type noBatch struct{ vault.Store }
+
+func (noBatch) Batch(context.Context, []vault.Pair, [][]byte) error {
+	return errors.New("the disk is full")
+}
+
+// Goal: no act whose request ID is not stored: after a restart it would stand for another. Method: a store that takes nothing; a line that
+// has no such request ID passes.
+func TestNoActUnstored(t *testing.T) {
+	log, err := audit.Open(filepath.Join(t.TempDir(), "audit.log"), "n", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	c := gateConfig(policy.Majority{AllowMinority: true}, log)
+	c.Store = noBatch{c.Store}
+	for line, ok := range map[attest.Operation]bool{attest.OpSign: false, attest.OpKeygen: false, attest.OpRefresh: false,
+		attest.OpPresign: true} {
+		p, err := newGate(c, 1).permit(t.Context(), line, []passage{{intent: &attest.Intent{Operation: line, RequestID: "r"},
+			judge: func() error { return nil }}}, "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.recorded(); (err == nil) != ok {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// Goal: what a request ID stands for: a key of these parties, a message under a key at a path, by whatever quorum and coordinator.
+// Method: one part bent at a time.
+func TestPurpose(t *testing.T) {
+	in := func(bend func(*attest.Intent)) [32]byte {
+		x := attest.Intent{Operation: attest.OpSign, KeyID: "w", Message: []byte("m"), Path: []uint32{1}, Node: "a",
+			Signers: []threshold.PartyID{1, 2}, Keygen: &attest.KeygenParams{Threshold: 2}}
+		bend(&x)
+		return purposeOf(&x)
+	}
+	keygen := func(x *attest.Intent) { x.Operation = attest.OpKeygen }
+	sign := func(*attest.Intent) {}
+	for name, row := range map[string]struct {
+		of, bend func(*attest.Intent)
+		same     bool
+	}{
+		"another message":      {sign, func(x *attest.Intent) { x.Message = []byte("n") }, false},
+		"another key":          {sign, func(x *attest.Intent) { x.KeyID = "v" }, false},
+		"another path":         {sign, func(x *attest.Intent) { x.Path = nil }, false},
+		"another quorum":       {sign, func(x *attest.Intent) { x.Signers = x.Signers[:1] }, true},
+		"another coordinator":  {sign, func(x *attest.Intent) { x.Node = "b" }, true},
+		"another act":          {sign, keygen, false},
+		"other parties":        {keygen, func(x *attest.Intent) { x.Signers = x.Signers[:1] }, false},
+		"other parameters":     {keygen, func(x *attest.Intent) { x.Keygen.Threshold = 3 }, false},
+		"a key through node b": {keygen, func(x *attest.Intent) { x.Node = "b" }, true},
+	} {
+		if same := in(row.of) == in(func(x *attest.Intent) { row.of(x); row.bend(x) }); same != row.same {
+			t.Errorf("%s: the same %v", name, same)
+		}
+	}
 }

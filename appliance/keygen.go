@@ -3,6 +3,7 @@ package appliance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/luxfi/mpcd/appliance/ceremony"
@@ -25,11 +26,12 @@ func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold
 	accept func() error) (string, error) {
 	in := n.token.intent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
 	in.Scheme = scheme.ID()
-	in.Keygen = &attest.KeygenParams{Threshold: committee.Threshold, Kind: scheme.Kind().ID, Label: req.Label, Group: req.Group}
-	permitted, err := n.permitKeygen(ctx, scheme, in, committee)
+	in.Keygen = keygenParams(scheme, committee, req)
+	permitted, err := n.permitKeygen(ctx, scheme, in, committee, true)
 	if err != nil {
 		return "", err
 	}
+	defer permitted.end(ctx)
 	if err := n.peers.AwaitAll(ctx, committee); err != nil {
 		return "", err
 	}
@@ -37,7 +39,7 @@ func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold
 		return "", err
 	}
 	var id string
-	err = n.lead(ctx, &proposal{Operation: attest.OpKeygen, Signers: committee.Parties}, in, permitted, scheme, committee,
+	err = n.lead(ctx, &proposal{Operation: attest.OpKeygen, Signers: committee.Parties, Again: true}, in, permitted, scheme, committee,
 		func(c *ceremony.Ceremony, p *proposal) (err error) {
 			id, err = n.runKeygen(ctx, c, p, scheme, committee, in, permitted)
 			return err
@@ -52,15 +54,45 @@ func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold
 	return id, n.prove(ctx, key)
 }
 
+// takeUp ends a keygen that its coordinator left: it has parties prove the wallet if all have certified it. It is false if not all have:
+// what all have staged they certify to each other by now, so a party has no share, and the wallet will never be one.
+func (n *making) takeUp(ctx context.Context, id string) (bool, error) {
+	rec, err := n.keys.RecordWhen(ctx, id, func(r keys.Record) bool { return r.State != keys.Staged })
+	switch {
+	case err != nil && problem.As(err).Code == problem.NotFound, err == nil && rec.State == keys.Staged:
+		return false, nil
+	case err != nil || rec.State == keys.Active:
+		return err == nil, err
+	}
+	key, err := n.keys.Key(ctx, id)
+	if err == nil {
+		err = n.peers.AwaitAll(ctx, rec.Info.Committee)
+	}
+	if err == nil {
+		err = n.prove(ctx, key)
+	}
+	return err == nil, err
+}
+
 // permitKeygen passes the gate.
 func (n *making) permitKeygen(ctx context.Context, scheme threshold.Scheme, in *attest.Intent,
-	committee threshold.Committee) (*permission, error) {
+	committee threshold.Committee, again bool) (*permission, error) {
 	return n.gate.permit(ctx, attest.OpKeygen, []passage{{in, committee, func() error {
+		u, err := n.gate.uses.Get(ctx, in.RequestID)
+		if err != nil {
+			return err
+		}
+		if u != nil && u.Key != "" {
+			if rec, err := n.keys.Record(ctx, u.Key); err == nil && rec.State != keys.Staged { // its coordinator takes it up
+				return &problem.Error{Code: problem.Held, Holder: u.Coordinator, Next: "ask that node",
+					Message: fmt.Sprintf("session_id %q has made wallet %s", in.RequestID, u.Key)}
+			}
+		}
 		if in.Keygen.Kind != scheme.Kind().ID || len(in.Keygen.Label) > MaxLabel || len(in.Keygen.Group) > MaxLabel {
 			return problem.New(problem.Invalid, "", "the parameters do not fit the scheme")
 		}
 		return nil
-	}}}, "keygen.begin")
+	}, again}}, "keygen.begin")
 }
 
 // NoScheme says which field of a keygen request asks for a key that the build cannot make, and what to ask for instead.
@@ -182,10 +214,11 @@ func (n *making) joinKeygen(ctx context.Context, c *ceremony.Ceremony, p *propos
 	if err != nil {
 		return problem.New(problem.Invalid, "use the same roster on all nodes", "the committee: %v", err)
 	}
-	permitted, err := n.permitKeygen(ctx, scheme, in, committee)
+	permitted, err := n.permitKeygen(ctx, scheme, in, committee, p.Again)
 	if err != nil {
 		return err
 	}
+	defer permitted.end(ctx)
 	_, err = n.runKeygen(ctx, c, p, scheme, committee, in, permitted)
 	return err
 }
@@ -218,6 +251,10 @@ func (n *making) runKeygen(ctx context.Context, c *ceremony.Ceremony, p *proposa
 	defer release()
 	rec := keys.Record{Info: share.KeyInfo, Scheme: in.Scheme, Label: in.Keygen.Label, Group: in.Keygen.Group, State: keys.Staged,
 		Created: in.Created, SessionID: in.RequestID, Pairs: digest}
+	permitted.acted.Store(true)
+	if err := n.gate.uses.Made(ctx, in.RequestID, id); err != nil {
+		return "", err
+	}
 	if err := n.stage(ctx, id, share); err != nil {
 		return "", err
 	}

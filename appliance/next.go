@@ -8,6 +8,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
 )
 
@@ -20,6 +21,7 @@ type tries struct {
 	direct  bool                       // not from the pool of presignatures: that is for the first try
 	spared  int                        // batches that failed because of another request
 	count   int                        // all others that failed
+	again   bool                       // another node holds the session_id, and has no answer
 }
 
 // step is what a failed ceremony means to one of its requests.
@@ -58,6 +60,10 @@ const sparedMax = 8
 
 // again answers the request i of a batch whose ceremony failed, or sends it on to another try.
 func (b *batcher) again(j *signJob, err error, i, batch int) {
+	if f := ceremony.FailureOf(err); f.Code() == problem.Held && (f.Item() == i+1 || batch == 1) && !j.again {
+		b.elsewhere(j, f.Holder())
+		return
+	}
 	if j.ctx.Err() != nil || !b.prepare(j, ceremony.FailureOf(err), i, batch) {
 		if j.ctx.Err() != nil {
 			err = j.ctx.Err()
@@ -69,6 +75,23 @@ func (b *batcher) again(j *signJob, err error, i, batch int) {
 	if err := b.enqueue(j); err != nil {
 		j.finish(b.members.Explain(err))
 	}
+}
+
+// elsewhere answers a request whose session_id another node holds with that node's answer, or, where it has none, tries it again.
+func (b *batcher) elsewhere(j *signJob, holder string) {
+	b.others.yield(j.ctx, holder)
+	purpose := purposeOf(&attest.Intent{Operation: attest.OpSign, KeyID: j.key.ID, Message: j.req.Message, Path: j.req.Path})
+	found, _, err := b.others.find(j.ctx, attest.OpSign, j.req.SessionID, j.req.BodyHash, purpose, func(h heard) (err error) {
+		j.answer, err = b.others.adoptSignature(j.ctx, j.req, j.key, h)
+		return err
+	})
+	if err == nil && !found {
+		j.again, j.alone = true, true
+		if err = b.enqueue(j); err == nil {
+			return
+		}
+	}
+	j.finish(b.members.Explain(err))
 }
 
 // prepare readies a request for its next try; it is false if there is none.

@@ -140,6 +140,7 @@ type Node struct {
 	filling *filling
 	making  *making
 	batches *batcher
+	others  *others
 	pool    *presign.Pool
 	slots   *ceremony.Slots // one per ceremony we take part in
 
@@ -178,7 +179,7 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{core: core{cfg: c, members: members, token: token, ops: operation.New(c.Store)},
+	n := &Node{core: core{cfg: c, members: members, token: token, ops: operation.New(c.Store, c.Clock)},
 		slots: ceremony.NewSlots(c.Limits.Ceremonies, len(members.All())-1), started: make(chan struct{})}
 	var boot ceremony.Boot
 	if _, err := io.ReadFull(n.rand("boot"), boot[:]); err != nil {
@@ -199,11 +200,13 @@ func (n *Node) furnish(boot ceremony.Boot) {
 		Idle: n.batches.idle, Go: func(f func(context.Context)) { n.wg.Go(func() { f(n.base) }) }, Clock: c.Clock, Logger: c.Logger})
 	n.router = ceremony.NewRouter(hall)
 	n.peers = ceremony.NewPeers(hall, boot, c.Release, n.pool.DropCoordinator)
-	n.gate = newGate(c.Node, c.Policy, c.AuditLog, len(n.members.All()))
+	n.gate = newGate(c, len(n.members.All()))
 	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
 		Ended: n.pool.DropKey})
 	n.pairs = keys.NewPairs(c.Vault, n.pool.DropPairs, n.pool.DropPeers)
 	n.signing = &signing{&n.core, n.pool}
+	n.others = &others{core: &n.core}
+	n.batches.others = n.others
 	n.filling.signing, n.filling.pool = n.signing, n.pool
 	n.making = &making{core: &n.core, signing: n.signing}
 	n.batches.signing, n.batches.pool = n.signing, n.pool
@@ -241,7 +244,7 @@ func (n *Node) Run(ctx context.Context) error {
 		Facts: map[string]string{"version": n.cfg.Release, "roster": n.cfg.Roster.Fingerprint()}}); err != nil {
 		return err
 	}
-	for _, f := range []func(context.Context){n.receive, n.router.Tidy, n.pool.Tidy, n.making.catchUp} {
+	for _, f := range []func(context.Context){n.receive, n.router.Tidy, n.pool.Tidy, n.making.catchUp, n.expire} {
 		n.wg.Go(func() { f(base) })
 	}
 	n.serve(true)
@@ -320,6 +323,10 @@ func (n *Node) receive(ctx context.Context) {
 			n.begin(ctx, env, n.making.answerAsk)
 		case ceremony.KindAnswer:
 			n.begin(ctx, env, n.making.learnAnswer)
+		case ceremony.KindSession:
+			n.begin(ctx, env, n.others.answer)
+		case ceremony.KindSaid:
+			n.others.learn(env)
 		default:
 			n.router.Deliver(env)
 		}

@@ -44,6 +44,7 @@ type proposal struct {
 	Next      uint64              `cbor:"9,keyasint,omitempty"`  // of a refresh: the epoch it makes
 	Count     uint8               `cbor:"10,keyasint,omitempty"` // of a presign: how many presignatures
 	Pres      [][32]byte          `cbor:"11,keyasint,omitempty"` // of a sign from the pool: the presignatures, one an intent
+	Again     bool                `cbor:"12,keyasint,omitempty"` // its coordinator has asked for the answer under the request IDs: none
 }
 
 const (

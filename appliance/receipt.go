@@ -6,6 +6,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
@@ -40,18 +41,27 @@ func (n *core) signature(r *attest.Receipt) (*Signature, error) {
 		return nil, err
 	}
 	return &Signature{SessionID: r.SessionID, WalletID: r.Key.KeyID, Path: r.Intent.Path, PublicKey: pub, Bytes: r.Signature,
-		RecoveryID: r.RecoveryID, Signers: n.members.Nodes(r.Signers), ReceiptID: r.ID, Receipt: r}, nil
+		RecoveryID: r.RecoveryID, Signers: n.members.Nodes(r.Signers), ReceiptID: r.ID, Receipt: r,
+		Coordinator: transport.NodeID(r.Intent.Node)}, nil
 }
 
-// Receipt returns a receipt this node made as coordinator.
+// maxReceiptID bounds what is looked up, in bytes.
+const maxReceiptID = 64
+
+// Receipt returns the receipt of a signature, of whichever node that is up has it.
 func (n *Node) Receipt(ctx context.Context, id string) (*attest.Receipt, error) {
-	missing := problem.New(problem.NotFound, "ask the node that made the signature", "no receipt %q on this node", id[:min(len(id), 64)])
-	if len(id) > 64 {
+	missing := problem.New(problem.NotFound, "start the node that made the signature", "no receipt %q on the nodes that are up",
+		id[:min(len(id), maxReceiptID)])
+	if len(id) > maxReceiptID {
 		return nil, missing
 	}
 	b, err := n.cfg.Store.Get(ctx, receiptKey(id))
 	if errors.Is(err, vault.ErrNotFound) {
-		return nil, missing
+		r, err := n.others.receipt(ctx, id)
+		if err == nil && r == nil {
+			err = missing
+		}
+		return r, err
 	}
 	if err != nil {
 		return nil, err

@@ -33,6 +33,9 @@ func checkRecord(kind, name string, value []byte) error {
 			_, err = parseKeyAnswer(answer)
 		}
 		return err
+	case "use":
+		_, err := operation.ParseUse(name, value)
+		return err
 	case "receipt":
 		_, err := parseReceipt(name, value)
 		return err

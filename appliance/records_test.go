@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/operation"
@@ -18,7 +19,7 @@ import (
 // not keep passes. Method: one of each kind as the next version of the program would write it, one of no kind, and good ones.
 func TestRecordsOfAnotherVersion(t *testing.T) {
 	answered := func(op attest.Operation, answer any) vault.Pair {
-		return operation.New(nil).Answered(string(op), "s", [32]byte{}, canon.MustMarshal(answer))
+		return operation.New(nil, time.Now).Answered(string(op), "s", [32]byte{}, canon.MustMarshal(answer))
 	}
 	at := func(key string, v any) vault.Pair { return vault.Pair{Key: []byte(key), Value: canon.MustMarshal(v)} }
 	named := func(v uint8) map[int]any { return map[int]any{1: v, 2: "w_x"} }
@@ -52,8 +53,8 @@ func TestRecordsOfAnotherVersion(t *testing.T) {
 	}
 	s := vaulttest.NewMemory()
 	good := []vault.Pair{answered(attest.OpKeygen, keyAnswer{Version: keyAnswerVersion}), at("node/pending/w_x", named(1)),
-		operation.New(nil).Answered(string(attest.OpSign), "s", [32]byte{}, []byte("rc_x")),
-		operation.New(nil).Pending(string(attest.OpRefresh), "s", [32]byte{}), at("node/proofs/w_x", proofs{Version: proofsVersion})}
+		operation.New(nil, time.Now).Answered(string(attest.OpSign), "s", [32]byte{}, []byte("rc_x")),
+		operation.New(nil, time.Now).Pending(string(attest.OpRefresh), "s", [32]byte{}), at("node/proofs/w_x", proofs{Version: proofsVersion})}
 	if err := s.Batch(t.Context(), good, nil); err != nil {
 		t.Fatal(err)
 	}

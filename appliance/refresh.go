@@ -45,11 +45,12 @@ func (n *making) refreshOnce(ctx context.Context, key keys.Key, req RefreshReque
 	}
 	in := n.token.intent(attest.OpRefresh, req.SessionID, req.Requester, rec.Info.Committee.Parties)
 	in.KeyID, in.Scheme, in.Epoch = key.ID, key.Scheme.ID(), rec.Info.Epoch
-	p := &proposal{Operation: attest.OpRefresh, Signers: rec.Info.Committee.Parties, Next: rec.Top() + 1}
-	permitted, err := n.permitRefresh(ctx, in, rec, p.Next)
+	p := &proposal{Operation: attest.OpRefresh, Signers: rec.Info.Committee.Parties, Next: rec.Top() + 1, Again: true}
+	permitted, err := n.permitRefresh(ctx, in, rec, p)
 	if err != nil {
 		return err
 	}
+	defer permitted.end(ctx)
 	if err := accept(); err != nil {
 		return err
 	}
@@ -77,10 +78,11 @@ func (n *making) joinRefresh(ctx context.Context, c *ceremony.Ceremony, p *propo
 		return err
 	}
 	defer unlock()
-	permitted, err := n.permitRefresh(ctx, in, rec, p.Next)
+	permitted, err := n.permitRefresh(ctx, in, rec, p)
 	if err != nil {
 		return err
 	}
+	defer permitted.end(ctx)
 	return n.runRefresh(ctx, c, p, in, rec, permitted)
 }
 
@@ -133,9 +135,9 @@ func (n *making) release(ctx context.Context, key keys.Key, req RefreshRequest, 
 }
 
 // permitRefresh passes the gate.
-func (n *making) permitRefresh(ctx context.Context, in *attest.Intent, rec keys.Record, next uint64) (*permission, error) {
-	return n.gate.permit(ctx, attest.OpRefresh,
-		[]passage{{in, rec.Info.Committee, func() error { return judgeRefresh(in, rec, next, n.cfg.Clock()) }}}, "refresh.begin")
+func (n *making) permitRefresh(ctx context.Context, in *attest.Intent, rec keys.Record, p *proposal) (*permission, error) {
+	judge := func() error { return judgeRefresh(in, rec, p.Next, n.cfg.Clock()) }
+	return n.gate.permit(ctx, attest.OpRefresh, []passage{{in, rec.Info.Committee, judge, p.Again}}, "refresh.begin")
 }
 
 // attemptsAhead is how far above a party's own highest epoch a coordinator may put the next one: others may have more attempts.
@@ -172,6 +174,7 @@ func (n *making) runRefresh(ctx context.Context, c *ceremony.Ceremony, p *propos
 	}
 	defer share.Destroy()
 	share.Epoch = p.Next // the engine counts one up; attempts that came to nothing leave gaps
+	permitted.acted.Store(true)
 	if err := n.stageRefresh(ctx, in.KeyID, &rec, share); err != nil {
 		return err
 	}

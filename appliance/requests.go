@@ -2,8 +2,11 @@ package appliance
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"time"
 
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -126,7 +129,8 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := n.answered(ctx, attest.OpKeygen, req.SessionID, req.BodyHash, func(accept func() error) (string, error) {
+	purpose := purposeOfKeygen(scheme, committee, req)
+	w, err := n.answered(ctx, attest.OpKeygen, req.SessionID, req.BodyHash, purpose, func(accept func() error) (string, error) {
 		return n.making.keygen(ctx, req, scheme, committee, accept)
 	})
 	if err == nil {
@@ -146,7 +150,8 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error)
 	if err != nil {
 		return nil, err
 	}
-	w, err := n.answered(ctx, attest.OpRefresh, req.SessionID, req.BodyHash, func(accept func() error) (string, error) {
+	purpose := purposeOf(&attest.Intent{Operation: attest.OpRefresh, KeyID: id})
+	w, err := n.answered(ctx, attest.OpRefresh, req.SessionID, req.BodyHash, purpose, func(accept func() error) (string, error) {
 		return id, n.making.refresh(ctx, id, req, accept)
 	})
 	if err == nil {
@@ -155,9 +160,12 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error)
 	return w, err
 }
 
-// answered gives a request's answer of before, or makes it: a wallet. What makes it calls accept once
-// it has passed the gate, before the first message leaves.
-func (n *Node) answered(ctx context.Context, op attest.Operation, session string, body [32]byte,
+// crossings is how often a request about a key is tried where another is at the same key.
+const crossings = 2
+
+// answered gives a request's answer of before, whichever node has it, or makes it: a wallet. What makes it calls accept once it has passed
+// the gate, before the first message leaves.
+func (n *Node) answered(ctx context.Context, op attest.Operation, session string, body, purpose [32]byte,
 	act func(accept func() error) (id string, err error)) (*Wallet, error) {
 	answer, release, err := n.ops.Claim(ctx, string(op), session, body)
 	if err != nil {
@@ -167,17 +175,42 @@ func (n *Node) answered(ctx context.Context, op attest.Operation, session string
 		return n.storedWallet(answer)
 	}
 	defer release()
-	id, err := act(func() error {
-		return n.cfg.Store.Batch(ctx, []vault.Pair{n.ops.Pending(string(op), session, body)}, nil)
-	})
-	if err != nil {
-		return nil, n.members.Explain(err)
+	for tries := 0; ; tries++ {
+		found, wallet, err := n.others.find(ctx, op, session, body, purpose, func(h heard) (err error) {
+			answer, err = n.others.adoptWallet(ctx, op, session, h)
+			return err
+		})
+		if err == nil && found {
+			return n.storedWallet(answer)
+		}
+		id, done := wallet, false
+		if err == nil && wallet != "" {
+			done, err = n.making.takeUp(ctx, wallet)
+		}
+		if err == nil && !done {
+			id, err = act(func() error {
+				return n.cfg.Store.Batch(ctx, []vault.Pair{n.ops.Pending(string(op), session, body)}, nil)
+			})
+		}
+		f := ceremony.FailureOf(err)
+		if held := f.Code() == problem.Held; err != nil && ctx.Err() == nil && (held || f.Code() == problem.Conflict && tries < crossings) {
+			n.others.yield(ctx, f.Holder()) // another node is at the same request, or at the same key
+			continue
+		}
+		if err != nil {
+			return nil, n.members.Explain(err)
+		}
+		return n.answer(ctx, op, session, body, id)
 	}
+}
+
+// answer stores a request's answer, the wallet as it is, and returns it.
+func (n *Node) answer(ctx context.Context, op attest.Operation, session string, body [32]byte, id string) (*Wallet, error) {
 	rec, err := n.keys.Record(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	answer = canon.MustMarshal(keyAnswer{keyAnswerVersion, id, session, rec})
+	answer := canon.MustMarshal(keyAnswer{keyAnswerVersion, id, session, rec, n.cfg.Node})
 	if err := n.cfg.Store.Batch(ctx, []vault.Pair{n.ops.Answered(string(op), session, body, answer)}, nil); err != nil {
 		return nil, err
 	}
@@ -187,10 +220,11 @@ func (n *Node) answered(ctx context.Context, op attest.Operation, session string
 // keyAnswer is the stored answer of a request that made or refreshed a key: the wallet as it was then. Its version goes up with the one of
 // keys.Record.
 type keyAnswer struct {
-	Version uint8       `cbor:"1,keyasint"`
-	ID      string      `cbor:"2,keyasint"`
-	Session string      `cbor:"3,keyasint"`
-	Record  keys.Record `cbor:"4,keyasint"`
+	Version     uint8            `cbor:"1,keyasint"`
+	ID          string           `cbor:"2,keyasint"`
+	Session     string           `cbor:"3,keyasint"`
+	Record      keys.Record      `cbor:"4,keyasint"`
+	Coordinator transport.NodeID `cbor:"5,keyasint,omitempty"`
 }
 
 const keyAnswerVersion = 1
@@ -208,7 +242,7 @@ func (n *Node) storedWallet(answer []byte) (*Wallet, error) {
 		return nil, err
 	}
 	w := n.wallet(a.ID, a.Record)
-	w.SessionID = a.Session
+	w.SessionID, w.Coordinator = a.Session, a.Coordinator
 	return w, nil
 }
 
@@ -235,4 +269,50 @@ func (n *Node) ProveThreshold(ctx context.Context, wallet string) (*Wallet, erro
 		return nil, n.members.Explain(err)
 	}
 	return n.Wallet(ctx, key.ID)
+}
+
+// expireEvery is how often a node looks for what it need not keep any longer.
+const expireEvery = 24 * time.Hour
+
+// expire removes what is older than operation.Kept now and then, until ctx ends.
+func (n *core) expire(ctx context.Context) {
+	t := time.NewTicker(expireEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if err := n.expireNow(ctx); err != nil && ctx.Err() == nil {
+			n.cfg.Logger.Warn("what is out of date could not be removed; it is tried again tomorrow", "error", err)
+		}
+	}
+}
+
+// expireNow removes session_ids, their uses and receipts that are out of date, and puts on record how many.
+func (n *core) expireNow(ctx context.Context) error {
+	var gone [][]byte
+	counts := map[string]string{}
+	receipts := 0
+	err := n.ops.Expired(ctx, func(key []byte, op string, answer []byte) {
+		gone = append(gone, key)
+		if op == string(attest.OpSign) && len(answer) > 0 {
+			gone = append(gone, receiptKey(string(answer)))
+			receipts++
+		}
+	})
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	counts["records"], counts["receipts"] = fmt.Sprint(len(gone)), fmt.Sprint(receipts)
+	if err := n.cfg.AuditLog.Append(ctx, audit.Event{Name: "records.expire", Facts: counts}); err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(gone, vault.MaxBatch) {
+		if err := n.cfg.Store.Batch(ctx, nil, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -325,18 +325,3 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 		time.Sleep(2 * time.Millisecond)
 	}
 }
-
-// Goal: a keygen that a client repeats through another node under the same session_id makes no second key. Method: do so.
-func TestKeygenOnce(t *testing.T) {
-	c := newCluster(t, 3)
-	req := appliance.KeygenRequest{SessionID: "one-key", Curve: "ed25519", Threshold: 2, Total: 3}
-	if _, err := c.nodes[0].node.Keygen(t.Context(), req); err != nil {
-		t.Fatal(err)
-	}
-	_, err := c.nodes[1].node.Keygen(t.Context(), req)
-	wantCode(t, err, problem.Conflict)
-	ws, _, err := c.nodes[2].node.Wallets(t.Context(), appliance.Page{})
-	if err != nil || len(ws) != 1 {
-		t.Errorf("%d wallets, %v", len(ws), err)
-	}
-}

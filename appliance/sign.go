@@ -44,7 +44,7 @@ func (n *signing) lookUp(ctx context.Context, op attest.Operation, in *attest.In
 }
 
 // permit passes the intents of a ceremony through the gate; of holds their keys. The caller releases the items.
-func (n *signing) permit(ctx context.Context, op attest.Operation, intents []*attest.Intent, of []keys.Key,
+func (n *signing) permit(ctx context.Context, op attest.Operation, intents []*attest.Intent, of []keys.Key, again bool,
 	events ...string) ([]*item, *permission, error) {
 	items, passages := make([]*item, len(intents)), make([]passage, len(intents))
 	for i, in := range intents {
@@ -55,7 +55,7 @@ func (n *signing) permit(ctx context.Context, op attest.Operation, intents []*at
 				return problem.New(problem.Invalid, "", "intent %d is for another scheme or committee than the first", i)
 			}
 			return judgeSign(op, in, key)
-		}}
+		}, again}
 	}
 	permitted, err := n.gate.permit(ctx, op, passages, events...)
 	if err != nil {
@@ -169,10 +169,11 @@ func (n *signing) join(ctx context.Context, c *ceremony.Ceremony, p *proposal, i
 			return problem.At(i, err)
 		}
 	}
-	items, permitted, err := n.permit(ctx, p.Operation, intents, of, "share."+string(p.Operation))
+	items, permitted, err := n.permit(ctx, p.Operation, intents, of, p.Again, "share."+string(p.Operation))
 	if err != nil {
 		return err
 	}
+	defer permitted.end(ctx)
 	defer n.release(items)
 	if err := n.open(ctx, items); err != nil {
 		return err
@@ -217,6 +218,7 @@ func (n *signing) contribute(ctx context.Context, c *ceremony.Ceremony, p *propo
 		}
 		work[i] = attest.Item{Signer: signer, Key: it.held.Share.KeyInfo, KeyID: it.intent.KeyID, Request: it.req, Intent: it.hash}
 	}
+	permitted.acted.Store(true)
 	shares, batch, err := attest.SignShares(ctx, n.token.hsm, n.token.attest, n.token.header(attest.KindShare), work)
 	var abort *threshold.Abort
 	if errors.Is(err, threshold.ErrBurnt) || errors.As(err, &abort) && abort.Kind == threshold.Retry {
@@ -334,6 +336,7 @@ type asked struct {
 	intents []*attest.Intent
 	keys    []keys.Key
 	pres    []*threshold.Presignature   // of the pool, one an intent; or none
+	again   bool                        // who did it before was asked, and nobody has
 	before  func(context.Context) error // done before anything is sent, of what the gate lets pass; may be nil
 }
 
@@ -344,10 +347,11 @@ func (n *signing) lead(ctx context.Context, a asked) ([]*signed, error) {
 	if slices.Contains(a.signers, n.members.SelfParty()) {
 		events = append(events, "share."+string(a.op))
 	}
-	items, permitted, err := n.permit(ctx, a.op, a.intents, a.keys, events...)
+	items, permitted, err := n.permit(ctx, a.op, a.intents, a.keys, a.again, events...)
 	if err != nil {
 		return nil, err
 	}
+	defer permitted.end(ctx)
 	defer n.release(items)
 	var d *draft
 	g, gctx := errgroup.WithContext(ctx)
@@ -355,7 +359,8 @@ func (n *signing) lead(ctx context.Context, a asked) ([]*signed, error) {
 	g.Go(func() error {
 		pairs, err := n.pairs.Propose(gctx, a.keys[0].Scheme, a.keys[0].Record.Info.Committee, false, 0)
 		if err == nil {
-			d, err = n.propose(gctx, &proposal{Operation: a.op, Signers: a.signers, Pairs: pairs, Pres: presign.IDs(a.pres)}, a.intents)
+			d, err = n.propose(gctx, &proposal{Operation: a.op, Signers: a.signers, Pairs: pairs, Pres: presign.IDs(a.pres), Again: a.again},
+				a.intents)
 		}
 		return err
 	})
@@ -374,6 +379,7 @@ func (n *signing) lead(ctx context.Context, a asked) ([]*signed, error) {
 		}
 		return err
 	})
+	permitted.acted.CompareAndSwap(false, err == nil)
 	return out, err
 }
 

@@ -56,18 +56,19 @@ type RefreshRequest struct {
 
 // Wallet is a key as the outside sees it.
 type Wallet struct {
-	SessionID string
-	ID        string // "w_…", derived from the group key
-	Label     string
-	Group     string
-	Kind      threshold.Kind
-	Protocol  string // that signs, where nobody says otherwise: "frost", "dkls23"
-	PublicKey []byte // Kind's first form: Ed25519 32 bytes; BIP-340 32 bytes, x-only output key; ECDSA 65 bytes, uncompressed
-	Threshold int
-	Parties   []transport.NodeID
-	Epoch     uint64
-	State     keys.State
-	Created   time.Time
+	SessionID   string
+	ID          string // "w_…", derived from the group key
+	Label       string
+	Group       string
+	Kind        threshold.Kind
+	Protocol    string // that signs, where nobody says otherwise: "frost", "dkls23"
+	PublicKey   []byte // Kind's first form: Ed25519 32 bytes; BIP-340 32 bytes, x-only output key; ECDSA 65 bytes, uncompressed
+	Threshold   int
+	Parties     []transport.NodeID
+	Epoch       uint64
+	State       keys.State
+	Created     time.Time
+	Coordinator transport.NodeID // of the request that this answers; empty in lists
 }
 
 // Child is a key below a wallet's.
@@ -79,15 +80,16 @@ type Child struct {
 
 // Signature is the answer to a SignRequest.
 type Signature struct {
-	SessionID  string
-	WalletID   string
-	Path       []uint32 // as in the request
-	PublicKey  []byte   // what it verifies under: the wallet's, or the child's at Path
-	Bytes      []byte
-	RecoveryID int // -1 where there is none
-	Signers    []transport.NodeID
-	ReceiptID  string
-	Receipt    *attest.Receipt
+	SessionID   string
+	WalletID    string
+	Path        []uint32 // as in the request
+	PublicKey   []byte   // what it verifies under: the wallet's, or the child's at Path
+	Bytes       []byte
+	RecoveryID  int // -1 where there is none
+	Signers     []transport.NodeID
+	ReceiptID   string
+	Receipt     *attest.Receipt
+	Coordinator transport.NodeID // that led the ceremony
 }
 
 // NodeStatus is what a node knows of a member of the roster.

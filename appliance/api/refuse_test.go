@@ -185,6 +185,7 @@ func TestNodeErrors(t *testing.T) {
 		problem.Invalid: 422, problem.Denied: 403, problem.NotFound: 404, problem.Conflict: 409, problem.Quorum: 503,
 		problem.Overload: 429, problem.Timeout: 504, problem.HSM: 503, problem.Integrity: 500, problem.Unsupported: 422,
 		problem.Blame: 502, problem.Internal: 500, problem.Starting: 503, problem.PairState: 503, problem.Attempt: 503, problem.Presig: 503,
+		problem.Held: 503,
 	} {
 		var log bytes.Buffer
 		f := newFake()

@@ -19,7 +19,7 @@ func renderWallet(w *appliance.Wallet) (wire.Wallet, error) {
 	out := wire.Wallet{
 		SessionID: w.SessionID, WalletID: w.ID, Label: w.Label, Group: w.Group, PublicKey: w.PublicKey, Protocol: w.Protocol, Curve: w.Kind.Curve,
 		Threshold: w.Threshold, Total: len(w.Parties), Parties: names(w.Parties), Epoch: w.Epoch, State: string(w.State),
-		Created: moment(w.Created), Status: wire.StatusPending,
+		Created: moment(w.Created), Status: wire.StatusPending, Coordinator: string(w.Coordinator),
 	}
 	if w.State == keys.Active {
 		out.Status = wire.StatusCompleted
@@ -52,6 +52,7 @@ func renderSignature(s *appliance.Signature, w *appliance.Wallet) (wire.Signatur
 	out := wire.Signature{
 		SessionID: s.SessionID, WalletID: s.WalletID, PublicKey: s.PublicKey, Protocol: w.Protocol, Signature: s.Bytes,
 		Status: wire.StatusCompleted, Signers: names(s.Signers), ReceiptID: s.ReceiptID,
+		Coordinator: string(s.Coordinator),
 	}
 	if half := len(s.Bytes) / 2; len(s.Bytes) == 64 {
 		out.R, out.S = s.Bytes[:half], s.Bytes[half:]

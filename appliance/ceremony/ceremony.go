@@ -98,7 +98,8 @@ func (c *Ceremony) Refuse(err error) {
 	}
 	e := problem.As(err)
 	c.router.hall.Send(transport.Envelope{To: c.Peers, Kind: KindRefusal, Topic: c.Topic, Body: canon.MustMarshal(
-		Refusal{Code: e.Code, Message: e.Message[:min(len(e.Message), refusalMax)], Epoch: e.Epoch, Item: e.Item})})
+		Refusal{Code: e.Code, Message: e.Message[:min(len(e.Message), refusalMax)], Epoch: e.Epoch, Item: e.Item,
+			Holder: e.Holder})})
 }
 
 func (c *Ceremony) message(env transport.Envelope) (threshold.Message, error) {

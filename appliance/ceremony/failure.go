@@ -17,6 +17,7 @@ type Refusal struct {
 	Message string       `cbor:"2,keyasint"`
 	Epoch   uint64       `cbor:"3,keyasint,omitempty"` // the highest epoch or pair-epoch of the party that refuses, where that is why
 	Item    int          `cbor:"4,keyasint,omitempty"` // the number of the intent that is refused, from 1, where it is one
+	Holder  string       `cbor:"5,keyasint,omitempty"` // for problem.Held: the coordinator whose session_id it is
 }
 
 const refusalMax = 512 // bytes of Message
@@ -37,7 +38,7 @@ func (e *SilenceError) Error() string { return fmt.Sprintf("no answer from parti
 // refusalOf reads a peer's refusal: the coordinator's word, and any signer's, ends the ceremony for us.
 func refusalOf(env transport.Envelope) error {
 	var r Refusal
-	if canon.Unmarshal(env.Body, &r) != nil || len(r.Message) > refusalMax {
+	if canon.Unmarshal(env.Body, &r) != nil || len(r.Message) > refusalMax || len(r.Holder) > refusalMax {
 		r = Refusal{Code: problem.Internal, Message: "an unreadable refusal"}
 	}
 	return &RefusedError{env.From, r}
@@ -84,6 +85,17 @@ func (f Failure) Epoch() uint64 {
 		return f.Own.Epoch
 	}
 	return 0
+}
+
+// Holder is the coordinator that came with problem.Held.
+func (f Failure) Holder() string {
+	switch {
+	case f.Refused != nil:
+		return f.Refused.Holder
+	case f.Own != nil:
+		return f.Own.Holder
+	}
+	return ""
 }
 
 // Item is the number of the intent that Code is about, from 1; 0 if it is none of them or not known.

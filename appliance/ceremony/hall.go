@@ -39,6 +39,8 @@ const (
 	KindHeartbeat   uint8 = 8
 	KindAsk         uint8 = 9 // what is the newest certificate and proof of this key?
 	KindAnswer      uint8 = 10
+	KindSession     uint8 = 11 // what do you know of this session_id, or this receipt?
+	KindSaid        uint8 = 12
 )
 
 // Members is the roster as a node uses it: who is which party, with the keys it pins. It does not change.

@@ -3,11 +3,13 @@
 package operation
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -18,20 +20,23 @@ import (
 // a restart, and another request under the same session_id is refused. It is safe for concurrent use.
 type Operations struct {
 	store vault.Store
+	clock func() time.Time
 
 	mu      sync.Mutex
 	running map[string]*running
 }
 
 type running struct {
-	body [32]byte
-	done chan struct{}
+	body   [32]byte
+	acting bool // it was not answered elsewhere, and is being done
+	done   chan struct{}
 }
 
 type record struct {
 	Version uint8    `cbor:"1,keyasint"`
 	Body    [32]byte `cbor:"2,keyasint"`
 	Answer  []byte   `cbor:"3,keyasint,omitempty"` // empty: accepted, no answer yet; the request may be repeated
+	At      int64    `cbor:"4,keyasint,omitempty"` // ms
 }
 
 // version is the version of record and of the answers in it.
@@ -41,8 +46,8 @@ const version = 2
 const Prefix = "node/session/"
 
 // New keeps them in a store, under keys that begin with Prefix.
-func New(s vault.Store) *Operations {
-	return &Operations{store: s, running: map[string]*running{}}
+func New(s vault.Store, clock func() time.Time) *Operations {
+	return &Operations{store: s, clock: clock, running: map[string]*running{}}
 }
 
 func key(op, session string) []byte { return []byte(Prefix + op + "/" + session) }
@@ -95,6 +100,37 @@ func (s *Operations) Claim(ctx context.Context, op, session string, body [32]byt
 	return rec.Answer, nil, nil
 }
 
+// Act notes that a claimed session is being done by this node, or, with false, that the node is asking others about it.
+func (s *Operations) Act(op, session string, yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.running[op+"/"+session]; r != nil {
+		r.acting = yes
+	}
+}
+
+// State is what a node knows of a session of its own callers.
+type State struct {
+	Asked  bool     // it was asked for it, and has no answer yet
+	Acting bool     // it is doing it; otherwise it asks others
+	Body   [32]byte // of the request
+	Answer []byte
+}
+
+// State tells what this node knows of a session.
+func (s *Operations) State(ctx context.Context, op, session string) (st State, err error) {
+	s.mu.Lock()
+	if r := s.running[op+"/"+session]; r != nil {
+		st = State{Asked: true, Acting: r.acting, Body: r.body}
+	}
+	s.mu.Unlock()
+	rec, err := s.get(ctx, op, session)
+	if rec != nil && len(rec.Answer) > 0 {
+		st = State{Body: rec.Body, Answer: rec.Answer}
+	}
+	return st, err
+}
+
 func (s *Operations) get(ctx context.Context, op, session string) (*record, error) {
 	b, err := s.store.Get(ctx, key(op, session))
 	if errors.Is(err, vault.ErrNotFound) {
@@ -132,12 +168,14 @@ func Reused(session string) error {
 
 // Pending is what to store when a request is accepted, before it is acted on.
 func (s *Operations) Pending(op, session string, body [32]byte) vault.Pair {
-	return vault.Pair{Key: key(op, session), Value: canon.MustMarshal(record{Version: version, Body: body})}
+	return vault.Pair{Key: key(op, session), Value: canon.MustMarshal(record{Version: version, Body: body,
+		At: s.clock().UnixMilli()})}
 }
 
 // Answered is what to store with its answer.
 func (s *Operations) Answered(op, session string, body [32]byte, answer []byte) vault.Pair {
-	return vault.Pair{Key: key(op, session), Value: canon.MustMarshal(record{Version: version, Body: body, Answer: answer})}
+	return vault.Pair{Key: key(op, session), Value: canon.MustMarshal(record{Version: version, Body: body, Answer: answer,
+		At: s.clock().UnixMilli()})}
 }
 
 // MaxSessionID is the longest session_id, in bytes.
@@ -154,4 +192,28 @@ func CheckSession(id string) error {
 		}
 	}
 	return nil
+}
+
+// Kept is how long a session_id stands for its request, and a receipt is kept.
+const Kept = 400 * 24 * time.Hour
+
+// Expired calls f with the keys of what is older than Kept, of a session_id and of its use, and with the answer that goes with it.
+func (s *Operations) Expired(ctx context.Context, f func(key []byte, op string, answer []byte)) error {
+	before := s.clock().Add(-Kept).UnixMilli()
+	err := s.store.Iterate(ctx, []byte(Prefix), func(k, value []byte) error {
+		op, session, _ := strings.Cut(strings.TrimPrefix(string(k), Prefix), "/")
+		if rec, err := parse(session, value); err == nil && rec.At > 0 && rec.At < before { // what cannot be read, doctor tells of
+			f(bytes.Clone(k), op, rec.Answer)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.store.Iterate(ctx, []byte(UsePrefix), func(k, value []byte) error {
+		if u, err := ParseUse(strings.TrimPrefix(string(k), UsePrefix), value); err == nil && u.At < before {
+			f(bytes.Clone(k), "", nil)
+		}
+		return nil
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -34,7 +35,7 @@ func TestCheckSession(t *testing.T) {
 // version.
 func TestClaimOnRecord(t *testing.T) {
 	s := vaulttest.NewMemory()
-	o := New(s)
+	o := New(s, time.Now)
 	body := [32]byte{1}
 	put := func(p vault.Pair) {
 		t.Helper()
@@ -61,7 +62,7 @@ func TestClaimWhileRunning(t *testing.T) {
 	for _, answered := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			s := vaulttest.NewMemory()
-			o, body := New(s), [32]byte{1}
+			o, body := New(s, time.Now), [32]byte{1}
 			_, release, err := o.Claim(t.Context(), "sign", "s", body)
 			if err != nil || release == nil {
 				t.Fatal(err)

@@ -31,13 +31,14 @@ const (
 	PairState   Code = "pair_state"  // the parties' pair states differ; 503
 	Attempt     Code = "attempt"     // a refresh of this epoch was tried before; 503
 	Starting    Code = "not_ready"   // boot has not finished; 503
+	Held        Code = "held"        // the session_id is another coordinator's, with the same purpose; between nodes only
 	Presig      Code = "presig"      // a party does not have a presignature of the pool; between nodes only
 )
 
 // Retryable tells whether the same request may succeed later without a change.
 func (c Code) Retryable() bool {
 	switch c {
-	case Quorum, Overload, Timeout, HSM, Starting, Blame, PairState, Attempt, Presig:
+	case Quorum, Overload, Timeout, HSM, Starting, Blame, PairState, Attempt, Presig, Held:
 		return true
 	}
 	return false
@@ -46,7 +47,7 @@ func (c Code) Retryable() bool {
 // Relayed tells whether the code, said by a peer that refuses, is the caller's too. Any other means that the quorum is short of a node.
 func (c Code) Relayed() bool {
 	switch c {
-	case Invalid, Denied, NotFound, Conflict, Overload, HSM, Starting, Integrity, PairState, Attempt, Presig:
+	case Invalid, Denied, NotFound, Conflict, Overload, HSM, Starting, Integrity, PairState, Attempt, Presig, Held:
 		return true
 	}
 	return false
@@ -61,6 +62,7 @@ type Error struct {
 	Culprits []transport.NodeID // who is proven or accused
 	Err      error              // the cause, may be nil
 	Item     int                // of a batch: the number of the intent at fault, from 1; 0 if it is none of them or not known
+	Holder   string             // for Held: that coordinator
 	Epoch    uint64             // of the node that refuses: for PairState its pair-epoch, for Attempt the highest it has a share of
 }
 

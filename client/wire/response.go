@@ -10,22 +10,23 @@ const (
 
 // Wallet is a key as the outside sees it.
 type Wallet struct {
-	SessionID string            `json:"session_id,omitempty" doc:"Idempotency key of the ceremony that made this answer."`
-	WalletID  string            `json:"wallet_id" example:"w_5f1c" doc:"Name of the key, derived from its public key."`
-	Label     string            `json:"label,omitempty"`
-	Group     string            `json:"vault,omitempty" doc:"The name the wallet is grouped under."`
-	PublicKey Hex               `json:"public_key" doc:"ECDSA: 65 bytes, the uncompressed point. Ed25519: 32 bytes. BIP-340: 32 bytes, the x-only output key."`
-	Address   string            `json:"address" doc:"The address on the primary chain of this kind of key: Ethereum (EIP-55), Solana, Bitcoin Taproot."`
-	Addresses map[string]string `json:"addresses" doc:"Every address of the key, by chain."`
-	Protocol  string            `json:"protocol" example:"dkls23" doc:"What really ran."`
-	Curve     string            `json:"curve" example:"secp256k1"`
-	Threshold int               `json:"threshold" example:"2" doc:"Signers needed."`
-	Total     int               `json:"total" example:"3" doc:"Parties that hold a share."`
-	Parties   []string          `json:"parties" doc:"The nodes that hold a share."`
-	Epoch     uint64            `json:"epoch" doc:"How often the shares were made anew."`
-	State     string            `json:"state" example:"active" doc:"staged, proving or active; only an active key signs."`
-	Created   *time.Time        `json:"created,omitempty"`
-	Status    string            `json:"status" example:"completed" doc:"completed once the key is active, pending before."`
+	SessionID   string            `json:"session_id,omitempty" doc:"Idempotency key of the ceremony that made this answer."`
+	WalletID    string            `json:"wallet_id" example:"w_5f1c" doc:"Name of the key, derived from its public key."`
+	Label       string            `json:"label,omitempty"`
+	Group       string            `json:"vault,omitempty" doc:"The name the wallet is grouped under."`
+	PublicKey   Hex               `json:"public_key" doc:"ECDSA: 65 bytes, the uncompressed point. Ed25519: 32 bytes. BIP-340: 32 bytes, the x-only output key."`
+	Address     string            `json:"address" doc:"The address on the primary chain of this kind of key: Ethereum (EIP-55), Solana, Bitcoin Taproot."`
+	Addresses   map[string]string `json:"addresses" doc:"Every address of the key, by chain."`
+	Protocol    string            `json:"protocol" example:"dkls23" doc:"What really ran."`
+	Curve       string            `json:"curve" example:"secp256k1"`
+	Threshold   int               `json:"threshold" example:"2" doc:"Signers needed."`
+	Total       int               `json:"total" example:"3" doc:"Parties that hold a share."`
+	Parties     []string          `json:"parties" doc:"The nodes that hold a share."`
+	Epoch       uint64            `json:"epoch" doc:"How often the shares were made anew."`
+	State       string            `json:"state" example:"active" doc:"staged, proving or active; only an active key signs."`
+	Created     *time.Time        `json:"created,omitempty"`
+	Coordinator string            `json:"coordinator,omitempty" example:"node1" doc:"In the answer of a request: the node that led the ceremony, whichever node answers."`
+	Status      string            `json:"status" example:"completed" doc:"completed once the key is active, pending before."`
 }
 
 // VaultWallet is a Wallet with its keys and addresses also under the names that client banks use.
@@ -75,7 +76,8 @@ type Signature struct {
 	V              *int              `json:"v,omitempty" doc:"ECDSA only: 27 + recovery_id, as Ethereum's ecrecover and signed messages (EIP-191) take it. Not the v of a transaction: one of EIP-155 has 35 + 2 * chain id + recovery_id, typed ones have recovery_id."`
 	Status         string            `json:"status" example:"completed"`
 	Signers        []string          `json:"signers" doc:"The nodes whose shares made it."`
-	ReceiptID      string            `json:"receipt_id,omitempty" doc:"GET /api/v1/receipts/{id} returns the chain of evidence."`
+	ReceiptID      string            `json:"receipt_id,omitempty" doc:"GET /api/v1/receipts/{id} returns the chain of evidence, from any node."`
+	Coordinator    string            `json:"coordinator" example:"node1" doc:"The node that led the ceremony, whichever node answers."`
 }
 
 // Node is what the answering node knows of a member of the roster.

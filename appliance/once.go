@@ -1,0 +1,289 @@
+package appliance
+
+import (
+	"context"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/operation"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// One request is one act, wherever it is asked. Every party keeps what it agreed to under a session_id (operation.Use) and refuses another
+// coordinator that comes with the same (problem.Held). That one asks who has the answer, and gives the same one; only where nobody has it,
+// nor is about to, does it act itself, and says so in its proposal.
+
+// question is what a node asks others: about a session of one kind of operation, or, with opReceipt, about a receipt.
+type question struct {
+	Nonce   [16]byte         `cbor:"1,keyasint"`
+	Op      attest.Operation `cbor:"2,keyasint"`
+	Session string           `cbor:"3,keyasint"`
+}
+
+const opReceipt attest.Operation = "receipt"
+
+// said is what a node knows of a session.
+type said struct {
+	Nonce   [16]byte       `cbor:"1,keyasint"`
+	Asked   bool           `cbor:"7,keyasint,omitempty"` // it was asked for it too, and has no answer yet
+	Acting  bool           `cbor:"2,keyasint,omitempty"` // it is doing it
+	Body    [32]byte       `cbor:"3,keyasint"`           // of the request that it does, or has answered
+	Answer  []byte         `cbor:"4,keyasint,omitempty"`
+	Receipt []byte         `cbor:"5,keyasint,omitempty"` // that the answer names, where it is a signature's
+	Use     *operation.Use `cbor:"6,keyasint,omitempty"` // what it has agreed to
+}
+
+// others asks nodes, and answers them.
+type others struct {
+	*core
+	mu    sync.Mutex
+	waits map[[16]byte]chan heard
+}
+
+type heard struct {
+	from transport.NodeID
+	said
+}
+
+// ask returns what the nodes answer, until all have or ceremony.LateFor has passed.
+func (n *others) ask(ctx context.Context, op attest.Operation, session string, nodes []transport.NodeID) ([]heard, error) {
+	if len(nodes) == 0 {
+		return nil, nil
+	}
+	q := question{Op: op, Session: session}
+	if _, err := io.ReadFull(n.rand("question", []byte(op), []byte(session)), q.Nonce[:]); err != nil {
+		return nil, err
+	}
+	in := make(chan heard, len(nodes))
+	n.mu.Lock()
+	if n.waits == nil {
+		n.waits = map[[16]byte]chan heard{}
+	}
+	n.waits[q.Nonce] = in
+	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		delete(n.waits, q.Nonce)
+		n.mu.Unlock()
+	}()
+	n.send(transport.Envelope{To: nodes, Kind: ceremony.KindSession, Body: canon.MustMarshal(q)})
+	late := time.NewTimer(ceremony.LateFor)
+	defer late.Stop()
+	var out []heard
+	for len(out) < len(nodes) {
+		select {
+		case h := <-in:
+			if slices.Contains(nodes, h.from) && !slices.ContainsFunc(out, func(o heard) bool { return o.from == h.from }) {
+				out = append(out, h)
+			}
+		case <-late.C:
+			return out, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return out, nil
+}
+
+// answer tells a peer what we know.
+func (n *others) answer(ctx context.Context, env transport.Envelope) {
+	var q question
+	if canon.Unmarshal(env.Body, &q) != nil || len(q.Op)+len(q.Session) > 2*operation.MaxSessionID {
+		return
+	}
+	s := said{Nonce: q.Nonce}
+	var err error
+	receipt := q.Session
+	if q.Op != opReceipt {
+		var st operation.State
+		if st, err = n.ops.State(ctx, string(q.Op), q.Session); err == nil {
+			s.Asked, s.Acting, s.Body, s.Answer = st.Asked, st.Acting, st.Body, st.Answer
+			s.Use, err = n.gate.uses.Get(ctx, q.Session)
+		}
+		receipt = string(s.Answer)
+	}
+	if err == nil && (q.Op == opReceipt || q.Op == attest.OpSign && len(receipt) > 0) && len(receipt) <= maxReceiptID {
+		s.Receipt, _ = n.cfg.Store.Get(ctx, receiptKey(receipt)) // none is no answer
+	}
+	if err != nil {
+		n.cfg.Logger.Error("a question about a session cannot be answered", "from", env.From, "error", err)
+		return
+	}
+	n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: ceremony.KindSaid, Body: canon.MustMarshal(s)})
+}
+
+// learn hands an answer to whoever asked.
+func (n *others) learn(env transport.Envelope) {
+	var s said
+	if canon.Unmarshal(env.Body, &s) != nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	select {
+	case n.waits[s.Nonce] <- heard{env.From, s}:
+	default: // nobody waits, or somebody answers more than once
+	}
+}
+
+// live are the other nodes that are up.
+func (n *others) live() []transport.NodeID {
+	return slices.DeleteFunc(slices.Clone(n.members.All()), func(id transport.NodeID) bool {
+		if id == n.cfg.Node {
+			return true
+		}
+		_, up := n.peers.Notes(id)
+		return !up
+	})
+}
+
+// askAgain is how long a node waits for another that does what it is asked for too.
+const askAgain = 200 * time.Millisecond
+
+// find asks nodes for the answer of a session, as long as one of them is about to have it: of those that are asked at once, the first by
+// name goes first. It refuses what stands for another purpose or
+// body anywhere. take judges and keeps an answer; one that it refuses is none, for it is a peer's word. Where nobody has an answer,
+// wallet is what a keygen of the session has left, if anything.
+func (n *others) find(ctx context.Context, op attest.Operation, session string, body, purpose [32]byte,
+	take func(heard) error) (found bool, wallet string, err error) {
+	n.ops.Act(string(op), session, false)
+	defer n.ops.Act(string(op), session, true)
+	for {
+		all, err := n.ask(ctx, op, session, n.live())
+		if err != nil {
+			return false, "", err
+		}
+		own, err := n.gate.uses.Get(ctx, session)
+		if err != nil {
+			return false, "", err
+		}
+		all = append(all, heard{n.cfg.Node, said{Use: own}})
+		acting := false
+		for _, h := range all {
+			switch {
+			case h.Use != nil && h.Use.Purpose != purpose, (h.Asked || len(h.Answer) > 0) && h.Body != body:
+				return false, "", usedAt(session, h.from)
+			case len(h.Answer) > 0:
+				err := take(h)
+				if err == nil {
+					return true, "", nil
+				}
+				n.cfg.Logger.Warn("an answer of another node is not taken", "node", h.from, "session", session, "error", err)
+				continue
+			}
+			acting = acting || h.Acting || h.Asked && h.from < n.cfg.Node
+			if h.Use != nil && h.Use.Key != "" {
+				wallet = h.Use.Key
+			}
+		}
+		if !acting {
+			return false, wallet, nil
+		}
+		select {
+		case <-time.After(askAgain):
+		case <-ctx.Done():
+			return false, "", ctx.Err()
+		}
+	}
+}
+
+// usedAt is operation.Reused, by the word of a node.
+func usedAt(session string, at transport.NodeID) error {
+	e := problem.As(operation.Reused(session))
+	e.Message += ", says node " + string(at)
+	return e
+}
+
+// yield lets another coordinator go first where both came with one session at the same time: one of them, by name.
+func (n *others) yield(ctx context.Context, holder string) {
+	pause := askAgain
+	if holder < string(n.cfg.Node) {
+		pause *= 3
+	}
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
+	}
+}
+
+// receipt asks the others for a receipt, and takes none that does not verify.
+func (n *others) receipt(ctx context.Context, id string) (*attest.Receipt, error) {
+	all, err := n.ask(ctx, opReceipt, id, n.live())
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range all {
+		if r, err := n.parseReceiptOf(h); err == nil && r.ID == id {
+			return r, nil
+		}
+	}
+	return nil, nil
+}
+
+// parseReceiptOf verifies what another node shows, by the roster.
+func (n *others) parseReceiptOf(h heard) (*attest.Receipt, error) {
+	var r attest.Receipt
+	if err := canon.UnmarshalVersion(h.Receipt, attest.ReceiptVersion, &r); err != nil {
+		return nil, err
+	}
+	return &r, attest.VerifyReceipt(&r, n.cfg.Roster, n.cfg.Schemes, attest.ReceiptOptions{Fingerprint: n.cfg.Roster.Fingerprint()})
+}
+
+// adoptWallet takes over another node's answer about a key, if it is of a key as we know it.
+func (n *others) adoptWallet(ctx context.Context, op attest.Operation, session string, h heard) ([]byte, error) {
+	a, err := parseKeyAnswer(h.Answer)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := n.keys.RecordWhen(ctx, a.ID, func(r keys.Record) bool { return r.State == keys.Active && r.Info.Epoch >= a.Record.Info.Epoch })
+	if err != nil {
+		return nil, err
+	}
+	theirs := a.Record.Info
+	theirs.Party = rec.Info.Party
+	same := attest.KeyID(theirs.Kind, theirs.GroupKey) == a.ID && a.Session == session && a.Record.Label == rec.Label &&
+		a.Record.Group == rec.Group && theirs.Committee.Equal(rec.Info.Committee) && theirs.Epoch <= rec.Info.Epoch &&
+		(op != attest.OpKeygen || rec.SessionID == session)
+	if !same {
+		return nil, problem.New(problem.Integrity, "compare the wallet on both nodes",
+			"node %s answers session_id %q with a wallet that is another here", h.from, session)
+	}
+	put := n.ops.Answered(string(op), session, h.Body, h.Answer)
+	return h.Answer, n.cfg.Store.Batch(ctx, []vault.Pair{put}, nil)
+}
+
+// adoptSignature takes over another node's answer: the receipt, verified, of exactly what the request asks for.
+func (n *others) adoptSignature(ctx context.Context, req SignRequest, key keys.Key, h heard) (*Signature, error) {
+	r, err := n.parseReceiptOf(h)
+	if err != nil {
+		return nil, err
+	}
+	want := attest.Intent{Operation: attest.OpSign, KeyID: key.ID, Message: req.Message, Path: req.Path}
+	if purposeOf(&r.Intent) != purposeOf(&want) || r.SessionID != req.SessionID || r.ID != string(h.Answer) {
+		return nil, problem.New(problem.Integrity, "see that node's log", "node %s shows the receipt of another request", h.from)
+	}
+	puts := []vault.Pair{{Key: receiptKey(r.ID), Value: h.Receipt},
+		n.ops.Answered(string(attest.OpSign), req.SessionID, req.BodyHash, h.Answer)}
+	if err := n.cfg.Store.Batch(ctx, puts, nil); err != nil {
+		return nil, err
+	}
+	return n.signature(r)
+}
+
+// purposeOfKeygen is the purpose of a request for a key, before there is an intent of it.
+func purposeOfKeygen(s threshold.Scheme, c threshold.Committee, req KeygenRequest) [32]byte {
+	return purposeOf(&attest.Intent{Operation: attest.OpKeygen, Signers: c.Parties, Keygen: keygenParams(s, c, req)})
+}
+
+func keygenParams(s threshold.Scheme, c threshold.Committee, req KeygenRequest) *attest.KeygenParams {
+	return &attest.KeygenParams{Threshold: c.Threshold, Kind: s.Kind().ID, Label: req.Label, Group: req.Group}
+}
