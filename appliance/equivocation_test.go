@@ -155,7 +155,9 @@ func TestRealEquivocation(t *testing.T) {
 					Proof []byte             `cbor:"2,keyasint"`
 				}{e.To, e.Proof})
 				if m.Kind == threshold.Originals {
-					r.tell(e.Topic, r.front.OpenOriginals(), "node1")
+					if shown, ok := r.front.OpenOriginals(); ok {
+						r.tell(e.Topic, shown, "node1")
+					}
 				} else if _, err := r.front.Step(m); err != nil {
 					panic(err)
 				}

@@ -8,9 +8,9 @@ import (
 
 // A dispute begins when a peer's echo, or session ID, is not ours: somebody told us two things, or somebody lies about what
 // it was told. Everybody then shows the signed originals of the round in question, once. Two authentic originals of one
-// sender that differ convict that sender; a peer whose originals do not give the echo it claimed convicts itself. There is
-// no third case (Goldwasser and Lindell, J. Cryptology 18, 2005: echo broadcast with abort; the exchange of originals is [X]).
-// A peer that shows none stays in Missing.
+// sender that differ convict that sender; a peer whose originals do not give the echo it claimed, or are not the broadcasts of a round
+// that it says it has finished, convicts itself (Goldwasser and Lindell, J. Cryptology 18, 2005: echo broadcast with abort; the exchange
+// of originals is [X]). A peer that shows none, or names no session, stays in Missing.
 
 // showOriginals sends, once, what we received as broadcasts of a finished round.
 func (x *Session[R]) showOriginals(round int) []Message {
@@ -43,7 +43,7 @@ func (x *Session[R]) earlyOriginals() ([]Message, error) {
 // originals compares a peer's originals with ours and answers with ours.
 func (x *Session[R]) originals(m Message) ([]Message, error) {
 	round := int(m.Round)
-	if x.setup.Authentic == nil || round > x.round {
+	if x.setup.Authentic == nil || round > x.round || m.Session == (SessionID{}) {
 		return nil, nil
 	}
 	if round == x.round && !x.done {
@@ -57,7 +57,7 @@ func (x *Session[R]) originals(m Message) ([]Message, error) {
 	}
 	theirs, err := readOriginals(x.setup, m)
 	if err != nil {
-		return nil, proven("originals", m.From, []Message{m}, err.Error())
+		return nil, proven("originals", m.From, []Message{m, *x.in[0][m.From].broadcast}, err.Error())
 	}
 	// Whatever follows, the others can judge it only if they see what we saw.
 	out := x.showOriginals(round)
@@ -75,7 +75,7 @@ func (x *Session[R]) originals(m Message) ([]Message, error) {
 	}
 	if claim := x.claim(m.From); claim != nil {
 		// Their originals are ours, so they cannot have seen what they claim.
-		return out, proven("echo", m.From, []Message{*claim, m, *x.in[round][m.From].broadcast},
+		return out, proven("echo", m.From, []Message{*claim, m, *x.in[round][m.From].broadcast, *x.in[0][m.From].broadcast},
 			"its echo is not the hash of the broadcasts it shows")
 	}
 	return out, nil

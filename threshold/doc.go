@@ -20,6 +20,23 @@
 // its kind; what is made to sign, a Presignature, is one scheme's. Further abilities are interfaces: Pairer for pair state, Pooler
 // where presignatures are worth keeping, Deriver for keys below a key.
 //
+// # Evidence
+//
+// A party is convicted by what it signed, and by nothing else. What a message must name to convict its sender:
+//
+//  1. The ceremony: all evidence is of one, under which a party runs one session, ever. Two data messages in one place of it, a round and
+//     a recipient, that differ convict whatever their sender believed (equivocation). Nothing else does by itself.
+//  2. The view: for the judge's rules, its signers, committee, keys and lengths, to bind the sender, the sender's own OPEN has the hash of
+//     the judge's context. A message of round 0 has it in itself; one of a later round in the session ID, a hash that contains it;
+//     originals and claims come with the OPEN.
+//  3. The session: originals convict only if they name one, for it exists for who has finished round 0. What a party holds when it leaves
+//     before is no evidence, and an honest one signs no originals then.
+//  4. What was seen: a judgement that depends on others' broadcasts goes by those that the sender's own echo binds, in rounds that want
+//     broadcasts. A stray one counts for nobody.
+//
+// Evidence that lacks one of these convicts nobody, and is dropped. TestNothingHonestConvicts holds everything that honest parties sign
+// to this, finished, aborted or left in any round.
+//
 // The package does not move, sign or encrypt messages, persist shares, or decide who may sign: the appliance does.
 // To add a scheme: implement Scheme in a directory of its own, pass thresholdtest, and list it in threshold/schemes.
 //
@@ -45,7 +62,11 @@
 //	                                                                                 TestNoCombinationFrames
 //	  a Proven abort is passed on  Session.accuse, Session.accused                   TestAccusationsAreJudgedOnce,
 //	                                                                                 dkg.TestByzantine/an_accusation_of_garbage
-//	  the last round               Session.OpenOriginals                             TestEquivocationAfterTheEnd
+//	  the last round               Session.OpenOriginals                             TestEquivocationAfterTheEnd,
+//	                                                                                 TestLeavingConvictsNobody
+//	  what convicts                believed, VerifyConduct                           TestNothingHonestConvicts,
+//	                                                                                 TestLeavingConvictsNobody
+//	  strays                       Session.broadcast                                 TestStrayBroadcast
 //	  equivocation                 VerifyEquivocation, VerifyConduct                 TestEquivocationAfterTheEnd,
 //	                                                                                 dkg.TestByzantine/two_OPENs_in_one_place
 //	  originals                    readOriginals, badOriginals                       TestOriginalsEncoding,

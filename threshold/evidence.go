@@ -17,14 +17,17 @@ type Judge interface {
 	VerifyEvidence(s Setup, old *KeyInfo, a *Abort) error
 }
 
-// VerifyEquivocation tells whether the two messages prove that their sender said two things in one place: same ceremony,
-// session, round, kind and recipient, both authentic, different content.
+// VerifyEquivocation tells whether the two messages prove that their sender said two things in one place: data of the same ceremony
+// and round to the same recipient, both authentic, different content.
 func VerifyEquivocation(authentic func(Message) bool, a, b Message) bool {
-	return a.slot() == b.slot() && a.From == b.From && a.Ceremony == b.Ceremony && !a.sameContent(b) && authentic(a) && authentic(b)
+	return a.Kind == Data && a.slot() == b.slot() && a.From == b.From && a.Ceremony == b.Ceremony &&
+		!a.sameContent(b) && authentic(a) && authentic(b)
 }
 
 // VerifyConduct judges the Proven aborts that are the same in every protocol: equivocation, and lies about what was seen.
-// It is a pure function of what it is given; nil means that the abort's one culprit is guilty.
+// It is a pure function of what it is given; nil means that the abort's one culprit is guilty. The context of s is the one that the
+// session was given. The evidence is two messages of equivocation; bad originals and their sender's OPEN; or a claim, the originals and
+// the broadcast that refute it, and their sender's OPEN.
 func VerifyConduct(s Setup, a *Abort) error {
 	if err := s.validate(); err != nil {
 		return err
@@ -43,9 +46,9 @@ func VerifyConduct(s Setup, a *Abort) error {
 	case "equivocation":
 		guilty = len(ev) == 2 && ev[0].From == culprit && VerifyEquivocation(s.Authentic, ev[0], ev[1])
 	case "originals":
-		guilty = len(ev) == 1 && ev[0].From == culprit && badOriginals(s, ev[0])
+		guilty = len(ev) == 2 && ev[0].From == culprit && badOriginals(s, ev[0], ev[1])
 	case "echo":
-		guilty = len(ev) == 3 && ev[0].From == culprit && liedEcho(s, ev[0], ev[1], ev[2])
+		guilty = len(ev) == 4 && ev[0].From == culprit && liedEcho(s, ev[0], ev[1], ev[2]) && believed(s, ev[1], ev[3])
 	}
 	if !guilty || !slices.Contains(s.Signers, culprit) {
 		return ErrEvidence
@@ -53,8 +56,16 @@ func VerifyConduct(s Setup, a *Abort) error {
 	return nil
 }
 
-func badOriginals(s Setup, m Message) bool {
-	if m.Kind != Originals || !s.Authentic(m) {
+// believed tells whether the message claims a session, and its sender's OPEN says that it was one with the view of s: only then do
+// the signers and the lengths of s bind it.
+func believed(s Setup, m, open Message) bool {
+	return m.Session != (SessionID{}) && open.From == m.From && open.Kind == Data && open.Round == 0 && open.To == Everybody &&
+		len(open.Body) >= openFixedLen && [32]byte(open.Body[openNonceLen:openFixedLen]) == contextHash(s) && s.Authentic(open)
+}
+
+// badOriginals tells whether originals of a finished round are not the broadcasts of that round.
+func badOriginals(s Setup, m, open Message) bool {
+	if m.Kind != Originals || !s.Authentic(m) || !believed(s, m, open) {
 		return false
 	}
 	_, err := readOriginals(s, m)

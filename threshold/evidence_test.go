@@ -1,9 +1,11 @@
 package threshold_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 	tt "github.com/luxfi/mpcd/threshold/thresholdtest"
 )
@@ -83,17 +85,200 @@ func TestNoCombinationFrames(t *testing.T) {
 				}
 			}
 		}
+		opens := slices.DeleteFunc(slices.Clone(all), func(m message) bool { return m.Round != 0 })
 		for _, a := range all {
-			try("originals", a)
 			for _, b := range all {
+				try("originals", a, b)
 				try("equivocation", a, b)
 				for _, c := range all {
-					try("echo", a, b, c)
+					for _, d := range opens {
+						try("echo", a, b, c, d)
+					}
 				}
 			}
 		}
 		if convicted == 0 {
 			t.Errorf("%s: the liar gets away", name)
+		}
+	}
+}
+
+// Goal: whatever honest parties sign, finished, aborted or left in any round, convicts none of them, before anybody, however it is put
+// together; and none of them blames another. Method: ceremonies in which one or two of four lie at random and the coordinator may have told
+// one of the others something else; then every message of an honest party in every place of the evidence of conduct, before the judge of
+// every view.
+func TestNothingHonestConvicts(t *testing.T) {
+	finished, disputed := 0, 0
+	for seed := range uint64(1500) {
+		w := tt.NewWorld(seed, 4, 2)
+		r := tt.NewRand(seed, "chaos")
+		views := views(w, r)
+		c := &tt.Chaos[tokens]{World: w, Rand: r, Liars: w.Committee.Parties[:1+r.IntN(2)],
+			Sessions: map[party]*threshold.Session[tokens]{}}
+		for _, p := range w.Committee.Parties {
+			s := views[r.IntN(len(views))]
+			if s.Self = p; !slices.Contains(s.Signers, p) || r.Chance(60) {
+				s = views[0]
+				s.Self = p
+			}
+			c.Sessions[p] = open(t, s, &counts{})
+		}
+		c.Go(250)
+		for _, p := range w.Committee.Parties {
+			if slices.Contains(c.Liars, p) {
+				continue
+			}
+			if a := c.Aborts[p]; a != nil {
+				for _, q := range a.Culprits {
+					if !slices.Contains(c.Liars, q) {
+						t.Errorf("seed %d: party %d blames honest party %d: %v", seed, p, q, a)
+					}
+				}
+			}
+			if _, ok := c.Sessions[p].Result(); ok {
+				finished++
+			}
+			disputed += framed(t, seed, views, p, c.Said[p])
+		}
+	}
+	if finished < 20 || disputed < 100 {
+		t.Errorf("too tame: %d parties finished, %d disputed", finished, disputed)
+	}
+}
+
+// views are what a coordinator may tell: one story, and others under its name.
+func views(w *tt.World, r *tt.Rand) []threshold.Setup {
+	s := w.Setup(0, w.Committee.Parties, "toy")
+	out := []threshold.Setup{s}
+	if r.Chance(50) {
+		return out
+	}
+	context, few, other := s, s, s
+	context.Context = []byte("another")
+	few.Signers = w.Committee.Parties[1:]
+	other.Committee.Threshold = 3
+	return append(out, context, few, other)
+}
+
+// framed holds everything that an honest party said against it, and counts the originals that it showed.
+func framed(t *testing.T, seed uint64, views []threshold.Setup, p party, said []message) int {
+	t.Helper()
+	shown := 0
+	try := func(check string, evidence ...message) {
+		for _, s := range views {
+			a := &threshold.Abort{Kind: threshold.Proven, Check: check, Culprits: []party{p}, Evidence: evidence}
+			if threshold.VerifyConduct(s, a) == nil {
+				t.Fatalf("seed %d: honest party %d is convicted by %q of %v", seed, p, check, evidence)
+			}
+		}
+	}
+	for _, a := range said {
+		if a.Kind == threshold.Originals {
+			shown++
+		}
+		for _, b := range said {
+			try("equivocation", a, b)
+			try("originals", a, b)
+			if a.Kind != threshold.Data || b.Kind != threshold.Originals {
+				continue // no claim, or nothing shown
+			}
+			for _, own := range said {
+				try("echo", a, b, own, said[0])
+			}
+		}
+	}
+	return shown
+}
+
+// Goal: a party that leaves before round 0 has ended says nothing of what it saw then, and cannot be convicted by what it held. Method: it
+// leaves at an OPEN of another view, as a coordinator can make it; its originals of before this rule, signed, in an accusation, and before
+// third parties; and those of a party that has finished, cut short, which do convict.
+func TestLeavingConvictsNobody(t *testing.T) {
+	w := tt.NewWorld(77, 4, 2)
+	honest, liar, other := w.Committee.Parties[0], w.Committee.Parties[1], w.Committee.Parties[2]
+	setup := w.Setup(other, nil, "toy")
+	n := open(t, w.Setup(honest, nil, "toy"), &counts{})
+	opened, err := n.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := w.Sign(message{Ceremony: setup.Ceremony, Kind: threshold.Data, From: liar, Body: make([]byte, 64)})
+	var a *threshold.Abort
+	if _, err := n.Step(theirs); !errors.As(err, &a) || a.Kind != threshold.Retry || len(a.Culprits) != 0 {
+		t.Fatal(err)
+	}
+	if m, ok := n.OpenOriginals(); ok {
+		t.Errorf("shows %v", m)
+	}
+	shown := message{Ceremony: setup.Ceremony, Kind: threshold.Originals, From: honest, Body: threshold.EncodeOriginals([]message{theirs})}
+	for session, guilty := range map[threshold.SessionID]bool{{}: false, {1}: true} {
+		shown.Session = session
+		evidence := []message{w.Sign(shown), w.Sign(opened[0])}
+		a := &threshold.Abort{Kind: threshold.Proven, Check: "originals", Culprits: []party{honest}, Evidence: evidence}
+		if err := threshold.VerifyConduct(setup, a); (err == nil) != guilty {
+			t.Errorf("originals that claim session %x: %v", session[:1], err)
+		}
+		b := open(t, setup, &counts{})
+		if _, err := b.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Step(w.Sign(accusing(setup, liar, a))); (err != nil) != guilty {
+			t.Errorf("accused with originals that claim session %x: %v", session[:1], err)
+		}
+		view := setup
+		view.Signers = w.Committee.Parties[:3]
+		if threshold.VerifyConduct(view, a) == nil {
+			t.Error("judged by the signers of another view than its own")
+		}
+	}
+}
+
+// Goal: nor do originals that name no session convict in the dispute itself. Method: both kinds, to a party that has finished.
+func TestOriginalsNameTheirSession(t *testing.T) {
+	for session, guilty := range map[threshold.SessionID]bool{{}: false, {1}: true} {
+		w := tt.NewWorld(78, 3, 2)
+		self, peer := w.Committee.Parties[0], w.Committee.Parties[1]
+		setup := w.Setup(self, nil, "toy")
+		run, _ := toys(t, w, nil)
+		if out := play(t, run); !out[self].Done {
+			t.Fatal(out[self].Abort)
+		}
+		_, err := run.Sessions[self].Step(w.Sign(message{Ceremony: setup.Ceremony, Session: session, Kind: threshold.Originals, From: peer,
+			Body: threshold.EncodeOriginals([]message{})}))
+		var a *threshold.Abort
+		if errors.As(err, &a) != guilty || guilty && threshold.VerifyConduct(setup, a) != nil {
+			t.Errorf("originals that claim session %x: %v", session[:1], err)
+		}
+	}
+}
+
+// accusing is the message by which a party passes an abort on.
+func accusing(s threshold.Setup, from party, a *threshold.Abort) message {
+	var evidence []map[int]any
+	for _, m := range a.Evidence {
+		evidence = append(evidence, map[int]any{1: m.From, 2: m.Encode(), 3: m.Proof})
+	}
+	return message{Ceremony: s.Ceremony, Round: uint8(a.Round), Kind: threshold.Accusation, From: from,
+		Body: canon.MustMarshal(map[int]any{1: a.Check, 2: a.Culprits, 3: evidence})}
+}
+
+// Goal: a broadcast in a round that wants none changes nothing for those that it reaches, who would else echo and show what others never
+// saw. Method: a liar sends one to a single peer, in a round of direct messages.
+func TestStrayBroadcast(t *testing.T) {
+	w := tt.NewWorld(21, 3, 2)
+	run, _ := toys(t, w, nil)
+	liar, victim := w.Committee.Parties[0], w.Committee.Parties[1]
+	run.Liars[liar] = func(m message, to party) []message {
+		if m.Round == 2 && to == victim {
+			stray := m
+			stray.To, stray.Body = threshold.Everybody, []byte("stray")
+			return []message{stray, m}
+		}
+		return []message{m}
+	}
+	for p, o := range play(t, run) {
+		if !o.Done {
+			t.Errorf("party %d: %v, missing %v", p, o.Abort, o.Missing)
 		}
 	}
 }

@@ -192,6 +192,7 @@ func (x *Session[R]) advance() ([]Message, error) {
 	if x.round > MaxRounds {
 		panic("threshold: protocol has too many rounds")
 	}
+	x.spoken[x.round] = x.cur.Expect().Broadcast
 	return x.emit(step.Out), nil
 }
 
@@ -203,19 +204,28 @@ func (x *Session[R]) bodies(round int) [][]byte {
 			if x.own[round] != nil {
 				out[i] = x.own[round].Body
 			}
-		} else if in := x.in[round][p]; in != nil && in.broadcast != nil {
-			out[i] = in.broadcast.Body
+		} else if m := x.broadcast(round, p); m != nil {
+			out[i] = m.Body
 		}
 	}
 	return out
+}
+
+// broadcast is what a peer said to everybody in a round that wants it, nil if it has not yet. A stray one in another round counts for
+// nothing: it would tell parties apart that it reaches from those that it does not.
+func (x *Session[R]) broadcast(round int, p PartyID) *Message {
+	if in := x.in[round][p]; in != nil && x.spoken[round] {
+		return in.broadcast
+	}
+	return nil
 }
 
 // broadcasts lists the peers' broadcasts of a round.
 func (x *Session[R]) broadcasts(round int) []Message {
 	var ms []Message
 	for _, p := range x.peers {
-		if in := x.in[round][p]; in != nil && in.broadcast != nil {
-			ms = append(ms, *in.broadcast)
+		if m := x.broadcast(round, p); m != nil {
+			ms = append(ms, *m)
 		}
 	}
 	return ms

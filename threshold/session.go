@@ -89,6 +89,7 @@ type Session[R any] struct {
 	own     [MaxRounds + 2]*Message // our broadcasts
 	outbox  []Message
 	echo    [MaxRounds + 1][32]byte // what we saw in each finished round
+	spoken  [MaxRounds + 1]bool     // rounds that want broadcasts; others have none, whatever a peer sends
 	shown   [MaxRounds + 1]bool     // rounds whose originals we have shown
 	early   map[PartyID]Message     // originals of the current round, which we cannot compare yet
 	heard   map[PartyID]bool        // whose accusation we have judged
@@ -109,7 +110,7 @@ func NewSession[R any](s Setup, rand io.Reader, o Opening[R]) (*Session[R], erro
 		return nil, err
 	}
 	x := &Session[R]{setup: s, rand: rand, opening: o, ctxHash: contextHash(s), early: map[PartyID]Message{},
-		heard: map[PartyID]bool{}}
+		heard: map[PartyID]bool{}, spoken: [MaxRounds + 1]bool{0: true}}
 	for _, p := range s.Signers {
 		if p == s.Self {
 			x.active = true

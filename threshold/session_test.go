@@ -253,7 +253,7 @@ func TestFlood(t *testing.T) {
 			for _, to := range []party{threshold.Everybody, self, other} {
 				m := message{Ceremony: w.Setup(self, nil, "toy").Ceremony, Round: uint8(i), Kind: threshold.MessageKind(1 + i%3), From: peer,
 					To: to, Body: big}
-				m.Session[0] = byte(i)
+				m.Session = threshold.SessionID{byte(i), 1}
 				if m.Round == 0 && m.Kind == threshold.Data {
 					continue // its OPEN would be refused, and that would be the end
 				}
@@ -414,7 +414,8 @@ func TestEquivocationAfterTheEnd(t *testing.T) {
 		t.Fatal("the equivocator did not split the session IDs")
 	}
 	for _, pair := range [][2]party{{a, b}, {b, a}} {
-		_, err := run.Sessions[pair[0]].Step(w.Sign(run.Sessions[pair[1]].OpenOriginals()))
+		shown, _ := run.Sessions[pair[1]].OpenOriginals()
+		_, err := run.Sessions[pair[0]].Step(w.Sign(shown))
 		var abort *threshold.Abort
 		if !errors.As(err, &abort) || abort.Check != "equivocation" || !slices.Equal(abort.Culprits, []party{liar}) {
 			t.Fatalf("party %d: %v", pair[0], err)

@@ -33,7 +33,7 @@ type Ceremony struct {
 
 // disputable is a presigning session after its end, as far as disputes need it.
 type disputable interface {
-	OpenOriginals() threshold.Message
+	OpenOriginals() (threshold.Message, bool)
 	Step(threshold.Message) ([]threshold.Message, error)
 	ID() threshold.SessionID
 }
@@ -63,8 +63,10 @@ func (c *Ceremony) Inside(topic [32]byte) (*Ceremony, error) {
 // Leave closes the topic; peers that missed our last messages still get them, and the OPENs we saw if they dispute.
 func (c *Ceremony) Leave() {
 	if c.opens != nil && c.Coordinator != c.router.hall.Self {
-		c.outbox = append(c.outbox, transport.Envelope{To: []transport.NodeID{c.Coordinator}, Kind: KindEngine, Topic: c.Topic,
-			Body: c.opens.OpenOriginals().Encode()})
+		if m, ok := c.opens.OpenOriginals(); ok {
+			c.outbox = append(c.outbox, transport.Envelope{To: []transport.NodeID{c.Coordinator}, Kind: KindEngine, Topic: c.Topic,
+				Body: m.Encode()})
+		}
 	}
 	c.router.leave(c.Topic, c.outbox, slices.Concat(c.kept, c.stash)...)
 }
@@ -308,8 +310,9 @@ func (c *Ceremony) Gather(ctx context.Context, kind uint8, want []threshold.Part
 // Dispute finds out who sent different OPENs to us and to a signer whose session is not ours: both show the originals they
 // received. The error names who equivocated; nil means that the signer showed what we have, so it lies.
 func (c *Ceremony) Dispute(ctx context.Context, with threshold.PartyID) error {
-	ours := c.opens.OpenOriginals()
-	c.tell([]threshold.Message{ours})
+	if ours, ok := c.opens.OpenOriginals(); ok {
+		c.tell([]threshold.Message{ours})
+	}
 	st := newStall(c)
 	defer st.stop()
 	for {

@@ -15,6 +15,7 @@ import (
 func VerifyEvidence(p Params, s threshold.Setup, old *threshold.KeyInfo, a *threshold.Abort) error {
 	switch a.Check {
 	case "equivocation", "originals", "echo":
+		s.Context = newPublic(p, s.Committee, old).context(s.Context)
 		return threshold.VerifyConduct(s, a)
 	}
 	if a.Kind != threshold.Proven || len(a.Culprits) == 0 {

@@ -107,7 +107,8 @@ func equivocated(t *testing.T, w *tt.World, scheme threshold.Scheme, ks tt.Share
 	if !out[a].Done || !out[b].Done || out[a].Result[0].ID == out[b].Result[0].ID {
 		t.Fatal("sessions that saw other commitments agree")
 	}
-	_, err = run.Sessions[a].Step(w.Sign(run.Sessions[b].OpenOriginals()))
+	shown, _ := run.Sessions[b].OpenOriginals()
+	_, err = run.Sessions[a].Step(w.Sign(shown))
 	var abort *threshold.Abort
 	if !errors.As(err, &abort) || abort.Kind != threshold.Proven || !slices.Equal(abort.Culprits, []threshold.PartyID{liar}) {
 		t.Fatalf("got %v", err)
