@@ -128,6 +128,15 @@ func TestRealEquivocation(t *testing.T) {
 				r.tell(e.Topic, m, "node1", "node3")
 			}
 		}},
+		{"a bad OPEN for one alone", "frost-commitment", false, func(r *twoFaced, e transport.Envelope) {
+			if e.Kind == ceremony.KindProposal {
+				faces := r.open(e.Topic, signersOf(e.Body))
+				bad := faces[0]
+				bad.Body = append(bytes.Clone(bad.Body[:64]), bytes.Repeat([]byte{0xff}, len(bad.Body)-64)...)
+				r.tell(e.Topic, faces[0], "node1")
+				r.tell(e.Topic, bad, "node3")
+			}
+		}},
 		{"two OPENs to one", "equivocation", true, func(r *twoFaced, e transport.Envelope) {
 			if e.Kind == ceremony.KindProposal {
 				faces := r.open(e.Topic, signersOf(e.Body))

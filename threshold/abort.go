@@ -13,7 +13,7 @@ type AbortKind uint8
 // The kinds of abort.
 const (
 	Retry  AbortKind = iota + 1 // nobody is to blame: other views, a missing peer; try again
-	Ban                         // a pairwise check failed: this peer is not trusted again in this pair-epoch
+	Ban                         // we know it, without evidence for others: this peer is not trusted again in this pair-epoch
 	Proven                      // the evidence convinces third parties
 	Local                       // our own state or input is at fault
 )

@@ -33,7 +33,7 @@ func (x *Session[R]) accuse() []Message {
 		a.Evidence = append(a.Evidence, exhibit{m.From, m.Encode(), m.Proof})
 	}
 	body := canon.MustMarshal(a)
-	if len(body) > MaxBody {
+	if len(body) > MaxAccusation {
 		return nil
 	}
 	m := Message{Ceremony: x.setup.Ceremony, Session: x.id, Round: uint8(x.abort.Round), Kind: Accusation, From: x.setup.Self,
@@ -52,10 +52,28 @@ func (x *Session[R]) accused(m Message) error {
 	if err != nil || slices.Contains(a.Culprits, x.setup.Self) {
 		return nil
 	}
-	if VerifyConduct(x.setup, a) != nil && (x.opening.Judge == nil || x.opening.Judge(a) != nil) {
-		return nil
+	if VerifyConduct(x.setup, a) == nil || x.opening.Judge != nil && x.opening.Judge(a) == nil {
+		return x.fail(a)
 	}
-	return x.fail(a)
+	return x.compare(a.Evidence)
+}
+
+// compare holds the evidence of a peer against what we have: who said something else to us convicts itself, whatever it is accused of.
+func (x *Session[R]) compare(evidence []Message) error {
+	for _, m := range evidence {
+		in := x.in[m.Round][m.From]
+		if in == nil {
+			continue
+		}
+		held := in.broadcast
+		if m.To != Everybody {
+			held = in.direct
+		}
+		if held != nil && VerifyEquivocation(x.setup.Authentic, *held, m) {
+			return x.fail(equivocated(*held, m))
+		}
+	}
+	return nil
 }
 
 func decodeAccusation(ceremony [32]byte, round uint8, body []byte) (*Abort, error) {

@@ -57,13 +57,13 @@ func (x *Session[R]) originals(m Message) ([]Message, error) {
 	}
 	theirs, err := readOriginals(x.setup, m)
 	if err != nil {
-		return nil, proven("originals", m.From, []Message{m, *x.in[0][m.From].broadcast}, err.Error())
+		return nil, proven(checkOriginals, m.From, []Message{m, *x.in[0][m.From].broadcast}, err.Error())
 	}
 	// Whatever follows, the others can judge it only if they see what we saw.
 	out := x.showOriginals(round)
 	for _, o := range theirs {
 		if in := x.in[round][o.From]; in != nil && in.broadcast != nil && VerifyEquivocation(x.setup.Authentic, *in.broadcast, o) {
-			return out, proven("equivocation", o.From, []Message{*in.broadcast, o}, "two broadcasts in one round")
+			return out, x.fail(equivocated(*in.broadcast, o))
 		}
 		if o.From == x.setup.Self && x.own[round] != nil && !x.own[round].sameContent(o) {
 			return out, x.fail(&Abort{Kind: Local, Check: "identity", Round: round,
@@ -75,7 +75,7 @@ func (x *Session[R]) originals(m Message) ([]Message, error) {
 	}
 	if claim := x.claim(m.From); claim != nil {
 		// Their originals are ours, so they cannot have seen what they claim.
-		return out, proven("echo", m.From, []Message{*claim, m, *x.in[round][m.From].broadcast, *x.in[0][m.From].broadcast},
+		return out, proven(checkEcho, m.From, []Message{*claim, m, *x.in[round][m.From].broadcast, *x.in[0][m.From].broadcast},
 			"its echo is not the hash of the broadcasts it shows")
 	}
 	return out, nil

@@ -34,8 +34,12 @@
 //  4. What was seen: a judgement that depends on others' broadcasts goes by those that the sender's own echo binds, in rounds that want
 //     broadcasts. A stray one counts for nobody.
 //
-// Evidence that lacks one of these convicts nobody, and is dropped. TestNothingHonestConvicts holds everything that honest parties sign
-// to this, finished, aborted or left in any round.
+// Evidence that lacks one of these convicts nobody, and is dropped. TestNothingHonestConvicts and thresholdtest.TestChaos hold
+// everything that honest parties sign to this, finished, aborted or left in any round.
+//
+// Evidence always fits a message: NewSession refuses OPENs that a dispute could not show, and an accusation may be as long as the longest
+// that convicts. An abort of kind Proven has evidence that convinces third parties, by VerifyConduct or the scheme's Judge, also after the
+// session. Whatever is known without it bans: pairwise checks, and signature shares, which their attestation proves elsewhere.
 //
 // The package does not move, sign or encrypt messages, persist shares, or decide who may sign: the appliance does.
 // To add a scheme: implement Scheme in a directory of its own, pass thresholdtest, and list it in threshold/schemes.
@@ -56,11 +60,13 @@
 //	1.3 encoding                   DecodeMessage, decodeOriginals, decodeAccusation  TestMessageEncoding, TestOriginalsEncoding, FuzzDecode
 //	  what is dropped              Session.Step, Session.store                       TestDropped, TestFlood
 //	  length                       Session.check                                     dkg.TestByzantine/D1_long, dkg.TestByzantine/D3_endless
+//	  fits                       NewSession, MessageKind.maxBody                   TestEvidenceFits
 //	1.4 the hash                   echoHash, Session.claim                           TestNoSignatures,
 //	                                                                                 dkg.TestByzantine/other_echo_claimed_in_D2
 //	  the dispute                  Session.showOriginals, Session.earlyOriginals     dkg.TestByzantine/echo_claimed,_originals_withheld,
 //	                                                                                 TestNoCombinationFrames
 //	  a Proven abort is passed on  Session.accuse, Session.accused                   TestAccusationsAreJudgedOnce,
+//	                                                                                 TestAccusationsAreCompared,
 //	                                                                                 dkg.TestByzantine/an_accusation_of_garbage
 //	  the last round               Session.OpenOriginals                             TestEquivocationAfterTheEnd,
 //	                                                                                 TestLeavingConvictsNobody

@@ -10,11 +10,13 @@ var ErrEvidence = errors.New("threshold: the evidence does not convict")
 
 var errAccused = errors.New("a peer passed on evidence that convicts")
 
-// Judge is implemented by schemes whose Proven aborts third parties can verify. The setup is that of the ceremony (Self is
-// of no matter, Authentic is needed); old is the key that was refreshed, nil for a key generation. A nil error means that
-// every culprit the abort names is guilty.
+// Judge is implemented by schemes whose Proven aborts third parties can verify, while the session runs and after. The setup is that of the
+// ceremony (Self is of no matter, Authentic is needed). A nil error means that every culprit the abort names is guilty.
 type Judge interface {
+	// VerifyEvidence judges an abort of a key generation, or of the refresh of old.
 	VerifyEvidence(s Setup, old *KeyInfo, a *Abort) error
+	// VerifyPresigning judges an abort of Presign with these keys or, if there are requests, of PresignFor.
+	VerifyPresigning(s Setup, keys []KeyInfo, reqs []SignRequest, a *Abort) error
 }
 
 // VerifyEquivocation tells whether the two messages prove that their sender said two things in one place: data of the same ceremony
@@ -22,6 +24,12 @@ type Judge interface {
 func VerifyEquivocation(authentic func(Message) bool, a, b Message) bool {
 	return a.Kind == Data && a.slot() == b.slot() && a.From == b.From && a.Ceremony == b.Ceremony &&
 		!a.sameContent(b) && authentic(a) && authentic(b)
+}
+
+// equivocated blames the sender of two messages that VerifyEquivocation holds against it.
+func equivocated(a, b Message) *Abort {
+	return &Abort{Kind: Proven, Check: checkEquivocation, Round: int(a.Round), Culprits: []PartyID{a.From}, Evidence: []Message{a, b},
+		Err: errors.New("two messages in one place")}
 }
 
 // VerifyConduct judges the Proven aborts that are the same in every protocol: equivocation, and lies about what was seen.
@@ -43,14 +51,47 @@ func VerifyConduct(s Setup, a *Abort) error {
 	}
 	guilty := false
 	switch a.Check {
-	case "equivocation":
+	case checkEquivocation:
 		guilty = len(ev) == 2 && ev[0].From == culprit && VerifyEquivocation(s.Authentic, ev[0], ev[1])
-	case "originals":
+	case checkOriginals:
 		guilty = len(ev) == 2 && ev[0].From == culprit && badOriginals(s, ev[0], ev[1])
-	case "echo":
+	case checkEcho:
 		guilty = len(ev) == 4 && ev[0].From == culprit && liedEcho(s, ev[0], ev[1], ev[2]) && believed(s, ev[1], ev[3])
 	}
 	if !guilty || !slices.Contains(s.Signers, culprit) {
+		return ErrEvidence
+	}
+	return nil
+}
+
+// The checks of VerifyConduct.
+const (
+	checkEquivocation = "equivocation"
+	checkOriginals    = "originals"
+	checkEcho         = "echo"
+)
+
+// OfConduct tells whether VerifyConduct judges the check, and not the scheme.
+func OfConduct(check string) bool {
+	return check == checkEquivocation || check == checkOriginals || check == checkEcho
+}
+
+// Rejudge judges a Proven abort by its evidence: VerifyConduct what is the same in every protocol, judge what the one culprit said in the
+// abort's round, by the broadcasts that its echo binds. The error of judge convicts as Convicts says, and must be of the abort's check. The
+// context of s is the one that the session was given.
+func Rejudge(s Setup, a *Abort, judge func(t *Transcript, culprit PartyID) error) error {
+	if OfConduct(a.Check) {
+		return VerifyConduct(s, a)
+	}
+	if a.Kind != Proven || len(a.Culprits) != 1 {
+		return ErrEvidence
+	}
+	culprit := a.Culprits[0]
+	t, err := ReadTranscript(s, a.Evidence, culprit, a.Round)
+	if err != nil {
+		return err
+	}
+	if check, guilty := Convicts(judge(t, culprit), culprit); !guilty || check != a.Check {
 		return ErrEvidence
 	}
 	return nil

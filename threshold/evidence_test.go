@@ -2,6 +2,7 @@ package threshold_test
 
 import (
 	"errors"
+	"io"
 	"slices"
 	"testing"
 
@@ -248,6 +249,105 @@ func TestOriginalsNameTheirSession(t *testing.T) {
 		var a *threshold.Abort
 		if errors.As(err, &a) != guilty || guilty && threshold.VerifyConduct(setup, a) != nil {
 			t.Errorf("originals that claim session %x: %v", session[:1], err)
+		}
+	}
+}
+
+// Goal: evidence that convinces nobody of what it is said to show still convicts who is seen in it to say something else than to us.
+// Method: a peer passes on the other broadcast of a liar, in an accusation that no judge of ours knows.
+func TestAccusationsAreCompared(t *testing.T) {
+	w := tt.NewWorld(79, 4, 2)
+	self, liar := w.Committee.Parties[0], w.Committee.Parties[3]
+	setup := w.Setup(self, nil, "toy")
+	run, _ := toys(t, w, nil)
+	if out := play(t, run); !out[self].Done {
+		t.Fatal(out[self].Abort)
+	}
+	x := run.Sessions[self]
+	same := x.Opens()[2]
+	other := same
+	other.Body = append(slices.Clone(same.Body[:32]), make([]byte, 32)...)
+	for i, evidence := range []message{same, w.Sign(other)} { // from one peer each, which is heard once
+		_, err := x.Step(w.Sign(accusing(setup, w.Committee.Parties[1+i],
+			&threshold.Abort{Check: "toy", Culprits: []party{liar}, Evidence: []message{evidence}})))
+		if i == 0 {
+			if err != nil {
+				t.Error("what we hold ourselves convicts:", err)
+			}
+			continue
+		}
+		var a *threshold.Abort
+		if !errors.As(err, &a) || a.Check != "equivocation" || !slices.Equal(a.Culprits, []party{liar}) ||
+			threshold.VerifyConduct(setup, a) != nil {
+			t.Errorf("two OPENs of one sender: %v", err)
+		}
+	}
+}
+
+// Goal: what convicts always fits a message, or a liar goes free that is convicted by large ones. Method: the largest committee with the
+// largest OPENs and proofs that a session takes: everybody's originals, and an accusation with the largest evidence; an OPEN longer by one
+// byte makes no session.
+func TestEvidenceFits(t *testing.T) {
+	w := tt.NewWorld(80, threshold.MaxParties, 2)
+	proof := make([]byte, threshold.MaxProof)
+	open := func(payload int) (*threshold.Session[tokens], threshold.Setup, error) {
+		s := w.Setup(w.Committee.Parties[0], w.Committee.Parties, "large")
+		s.Authentic = func(threshold.Message) bool { return true }
+		x, err := threshold.NewSession(s, w.Rand(s.Self), threshold.Opening[tokens]{Payload: make([]byte, payload), PayloadLen: payload,
+			Check: func(party, []byte) (threshold.Payload, error) { return nil, nil },
+			Begin: func(io.Reader, threshold.SessionID, []threshold.Received) (threshold.Step[tokens], error) {
+				return threshold.Step[tokens]{Result: tokens{}}, nil
+			}})
+		return x, s, err
+	}
+	most := threshold.MaxOriginals/threshold.MaxParties - threshold.ExhibitMax - 64
+	if _, _, err := open(most + 1); err == nil {
+		t.Error("a session whose OPENs no dispute can show")
+	}
+	x, s, err := open(most)
+	if err != nil {
+		t.Fatal(err)
+	}
+	context := threshold.ContextHash(s)
+	own, err := x.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliver := func(m message) error {
+		m.Ceremony, m.Proof = s.Ceremony, proof
+		_, err := x.Step(m)
+		return err
+	}
+	tooLong := message{Ceremony: s.Ceremony, Kind: threshold.Data, From: s.Committee.Parties[1], Body: make([]byte, 99),
+		Proof: append(proof, 0)}
+	if _, err := x.Step(tooLong); err != nil {
+		t.Error("a message whose proof no dispute can show is not dropped:", err)
+	}
+	for _, p := range s.Committee.Parties[1:] {
+		body := slices.Concat(make([]byte, 32), context[:], make([]byte, most))
+		if err := deliver(message{Kind: threshold.Data, From: p, Body: body}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shown, ok := x.OpenOriginals()
+	if _, err := threshold.DecodeMessage(shown.Encode()); !ok || err != nil {
+		t.Fatal("the originals do not fit:", ok, err)
+	}
+	// Bad originals as long as they get, and the claim in a message as long as it gets.
+	bad := message{Session: threshold.SessionID{1}, Kind: threshold.Originals, From: s.Committee.Parties[1],
+		Body: make([]byte, threshold.MaxOriginals)}
+	if err := deliver(bad); err == nil || len(x.Outbox()) != len(own)+1 {
+		t.Fatalf("bad originals: %v, %d messages", err, len(x.Outbox()))
+	}
+	if _, err := threshold.DecodeMessage(x.Outbox()[len(own)].Encode()); err != nil {
+		t.Error("the accusation does not fit:", err)
+	}
+	claim := message{Kind: threshold.Data, From: s.Committee.Parties[1], Body: make([]byte, threshold.MaxBody), Proof: proof}
+	bad.Proof = proof
+	for name, evidence := range map[string][]message{"echo": {claim, bad, x.Opens()[0], x.Opens()[0]}, "equivocation": {claim, claim}} {
+		m := accusing(s, s.Self, &threshold.Abort{Check: name, Culprits: s.Committee.Parties[1:2], Evidence: evidence})
+		if _, err := threshold.DecodeMessage(m.Encode()); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

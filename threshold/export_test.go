@@ -2,6 +2,9 @@ package threshold
 
 // What the tests look at from outside.
 
+// ExhibitMax is exhibitMax.
+const ExhibitMax = exhibitMax
+
 // DecodeOriginals is decodeOriginals.
 func DecodeOriginals(ceremony [32]byte, round uint8, body []byte) ([]Message, error) {
 	return decodeOriginals(ceremony, round, body)

@@ -10,8 +10,14 @@ import (
 
 // Limits of a message.
 const (
-	// MaxBody is the largest body, in bytes.
+	// MaxBody is the largest body of data, in bytes.
 	MaxBody = 1 << 20
+	// MaxOriginals is the largest body of originals, in bytes: everybody's broadcasts of a round, with their proofs.
+	MaxOriginals = 3 << 19
+	// MaxAccusation is the largest body of an accusation, in bytes: whatever convicts fits in, two messages of data, or one and originals.
+	MaxAccusation = 7 << 19
+	// MaxProof is the longest Message.Proof, in bytes.
+	MaxProof = 9 << 10
 	// MaxRounds is the highest round number a session may reach.
 	MaxRounds = 15
 )
@@ -29,6 +35,11 @@ const (
 	// Accusation passes on the evidence of a Proven abort in round Round.
 	Accusation MessageKind = 3
 )
+
+// maxBody is the largest body of the kind, in bytes.
+func (k MessageKind) maxBody() int {
+	return map[MessageKind]int{Data: MaxBody, Originals: MaxOriginals, Accusation: MaxAccusation}[k]
+}
 
 // Message is what sessions exchange. The caller moves it, signed by the sender, and fills From, Ceremony and Proof from
 // what was authenticated, never from the body.
@@ -70,8 +81,8 @@ func DecodeMessage(b []byte) (Message, error) {
 		return Message{}, fmt.Errorf("threshold: message of round %d, at most %d", w.Round, MaxRounds)
 	case w.Kind != Data && w.Kind != Originals && w.Kind != Accusation:
 		return Message{}, fmt.Errorf("threshold: message of unknown kind %d", w.Kind)
-	case len(w.Body) > MaxBody:
-		return Message{}, fmt.Errorf("threshold: message of %d bytes, at most %d", len(w.Body), MaxBody)
+	case len(w.Body) > w.Kind.maxBody():
+		return Message{}, fmt.Errorf("threshold: message of %d bytes, at most %d", len(w.Body), w.Kind.maxBody())
 	}
 	return Message{Session: w.Session, Round: w.Round, Kind: w.Kind, To: w.To, Echo: w.Echo, Body: w.Body}, nil
 }

@@ -207,8 +207,9 @@ type Scheme interface {
 	// Presign makes one presignature per entry of keys, for the signers of s. An observer passes key infos with nil shares.
 	Presign(s Setup, keys []PresignKey, rand io.Reader) (*Session[[]*Presignature], error)
 	NewSigner(share *KeyShare) (Signer, error)
-	// Combine makes and verifies the signature from the signers' shares, which are in the order of req.Pre.Signers. A bad
-	// share makes an *Abort of kind Proven that names its sender; nothing unverified is ever returned.
+	// Combine makes and verifies the signature from the signers' shares, which are in the order of req.Pre.Signers. A bad share makes an
+	// *Abort of kind Ban that names its sender: what proves it to others is the share with its attestation, which is the caller's, and
+	// VerifyShare. Nothing unverified is ever returned.
 	Combine(key KeyInfo, req SignRequest, shares []*SignatureShare) (Signature, error)
 	// VerifyShare judges one share by its sender's public share.
 	VerifyShare(key KeyInfo, req SignRequest, share *SignatureShare) error

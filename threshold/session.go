@@ -58,6 +58,8 @@ func (s *Setup) Each(n int, f func(i int)) {
 const (
 	openNonceLen = 32
 	openFixedLen = openNonceLen + 32 // nonce ‖ hash of the context
+
+	exhibitMax = MaxProof + 256 // the most that a message among originals takes beside its body, in bytes
 )
 
 // inbox is what one party sent in one round.
@@ -108,6 +110,13 @@ func NewSession[R any](s Setup, rand io.Reader, o Opening[R]) (*Session[R], erro
 			o.Erase()
 		}
 		return nil, err
+	}
+	if n := len(s.Signers) * (openFixedLen + o.PayloadLen + exhibitMax); n > MaxOriginals {
+		if o.Erase != nil {
+			o.Erase()
+		}
+		return nil, fmt.Errorf("threshold: the OPENs of %d signers take %d bytes, a dispute can show %d: presign fewer at a time",
+			len(s.Signers), n, MaxOriginals)
 	}
 	x := &Session[R]{setup: s, rand: rand, opening: o, ctxHash: contextHash(s), early: map[PartyID]Message{},
 		heard: map[PartyID]bool{}, spoken: [MaxRounds + 1]bool{0: true}}
@@ -215,7 +224,7 @@ func (x *Session[R]) Step(m Message) ([]Message, error) {
 		return nil, errors.New("threshold: session not started")
 	}
 	if m.Ceremony != x.setup.Ceremony || m.Round > MaxRounds || !slices.Contains(x.peers, m.From) ||
-		(m.To != Everybody && m.To != x.setup.Self) || len(m.Body) > MaxBody {
+		(m.To != Everybody && m.To != x.setup.Self) || len(m.Body) > m.Kind.maxBody() || len(m.Proof) > MaxProof {
 		return nil, nil
 	}
 	out, err := x.step(m)
@@ -274,8 +283,7 @@ func (x *Session[R]) store(m Message) (bool, error) {
 		return true, nil
 	}
 	if x.setup.Authentic != nil && VerifyEquivocation(x.setup.Authentic, **place, m) {
-		return false, x.fail(&Abort{Kind: Proven, Check: "equivocation", Round: round, Culprits: []PartyID{m.From},
-			Evidence: []Message{**place, m}, Err: errors.New("two messages in one place")})
+		return false, x.fail(equivocated(**place, m))
 	}
 	return false, nil
 }
@@ -289,21 +297,22 @@ func (x *Session[R]) fail(a *Abort) error {
 }
 
 // blame is fail for an error of a round; from is whose message led to it, if one did. A Proven abort without evidence of its
-// own gets every broadcast up to this round, ours included: the culprit's echo tells third parties that it saw the same, so
-// that they can repeat the judgement.
+// own gets every broadcast of the rounds before, ours included: the culprit's echo tells third parties that it saw the same, so that they
+// can repeat the judgement. Of this round it gets what from said, or everything if the round as a whole is judged.
 func (x *Session[R]) blame(err error, from PartyID) error {
 	a := asAbort(err, x.round, from)
 	if a.Kind == Proven && a.Evidence == nil {
 		for r := 0; r <= x.round; r++ {
+			if r == x.round && from != 0 {
+				for _, m := range x.in[r][from].expected(x.expect()) {
+					a.Evidence = append(a.Evidence, *m)
+				}
+				break
+			}
 			if x.own[r] != nil {
 				a.Evidence = append(a.Evidence, *x.own[r])
 			}
 			a.Evidence = append(a.Evidence, x.broadcasts(r)...)
-			if from != 0 && r == x.round {
-				if in := x.in[r][from]; in != nil && in.direct != nil {
-					a.Evidence = append(a.Evidence, *in.direct)
-				}
-			}
 		}
 	}
 	return x.fail(a)

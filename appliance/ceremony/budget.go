@@ -8,7 +8,8 @@ import (
 // What a peer can make this node hold is bounded in bytes. Every peer has the same part of its own, so whatever one sends, what another
 // sends has its place. Of a peer that has used up its part the newest is dropped, as on any network: it repeats what is missing.
 const (
-	// messageMax is what the largest message of a ceremony takes: the engine's, in its envelope.
+	// messageMax is what the largest message of a ceremony's rounds takes: the engine's, in its envelope. Accusations are larger, and one
+	// fits beside it, since each peer has one.
 	messageMax = threshold.MaxBody + 64<<10
 	// waitingPeer is the least that waits here of one peer: of two ceremonies of one quorum a message each, come twice.
 	waitingPeer = 4 * messageMax

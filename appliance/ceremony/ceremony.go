@@ -155,7 +155,7 @@ func Drive[R any](ctx context.Context, c *Ceremony, s *threshold.Session[R]) (R,
 		}
 		m, err := c.message(env)
 		if err != nil {
-			return none, &threshold.Abort{Kind: threshold.Proven, Check: "decode",
+			return none, &threshold.Abort{Kind: threshold.Ban, Check: "decode",
 				Culprits: []threshold.PartyID{c.router.hall.Party(env.From)}, Err: err}
 		}
 		round := s.Round()
@@ -297,6 +297,9 @@ func (c *Ceremony) Gather(ctx context.Context, kind uint8, want []threshold.Part
 			return refusalOf(env)
 		}
 		before := len(left)
+		if err := c.dispute(env); err != nil {
+			return err
+		}
 		if err := take(env); err != nil {
 			return err
 		}
@@ -305,6 +308,20 @@ func (c *Ceremony) Gather(ctx context.Context, kind uint8, want []threshold.Part
 		}
 	}
 	return nil
+}
+
+// dispute hands what the engine says after the end of a presigning session to it: a peer may show, or pass on, what convicts a third.
+func (c *Ceremony) dispute(env transport.Envelope) error {
+	if env.Kind != KindEngine || c.opens == nil {
+		return nil
+	}
+	m, err := c.message(env)
+	if err != nil {
+		return nil // our session has ended well: what nobody can read is no reason to end it otherwise
+	}
+	out, err := c.opens.Step(m)
+	c.tell(out)
+	return err
 }
 
 // Dispute finds out who sent different OPENs to us and to a signer whose session is not ours: both show the originals they
@@ -324,14 +341,10 @@ func (c *Ceremony) Dispute(ctx context.Context, with threshold.PartyID) error {
 			c.keep(env)
 			continue
 		}
-		m, err := c.message(env)
-		if err != nil || m.Kind != threshold.Originals {
-			continue
-		}
-		if _, err := c.opens.Step(m); err != nil {
+		if err := c.dispute(env); err != nil {
 			return err
 		}
-		if m.From == with {
+		if m, err := c.message(env); err == nil && m.Kind == threshold.Originals && m.From == with {
 			return nil
 		}
 	}

@@ -13,8 +13,7 @@ import (
 // culprit's own echo binds whatever else the evidence holds. Nil means that every culprit is guilty; threshold.ErrEvidence,
 // or an error of the setup, that it is not shown.
 func VerifyEvidence(p Params, s threshold.Setup, old *threshold.KeyInfo, a *threshold.Abort) error {
-	switch a.Check {
-	case "equivocation", "originals", "echo":
+	if threshold.OfConduct(a.Check) {
 		s.Context = newPublic(p, s.Committee, old).context(s.Context)
 		return threshold.VerifyConduct(s, a)
 	}

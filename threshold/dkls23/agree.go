@@ -70,7 +70,7 @@ func (x Scheme) Agree(s threshold.Setup, reqs []threshold.SignRequest, rand io.R
 	return threshold.NewSession(s, rand, threshold.Opening[[][32]byte]{
 		Payload: a.nonce, PayloadLen: nonceLen, Begin: a.begin, Erase: a.erase, Discard: func([][32]byte) { a.burn() },
 		Judge: func(ab *threshold.Abort) error {
-			return judged(s, ab, func(t *threshold.Transcript, culprit threshold.PartyID) error {
+			return threshold.Rejudge(s, ab, func(t *threshold.Transcript, culprit threshold.PartyID) error {
 				return judgeOpen(s, nonceLen, t, culprit)
 			})
 		},

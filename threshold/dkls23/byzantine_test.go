@@ -312,7 +312,11 @@ func (s *scene) judge(t *testing.T, l lie, out map[party]thresholdtest.Outcome[p
 // convicts asserts that third parties repeat the judgement, of the liar only.
 func (s *scene) convicts(t *testing.T, p party, a *threshold.Abort) {
 	t.Helper()
-	judge := s.states[p].verify
+	set := s.states[p].setup
+	set.Context = s.setup(0, s.q).Context // the ceremony's, before the session bound its keys into it
+	judge := func(a *threshold.Abort) error {
+		return Scheme{}.VerifyPresigning(set, slices.Repeat([]threshold.KeyInfo{s.shares[s.q[0]].KeyInfo}, entries), nil, a)
+	}
 	if err := judge(a); err != nil {
 		t.Errorf("the evidence of party %d does not convince: %v", p, err)
 	}

@@ -86,7 +86,7 @@ func TestC15Shares(t *testing.T) {
 		"empty": with(func(s *threshold.SignatureShare) { s.Payload = nil }), "of another presignature": {good[0], others[1]},
 	} {
 		sig, err := f.combine(q[0], reqs[0], pre, shares)
-		wantAbort(t, err, proven, "C4", q[1])
+		wantAbort(t, err, ban, "C4", q[1])
 		req := reqs[0]
 		req.Pre = pre
 		if sig.Bytes != nil || (Scheme{}).VerifyShare(f.shares[q[0]].KeyInfo, req, shares[1]) == nil ||

@@ -12,24 +12,22 @@ func (Scheme) VerifyEvidence(s threshold.Setup, old *threshold.KeyInfo, a *thres
 	return dkg.VerifyEvidence(params(), s, old, a)
 }
 
-func lengthError(what string, got, want int) error {
-	return fmt.Errorf("%s of %d bytes, want %d", what, got, want)
-}
-
-// judged repeats a judgement on the evidence of a Proven abort: judge looks at what the culprit sent in the abort's round.
-func judged(s threshold.Setup, a *threshold.Abort, judge func(t *threshold.Transcript, culprit threshold.PartyID) error) error {
-	if a.Kind != threshold.Proven || len(a.Culprits) != 1 {
-		return threshold.ErrEvidence
+// VerifyPresigning implements threshold.Judge for presigning: C3, C5, C9 of the broadcasts.
+func (Scheme) VerifyPresigning(s threshold.Setup, keys []threshold.KeyInfo, reqs []threshold.SignRequest, a *threshold.Abort) error {
+	s.Self = 0 // an observer needs no secrets
+	of := make([]threshold.PresignKey, len(keys))
+	for i, k := range keys {
+		of[i].Info = k
 	}
-	culprit := a.Culprits[0]
-	t, err := threshold.ReadTranscript(s, a.Evidence, culprit, a.Round)
+	p, err := Scheme{}.newPresigning(s, of, reqs)
 	if err != nil {
 		return err
 	}
-	if check, guilty := threshold.Convicts(judge(t, culprit), culprit); !guilty || check != a.Check {
-		return threshold.ErrEvidence
-	}
-	return nil
+	return p.verify(a)
+}
+
+func lengthError(what string, got, want int) error {
+	return fmt.Errorf("%s of %d bytes, want %d", what, got, want)
 }
 
 // judgeOpen is the judgement of an OPEN whose payload has another length than the protocol's.
@@ -41,7 +39,7 @@ func judgeOpen(s threshold.Setup, payloadLen int, t *threshold.Transcript, culpr
 // verify judges the Proven faults of a presigning session, those of the broadcasts: a form that is wrong, or an R_j that is not the one
 // committed to. Pairwise faults convince nobody else; they ban.
 func (p *presigning) verify(a *threshold.Abort) error {
-	return judged(p.setup, a, func(t *threshold.Transcript, culprit threshold.PartyID) error {
+	return threshold.Rejudge(p.setup, a, func(t *threshold.Transcript, culprit threshold.PartyID) error {
 		switch a.Round {
 		case 0:
 			return judgeOpen(p.setup, epochLen, t, culprit)
@@ -57,7 +55,7 @@ func (p *presigning) verify(a *threshold.Abort) error {
 
 // verify judges the Proven faults of a pair setup: an OPEN or a P3 of a wrong length.
 func (p *pairSetup) verify(a *threshold.Abort) error {
-	return judged(p.setup, a, func(t *threshold.Transcript, culprit threshold.PartyID) error {
+	return threshold.Rejudge(p.setup, a, func(t *threshold.Transcript, culprit threshold.PartyID) error {
 		switch a.Round {
 		case 0:
 			return judgeOpen(p.setup, 0, t, culprit)

@@ -138,7 +138,7 @@ func decodeShare(p *prepared, s *threshold.SignatureShare) (w, u secp256k1.Scala
 }
 
 // Combine implements threshold.Scheme: s = Σw / Σu, low, verified before it is returned (C14, C15). A share that is no pair of scalars
-// convicts its sender; a signature that does not verify convicts nobody (PROTOCOLS A.3.6): try another quorum.
+// blames its sender; for a signature that does not verify nobody is to blame (PROTOCOLS A.3.6): try another quorum.
 func (Scheme) Combine(key threshold.KeyInfo, req threshold.SignRequest, shares []*threshold.SignatureShare) (threshold.Signature, error) {
 	p, x, err := requestOf(key, req)
 	if err != nil {
@@ -149,7 +149,7 @@ func (Scheme) Combine(key threshold.KeyInfo, req threshold.SignRequest, shares [
 			len(shares), len(p.signers))
 	}
 	var sumW, sumU secp256k1.Scalar
-	bad := &threshold.Abort{Kind: threshold.Proven, Check: "C4", Err: errShare}
+	bad := &threshold.Abort{Kind: threshold.Ban, Check: "C4", Err: errShare}
 	for i, s := range shares {
 		if s == nil || s.From != p.signers[i] {
 			return threshold.Signature{}, fmt.Errorf("dkls23: signature share %d is not party %d's", i, p.signers[i])

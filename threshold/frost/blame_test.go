@@ -77,7 +77,7 @@ func TestCombineBlames(t *testing.T) {
 				if errors.As(err, &abort) {
 					t.Errorf("%s: abort %v, want an error that blames nobody", name, abort)
 				}
-			case !errors.As(err, &abort) || abort.Kind != threshold.Proven || abort.Check != checkShare || !slices.Equal(abort.Culprits, c.blame):
+			case !errors.As(err, &abort) || abort.Kind != threshold.Ban || abort.Check != checkShare || !slices.Equal(abort.Culprits, c.blame):
 				t.Errorf("%s: %v, want culprits %v", name, err, c.blame)
 			}
 			for _, z := range s.shares {

@@ -32,9 +32,8 @@ type suite struct {
 	nonceSums bool
 }
 
-// presign is the same for both variants: commitments in OPEN, no further round.
-func presign(x suite, s threshold.Setup, keys []threshold.PresignKey,
-	rand io.Reader) (*threshold.Session[[]*threshold.Presignature], error) {
+// newPresigning is the same for both variants: commitments in OPEN, no further round.
+func newPresigning(x suite, s threshold.Setup, keys []threshold.PresignKey) (*presigning, error) {
 	if len(keys) == 0 || len(keys) > MaxBatch {
 		return nil, fmt.Errorf("frost: batch of %d presignatures, a session makes 1 to %d", len(keys), MaxBatch)
 	}
@@ -50,15 +49,26 @@ func presign(x suite, s threshold.Setup, keys []threshold.PresignKey,
 		return nil, err
 	}
 	s.Context = context
-	if slices.Contains(s.Signers, s.Self) {
-		if err := p.drawNonces(s, keys, rand); err != nil {
+	p.setup = s
+	return p, nil
+}
+
+// presign opens the session of one party.
+func presign(x suite, s threshold.Setup, keys []threshold.PresignKey,
+	rand io.Reader) (*threshold.Session[[]*threshold.Presignature], error) {
+	p, err := newPresigning(x, s, keys)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(p.setup.Signers, s.Self) {
+		if err := p.drawNonces(keys, rand); err != nil {
 			p.erase()
 			return nil, err
 		}
 	}
-	return threshold.NewSession(s, rand, threshold.Opening[[]*threshold.Presignature]{
-		Payload: p.payload, PayloadLen: len(keys) * 2 * x.group.PointLen(),
-		Check: p.check, Begin: p.begin, Erase: p.erase, Discard: func(pres []*threshold.Presignature) {
+	return threshold.NewSession(p.setup, rand, threshold.Opening[[]*threshold.Presignature]{
+		Payload: p.payload, PayloadLen: p.payloadLen(),
+		Check: p.check, Begin: p.begin, Erase: p.erase, Judge: p.verify, Discard: func(pres []*threshold.Presignature) {
 			for _, pre := range pres {
 				pre.Burn()
 			}
@@ -69,6 +79,7 @@ func presign(x suite, s threshold.Setup, keys []threshold.PresignKey,
 // presigning is one party's state until the session ID is made.
 type presigning struct {
 	suite
+	setup   threshold.Setup
 	self    threshold.PartyID
 	quorum  *quorum
 	entries []entry
@@ -126,10 +137,10 @@ func (p *presigning) bindKeys(s threshold.Setup, keys []threshold.PresignKey) ([
 
 // drawNonces makes our nonces and commitments. The extra input of a nonce names ceremony, context and place, so that even a
 // generator that repeats itself gives no nonce twice for two different purposes.
-func (p *presigning) drawNonces(s threshold.Setup, keys []threshold.PresignKey, rand io.Reader) error {
+func (p *presigning) drawNonces(keys []threshold.PresignKey, rand io.Reader) error {
 	points := make([]group.Point, 0, 2*len(keys))
 	for i, k := range keys {
-		extra := canon.Hash("mpcd/v1/frost/nonce", s.Ceremony[:], s.Context, uint32Bytes(i))
+		extra := canon.Hash("mpcd/v1/frost/nonce", p.setup.Ceremony[:], p.setup.Context, uint32Bytes(i))
 		d, e, err := p.nonces(k.Share, extra[:], rand)
 		if err != nil {
 			return err
@@ -148,6 +159,8 @@ func (p *presigning) drawNonces(s threshold.Setup, keys []threshold.PresignKey, 
 	}
 	return nil
 }
+
+func (p *presigning) payloadLen() int { return len(p.entries) * 2 * p.group.PointLen() }
 
 // check decodes a peer's commitments: canonical, in the prime-order group, not the identity (RFC 9591 §3.1, BIP 445 NonceAgg).
 func (p *presigning) check(_ threshold.PartyID, b []byte) (threshold.Payload, error) {

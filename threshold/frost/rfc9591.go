@@ -51,7 +51,11 @@ func (s *rfcScheme) Refresh(set threshold.Setup, share *threshold.KeyShare,
 // Presign implements threshold.Scheme.
 func (s *rfcScheme) Presign(set threshold.Setup, keys []threshold.PresignKey,
 	rand io.Reader) (*threshold.Session[[]*threshold.Presignature], error) {
-	return presign(suite{group: s.group, id: s.id, kind: s.kind.ID, nonces: s.nonces}, set, keys, rand)
+	return presign(s.suite(), set, keys, rand)
+}
+
+func (s *rfcScheme) suite() suite {
+	return suite{group: s.group, id: s.id, kind: s.kind.ID, nonces: s.nonces}
 }
 
 // nonces is nonce_generate (§4.1) twice, hiding first: H3(random ‖ share), so that a broken generator alone gives nothing

@@ -57,7 +57,7 @@ func sumShares(g group.Group, zs []group.Scalar) (group.Scalar, bool) {
 
 // culprits verifies every share and makes the abort that names all bad ones (RFC 9591 §5.4).
 func culprits(signers []threshold.PartyID, zs []group.Scalar, fits func(i int, z group.Scalar) bool) error {
-	a := &threshold.Abort{Kind: threshold.Proven, Check: checkShare, Err: errShare}
+	a := &threshold.Abort{Kind: threshold.Ban, Check: checkShare, Err: errShare}
 	for i, z := range zs {
 		if z == nil || !fits(i, z) {
 			a.Culprits = append(a.Culprits, signers[i])

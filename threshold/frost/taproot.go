@@ -50,8 +50,11 @@ func (t taproot) Refresh(s threshold.Setup, share *threshold.KeyShare, rand io.R
 // Presign implements threshold.Scheme.
 func (t taproot) Presign(s threshold.Setup, keys []threshold.PresignKey,
 	rand io.Reader) (*threshold.Session[[]*threshold.Presignature], error) {
-	x := suite{group: group.Secp256k1, id: t.ID(), kind: threshold.BIP340.ID, nonces: taprootNonces, key: taprootSigners, nonceSums: true}
-	return presign(x, s, keys, rand)
+	return presign(t.suite(), s, keys, rand)
+}
+
+func (t taproot) suite() suite {
+	return suite{group: group.Secp256k1, id: t.ID(), kind: threshold.BIP340.ID, nonces: taprootNonces, key: taprootSigners, nonceSums: true}
 }
 
 // taprootNonces is NonceGen with everything optional that is known before the message.

@@ -45,7 +45,7 @@ func (c *contract) pool(t *testing.T) {
 		t.Error("a presignature for any request signs without agreement")
 	}
 	agree := func(reqs ...threshold.SignRequest) (*threshold.Session[[][32]byte], error) {
-		return c.w.as(c.scheme, p).(threshold.Pooler).Agree(c.w.Setup(p, c.q, "x"), reqs, c.w.Rand(p))
+		return c.w.As(c.scheme, p).(threshold.Pooler).Agree(c.w.Setup(p, c.q, "x"), reqs, c.w.Rand(p))
 	}
 	s, err := agree(threshold.SignRequest{Message: c.message, Pre: mine[1]})
 	erased(t, "agree", s, err)
@@ -63,7 +63,7 @@ func (c *contract) pool(t *testing.T) {
 	for i := range many {
 		many[i].Pre = nil
 	}
-	paired := c.w.as(c.scheme, p).(threshold.Pooler)
+	paired := c.w.As(c.scheme, p).(threshold.Pooler)
 	_, refused["more presignatures than a session makes"] = paired.Presign(c.w.Setup(p, c.q, "x"), keys(c.ks, c.q, p, most+1), c.w.Rand(p))
 	_, refused["the same for requests"] = paired.PresignFor(c.w.Setup(p, c.q, "x"), keys(c.ks, c.q, p, most+1), many, c.w.Rand(p))
 	_, refused["more requests than keys"] = paired.PresignFor(c.w.Setup(p, c.q, "x"), keys(c.ks, c.q, p, 1), many[:2], c.w.Rand(p))
@@ -84,7 +84,7 @@ func (c *contract) disagree(t *testing.T) {
 	reqs := pres.requests([]threshold.SignRequest{{Message: c.message}})
 	reqs[c.q[0]][0].Message = NewRand(1, "another message").Bytes(32)
 	for _, p := range c.q {
-		if run.Sessions[p], err = c.w.as(c.scheme, p).(threshold.Pooler).Agree(c.w.Setup(p, c.q, "x"), reqs[p], c.w.Rand(p)); err != nil {
+		if run.Sessions[p], err = c.w.As(c.scheme, p).(threshold.Pooler).Agree(c.w.Setup(p, c.q, "x"), reqs[p], c.w.Rand(p)); err != nil {
 			t.Fatal(err)
 		}
 	}

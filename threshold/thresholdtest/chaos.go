@@ -195,6 +195,30 @@ func (c *Chaos[R]) originals(round uint8) []byte {
 	return canon.MustMarshal(out)
 }
 
+// Evidence is drawn from all that was said: in each place one message of those that there are, the culprit's own twice over.
+func (c *Chaos[R]) Evidence(culprit threshold.PartyID) []threshold.Message {
+	var out []threshold.Message
+	for _, p := range c.parties {
+		said := slices.Clone(c.Said[p])
+		for range said {
+			i := c.Rand.IntN(len(said))
+			out = append(out, said[i])
+			said = slices.Delete(said, i, i+1)
+		}
+	}
+	own := c.Said[culprit]
+	switch c.Rand.IntN(4) {
+	case 0:
+		return []threshold.Message{own[c.Rand.IntN(len(own))], own[c.Rand.IntN(len(own))]}
+	case 1:
+		i := c.Rand.IntN(len(own))
+		return []threshold.Message{own[i], own[c.Rand.IntN(len(own))], own[c.Rand.IntN(len(own))], own[0]}
+	case 2:
+		return out[:c.Rand.IntN(len(out)+1)]
+	}
+	return out
+}
+
 // accusation holds up to six messages against anybody, most of them its own.
 func (c *Chaos[R]) accusation() []byte {
 	culprit := c.parties[c.Rand.IntN(len(c.parties))]

@@ -10,8 +10,9 @@ import (
 	tt "github.com/luxfi/mpcd/threshold/thresholdtest"
 )
 
-// Goal: whoever sends a bad OPEN to a presigning is blamed by all, or by nobody where views differ; no presignature survives
-// on those who abort. Method: a table for every scheme, each row on three networks.
+// Goal: whoever sends a bad OPEN to a presigning is blamed by all, also by those it sent a good one, or by nobody where views differ; third
+// parties repeat the judgement; no presignature survives on those who abort. Method: a table for every scheme, each row on three networks,
+// told to all and, if it convicts, to one alone, the others hearing a good one or none.
 func TestPresignByzantine(t *testing.T) {
 	garbage := bytes.Repeat([]byte{0xff}, 33)
 	type row struct {
@@ -51,30 +52,69 @@ func TestPresignByzantine(t *testing.T) {
 			t.Run(string(scheme.ID())+"/"+r.name, func(t *testing.T) {
 				for _, f := range tt.Networks() {
 					w.Faults = f
-					liar := w.Committee.Parties[1]
-					run := &tt.Run[[]*threshold.Presignature]{World: w, Sessions: map[threshold.PartyID]*threshold.Session[[]*threshold.Presignature]{}}
-					run.Liars = map[threshold.PartyID]tt.Tamper{liar: func(m threshold.Message, _ threshold.PartyID) []threshold.Message {
-						if m.Kind == threshold.Data {
-							m.Body = r.body(slices.Clone(m.Body))
-						}
-						return []threshold.Message{m}
-					}}
-					for _, p := range w.Committee.Parties {
-						if run.Sessions[p], err = scheme.Presign(w.Setup(p, nil, "x"), []threshold.PresignKey{{Info: ks[p].KeyInfo, Share: ks[p]}},
-							w.Rand(p)); err != nil {
-							t.Fatal(err)
-						}
+					liar, victim := w.Committee.Parties[1], w.Committee.Parties[2]
+					wanted := r.want(liar)
+					presignByzantine(t, w, scheme, ks, func(threshold.PartyID) []tt.Ending { return wanted }, func(b []byte, _ threshold.PartyID) []byte {
+						return r.body(b)
+					})
+					if wanted[0].Kind != threshold.Proven {
+						continue
 					}
-					out, err := run.Go()
-					if err != nil {
-						t.Fatal(err)
+					// One that has had both the good OPEN and the bad one in the accusation may see the equivocation first.
+					either := append(slices.Clone(wanted), tt.Proven(liar, "equivocation")...)
+					if f.Lossy() {
+						either = append(either, tt.Done...) // it has what it needs, and the accusation is lost
 					}
-					tt.Judged(t, liar, out, f.Lossy(), func(threshold.PartyID) []tt.Ending { return r.want(liar) }, nil)
+					presignByzantine(t, w, scheme, ks, func(threshold.PartyID) []tt.Ending { return either }, func(b []byte, to threshold.PartyID) []byte {
+						if to != victim {
+							return b
+						}
+						return r.body(b)
+					})
+					// One that has had none from the liar goes by the evidence alone.
+					presignByzantine(t, w, scheme, ks, func(threshold.PartyID) []tt.Ending { return wanted }, func(b []byte, to threshold.PartyID) []byte {
+						if to != victim {
+							return nil
+						}
+						return r.body(b)
+					})
 				}
 			})
 		}
 		t.Run(string(scheme.ID())+"/commitments equivocated", func(t *testing.T) { equivocated(t, w, scheme, ks) })
 	}
+}
+
+// presignByzantine runs a presigning of all in which the second party bends its OPEN, and judges how it ends.
+func presignByzantine(t *testing.T, w *tt.World, scheme threshold.Scheme, ks tt.Shares, want func(threshold.PartyID) []tt.Ending,
+	bend func(open []byte, to threshold.PartyID) []byte) {
+	t.Helper()
+	liar := w.Committee.Parties[1]
+	run := &tt.Run[[]*threshold.Presignature]{World: w, Sessions: map[threshold.PartyID]*threshold.Session[[]*threshold.Presignature]{}}
+	run.Liars = map[threshold.PartyID]tt.Tamper{liar: func(m threshold.Message, to threshold.PartyID) []threshold.Message {
+		if m.Kind != threshold.Data {
+			return nil // it does not pass on what convicts it
+		}
+		if m.Body = bend(slices.Clone(m.Body), to); m.Body == nil {
+			return nil
+		}
+		return []threshold.Message{m}
+	}}
+	for _, p := range w.Committee.Parties {
+		s, err := scheme.Presign(w.Setup(p, nil, "x"), []threshold.PresignKey{{Info: ks[p].KeyInfo, Share: ks[p]}}, w.Rand(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		run.Sessions[p] = s
+	}
+	third := w.Setup(0, nil, "x")
+	out, err := run.Go()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tt.Judged(t, liar, out, w.Faults.Lossy(), want, func(a *threshold.Abort) error {
+		return scheme.(threshold.Judge).VerifyPresigning(third, []threshold.KeyInfo{ks[liar].KeyInfo}, nil, a)
+	})
 }
 
 // equivocated: a liar shows two signers other nonces. Their sessions end, with other IDs; the originals convict the liar.

@@ -155,7 +155,7 @@ func (c *contract) otherKind(t *testing.T) {
 		"share": {Info: foreign.KeyInfo, Share: foreign}, "record": {Info: foreign.KeyInfo, Share: k},
 		"share under our record": {Info: k.KeyInfo, Share: foreign},
 	} {
-		if s, err := c.w.as(c.scheme, p).Presign(c.w.Setup(p, c.q, "x"), []threshold.PresignKey{entry}, c.w.Rand(p)); err == nil {
+		if s, err := c.w.As(c.scheme, p).Presign(c.w.Setup(p, c.q, "x"), []threshold.PresignKey{entry}, c.w.Rand(p)); err == nil {
 			s.Erase()
 			t.Errorf("presigns with a %s of another kind", name)
 		}
@@ -184,7 +184,7 @@ func (c *contract) quorums(t *testing.T) {
 	for k := c.w.Committee.Threshold; k <= c.w.Committee.N(); k++ {
 		c.w.Committee.Subsets(k, func(q []threshold.PartyID) bool {
 			// A scheme may refuse more signers than are needed, from the start.
-			s, refused := c.w.as(c.scheme, q[0]).Presign(c.w.Setup(q[0], q, "x"), keys(c.ks, q, q[0], 1), c.w.Rand(q[0]))
+			s, refused := c.w.As(c.scheme, q[0]).Presign(c.w.Setup(q[0], q, "x"), keys(c.ks, q, q[0], 1), c.w.Rand(q[0]))
 			if refused != nil && k > c.w.Committee.Threshold {
 				return true
 			}
@@ -206,7 +206,7 @@ func (c *contract) quorums(t *testing.T) {
 		"too few": c.q[:len(c.q)-1], "reversed": reversed, "repeated": append([]threshold.PartyID{c.q[0]}, c.q...),
 		"stranger": append(slices.Clone(c.q), 60000),
 	} {
-		if s, err := c.w.as(c.scheme, k.Party).Presign(c.w.Setup(k.Party, q, "x"), entry, c.w.Rand(k.Party)); err == nil {
+		if s, err := c.w.As(c.scheme, k.Party).Presign(c.w.Setup(k.Party, q, "x"), entry, c.w.Rand(k.Party)); err == nil {
 			s.Erase()
 			t.Errorf("%s signers accepted", name)
 		}
@@ -214,7 +214,7 @@ func (c *contract) quorums(t *testing.T) {
 	for name, keys := range map[string][]threshold.PresignKey{
 		"no key": nil, "no share": {{Info: k.KeyInfo}}, "another's share": {{Info: k.KeyInfo, Share: c.ks[c.q[1]]}},
 	} {
-		if s, err := c.w.as(c.scheme, k.Party).Presign(c.w.Setup(k.Party, c.q, "x"), keys, c.w.Rand(k.Party)); err == nil {
+		if s, err := c.w.As(c.scheme, k.Party).Presign(c.w.Setup(k.Party, c.q, "x"), keys, c.w.Rand(k.Party)); err == nil {
 			s.Erase()
 			t.Errorf("presign with %s accepted", name)
 		}
@@ -299,7 +299,7 @@ func (c *contract) erasure(t *testing.T) {
 	erased(t, "keygen", keygen, err)
 	refresh, err := c.scheme.Refresh(setup(), c.ks[p], c.w.Rand(p))
 	erased(t, "refresh", refresh, err)
-	presign, err := c.w.as(c.scheme, p).Presign(c.w.Setup(p, c.q, "x"), keys(c.ks, c.q, p, 1), c.w.Rand(p))
+	presign, err := c.w.As(c.scheme, p).Presign(c.w.Setup(p, c.q, "x"), keys(c.ks, c.q, p, 1), c.w.Rand(p))
 	erased(t, "presign", presign, err)
 
 	gone := threshold.NewKeyShare(c.ks[p].KeyInfo, bytes.Clone(c.ks[p].Secret()))
@@ -393,7 +393,7 @@ func (c *contract) blame(t *testing.T) {
 			if errors.As(err, &a) && len(a.Culprits) > 0 {
 				t.Errorf("%s: blames %v", r.name, a.Culprits)
 			}
-		case !errors.As(err, &a) || a.Kind != threshold.Proven || !slices.Equal(a.Culprits, r.culprits):
+		case !errors.As(err, &a) || a.Kind != threshold.Ban || !slices.Equal(a.Culprits, r.culprits):
 			t.Errorf("%s: got %v, want %v blamed", r.name, err, r.culprits)
 		}
 		for i, s := range r.shares {

@@ -146,8 +146,8 @@ func (w *World) PairUp(scheme threshold.Scheme) error {
 	return nil
 }
 
-// as is the scheme in the hands of party p: with its pair state, if it has any.
-func (w *World) as(scheme threshold.Scheme, p threshold.PartyID) threshold.Scheme {
+// As is the scheme in the hands of party p: with its pair state, if it has any.
+func (w *World) As(scheme threshold.Scheme, p threshold.PartyID) threshold.Scheme {
 	state := w.pairs[scheme.ID()][p]
 	if state == nil {
 		return scheme
@@ -181,7 +181,7 @@ func (w *World) Presign(scheme threshold.Scheme, ks Shares, q []threshold.PartyI
 // presign makes n presignatures for whatever with the signers q; the parties take part, those that are no signers as observers.
 func (w *World) presign(scheme threshold.Scheme, ks Shares, q, parties []threshold.PartyID, n int) (presignatures, error) {
 	return all(w, func(p threshold.PartyID) (*threshold.Session[[]*threshold.Presignature], error) {
-		return w.as(scheme, p).Presign(w.Setup(p, q, "presign"), keys(ks, q, p, n), w.Rand(p))
+		return w.As(scheme, p).Presign(w.Setup(p, q, "presign"), keys(ks, q, p, n), w.Rand(p))
 	}, parties)
 }
 
@@ -193,7 +193,7 @@ func (w *World) presignFor(scheme threshold.Scheme, ks Shares, q, parties []thre
 		return pres.requests(reqs), err
 	}
 	pres, err := all(w, func(p threshold.PartyID) (*threshold.Session[[]*threshold.Presignature], error) {
-		return w.as(scheme, p).(threshold.Pooler).PresignFor(w.Setup(p, q, "presign for"), keys(ks, q, p, len(reqs)), reqs, w.Rand(p))
+		return w.As(scheme, p).(threshold.Pooler).PresignFor(w.Setup(p, q, "presign for"), keys(ks, q, p, len(reqs)), reqs, w.Rand(p))
 	}, parties)
 	return presignatures(pres).requests(reqs), err
 }
@@ -202,7 +202,7 @@ func (w *World) presignFor(scheme threshold.Scheme, ks Shares, q, parties []thre
 func (w *World) agree(scheme threshold.Scheme, q []threshold.PartyID, pres presignatures, reqs []threshold.SignRequest) (requests, error) {
 	bound := pres.requests(reqs)
 	nonces, err := all(w, func(p threshold.PartyID) (*threshold.Session[[][32]byte], error) {
-		return w.as(scheme, p).(threshold.Pooler).Agree(w.Setup(p, q, "agree"), bound[p], w.Rand(p))
+		return w.As(scheme, p).(threshold.Pooler).Agree(w.Setup(p, q, "agree"), bound[p], w.Rand(p))
 	}, slices.Sorted(maps.Keys(pres)))
 	for p := range bound {
 		for i := range bound[p] {
