@@ -82,7 +82,7 @@
 //	1.5 parties and committees     Committee.Validate, Committee.CheckQuorum         TestCommittee
 //	1.6 kinds, culprits            asAbort, Session.blame                            TestAbort, TestFaultKinds
 //	  evidence                     ReadTranscript, JudgeOpen, Convicts               TestNoCombinationFrames, dkg.TestSecondKeyFramesNobody
-//	  random                       Session.Start                                     TestLife
+//	  random                       Session.Start, Session.randomness                 TestLife, TestHedge
 //	  erased                       Session.Erase                                     TestLife
 //	  internal                     asAbort                                           dkg.TestRandomnessFails
 //	F.1 rounds of every shape      Session.progress, Session.advance                 TestRoundShapes, thresholdtest.TestSeeds,

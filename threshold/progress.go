@@ -167,10 +167,10 @@ func (x *Session[R]) advance() ([]Message, error) {
 	if x.round == 0 {
 		x.id = sessionID(x.setup, x.ctxHash, x.bodies(0))
 		x.echo[0] = x.id
-		step, err = x.opening.Begin(x.rand, x.id, in)
+		step, err = x.opening.Begin(x.randomness(), x.id, in)
 	} else {
 		x.echo[x.round] = echoHash(x.id, x.round, x.echo[x.round-1], x.bodies(x.round))
-		step, err = x.cur.Advance(x.rand, in)
+		step, err = x.cur.Advance(x.randomness(), in)
 	}
 	if err != nil {
 		return nil, x.blame(err, 0)

@@ -58,6 +58,8 @@ type Opening[R any] struct {
 	PayloadLen int
 	// Check judges a peer's payload; nil if PayloadLen is 0.
 	Check func(from PartyID, payload []byte) (Payload, error)
+	// Hedge, if set, lends secrets of ours that last longer than the session. They are mixed into what rounds draw, with the session ID.
+	Hedge func() [][]byte
 	// Begin is Round.Advance for round 0; in holds the peers' checked payloads.
 	Begin func(rand io.Reader, id SessionID, in []Received) (Step[R], error)
 	// Erase wipes secrets behind Payload that Begin did not hand on.

@@ -117,7 +117,11 @@ func newState(p Params, s threshold.Setup, old *threshold.KeyShare) (*state, err
 func (st *state) session(rand io.Reader) (*threshold.Session[share], error) {
 	s := st.setup
 	s.Context = st.context(s.Context)
-	return threshold.NewSession(s, rand, threshold.Opening[share]{Begin: st.begin, Judge: st.verify, Discard: share.Destroy})
+	o := threshold.Opening[share]{Begin: st.begin, Judge: st.verify, Discard: share.Destroy}
+	if st.oldShare != nil {
+		o.Hedge = func() [][]byte { return [][]byte{st.oldShare.Secret()} }
+	}
+	return threshold.NewSession(s, rand, o)
 }
 
 func (pub *public) context(outer []byte) []byte {

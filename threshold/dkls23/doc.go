@@ -58,7 +58,7 @@
 //	1.4 echo                       threshold.VerifyEquivocation                               TestC10Equivocation,
 //	                                                                                          threshold.TestEquivocationAfterTheEnd
 //	1.5 key record, purpose        Scheme.ParseKeyShare, presigning.admit                     TestKeyRecords, TestC1Signers
-//	1.6 faults, evidence           judged, judgeOpen, Scheme.VerifyEvidence                   TestOpenLength, TestLies, TestRandomnessFails
+//	1.6 faults, evidence           threshold.Rejudge, Scheme.VerifyPresigning                 TestOpenLength, TestLies, TestRandomnessFails
 //	A.2 suite 1                    ot.rowPRG.row, ot.randomiser.scalar                        ot.TestRandomiser, ot.TestTranscript
 //	A.3.1 pair setup               Scheme.NewPairState, pairSetup.begin                        TestPairSetup, TestPairSetupLies, ot.TestSetup
 //	  P1 A's choices               ot.NewSetup, ot.newOblivious                               ot.TestSetup, ot.TestSetupPoints

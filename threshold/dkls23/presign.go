@@ -95,7 +95,16 @@ func (x Scheme) newPresigning(s threshold.Setup, keys []threshold.PresignKey, re
 
 func (p *presigning) session(rand io.Reader) (*threshold.Session[presignatures], error) {
 	return threshold.NewSession(p.setup, rand, threshold.Opening[presignatures]{
-		Payload: p.epoch, PayloadLen: epochLen, Check: p.samePairs, Begin: p.begin, Judge: p.verify, Discard: discard})
+		Payload: p.epoch, PayloadLen: epochLen, Check: p.samePairs, Hedge: p.hedge, Begin: p.begin, Judge: p.verify, Discard: discard})
+}
+
+// hedge lends the key shares.
+func (p *presigning) hedge() [][]byte {
+	out := make([][]byte, len(p.entries))
+	for i, e := range p.entries {
+		out[i] = e.share.Secret()
+	}
+	return out
 }
 
 // samePairs is C2 for the pair-epoch, which rides in OPEN rather than in the context: an observer needs no pair state.
@@ -140,7 +149,7 @@ type entry struct {
 type peer struct {
 	*pair
 	ole    []*transfer // one an entry
-	key    [streamKeyLen]byte
+	key    [threshold.StreamKeyLen]byte
 	answer []byte // R2 direct
 	com    []byte // R1 broadcast
 }

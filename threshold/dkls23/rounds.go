@@ -50,7 +50,7 @@ func judgeCommitment(body []byte) error {
 func (p *presigning) answer(x *peer, in []byte) error {
 	// The key is drawn ahead; with the message hashed in, the same randomness never answers two messages.
 	digest := canon.Hash("mpcd/v1/dkls23/answer", x.key[:], in)
-	rand := newStream(digest)
+	rand := threshold.NewStream(digest)
 	clear(x.key[:])
 	out := make([]byte, 0, len(p.entries)*direct2Len)
 	for i, e := range p.entries {

@@ -380,20 +380,22 @@ func (r *failing) Read(b []byte) (int, error) {
 func TestRandomnessFails(t *testing.T) {
 	f := newFixture(t, 3, 2)
 	q := f.Committee.Parties[:2]
-	for left := 32; left < 600; left += 40 {
+	for left := 0; left < 300; left += 20 {
 		run, states := f.presigning(t, q, nil, 1)
 		var err error
-		if run.Sessions[q[0]], err = states[q[0]].session(&failing{f.rand(q[0]), left}); err != nil {
+		if run.Sessions[q[0]], err = states[q[0]].session(&failing{f.rand(q[0]), 32 + left}); err != nil {
 			t.Fatal(err)
 		}
 		out, err := run.Go()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a := out[q[0]].Abort; a != nil && a.Kind != threshold.Local {
+		if a := out[q[0]].Abort; (a != nil) != (left < 32) || a != nil && a.Kind != threshold.Local { // what a round's stream starts from
 			t.Errorf("%d bytes: %v", left, a)
-		} else if a == nil && left < 300 {
-			t.Errorf("%d bytes are enough", left)
+		}
+		_, states = f.presigning(t, q, nil, 1)
+		if _, err := states[q[0]].begin(&failing{f.rand(q[0]), left}, threshold.SessionID{}, nil); err == nil {
+			t.Errorf("%d bytes are enough for all that R1 draws", left)
 		}
 		for _, e := range states[q[0]].entries {
 			if e.r.IsZero()&e.phi.IsZero()&e.sk.IsZero() != 1 {

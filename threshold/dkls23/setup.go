@@ -62,7 +62,7 @@ type draft struct {
 	*pair
 	half, salt [32]byte // of the zero-share seed
 	setup      *ot.Setup
-	key        [streamKeyLen]byte // of the randomness for our answer
+	key        [threshold.StreamKeyLen]byte // of the randomness for our answer
 	sent1      []byte
 	sent2      []byte
 	got1       []byte
@@ -138,7 +138,7 @@ func (r *setup1) Check(from threshold.PartyID, in threshold.Inbound) (threshold.
 	if len(in.Direct) != setup1Len {
 		return nil, threshold.Faultf(threshold.Ban, "C3", "P1 of %d bytes, want %d", len(in.Direct), setup1Len)
 	}
-	receiver, msg, err := ot.RespondSetup(directed(r.p.id, r.p.setup.Self, from), in.Direct[32:], newStream(x.key))
+	receiver, msg, err := ot.RespondSetup(directed(r.p.id, r.p.setup.Self, from), in.Direct[32:], threshold.NewStream(x.key))
 	if err != nil {
 		return nil, x.judge(err, "C6", "C5")
 	}

@@ -25,7 +25,7 @@ func (p *presigning) wiped(t *testing.T) {
 		zero("sk", &e.sk)
 	}
 	for _, x := range p.peers {
-		if x.key != [streamKeyLen]byte{} {
+		if x.key != [threshold.StreamKeyLen]byte{} {
 			t.Errorf("party %d keeps the randomness of its answer", p.setup.Self)
 		}
 		for _, o := range x.ole {

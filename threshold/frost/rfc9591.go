@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/dkg"
 	"github.com/luxfi/mpcd/threshold/internal/group"
@@ -58,15 +59,26 @@ func (s *rfcScheme) suite() suite {
 	return suite{group: s.group, id: s.id, kind: s.kind.ID, nonces: s.nonces}
 }
 
-// nonces is nonce_generate (§4.1) twice, hiding first: H3(random ‖ share), so that a broken generator alone gives nothing
-// away. The RFC's hash has no room for the extra input; 32 fresh bytes for each nonce make them distinct.
-func (s *rfcScheme) nonces(share *threshold.KeyShare, _ []byte, rand io.Reader) (d, e group.Scalar, err error) {
+// nonces draws the random_bytes of both nonces and mixes the extra input into them, with which of the two it is: a hash of 32 fresh
+// bytes is as good as they are, so this is still RFC 9591, and a generator that repeats itself gives no nonce twice.
+func (s *rfcScheme) nonces(share *threshold.KeyShare, extra []byte, rand io.Reader) (d, e group.Scalar, err error) {
+	var random [2][32]byte
+	defer func() { clear(random[0][:]); clear(random[1][:]) }()
+	for i := range random {
+		if _, err := io.ReadFull(rand, random[i][:]); err != nil {
+			return nil, nil, fmt.Errorf("frost: no randomness for nonces: %w", err)
+		}
+		random[i] = canon.Hash("mpcd/v1/frost/random-bytes", random[i][:], extra, []byte{byte(i)})
+	}
+	return s.generate(share, &random)
+}
+
+// generate is nonce_generate (§4.1) twice, hiding first: H3(random ‖ share), so that a broken generator alone gives nothing away.
+func (s *rfcScheme) generate(share *threshold.KeyShare, random *[2][32]byte) (d, e group.Scalar, err error) {
 	var input [2][64]byte
 	defer func() { clear(input[0][:]); clear(input[1][:]) }()
 	for i := range input {
-		if _, err := io.ReadFull(rand, input[i][:32]); err != nil {
-			return nil, nil, fmt.Errorf("frost: no randomness for nonces: %w", err)
-		}
+		copy(input[i][:32], random[i][:])
 		copy(input[i][32:], share.Secret())
 	}
 	d, e = s.h3(input[0][:]), s.h3(input[1][:])

@@ -120,14 +120,16 @@ func testRFC9591(t *testing.T, s *rfcScheme, file string) {
 	var sessions []*threshold.Session[[]*threshold.Presignature]
 	for i, p := range signers {
 		out := v.RoundOne.Outputs[i]
-		random := io.MultiReader(bytes.NewReader(out.HidingRandomness), bytes.NewReader(out.BindingRandomness),
-			rand.NewChaCha8([32]byte{byte(p)}))
-		x, err := s.Presign(threshold.Setup{Committee: keys[p].Committee, Signers: signers, Self: p},
-			[]threshold.PresignKey{{Info: keys[p].KeyInfo, Share: keys[p]}}, random)
+		x := s.suite()
+		x.nonces = func(share *threshold.KeyShare, _ []byte, _ io.Reader) (d, e group.Scalar, err error) { // nothing mixed in
+			return s.generate(share, &[2][32]byte{[32]byte(out.HidingRandomness), [32]byte(out.BindingRandomness)})
+		}
+		session, err := presign(x, threshold.Setup{Committee: keys[p].Committee, Signers: signers, Self: p},
+			[]threshold.PresignKey{{Info: keys[p].KeyInfo, Share: keys[p]}}, rand.NewChaCha8([32]byte{byte(p)}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		sessions = append(sessions, x)
+		sessions = append(sessions, session)
 	}
 	pre, err := run(sessions, signers, nil)
 	if err != nil {

@@ -28,7 +28,9 @@ func TestTwoProtocolsOneKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain := thresholdtest.Plain{Scheme: frosty}
-	t.Run("contract", func(t *testing.T) { thresholdtest.TestScheme(t, plain, thresholdtest.Traits{Convicts: true}) })
+	t.Run("contract", func(t *testing.T) {
+		thresholdtest.TestScheme(t, plain, thresholdtest.Traits{Convicts: true, Unhedged: true})
+	})
 
 	w := thresholdtest.NewWorld(7, 3, 2)
 	ks, err := w.Keygen(frosty)

@@ -232,7 +232,7 @@ func (p Plain) Combine(key threshold.KeyInfo, req threshold.SignRequest, shares 
 	if err != nil {
 		return threshold.Signature{}, err
 	}
-	bad := &threshold.Abort{Kind: threshold.Proven, Check: "plain-share", Err: errors.New("plain: a share does not verify")}
+	bad := &threshold.Abort{Kind: threshold.Ban, Check: "plain-share", Err: errors.New("plain: a share does not verify")}
 	sum := group.Ed25519.NewScalar()
 	for i, s := range shares {
 		if s == nil || s.From != req.Pre.Signers[i] {

@@ -3,6 +3,7 @@ package thresholdtest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -14,6 +15,8 @@ type Traits struct {
 	// Convicts says that a wrong signature share convicts its sender by its public share. Where it is false, only a share that is no
 	// share at all does; a wrong one of the right form spoils the signature, and nobody can tell whose it was.
 	Convicts bool
+	// Unhedged says that its nonces are what the generator gives and nothing else, as only a scheme for tests may.
+	Unhedged bool
 }
 
 // TestScheme holds a scheme to its contract: what threshold.Scheme says, and threshold.Pairer and threshold.Pooler if it is one, for
@@ -44,6 +47,9 @@ func TestScheme(t *testing.T, scheme threshold.Scheme, traits Traits) {
 		}
 		if _, ok := scheme.(threshold.Pairer); ok {
 			t.Run("pair state", c.pairState)
+		}
+		if !traits.Unhedged {
+			t.Run("broken generator", c.broken)
 		}
 		t.Run("refresh", c.refresh)
 		for _, k := range ks {
@@ -432,6 +438,48 @@ func (c *contract) spoilt(t *testing.T, name string, info threshold.KeyInfo, req
 	for i, s := range shares {
 		if c.scheme.VerifyShare(info, req, s) != nil {
 			t.Errorf("%s: share %d is said to be wrong by a scheme that cannot tell", name, i)
+		}
+	}
+}
+
+// broken: with a generator that repeats itself, no nonce is there twice: of two entries, sessions, keys, or parties; and no key.
+func (c *contract) broken(t *testing.T) {
+	c.w.Broken = true
+	defer func() { c.w.Broken = false }()
+	seen := map[string]string{}
+	fresh := func(what string, b []byte) {
+		if was, ok := seen[string(b)]; ok {
+			t.Errorf("%s is %s", what, was)
+		}
+		seen[string(b)] = what
+	}
+	other, err := c.w.Keygen(c.scheme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	another, err := c.w.Keygen(c.scheme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh("the key of one ceremony", other[c.q[0]].GroupKey)
+	fresh("the key of another", another[c.q[0]].GroupKey)
+	for session := range 2 {
+		for key, ks := range []Shares{c.ks, other} {
+			pres, err := c.w.presign(c.scheme, ks, c.q, c.q, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for entry, pre := range pres[c.q[0]] {
+				for i, commitment := range pre.Commitments {
+					half := len(commitment)
+					if c.scheme.Protocol() == "frost" {
+						half /= 2 // hiding and binding
+					}
+					for n := 0; n < len(commitment); n += half {
+						fresh(fmt.Sprintf("session %d, key %d, entry %d, signer %d, half %d", session, key, entry, i, n), commitment[n:n+half])
+					}
+				}
+			}
 		}
 	}
 }

@@ -15,6 +15,8 @@ type World struct {
 	Committee threshold.Committee
 	Faults    Faults
 	Seed      uint64
+	// Broken makes Rand give the same bytes over and over, to everybody.
+	Broken bool
 	// Trace, if set, is told of every delivery.
 	Trace     func(to threshold.PartyID, m threshold.Message)
 	rand      *Rand
@@ -61,8 +63,16 @@ func (w *World) ceremony() [32]byte {
 
 // Rand is the randomness of party p in the current ceremony.
 func (w *World) Rand(p threshold.PartyID) io.Reader {
+	if w.Broken {
+		return broken{}
+	}
 	return NewRand(w.Seed, fmt.Sprintf("ceremony %d, party %d", w.number, p))
 }
+
+// broken is a generator that repeats itself.
+type broken struct{}
+
+func (broken) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 func signed(m threshold.Message) [32]byte {
 	return canon.Hash("mpcd/v1/test/message", m.Ceremony[:], []byte{byte(m.From >> 8), byte(m.From)}, m.Encode())
