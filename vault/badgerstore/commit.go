@@ -35,6 +35,9 @@ func (s *Store) commit(group []*batch) error {
 	if s.broken != nil {
 		return fmt.Errorf("badgerstore: %w", s.broken)
 	}
+	if s.faulted.Load() {
+		return fmt.Errorf("badgerstore: %s could not be read: %w", s.dir, vault.ErrBroken)
+	}
 	seq := s.seq + 1
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()

@@ -1,23 +1,20 @@
 package badgerstore
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/pb"
 	"github.com/dgraph-io/badger/v4/table"
-	"github.com/dgraph-io/badger/v4/y"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/luxfi/mpcd/internal/durable"
 )
 
-// preflight finds the damage at which Badger would panic in a goroutine of its own, and take the process along: key registry,
-// manifest, and the footer of every table; and logs emptied behind the last, which Badger would take for new ones. It only reads.
+// preflight finds the damage at which Badger would panic in a goroutine of its own, or end the process: in key registry, manifest, every
+// block of every table, the logs it reads while it opens; and logs emptied behind the last, which Badger would take for new ones. It only
+// reads.
 func preflight(o badger.Options) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -31,6 +28,9 @@ func preflight(o badger.Options) (err error) {
 		}
 		if !found {
 			return fmt.Errorf("file %s is missing", badger.KeyRegistryFileName)
+		}
+		if err := checkRegistry(filepath.Join(o.Dir, badger.KeyRegistryFileName)); err != nil {
+			return err
 		}
 	}
 	registry, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: o.Dir, ReadOnly: true, EncryptionKey: o.EncryptionKey})
@@ -46,12 +46,19 @@ func preflight(o badger.Options) (err error) {
 		if _, err := unsized(o.Dir, kind); err != nil {
 			return err
 		}
+		if err := checkLogs(o.Dir, kind); err != nil {
+			return err
+		}
+	}
+	if err := checkDiscard(o.Dir); err != nil {
+		return err
 	}
 	for id, t := range tables {
-		if _, err := registry.DataKey(t.KeyID); err != nil {
+		key, err := registry.DataKey(t.KeyID)
+		if err != nil {
 			return fmt.Errorf("key registry: %w", err)
 		}
-		if err := checkTable(table.NewFilename(id, o.Dir)); err != nil {
+		if err := checkTable(table.NewFilename(id, o.Dir), key); err != nil {
 			return err
 		}
 	}
@@ -124,46 +131,6 @@ func manifest(o badger.Options) (map[uint64]badger.TableManifest, error) {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	return m.Tables, nil
-}
-
-// checkTable checks the index of a table by the footer behind it:
-//
-//	index | index length (4) | checksum of the index | checksum length (4)
-func checkTable(path string) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	bad := fmt.Errorf("table %s is damaged", filepath.Base(path))
-	tail := func() (part []byte, ok bool) {
-		if len(b) < 4 {
-			return nil, false
-		}
-		n := int64(binary.BigEndian.Uint32(b[len(b)-4:]))
-		b = b[:len(b)-4]
-		if n > int64(len(b)) {
-			return nil, false
-		}
-		part = b[int64(len(b))-n:]
-		b = b[:int64(len(b))-n]
-		return part, true
-	}
-	checksum, ok := tail()
-	if !ok {
-		return bad
-	}
-	index, ok := tail()
-	if !ok || len(index) == 0 {
-		return bad
-	}
-	var want pb.Checksum
-	if err := proto.Unmarshal(checksum, &want); err != nil {
-		return bad
-	}
-	if err := y.VerifyChecksum(index, &want); err != nil {
-		return fmt.Errorf("%w: %w", bad, err)
-	}
-	return nil
 }
 
 // asideDir holds what Badger may change or delete while it opens, until the database has been found whole.

@@ -39,6 +39,9 @@ func (s *Store) purge(keys [][]byte) error {
 	if s.broken != nil {
 		return s.broken
 	}
+	if s.faulted.Load() {
+		return vault.ErrBroken
+	}
 	// DropPrefix passes over what has no visible entry, as deleted keys have none; so each gets an empty one, marked.
 	var drop [][]byte
 	err := s.db.Update(func(txn *badger.Txn) error {

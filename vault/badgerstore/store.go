@@ -9,7 +9,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -49,6 +51,9 @@ type Store struct {
 	// Used by one commit at a time.
 	seq    uint64
 	broken error
+
+	// faulted: a read of a mapped file failed inside Badger, whose locks it may have left behind.
+	faulted atomic.Bool
 
 	mu     sync.RWMutex // held for reading while the database is read
 	closed bool
@@ -132,10 +137,11 @@ func (s *Store) open(o badger.Options) error {
 	if s.acked, err = durable.OpenCounter(filepath.Join(s.dir, ackedFile)); err != nil {
 		return fmt.Errorf("badgerstore: restore %s from the backup, with the rest of the directory: %w: %w", s.dir, vault.ErrCorrupt, err)
 	}
+	known := keyCheck{dir: s.dir, key: o.EncryptionKey}
 	look := false
 	if found == ready {
 		if err := preflight(o); err != nil {
-			return openError(s.dir, err)
+			return openError(s.dir, known.explain(err))
 		}
 		if look, err = exists(filepath.Join(s.dir, asideDir)); err != nil { // an earlier opening did not find it whole
 			return err
@@ -160,6 +166,9 @@ func (s *Store) open(o badger.Options) error {
 			return fmt.Errorf("%w: a value log lost records; restore this node from its backup (%s there has what the opening changed)",
 				err, asideDir)
 		}
+	}
+	if err := known.keep(); err != nil {
+		return err
 	}
 	if found != ready {
 		return finish(s.dir)
@@ -237,6 +246,22 @@ func (s *Store) reading(ctx context.Context) error {
 	return nil
 }
 
+// view reads the database. What cannot be read of its mapped files, because the disk fails or they were cut meanwhile, is an error here,
+// and not the end of the process.
+func (s *Store) view(f func(*badger.Txn) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		p := recover()
+		if fault, ok := p.(interface{ Addr() uintptr }); ok {
+			s.faulted.Store(true)
+			err = fmt.Errorf("badgerstore: %s: %w: a mapped file cannot be read at %#x", s.dir, vault.ErrCorrupt, fault.Addr())
+		} else if p != nil {
+			panic(p)
+		}
+	}()
+	return s.db.View(f)
+}
+
 // Get implements vault.Store.
 func (s *Store) Get(ctx context.Context, key []byte) ([]byte, error) {
 	if err := s.reading(ctx); err != nil {
@@ -244,7 +269,7 @@ func (s *Store) Get(ctx context.Context, key []byte) ([]byte, error) {
 	}
 	defer s.mu.RUnlock()
 	var out []byte
-	err := s.db.View(func(txn *badger.Txn) error {
+	err := s.view(func(txn *badger.Txn) error {
 		item, err := txn.Get(userKey(key))
 		if err != nil {
 			return err
@@ -273,9 +298,9 @@ func (s *Store) Iterate(ctx context.Context, prefix []byte, f func(key, value []
 		return err
 	}
 	defer s.mu.RUnlock()
-	return s.db.View(func(txn *badger.Txn) error {
+	return s.view(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
-		o.Prefix = userKey(prefix)
+		o.Prefix, o.PrefetchValues = userKey(prefix), false // which would be read in goroutines of Badger
 		it := txn.NewIterator(o)
 		defer it.Close()
 		var stored []byte
@@ -318,7 +343,7 @@ func (s *Store) Close() error {
 		s.closed = true
 		s.broken = vault.ErrClosed
 		var errs []error
-		if s.db != nil {
+		if s.db != nil && !s.faulted.Load() {
 			errs = append(errs, s.db.Close())
 		}
 		if s.acked != nil {
