@@ -31,6 +31,8 @@ type gate struct {
 	store  vault.Store
 	uses   *operation.Uses
 	clock  func() time.Time
+	// writable tells why nothing that must be kept can be, before a full disk breaks off what was begun; nil is never.
+	writable func() error
 }
 
 func newGate(c Config, nodes int) *gate {
@@ -93,6 +95,11 @@ func (p *permission) recorded() error {
 func (g *gate) permit(ctx context.Context, line attest.Operation, passages []passage, events ...string) (*permission, error) {
 	if len(passages)*len(events) == 0 {
 		return nil, problem.New(problem.Internal, "report this", "an act that would not be on record")
+	}
+	if g.writable != nil {
+		if err := g.writable(); err != nil {
+			return nil, err
+		}
 	}
 	p := &permission{verdicts: make([]policy.Verdict, len(passages)), done: make(chan struct{})}
 	var err error

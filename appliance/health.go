@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/luxfi/mpcd/appliance/audit"
@@ -16,16 +17,43 @@ func (n *Node) Readiness() Readiness {
 		need = total/2 + 1
 	}
 	seq, _ := n.cfg.AuditLog.Head()
+	entries := fmt.Sprintf("%d entries", seq)
 	r := Readiness{Checks: []Check{
 		{"running", n.serves(), "the node has joined the network"},
 		{"quorum", live >= need, fmt.Sprintf("%d of %d nodes are live, %d needed", live, total, need)},
-		{"audit", true, fmt.Sprintf("%d entries", seq)},
+		written("audit", n.cfg.AuditLog.Writable(), entries),
+		written("store", n.storeWritable(), "there is room for more"),
 	}}
 	r.Ready = true
 	for _, c := range r.Checks {
 		r.Ready = r.Ready && c.OK
 	}
 	return r
+}
+
+// written is the check of something that must be written before an act.
+func written(what string, err error, detail string) Check {
+	if err != nil {
+		detail = err.Error()
+	}
+	return Check{what, err == nil, detail}
+}
+
+// storeWritable asks a store that can tell why nothing can be written now.
+func (n *core) storeWritable() error {
+	if s, ok := n.cfg.Store.(interface{ Writable() error }); ok {
+		return s.Writable()
+	}
+	return nil
+}
+
+// Writable returns why this node cannot keep what it must keep before it acts, nil if it can. It asks log and store for what they know, and
+// the disk for its room.
+func (n *core) Writable() error {
+	if err := errors.Join(n.cfg.AuditLog.Writable(), n.storeWritable()); err != nil {
+		return problem.Unwritten(err)
+	}
+	return nil
 }
 
 // Audit lists entries in order; the token is the number of the entry before the page.

@@ -201,6 +201,7 @@ func (n *Node) furnish(boot ceremony.Boot) {
 	n.router = ceremony.NewRouter(hall)
 	n.peers = ceremony.NewPeers(hall, boot, c.Release, n.pool.DropCoordinator)
 	n.gate = newGate(c, len(n.members.All()))
+	n.gate.writable = n.Writable
 	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
 		Ended: n.pool.DropKey})
 	n.pairs = keys.NewPairs(c.Vault, n.pool.DropPairs, n.pool.DropPeers)
@@ -249,7 +250,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	n.serve(true)
 	close(n.started)
-	n.wg.Go(func() { n.peers.Beat(base, n.serves) }) // last: its first word is that we serve
+	n.wg.Go(func() { n.peers.Beat(base, func() bool { return n.serves() && n.Writable() == nil }) }) // last: its first word is that we serve
 	<-ctx.Done()
 	n.serve(false)
 	cancel()

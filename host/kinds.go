@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"syscall"
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
@@ -12,6 +13,8 @@ import (
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/vault"
 )
+
+const freeSpace = "free space on the disk that is named, then start again; nothing that was acknowledged is lost"
 
 // kinds maps the errors of the packages to codes and to what can be done, the more particular first.
 var kinds = []struct {
@@ -40,6 +43,11 @@ var kinds = []struct {
 	{hsm.ErrIntegrity, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
 	{vault.ErrIntegrity, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
 	{durable.ErrCorrupt, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
+	{durable.ErrFull, fault.CodeStorage, freeSpace},
+	{syscall.ENOSPC, fault.CodeStorage, freeSpace},
+	{syscall.EDQUOT, fault.CodeStorage, freeSpace},
+	{syscall.EROFS, fault.CodeStorage, "mount the disk of the data directory writable, then start again"},
+	{syscall.EIO, fault.CodeStorage, "look at the disk: the system's log says what failed; keep a copy of it as it is"},
 	{durable.ErrLocked, fault.CodeUsage, "stop the other process that uses this data directory"},
 	{attest.ErrRoster, fault.CodeIntegrity, "compare roster and roster_root with what the operator handed out"},
 	{attest.ErrUnknownNode, fault.CodeIntegrity, "use the roster that the receipt was made under"},

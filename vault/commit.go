@@ -1,6 +1,9 @@
 package vault
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // change is what one call wants written: atomically, with the root.
 type change struct {
@@ -58,7 +61,9 @@ func (v *Vault) commit(group []*change) error {
 	puts = append(puts, Pair{[]byte(rootKey), v.encodeRoot(s)})
 	// The callers' contexts end here: the outcome of a commit that has begun must be known.
 	if err := v.store.Batch(context.Background(), puts, deletes); err != nil {
-		v.broken = ErrBroken
+		if !errors.Is(err, ErrFull) { // of which nothing was written
+			v.broken = ErrBroken
+		}
 		return err
 	}
 	if s.anchor != nil {

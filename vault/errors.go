@@ -36,6 +36,8 @@ var (
 	ErrLocked = durable.ErrLocked
 	// ErrClosed: used after Close.
 	ErrClosed = durable.ErrClosed
+	// ErrFull: there is too little space on the disk of a Store. Nothing was written; it heals when there is space again.
+	ErrFull = durable.ErrFull
 	// ErrBroken: an earlier write failed and its outcome is unknown; open anew.
 	ErrBroken = durable.ErrBroken
 )

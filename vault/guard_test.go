@@ -144,12 +144,16 @@ func TestErasedIsPurged(t *testing.T) {
 type hiccup struct {
 	*vaulttest.Memory
 	fail bool
+	full bool // and keeps its promise about a full disk
 }
 
 func (h *hiccup) Batch(ctx context.Context, puts []vault.Pair, deletes [][]byte) error {
 	if h.fail {
 		h.fail = false
 		return vaulttest.ErrCrash
+	}
+	if h.full {
+		return vault.ErrFull
 	}
 	return h.Memory.Batch(ctx, puts, deletes)
 }
@@ -163,5 +167,22 @@ func TestBroken(t *testing.T) {
 	wantErr(t, "failing write", v.Activate(t.Context(), "a", 1), vaulttest.ErrCrash)
 	if err := v.Activate(t.Context(), "a", 1); !errors.Is(err, vault.ErrBroken) {
 		t.Errorf("next write: %v", err)
+	}
+}
+
+// Goal: a disk that was full breaks nothing: the vault writes on when there is space again, and is what it was. Method: a store that is
+// full for one write; then the same write, and a look at everything.
+func TestFullStore(t *testing.T) {
+	h := &hiccup{Memory: vaulttest.NewMemory()}
+	v := mustOpen(t, h, vaulttest.NewWrapper(kek))
+	store(t, v, "a", 1)
+	h.full = true
+	wantErr(t, "no space", v.Activate(t.Context(), "a", 1), vault.ErrFull)
+	h.full = false
+	if err := v.Activate(t.Context(), "a", 1); err != nil {
+		t.Fatalf("space again: %v", err)
+	}
+	if err := v.Check(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

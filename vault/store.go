@@ -24,7 +24,7 @@ type Store interface {
 	Get(ctx context.Context, key []byte) ([]byte, error)
 
 	// Batch writes and deletes all or nothing, durable on return. A key stands in a batch once; deleting an absent key is
-	// fine. The slices are not kept. ErrTooLarge, or the context's error, means nothing was written. Any other error means
+	// fine. The slices are not kept. ErrTooLarge, ErrFull or the context's error means nothing was written. Any other error means
 	// the outcome is unknown: from then on every Batch fails with ErrBroken until the store is opened anew.
 	Batch(ctx context.Context, puts []Pair, deletes [][]byte) error
 

@@ -53,6 +53,7 @@ var kinds = map[problem.Code]kind{
 	problem.Attempt: {503, "A refresh was tried before", "send the same request again"},
 	problem.PairState: {503, "The parties' pair state differs",
 		"send the same request again; if it fails again, refresh a key of the same committee"},
+	problem.Storage:  {503, "The node cannot write to its disk", "free space on the node's disk; it goes on by itself"},
 	problem.HSM:      {503, "The hardware token failed", "see /readyz?verbose and the node's log"},
 	problem.Starting: {503, "The node is not ready", "see /readyz?verbose; wait as Retry-After says"},
 	problem.Timeout:  {504, "Timed out", "send the same request with the same session_id again"},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ type Log struct {
 	node  string
 	clock func() time.Time
 	group *durable.Group[[]*Entry]
+	room  durable.Room // new work stops at it; what is under way is written as long as the disk takes it
 
 	mu   sync.Mutex
 	seq  uint64
@@ -29,13 +31,22 @@ type Log struct {
 // groupMax bounds the entries of one fsync.
 const groupMax = 8192
 
+// An Option changes how a log is opened.
+type Option func(*Log)
+
+// Free is who tells the free space on the disk of a directory, in bytes; the file system if it is not given.
+func Free(f func(dir string) (int64, error)) Option { return func(a *Log) { a.room.Free = f } }
+
 // Open opens or begins the log at path and verifies its chain.
-func Open(path, node string, clock func() time.Time) (*Log, error) {
+func Open(path, node string, clock func() time.Time, options ...Option) (*Log, error) {
 	log, err := durable.OpenLog(path, durable.LogConfig{})
 	if err != nil {
 		return nil, err
 	}
-	a := &Log{log: log, node: node, clock: clock}
+	a := &Log{log: log, node: node, clock: clock, room: durable.Room{Dir: filepath.Dir(path), Least: roomLeast}}
+	for _, o := range options {
+		o(a)
+	}
 	err = a.walk(func(e Entry, hash [32]byte) bool {
 		a.seq, a.head = e.Seq, hash
 		return true
@@ -78,7 +89,19 @@ type Event struct {
 	Facts map[string]string
 }
 
-// Append records events, in this order, and returns when they are durable.
+// roomLeast is what must be free on the log's disk before anything more is recorded, in bytes: some 30,000 entries, so that what is under
+// way can still tell how it ended.
+const roomLeast = 8 << 20
+
+// Writable returns why nothing can be recorded now, nil if something may. A log heals by itself when its disk does.
+func (a *Log) Writable() error {
+	if err := a.room.Check(); err != nil {
+		return err
+	}
+	return a.log.Writable()
+}
+
+// Append records events, in this order, and returns when they are durable. What cannot be written is of code problem.Storage.
 func (a *Log) Append(ctx context.Context, events ...Event) error {
 	now := a.clock().UnixMilli()
 	es := make([]*Entry, len(events))
@@ -86,8 +109,7 @@ func (a *Log) Append(ctx context.Context, events ...Event) error {
 		es[i] = &Entry{Version: version, Time: now, Node: a.node, Event: e.Name, Facts: e.Facts}
 	}
 	if err := a.group.Do(ctx, es); err != nil {
-		return &problem.Error{Code: problem.Integrity, Message: "the audit log cannot be written, so nothing may be done",
-			Next: "check disk space and the file's owner", Err: err}
+		return problem.Unwritten(fmt.Errorf("audit log: %w", err))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/durable"
 )
 
 // Code says what went wrong, for the HTTP status, the exit code and the client's decision to retry.
@@ -24,6 +25,7 @@ const (
 	Overload    Code = "overload"    // queue full; 429
 	Timeout     Code = "timeout"     // 504
 	HSM         Code = "hsm"         // the token failed; 503
+	Storage     Code = "storage"     // the disk is full, or cannot be written; 503
 	Integrity   Code = "integrity"   // stored data or a peer's data is not what it should be; 500
 	Unsupported Code = "unsupported" // not in this build; 422
 	Blame       Code = "blame"       // peers misbehaved and no other quorum was left; 502
@@ -38,7 +40,7 @@ const (
 // Retryable tells whether the same request may succeed later without a change.
 func (c Code) Retryable() bool {
 	switch c {
-	case Quorum, Overload, Timeout, HSM, Starting, Blame, PairState, Attempt, Presig, Held:
+	case Quorum, Overload, Timeout, HSM, Storage, Starting, Blame, PairState, Attempt, Presig, Held:
 		return true
 	}
 	return false
@@ -109,11 +111,23 @@ func At(i int, err error) error {
 	return &c
 }
 
-// As finds the Error in err, or wraps err as Internal.
+// Unwritten is of a node that cannot keep what it must keep before it acts. Nothing was done.
+func Unwritten(err error) *Error {
+	next := "see the node's log; what its disk says is there"
+	if durable.IsFull(err) {
+		next = "free space on the node's disk; it goes on by itself"
+	}
+	return &Error{Code: Storage, Message: "the node cannot write to its disk, so nothing may be done", Next: next, Err: err}
+}
+
+// As finds the Error in err, or wraps err as Unwritten where the disk is full, as Internal else.
 func As(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
 		return e
+	}
+	if durable.IsFull(err) {
+		return Unwritten(err)
 	}
 	return &Error{Code: Internal, Message: "the node failed", Next: "see the node's log", Err: err}
 }

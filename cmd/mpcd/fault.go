@@ -61,6 +61,8 @@ func codeOf(code string) fault.Code {
 		return fault.CodeHSM
 	case problem.Integrity:
 		return fault.CodeIntegrity
+	case problem.Storage:
+		return fault.CodeStorage
 	case problem.Timeout:
 		return fault.CodeTimeout
 	}

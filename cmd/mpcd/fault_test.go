@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"syscall"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -32,6 +34,10 @@ func TestExitCodes(t *testing.T) {
 		{vault.ErrIntegrity, fault.CodeIntegrity},
 		{vault.ErrCorrupt, fault.CodeIntegrity},
 		{vault.ErrLocked, fault.CodeUsage},
+		{vault.ErrFull, fault.CodeStorage},
+		{&os.PathError{Op: "write", Path: "f", Err: syscall.ENOSPC}, fault.CodeStorage},
+		{&os.PathError{Op: "open", Path: "f", Err: syscall.EROFS}, fault.CodeStorage},
+		{problem.Unwritten(syscall.ENOSPC), fault.CodeStorage},
 		{&canon.VersionError{Got: 1, Want: 2}, fault.CodeIntegrity},
 		{attest.ErrRoster, fault.CodeIntegrity},
 		{context.DeadlineExceeded, fault.CodeTimeout},

@@ -43,6 +43,7 @@ const memoryGoal = 112 << 20
 
 // start runs the node until ctx ends.
 func start(ctx context.Context, c host.Config) error {
+	debug.SetTraceback("crash") // a crash ends in SIGABRT, for the 2 that is usual says "configuration"
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryGoal)
 	}

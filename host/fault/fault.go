@@ -19,6 +19,7 @@ const (
 	CodeHSM       Code = 5
 	CodeIntegrity Code = 6 // stored data, a receipt or a roster is not what it should be
 	CodeTimeout   Code = 7
+	CodeStorage   Code = 8 // the disk is full, or cannot be written
 )
 
 // Error is a fault. A Code of 0 leaves the kind to the error inside, as Doing does.

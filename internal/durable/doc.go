@@ -5,7 +5,8 @@
 // number it was given. Group is the group commit beneath them, for other stores to use.
 //
 // Every promise ends at the disk: fsync is believed. After a failed write or fsync nothing is known of what reached the
-// disk, so a Log or a Counter that saw one refuses all further work until it is opened anew (the lesson of fsyncgate).
+// disk (the lesson of fsyncgate). A Log then cuts off what may have been left behind its acknowledged end, and syncs that, before it
+// writes on: so it heals when a full disk has space again. A Counter refuses all further work until it is opened anew.
 //
 // What the package does not do: it neither encrypts nor authenticates. Checksums find accidents, not attackers; whoever needs
 // the latter chains and signs the records.

@@ -12,6 +12,6 @@ var (
 	ErrLocked = errors.New("in use by another process")
 	// ErrClosed: used after Close.
 	ErrClosed = errors.New("closed")
-	// ErrBroken: an earlier write failed and what reached the disk is unknown; open anew.
-	ErrBroken = errors.New("an earlier write failed; restart to read back what is on the disk")
+	// ErrBroken: an earlier write failed, and what it left on the disk is unknown. A Log takes it back as soon as it can.
+	ErrBroken = errors.New("an earlier write failed, and what it left is not known; restart the node if this stays")
 )

@@ -49,6 +49,13 @@ func (f *faultyFile) Write(b []byte) (int, error) {
 	return n, errCut
 }
 
+func (f *faultyFile) Truncate(size int64) error {
+	if f.power.Cut() {
+		return errCut
+	}
+	return f.File.Truncate(size)
+}
+
 func (f *faultyFile) Sync() error {
 	if f.power.Cut() {
 		return errCut

@@ -6,6 +6,7 @@ import "os"
 type File interface {
 	Write(b []byte) (int, error)
 	Sync() error
+	Truncate(size int64) error
 	Close() error
 }
 

@@ -124,8 +124,8 @@ func (l *Log) Next() uint64 {
 	return l.next
 }
 
-// Append adds a record of 1 to MaxRecord bytes and returns its number when it is durable. The record is not kept. After a
-// failed write every call returns ErrBroken: what reached the disk is known only after opening anew.
+// Append adds a record of 1 to MaxRecord bytes and returns its number when it is durable. The record is not kept. Of a write
+// that failed nothing stays: the next call first cuts off what it left, and is ErrBroken for as long as that fails too.
 func (l *Log) Append(ctx context.Context, record []byte) (uint64, error) {
 	return l.AppendBatch(ctx, [][]byte{record})
 }
@@ -152,12 +152,12 @@ func (l *Log) AppendBatch(ctx context.Context, records [][]byte) (uint64, error)
 
 // commit writes one frame with all records of the group and syncs it.
 func (l *Log) commit(group []*appendance) error {
-	l.mu.Lock()
-	next, broken := l.next, l.broken
-	l.mu.Unlock()
-	if broken != nil {
-		return broken
+	if err := l.mend(); err != nil {
+		return err
 	}
+	l.mu.Lock()
+	next := l.next
+	l.mu.Unlock()
 	first := next
 	buf := append(l.buf[:0], make([]byte, frameHeaderLen)...)
 	for _, a := range group {
@@ -185,6 +185,42 @@ func (l *Log) commit(group []*appendance) error {
 	l.size += int64(len(buf))
 	l.next = next
 	return nil
+}
+
+// mend brings the file back to what was acknowledged after a write that failed: what that one left is cut off, durably, so that its
+// outcome is known from then on. It returns why the log cannot be written, nil if it can.
+func (l *Log) mend() error {
+	l.mu.Lock()
+	size, broken := l.size, l.broken
+	l.mu.Unlock()
+	if !errors.Is(broken, ErrBroken) {
+		return broken
+	}
+	err := l.out.Truncate(size)
+	if err == nil {
+		err = l.out.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if errors.Is(l.broken, ErrBroken) { // not closed meanwhile
+		l.broken = nil
+	}
+	return l.broken
+}
+
+// Writable returns why nothing can be appended now, nil if something may. After a write that failed it tries whether the disk is well
+// again.
+func (l *Log) Writable() error {
+	l.mu.Lock()
+	broken := l.broken
+	l.mu.Unlock()
+	if !errors.Is(broken, ErrBroken) {
+		return broken
+	}
+	return l.group.Idle(l.mend)
 }
 
 // Record is one record of a Log, with its number.

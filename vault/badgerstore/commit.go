@@ -3,6 +3,7 @@ package badgerstore
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
@@ -38,6 +39,9 @@ func (s *Store) commit(group []*batch) error {
 	if s.faulted.Load() {
 		return fmt.Errorf("badgerstore: %s could not be read: %w", s.dir, vault.ErrBroken)
 	}
+	if err := errors.Join(s.room(), s.allocate()); err != nil {
+		return err
+	}
 	seq := s.seq + 1
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
@@ -49,11 +53,17 @@ func (s *Store) commit(group []*batch) error {
 		err = s.acked.Raise(seq)
 	}
 	if err != nil {
-		s.broken = vault.ErrBroken
+		s.breakOff()
 		return fmt.Errorf("badgerstore: commit: %w", err)
 	}
 	s.seq = seq
 	return nil
+}
+
+// breakOff is after a write of which nobody knows the outcome.
+func (s *Store) breakOff() {
+	s.broken = vault.ErrBroken
+	s.unwritable.Store(&s.broken)
 }
 
 // fill keeps the order of arrival: where two batches write one key, the later wins. Keys and values are copied, for Badger

@@ -181,12 +181,15 @@ func entryLen(b []byte) (int, error) {
 	return at + crc32.Size, nil
 }
 
-// discardSize is the least size of the file in which Badger counts what it may discard of its value logs, in bytes.
-const discardSize = 1 << 20
+// discardFile is where Badger counts what it may discard of its value logs, and its least size in bytes.
+const (
+	discardFile = "DISCARD"
+	discardSize = 1 << 20
+)
 
 // checkDiscard checks the size of that file: Badger writes at places it takes for granted.
 func checkDiscard(dir string) error {
-	path := filepath.Join(dir, "DISCARD")
+	path := filepath.Join(dir, discardFile)
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -42,6 +42,9 @@ func (s *Store) purge(keys [][]byte) error {
 	if s.faulted.Load() {
 		return vault.ErrBroken
 	}
+	if err := errors.Join(s.room(), s.allocate()); err != nil {
+		return err
+	}
 	// DropPrefix passes over what has no visible entry, as deleted keys have none; so each gets an empty one, marked.
 	var drop [][]byte
 	err := s.db.Update(func(txn *badger.Txn) error {
@@ -68,7 +71,7 @@ func (s *Store) purge(keys [][]byte) error {
 		err = s.drop(drop)
 	}
 	if err != nil {
-		s.broken = vault.ErrBroken
+		s.breakOff()
 	}
 	return err
 }

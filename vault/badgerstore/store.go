@@ -32,6 +32,8 @@ type Config struct {
 	Key *secret.Bytes
 	// Logger gets Badger's warnings and errors; nil drops them.
 	Logger *slog.Logger
+	// Free tells the free space on the disk of a directory, in bytes; nil asks the file system.
+	Free func(dir string) (int64, error)
 }
 
 // What the store keeps in Badger: its own keys under 'i', the caller's under 'u'.
@@ -46,14 +48,17 @@ type Store struct {
 	lock  io.Closer
 	db    *badger.DB
 	acked *durable.Counter
+	free  func(string) (int64, error) // as Config.Free
 	group *durable.Group[*batch]
 
 	// Used by one commit at a time.
-	seq    uint64
-	broken error
+	seq       uint64
+	broken    error
+	allocated [2]string // the newest write-ahead log and value log, which have their place on the disk
 
 	// faulted: a read of a mapped file failed inside Badger, whose locks it may have left behind.
-	faulted atomic.Bool
+	faulted    atomic.Bool
+	unwritable atomic.Pointer[error] // as broken, for who may not wait for a commit
 
 	mu     sync.RWMutex // held for reading while the database is read
 	closed bool
@@ -75,10 +80,11 @@ func Open(c Config) (*Store, error) {
 	if c.Key == nil || c.Key.Len() != KeyLen {
 		return nil, fmt.Errorf("badgerstore: a key of %d bytes is needed: no key, no start: %w", KeyLen, vault.ErrInvalid)
 	}
-	return open(c.Dir, smallOptions(filepath.Join(c.Dir, dbDir), c.Logger).WithEncryptionKey(append([]byte(nil), c.Key.Bytes()...)))
+	o := smallOptions(filepath.Join(c.Dir, dbDir), c.Logger).WithEncryptionKey(append([]byte(nil), c.Key.Bytes()...))
+	return open(c.Dir, o, c.Free)
 }
 
-// smallOptions keep a store of shares small: about 50 MB apparent size on disk, some 20 MB of memory.
+// smallOptions keep a store of shares small: about 20 MB on disk, some 20 MB of memory.
 func smallOptions(dir string, logger *slog.Logger) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithSyncWrites(true).
@@ -89,7 +95,7 @@ func smallOptions(dir string, logger *slog.Logger) badger.Options {
 		WithNumMemtables(2).
 		WithBaseTableSize(2 << 20).
 		WithNumCompactors(2).
-		WithValueLogFileSize(16 << 20).
+		WithValueLogFileSize(4 << 20). // twice as much is given its place on the disk
 		WithValueThreshold(valueThreshold).
 		WithBlockCacheSize(4 << 20). // Badger panics without one when it encrypts
 		WithIndexCacheSize(8 << 20).
@@ -103,7 +109,7 @@ func smallOptions(dir string, logger *slog.Logger) badger.Options {
 // smaller, stay in the tables and are erased there. It also lets the largest batch fit a transaction (15 % of a memtable).
 const valueThreshold = 1 << 10
 
-func open(dir string, o badger.Options) (*Store, error) {
+func open(dir string, o badger.Options, free func(string) (int64, error)) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("badgerstore: %w", err)
 	}
@@ -111,7 +117,7 @@ func open(dir string, o badger.Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("badgerstore: is another mpcd running? %w", err)
 	}
-	s := &Store{dir: dir, lock: lock}
+	s := &Store{dir: dir, lock: lock, free: free}
 	s.group = durable.NewGroup(vault.MaxBatchBytes, (*batch).weight, s.commit)
 	if err := s.open(o); err != nil {
 		s.Close()
@@ -123,6 +129,9 @@ func open(dir string, o badger.Options) (*Store, error) {
 func (s *Store) open(o badger.Options) error {
 	found, err := inspect(s.dir)
 	if err != nil {
+		return err
+	}
+	if err := s.room(); err != nil { // for the opening writes, whatever there is
 		return err
 	}
 	switch found {
@@ -157,6 +166,9 @@ func (s *Store) open(o badger.Options) error {
 	}
 	if s.db, err = openBadger(o); err != nil {
 		return openError(s.dir, err)
+	}
+	if err := errors.Join(s.allocate(), durable.Allocate(filepath.Join(o.Dir, discardFile))); err != nil {
+		return err
 	}
 	if err := s.checkSeq(); err != nil {
 		return err
@@ -342,9 +354,14 @@ func (s *Store) Close() error {
 		}
 		s.closed = true
 		s.broken = vault.ErrClosed
+		s.unwritable.Store(&s.broken)
 		var errs []error
 		if s.db != nil && !s.faulted.Load() {
-			errs = append(errs, s.db.Close())
+			// Without room it is left as a crash leaves it, with all that was acknowledged.
+			full := durable.Room{Dir: s.dir, Least: roomToClose, Free: s.free}.Check()
+			if errs = append(errs, full); full == nil {
+				errs = append(errs, s.db.Close())
+			}
 		}
 		if s.acked != nil {
 			errs = append(errs, s.acked.Close())

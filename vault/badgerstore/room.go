@@ -1,0 +1,86 @@
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// Badger maps its logs and tables and writes to the maps: a page that finds no place on the disk ends the process (SIGBUS), and nobody can
+// step in between. So the logs it writes to are given their place as soon as they are there, and nothing is written while there is less
+// room than all that a commit can set off: a new write-ahead log (4 MiB), a new value log (8 MiB, and a batch of 8 MiB), and the tables of
+// flushes and compactions under way (some 2 MiB each).
+const (
+	roomLeast = 64 << 20
+	// roomToClose is what closing writes: the last memtable as a table.
+	roomToClose = 8 << 20
+)
+
+// room is vault.ErrFull if there is too little space for another write.
+func (s *Store) room() error {
+	if err := (durable.Room{Dir: s.dir, Least: roomLeast, Free: s.free}).Check(); err != nil {
+		return fmt.Errorf("badgerstore: %w", err)
+	}
+	return nil
+}
+
+// Writable returns why nothing can be written now, nil if something may.
+func (s *Store) Writable() error {
+	if err := s.unwritable.Load(); err != nil {
+		return *err
+	}
+	return s.room()
+}
+
+// allocate gives the logs that Badger writes to their place on the disk, each once.
+func (s *Store) allocate() error {
+	for kind, next := range map[string]*string{aheadLog: &s.allocated[0], valueLog: &s.allocated[1]} {
+		path, err := newest(s.dir, kind, *next)
+		if err != nil {
+			return err
+		}
+		if path == *next {
+			continue
+		}
+		if err := durable.Allocate(path); err != nil {
+			if durable.IsFull(err) {
+				err = fmt.Errorf("%w: %w", vault.ErrFull, err)
+			}
+			return fmt.Errorf("badgerstore: %w", err)
+		}
+		*next = path
+	}
+	return nil
+}
+
+// newest is the path of the log of a kind with the highest number, given the one that was it before, "" for not known.
+func newest(dir, kind, before string) (string, error) {
+	if before == "" {
+		paths, err := filepath.Glob(filepath.Join(dir, dbDir, "*"+kind))
+		if err != nil || len(paths) == 0 {
+			return "", err
+		}
+		before = paths[len(paths)-1]
+	}
+	for {
+		var n int
+		if _, err := fmt.Sscanf(filepath.Base(before), "%d"+kind, &n); err != nil {
+			return "", fmt.Errorf("badgerstore: %s: %w", before, err)
+		}
+		width := len(filepath.Base(before)) - len(kind)
+		after := filepath.Join(dir, dbDir, fmt.Sprintf("%0*d%s", width, n+1, kind))
+		_, err := os.Lstat(after)
+		if errors.Is(err, fs.ErrNotExist) {
+			return before, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		before = after
+	}
+}
