@@ -14,8 +14,8 @@ import (
 )
 
 func main() {
-	what := flag.String("only", "engine,node", "which figures: engine, node, hsm")
-	mpcd := flag.String("mpcd", "bin/mpcd", "the program, for node and hsm figures")
+	what := flag.String("only", "engine,node,overload", "which figures: engine, node, overload, hsm")
+	mpcd := flag.String("mpcd", "bin/mpcd", "the program, for all but engine figures")
 	duration := flag.Duration("duration", 30*time.Second, "of each load")
 	clients := flag.Int("clients", 64, "concurrent clients of the sustained load")
 	flag.Parse()
@@ -45,6 +45,14 @@ func run(ctx context.Context, what string, o benchmarks.NodeOptions) error {
 			}
 			all = append(all, f...)
 		}
+	}
+	if strings.Contains(what, "overload") {
+		fmt.Fprintf(os.Stderr, "measuring overload, %s a load\n", o.Duration)
+		f, err := benchmarks.Overload(ctx, o, 2, 3)
+		if err != nil {
+			return err
+		}
+		all = append(all, f...)
 	}
 	var tokens []benchmarks.TokenFigures
 	if strings.Contains(what, "hsm") {
