@@ -39,7 +39,7 @@ type Config struct {
 	Logger *slog.Logger
 	// Started tells /startupz that boot is over; nil means that it is, once there is a handler.
 	Started func() bool
-	// MaxConcurrent is how many API requests are worked on at once before 429; 0 means 1024.
+	// MaxConcurrent is how many API requests are worked on at once before 429, a quarter of them of one caller; 0 means 1024.
 	MaxConcurrent int
 	// Timeout is how long the node may take to answer before 504; 0 means a minute.
 	Timeout time.Duration
@@ -52,7 +52,8 @@ type server struct {
 	Config
 	mux     *http.ServeMux
 	rules   map[string]rule // by pattern of mux; a route without a rule is closed
-	places  chan struct{}   // one for each API request being worked on
+	places  *shares         // one for each API request being worked on
+	callers *shares         // what each caller has of them, or is about to: its body is being read
 	meter   *meter
 	openapi []byte
 	docs    []byte
@@ -93,11 +94,12 @@ func newServer(c Config) *server {
 		c.Rand = rand.Reader
 	}
 	s := &server{
-		Config: c,
-		mux:    http.NewServeMux(),
-		rules:  map[string]rule{},
-		places: make(chan struct{}, c.MaxConcurrent),
-		meter:  newMeter(c.Registry),
+		Config:  c,
+		mux:     http.NewServeMux(),
+		rules:   map[string]rule{},
+		places:  newShares(c.MaxConcurrent),
+		callers: newShares(c.MaxConcurrent / callerShare),
+		meter:   newMeter(c.Registry),
 	}
 	doc := humago.New(s.mux, humaConfig(c.Backend.Version()))
 	s.routes(doc)

@@ -191,6 +191,13 @@ func TestIdempotency(t *testing.T) {
 	wantProblem(t, send(t, h, "POST", "/api/v1/sign", `{"session_id":"s1","wallet_id":"w_ed","message":"0x02"}`), 409, "conflict")
 	wantProblem(t, send(t, h, "POST", "/api/v1/generate_mpc_sig", bodies[0]), 409, "conflict")
 	wantProblem(t, send(t, h, "POST", "/api/v1/sign", bodies[0], "Idempotency-Key", "s2"), 422, "invalid")
+	for _, keys := range [][]string{{"s1", "s1"}, {"s1", "s2"}, {"", "s1"}, {""}} { // none is taken in silence
+		var header []string
+		for _, key := range keys {
+			header = append(header, "Idempotency-Key", key)
+		}
+		wantProblem(t, send(t, h, "POST", "/api/v1/sign", `{"wallet_id":"w_ed","message":"0x01"}`, header...), 422, "invalid")
+	}
 	if bodyHash("alice", "POST", "/p", nil) == bodyHash("bob", "POST", "/p", nil) {
 		t.Error("one requester may read what another one's key answers")
 	}

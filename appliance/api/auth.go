@@ -39,7 +39,7 @@ func (id Identity) may(roles []Role) bool {
 }
 
 // Authenticator says who asks. An error means nobody known; its text goes to the requester as the reason of the 401, so it must
-// not help to guess. Implementations are safe for concurrent use.
+// not help to guess. A *problem.Error is answered as it says. Implementations are safe for concurrent use.
 type Authenticator interface {
 	Authenticate(r *http.Request) (Identity, error)
 }

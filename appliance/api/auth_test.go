@@ -9,8 +9,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -90,6 +92,7 @@ func TestBadTokens(t *testing.T) {
 	ed := issuer()["EdDSA"]
 	hs := func(key []byte) string { return "Bearer " + token(t, jwt.SigningMethodHS256, key, good()) }
 	edSigned := func(c jwt.MapClaims) string { return "Bearer " + token(t, jwt.SigningMethodEdDSA, ed, c) }
+	rest := fmt.Sprintf(`"sub":"alice","exp":%d,"roles":["requester"]}`, time.Now().Add(time.Hour).Unix())
 	rawEd := []byte(ed.Public().(ed25519.PublicKey))
 	valid := edSigned(good())
 	for name, c := range map[string]struct {
@@ -125,6 +128,20 @@ func TestBadTokens(t *testing.T) {
 		"other role":             {edSigned(with(func(c jwt.MapClaims) { c["roles"] = []string{"auditor", "viewer"} })), 403},
 		"unknown role":           {edSigned(with(func(c jwt.MapClaims) { c["roles"] = []string{"root", "Requester"} })), 403},
 		"one string of roles":    {edSigned(with(func(c jwt.MapClaims) { c["roles"] = "viewer requester" })), 401},
+		"a number among roles":   {edSigned(with(func(c jwt.MapClaims) { c["roles"] = []any{"requester", 5} })), 401},
+		"exp in a string":        {edSigned(with(func(c jwt.MapClaims) { c["exp"] = fmt.Sprint(c["exp"]) })), 401},
+		"AUD":                    {edSigned(with(func(c jwt.MapClaims) { c["AUD"] = c["aud"]; delete(c, "aud") })), 401},
+		"Exp":                    {edSigned(with(func(c jwt.MapClaims) { c["Exp"] = c["exp"]; delete(c, "exp") })), 401},
+		"SUB":                    {edSigned(with(func(c jwt.MapClaims) { c["SUB"] = c["sub"]; delete(c, "sub") })), 401},
+		"NBF is no nbf":          {edSigned(with(func(c jwt.MapClaims) { c["NBF"] = time.Now().Add(time.Hour).Unix() })), 200},
+		"Roles":                  {edSigned(with(func(c jwt.MapClaims) { c["Roles"] = c["roles"]; delete(c, "roles") })), 403},
+		"aud twice":              {"Bearer " + signedJSON(t, `{"alg":"EdDSA"}`, `{"aud":"other","aud":"mpcd",`+rest), 401},
+		"roles twice":            {"Bearer " + signedJSON(t, `{"alg":"EdDSA"}`, `{"aud":"mpcd","roles":["viewer"],`+rest), 401},
+		"twice, inside":          {"Bearer " + signedJSON(t, `{"alg":"EdDSA"}`, `{"aud":"mpcd","x":{"a":1,"a":2},`+rest), 401},
+		"alg twice":              {"Bearer " + signedJSON(t, `{"alg":"none","alg":"EdDSA"}`, `{"aud":"mpcd",`+rest), 401},
+		"crit":                   {"Bearer " + signedJSON(t, `{"alg":"EdDSA","crit":["x"],"x":1}`, `{"aud":"mpcd",`+rest), 401},
+		"crit of nothing":        {"Bearer " + signedJSON(t, `{"alg":"EdDSA","crit":[]}`, `{"aud":"mpcd",`+rest), 401},
+		"claims of others":       {"Bearer " + signedJSON(t, `{"alg":"EdDSA"}`, `{"aud":"mpcd","https://x.example/Team":{"a":[1]},`+rest), 200},
 	} {
 		f := newFake()
 		var header []string
@@ -132,6 +149,12 @@ func TestBadTokens(t *testing.T) {
 			header = []string{"Authorization", c.header}
 		}
 		w := send(t, tokenServer(t, f), "POST", "/api/v1/sign", signOne, header...)
+		if c.status == 200 {
+			if w.Code != 200 {
+				t.Errorf("%s: %d %s", name, w.Code, w.Body)
+			}
+			continue
+		}
 		code := map[int]string{401: "unauthorized", 403: "denied"}[c.status]
 		wantProblem(t, w, c.status, code)
 		if (c.status == 401) != (w.Header().Get("WWW-Authenticate") != "") {
@@ -144,6 +167,93 @@ func TestBadTokens(t *testing.T) {
 	f := newFake()
 	wantProblem(t, send(t, tokenServer(t, f), "POST", "/api/v1/sign", signOne, "Authorization", valid, "Authorization", valid), 401,
 		"unauthorized")
+}
+
+// signedJSON signs a header and claims as they are written.
+func signedJSON(t *testing.T, header, claims string) string {
+	t.Helper()
+	content := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+	sig, err := issuer()["EdDSA"].Sign(nil, []byte(content), crypto.Hash(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content + "." + base64.RawURLEncoding.EncodeToString(sig)
+}
+
+// Goal: a token that is known is as good as a new one, and no longer; what is known of one says nothing about another. Method: the same
+// token before and after its end, and one that differs in its last character.
+func TestKnownTokens(t *testing.T) {
+	now := time.Now()
+	auth, err := newJWT(publicPEM(t, "EdDSA"), "mpcd", func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(token string) (Identity, error) {
+		r := newRequest("GET", "/", "")
+		r.Header.Set("Authorization", "Bearer "+token)
+		return auth.Authenticate(r)
+	}
+	good := token(t, jwt.SigningMethodEdDSA, issuer()["EdDSA"], good())
+	for range 3 {
+		if who, err := ask(good); err != nil || who.Requester != "alice" || len(who.Roles) != 2 {
+			t.Fatalf("%+v, %v", who, err)
+		}
+	}
+	if auth.known.Len() != 1 {
+		t.Errorf("%d tokens are known", auth.known.Len())
+	}
+	forged := token(t, jwt.SigningMethodEdDSA, issuer()["other"], with(func(c jwt.MapClaims) { c["sub"] = "x" }))
+	if who, err := ask(swapClaims(t, good, forged)); err == nil {
+		t.Errorf("other claims: %+v", who)
+	}
+	now = now.Add(time.Hour + clockSkew + time.Second)
+	if who, err := ask(good); err == nil || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("after its end: %+v, %v", who, err)
+	}
+}
+
+// Goal: guessing tokens costs a node little: of an address that sent too many bad ones new ones are not judged for a while, while known
+// ones of it pass, and those of others, and all of this machine. Method: bad tokens at once, then time.
+func TestBadTokensAreLimited(t *testing.T) {
+	now := time.Now()
+	auth, err := newJWT(publicPEM(t, "EdDSA"), "mpcd", func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := New(Config{Backend: newFake(), Auth: auth})
+	ask := func(from, token string) int {
+		return send(t, h, "GET", "/api/v1/wallets", "", "RemoteAddr", from, "Authorization", "Bearer "+token).Code
+	}
+	signed := func(sub string) string {
+		return token(t, jwt.SigningMethodEdDSA, issuer()["EdDSA"], with(func(c jwt.MapClaims) { c["sub"] = sub }))
+	}
+	known, bad := signed("alice"), token(t, jwt.SigningMethodEdDSA, issuer()["other"], good())
+	if code := ask("192.0.2.1:1", known); code != 200 {
+		t.Fatal(code)
+	}
+	for i := range badTokensBurst + 1 {
+		if code := ask("192.0.2.1:1", bad); code != 401 && i < badTokensBurst || i == badTokensBurst && code != 429 {
+			t.Fatalf("bad token %d: %d", i+1, code)
+		}
+		if code := ask("127.0.0.1:1", bad); code != 401 {
+			t.Fatalf("bad token %d of this machine: %d", i+1, code)
+		}
+	}
+	for _, c := range []struct {
+		from, token string
+		code        int
+	}{{"192.0.2.1:1", known, 200}, {"192.0.2.1:1", signed("bob"), 429}, {"192.0.2.2:1", signed("bob"), 200}} {
+		if code := ask(c.from, c.token); code != c.code {
+			t.Errorf("%s: %d, want %d", c.from, code, c.code)
+		}
+	}
+	if code := ask("192.0.2.1:1", signed("carol")); code != 429 {
+		t.Errorf("a new token of the address: %d", code)
+	}
+	now = now.Add(time.Second)
+	if code := ask("192.0.2.1:1", signed("carol")); code != 200 {
+		t.Errorf("a second later: %d", code)
+	}
 }
 
 // swapClaims puts the claims of b under the signature of a.
@@ -244,7 +354,7 @@ func (roleAuth) Authenticate(r *http.Request) (Identity, error) {
 	if role == "nobody" {
 		return Identity{}, errors.New("nobody")
 	}
-	return Identity{Requester: "test", Roles: []Role{Role(role)}}, nil
+	return Identity{Requester: or(r.Header.Get("X-Name"), role), Roles: []Role{Role(role)}}, nil
 }
 
 // Goal: what is not said to be allowed is not. Method: a server without Auth, and a route without a rule.

@@ -23,6 +23,9 @@ const (
 	bodyMax = 256 << 10
 	// bodyTimeout is how long a client may take to send a body.
 	bodyTimeout = 10 * time.Second
+	// unreadGrace is how long a connection waits for the rest of a body that nobody reads. Past it, net/http ends the connection with the
+	// answer, since the next request cannot be found on it.
+	unreadGrace = time.Second
 	// nestingMax is the deepest nesting of a body.
 	nestingMax = 4
 	// tokensMax is the most JSON tokens of a body.
@@ -35,11 +38,13 @@ func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 	if err := checkMediaType(r.Header); err != nil {
 		return nil, err
 	}
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout)) // a recorder in a test has none
+	readBy(w, bodyTimeout)
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyMax))
-	// The deadline must go: net/http takes one that passes while the handler runs for a client that left.
-	_ = c.SetReadDeadline(time.Time{})
+	if err != nil {
+		readBy(w, unreadGrace)
+	} else { // the deadline must go: net/http takes one that passes while the handler runs for a client that left
+		readBy(w, 0)
+	}
 	var tooLarge *http.MaxBytesError
 	var ne net.Error
 	switch {
@@ -52,6 +57,20 @@ func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 		return nil, &problem.Error{Code: codeMalformed, Message: "the body ended early"}
 	}
 	return parseObject(raw)
+}
+
+// readBy bounds how long the body is waited for from now on; 0 takes the bound away. A recorder in a test has none.
+func readBy(w http.ResponseWriter, within time.Duration) {
+	var deadline time.Time
+	if within > 0 {
+		deadline = time.Now().Add(within)
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(deadline)
+}
+
+// writeBy bounds how long the client may take to read the answer, from now on.
+func writeBy(w http.ResponseWriter, within time.Duration) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(within))
 }
 
 // checkMediaType lets JSON pass, under its own name, under none, and under the one that curl -d writes.
@@ -84,8 +103,7 @@ func parseObject(raw []byte) (map[string]any, error) {
 	if !utf8.Valid(raw) {
 		return nil, malformed("the body is not valid UTF-8")
 	}
-	p := strictParser{d: json.NewDecoder(bytes.NewReader(raw)), left: tokensMax}
-	p.d.UseNumber()
+	p := newStrictParser(raw)
 	v, err := p.value(0)
 	if err != nil {
 		return nil, err
@@ -101,8 +119,15 @@ func parseObject(raw []byte) (map[string]any, error) {
 }
 
 type strictParser struct {
-	d    *json.Decoder
-	left int
+	d       *json.Decoder
+	left    int
+	anyName bool // names of fields may be spelled in any way
+}
+
+func newStrictParser(raw []byte) *strictParser {
+	p := &strictParser{d: json.NewDecoder(bytes.NewReader(raw)), left: tokensMax}
+	p.d.UseNumber()
+	return p
 }
 
 func (p *strictParser) token() (json.Token, error) {
@@ -153,7 +178,7 @@ func (p *strictParser) object(depth int) (any, error) {
 		if !ok {
 			return nil, malformed("the body is not JSON at byte %d", p.d.InputOffset())
 		}
-		if strings.ContainsFunc(key, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
+		if !p.anyName && strings.ContainsFunc(key, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
 			return nil, invalidField(clip(key), "fields are written in lower case, as /docs has them", "unknown field %q", clip(key))
 		}
 		if _, twice := object[key]; twice {

@@ -22,7 +22,8 @@ import (
 
 // rule says who may use a route.
 type rule struct {
-	open  bool   // without a token and without a place in the queue
+	open  bool   // without a token
+	light bool   // without a place in the queue
 	roles []Role // any of them
 	body  bool   // the route reads one
 }
@@ -34,6 +35,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 	out := &recorder{ResponseWriter: w}
 	setHeaders(out.Header(), c.id)
+	if r.ContentLength != 0 { // before anything is known of who sends it; admit allows more
+		readBy(w, unreadGrace)
+	}
+	writeBy(w, writeTimeout)
 
 	pattern := "other"
 	s.meter.inFlight.Inc()
@@ -68,42 +73,75 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(out, r)
 }
 
-// admit authenticates, authorises, takes a place and reads the body, in this order: nobody unknown can fill the queue or memory.
-func (s *server) admit(w http.ResponseWriter, r *http.Request, c *call, rule rule) (*http.Request, func(), error) {
-	done := func() {}
+// admit authenticates, authorises, reads the body and takes a place, in this order: nobody unknown can fill memory, and who sends slowly
+// holds no place that others could have.
+func (s *server) admit(w http.ResponseWriter, r *http.Request, c *call, rule rule) (_ *http.Request, done func(), err error) {
+	done = func() {}
 	if rule.open {
 		return r, done, nil
 	}
 	who, err := s.Auth.Authenticate(r)
-	if err != nil {
+	var said *problem.Error
+	switch {
+	case errors.As(err, &said):
+		return r, done, err
+	case err != nil:
 		return r, done, &problem.Error{Code: codeToken, Message: err.Error()}
 	}
 	c.requester = who.Requester
 	if !who.may(rule.roles) {
 		return r, done, &problem.Error{Code: problem.Denied, Message: fmt.Sprintf("%s has none of the roles %v", who.Requester, rule.roles)}
 	}
-	select {
-	case s.places <- struct{}{}:
-	default:
-		return r, done, &problem.Error{Code: problem.Overload, Message: fmt.Sprintf("%d requests are being worked on", s.MaxConcurrent)}
+	if rule.light {
+		return r, done, nil
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.Timeout + bodyTimeout + writeTimeout))
+	wait, enough := context.WithTimeout(r.Context(), placeWait)
+	defer enough()
+	if !s.callers.take(wait, who.Requester) {
+		return r, done, &problem.Error{Code: problem.Overload, Message: fmt.Sprintf("%d requests of yours are being worked on", s.callers.most)}
+	}
+	done = func() { s.callers.give(who.Requester) }
+	writeBy(w, s.Timeout+bodyTimeout+placeWait+writeTimeout)
+	if err := checkQuery(r.URL.RawQuery); err != nil {
+		return r, done, err
+	}
 	if rule.body {
 		if r, err = prepareBody(w, r, c); err != nil {
-			return r, func() { <-s.places }, err
+			return r, done, err
 		}
 	}
+	if !s.places.take(wait, "") {
+		return r, done, &problem.Error{Code: problem.Overload, Message: fmt.Sprintf("%d requests are being worked on", s.MaxConcurrent)}
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.Timeout)
-	return r.WithContext(ctx), func() { cancel(); <-s.places }, nil
+	return r.WithContext(ctx), func() { cancel(); s.places.give(""); s.callers.give(who.Requester) }, nil
+}
+
+// checkQuery refuses a query that says one thing twice, or that is none.
+func checkQuery(raw string) error {
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return &problem.Error{Code: problem.Invalid, Message: "the query is malformed", Next: "escape what stands in it: &, ;, % and +"}
+	}
+	for name, values := range query {
+		if len(values) > 1 {
+			return invalidField(clip(name), "give it once", "the query has %s %d times", clip(name), len(values))
+		}
+	}
+	return nil
 }
 
 // prepareBody reads the body, settles the idempotency key and leaves the canonical body for the route to read.
 func prepareBody(w http.ResponseWriter, r *http.Request, c *call) (*http.Request, error) {
+	keys := r.Header.Values("Idempotency-Key")
+	if len(keys) > 1 {
+		return r, invalidField("Idempotency-Key", "give one", "the header Idempotency-Key is given %d times", len(keys))
+	}
 	object, err := readBody(w, r)
 	if err != nil {
 		return r, err
 	}
-	if key := r.Header.Get("Idempotency-Key"); key != "" {
+	for _, key := range keys {
 		if len(key) > 1 && key[0] == '"' && key[len(key)-1] == '"' {
 			key = key[1 : len(key)-1] // a structured field's string, RFC 9651 §3.3.3
 		}

@@ -5,7 +5,9 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -14,6 +16,10 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+
+	"github.com/luxfi/mpcd/appliance/problem"
 )
 
 const (
@@ -23,6 +29,13 @@ const (
 	subjectMax = 128
 	// clockSkew is how far the issuer's clock may be off.
 	clockSkew = 10 * time.Second
+	// tokensKnown is how many good tokens are remembered, so that only the first request with one pays for its signature.
+	tokensKnown = 4096
+	// badTokens a second of one address are judged; after a burst of them what it sends is not, unless it is a token that is known.
+	badTokens      = 10
+	badTokensBurst = 100
+	// addressesKnown is how many addresses with bad tokens are remembered.
+	addressesKnown = 4096
 	// rsaBitsMin is the smallest RSA key for RS256.
 	rsaBitsMin = 2048
 )
@@ -32,12 +45,15 @@ const (
 type JWT struct {
 	keys   map[string]jwt.VerificationKeySet // by alg
 	parser *jwt.Parser
+	now    func() time.Time
+	known  *lru.Cache[[32]byte, knownToken]  // good tokens, by their hash
+	bad    *lru.Cache[string, *rate.Limiter] // of addresses that sent bad ones
 }
 
-// claims are the claims that are read.
-type claims struct {
-	jwt.RegisteredClaims
-	Roles []Role `json:"roles"`
+// knownToken is who a good token names, and until when.
+type knownToken struct {
+	who   Identity
+	until time.Time
 }
 
 // NewJWT takes a PEM file of one or more PUBLIC KEY blocks (SubjectPublicKeyInfo), and the audience that every token must name.
@@ -50,7 +66,9 @@ func newJWT(keysPEM []byte, audience string, now func() time.Time) (*JWT, error)
 	if audience == "" {
 		return nil, errors.New("api: the token audience is empty: set the name that tokens for this cluster carry in aud")
 	}
-	j := &JWT{keys: map[string]jwt.VerificationKeySet{}}
+	j := &JWT{keys: map[string]jwt.VerificationKeySet{}, now: now}
+	j.known, _ = lru.New[[32]byte, knownToken](tokensKnown) // it fails for a size of 0 only
+	j.bad, _ = lru.New[string, *rate.Limiter](addressesKnown)
 	n := 0
 	for rest := keysPEM; ; n++ {
 		var block *pem.Block
@@ -103,18 +121,48 @@ func publicKey(block *pem.Block) (alg string, key any, err error) {
 	return "", nil, fmt.Errorf("neither Ed25519 nor P-256 nor RSA of at least %d bits", rsaBitsMin)
 }
 
-// Authenticate reads the bearer token: aud, exp and sub are required; roles that this build does not know grant nothing.
+// Authenticate reads the bearer token: aud, exp and sub are required; roles that this build does not know grant nothing. Names of claims
+// are as RFC 7519 spells them, in lower case; a token that says one thing twice is refused, and so is one with crit (RFC 7515 §4.1.11):
+// there is no extension that this build understands. Of an address that sends many bad tokens no new one is judged for a while.
 func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 	values := r.Header.Values("Authorization")
-	if len(values) != 1 {
-		return Identity{}, errors.New("exactly one Authorization header is needed")
+	switch {
+	case len(values) == 0:
+		return Identity{}, errors.New("no token is given")
+	case len(values) > 1:
+		return Identity{}, errors.New("more than one Authorization header is given")
 	}
 	scheme, token, ok := strings.Cut(values[0], " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > tokenMax {
 		return Identity{}, errors.New("the Authorization header holds no bearer token")
 	}
-	var c claims
-	_, err := j.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
+	sum := sha256.Sum256([]byte(token))
+	if k, ok := j.known.Get(sum); ok && j.now().Before(k.until) {
+		return k.who, nil
+	}
+	from := network(r.RemoteAddr)
+	limit, ok := j.bad.Get(from)
+	if ok && limit.TokensAt(j.now()) < 1 {
+		return Identity{}, &problem.Error{Code: problem.Overload, Message: "too many bad tokens came from this address"}
+	}
+	k, err := j.judge(token)
+	if err != nil {
+		if !ok && from != "" {
+			limit = rate.NewLimiter(badTokens, badTokensBurst)
+			j.bad.Add(from, limit)
+		}
+		if limit != nil {
+			limit.AllowN(j.now(), 1)
+		}
+		return Identity{}, err
+	}
+	j.known.Add(sum, k)
+	return k.who, nil
+}
+
+// judge verifies a token and reads who it names.
+func (j *JWT) judge(token string) (knownToken, error) {
+	t, err := j.parser.ParseWithClaims(token, jwt.MapClaims{}, func(t *jwt.Token) (any, error) {
 		set, ok := j.keys[t.Method.Alg()]
 		if !ok {
 			return nil, jwt.ErrTokenUnverifiable
@@ -123,16 +171,53 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 	})
 	switch {
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable), errors.Is(err, jwt.ErrTokenMalformed):
-		return Identity{}, errors.New("the token is not signed by a key this node trusts")
+		return knownToken{}, errors.New("the token is not signed by a key this node trusts")
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return Identity{}, errors.New("the token has expired")
+		return knownToken{}, errors.New("the token has expired")
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return Identity{}, errors.New("the token is for another audience")
+		return knownToken{}, errors.New("the token is for another audience")
 	case err != nil:
-		return Identity{}, errors.New("the token's claims do not hold: exp and aud are required, iat and nbf must have passed")
+		return knownToken{}, errors.New("the token's claims do not hold: exp and aud are required, iat and nbf must have passed")
 	}
-	if c.Subject == "" || len(c.Subject) > subjectMax || strings.ContainsFunc(c.Subject, func(r rune) bool { return r < '!' || r > '~' }) {
-		return Identity{}, fmt.Errorf("the token's sub must have 1 to %d visible ASCII characters", subjectMax)
+	if _, critical := t.Header["crit"]; critical || !saidOnce(token) {
+		return knownToken{}, errors.New("the token has crit, or says something twice")
 	}
-	return Identity{Requester: c.Subject, Roles: c.Roles}, nil
+	c, _ := t.Claims.(jwt.MapClaims)
+	sub, _ := c["sub"].(string)
+	if sub == "" || len(sub) > subjectMax || strings.ContainsFunc(sub, func(r rune) bool { return r < '!' || r > '~' }) {
+		return knownToken{}, fmt.Errorf("the token's sub must have 1 to %d visible ASCII characters", subjectMax)
+	}
+	exp, err := c.GetExpirationTime()
+	if err != nil {
+		return knownToken{}, errors.New("the token's exp is no time")
+	}
+	k := knownToken{Identity{Requester: sub}, exp.Add(clockSkew)}
+	roles, isList := c["roles"].([]any)
+	if c["roles"] != nil && !isList {
+		return knownToken{}, errors.New("the token's roles are no list")
+	}
+	for _, role := range roles {
+		name, ok := role.(string)
+		if !ok {
+			return knownToken{}, errors.New("the token's roles are no list of names")
+		}
+		k.who.Roles = append(k.who.Roles, Role(name))
+	}
+	return k, nil
+}
+
+// saidOnce tells that no name stands twice in an object of the token's header or claims.
+func saidOnce(token string) bool {
+	for _, part := range strings.SplitN(token, ".", 3)[:2] {
+		raw, err := base64.RawURLEncoding.DecodeString(part)
+		if err != nil {
+			return false
+		}
+		p := newStrictParser(raw)
+		p.anyName = true
+		if _, err := p.value(0); err != nil {
+			return false
+		}
+	}
+	return true
 }

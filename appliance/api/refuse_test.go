@@ -156,6 +156,8 @@ func TestBadRequests(t *testing.T) {
 		{"GET", "/api/v1/wallets?page_size=0", nil, 422, "invalid"},
 		{"GET", "/api/v1/wallets?page_size=1001", nil, 422, "invalid"},
 		{"GET", "/api/v1/wallets?page_size=x", nil, 422, "invalid"},
+		{"GET", "/api/v1/wallets?page_size=5&page_size=6", nil, 422, "invalid"},
+		{"GET", "/api/v1/wallets?page_size=5;page_token=x", nil, 422, "invalid"},
 		{"GET", "/api/v1/wallets?size=10", nil, 422, "invalid"},
 		{"GET", "/api/v1/wallets?page_token=" + strings.Repeat("a", 600), nil, 422, "invalid"},
 		{"POST", "/api/v1/sign", []string{"Content-Type", "text/xml"}, 415, "media_type"},
@@ -261,27 +263,6 @@ func TestPanic(t *testing.T) {
 		}
 	}()
 	send(t, h, "POST", "/api/v1/keygen", `{"curve":"ed25519"}`)
-}
-
-// Goal: more requests than places get 429 at once, a place comes back, and health needs none. Method: one place, one request held.
-func TestOverload(t *testing.T) {
-	f := newFake()
-	f.hold, f.entered = make(chan struct{}), make(chan struct{}, 1)
-	h := New(Config{Backend: f, Dev: true, MaxConcurrent: 1})
-	done := make(chan int)
-	go func() { done <- send(t, h, "POST", "/api/v1/sign", `{"wallet_id":"w_ed","message":"0x01"}`).Code }()
-	<-f.entered
-	wantProblem(t, send(t, h, "GET", "/api/v1/wallets", ""), 429, "overload")
-	if w := send(t, h, "GET", "/livez", ""); w.Code != 200 {
-		t.Errorf("livez: %d", w.Code)
-	}
-	close(f.hold)
-	if code := <-done; code != 200 {
-		t.Errorf("the held request: %d", code)
-	}
-	if w := send(t, h, "GET", "/api/v1/wallets", ""); w.Code != 200 {
-		t.Errorf("after: %d", w.Code)
-	}
 }
 
 // Goal: a refused body gives its place back. Method: one place, two bad bodies.

@@ -91,7 +91,16 @@ func (s *server) plain(doc huma.API, r route, media string, h http.HandlerFunc) 
 			Content: map[string]*huma.MediaType{media: {Schema: &huma.Schema{Type: huma.TypeString}}}}
 	}
 	doc.OpenAPI().AddOperation(&op)
-	s.mux.HandleFunc(r.method+" "+r.path, h)
+	s.light(r, h)
+}
+
+// light serves a route that takes no place in the queue: who looks after a node must see it when it is busy.
+func (s *server) light(r route, h http.HandlerFunc) {
+	pattern := r.method + " " + r.path
+	rule := s.rules[pattern]
+	rule.light = true
+	s.rules[pattern] = rule
+	s.mux.HandleFunc(pattern, h)
 }
 
 // health is plain for the health endpoints.
@@ -104,7 +113,7 @@ func (s *server) health(doc huma.API, r route, h http.HandlerFunc) {
 			Schema: &huma.Schema{Type: huma.TypeString}}}
 	}
 	doc.OpenAPI().AddOperation(&op)
-	s.mux.HandleFunc(r.method+" "+r.path, h)
+	s.light(r, h)
 }
 
 // open writes the route's rule and describes it. All errors are described here, so that huma adds none of its own.

@@ -35,13 +35,8 @@ func serve(ctx context.Context, ln net.Listener, h http.Handler, t *tls.Config, 
 		_ = ln.Close()
 		return fmt.Errorf("api: %s is not on the loopback interface: plain HTTP is refused there; give a certificate", ln.Addr())
 	}
-	srv := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: headerTimeout,
-		MaxHeaderBytes:    headerMax,
-		IdleTimeout:       idleTimeout,
-		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
-	}
+	srv := newHTTPServer(h)
+	ln = perAddress(ln, connectionsMax)
 	if t != nil {
 		t = t.Clone()
 		t.MinVersion = tls.VersionTLS13
@@ -71,6 +66,17 @@ func serve(ctx context.Context, ln net.Listener, h http.Handler, t *tls.Config, 
 		err = errors.Join(err, e)
 	}
 	return err
+}
+
+// newHTTPServer bounds what comes before a request; the door bounds the rest.
+func newHTTPServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		MaxHeaderBytes:    headerMax,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
+	}
 }
 
 func local(a net.Addr) bool {
