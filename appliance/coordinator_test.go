@@ -329,6 +329,7 @@ func TestEveryLineJudges(t *testing.T) {
 		{"refresh", "what fits", "", func(d *draft) { d.first().KeyID, d.first().Scheme = tap.ID, threshold.FrostTaproot }, nil},
 		{"keygen", "a used request ID", problem.Conflict, used, nil},
 		{"keygen", "two intents", problem.Invalid, func(d *draft) { another(d) }, nil},
+		{"keygen", "a forged row", problem.Invalid, func(d *draft) { d.first().Keygen.Label = "x\x1b[2J\nw_FAKE" }, nil},
 		{"keygen", "a long label", problem.Invalid, func(d *draft) { d.first().Keygen.Label = strings.Repeat("x", appliance.MaxLabel+1) }, nil},
 		{"keygen", "a long group", problem.Invalid, func(d *draft) { d.first().Keygen.Group = strings.Repeat("x", appliance.MaxLabel+1) }, nil},
 		{"keygen", "a scheme for another kind of key", problem.Invalid, func(d *draft) { d.first().Keygen.Kind = threshold.ECDSA.ID }, nil},

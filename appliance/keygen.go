@@ -120,6 +120,11 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 	if len(req.Label) > MaxLabel {
 		return nil, none, problem.Field("label", "shorten it", "the label has %d bytes, at most %d", len(req.Label), MaxLabel)
 	}
+	for _, x := range [][2]string{{"label", req.Label}, {"vault", req.Group}} {
+		if !attest.Printable(x[1]) {
+			return nil, none, problem.Field(x[0], "use letters, digits, signs and spaces", "%s has characters that cannot be seen", x[0])
+		}
+	}
 	ids := req.Parties
 	total := req.Total
 	if len(ids) == 0 {

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
@@ -58,6 +61,15 @@ type KeygenParams struct {
 	Group     string           `cbor:"4,keyasint,omitempty" json:"vault,omitempty"` // the group of wallets it belongs to
 }
 
+var errNotPrintable = errors.New("attest: intent: a text has characters that cannot be seen; use letters, digits, signs and single spaces")
+
+// Printable tells whether a text is UTF-8 that people see as it is: no control characters (C0, C1), no separators of lines and
+// paragraphs, none of the invisible ones that change how others are shown (bidirectional controls, joiners), of spaces only U+0020. What
+// is not may forge what stands around it.
+func Printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
 // Validate checks the shape, not the wisdom, of an intent.
 func (i Intent) Validate() error {
 	if i.Version != IntentVersion {
@@ -69,6 +81,9 @@ func (i Intent) Validate() error {
 	for _, s := range []string{i.RequestID, i.KeyID, string(i.Scheme), i.Chain, i.Requester} {
 		if len(s) > maxText {
 			return fmt.Errorf("attest: intent: text of %d bytes, at most %d", len(s), maxText)
+		}
+		if !Printable(s) {
+			return errNotPrintable
 		}
 	}
 	switch {
@@ -119,6 +134,8 @@ func (i Intent) validateOperation() error {
 			return fmt.Errorf("attest: keygen intent: threshold %d of %d", i.Keygen.Threshold, len(i.Signers))
 		case len(i.Keygen.Label) > maxText || len(i.Keygen.Group) > maxText || len(i.Keygen.Kind) > maxText:
 			return fmt.Errorf("attest: keygen intent: text longer than %d bytes", maxText)
+		case !Printable(i.Keygen.Label) || !Printable(i.Keygen.Group) || !Printable(string(i.Keygen.Kind)):
+			return errNotPrintable
 		}
 		return nil
 	}

@@ -188,6 +188,12 @@ func TestIntent(t *testing.T) {
 		"keygen without":    {keygen, func(i *Intent) { i.Keygen = nil }},
 		"keygen threshold":  {keygen, func(i *Intent) { i.Keygen = &KeygenParams{Threshold: 3} }},
 		"keygen 1-of-n":     {keygen, func(i *Intent) { i.Keygen = &KeygenParams{Threshold: 1} }},
+		"line in requester": {good, func(i *Intent) { i.Requester = "a\nb" }},
+		"escape in request": {good, func(i *Intent) { i.RequestID = "\x1b[2J" }},
+		"CSI in chain":      {good, func(i *Intent) { i.Chain = "\u009b31m" }},
+		"kind":              {keygen, func(i *Intent) { i.Keygen = &KeygenParams{Threshold: 2, Kind: "\u2028"} }},
+		"group":             {keygen, func(i *Intent) { i.Keygen = &KeygenParams{Threshold: 2, Group: "a\tb"} }},
+		"label":             {keygen, func(i *Intent) { i.Keygen = &KeygenParams{Threshold: 2, Label: "a\u202eb"} }},
 		"keygen long label": {keygen, func(i *Intent) { i.Keygen = &KeygenParams{Threshold: 2, Label: strings.Repeat("x", maxText+1)} }},
 	} {
 		i := x.from
@@ -225,6 +231,24 @@ func TestFingerprint(t *testing.T) {
 		f(&other.Roster)
 		if other.Fingerprint() == s.Fingerprint() {
 			t.Errorf("%s does not count", name)
+		}
+	}
+}
+
+// Goal: what may forge a row, a colour or an order of letters on a terminal is not printable, and what people write is. Method: one of
+// each class of characters.
+func TestPrintable(t *testing.T) {
+	for _, s := range []string{"", "treasury", "Kasse 7 – Zürich", "金庫", "خزينة", "client-42", "a\u0301", "💰"} {
+		if !Printable(s) {
+			t.Errorf("%q is refused", s)
+		}
+	}
+	for name, s := range map[string]string{"line": "a\nb", "tab": "a\tb", "NUL": "\x00", "escape": "\x1b[2J", "DEL": "\x7f", "NEL": "\u0085",
+		"CSI": "\u009b31m", "line separator": "\u2028", "paragraph separator": "\u2029", "right-to-left override": "\u202e",
+		"isolate": "\u2066", "right-to-left mark": "\u200f", "Arabic letter mark": "\u061c", "zero width": "a\u200bb", "joiner": "\u200d",
+		"BOM": "\ufeff", "no-break space": "\u00a0", "tag": "\U000e0041", "private": "\ue000", "not UTF-8": "\xff", "soft hyphen": "\u00ad"} {
+		if Printable(s) {
+			t.Errorf("%s: %q passes", name, s)
 		}
 	}
 }

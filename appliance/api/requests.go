@@ -7,6 +7,7 @@ import (
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 )
 
@@ -132,8 +133,8 @@ func (b keygenBody) request(vault string) (appliance.KeygenRequest, error) {
 	if len(b.Label) > appliance.MaxLabel {
 		return r, invalidField("label", "shorten it", "label has %d bytes, at most %d", len(b.Label), appliance.MaxLabel)
 	}
-	if strings.ContainsFunc(b.Label, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return r, invalidField("label", "", "label has control characters")
+	if !attest.Printable(b.Label) {
+		return r, invalidField("label", "use letters, digits, signs and spaces", "label has characters that cannot be seen")
 	}
 	if b.Purpose != "" {
 		return r, unsupported("purpose", "leave purpose out", "purpose is not in this build")

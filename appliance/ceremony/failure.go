@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 )
@@ -40,6 +42,9 @@ func refusalOf(env transport.Envelope) error {
 	var r Refusal
 	if canon.Unmarshal(env.Body, &r) != nil || len(r.Message) > refusalMax || len(r.Holder) > refusalMax {
 		r = Refusal{Code: problem.Internal, Message: "an unreadable refusal"}
+	}
+	if !attest.Printable(r.Message) { // it goes to callers, logs and terminals
+		r.Message = strconv.Quote(r.Message)
 	}
 	return &RefusedError{env.From, r}
 }

@@ -204,3 +204,11 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+// Goal: a peer's refusal brings nothing to a terminal or a log that cannot be seen. Method: one with an escape.
+func TestRefusalIsSeen(t *testing.T) {
+	err := refusalOf(transport.Envelope{From: "b", Body: canon.MustMarshal(Refusal{Code: problem.Denied, Message: "no\x1b[2J"})})
+	if err.Error() != `node b refuses: "no\x1b[2J"` {
+		t.Errorf("%q", err)
+	}
+}

@@ -62,7 +62,7 @@ func findingOf(f host.Finding) finding {
 		return finding{Check: f.Check, OK: true, Detail: f.Detail}
 	}
 	x := explain(f.Err)
-	why := plain(x.Err)
+	why := fault.Plain(x.Err)
 	if x.What != "" {
 		why = x.What + ": " + why
 	}

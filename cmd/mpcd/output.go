@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
-	"strings"
+	"strconv"
 	"text/tabwriter"
 
 	"golang.org/x/term"
 
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 )
@@ -58,7 +58,7 @@ func (o *output) paint(code, s string) string {
 
 // fail writes a fault to stderr.
 func (o *output) fail(f *fault.Error) {
-	why := plain(f.Err)
+	why := fault.Plain(f.Err)
 	if o.json {
 		b, _ := json.Marshal(map[string]any{"error": map[string]any{"what": f.What, "why": why, "do": f.Do, "exit_code": f.Code}})
 		fmt.Fprintf(o.err, "%s\n", b)
@@ -68,24 +68,19 @@ func (o *output) fail(f *fault.Error) {
 	if what == "" {
 		what, why = why, ""
 	}
-	fmt.Fprintf(o.err, "%s %s\n", o.paint("31", "mpcd:"), what)
+	fmt.Fprintf(o.err, "%s %s\n", o.paint("31", "mpcd:"), seen(what))
 	if why != "" {
-		fmt.Fprintf(o.err, "  why: %s\n", why)
+		fmt.Fprintf(o.err, "  why: %s\n", seen(why))
 	}
-	fmt.Fprintf(o.err, "  do:  %s\n", f.Do)
+	fmt.Fprintf(o.err, "  do:  %s\n", seen(f.Do))
 }
 
-// packages are those of ours whose names stand before their errors, for the reader of a log. To who runs a command they say nothing; the
-// names of drivers do.
-var packages = regexp.MustCompile(
-	`(^|: |; )(?:(?:appliance|appraise|attest|badgerstore|canon|client|durable|hsm|natsnet|threshold|transport|vault|wire): )+`)
-
-// plain is an error on one line, where errors.Join writes several, and without the names of packages; "" of none.
-func plain(err error) string {
-	if err == nil {
-		return ""
+// seen is a text as a terminal may have it: in quotes and escaped where a peer, say, put what cannot be seen into it.
+func seen(s string) string {
+	if attest.Printable(s) {
+		return s
 	}
-	return packages.ReplaceAllString(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "), "$1")
+	return strconv.Quote(s)
 }
 
 // row writes cells of a table; text/tabwriter aligns them.
@@ -94,7 +89,7 @@ func row(w io.Writer, cells ...any) {
 		if i > 0 {
 			fmt.Fprint(w, "\t")
 		}
-		fmt.Fprint(w, c)
+		fmt.Fprint(w, seen(fmt.Sprint(c)))
 	}
 	fmt.Fprintln(w)
 }

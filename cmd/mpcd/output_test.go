@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -11,6 +13,7 @@ import (
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/vault"
 )
@@ -31,7 +34,7 @@ func TestPlainErrors(t *testing.T) {
 		{fmt.Errorf("pkcs11: %w", hsm.ErrWrongPIN), "pkcs11: wrong PIN"},
 		{errors.New("key attest: gone; the vault: gone"), "key attest: gone; the vault: gone"},
 	} {
-		if got := plain(x.err); got != x.want {
+		if got := fault.Plain(x.err); got != x.want {
 			t.Errorf("%v: %q, want %q", x.err, got, x.want)
 		}
 	}
@@ -52,4 +55,22 @@ func TestFlagHelp(t *testing.T) {
 		}
 	}
 	walk(root(newOutput()))
+}
+
+// Goal: what a peer put into a label, a refusal or a version moves no cursor, makes no row and turns no letters round on the terminal of
+// who reads it. Method: a table and a fault with such texts, in the bytes that come out.
+func TestOutputIsSeen(t *testing.T) {
+	var out, err bytes.Buffer
+	o := &output{out: &out, err: &err}
+	forged := "x\x1b[2J\u009b31m\nw_FAKE\u202e"
+	_ = o.result(nil, func(w io.Writer) { row(w, "label", forged); row(w, "label", "Zürich 7") })
+	o.fail(&fault.Error{What: "sign", Err: errors.New("node b refuses: " + forged), Do: forged})
+	for _, s := range []string{out.String(), err.String()} {
+		if strings.ContainsAny(s, "\x1b\u009b\u202e") || strings.Contains(s, "\nw_FAKE") {
+			t.Errorf("%q", s)
+		}
+	}
+	if n := strings.Count(out.String(), "\n"); n != 2 || !strings.Contains(out.String(), "label  Zürich 7") {
+		t.Errorf("%d lines: %q", n, out.String())
+	}
 }
