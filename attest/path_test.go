@@ -150,3 +150,18 @@ func TestVersionKept(t *testing.T) {
 }
 
 const hashOfIntent = "0e61634b100f2f02e84cdacf95f6b344d56de36c3ddad57236492baaae3e1f66"
+
+// Goal: a receipt tells the one recovery ID that leads from the signature to the key, and no other that looks like one. Method: an ECDSA
+// receipt, settled again with each.
+func TestReceiptRecoveryID(t *testing.T) {
+	c := newClusterOf(t, dkls23.Scheme{})
+	r := c.under(t, nil, nil)
+	right := r.RecoveryID
+	for id := -1; id <= 4; id++ {
+		r.RecoveryID = id
+		c.settle(t, r)
+		if err := VerifyReceipt(r, c.roster, testScheme, ReceiptOptions{}); (err == nil) != (id == right) {
+			t.Errorf("%d where it is %d: %v", id, right, err)
+		}
+	}
+}

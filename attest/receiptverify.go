@@ -250,10 +250,15 @@ func (v *receiptCheck) share(s ReceiptShare, req threshold.SignRequest) error {
 
 // signature: the chain would take it, under the group key, for the message of the intent.
 func (v *receiptCheck) signature() error {
-	recovery := v.scheme.Kind().Recovery
-	if id := v.r.RecoveryID; (recovery && (id < 0 || id > 3)) || (!recovery && id != -1) {
+	req, id := v.r.Intent.SignRequest(), -1
+	var err error
+	if s, ok := v.scheme.(threshold.Recoverer); ok {
+		id, err = s.RecoveryID(v.r.Key.GroupKey, req.Tweaks, req.Message, v.r.Signature)
+	} else {
+		err = v.scheme.Verify(v.r.Key.GroupKey, req.Tweaks, req.Message, v.r.Signature)
+	}
+	if err == nil && v.r.RecoveryID != id {
 		return misbound("recovery_id")
 	}
-	req := v.r.Intent.SignRequest()
-	return v.scheme.Verify(v.r.Key.GroupKey, req.Tweaks, req.Message, v.r.Signature)
+	return err
 }

@@ -50,7 +50,7 @@ func VerifyAuditLog(path string) (n uint64, head [32]byte, err error) {
 		return 0, head, err
 	}
 	if n, head, err = audit.Verify(copied); err != nil {
-		do := "keep the file as evidence and restore the log from its backup"
+		do := "keep the file as evidence, and compare its head with one that was written down; put no older copy in its place"
 		if errors.As(err, new(*canon.VersionError)) {
 			do = "keep the log as it is, and verify it with the release that wrote it"
 		}

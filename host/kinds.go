@@ -34,20 +34,21 @@ var kinds = []struct {
 	{hsm.ErrNoToken, fault.CodeHSM, "compare token= in hsm.uri with `mpcd hsm list`"},
 	{hsm.ErrNoKey, fault.CodeHSM, "compare the key IDs with `mpcd hsm list`, or make the keys with `mpcd hsm init`"},
 	{hsm.ErrKeyExists, fault.CodeHSM, "choose another name, or use the key that is there"},
-	{hsm.ErrAmbiguous, fault.CodeHSM, "add serial= to hsm.uri"},
+	{hsm.ErrAmbiguous, fault.CodeHSM,
+		"tell tokens apart by serial= in hsm.uri, and keys of one token by id= in the place of their name in mpcd.yaml"},
 	{hsm.ErrKeyType, fault.CodeHSM, "use a key of the type named, see `mpcd hsm list`"},
 	{hsm.ErrURI, fault.CodeUsage, "correct the URI"},
 	{hsm.ErrDevOnly, fault.CodeHSM, "use a token of hardware, or SoftHSM for a pilot"},
 	{hsm.ErrUnavailable, fault.CodeHSM, "check that the token is connected and its library installed, then `mpcd hsm test`"},
 	{hsm.ErrUnsupported, fault.CodeHSM, "see `mpcd version` for the drivers of this build"},
-	{hsm.ErrIntegrity, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
-	{vault.ErrIntegrity, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
-	{durable.ErrCorrupt, fault.CodeIntegrity, "restore the data directory of this node from its backup"},
 	{durable.ErrFull, fault.CodeStorage, freeSpace},
 	{syscall.ENOSPC, fault.CodeStorage, freeSpace},
 	{syscall.EDQUOT, fault.CodeStorage, freeSpace},
 	{syscall.EROFS, fault.CodeStorage, "mount the disk of the data directory writable, then start again"},
 	{syscall.EIO, fault.CodeStorage, "look at the disk: the system's log says what failed; keep a copy of it as it is"},
+	{hsm.ErrIntegrity, fault.CodeIntegrity, keepDisk},
+	{vault.ErrIntegrity, fault.CodeIntegrity, keepDisk},
+	{durable.ErrCorrupt, fault.CodeIntegrity, keepDisk},
 	{durable.ErrLocked, fault.CodeUsage, "stop the other process that uses this data directory"},
 	{attest.ErrRoster, fault.CodeIntegrity, "compare roster and roster_root with what the operator handed out"},
 	{attest.ErrUnknownNode, fault.CodeIntegrity, "use the roster that the receipt was made under"},
@@ -57,6 +58,9 @@ var kinds = []struct {
 	{os.ErrNotExist, fault.CodeUsage, "check the path"},
 	{ErrOpen, fault.CodeHSM, "correct what is named, then look with `mpcd hsm list`"},
 }
+
+// keepDisk is what to do with stored data that is not what it should be. An older copy in its place would be worse.
+const keepDisk = "keep the disk as it is and restore no older copy of the data directory; sign with the other nodes, see docs/OPERATIONS.md"
 
 // KindOf is the code of an error of the packages, and what can be done; CodeFailed and nothing of any other.
 func KindOf(err error) (fault.Code, string) {

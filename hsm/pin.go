@@ -6,8 +6,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/luxfi/mpcd/internal/secret"
 )
@@ -17,7 +19,7 @@ const maxSecretFile = 4096
 
 // ReadPIN reads what the pin-source attribute points at, into memory that the caller wipes:
 //
-//	file:/path   a regular file that only its owner may read
+//	file:/path   a regular file that only its owner may read, or, if that is root or the node's user, a group of the process's too
 //	cred:name    a file in $CREDENTIALS_DIRECTORY (systemd, LoadCredential=)
 //	env:NAME     an environment variable
 //
@@ -47,14 +49,18 @@ func ReadPIN(source string) (*secret.Bytes, error) {
 		return nil, fmt.Errorf("hsm: pin-source: %w: %w", ErrPINSource, err)
 	}
 	line := oneLine(b)
-	if len(line) == 0 || bytes.ContainsAny(line, "\r\n\x00") {
+	if len(line) == 0 || bytes.ContainsFunc(line, noPIN) {
 		secret.Wipe(b)
-		return nil, fmt.Errorf("hsm: %w: %s is empty or has several lines; it must hold the PIN alone", ErrPINSource, source)
+		return nil, fmt.Errorf("hsm: %w: %s is empty, has several lines, or a byte order mark or control characters; it must hold the PIN alone",
+			ErrPINSource, source)
 	}
 	pin := secret.From(line)
 	secret.Wipe(b)
 	return pin, nil
 }
+
+// noPIN tells what an editor may leave in a file and nobody types: it is refused before a try at the PIN is burnt for it.
+func noPIN(r rune) bool { return unicode.IsControl(r) || r == '\ufeff' }
 
 // readCredential reads a credential that systemd gave the service (systemd.exec(5), CREDENTIALS).
 func readCredential(name string) ([]byte, error) {
@@ -75,8 +81,9 @@ func oneLine(b []byte) []byte {
 	return bytes.TrimSuffix(b, []byte("\r"))
 }
 
-// readSecretFile reads a regular file none of whose forbidden mode bits is set. The mode is asked of the open file, so that it
-// cannot be exchanged between the check and the reading.
+// readSecretFile reads a regular file none of whose forbidden mode bits is set; mode 0440 is as good as 0400 where owner and group are such
+// as Kubernetes makes them (sharedWithUs). The mode is asked of the open file, so that it cannot be exchanged between the check and the
+// reading.
 func readSecretFile(path string, forbidden os.FileMode) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // not to hang on a pipe
 	if err != nil {
@@ -90,7 +97,7 @@ func readSecretFile(path string, forbidden os.FileMode) ([]byte, error) {
 	if !st.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	if perm := st.Mode().Perm(); perm&forbidden != 0 {
+	if perm := st.Mode().Perm(); perm&forbidden != 0 && !(perm == 0o440 && sharedWithUs(st)) {
 		return nil, fmt.Errorf("%s has mode %04o, others may read or change it; chmod 600 %s", path, perm, path)
 	}
 	b := make([]byte, maxSecretFile+1) // at once, since growing would leave copies
@@ -103,4 +110,13 @@ func readSecretFile(path string, forbidden os.FileMode) ([]byte, error) {
 		err = fmt.Errorf("%s is longer than %d bytes", path, maxSecretFile)
 	}
 	return nil, err
+}
+
+// sharedWithUs tells whether a file is its owner's, who is root or who we are, and a group's that this process is in: the secret of a pod
+// with fsGroup, which root mounts with mode 0440. Whoever else is in that group is let in by who set it.
+func sharedWithUs(st os.FileInfo) bool {
+	owner, ok := st.Sys().(*syscall.Stat_t)
+	groups, err := os.Getgroups()
+	return ok && err == nil && (owner.Uid == 0 || int(owner.Uid) == os.Geteuid()) &&
+		(int(owner.Gid) == os.Getegid() || slices.Contains(groups, int(owner.Gid)))
 }

@@ -79,8 +79,17 @@ func TestReadPINRefuses(t *testing.T) {
 		"file:" + write(t, "1234\n\n", 0o600): nil,
 		"file:" + write(t, "12\x0034", 0o600): nil,
 		"file:" + write(t, "1234", 0o640):     nil,
-		"file:" + write(t, "1234", 0o604):     nil,
-		"file:" + write(t, "1234", 0o620):     nil,
+		"file:" + write(t, "1234", 0o444):     nil,
+		"file:" + write(t, "1234", 0o460):     nil,
+
+		"file:" + write(t, "\ufeff1234", 0o600):   nil, // of an editor
+		"file:" + write(t, "12\t34", 0o600):       nil,
+		"file:" + write(t, "1234\x1b", 0o600):     nil,
+		"file:" + write(t, "1234\u0085", 0o600):   nil,
+		"file:" + write(t, "1234\ufeff\n", 0o600): nil,
+
+		"file:" + write(t, "1234", 0o604):                               nil,
+		"file:" + write(t, "1234", 0o620):                               nil,
 		"file:" + write(t, strings.Repeat("1", maxSecretFile+1), 0o600): nil,
 	} {
 		pin, err := ReadPIN(source)
@@ -139,3 +148,29 @@ func TestPasswords(t *testing.T) {
 		t.Error("an unknown setting is ignored")
 	}
 }
+
+// Goal: a PIN file as Kubernetes mounts it for a pod with fsGroup is taken: root's, or ours, mode 0440, its group one of ours; of another's
+// file or group it is not. Method: such a file, and owners and groups as they are told of an open file.
+func TestGroupReadablePIN(t *testing.T) {
+	pin, err := ReadPIN("file:" + write(t, "1234", 0o440))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin.Wipe()
+	us, ours := uint32(os.Geteuid()), uint32(os.Getegid())
+	for _, x := range []struct {
+		owner, group uint32
+		want         bool
+	}{{us, ours, true}, {0, ours, true}, {us + 4242, ours, false}, {us, ours + 4242, false}, {0, ours + 4242, false}} {
+		if got := sharedWithUs(owned{sys: &syscall.Stat_t{Uid: x.owner, Gid: x.group}}); got != x.want {
+			t.Errorf("owner %d, group %d: %v", x.owner, x.group, got)
+		}
+	}
+}
+
+type owned struct {
+	os.FileInfo
+	sys any
+}
+
+func (o owned) Sys() any { return o.sys }

@@ -92,7 +92,7 @@ func parseSecp256k1(der []byte) (crypto.PublicKey, bool, error) {
 		return nil, true, fmt.Errorf("hsm: %w: bits follow the public key", ErrKeyType)
 	}
 	point, err := secp256k1.ParsePubKey(info.PublicKey.Bytes)
-	if err != nil {
+	if err != nil || info.PublicKey.Bytes[0] > 4 { // hybrid: RFC 5480 §2.2 forbids it
 		return nil, true, fmt.Errorf("hsm: %w: not a point of secp256k1", ErrKeyType)
 	}
 	return Secp256k1PublicKey(point.SerializeCompressed()), true, nil

@@ -145,3 +145,19 @@ func FuzzParsePublicKey(f *testing.F) {
 		}
 	})
 }
+
+// Goal: a public key in hybrid encoding is none. Method: one that is good, with its first byte changed.
+func TestHybridKeys(t *testing.T) {
+	key := secp256k1.PrivKeyFromBytes([]byte{1}).PubKey()
+	der, err := MarshalPublicKey(Secp256k1PublicKey(key.SerializeCompressed()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if der[len(der)-65] != 4 {
+		t.Fatalf("%x", der)
+	}
+	der[len(der)-65] = 6 | der[len(der)-1]&1
+	if pub, err := ParsePublicKey(der); !errors.Is(err, ErrKeyType) {
+		t.Errorf("a hybrid key: %T, %v", pub, err)
+	}
+}

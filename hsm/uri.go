@@ -16,8 +16,9 @@ const maxURI = 4096
 //	pkcs11:token=mpcd;object=attest?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=cred:hsm-pin
 //	local:/var/lib/mpcd/token
 //
-// It is stricter than the RFC: an attribute that its scheme does not know is refused, not ignored, because a mistyped one
-// would select another token. It holds no secret, so it may be logged; pin-value is refused for that reason.
+// What p11tool prints of a token or a key is read as it stands: id= is the CKA_ID in percent-encoding, and names a key where a label does
+// not, or not alone. It is stricter than the RFC: an attribute that its scheme does not know is refused, not ignored, because a mistyped
+// one would select another token. It holds no secret, so it may be logged; pin-value is refused for that reason.
 type URI struct {
 	// Scheme names the driver: pkcs11, softhsm, local, awskms, gcpkms, tpm, plugin.
 	Scheme string
@@ -34,7 +35,7 @@ type scheme struct {
 }
 
 var (
-	pkcs11Path  = []string{"token", "serial", "manufacturer", "model", "object"}
+	pkcs11Path  = []string{"token", "serial", "manufacturer", "model", "id", "object", "type"}
 	pkcs11Query = []string{"module-path", "init-args", "pin-source"}
 
 	schemes = map[string]scheme{
@@ -46,6 +47,9 @@ var (
 		"local":   {opaque: true},
 		"plugin":  {opaque: true, query: []string{"pin-source"}},
 	}
+
+	// keyClasses are the values of type= that a key may have; both halves of a pair are one key here.
+	keyClasses = []string{"private", "public", "secret-key"}
 
 	// bareNames are the provider names of the seed documents.
 	bareNames = map[string]string{"aws": "awskms", "gcp": "gcpkms"}
@@ -79,7 +83,9 @@ func ParseURI(s string) (*URI, error) {
 	var err error
 	switch {
 	case sch.opaque:
-		u.Path, err = decode(path, pathChars+"/")
+		if u.Path, err = decode(path, pathChars+"/"); err == nil {
+			err = checkText(u.Path)
+		}
 	case path != "":
 		err = parseAttributes(u.path, path, ";", pathChars, sch.path)
 	}
@@ -113,7 +119,7 @@ func (u *URI) With(name, value string) (*URI, error) {
 	if !known {
 		return nil, fmt.Errorf("hsm: %w: %s: %w", ErrURI, u.Scheme, unknownAttribute(name, slices.Concat(sch.path, sch.query)))
 	}
-	if value == "" || checkText(value) != nil {
+	if value == "" || (name != "id" && checkText(value) != nil) {
 		return nil, fmt.Errorf("hsm: %w: %s: bad value of %q", ErrURI, u.Scheme, name)
 	}
 	m[name] = value
@@ -150,6 +156,12 @@ func parseAttributes(into map[string]string, s, separator, chars string, known [
 			return fmt.Errorf("attribute %q is given twice", name)
 		}
 		value, err := decode(raw, chars)
+		if err == nil && name != "id" { // CKA_ID is any bytes
+			err = checkText(value)
+		}
+		if err == nil && name == "type" && !slices.Contains(keyClasses, value) {
+			err = fmt.Errorf("it names no key; the types of keys are %s", strings.Join(keyClasses, ", "))
+		}
 		if err != nil {
 			return fmt.Errorf("attribute %q: %w", name, err)
 		}
@@ -206,7 +218,7 @@ func decode(s, chars string) (string, error) {
 			return "", fmt.Errorf("byte 0x%02x must be percent-encoded", s[i])
 		}
 	}
-	return b.String(), checkText(b.String())
+	return b.String(), nil
 }
 
 func checkText(s string) error {
@@ -262,4 +274,34 @@ func clip(s string) string {
 		return s[:32] + "…"
 	}
 	return s
+}
+
+// keyIDPrefix begins a key ID that names a key by its CKA_ID.
+const keyIDPrefix = "id="
+
+// PKCS11KeyID is the key ID of the key that a URI names: its object, or "id=" with its CKA_ID in percent-encoding, and "" if it names none.
+// Where it has both, both must fit.
+func (u *URI) PKCS11KeyID() string {
+	id, object := u.Attr("id"), u.Attr("object")
+	if id == "" {
+		return object
+	}
+	id = keyIDPrefix + encode(id, "")
+	if object != "" {
+		id += ";object=" + encode(object, pathChars)
+	}
+	return id
+}
+
+// ParsePKCS11KeyID reads a key ID of a PKCS#11 token: a label as it stands or, if it begins with "id=", the attributes id and object of a
+// URI. A label that begins so cannot be named.
+func ParsePKCS11KeyID(keyID string) (label string, id []byte, err error) {
+	if !strings.HasPrefix(keyID, keyIDPrefix) {
+		return keyID, nil, nil
+	}
+	u, err := ParseURI("pkcs11:" + keyID)
+	if err != nil {
+		return "", nil, err
+	}
+	return u.Attr("object"), []byte(u.Attr("id")), nil
 }

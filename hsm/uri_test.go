@@ -21,6 +21,10 @@ func TestParseURI(t *testing.T) {
 		{"gcp", "gcpkms:", nil},
 		{"tpm", "tpm:", nil},
 		{"local", "local:", nil},
+		{"pkcs11:model=SoftHSM%20v2;manufacturer=SoftHSM%20project;serial=5d3c;token=mpcd;id=%01%FF%00;object=attest;type=private",
+			"pkcs11:token=mpcd;serial=5d3c;manufacturer=SoftHSM%20project;model=SoftHSM%20v2;id=%01%FF%00;object=attest;type=private",
+			map[string]string{"id": "\x01\xff\x00", "object": "attest", "type": "private"}},
+		{"pkcs11:id=attest", "", map[string]string{"id": "attest"}},
 		{"pkcs11:object=b;token=a", "pkcs11:token=a;object=b", nil},
 		{"pkcs11:?pin-source=file:/p&module-path=/m", "pkcs11:?module-path=/m&pin-source=file:/p", nil},
 		{"pkcs11:?init-args=configdir='sql:/db'%20flags=&module-path=/m", "pkcs11:?module-path=/m&init-args=configdir='sql:/db'%20flags=",
@@ -86,6 +90,9 @@ func TestParseURIRefuses(t *testing.T) {
 		"pkcs11:token=a%0a":                 "control",
 		"pkcs11:token=%ff":                  "UTF-8",
 		"pkcs11:token=a b":                  "percent-encoded",
+		"pkcs11:type=cert":                  "names no key",
+		"pkcs11:id=":                        "no value",
+		"pkcs11:id=%0g":                     "percent-encoding",
 		"pkcs11:token=a/b":                  "percent-encoded",
 		"pkcs11:token=é":                    "percent-encoded",
 		"pkcs11:token=a?pin-source=|cmd":    "percent-encoded",
@@ -166,4 +173,32 @@ func FuzzParseURI(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Goal: a URI of a key and its key ID name the same key, by label, by CKA_ID or by both. Method: there and back.
+func TestPKCS11KeyID(t *testing.T) {
+	for _, x := range []struct{ uri, keyID, label, id string }{
+		{"pkcs11:token=a", "", "", ""},
+		{"pkcs11:object=attest", "attest", "attest", ""},
+		{"pkcs11:id=%01%ff", "id=%01%FF", "", "\x01\xff"},
+		{"pkcs11:id=%01;object=a%20;type=private", "id=%01;object=a%20", "a ", "\x01"},
+		{"pkcs11:id=x%3Bobject%3Dy", "id=x%3Bobject%3Dy", "", "x;object=y"},
+	} {
+		u, err := ParseURI(x.uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := u.PKCS11KeyID(); got != x.keyID {
+			t.Errorf("%s: %q", x.uri, got)
+		}
+		label, id, err := ParsePKCS11KeyID(x.keyID)
+		if err != nil || label != x.label || string(id) != x.id {
+			t.Errorf("%s: %q, %x, %v", x.keyID, label, id, err)
+		}
+	}
+	for _, bad := range []string{"id=", "id=%1", "id=%01;label=x", "id=%01;id=%02"} {
+		if _, _, err := ParsePKCS11KeyID(bad); !errors.Is(err, ErrURI) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
 }

@@ -59,3 +59,10 @@ type Deriver interface {
 	// which no search will find, if it has no child.
 	Derive(info KeyInfo, path []uint32) (pub []byte, chain [32]byte, tweaks []Tweak, err error)
 }
+
+// Recoverer is a scheme whose signatures have a recovery ID, 0 to 3, which tells their key among those that they could be of.
+type Recoverer interface {
+	Scheme
+	// RecoveryID is Verify, and tells the one recovery ID that the signature has under the key.
+	RecoveryID(groupKey []byte, tweaks []Tweak, message, sig []byte) (int, error)
+}

@@ -124,14 +124,13 @@ func TestSign(t *testing.T) {
 	key := hex.EncodeToString(edPublic)
 	long := strings.Repeat("ab", appliance.MaxMessage)
 	for name, c := range map[string]struct{ body, message string }{
-		"message":            {`{"wallet_id":"w_ed","message":"0x00ff"}`, "00ff"},
-		"without 0x":         {`{"wallet_id":"w_ed","message":"00FF"}`, "00ff"},
-		"message_hash":       {`{"public_key":"0x` + key + `","message_hash":"0x01"}`, "01"},
-		"payload":            {`{"public_key":"` + key + `","payload":"0x02","chain":"solana"}`, "02"},
-		"both names of key":  {`{"public_key":"` + key + `","wallet_id":"w_ed","payload":"0x02"}`, "02"},
-		"the longest":        {`{"wallet_id":"w_ed","message":"0x` + long + `"}`, long},
-		"chosen signers":     {`{"wallet_id":"w_ed","message":"0x03","signers":["node3","node1"]}`, "03"},
-		"a chain not listed": {`{"wallet_id":"w_ed","message":"0x03","chain":"aptos"}`, "03"},
+		"message":           {`{"wallet_id":"w_ed","message":"0x00ff"}`, "00ff"},
+		"without 0x":        {`{"wallet_id":"w_ed","message":"00FF"}`, "00ff"},
+		"message_hash":      {`{"public_key":"0x` + key + `","message_hash":"0x01"}`, "01"},
+		"payload":           {`{"public_key":"` + key + `","payload":"0x02","chain":"solana"}`, "02"},
+		"both names of key": {`{"public_key":"` + key + `","wallet_id":"w_ed","payload":"0x02"}`, "02"},
+		"the longest":       {`{"wallet_id":"w_ed","message":"0x` + long + `"}`, long},
+		"chosen signers":    {`{"wallet_id":"w_ed","message":"0x03","signers":["node3","node1"]}`, "03"},
 	} {
 		f := newFake()
 		w := send(t, devServer(f), "POST", "/api/v1/sign", c.body)

@@ -134,9 +134,9 @@ func TestChainFitsWallet(t *testing.T) {
 	digest := strings.Repeat("11", 32)
 	for wallet, chains := range map[string]map[string]int{
 		"w_ec": {"ethereum": 200, "bitcoin": 200, "cosmos": 200, "lux-c": 200, "lux-x": 200, "lux-p": 200, "polygon": 200, "xrpl": 200,
-			"solana": 422, "cardano": 422, "zcash": 200},
-		"w_ed":  {"ethereum": 422, "bitcoin": 422, "lux-x": 422, "solana": 200, "xrpl": 200, "zcash": 200},
-		"w_tap": {"ethereum": 422, "bitcoin": 200, "cosmos": 422, "solana": 422, "zcash": 200},
+			"solana": 422, "cardano": 422, "etherium": 422},
+		"w_ed":  {"ethereum": 422, "bitcoin": 422, "lux-x": 422, "solana": 200, "xrpl": 200, "Solana": 422},
+		"w_tap": {"ethereum": 422, "bitcoin": 200, "cosmos": 422, "solana": 422, "zcash": 422},
 	} {
 		for chain, want := range chains {
 			f := newFake()

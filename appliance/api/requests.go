@@ -33,7 +33,7 @@ type signBody struct {
 	Message        string   `json:"message,omitempty" doc:"The same as message_hash."`
 	DerivationPath *string  `json:"derivation_path,omitempty" maxLength:"2806" example:"m/0/5" doc:"ECDSA only: sign with the key that BIP 32's public derivation gives at this path below the wallet's: indexes below 2^31, none hardened, at most 255. The wallet's own key if absent. GET /api/v1/wallets/{id}/derive shows it."`
 	Signers        []string `json:"signers,omitempty" maxItems:"255" doc:"Which nodes sign; the node chooses if absent."`
-	Chain          string   `json:"chain,omitempty" maxLength:"32" pattern:"^[a-z0-9_-]*$" example:"ethereum" doc:"What the signature is for; stands in the receipt. A name among the wallet's addresses, or one that this build does not know."`
+	Chain          string   `json:"chain,omitempty" maxLength:"32" pattern:"^[a-z0-9_-]*$" example:"ethereum" doc:"What the signature is for; stands in the receipt. A name among the wallet's addresses."`
 }
 
 type refreshBody struct {

@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/client/wire"
@@ -73,21 +75,25 @@ func (b signBody) message(w *appliance.Wallet) ([]byte, error) {
 	return m, appliance.CheckMessage(w.Kind, given.field, m)
 }
 
-// suits refuses a chain that cannot take the wallet's kind of key: the receipt would be evidence of nothing. A chain that the
-// address table does not have is taken as it is.
+// suits refuses a chain that cannot take the wallet's kind of key, and one that is not known, misspelt perhaps: the receipt would be
+// evidence of nothing.
 func suits(chain string, w *appliance.Wallet) error {
-	known := false
+	if chain == "" {
+		return nil
+	}
+	known := map[string]bool{}
 	for _, c := range address.Chains() {
 		if c.Name == chain {
 			if c.Family == address.Family(w.Kind.Addresses) {
 				return nil
 			}
-			known = true
 		}
+		known[c.Name] = true
 	}
-	if known {
+	if known[chain] {
 		return invalidField("chain", "check the wallet, or leave chain out",
 			"%s takes no signature of this wallet, which has no address there: its key is of %s on %s", chain, w.Protocol, w.Kind.Curve)
 	}
-	return nil
+	return invalidField("chain", "use one of "+strings.Join(slices.Sorted(maps.Keys(known)), ", ")+", or leave chain out",
+		"%s is no chain that this build knows", clip(chain))
 }

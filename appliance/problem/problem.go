@@ -90,7 +90,7 @@ func Field(field, next, format string, a ...any) *Error {
 }
 
 // Restore is what to do about a node's own data where it is damaged.
-const Restore = "restore the node's data directory from a good disk"
+const Restore = "keep the disk as it is and restore no older copy of the data directory; see docs/OPERATIONS.md"
 
 // Unreadable is of something stored that does not decode: it is damaged, for which next is what to do, or of another version.
 func Unreadable(what, next string, err error) *Error {

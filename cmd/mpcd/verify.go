@@ -42,7 +42,7 @@ func verifyCommand(o *output) *cobra.Command {
 			if err != nil {
 				return fault.Usage("use --curve ed25519, or --curve secp256k1 with --protocol frost (Taproot) or dkls23 (ECDSA)", "%w", err)
 			}
-			if k, err := secp256k1.ParsePubKey(pub); err == nil && len(pub) == 65 {
+			if k, err := secp256k1.ParsePubKey(pub); err == nil && pub[0] == 4 {
 				pub = k.SerializeCompressed()
 			}
 			if err := s.Verify(pub, nil, m, sig); err != nil {

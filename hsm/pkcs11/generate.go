@@ -22,6 +22,9 @@ func (t *token) GenerateKey(ctx context.Context, keyID string, kind hsm.KeyType)
 	if err != nil {
 		return err
 	}
+	if _, cka, err := hsm.ParsePKCS11KeyID(id); err != nil || cka != nil {
+		return fmt.Errorf("pkcs11: %w: a key is made with a label, not with id=", hsm.ErrNoKey)
+	}
 	n := newKey{label: id, pair: make([]byte, 16), kind: kind}
 	_, _ = rand.Read(n.pair)
 	if kind == hsm.KeyAESWrap {

@@ -33,10 +33,10 @@ type key struct {
 // keyID puts the object of the URI in the place of an empty key ID.
 func (t *token) keyID(id string) (string, error) {
 	if id == "" {
-		id = t.uri.Attr("object")
+		id = t.uri.PKCS11KeyID()
 	}
 	if id == "" {
-		return "", fmt.Errorf("pkcs11: %w: no key ID, and no object= in the URI", hsm.ErrNoKey)
+		return "", fmt.Errorf("pkcs11: %w: no key ID, and no object= or id= in the URI", hsm.ErrNoKey)
 	}
 	return id, nil
 }
@@ -83,7 +83,8 @@ func (s *session) one(id string, class uint) (p11.ObjectHandle, error) {
 	case err != nil:
 		return 0, err
 	case len(found) > 1:
-		return 0, fmt.Errorf("pkcs11: %w: key %q in %s; rename or remove all but one", hsm.ErrAmbiguous, id, s.tok.name())
+		return 0, fmt.Errorf("pkcs11: %w: %d keys %q in %s; rename or remove all but one, or name it by its CKA_ID: id=%%01 for 01",
+			hsm.ErrAmbiguous, len(found), id, s.tok.name())
 	case len(found) == 1:
 		return found[0], nil
 	}
@@ -97,8 +98,15 @@ func (s *session) one(id string, class uint) (p11.ObjectHandle, error) {
 	return 0, fmt.Errorf("pkcs11: %w: %q in %s; make it with `mpcd hsm init`, or correct the key ID", hsm.ErrNoKey, id, s.tok.name())
 }
 
-// find returns the token objects of the class, with that label and CKA_ID where they are given. The caller has the admin lock.
-func (s *session) find(label string, class uint, id []byte) ([]p11.ObjectHandle, error) {
+// find returns the token objects of the class, with that key ID and CKA_ID where they are given. The caller has the admin lock.
+func (s *session) find(keyID string, class uint, id []byte) ([]p11.ObjectHandle, error) {
+	label, named, err := hsm.ParsePKCS11KeyID(keyID)
+	if err != nil {
+		return nil, fmt.Errorf("pkcs11: %w: %w", hsm.ErrNoKey, err)
+	}
+	if named != nil {
+		id = named
+	}
 	template := []*p11.Attribute{p11.NewAttribute(p11.CKA_TOKEN, true), p11.NewAttribute(p11.CKA_CLASS, class)}
 	if label != "" {
 		template = append(template, p11.NewAttribute(p11.CKA_LABEL, label))

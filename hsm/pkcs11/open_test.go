@@ -1,6 +1,7 @@
 package pkcs11_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -195,4 +196,73 @@ func TestDefaultKey(t *testing.T) {
 	if ok, err := tok.Verify(t.Context(), "attest", []byte("m"), sig); err != nil || !ok {
 		t.Errorf("%v, %v", ok, err)
 	}
+}
+
+// Goal: a key that only its CKA_ID tells from another is named by it, in the URI as p11tool prints it or as a key ID; without it the error
+// says to. Method: two keys of one label, made by the driver and renamed.
+func TestKeyByID(t *testing.T) {
+	s := softhsm.New(t)
+	tok := openURI(t, s, hsm.Options{})
+	for _, label := range []string{"a", "b"} {
+		if err := tok.(hsm.KeyGenerator).GenerateKey(t.Context(), label, hsm.KeyEd25519); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ids []string
+	pkcs11.Administer(t, tok, func(lib *p11.Ctx, session p11.SessionHandle) { ids = relabel(t, lib, session, "twin") })
+	if _, err := tok.Sign(t.Context(), "twin", []byte("m")); !errors.Is(err, hsm.ErrAmbiguous) || !strings.Contains(err.Error(), "id=") {
+		t.Errorf("two keys of one label: %v", err)
+	}
+	var publics []string
+	for _, id := range ids {
+		uri := with(t, s, "id", id)
+		byURI := openURI(t, uri, hsm.Options{})
+		sig, err := byURI.Sign(t.Context(), "", []byte("m"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := hsm.ParseURI(uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := tok.Verify(t.Context(), u.PKCS11KeyID(), []byte("m"), sig); err != nil || !ok {
+			t.Errorf("%v, %v", ok, err)
+		}
+		if _, err := tok.Sign(t.Context(), u.PKCS11KeyID()+";object=other", []byte("m")); !errors.Is(err, hsm.ErrNoKey) {
+			t.Errorf("with another label: %v", err)
+		}
+		publics = append(publics, string(sig))
+	}
+	if publics[0] == publics[1] {
+		t.Error("both names are of one key")
+	}
+	if err := tok.(hsm.KeyGenerator).GenerateKey(t.Context(), "id=%01", hsm.KeyEd25519); !errors.Is(err, hsm.ErrNoKey) {
+		t.Errorf("a key is made under a name that cannot be asked for: %v", err)
+	}
+}
+
+// relabel gives all keys one label, and returns the CKA_ID of each private key.
+func relabel(t *testing.T, lib *p11.Ctx, s p11.SessionHandle, label string) (ids []string) {
+	for _, class := range []uint{p11.CKO_PRIVATE_KEY, p11.CKO_PUBLIC_KEY} {
+		if err := lib.FindObjectsInit(s, []*p11.Attribute{p11.NewAttribute(p11.CKA_CLASS, class)}); err != nil {
+			t.Fatal(err)
+		}
+		found, _, err := lib.FindObjects(s, 10)
+		if err := errors.Join(err, lib.FindObjectsFinal(s)); err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range found {
+			if err := lib.SetAttributeValue(s, o, []*p11.Attribute{p11.NewAttribute(p11.CKA_LABEL, label)}); err != nil {
+				t.Fatal(err)
+			}
+			id, err := lib.GetAttributeValue(s, o, []*p11.Attribute{p11.NewAttribute(p11.CKA_ID, nil)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if class == p11.CKO_PRIVATE_KEY {
+				ids = append(ids, string(id[0].Value))
+			}
+		}
+	}
+	return ids
 }

@@ -89,6 +89,9 @@ func canonical(family Family, key []byte) ([]byte, error) {
 		return key, nil
 	case ECDSA:
 		point, err := secp256k1.ParsePubKey(key)
+		if err == nil && len(key) == 65 && key[0] != 4 {
+			err = errors.New("a hybrid encoding (06, 07) is none of SEC 1's that chains take")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: %q key of %d bytes: %v", ErrKey, family, len(key), err)
 		}

@@ -256,3 +256,15 @@ func TestKindsHaveAddresses(t *testing.T) {
 		}
 	}
 }
+
+// Goal: an address is made of a key in an encoding that chains take, not of a hybrid one. Method: the generator in all three forms.
+func TestHybridKeys(t *testing.T) {
+	key := secp256k1.PrivKeyFromBytes([]byte{1}).PubKey().SerializeUncompressed()
+	if _, err := canonical(ECDSA, key); err != nil {
+		t.Fatal(err)
+	}
+	key[0] = 6 | key[64]&1
+	if _, err := canonical(ECDSA, key); !errors.Is(err, ErrKey) {
+		t.Errorf("a hybrid key: %v", err)
+	}
+}

@@ -70,8 +70,14 @@ func coordinate(point *secp256k1.Point) (r *secp256k1.Scalar, recovery int) {
 
 // verify is SEC 1 §4.1.4: R = (z/s)·G + (r/s)·Q has x = r mod n. Everything is public.
 func verify(key *secp256k1.Point, z, r, s *secp256k1.Scalar) bool {
+	_, ok := recoveryID(key, z, r, s)
+	return ok
+}
+
+// recoveryID is the recovery ID of (r, s), if it is a signature under the key.
+func recoveryID(key *secp256k1.Point, z, r, s *secp256k1.Scalar) (int, bool) {
 	if r.IsZero() == 1 || s.IsZero() == 1 {
-		return false
+		return 0, false
 	}
 	var inverse, u1, u2 secp256k1.Scalar
 	inverse.Invert(s)
@@ -79,8 +85,8 @@ func verify(key *secp256k1.Point, z, r, s *secp256k1.Scalar) bool {
 	u2.Mul(r, &inverse)
 	point := new(secp256k1.Point).VarTimeDoubleScalarBaseMult(&u2, key, &u1)
 	if point.IsIdentity() == 1 {
-		return false
+		return 0, false
 	}
-	got, _ := coordinate(point)
-	return got.Equal(r) == 1
+	got, recovery := coordinate(point)
+	return recovery, got.Equal(r) == 1
 }

@@ -84,28 +84,38 @@ func (Scheme) Refresh(s threshold.Setup, share *threshold.KeyShare, rand io.Read
 }
 
 // Verify implements threshold.Scheme. It takes signatures of 64 bytes with low s only.
-func (Scheme) Verify(groupKey []byte, tweaks []threshold.Tweak, message, sig []byte) error {
+func (s Scheme) Verify(groupKey []byte, tweaks []threshold.Tweak, message, sig []byte) error {
+	_, err := s.RecoveryID(groupKey, tweaks, message, sig)
+	return err
+}
+
+// RecoveryID implements threshold.Recoverer.
+func (Scheme) RecoveryID(groupKey []byte, tweaks []threshold.Tweak, message, sig []byte) (int, error) {
 	m, err := digestScalar(message)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var key secp256k1.Point
 	if _, err := key.SetBytes(groupKey); err != nil {
-		return fmt.Errorf("dkls23: group key: %w", err)
+		return 0, fmt.Errorf("dkls23: group key: %w", err)
 	}
 	child, _, err := tweakedKey(&key, tweaks)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if len(sig) != signatureLen {
-		return fmt.Errorf("dkls23: signature of %d bytes, want %d", len(sig), signatureLen)
+		return 0, fmt.Errorf("dkls23: signature of %d bytes, want %d", len(sig), signatureLen)
 	}
 	var r, s secp256k1.Scalar
 	if _, err := r.SetBytes(sig[:32]); err != nil {
-		return errVerify
+		return 0, errVerify
 	}
-	if _, err := s.SetBytes(sig[32:]); err != nil || s.IsHigh() == 1 || !verify(child, m, &r, &s) {
-		return errVerify
+	if _, err := s.SetBytes(sig[32:]); err != nil || s.IsHigh() == 1 {
+		return 0, errVerify
 	}
-	return nil
+	id, ok := recoveryID(child, m, &r, &s)
+	if !ok {
+		return 0, errVerify
+	}
+	return id, nil
 }

@@ -53,7 +53,11 @@ func edNonce(input []byte) group.Scalar {
 	return edScalar(wide[:])
 }
 
-// edVerify is RFC 8032 verification by crypto/ed25519: cofactorless, S below the order, as Solana's.
+// edVerify takes what every verifier takes: RFC 8032 without the cofactor, S below the order, and for A and R neither an encoding that is
+// not canonical nor a point of small order. These are the rules of ed25519-dalek's verify_strict, which Solana has; libsodium, which
+// Cardano has, refuses the same points, and the ZIP 215 verifier of Polkadot and the ref10 ones of others take more. A point with a part
+// of small order beside one of large order is taken, as by all of them.
 func edVerify(groupKey, message, sig []byte) bool {
-	return len(groupKey) == ed25519.PublicKeySize && ed25519.Verify(groupKey, message, sig)
+	return len(groupKey) == ed25519.PublicKeySize && len(sig) == ed25519.SignatureSize && group.ProperEd25519(groupKey) &&
+		group.ProperEd25519(sig[:32]) && ed25519.Verify(groupKey, message, sig)
 }

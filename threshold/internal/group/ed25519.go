@@ -46,6 +46,16 @@ func (edGroup) VarTimeMultiScalarMult(scalars []Scalar, points []Point) Point {
 	return r
 }
 
+// ProperEd25519 tells whether 32 bytes are the canonical encoding of a point that is not of small order. It may have a part of small order
+// all the same, which no point of Ed25519 has.
+func ProperEd25519(b []byte) bool {
+	p, err := new(edwards25519.Point).SetBytes(b)
+	if err != nil || !bytes.Equal(p.Bytes(), b) {
+		return false
+	}
+	return new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 0
+}
+
 type edScalar struct{ s edwards25519.Scalar }
 
 func (x *edScalar) Set(a Scalar) Scalar { x.s.Set(&a.(*edScalar).s); return x }
