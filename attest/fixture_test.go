@@ -354,6 +354,8 @@ func testScheme(id threshold.SchemeID) (threshold.Scheme, error) {
 	switch id {
 	case frost.Ed25519.ID():
 		return frost.Ed25519, nil
+	case frost.Taproot.ID():
+		return frost.Taproot, nil
 	case dkls23.ID:
 		return dkls23.Scheme{}, nil
 	}

@@ -1,0 +1,217 @@
+"""Checks receipts of mpcd offline, from docs/RECEIPTS.md alone: verify.py ROSTER.json ROOT RECEIPT.json...
+
+ROOT is the operator's root key (0x and 64 digits) or the roster's fingerprint (r_...). For each receipt it prints "valid", or
+"refused" and why; the exit code is 0 if all are valid. It needs Python 3.9 and the package cryptography."""
+import base64, hashlib, hmac, json, struct, sys
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+def need(ok, why):
+    if not ok: raise ValueError(why)
+
+# Encoding: deterministic CBOR (section 1), the hash (2), and the numbers of fields (3).
+def head(major, n):
+    if n < 24: return bytes([major << 5 | n])
+    size = next(i for i in range(4) if n < 1 << (8 << i))
+    return bytes([major << 5 | 24 + size]) + n.to_bytes(1 << size, "big")
+def cbor(v):
+    if v is None: return b"\xf6"
+    if isinstance(v, bool): return b"\xf5" if v else b"\xf4"
+    if isinstance(v, int): return head(0, v) if v >= 0 else head(1, -1 - v)
+    if isinstance(v, bytes): return head(2, len(v)) + v
+    if isinstance(v, str): return head(3, len(v.encode())) + v.encode()
+    if isinstance(v, list): return head(4, len(v)) + b"".join(map(cbor, v))
+    return head(5, len(v)) + b"".join(cbor(k) + cbor(v[k]) for k in sorted(v))
+def sha(b): return hashlib.sha256(b).digest()
+def H(tag, *fields):
+    return sha(sha(tag.encode()) * 2 + struct.pack(">I", len(fields)) + b"".join(struct.pack(">I", len(f)) + f for f in fields))
+def short(h): return base64.b32encode(h[:20]).decode().lower()
+
+ATTESTATION = "cose:x index:i count:i path:[x"
+TYPES = {
+    "A": ATTESTATION, "N": "node:s attestation:A", "P": "verdict:s rule:s", "S": "party:i node:s share:x attestation:A", "T": "t:x x_only:b",
+    "K": "key_id:s kind:s epoch:i threshold:i parties:[i group_key:x public_shares:[x chain_code:x",
+    "I": "version:i cluster:s operation:s request_id:s key_id:s scheme:s epoch:i message:x tweaks?:[T chain:s signers:[i requester:s "
+         "node:s created_ms:i keygen?:never path?:[i",
+    "R": "version:i id:s cluster:s roster:s session_id:s time_ms:i key:K intent:I policy:P cosign:N presign_session:x presignature:x "
+         "signers:[i shares:[S signature:x recovery_id:i settlement:N",
+    "M": "id:s party:i identity:x seal:x cosign_key:x attest_key:x endpoint:s facility:s", "O": "version:i cluster:s serial:i nodes:[M",
+}
+def fields(kind, j):
+    """JSON as the map that is encoded: fields are numbered from 1 in the order of TYPES; every one stands there, and no other."""
+    if kind[0] == "[":
+        need(type(j) is list, "not a list")
+        return [fields(kind[1:], e) for e in j]
+    if kind in TYPES:
+        spec = [f.split(":") for f in TYPES[kind].split()]
+        need(type(j) is dict and set(j) <= {n.rstrip("?") for n, _ in spec}, "unknown field")
+        out = {}
+        for i, (name, t) in enumerate(spec, 1):
+            if name.rstrip("?") in j: out[i] = fields(t, j[name.rstrip("?")])
+            else: need(name[-1] == "?", "no " + name)
+            need(name[-1] != "?" or out.get(i) != [], "an empty list that must be left out")
+        return out
+    need(type(j) is {"i": int, "b": bool}.get(kind, str), "wrong type")
+    if kind != "x": return j
+    need(j[:2] == "0x" and j == j.lower(), "no hex")
+    return bytes.fromhex(j[2:])
+def once(pairs):
+    need(len({k for k, _ in pairs}) == len(pairs), "a field twice")
+    return dict(pairs)
+def load(path): return json.load(open(path, encoding="utf-8"), object_pairs_hook=once)
+
+# Signatures (section 7). secp256k1 in affine coordinates; everything here is public.
+P = 2**256 - 2**32 - 977; N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+G = (0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798, 0x483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8)
+def add(a, b):
+    if a is None or b is None: return a or b
+    if a[0] == b[0] and (a[1] + b[1]) % P == 0: return None
+    m = (3 * a[0]**2 * pow(2 * a[1], -1, P) if a == b else (b[1] - a[1]) * pow(b[0] - a[0], -1, P)) % P
+    x = (m * m - a[0] - b[0]) % P
+    return x, (m * (a[0] - x) - a[1]) % P
+def mul(k, a):
+    r = None
+    for bit in bin(k)[2:]: r = add(add(r, r), a if bit == "1" else None)
+    return r
+def lift(x, odd):
+    y = pow(x**3 + 7, (P + 1) // 4, P)
+    need(x < P and y * y % P == (x**3 + 7) % P, "not a point")
+    return x, y if y & 1 == odd else P - y
+def point(b):
+    need(len(b) == 33 and b[0] in (2, 3), "not a compressed point")
+    return lift(int.from_bytes(b[1:], "big"), b[0] & 1)
+def compressed(a): return bytes([2 | a[1] & 1]) + a[0].to_bytes(32, "big")
+Q = 2**255 - 19
+SMALL = {0, 1, Q - 1, int.from_bytes(bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little"),
+         int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")}
+def verify_ed25519(key, message, sig):
+    for b in (key, sig[:32]):
+        y = int.from_bytes(b, "little") & 2**255 - 1
+        need(len(b) == 32 and y < Q and y not in SMALL, "a point of small order, or not canonical")
+    ed25519.Ed25519PublicKey.from_public_bytes(key).verify(sig, message)
+def verify_bip340(key, message, sig):
+    tagged = lambda tag, b: sha(sha(tag) * 2 + b)
+    r, s = int.from_bytes(sig[:32], "big"), int.from_bytes(sig[32:], "big")
+    e = int.from_bytes(tagged(b"BIP0340/challenge", sig[:32] + key[1:] + message), "big") % N
+    R = add(mul(s, G), mul(N - e, lift(int.from_bytes(key[1:], "big"), 0)))
+    need(len(sig) == 64 and len(message) == 32 and s < N and R and R[1] % 2 == 0 and R[0] == r, "the signature does not verify")
+def verify_ecdsa(Y, message, sig):
+    r, s = int.from_bytes(sig[:32], "big"), int.from_bytes(sig[32:], "big")
+    need(len(sig) == 64 and len(message) == 32 and 0 < r < N and 0 < s <= N // 2, "the signature is out of range")
+    w = pow(s, -1, N)
+    R = add(mul(int.from_bytes(message, "big") * w % N, G), mul(r * w % N, Y))
+    need(R and R[0] % N == r, "the signature does not verify")
+    return R[1] & 1 | (2 if R[0] >= N else 0)
+def derive(Y, chain, path):
+    """BIP 32, public: the child, and the sum of the steps."""
+    tau = 0
+    for index in path:
+        need(0 <= index < 2**31, "a hardened index")
+        mac = hmac.new(chain, compressed(Y) + struct.pack(">I", index), "sha512").digest()
+        step, chain = int.from_bytes(mac[:32], "big"), mac[32:]
+        Y, tau = add(Y, mul(step, G)), (tau + step) % N
+        need(step < N and Y, "no child")
+    return Y, tau
+
+# Attestations (sections 4 and 5): everything in one is known but its time and its signature, so it is written again and compared.
+P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+def attested(a, kind, cluster, node, der, leaf_at):
+    """The time at which the key der attested the leaf, which leaf_at gives for a time."""
+    cose, index, count, path = a[1], a[2], a[3], a[4]
+    sig, at = cose[-64:], int.from_bytes(cose[-74:-66], "big")
+    need(0 <= index < count <= 1 << 14, "no such leaf")
+    node_hash, fn, sn = sha(b"\0" + leaf_at(at)), index, count - 1  # RFC 9162, section 2.1.3.2
+    for p in path:
+        need(sn and len(p) == 32, "the path is too long")
+        if fn & 1 or fn == sn:
+            node_hash = sha(b"\1" + p + node_hash)
+            while fn and not fn & 1: fn, sn = fn >> 1, sn >> 1
+        else: node_hash = sha(b"\1" + node_hash + p)
+        fn, sn = fn >> 1, sn >> 1
+    need(sn == 0, "the path is too short")
+    key = serialization.load_der_public_key(der)
+    es256 = isinstance(key, ec.EllipticCurvePublicKey)
+    need(key.curve.name == "secp256r1" if es256 else isinstance(key, ed25519.Ed25519PublicKey), "a key of another type")
+    protected = cbor({1: -7 if es256 else -8, 4: sha(der)[:16]})
+    payload = cbor({1: 1, 2: kind, 3: cluster, 4: node, 5: node_hash, 6: count, 7: at})
+    need(cose == b"\xd2\x84" + cbor(protected) + b"\xa0" + cbor(payload) + cbor(sig), "the attestation is of something else")
+    signed = cbor(["Signature1", protected, b"mpcd/v1/attest/" + kind.encode(), payload])
+    if not es256: key.verify(sig, signed)
+    else:
+        r, s = int.from_bytes(sig[:32], "big"), int.from_bytes(sig[32:], "big")
+        need(s <= P256 // 2, "the high s")
+        key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(hashes.SHA256()))
+    return at
+
+# The roster (section 6) and the receipt (section 8).
+def roster(path, pin):
+    j = load(path)
+    need(set(j) == {"roster", "root", "signature"}, "not a roster")
+    root, message = fields("x", j["root"]), cbor(["mpcd/v1/roster", fields("O", j["roster"])])
+    verify_ed25519(root, message, fields("x", j["signature"]))
+    name = "r_" + short(H("mpcd/v1/roster/fingerprint", root, message))
+    need(pin in (j["root"], name), "another operator's roster")
+    return j["roster"], name
+
+SKEW = 30_000  # milliseconds between the clocks of nodes
+SCHEMES = {"ed25519": "frost-ed25519", "bip340": "frost-bip340", "ecdsa-secp256k1": "dkls23-secp256k1"}
+def receipt(r, members, roster_name):
+    n = fields("R", r)
+    k, i, cluster = r["key"], r["intent"], r["cluster"]
+    by_party = {m["party"]: m for m in members["nodes"]}; by_name = {m["id"]: m for m in members["nodes"]}
+    der = lambda m, name: fields("x", m[name])
+    intent = H("mpcd/v1/intent", cbor(n[8]))
+    need((r["version"], r["roster"], cluster) == (2, roster_name, members["cluster"]), "another version, roster or cluster")
+    need(k["key_id"] == "w_" + short(H("mpcd/v2/key/id", k["kind"].encode(), n[7][6])), "the key's name is not of the key")
+    parties, signers, ascend = k["parties"], r["signers"], lambda l: l == sorted(set(l))
+    need(ascend(parties) and len(k["public_shares"]) == len(parties) and 2 <= k["threshold"] <= len(parties) and k["epoch"] > 0, "no key")
+    need(ascend(signers) and set(signers) <= set(parties) and len(signers) >= k["threshold"], "no quorum of the key")
+    need(i["version"] == 2 and i["operation"] == "sign" and i["cluster"] == cluster and i["request_id"] == r["session_id"] and
+         i["key_id"] == k["key_id"] and i["epoch"] == k["epoch"] and i["signers"] == signers and i["scheme"] == SCHEMES.get(k["kind"]) and
+         r["id"] == "rc_" + short(H("mpcd/v1/receipt/id", intent)), "the intent is of something else")
+    need(r["policy"]["verdict"] == "permit", "no permission")
+    proposer = by_name[i["node"]]
+    need(r["cosign"]["node"] == r["settlement"]["node"] == i["node"], "another node proposed")
+    cosigned = attested(n[10][2], "cosign", cluster, i["node"], der(proposer, "cosign_key"), lambda at: intent)
+    settled_fields = dict(n); settled_fields[17] = {1: i["node"], 2: {1: None, 2: 0, 3: 0, 4: None}}
+    digest = H("mpcd/v1/receipt", cbor(settled_fields))
+    settled = attested(n[17][2], "settlement", cluster, i["node"], der(proposer, "attest_key"), lambda at: digest)
+    need(settled == r["time_ms"] and cosigned >= i["created_ms"] - SKEW and settled >= cosigned - SKEW, "the times are out of order")
+    identities = [der(by_party[p], "identity") for p in parties]
+    record = H("mpcd/v2/key", cbor({1: k["kind"], 2: k["epoch"], 3: 0, 4: {1: parties, 2: identities, 3: k["threshold"]}, 5: n[7][6],
+                                    6: n[7][7], 7: n[7][8]}))
+    tweaks = n[8].get(9, [])
+    request = H("mpcd/v1/attest/request", n[8][8], *[f for t in tweaks for f in (t[1], bytes([t[2]]))])
+    need([s["party"] for s in r["shares"]] == signers, "not one share of each signer")
+    for s, f in zip(r["shares"], n[14]):
+        m = by_party[s["party"]]
+        need(s["node"] == m["id"], "the share is another node's")
+        share = H("mpcd/v1/attest/sigshare", struct.pack(">H", s["party"]), n[12], f[3])
+        leaf = lambda at: cbor({1: 1, 2: cluster, 3: m["id"], 4: s["party"], 5: k["key_id"], 6: i["scheme"], 7: k["epoch"], 8: n[11],
+                                9: signers, 10: request, 11: n[12], 12: share, 13: intent, 14: at, 15: record})
+        at = attested(f[4], "share", cluster, m["id"], der(m, "attest_key"), leaf)
+        need(cosigned - SKEW <= at <= settled + SKEW, "a share out of its time")
+    key, message, path, recovery = n[7][6], n[8][8], i.get("path", []), -1
+    if k["kind"] == "ecdsa-secp256k1":
+        child, tau = derive(point(key), n[7][8], path)
+        need(tweaks == ([{1: tau.to_bytes(32, "big"), 2: False}] if path else []), "the tweak is not the path's")
+        recovery = verify_ecdsa(child, message, n[15])
+    else:
+        need(not tweaks and not path, "a path below a key that has none")
+        (verify_ed25519 if k["kind"] == "ed25519" else verify_bip340)(key, message, n[15])
+    need(r["recovery_id"] == recovery, "another recovery ID")
+
+def main(roster_path, pin, *receipts):
+    members, name = roster(roster_path, pin)
+    refused = 0
+    for path in receipts:
+        try:
+            receipt(load(path), members, name)
+            print("valid", path)
+        except Exception as e:  # whatever is wrong with it
+            refused = 1
+            print("refused", path, type(e).__name__, e)
+    return refused
+
+if __name__ == "__main__": sys.exit(main(*sys.argv[1:]))
