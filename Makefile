@@ -22,6 +22,7 @@ GOTEST := go test -p 2 -timeout 15m
 .PHONY: demo test check race vuln fuzz bench bench-hsm matrix mutate mutate-sample sim build setup clean
 
 demo: build
+	@scripts/setup.sh $(HSM)
 	@go run ./scripts/demo -mpcd bin/mpcd -hsm $(HSM)
 
 test: setup
@@ -47,10 +48,10 @@ fuzz: setup
 sim: setup
 	MPCD_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout 24h -run TestSeeds ./threshold/thresholdtest
 
-bench: build
+bench: setup build
 	go run ./benchmarks/run -mpcd bin/mpcd
 
-bench-hsm: build
+bench-hsm: setup build
 	go run ./benchmarks/run -only hsm -mpcd bin/mpcd
 
 matrix: setup
@@ -62,7 +63,8 @@ mutate: setup
 mutate-sample: setup
 	go run ./scripts/mutate -run '$(MUTANTS)' -sample 12
 
-build: setup
+build:
+	@scripts/setup.sh build
 	@mkdir -p bin
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/mpcd ./cmd/mpcd
 

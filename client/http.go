@@ -13,11 +13,13 @@ import (
 // system says. Cert and Key are the client's own certificate, where it has one.
 type Files struct {
 	CA, Cert, Key string
+	// Name, where it is not "", is the name that nodes' certificates must have, in place of the one in the URL.
+	Name string
 }
 
 // NewHTTP makes an HTTP client for Config.HTTPClient: TLS 1.3, no redirects, and timeout for a whole answer, 0 for none.
 func NewHTTP(f Files, timeout time.Duration) (*http.Client, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS13}
+	t := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: f.Name}
 	if f.CA != "" {
 		pem, err := os.ReadFile(f.CA)
 		if err != nil {

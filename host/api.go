@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"strings"
 	"syscall"
 
 	"github.com/luxfi/mpcd/appliance/api"
@@ -60,6 +61,31 @@ func (a *API) address() string {
 		return ""
 	}
 	return a.listener.Addr().String()
+}
+
+// Reach is the URL by which a program on the node's host reaches its API. Where the address is that of every interface, it is loopback, and
+// name is one that the certificate has.
+func (c Config) Reach() (url, name string) {
+	host, port, err := net.SplitHostPort(c.Listen)
+	scheme := "http://"
+	if c.API.Cert != "" {
+		scheme = "https://"
+	}
+	if ip := net.ParseIP(host); err != nil || host != "" && !ip.IsUnspecified() {
+		return scheme + c.Listen, ""
+	}
+	if host = "127.0.0.1"; strings.HasPrefix(c.Listen, "[") {
+		host = "::1"
+	}
+	if pair, err := tls.LoadX509KeyPair(c.API.Cert, c.API.Key); err == nil {
+		for _, ip := range pair.Leaf.IPAddresses {
+			name = ip.String()
+		}
+		for _, dns := range pair.Leaf.DNSNames {
+			name = dns
+		}
+	}
+	return scheme + net.JoinHostPort(host, port), name
 }
 
 func (a *API) secure() bool { return a != nil && a.tls != nil }

@@ -56,7 +56,17 @@ type Config struct {
 
 // Parse makes a configuration of values. The error is the first mistake, with its key and where that was set.
 func Parse(vs Values) (Config, error) {
-	p := &parser{values: vs}
+	return parse(&parser{values: vs})
+}
+
+// CheckGiven is the first mistake among the values that somebody gave; what is missing is none.
+func CheckGiven(vs Values) error {
+	_, err := parse(&parser{values: vs, given: true})
+	return err
+}
+
+func parse(p *parser) (Config, error) {
+	vs := p.values
 	var c Config
 	p.place(&c)
 	p.api(&c)

@@ -99,3 +99,29 @@ func TestSettingsAreDistinct(t *testing.T) {
 		}
 	}
 }
+
+// Goal: a value that somebody gave is judged without the rest, and what may be shown to others shows no PIN. Method: wrong values alone, a
+// configuration with nothing in it, and a URI with a PIN where it does not belong.
+func TestShownValues(t *testing.T) {
+	vs := Defaults()
+	if err := CheckGiven(vs); err != nil {
+		t.Errorf("nothing given: %v", err)
+	}
+	for key, text := range map[string]string{"log.level": "verbose", "limits.request": "30", "listen": "8080", "node_id": "Not A Name"} {
+		wrong := Defaults()
+		wrong.Set(key, text, "test")
+		if err := CheckGiven(wrong); err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	vs.Set("hsm.uri", "pkcs11:token=x?pin-value=1234&module-path=/m", "test")
+	vs.Set("nats.routes", "a:1,pin-value=1234", "test")
+	for _, key := range []string{"hsm.uri", "nats.routes"} {
+		if shown := vs[key].Redacted().String(); strings.Contains(shown, "1234") || !strings.Contains(shown, "[redacted]") {
+			t.Errorf("%s: %s", key, shown)
+		}
+		if !strings.Contains(vs[key].String(), "1234") {
+			t.Errorf("%s was changed by showing it", key)
+		}
+	}
+}

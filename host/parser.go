@@ -15,11 +15,12 @@ import (
 // parser turns values into types and keeps the first mistake.
 type parser struct {
 	values Values
+	given  bool // judge only what somebody gave
 	err    error
 }
 
 func (p *parser) wrong(key, do, format string, a ...any) {
-	if p.err == nil {
+	if p.err == nil && (!p.given || p.values[key].Origin != "default") {
 		p.err = fault.Usage(do, "%s (%s): %s", key, p.values[key].Origin, fmt.Sprintf(format, a...))
 	}
 }

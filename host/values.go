@@ -2,6 +2,8 @@ package host
 
 import (
 	"os"
+	"regexp"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -11,6 +13,19 @@ type Value struct {
 	Text   string
 	List   []string
 	Origin string // "default", "file /etc/mpcd/mpcd.yaml:12", "env MPCD_LISTEN", "flag --listen"
+}
+
+// pinValue is a PIN in a URI, where none belongs.
+var pinValue = regexp.MustCompile(`pin-value=[^&;,]*`)
+
+// Redacted is the value as it may be shown to others.
+func (v Value) Redacted() Value {
+	v.Text = pinValue.ReplaceAllString(v.Text, "pin-value=[redacted]")
+	for i, item := range v.List {
+		v.List = slices.Clone(v.List)
+		v.List[i] = pinValue.ReplaceAllString(item, "pin-value=[redacted]")
+	}
+	return v
 }
 
 func (v Value) String() string {

@@ -2,22 +2,33 @@
 # Installs what building, testing and the demo need of Debian: a C compiler (cgo, for PKCS#11), the tokens that tests and the demo
 # run on (SoftHSM, NSS softokn, swtpm, tpm2-pkcs11, p11-kit), independent clients that judge us (OpenSC, OpenSSL, tpm2-tools, awscli),
 # libsecp256k1 (which judges signatures in tests; no program links it), curl, and Python for the AWS KMS emulator.
-# What is there is left alone. Without root or sudo it says what is missing and fails.
+# What is there is left alone. Without root or sudo it says what is missing and fails. With an argument it installs only what that needs:
+# build, or the demo on one kind of token: softhsm, tpm, aws or gcp.
 set -euo pipefail
 
 declare -A package=([softhsm2-util]=softhsm2 [pkcs11-tool]=opensc [openssl]=openssl [curl]=curl [gcc]="gcc libc6-dev"
 	[swtpm]=swtpm [swtpm_setup]=swtpm-tools [tpm2_nvread]=tpm2-tools [certutil]=libnss3-tools [tpm2_ptool]=libtpm2-pkcs11-tools
 	[tpm2-abrmd]=tpm2-abrmd [dbus-daemon]=dbus-daemon [dbus-run-session]=dbus-daemon [p11-kit]=p11-kit [aws]=awscli [python3]=python3)
+declare -A needs=([build]="gcc" [softhsm]="gcc softhsm2-util" [tpm]="gcc swtpm swtpm_setup" [aws]="gcc python3" [gcp]="gcc")
+what=${1:-all}
+if [ "$what" != all ]; then
+	[ -n "${needs[$what]:-}" ] || { echo "setup: $what is none of ${!needs[*]}" >&2; exit 2; }
+	for tool in "${!package[@]}"; do
+		[[ " ${needs[$what]} " == *" $tool "* ]] || unset "package[$tool]"
+	done
+fi
 missing=()
 for tool in "${!package[@]}"; do
 	command -v "$tool" >/dev/null || missing+=(${package[$tool]})
 done
-[ -e /usr/include/secp256k1.h ] && [ -e /usr/include/secp256k1_recovery.h ] || missing+=(libsecp256k1-dev)
-lib=/usr/lib/$(uname -m)-linux-gnu
-for pair in libsoftokn3.so:libnss3 libtpm2_pkcs11.so.1:libtpm2-pkcs11-1 libtss2-tcti-tabrmd.so.0:libtss2-tcti-tabrmd0 pkcs11/p11-kit-client.so:p11-kit-modules; do
-	[ -e "$lib/${pair%%:*}" ] || [ -e "$lib/nss/${pair%%:*}" ] || missing+=("${pair#*:}")
-done
-python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+if [ "$what" = all ]; then
+	[ -e /usr/include/secp256k1.h ] && [ -e /usr/include/secp256k1_recovery.h ] || missing+=(libsecp256k1-dev)
+	lib=/usr/lib/$(uname -m)-linux-gnu
+	for pair in libsoftokn3.so:libnss3 libtpm2_pkcs11.so.1:libtpm2-pkcs11-1 libtss2-tcti-tabrmd.so.0:libtss2-tcti-tabrmd0 pkcs11/p11-kit-client.so:p11-kit-modules; do
+		[ -e "$lib/${pair%%:*}" ] || [ -e "$lib/nss/${pair%%:*}" ] || missing+=("${pair#*:}")
+	done
+fi
+[ "$what" != all ] && [ "$what" != aws ] || python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 
 if [ ${#missing[@]} -gt 0 ]; then
 	command -v apt-get >/dev/null || { echo "setup: missing: ${missing[*]}; this is no Debian, install them by hand" >&2; exit 1; }
@@ -35,6 +46,9 @@ if [ ${#missing[@]} -gt 0 ]; then
 		exit 1
 	fi
 fi
+
+command -v go >/dev/null || { echo "setup: Go is missing; see go.mod for the version, https://go.dev/dl/ for the installer" >&2; exit 1; }
+[ "$what" = all ] || [ "$what" = aws ] || exit 0
 
 # The emulator lives in a Python environment of its own, made again where the list of its parts or the interpreter changed.
 cd "$(dirname "$0")/.."
@@ -56,4 +70,3 @@ mkdir -p bin
 	fi
 ) 9>bin/.moto.lock
 
-command -v go >/dev/null || { echo "setup: Go is missing; see go.mod for the version, https://go.dev/dl/ for the installer" >&2; exit 1; }

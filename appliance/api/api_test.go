@@ -31,7 +31,6 @@ func TestKeygen(t *testing.T) {
 		"taproot":           {`{"threshold":2,"total":3,"curve":"secp256k1","protocol":"frost"}`, 3, 0, "frost"},
 		"ecdsa":             {`{"threshold":2,"total":3,"curve":"secp256k1"}`, 3, 0, ""},
 		"dkls23":            {`{"curve":"secp256k1","protocol":"dkls23"}`, 0, 0, "dkls23"},
-		"lss":               {`{"curve":"secp256k1","protocol":"lss"}`, 0, 0, "lss"},
 	} {
 		f := newFake()
 		w := send(t, devServer(f), "POST", "/api/v1/keygen", c.body)

@@ -153,7 +153,7 @@ func TestChainFitsWallet(t *testing.T) {
 
 // Goal: whether ECDSA is in the build is the node's to say. Method: a node that has it not.
 func TestNodeWithoutECDSA(t *testing.T) {
-	for _, protocol := range []string{``, `,"protocol":"dkls23"`, `,"protocol":"lss"`} {
+	for _, protocol := range []string{``, `,"protocol":"dkls23"`} {
 		f := newFake()
 		f.err = &problem.Error{Code: problem.Unsupported, Field: "protocol", Message: "no such scheme here", Next: "Use frost."}
 		p := wantProblem(t, send(t, devServer(f), "POST", "/api/v1/keygen", `{"curve":"secp256k1"`+protocol+`}`), 422, "unsupported")

@@ -55,6 +55,7 @@ func TestBadInput(t *testing.T) {
 		{"cggmp21 on ed25519", "keygen", `{"curve":"ed25519","protocol":"cggmp21"}`, 422, "unsupported", "protocol",
 			"not in this build for curve ed25519"},
 		{"dkls23 on ed25519", "keygen", `{"curve":"ed25519","protocol":"dkls23"}`, 422, "unsupported", "protocol", "not in this build"},
+		{"lss", "keygen", `{"curve":"secp256k1","protocol":"lss"}`, 422, "unsupported", "protocol", "Ask for protocol dkls23"},
 		{"lss on ed25519", "keygen", `{"curve":"ed25519","protocol":"lss"}`, 422, "unsupported", "protocol", "not in this build"},
 		{"bls on secp256k1", "keygen", `{"curve":"secp256k1","protocol":"bls"}`, 422, "unsupported", "protocol", "not in this build"},
 		{"DKLS23", "keygen", `{"curve":"secp256k1","protocol":"DKLS23"}`, 422, "invalid", "protocol", "unknown"},

@@ -19,7 +19,7 @@ type keygenBody struct {
 	Total     parties `json:"total,omitempty" doc:"How many nodes hold shares, or which."`
 	Parties   parties `json:"parties,omitempty" doc:"The same as total."`
 	Curve     string  `json:"curve" maxLength:"32" example:"secp256k1" doc:"ed25519 (EdDSA), or secp256k1 (ECDSA, and Bitcoin Taproot with protocol frost)."`
-	Protocol  string  `json:"protocol,omitempty" maxLength:"32" example:"dkls23" doc:"ed25519: frost. secp256k1: dkls23 (ECDSA; lss means the same) or frost (Taproot, BIP-340). The curve's usual one if absent: frost, dkls23. The answer says what ran."`
+	Protocol  string  `json:"protocol,omitempty" maxLength:"32" example:"dkls23" doc:"ed25519: frost. secp256k1: dkls23 (ECDSA) or frost (Taproot, BIP-340). The curve's usual one if absent: frost, dkls23. The answer says what ran."`
 	Purpose   string  `json:"purpose,omitempty" maxLength:"32" doc:"Reserved; must be absent in this build."`
 	Label     string  `json:"label,omitempty" maxLength:"128" example:"client-42" doc:"A name for people."`
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -31,7 +32,8 @@ func configShow(o *output) *cobra.Command {
 		Use:   "show",
 		Short: "Print every key, its value and where the value comes from",
 		Long: "Print every key of mpcd.yaml with its value. " +
-			"Secrets are never in the configuration, only references to them, so the output may be shared.\n\n" +
+			"Secrets are never in the configuration, only references to them, so the output may be shared.\n" +
+			"A value that is wrong is an error, after all are printed.\n\n" +
 			"Flags win over environment variables, these over the file, and the file over defaults.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -41,12 +43,13 @@ func configShow(o *output) *cobra.Command {
 			}
 			var lines []shown
 			for _, s := range host.Settings {
-				l := shown{Key: s.Key, Value: vs[s.Key].Text}
+				v := vs[s.Key].Redacted()
+				l := shown{Key: s.Key, Value: v.Text}
 				if s.List {
-					l.Value = vs[s.Key].List
+					l.Value = v.List
 				}
 				if origin || o.json {
-					l.Origin = vs[s.Key].Origin
+					l.Origin = v.Origin
 				}
 				if help {
 					l.Variable, l.Flag, l.Help = s.Variable(), s.Flag, s.Help
@@ -56,9 +59,9 @@ func configShow(o *output) *cobra.Command {
 			for _, name := range unknown {
 				o.note("warning: the variable %s means nothing to mpcd", name)
 			}
-			return o.result(lines, func(w io.Writer) {
+			err = o.result(lines, func(w io.Writer) {
 				for _, l := range lines {
-					cells := []any{l.Key, vs[l.Key].String()}
+					cells := []any{l.Key, vs[l.Key].Redacted().String()}
 					if origin {
 						cells = append(cells, l.Origin)
 					}
@@ -68,6 +71,7 @@ func configShow(o *output) *cobra.Command {
 					row(w, cells...)
 				}
 			})
+			return errors.Join(err, host.CheckGiven(vs))
 		},
 	}
 	flags.register(cmd)

@@ -88,6 +88,7 @@ func (o *output) ready(r dev.Ready, since string) error {
 		row(w)
 		row(w, "sign:    mpcd sign --api "+r.API+" --wallet "+r.Wallets[0].WalletID+" --text hello")
 		row(w, "roster:  "+r.Roster)
+		row(w, "root:    "+r.Root)
 		row(w, "data:    "+r.Data)
 		row(w, "Ctrl-C ends the cluster")
 	})

@@ -94,10 +94,8 @@ func (o *output) findings(all []finding) error {
 
 // askHealth asks the API of the configured node how it is.
 func askHealth(ctx context.Context, c host.Config) (*wire.Health, error) {
-	r := remote{api: "http://" + c.Listen, timeout: 5 * time.Second, ca: c.NATS.CA}
-	if c.API.Cert != "" {
-		r.api = "https://" + c.Listen
-	}
+	r := remote{timeout: 5 * time.Second, ca: c.NATS.CA}
+	r.api, r.name = c.Reach()
 	asker, err := r.client()
 	if err != nil {
 		return nil, err

@@ -26,6 +26,7 @@ type remote struct {
 	ca      string
 	cert    string
 	key     string
+	name    string // that the node's certificate must have, where it is not the URL's
 	timeout time.Duration
 	nodes   []string
 	http    *http.Client
@@ -68,7 +69,7 @@ func (r *remote) open() error {
 		b.Wipe()
 	}
 	var err error
-	if r.http, err = client.NewHTTP(client.Files{CA: r.ca, Cert: r.cert, Key: r.key}, r.timeout); err != nil {
+	if r.http, err = client.NewHTTP(client.Files{CA: r.ca, Cert: r.cert, Key: r.key, Name: r.name}, r.timeout); err != nil {
 		return fault.Usage("correct --ca, --cert and --key", "%w", err)
 	}
 	return nil

@@ -49,6 +49,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"dev":   scriptDev,
 	"node":  scriptNode,
 	"quit":  scriptQuit,
+	"hup":   scriptHup,
 	"json":  scriptJSON,
 	"kill9": scriptKill,
 	"gone":  scriptGone,
@@ -173,6 +174,15 @@ func scriptNode(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s does not answer\n%s", name, p.log)
 		}
 	}
+}
+
+// scriptHup sends SIGHUP, which ends nothing: what follows in the script tells.
+func scriptHup(ts *testscript.TestScript, _ bool, args []string) {
+	v, ok := scriptProcesses.Load(ts.Name() + " " + args[0])
+	if !ok {
+		ts.Fatalf("nothing was started as %s", args[0])
+	}
+	ts.Check(v.(*scriptProcess).cmd.Process.Signal(syscall.SIGHUP))
 }
 
 func scriptQuit(ts *testscript.TestScript, _ bool, args []string) {

@@ -28,15 +28,12 @@ func ByID(id threshold.SchemeID) (threshold.Scheme, error) {
 }
 
 // planned are the names of curves and protocols that are not in this build yet.
-var planned = []string{"bls12-381", "bls", "cggmp21", "ringtail"}
+var planned = []string{"bls12-381", "bls", "cggmp21", "lss", "ringtail"}
 
 // For finds the scheme that a request for a key names by curve and protocol; without a protocol it is the curve's usual one. No
 // protocol is ever taken for another. The error is a *threshold.NoSchemeError.
 func For(curve, protocol string) (threshold.Scheme, error) {
 	name := protocol
-	if name == "lss" {
-		name = "dkls23" // kept for old callers
-	}
 	known := slices.Contains(planned, name)
 	var curves, protocols []string
 	for _, s := range All() {
