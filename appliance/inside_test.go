@@ -80,7 +80,8 @@ func newInside(t *testing.T) *inside {
 		Logger: slog.New(slog.DiscardHandler)}
 	x.Node = &Node{core: core{cfg: c, members: members, base: ctx, token: &notary{hsm: x.tokens, attest: x.key(t, "attest",
 		self.Party), cluster: "test", node: self.ID, clock: time.Now}, conn: x}}
-	x.furnish(ceremony.Boot{1})
+	x.boot = ceremony.Boot{1}
+	x.furnish()
 	return x
 }
 

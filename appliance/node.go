@@ -144,6 +144,7 @@ type Node struct {
 	pool    *presign.Pool
 	slots   *ceremony.Slots // one per ceremony we take part in
 
+	boot    ceremony.Boot
 	net     *transport.Secured
 	started chan struct{} // closed once Run serves
 	mu      sync.Mutex    // held when serving ends, so that wg counts every request that was let in
@@ -181,16 +182,15 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	}
 	n := &Node{core: core{cfg: c, members: members, token: token, ops: operation.New(c.Store, c.Clock)},
 		slots: ceremony.NewSlots(c.Limits.Ceremonies, len(members.All())-1), started: make(chan struct{})}
-	var boot ceremony.Boot
-	if _, err := io.ReadFull(n.rand("boot"), boot[:]); err != nil {
+	if _, err := io.ReadFull(n.rand("boot"), n.boot[:]); err != nil {
 		return nil, fmt.Errorf("appliance: randomness: %w", err)
 	}
-	n.furnish(boot)
+	n.furnish()
 	return n, nil
 }
 
 // furnish puts the rooms together.
-func (n *Node) furnish(boot ceremony.Boot) {
+func (n *Node) furnish() {
 	c := n.cfg
 	hall := ceremony.Hall{Members: n.members, Send: n.send, Clock: c.Clock,
 		Pace: ceremony.Pace{Repeat: repeatAfter, Silence: c.Limits.Silence}}
@@ -199,7 +199,7 @@ func (n *Node) furnish(boot ceremony.Boot) {
 	n.pool = presign.New(presign.Config{Self: c.Node, Nodes: len(n.members.All()), Ready: c.Limits.Presignatures, Fill: n.filling.lead,
 		Idle: n.batches.idle, Go: func(f func(context.Context)) { n.wg.Go(func() { f(n.base) }) }, Clock: c.Clock, Logger: c.Logger})
 	n.router = ceremony.NewRouter(hall)
-	n.peers = ceremony.NewPeers(hall, boot, c.Release, n.pool.DropCoordinator)
+	n.peers = ceremony.NewPeers(hall, n.boot, c.Release, n.pool.DropCoordinator)
 	n.gate = newGate(c, len(n.members.All()))
 	n.gate.writable = n.Writable
 	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
@@ -220,8 +220,12 @@ func (n *Node) Run(ctx context.Context) error {
 		m, _ := n.members.Member(id)
 		peers[id] = transport.Peer{Node: id, Identity: m.Identity, HPKE: m.Seal}
 	}
-	n.net = transport.Secure(n.cfg.Network, n.cfg.Self, peers,
-		transport.Options{Cluster: n.cfg.Cluster, Clock: n.cfg.Clock, Rand: n.rand("transport"), Want: n.router.Wants})
+	number, err := n.nextBoot(ctx)
+	if err != nil {
+		return fmt.Errorf("appliance: number this boot: %w", err)
+	}
+	n.net = transport.Secure(n.cfg.Network, n.cfg.Self, peers, transport.Options{Cluster: n.cfg.Cluster, Clock: n.cfg.Clock,
+		Rand: n.rand("transport"), Want: n.router.Wants, Run: transport.Run{ID: n.boot, Number: number}})
 	conn, err := n.net.Join(ctx, channel)
 	if err != nil {
 		return fmt.Errorf("appliance: join the network: %w", err)

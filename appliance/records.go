@@ -25,6 +25,9 @@ func CheckRecords(ctx context.Context, s vault.Store) (map[string]int, error) {
 
 func checkRecord(kind, name string, value []byte) error {
 	switch kind {
+	case "boot":
+		_, err := parseBoot(value)
+		return err
 	case "wallet", "public", "pending":
 		return keys.Check(kind, name, value)
 	case "session":

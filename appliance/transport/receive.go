@@ -37,6 +37,7 @@ func (c *securedConn) receive(raw []byte) (Envelope, Reason, bool) {
 	h, now := &s.Header, c.o.Clock()
 	p := c.peers[h.From]
 	if reason, ok := c.admit(h, p, now); !ok {
+		c.glimpse(s, p, reason, now)
 		return Envelope{}, reason, false
 	}
 	if !h.Private && (len(s.Body) > BodyMax || h.BodyHash != hashBody(nil, s.Body)) {
@@ -60,6 +61,7 @@ func (c *securedConn) receive(raw []byte) (Envelope, Reason, bool) {
 	if reason, ok := p.replays.accept(h, now); !ok {
 		return Envelope{}, reason, false
 	}
+	p.sighting.delivered(h, now)
 	return Envelope{From: h.From, To: h.To, Kind: h.Kind, Topic: h.Topic, Body: body, Private: h.Private,
 		Proof: canon.MustMarshal(proof{Header: *h, Signature: s.Signature, Salt: salt})}, 0, true
 }
@@ -75,7 +77,7 @@ func (c *securedConn) admit(h *header, p *peer, now time.Time) (Reason, bool) {
 	if len(h.To) > 0 && !slices.Contains(h.To, c.self.Node) {
 		return DropNotForUs, false
 	}
-	if !fresh(h.TimeMS, now) || h.BootMS > h.TimeMS+uint64(SkewMax.Milliseconds()) {
+	if !fresh(h.TimeMS, now) {
 		return DropSkew, false
 	}
 	if reason, ok := p.replays.probe(h, now); !ok {

@@ -30,18 +30,22 @@ type Options struct {
 	// Want, if set, may refuse envelopes before their signature is verified. What it is asked about is not authenticated: it
 	// may only save time, and must not remember anything. It is called concurrently.
 	Want func(kind uint8, topic [32]byte, from NodeID) bool
+	// Run names this run. The zero value has the ID drawn from Rand and takes Clock for the number, so that a run that starts after the
+	// clock was set back is not heard for a while.
+	Run Run
 }
 
 // Secured is a Network that signs all, encrypts the directed, and delivers only what is authentic, fresh and new.
 type Secured struct {
-	inner  Network
-	self   Identity
-	o      Options
-	boot   [16]byte
-	bootMS uint64
-	err    error // of the construction, reported by Join
-	peers  map[NodeID]*peer
-	stats  counters
+	inner Network
+	self  Identity
+	own   ed25519.PublicKey // of self, where the roster has it
+	o     Options
+	run   Run
+	err   error // of the construction, reported by Join
+	peers map[NodeID]*peer
+	twin  sighting // of another run of ourselves
+	stats counters
 
 	mu       sync.Mutex
 	closed   bool
@@ -60,6 +64,7 @@ type peer struct {
 	replays  replays
 	seal     sealer
 	open     opener
+	sighting sighting
 }
 
 var _ Network = (*Secured)(nil)
@@ -74,8 +79,7 @@ func Secure(n Network, id Identity, peers Peers, o Options) *Secured {
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
-	s := &Secured{inner: n, self: id, o: o, channels: map[string]*channel{}}
-	s.bootMS = uint64(max(o.Clock().UnixMilli(), 0))
+	s := &Secured{inner: n, self: id, o: o, run: o.Run, channels: map[string]*channel{}}
 	s.err = s.setup(peers)
 	return s
 }
@@ -87,15 +91,21 @@ func (s *Secured) setup(peers Peers) error {
 	if err := s.self.check(); err != nil {
 		return err
 	}
-	if _, err := io.ReadFull(s.o.Rand, s.boot[:]); err != nil {
-		return fmt.Errorf("transport: boot id: %w", err)
+	began := uint64(max(s.o.Clock().UnixMilli(), 0))
+	if s.run == (Run{}) {
+		s.run.Number = began
+		if _, err := io.ReadFull(s.o.Rand, s.run.ID[:]); err != nil {
+			return fmt.Errorf("transport: boot id: %w", err)
+		}
 	}
+	s.twin.sight.Run, s.twin.firstMS = s.run, began
 	s.peers = make(map[NodeID]*peer, len(peers))
 	for name, p := range peers {
 		if name != p.Node || CheckName("node", string(name)) != nil {
 			return fmt.Errorf("transport: roster lists %q under %q", p.Node, name)
 		}
 		if name == s.self.Node {
+			s.own = p.Identity
 			continue
 		}
 		if len(p.Identity) != ed25519.PublicKeySize {

@@ -15,7 +15,7 @@ func (c *securedConn) Send(ctx context.Context, e Envelope) error {
 		return err
 	}
 	h := header{Version: wireVersion, Cluster: c.o.Cluster, Channel: c.name, From: c.self.Node, To: e.To, Kind: e.Kind,
-		Topic: e.Topic, Boot: c.boot, BootMS: c.bootMS, Seq: c.channel.seq.Add(1), TimeMS: uint64(max(c.o.Clock().UnixMilli(), 0)),
+		Topic: e.Topic, Boot: c.run.ID, BootMS: c.run.Number, Seq: c.channel.seq.Add(1), TimeMS: uint64(max(c.o.Clock().UnixMilli(), 0)),
 		Private: e.Private}
 	s := sealed{Header: h, Body: e.Body}
 	var err error

@@ -34,8 +34,8 @@ type header struct {
 	To       []NodeID `cbor:"5,keyasint,omitempty"`
 	Kind     uint8    `cbor:"6,keyasint"`
 	Topic    [32]byte `cbor:"7,keyasint"`
-	Boot     [16]byte `cbor:"8,keyasint"`  // random, one per Secure
-	BootMS   uint64   `cbor:"9,keyasint"`  // start of the boot, Unix milliseconds
+	Boot     [16]byte `cbor:"8,keyasint"`  // Run.ID
+	BootMS   uint64   `cbor:"9,keyasint"`  // Run.Number
 	Seq      uint64   `cbor:"10,keyasint"` // from 1, per boot and channel
 	TimeMS   uint64   `cbor:"11,keyasint"` // Unix milliseconds
 	BodyHash [32]byte `cbor:"12,keyasint"` // hashBody(salt, body)
