@@ -1,12 +1,16 @@
 package appliance_test
 
 import (
+	"cmp"
 	"context"
+	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +47,7 @@ type member struct {
 	state  vault.Store
 	limits appliance.Limits
 
+	place     transport.NodeID                                   // on the network, where it is not id: of a copy of a node
 	attestKey string                                             // "attest" if empty
 	schemes   func(threshold.SchemeID) (threshold.Scheme, error) // schemes.ByID if nil
 	policy    policy.Policy                                      // nil for the default
@@ -158,7 +163,7 @@ func (m *member) boot() error {
 		m.c.t.Fatal(err)
 	}
 	m.node, err = appliance.New(ctx, appliance.Config{
-		Cluster: "test", Node: m.id, Release: "test", Roster: m.c.roster, Network: m.c.hub.Node(m.id), Self: m.self,
+		Cluster: "test", Node: m.id, Release: "test", Roster: m.c.roster, Network: m.c.hub.Node(cmp.Or(m.place, m.id)), Self: m.self,
 		HSM: m.token, CosignKey: "cosign", AttestKey: attestKey, Vault: v, Store: m.state, AuditLog: audit,
 		Schemes: byID, SchemeFor: schemes.For, Limits: m.limits, Policy: m.policy, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	})
@@ -232,4 +237,29 @@ func (c *cluster) keygenBy(curve, protocol string, t, n int) *appliance.Wallet {
 		c.t.Fatal(err)
 	}
 	return w
+}
+
+// goneToken is a token that signs nothing while it is gone.
+type goneToken struct {
+	hsm.Token
+	gone atomic.Bool
+}
+
+func (f *goneToken) Sign(ctx context.Context, key string, m []byte) ([]byte, error) {
+	if f.gone.Load() {
+		return nil, errors.New("the token is gone")
+	}
+	return f.Token.Sign(ctx, key, m)
+}
+
+func (f *goneToken) PublicKey(ctx context.Context, key string) (crypto.PublicKey, error) {
+	return f.Token.(hsm.PublicKeyer).PublicKey(ctx, key)
+}
+
+func (f *goneToken) Wrap(ctx context.Context, key string, plain, aad []byte) ([]byte, error) {
+	return f.Token.(hsm.KeyWrapper).Wrap(ctx, key, plain, aad)
+}
+
+func (f *goneToken) Unwrap(ctx context.Context, key string, wrapped, aad []byte) ([]byte, error) {
+	return f.Token.(hsm.KeyWrapper).Unwrap(ctx, key, wrapped, aad)
 }

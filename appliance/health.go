@@ -4,27 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
 )
 
-// Readiness tells whether this node can serve a signature now, with reasons. It asks nobody: everything it needs is known.
+// skewTold is from which difference on a peer's clock is worth a line in the log, once in skewEvery.
+const (
+	skewTold  = 30 * time.Second
+	skewEvery = time.Minute
+)
+
+// Readiness tells whether this node can serve a signature now, with reasons. It asks nobody: everything it needs is known, from how the
+// last calls of token, store and audit log ended, and from what peers say of themselves and of hearing this node.
 func (n *Node) Readiness() Readiness {
 	total, live := len(n.members.All()), n.peers.Live()
 	need := n.cfg.Threshold
 	if need == 0 {
 		need = total/2 + 1
 	}
-	seq, _ := n.cfg.AuditLog.Head()
-	entries := fmt.Sprintf("%d entries", seq)
-	r := Readiness{Checks: []Check{
-		{"running", n.serves(), "the node has joined the network"},
-		{"quorum", live >= need, fmt.Sprintf("%d of %d nodes are live, %d needed", live, total, need)},
-		written("audit", n.cfg.AuditLog.Writable(), entries),
-		written("store", n.storeWritable(), "there is room for more"),
-	}}
-	r.Ready = true
+	r := Readiness{Ready: true, Checks: n.ownChecks()}
+	hear, deaf := n.peers.HeardBy()
+	heard := fmt.Sprintf("%d peers hear this node", hear)
+	if deaf != "" {
+		heard += "; " + deaf
+	}
+	r.Checks = append(r.Checks, Check{"quorum", live >= need, n.quorumDetail(live, total, need)}, Check{"heard", hear >= need-1, heard})
 	for _, c := range r.Checks {
 		r.Ready = r.Ready && c.OK
 	}
@@ -37,6 +46,14 @@ func written(what string, err error, detail string) Check {
 		detail = err.Error()
 	}
 	return Check{what, err == nil, detail}
+}
+
+// storeCheck is of the last write, and of the room for the next.
+func (n *core) storeCheck() Check {
+	if c := n.store.check("store", "its last write was made"); !c.OK {
+		return c
+	}
+	return written("store", n.storeWritable(), "its last write was made, and there is room for more")
 }
 
 // storeWritable asks a store that can tell why nothing can be written now.
@@ -54,6 +71,75 @@ func (n *core) Writable() error {
 		return problem.Unwritten(err)
 	}
 	return nil
+}
+
+func (n *Node) quorumDetail(live, total, need int) string {
+	detail := fmt.Sprintf("%d of %d nodes can sign, %d needed", live, total, need)
+	for _, id := range n.members.All() {
+		if why, _ := n.peers.Trouble(id); why != "" {
+			detail += fmt.Sprintf("; %s %s", id, why)
+		}
+	}
+	return detail
+}
+
+// ownChecks are those that depend on this node alone. Peers hear of them, and choose others while one fails.
+func (n *Node) ownChecks() []Check {
+	seq, _ := n.cfg.AuditLog.Head()
+	log := written("audit", errors.Join(n.cfg.AuditLog.Err(), n.cfg.AuditLog.Writable()), fmt.Sprintf("%d entries", seq))
+	run := Check{"run", true, "it runs once"}
+	if twice := n.peers.Twice(n.cfg.Node); twice != "" {
+		run = Check{"run", false, "this node " + twice + ": stop one of them"}
+	}
+	checks := []Check{{"running", n.serves(), "the node has joined the network"}, n.token.hsm.check("token", "its last signature was made"),
+		n.storeCheck(), log, n.clockCheck(), run}
+	if n.cfg.Checks != nil {
+		checks = append(checks, n.cfg.Checks()...)
+	}
+	return checks
+}
+
+// clockCheck holds our clock against those of the peers: it is off if most of them differ from it, by more than is heard, the same way.
+func (n *Node) clockCheck() Check {
+	var seen, ahead, behind int
+	var worst time.Duration
+	detail := ""
+	for _, id := range n.members.All() {
+		d, known := n.peers.Skew(id)
+		if id == n.cfg.Node || !known {
+			continue
+		}
+		seen++
+		if d > transport.SkewMax {
+			ahead++
+		}
+		if -d > transport.SkewMax {
+			behind++
+		}
+		if d.Abs() > transport.SkewMax {
+			detail += fmt.Sprintf("; the clock of %s is %s", id, ceremony.Off(d))
+		}
+		if d.Abs() > worst.Abs() {
+			worst = d
+		}
+	}
+	if 2*max(ahead, behind) > seen {
+		return Check{"clock", false, "this node's clock differs from most: set it, as by NTP" + detail}
+	}
+	return Check{"clock", true, fmt.Sprintf("%d peers' clocks are seen, the farthest is %s", seen, ceremony.Off(worst))}
+}
+
+// state is what peers hear of us. It is asked for with every beat, so it is also where changes are told to the log, and where what failed
+// is tried again: nobody else would, since callers and peers choose other nodes.
+func (n *Node) state() ceremony.State {
+	s := ceremony.State{Ready: true}
+	for _, c := range n.ownChecks() {
+		if !c.OK {
+			s.Ready, s.Failing = false, append(s.Failing, c.Name)
+		}
+	}
+	n.watch.look(n)
+	return s
 }
 
 // Audit lists entries in order; the token is the number of the entry before the page.
@@ -101,10 +187,27 @@ func (n *Node) Nodes() []NodeStatus {
 			notes, live := n.peers.Notes(id)
 			s.Live, s.LastSeen, s.Version = live, notes.LastSeen, notes.Version
 			s.Accused = notes.Accused != "" || n.pairs.Banned(m.Party)
+			s.Ahead, _ = n.peers.Skew(id)
 		}
+		s.Ready, s.Trouble = n.readyNode(id)
 		out = append(out, s)
 	}
 	return out
+}
+
+// readyNode tells whether a node of the roster can sign, as far as this one knows, and if not, why.
+func (n *Node) readyNode(id transport.NodeID) (bool, string) {
+	if id != n.cfg.Node {
+		why, _ := n.peers.Trouble(id)
+		return why == "", why
+	}
+	var bad []string
+	for _, c := range n.ownChecks() {
+		if !c.OK {
+			bad = append(bad, c.Name+": "+c.Detail)
+		}
+	}
+	return bad == nil, strings.Join(bad, "; ")
 }
 
 // Version is the version of the program this node runs.

@@ -75,11 +75,14 @@ func newInside(t *testing.T) *inside {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = log.Close() })
-	c := Config{Cluster: "test", Node: transport.NodeID(self.ID), Vault: v, Store: store, AuditLog: log, Schemes: schemes.ByID,
+	heeded := &heededStore{store, outcomes{clock: time.Now}}
+	c := Config{Cluster: "test", Node: transport.NodeID(self.ID), Vault: v, Store: heeded, AuditLog: log, Schemes: schemes.ByID,
 		SchemeFor: schemes.For, Policy: policy.Majority{}, Limits: Limits{}.withDefaults(), Clock: time.Now,
 		Logger: slog.New(slog.DiscardHandler)}
-	x.Node = &Node{core: core{cfg: c, members: members, base: ctx, token: &notary{hsm: x.tokens, attest: x.key(t, "attest",
-		self.Party), cluster: "test", node: self.ID, clock: time.Now}, conn: x}}
+	x.Node = &Node{core: core{cfg: c, members: members, base: ctx, store: heeded, token: &notary{
+		hsm: &heededSigner{x.tokens, outcomes{clock: time.Now, at: time.Now()}}, attest: x.key(t, "attest", self.Party), cluster: "test",
+		node:  self.ID,
+		clock: time.Now}, conn: x}}
 	x.boot = ceremony.Boot{1}
 	x.furnish()
 	return x

@@ -39,8 +39,8 @@ func (n *Node) Counts() Counts {
 		PresReady: pool.Ready, PresHeld: pool.Held, PresMade: pool.Made, PresUsed: pool.Used, PresMissed: pool.Missed,
 		PresDropped: pool.Dropped, Network: map[string]uint64{},
 	}
-	if n.net != nil {
-		s := n.net.Stats()
+	if net := n.net.Load(); net != nil {
+		s := net.Stats()
 		out.Network["sent"], out.Network["received"] = s.Sent, s.Received
 		for reason, v := range s.Dropped {
 			out.Network[reason] = v

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/audit"
@@ -50,6 +51,9 @@ type Config struct {
 	Threshold int // default for keygen; 0 means a majority of the parties
 	Policy    policy.Policy
 	Limits    Limits
+
+	// Checks are what else must hold for this node to be ready, of what its caller knows: certificates, disks. They must not block.
+	Checks func() []Check
 
 	Logger *slog.Logger
 	Clock  func() time.Time
@@ -114,6 +118,7 @@ type core struct {
 	router   *ceremony.Router
 	peers    *ceremony.Peers
 	token    *notary
+	store    *heededStore // Config.Store
 	gate     *gate
 	keys     *keys.Ring
 	pairs    *keys.Pairs
@@ -145,7 +150,8 @@ type Node struct {
 	slots   *ceremony.Slots // one per ceremony we take part in
 
 	boot    ceremony.Boot
-	net     *transport.Secured
+	net     atomic.Pointer[transport.Secured] // nil before Run
+	watch   watch
 	started chan struct{} // closed once Run serves
 	mu      sync.Mutex    // held when serving ends, so that wg counts every request that was let in
 	serving bool
@@ -180,7 +186,9 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{core: core{cfg: c, members: members, token: token, ops: operation.New(c.Store, c.Clock)},
+	store := &heededStore{Store: c.Store, outcomes: outcomes{clock: c.Clock}}
+	c.Store = store
+	n := &Node{core: core{cfg: c, members: members, token: token, store: store, ops: operation.New(c.Store, c.Clock)},
 		slots: ceremony.NewSlots(c.Limits.Ceremonies, len(members.All())-1), started: make(chan struct{})}
 	if _, err := io.ReadFull(n.rand("boot"), n.boot[:]); err != nil {
 		return nil, fmt.Errorf("appliance: randomness: %w", err)
@@ -200,6 +208,13 @@ func (n *Node) furnish() {
 		Idle: n.batches.idle, Go: func(f func(context.Context)) { n.wg.Go(func() { f(n.base) }) }, Clock: c.Clock, Logger: c.Logger})
 	n.router = ceremony.NewRouter(hall)
 	n.peers = ceremony.NewPeers(hall, n.boot, c.Release, n.pool.DropCoordinator)
+	n.peers.Sight = func(id transport.NodeID) (s transport.Sight) {
+		if net := n.net.Load(); net != nil {
+			s = net.Sight(id)
+		}
+		return s
+	}
+	n.token.hsm.changed, n.store.changed = n.peers.Tell, n.peers.Tell
 	n.gate = newGate(c, len(n.members.All()))
 	n.gate.writable = n.Writable
 	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
@@ -224,14 +239,15 @@ func (n *Node) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("appliance: number this boot: %w", err)
 	}
-	n.net = transport.Secure(n.cfg.Network, n.cfg.Self, peers, transport.Options{Cluster: n.cfg.Cluster, Clock: n.cfg.Clock,
+	net := transport.Secure(n.cfg.Network, n.cfg.Self, peers, transport.Options{Cluster: n.cfg.Cluster, Clock: n.cfg.Clock,
 		Rand: n.rand("transport"), Want: n.router.Wants, Run: transport.Run{ID: n.boot, Number: number}})
-	conn, err := n.net.Join(ctx, channel)
+	n.net.Store(net)
+	conn, err := net.Join(ctx, channel)
 	if err != nil {
 		return fmt.Errorf("appliance: join the network: %w", err)
 	}
 	n.conn = conn
-	defer n.net.Close()
+	defer net.Close()
 	defer n.keys.Close()
 	defer n.pairs.Close()
 	defer n.pool.Close()
@@ -254,7 +270,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	n.serve(true)
 	close(n.started)
-	n.wg.Go(func() { n.peers.Beat(base, func() bool { return n.serves() && n.Writable() == nil }) }) // last: its first word is that we serve
+	n.wg.Go(func() { n.peers.Beat(base, n.state) }) // last: its first word is that we serve
 	<-ctx.Done()
 	n.serve(false)
 	cancel()
@@ -294,6 +310,9 @@ func (n *Node) request(ctx context.Context, session *string) (_ context.Context,
 	defer n.mu.Unlock()
 	if !n.serving {
 		return nil, nil, problem.New(problem.Starting, "repeat in a second", "the node is starting or stopping")
+	}
+	if twice := n.peers.Twice(n.cfg.Node); twice != "" {
+		return nil, nil, problem.New(problem.Starting, "stop one of them; ask another node", "this node %s", twice)
 	}
 	if session != nil {
 		if err := operation.CheckSession(*session); err != nil {

@@ -16,7 +16,7 @@ import (
 
 // notary makes what this node's token signs: cosignatures of intents before anything is proposed, and attestations of what the node did.
 type notary struct {
-	hsm            hsm.Signer
+	hsm            *heededSigner
 	cosign, attest attest.Key
 	cluster, node  string
 	clock          func() time.Time
@@ -46,7 +46,8 @@ func newNotary(ctx context.Context, c Config, self *ceremony.Member) (*notary, e
 		}
 		return attest.Key{ID: id, Public: pub}, nil
 	}
-	t := &notary{hsm: c.HSM, cluster: c.Cluster, node: string(c.Node), clock: c.Clock}
+	t := &notary{hsm: &heededSigner{Signer: c.HSM, outcomes: outcomes{clock: c.Clock, at: c.Clock()}}, cluster: c.Cluster,
+		node: string(c.Node), clock: c.Clock}
 	var err error
 	if t.cosign, err = own(c.CosignKey, self.Cosign, "cosign"); err != nil {
 		return nil, err

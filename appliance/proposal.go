@@ -207,6 +207,9 @@ func (n *Node) judgeProposal(p *proposal, from transport.NodeID) ([]*attest.Inte
 	if !ok {
 		return nil, problem.New(problem.Denied, "", "a proposal by a stranger")
 	}
+	if twice := n.peers.Twice(from); twice != "" {
+		return nil, problem.New(problem.Denied, "stop one of them", "the coordinator %s %s", from, twice)
+	}
 	return n.judgeIntents(p, coordinator)
 }
 

@@ -30,6 +30,7 @@ type heartbeat struct {
 	Version string   `cbor:"1,keyasint"`
 	Ready   bool     `cbor:"2,keyasint"`
 	Boot    [16]byte `cbor:"3,keyasint"`
+	Told    []byte   `cbor:"4,keyasint,omitempty"`
 }
 
 func (m *member) rogue() *rogue {
@@ -58,7 +59,7 @@ func (r *rogue) send(e transport.Envelope) {
 func (r *rogue) alive(f func(e transport.Envelope)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.m.c.t.Cleanup(cancel)
-	beat := canon.MustMarshal(heartbeat{"rogue", true, [16]byte{1}})
+	beat := canon.MustMarshal(heartbeat{Version: "rogue", Ready: true, Boot: [16]byte{1}})
 	go func() {
 		for ctx.Err() == nil {
 			r.send(transport.Envelope{Kind: ceremony.KindHeartbeat, Body: beat})

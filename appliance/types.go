@@ -101,7 +101,10 @@ type NodeStatus struct {
 	LastSeen time.Time // zero if never
 	Version  string
 	Facility string
-	Accused  bool // an abort named it since this process started
+	Accused  bool          // an abort named it since this process started
+	Ready    bool          // it can sign, as it says and as this node sees
+	Trouble  string        // why not, in words
+	Ahead    time.Duration // of our clock, lately
 }
 
 // Check is one line of readiness.

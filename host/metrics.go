@@ -30,6 +30,9 @@ var (
 	descEnvelopes = describe("envelopes_total", "Envelopes of the transport: sent, received, or dropped by reason.", "outcome")
 	descPeer      = describe("peer_live", "1 if the node of the roster is live, as this node sees it.", "peer")
 	descAccused   = describe("peer_accused", "1 if an abort named the peer since this process started.", "peer")
+	descReady     = describe("ready", "1 if this node can sign now, as /readyz says.")
+	descFails     = describe("check_failing", "1 if the check of readiness fails.", "check")
+	descAhead     = describe("peer_clock_ahead_seconds", "By how much the peer's clock is ahead of this node's.", "peer")
 	descInfo      = describe("build_info", "The version of the program.", "version")
 )
 
@@ -60,6 +63,12 @@ func (m nodeMetrics) Collect(out chan<- prometheus.Metric) {
 	for _, p := range m.node.Nodes() {
 		out <- prometheus.MustNewConstMetric(descPeer, prometheus.GaugeValue, truth(p.Live), string(p.ID))
 		out <- prometheus.MustNewConstMetric(descAccused, prometheus.GaugeValue, truth(p.Accused), string(p.ID))
+		out <- prometheus.MustNewConstMetric(descAhead, prometheus.GaugeValue, p.Ahead.Seconds(), string(p.ID))
+	}
+	r := m.node.Readiness()
+	out <- prometheus.MustNewConstMetric(descReady, prometheus.GaugeValue, truth(r.Ready))
+	for _, check := range r.Checks {
+		out <- prometheus.MustNewConstMetric(descFails, prometheus.GaugeValue, truth(!check.OK), check.Name)
 	}
 	out <- prometheus.MustNewConstMetric(descInfo, prometheus.GaugeValue, 1, m.node.Version())
 }

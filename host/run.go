@@ -37,7 +37,7 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 	apiDone := make(chan error, 1)
 	go func() { apiDone <- a.serve(apiCtx, h) }()
 	ready()
-	h.options.Log.Info("ready", "api", a.address(), "tls", a.secure(), "cluster", h.config.Cluster, "version", h.options.Release,
+	h.options.Log.Info("listening", "api", a.address(), "tls", a.secure(), "cluster", h.config.Cluster, "version", h.options.Release,
 		"boot", time.Since(h.began).Round(time.Millisecond))
 	var err error
 	select { // the API goes first: what it still works on needs the node

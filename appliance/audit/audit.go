@@ -26,6 +26,7 @@ type Log struct {
 	mu   sync.Mutex
 	seq  uint64
 	head [32]byte
+	err  error // of the last write
 }
 
 // groupMax bounds the entries of one fsync.
@@ -128,13 +129,20 @@ func (a *Log) commit(groups [][]*Entry) error {
 			records = append(records, b)
 		}
 	}
-	if _, err := a.log.AppendBatch(context.Background(), records); err != nil {
-		return err
-	}
+	_, err := a.log.AppendBatch(context.Background(), records)
 	a.mu.Lock()
-	a.seq, a.head = seq, head
-	a.mu.Unlock()
-	return nil
+	defer a.mu.Unlock()
+	if a.err = err; err == nil {
+		a.seq, a.head = seq, head
+	}
+	return err
+}
+
+// Err is the error of the last write, nil if it was made.
+func (a *Log) Err() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err
 }
 
 func hashOf(entry []byte) [32]byte { return canon.Hash("mpcd/v1/audit", entry) }

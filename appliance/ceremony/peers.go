@@ -2,7 +2,9 @@ package ceremony
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,8 +19,16 @@ const (
 	beatEvery  = time.Second
 	firstBeat  = 25 * time.Millisecond // the first beats follow each other quickly: routes form while a node boots
 	liveFor    = 3500 * time.Millisecond
-	suspectFor = 5 * time.Second
 	versionMax = 64 // bytes
+	failingMax = 64 // bytes
+
+	// A peer that was silent in a ceremony is chosen last for suspectFor, and twice as long each time it is silent again, up to suspectMax.
+	// Every suspectMax without silence halves that.
+	suspectFor = 5 * time.Second
+	suspectMax = 5 * time.Minute
+
+	// twiceFor is how long a node counts as running twice after both runs were last heard.
+	twiceFor = 10 * time.Second
 )
 
 // LateFor is how long a party waits for what it may only not have heard yet: a peer's new run, or its own end of a ceremony that
@@ -33,14 +43,40 @@ type heartbeat struct {
 	Version string `cbor:"1,keyasint"`
 	Ready   bool   `cbor:"2,keyasint"`
 	Boot    Boot   `cbor:"3,keyasint"`
+	Told    []byte `cbor:"4,keyasint,omitempty"` // a told; what a node of another version tells is not read
+}
+
+// told is what a node tells of itself beside that it lives.
+type told struct {
+	Version uint8     `cbor:"1,keyasint"`
+	Failing string    `cbor:"2,keyasint,omitempty"` // the checks that fail, where it is not ready
+	Hears   []hearing `cbor:"3,keyasint,omitempty"` // the peers it hears
+}
+
+const toldVersion = 1
+
+// hearing is that a peer is heard, in which of its runs.
+type hearing struct {
+	Party threshold.PartyID `cbor:"1,keyasint"`
+	Boot  Boot              `cbor:"2,keyasint"`
+}
+
+// State is what a node tells the others of itself.
+type State struct {
+	Ready   bool     // it can sign, as far as it depends on itself
+	Failing []string // the names of the checks that fail
 }
 
 // Peers is what this node noticed of the others since it started. It is safe for concurrent use.
 type Peers struct {
+	// Sight is what the transport noticed of a node, ourselves among them. It is set before the first envelope.
+	Sight func(transport.NodeID) transport.Sight
+
 	hall      Hall
 	boot      Boot
 	version   string
 	restarted func(transport.NodeID)
+	wake      chan struct{} // a beat is due at once
 
 	mu      sync.Mutex
 	m       map[transport.NodeID]*Notes
@@ -52,14 +88,19 @@ type Notes struct {
 	LastSeen time.Time // zero if never
 	Version  string
 	Accused  string // the check that an abort blamed it for; empty if none did
+	Ready    bool   // as it says
+	Failing  string // the checks that it says fail
 	boot     Boot
-	suspect  time.Time // silent in a ceremony
+	hears    *Boot         // in which run the peer hears this node, zero if it does not; nil if it has not told
+	suspect  time.Time     // silent in a ceremony
+	doubt    time.Duration // how long that counts
 }
 
 // NewPeers begins to take notes. This run of the node is boot, of a program of the version; restarted is called when a peer tells of
 // another run of itself than before.
 func NewPeers(h Hall, boot Boot, version string, restarted func(transport.NodeID)) *Peers {
-	t := &Peers{hall: h, boot: boot, version: version, restarted: restarted, m: map[transport.NodeID]*Notes{}, changed: make(chan struct{})}
+	t := &Peers{hall: h, boot: boot, version: version, restarted: restarted, m: map[transport.NodeID]*Notes{},
+		Sight: func(transport.NodeID) transport.Sight { return transport.Sight{} }, wake: make(chan struct{}, 1), changed: make(chan struct{})}
 	_, others := h.Others(h.parties())
 	for _, id := range others {
 		t.m[id] = &Notes{}
@@ -76,20 +117,43 @@ func (m *Members) parties() []threshold.PartyID {
 	return ps
 }
 
-// Beat tells the others that we live, until ctx ends; ready tells whether we serve.
-func (t *Peers) Beat(ctx context.Context, ready func() bool) {
+// Beat tells the others that we live and how we are, until ctx ends.
+func (t *Peers) Beat(ctx context.Context, state func() State) {
 	pause := firstBeat
 	tick := time.NewTimer(pause)
 	defer tick.Stop()
 	for {
-		t.hall.Send(transport.Envelope{Kind: KindHeartbeat, Body: canon.MustMarshal(heartbeat{t.version, ready(), t.boot})})
+		t.hall.Send(transport.Envelope{Kind: KindHeartbeat, Body: canon.MustMarshal(t.beat(state()))})
 		select {
 		case <-ctx.Done():
 			return
+		case <-t.wake:
 		case <-tick.C:
 			pause = min(2*pause, beatEvery)
 			tick.Reset(pause)
 		}
+	}
+}
+
+// beat is what we tell now.
+func (t *Peers) beat(s State) heartbeat {
+	x := told{Version: toldVersion, Failing: strings.Join(s.Failing, ", ")}
+	x.Failing = x.Failing[:min(len(x.Failing), failingMax)]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, id := range t.hall.All() {
+		if p := t.m[id]; p != nil && t.live(p) && p.boot != (Boot{}) {
+			x.Hears = append(x.Hears, hearing{t.hall.Party(id), p.boot})
+		}
+	}
+	return heartbeat{t.version, s.Ready, t.boot, canon.MustMarshal(x)}
+}
+
+// Tell has a beat sent at once, for what others should know now.
+func (t *Peers) Tell() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -112,20 +176,49 @@ func (t *Peers) Heartbeat(env transport.Envelope) {
 	if canon.Unmarshal(env.Body, &h) != nil || len(h.Version) > versionMax {
 		return
 	}
+	var x told
+	if len(h.Told) > 0 && canon.UnmarshalVersion(h.Told, toldVersion, &x) != nil {
+		h.Told = nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.m[env.From]
 	if p == nil {
 		return
 	}
-	if p.boot != h.Boot {
-		if p.boot != (Boot{}) {
-			t.restarted(env.From)
+	was := *p
+	if p.boot != h.Boot && p.boot != (Boot{}) {
+		t.restarted(env.From)
+	}
+	p.Version, p.boot, p.Ready, p.Failing, p.hears = h.Version, h.Boot, h.Ready, plain(x.Failing), nil
+	if len(h.Told) > 0 {
+		p.hears = &Boot{}
+		for _, one := range x.Hears {
+			if one.Party == t.hall.SelfParty() {
+				p.hears = &one.Boot
+			}
 		}
+	}
+	if was.boot != p.boot {
+		t.Tell() // it should know that we hear it
+	}
+	if was.boot != p.boot || was.Ready != p.Ready || t.hearsUs(&was) != t.hearsUs(p) {
 		t.tell()
 	}
-	p.Version, p.boot = h.Version, h.Boot
 }
+
+// plain is a peer's text as we print it: the names of checks.
+func plain(text string) string {
+	if len(text) > failingMax || strings.Trim(text, "abcdefghijklmnopqrstuvwxyz_-, ") != "" {
+		return ""
+	}
+	return text
+}
+
+// hearsUs tells whether a peer says that it hears this run of this node. Who says nothing of it, of another version, is taken to.
+func (t *Peers) hearsUs(p *Notes) bool { return p.hears == nil || *p.hears == t.boot }
+
+func (t *Peers) live(p *Notes) bool { return t.hall.Clock().Sub(p.LastSeen) < liveFor }
 
 // tell wakes those who wait. The caller holds mu.
 func (t *Peers) tell() {
@@ -133,13 +226,21 @@ func (t *Peers) tell() {
 	t.changed = make(chan struct{})
 }
 
-// Silent notes that a peer did not answer in time; it is chosen last for a while.
+// Silent notes that a peer did not answer in time; it is chosen last for a while, and longer each time.
 func (t *Peers) Silent(id transport.NodeID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.m[id]; p != nil {
-		p.suspect = t.hall.Clock()
+	p := t.m[id]
+	if p == nil {
+		return
 	}
+	now := t.hall.Clock()
+	good := now.Sub(p.suspect) // since it was silent last
+	if p.doubt > 0 && good < min(p.doubt, suspectFor) {
+		return // several ceremonies at once waited for it
+	}
+	p.doubt >>= min(max(good/suspectMax, 0), 63)
+	p.doubt, p.suspect = max(min(2*p.doubt, suspectMax), suspectFor), now
 }
 
 // Accuse notes that an abort named a peer; it is no longer chosen by this process, unless it is forgiven, which an empty check says.
@@ -156,14 +257,117 @@ func (t *Peers) usable(id transport.NodeID) (ok, suspect bool) {
 	if id == t.hall.Self {
 		return true, false
 	}
+	twice := t.Twice(id) != ""
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.m[id]
-	if p == nil || p.Accused != "" || p.boot == (Boot{}) {
+	if p == nil || p.Accused != "" || p.boot == (Boot{}) || !p.Ready || twice {
 		return false, false
 	}
-	now := t.hall.Clock()
-	return now.Sub(p.LastSeen) < liveFor, now.Sub(p.suspect) < suspectFor
+	return t.live(p), t.hall.Clock().Sub(p.suspect) < p.doubt
+}
+
+// Twice says, in words, that a node runs twice, as its envelopes tell; "" if it does not.
+func (t *Peers) Twice(id transport.NodeID) string {
+	s := t.Sight(id)
+	if s.Twice.IsZero() || t.hall.Clock().Sub(s.Twice) >= twiceFor {
+		return ""
+	}
+	return fmt.Sprintf("runs twice: boots %x of %s and %x of %s", s.Run.ID[:4], began(s.Run), s.Other.ID[:4], began(s.Other))
+}
+
+func began(r transport.Run) string {
+	return time.UnixMilli(int64(min(r.Number, 1<<53))).UTC().Format(time.RFC3339)
+}
+
+// Skew is by how much a node's clock was ahead of ours lately, if that is known.
+func (t *Peers) Skew(id transport.NodeID) (ahead time.Duration, known bool) {
+	s := t.Sight(id)
+	if s.At.IsZero() || t.hall.Clock().Sub(s.At) >= twiceFor {
+		return 0, false
+	}
+	return s.Ahead, true
+}
+
+// Off says, in words, how far a clock is off that is ahead by d.
+func Off(d time.Duration) string {
+	if d < 0 {
+		return fmt.Sprintf("%s behind", -d.Round(time.Second))
+	}
+	return fmt.Sprintf("%s ahead", d.Round(time.Second))
+}
+
+// Trouble says, in words, why a node cannot be chosen; "" if it can. next is what to do about it.
+func (t *Peers) Trouble(id transport.NodeID) (why, next string) {
+	if ok, _ := t.usable(id); ok {
+		return "", ""
+	}
+	if twice := t.Twice(id); twice != "" {
+		return twice, "stop the other run of " + string(id)
+	}
+	if d, _ := t.Skew(id); d.Abs() > transport.SkewMax {
+		return fmt.Sprintf("its clock is %s of this node's", Off(d)), "set the clocks of the nodes, as by NTP"
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.m[id]
+	switch {
+	case p == nil:
+		return "is not in the roster", "enrol it"
+	case p.LastSeen.IsZero():
+		return "was never heard", "start it"
+	case !t.live(p):
+		return fmt.Sprintf("was not heard for %s", t.hall.Clock().Sub(p.LastSeen).Round(time.Second)), "start it"
+	case p.Accused != "":
+		return "is accused: " + p.Accused, "look at its host"
+	case p.boot == (Boot{}):
+		return "is starting", "wait a second"
+	case p.Failing != "":
+		return "is not ready: " + p.Failing, "run mpcd doctor there"
+	}
+	return "is not ready", "see its log"
+}
+
+// troubles are those of the nodes, in words, and what to do first about them.
+func (t *Peers) troubles(ids []transport.NodeID) (why, next string) {
+	next = "start the missing nodes"
+	var all []string
+	for _, id := range ids {
+		w, do := t.Trouble(id)
+		if w == "" {
+			continue
+		}
+		all = append(all, string(id)+" "+w)
+		if next == "start the missing nodes" && do != "start it" {
+			next = do
+		}
+	}
+	if all == nil {
+		return "the others failed already", next
+	}
+	return strings.Join(all, "; "), next
+}
+
+// HeardBy counts the usable nodes that say they hear this run of this node, and says of the others, in words, what they say.
+func (t *Peers) HeardBy() (n int, others string) {
+	var deaf []string
+	for _, id := range t.hall.All() {
+		if id == t.hall.Self || !t.Usable(id) {
+			continue
+		}
+		t.mu.Lock()
+		p := *t.m[id]
+		t.mu.Unlock()
+		switch {
+		case t.hearsUs(&p):
+			n++
+		case *p.hears == (Boot{}):
+			deaf = append(deaf, fmt.Sprintf("%s does not hear it", id))
+		default:
+			deaf = append(deaf, fmt.Sprintf("%s hears another run of it, boot %x", id, p.hears[:4]))
+		}
+	}
+	return n, strings.Join(deaf, "; ")
 }
 
 // Usable tells whether a node may be chosen for a quorum.
@@ -179,7 +383,7 @@ func (t *Peers) Notes(id transport.NodeID) (n Notes, live bool) {
 	if p := t.m[id]; p != nil {
 		n = *p
 	}
-	return n, t.hall.Clock().Sub(n.LastSeen) < liveFor
+	return n, t.live(&n)
 }
 
 // Boots are the current runs of the nodes, as far as they have told.
@@ -230,8 +434,9 @@ func (t *Peers) AwaitAll(ctx context.Context, c threshold.Committee) error {
 	}
 	if !t.Await(ctx, func() bool { return len(down()) == 0 }) {
 		if ids := down(); len(ids) > 0 {
-			return problem.New(problem.Quorum, "start them, then repeat the request: every party of a key takes part in making and refreshing it",
-				"cannot reach %v", ids)
+			why, next := t.troubles(ids)
+			return problem.New(problem.Quorum, next+", then repeat the request: every party of a key takes part in making and refreshing it",
+				"cannot reach %v: %s", ids, why)
 		}
 	}
 	return nil
@@ -261,8 +466,9 @@ func (t *Peers) Quorum(c threshold.Committee, avoid map[threshold.PartyID]bool) 
 	}
 	all := append(good, doubtful...)
 	if len(all) < c.Threshold {
-		return nil, problem.New(problem.Quorum, "start the missing nodes, then repeat the request",
-			"%d of %d parties can be reached, %d must sign", len(all), c.N(), c.Threshold)
+		why, next := t.troubles(t.hall.Nodes(c.Parties))
+		return nil, problem.New(problem.Quorum, next+", then repeat the request", "%d of %d parties can be reached, %d must sign: %s",
+			len(all), c.N(), c.Threshold, why)
 	}
 	return SortedParties(all[:c.Threshold]), nil
 }

@@ -39,7 +39,7 @@ func newSeen() *seen {
 }
 
 func (x *seen) beat(id transport.NodeID, version string, boot Boot) {
-	x.Heartbeat(transport.Envelope{From: id, Body: canon.MustMarshal(heartbeat{version, true, boot})})
+	x.Heartbeat(transport.Envelope{From: id, Body: canon.MustMarshal(heartbeat{version, true, boot, nil})})
 }
 
 // after lets time go by, and then some are heard.
@@ -210,5 +210,105 @@ func TestRefusalIsSeen(t *testing.T) {
 	err := refusalOf(transport.Envelope{From: "b", Body: canon.MustMarshal(Refusal{Code: problem.Denied, Message: "no\x1b[2J"})})
 	if err.Error() != `node b refuses: "no\x1b[2J"` {
 		t.Errorf("%q", err)
+	}
+}
+
+// Goal: who was silent is doubted twice as long each time, and less after a while without silence, so that a peer that stutters is not
+// waited for again and again. Method: silences at growing distances.
+func TestDoubt(t *testing.T) {
+	x := newSeen()
+	suspect := func() bool { _, s := x.usable("b"); return s }
+	for i, want := range []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second,
+		160 * time.Second, suspectMax, suspectMax} {
+		x.Silent("b")
+		x.Silent("b") // in another ceremony at the same time
+		if x.after(want-time.Millisecond, "b"); !suspect() {
+			t.Errorf("silence %d counts for less than %s", i+1, want)
+		}
+		if x.after(time.Millisecond, "b"); suspect() {
+			t.Errorf("silence %d counts for more than %s", i+1, want)
+		}
+	}
+	x.after(10*suspectMax, "b")
+	if x.Silent("b"); x.m["b"].doubt != suspectFor {
+		t.Errorf("after an hour without silence it counts for %s", x.m["b"].doubt)
+	}
+}
+
+// Goal: a peer that says it is not ready, or that runs twice, is not chosen, and whoever asks is told in words why, and what to do; a clock
+// that is off is told from a node that is gone. Method: one trouble at a time.
+func TestTrouble(t *testing.T) {
+	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3, 4}, Threshold: 4}
+	now := time.Unix(1000, 0)
+	sight := func(s transport.Sight) func(*seen) {
+		return func(x *seen) {
+			x.Sight = func(id transport.NodeID) transport.Sight {
+				if id == "b" {
+					return s
+				}
+				return transport.Sight{}
+			}
+		}
+	}
+	off := func(x *seen) {
+		sight(transport.Sight{Ahead: 130 * time.Second, At: now.Add(liveFor)})(x)
+		x.after(liveFor, "c", "d")
+	}
+	for name, row := range map[string]struct {
+		note      func(*seen)
+		why, next string
+	}{
+		"not ready":           {func(x *seen) { x.told("b", false, "token, audit") }, "b is not ready: token, audit", "run mpcd doctor there"},
+		"in words of its own": {func(x *seen) { x.told("b", false, "\x1b[2J") }, "b is not ready", "see its log"},
+		"gone":                {func(x *seen) { x.after(liveFor, "c", "d") }, "b was not heard for 4s", "start the missing nodes"},
+		"never":               {func(x *seen) { x.m["b"] = &Notes{} }, "b was never heard", "start the missing nodes"},
+		"accused":             {func(x *seen) { x.Accuse("b", "a check") }, "b is accused: a check", "look at its host"},
+		"no run":              {func(x *seen) { x.m["b"].boot = Boot{} }, "b is starting", "wait a second"},
+		"clock":               {off, "b its clock is 2m10s ahead of this node's", "set the clocks of the nodes, as by NTP"},
+		"twice": {sight(transport.Sight{Twice: now, Run: transport.Run{ID: [16]byte{1}}, Other: transport.Run{ID: [16]byte{2}}}),
+			"b runs twice: boots 01000000 of 1970-01-01T00:00:00Z and 02000000 of 1970-01-01T00:00:00Z", "stop the other run of b"},
+	} {
+		x := newSeen()
+		row.note(x)
+		_, err := x.Quorum(committee, nil)
+		if e := problem.As(err); err == nil || !strings.HasSuffix(e.Message, ": "+row.why) || !strings.HasPrefix(e.Next, row.next+", then") {
+			t.Errorf("%s: %v; %q", name, err, problem.As(err).Next)
+		}
+	}
+	x := newSeen()
+	sight(transport.Sight{Twice: now})(x)
+	if x.after(twiceFor, "b", "c", "d"); !x.Usable("b") {
+		t.Error("a peer whose other run ended is not chosen again")
+	}
+}
+
+// told is a beat that says how the peer is, and whom it hears.
+func (x *seen) told(id transport.NodeID, ready bool, failing string, hears ...hearing) {
+	x.Heartbeat(transport.Envelope{From: id, Body: canon.MustMarshal(heartbeat{"1", ready, Boot{1},
+		canon.MustMarshal(told{toldVersion, failing, hears})})})
+}
+
+// Goal: a node knows who hears it, and in which run; and says itself whom it hears. Method: peers that hear this run, another, none, and
+// one of another version that does not say; then our own beat.
+func TestHeardBy(t *testing.T) {
+	x := newSeen()
+	if n, others := x.HeardBy(); n != 3 || others != "" {
+		t.Errorf("of peers that do not say: %d, %q", n, others)
+	}
+	x.told("b", true, "", hearing{1, Boot{9}})
+	x.told("c", true, "", hearing{1, Boot{8}}, hearing{2, Boot{9}})
+	x.told("d", true, "")
+	if n, others := x.HeardBy(); n != 1 || others != "c hears another run of it, boot 08000000; d does not hear it" {
+		t.Errorf("heard by %d, others: %q", n, others)
+	}
+	x.Heartbeat(transport.Envelope{From: "c", Body: canon.MustMarshal(heartbeat{"2", true, Boot{1}, []byte{0xa1, 1, 2}})})
+	if n, _ := x.HeardBy(); n != 2 {
+		t.Errorf("a peer of another version is taken not to hear: %d", n)
+	}
+	x.after(liveFor, "b", "c")
+	var told told
+	if b := x.Peers.beat(State{Failing: []string{"token"}}); canon.UnmarshalVersion(b.Told, toldVersion, &told) != nil || b.Ready ||
+		told.Failing != "token" || !slices.Equal(told.Hears, []hearing{{2, Boot{1}}, {3, Boot{1}}}) {
+		t.Errorf("%+v: %+v", b, told)
 	}
 }

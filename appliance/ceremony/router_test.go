@@ -292,7 +292,7 @@ func TestForgottenCeremony(t *testing.T) {
 // Goal: no bytes make a decoder panic, and each form has one encoding. Method: fuzz every form.
 func FuzzForms(f *testing.F) {
 	canontest.Fuzz(f, Refusal{Code: problem.Denied, Message: "no", Epoch: 1}, proofOf{To: []transport.NodeID{"a"}, Proof: []byte{1}},
-		heartbeat{"1", true, Boot{1}})
+		heartbeat{"1", true, Boot{1}, []byte{1}}, told{Version: toldVersion, Failing: "token", Hears: []hearing{{1, Boot{1}}}})
 }
 
 // Goal: no sequence of envelopes makes the router panic or hold more than its limits. Method: fuzz kinds, topics and senders.

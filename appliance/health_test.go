@@ -1,0 +1,143 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/hsm"
+)
+
+// failingToken is a token that signs nothing while err is set.
+type failingToken struct {
+	hsm.Signer
+	err error
+}
+
+func (f *failingToken) Sign(ctx context.Context, key string, m []byte) ([]byte, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	return f.Signer.Sign(ctx, key, m)
+}
+
+func key(x *inside, use string) string { return fmt.Sprint(use, x.members.SelfParty()) }
+
+// Goal: a node is not ready, and says why to callers and peers, when what it needs to sign failed the last time, when its clock is off
+// against most peers', when it runs twice, and when its host says so; and is ready again when the next attempt succeeds. Method: each of
+// these of a furnished node.
+func TestOwnChecks(t *testing.T) {
+	see := func(s map[string]transport.Sight) func(*testing.T, *inside) {
+		return func(_ *testing.T, x *inside) {
+			self := x.cfg.Node
+			x.peers.Sight = func(id transport.NodeID) transport.Sight {
+				if id == self {
+					return s["self"]
+				}
+				return s[strings.TrimLeft(string(id), "abcdefghijklmnopqrstuvwxyz")]
+			}
+		}
+	}
+	now := time.Now()
+	ahead := func(d time.Duration) transport.Sight { return transport.Sight{Ahead: d * time.Second, At: now} }
+	for name, row := range map[string]struct {
+		do   func(*testing.T, *inside)
+		fail string // the check that fails
+		say  string
+	}{
+		"nothing": {func(*testing.T, *inside) {}, "", ""},
+		"token": {func(t *testing.T, x *inside) {
+			x.token.hsm.Signer = &failingToken{x.tokens, errors.New("the token is gone")}
+			if _, err := x.token.hsm.Sign(t.Context(), key(x, "attest"), make([]byte, 32)); err == nil {
+				t.Fatal("signed")
+			}
+		}, "token", "the token is gone"},
+		"caller of the token": {func(t *testing.T, x *inside) {
+			x.token.hsm.Signer = &failingToken{x.tokens, context.Canceled}
+			_, _ = x.token.hsm.Sign(t.Context(), key(x, "attest"), make([]byte, 32))
+		}, "", ""},
+		"store": {func(t *testing.T, x *inside) {
+			if err := errors.Join(x.cfg.Store.Close(), x.keepBoot(t.Context(), 1)); err == nil {
+				t.Fatal("written")
+			}
+		}, "store", "closed"},
+		"audit": {func(t *testing.T, x *inside) {
+			if err := errors.Join(x.cfg.AuditLog.Close(), x.cfg.AuditLog.Append(t.Context(), audit.Event{Name: "x"})); err == nil {
+				t.Fatal("written")
+			}
+		}, "audit", "closed"},
+		"clock":             {see(map[string]transport.Sight{"5": ahead(130), "7": ahead(125)}), "clock", "2m10s ahead"},
+		"clock of one peer": {see(map[string]transport.Sight{"5": ahead(130), "7": ahead(0)}), "", ""},
+		"clocks both ways":  {see(map[string]transport.Sight{"5": ahead(130), "7": ahead(-130)}), "", ""},
+		"twice":             {see(map[string]transport.Sight{"self": {Twice: now}}), "run", "runs twice"},
+		"host": {func(_ *testing.T, x *inside) {
+			x.cfg.Checks = func() []Check { return []Check{{"certificate", false, "expired"}} }
+		}, "certificate", "expired"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newInside(t)
+			x.serve(true)
+			row.do(t, x)
+			state, r, said := x.state(), x.Readiness(), false
+			for _, c := range r.Checks {
+				if c.Name == "quorum" || c.Name == "heard" {
+					continue
+				}
+				if c.OK == (c.Name == row.fail) {
+					t.Errorf("%s: %v, %s", c.Name, c.OK, c.Detail)
+				}
+				said = said || c.Name == row.fail && strings.Contains(c.Detail, row.say)
+			}
+			if said != (row.fail != "") || state.Ready != (row.fail == "") || strings.Join(state.Failing, "") != row.fail ||
+				row.fail != "" && r.Ready {
+				t.Errorf("%+v, told to peers: %+v", r, state)
+			}
+		})
+	}
+}
+
+// Goal: what failed is tried again by the node itself, since nobody else asks it any more. Method: a token that fails, and then works.
+func TestMend(t *testing.T) {
+	x := newInside(t)
+	gone := &failingToken{x.tokens, errors.New("gone")}
+	x.token.hsm.Signer = gone
+	_, _ = x.token.hsm.Sign(t.Context(), key(x, "attest"), make([]byte, 32))
+	x.cfg.CosignKey = key(x, "cosign")
+	if x.mend(t.Context()); x.token.hsm.check("", "").OK {
+		t.Error("a token that still fails is well")
+	}
+	gone.err = nil
+	if x.mend(t.Context()); !x.token.hsm.check("", "").OK {
+		t.Error("a token that works again is not seen")
+	}
+	gone.err = errors.New("gone while idle")
+	if x.mend(t.Context()); !x.token.hsm.check("", "").OK {
+		t.Error("a token is asked without need")
+	}
+	x.token.hsm.clock = func() time.Time { return time.Now().Add(probeAfter + time.Second) }
+	if x.mend(t.Context()); x.token.hsm.check("", "").OK {
+		t.Error("an idle token that is gone is not seen")
+	}
+}
+
+// Goal: a run of a node that runs twice has nothing signed by its peers. Method: a proposal by a peer that runs twice, and by one that ran
+// twice a while ago.
+func TestTwiceProposal(t *testing.T) {
+	x := newInside(t)
+	from := nodeOf(x.world.Committee.Parties[1])
+	p := &proposal{Version: proposalVersion, Operation: attest.OpSign, Intents: [][]byte{{1}}, Signers: x.world.Committee.Parties[:2],
+		Boots: x.peers.Boots(x.members.Nodes(x.world.Committee.Parties[:2]))}
+	for ago, want := range map[time.Duration]problem.Code{0: problem.Denied, time.Minute: problem.Invalid} {
+		x.peers.Sight = func(transport.NodeID) transport.Sight { return transport.Sight{Twice: time.Now().Add(-ago)} }
+		if _, err := x.judgeProposal(p, from); err == nil || problem.As(err).Code != want {
+			t.Errorf("of one that ran twice %s ago: %v", ago, err)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package appliance_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/vault"
+	"github.com/luxfi/mpcd/vault/vaulttest"
+)
+
+// Goal: a second run of a node is named by its peers, and neither run signs: none is chosen, and what either proposes is refused. Method: a
+// copy of node3, with its token and what it has stored, is started beside it.
+func TestTwice(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	m := c.nodes[2]
+	clone := &member{c: c, id: m.id, dir: t.TempDir(), self: m.self, token: m.token, vault: copied(t, m.vault), state: copied(t, m.state),
+		limits: m.limits, place: "elsewhere"}
+	clone.start()
+	defer clone.halt()
+	named := func(n *member) bool {
+		i := n.node.Nodes()[2]
+		return !i.Ready && strings.Contains(i.Trouble, "runs twice")
+	}
+	await(t, "the peers name it", func() bool { return named(c.nodes[0]) && named(c.nodes[1]) })
+	sign := func(n *member, signers ...transport.NodeID) error {
+		_, err := n.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m"), Signers: signers})
+		return err
+	}
+	if err := sign(c.nodes[0]); err != nil {
+		t.Errorf("the others do not sign: %v", err)
+	}
+	if err := sign(c.nodes[0], "node1", "node3"); err == nil || problem.As(err).Code != problem.Quorum {
+		t.Errorf("a node that runs twice is chosen: %v", err)
+	}
+	for name, n := range map[string]*member{"the first": m, "the second": clone} {
+		if err := sign(n); err == nil {
+			t.Errorf("%s run has a request signed", name)
+		}
+	}
+	await(t, "it is on record", func() bool {
+		es, _, err := c.nodes[0].node.Audit(t.Context(), appliance.Page{Size: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range es {
+			if e.Event == "node.twice" && e.Facts["node"] == "node3" && strings.Contains(e.Facts["what"], "boots ") {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// copied is a copy of a store.
+func copied(t *testing.T, from vault.Store) vault.Store {
+	t.Helper()
+	to := vaulttest.NewMemory()
+	if err := from.Iterate(t.Context(), nil, func(key, value []byte) error {
+		return to.Batch(context.Background(), []vault.Pair{{Key: key, Value: value}}, nil)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// await waits until ok.
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not so: " + what)
+		}
+	}
+}
+
+// Goal: a node whose token fails is not ready and not chosen, its peers say why, and it is ready again by itself once the token works.
+// Method: node3's token fails from one request on; node2 is gone, so that only node3 is left.
+func TestReadyToken(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	m := c.nodes[2]
+	m.halt()
+	token := &goneToken{Token: m.token}
+	m.token = token
+	m.start()
+	c.waitReady()
+	await(t, "it is ready", func() bool { return m.node.Readiness().Ready })
+	token.gone.Store(true)
+	if _, err := m.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")}); err == nil {
+		t.Fatal("signed without a token")
+	}
+	if r := m.node.Readiness(); r.Ready {
+		t.Errorf("ready without a token: %+v", r)
+	}
+	c.nodes[1].halt()
+	ask := func() *problem.Error {
+		_, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")})
+		if err == nil {
+			return nil
+		}
+		return problem.As(err)
+	}
+	await(t, "the peer says why", func() bool {
+		e := ask()
+		return e != nil && strings.Contains(e.Message, "node3 is not ready: token")
+	})
+	token.gone.Store(false)
+	await(t, "it signs again", func() bool { return ask() == nil })
+}

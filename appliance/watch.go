@@ -1,0 +1,105 @@
+package appliance
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/transport"
+)
+
+// watch tells log and audit log what becomes of readiness, runs and clocks. One goroutine, that of the beats, uses it.
+type watch struct {
+	ready  bool
+	told   string // of what is not ready, the last time
+	twice  map[transport.NodeID]string
+	skewed map[transport.NodeID]time.Time // when it was last told
+	mended time.Time                      // when what failed was last tried again
+	busy   atomic.Bool                    // trying
+}
+
+// mendEvery is how often what failed is tried again.
+const mendEvery = 2 * time.Second
+
+// look tells what has changed.
+func (w *watch) look(n *Node) {
+	if w.twice == nil {
+		w.twice, w.skewed = map[transport.NodeID]string{}, map[transport.NodeID]time.Time{}
+	}
+	log := n.cfg.Logger
+	w.readiness(log, n.Readiness())
+	now := n.cfg.Clock()
+	for _, id := range n.members.All() {
+		w.runs(n, id)
+		if d, _ := n.peers.Skew(id); d.Abs() >= skewTold && now.Sub(w.skewed[id]) >= skewEvery {
+			w.skewed[id] = now
+			log.Warn("clocks differ: set them, as by NTP", "node", id, "its clock", ceremony.Off(d), "heard up to", transport.SkewMax)
+		}
+	}
+	if now.Sub(w.mended) < mendEvery || !w.busy.CompareAndSwap(false, true) {
+		return
+	}
+	w.mended = now
+	n.wg.Go(func() {
+		defer w.busy.Store(false)
+		n.mend(n.base)
+	})
+}
+
+// readiness tells when the node becomes ready, and when and why it is not any more.
+func (w *watch) readiness(log *slog.Logger, r Readiness) {
+	var names []string
+	var why []any
+	for _, c := range r.Checks {
+		if !c.OK {
+			names, why = append(names, c.Name), append(why, c.Name, c.Detail)
+		}
+	}
+	told := strings.Join(names, ", ")
+	switch {
+	case r.Ready && !w.ready:
+		log.Info("ready")
+	case !r.Ready && w.ready:
+		log.Warn("not ready any more", why...)
+	case !r.Ready && told != w.told:
+		log.Info("not ready yet", why...)
+	}
+	w.ready, w.told = r.Ready, told
+}
+
+// runs tells when a node, this one or a peer, begins to run twice, and when it does no longer.
+func (w *watch) runs(n *Node, id transport.NodeID) {
+	twice, was := n.peers.Twice(id), w.twice[id]
+	w.twice[id] = twice
+	if twice == was {
+		return
+	}
+	if twice == "" {
+		n.cfg.Logger.Info("a node runs once again", "node", id)
+		return
+	}
+	n.cfg.Logger.Error("a node runs twice: stop one of them", "node", id, "what", twice)
+	n.wg.Go(func() {
+		if err := n.cfg.AuditLog.Append(n.base, audit.Event{Name: "node.twice",
+			Facts: map[string]string{"node": string(id), "what": twice}}); err != nil {
+			n.cfg.Logger.Error("audit", "error", err)
+		}
+	})
+}
+
+// mend tries again what failed, and asks a token that was idle for long whether it is there.
+func (n *Node) mend(ctx context.Context) {
+	n.token.hsm.probe(ctx, n.cfg.CosignKey)
+	if bad, _ := n.store.failing(); len(bad) > 0 {
+		if net := n.net.Load(); net != nil {
+			_ = n.keepBoot(ctx, net.Sight(n.cfg.Node).Run.Number) // noted
+		}
+	}
+	if n.cfg.AuditLog.Err() != nil {
+		_ = n.cfg.AuditLog.Append(ctx, audit.Event{Name: "audit.resumed"}) // noted; on record if it succeeds
+	}
+}
