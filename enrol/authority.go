@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -234,15 +235,53 @@ func (a *Authority) Admit(judged []Judgement, hosts map[string]string) (*attest.
 		return nil, err
 	}
 	for _, e := range es {
-		names := []string{"localhost", "127.0.0.1"}
-		if h := hosts[e.Node]; h != "" {
-			names = append(names, h)
-		}
-		if err := a.Issue(transport.NodeID(e.Node), names, filepath.Join(a.dir, "tls", e.Node)); err != nil {
+		if err := a.certify(e.member(), hosts); err != nil {
 			return nil, err
 		}
 	}
 	return s, a.keep(judged)
+}
+
+// certify issues a certificate for a member into tls/<node>/, for the host of its endpoint, for the one in hosts, and for loopback.
+func (a *Authority) certify(m attest.RosterNode, hosts map[string]string) error {
+	names := []string{"localhost", "127.0.0.1"}
+	if u, err := url.Parse(m.Endpoint); err == nil && u.Hostname() != "" {
+		names = append(names, u.Hostname())
+	}
+	if h := hosts[m.ID]; h != "" {
+		names = append(names, h)
+	}
+	slices.Sort(names)
+	return a.Issue(transport.NodeID(m.ID), slices.Compact(names), filepath.Join(a.dir, "tls", m.ID))
+}
+
+// Renew issues new certificates for nodes that are in the roster, as Admit does for new ones; for all of them where none is named. It
+// returns the directories that they are in, by node.
+func (a *Authority) Renew(nodes []string, hosts map[string]string) (map[string]string, error) {
+	s, err := attest.LoadRoster(filepath.Join(a.dir, RosterFile))
+	if err == nil {
+		err = s.Verify(a.Root())
+	}
+	if err != nil {
+		return nil, fault.Doing("read the roster", err)
+	}
+	if len(nodes) == 0 {
+		for _, m := range s.Roster.Nodes {
+			nodes = append(nodes, m.ID)
+		}
+	}
+	made := map[string]string{}
+	for _, id := range nodes {
+		m, err := s.Roster.Node(id)
+		if err != nil {
+			return nil, fault.Usage("name a node of the roster, or enrol it first", "%w", err)
+		}
+		if err := a.certify(m, hosts); err != nil {
+			return nil, err
+		}
+		made[id] = filepath.Join(a.dir, "tls", id)
+	}
+	return made, nil
 }
 
 // Issue writes the certificate of a node for routes and API into dir: node.crt, node.key and ca.crt.

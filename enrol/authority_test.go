@@ -3,6 +3,7 @@ package enrol
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,6 +63,56 @@ func TestRosterGrows(t *testing.T) {
 	}
 	if _, err := OpenAuthority(a.dir); err == nil || !strings.Contains(err.Error(), "read by others") {
 		t.Errorf("a root key that others may read: %v", err)
+	}
+}
+
+// Goal: a node that is in the roster gets a new certificate, for the host of its endpoint too, and nobody else gets one. Method: renew all,
+// one, and a stranger; read what was issued.
+func TestRenew(t *testing.T) {
+	a, err := NewAuthority(filepath.Join(t.TempDir(), "cluster"), "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var es []Enrolment
+	for name, endpoint := range map[string]string{"n1": "https://one.example:8080", "n2": ""} {
+		e, err := Node(t.Context(), testNode(t, name), host.Options{}, Place{Endpoint: endpoint}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		es = append(es, e)
+	}
+	if _, err := a.Renew(nil, nil); err == nil {
+		t.Error("renewed without a roster")
+	}
+	if _, err := a.Sign(nil, es); err != nil {
+		t.Fatal(err)
+	}
+	made, err := a.Renew(nil, map[string]string{"n2": "two.example"})
+	if err != nil || len(made) != 2 {
+		t.Fatalf("%v, %v", made, err)
+	}
+	read := func(id string) *x509.Certificate {
+		b, err := os.ReadFile(filepath.Join(made[id], "node.crt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(mustPEM(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	for id, name := range map[string]string{"n1": "one.example", "n2": "two.example"} {
+		if c := read(id); c.VerifyHostname(name) != nil || c.VerifyHostname("localhost") != nil || c.Subject.CommonName != id {
+			t.Errorf("%s: %v for %v", id, c.Subject, c.DNSNames)
+		}
+	}
+	before := read("n1").SerialNumber
+	if _, err := a.Renew([]string{"n1"}, nil); err != nil || read("n1").SerialNumber.Cmp(before) == 0 {
+		t.Errorf("again: %v", err)
+	}
+	if _, err := a.Renew([]string{"n3"}, nil); codeOf(err) != fault.CodeUsage {
+		t.Errorf("a stranger: %v", err)
 	}
 }
 

@@ -22,6 +22,7 @@ const pemMax = 64 << 10
 type API struct {
 	listener net.Listener
 	tls      *tls.Config // nil is plain HTTP
+	cert     *certificate
 	auth     api.Authenticator
 }
 
@@ -29,7 +30,10 @@ type API struct {
 func Listen(c Config) (*API, error) {
 	a := &API{}
 	var err error
-	if a.tls, err = apiTLS(c); err != nil {
+	if a.cert, err = c.apiCertificate(); err != nil {
+		return nil, err
+	}
+	if a.tls, err = apiTLS(c, a.cert); err != nil {
 		return nil, err
 	}
 	if a.tls == nil && !c.Dev {
@@ -113,15 +117,12 @@ func authenticator(c Config) (api.Authenticator, error) {
 	return auth, nil
 }
 
-func apiTLS(c Config) (*tls.Config, error) {
-	if c.API.Cert == "" {
+func apiTLS(c Config, cert *certificate) (*tls.Config, error) {
+	if cert == nil {
 		return nil, nil
 	}
-	cert, err := tls.LoadX509KeyPair(c.API.Cert, c.API.Key)
-	if err != nil {
-		return nil, fault.Usage("correct api.tls.cert and api.tls.key", "API certificate: %w", err)
-	}
-	t := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}}
+	t := &tls.Config{MinVersion: tls.VersionTLS13,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.get() }}
 	if c.API.ClientCA == "" {
 		return t, nil
 	}

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/plugin"
@@ -25,6 +27,7 @@ const (
 
 // ServeDrivers is the driver process. It returns when its parent is done with it.
 func ServeDrivers(release string) error {
+	signal.Ignore(syscall.SIGHUP) // a terminal sends it to all, and the node reloads
 	err := plugin.Serve(plugin.Program{Name: "mpcd", Release: release, Drivers: moduleDrivers})
 	if errors.Is(err, plugin.ErrByHand) {
 		return fault.Usage("use `mpcd hsm list` to look into a token", "%w", err)

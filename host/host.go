@@ -28,6 +28,8 @@ type Host struct {
 	options Options
 	opened  closers
 	began   time.Time
+	certs   certificates
+	serial  uint64 // of the roster
 }
 
 // Close closes what Open opened; Run must have returned, or never begun.
@@ -42,6 +44,7 @@ func Open(ctx context.Context, c Config, o Options) (*Host, error) {
 	b := &boot{Host: h, node: appliance.Config{
 		Cluster: c.Cluster, Node: c.Node, Release: o.Release, CosignKey: c.HSM.CosignKey, AttestKey: c.HSM.AttestKey,
 		Schemes: schemes.ByID, SchemeFor: schemes.For, Threshold: c.Threshold, Limits: c.Limits, Logger: o.Log, Clock: o.Clock, Rand: o.Rand,
+		Checks: h.certs.checks,
 	}}
 	if err := b.run(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
@@ -105,8 +108,11 @@ func (b *boot) lock(context.Context) error {
 
 func (b *boot) loadRoster(context.Context) (err error) {
 	b.roster, err = loadRoster(b.config)
-	b.node.Roster = b.roster
-	return err
+	if err != nil {
+		return err
+	}
+	b.node.Roster, b.serial = b.roster, b.roster.Roster.Serial
+	return nil
 }
 
 func (b *boot) openTokens(ctx context.Context) (err error) {
@@ -147,11 +153,20 @@ func (b *boot) openIdentity(ctx context.Context) error {
 
 func (b *boot) startNetwork(ctx context.Context) error {
 	c := b.config
-	n, err := natsnet.Start(ctx, natsnet.Config{
+	cert, err := c.routeCertificate()
+	if err != nil {
+		return err
+	}
+	config := natsnet.Config{
 		Cluster: c.Cluster, Node: c.Node, Peers: Peers(b.roster.Roster), RouteListen: c.NATS.Listen, Routes: c.NATS.Routes,
-		RouteAdvertise: c.NATS.Advertise, ExternalURL: c.NATS.URL, CredsFile: c.NATS.Creds, CertFile: c.NATS.Cert, KeyFile: c.NATS.Key,
-		CAFile: c.NATS.CA, Logger: quieter(b.options.Log),
-	})
+		RouteAdvertise: c.NATS.Advertise, ExternalURL: c.NATS.URL, CredsFile: c.NATS.Creds, CAFile: c.NATS.CA,
+		Logger: quieter(b.options.Log),
+	}
+	if cert != nil {
+		config.Certificate = cert.get
+		b.certs.add(cert, b.options)
+	}
+	n, err := natsnet.Start(ctx, config)
 	if err := b.opened.keep(n, err); err != nil {
 		return err
 	}

@@ -6,11 +6,15 @@ import (
 	"log/slog"
 )
 
-// NewLogger writes to w: level is debug, info, warn or error, format is text or json.
-func NewLogger(w io.Writer, level, format string) *slog.Logger {
-	var l slog.Level
-	_ = l.UnmarshalText([]byte(level)) // checked when the configuration was read
-	o := &slog.HandlerOptions{Level: l}
+// ParseLevel reads a level: debug, info, warn or error.
+func ParseLevel(text string) (l slog.Level) {
+	_ = l.UnmarshalText([]byte(text)) // checked when the configuration was read
+	return l
+}
+
+// NewLogger writes to w; format is text or json.
+func NewLogger(w io.Writer, level slog.Leveler, format string) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
 	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}

@@ -73,6 +73,28 @@ func (m nodeMetrics) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(descInfo, prometheus.GaugeValue, 1, m.node.Version())
 }
 
+// hostMetrics exports what a host knows beside its node.
+type hostMetrics struct{ host *Host }
+
+var (
+	descNotAfter = describe("certificate_not_after_seconds", "When the certificate in use ends, in seconds since 1970.", "use")
+	descSerial   = describe("roster_serial", "The serial number of the roster in use.")
+)
+
+// Describe implements prometheus.Collector.
+func (m hostMetrics) Describe(out chan<- *prometheus.Desc) {
+	out <- descNotAfter
+	out <- descSerial
+}
+
+// Collect implements prometheus.Collector.
+func (m hostMetrics) Collect(out chan<- prometheus.Metric) {
+	for _, c := range m.host.certs.each() {
+		out <- prometheus.MustNewConstMetric(descNotAfter, prometheus.GaugeValue, float64(c.notAfter().Unix()), c.use)
+	}
+	out <- prometheus.MustNewConstMetric(descSerial, prometheus.GaugeValue, float64(m.host.serial))
+}
+
 func truth(b bool) float64 {
 	if b {
 		return 1

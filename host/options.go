@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"io"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/transport"
@@ -14,10 +15,14 @@ import (
 type Options struct {
 	Release string // of the program
 	Log     *slog.Logger
+	Level   *slog.LevelVar   // of Log, where a reload may change it
 	Clock   func() time.Time // nil is time.Now
 	Rand    io.Reader        // nil is crypto/rand
 	// Drivers take the place of the program's own with their schemes. A test has libraries loaded in its own process so.
 	Drivers hsm.Drivers
+	// Hangups ask a running node to reload; Again reads its configuration anew. Both may be nil.
+	Hangups <-chan os.Signal
+	Again   func() (Config, error)
 	// Network stands between the node and its network, where it is not nil.
 	Network func(transport.Network) transport.Network
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/host/fault"
 )
@@ -22,8 +21,12 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNode()
 	counting.Go(func() { keepAnchor(nodeCtx, h.Vault, anchorEvery, h.options.Log) })
+	counting.Go(func() { h.reloads(nodeCtx) })
 	nodeDone := make(chan error, 1)
 	go func() { nodeDone <- h.Node.Run(nodeCtx) }()
+	if a != nil {
+		h.certs.add(a.cert, h.options)
+	}
 	select {
 	case <-h.Node.Started():
 	case err := <-nodeDone:
@@ -62,15 +65,16 @@ func (a *API) serve(ctx context.Context, h *Host) error {
 	}
 	dev := h.config.Dev
 	return api.Serve(ctx, a.listener, api.New(api.Config{
-		Backend: h.Node, Auth: a.auth, Dev: dev && a.tls == nil, OpenMetrics: dev, Registry: newRegistry(h.Node),
+		Backend: h.Node, Auth: a.auth, Dev: dev && a.tls == nil, OpenMetrics: dev, Registry: newRegistry(h),
 		Logger:  requestLog(h.options.Log),
 		Timeout: h.config.Limits.Request + 5*time.Second,
 	}), a.tls)
 }
 
 // newRegistry exports the node's counters, the process and the Go runtime.
-func newRegistry(n *appliance.Node) *prometheus.Registry {
+func newRegistry(h *Host) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), nodeMetrics{n})
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		nodeMetrics{h.Node}, hostMetrics{h})
 	return r
 }

@@ -3,9 +3,12 @@ package host_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -126,5 +129,45 @@ func TestBootFails(t *testing.T) {
 			continue
 		}
 		_ = held.Close()
+	}
+}
+
+// Goal: SIGHUP has a node reload and does not end it. Method: two to this process while a node runs in it; the second reload finds what the
+// first has done.
+func TestHangup(t *testing.T) {
+	c := planned(t)
+	again, level := make(chan struct{}), new(slog.LevelVar)
+	h, err := host.Open(t.Context(), c, host.Options{Release: "test", Level: level, Hangups: host.Hangups(),
+		Again: func() (host.Config, error) {
+			again <- struct{}{}
+			changed := c
+			changed.LogLevel = "debug"
+			return changed, nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithTimeout(t.Context(), time.Minute)
+	err = h.Run(ctx, nil, func() {
+		go func() {
+			defer end()
+			for range 2 {
+				if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+					t.Error(err)
+				}
+				select {
+				case <-again:
+				case <-ctx.Done():
+					t.Error("it does not reload")
+					return
+				}
+			}
+			if level.Level() != slog.LevelDebug {
+				t.Errorf("the log's level is %s", level.Level())
+			}
+		}()
+	})
+	if err := errors.Join(err, h.Close()); err != nil {
+		t.Error(err)
 	}
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +20,7 @@ func nodeCommand(o *output) *cobra.Command {
 	roster := &cobra.Command{Use: "roster", Short: "Make and sign the roster, at the operator's", Args: cobra.ArbitraryArgs,
 		RunE: needSubcommand}
 	roster.AddCommand(rosterInit(o), rosterSign(o), rosterShow(o))
-	cmd.AddCommand(nodeList(o), nodeEnroll(o), nodeChallenge(o), nodeAnswer(o), nodeEvidence(o), roster)
+	cmd.AddCommand(nodeList(o), nodeEnroll(o), nodeChallenge(o), nodeAnswer(o), nodeEvidence(o), nodeRenew(o), roster)
 	return cmd
 }
 
@@ -121,6 +123,36 @@ func rosterSign(o *output) *cobra.Command {
 	cmd.Flags().StringVar(&dir, "dir", ".", "directory that mpcd node roster init made")
 	cmd.Flags().StringToStringVar(&hosts, "hosts", nil, "host name of each node for its certificate, as `NODE=HOST,…`")
 	flags.register(cmd, "hardware")
+	return cmd
+}
+
+func nodeRenew(o *output) *cobra.Command {
+	var dir string
+	var hosts map[string]string
+	cmd := &cobra.Command{
+		Use:   "renew [NODE...]",
+		Short: "Issue new certificates for nodes of the roster, at the operator's",
+		Long: "Issues certificates for 397 days into DIR/tls/<node>/, for all nodes where none is named. Bring each directory to its host,\n" +
+			"over the one that nats.tls and api.tls name: a running node takes it up within a second.",
+		Example: "  mpcd node renew --dir operator node1",
+		RunE: func(_ *cobra.Command, args []string) error {
+			a, err := enrol.OpenAuthority(dir)
+			if err != nil {
+				return err
+			}
+			made, err := a.Renew(args, hosts)
+			if err != nil {
+				return err
+			}
+			return o.result(made, func(w io.Writer) {
+				for _, id := range slices.Sorted(maps.Keys(made)) {
+					row(w, id, made[id])
+				}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", ".", "directory that mpcd node roster init made; cluster/ of mpcd init")
+	cmd.Flags().StringToStringVar(&hosts, "hosts", nil, "further host name of each node, as NODE=HOST,…")
 	return cmd
 }
 

@@ -40,7 +40,7 @@ func (o *output) result(v any, table func(w io.Writer)) error {
 
 // options are for what a command opens by itself; its warnings from the level on go to stderr.
 func (o *output) options(level string) host.Options {
-	return host.Options{Release: release(), Log: host.NewLogger(o.err, level, "text")}
+	return host.Options{Release: release(), Log: host.NewLogger(o.err, host.ParseLevel(level), "text")}
 }
 
 // note writes a line of progress to stderr.

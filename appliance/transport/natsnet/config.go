@@ -37,6 +37,8 @@ type Config struct {
 	// Config. For routes all parts are required, ClientCAs included.
 	CertFile, KeyFile, CAFile string
 	TLS                       *tls.Config
+	// Certificate, if set, takes the place of CertFile and KeyFile: it is asked for every new connection.
+	Certificate func() (*tls.Certificate, error)
 
 	// Logger hears of connections and their failures; nil is silence.
 	Logger *slog.Logger

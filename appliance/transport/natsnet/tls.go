@@ -57,6 +57,11 @@ func (c Config) tlsBase() (*tls.Config, error) {
 		t := c.TLS.Clone()
 		t.MinVersion = tls.VersionTLS13
 		return t, nil
+	case c.Certificate != nil:
+		pool, err := loadPool(c.CAFile)
+		return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: pool, ClientCAs: pool,
+			GetCertificate:       func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.Certificate() },
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.Certificate() }}, err
 	case c.CertFile == "" && c.KeyFile == "" && c.CAFile != "" && c.ExternalURL != "":
 		pool, err := loadPool(c.CAFile)
 		return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: pool}, err
@@ -95,6 +100,15 @@ func (c Config) verifyRoute(s tls.ConnectionState) error {
 		return fmt.Errorf("natsnet: certificate names node %s, which is not in the roster", node)
 	}
 	return nil
+}
+
+// CheckNode refuses a route certificate that does not name this node of the cluster, and no other: peers would not know it.
+func CheckNode(cert *x509.Certificate, cluster string, node transport.NodeID) error {
+	named, err := nodeOf(cert, cluster)
+	if err == nil && named != node {
+		err = fmt.Errorf("natsnet: the certificate is of node %s, this is %s", named, node)
+	}
+	return err
 }
 
 // nodeOf returns the one node of the cluster that a certificate names.

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -294,4 +295,50 @@ func TestConfig(t *testing.T) {
 		t.Error("cluster of one has routes")
 	}
 	_ = alone.Close()
+}
+
+// Goal: a certificate that is renewed while a node runs is what it shows from then on, when it dials and when it is dialled. Method: two
+// nodes, whose certificates are of a stranger's CA until both are replaced.
+func TestCertificateRenewed(t *testing.T) {
+	ca, err := natsnet.NewCA(cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := natsnet.NewCA(cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(pem, ca.CertPEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var by atomic.Pointer[natsnet.CA]
+	by.Store(stranger)
+	var first string
+	var nets []*natsnet.Network
+	for _, id := range []transport.NodeID{"a", "b"} {
+		certs := map[*natsnet.CA]tls.Certificate{ca: issue(t, ca, id), stranger: issue(t, stranger, id)}
+		c := natsnet.Config{Cluster: cluster, Node: id, Peers: transport.Peers{"a": {}, "b": {}}, RouteListen: "127.0.0.1:0", CAFile: pem,
+			Certificate: func() (*tls.Certificate, error) { x := certs[by.Load()]; return &x, nil }}
+		if first != "" {
+			c.Routes = []string{first}
+		}
+		n, err := natsnet.Start(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = n.Close() })
+		nets, first = append(nets, n), n.RouteAddr().String()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := nets[0].WaitPeers(ctx, 1); err == nil {
+		t.Fatal("nodes with certificates of a stranger are connected")
+	}
+	by.Store(ca)
+	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := nets[0].WaitPeers(ctx, 1); err != nil {
+		t.Error(err)
+	}
 }

@@ -1,12 +1,12 @@
-package main
+package host
 
 import (
 	"net"
 	"os"
 )
 
-// notify tells systemd about the state of the service, if it asked to be told (sd_notify(3)): READY=1, STOPPING=1.
-func notify(state string) {
+// Notify tells systemd about the state of the service, if it asked to be told (sd_notify(3)): READY=1, STOPPING=1.
+func Notify(state string) {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
 		return

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"net"
@@ -15,12 +15,12 @@ func TestNotify(t *testing.T) {
 	}
 	defer l.Close()
 	t.Setenv("NOTIFY_SOCKET", path)
-	notify("READY=1")
+	Notify("READY=1")
 	b := make([]byte, 64)
 	n, err := l.Read(b)
 	if err != nil || string(b[:n]) != "READY=1" {
 		t.Errorf("%q, %v", b[:n], err)
 	}
 	t.Setenv("NOTIFY_SOCKET", path+"-gone")
-	notify("READY=1") // nobody there: no panic, no error
+	Notify("READY=1") // nobody there: no panic, no error
 }

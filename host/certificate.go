@@ -1,0 +1,193 @@
+package host
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/transport/natsnet"
+	"github.com/luxfi/mpcd/host/fault"
+)
+
+// Certificates are told of in the log, once a day, from renewAhead before their end on. lookEvery is how often their files are looked at.
+const (
+	renewAhead = 30 * 24 * time.Hour
+	lookEvery  = time.Second
+)
+
+// certificate is a certificate of the node with its key, in files. What takes their place is taken up while the node runs, if it is good.
+type certificate struct {
+	use, cert, key string
+	judge          func(*x509.Certificate) error // nil judges nothing
+	log            *slog.Logger
+	clock          func() time.Time
+
+	mu     sync.Mutex
+	pair   *tls.Certificate
+	leaf   *x509.Certificate
+	marks  [2]fileMark
+	looked time.Time
+	told   time.Time // when its end was told last
+}
+
+// fileMark tells a file from another that took its place.
+type fileMark struct {
+	size int64
+	at   time.Time
+}
+
+func markOf(path string) (m fileMark) {
+	if st, err := os.Stat(path); err == nil {
+		m = fileMark{st.Size(), st.ModTime()}
+	}
+	return m
+}
+
+// openCertificate reads a certificate for a use, as "routes".
+func openCertificate(use, cert, key string, judge func(*x509.Certificate) error) (*certificate, error) {
+	c := &certificate{use: use, cert: cert, key: key, judge: judge, log: slog.New(slog.DiscardHandler), clock: time.Now}
+	return c, c.read()
+}
+
+// read takes up what is in the files. The caller holds mu, or is alone.
+func (c *certificate) read() error {
+	c.marks = [2]fileMark{markOf(c.cert), markOf(c.key)}
+	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+	if err != nil {
+		return err
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if err == nil && c.judge != nil {
+		err = c.judge(leaf)
+	}
+	if err == nil {
+		c.pair, c.leaf, c.told = &pair, leaf, time.Time{}
+	}
+	return err
+}
+
+// look takes up files that have changed, and tells of an end that is near.
+func (c *certificate) look(now bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.clock()
+	if !now && t.Sub(c.looked) < lookEvery {
+		return
+	}
+	c.looked = t
+	if now || c.marks != [2]fileMark{markOf(c.cert), markOf(c.key)} {
+		if err := c.read(); err != nil {
+			c.log.Warn("the certificate's files are not taken up", "use", c.use, "file", c.cert, "error", err)
+		} else {
+			c.log.Info("certificate", "use", c.use, "file", c.cert, "until", c.leaf.NotAfter)
+		}
+	}
+	if left := c.leaf.NotAfter.Sub(t); left < renewAhead && t.Sub(c.told) >= 24*time.Hour {
+		c.told = t
+		c.log.Warn("the certificate ends soon: have it renewed with `mpcd node renew`, or by your CA", "use", c.use, "file", c.cert,
+			"until", c.leaf.NotAfter, "days", int(left.Hours()/24))
+	}
+}
+
+// get is the certificate of now.
+func (c *certificate) get() (*tls.Certificate, error) {
+	c.look(false)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pair, nil
+}
+
+// notAfter is when the certificate in use ends.
+func (c *certificate) notAfter() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leaf.NotAfter
+}
+
+// check tells whether it is in its time.
+func (c *certificate) check() appliance.Check {
+	c.look(false)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return appliance.Check{Name: "certificate-" + c.use, OK: inTime(c.leaf, c.clock()) == nil, Detail: "valid until " +
+		c.leaf.NotAfter.UTC().Format(time.RFC3339)}
+}
+
+// inTime refuses a certificate outside of its time.
+func inTime(c *x509.Certificate, now time.Time) error {
+	if now.After(c.NotAfter) || now.Before(c.NotBefore) {
+		return fmt.Errorf("it is valid from %s to %s", c.NotBefore.UTC().Format(time.RFC3339), c.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// renewal is what to do about a certificate that does not serve.
+const renewal = "have it renewed: `mpcd node renew` at the operator's, or your CA"
+
+// routeCertificate is what the node shows other nodes, which must name this node.
+func (c Config) routeCertificate() (*certificate, error) {
+	if c.NATS.Cert == "" {
+		return nil, nil
+	}
+	var judge func(*x509.Certificate) error
+	if c.NATS.URL == "" {
+		judge = func(x *x509.Certificate) error { return natsnet.CheckNode(x, c.Cluster, c.Node) }
+	}
+	x, err := openCertificate("routes", c.NATS.Cert, c.NATS.Key, judge)
+	if err != nil {
+		return nil, fault.Usage("correct nats.tls.cert and nats.tls.key, or "+renewal, "route certificate: %w", err)
+	}
+	return x, nil
+}
+
+// apiCertificate is what the node shows clients; nil for none.
+func (c Config) apiCertificate() (*certificate, error) {
+	if c.API.Cert == "" {
+		return nil, nil
+	}
+	x, err := openCertificate("api", c.API.Cert, c.API.Key, nil)
+	if err != nil {
+		return nil, fault.Usage("correct api.tls.cert and api.tls.key", "API certificate: %w", err)
+	}
+	return x, nil
+}
+
+// certificates are those of a host.
+type certificates struct {
+	mu  sync.Mutex
+	all []*certificate
+}
+
+// add has a certificate looked after; nil adds none.
+func (cs *certificates) add(c *certificate, o Options) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.log, c.clock = o.Log, o.Clock
+	c.mu.Unlock()
+	c.look(false)
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.all = append(cs.all, c)
+}
+
+func (cs *certificates) each() []*certificate {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return append([]*certificate(nil), cs.all...)
+}
+
+// checks are what the host adds to the node's readiness.
+func (cs *certificates) checks() []appliance.Check {
+	var out []appliance.Check
+	for _, c := range cs.each() {
+		out = append(out, c.check())
+	}
+	return out
+}

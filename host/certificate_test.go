@@ -1,0 +1,121 @@
+package host
+
+import (
+	"bytes"
+	"crypto/x509"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/appliance/transport/natsnet"
+)
+
+// certified is a configuration with a certificate for routes by a CA, and a way to put another in its place.
+func certified(t *testing.T) (c Config, replace func(node transport.NodeID)) {
+	t.Helper()
+	ca, err := natsnet.NewCA("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	c.Cluster, c.Node = "c", "n1"
+	c.NATS.Cert, c.NATS.Key = filepath.Join(dir, "node.crt"), filepath.Join(dir, "node.key")
+	replace = func(node transport.NodeID) {
+		cert, key, err := ca.Issue(node, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, b := range map[string][]byte{c.NATS.Cert: cert, c.NATS.Key: key} {
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			later := time.Now().Add(time.Duration(len(cert)) * time.Second) // a file system's times may be coarse
+			if err := os.Chtimes(path, later, later); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	replace("n1")
+	return c, replace
+}
+
+// Goal: a certificate that takes another's place is taken up while the node runs, and one that does not serve is not. Method: another of
+// the node, another node's, and a key alone.
+func TestCertificateTakenUp(t *testing.T) {
+	c, replace := certified(t)
+	x, err := c.routeCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	x.clock = func() time.Time { return now }
+	shown := func() []byte {
+		now = now.Add(lookEvery)
+		p, err := x.get()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Certificate[0]
+	}
+	first := shown()
+	replace("n1")
+	second := shown()
+	if bytes.Equal(first, second) {
+		t.Error("a new certificate is not taken up")
+	}
+	replace("n2")
+	if !bytes.Equal(shown(), second) {
+		t.Error("another node's certificate is taken up")
+	}
+	if err := os.WriteFile(c.NATS.Key, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(shown(), second) {
+		t.Error("a certificate without its key is taken up")
+	}
+	if _, err := c.routeCertificate(); err == nil {
+		t.Error("it is opened")
+	}
+	replace("n2")
+	if _, err := c.routeCertificate(); err == nil || !strings.Contains(err.Error(), "of node n2") {
+		t.Errorf("another node's certificate at boot: %v", err)
+	}
+}
+
+// Goal: the end of a certificate is told once a day from 30 days on, and with an expired one no node is ready. Method: days go by.
+func TestCertificateEnds(t *testing.T) {
+	c, replace := certified(t)
+	x, err := c.routeCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	now := time.Now()
+	var cs certificates
+	cs.add(x, Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Clock: func() time.Time { return now }})
+	for _, step := range []struct {
+		left  time.Duration
+		lines int
+		ready bool
+	}{{31 * 24 * time.Hour, 0, true}, {29 * 24 * time.Hour, 1, true}, {29*24*time.Hour - time.Hour, 0, true},
+		{28 * 24 * time.Hour, 1, true}, {time.Second, 1, true}, {-time.Second, 0, false}} {
+		now = x.notAfter().Add(-step.left)
+		log.Reset()
+		r := cs.checks()
+		if got := strings.Count(log.String(), "ends soon"); got != step.lines || len(r) != 1 || r[0].OK != step.ready {
+			t.Errorf("%s before the end: %d lines, want %d; %+v", step.left, got, step.lines, r)
+		}
+	}
+	replace("n1")
+	now = time.Now()
+	if r := cs.checks(); !r[0].OK {
+		t.Errorf("renewed: %+v", r)
+	}
+	if err := inTime(&x509.Certificate{NotBefore: now.Add(time.Hour), NotAfter: now.Add(2 * time.Hour)}, now); err == nil {
+		t.Error("a certificate of tomorrow is in its time")
+	}
+}
