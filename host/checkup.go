@@ -2,21 +2,23 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"filippo.io/age"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/secret"
 	"github.com/luxfi/mpcd/vault"
@@ -27,6 +29,7 @@ type Finding struct {
 	Check  string
 	Err    error
 	Detail string // of what is well
+	Warn   string // what should be done nevertheless; "" for nothing
 }
 
 // Checkup looks at a node from arithmetic to peers. Nothing it does changes the node.
@@ -56,6 +59,9 @@ func (d *Checkup) Run(ctx context.Context) []Finding {
 		detail = fmt.Sprintf("signed by the pinned operator, serial %d, %d nodes", roster.Roster.Serial, len(roster.Roster.Nodes))
 	}
 	d.say("roster", err, detail)
+	if err == nil {
+		d.say("cluster", d.Config.checkCluster(len(roster.Roster.Nodes)), "threshold and routes fit the roster")
+	}
 	d.certificates()
 	held, err := Lock(d.Config)
 	switch {
@@ -68,16 +74,24 @@ func (d *Checkup) Run(ctx context.Context) []Finding {
 		d.say("data directory", err, "")
 	}
 	d.audit()
-	if held != nil { // a running node says itself who is live
-		d.routes(ctx)
+	if roster != nil {
+		d.routes(ctx, roster.Roster)
 	}
 	return d.findings
 }
 
 // say adds a finding and returns whether all is well.
 func (d *Checkup) say(check string, err error, detail string) bool {
-	d.findings = append(d.findings, Finding{check, err, detail})
+	d.findings = append(d.findings, Finding{check, err, detail, ""})
 	return err == nil
+}
+
+// warn adds a finding that is well, or works and should be changed.
+func (d *Checkup) warn(check string, well bool, detail, do string) {
+	if well {
+		do = ""
+	}
+	d.findings = append(d.findings, Finding{check, nil, detail, do})
 }
 
 // memory tells whether secrets can be locked into memory.
@@ -86,49 +100,51 @@ func (d *Checkup) memory() {
 	defer s.Wipe()
 	detail := "secrets are locked into memory"
 	if !s.Locked() {
-		detail = "secrets cannot be locked into memory and may be swapped: raise LimitMEMLOCK, or switch swap off"
+		detail = "secrets cannot be locked into memory and may be swapped"
 	}
-	d.say("memory", nil, detail)
+	d.warn("memory", s.Locked(), detail, "raise LimitMEMLOCK, or switch swap off")
 }
 
-// certificates checks that the files are there, belong together and are in their time.
+// certificates checks that the files are there, belong together and to this node, and are in their time.
 func (d *Checkup) certificates() {
-	for _, f := range []struct{ what, cert, key string }{
-		{"API certificate", d.Config.API.Cert, d.Config.API.Key}, {"route certificate", d.Config.NATS.Cert, d.Config.NATS.Key},
-	} {
-		if f.cert == "" {
+	now := d.Options.withDefaults().Clock()
+	for _, f := range []struct {
+		what string
+		open func() (*certificate, error)
+	}{{"API certificate", d.Config.apiCertificate}, {"route certificate", d.Config.routeCertificate}} {
+		c, err := f.open()
+		if c == nil && err == nil {
 			continue
 		}
-		left, err := validFor(f.cert, f.key)
-		d.say(f.what, err, fmt.Sprintf("valid for %d more days", int(left.Hours()/24)))
+		if err == nil {
+			if err = inTime(c.leaf, now); err != nil {
+				err = fault.Usage(renewal, "%s: %w", c.cert, err)
+			}
+		}
+		if err != nil {
+			d.say(f.what, err, "")
+			continue
+		}
+		left := c.leaf.NotAfter.Sub(now)
+		d.warn(f.what, left >= renewAhead, fmt.Sprintf("valid for %d more days", int(left.Hours()/24)), renewal)
 	}
-}
-
-func validFor(cert, key string) (time.Duration, error) {
-	const do = "have a new one made: `mpcd node roster sign`, or your CA"
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		return 0, fault.Usage(do, "%w", err)
-	}
-	c, err := x509.ParseCertificate(pair.Certificate[0])
-	if err != nil {
-		return 0, fault.Usage(do, "%w", err)
-	}
-	left := time.Until(c.NotAfter)
-	if left < 0 || time.Now().Before(c.NotBefore) {
-		return 0, fault.Usage(do, "%s is valid from %s to %s", cert, c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly))
-	}
-	return left, nil
 }
 
 // atRest checks token and vault of a node that is not running.
 func (d *Checkup) atRest(ctx context.Context, roster *attest.SignedRoster) {
 	c := d.Config
 	t, err := OpenTokens(ctx, c, d.Options)
-	if !d.say("token", err, "opened, not running") {
+	if err != nil {
+		d.say("token", err, "")
 		return
 	}
 	defer t.Close()
+	software := slices.ContainsFunc(t.All(), func(x hsm.Token) bool { i, err := x.Info(ctx); return err == nil && i.SoftwareOnly })
+	detail := "opened; the node is not running"
+	if software {
+		detail += "; it is software: no hardware guards its keys"
+	}
+	d.warn("token", !software, detail, "use a token in hardware for what is of value")
 	_, err = t.Prove(ctx)
 	if !d.say("token keys", err, "cosign, attest and vault keys do their work") {
 		return
@@ -199,7 +215,7 @@ func (d *Checkup) unwrapping(ctx context.Context, v *vault.Vault) {
 	recipients := v.RecoveryRecipients()
 	switch {
 	case len(recipients) == 0:
-		d.say("recovery", nil, "none: if the token dies, this node's shares are gone; set hsm.recovery and run `mpcd hsm rewrap`")
+		d.warn("recovery", false, "none: if the token dies, this node's shares are gone", "set hsm.recovery and run `mpcd hsm rewrap`")
 	case len(d.Identities) == 0:
 		d.say("recovery", v.CheckRecovery(ctx), fmt.Sprintf("every record is sealed to %d recipients; --identity FILE proves that it opens",
 			len(recipients)))
@@ -207,7 +223,8 @@ func (d *Checkup) unwrapping(ctx context.Context, v *vault.Vault) {
 		d.say("recovery", v.CheckRecovery(ctx, d.Identities...), "the identity opens every record without the token")
 	}
 	if id, value := v.Anchored(); id == "" {
-		d.say("rollback", nil, "not anchored: an older copy of the data directory would not be noticed; a TPM's counter would (hsm.counter)")
+		d.warn("rollback", false, "not anchored: an older copy of the data directory would not be noticed",
+			"have a TPM count the vault's commits (hsm.counter), if there is one")
 	} else {
 		d.say("rollback", nil, fmt.Sprintf("anchored in counter %s at %d", id, value))
 	}
@@ -269,29 +286,51 @@ func (d *Checkup) audit() {
 	d.say("audit log", err, fmt.Sprintf("%d entries, the chain holds", n))
 }
 
-// routes tries to reach the other nodes.
-func (d *Checkup) routes(ctx context.Context) {
-	reached := 0
-	var last error
-	for _, addr := range d.Config.NATS.Routes {
-		dialer := net.Dialer{Timeout: 2 * time.Second}
-		conn, err := dialer.DialContext(ctx, "tcp", addr)
+// routes dials the other nodes as the node does. One that is down is no fault of this node.
+func (d *Checkup) routes(ctx context.Context, r attest.Roster) {
+	c := d.Config
+	if c.NATS.URL != "" {
+		d.say("peers", nil, "an external broker is configured; `mpcd node list` tells who is live")
+		return
+	}
+	cert, err := c.routeCertificate()
+	if err != nil || cert == nil {
+		return // it is told of already
+	}
+	missing := map[string]bool{}
+	for _, m := range r.Nodes {
+		missing[m.ID] = m.ID != string(c.Node)
+	}
+	var reached, down []string
+	for _, addr := range c.NATS.Routes {
+		id, err := natsnet.Probe(ctx, c.network(r, cert), addr)
 		if err != nil {
-			last = err
+			down = append(down, addr+": "+err.Error())
 			continue
 		}
-		_ = conn.Close()
-		reached++
+		missing[string(id)] = false
+		reached = append(reached, fmt.Sprintf("%s at %s", id, addr))
 	}
-	switch n := len(d.Config.NATS.Routes); {
-	case d.Config.NATS.URL != "":
-		d.say("peers", nil, "an external broker is configured; `mpcd node list` tells who is live")
-	case n == 0:
-		d.say("peers", fault.Usage("set nats.routes, or nats.url", "no routes to other nodes are configured"), "")
-	case reached == 0:
-		d.say("peers", &fault.Error{Code: fault.CodeQuorum, Err: fmt.Errorf("none of %d is reached: %w", n, last),
-			Do: "start the other nodes, and check firewalls for nats.routes"}, "")
-	default:
-		d.say("peers", nil, fmt.Sprintf("%d of %d reached", reached, n))
+	detail := "reached: " + cmp.Or(strings.Join(reached, ", "), "none")
+	if down != nil {
+		var names []string
+		for _, m := range r.Nodes {
+			if missing[m.ID] {
+				names = append(names, m.ID)
+			}
+		}
+		detail += fmt.Sprintf("; not reached by a route: %s (%s)", strings.Join(names, ", "), strings.Join(down, "; "))
 	}
+	d.warn("peers", down == nil, detail, "start the other nodes, and check firewalls for nats.routes")
+}
+
+// Mark is the first word of what is told of it.
+func (f Finding) Mark() string {
+	switch {
+	case f.Err != nil:
+		return "FAIL"
+	case f.Warn != "":
+		return "WARN"
+	}
+	return "ok"
 }

@@ -153,19 +153,16 @@ func (b *boot) openIdentity(ctx context.Context) error {
 
 func (b *boot) startNetwork(ctx context.Context) error {
 	c := b.config
+	if err := c.checkCluster(len(b.roster.Roster.Nodes)); err != nil {
+		return err
+	}
 	cert, err := c.routeCertificate()
 	if err != nil {
 		return err
 	}
-	config := natsnet.Config{
-		Cluster: c.Cluster, Node: c.Node, Peers: Peers(b.roster.Roster), RouteListen: c.NATS.Listen, Routes: c.NATS.Routes,
-		RouteAdvertise: c.NATS.Advertise, ExternalURL: c.NATS.URL, CredsFile: c.NATS.Creds, CAFile: c.NATS.CA,
-		Logger: quieter(b.options.Log),
-	}
-	if cert != nil {
-		config.Certificate = cert.get
-		b.certs.add(cert, b.options)
-	}
+	config := c.network(b.roster.Roster, cert)
+	config.Logger = quieter(b.options.Log)
+	b.certs.add(cert, b.options)
 	n, err := natsnet.Start(ctx, config)
 	if err := b.opened.keep(n, err); err != nil {
 		return err
@@ -175,6 +172,16 @@ func (b *boot) startNetwork(ctx context.Context) error {
 		b.node.Network = b.options.Network(n)
 	}
 	return nil
+}
+
+// network is how the node reaches the others.
+func (c Config) network(r attest.Roster, cert *certificate) natsnet.Config {
+	n := natsnet.Config{Cluster: c.Cluster, Node: c.Node, Peers: Peers(r), RouteListen: c.NATS.Listen, Routes: c.NATS.Routes,
+		RouteAdvertise: c.NATS.Advertise, ExternalURL: c.NATS.URL, CredsFile: c.NATS.Creds, CAFile: c.NATS.CA}
+	if cert != nil {
+		n.Certificate = cert.get
+	}
+	return n
 }
 
 func (b *boot) makeNode(ctx context.Context) (err error) {

@@ -37,6 +37,20 @@ func loadRoster(c Config) (*attest.SignedRoster, error) {
 	return s, nil
 }
 
+// checkCluster refuses what can never work in a cluster of so many nodes.
+func (c Config) checkCluster(nodes int) error {
+	switch {
+	case c.Threshold > nodes:
+		return fault.Usage("correct threshold, or use the right roster", "threshold is %d, the roster has %d nodes", c.Threshold, nodes)
+	case nodes > 1 && c.NATS.Listen == "" && c.NATS.URL == "":
+		return fault.Usage("set nats.listen and nats.routes, or nats.url",
+			"the roster has %d nodes, and no way to the others is configured", nodes)
+	case c.NATS.Listen != "" && (c.NATS.Cert == "" || c.NATS.Key == "" || c.NATS.CA == ""):
+		return fault.Usage("set nats.tls.cert, nats.tls.key and nats.tls.ca", "nats.listen is set: routes need a certificate, its key and the CA")
+	}
+	return nil
+}
+
 // CheckPin holds a roster against a pin: the operator's public key in hex, or the roster's fingerprint.
 func CheckPin(s *attest.SignedRoster, pin string) error {
 	switch {

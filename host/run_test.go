@@ -104,7 +104,7 @@ func TestBootFails(t *testing.T) {
 		"no such token":    {func(c *host.Config) { c.HSM.URI = "local:/nowhere" }, "boot: token", fault.CodeFailed},
 		"no software":      {func(c *host.Config) { c.Dev = false }, "boot: token", fault.CodeFailed},
 		"no vault":         {func(c *host.Config) { c.DataDir = t.TempDir() }, "boot: vault", fault.CodeIntegrity},
-		"no route's files": {func(c *host.Config) { c.NATS.CA = "" }, "boot: network", fault.CodeFailed},
+		"no route's files": {func(c *host.Config) { c.NATS.CA = "" }, "boot: network", fault.CodeUsage},
 	} {
 		c := good
 		x.change(&c)

@@ -17,9 +17,11 @@ import (
 type finding struct {
 	Check  string `json:"check"`
 	OK     bool   `json:"ok"`
+	Warn   bool   `json:"warn,omitempty"`
 	Detail string `json:"detail,omitempty"`
 	Do     string `json:"do,omitempty"`
 	code   fault.Code
+	mark   string
 }
 
 func doctorCommand(o *output) *cobra.Command {
@@ -59,26 +61,24 @@ func doctorCommand(o *output) *cobra.Command {
 // findingOf tells a finding to a human.
 func findingOf(f host.Finding) finding {
 	if f.Err == nil {
-		return finding{Check: f.Check, OK: true, Detail: f.Detail}
+		return finding{Check: f.Check, OK: true, Warn: f.Warn != "", Detail: f.Detail, Do: f.Warn, mark: f.Mark()}
 	}
 	x := explain(f.Err)
 	why := fault.Plain(x.Err)
 	if x.What != "" {
 		why = x.What + ": " + why
 	}
-	return finding{Check: f.Check, Detail: why, Do: x.Do, code: x.Code}
+	return finding{Check: f.Check, Detail: why, Do: x.Do, code: x.Code, mark: f.Mark()}
 }
 
 // findings writes them, and fails with the first that is a failure.
 func (o *output) findings(all []finding) error {
 	err := o.result(all, func(w io.Writer) {
 		for _, f := range all {
-			if f.OK {
-				row(w, "ok", f.Check, f.Detail)
-				continue
+			row(w, f.mark, f.Check, f.Detail)
+			if f.Do != "" {
+				row(w, "", "", "→ "+f.Do)
 			}
-			row(w, "FAIL", f.Check, f.Detail)
-			row(w, "", "", "→ "+f.Do)
 		}
 	})
 	if err != nil {

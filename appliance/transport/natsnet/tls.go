@@ -1,6 +1,7 @@
 package natsnet
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -109,6 +110,27 @@ func CheckNode(cert *x509.Certificate, cluster string, node transport.NodeID) er
 		err = fmt.Errorf("natsnet: the certificate is of node %s, this is %s", named, node)
 	}
 	return err
+}
+
+// Probe dials a route as Start would, and returns the node that answers there. It sends nothing but the handshake.
+func Probe(ctx context.Context, c Config, addr string) (transport.NodeID, error) {
+	t, err := c.routeTLS()
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, tlsTimeout)
+	defer cancel()
+	conn, err := (&tls.Dialer{Config: t}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	end, _ := ctx.Deadline()
+	_ = conn.SetReadDeadline(end)
+	if _, err := conn.Read(make([]byte, 1)); err != nil { // it speaks first, unless it refuses our certificate
+		return "", fmt.Errorf("natsnet: it does not take this node's certificate: %w", err)
+	}
+	return nodeOf(conn.(*tls.Conn).ConnectionState().PeerCertificates[0], c.Cluster)
 }
 
 // nodeOf returns the one node of the cluster that a certificate names.

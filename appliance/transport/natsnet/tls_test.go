@@ -342,3 +342,41 @@ func TestCertificateRenewed(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Goal: a probe tells which node answers on a route, and that one which does not take our certificate, or is a stranger, is none. Method: a
+// node, dialled by a peer, by a stranger, and by a peer at an address where nobody is.
+func TestProbe(t *testing.T) {
+	ca, err := natsnet.NewCA(cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := natsnet.NewCA(cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := func(id transport.NodeID, trusted *natsnet.CA) natsnet.Config {
+		return natsnet.Config{Cluster: cluster, Node: id, Peers: transport.Peers{"a": {}, "b": {}}, RouteListen: "127.0.0.1:0",
+			TLS: credentials(issue(t, trusted, id), trusted)}
+	}
+	n, err := natsnet.Start(t.Context(), config("a", ca))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := n.RouteAddr().String()
+	if id, err := natsnet.Probe(t.Context(), config("b", ca), addr); id != "a" || err != nil {
+		t.Errorf("a peer finds %q: %v", id, err)
+	}
+	unknown := config("b", ca)
+	unknown.TLS = credentials(issue(t, stranger, "b"), ca)
+	for name, c := range map[string]natsnet.Config{"by a stranger": config("b", stranger), "without its trust": unknown} {
+		if id, err := natsnet.Probe(t.Context(), c, addr); err == nil {
+			t.Errorf("dialled %s: %q", name, id)
+		}
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := natsnet.Probe(t.Context(), config("b", ca), addr); err == nil {
+		t.Errorf("where nobody is: %q", id)
+	}
+}

@@ -1,0 +1,68 @@
+package host
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/host/fault"
+)
+
+// Goal: a configuration with which a cluster can never work is refused, with what to do. Method: one mistake at a time.
+func TestNeverWorks(t *testing.T) {
+	for name, row := range map[string]struct {
+		change func(*Config)
+		nodes  int
+		do     string
+	}{
+		"good":                     {func(*Config) {}, 3, ""},
+		"a broker":                 {func(c *Config) { c.NATS.Listen, c.NATS.URL = "", "tls://broker:4222" }, 3, ""},
+		"alone":                    {func(c *Config) { c.NATS.Listen = "" }, 1, ""},
+		"all must sign":            {func(c *Config) { c.Threshold = 3 }, 3, ""},
+		"more than there are":      {func(c *Config) { c.Threshold = 4 }, 3, "threshold"},
+		"no way to the others":     {func(c *Config) { c.NATS.Listen = "" }, 3, "nats.routes"},
+		"routes without a key":     {func(c *Config) { c.NATS.Key = "" }, 3, "nats.tls.key"},
+		"and without the CA alone": {func(c *Config) { c.NATS.CA = "" }, 3, "nats.tls.ca"},
+	} {
+		var c Config
+		c.NATS.Listen, c.NATS.Cert, c.NATS.Key, c.NATS.CA = "127.0.0.1:0", "cert", "key", "ca"
+		row.change(&c)
+		var f *fault.Error
+		err := c.checkCluster(row.nodes)
+		if (err != nil) != (row.do != "") || errors.As(err, &f) && (f.Code != fault.CodeUsage || !strings.Contains(f.Do, row.do)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Goal: what works and should be changed is told as that, and is no failure. Method: a node with a software token, nobody to recover it and
+// no counter; a certificate in its last month, and one that is over.
+func TestDoctorWarns(t *testing.T) {
+	c := testNode(t, "n1")
+	prepare(t, c)
+	with, _ := certified(t)
+	c.Cluster, c.Node, c.NATS = with.Cluster, with.Node, with.NATS
+	x, err := c.routeCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for left, warned := range map[time.Duration]bool{31 * 24 * time.Hour: false, 29 * 24 * time.Hour: true, -time.Hour: false} {
+		d := &Checkup{Config: c, Options: Options{Clock: func() time.Time { return x.notAfter().Add(-left) }}}
+		all := d.Run(t.Context())
+		for _, check := range []string{"token", "recovery", "rollback", "route certificate"} {
+			i := slices.IndexFunc(all, func(f Finding) bool { return f.Check == check })
+			switch {
+			case i < 0:
+				t.Errorf("nothing of %s: %+v", check, all)
+			case check != "route certificate":
+				if all[i].Err != nil || all[i].Warn == "" {
+					t.Errorf("%s: %+v", check, all[i])
+				}
+			case (all[i].Warn != "") != warned || (all[i].Err != nil) != (left < 0):
+				t.Errorf("%s before its end: %+v", left, all[i])
+			}
+		}
+	}
+}
