@@ -16,7 +16,8 @@ func TestHedge(t *testing.T) {
 		w := tt.NewWorld(1, 3, 2)
 		run := &tt.Run[tokens]{World: w, Sessions: map[threshold.PartyID]*threshold.Session[tokens]{}}
 		for _, p := range w.Committee.Parties {
-			x, err := threshold.NewSession(w.Setup(p, nil, context), io.MultiReader(io.LimitReader(constant(0), 32), constant(fresh)), threshold.Opening[tokens]{
+			rand := io.MultiReader(io.LimitReader(constant(0), 32), constant(fresh))
+			x, err := threshold.NewSession(w.Setup(p, nil, context), rand, threshold.Opening[tokens]{
 				Hedge: func() [][]byte { return [][]byte{[]byte(secret)} },
 				Begin: func(rand io.Reader, _ threshold.SessionID, _ []threshold.Received) (threshold.Step[tokens], error) {
 					out := make([]byte, 64)

@@ -31,9 +31,7 @@ type memory struct {
 // New returns n zero bytes of secret memory. It panics if n is negative or the system has no memory.
 func New(n int) *Bytes {
 	pages, locked := alloc(n)
-	s := &Bytes{&memory{b: pages[:n:n], pages: pages, locked: locked}}
-	runtime.SetFinalizer(s, (*Bytes).Wipe)
-	return s
+	return &Bytes{&memory{b: pages[:n:n], pages: pages, locked: locked}}
 }
 
 // From moves b into secret memory and wipes b.
@@ -44,7 +42,8 @@ func From(b []byte) *Bytes {
 	return s
 }
 
-// Bytes lends the secret; the owner's Wipe ends the loan. It panics after Wipe: a use after the end is our own mistake.
+// Bytes lends the secret; the owner's Wipe, and nothing else, ends the loan: the collector does not see who still reads the pages, so it
+// gives back none that nobody wiped. It panics after Wipe: a use after the end is our own mistake.
 func (s *Bytes) Bytes() []byte {
 	if s.m.wiped {
 		panic("secret: used after wipe")
@@ -71,7 +70,6 @@ func (s *Bytes) Wipe() {
 	Wipe(m.b)
 	release(m.pages, m.locked)
 	m.b, m.pages = nil, nil
-	runtime.SetFinalizer(s, nil)
 }
 
 // Wipe zeroes b in a way the compiler keeps.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
@@ -66,6 +67,22 @@ func TestWipe(t *testing.T) {
 		}
 	}()
 	_ = s.Bytes()
+}
+
+// Goal: what is lent is there until its owner wipes it, also when nobody holds the handle any more: else a reader dies, or reads what is
+// somebody else's by then. Method: lend, forget the handle, collect, read.
+func TestLoanOutlivesHandle(t *testing.T) {
+	lent := From([]byte(known)).Bytes()
+	for range 3 {
+		runtime.GC()
+		collected := make(chan struct{})
+		runtime.SetFinalizer(&struct{ b [16]byte }{}, func(any) { close(collected) })
+		runtime.GC()
+		<-collected // finalizers that were due before have had their turn
+	}
+	if string(lent) != known {
+		t.Error("a secret on loan is gone")
+	}
 }
 
 // Goal: lengths around a page work. Method: fill, compare, wipe.
