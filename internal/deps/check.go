@@ -7,13 +7,14 @@ import (
 	"go/token"
 	"io/fs"
 	"path"
+	"regexp"
 	"sort"
 	"strconv"
 	"strings"
 )
 
-// tagPrefix opens every transcript tag, key-derivation label and domain separator of ours.
-const tagPrefix = "mpcd/v1/"
+// tagForm is that of every transcript tag, key-derivation label and domain separator of ours, of any version.
+var tagForm = regexp.MustCompile(`^mpcd/v[0-9]+/.`)
 
 // Check holds the source in root against the policy and returns every breach, in the order of files.
 func Check(root fs.FS) ([]string, error) {
@@ -165,7 +166,7 @@ func (c *checker) literals(f *ast.File) {
 		if !ok || lit.Kind != token.STRING {
 			return true
 		}
-		if s, err := strconv.Unquote(lit.Value); err == nil && strings.HasPrefix(s, tagPrefix) && s != tagPrefix {
+		if s, err := strconv.Unquote(lit.Value); err == nil && tagForm.MatchString(s) {
 			c.tags[s] = append(c.tags[s], c.files.Position(lit.Pos()).String())
 		}
 		return true

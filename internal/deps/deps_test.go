@@ -103,6 +103,8 @@ func TestRules(t *testing.T) {
 		{"init in a test", "hsm/pkcs11/a_test.go", file("func init() {}"), ""},
 		{"one tag", "attest/a.go", file("const a = \"mpcd/v1/a\""), ""},
 		{"a tag twice", "attest/a.go", file("const a, b = \"mpcd/v1/a\", `mpcd/v1/a`"), `tag "mpcd/v1/a" stands in attest/a.go:`},
+		{"a tag of another version", "attest/a.go", file("const a, b = \"mpcd/v1/a\", \"mpcd/v2/a\""), ""},
+		{"such a tag twice", "attest/a.go", file("const a, b = \"mpcd/v2/a\", \"mpcd/v2/a\""), `tag "mpcd/v2/a" stands in attest/a.go:`},
 		{"a tag again in a package for tests", "hsm/hsmtest/a.go", file("const a, b = \"mpcd/v1/a\", \"mpcd/v1/a\""), ""},
 		{"a tag again in a test", "attest/a_test.go", file("const a, b = \"mpcd/v1/a\", \"mpcd/v1/a\""), ""},
 	} {

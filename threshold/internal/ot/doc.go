@@ -52,6 +52,18 @@
 // The paper's Protocol 5.2 has two indices wrong, which the Trail of Bits report on silence-laboratories' code (appendix F) notes: θ in
 // the sum over Alice's inputs carries the index of the input, and a^ that of the check input. Here θ_i belongs to a_i, and there is one a^.
 //
+// The base transfer is the two-message endemic OT of Masny and Rindal, figure 8, over Diffie-Hellman key agreement, and not that of ePrint
+// 2022/1525, section 3, which other code takes for DKLs23. Its paper claims endemic security in the random oracle model under DDH, and for
+// other instances under CDH; we rely on DDH in secp256k1, and have no proof of our own for this instance.
+//
+// λ_c is 128 and ρ, the number of check inputs a^, is 1. Public code contradicts itself about the paper's formula for ρ, so here is the
+// argument that is relied on: θ is a hash of all of a~ into Z_q. If some a~_j differs from the others by inputs e ≠ 0, η - θ·a matches
+// only where Σ θ_i·e_i equals what Alice fixed before θ: for each query of the hash with probability 1/q, about 2^-256. What is left to her
+// is to guess bits of β, and one wrong guess bans her.
+//
+// λ_s is 80: ξ = 256 + 2·80, so each b is within 2^-81 of uniform given all that Alice sees (leftover hash lemma). That adds up: over the
+// 2^36 OLEs of a year at 300 signatures a second with three signers it is 2^-45. λ_s = 128, as others have it, would give 2^-93.
+//
 // A hashes to the curve once per base transfer, not for both values of her bit: the hash and the choice of its input are constant-time, so
 // that there is no difference to hide. The key of a base transfer binds sid and both messages, and B rejects a key share that is the
 // identity.
