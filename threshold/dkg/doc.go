@@ -21,9 +21,9 @@
 //
 // Security: Feldman-based DKG with proofs of possession, as PedPop in "Provably Secure FROST" (Chu, Gerhart, Ruffing,
 // Schröder, CRYPTO 2023) and Komlo and Goldberg (SAC 2020), secure against static corruption of t-1 parties with abort. The proofs of
-// possession are Schnorr's by Fiat and Shamir, whose witness is extracted by rewinding or in the algebraic group model, in the random oracle
-// model: this is not universally composable, as the committed proofs are that the paper of DKLs23 asks of its key generation. Whoever
-// speaks last may abort until it likes the key; that bias is inherent in protocols with abort and dishonest majority.
+// possession are Schnorr's by Fiat and Shamir, whose witness is extracted by rewinding or in the algebraic group model, in the random
+// oracle model: this is not universally composable, as the committed proofs are that the paper of DKLs23 asks of its key generation.
+// Whoever speaks last may abort until it likes the key; that bias is inherent in protocols with abort and dishonest majority.
 //
 // # Trace
 //

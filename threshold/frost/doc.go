@@ -1,8 +1,10 @@
 // Package frost is threshold Schnorr signing in two rounds (Komlo and Goldberg, SAC 2020), in two variants:
 //
 //   - Ed25519: RFC 9591 FROST(Ed25519, SHA-512); signatures are RFC 8032's, checked by crypto/ed25519.
-//   - Taproot: BIP 445 (draft), FROST3 for BIP-340 public keys with BIP-341 tweaks. It is not RFC 9591's secp256k1 suite,
-//     whose signatures no chain takes. A group key is an output key without a script path.
+//   - Taproot: BIP 445, FROST3 for BIP-340 public keys with BIP-341 tweaks, as its draft stood before 0.12.1 (the vectors' source is in
+//     testdata/README.md). From 0.12.1 on the binding factor also hashes the number of the signers, so signers of that draft and ours make
+//     no signature together. It is not RFC 9591's secp256k1 suite, whose signatures no chain takes. A group key is an output key without a
+//     script path.
 //
 // The nonce commitments ride in the OPEN message, so presigning costs no round of its own, and the session ID binds them.
 // Nonces are hedged with the share (RFC 9591 §4.1; BIP 445 NonceGen), live in memory only and are burnt before anything is
