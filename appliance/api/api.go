@@ -119,6 +119,7 @@ func humaConfig(version string) huma.Config {
 				Description: "A node of a threshold-signing cluster: it makes keys that no node holds, and signs with them.",
 				License:     &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
 			},
+			Servers: []*huma.Server{{URL: "/", Description: "The node that serves this document."}},
 			Components: &huma.Components{
 				Schemas: newRegistry(),
 				SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {

@@ -203,3 +203,53 @@ func TestMetrics(t *testing.T) {
 		t.Error("a path became a label")
 	}
 }
+
+// Goal: the document says what is enforced, as linters ask for it (redocly: no-empty-servers, security-defined, no-unused-components;
+// OWASP: string limits). Method: walk it: servers, the security of every operation, whether every schema is used, and a limit on every text
+// and list that a caller sends.
+func TestOpenAPILint(t *testing.T) {
+	_, raw := openAPI(t)
+	doc := decodeJSON(t, raw).(map[string]any)
+	if servers, _ := doc["servers"].([]any); len(servers) == 0 {
+		t.Error("no servers")
+	}
+	schemas := doc["components"].(map[string]any)["schemas"].(map[string]any)
+	for name := range schemas {
+		if !strings.Contains(string(raw), `"#/components/schemas/`+name+`"`) {
+			t.Errorf("%s is not used", name)
+		}
+	}
+	var limited func(at string, v any)
+	limited = func(at string, v any) {
+		s, _ := v.(map[string]any)
+		if s["type"] == "string" && s["maxLength"] == nil && s["enum"] == nil || s["type"] == "array" && s["maxItems"] == nil ||
+			s["type"] == "integer" && (s["maximum"] == nil || s["minimum"] == nil) {
+			t.Errorf("%s has no limit", at)
+		}
+		for _, key := range []string{"properties", "oneOf"} {
+			for name, inner := range members(s[key]) {
+				limited(at+"/"+name, inner)
+			}
+		}
+		if s["items"] != nil {
+			limited(at+"[]", s["items"])
+		}
+	}
+	for name, schema := range schemas {
+		if strings.HasSuffix(name, "Body") {
+			limited(name, schema)
+		}
+	}
+	s := newServer(Config{Backend: newFake(), Dev: true})
+	for path, methods := range doc["paths"].(map[string]any) {
+		for method, v := range methods.(map[string]any) {
+			op, at := v.(map[string]any), strings.ToUpper(method)+" "+path
+			if security, ok := op["security"].([]any); !ok || (len(security) == 0) != s.rules[at].open {
+				t.Errorf("%s: security %v, open %v", at, op["security"], s.rules[at].open)
+			}
+			for _, p := range members(op["parameters"]) {
+				limited(at+" "+p.(map[string]any)["name"].(string), p.(map[string]any)["schema"])
+			}
+		}
+	}
+}

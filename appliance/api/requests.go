@@ -14,7 +14,7 @@ import (
 // The bodies of requests, with every spelling that is accepted. What they mean is settled once, by the methods below them.
 
 type keygenBody struct {
-	SessionID string  `json:"session_id,omitempty" maxLength:"128" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	SessionID string  `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
 	Threshold int     `json:"threshold,omitempty" minimum:"1" maximum:"255" example:"2" doc:"Signers needed. The cluster's default if absent."`
 	Total     parties `json:"total,omitempty" doc:"How many nodes hold shares, or which."`
 	Parties   parties `json:"parties,omitempty" doc:"The same as total."`
@@ -25,19 +25,19 @@ type keygenBody struct {
 }
 
 type signBody struct {
-	SessionID      string   `json:"session_id,omitempty" maxLength:"128" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
-	PublicKey      string   `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
-	WalletID       string   `json:"wallet_id,omitempty" maxLength:"256" example:"w_5f1c" doc:"The key, by its name; or public_key."`
-	MessageHash    string   `json:"message_hash,omitempty" doc:"Hex of what is signed. ECDSA and BIP-340: the digest that the chain signs, exactly 32 bytes; it is not hashed again. Ed25519: the message itself."`
-	Payload        string   `json:"payload,omitempty" doc:"The same as message_hash."`
-	Message        string   `json:"message,omitempty" doc:"The same as message_hash."`
-	DerivationPath *string  `json:"derivation_path,omitempty" maxLength:"2806" example:"m/0/5" doc:"ECDSA only: sign with the key that BIP 32's public derivation gives at this path below the wallet's: indexes below 2^31, none hardened, at most 255. The wallet's own key if absent. GET /api/v1/wallets/{id}/derive shows it."`
-	Signers        []string `json:"signers,omitempty" maxItems:"255" doc:"Which nodes sign; the node chooses if absent."`
-	Chain          string   `json:"chain,omitempty" maxLength:"32" pattern:"^[a-z0-9_-]*$" example:"ethereum" doc:"What the signature is for; stands in the receipt. A name among the wallet's addresses."`
+	SessionID      string    `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	PublicKey      string    `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
+	WalletID       string    `json:"wallet_id,omitempty" maxLength:"256" example:"w_5f1c" doc:"The key, by its name; or public_key."`
+	MessageHash    string    `json:"message_hash,omitempty" maxLength:"131074" doc:"Hex of what is signed. ECDSA and BIP-340: the digest that the chain signs, exactly 32 bytes; it is not hashed again. Ed25519: the message itself."`
+	Payload        string    `json:"payload,omitempty" maxLength:"131074" doc:"The same as message_hash."`
+	Message        string    `json:"message,omitempty" maxLength:"131074" doc:"The same as message_hash."`
+	DerivationPath *string   `json:"derivation_path,omitempty" maxLength:"2806" example:"m/0/5" doc:"ECDSA only: sign with the key that BIP 32's public derivation gives at this path below the wallet's: indexes below 2^31, none hardened, at most 255. The wallet's own key if absent. GET /api/v1/wallets/{id}/derive shows it."`
+	Signers        nodeNames `json:"signers,omitempty" doc:"Which nodes sign; the node chooses if absent."`
+	Chain          string    `json:"chain,omitempty" maxLength:"32" pattern:"^[a-z0-9_-]*$" example:"ethereum" doc:"What the signature is for; stands in the receipt. A name among the wallet's addresses."`
 }
 
 type refreshBody struct {
-	SessionID       string   `json:"session_id,omitempty" maxLength:"128" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	SessionID       string   `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
 	PublicKey       string   `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
 	WalletID        string   `json:"wallet_id,omitempty" maxLength:"256" doc:"The key, by its name; or public_key."`
 	NewThreshold    int      `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
@@ -49,7 +49,7 @@ type refreshBody struct {
 
 // reshareBody is refreshBody for a wallet named in the path.
 type reshareBody struct {
-	SessionID       string   `json:"session_id,omitempty" maxLength:"128" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	SessionID       string   `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
 	NewThreshold    int      `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
 	NewTotal        parties  `json:"new_total,omitempty" doc:"In this build only what it is already."`
 	NewParties      parties  `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
@@ -59,7 +59,7 @@ type reshareBody struct {
 
 // proveBody is the body of a request that says everything in its path.
 type proveBody struct {
-	SessionID string `json:"session_id,omitempty" maxLength:"128" doc:"Accepted and not needed: a proof may be repeated."`
+	SessionID string `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Accepted and not needed: a proof may be repeated."`
 }
 
 // spelled is a value and the field it came from.

@@ -88,10 +88,18 @@ func (s *server) plain(doc huma.API, r route, media string, h http.HandlerFunc) 
 	op := s.open(doc, r)
 	if op.Responses["200"] == nil {
 		op.Responses["200"] = &huma.Response{Description: "OK",
-			Content: map[string]*huma.MediaType{media: {Schema: &huma.Schema{Type: huma.TypeString}}}}
+			Content: map[string]*huma.MediaType{media: {Schema: plainSchema(media)}}}
 	}
 	doc.OpenAPI().AddOperation(&op)
 	s.light(r, h)
+}
+
+// plainSchema describes what is no type of ours.
+func plainSchema(media string) *huma.Schema {
+	if media == "application/json" {
+		return objectSchema{}.Schema(nil)
+	}
+	return &huma.Schema{Type: huma.TypeString}
 }
 
 // light serves a route that takes no place in the queue: who looks after a node must see it when it is busy.
@@ -110,7 +118,7 @@ func (s *server) health(doc huma.API, r route, h http.HandlerFunc) {
 	op.Responses["200"] = &huma.Response{Description: "OK", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
 	if r.path == "/readyz" {
 		op.Parameters = []*huma.Param{{Name: "verbose", In: "query", AllowEmptyValue: true, Description: "Show every check.",
-			Schema: &huma.Schema{Type: huma.TypeString}}}
+			Schema: &huma.Schema{Type: huma.TypeString, MaxLength: ptr(16)}}}
 	}
 	doc.OpenAPI().AddOperation(&op)
 	s.light(r, h)
@@ -121,6 +129,7 @@ func (s *server) open(doc huma.API, r route) huma.Operation {
 	s.rules[r.method+" "+r.path] = rule{open: r.roles == nil, roles: r.roles, body: r.method == http.MethodPost}
 	op := huma.Operation{OperationID: r.id, Method: r.method, Path: r.path, Summary: r.summary, DefaultStatus: r.status,
 		Responses: map[string]*huma.Response{}}
+	op.Security = []map[string][]string{} // nobody has to be anybody; nil would not say so
 	codes := append([]int{405}, r.errors...)
 	if r.roles != nil {
 		var roles []string
@@ -135,7 +144,7 @@ func (s *server) open(doc huma.API, r route) huma.Operation {
 		codes = append(codes, 400, 408, 409, 413, 415)
 		op.Parameters = []*huma.Param{{Name: "Idempotency-Key", In: "header",
 			Description: "The same as session_id: the same key and body give the same answer.",
-			Schema:      &huma.Schema{Type: huma.TypeString, MaxLength: ptr(operation.MaxSessionID)}}}
+			Schema:      &huma.Schema{Type: huma.TypeString, MinLength: ptr(1), MaxLength: ptr(operation.MaxSessionID), Pattern: "^[!-~]+$"}}}
 	}
 	for _, code := range codes {
 		op.Responses[strconv.Itoa(code)] = problemResponse(doc, code)
@@ -166,6 +175,9 @@ func (s *server) serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
 
 // renderOpenAPI writes the document once: it does not change while the node runs.
 func renderOpenAPI(doc *huma.OpenAPI) []byte {
+	for _, ofHuma := range []string{"ErrorModel", "ErrorDetail"} { // wire.Problem stands in their place
+		delete(doc.Components.Schemas.Map(), ofHuma)
+	}
 	b, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {
 		panic("api: the OpenAPI document: " + err.Error())

@@ -44,17 +44,30 @@ type parties struct {
 
 // Schema describes both spellings.
 func (parties) Schema(huma.Registry) *huma.Schema {
-	one, most, least := 1.0, float64(partiesMax), 1
-	items := partiesMax
-	nameMax := 63
+	one, most := 1.0, float64(partiesMax)
 	return &huma.Schema{
 		Description: "How many nodes, or the list of their names.",
 		OneOf: []*huma.Schema{
 			{Type: huma.TypeInteger, Minimum: &one, Maximum: &most},
-			{Type: huma.TypeArray, MinItems: &least, MaxItems: &items,
-				Items: &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &nameMax}},
+			listOfNames(),
 		},
 	}
+}
+
+// listOfNames describes one name or more.
+func listOfNames() *huma.Schema {
+	return &huma.Schema{Type: huma.TypeArray, MinItems: ptr(1), MaxItems: ptr(partiesMax),
+		Items: &huma.Schema{Type: huma.TypeString, MinLength: ptr(1), MaxLength: ptr(63)}}
+}
+
+// nodeNames is a list of names of nodes; none, and null, are absence.
+type nodeNames []string
+
+// Schema describes it.
+func (nodeNames) Schema(huma.Registry) *huma.Schema {
+	s := listOfNames()
+	s.MinItems, s.Nullable = nil, true
+	return s
 }
 
 // UnmarshalJSON reads a number or a list of names; null is absence.
