@@ -3,6 +3,7 @@ package client
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,6 +16,21 @@ type Files struct {
 	CA, Cert, Key string
 	// Name, where it is not "", is the name that nodes' certificates must have, in place of the one in the URL.
 	Name string
+}
+
+// Advice is what to change at the client if a node was found and could not be spoken to; "" if nothing is known.
+func Advice(err error) string {
+	var stranger x509.UnknownAuthorityError
+	var otherName x509.HostnameError
+	switch {
+	case errors.As(err, &stranger):
+		return "give the CA of the node's certificate: --ca, MPCD_CA"
+	case errors.As(err, &otherName):
+		return "name the node in --api as its certificate does"
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "the node speaks plain HTTP: use http:// in --api"
+	}
+	return ""
 }
 
 // NewHTTP makes an HTTP client for Config.HTTPClient: TLS 1.3, no redirects, and timeout for a whole answer, 0 for none.

@@ -99,7 +99,7 @@ func ofProblem(p wire.Problem, session string) error {
 	case p.Retryable:
 		do = "repeat it; `mpcd node list` tells who is live"
 	case p.Status == http.StatusUnauthorized:
-		do = "use a token with the role: `mpcd token`, MPCD_TOKEN"
+		do = "give a good token: export MPCD_TOKEN=$(mpcd token …), or --token"
 	case do == "" && code == fault.CodeUsage:
 		do = "correct the request"
 	case do == "":
