@@ -77,9 +77,9 @@ func TestAdviceOfTheNode(t *testing.T) {
 		next      string
 		why, do   string
 	}{
-		"usage":     {422, "invalid", false, "give 32 bytes", "it is short", "give 32 bytes"},
-		"policy":    {403, "denied", false, "ask who keeps the policy", "it is short", "ask who keeps the policy"},
-		"no token":  {401, "unauthorized", false, "send a token", "it is short",
+		"usage":  {422, "invalid", false, "give 32 bytes", "it is short", "give 32 bytes"},
+		"policy": {403, "denied", false, "ask who keeps the policy", "it is short", "ask who keeps the policy"},
+		"no token": {401, "unauthorized", false, "send a token", "it is short",
 			"give a good token: export MPCD_TOKEN=$(mpcd token …), or --token"},
 		"integrity": {500, "integrity", false, "do not delete anything", "it is short", "do not delete anything"},
 		"again": {503, "quorum", true, "wait", "it is short. Wait.",
