@@ -21,8 +21,8 @@ type fullStore struct {
 
 func (s *fullStore) Writable() error { return s.err }
 
-// Goal: a node whose disk is full takes on nothing new, says so with a code of its own, is not ready, and goes on answering; it takes on work
-// again by itself when there is space. Method: a store and then an audit log that cannot write, and can again.
+// Goal: a node whose disk is full takes on nothing new, says so with a code of its own, is not ready, and goes on answering; it takes on
+// work again by itself when there is space. Method: a store and then an audit log that cannot write, and can again.
 func TestFullDiskTakesOnNothing(t *testing.T) {
 	x := newInside(t)
 	store, free := &fullStore{Memory: vaulttest.NewMemory()}, int64(1<<40)

@@ -85,8 +85,7 @@ func (n *Node) quorumDetail(live, total, need int) string {
 
 // ownChecks are those that depend on this node alone. Peers hear of them, and choose others while one fails.
 func (n *Node) ownChecks() []Check {
-	seq, _ := n.cfg.AuditLog.Head()
-	log := written("audit", errors.Join(n.cfg.AuditLog.Err(), n.cfg.AuditLog.Writable()), fmt.Sprintf("%d entries", seq))
+	log := written("audit", errors.Join(n.cfg.AuditLog.Err(), n.cfg.AuditLog.Writable()), fmt.Sprintf("%d entries", n.cfg.AuditLog.Len()))
 	run := Check{"run", true, "it runs once"}
 	if twice := n.peers.Twice(n.cfg.Node); twice != "" {
 		run = Check{"run", false, "this node " + twice + ": stop one of them"}

@@ -281,7 +281,7 @@ func (k *killing) judge() {
 	for _, p := range k.c.Nodes {
 		p.Stop()
 		path := p.Dir + "/data/audit.log"
-		n, _, err := audit.Verify(path)
+		x, err := audit.Verify(path, nil)
 		if err != nil {
 			t.Errorf("%s: %v", p.ID, err)
 		}
@@ -290,10 +290,10 @@ func (k *killing) judge() {
 			t.Error(err)
 			continue
 		}
-		es, err := log.Entries(0, int(n))
+		es, err := log.Entries(0, int(x.Size))
 		_ = log.Close()
-		if err != nil || len(es) != int(n) {
-			t.Errorf("%s: %d entries of %d: %v", p.ID, len(es), n, err)
+		if err != nil || len(es) != int(x.Size) {
+			t.Errorf("%s: %d entries of %d: %v", p.ID, len(es), x.Size, err)
 		}
 		shares := map[string]uint64{}
 		for _, e := range es {

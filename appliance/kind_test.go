@@ -86,7 +86,7 @@ func TestAuditOfAnotherVersion(t *testing.T) {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = audit.Verify(path)
+	_, err = audit.Verify(path, nil)
 	if err == nil || !strings.Contains(err.Error(), "entry 1 is of version 1, this program reads 2") {
 		t.Errorf("%v", err)
 	}

@@ -31,11 +31,11 @@ type Counts struct {
 // Counts reads the counters.
 func (n *Node) Counts() Counts {
 	c := &n.counts
-	seq, _ := n.cfg.AuditLog.Head()
 	pool := n.pool.Counts()
 	out := Counts{
 		Signatures: c.signatures.Load(), Ceremonies: c.ceremonies.Load(), Batches: c.batches.Load(), Aborts: c.aborts.Load(),
-		Refused: c.refused.Load(), Keygens: c.keygens.Load(), Refreshes: c.refreshes.Load(), Retries: c.retries.Load(), AuditSeq: seq,
+		Refused: c.refused.Load(), Keygens: c.keygens.Load(), Refreshes: c.refreshes.Load(), Retries: c.retries.Load(),
+		AuditSeq:  n.cfg.AuditLog.Len(),
 		PresReady: pool.Ready, PresHeld: pool.Held, PresMade: pool.Made, PresUsed: pool.Used, PresMissed: pool.Missed,
 		PresDropped: pool.Dropped, Network: map[string]uint64{},
 	}

@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/luxfi/mpcd/vault"
+	"github.com/luxfi/mpcd/internal/durable"
 )
 
 // anchorEvery is how often a running node has the token count, so that a copy of the data directory is refused once it is older
@@ -13,8 +13,9 @@ import (
 // writes of a counter, which is eleven years of hours.
 const anchorEvery = time.Hour
 
-// keepAnchor counts until ctx ends. A vault without an anchor counts nothing.
-func keepAnchor(ctx context.Context, v *vault.Vault, every time.Duration, log *slog.Logger) {
+// keepAnchor makes a commit of the vault, which counts, until ctx ends. What the commit keeps is the head of the audit log, so that
+// neither the log nor the directory can be put back further than that.
+func keepAnchor(ctx context.Context, commit func(context.Context) error, every time.Duration, log *slog.Logger) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -23,7 +24,10 @@ func keepAnchor(ctx context.Context, v *vault.Vault, every time.Duration, log *s
 		case <-ctx.Done():
 			return
 		}
-		if err := v.Advance(context.WithoutCancel(ctx)); err != nil {
+		switch err := commit(context.WithoutCancel(ctx)); {
+		case durable.IsFull(err):
+			log.Warn("the head of the audit log was not kept in the vault: free space on the disk", "error", err)
+		case err != nil:
 			log.Error("the vault's commits were not counted: restart the node", "error", err)
 			return
 		}

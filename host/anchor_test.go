@@ -40,7 +40,7 @@ func TestKeepAnchor(t *testing.T) {
 	_, before := v.Anchored()
 	ctx, end := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); keepAnchor(ctx, v, time.Millisecond, slog.New(slog.DiscardHandler)) }()
+	go func() { defer close(done); keepAnchor(ctx, v.Advance, time.Millisecond, slog.New(slog.DiscardHandler)) }()
 	for n := before; n < before+3; {
 		n = <-counter.counts
 	}

@@ -1,69 +1,180 @@
 package host
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/durable"
 )
 
-// VerifyAudit is VerifyAuditLog for the log of a node, whose data directory must be of this program's format.
-func VerifyAudit(c Config) (n uint64, head [32]byte, err error) {
-	if err := checkFormat(c); err != nil {
-		return 0, head, err
-	}
-	return VerifyAuditLog(c.AuditPath())
+// AuditTask is work on the audit log of a node, beside the running node or anywhere else; it changes nothing.
+type AuditTask struct {
+	Config Config
+	// File is the log, instead of the configured node's; without a roster in Config no checkpoint is checked.
+	File  string
+	Entry uint64 // to prove
+	Since string // file of an older checkpoint, from which the log has grown
+	Proof string // file of a proof to check, instead of a log
+	From  uint64 // first entry to export
+	To    uint64 // last entry to export; 0 for all
+	Out   io.Writer
 }
 
-// VerifyAuditLog walks the chain of an audit log, and returns the number of its entries and the hash of the last. It reads a copy: opening
-// a log may cut off a torn end, and the node may be writing.
-func VerifyAuditLog(path string) (n uint64, head [32]byte, err error) {
-	src, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, head, fault.Usage("check data_dir and that its disk is mounted; a node that never ran has none",
-			"there is no audit log: %w", err)
-	}
-	if err != nil {
-		return 0, head, err
-	}
-	defer src.Close()
-	dir, err := os.MkdirTemp("", "mpcd-audit-")
-	if err != nil {
-		return 0, head, err
-	}
-	defer os.RemoveAll(dir)
-	copied := filepath.Join(dir, "audit.log")
-	dst, err := os.OpenFile(copied, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return 0, head, err
-	}
-	if _, err := io.Copy(dst, src); err != nil {
-		dst.Close()
-		return 0, head, err
-	}
-	if err := dst.Close(); err != nil {
-		return 0, head, err
-	}
-	if n, head, err = audit.Verify(copied); err != nil {
-		do := "keep the file as evidence, and compare its head with one that was written down; put no older copy in its place"
-		if errors.As(err, new(*canon.VersionError)) {
-			do = "keep the log as it is, and verify it with the release that wrote it"
+// Report is what a task found: as a value for programs, and in rows for readers.
+type Report struct {
+	Value any
+	Rows  [][2]any
+}
+
+// VerifyAuditLog reads a whole log at path.
+func VerifyAuditLog(path string) (*audit.Verified, error) {
+	return verifyLog(path, nil)
+}
+
+// open checks that there is a log that this program reads, and returns its path and who checks its checkpoints, nil for nobody.
+func (t *AuditTask) open() (path string, v audit.Verifier, err error) {
+	if path = t.File; path == "" {
+		path = t.Config.AuditPath()
+		if err := checkFormat(t.Config); err != nil {
+			return "", nil, err
 		}
-		err = &fault.Error{Code: fault.CodeIntegrity, What: "the audit log does not hold", Err: &ofOriginal{err, copied, path}, Do: do}
 	}
-	return n, head, err
+	if t.Config.Roster == "" {
+		return path, nil, nil
+	}
+	v, err = t.verifier()
+	return path, v, err
 }
 
-// ofOriginal tells an error of a copy as one of the original.
-type ofOriginal struct {
-	error
-	copied, original string
+func (t *AuditTask) verifier() (audit.Verifier, error) {
+	roster, err := loadRoster(t.Config)
+	if err != nil {
+		return nil, err
+	}
+	return auditVerifier(t.Config, roster)
 }
 
-func (e *ofOriginal) Error() string { return strings.ReplaceAll(e.error.Error(), e.copied, e.original) }
-func (e *ofOriginal) Unwrap() error { return e.error }
+func verifyLog(path string, v audit.Verifier) (*audit.Verified, error) {
+	x, err := audit.Verify(path, v)
+	return x, ofLog(err)
+}
+
+// ofLog says what to do about an error of a log.
+func ofLog(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return fault.Usage("check data_dir and that its disk is mounted; a node that never ran has none", "there is no audit log: %w", err)
+	}
+	f := &fault.Error{Code: fault.CodeIntegrity, What: "the audit log does not hold", Err: err,
+		Do: "keep the data directory as it is, as evidence, and compare the log with its exports and checkpoints"}
+	switch {
+	case errors.As(err, new(*canon.VersionError)):
+		f.Do = "keep the log as it is, and verify it with the release that wrote it"
+	case errors.Is(err, audit.ErrNoCheckpoint):
+		f = &fault.Error{Code: fault.CodeUsage, Err: err,
+			Do: "ask again in a minute: a running node has its token sign the head of a log that grew"}
+	case !errors.Is(err, durable.ErrCorrupt):
+		return err
+	}
+	return f
+}
+
+// Verify verifies a log, or checks a proof.
+func (t *AuditTask) Verify() (*Report, error) {
+	if t.Proof != "" {
+		return t.check()
+	}
+	path, v, err := t.open()
+	if err != nil {
+		return nil, err
+	}
+	x, err := verifyLog(path, v)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{map[string]any{"valid": true, "entries": x.Size, "head": attest.Hex(x.Last[:]), "root": attest.Hex(x.Root[:]),
+		"acknowledged": x.Acked, "torn_bytes": x.Torn, "checkpoint_entries": x.Checkpoint.Size},
+		[][2]any{{"valid", path}, {"entries", x.Size}, {"head", attest.Hex(x.Last[:])}, {"root", attest.Hex(x.Root[:])}}}
+	switch {
+	case x.Checkpoint.Size > 0:
+		r.Rows = append(r.Rows, [2]any{"checkpoint", fmt.Sprintf("signed by the node's token over %d entries", x.Checkpoint.Size)})
+	case v == nil:
+		r.Rows = append(r.Rows, [2]any{"checkpoint", "not checked: no roster to check it by"})
+	default:
+		r.Rows = append(r.Rows, [2]any{"checkpoint", "none yet"})
+	}
+	if x.Torn > 0 {
+		r.Rows = append(r.Rows, [2]any{"torn", fmt.Sprintf("%d bytes at the end are no entry, and were never acknowledged", x.Torn)})
+	}
+	return r, nil
+}
+
+// check checks a proof.
+func (t *AuditTask) check() (*Report, error) {
+	v, err := t.verifier()
+	if err != nil {
+		return nil, err
+	}
+	b, err := durable.ReadFile(t.Proof, attest.MaxJSON)
+	if err != nil {
+		return nil, err
+	}
+	p, err := audit.ParseProof(b)
+	if err != nil {
+		return nil, fault.Usage("give what `mpcd audit prove` wrote", "%w", err)
+	}
+	e, head, err := p.Check(v)
+	if err != nil {
+		return nil, &fault.Error{Code: fault.CodeIntegrity, What: "the proof does not hold", Err: err,
+			Do: "fetch it again; if it stays so, it was changed, or made of another log"}
+	}
+	return &Report{map[string]any{"valid": true, "entry": e, "entries": head.Size, "root": attest.Hex(head.Root[:]), "grown": p.Since != ""},
+		[][2]any{{"valid", t.Proof}, {"entry", e.Seq}, {"event", e.Event}, {"node", e.Node},
+			{"under", fmt.Sprintf("%d entries", head.Size)}}}, nil
+}
+
+// Prove writes the proof of an entry, and reports nothing else.
+func (t *AuditTask) Prove() (*Report, error) {
+	path, v, err := t.open()
+	if err == nil && v == nil {
+		v, err = t.verifier() // which says what is missing
+	}
+	if err != nil {
+		return nil, err
+	}
+	var since []byte
+	if t.Since != "" {
+		if since, err = durable.ReadFile(t.Since, attest.MaxJSON); err != nil {
+			return nil, err
+		}
+	}
+	p, err := audit.Prove(path, v, t.Entry, since)
+	if err != nil {
+		return nil, ofLog(err)
+	}
+	return nil, json.NewEncoder(t.Out).Encode(p)
+}
+
+// Export writes entries, one JSON object a line, after the whole log was verified.
+func (t *AuditTask) Export() (*Report, error) {
+	path, v, err := t.open()
+	if err != nil {
+		return nil, err
+	}
+	to := t.To
+	if to == 0 {
+		to = math.MaxUint64
+	}
+	out := json.NewEncoder(t.Out)
+	return nil, ofLog(audit.Export(path, v, t.From, to, func(e audit.Entry) error { return out.Encode(e) }))
+}

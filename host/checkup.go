@@ -282,8 +282,10 @@ func (d *Checkup) audit() {
 		d.say("audit log", nil, "none yet: the node has not run")
 		return
 	}
-	n, _, err := VerifyAuditLog(d.Config.AuditPath())
-	d.say("audit log", err, fmt.Sprintf("%d entries, the chain holds", n))
+	x, err := VerifyAuditLog(d.Config.AuditPath())
+	if d.say("audit log", err, "") {
+		d.findings[len(d.findings)-1].Detail = fmt.Sprintf("%d entries, the chain holds", x.Size)
+	}
 }
 
 // routes dials the other nodes as the node does. One that is down is no fault of this node.

@@ -61,7 +61,8 @@ func TestFormat(t *testing.T) {
 		if _, err := Prepare(t.Context(), c, Options{}); !errors.As(err, &f) || f.Code != fault.CodeIntegrity {
 			t.Errorf("%s: a node was made in it: %v", name, err)
 		}
-		if _, _, err := VerifyAudit(c); !errors.As(err, &f) || f.Code != fault.CodeIntegrity || !strings.Contains(err.Error(), x.says) {
+		_, err = (&AuditTask{Config: c}).Verify()
+		if !errors.As(err, &f) || f.Code != fault.CodeIntegrity || !strings.Contains(err.Error(), x.says) {
 			t.Errorf("%s: its audit log was verified: %v", name, err)
 		}
 	}
@@ -119,7 +120,8 @@ func TestNoAuditLog(t *testing.T) {
 	c := testNode(t, "n1")
 	prepare(t, c)
 	var f *fault.Error
-	if _, _, err := VerifyAudit(c); !errors.As(err, &f) || f.Code != fault.CodeUsage || !strings.Contains(f.Do, "never ran") || f.What != "" {
+	_, err := (&AuditTask{Config: c}).Verify()
+	if !errors.As(err, &f) || f.Code != fault.CodeUsage || !strings.Contains(f.Do, "never ran") || f.What != "" {
 		t.Errorf("%v", err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
-	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
@@ -16,7 +15,7 @@ import (
 	"github.com/luxfi/mpcd/vault"
 )
 
-// BootTimeout bounds the boot: a token that does not answer ends it.
+// BootTimeout bounds each step of the boot: a token that does not answer ends it.
 const BootTimeout = 60 * time.Second
 
 // Host is a node that is ready to run.
@@ -26,6 +25,7 @@ type Host struct {
 
 	config  Config
 	options Options
+	record  *record
 	opened  closers
 	began   time.Time
 	certs   certificates
@@ -38,8 +38,6 @@ func (h *Host) Close() error { return h.opened.Close() }
 // Open opens everything a node is made of, in the order that lets nothing be used before it was proven. The caller closes the Host.
 func Open(ctx context.Context, c Config, o Options) (*Host, error) {
 	o = o.withDefaults()
-	ctx, cancel := context.WithTimeout(ctx, BootTimeout)
-	defer cancel()
 	h := &Host{config: c, options: o, began: time.Now()}
 	b := &boot{Host: h, node: appliance.Config{
 		Cluster: c.Cluster, Node: c.Node, Release: o.Release, CosignKey: c.HSM.CosignKey, AttestKey: c.HSM.AttestKey,
@@ -77,7 +75,7 @@ func (b *boot) run(ctx context.Context) error {
 		{"node", b.makeNode},
 	} {
 		began := time.Now()
-		if err := step.do(ctx); err != nil {
+		if err := b.inTime(ctx, step.do); err != nil {
 			return fault.Doing("boot: "+step.name, err)
 		}
 		b.options.Log.Debug("boot", "step", step.name, "took", time.Since(began).Round(time.Millisecond))
@@ -88,6 +86,13 @@ func (b *boot) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// inTime bounds a step by itself, for a first reading of a long audit log is none that a token's timeout should end.
+func (b *boot) inTime(ctx context.Context, step func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, BootTimeout)
+	defer cancel()
+	return step(ctx)
 }
 
 func (b *boot) selfTest(context.Context) error {
@@ -131,15 +136,25 @@ func (b *boot) openVault(ctx context.Context) (err error) {
 		return err
 	}
 	b.Vault, b.node.Vault, b.node.Store = b.disk.Vault, b.disk.Vault, b.disk.Store
-	if err := keepSerial(ctx, b.disk.Store, b.roster); err != nil {
-		return err
-	}
-	return b.Vault.Advance(ctx) // copies made before this start are older ones now
+	return keepSerial(ctx, b.disk.Store, b.roster)
 }
 
-func (b *boot) openAudit(context.Context) (err error) {
-	b.node.AuditLog, err = audit.Open(b.config.AuditPath(), string(b.config.Node), b.options.Clock)
-	return b.opened.keep(b.node.AuditLog, err)
+func (b *boot) openAudit(ctx context.Context) error {
+	v, err := auditVerifier(b.config, b.roster)
+	if err != nil {
+		return err
+	}
+	sign := func(message []byte) ([]byte, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), sealTimeout)
+		defer cancel()
+		return b.tokens.Sign(ctx, b.config.HSM.AttestKey, message)
+	}
+	b.record, err = openRecord(ctx, b.config, b.Vault, v, sign, b.options)
+	if err := b.opened.keep(b.record, err); err != nil {
+		return err
+	}
+	b.node.AuditLog = b.record.Log
+	return b.record.mark(ctx) // a commit, too: copies of the directory made before this start are older ones now
 }
 
 func (b *boot) openIdentity(ctx context.Context) error {

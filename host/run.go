@@ -20,7 +20,8 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 	defer counting.Wait() // after stopNode
 	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNode()
-	counting.Go(func() { keepAnchor(nodeCtx, h.Vault, anchorEvery, h.options.Log) })
+	counting.Go(func() { keepAnchor(nodeCtx, h.record.mark, anchorEvery, h.options.Log) })
+	counting.Go(func() { h.record.keepSigned(nodeCtx, signedEvery) })
 	counting.Go(func() { h.reloads(nodeCtx) })
 	nodeDone := make(chan error, 1)
 	go func() { nodeDone <- h.Node.Run(nodeCtx) }()
@@ -54,6 +55,7 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 			err = errors.New("the node stopped by itself")
 		}
 	}
+	h.record.seal(context.WithoutCancel(ctx))
 	return fault.Doing("run", err)
 }
 

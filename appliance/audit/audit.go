@@ -1,35 +1,48 @@
-// Package audit is the node's record of what it did and refused: an append-only file of entries, chained by hashes, each durable before
-// the act it speaks of. It never holds a secret: facts are names, hashes and counts. Opening it verifies the whole chain.
+// Package audit is the node's record of what it did and refused: an append-only file of entries, each durable before the act it speaks of,
+// under a Merkle tree (RFC 6962) whose head the node's token signs. It never holds a secret: facts are names, hashes and counts.
+//
+// Beside the file (audit.log) stand three: audit.acked counts the entries that were acknowledged, durably before each act, so that a log
+// that was cut or damaged at its end is told from one that a crash tore; audit.tree has the hashes of whole blocks of 256 entries, so that
+// neither a start nor a page nor a proof reads the whole log; audit.checkpoint is the head that the token signed last. Whoever opens the
+// log gives the head that it keeps in the vault (Mark), which nobody can replace with the files.
 package audit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/durable"
 )
 
-// Log is an open audit log. Append returns when the entries are durable; concurrent calls share one fsync.
+// Log is an open audit log. Append returns when the entries are durable; concurrent calls share one write.
 type Log struct {
+	path  string
 	log   *durable.Log
+	acked *durable.Counter
 	node  string
 	clock func() time.Time
 	group *durable.Group[[]*Entry]
 	room  durable.Room // new work stops at it; what is under way is written as long as the disk takes it
+	mark  Head
+	kept  *os.File // of the tree's blocks
 
-	mu   sync.Mutex
-	seq  uint64
-	head [32]byte
-	err  error // of the last write
+	mu   sync.Mutex // held to read and to change what follows
+	tree tree
+	last [32]byte // hash of the last entry
+	err  error    // of the last write
 }
 
-// groupMax bounds the entries of one fsync.
+// groupMax bounds the entries of one write.
 const groupMax = 8192
 
 // An Option changes how a log is opened.
@@ -38,36 +51,181 @@ type Option func(*Log)
 // Free is who tells the free space on the disk of a directory, in bytes; the file system if it is not given.
 func Free(f func(dir string) (int64, error)) Option { return func(a *Log) { a.room.Free = f } }
 
-// Open opens or begins the log at path and verifies its chain.
+// Mark is a head that the log had: Open refuses a log that has not grown from it.
+func Mark(h Head) Option { return func(a *Log) { a.mark = h } }
+
+// beside is the path of a file beside the log.
+func beside(log, name string) string {
+	return filepath.Join(filepath.Dir(log), "audit."+name)
+}
+
+// Open opens or begins the log at path. It reads the end of the log, from the last whole block on, and holds it against the count of what
+// was acknowledged and against Mark: durable.ErrCorrupt if it was cut, put back, or changed there. A log without the files beside it, as
+// releases before wrote it, is read as a whole once, chain and all, and taken over; so is one whose blocks do not hold.
 func Open(path, node string, clock func() time.Time, options ...Option) (*Log, error) {
-	log, err := durable.OpenLog(path, durable.LogConfig{})
-	if err != nil {
-		return nil, err
-	}
-	a := &Log{log: log, node: node, clock: clock, room: durable.Room{Dir: filepath.Dir(path), Least: roomLeast}}
+	a := &Log{path: path, node: node, clock: clock, room: durable.Room{Dir: filepath.Dir(path), Least: roomLeast}}
 	for _, o := range options {
 		o(a)
 	}
-	err = a.walk(func(e Entry, hash [32]byte) bool {
-		a.seq, a.head = e.Seq, hash
-		return true
-	})
-	if err != nil {
-		log.Close()
+	a.group = durable.NewGroup(groupMax, func(es []*Entry) int { return len(es) }, a.commit)
+	if err := a.open(); err != nil {
+		a.close()
 		return nil, fmt.Errorf("audit log %s: %w", path, err)
 	}
-	a.group = durable.NewGroup(groupMax, func(es []*Entry) int { return len(es) }, a.commit)
 	return a, nil
 }
 
-// Verify reads the log at path and returns the number of entries and the hash of the last; an error names the first bad one.
-func Verify(path string) (n uint64, head [32]byte, err error) {
-	a, err := Open(path, "", time.Now)
-	if err != nil {
-		return 0, head, err
+func (a *Log) open() error {
+	err := a.openAcked()
+	if err == nil {
+		a.kept, err = os.OpenFile(beside(a.path, "tree"), os.O_RDWR|os.O_CREATE, 0o600)
 	}
-	defer a.Close()
-	return a.seq, a.head, nil
+	if err != nil {
+		return err
+	}
+	err = a.resume(true)
+	if err != nil && !errors.Is(err, durable.ErrLocked) && len(a.tree.blocks) > 0 { // the blocks may be at fault: without them
+		if a.log != nil {
+			a.log.Close()
+		}
+		a.tree = tree{}
+		err = a.resume(false)
+	}
+	if err != nil {
+		return err
+	}
+	if n := a.tree.size(); n > a.acked.Value() { // written, and not acknowledged before a crash; or of a release that did not count
+		if err := a.acked.Raise(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openAcked opens the count of what was acknowledged. Where it is missing, nothing may have been.
+func (a *Log) openAcked() (err error) {
+	path := beside(a.path, "acked")
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		if a.mark.Size > 0 {
+			return fmt.Errorf("%s is missing, though %d entries were acknowledged: %w", filepath.Base(path), a.mark.Size, durable.ErrCorrupt)
+		}
+		if err := durable.CreateCounter(path); err != nil {
+			return err
+		}
+	}
+	a.acked, err = durable.OpenCounter(path)
+	return err
+}
+
+// resume opens the log behind the blocks that are kept, or from its beginning, and holds all of it against what is known.
+func (a *Log) resume(kept bool) (err error) {
+	acked := max(a.acked.Value(), a.mark.Size)
+	if _, err := os.Lstat(a.path); errors.Is(err, os.ErrNotExist) && acked > 0 {
+		return fmt.Errorf("it is missing, though %d entries were acknowledged: %w", acked, durable.ErrCorrupt)
+	}
+	a.tree.load = a.leavesOf
+	if kept {
+		if err := a.tree.readBlocks(a.kept.Name(), acked/blockLen); err != nil {
+			return err
+		}
+	}
+	var from durable.Place
+	whole := len(a.tree.blocks)
+	if whole > 0 {
+		from = a.tree.blocks[whole-1].at
+	}
+	if a.log, err = durable.OpenLog(a.path, durable.LogConfig{From: from, Acked: acked}); err != nil {
+		return err
+	}
+	if err := a.readEnd(from, uint64(whole)*blockLen); err != nil {
+		return err
+	}
+	return a.checkMark()
+}
+
+// readEnd reads the entries from a frame on, and adds those after the first known ones to the tree. The last of the known blocks is read
+// too, so that where it stands is what it says.
+func (a *Log) readEnd(from durable.Place, known uint64) error {
+	var leaves []tlog.Hash
+	chain := chain{seq: max(from.Seq, 1) - 1, open: known > 0}
+	for r, err := range a.log.Records(from) {
+		if err != nil {
+			return err
+		}
+		if err := chain.next(r); err != nil {
+			return err
+		}
+		switch {
+		case r.Seq > known:
+			a.add(r.Data, r.Frame)
+		case r.Seq > known-blockLen:
+			leaves = append(leaves, tlog.RecordHash(r.Data))
+		}
+	}
+	if known > 0 && (len(leaves) != blockLen || subtree(leaves) != a.tree.blocks[known/blockLen-1].hash) {
+		return fmt.Errorf("entries %d to %d: %w", known-blockLen+1, known, errTree)
+	}
+	a.last = chain.head
+	return nil
+}
+
+// add adds an entry to the tree, and keeps the block that is whole by it. That one is not kept costs the next start time, and nothing else.
+func (a *Log) add(entry []byte, at durable.Place) {
+	if a.tree.add(entry, at) {
+		n := len(a.tree.blocks) - 1
+		_, _ = a.kept.WriteAt(a.tree.blocks[n].encode(n), int64(n)*blockSize)
+	}
+}
+
+func (a *Log) checkMark() error {
+	if a.mark.Size == 0 {
+		return nil
+	}
+	root, err := a.tree.root(a.mark.Size)
+	if err != nil {
+		return err
+	}
+	if root != a.mark.Root {
+		return fmt.Errorf("the first %d entries are not the ones whose hash is in the vault: %w: %w", a.mark.Size, errTree, durable.ErrCorrupt)
+	}
+	return nil
+}
+
+var (
+	errChain = fmt.Errorf("the chain of hashes is broken: entries were changed, removed or reordered: %w", durable.ErrCorrupt)
+	errTree  = fmt.Errorf("they are not the ones that were recorded: %w", durable.ErrCorrupt)
+)
+
+// chain follows entries and holds each against the one before.
+type chain struct {
+	seq  uint64
+	head [32]byte
+	open bool // the entry before the first is not known
+}
+
+func (c *chain) next(r durable.Record) error {
+	e, err := decode(r)
+	if err != nil {
+		return err
+	}
+	c.seq++
+	if e.Seq != c.seq || r.Seq != c.seq || e.Prev != c.head && !c.open {
+		return fmt.Errorf("entry %d: %w", c.seq, errChain)
+	}
+	c.open, c.head = false, hashOf(r.Data)
+	return nil
+}
+
+func decode(r durable.Record) (e Entry, err error) {
+	err = canon.UnmarshalVersion(r.Data, version, &e)
+	var other *canon.VersionError
+	if errors.As(err, &other) {
+		return e, fmt.Errorf("entry %d is %w", r.Seq, other)
+	}
+	if err != nil {
+		return e, fmt.Errorf("entry %d: %w: %w", r.Seq, durable.ErrCorrupt, err)
+	}
+	return e, nil
 }
 
 // Entry is one line of the log.
@@ -115,26 +273,35 @@ func (a *Log) Append(ctx context.Context, events ...Event) error {
 	return nil
 }
 
+// commit writes the entries, and then that they are acknowledged.
 func (a *Log) commit(groups [][]*Entry) error {
 	a.mu.Lock()
-	seq, head := a.seq, a.head
+	seq, last := a.tree.size(), a.last
 	a.mu.Unlock()
 	var records [][]byte
 	for _, g := range groups {
 		for _, e := range g {
 			seq++
-			e.Seq, e.Prev = seq, head
+			e.Seq, e.Prev = seq, last
 			b := canon.MustMarshal(e)
-			head = hashOf(b)
+			last = hashOf(b)
 			records = append(records, b)
 		}
 	}
+	at := a.log.End()
 	_, err := a.log.AppendBatch(context.Background(), records)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.err = err; err == nil {
-		a.seq, a.head = seq, head
+	if err == nil {
+		a.mu.Lock()
+		for _, b := range records {
+			a.add(b, at)
+		}
+		a.last = last
+		a.mu.Unlock()
+		err = a.acked.Raise(seq)
 	}
+	a.mu.Lock()
+	a.err = err
+	a.mu.Unlock()
 	return err
 }
 
@@ -147,55 +314,128 @@ func (a *Log) Err() error {
 
 func hashOf(entry []byte) [32]byte { return canon.Hash("mpcd/v1/audit", entry) }
 
-var errChain = errors.New("the chain of hashes is broken: entries were changed, removed or reordered")
-
-// walk reads entries in order and checks the chain.
-func (a *Log) walk(f func(e Entry, hash [32]byte) bool) error {
-	var head [32]byte
-	var seq uint64
-	for r, err := range a.log.Records(1) {
-		if err != nil {
-			return err
-		}
-		var e Entry
-		err := canon.UnmarshalVersion(r.Data, version, &e)
-		var other *canon.VersionError
-		if errors.As(err, &other) {
-			return fmt.Errorf("entry %d is %w", seq+1, other)
-		}
-		if err != nil {
-			return fmt.Errorf("entry %d: %w", seq+1, err)
-		}
-		seq++
-		if e.Seq != seq || e.Prev != head {
-			return fmt.Errorf("entry %d: %w", seq, errChain)
-		}
-		head = hashOf(r.Data)
-		if !f(e, head) {
-			return nil
-		}
-	}
-	return nil
-}
-
-// Entries returns up to n entries after seq.
+// Entries returns up to n entries after the one of number after. They are held against the tree: durable.ErrCorrupt.
 func (a *Log) Entries(after uint64, n int) ([]Entry, error) {
+	a.mu.Lock()
+	size := a.tree.size()
+	a.mu.Unlock()
 	var out []Entry
-	err := a.walk(func(e Entry, _ [32]byte) bool {
-		if e.Seq > after {
+	for seq := after; seq < size && len(out) < n; seq = seq/blockLen*blockLen + blockLen {
+		records, err := a.readBlock(int(seq / blockLen))
+		if err != nil {
+			return nil, fmt.Errorf("audit log %s: %w", a.path, err)
+		}
+		for _, r := range records[min(seq%blockLen, uint64(len(records))):] {
+			if len(out) == n {
+				break
+			}
+			e, err := decode(r)
+			if err != nil {
+				return nil, fmt.Errorf("audit log %s: %w", a.path, err)
+			}
 			out = append(out, e)
 		}
-		return len(out) < n
-	})
-	return out, err
+	}
+	return out, nil
 }
 
-// Head is the number and hash of the last durable entry.
-func (a *Log) Head() (uint64, [32]byte) {
+// readBlock reads the entries of a block, all that are there, and holds them against the tree.
+func (a *Log) readBlock(n int) ([]durable.Record, error) {
+	a.mu.Lock()
+	at, want := a.tree.at, append([]tlog.Hash(nil), a.tree.leaves...)
+	whole := n < len(a.tree.blocks)
+	var hash tlog.Hash
+	if whole {
+		at, hash = a.tree.blocks[n].at, a.tree.blocks[n].hash
+	}
+	a.mu.Unlock()
+	first, count := uint64(n)*blockLen+1, blockLen
+	if !whole {
+		count = len(want)
+	}
+	var records []durable.Record
+	var leaves []tlog.Hash
+	for r, err := range a.log.Records(at) {
+		if err != nil {
+			return nil, err
+		}
+		if r.Seq >= first {
+			r.Data = bytes.Clone(r.Data)
+			records, leaves = append(records, r), append(leaves, tlog.RecordHash(r.Data))
+		}
+		if len(records) == count {
+			break
+		}
+	}
+	ok := len(leaves) == count
+	for i := range leaves {
+		ok = ok && (whole || leaves[i] == want[i])
+	}
+	if !ok || whole && subtree(leaves) != hash {
+		return nil, fmt.Errorf("entries %d to %d: %w", first, first+uint64(count)-1, errTree)
+	}
+	return records, nil
+}
+
+// leavesOf are the hashes of the entries of a whole block.
+func (a *Log) leavesOf(n int) ([]tlog.Hash, error) {
+	var leaves []tlog.Hash
+	for r, err := range a.log.Records(a.tree.blocks[n].at) {
+		if err != nil {
+			return nil, err
+		}
+		if r.Seq > uint64(n)*blockLen {
+			leaves = append(leaves, tlog.RecordHash(r.Data))
+		}
+		if len(leaves) == blockLen {
+			break
+		}
+	}
+	if len(leaves) != blockLen || subtree(leaves) != a.tree.blocks[n].hash {
+		return nil, fmt.Errorf("entries %d to %d: %w", n*blockLen+1, (n+1)*blockLen, errTree)
+	}
+	return leaves, nil
+}
+
+// Head is how long the log is, and the hash of its tree.
+func (a *Log) Head() Head {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.seq, a.head
+	root, _ := a.tree.root(a.tree.size()) // of which all hashes are in memory
+	return Head{a.tree.size(), root}
+}
+
+// Len is how many entries the log has.
+func (a *Log) Len() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tree.size()
+}
+
+// Torn is how many bytes that a crash left at the end were cut off when the log was opened. None of them was acknowledged.
+func (a *Log) Torn() int64 { return a.log.Torn() }
+
+// KeepCheckpoint keeps a checkpoint beside the log, and what is kept of the tree durable.
+func (a *Log) KeepCheckpoint(b []byte) error {
+	if err := a.kept.Sync(); err != nil {
+		return err
+	}
+	return durable.WriteFile(beside(a.path, "checkpoint"), b, 0o600)
 }
 
 // Close ends the log.
-func (a *Log) Close() error { return a.log.Close() }
+func (a *Log) Close() error { return a.close() }
+
+func (a *Log) close() error {
+	var errs []error
+	if a.log != nil {
+		errs = append(errs, a.log.Close())
+	}
+	if a.acked != nil {
+		errs = append(errs, a.acked.Close())
+	}
+	if a.kept != nil {
+		errs = append(errs, a.kept.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -223,7 +223,7 @@ func TestKillAnyMoment(t *testing.T) {
 			continue
 		}
 		book.enter(t, q.Message, s)
-		if _, _, err := host.VerifyAuditLog(filepath.Join(c.dir, n.ID, "data", "audit.log")); err != nil {
+		if _, err := host.VerifyAuditLog(filepath.Join(c.dir, n.ID, "data", "audit.log")); err != nil {
 			t.Errorf("audit log of %s: %v", n.ID, err)
 		}
 	}

@@ -161,43 +161,43 @@ func readInput(path string) ([]byte, error) {
 }
 
 func auditCommand(o *output) *cobra.Command {
-	cmd := &cobra.Command{Use: "audit", Short: "Check the audit log of a node", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
-	cmd.AddCommand(auditVerify(o))
+	cmd := &cobra.Command{Use: "audit", Short: "Verify, prove and export the audit log of a node", Args: cobra.ArbitraryArgs,
+		RunE: needSubcommand}
+	var t host.AuditTask
+	verify := auditTask(o, &t, "verify", "Check that no entry of the audit log was changed, removed or reordered",
+		"Reads the whole log, also beside the running node, and changes nothing: the chain of hashes, the count of what was\n"+
+			"acknowledged, the checkpoint. With --proof it checks what `mpcd audit prove` wrote, with the roster alone.", t.Verify)
+	verify.Flags().StringVar(&t.Proof, "proof", "", "check this proof instead of a log")
+	prove := auditTask(o, &t, "prove", "Prove that an entry is in the log, under a checkpoint that the token signed", "", t.Prove)
+	prove.Flags().Uint64Var(&t.Entry, "entry", 0, "number of the entry")
+	prove.Flags().StringVar(&t.Since, "since", "", "file of an older checkpoint: prove that the log has only grown since")
+	export := auditTask(o, &t, "export", "Write the entries, one JSON object a line", "The whole log is verified first.", t.Export)
+	export.Flags().Uint64Var(&t.From, "from", 1, "first entry")
+	export.Flags().Uint64Var(&t.To, "to", 0, "last entry; 0 for all")
+	cmd.AddCommand(verify, prove, export)
 	return cmd
 }
 
-func auditVerify(o *output) *cobra.Command {
+// auditTask is a command that works on the log of the configured node, or on a file.
+func auditTask(o *output, t *host.AuditTask, use, short, long string, do func() (*host.Report, error)) *cobra.Command {
 	var flags nodeFlags
-	var file string
-	cmd := &cobra.Command{
-		Use:   "verify",
-		Short: "Check that no entry of the audit log was changed, removed or reordered",
-		Long: "Walks the chain of hashes in a copy of the log, so it may be run beside the node. " +
-			"Compare the head with one written down earlier, or\n" +
-			"another node's copy: a chain that was made anew as a whole is told only by its head.",
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			verify := func() (uint64, [32]byte, error) { return host.VerifyAuditLog(file) }
-			if file == "" {
-				c, err := flags.load()
-				if err != nil {
-					return err
-				}
-				file = c.AuditPath()
-				verify = func() (uint64, [32]byte, error) { return host.VerifyAudit(c) }
-			}
-			n, head, err := verify()
-			if err != nil {
+	cmd := &cobra.Command{Use: use, Short: short, Long: long, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) (err error) {
+		if t.Out = o.out; t.File == "" || cmd.Flags().Changed("config") {
+			if t.Config, err = flags.load(); err != nil {
 				return err
 			}
-			return o.result(map[string]any{"valid": true, "entries": n, "head": attest.Hex(head[:])}, func(w io.Writer) {
-				row(w, "valid", file)
-				row(w, "entries", n)
-				row(w, "head", attest.Hex(head[:]))
-			})
-		},
-	}
+		}
+		r, err := do()
+		if err != nil || r == nil {
+			return err
+		}
+		return o.result(r.Value, func(w io.Writer) {
+			for _, x := range r.Rows {
+				row(w, x[0], x[1])
+			}
+		})
+	}}
 	flags.register(cmd)
-	cmd.Flags().StringVar(&file, "file", "", "the log, instead of the configured node's")
+	cmd.Flags().StringVar(&t.File, "file", "", "the log, instead of the configured node's")
 	return cmd
 }

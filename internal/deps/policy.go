@@ -156,6 +156,7 @@ var borrowed = []loan{
 	{"golang.org/x/crypto/cryptobyte", []string{"hsm/gcpkms"}},
 	{"golang.org/x/crypto/ripemd160", []string{"internal/address", "internal/realinput"}},
 	{"golang.org/x/crypto/sha3", []string{"internal/address", "internal/realinput"}},
+	{"golang.org/x/mod/sumdb", []string{"appliance/audit"}},
 	{"golang.org/x/net/bpf", []string{"hsm/plugin"}},
 	{"golang.org/x/sync", []string{"appliance", "appliance/api"}},
 	{"golang.org/x/sys", []string{"host", "hsm/local", "hsm/plugin", "internal/durable", "internal/secret"}},

@@ -25,7 +25,7 @@ type Counter struct {
 	file   *os.File
 	value  uint64
 	slot   int64 // the slot that holds value
-	broken error
+	closed bool
 }
 
 // CreateCounter makes the file with value 0; an existing one is an error (os.ErrExist).
@@ -41,22 +41,33 @@ func CreateCounter(path string) error {
 
 // OpenCounter opens an existing file. ErrCorrupt if neither slot is sound.
 func OpenCounter(path string) (*Counter, error) {
-	b, err := ReadFile(path, slotStride+slotLen)
-	if errors.Is(err, ErrTooLarge) {
-		return nil, fmt.Errorf("durable: counter %s: %w", path, ErrCorrupt)
-	}
+	value, slot, err := readCounter(path)
 	if err != nil {
 		return nil, err
-	}
-	value, slot, ok := parseCounter(b)
-	if !ok {
-		return nil, fmt.Errorf("durable: counter %s: %w", path, ErrCorrupt)
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("durable: %w", err)
 	}
 	return &Counter{path: path, file: f, value: value, slot: slot}, nil
+}
+
+// ReadCounter is the value of a counter now, beside its owner.
+func ReadCounter(path string) (uint64, error) {
+	value, _, err := readCounter(path)
+	return value, err
+}
+
+func readCounter(path string) (value uint64, slot int64, err error) {
+	b, err := ReadFile(path, slotStride+slotLen)
+	if err != nil && !errors.Is(err, ErrTooLarge) {
+		return 0, 0, err
+	}
+	value, slot, ok := parseCounter(b)
+	if !ok || err != nil {
+		return 0, 0, fmt.Errorf("durable: counter %s: %w", path, ErrCorrupt)
+	}
+	return value, slot, nil
 }
 
 // Value is the last number that Raise made durable.
@@ -66,12 +77,13 @@ func (c *Counter) Value() uint64 {
 	return c.value
 }
 
-// Raise makes n the value, durable on return; a lower n changes nothing.
+// Raise makes n the value, durable on return; a lower n changes nothing. What failed may be tried again: it is written to the slot that
+// does not hold the value.
 func (c *Counter) Raise(n uint64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.broken != nil {
-		return fmt.Errorf("durable: counter %s: %w", c.path, c.broken)
+	if c.closed {
+		return fmt.Errorf("durable: counter %s: %w", c.path, ErrClosed)
 	}
 	if n <= c.value {
 		return nil
@@ -83,7 +95,6 @@ func (c *Counter) Raise(n uint64) error {
 		err = syncData(c.file)
 	}
 	if err != nil {
-		c.broken = ErrBroken
 		return fmt.Errorf("durable: counter %s: %w", c.path, err)
 	}
 	c.value, c.slot = n, 1-c.slot
@@ -94,10 +105,10 @@ func (c *Counter) Raise(n uint64) error {
 func (c *Counter) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if errors.Is(c.broken, ErrClosed) {
+	if c.closed {
 		return nil
 	}
-	c.broken = ErrClosed
+	c.closed = true
 	return c.file.Close()
 }
 

@@ -137,6 +137,18 @@ func newReader(src io.ReaderAt, size int64) (*reader, error) {
 	return &reader{src: src, size: size, id: id, off: int64(fileHeaderLen), next: 1}, nil
 }
 
+// seek goes to a frame that was read before.
+func (r *reader) seek(to Place) error {
+	if to == (Place{}) {
+		return nil
+	}
+	if to.Offset < r.off || to.Offset > r.size || to.Seq < 1 {
+		return fmt.Errorf("no frame begins at byte %d of %d: %w", to.Offset, r.size, ErrCorrupt)
+	}
+	r.off, r.next = to.Offset, to.Seq
+	return nil
+}
+
 // frame reads the next frame; io.EOF at the end, errTorn at a tail that a crash may leave, ErrCorrupt otherwise. The frame is
 // valid until the next call.
 func (r *reader) frame() (frame, error) {

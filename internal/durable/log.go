@@ -20,6 +20,16 @@ type LogConfig struct {
 	Hook Hook
 	// Perm is the mode of a new file; 0 means 0600.
 	Perm os.FileMode
+	// From is the place of a frame that was read before; what is before it is not read. The zero value is the first.
+	From Place
+	// Acked is the number of records that were acknowledged. A log that ends before is ErrCorrupt, and not called torn.
+	Acked uint64
+}
+
+// Place is where a frame of a log begins, and the number of its first record. The zero value is the place of the first frame.
+type Place struct {
+	Offset int64
+	Seq    uint64
 }
 
 // Log is an append-only file of records, numbered from 1. It is safe for concurrent use; one process has it open at a time.
@@ -46,8 +56,8 @@ type appendance struct {
 	first   uint64
 }
 
-// OpenLog opens the log at path, or makes an empty one where there is none. It reads the whole file; a torn tail, which only a
-// crash before an acknowledgement leaves, is kept aside in path + ".torn" and cut off (see Torn). Any other damage is
+// OpenLog opens the log at path, or makes an empty one where there is none. It reads the file, from c.From on; a torn tail, which only
+// a crash before an acknowledgement leaves, is kept aside in path + ".torn" and cut off (see Torn). Any other damage is
 // ErrCorrupt, and nothing is changed. ErrLocked if another process has it.
 func OpenLog(path string, c LogConfig) (*Log, error) {
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
@@ -60,7 +70,7 @@ func OpenLog(path string, c LogConfig) (*Log, error) {
 		return nil, fmt.Errorf("durable: %w", err)
 	}
 	l := &Log{path: path, file: f, out: c.Hook.wrap(f)}
-	if err := l.replay(); err != nil {
+	if err := l.replay(c); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("durable: log %s: %w", path, err)
 	}
@@ -78,7 +88,7 @@ func createLog(path string, c LogConfig) error {
 	return writeFile(path, fileHeader(id), perm, c.Hook)
 }
 
-func (l *Log) replay() error {
+func (l *Log) replay(c LogConfig) error {
 	if err := lock(l.file); err != nil {
 		return err
 	}
@@ -90,11 +100,17 @@ func (l *Log) replay() error {
 	if err != nil {
 		return err
 	}
+	if err := r.seek(c.From); err != nil {
+		return err
+	}
 	for err == nil {
 		_, err = r.frame()
 	}
 	if err != io.EOF && err != errTorn {
 		return err
+	}
+	if r.next <= c.Acked {
+		return fmt.Errorf("it ends with record %d, but %d were acknowledged: it was cut, put back or damaged: %w", r.next-1, c.Acked, ErrCorrupt)
 	}
 	l.id, l.size, l.next = r.id, r.off, r.next
 	l.torn = r.size - r.off
@@ -117,11 +133,11 @@ func (l *Log) replay() error {
 // Torn is the number of bytes of a torn tail that OpenLog cut off; worth a line in the node's log.
 func (l *Log) Torn() int64 { return l.torn }
 
-// Next is the number the next record gets.
-func (l *Log) Next() uint64 {
+// End is where the next frame will begin, and the number the next record gets.
+func (l *Log) End() Place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.next
+	return Place{l.size, l.next}
 }
 
 // Append adds a record of 1 to MaxRecord bytes and returns its number when it is durable. The record is not kept. Of a write
@@ -225,39 +241,78 @@ func (l *Log) Writable() error {
 
 // Record is one record of a Log, with its number.
 type Record struct {
-	Seq  uint64
-	Data []byte
+	Seq   uint64
+	Data  []byte
+	Frame Place // where it was read; many records share one
 }
 
-// Records iterates over the durable records from number from on, as of the call. Data is valid until the next step. The
-// iteration ends after an error.
-func (l *Log) Records(from uint64) iter.Seq2[Record, error] {
-	l.mu.Lock()
-	size := l.size
-	l.mu.Unlock()
+// Records iterates over the durable records from a frame on, as of the call. Data is valid until the next step. The iteration ends after
+// an error.
+func (l *Log) Records(from Place) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		r, err := newReader(l.file, size)
-		for err == nil {
-			var f frame
-			if f, err = r.frame(); err != nil {
-				break
-			}
-			more := true
-			err = f.each(func(seq uint64, data []byte) bool {
-				more = seq < from || yield(Record{seq, data}, nil)
-				return more
-			})
-			if !more {
-				return
-			}
-		}
+		_, err := scan(l.file, l.End().Offset, from, func(r Record) bool { return yield(r, nil) })
 		if err == errTorn {
 			err = ErrCorrupt // below the durable size nothing may be torn
 		}
-		if err != io.EOF {
+		if err != nil {
 			yield(Record{}, fmt.Errorf("durable: log %s: %w", l.path, err))
 		}
 	}
+}
+
+// scan reads the records of a file of the given size until f returns false. It returns where the sound frames end, and errTorn if there is
+// a tail behind them that a crash may leave.
+func scan(src io.ReaderAt, size int64, from Place, f func(Record) bool) (end int64, err error) {
+	r, err := newReader(src, size)
+	if err == nil {
+		err = r.seek(from)
+	}
+	if err != nil {
+		return 0, err
+	}
+	for {
+		at := Place{r.off, r.next}
+		fr, err := r.frame()
+		if err == io.EOF {
+			return r.off, nil
+		}
+		if err != nil {
+			return r.off, err
+		}
+		more := true
+		err = fr.each(func(seq uint64, data []byte) bool {
+			more = f(Record{seq, data, at})
+			return more
+		})
+		if err != nil || !more {
+			return r.off, err
+		}
+	}
+}
+
+// ScanLog reads the records of the log at path from a frame on as it is now, beside its owner and without changing anything, until f fails.
+// What a crash tore off, or its owner is just writing, are the last torn bytes.
+func ScanLog(path string, from Place, f func(Record) error) (torn int64, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, fmt.Errorf("durable: %w", err)
+	}
+	defer file.Close()
+	st, err := file.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("durable: %w", err)
+	}
+	var ferr error
+	end, err := scan(file, st.Size(), from, func(r Record) bool { ferr = f(r); return ferr == nil })
+	switch {
+	case ferr != nil:
+		return 0, ferr
+	case err == errTorn:
+		return st.Size() - end, nil
+	case err != nil:
+		return 0, fmt.Errorf("durable: log %s: %w", path, err)
+	}
+	return 0, nil
 }
 
 // Close waits for the commit in progress and closes the file; further calls return ErrClosed. It is idempotent.

@@ -1,0 +1,483 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/luxfi/mpcd/internal/durable"
+)
+
+func mustOpen(t testing.TB, path string, options ...Option) *Log {
+	t.Helper()
+	a, err := Open(path, "n", time.Now, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Close() })
+	return a
+}
+
+// record appends n entries, some of them together.
+func record(t testing.TB, a *Log, n int) {
+	t.Helper()
+	for i := 0; i < n; {
+		var events []Event
+		for range min(n-i, 1+i%7) {
+			events = append(events, Event{"e", map[string]string{"i": fmt.Sprint(a.Len(), i)}})
+			i++
+		}
+		if err := a.Append(t.Context(), events...); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// all reads every entry, by pages.
+func all(a *Log, page int) (es []Entry, err error) {
+	for {
+		more, err := a.Entries(uint64(len(es)), page)
+		if err != nil || len(more) == 0 {
+			return es, err
+		}
+		es = append(es, more...)
+	}
+}
+
+// copyLog copies a log with the files beside it.
+func copyLog(t testing.TB, path string) string {
+	t.Helper()
+	to := t.TempDir()
+	if err := os.CopyFS(to, os.DirFS(filepath.Dir(path))); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(to, filepath.Base(path))
+}
+
+func change(t testing.TB, path string, f func([]byte) []byte) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, f(b), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Goal: what was recorded is read back in order, by pages of any size, also after reopening, and the head is the same in every way of
+// computing it. Method: logs of sizes around whole blocks.
+func TestLog(t *testing.T) {
+	for _, n := range []int{0, 1, 255, 256, 257, 700, 1024} {
+		path := filepath.Join(t.TempDir(), "audit.log")
+		a := mustOpen(t, path)
+		record(t, a, n)
+		head := a.Head()
+		for range 2 {
+			for _, page := range []int{1000, 100, 7} {
+				es, err := all(a, page)
+				if err != nil || len(es) != n {
+					t.Fatalf("%d of %d entries: %v", len(es), n, err)
+				}
+				for i, e := range es {
+					if e.Seq != uint64(i+1) {
+						t.Fatalf("entry %d where %d should stand", e.Seq, i+1)
+					}
+				}
+			}
+			if v, err := Verify(path, nil); err != nil || v.Head != head || v.Acked != uint64(n) {
+				t.Fatalf("%d: %+v, %v", n, v, err)
+			}
+			_ = a.Close()
+			if a = mustOpen(t, path, Mark(head)); a.Head() != head || a.Torn() != 0 {
+				t.Fatalf("%d: another head after reopening", n)
+			}
+		}
+		record(t, a, 5)
+		if es, err := all(a, 50); err != nil || len(es) != n+5 {
+			t.Errorf("%d entries: %v", len(es), err)
+		}
+	}
+}
+
+// Goal: no byte of the log or of the files beside it can be changed without being told, or it changes nothing: at the opening, when the
+// entry is read, and by Verify. Method: every 211th byte, and those at the end, flipped in each file of a log of two blocks and a half.
+func TestFlippedBytes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	a := mustOpen(t, path)
+	record(t, a, 600)
+	mark := a.Head()
+	if err := a.KeepCheckpoint([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	_ = a.Close()
+	told := 0
+	for _, name := range []string{"audit.log", "audit.tree", "audit.acked"} {
+		b, err := os.ReadFile(filepath.Join(filepath.Dir(path), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(b); i += min(211, max(1, len(b)-i-40)) {
+			p := copyLog(t, path)
+			change(t, filepath.Join(filepath.Dir(p), name), func(b []byte) []byte { b[i] ^= 0x10; return b })
+			_, verr := Verify(p, nil)
+			a, err := Open(p, "n", time.Now, Mark(mark))
+			if err == nil {
+				var es []Entry
+				if es, err = all(a, 100); err == nil && len(es) != 600 {
+					t.Fatalf("%s byte %d: %d entries", name, i, len(es))
+				}
+				_ = a.Close()
+			}
+			if name == "audit.log" && (!errors.Is(err, durable.ErrCorrupt) || !errors.Is(verr, durable.ErrCorrupt)) {
+				t.Fatalf("%s byte %d: %v; verify: %v", name, i, err, verr)
+			}
+			if err != nil {
+				told++
+			}
+			os.RemoveAll(filepath.Dir(p))
+		}
+	}
+	t.Logf("%d told", told)
+}
+
+// Goal: a log that was cut, deleted, put back or rewritten as a whole is told, with all the files beside it or without. Method: each of
+// them done to a copy; and what only a crash does, a tail that nobody acknowledged, is cut off and told as such.
+func TestReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	a := mustOpen(t, path)
+	record(t, a, 300)
+	older := copyLog(t, path)
+	record(t, a, 10)
+	mark := a.Head()
+	_ = a.Close()
+	other := filepath.Join(t.TempDir(), "audit.log")
+	b := mustOpen(t, other)
+	record(t, b, 400)
+	_ = b.Close()
+	remove := func(names ...string) func(string) {
+		return func(p string) {
+			for _, n := range names {
+				if err := os.Remove(filepath.Join(filepath.Dir(p), n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	cut := func(n int) func(string) {
+		return func(p string) { change(t, p, func(b []byte) []byte { return b[:len(b)-n] }) }
+	}
+	for what, c := range map[string]struct {
+		from   string
+		damage func(string)
+		mark   Head
+	}{
+		"cut":                        {path, cut(20), Head{}},
+		"deleted":                    {path, remove("audit.log"), Head{}},
+		"deleted, all":               {path, remove("audit.log", "audit.acked", "audit.tree"), mark},
+		"count deleted":              {path, remove("audit.acked"), mark},
+		"put back":                   {older, func(string) {}, mark},
+		"rewritten, longer":          {other, func(string) {}, mark},
+		"rewritten, and no blocks":   {other, remove("audit.tree"), mark},
+		"rewritten, taken over anew": {other, remove("audit.tree", "audit.acked"), mark},
+	} {
+		p := copyLog(t, c.from)
+		c.damage(p)
+		before, _ := os.ReadFile(p)
+		if _, err := Open(p, "n", time.Now, Mark(c.mark)); !errors.Is(err, durable.ErrCorrupt) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if after, _ := os.ReadFile(p); !bytes.Equal(after, before) {
+			t.Errorf("%s: the log was changed", what)
+		}
+	}
+	p := copyLog(t, path)
+	change(t, p, func(b []byte) []byte { return append(b, "half a frame"...) })
+	if v, err := Verify(p, nil); err != nil || v.Torn != 12 {
+		t.Errorf("torn: %+v, %v", v, err)
+	}
+	if a := mustOpen(t, p, Mark(mark)); a.Torn() != 12 || a.Len() != 310 {
+		t.Errorf("torn: %d bytes, %d entries", a.Torn(), a.Len())
+	}
+}
+
+// Goal: neither an opening nor a page reads what is before it, and a log of before, or blocks that do not hold, are read as a whole once.
+// Method: an old entry is damaged: the log opens and gives the last page, not the first; the files beside it are removed: it does not open.
+// Then the same with a sound log.
+func TestReadsOnlyWhatIsAsked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	a := mustOpen(t, path)
+	record(t, a, 2000)
+	head := a.Head()
+	_ = a.Close()
+	p := copyLog(t, path)
+	change(t, p, func(b []byte) []byte { b[5000] ^= 1; return b })
+	a = mustOpen(t, p, Mark(head))
+	if es, err := a.Entries(1900, 50); err != nil || len(es) != 50 || es[0].Seq != 1901 {
+		t.Errorf("last page: %d, %v", len(es), err)
+	}
+	if _, err := a.Entries(0, 50); !errors.Is(err, durable.ErrCorrupt) {
+		t.Errorf("first page: %v", err)
+	}
+	_ = a.Close()
+	for _, q := range []string{p, path} {
+		for _, name := range []string{"tree", "acked"} {
+			if err := os.Remove(beside(q, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a, err := Open(q, "n", time.Now)
+		if q == p {
+			if !errors.Is(err, durable.ErrCorrupt) {
+				t.Errorf("a damaged log was taken over: %v", err)
+			}
+			continue
+		}
+		if err != nil || a.Head() != head {
+			t.Fatalf("a log of before was not taken over: %v", err)
+		}
+		_ = a.Close()
+	}
+	if n, err := durable.ReadCounter(beside(path, "acked")); err != nil || n != 2000 {
+		t.Errorf("taken over with %d acknowledged, %v", n, err)
+	}
+	for what, damage := range map[string]func([]byte) []byte{
+		"a flipped bit": func(b []byte) []byte { b[3] ^= 1; return b },
+		"another hash": func(b []byte) []byte {
+			x, _ := decodeBlock(6, b[6*blockSize:7*blockSize])
+			x.hash[0] ^= 1
+			return append(b[:6*blockSize], x.encode(6)...)
+		},
+		"another place": func(b []byte) []byte {
+			x, _ := decodeBlock(6, b[6*blockSize:7*blockSize])
+			x.at.Offset++
+			return append(b[:6*blockSize], x.encode(6)...)
+		},
+		"none": func([]byte) []byte { return nil },
+	} {
+		change(t, beside(path, "tree"), damage)
+		a, err := Open(path, "n", time.Now, Mark(head))
+		if err != nil || a.Head() != head {
+			t.Errorf("blocks with %s: %v", what, err)
+			continue
+		}
+		_ = a.Close()
+	}
+}
+
+// Goal: an entry and the growth of the log are proved to who knows the node's key alone. Method: proofs of entries in the first, an
+// inner and the last block, from an older checkpoint; each part of a proof changed; and what no proof can be made of.
+func TestProof(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := NewVerifier("treasury", "n", &key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := func(m []byte) ([]byte, error) {
+		sum := sha256.Sum256(m)
+		r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
+		return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...), err
+	}
+	path := filepath.Join(t.TempDir(), "audit.log")
+	a := mustOpen(t, path)
+	seal := func() []byte {
+		b, err := SignHead(a.Head(), v, sign)
+		if err == nil {
+			err = a.KeepCheckpoint(b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	record(t, a, 300)
+	old := seal()
+	record(t, a, 500)
+	seal()
+	head := a.Head()
+	record(t, a, 3)
+	for _, seq := range []uint64{1, 300, 512, 513, 800} {
+		p, err := Prove(path, v, seq, old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err = ParseProof(b); err != nil {
+			t.Fatal(err)
+		}
+		if e, under, err := p.Check(v); err != nil || e.Seq != seq || under != head {
+			t.Errorf("%d: %+v %v", seq, under, err)
+		}
+		for what, spoil := range map[string]func(*Proof){
+			"entry":       func(p *Proof) { p.Entry[len(p.Entry)-1] ^= 1 },
+			"number":      func(p *Proof) { p.Seq++ },
+			"path":        func(p *Proof) { p.Inclusion[0][0] ^= 1 },
+			"growth":      func(p *Proof) { p.Consistency[0][0] ^= 1 },
+			"checkpoint":  func(p *Proof) { p.Checkpoint = p.Since },
+			"other since": func(p *Proof) { p.Since = p.Checkpoint },
+		} {
+			var bad Proof
+			if err := json.Unmarshal(b, &bad); err != nil {
+				t.Fatal(err)
+			}
+			if spoil(&bad); seq <= 300 && what == "checkpoint" {
+				continue // which has the entry under it too; the path is another
+			}
+			if _, _, err := bad.Check(v); !errors.Is(err, durable.ErrCorrupt) {
+				t.Errorf("%d, another %s: %v", seq, what, err)
+			}
+		}
+	}
+	if _, err := Prove(path, v, 801, nil); !errors.Is(err, ErrNoCheckpoint) {
+		t.Errorf("an entry that is under no checkpoint: %v", err)
+	}
+	foreign, err := note.Sign(&note.Note{Text: fmt.Sprintf("other\n800\n%s\n", base64.StdEncoding.EncodeToString(head.Root[:]))},
+		&signer{v, sign})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenCheckpoint(foreign, v); !errors.Is(err, errCheckpoint) {
+		t.Errorf("a head of another origin, by the same key: %v", err)
+	}
+	stranger, err := NewVerifier("treasury", "m", &key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(path, stranger); !errors.Is(err, durable.ErrCorrupt) {
+		t.Errorf("a checkpoint of another node: %v", err)
+	}
+	_ = a.Close()
+	other := filepath.Join(t.TempDir(), "audit.log")
+	b := mustOpen(t, other)
+	record(t, b, 900)
+	_ = b.Close()
+	change(t, path, func([]byte) []byte { b, _ := os.ReadFile(other); return b })
+	if err := os.Remove(beside(path, "tree")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(path, v); !errors.Is(err, durable.ErrCorrupt) {
+		t.Errorf("a log rewritten under its checkpoint: %v", err)
+	}
+	n := 0
+	if err := Export(other, nil, 250, 520, func(e Entry) error { n++; return nil }); err != nil || n != 271 {
+		t.Errorf("%d exported, %v", n, err)
+	}
+}
+
+// Goal: whoever changes an old entry, and all checksums with it, is told when the entry is read, and when the log is read as a whole.
+// Method: the frames of a log written anew, with one letter of entry 5 changed, which leaves every other byte where it was.
+func TestFlippedPage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	a := mustOpen(t, path)
+	record(t, a, 900)
+	head := a.Head()
+	_ = a.Close()
+	forged := filepath.Join(t.TempDir(), "audit.log")
+	log, err := durable.OpenLog(forged, durable.LogConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var frame [][]byte
+	var at durable.Place
+	write := func() {
+		if _, err := log.AppendBatch(t.Context(), frame); err != nil {
+			t.Fatal(err)
+		}
+		frame = nil
+	}
+	if _, err := durable.ScanLog(path, durable.Place{}, func(r durable.Record) error {
+		if r.Frame != at && frame != nil {
+			write()
+		}
+		b := bytes.Clone(r.Data)
+		if r.Seq == 5 {
+			b[bytes.LastIndexByte(b, 'e')] = 'f'
+		}
+		frame, at = append(frame, b), r.Frame
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	write()
+	_ = log.Close()
+	b, err := os.ReadFile(forged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(t, path, func([]byte) []byte { return b })
+	a = mustOpen(t, path, Mark(head))
+	if _, err := a.Entries(0, 10); !errors.Is(err, durable.ErrCorrupt) {
+		t.Errorf("page: %v", err)
+	}
+	if es, err := a.Entries(600, 10); err != nil || len(es) != 10 {
+		t.Errorf("another page: %v", err)
+	}
+	_ = a.Close()
+	if _, err := Verify(path, nil); !errors.Is(err, durable.ErrCorrupt) {
+		t.Errorf("verify: %v", err)
+	}
+	if _, err := Open(forged, "n", time.Now); !errors.Is(err, durable.ErrCorrupt) {
+		t.Errorf("taken over: %v", err)
+	}
+}
+
+// BenchmarkOpen opens a log, BenchmarkPage reads its last page of 100: with -audit.entries 10000000 the figures of docs/AUDIT.md.
+var entries = flag.Int("audit.entries", 100_000, "how long the log of BenchmarkOpen and BenchmarkPage is")
+
+func benchmarkLog(b *testing.B) (string, Head) {
+	path := filepath.Join(b.TempDir(), "audit.log")
+	a := mustOpen(b, path)
+	for n := 0; n < *entries; {
+		var events []Event
+		for range min(groupMax, *entries-n) {
+			events = append(events, Event{"share.sign", map[string]string{"intent": fmt.Sprintf("%064x", n), "wallet": "w_ltwbv6qon2ahbnh3"}})
+			n++
+		}
+		if err := a.Append(b.Context(), events...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	_ = a.Close()
+	return path, a.Head()
+}
+
+func BenchmarkOpen(b *testing.B) {
+	path, head := benchmarkLog(b)
+	for b.Loop() {
+		a, err := Open(path, "n", time.Now, Mark(head))
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = a.Close()
+	}
+}
+
+func BenchmarkPage(b *testing.B) {
+	path, head := benchmarkLog(b)
+	a := mustOpen(b, path, Mark(head))
+	for i := 0; b.Loop(); i++ {
+		after := uint64(i*7919) % uint64(*entries-100)
+		if es, err := a.Entries(after, 100); err != nil || len(es) != 100 {
+			b.Fatal(len(es), err)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package audit
+
+import (
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Head is how long a log is, and the hash of its Merkle tree (RFC 6962).
+type Head struct {
+	Size uint64   `json:"size" cbor:"1,keyasint"`
+	Root [32]byte `json:"-" cbor:"2,keyasint"`
+}
+
+// A checkpoint is a head that the node's token signed, in the form of C2SP tlog-checkpoint: a signed note (C2SP signed-note) of three
+// lines, origin, size and root in base64. The key is a P-256 key of the token, the signature ECDSA over SHA-256 in DER, of type 2.
+
+// noteKey is the name under which a node signs, and the origin of its log.
+func noteKey(cluster, node string) string { return "mpcd/" + cluster + "/" + node + "/audit" }
+
+type verifier struct {
+	name string
+	key  *ecdsa.PublicKey
+	id   uint32
+}
+
+// Verifier checks the checkpoints of one node's log.
+type Verifier = note.Verifier
+
+// NewVerifier checks the checkpoints of a node's log by the key that the roster pins for its attestations.
+func NewVerifier(cluster, node string, key *ecdsa.PublicKey) (Verifier, error) {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(der)
+	return &verifier{noteKey(cluster, node), key, binary.BigEndian.Uint32(sum[:])}, nil
+}
+
+func (v *verifier) Name() string    { return v.name }
+func (v *verifier) KeyHash() uint32 { return v.id }
+func (v *verifier) Verify(msg, sig []byte) bool {
+	sum := sha256.Sum256(msg)
+	return ecdsa.VerifyASN1(v.key, sum[:], sig)
+}
+
+type signer struct {
+	note.Verifier
+	sign func(message []byte) ([]byte, error)
+}
+
+// Sign implements note.Signer.
+func (s *signer) Sign(msg []byte) ([]byte, error) {
+	raw, err := s.sign(msg)
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) != 64 {
+		return nil, fmt.Errorf("a signature of %d bytes, want 64", len(raw))
+	}
+	return asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(raw[:32]), new(big.Int).SetBytes(raw[32:])})
+}
+
+// SignHead makes a checkpoint. sign has the token sign a message by the key of v; it returns r and s, 32 bytes each.
+func SignHead(h Head, v Verifier, sign func(message []byte) ([]byte, error)) ([]byte, error) {
+	text := fmt.Sprintf("%s\n%d\n%s\n", v.Name(), h.Size, base64.StdEncoding.EncodeToString(h.Root[:]))
+	return note.Sign(&note.Note{Text: text}, &signer{v, sign})
+}
+
+var errCheckpoint = errors.New("the checkpoint is not one of this node's log")
+
+// OpenCheckpoint checks a checkpoint and returns its head.
+func OpenCheckpoint(b []byte, v Verifier) (Head, error) {
+	n, err := note.Open(b, note.VerifierList(v))
+	if err != nil {
+		return Head{}, fmt.Errorf("%w: %w", errCheckpoint, err)
+	}
+	return headOf(n.Text, v.Name())
+}
+
+// headOf reads the text of a checkpoint of an origin.
+func headOf(text, origin string) (Head, error) {
+	lines := strings.Split(text, "\n")
+	if len(lines) < 4 || lines[0] != origin {
+		return Head{}, errCheckpoint
+	}
+	size, err := strconv.ParseUint(lines[1], 10, 62)
+	root, rerr := base64.StdEncoding.DecodeString(lines[2])
+	if err != nil || rerr != nil || len(root) != tlog.HashSize || strconv.FormatUint(size, 10) != lines[1] {
+		return Head{}, errCheckpoint
+	}
+	return Head{size, [32]byte(root)}, nil
+}

@@ -1,0 +1,279 @@
+package audit
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/durable"
+)
+
+// Verified is what the reading of a whole log found.
+type Verified struct {
+	Head
+	Last       [32]byte // hash of the last entry, in the chain
+	Acked      uint64   // entries that were acknowledged when the reading began; 0 of a log that was not taken over yet
+	Torn       int64    // bytes at the end that are no entry: a crash tore them off, or they are just being written
+	Checkpoint Head     // signed by the node's token; of size 0 if there is none, or nothing to check it by
+	signed     []byte
+	tree       tree
+}
+
+// Verify reads the log at path, beside its owner and without changing anything: every entry, the chain, the count of what was acknowledged,
+// the blocks that are kept, and the checkpoint, where v is given to check it by. durable.ErrCorrupt, with the first bad entry.
+func Verify(path string, v Verifier) (*Verified, error) { return verify(path, v, nil) }
+
+func verify(path string, v Verifier, see func(durable.Record)) (*Verified, error) {
+	x := &Verified{}
+	x.tree.load = func(n int) ([]tlog.Hash, error) { return scanBlock(path, n, x.tree.blocks[n].at) }
+	var err error
+	if x.Acked, err = durable.ReadCounter(beside(path, "acked")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	if err := x.readCheckpoint(path, v); err != nil {
+		return nil, err
+	}
+	kept := tree{}
+	if err := kept.readBlocks(beside(path, "tree"), x.Acked/blockLen); err != nil {
+		return nil, err
+	}
+	var c chain
+	x.Torn, err = durable.ScanLog(path, durable.Place{}, func(r durable.Record) error {
+		if err := c.next(r); err != nil {
+			return err
+		}
+		if n := len(x.tree.blocks); x.tree.add(r.Data, r.Frame) && n < len(kept.blocks) && kept.blocks[n] != x.tree.blocks[n] {
+			return fmt.Errorf("entries %d to %d: %w", n*blockLen+1, (n+1)*blockLen, errTree)
+		}
+		if see != nil {
+			see(r)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	x.Last, x.Size = c.head, x.tree.size()
+	if x.Size < max(x.Acked, x.Checkpoint.Size) {
+		return nil, fmt.Errorf("it ends with entry %d, but %d were acknowledged: it was cut, put back or damaged: %w", x.Size,
+			max(x.Acked, x.Checkpoint.Size), durable.ErrCorrupt)
+	}
+	if x.Root, err = x.tree.root(x.Size); err != nil {
+		return nil, err
+	}
+	return x, x.checkSigned()
+}
+
+func (x *Verified) readCheckpoint(path string, v Verifier) error {
+	if v == nil {
+		return nil
+	}
+	b, err := durable.ReadFile(beside(path, "checkpoint"), 1<<16)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if x.Checkpoint, err = OpenCheckpoint(b, v); err != nil {
+		return fmt.Errorf("%w: %w", durable.ErrCorrupt, err)
+	}
+	x.signed = b
+	return nil
+}
+
+func (x *Verified) checkSigned() error {
+	if x.Checkpoint.Size == 0 {
+		return nil
+	}
+	root, err := x.tree.root(x.Checkpoint.Size)
+	if err == nil && root != x.Checkpoint.Root {
+		err = fmt.Errorf("the first %d entries are not the ones whose hash the token signed: %w", x.Checkpoint.Size, errTree)
+	}
+	return err
+}
+
+// scanBlock are the hashes of the entries of a whole block, read from the file.
+func scanBlock(path string, n int, at durable.Place) (leaves []tlog.Hash, err error) {
+	done := errors.New("done")
+	_, err = durable.ScanLog(path, at, func(r durable.Record) error {
+		if r.Seq > uint64(n)*blockLen {
+			leaves = append(leaves, tlog.RecordHash(r.Data))
+		}
+		if len(leaves) == blockLen {
+			return done
+		}
+		return nil
+	})
+	if err != done {
+		return nil, errors.Join(errTree, err)
+	}
+	return leaves, nil
+}
+
+// Export calls f with the entries from number from to number to, as many as there are, after the whole log was verified once.
+func Export(path string, v Verifier, from, to uint64, f func(Entry) error) error {
+	var last uint64
+	x, err := Verify(path, v)
+	if err != nil {
+		return err
+	}
+	last = min(to, x.Size)
+	if from > last {
+		return nil
+	}
+	at := durable.Place{}
+	if n := (max(from, 1) - 1) / blockLen; n < uint64(len(x.tree.blocks)) {
+		at = x.tree.blocks[n].at
+	}
+	done := errors.New("done")
+	_, err = durable.ScanLog(path, at, func(r durable.Record) error {
+		switch {
+		case r.Seq < from:
+			return nil
+		case r.Seq > last:
+			return done
+		}
+		e, err := decode(r)
+		if err == nil {
+			err = f(e)
+		}
+		return err
+	})
+	if err == done {
+		err = nil
+	}
+	return err
+}
+
+// Hash is a hash in a proof, in hexadecimal digits.
+type Hash [32]byte
+
+// MarshalText implements encoding.TextMarshaler.
+func (h Hash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (h *Hash) UnmarshalText(b []byte) error {
+	if len(b) != 2*len(h) {
+		return fmt.Errorf("a hash of %d digits, want %d", len(b), 2*len(h))
+	}
+	_, err := hex.Decode(h[:], b)
+	return err
+}
+
+func hashes(in []tlog.Hash) []Hash {
+	out := make([]Hash, len(in))
+	for i := range in {
+		out[i] = Hash(in[i])
+	}
+	return out
+}
+
+// Proof shows that an entry is in the log under a checkpoint, and that the log has only grown since an older one, to who knows nothing but
+// the key that the roster pins for the node.
+type Proof struct {
+	Seq         uint64 `json:"seq"`
+	Entry       []byte `json:"entry"`                 // as it is stored and hashed: canonical CBOR
+	Inclusion   []Hash `json:"inclusion"`             // RFC 6962 §2.1.1, of leaf seq-1
+	Checkpoint  string `json:"checkpoint"`            // C2SP tlog-checkpoint
+	Since       string `json:"since,omitempty"`       // an older checkpoint
+	Consistency []Hash `json:"consistency,omitempty"` // RFC 6962 §2.1.2
+}
+
+// ErrNoCheckpoint: no checkpoint is there, or none that has the entry under it yet.
+var ErrNoCheckpoint = errors.New("no checkpoint")
+
+// Prove makes the proof of an entry under the last checkpoint, after the whole log was verified; since is an older checkpoint, or empty.
+func Prove(path string, v Verifier, seq uint64, since []byte) (*Proof, error) {
+	p := &Proof{Seq: seq}
+	x, err := verify(path, v, func(r durable.Record) {
+		if r.Seq == seq {
+			p.Entry = append([]byte(nil), r.Data...)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if seq < 1 || seq > x.Checkpoint.Size {
+		return nil, fmt.Errorf("entry %d: the last checkpoint has %d entries under it: %w", seq, x.Checkpoint.Size, ErrNoCheckpoint)
+	}
+	p.Checkpoint = string(x.signed)
+	proof, err := tlog.ProveRecord(int64(x.Checkpoint.Size), int64(seq-1), &x.tree)
+	if err != nil {
+		return nil, err
+	}
+	p.Inclusion = hashes(proof)
+	if len(since) == 0 {
+		return p, nil
+	}
+	old, err := OpenCheckpoint(since, v)
+	if err != nil {
+		return nil, err
+	}
+	if root, err := x.tree.root(old.Size); err != nil || root != old.Root || old.Size == 0 || old.Size > x.Checkpoint.Size {
+		return nil, fmt.Errorf("the log has not grown from the checkpoint of %d entries: %w", old.Size, durable.ErrCorrupt)
+	}
+	grown, err := tlog.ProveTree(int64(x.Checkpoint.Size), int64(old.Size), &x.tree)
+	if err != nil {
+		return nil, err
+	}
+	p.Since, p.Consistency = string(since), hashes(grown)
+	return p, nil
+}
+
+// Check checks a proof, and returns its entry and the head under which it is.
+func (p *Proof) Check(v Verifier) (Entry, Head, error) {
+	bad := func(what string, err error) (Entry, Head, error) {
+		return Entry{}, Head{}, fmt.Errorf("%s: %w: %w", what, durable.ErrCorrupt, err)
+	}
+	head, err := OpenCheckpoint([]byte(p.Checkpoint), v)
+	if err != nil {
+		return bad("checkpoint", err)
+	}
+	if p.Seq < 1 || p.Seq > head.Size {
+		return bad("entry", fmt.Errorf("number %d of %d", p.Seq, head.Size))
+	}
+	var e Entry
+	if err := canon.UnmarshalVersion(p.Entry, version, &e); err != nil {
+		return bad("entry", err)
+	}
+	if e.Seq != p.Seq {
+		return bad("entry", errTree)
+	}
+	if err := tlog.CheckRecord(tlogHashes(p.Inclusion), int64(head.Size), head.Root, int64(p.Seq-1), tlog.RecordHash(p.Entry)); err != nil {
+		return bad("inclusion", err)
+	}
+	if p.Since == "" {
+		return e, head, nil
+	}
+	old, err := OpenCheckpoint([]byte(p.Since), v)
+	if err != nil {
+		return bad("older checkpoint", err)
+	}
+	if err := tlog.CheckTree(tlogHashes(p.Consistency), int64(head.Size), head.Root, int64(old.Size), old.Root); err != nil {
+		return bad("consistency", err)
+	}
+	return e, head, nil
+}
+
+func tlogHashes(in []Hash) []tlog.Hash {
+	out := make([]tlog.Hash, len(in))
+	for i := range in {
+		out[i] = tlog.Hash(in[i])
+	}
+	return out
+}
+
+// ParseProof reads a proof.
+func ParseProof(b []byte) (*Proof, error) {
+	p := &Proof{}
+	if err := json.Unmarshal(b, p); err != nil {
+		return nil, fmt.Errorf("not a proof: %w", err)
+	}
+	return p, nil
+}

@@ -1,0 +1,141 @@
+package host
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// record is the audit log of a running node, with what keeps others from replacing it: checkpoints signed by the token, and its head in the
+// vault.
+type record struct {
+	*audit.Log
+	vault    *vault.Vault
+	verifier audit.Verifier
+	sign     func(message []byte) ([]byte, error)
+	log      *slog.Logger
+	signed   uint64 // entries under the last checkpoint
+}
+
+const (
+	// signedEvery is how often the token signs the head of a log that grew.
+	signedEvery = time.Minute
+	// sealTimeout bounds a signature, and what is written when a node stops.
+	sealTimeout = 10 * time.Second
+	// headSecret is the name of the head in the vault.
+	headSecret = "audit-head"
+	// headVersion is the version of keptHead.
+	headVersion = 2
+)
+
+// keptHead is the head of the audit log as the vault keeps it.
+type keptHead struct {
+	Version uint8 `cbor:"1,keyasint"`
+	Head    audit.Head
+}
+
+// openRecord opens the audit log and holds it against the head in the vault.
+func openRecord(ctx context.Context, c Config, v *vault.Vault, by audit.Verifier, sign func([]byte) ([]byte, error), o Options) (
+	*record, error) {
+	head, err := readHead(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	log, err := audit.Open(c.AuditPath(), string(c.Node), o.Clock, audit.Mark(head))
+	if err != nil {
+		return nil, err
+	}
+	if n := log.Torn(); n > 0 {
+		o.Log.Warn("the end of the audit log was torn by a crash, before anything in it was acknowledged; it is kept beside the log",
+			"bytes", n, "kept", c.AuditPath()+".torn")
+	}
+	return &record{Log: log, vault: v, verifier: by, sign: sign, log: o.Log}, nil
+}
+
+func readHead(ctx context.Context, v *vault.Vault) (audit.Head, error) {
+	b, err := v.GetSecret(ctx, headSecret)
+	if errors.Is(err, vault.ErrNotFound) {
+		return audit.Head{}, nil
+	}
+	if err != nil {
+		return audit.Head{}, err
+	}
+	defer b.Wipe()
+	var kept keptHead
+	if err := canon.UnmarshalVersion(b.Bytes(), headVersion, &kept); err != nil {
+		return audit.Head{}, fmt.Errorf("head of the audit log: %w", err)
+	}
+	return kept.Head, nil
+}
+
+// mark keeps the head in the vault, by one commit.
+func (r *record) mark(ctx context.Context) error {
+	return r.vault.PutSecret(ctx, headSecret, canon.MustMarshal(keptHead{headVersion, r.Head()}))
+}
+
+// checkpoint has the token sign the head, if the log grew.
+func (r *record) checkpoint() error {
+	head := r.Head()
+	if head.Size == r.signed {
+		return nil
+	}
+	b, err := audit.SignHead(head, r.verifier, r.sign)
+	if err == nil {
+		err = r.KeepCheckpoint(b)
+	}
+	if err == nil {
+		r.signed = head.Size
+	}
+	return err
+}
+
+// keepSigned makes checkpoints until ctx ends.
+func (r *record) keepSigned(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := r.checkpoint(); err != nil {
+			r.log.Warn("the head of the audit log was not signed", "error", err)
+		}
+	}
+}
+
+// seal is at the end of a run: the last entry is under a checkpoint, and in the vault.
+func (r *record) seal(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, sealTimeout)
+	defer cancel()
+	if err := errors.Join(r.checkpoint(), r.mark(ctx)); err != nil {
+		r.log.Warn("the end of the audit log is not sealed", "error", err)
+	}
+}
+
+// auditVerifier checks the checkpoints of the node by the key that the roster pins.
+func auditVerifier(c Config, roster *attest.SignedRoster) (audit.Verifier, error) {
+	m, err := roster.Roster.Node(string(c.Node))
+	if err != nil {
+		return nil, err
+	}
+	pub, err := m.Attest()
+	if err != nil {
+		return nil, err
+	}
+	key, ok := pub.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("the roster pins an attestation key of type %T: %w", pub, durable.ErrCorrupt)
+	}
+	return audit.NewVerifier(c.Cluster, string(c.Node), key)
+}
