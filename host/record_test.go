@@ -8,8 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/durable"
 )
 
@@ -69,5 +71,23 @@ func TestAuditHeadIsKept(t *testing.T) {
 	}
 	if _, err := host.Open(t.Context(), c, host.Options{}); !errors.Is(err, durable.ErrCorrupt) || !strings.Contains(err.Error(), "audit") {
 		t.Errorf("started without its log: %v", err)
+	}
+}
+
+// Goal: a log that another release wrote is to be verified with that one, and is not called evidence of a crime. Method: an entry of
+// another version.
+func TestLogOfAnotherRelease(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	log, err := durable.OpenLog(path, durable.LogConfig{})
+	if err == nil {
+		_, err = log.Append(t.Context(), canon.MustMarshal(audit.Entry{Version: 7, Seq: 1}))
+	}
+	if err = errors.Join(err, log.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var f *fault.Error
+	if _, err := (&host.AuditTask{File: path}).Verify(); !errors.As(err, &f) || f.Code != fault.CodeIntegrity ||
+		!strings.Contains(f.Do, "release that wrote it") {
+		t.Errorf("%v", err)
 	}
 }
