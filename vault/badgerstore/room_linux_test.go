@@ -30,11 +30,12 @@ func newDisk(t *testing.T) *disk {
 		d.free = func(string) (int64, error) { return d.said.Load(), nil }
 		return d
 	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(d.dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	f, err := os.Open(d.dir)
+	if uerr := syscall.Unmount(d.dir, syscall.MNT_DETACH); err != nil || uerr != nil {
+		t.Fatal(err, uerr)
+	}
+	t.Cleanup(func() { f.Close() }) // the disk is nowhere but in this process, and goes with it however it ends
+	d.dir = fmt.Sprintf("/proc/self/fd/%d", f.Fd())
 	return d
 }
 
