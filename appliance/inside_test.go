@@ -197,6 +197,7 @@ func TestCoordinatorTellsRefusal(t *testing.T) {
 		"it refuses":        {problem.New(problem.Overload, "", "too much"), problem.Overload},
 		"a party is silent": {&ceremony.SilenceError{}, problem.Quorum},
 		"a party refuses":   {&ceremony.RefusedError{Refusal: ceremony.Refusal{Code: problem.Denied}}, ""},
+		"it told us alone":  {&ceremony.RefusedError{Refusal: ceremony.Refusal{Code: problem.Denied}, Declined: true}, problem.Denied},
 	} {
 		x := newInside(t)
 		d := &draft{proposal: &proposal{Operation: attest.OpSign, Signers: x.world.Committee.Parties}, body: []byte(name)}
@@ -224,6 +225,31 @@ func TestCoordinatorTellsRefusal(t *testing.T) {
 		}
 		if on := x.events(t); (row.err != nil) != slices.Equal(on, []string{"sign.abort"}) {
 			t.Errorf("%s: on record: %v", name, on)
+		}
+	}
+}
+
+// Goal: who has us refuse without end does not have us tell the others each time: what they keep for us is for our words in ceremonies.
+// Method: proposals of one member that nobody can take, of each operation that is counted by itself, more than there are in a minute.
+func TestRefusesToTheAsker(t *testing.T) {
+	x := newInside(t)
+	for _, op := range []attest.Operation{attest.OpSign, attest.OpPresign} {
+		toAll, toOne := 0, 0
+		for i := range 2 * refusalsMinute {
+			body := canon.MustMarshal(proposal{Version: proposalVersion, Operation: op, Signers: x.world.Committee.Parties,
+				Nonce: [16]byte{byte(i)}})
+			x.answerProposal(t.Context(), transport.Envelope{From: "node2", Topic: proposalTopic(body), Body: body})
+			switch e := x.sent[len(x.sent)-1]; {
+			case e.Kind != ceremony.KindRefusal || !slices.Contains(e.To, "node2"):
+				t.Fatalf("kind %d goes to %v", e.Kind, e.To)
+			case len(e.To) == 1:
+				toOne++
+			default:
+				toAll++
+			}
+		}
+		if toAll != refusalsMinute || toOne != refusalsMinute {
+			t.Errorf("%s: %d refusals are told to all and %d to their coordinator alone, %d a minute are", op, toAll, toOne, refusalsMinute)
 		}
 	}
 }

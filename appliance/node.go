@@ -81,7 +81,8 @@ type Limits struct {
 	Lanes int
 	// Queue is the most requests waiting to be signed. Default 4096.
 	Queue int
-	// Ceremonies is the most ceremonies a node takes part in at once. Default 128.
+	// Ceremonies is the most ceremonies of others that a node takes part in at once: each other node has the same part of them, and four at
+	// least. Default 128.
 	Ceremonies int
 	// Shares is the most key shares kept opened in memory. Default 512.
 	Shares int

@@ -106,9 +106,10 @@ func (n *core) lead(ctx context.Context, d *draft, permitted *permission, act fu
 	return err
 }
 
-// refuse tells the ceremony why we leave it, unless a peer did: whoever refused has told everybody.
+// refuse tells the ceremony why we leave it, unless a peer did: whoever refused has told everybody, or its coordinator alone, which tells
+// the others.
 func (n *core) refuse(c *ceremony.Ceremony, err error) {
-	if ceremony.FailureOf(err).Refused == nil {
+	if f := ceremony.FailureOf(err).Refused; f == nil || f.Declined && c.Coordinator == n.cfg.Node {
 		c.Refuse(n.members.Explain(err))
 	}
 }
@@ -145,13 +146,20 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	if err == nil {
 		return
 	}
-	n.refuse(c, err)
 	n.counts.refused.Add(1)
-	own := ceremony.FailureOf(err).Own != nil
-	// what we refuse a member cannot fill our disk with
-	if own && (p.Operation == attest.OpPresign || !n.refusals.allow(n.cfg.Clock(), env.From)) {
-		return
+	// what we refuse a member cannot fill our disk with, nor what the others keep for us
+	if ceremony.FailureOf(err).Own != nil {
+		filling := p.Operation == attest.OpPresign
+		if !n.refusals.allow(n.cfg.Clock(), refusedTo{env.From, filling}) {
+			c.Decline(n.members.Explain(err))
+			return
+		}
+		if filling {
+			n.refuse(c, err)
+			return
+		}
 	}
+	n.refuse(c, err)
 	op := p.Operation
 	if n.lines()[op] == nil {
 		op = "proposal" // a stranger's text is no name of an event
@@ -280,10 +288,16 @@ func (n *core) record(ctx context.Context, op attest.Operation, topic [32]byte, 
 	}
 }
 
-// refusalRate bounds how many refused proposals of a peer go on record.
+// refusalRate bounds how many refused proposals of a peer go on record, and are told to others than the peer.
 type refusalRate struct {
 	mu sync.Mutex
-	m  map[transport.NodeID]*refusals
+	m  map[refusedTo]*refusals
+}
+
+// refusedTo is what refusals are counted by: fillings of the pool are refused often, and by themselves.
+type refusedTo struct {
+	peer    transport.NodeID
+	filling bool
 }
 
 type refusals struct {
@@ -291,19 +305,19 @@ type refusals struct {
 	count int
 }
 
-// refusalsMinute is how many refusals of one peer's proposals go on record in a minute; the counter of refusals counts all.
+// refusalsMinute is how many of them there may be in a minute; the counter of refusals counts all.
 const refusalsMinute = 60
 
-func (r *refusalRate) allow(now time.Time, peer transport.NodeID) bool {
+func (r *refusalRate) allow(now time.Time, to refusedTo) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.m == nil {
-		r.m = map[transport.NodeID]*refusals{}
+		r.m = map[refusedTo]*refusals{}
 	}
-	x := r.m[peer]
+	x := r.m[to]
 	if x == nil || now.Sub(x.since) >= time.Minute {
 		x = &refusals{since: now}
-		r.m[peer] = x
+		r.m[to] = x
 	}
 	x.count++
 	return x.count <= refusalsMinute

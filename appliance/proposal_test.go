@@ -39,7 +39,7 @@ func TestRefusalRate(t *testing.T) {
 	now := time.Now()
 	count := func(peer transport.NodeID) (n int) {
 		for range 1000 {
-			if r.allow(now, peer) {
+			if r.allow(now, refusedTo{peer: peer}) {
 				n++
 			}
 		}
@@ -47,6 +47,9 @@ func TestRefusalRate(t *testing.T) {
 	}
 	if a, b := count("a"), count("b"); a != refusalsMinute || b != refusalsMinute {
 		t.Errorf("%d and %d on record", a, b)
+	}
+	if !r.allow(now, refusedTo{"a", true}) {
+		t.Error("what fills the pool is counted with all else")
 	}
 	now = now.Add(time.Minute)
 	if a := count("a"); a != refusalsMinute {

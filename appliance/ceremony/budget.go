@@ -13,10 +13,10 @@ const (
 	messageMax = threshold.MaxBody + 64<<10
 	// waitingPeer is the least that waits here of one peer: of two ceremonies of one quorum a message each, come twice.
 	waitingPeer = 4 * messageMax
-	waitingAll  = 256 << 20 // of all peers, unless there are so many that waitingPeer makes it more
+	waitingAll  = 64 << 20 // of all peers, unless there are so many that waitingPeer makes it more
 
 	proposalsPeer = slotsPeerMin * transport.FrameMax // likewise of what is being answered: proposals, of which a batch may take a frame
-	proposalsAll  = 128 << 20
+	proposalsAll  = 64 << 20
 
 	// envelopeCost is what an envelope takes beside its bytes: its place in queues and maps.
 	envelopeCost = 1 << 10

@@ -43,7 +43,7 @@ var ErrRanBefore = errors.New("this ceremony was run before")
 
 // Enter opens a ceremony's topic. It fails with ErrRanBefore if this node was in it before.
 func (r *Router) Enter(topic [32]byte, coordinator transport.NodeID, peers []transport.NodeID) (*Ceremony, error) {
-	box, ok := r.join(topic, peers)
+	box, ok := r.join(topic, coordinator, peers)
 	if !ok {
 		return nil, ErrRanBefore
 	}
@@ -94,12 +94,17 @@ func (c *Ceremony) post(e transport.Envelope) {
 }
 
 // Refuse tells everybody in the ceremony why we leave it. What the peers learn is the code and a text without secrets.
-func (c *Ceremony) Refuse(err error) {
-	if len(c.Peers) == 0 {
+func (c *Ceremony) Refuse(err error) { c.leaving(c.Peers, err) }
+
+// Decline is Refuse to the coordinator alone, where it has us refuse so much that the others would drown in it.
+func (c *Ceremony) Decline(err error) { c.leaving([]transport.NodeID{c.Coordinator}, err) }
+
+func (c *Ceremony) leaving(to []transport.NodeID, err error) {
+	if len(to) == 0 {
 		return
 	}
 	e := problem.As(err)
-	c.router.hall.Send(transport.Envelope{To: c.Peers, Kind: KindRefusal, Topic: c.Topic, Body: canon.MustMarshal(
+	c.router.hall.Send(transport.Envelope{To: to, Kind: KindRefusal, Topic: c.Topic, Body: canon.MustMarshal(
 		Refusal{Code: e.Code, Message: e.Message[:min(len(e.Message), refusalMax)], Epoch: e.Epoch, Item: e.Item,
 			Holder: e.Holder})})
 }

@@ -127,6 +127,7 @@ func TestRefusalEndsCeremony(t *testing.T) {
 			return c.Gather(ctx, KindAck, committee.Parties[1:], func(threshold.PartyID, transport.Envelope) error { return nil })
 		},
 	}
+	told := map[string][]transport.NodeID{"drive": {"self"}, "gather": {"self", "stranger"}}
 	for name, wait := range waits {
 		for _, from := range []transport.NodeID{"b", "stranger"} {
 			synctest.Test(t, func(t *testing.T) {
@@ -136,13 +137,16 @@ func TestRefusalEndsCeremony(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer c.Leave()
-				c.router.Deliver(transport.Envelope{From: from, Kind: KindRefusal, Topic: c.Topic,
+				c.router.Deliver(transport.Envelope{From: from, To: told[name], Kind: KindRefusal, Topic: c.Topic,
 					Body: canon.MustMarshal(Refusal{Code: problem.Denied, Message: "no"})})
 				began := time.Now()
 				f := FailureOf(wait(t.Context(), c))
 				if waited := time.Since(began) > 0; waited != (from == "stranger") || (f.Code() == problem.Denied) == waited ||
 					(f.Silent != nil) != waited {
 					t.Errorf("%s, %s refuses: %v after %s", name, from, f.Err, time.Since(began))
+				}
+				if f.Refused != nil && f.Refused.Declined != (len(told[name]) == 1) {
+					t.Errorf("%s: told to %v, it counts as told to us alone: %v", name, told[name], f.Refused.Declined)
 				}
 			})
 		}

@@ -28,6 +28,7 @@ const refusalMax = 512 // bytes of Message
 type RefusedError struct {
 	From transport.NodeID
 	Refusal
+	Declined bool // it told us alone
 }
 
 func (e *RefusedError) Error() string { return fmt.Sprintf("node %s refuses: %s", e.From, e.Message) }
@@ -46,7 +47,7 @@ func refusalOf(env transport.Envelope) error {
 	if !attest.Printable(r.Message) { // it goes to callers, logs and terminals
 		r.Message = strconv.Quote(r.Message)
 	}
-	return &RefusedError{env.From, r}
+	return &RefusedError{env.From, r, len(env.To) == 1}
 }
 
 // Failure is what ended a ceremony, told apart once. At most one of Abort, Silent and Refused is set, in this order of precedence;

@@ -177,7 +177,7 @@ func TestAuthentic(t *testing.T) {
 func TestExplain(t *testing.T) {
 	m := hallOf("self", "b").Members
 	refused := func(code problem.Code) error {
-		return &RefusedError{"b", Refusal{Code: code, Message: "no"}}
+		return &RefusedError{From: "b", Refusal: Refusal{Code: code, Message: "no"}}
 	}
 	own := problem.New(problem.Overload, "", "too much")
 	for name, row := range map[string]struct {

@@ -1,6 +1,7 @@
 package ceremony
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -11,13 +12,16 @@ import (
 
 // Limits on what peers can make a node hold, beside those in bytes.
 const (
-	inboxPeer    = 64               // envelopes of one peer that wait for one ceremony
-	earlyPeerMax = 1024             // envelopes of one peer for all ceremonies not yet proposed
-	earlyTTL     = 20 * time.Second // how long they are kept
-	pastMax      = 1 << 16          // finished ceremonies that are remembered, so that none runs twice
-	repeatMax    = 256              // of them, the newest, whose messages can still be repeated
-	repeatTTL    = 10 * time.Second // for how long
-	repeatBytes  = 8 << 20          // and how many bytes of them in all
+	inboxPeer     = 64               // envelopes of one peer that wait for one ceremony
+	earlyPeerMax  = 1024             // envelopes of one peer for all ceremonies not yet proposed, but refusals
+	earlyRefusals = 256              // refusals of one peer likewise: others can provoke them
+	earlyTTL      = 20 * time.Second // how long they are kept
+	expireEvery   = time.Second      // how often, at most, it is looked which are older
+	pastMax       = 1 << 16          // finished ceremonies that are remembered, so that none runs twice; each coordinator has its part
+	repeatMax     = 128              // of those of each coordinator, the newest, whose messages can still be repeated
+	repeatTTL     = 10 * time.Second // for how long
+	repeatBytes   = 16 << 20         // and how many bytes of them in all; each coordinator has its part
+	repeatRate    = 4 << 20          // bytes that are repeated to one peer in a second
 )
 
 // Router hands envelopes to the ceremonies they belong to, keeps what arrives before its ceremony is known, and repeats what
@@ -29,23 +33,37 @@ type Router struct {
 	held    budget // what waits: early, in inboxes, and what ceremonies keep of it
 	open    map[[32]byte]*inbox
 	early   map[[32]byte]*earlyTopic
-	byPeer  map[transport.NodeID]int // early envelopes
+	byPeer  map[earlyPart]int // early envelopes
+	expired time.Time         // when what is old was last looked for
 	past    map[[32]byte]*pastTopic
-	pastAge [][32]byte // oldest first
-	dated   map[[32]byte]dated
-	floors  map[transport.NodeID]int64 // of a coordinator's proposals that were forgotten, the newest
+	led     map[transport.NodeID]*led
+	asked   map[transport.NodeID]*repeated
 }
 
-// dated is whose proposal opened a topic, and of when its newest intent is, in ms.
-type dated struct {
-	coordinator transport.NodeID
-	created     int64
+// earlyPart is what early envelopes are counted by.
+type earlyPart struct {
+	from    transport.NodeID
+	refusal bool
+}
+
+// led is what is remembered of one coordinator's ceremonies. Each has its part: one that has many does not make us forget another's.
+type led struct {
+	age   [][32]byte         // those that have ended, oldest first
+	dated map[[32]byte]int64 // of when the newest intent of each is, in ms
+	floor int64              // of those that were forgotten, the newest
+}
+
+// repeated is how many bytes were repeated to a peer since a time less than a second ago.
+type repeated struct {
+	since time.Time
+	bytes int
 }
 
 // inbox is what waits for a ceremony that runs.
 type inbox struct {
-	in   chan transport.Envelope
-	from map[transport.NodeID]int // how many of each of its peers
+	coordinator transport.NodeID
+	in          chan transport.Envelope
+	from        map[transport.NodeID]int // how many of each of its peers
 }
 
 type earlyTopic struct {
@@ -63,13 +81,26 @@ type pastTopic struct {
 // NewRouter makes the router of a node.
 func NewRouter(h Hall) *Router {
 	return &Router{hall: h, held: newBudget(waitingAll, waitingPeer, len(h.node)-1), open: map[[32]byte]*inbox{},
-		early: map[[32]byte]*earlyTopic{}, byPeer: map[transport.NodeID]int{}, past: map[[32]byte]*pastTopic{},
-		dated: map[[32]byte]dated{}, floors: map[transport.NodeID]int64{}}
+		early: map[[32]byte]*earlyTopic{}, byPeer: map[earlyPart]int{}, past: map[[32]byte]*pastTopic{},
+		led: map[transport.NodeID]*led{}, asked: map[transport.NodeID]*repeated{}}
 }
 
-// join opens a topic; what arrived early of its peers is delivered first. ok is false if the topic is or was open: a ceremony never runs
-// twice.
-func (r *Router) join(topic [32]byte, peers []transport.NodeID) (box *inbox, ok bool) {
+// by is what is remembered of a coordinator. The caller holds mu.
+func (r *Router) by(coordinator transport.NodeID) *led {
+	l := r.led[coordinator]
+	if l == nil {
+		l = &led{dated: map[[32]byte]int64{}}
+		r.led[coordinator] = l
+	}
+	return l
+}
+
+// part is each coordinator's of all.
+func (r *Router) part(all int) int { return all / max(1, len(r.hall.node)) }
+
+// join opens the topic of a coordinator; what arrived early of its peers is delivered first. ok is false if the topic is or was open: a
+// ceremony never runs twice.
+func (r *Router) join(topic [32]byte, coordinator transport.NodeID, peers []transport.NodeID) (box *inbox, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, taken := r.open[topic]; taken {
@@ -78,7 +109,7 @@ func (r *Router) join(topic [32]byte, peers []transport.NodeID) (box *inbox, ok 
 	if _, was := r.past[topic]; was {
 		return nil, false
 	}
-	box = &inbox{make(chan transport.Envelope, len(peers)*inboxPeer), make(map[transport.NodeID]int, len(peers))}
+	box = &inbox{coordinator, make(chan transport.Envelope, len(peers)*inboxPeer), make(map[transport.NodeID]int, len(peers))}
 	for _, id := range peers {
 		box.from[id] = 0
 	}
@@ -121,37 +152,39 @@ func (r *Router) hold(env transport.Envelope) bool {
 func (r *Router) leave(topic [32]byte, outbox []transport.Envelope, kept ...transport.Envelope) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if box := r.open[topic]; box != nil {
-		for len(box.in) > 0 {
-			r.held.give(<-box.in)
-		}
+	box := r.open[topic]
+	if box == nil {
+		return
+	}
+	for len(box.in) > 0 {
+		r.held.give(<-box.in)
 	}
 	for _, env := range kept {
 		r.held.give(env)
 	}
 	delete(r.open, topic)
 	r.past[topic] = &pastTopic{ended: r.hall.Clock(), outbox: outbox}
-	r.pastAge = append(r.pastAge, topic)
-	r.trim()
-	if len(r.pastAge) > pastMax {
-		if d, ok := r.dated[r.pastAge[0]]; ok {
-			r.floors[d.coordinator] = max(r.floors[d.coordinator], d.created)
-			delete(r.dated, r.pastAge[0])
-		}
-		delete(r.past, r.pastAge[0])
-		r.pastAge = r.pastAge[1:]
+	l := r.by(box.coordinator)
+	l.age = append(l.age, topic)
+	r.trim(l)
+	if len(l.age) > r.part(pastMax) {
+		oldest := l.age[0]
+		l.floor = max(l.floor, l.dated[oldest])
+		delete(l.dated, oldest)
+		delete(r.past, oldest)
+		l.age = l.age[1:]
 	}
 }
 
-// trim forgets the messages of all but the newest finished ceremonies, within repeatMax and repeatBytes.
-func (r *Router) trim() {
-	bytes, kept := 0, 0
-	for i := len(r.pastAge) - 1; i >= 0; i-- {
-		p := r.past[r.pastAge[i]]
+// trim forgets the messages of all but a coordinator's newest finished ceremonies, within repeatMax and its part of repeatBytes.
+func (r *Router) trim(l *led) {
+	size, kept := 0, 0
+	for i := len(l.age) - 1; i >= 0; i-- {
+		p := r.past[l.age[i]]
 		for _, e := range p.outbox {
-			bytes += len(e.Body)
+			size += len(e.Body)
 		}
-		if kept++; kept > repeatMax || bytes > repeatBytes {
+		if kept++; kept > repeatMax || size > r.part(repeatBytes) {
 			if p.outbox == nil && kept > repeatMax {
 				return // so are all before it
 			}
@@ -165,15 +198,19 @@ func (r *Router) trim() {
 func (r *Router) Date(topic [32]byte, coordinator transport.NodeID, created int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if floor, ok := r.floors[coordinator]; ok && created <= floor {
+	l := r.by(coordinator)
+	if l.floor > 0 && created <= l.floor {
 		return false
 	}
-	r.dated[topic] = dated{coordinator, created}
+	l.dated[topic] = created
 	return true
 }
 
-// Wants is the transport's cheap filter: nothing is refused that a ceremony may need.
-func (r *Router) Wants(kind uint8, topic [32]byte, _ transport.NodeID) bool {
+// Wants is the transport's cheap filter: nothing is refused that a ceremony may need. Size is the body's, in bytes.
+func (r *Router) Wants(kind uint8, topic [32]byte, _ transport.NodeID, size int) bool {
+	if most, ok := bodyMax[kind]; ok && size > most {
+		return false
+	}
 	if kind != KindEngine && kind != KindShares {
 		return true
 	}
@@ -216,10 +253,20 @@ func (r *Router) Again(env transport.Envelope) {
 
 const repeatAfter = 150 * time.Millisecond
 
-// repeat answers a peer that still talks in a ceremony we have ended: it may have missed our last words.
+// repeat answers a peer that still talks in a ceremony we have ended: it may have missed our last words to it.
 func (r *Router) repeat(p *pastTopic, env transport.Envelope) {
-	if env.Kind != KindEngine && env.Kind != KindProposal ||
-		!slices.ContainsFunc(p.outbox, func(e transport.Envelope) bool { return slices.Contains(e.To, env.From) }) {
+	if env.Kind != KindEngine && env.Kind != KindProposal {
+		return
+	}
+	var words []transport.Envelope
+	size := 0
+	for _, e := range p.outbox {
+		if slices.Contains(e.To, env.From) {
+			e.To = []transport.NodeID{env.From}
+			words, size = append(words, e), size+len(e.Body)
+		}
+	}
+	if len(words) == 0 {
 		return
 	}
 	now := r.hall.Clock()
@@ -232,42 +279,79 @@ func (r *Router) repeat(p *pastTopic, env transport.Envelope) {
 		p.repeated[env.From] = now
 		return
 	}
-	p.repeated[env.From] = now
-	go func(envelopes []transport.Envelope) {
-		for _, e := range envelopes {
-			r.hall.Send(e)
-		}
-	}(p.outbox)
-}
-
-// keep holds an envelope whose ceremony is not proposed yet.
-func (r *Router) keep(env transport.Envelope) {
-	if e := r.early[env.Topic]; e != nil && e.from[env.From] >= inboxPeer {
+	if !r.mayRepeat(env.From, size, now) {
 		return
 	}
-	room := func() bool { return r.byPeer[env.From] < earlyPeerMax && r.held.take(env) }
+	p.repeated[env.From] = now
+	go func() {
+		for _, e := range words {
+			r.hall.Send(e)
+		}
+	}()
+}
+
+// mayRepeat counts so many bytes that are repeated to a peer, unless it has had enough in this second. One answer it gets, of any size.
+func (r *Router) mayRepeat(to transport.NodeID, size int, now time.Time) bool {
+	a := r.asked[to]
+	if a == nil || now.Sub(a.since) >= time.Second {
+		a = &repeated{since: now}
+		r.asked[to] = a
+	}
+	if a.bytes > 0 && a.bytes+size > repeatRate {
+		return false
+	}
+	a.bytes += size
+	return true
+}
+
+// keep holds an envelope whose ceremony is not proposed yet, once.
+func (r *Router) keep(env transport.Envelope) {
+	e := r.early[env.Topic]
+	if e != nil && (e.from[env.From] >= inboxPeer || e.has(env)) {
+		return
+	}
+	part, most := earlyPart{env.From, env.Kind == KindRefusal}, earlyPeerMax
+	if part.refusal {
+		most = earlyRefusals
+	}
+	room := func() bool { return r.byPeer[part] < most && r.held.take(env) }
 	if !room() {
+		// who floods us does not have us look through it all each time
+		if now := r.hall.Clock(); now.Sub(r.expired) < expireEvery {
+			return
+		}
 		if r.expire(); !room() {
 			return
 		}
+		e = r.early[env.Topic]
 	}
-	e := r.early[env.Topic]
 	if e == nil {
 		e = &earlyTopic{since: r.hall.Clock(), from: map[transport.NodeID]int{}}
 		r.early[env.Topic] = e
 	}
 	e.envelopes = append(e.envelopes, env)
 	e.from[env.From]++
-	r.byPeer[env.From]++
+	r.byPeer[part]++
+}
+
+// has tells whether the same was said already: a party repeats what nobody answers.
+func (e *earlyTopic) has(env transport.Envelope) bool {
+	return e.from[env.From] > 0 && slices.ContainsFunc(e.envelopes, func(x transport.Envelope) bool {
+		return x.From == env.From && x.Kind == env.Kind && bytes.Equal(x.Body, env.Body)
+	})
 }
 
 func (r *Router) expire() {
-	for i := len(r.pastAge) - 1; i >= max(0, len(r.pastAge)-repeatMax); i-- {
-		if p := r.past[r.pastAge[i]]; r.hall.Clock().Sub(p.ended) > repeatTTL {
-			p.outbox = nil
+	now := r.hall.Clock()
+	r.expired = now
+	for _, l := range r.led {
+		for i := len(l.age) - 1; i >= max(0, len(l.age)-repeatMax); i-- {
+			if p := r.past[l.age[i]]; now.Sub(p.ended) > repeatTTL {
+				p.outbox = nil
+			}
 		}
 	}
-	limit := r.hall.Clock().Add(-earlyTTL)
+	limit := now.Add(-earlyTTL)
 	for topic, e := range r.early {
 		if e.since.Before(limit) {
 			r.forget(topic, e)
@@ -277,7 +361,7 @@ func (r *Router) expire() {
 
 func (r *Router) forget(topic [32]byte, e *earlyTopic) {
 	for _, env := range e.envelopes {
-		r.byPeer[env.From]--
+		r.byPeer[earlyPart{env.From, env.Kind == KindRefusal}]--
 		r.held.give(env)
 	}
 	delete(r.early, topic)

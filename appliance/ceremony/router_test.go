@@ -1,6 +1,7 @@
 package ceremony
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,23 +34,25 @@ func TestRouterLimits(t *testing.T) {
 	now := time.Unix(1, 0)
 	hall := hallOf("self", "a", "b", "c")
 	hall.Clock = func() time.Time { return now }
-	r, peers := NewRouter(hall), []transport.NodeID{"a", "b"}
+	r, peers, number := NewRouter(hall), []transport.NodeID{"a", "b"}, 0
 	topic := func(i int) (t [32]byte) { t[0], t[1], t[2] = byte(i), byte(i>>8), byte(i>>16); return t }
 	for i := range earlyPeerMax + 10 {
 		r.Deliver(transport.Envelope{From: "a", Kind: KindEngine, Topic: topic(i)})
 	}
-	if r.byPeer["a"] != earlyPeerMax {
-		t.Errorf("%d envelopes of one peer are held, limit %d", r.byPeer["a"], earlyPeerMax)
+	if r.byPeer[earlyPart{from: "a"}] != earlyPeerMax {
+		t.Errorf("%d envelopes of one peer are held, limit %d", r.byPeer[earlyPart{from: "a"}], earlyPeerMax)
 	}
 	for range inboxPeer + 10 {
-		r.Deliver(transport.Envelope{From: "b", Kind: KindEngine, Topic: topic(1 << 21)})
+		number++
+		r.Deliver(transport.Envelope{From: "b", Kind: KindEngine, Topic: topic(1 << 21), Body: fmt.Append(nil, number)})
 	}
 	r.Deliver(transport.Envelope{From: "c", Kind: KindEngine, Topic: topic(1 << 21)})
-	if r.byPeer["b"] != inboxPeer || r.byPeer["c"] != 1 {
-		t.Errorf("%d early envelopes of a topic, limit %d, and %d of another peer", r.byPeer["b"], inboxPeer, r.byPeer["c"])
+	if r.byPeer[earlyPart{from: "b"}] != inboxPeer || r.byPeer[earlyPart{from: "c"}] != 1 {
+		t.Errorf("%d early envelopes of a topic, limit %d, and %d of another peer",
+			r.byPeer[earlyPart{from: "b"}], inboxPeer, r.byPeer[earlyPart{from: "c"}])
 	}
-	box, ok := r.join(topic(1<<21), peers)
-	if !ok || len(box.in) != inboxPeer || r.byPeer["b"] != 0 {
+	box, ok := r.join(topic(1<<21), "a", peers)
+	if !ok || len(box.in) != inboxPeer || r.byPeer[earlyPart{from: "b"}] != 0 {
 		t.Errorf("%d envelopes when the topic opens, want %d, and nothing of a stranger", len(box.in), inboxPeer)
 	}
 	for _, from := range []transport.NodeID{"b", "a", "c"} {
@@ -60,24 +63,94 @@ func TestRouterLimits(t *testing.T) {
 	if box.from["a"] != inboxPeer || box.from["b"] != inboxPeer || len(box.in) != 2*inboxPeer {
 		t.Errorf("%d envelopes wait, of peers %v, limit %d of each", len(box.in), box.from, inboxPeer)
 	}
-	if _, again := r.join(topic(1<<21), peers); again {
+	if _, again := r.join(topic(1<<21), "a", peers); again {
 		t.Error("a topic opened twice")
 	}
 	r.leave(topic(1<<21), nil)
-	if _, again := r.join(topic(1<<21), peers); again {
+	if _, again := r.join(topic(1<<21), "a", peers); again {
 		t.Error("a ceremony ran twice")
 	}
 	now = now.Add(earlyTTL + time.Second)
 	r.Deliver(transport.Envelope{From: "a", Kind: KindEngine, Topic: topic(7 << 16)})
-	if r.byPeer["a"] != 1 || len(r.early) != 1 {
-		t.Errorf("after the time is over %d are held, of %d topics", r.byPeer["a"], len(r.early))
+	if r.byPeer[earlyPart{from: "a"}] != 1 || len(r.early) != 1 {
+		t.Errorf("after the time is over %d are held, of %d topics", r.byPeer[earlyPart{from: "a"}], len(r.early))
 	}
-	for i := range pastMax + 5 {
-		r.join(topic(i), nil)
+	before := len(r.past)
+	for i := range pastMax {
+		r.join(topic(i), "c", nil)
 		r.leave(topic(i), nil)
 	}
-	if len(r.past) > pastMax {
-		t.Errorf("%d finished ceremonies are held, limit %d", len(r.past), pastMax)
+	if n := len(r.past) - before; n != pastMax/4 {
+		t.Errorf("%d finished ceremonies of one coordinator of four are held, limit %d", n, pastMax/4)
+	}
+	if _, again := r.join(topic(1<<21), "a", peers); again {
+		t.Error("one coordinator made us forget another's ceremony")
+	}
+}
+
+// Goal: what a peer's bad proposals make another refuse takes no place from what the other says in ceremonies; what it repeats takes one.
+// Method: refusals of the other without end, then its first words, each come twice.
+func TestEarlyRefusals(t *testing.T) {
+	r := NewRouter(hallOf("self", "a"))
+	for i := range earlyPeerMax + earlyRefusals {
+		r.Deliver(transport.Envelope{From: "a", Kind: KindRefusal, Topic: [32]byte{1, byte(i), byte(i >> 8)}})
+	}
+	if n := r.byPeer[earlyPart{"a", true}]; n != earlyRefusals {
+		t.Errorf("%d refusals are kept, at most %d", n, earlyRefusals)
+	}
+	for i := range earlyPeerMax {
+		for range 2 {
+			r.Deliver(transport.Envelope{From: "a", Kind: KindEngine, Topic: [32]byte{2, byte(i), byte(i >> 8)}, Body: []byte("OPEN")})
+		}
+	}
+	if n := r.byPeer[earlyPart{"a", false}]; n != earlyPeerMax {
+		t.Errorf("%d other envelopes, there is room for %d", n, earlyPeerMax)
+	}
+	if box, _ := r.join([32]byte{2}, "a", []transport.NodeID{"a"}); len(box.in) != 1 {
+		t.Errorf("what came twice is kept %d times", len(box.in))
+	}
+}
+
+// Goal: an envelope too many costs next to nothing. Method: count how often the clock is asked, which is once for each look through what
+// is old.
+func TestFloodIsCheap(t *testing.T) {
+	now, asked := time.Unix(1, 0), 0
+	hall := hallOf("self", "a")
+	hall.Clock = func() time.Time { asked++; return now }
+	r, looked := NewRouter(hall), 0
+	for i := range earlyPeerMax {
+		r.Deliver(transport.Envelope{From: "a", Kind: KindEngine, Topic: [32]byte{1, byte(i), byte(i >> 8)}})
+	}
+	asked = 0
+	for i := range 1000 {
+		before := r.expired
+		now = now.Add(expireEvery / 100)
+		r.Deliver(transport.Envelope{From: "a", Kind: KindEngine, Topic: [32]byte{2, byte(i), byte(i >> 8)}})
+		if r.expired != before {
+			looked++
+		}
+	}
+	if looked > 1000/100+1 || asked > 1000+looked {
+		t.Errorf("1000 envelopes in ten seconds have it look %d times, and ask the clock %d times", looked, asked)
+	}
+	now = now.Add(earlyTTL)
+	if r.Deliver(transport.Envelope{From: "a", Kind: KindEngine}); len(r.early) != 1 {
+		t.Errorf("%d topics are kept for ever", len(r.early))
+	}
+}
+
+// Goal: what is larger than its kind can be is not wanted, before it is verified. Method: each kind, at its edge.
+func TestWantsSize(t *testing.T) {
+	r := NewRouter(hallOf("self", "a"))
+	largest := threshold.Message{Body: make([]byte, threshold.MaxBody)}.Encode()
+	for kind, most := range map[uint8]int{KindEngine: len(largest), KindProposal: transport.BodyMax, KindShares: transport.BodyMax,
+		KindCertificate: 16 << 10, KindHeartbeat: 4 << 10, KindAsk: 1 << 10, KindAck: 1 << 10, KindRefusal: 4 << 10} {
+		if !r.Wants(kind, [32]byte{1}, "a", most) {
+			t.Errorf("kind %d: %d bytes are refused", kind, most)
+		}
+		if most < transport.BodyMax && r.Wants(kind, [32]byte{1}, "a", most+1<<10) {
+			t.Errorf("kind %d: more than %d bytes are wanted", kind, most)
+		}
 	}
 }
 
@@ -98,7 +171,9 @@ func TestFlood(t *testing.T) {
 	body, number := make([]byte, threshold.MaxBody), 0
 	flood := func(topic func() [32]byte) {
 		t.Helper()
-		for range r.held.part/len(body) + 9 {
+		for i := range r.held.part/len(body) + 9 {
+			body := bytes.Clone(body)
+			body[0] = byte(i)
 			r.Deliver(transport.Envelope{From: "flooder", Kind: KindEngine, Topic: topic(), Body: body})
 			if n := r.held.held["flooder"]; n > r.held.part {
 				t.Fatalf("%d bytes of one peer are held, at most %d", n, r.held.part)
@@ -187,14 +262,14 @@ func TestBudgetCounts(t *testing.T) {
 // Goal: nothing is kept that no ceremony hears. Method: every kind, for a ceremony that runs and for one that is not proposed yet.
 func TestKinds(t *testing.T) {
 	r := NewRouter(hallOf("self", "a"))
-	box, _ := r.join([32]byte{1}, []transport.NodeID{"a"})
+	box, _ := r.join([32]byte{1}, "a", []transport.NodeID{"a"})
 	for kind := range 256 {
 		for topic := range 2 {
 			r.Deliver(transport.Envelope{From: "a", Kind: uint8(kind), Topic: [32]byte{byte(topic)}})
 		}
 	}
-	if len(box.in) != 5 || r.byPeer["a"] != 5 {
-		t.Errorf("%d kinds wait, %d early; five are heard in ceremonies", len(box.in), r.byPeer["a"])
+	if n := len(r.early[[32]byte{}].envelopes); len(box.in) != 5 || n != 5 {
+		t.Errorf("%d kinds wait, %d early; five are heard in ceremonies", len(box.in), n)
 	}
 }
 
@@ -203,8 +278,16 @@ func TestKinds(t *testing.T) {
 func TestRepeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hall, sent := hallOf("self", "a", "b", "c"), 0
-		hall.Send = func(transport.Envelope) { sent++ }
+		var to []transport.NodeID
+		hall.Send = func(e transport.Envelope) { sent++; to = e.To }
 		r := NewRouter(hall)
+		leave := func(topic [32]byte, coordinator transport.NodeID, outbox ...transport.Envelope) {
+			t.Helper()
+			if _, ok := r.join(topic, coordinator, nil); !ok {
+				t.Fatal("it was open before")
+			}
+			r.leave(topic, outbox)
+		}
 		said := transport.Envelope{To: []transport.NodeID{"a", "b"}, Body: make([]byte, 8)}
 		again := func(from transport.NodeID, kind uint8, topic byte) int {
 			before := sent
@@ -212,7 +295,7 @@ func TestRepeat(t *testing.T) {
 			synctest.Wait()
 			return sent - before
 		}
-		r.leave([32]byte{1}, []transport.Envelope{said})
+		leave([32]byte{1}, "a", said, transport.Envelope{To: []transport.NodeID{"b"}})
 		for i, row := range []struct {
 			wait time.Duration
 			from transport.NodeID
@@ -223,14 +306,17 @@ func TestRepeat(t *testing.T) {
 			{repeatAfter - 1, "a", KindEngine, 0},
 			{1, "a", KindEngine, 1},
 			{1, "a", KindEngine, 0},
-			{1, "b", KindEngine, 1},
+			{1, "b", KindEngine, 2},
 			{repeatAfter, "a", KindAck, 0},
 			{0, "c", KindEngine, 0}, // we told it nothing
 			{0, "a", KindEngine, 1},
-			{0, "b", KindEngine, 1},
+			{0, "b", KindEngine, 2},
 		} {
 			if time.Sleep(row.wait); again(row.from, row.kind, 1) != row.want {
 				t.Errorf("row %d: to %s %d envelopes are not repeated", i, row.from, row.want)
+			}
+			if row.want > 0 && !slices.Equal(to, []transport.NodeID{row.from}) {
+				t.Errorf("row %d: %v hear again what %s missed", i, to, row.from)
 			}
 		}
 		r.Again(transport.Envelope{From: "a", Kind: KindProposal, Topic: [32]byte{1}})
@@ -246,17 +332,57 @@ func TestRepeat(t *testing.T) {
 			t.Error("repeated for ever")
 		}
 		big := said
-		big.Body = make([]byte, repeatBytes/2+1)
-		r.leave([32]byte{2}, []transport.Envelope{big})
-		r.leave([32]byte{3}, []transport.Envelope{big})
+		big.Body = make([]byte, r.part(repeatBytes)/2+1)
+		leave([32]byte{2}, "a", big)
+		leave([32]byte{3}, "a", big)
+		leave([32]byte{4}, "b", said)
 		if r.past[[32]byte{2}].outbox != nil || r.past[[32]byte{3}].outbox == nil {
 			t.Error("of what is kept to be repeated not the newest alone is kept, within its bytes")
 		}
 		for i := range repeatMax {
-			r.leave([32]byte{4, byte(i), byte(i >> 8)}, []transport.Envelope{said})
+			leave([32]byte{5, byte(i), byte(i >> 8)}, "a", said)
 		}
 		if r.past[[32]byte{3}].outbox != nil {
 			t.Error("more ceremonies are kept to be repeated than should be")
+		}
+		if r.past[[32]byte{4}].outbox == nil {
+			t.Error("one coordinator made us forget what we said in another's ceremony")
+		}
+	})
+}
+
+// Goal: a peer that asks again and again for what it missed has it repeated at a bounded rate, and a large answer still once. Method: many
+// ceremonies that ended with large messages, each asked about as often as it is answered.
+func TestRepeatRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hall, sent := hallOf("self", "a", "b"), 0
+		hall.Send = func(e transport.Envelope) { sent += len(e.Body) }
+		r := NewRouter(hall)
+		const size = repeatRate/2 - 1
+		for i := range 6 {
+			r.join([32]byte{byte(i)}, transport.NodeID([]string{"a", "b", "self"}[i%3]), nil)
+			r.leave([32]byte{byte(i)}, []transport.Envelope{{To: []transport.NodeID{"a"}, Body: make([]byte, size)}})
+		}
+		r.join([32]byte{99}, "b", nil)
+		r.leave([32]byte{99}, []transport.Envelope{{To: []transport.NodeID{"b"}, Body: make([]byte, repeatRate+1)}})
+		ask := func(from transport.NodeID, topic byte) {
+			r.Deliver(transport.Envelope{From: from, Kind: KindEngine, Topic: [32]byte{topic}})
+			synctest.Wait()
+		}
+		for range 20 { // of 100 ms
+			for i := range 6 {
+				ask("a", byte(i))
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if sent == 0 || sent > 2*repeatRate {
+			t.Errorf("%d bytes were repeated in two seconds, at most %d each", sent, repeatRate)
+		}
+		sent = 0
+		ask("b", 99)
+		time.Sleep(repeatAfter)
+		if ask("b", 99); sent != repeatRate+1 {
+			t.Errorf("of a large answer %d bytes are repeated", sent)
 		}
 	})
 }
@@ -266,7 +392,7 @@ func TestForgottenCeremony(t *testing.T) {
 	r := NewRouter(hallOf("self", "m"))
 	topic := func(i int) (t [32]byte) { t[0], t[1], t[2] = byte(i), byte(i>>8), byte(i>>16); return t }
 	run := func(i int, coordinator transport.NodeID, created int64) bool {
-		if _, ok := r.join(topic(i), nil); !ok {
+		if _, ok := r.join(topic(i), coordinator, nil); !ok {
 			return false
 		}
 		defer r.leave(topic(i), nil)
@@ -275,8 +401,8 @@ func TestForgottenCeremony(t *testing.T) {
 	if !run(0, "m", 1000) || run(0, "m", 1000) {
 		t.Fatal("a proposal runs once")
 	}
-	for i := range pastMax + 1 {
-		r.leave(topic(i+1), nil)
+	for i := range pastMax/2 + 1 {
+		run(i+1, "m", 1000)
 	}
 	if run(0, "m", 1000) {
 		t.Error("a ceremony ran twice")
@@ -284,7 +410,7 @@ func TestForgottenCeremony(t *testing.T) {
 	if !run(pastMax+5, "m", 1001) || !run(pastMax+6, "honest", 900) {
 		t.Error("a new proposal is refused")
 	}
-	if len(r.dated) > pastMax {
+	if len(r.led["m"].dated) > pastMax/2 {
 		t.Error("dates are kept for ever")
 	}
 }
@@ -308,7 +434,7 @@ func FuzzRouter(f *testing.F) {
 			script = script[3:]
 			switch op % 4 {
 			case 0:
-				r.join(topic, peers)
+				r.join(topic, "a", peers)
 			case 1:
 				r.leave(topic, nil)
 			default:

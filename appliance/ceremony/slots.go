@@ -9,35 +9,32 @@ import (
 // slotsPeerMin is how many slots a peer may have at least, however many peers there are.
 const slotsPeerMin = 4
 
-// Slots bounds how many ceremonies a node takes part in at once, in all and for each peer that asks, and how many bytes they were asked
-// for with.
+// Slots bounds how many ceremonies a node takes part in at once for each peer that asks, and how many bytes they were asked for with.
 type Slots struct {
-	mu         sync.Mutex
-	free, part int
-	taken      map[transport.NodeID]int
-	held       budget
+	mu    sync.Mutex
+	part  int
+	taken map[transport.NodeID]int
+	held  budget
 }
 
-// NewSlots makes n slots for a number of peers.
+// NewSlots makes n slots for a number of peers, each of which has the same part, and slotsPeerMin at least.
 func NewSlots(n, peers int) *Slots {
-	return &Slots{free: n, part: max(slotsPeerMin, n/max(1, peers)), taken: map[transport.NodeID]int{},
+	return &Slots{part: max(slotsPeerMin, n/max(1, peers)), taken: map[transport.NodeID]int{},
 		held: newBudget(proposalsAll, proposalsPeer, peers)}
 }
 
-// Take takes a slot for what a peer asks if one is free and the peer has not its part of them; a flood of proposals is dropped, their
-// coordinators try again elsewhere. The slot is given back by the function returned.
+// Take takes a slot for what a peer asks if it has one left; a flood of proposals is dropped, their coordinators try again elsewhere. The
+// slot is given back by the function returned.
 func (s *Slots) Take(env transport.Envelope) (giveBack func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.free == 0 || s.taken[env.From] >= s.part || !s.held.take(env) {
+	if s.taken[env.From] >= s.part || !s.held.take(env) {
 		return nil, false
 	}
-	s.free--
 	s.taken[env.From]++
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.free++
 		s.taken[env.From]--
 		s.held.give(env)
 	}, true

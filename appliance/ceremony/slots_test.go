@@ -6,31 +6,29 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 )
 
-// Goal: one peer cannot take the slots of all, and slots come back. Method: it takes what it can, and another takes one.
+// Goal: one peer cannot take the slots of another, however few there are, and slots come back. Method: it takes what it can, then another.
 func TestSlotsPerPeer(t *testing.T) {
-	s := NewSlots(8, 2)
-	var back []func()
-	for range 20 {
-		if b, ok := s.Take(transport.Envelope{From: "b"}); ok {
-			back = append(back, b)
+	for _, row := range []struct{ n, peers, part int }{{128, 2, 64}, {8, 2, slotsPeerMin}, {1, 2, slotsPeerMin}, {128, 200, slotsPeerMin}} {
+		s := NewSlots(row.n, row.peers)
+		var back []func()
+		take := func(from transport.NodeID) (n int) {
+			for range 2 * row.part {
+				if b, ok := s.Take(transport.Envelope{From: from}); ok {
+					back = append(back, b)
+					n++
+				}
+			}
+			return n
 		}
-	}
-	if len(back) != slotsPeerMin {
-		t.Errorf("%d slots of one peer, want its part, %d", len(back), slotsPeerMin)
-	}
-	for range 20 {
-		if b, ok := s.Take(transport.Envelope{From: "c"}); ok {
-			back = append(back, b)
+		if b, c := take("b"), take("c"); b != row.part || c != row.part {
+			t.Errorf("of %d slots for %d peers one takes %d, then another %d; each has %d", row.n, row.peers, b, c, row.part)
 		}
-	}
-	if _, ok := s.Take(transport.Envelope{From: "d"}); ok || len(back) != 8 {
-		t.Errorf("%d slots of 8 are taken, and one more", len(back))
-	}
-	for _, b := range back {
-		b()
-	}
-	if s.free != 8 || s.taken["b"] != 0 {
-		t.Error("slots are not given back")
+		for _, b := range back {
+			b()
+		}
+		if s.taken["b"] != 0 {
+			t.Error("slots are not given back")
+		}
 	}
 }
 

@@ -14,7 +14,8 @@
 // does. Traffic patterns (who talks to whom, when, how much, and the header with kind and topic) stay visible to the network.
 // HPKE to a static key gives no forward secrecy against theft of the recipient's key. A restarted receiver has forgotten what
 // it saw: while envelopes are fresh, a network can repeat them to it once more, so ceremonies must agree on fresh session
-// ids. Whoever may write to a network can flood it: a full inbox loses envelopes, genuine ones among them.
+// ids. Whoever may write to a network can flood it. A full inbox loses the newest of the sender that has most there, by the name on the
+// raw envelope, which nothing shows before it is verified: who may write to the network can also take the place of the name it writes.
 //
 // To add a network, implement Network and Conn, and pass transporttest.Run.
 package transport

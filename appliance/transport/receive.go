@@ -36,7 +36,7 @@ func (c *securedConn) receive(raw []byte) (Envelope, Reason, bool) {
 	}
 	h, now := &s.Header, c.o.Clock()
 	p := c.peers[h.From]
-	if reason, ok := c.admit(h, p, now); !ok {
+	if reason, ok := c.admit(s, p, now); !ok {
 		c.glimpse(s, p, reason, now)
 		return Envelope{}, reason, false
 	}
@@ -67,7 +67,8 @@ func (c *securedConn) receive(raw []byte) (Envelope, Reason, bool) {
 }
 
 // admit makes the checks that cost nothing. All of them hold for authentic envelopes too, so their order leaks nothing.
-func (c *securedConn) admit(h *header, p *peer, now time.Time) (Reason, bool) {
+func (c *securedConn) admit(s *sealed, p *peer, now time.Time) (Reason, bool) {
+	h := &s.Header
 	if h.Cluster != c.o.Cluster || h.Channel != c.name {
 		return DropForeign, false
 	}
@@ -83,7 +84,7 @@ func (c *securedConn) admit(h *header, p *peer, now time.Time) (Reason, bool) {
 	if reason, ok := p.replays.probe(h, now); !ok {
 		return reason, false
 	}
-	if c.o.Want != nil && !c.o.Want(h.Kind, h.Topic, h.From) {
+	if c.o.Want != nil && !c.o.Want(h.Kind, h.Topic, h.From, len(s.Body)) {
 		return DropUnwanted, false
 	}
 	return 0, true

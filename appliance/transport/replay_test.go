@@ -67,7 +67,7 @@ func TestReplayRace(t *testing.T) {
 func TestReplayRaceReceive(t *testing.T) {
 	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
 	raw := a.seal(Envelope{})
-	b.net.o.Want = func(uint8, [32]byte, NodeID) bool {
+	b.net.o.Want = func(uint8, [32]byte, NodeID, int) bool {
 		b.net.o.Want = nil
 		b.take(raw)
 		return true

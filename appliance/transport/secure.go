@@ -28,8 +28,9 @@ type Options struct {
 	// Rand is crypto/rand.Reader if nil. HPKE draws its own randomness from the system.
 	Rand io.Reader
 	// Want, if set, may refuse envelopes before their signature is verified. What it is asked about is not authenticated: it
-	// may only save time, and must not remember anything. It is called concurrently.
-	Want func(kind uint8, topic [32]byte, from NodeID) bool
+	// may only save time, and must not remember anything. Size is that of the body in bytes, sealed if it is private. It is called
+	// concurrently.
+	Want func(kind uint8, topic [32]byte, from NodeID, size int) bool
 	// Run names this run. The zero value has the ID drawn from Rand and takes Clock for the number, so that a run that starts after the
 	// clock was set back is not heard for a while.
 	Run Run

@@ -61,13 +61,14 @@ func TestProof(t *testing.T) {
 // Goal: Want saves the verification and sees the header's values. Method: refuse a kind, with a forged signature.
 func TestWant(t *testing.T) {
 	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
-	b.net.o.Want = func(kind uint8, topic [32]byte, from NodeID) bool {
-		return kind == 1 && topic == [32]byte{2} && from == "a"
+	b.net.o.Want = func(kind uint8, topic [32]byte, from NodeID, size int) bool {
+		return kind == 1 && topic == [32]byte{2} && from == "a" && size < 9
 	}
 	s, _ := decode(a.seal(Envelope{Kind: 3, Topic: [32]byte{2}}))
 	s.Signature = [64]byte{}
 	b.refuse(canon.MustMarshal(s), DropUnwanted)
-	b.take(a.seal(Envelope{Kind: 1, Topic: [32]byte{2}}))
+	b.refuse(a.seal(Envelope{Kind: 1, Topic: [32]byte{2}, Body: make([]byte, 9)}), DropUnwanted)
+	b.take(a.seal(Envelope{Kind: 1, Topic: [32]byte{2}, Body: make([]byte, 8)}))
 	s, _ = decode(a.seal(Envelope{Kind: 1, Topic: [32]byte{2}}))
 	s.Signature = [64]byte{}
 	b.refuse(canon.MustMarshal(s), DropSignature)

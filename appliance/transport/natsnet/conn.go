@@ -31,8 +31,7 @@ func newConn(n *Network, channel string) (*conn, error) {
 		to      []transport.NodeID
 	}{{c.all(), nil}, {c.one(n.config.Node), []transport.NodeID{n.config.Node}}} {
 		sub, err := n.client.Subscribe(s.subject, func(m *nats.Msg) {
-			from, _ := transport.ParseNodeID(m.Reply)
-			e := transport.Envelope{From: from, Body: m.Data}
+			e := transport.Envelope{From: n.sender(m.Reply), Body: m.Data}
 			e.To = append(e.To, s.to...)
 			c.in.Put(e)
 		})
@@ -47,6 +46,15 @@ func newConn(n *Network, channel string) (*conn, error) {
 		}
 	}
 	return c, nil
+}
+
+// sender is who a message says it is from. Nothing shows that yet; all who are not in the roster are one, so that they share one place.
+func (n *Network) sender(name string) transport.NodeID {
+	from, _ := transport.ParseNodeID(name)
+	if _, known := n.config.Peers[from]; !known && len(n.config.Peers) > 0 {
+		return ""
+	}
+	return from
 }
 
 func (c *conn) all() string                      { return c.prefix + "all" }

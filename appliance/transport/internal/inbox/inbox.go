@@ -1,8 +1,9 @@
-// Package inbox is the bounded queue between a network and Recv: what arrives when it is full is lost, and counted.
+// Package inbox is the bounded queue between a network and Recv: what finds no room is lost, and counted.
 package inbox
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/luxfi/mpcd/appliance/transport"
@@ -14,37 +15,96 @@ const (
 	BytesMax = 64 << 20
 )
 
-// Inbox is a queue of envelopes. It is safe for concurrent use.
+// Inbox holds the envelopes of each sender in their order, and gives them out in turn. When it is full, the newest of the sender that holds
+// most is lost: whoever floods it crowds out nobody. It is safe for concurrent use.
 type Inbox struct {
 	mu     sync.Mutex
-	queue  []transport.Envelope
-	head   int
+	from   map[transport.NodeID]*queue // of those who have any
+	turn   []*queue                    // the same, whose turn is next first
+	count  int
 	bytes  int
 	lost   uint64
 	closed bool
 
-	ready chan struct{} // holds a token while the queue may be non-empty
+	ready chan struct{} // holds a token while there may be something to take
 	done  chan struct{}
 }
 
-// New returns an empty inbox.
-func New() *Inbox { return &Inbox{ready: make(chan struct{}, 1), done: make(chan struct{})} }
+// queue is what one sender has here.
+type queue struct {
+	from      transport.NodeID
+	envelopes []transport.Envelope
+	head      int
+	bytes     int
+}
 
-// Put appends e, which the inbox owns from now on, or drops it if the inbox is full or closed.
+func (q *queue) count() int { return len(q.envelopes) - q.head }
+
+// New returns an empty inbox.
+func New() *Inbox {
+	return &Inbox{from: map[transport.NodeID]*queue{}, ready: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// Put appends e, which the inbox owns from now on, or drops it: the inbox is closed, or full and no other sender holds more than e's would.
+// That e is from e.From need not be known.
 func (b *Inbox) Put(e transport.Envelope) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return false
 	}
-	if len(b.queue)-b.head >= LenMax || b.bytes+len(e.Body) > BytesMax {
-		b.lost++
-		return false
+	q := b.from[e.From]
+	if q == nil {
+		q = &queue{from: e.From}
 	}
-	b.queue = append(b.queue, e)
+	for b.count >= LenMax || b.bytes+len(e.Body) > BytesMax {
+		b.lost++
+		if !b.evict(q, len(e.Body)) {
+			return false
+		}
+	}
+	if q.count() == 0 {
+		b.from[e.From], b.turn = q, append(b.turn, q)
+	}
+	q.envelopes = append(q.envelopes, e)
+	q.bytes += len(e.Body)
+	b.count++
 	b.bytes += len(e.Body)
 	b.signal()
 	return true
+}
+
+// evict drops the newest envelope of the sender that holds most, unless that would be q's with so many bytes more. The caller holds mu.
+func (b *Inbox) evict(q *queue, more int) bool {
+	holds := func(x *queue) int { return x.bytes }
+	if b.count >= LenMax {
+		holds, more = (*queue).count, 1
+	}
+	var most *queue
+	for _, x := range b.turn {
+		if most == nil || holds(x) > holds(most) {
+			most = x
+		}
+	}
+	if most == nil || holds(q)+more >= holds(most) {
+		return false
+	}
+	last := len(most.envelopes) - 1
+	b.removed(most, &most.envelopes[last])
+	most.envelopes = most.envelopes[:last]
+	if most.count() == 0 {
+		b.turn = slices.DeleteFunc(b.turn, func(x *queue) bool { return x == most })
+		delete(b.from, most.from)
+	}
+	return true
+}
+
+// removed counts e of q as gone, and lets its memory go. The caller holds mu.
+func (b *Inbox) removed(q *queue, e *transport.Envelope) {
+	b.count--
+	b.bytes -= len(e.Body)
+	q.bytes -= len(e.Body)
+	*e = transport.Envelope{}
 }
 
 // Get waits for the next envelope. It returns the context's error, or transport.ErrClosed after Close.
@@ -70,30 +130,34 @@ func (b *Inbox) take() (transport.Envelope, bool, error) {
 	if b.closed {
 		return transport.Envelope{}, false, transport.ErrClosed
 	}
-	if b.head == len(b.queue) {
+	if b.count == 0 {
 		return transport.Envelope{}, false, nil
 	}
-	e := b.queue[b.head]
-	b.queue[b.head] = transport.Envelope{}
-	b.head++
-	b.bytes -= len(e.Body)
-	if b.head == len(b.queue) {
-		b.queue, b.head = b.queue[:0], 0
+	q := b.turn[0]
+	e := q.envelopes[q.head]
+	b.removed(q, &q.envelopes[q.head])
+	q.head++
+	b.turn = slices.Delete(b.turn, 0, 1)
+	if q.count() == 0 {
+		delete(b.from, q.from)
 	} else {
-		b.compact()
+		q.compact()
+		b.turn = append(b.turn, q)
+	}
+	if b.count > 0 {
 		b.signal() // for the next waiter
 	}
 	return e, true, nil
 }
 
 // compact moves the rest to the front once the taken part is the larger, so that a queue that never runs empty stays bounded.
-func (b *Inbox) compact() {
-	if b.head < 64 || b.head*2 < len(b.queue) {
+func (q *queue) compact() {
+	if q.head < 64 || q.head*2 < len(q.envelopes) {
 		return
 	}
-	n := copy(b.queue, b.queue[b.head:])
-	clear(b.queue[n:])
-	b.queue, b.head = b.queue[:n], 0
+	n := copy(q.envelopes, q.envelopes[q.head:])
+	clear(q.envelopes[n:])
+	q.envelopes, q.head = q.envelopes[:n], 0
 }
 
 func (b *Inbox) signal() {
@@ -118,6 +182,6 @@ func (b *Inbox) Close() {
 		return
 	}
 	b.closed = true
-	b.queue, b.head, b.bytes = nil, 0, 0
+	b.from, b.turn, b.count, b.bytes = nil, nil, 0, 0
 	close(b.done)
 }

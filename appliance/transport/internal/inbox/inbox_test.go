@@ -34,6 +34,61 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// Goal: who floods a node loses its own envelopes and no other's, and does not make them wait behind its own. Method: one sender fills the
+// inbox, by count and by bytes; another sends a little, which is there, and comes among the first.
+func TestFlood(t *testing.T) {
+	for name, size := range map[string]int{"count": 0, "bytes": BytesMax / 16} {
+		b, body := New(), make([]byte, size)
+		for range LenMax + 10 {
+			b.Put(transport.Envelope{From: "flooder", Body: body})
+		}
+		lost := b.Lost()
+		for range 3 {
+			if !b.Put(transport.Envelope{From: "other", Body: body}) {
+				t.Fatalf("%s: no place for another sender", name)
+			}
+		}
+		if b.Lost() != lost+3 {
+			t.Errorf("%s: %d of the flooder's made room for 3", name, b.Lost()-lost)
+		}
+		if b.Put(transport.Envelope{From: "flooder", Body: body}) {
+			t.Errorf("%s: the flooder crowds out another", name)
+		}
+		got := 0
+		for range 6 {
+			if e, err := b.Get(t.Context()); err != nil || e.From == "other" {
+				got++
+			}
+		}
+		if got != 3 {
+			t.Errorf("%s: %d of another's 3 are among the first six", name, got)
+		}
+		for b.count > 0 {
+			if _, err := b.Get(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if b.bytes != 0 || len(b.from) != 0 || len(b.turn) != 0 {
+			t.Errorf("%s: an empty inbox counts %d bytes of %d senders, %d in turn", name, b.bytes, len(b.from), len(b.turn))
+		}
+	}
+}
+
+// Goal: a large envelope of one may push out several of the largest holder, and the last of it. Method: such ones.
+func TestMakesRoom(t *testing.T) {
+	b := New()
+	b.Put(transport.Envelope{From: "whole", Body: make([]byte, BytesMax)})
+	if !b.Put(transport.Envelope{From: "other", Body: []byte("x")}) || len(b.turn) != 1 || b.bytes != 1 {
+		t.Fatalf("a sender that held all keeps it: %d bytes of %d senders", b.bytes, len(b.turn))
+	}
+	for range 64 {
+		b.Put(transport.Envelope{From: "many", Body: make([]byte, BytesMax/64-1)})
+	}
+	if !b.Put(transport.Envelope{From: "large", Body: make([]byte, BytesMax/8)}) || b.bytes > BytesMax {
+		t.Errorf("%d bytes, at most %d", b.bytes, BytesMax)
+	}
+}
+
 // Goal: order is kept, and a queue that never runs empty does not grow. Method: keep ten inside while thousands pass.
 func TestOrder(t *testing.T) {
 	b := New()
@@ -46,8 +101,8 @@ func TestOrder(t *testing.T) {
 			t.Fatalf("got %q, %v", e.Body, err)
 		}
 	}
-	if cap(b.queue) > 1024 {
-		t.Errorf("queue of 10 holds room for %d", cap(b.queue))
+	if n := cap(b.from[""].envelopes); n > 1024 {
+		t.Errorf("queue of 10 holds room for %d", n)
 	}
 }
 

@@ -1,0 +1,59 @@
+package appliance_test
+
+import (
+	"runtime"
+	"testing"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// heapNow is how many bytes of the heap are in use, after what is not has been collected.
+func heapNow() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// Goal: a member that floods a node with the largest envelopes there are makes it hold a known number of bytes, and it goes on signing.
+// Method: ten times that number, as messages of ceremonies that nobody has proposed, and larger than such a message can be; the heap is
+// looked at between them, and what is held is no less than a third of what may be, so that the test looks at the right thing.
+func TestMemory(t *testing.T) {
+	const bound = 48 << 20 // with three nodes 32 MiB wait for ceremonies
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	r := c.nodes[2].rogue()
+	r.alive(nil)
+	heard := func() { // returns when node1 has looked at all that the member sent
+		refused := c.nodes[0].node.Counts().Refused
+		r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindProposal, Body: []byte("unreadable")})
+		waitFor(t, "the last is refused", func() bool { return c.nodes[0].node.Counts().Refused > refused })
+	}
+	before, most := heapNow(), int64(0)
+	for _, wave := range []struct {
+		kind  uint8
+		size  int
+		count int
+	}{{ceremony.KindEngine, threshold.MaxBody, 320}, {ceremony.KindEngine, transport.BodyMax, 40},
+		{ceremony.KindHeartbeat, transport.BodyMax, 40}} {
+		body := make([]byte, wave.size)
+		for i := range wave.count / slowdown {
+			r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: wave.kind,
+				Topic: [32]byte{wave.kind, byte(i), byte(i >> 8)}, Body: body})
+			if i%20 == 19 {
+				heard()
+				most = max(most, heapNow()-before)
+			}
+		}
+	}
+	if most > bound || most < bound/3 {
+		t.Errorf("the heap grew by %d MiB, at most %d", most>>20, bound>>20)
+	}
+	if _, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("still signs"),
+		Signers: []transport.NodeID{"node1", "node2"}}); err != nil {
+		t.Error(err)
+	}
+}
