@@ -162,6 +162,7 @@ func TestBan(t *testing.T) {
 	check()
 	_, err := c.nodes[0].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID, Release: []transport.NodeID{"nobody"}})
 	wantCode(t, err, problem.Invalid)
+	c.nodes[0].node.Accuse("node2")
 	r := appliance.RefreshRequest{WalletID: w.ID, Requester: "an operator", Release: []transport.NodeID{"node2"}}
 	if _, err := c.nodes[0].node.Refresh(t.Context(), r); err != nil {
 		t.Fatal(err)

@@ -26,6 +26,9 @@ func (n *Node) Store() vault.Store { return n.cfg.Store }
 // AuditLog is the node's audit log.
 func (n *Node) AuditLog() *audit.Log { return n.cfg.AuditLog }
 
+// Accuse does what an abort that names a peer does.
+func (n *Node) Accuse(peer transport.NodeID) { n.peers.Accuse(peer, "a check") }
+
 // BanPeer does what a failed check of the oblivious transfer does: the pair state is destroyed, and the ban stored.
 func (n *Node) BanPeer(ctx context.Context, wallet string, peer threshold.PartyID) error {
 	key, err := n.keys.Key(ctx, wallet)

@@ -40,7 +40,7 @@ func (n *making) refreshOnce(ctx context.Context, key keys.Key, req RefreshReque
 	if rec.State != keys.Active {
 		return problem.New(problem.Conflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", key.ID, rec.State)
 	}
-	if err := n.peers.AwaitAll(ctx, rec.Info.Committee); err != nil {
+	if err := n.peers.AwaitAll(ctx, rec.Info.Committee, req.Release...); err != nil {
 		return err
 	}
 	in := n.token.intent(attest.OpRefresh, req.SessionID, req.Requester, rec.Info.Committee.Parties)

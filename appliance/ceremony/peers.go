@@ -252,8 +252,8 @@ func (t *Peers) Accuse(id transport.NodeID, check string) {
 	}
 }
 
-// usable tells whether a peer may be chosen for a quorum, and whether it was silent lately.
-func (t *Peers) usable(id transport.NodeID) (ok, suspect bool) {
+// usable tells whether a peer may be chosen for a quorum, and whether it was silent lately; forgiven, also if it is accused.
+func (t *Peers) usable(id transport.NodeID, forgiven bool) (ok, suspect bool) {
 	if id == t.hall.Self {
 		return true, false
 	}
@@ -261,7 +261,7 @@ func (t *Peers) usable(id transport.NodeID) (ok, suspect bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.m[id]
-	if p == nil || p.Accused != "" || p.boot == (Boot{}) || !p.Ready || twice {
+	if p == nil || p.Accused != "" && !forgiven || p.boot == (Boot{}) || !p.Ready || twice {
 		return false, false
 	}
 	return t.live(p), t.hall.Clock().Sub(p.suspect) < p.doubt
@@ -299,7 +299,7 @@ func Off(d time.Duration) string {
 
 // Trouble says, in words, why a node cannot be chosen; "" if it can. next is what to do about it.
 func (t *Peers) Trouble(id transport.NodeID) (why, next string) {
-	if ok, _ := t.usable(id); ok {
+	if ok, _ := t.usable(id, false); ok {
 		return "", ""
 	}
 	if twice := t.Twice(id); twice != "" {
@@ -372,7 +372,7 @@ func (t *Peers) HeardBy() (n int, others string) {
 
 // Usable tells whether a node may be chosen for a quorum.
 func (t *Peers) Usable(id transport.NodeID) bool {
-	ok, _ := t.usable(id)
+	ok, _ := t.usable(id, false)
 	return ok
 }
 
@@ -425,12 +425,16 @@ func (t *Peers) AwaitBoot(ctx context.Context, ids []transport.NodeID, boots []B
 	return t.Await(ctx, func() bool { return !slices.Equal(t.Boots(ids), boots) })
 }
 
-// AwaitAll waits up to LateFor for every party of the committee to be usable; it fails with those who are not.
-func (t *Peers) AwaitAll(ctx context.Context, c threshold.Committee) error {
+// AwaitAll waits up to LateFor for every party of the committee to be usable; it fails with those who are not. Of those who are about to be
+// forgiven it does not matter that they are accused.
+func (t *Peers) AwaitAll(ctx context.Context, c threshold.Committee, forgiven ...transport.NodeID) error {
 	ctx, cancel := context.WithTimeout(ctx, LateFor)
 	defer cancel()
 	down := func() []transport.NodeID {
-		return slices.DeleteFunc(t.hall.Nodes(c.Parties), t.Usable)
+		return slices.DeleteFunc(t.hall.Nodes(c.Parties), func(id transport.NodeID) bool {
+			ok, _ := t.usable(id, slices.Contains(forgiven, id))
+			return ok
+		})
 	}
 	if !t.Await(ctx, func() bool { return len(down()) == 0 }) {
 		if ids := down(); len(ids) > 0 {
@@ -455,7 +459,7 @@ func (t *Peers) Quorum(c threshold.Committee, avoid map[threshold.PartyID]bool) 
 	var good, doubtful []threshold.PartyID
 	for i := range c.N() {
 		p := c.Parties[(start+i)%c.N()]
-		ok, suspect := t.usable(t.hall.Node(p))
+		ok, suspect := t.usable(t.hall.Node(p), false)
 		switch {
 		case !ok || avoid[p]:
 		case suspect:

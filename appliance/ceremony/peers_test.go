@@ -217,7 +217,7 @@ func TestRefusalIsSeen(t *testing.T) {
 // waited for again and again. Method: silences at growing distances.
 func TestDoubt(t *testing.T) {
 	x := newSeen()
-	suspect := func() bool { _, s := x.usable("b"); return s }
+	suspect := func() bool { _, s := x.usable("b", false); return s }
 	for i, want := range []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second,
 		160 * time.Second, suspectMax, suspectMax} {
 		x.Silent("b")
@@ -310,5 +310,25 @@ func TestHeardBy(t *testing.T) {
 	if b := x.Peers.beat(State{Failing: []string{"token"}}); canon.UnmarshalVersion(b.Told, toldVersion, &told) != nil || b.Ready ||
 		told.Failing != "token" || !slices.Equal(told.Hears, []hearing{{2, Boot{1}}, {3, Boot{1}}}) {
 		t.Errorf("%+v: %+v", b, told)
+	}
+}
+
+// Goal: a refresh that forgives a node awaits it although it is accused, and nobody else who is. Method: two who are accused.
+func TestAwaitAllForgives(t *testing.T) {
+	x := newSeen()
+	x.Accuse("b", "a check")
+	done, cancel := context.WithCancel(t.Context())
+	cancel() // what it waits for is there, or never will be
+	await := func(forgiven ...transport.NodeID) error {
+		return x.AwaitAll(done, threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}}, forgiven...)
+	}
+	if await() == nil || await("c") == nil {
+		t.Error("one who is accused is awaited")
+	}
+	if err := await("b"); err != nil {
+		t.Errorf("one who is forgiven: %v", err)
+	}
+	if x.Accuse("c", "a check"); await("b") == nil {
+		t.Error("another who is accused is awaited")
 	}
 }

@@ -142,7 +142,7 @@ func TestFloodIsCheap(t *testing.T) {
 // Goal: what is larger than its kind can be is not wanted, before it is verified. Method: each kind, at its edge.
 func TestWantsSize(t *testing.T) {
 	r := NewRouter(hallOf("self", "a"))
-	largest := threshold.Message{Body: make([]byte, threshold.MaxBody)}.Encode()
+	largest := threshold.Message{Kind: threshold.Accusation, Body: make([]byte, threshold.MaxAccusation)}.Encode()
 	for kind, most := range map[uint8]int{KindEngine: len(largest), KindProposal: transport.BodyMax, KindShares: transport.BodyMax,
 		KindCertificate: 16 << 10, KindHeartbeat: 4 << 10, KindAsk: 1 << 10, KindAck: 1 << 10, KindRefusal: 4 << 10} {
 		if !r.Wants(kind, [32]byte{1}, "a", most) {
