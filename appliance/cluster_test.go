@@ -33,6 +33,7 @@ type cluster struct {
 	t      testing.TB
 	hub    *memnet.Hub
 	roster *attest.SignedRoster
+	root   ed25519.PrivateKey // signs it
 	nodes  []*member
 }
 
@@ -77,27 +78,12 @@ func newClusterLimits(t testing.TB, n int, limits appliance.Limits) *cluster {
 	ctx := t.Context()
 	c := &cluster{t: t, hub: memnet.New()}
 	r := attest.Roster{Version: 1, Cluster: "test", Serial: 1}
-	for i := range n {
-		m := &member{c: c, id: transport.NodeID(fmt.Sprintf("node%d", i+1)), dir: t.TempDir(), vault: vaulttest.NewMemory(),
-			state: vaulttest.NewMemory(), limits: patience(limits)}
-		var peer transport.Peer
-		var err error
-		if m.self, peer, err = transport.NewIdentity(m.id, rand.Reader); err != nil {
-			t.Fatal(err)
-		}
-		m.openToken(ctx)
-		for id, kind := range map[string]hsm.KeyType{"cosign": hsm.KeyP256, "attest": hsm.KeyP256, "vault": hsm.KeyAESWrap} {
-			if err := m.token.(hsm.KeyGenerator).GenerateKey(ctx, id, kind); err != nil {
-				t.Fatal(err)
-			}
-		}
-		r.Nodes = append(r.Nodes, attest.RosterNode{ID: string(m.id), Party: threshold.PartyID(i + 1), Identity: attest.Hex(peer.Identity),
-			Seal: peer.HPKE, CosignKey: m.publicKey(ctx, "cosign"), AttestKey: m.publicKey(ctx, "attest"), Endpoint: string(m.id)})
-		c.nodes = append(c.nodes, m)
+	for range n {
+		r.Nodes = append(r.Nodes, c.newMember(ctx, limits))
 	}
-	_, root, _ := ed25519.GenerateKey(rand.Reader)
+	_, c.root, _ = ed25519.GenerateKey(rand.Reader)
 	var err error
-	if c.roster, err = r.Sign(root); err != nil {
+	if c.roster, err = r.Sign(c.root); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range c.nodes {
@@ -111,6 +97,28 @@ func newClusterLimits(t testing.TB, n int, limits appliance.Limits) *cluster {
 	})
 	c.waitReady()
 	return c
+}
+
+// newMember makes a node that is not started, and returns it as a roster has it.
+func (c *cluster) newMember(ctx context.Context, limits appliance.Limits) attest.RosterNode {
+	c.t.Helper()
+	party := threshold.PartyID(len(c.nodes) + 1)
+	m := &member{c: c, id: transport.NodeID(fmt.Sprintf("node%d", party)), dir: c.t.TempDir(), vault: vaulttest.NewMemory(),
+		state: vaulttest.NewMemory(), limits: patience(limits)}
+	var peer transport.Peer
+	var err error
+	if m.self, peer, err = transport.NewIdentity(m.id, rand.Reader); err != nil {
+		c.t.Fatal(err)
+	}
+	m.openToken(ctx)
+	for id, kind := range map[string]hsm.KeyType{"cosign": hsm.KeyP256, "attest": hsm.KeyP256, "vault": hsm.KeyAESWrap} {
+		if err := m.token.(hsm.KeyGenerator).GenerateKey(ctx, id, kind); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	c.nodes = append(c.nodes, m)
+	return attest.RosterNode{ID: string(m.id), Party: party, Identity: attest.Hex(peer.Identity), Seal: peer.HPKE,
+		CosignKey: m.publicKey(ctx, "cosign"), AttestKey: m.publicKey(ctx, "attest"), Endpoint: string(m.id)}
 }
 
 func (m *member) openToken(ctx context.Context) {

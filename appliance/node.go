@@ -54,6 +54,8 @@ type Config struct {
 
 	// Checks are what else must hold for this node to be ready, of what its caller knows: certificates, disks. They must not block.
 	Checks func() []Check
+	// KeepRoster is asked before a newer roster is taken up, which the roster's root has signed, and keeps it; nil lets all pass.
+	KeepRoster func(context.Context, *attest.SignedRoster) error
 
 	Logger *slog.Logger
 	Clock  func() time.Time
@@ -153,6 +155,7 @@ type Node struct {
 	boot    ceremony.Boot
 	net     atomic.Pointer[transport.Secured] // nil before Run
 	watch   watch
+	rosters sync.Mutex    // held while a roster is taken up
 	started chan struct{} // closed once Run serves
 	mu      sync.Mutex    // held when serving ends, so that wg counts every request that was let in
 	serving bool
@@ -231,16 +234,11 @@ func (n *Node) furnish() {
 
 // Run joins the network and serves until ctx ends, then waits for what is under way. It is called once.
 func (n *Node) Run(ctx context.Context) error {
-	peers := transport.Peers{}
-	for _, id := range n.members.All() {
-		m, _ := n.members.Member(id)
-		peers[id] = transport.Peer{Node: id, Identity: m.Identity, HPKE: m.Seal}
-	}
 	number, err := n.nextBoot(ctx)
 	if err != nil {
 		return fmt.Errorf("appliance: number this boot: %w", err)
 	}
-	net := transport.Secure(n.cfg.Network, n.cfg.Self, peers, transport.Options{Cluster: n.cfg.Cluster, Clock: n.cfg.Clock,
+	net := transport.Secure(n.cfg.Network, n.cfg.Self, peersOf(n.members), transport.Options{Cluster: n.cfg.Cluster, Clock: n.cfg.Clock,
 		Rand: n.rand("transport"), Want: n.router.Wants, Run: transport.Run{ID: n.boot, Number: number}})
 	n.net.Store(net)
 	conn, err := net.Join(ctx, channel)
@@ -263,7 +261,7 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	}
 	if err := n.cfg.AuditLog.Append(ctx, audit.Event{Name: "node.start",
-		Facts: map[string]string{"version": n.cfg.Release, "roster": n.cfg.Roster.Fingerprint()}}); err != nil {
+		Facts: map[string]string{"version": n.cfg.Release, "roster": n.members.Roster().Fingerprint()}}); err != nil {
 		return err
 	}
 	for _, f := range []func(context.Context){n.receive, n.router.Tidy, n.pool.Tidy, n.making.catchUp, n.expire} {
@@ -352,6 +350,8 @@ func (n *Node) receive(ctx context.Context) {
 			n.begin(ctx, env, n.others.answer)
 		case ceremony.KindSaid:
 			n.others.learn(env)
+		case ceremony.KindRoster:
+			n.begin(ctx, env, n.learnRoster)
 		default:
 			n.router.Deliver(env)
 		}

@@ -235,7 +235,8 @@ func (n *others) parseReceiptOf(h heard) (*attest.Receipt, error) {
 	if err := canon.UnmarshalVersion(h.Receipt, attest.ReceiptVersion, &r); err != nil {
 		return nil, err
 	}
-	return &r, attest.VerifyReceipt(&r, n.cfg.Roster, n.cfg.Schemes, attest.ReceiptOptions{Fingerprint: n.cfg.Roster.Fingerprint()})
+	return &r, attest.VerifyReceipt(&r, n.members.Roster(), n.cfg.Schemes,
+		attest.ReceiptOptions{Fingerprint: n.members.Roster().Fingerprint()})
 }
 
 // adoptWallet takes over another node's answer about a key, if it is of a key as we know it.

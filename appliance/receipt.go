@@ -19,7 +19,7 @@ func receiptKey(id string) []byte { return []byte("node/receipt/" + id) }
 func (n *core) receipt(s *signed, timeMS int64) *attest.Receipt {
 	it := s.item
 	return &attest.Receipt{
-		Version: attest.ReceiptVersion, ID: attest.ReceiptID(it.hash), Cluster: n.cfg.Cluster, Roster: n.cfg.Roster.Fingerprint(),
+		Version: attest.ReceiptVersion, ID: attest.ReceiptID(it.hash), Cluster: n.cfg.Cluster, Roster: n.members.Roster().Fingerprint(),
 		SessionID: it.intent.RequestID, Time: timeMS, Key: attest.NewKeyRecord(it.key.Record.Info), Intent: *it.intent,
 		Policy:         attest.Policy{Verdict: attest.VerdictPermit, Rule: it.verdict.Rule},
 		Cosign:         attest.NodeAttestation{Node: string(n.cfg.Node), Attestation: s.cosign},

@@ -99,6 +99,7 @@ func TestReadyToken(t *testing.T) {
 		t.Errorf("ready without a token: %+v", r)
 	}
 	c.nodes[1].halt()
+	await(t, "node2 is not heard any more", func() bool { return !c.nodes[0].node.Nodes()[1].Live })
 	ask := func() *problem.Error {
 		_, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")})
 		if err == nil {

@@ -18,6 +18,7 @@ type watch struct {
 	told   string // of what is not ready, the last time
 	twice  map[transport.NodeID]string
 	skewed map[transport.NodeID]time.Time // when it was last told
+	sent   map[transport.NodeID]time.Time // when its roster was last looked at
 	mended time.Time                      // when what failed was last tried again
 	busy   atomic.Bool                    // trying
 }
@@ -29,12 +30,14 @@ const mendEvery = 2 * time.Second
 func (w *watch) look(n *Node) {
 	if w.twice == nil {
 		w.twice, w.skewed = map[transport.NodeID]string{}, map[transport.NodeID]time.Time{}
+		w.sent = map[transport.NodeID]time.Time{}
 	}
 	log := n.cfg.Logger
 	w.readiness(log, n.Readiness())
 	now := n.cfg.Clock()
 	for _, id := range n.members.All() {
 		w.runs(n, id)
+		w.rosters(n, id)
 		if d, _ := n.peers.Skew(id); d.Abs() >= skewTold && now.Sub(w.skewed[id]) >= skewEvery {
 			w.skewed[id] = now
 			log.Warn("clocks differ: set them, as by NTP", "node", id, "its clock", ceremony.Off(d), "heard up to", transport.SkewMax)

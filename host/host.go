@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
@@ -29,7 +31,8 @@ type Host struct {
 	opened  closers
 	began   time.Time
 	certs   certificates
-	serial  uint64 // of the roster
+	roster  atomic.Pointer[attest.SignedRoster]
+	store   vault.Store
 }
 
 // Close closes what Open opened; Run must have returned, or never begun.
@@ -42,7 +45,7 @@ func Open(ctx context.Context, c Config, o Options) (*Host, error) {
 	b := &boot{Host: h, node: appliance.Config{
 		Cluster: c.Cluster, Node: c.Node, Release: o.Release, CosignKey: c.HSM.CosignKey, AttestKey: c.HSM.AttestKey,
 		Schemes: schemes.ByID, SchemeFor: schemes.For, Threshold: c.Threshold, Limits: c.Limits, Logger: o.Log, Clock: o.Clock, Rand: o.Rand,
-		Checks: h.certs.checks,
+		Checks: h.certs.checks, KeepRoster: h.keepRoster,
 	}}
 	if err := b.run(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
@@ -53,7 +56,7 @@ func Open(ctx context.Context, c Config, o Options) (*Host, error) {
 // boot is a Host on its way.
 type boot struct {
 	*Host
-	roster *attest.SignedRoster
+	signed *attest.SignedRoster
 	tokens *Tokens
 	disk   *Disk
 	node   appliance.Config
@@ -112,11 +115,12 @@ func (b *boot) lock(context.Context) error {
 }
 
 func (b *boot) loadRoster(context.Context) (err error) {
-	b.roster, err = loadRoster(b.config)
+	b.signed, err = loadRoster(b.config)
 	if err != nil {
 		return err
 	}
-	b.node.Roster, b.serial = b.roster, b.roster.Roster.Serial
+	b.node.Roster = b.signed
+	b.roster.Store(b.signed)
 	return nil
 }
 
@@ -135,12 +139,12 @@ func (b *boot) openVault(ctx context.Context) (err error) {
 	if err := b.opened.keep(b.disk, err); err != nil {
 		return err
 	}
-	b.Vault, b.node.Vault, b.node.Store = b.disk.Vault, b.disk.Vault, b.disk.Store
-	return keepSerial(ctx, b.disk.Store, b.roster)
+	b.Vault, b.node.Vault, b.node.Store, b.store = b.disk.Vault, b.disk.Vault, b.disk.Store, b.disk.Store
+	return keepSerial(ctx, b.disk.Store, b.signed)
 }
 
 func (b *boot) openAudit(ctx context.Context) error {
-	v, err := auditVerifier(b.config, b.roster)
+	v, err := auditVerifier(b.config, b.roster.Load())
 	if err != nil {
 		return err
 	}
@@ -158,7 +162,7 @@ func (b *boot) openAudit(ctx context.Context) error {
 }
 
 func (b *boot) openIdentity(ctx context.Context) error {
-	m, err := b.roster.Roster.Node(string(b.config.Node))
+	m, err := b.signed.Roster.Node(string(b.config.Node))
 	if err != nil {
 		return err
 	}
@@ -168,14 +172,18 @@ func (b *boot) openIdentity(ctx context.Context) error {
 
 func (b *boot) startNetwork(ctx context.Context) error {
 	c := b.config
-	if err := c.checkCluster(len(b.roster.Roster.Nodes)); err != nil {
+	if err := c.checkCluster(len(b.signed.Roster.Nodes)); err != nil {
 		return err
 	}
 	cert, err := c.routeCertificate()
 	if err != nil {
 		return err
 	}
-	config := c.network(b.roster.Roster, cert)
+	config := c.network(b.signed.Roster, cert)
+	config.Known = func(id transport.NodeID) bool {
+		_, err := b.roster.Load().Roster.Node(string(id))
+		return err == nil
+	}
 	config.Logger = quieter(b.options.Log)
 	b.certs.add(cert, b.options)
 	n, err := natsnet.Start(ctx, config)

@@ -92,7 +92,7 @@ func (m hostMetrics) Collect(out chan<- prometheus.Metric) {
 	for _, c := range m.host.certs.each() {
 		out <- prometheus.MustNewConstMetric(descNotAfter, prometheus.GaugeValue, float64(c.notAfter().Unix()), c.use)
 	}
-	out <- prometheus.MustNewConstMetric(descSerial, prometheus.GaugeValue, float64(m.host.serial))
+	out <- prometheus.MustNewConstMetric(descSerial, prometheus.GaugeValue, float64(m.host.roster.Load().Roster.Serial))
 }
 
 func truth(b bool) float64 {

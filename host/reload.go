@@ -5,6 +5,10 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
+
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/durable"
 )
 
 // Hangups are the SIGHUPs of this process, which do not end it from the call on: they ask a node to reload.
@@ -14,13 +18,15 @@ func Hangups() <-chan os.Signal {
 	return c
 }
 
-// reload takes up what changed on disk: certificates and the level of the log. All else in the configuration counts from the next start.
-func (h *Host) reload() {
+// reload takes up what changed on disk: certificates, roster and the level of the log. All else in the configuration counts from the next
+// start.
+func (h *Host) reload(ctx context.Context) {
 	log := h.options.Log
 	log.Info("reload")
 	for _, c := range h.certs.each() {
 		c.look(true)
 	}
+	h.takeUpRoster(ctx)
 	if h.options.Again == nil {
 		return
 	}
@@ -34,14 +40,48 @@ func (h *Host) reload() {
 	}
 }
 
+// takeUpRoster has the node use the roster in the file, if it is newer than the one in use.
+func (h *Host) takeUpRoster(ctx context.Context) {
+	s, err := loadRoster(h.config)
+	if err == nil {
+		err = h.Node.TakeUp(ctx, s)
+	}
+	if err != nil {
+		h.options.Log.Warn("the roster is not taken up", "file", h.config.Roster, "error", err)
+	}
+}
+
+// keepRoster keeps a newer roster, that came from a peer perhaps, where the next start reads it. It must be what roster_root pins.
+func (h *Host) keepRoster(ctx context.Context, s *attest.SignedRoster) error {
+	if err := CheckPin(s, h.config.RosterRoot); err != nil {
+		return err
+	}
+	if err := durable.WriteFile(h.config.Roster, s.JSON(), 0o644); err != nil {
+		return err
+	}
+	if err := keepSerial(ctx, h.store, s); err != nil {
+		return err
+	}
+	h.roster.Store(s)
+	return nil
+}
+
 // reloads reloads when it is asked to, until ctx ends.
 func (h *Host) reloads(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	roster := markOf(h.config.Roster)
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-tick.C:
+			if m := markOf(h.config.Roster); m != roster {
+				roster = m
+				h.takeUpRoster(ctx)
+			}
 		case <-h.options.Hangups:
-			h.reload()
+			h.reload(ctx)
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
@@ -169,5 +171,60 @@ func TestHangup(t *testing.T) {
 	})
 	if err := errors.Join(err, h.Close()); err != nil {
 		t.Error(err)
+	}
+}
+
+// Goal: a newer roster that is put in the old one's place is taken up by a running node and kept, and one that the root did not
+// sign is not. Method: a forged one, then one in the file of a running node; the audit log tells, and the next start.
+func TestRosterFile(t *testing.T) {
+	c := planned(t)
+	was, err := attest.LoadRoster(c.Roster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := enrol.OpenAuthority(filepath.Join(filepath.Dir(filepath.Dir(c.Roster)), "cluster"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := a.Sign(was, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := *next
+	forged.Roster.Serial = 9
+	h, err := host.Open(t.Context(), c, host.Options{Release: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithTimeout(t.Context(), time.Minute)
+	err = h.Run(ctx, nil, func() {
+		go func() {
+			defer end()
+			if err := h.Node.TakeUp(ctx, &forged); err == nil {
+				t.Error("a roster that the root did not sign is taken up")
+			}
+			if err := durable.WriteFile(c.Roster, next.JSON(), 0o600); err != nil {
+				t.Error(err)
+			}
+			for taken := false; !taken; time.Sleep(10 * time.Millisecond) {
+				es, _, err := h.Node.Audit(ctx, appliance.Page{})
+				if err != nil || ctx.Err() != nil {
+					t.Errorf("it is not taken up: %v", errors.Join(err, ctx.Err()))
+					return
+				}
+				for _, e := range es {
+					taken = taken || e.Event == "roster.taken" && e.Facts["serial"] == "2"
+				}
+			}
+		}()
+	})
+	if err := errors.Join(err, h.Close()); err != nil {
+		t.Error(err)
+	}
+	if err := durable.WriteFile(c.Roster, was.JSON(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := host.Open(t.Context(), c, host.Options{}); err == nil {
+		t.Error("the node forgets that it has used the newer roster")
 	}
 }

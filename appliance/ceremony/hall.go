@@ -1,10 +1,12 @@
 package ceremony
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ed25519"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/transport"
@@ -41,6 +43,7 @@ const (
 	KindAnswer      uint8 = 10
 	KindSession     uint8 = 11 // what do you know of this session_id, or this receipt?
 	KindSaid        uint8 = 12
+	KindRoster      uint8 = 13 // a newer roster, to who has an older one
 )
 
 // bodyMax is the largest body, in bytes, of the kinds whose envelopes are smaller than the transport's largest. What is larger is dropped
@@ -48,10 +51,13 @@ const (
 var bodyMax = map[uint8]int{KindEngine: threshold.MaxAccusation + 1<<10, KindRefusal: 4 << 10, KindCertificate: 16 << 10, KindAck: 1 << 10,
 	KindHeartbeat: 4 << 10, KindAsk: 1 << 10}
 
-// Members is the roster as a node uses it: who is which party, with the keys it pins. It does not change.
+// Members is the roster as a node uses it: who is which party, with the keys it pins. It grows, and keys of tokens change, when a newer
+// roster takes its place; who was in it stays. It is safe for concurrent use.
 type Members struct {
-	Roster *attest.SignedRoster
-	Self   transport.NodeID
+	Self transport.NodeID
+
+	mu     sync.RWMutex
+	roster *attest.SignedRoster
 	node   map[transport.NodeID]*Member
 	party  map[threshold.PartyID]*Member
 }
@@ -69,7 +75,7 @@ type Member struct {
 
 // NewMembers parses the keys of a roster that the caller has verified. Self need not be in it.
 func NewMembers(r *attest.SignedRoster, self transport.NodeID) (*Members, error) {
-	m := &Members{Roster: r, Self: self, node: map[transport.NodeID]*Member{}, party: map[threshold.PartyID]*Member{}}
+	m := &Members{roster: r, Self: self, node: map[transport.NodeID]*Member{}, party: map[threshold.PartyID]*Member{}}
 	for _, x := range r.Roster.Nodes {
 		cosign, err := x.Cosign()
 		if err != nil {
@@ -85,15 +91,51 @@ func NewMembers(r *attest.SignedRoster, self transport.NodeID) (*Members, error)
 	return m, nil
 }
 
+// Fit tells whether a newer roster may take this one's place: it must have every node that this one has, as the same party with the same
+// identity.
+func (m *Members) Fit(next *Members) error {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for id, was := range m.node {
+		now := next.node[id]
+		if now == nil || now.Party != was.Party || !now.Identity.Equal(was.Identity) || !bytes.Equal(now.Seal, was.Seal) {
+			return fmt.Errorf("it does not have %s as the party it was: restart all nodes with it, if that is meant", id)
+		}
+	}
+	return nil
+}
+
+// Renew puts a newer roster, which fits and was verified, in this one's place.
+func (m *Members) Renew(next *Members) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.roster, m.node, m.party = next.roster, next.node, next.party
+}
+
+// Roster is the one in use.
+func (m *Members) Roster() *attest.SignedRoster {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.roster
+}
+
+func (m *Members) byParty(p threshold.PartyID) *Member {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.party[p]
+}
+
 // Member finds a node of the roster.
 func (m *Members) Member(id transport.NodeID) (*Member, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
 	x, ok := m.node[id]
 	return x, ok
 }
 
 // Party is a node's number, 0 for a stranger.
 func (m *Members) Party(id transport.NodeID) threshold.PartyID {
-	if x := m.node[id]; x != nil {
+	if x, ok := m.Member(id); ok {
 		return x.Party
 	}
 	return 0
@@ -104,7 +146,7 @@ func (m *Members) SelfParty() threshold.PartyID { return m.Party(m.Self) }
 
 // Node is a party's name, empty for a stranger.
 func (m *Members) Node(p threshold.PartyID) transport.NodeID {
-	if x := m.party[p]; x != nil {
+	if x := m.byParty(p); x != nil {
 		return x.ID
 	}
 	return ""
@@ -121,8 +163,9 @@ func (m *Members) Nodes(ps []threshold.PartyID) []transport.NodeID {
 
 // All are the nodes of the roster, in its order.
 func (m *Members) All() []transport.NodeID {
-	out := make([]transport.NodeID, len(m.Roster.Roster.Nodes))
-	for i, x := range m.Roster.Roster.Nodes {
+	nodes := m.Roster().Roster.Nodes
+	out := make([]transport.NodeID, len(nodes))
+	for i, x := range nodes {
 		out[i] = transport.NodeID(x.ID)
 	}
 	return out
@@ -154,7 +197,7 @@ func (m *Members) Committee(ids []transport.NodeID, t int) (threshold.Committee,
 	for i, id := range ids {
 		names[i] = string(id)
 	}
-	return m.Roster.Roster.Committee(names, t)
+	return m.Roster().Roster.Committee(names, t)
 }
 
 // proofOf is Message.Proof: what is needed beside the message to check the sender's signature again.
@@ -170,7 +213,7 @@ func (m *Members) Authentic(msg threshold.Message) bool {
 	if canon.Unmarshal(msg.Proof, &p) != nil {
 		return false
 	}
-	from := m.party[msg.From]
+	from := m.byParty(msg.From)
 	if from == nil {
 		return false
 	}

@@ -51,6 +51,7 @@ type told struct {
 	Version uint8     `cbor:"1,keyasint"`
 	Failing string    `cbor:"2,keyasint,omitempty"` // the checks that fail, where it is not ready
 	Hears   []hearing `cbor:"3,keyasint,omitempty"` // the peers it hears
+	Serial  uint64    `cbor:"4,keyasint,omitempty"` // of its roster
 }
 
 const toldVersion = 1
@@ -90,6 +91,7 @@ type Notes struct {
 	Accused  string // the check that an abort blamed it for; empty if none did
 	Ready    bool   // as it says
 	Failing  string // the checks that it says fail
+	Serial   uint64 // of its roster, as it says; 0 if it does not
 	boot     Boot
 	hears    *Boot         // in which run the peer hears this node, zero if it does not; nil if it has not told
 	suspect  time.Time     // silent in a ceremony
@@ -101,17 +103,27 @@ type Notes struct {
 func NewPeers(h Hall, boot Boot, version string, restarted func(transport.NodeID)) *Peers {
 	t := &Peers{hall: h, boot: boot, version: version, restarted: restarted, m: map[transport.NodeID]*Notes{},
 		Sight: func(transport.NodeID) transport.Sight { return transport.Sight{} }, wake: make(chan struct{}, 1), changed: make(chan struct{})}
-	_, others := h.Others(h.parties())
-	for _, id := range others {
-		t.m[id] = &Notes{}
-	}
+	t.Grow()
 	return t
+}
+
+// Grow begins to take notes of the nodes that are new in the roster.
+func (t *Peers) Grow() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, others := t.hall.Others(t.hall.parties())
+	for _, id := range others {
+		if t.m[id] == nil {
+			t.m[id] = &Notes{}
+		}
+	}
 }
 
 // parties are all of the roster.
 func (m *Members) parties() []threshold.PartyID {
-	ps := make([]threshold.PartyID, 0, len(m.party))
-	for _, x := range m.Roster.Roster.Nodes {
+	nodes := m.Roster().Roster.Nodes
+	ps := make([]threshold.PartyID, 0, len(nodes))
+	for _, x := range nodes {
 		ps = append(ps, x.Party)
 	}
 	return ps
@@ -139,6 +151,7 @@ func (t *Peers) Beat(ctx context.Context, state func() State) {
 func (t *Peers) beat(s State) heartbeat {
 	x := told{Version: toldVersion, Failing: strings.Join(s.Failing, ", ")}
 	x.Failing = x.Failing[:min(len(x.Failing), failingMax)]
+	x.Serial = t.hall.Roster().Roster.Serial
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, id := range t.hall.All() {
@@ -191,6 +204,7 @@ func (t *Peers) Heartbeat(env transport.Envelope) {
 		t.restarted(env.From)
 	}
 	p.Version, p.boot, p.Ready, p.Failing, p.hears = h.Version, h.Boot, h.Ready, plain(x.Failing), nil
+	p.Serial = x.Serial
 	if len(h.Told) > 0 {
 		p.hears = &Boot{}
 		for _, one := range x.Hears {

@@ -285,7 +285,7 @@ func TestTrouble(t *testing.T) {
 // told is a beat that says how the peer is, and whom it hears.
 func (x *seen) told(id transport.NodeID, ready bool, failing string, hears ...hearing) {
 	x.Heartbeat(transport.Envelope{From: id, Body: canon.MustMarshal(heartbeat{"1", ready, Boot{1},
-		canon.MustMarshal(told{toldVersion, failing, hears})})})
+		canon.MustMarshal(told{Version: toldVersion, Failing: failing, Hears: hears})})})
 }
 
 // Goal: a node knows who hears it, and in which run; and says itself whom it hears. Method: peers that hear this run, another, none, and

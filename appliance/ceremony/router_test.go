@@ -19,11 +19,11 @@ import (
 
 // hallOf is the hall of the first of these nodes. What it sends is lost.
 func hallOf(nodes ...transport.NodeID) Hall {
-	m := &Members{Roster: &attest.SignedRoster{}, Self: nodes[0], node: map[transport.NodeID]*Member{}, party: map[threshold.PartyID]*Member{}}
+	m := &Members{roster: &attest.SignedRoster{}, Self: nodes[0], node: map[transport.NodeID]*Member{}, party: map[threshold.PartyID]*Member{}}
 	for i, id := range nodes {
 		one := &Member{ID: id, Party: threshold.PartyID(i + 1)}
 		m.node[id], m.party[one.Party] = one, one
-		m.Roster.Roster.Nodes = append(m.Roster.Roster.Nodes, attest.RosterNode{ID: string(id), Party: one.Party})
+		m.roster.Roster.Nodes = append(m.roster.Roster.Nodes, attest.RosterNode{ID: string(id), Party: one.Party})
 	}
 	return Hall{Members: m, Send: func(transport.Envelope) {}, Clock: time.Now, Pace: Pace{Repeat: time.Second, Silence: time.Minute}}
 }

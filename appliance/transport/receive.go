@@ -35,7 +35,7 @@ func (c *securedConn) receive(raw []byte) (Envelope, Reason, bool) {
 		return Envelope{}, DropMalformed, false
 	}
 	h, now := &s.Header, c.o.Clock()
-	p := c.peers[h.From]
+	p := c.peer(h.From)
 	if reason, ok := c.admit(s, p, now); !ok {
 		c.glimpse(s, p, reason, now)
 		return Envelope{}, reason, false

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -43,14 +44,16 @@ type Secured struct {
 	own   ed25519.PublicKey // of self, where the roster has it
 	o     Options
 	run   Run
-	err   error // of the construction, reported by Join
-	peers map[NodeID]*peer
+	err   error    // of the construction, reported by Join
 	twin  sighting // of another run of ourselves
 	stats counters
 
 	mu       sync.Mutex
 	closed   bool
 	channels map[string]*channel // never forgotten within a boot
+
+	roster sync.RWMutex
+	peers  map[NodeID]*peer
 }
 
 // channel is our side of a channel.
@@ -101,6 +104,13 @@ func (s *Secured) setup(peers Peers) error {
 	}
 	s.twin.sight.Run, s.twin.firstMS = s.run, began
 	s.peers = make(map[NodeID]*peer, len(peers))
+	return s.Add(peers)
+}
+
+// Add has nodes heard that joined the roster. One that is there already must be the same.
+func (s *Secured) Add(peers Peers) error {
+	s.roster.Lock()
+	defer s.roster.Unlock()
 	for name, p := range peers {
 		if name != p.Node || CheckName("node", string(name)) != nil {
 			return fmt.Errorf("transport: roster lists %q under %q", p.Node, name)
@@ -116,6 +126,12 @@ func (s *Secured) setup(peers Peers) error {
 		if err != nil {
 			return fmt.Errorf("transport: roster: HPKE key of %s: %w", name, err)
 		}
+		if was := s.peers[name]; was != nil {
+			if !was.identity.Equal(p.Identity) || !bytes.Equal(was.seal.pub.Bytes(), p.HPKE) {
+				return fmt.Errorf("transport: roster: %s has another identity", name)
+			}
+			continue
+		}
 		s.peers[name] = &peer{
 			identity: p.Identity,
 			seal:     sealer{pub: pub, info: hpkeInfo(s.o.Cluster, s.self.Node, name)},
@@ -123,6 +139,13 @@ func (s *Secured) setup(peers Peers) error {
 		}
 	}
 	return nil
+}
+
+// peer is what we know of a node, nil if it is not in the roster or ourselves.
+func (s *Secured) peer(id NodeID) *peer {
+	s.roster.RLock()
+	defer s.roster.RUnlock()
+	return s.peers[id]
 }
 
 // Join joins the channel on the wrapped network. Each envelope is delivered once, so a channel has one Conn at a time.
@@ -180,6 +203,8 @@ func (s *Secured) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	err := s.inner.Close()
+	s.roster.RLock()
+	defer s.roster.RUnlock()
 	for _, p := range s.peers {
 		p.seal.forget()
 		p.open.forget()

@@ -50,7 +50,7 @@ func (c *securedConn) checkOutgoing(e Envelope) error {
 		return fmt.Errorf("transport: private envelope to %d recipients, want 1", len(e.To))
 	}
 	for _, n := range e.To {
-		if c.peers[n] == nil && (e.Private || n != c.self.Node) {
+		if c.peer(n) == nil && (e.Private || n != c.self.Node) {
 			return fmt.Errorf("transport: recipient %q is not a peer in the roster", n)
 		}
 	}
@@ -64,7 +64,7 @@ func (c *securedConn) sealPrivate(s *sealed, body []byte) error {
 		return fmt.Errorf("transport: salt: %w", err)
 	}
 	copy(plain[saltLen:], body)
-	gcm, enc, count, err := c.peers[s.Header.To[0]].seal.next()
+	gcm, enc, count, err := c.peer(s.Header.To[0]).seal.next()
 	if err != nil {
 		clear(plain)
 		return fmt.Errorf("transport: encapsulate to %s: %w", s.Header.To[0], err)

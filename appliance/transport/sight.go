@@ -99,7 +99,7 @@ func (s *sighting) clock(h *header, now time.Time) {
 func (s *Secured) Sight(id NodeID) Sight {
 	of := &s.twin
 	if id != s.self.Node {
-		p := s.peers[id]
+		p := s.peer(id)
 		if p == nil {
 			return Sight{}
 		}

@@ -20,6 +20,8 @@ type Config struct {
 	Node    transport.NodeID
 	// Peers is the roster: a route's certificate must name one of them. Only the names are used.
 	Peers transport.Peers
+	// Known, if set, tells who is in the roster in place of Peers, while the node runs.
+	Known func(transport.NodeID) bool
 
 	// RouteListen is the address for routes from other nodes, as host:port; port 0 takes a free one (see RouteAddr).
 	RouteListen string
@@ -56,7 +58,7 @@ func (c Config) check() error {
 		return errors.New("natsnet: both an external URL and routes are configured: choose one")
 	case c.RouteListen == "" && len(c.Routes) > 0:
 		return errors.New("natsnet: routes need a route listen address")
-	case c.RouteListen != "" && len(c.Peers) == 0:
+	case c.RouteListen != "" && len(c.Peers) == 0 && c.Known == nil:
 		return errors.New("natsnet: routes need the roster: no certificate could be accepted")
 	}
 	return nil

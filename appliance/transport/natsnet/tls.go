@@ -97,7 +97,11 @@ func (c Config) verifyRoute(s tls.ConnectionState) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := c.Peers[node]; !ok {
+	_, ok := c.Peers[node]
+	if c.Known != nil {
+		ok = c.Known(node)
+	}
+	if !ok {
 		return fmt.Errorf("natsnet: certificate names node %s, which is not in the roster", node)
 	}
 	return nil

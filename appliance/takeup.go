@@ -1,0 +1,103 @@
+package appliance
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+)
+
+// rosterEvery is how often a peer that is behind is sent our roster.
+const rosterEvery = 10 * time.Second
+
+// TakeUp puts a newer roster in the place of the one in use, without a restart. It must have a higher serial, be signed by the same root,
+// have every node as the party it was, and this node's own keys unchanged; Config.KeepRoster may refuse it, and keeps it. A roster that is
+// not newer changes nothing.
+func (n *Node) TakeUp(ctx context.Context, r *attest.SignedRoster) error {
+	n.rosters.Lock()
+	defer n.rosters.Unlock()
+	was := n.members.Roster()
+	if r.Roster.Serial <= was.Roster.Serial {
+		return nil
+	}
+	if err := r.Verify(ed25519.PublicKey(was.Root)); err != nil {
+		return err
+	}
+	if err := n.takeUp(ctx, r); err != nil {
+		return fmt.Errorf("the roster of serial %d: %w", r.Roster.Serial, err)
+	}
+	n.cfg.Logger.Info("a newer roster is in use", "serial", r.Roster.Serial, "nodes", len(r.Roster.Nodes), "fingerprint", r.Fingerprint())
+	n.peers.Tell()
+	return n.cfg.AuditLog.Append(ctx, audit.Event{Name: "roster.taken",
+		Facts: map[string]string{"serial": fmt.Sprint(r.Roster.Serial), "roster": r.Fingerprint()}})
+}
+
+func (n *Node) takeUp(ctx context.Context, r *attest.SignedRoster) error {
+	next, err := ceremony.NewMembers(r, n.cfg.Node)
+	if err != nil {
+		return err
+	}
+	self, ok := next.Member(n.cfg.Node)
+	if !ok || r.Roster.Cluster != n.cfg.Cluster {
+		return problem.New(problem.Invalid, "fetch the roster of this cluster", "it does not have this node")
+	}
+	if !n.token.attest.Public.(equalKey).Equal(self.Attest) || !n.token.cosign.Public.(equalKey).Equal(self.Cosign) {
+		return problem.New(problem.HSM, "configure the token that was enrolled, and restart this node", "it has other keys for this node")
+	}
+	if err := n.members.Fit(next); err != nil {
+		return err
+	}
+	if n.cfg.KeepRoster != nil {
+		if err := n.cfg.KeepRoster(ctx, r); err != nil {
+			return err
+		}
+	}
+	n.members.Renew(next)
+	n.peers.Grow()
+	if net := n.net.Load(); net != nil {
+		return net.Add(peersOf(n.members))
+	}
+	return nil
+}
+
+// peersOf are the nodes of the roster for the transport.
+func peersOf(m *ceremony.Members) transport.Peers {
+	peers := transport.Peers{}
+	for _, id := range m.All() {
+		x, _ := m.Member(id)
+		peers[id] = transport.Peer{Node: id, Identity: x.Identity, HPKE: x.Seal}
+	}
+	return peers
+}
+
+// learnRoster takes up what a peer sent. Its signature makes it safe, whoever sent it.
+func (n *Node) learnRoster(ctx context.Context, env transport.Envelope) {
+	r, err := attest.ParseRoster(env.Body)
+	if err == nil {
+		err = n.TakeUp(ctx, r)
+	}
+	if err != nil {
+		n.cfg.Logger.Warn("a peer's roster is not taken up", "from", env.From, "error", err)
+	}
+}
+
+// rosters sends our roster to a peer that has an older one, and says where ours is the older.
+func (w *watch) rosters(n *Node, id transport.NodeID) {
+	ours, now := n.members.Roster(), n.cfg.Clock()
+	notes, live := n.peers.Notes(id)
+	if !live || notes.Serial == 0 || notes.Serial == ours.Roster.Serial || now.Sub(w.sent[id]) < rosterEvery {
+		return
+	}
+	w.sent[id] = now
+	if notes.Serial > ours.Roster.Serial {
+		n.cfg.Logger.Warn("this node's roster is behind", "serial", ours.Roster.Serial, "node", id, "has", notes.Serial)
+		return
+	}
+	n.send(transport.Envelope{To: []transport.NodeID{id}, Kind: ceremony.KindRoster, Body: ours.JSON()})
+}
