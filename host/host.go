@@ -158,7 +158,7 @@ func (b *boot) openAudit(ctx context.Context) error {
 		return err
 	}
 	b.node.AuditLog = b.record.Log
-	return b.record.mark(ctx) // a commit, too: copies of the directory made before this start are older ones now
+	return nil
 }
 
 func (b *boot) openIdentity(ctx context.Context) error {
@@ -208,6 +208,10 @@ func (c Config) network(r attest.Roster, cert *certificate) natsnet.Config {
 }
 
 func (b *boot) makeNode(ctx context.Context) (err error) {
-	b.Node, err = appliance.New(ctx, b.node)
-	return err
+	if b.Node, err = appliance.New(ctx, b.node); err != nil {
+		return err
+	}
+	// Only now: what does not fit together changes nothing. It is a commit, too: copies of the directory made before this start are
+	// older ones.
+	return b.record.mark(ctx)
 }

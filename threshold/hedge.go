@@ -28,13 +28,17 @@ func (s stream) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// hedged is the randomness of one round (PROTOCOLS 1.6): a stream whose key is a hash of 32 fresh bytes, of the session, the round and
-// the party, and of the secrets that the protocol lends. A generator that repeats itself gives nothing twice, and one that others know
-// gives nothing away where there is a secret.
+// hedged is a stream whose key is a hash of 32 fresh bytes and of what fields says, which is asked when it is first read.
 type hedged struct {
-	rand io.Reader
-	key  func(fresh []byte) [32]byte
-	s    io.Reader // from the first Read on
+	rand   io.Reader
+	fields func() [][]byte
+	s      io.Reader // from the first Read on
+}
+
+// Tap is randomness that sees what is made of it: a simulation's, which looks for secrets in places where none may be.
+type Tap interface {
+	// Tap returns a reader that gives what the derived one does.
+	Tap(derived io.Reader) io.Reader
 }
 
 func (h *hedged) Read(b []byte) (int, error) {
@@ -43,21 +47,31 @@ func (h *hedged) Read(b []byte) (int, error) {
 		if _, err := io.ReadFull(h.rand, fresh[:]); err != nil {
 			return 0, err
 		}
-		key := h.key(fresh[:])
+		key := canon.Hash("mpcd/v1/hedge", append([][]byte{fresh[:]}, h.fields()...)...)
 		h.s = NewStream(key)
 		clear(key[:])
 		clear(fresh[:])
+		if t, ok := h.rand.(Tap); ok {
+			h.s = t.Tap(h.s)
+		}
 	}
 	return h.s.Read(b)
 }
 
-// randomness is what the current round draws from.
+// Hedged is randomness for one use, named by fields (PROTOCOLS 1.6): a stream whose key is a hash of them and of 32 fresh bytes. A
+// generator that repeats itself gives nothing twice to two uses, and one that others know gives nothing away where there is a secret
+// among the fields.
+func Hedged(rand io.Reader, fields ...[]byte) io.Reader {
+	return &hedged{rand: rand, fields: func() [][]byte { return fields }}
+}
+
+// randomness is what the current round draws from: named by the session, the round and the party, and the secrets that the protocol lends.
 func (x *Session[R]) randomness() io.Reader {
-	return &hedged{rand: x.rand, key: func(fresh []byte) [32]byte {
-		fields := [][]byte{fresh, x.id[:], {byte(x.round)}, {byte(x.setup.Self >> 8), byte(x.setup.Self)}}
+	return &hedged{rand: x.rand, fields: func() [][]byte {
+		fields := [][]byte{x.id[:], {byte(x.round)}, {byte(x.setup.Self >> 8), byte(x.setup.Self)}}
 		if x.opening.Hedge != nil {
 			fields = append(fields, x.opening.Hedge()...)
 		}
-		return canon.Hash("mpcd/v1/hedge", fields...)
+		return fields
 	}}
 }

@@ -37,24 +37,24 @@ type signBody struct {
 }
 
 type refreshBody struct {
-	SessionID       string   `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
-	PublicKey       string   `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
-	WalletID        string   `json:"wallet_id,omitempty" maxLength:"256" doc:"The key, by its name; or public_key."`
-	NewThreshold    int      `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
-	NewTotal        parties  `json:"new_total,omitempty" doc:"In this build only what it is already."`
-	NewParties      parties  `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
-	NewParticipants parties  `json:"new_participants,omitempty" doc:"The same as new_parties."`
-	Release         []string `json:"release,omitempty" maxItems:"255" doc:"Nodes whose bans by the answering node end with this refresh: their operator has found and removed what made them fail."`
+	SessionID       string    `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	PublicKey       string    `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
+	WalletID        string    `json:"wallet_id,omitempty" maxLength:"256" doc:"The key, by its name; or public_key."`
+	NewThreshold    int       `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
+	NewTotal        parties   `json:"new_total,omitempty" doc:"In this build only what it is already."`
+	NewParties      parties   `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
+	NewParticipants parties   `json:"new_participants,omitempty" doc:"The same as new_parties."`
+	Release         nodeNames `json:"release,omitempty" doc:"Nodes whose bans by the answering node end with this refresh: their operator has found and removed what made them fail."`
 }
 
 // reshareBody is refreshBody for a wallet named in the path.
 type reshareBody struct {
-	SessionID       string   `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
-	NewThreshold    int      `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
-	NewTotal        parties  `json:"new_total,omitempty" doc:"In this build only what it is already."`
-	NewParties      parties  `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
-	NewParticipants parties  `json:"new_participants,omitempty" doc:"The same as new_parties."`
-	Release         []string `json:"release,omitempty" maxItems:"255" doc:"Nodes whose bans by the answering node end with this refresh: their operator has found and removed what made them fail."`
+	SessionID       string    `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	NewThreshold    int       `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
+	NewTotal        parties   `json:"new_total,omitempty" doc:"In this build only what it is already."`
+	NewParties      parties   `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
+	NewParticipants parties   `json:"new_participants,omitempty" doc:"The same as new_parties."`
+	Release         nodeNames `json:"release,omitempty" doc:"Nodes whose bans by the answering node end with this refresh: their operator has found and removed what made them fail."`
 }
 
 // proveBody is the body of a request that says everything in its path.

@@ -86,7 +86,7 @@ func start(c Config, limits Limits, cmd *exec.Cmd, fence Sandbox) (*child, error
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		AutoMTLS:         true,
 		SkipHostEnv:      true,
-		StartTimeout:     limits.Start,
+		StartTimeout:     2 * limits.Start, // ours ends it before, and says why
 		Logger:           hclog.NewNullLogger(),
 		UnixSocketConfig: socketConfig(c),
 		GRPCDialOptions: []grpc.DialOption{

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"crypto/rand"
+	"io"
 	"runtime"
 	"strings"
 	"sync"
@@ -26,8 +27,10 @@ type Draw struct {
 const oleChoices = (416 + 128) / 8
 
 // Read implements io.Reader.
-func (r *Recorder) Read(p []byte) (int, error) {
-	n, err := rand.Read(p)
+func (r *Recorder) Read(p []byte) (int, error) { return r.note(p, rand.Read) }
+
+func (r *Recorder) note(p []byte, read func([]byte) (int, error)) (int, error) {
+	n, err := read(p)
 	d := Draw{Bytes: append([]byte(nil), p[:n]...)}
 	var pcs [16]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
@@ -51,6 +54,16 @@ func (r *Recorder) Read(p []byte) (int, error) {
 	r.draws = append(r.draws, d)
 	return n, err
 }
+
+// Tap implements threshold.Tap: what the engine makes of what it drew is a draw too.
+func (r *Recorder) Tap(from io.Reader) io.Reader { return &derived{r, from} }
+
+type derived struct {
+	r    *Recorder
+	from io.Reader
+}
+
+func (d *derived) Read(p []byte) (int, error) { return d.r.note(p, d.from.Read) }
 
 // Draws is a copy of the list so far.
 func (r *Recorder) Draws() []Draw {

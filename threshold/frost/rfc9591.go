@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/dkg"
 	"github.com/luxfi/mpcd/threshold/internal/group"
@@ -59,16 +58,15 @@ func (s *rfcScheme) suite() suite {
 	return suite{group: s.group, id: s.id, kind: s.kind.ID, nonces: s.nonces}
 }
 
-// nonces draws the random_bytes of both nonces and mixes the extra input into them, with which of the two it is: a hash of 32 fresh
-// bytes is as good as they are, so this is still RFC 9591, and a generator that repeats itself gives no nonce twice.
+// nonces draws the random_bytes of both nonces and mixes the extra input into them, with which of the two it is: a stream under a hash
+// of 32 fresh bytes is as good as they are, so this is still RFC 9591, and a generator that repeats itself gives no nonce twice.
 func (s *rfcScheme) nonces(share *threshold.KeyShare, extra []byte, rand io.Reader) (d, e group.Scalar, err error) {
 	var random [2][32]byte
 	defer func() { clear(random[0][:]); clear(random[1][:]) }()
 	for i := range random {
-		if _, err := io.ReadFull(rand, random[i][:]); err != nil {
+		if _, err := io.ReadFull(threshold.Hedged(rand, []byte("nonce"), extra, []byte{byte(i)}), random[i][:]); err != nil {
 			return nil, nil, fmt.Errorf("frost: no randomness for nonces: %w", err)
 		}
-		random[i] = canon.Hash("mpcd/v1/frost/random-bytes", random[i][:], extra, []byte{byte(i)})
 	}
 	return s.generate(share, &random)
 }
