@@ -7,10 +7,12 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
 )
 
 // Goal: one request is one act and one answer, at whichever node it is asked, one after the other or at once, also after all have been
@@ -127,12 +129,15 @@ func TestKeygenTakenUp(t *testing.T) {
 }
 
 // Goal: a member takes no session_id away by asking for something under it and leaving. Method: node3 proposes a payment to node1 and
-// says no more; once node1 has given it up, another payment is asked for under the same session_id.
+// leaves; once node1 has given it up, another payment is asked for under the same session_id.
 func TestNoSquatting(t *testing.T) {
 	c := newCluster(t, 3)
 	w := c.keygen("ed25519", 2, 3)
 	f := newForger(c, w.ID)
-	f.answer(f.send(func(d *draft) { d.first().RequestID = "mine" }))
+	topic := f.send(func(d *draft) { d.first().RequestID = "mine" })
+	f.answer(topic)
+	f.r.send(transport.Envelope{To: []transport.NodeID{"node1"}, Kind: ceremony.KindRefusal, Topic: topic,
+		Body: canon.MustMarshal(ceremony.Refusal{Code: problem.Denied, Message: "no"})})
 	waitFor(t, "node1 to give it up", func() bool { return len(c.nodes[0].entries(t, "sign.abort")) > 0 })
 	req := appliance.SignRequest{SessionID: "mine", WalletID: w.ID, Message: []byte("another payment"),
 		Signers: []transport.NodeID{"node1", "node2"}}
