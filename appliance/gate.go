@@ -75,8 +75,10 @@ func (p *permission) end(ctx context.Context) {
 	if p.acted.Load() || len(p.fresh) == 0 {
 		return
 	}
-	if ids := p.gate.memory.forget(p.fresh); len(ids) > 0 {
-		_ = p.gate.uses.Forget(context.WithoutCancel(ctx), ids...) // else it stays, for this purpose
+	if ids := p.gate.memory.leave(p.fresh); len(ids) > 0 {
+		if p.gate.uses.Forget(context.WithoutCancel(ctx), ids...) == nil { // else it stays, for this purpose
+			p.gate.memory.forget(ids)
+		}
 	}
 }
 
@@ -220,6 +222,7 @@ type remembered struct {
 	purpose [32]byte
 	holder  string // the coordinator that asked last
 	busy    int    // ceremonies of it that run here
+	leaving bool   // it came to nothing and is being taken out of the store: nobody begins under it now, whose record would go with it
 	by      []string
 }
 
@@ -252,21 +255,32 @@ func (s *intentMemory) recall(id string, u *operation.Use) {
 	}
 }
 
-// forget takes the IDs of passages out of the memory, and returns those that nobody else holds.
-func (s *intentMemory) forget(passages []passage) (ids []string) {
+// leave marks the IDs of passages that nobody else holds, and returns them: they are forgotten when they are out of the store.
+func (s *intentMemory) leave(passages []passage) (ids []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, x := range passages {
 		id, by := x.intent.RequestID, x.intent.Node
 		r := s.m[id]
-		if r == nil || r.holder != by || len(r.by) != 1 || r.busy > 0 {
+		if r == nil || r.holder != by || len(r.by) != 1 || r.busy > 0 || r.leaving {
 			continue
 		}
-		s.age[by] = slices.DeleteFunc(s.age[by], func(y string) bool { return y == id })
-		delete(s.m, id)
+		r.leaving = true
 		ids = append(ids, id)
 	}
 	return ids
+}
+
+// forget takes IDs that leave out of the memory.
+func (s *intentMemory) forget(ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		if r := s.m[id]; r != nil && r.leaving {
+			s.age[r.holder] = slices.DeleteFunc(s.age[r.holder], func(y string) bool { return y == id })
+			delete(s.m, id)
+		}
+	}
 }
 
 // admit remembers the intents of all passages, or of none: then which one has a request ID that stands for another purpose, or is another
@@ -288,7 +302,8 @@ func (s *intentMemory) admit(passages []passage) (fresh []passage, at int, err e
 		if known && was != purposes[i] {
 			return nil, i, operation.Reused(id)
 		}
-		if r != nil && r.holder != x.intent.Node && (!x.again || r.busy > 0) && once(x.intent.Operation) {
+		other := r != nil && r.holder != x.intent.Node && (!x.again || r.busy > 0) && once(x.intent.Operation)
+		if other || r != nil && r.leaving {
 			return nil, i, &problem.Error{Code: problem.Held, Holder: r.holder, Next: "ask that node",
 				Message: fmt.Sprintf("session_id %q is in use at node %s", id, r.holder)}
 		}
@@ -309,7 +324,7 @@ func (s *intentMemory) rest(passages []passage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, x := range passages {
-		if r := s.m[x.intent.RequestID]; r != nil {
+		if r := s.m[x.intent.RequestID]; r != nil && r.busy > 0 { // it may have been forgotten meanwhile, and come back
 			r.busy--
 		}
 	}

@@ -206,6 +206,16 @@ func TestHeldWhileRunning(t *testing.T) {
 	held("while it runs", true, true)
 	g.memory.rest(first)
 	held("it has not asked", false, true)
+	ids := g.memory.leave(first)
+	held("it is being forgotten", true, true)
+	if _, _, err := g.memory.admit(first); problem.As(err).Code != problem.Held {
+		t.Errorf("its own coordinator, while it is being forgotten: %v", err)
+	}
+	g.memory.forget(ids)
+	if _, _, err := g.memory.admit(first); err != nil {
+		t.Errorf("once it is forgotten: %v", err)
+	}
+	g.memory.rest(first)
 	held("it has asked", true, false)
 }
 

@@ -34,12 +34,12 @@ const opReceipt attest.Operation = "receipt"
 // said is what a node knows of a session.
 type said struct {
 	Nonce   [16]byte       `cbor:"1,keyasint"`
-	Asked   bool           `cbor:"7,keyasint,omitempty"` // it was asked for it too, and has no answer yet
 	Acting  bool           `cbor:"2,keyasint,omitempty"` // it is doing it
 	Body    [32]byte       `cbor:"3,keyasint"`           // of the request that it does, or has answered
 	Answer  []byte         `cbor:"4,keyasint,omitempty"`
 	Receipt []byte         `cbor:"5,keyasint,omitempty"` // that the answer names, where it is a signature's
 	Use     *operation.Use `cbor:"6,keyasint,omitempty"` // what it has agreed to
+	Asked   bool           `cbor:"7,keyasint,omitempty"` // it was asked for it too, and has no answer yet
 }
 
 // others asks nodes, and answers them.
@@ -150,9 +150,8 @@ func (n *others) live() []transport.NodeID {
 const askAgain = 200 * time.Millisecond
 
 // find asks nodes for the answer of a session, as long as one of them is about to have it: of those that are asked at once, the first by
-// name goes first. It refuses what stands for another purpose or
-// body anywhere. take judges and keeps an answer; one that it refuses is none, for it is a peer's word. Where nobody has an answer,
-// wallet is what a keygen of the session has left, if anything.
+// name goes first. It refuses what stands for another purpose or body anywhere. take judges and keeps an answer; one that it refuses is
+// none, for it is a peer's word. Where nobody has an answer, wallet is what a keygen of the session has left, if anything.
 func (n *others) find(ctx context.Context, op attest.Operation, session string, body, purpose [32]byte,
 	take func(heard) error) (found bool, wallet string, err error) {
 	n.ops.Act(string(op), session, false)
@@ -252,7 +251,8 @@ func (n *others) adoptWallet(ctx context.Context, op attest.Operation, session s
 	theirs := a.Record.Info
 	theirs.Party = rec.Info.Party
 	same := attest.KeyID(theirs.Kind, theirs.GroupKey) == a.ID && a.Session == session && a.Record.Label == rec.Label &&
-		a.Record.Group == rec.Group && theirs.Committee.Equal(rec.Info.Committee) && theirs.Epoch <= rec.Info.Epoch &&
+		a.Record.Group == rec.Group && a.Record.Scheme == rec.Scheme && a.Record.State == keys.Active &&
+		theirs.Committee.Equal(rec.Info.Committee) && theirs.Epoch <= rec.Info.Epoch &&
 		(op != attest.OpKeygen || rec.SessionID == session)
 	if !same {
 		return nil, problem.New(problem.Integrity, "compare the wallet on both nodes",

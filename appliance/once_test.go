@@ -197,6 +197,8 @@ func TestAdoptAnswers(t *testing.T) {
 		"of a refresh":      {attest.OpRefresh, func(*string, *keys.Record) {}, true},
 		"another session":   {attest.OpKeygen, func(s *string, _ *keys.Record) { *s = "x" }, false},
 		"another label":     {attest.OpKeygen, func(_ *string, r *keys.Record) { r.Label = "x" }, false},
+		"another protocol":  {attest.OpKeygen, func(_ *string, r *keys.Record) { r.Scheme = "x" }, false},
+		"another state":     {attest.OpKeygen, func(_ *string, r *keys.Record) { r.State = keys.Proving }, false},
 		"another group key": {attest.OpKeygen, func(_ *string, r *keys.Record) { r.Info.GroupKey = good.Signature[:32] }, false},
 	} {
 		if err := two.AdoptWallet(t.Context(), row.op, "keygen", w.ID, row.bend); (err == nil) != row.ok {

@@ -13,6 +13,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/secret"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/vault"
 )
@@ -215,10 +216,11 @@ func (n *making) stagedInfo(ctx context.Context, at staging, rec keys.Record) (t
 	if err != nil {
 		return none, err
 	}
-	b, _, err := n.cfg.Vault.LoadStaged(ctx, at.key, at.epoch)
-	if meta, merr := n.cfg.Vault.GetMeta(at.key); merr == nil && meta.Epoch == at.epoch {
-		b, _, err = n.cfg.Vault.Load(ctx, at.key)
+	load := func() (*secret.Bytes, *vault.Meta, error) { return n.cfg.Vault.LoadStaged(ctx, at.key, at.epoch) }
+	if meta, err := n.cfg.Vault.GetMeta(at.key); err == nil && meta.Epoch == at.epoch {
+		load = func() (*secret.Bytes, *vault.Meta, error) { return n.cfg.Vault.Load(ctx, at.key) }
 	}
+	b, _, err := load()
 	if err != nil {
 		return none, err
 	}
@@ -248,7 +250,7 @@ type reissues struct {
 
 const reissuesMax = 1024 // epochs
 
-// put remembers a certificate, and returns how many parties' there are.
+// put remembers a certificate, and returns those there are of the epoch.
 func (r *reissues) put(at staging, c certificate) map[threshold.PartyID]certificate {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -144,7 +144,8 @@ func TestWantsSize(t *testing.T) {
 	r := NewRouter(hallOf("self", "a"))
 	largest := threshold.Message{Kind: threshold.Accusation, Body: make([]byte, threshold.MaxAccusation)}.Encode()
 	for kind, most := range map[uint8]int{KindEngine: len(largest), KindProposal: transport.BodyMax, KindShares: transport.BodyMax,
-		KindCertificate: 16 << 10, KindHeartbeat: 4 << 10, KindAsk: 1 << 10, KindAck: 1 << 10, KindRefusal: 4 << 10} {
+		KindCertificate: 16 << 10, KindHeartbeat: 4 << 10, KindAsk: 1 << 10, KindAck: 1 << 10, KindRefusal: 4 << 10,
+		KindSession: 1 << 10, KindSaid: 512 << 10} {
 		if !r.Wants(kind, [32]byte{1}, "a", most) {
 			t.Errorf("kind %d: %d bytes are refused", kind, most)
 		}

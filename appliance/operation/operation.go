@@ -60,7 +60,7 @@ func (s *Operations) Claim(ctx context.Context, op, session string, body [32]byt
 		s.mu.Lock()
 		r := s.running[name]
 		if r == nil {
-			r = &running{body: body, done: make(chan struct{})}
+			r = &running{body: body, acting: true, done: make(chan struct{})}
 			s.running[name] = r
 			s.mu.Unlock()
 			release = func() {

@@ -107,3 +107,32 @@ func TestClaimWhileRunning(t *testing.T) {
 		})
 	}
 }
+
+// Goal: another node that asks hears that a claimed session is being done, but not while its node asks others itself; then the answer.
+// Method: a claim through its states.
+func TestState(t *testing.T) {
+	s := vaulttest.NewMemory()
+	o, body := New(s, time.Now), [32]byte{1}
+	state := func(want State) {
+		t.Helper()
+		got, err := o.State(t.Context(), "sign", "s")
+		if err != nil || got.Asked != want.Asked || got.Acting != want.Acting || got.Body != want.Body ||
+			string(got.Answer) != string(want.Answer) {
+			t.Errorf("%+v, %v, want %+v", got, err, want)
+		}
+	}
+	state(State{})
+	_, release, err := o.Claim(t.Context(), "sign", "s", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state(State{Asked: true, Acting: true, Body: body})
+	o.Act("sign", "s", false)
+	state(State{Asked: true, Body: body})
+	o.Act("sign", "s", true)
+	if err := s.Batch(t.Context(), []vault.Pair{o.Answered("sign", "s", body, []byte("rc"))}, nil); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	state(State{Body: body, Answer: []byte("rc")})
+}
