@@ -219,6 +219,38 @@ func TestHeldWhileRunning(t *testing.T) {
 	held("it has asked", true, false)
 }
 
+// Goal: what a party agreed to under a request ID it knows after a restart: no other act under it, and no other coordinator that has not
+// asked for the answer. Method: a gate, and another over its store.
+func TestUseIsStored(t *testing.T) {
+	log, err := audit.Open(filepath.Join(t.TempDir(), "audit.log"), "n", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	c := gateConfig(policy.Majority{AllowMinority: true}, log)
+	permit := func(node, message string, again bool) error {
+		p, err := newGate(c, 2).permit(t.Context(), attest.OpSign, []passage{{again: again, judge: func() error { return nil },
+			intent: &attest.Intent{Operation: attest.OpSign, Node: node, RequestID: "r", Message: []byte(message)}}}, "x")
+		if err == nil {
+			err = p.recorded()
+		}
+		return err
+	}
+	if err := permit("a", "m", false); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		node, message string
+		again         bool
+		want          problem.Code // "" if it passes
+	}{{"a", "m", false, ""}, {"a", "n", false, problem.Conflict}, {"b", "m", false, problem.Held}, {"b", "n", true, problem.Conflict},
+		{"b", "m", true, ""}, {"a", "m", false, problem.Held}} {
+		if err := permit(row.node, row.message, row.again); (err == nil) != (row.want == "") || err != nil && problem.As(err).Code != row.want {
+			t.Errorf("%+v: %v", row, err)
+		}
+	}
+}
+
 // noBatch is a store that takes nothing.
 type noBatch struct{ vault.Store }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/operation"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -88,6 +89,17 @@ func TestOneAct(t *testing.T) {
 	restart()
 	refused("another payment", sign("pay", "two"))
 	refused("another label", keygen("b"))
+	if _, err := sign("alone", "one", "node1", "node2")(c.nodes[0].node); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range c.nodes[1:] { // that have no answer of their own
+		digest := sha256.Sum256([]byte("one"))
+		got, err := m.node.Sign(t.Context(), appliance.SignRequest{SessionID: "alone", WalletID: wallet.ID, Message: digest[:],
+			Signers: []transport.NodeID{"node1", m.id}, Chain: "ethereum"})
+		if problem.As(err).Code != problem.Conflict {
+			t.Errorf("another body about the same payment at %s: %+v, %v", m.id, got, err)
+		}
+	}
 	if after := all(); !reflect.DeepEqual(before, after) {
 		t.Errorf("before the restart\n%+v\nafter it\n%+v", before, after)
 	}
@@ -180,6 +192,7 @@ func TestAdoptAnswers(t *testing.T) {
 		"another whole":              {other, another.ID, another, true},
 		"a receipt of another":       {req, another.ID, another, false},
 		"a signature bent":           {req, good.ID, &bent, false},
+		"another message":            {appliance.SignRequest{SessionID: "pay", WalletID: w.ID, Message: other.Message}, good.ID, good, false},
 		"under another name":         {req, another.ID, good, false},
 		"a receipt of another place": {appliance.SignRequest{SessionID: "x", WalletID: w.ID, Message: req.Message}, good.ID, good, false},
 	} {
@@ -204,5 +217,21 @@ func TestAdoptAnswers(t *testing.T) {
 		if err := two.AdoptWallet(t.Context(), row.op, "keygen", w.ID, row.bend); (err == nil) != row.ok {
 			t.Errorf("a wallet, %s: %v", name, err)
 		}
+	}
+}
+
+// Goal: a party that has made a share keeps what the session_id stands for, also where another node led it. Method: node2 and node3
+// sign for node1, which has no share of it; then what node2 has stored, once it has stopped.
+func TestActedIsKept(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	req := appliance.SignRequest{SessionID: "pay", WalletID: w.ID, Message: []byte("a payment"), Signers: []transport.NodeID{"node2", "node3"}}
+	if _, err := c.nodes[0].node.Sign(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	c.nodes[1].halt() // its side of the ceremony is over
+	u, err := operation.NewUses(c.nodes[1].node.Store()).Get(t.Context(), "pay")
+	if err != nil || u == nil || u.Coordinator != "node1" {
+		t.Errorf("node2 keeps %+v, %v", u, err)
 	}
 }
