@@ -318,7 +318,7 @@ func wantCode(t *testing.T, err error, code problem.Code) *problem.Error {
 // waitFor returns when the condition holds; it fails the test when it never does.
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(slowdown * 20 * time.Second) // patience only: a pool that failed to fill twice waits 15 s
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("never: %s", what)
