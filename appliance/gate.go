@@ -76,9 +76,7 @@ func (p *permission) end(ctx context.Context) {
 		return
 	}
 	if ids := p.gate.memory.leave(p.fresh); len(ids) > 0 {
-		if p.gate.uses.Forget(context.WithoutCancel(ctx), ids...) == nil { // else it stays, for this purpose
-			p.gate.memory.forget(ids)
-		}
+		p.gate.memory.left(ids, p.gate.uses.Forget(context.WithoutCancel(ctx), ids...) == nil)
 	}
 }
 
@@ -271,14 +269,19 @@ func (s *intentMemory) leave(passages []passage) (ids []string) {
 	return ids
 }
 
-// forget takes IDs that leave out of the memory.
-func (s *intentMemory) forget(ids []string) {
+// left is after leave: IDs that are out of the store are forgotten; those that could not be taken out stay, for their purpose.
+func (s *intentMemory) left(ids []string, gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
-		if r := s.m[id]; r != nil && r.leaving {
+		r := s.m[id]
+		switch {
+		case r == nil || !r.leaving:
+		case gone:
 			s.age[r.holder] = slices.DeleteFunc(s.age[r.holder], func(y string) bool { return y == id })
 			delete(s.m, id)
+		default:
+			r.leaving = false
 		}
 	}
 }

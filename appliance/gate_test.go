@@ -211,7 +211,12 @@ func TestHeldWhileRunning(t *testing.T) {
 	if _, _, err := g.memory.admit(first); problem.As(err).Code != problem.Held {
 		t.Errorf("its own coordinator, while it is being forgotten: %v", err)
 	}
-	g.memory.forget(ids)
+	g.memory.left(ids, false)
+	if _, _, err := g.memory.admit(first); err != nil {
+		t.Errorf("it could not be forgotten, and is refused: %v", err)
+	}
+	g.memory.rest(first)
+	g.memory.left(g.memory.leave(first), true)
 	if _, _, err := g.memory.admit(first); err != nil {
 		t.Errorf("once it is forgotten: %v", err)
 	}
