@@ -89,8 +89,12 @@ func (c *certificate) look(now bool) {
 	}
 	if left := c.leaf.NotAfter.Sub(t); left < renewAhead && t.Sub(c.told) >= 24*time.Hour {
 		c.told = t
-		c.log.Warn("the certificate ends soon: have it renewed with `mpcd node renew`, or by your CA", "use", c.use, "file", c.cert,
-			"until", c.leaf.NotAfter, "days", int(left.Hours()/24))
+		what := "the certificate ends soon"
+		if left <= 0 {
+			what = "the certificate has expired, and nobody speaks to this node"
+		}
+		c.log.Warn(what+": have it renewed with `mpcd node renew`, or by your CA", "use", c.use, "file", c.cert, "until", c.leaf.NotAfter,
+			"days", int(left.Hours()/24))
 	}
 }
 
@@ -114,8 +118,11 @@ func (c *certificate) check() appliance.Check {
 	c.look(false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return appliance.Check{Name: "certificate-" + c.use, OK: inTime(c.leaf, c.clock()) == nil, Detail: "valid until " +
-		c.leaf.NotAfter.UTC().Format(time.RFC3339)}
+	x := appliance.Check{Name: "certificate-" + c.use, OK: true, Detail: "valid until " + c.leaf.NotAfter.UTC().Format(time.RFC3339)}
+	if err := inTime(c.leaf, c.clock()); err != nil {
+		x.OK, x.Detail = false, err.Error()
+	}
+	return x
 }
 
 // inTime refuses a certificate outside of its time.

@@ -32,7 +32,7 @@ type Host struct {
 	began   time.Time
 	certs   certificates
 	roster  atomic.Pointer[attest.SignedRoster]
-	store   vault.Store
+	disk    *Disk
 }
 
 // Close closes what Open opened; Run must have returned, or never begun.
@@ -58,7 +58,6 @@ type boot struct {
 	*Host
 	signed *attest.SignedRoster
 	tokens *Tokens
-	disk   *Disk
 	node   appliance.Config
 }
 
@@ -139,7 +138,7 @@ func (b *boot) openVault(ctx context.Context) (err error) {
 	if err := b.opened.keep(b.disk, err); err != nil {
 		return err
 	}
-	b.Vault, b.node.Vault, b.node.Store, b.store = b.disk.Vault, b.disk.Vault, b.disk.Store, b.disk.Store
+	b.Vault, b.node.Vault, b.node.Store = b.disk.Vault, b.disk.Vault, b.disk.Store
 	return keepSerial(ctx, b.disk.Store, b.signed)
 }
 

@@ -22,6 +22,7 @@ var kinds = []struct {
 	code fault.Code
 	do   string
 }{
+	{durable.ErrBroken, fault.CodeStorage, "mend what failed, and start again: the node is then as its disk says. systemd does so by itself"},
 	{vault.ErrRollback, fault.CodeIntegrity,
 		"restore the newest copy of the data directory; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
 	{vault.ErrRecovery, fault.CodeHSM, "compare hsm.recovery with the officers' recipients, and the identity with both"},

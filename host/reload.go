@@ -59,7 +59,7 @@ func (h *Host) keepRoster(ctx context.Context, s *attest.SignedRoster) error {
 	if err := durable.WriteFile(h.config.Roster, s.JSON(), 0o644); err != nil {
 		return err
 	}
-	if err := keepSerial(ctx, h.store, s); err != nil {
+	if err := keepSerial(ctx, h.disk.Store, s); err != nil {
 		return err
 	}
 	h.roster.Store(s)

@@ -54,6 +54,10 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 		if err == nil {
 			err = errors.New("the node stopped by itself")
 		}
+	case err = <-h.disk.failed(nodeCtx):
+		stopAPI()
+		stopNode()
+		_, _ = <-apiDone, <-nodeDone
 	}
 	h.record.seal(context.WithoutCancel(ctx))
 	return fault.Doing("run", err)

@@ -198,6 +198,9 @@ func TestLostReply(t *testing.T) {
 			if c.ok && err != nil || !c.ok && err == nil {
 				t.Errorf("next change: %v", err)
 			}
+			if err := v.Failure(); (err == nil) != c.ok || err != nil && !errors.Is(err, vault.ErrBroken) {
+				t.Errorf("failure: %v", err)
+			}
 			if name == "counted by another" || name == "counter taken away" {
 				_, err := vault.Open(t.Context(), anchored(m.Reopen(), w, count))
 				wantErr(t, "reopened", err, vault.ErrRollback)

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // change is what one call wants written: atomically, with the root.
@@ -30,11 +31,18 @@ func (c *change) weight() int {
 	return n
 }
 
+// Failed is closed when a write failed so that what the vault holds is known only when it is opened anew, and when it is closed; Failure
+// tells why.
+func (v *Vault) Failed() <-chan struct{} { return v.failure.Done() }
+
+// Failure is why nothing is written any more, nil while something may be.
+func (v *Vault) Failure() error { return v.failure.Err() }
+
 // commit writes a group of changes with one new root, and has the token count it: the whole group is one count. Nothing is
 // acknowledged before both are done. It runs one at a time.
 func (v *Vault) commit(group []*change) error {
-	if v.broken != nil {
-		return v.broken
+	if err := v.failure.Err(); err != nil {
+		return err
 	}
 	s := v.state
 	s.seq++
@@ -62,13 +70,13 @@ func (v *Vault) commit(group []*change) error {
 	// The callers' contexts end here: the outcome of a commit that has begun must be known.
 	if err := v.store.Batch(context.Background(), puts, deletes); err != nil {
 		if !errors.Is(err, ErrFull) { // of which nothing was written
-			v.broken = ErrBroken
+			v.failure.Set(fmt.Errorf("vault: %w: %w", ErrBroken, err))
 		}
 		return err
 	}
 	if s.anchor != nil {
 		if err := v.count(s.anchor); err != nil {
-			v.broken = ErrBroken
+			v.failure.Set(fmt.Errorf("vault: %w: %w", ErrBroken, err))
 			return err
 		}
 	}

@@ -34,7 +34,7 @@ func (v *Vault) removedOrFail(ctx context.Context, cause error) error {
 	if err != nil {
 		return err
 	}
-	if len(left) > 0 || v.broken != nil {
+	if len(left) > 0 || v.failure.Err() != nil {
 		return cause
 	}
 	return nil

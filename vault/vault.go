@@ -66,10 +66,10 @@ type Vault struct {
 	sessionMu sync.Mutex
 	session   *session // of recovery; made when first needed
 
-	locks  refLocks
-	group  *durable.Group[*change]
-	purges *durable.Group[Purger]
-	broken error // set and read by commit, one at a time
+	locks   refLocks
+	group   *durable.Group[*change]
+	purges  *durable.Group[Purger]
+	failure durable.Failure // why nothing is written any more
 
 	mu     sync.Mutex
 	state  state
@@ -289,7 +289,7 @@ func (v *Vault) unlockWith(ctx context.Context, r *root, unwrap unwrapper) error
 // Close waits for the write in progress and wipes the keys. The vault must not be used afterwards. It does not close the Store.
 func (v *Vault) Close() error {
 	return v.group.Idle(func() error {
-		v.broken = ErrClosed
+		v.failure.Set(ErrClosed)
 		if v.keys != nil {
 			v.keys.wipe()
 		}

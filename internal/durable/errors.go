@@ -13,5 +13,5 @@ var (
 	// ErrClosed: used after Close.
 	ErrClosed = errors.New("closed")
 	// ErrBroken: an earlier write failed, and what it left on the disk is unknown. A Log takes it back as soon as it can.
-	ErrBroken = errors.New("an earlier write failed, and what it left is not known; restart the node if this stays")
+	ErrBroken = errors.New("an earlier write failed, and what it left is not known")
 )

@@ -33,11 +33,8 @@ func (b *batch) weight() int {
 
 // commit writes a group as one transaction, then the count of what is acknowledged. It runs one at a time.
 func (s *Store) commit(group []*batch) error {
-	if s.broken != nil {
-		return fmt.Errorf("badgerstore: %w", s.broken)
-	}
-	if s.faulted.Load() {
-		return fmt.Errorf("badgerstore: %s could not be read: %w", s.dir, vault.ErrBroken)
+	if err := s.failure.Err(); err != nil {
+		return err
 	}
 	if err := errors.Join(s.room(), s.allocate()); err != nil {
 		return err
@@ -53,18 +50,16 @@ func (s *Store) commit(group []*batch) error {
 		err = s.acked.Raise(seq)
 	}
 	if err != nil {
-		s.breakOff()
+		s.failure.Set(fmt.Errorf("badgerstore: %w: %w", vault.ErrBroken, err))
 		return fmt.Errorf("badgerstore: commit: %w", err)
 	}
 	s.seq = seq
 	return nil
 }
 
-// breakOff is after a write of which nobody knows the outcome.
-func (s *Store) breakOff() {
-	s.broken = vault.ErrBroken
-	s.unwritable.Store(&s.broken)
-}
+// Failed is closed when a write or a read has failed so that what the database holds is known only when it is opened anew, and when it is
+// closed; Writable tells why.
+func (s *Store) Failed() <-chan struct{} { return s.failure.Done() }
 
 // fill keeps the order of arrival: where two batches write one key, the later wins. Keys and values are copied, for Badger
 // holds on to them.

@@ -36,11 +36,8 @@ func (s *Store) Purge(ctx context.Context, keys [][]byte) error {
 }
 
 func (s *Store) purge(keys [][]byte) error {
-	if s.broken != nil {
-		return s.broken
-	}
-	if s.faulted.Load() {
-		return vault.ErrBroken
+	if err := s.failure.Err(); err != nil {
+		return err
 	}
 	if err := errors.Join(s.room(), s.allocate()); err != nil {
 		return err
@@ -71,7 +68,7 @@ func (s *Store) purge(keys [][]byte) error {
 		err = s.drop(drop)
 	}
 	if err != nil {
-		s.breakOff()
+		s.failure.Set(fmt.Errorf("badgerstore: %w: %w", vault.ErrBroken, err))
 	}
 	return err
 }

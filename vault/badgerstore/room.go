@@ -31,8 +31,8 @@ func (s *Store) room() error {
 
 // Writable returns why nothing can be written now, nil if something may.
 func (s *Store) Writable() error {
-	if err := s.unwritable.Load(); err != nil {
-		return *err
+	if err := s.failure.Err(); err != nil {
+		return err
 	}
 	return s.room()
 }

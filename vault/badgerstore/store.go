@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -53,12 +53,11 @@ type Store struct {
 
 	// Used by one commit at a time.
 	seq       uint64
-	broken    error
 	allocated [2]string // the newest write-ahead log and value log, which have their place on the disk
 
-	// faulted: a read of a mapped file failed inside Badger, whose locks it may have left behind.
-	faulted    atomic.Bool
-	unwritable atomic.Pointer[error] // as broken, for who may not wait for a commit
+	// failure is why nothing is written any more, nor Badger closed: the outcome of a write is unknown, or a read of a mapped file failed
+	// inside Badger, whose locks it may have left behind.
+	failure durable.Failure
 
 	mu     sync.RWMutex // held for reading while the database is read
 	closed bool
@@ -265,8 +264,8 @@ func (s *Store) view(f func(*badger.Txn) error) (err error) {
 	defer func() {
 		p := recover()
 		if fault, ok := p.(interface{ Addr() uintptr }); ok {
-			s.faulted.Store(true)
 			err = fmt.Errorf("badgerstore: %s: %w: a mapped file cannot be read at %#x", s.dir, vault.ErrCorrupt, fault.Addr())
+			s.failure.Set(fmt.Errorf("%w: %w", vault.ErrBroken, err))
 		} else if p != nil {
 			panic(p)
 		}
@@ -344,6 +343,24 @@ func corrupt(item *badger.Item, err error) error {
 	return fmt.Errorf("badgerstore: key %q: %w: %w", item.Key()[1:], vault.ErrCorrupt, err)
 }
 
+// closeMax is how long Badger may take to write its last memtable: it tries again without end where the disk fails.
+const closeMax = 20 * time.Second
+
+// closeDB closes the database, or leaves it as a crash leaves it, with all that was acknowledged: without room, or if the disk fails.
+func (s *Store) closeDB() error {
+	if err := (durable.Room{Dir: s.dir, Least: roomToClose, Free: s.free}).Check(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.db.Close() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(closeMax):
+		return fmt.Errorf("the last writes were not done within %s, %w", closeMax, vault.ErrBroken)
+	}
+}
+
 // Close implements vault.Store.
 func (s *Store) Close() error {
 	return s.group.Idle(func() error {
@@ -353,15 +370,11 @@ func (s *Store) Close() error {
 			return nil
 		}
 		s.closed = true
-		s.broken = vault.ErrClosed
-		s.unwritable.Store(&s.broken)
+		failed := s.failure.Err() != nil
+		s.failure.Set(fmt.Errorf("badgerstore: %w", vault.ErrClosed))
 		var errs []error
-		if s.db != nil && !s.faulted.Load() {
-			// Without room it is left as a crash leaves it, with all that was acknowledged.
-			full := durable.Room{Dir: s.dir, Least: roomToClose, Free: s.free}.Check()
-			if errs = append(errs, full); full == nil {
-				errs = append(errs, s.db.Close())
-			}
+		if s.db != nil && !failed {
+			errs = append(errs, s.closeDB())
 		}
 		if s.acked != nil {
 			errs = append(errs, s.acked.Close())
