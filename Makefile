@@ -3,6 +3,7 @@
 # make check   format, vet, staticcheck, dead code, import policy, length of lines. CI runs check, test, race and mutate-sample
 # make vuln    known vulnerabilities; fails where the database (https://vuln.go.dev) is not reached, so it is in no other target
 # make fuzz    every fuzz target for FUZZTIME each     make sim SEEDS=n   n seeds of the simulated network
+# make faults  every row of docs/FAULTS.md, each write that can fail, and kill -9 under load for KILLS (5m)
 # make bench   the promised figures, measured here     make build         bin/mpcd
 # make bench-hsm  the same for every kind of token     make matrix        every driver's suite, and its table into docs/HARDWARE.md
 # make mutate  takes out one check at a time and asks for the test that fails; MUTANTS=dkg/ names some; make mutate-sample takes a few
@@ -17,9 +18,10 @@ FUZZTIME ?= 10s
 SEEDS ?= 1000
 HSM ?= softhsm
 MUTANTS ?=
+KILLS ?= 5m
 GOTEST := go test -p 2 -timeout 15m
 
-.PHONY: demo test check race vuln fuzz bench bench-hsm matrix mutate mutate-sample sim build setup clean
+.PHONY: demo test check race vuln fuzz bench bench-hsm matrix mutate mutate-sample sim faults build setup clean
 
 demo: build
 	@scripts/setup.sh $(HSM)
@@ -47,6 +49,10 @@ fuzz: setup
 
 sim: setup
 	MPCD_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout 24h -run TestSeeds ./threshold/thresholdtest
+
+faults: setup
+	go test -count=1 -v -timeout 2h ./scripts/faults -faults.every
+	MPCD_KILL_FOR=$(KILLS) go test -count=1 -v -timeout 2h -run TestRealKill ./appliance
 
 bench: setup build
 	go run ./benchmarks/run -mpcd bin/mpcd

@@ -1,12 +1,14 @@
 package appliance_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -30,12 +32,17 @@ import (
 // continuous load over HTTPS; SIGKILL by a seeded plan, some in the middle of key generation and refresh, coordinators among
 // them; then everything that was acknowledged is fetched and checked with code of others.
 func TestRealKill(t *testing.T) {
+	killFor, err := time.ParseDuration(cmp.Or(os.Getenv("MPCD_KILL_FOR"), "0s")) // longer by `make faults`
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range []struct {
 		nodes, threshold, kills int
 		seed                    uint64
 	}{{3, 2, 12, 1}, {5, 3, 3, 2}} {
 		t.Run(fmt.Sprintf("%d-of-%d", row.threshold, row.nodes), func(t *testing.T) {
-			k := &killing{t: t, c: sim.NewProcesses(t, row.nodes, row.threshold), threshold: row.threshold, rand: rand.New(rand.NewPCG(row.seed, 0))}
+			k := &killing{t: t, c: sim.NewProcesses(t, row.nodes, row.threshold), threshold: row.threshold,
+				rand: rand.New(rand.NewPCG(row.seed, 0)), atLeast: killFor}
 			for _, p := range k.c.Nodes {
 				p.Env = []string{"MPCD_LIMITS_SILENCE=600ms", "MPCD_LIMITS_REQUEST=8s"}
 			}
@@ -51,6 +58,7 @@ type killing struct {
 	c         *sim.Processes
 	threshold int
 	rand      *rand.Rand
+	atLeast   time.Duration // how long nodes are killed
 
 	mu      sync.Mutex
 	wallets []*client.Wallet // acknowledged
@@ -79,7 +87,8 @@ func (k *killing) run(kills int) {
 	for i := range k.c.Nodes {
 		load.Go(func() { k.load(ctx, i) })
 	}
-	for i := 0; i < kills || k.failed.Load() == 0 && i < 4*kills; i++ { // until a key ceremony was cut off, too
+	end := time.Now().Add(k.atLeast)
+	for i := 0; i < kills || time.Now().Before(end) || k.failed.Load() == 0 && i < 4*kills; i++ { // until a key ceremony was cut off, too
 		k.kill(i)
 	}
 	sim.Wait(t, "50 signatures", func() bool { return k.acks.Load() >= 50 })

@@ -44,6 +44,7 @@ type Process struct {
 	API    string // host:port
 	Log    *Buffer
 	Env    []string // added to its environment
+	Disk   *Disk    // under its files; nil for the machine's own
 
 	c     *Processes
 	flags []string
@@ -206,7 +207,11 @@ func (p *Process) Start() {
 	tb.Helper()
 	cmd := exec.Command(Program(tb), p.Args("start")...)
 	cmd.Stdout, cmd.Stderr, cmd.Env = p.Log, p.Log, environment(p.Env)
-	if err := StartChild(cmd); err != nil {
+	start := StartChild
+	if p.Disk != nil {
+		start = p.Disk.start
+	}
+	if err := start(cmd); err != nil {
 		tb.Fatal(err)
 	}
 	done := make(chan struct{})
@@ -217,6 +222,26 @@ func (p *Process) Start() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cmd, p.done = cmd, done
+}
+
+// Clone is a copy of the node's directory as it is now, which speaks to the same peers from addresses of its own. It is not started.
+func (p *Process) Clone() *Process {
+	p.c.TB.Helper()
+	dir, ports := CopyDir(p.c.TB, p.Dir), FreePorts(p.c.TB, 2)
+	for _, name := range []string{"mpcd.yaml", "hsm/softhsm2.conf"} { // that name the directory
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), bytes.ReplaceAll(b, []byte(p.Dir), []byte(dir)), 0o600)
+		}
+		if err != nil {
+			p.c.TB.Fatal(err)
+		}
+	}
+	q := &Process{ID: p.ID, Dir: dir, Config: filepath.Join(dir, "mpcd.yaml"), API: ports[0], Log: &Buffer{}, Env: p.Env, c: p.c,
+		flags: append([]string(nil), p.flags...)}
+	q.flags[1], q.flags[3] = ports[0], ports[1]
+	p.c.TB.Cleanup(q.Kill)
+	return q
 }
 
 // PID is the number of the process, as it was started last.
@@ -247,6 +272,15 @@ func (p *Process) Running() bool {
 	default:
 		return true
 	}
+}
+
+// Exit waits until the process has ended, and returns the code it ended with, -1 for a signal.
+func (p *Process) Exit() int {
+	p.mu.Lock()
+	cmd, done := p.cmd, p.done
+	p.mu.Unlock()
+	<-done
+	return cmd.ProcessState.ExitCode()
 }
 
 // Kill ends the process with SIGKILL and waits until it is gone.

@@ -25,6 +25,10 @@ var program struct {
 // Main runs the tests of a package that uses processes, and removes the program built for them. It is what TestMain returns to
 // os.Exit.
 func Main(m *testing.M) int {
+	if name := os.Getenv(diskVariable); name != "" {
+		fmt.Fprintln(os.Stderr, "sim:", becomeProgram(name)) // it returns only if it cannot
+		return 1
+	}
 	defer func() {
 		if program.dir != "" {
 			_ = os.RemoveAll(program.dir)

@@ -1,0 +1,501 @@
+package faults
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/internal/sim"
+)
+
+func TestMain(m *testing.M) { os.Exit(sim.Main(m)) }
+
+// bench is a cluster of three processes, of which the third meets the faults.
+type bench struct {
+	*testing.T
+	c       *sim.Processes
+	victim  *sim.Process
+	disk    *sim.Disk
+	wallets []*client.Wallet
+	n       int
+
+	// What was seen since the fault: all that the node and its commands said, and the codes.
+	said  bytes.Buffer
+	codes []string
+	copy  *sim.Process
+	from  int // where the node's log began to count
+}
+
+func newBench(t *testing.T) *bench {
+	b := &bench{T: t, c: sim.NewProcesses(t, 3, 2), disk: sim.NewDisk(t)}
+	b.victim = b.c.Nodes[2]
+	b.victim.Disk = b.disk
+	b.c.Start()
+	for _, kind := range [][2]string{{"ed25519", "frost"}, {"secp256k1", "frost"}, {"secp256k1", "dkls23"}} {
+		w, err := b.c.Nodes[0].Client().Keygen(t.Context(), &client.KeygenRequest{Curve: kind[0], Protocol: kind[1], Threshold: 2, Total: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.wallets = append(b.wallets, w)
+	}
+	return b
+}
+
+// sign asks the victim, once, for a signature by itself and node1, of every kind of key in turn.
+func (b *bench) sign() error {
+	b.n++
+	digest := sha256.Sum256(fmt.Append(nil, b.n))
+	_, err := b.victim.Client().Sign(b.Context(), &client.SignRequest{WalletID: b.wallets[b.n%3].WalletID, MessageHash: digest[:],
+		SessionID: fmt.Sprintf("fault-%d", b.n)})
+	if err == nil {
+		return nil
+	}
+	fmt.Fprintln(&b.said, err)
+	var e *client.Error
+	if errors.As(err, &e) {
+		b.code("%d %s", e.Status, e.Code)
+	}
+	return err
+}
+
+func (b *bench) code(format string, a ...any) {
+	if s := fmt.Sprintf(format, a...); !slices.Contains(b.codes, s) {
+		b.codes = append(b.codes, s)
+	}
+}
+
+// ready asks the victim for its readiness.
+func (b *bench) ready() bool {
+	resp, err := b.c.HTTP.Get("https://" + b.victim.API + "/readyz")
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != http.StatusOK {
+		b.said.Write(body)
+	}
+	return resp.StatusCode == http.StatusOK
+}
+
+// ends asks for signatures until the victim has ended by itself.
+func (b *bench) ends() {
+	sim.Wait(b.T, "it ends", func() bool {
+		if b.victim.Running() {
+			_ = b.sign()
+		}
+		return !b.victim.Running()
+	})
+	b.exit(b.victim.Exit())
+}
+
+func (b *bench) exit(code int) { b.code("exit %d", code) }
+
+// starts starts the victim, and waits until it is ready or has ended.
+func (b *bench) starts() {
+	b.victim.Start()
+	sim.Wait(b.T, "it is ready or ends", func() bool { return !b.victim.Running() || b.ready() })
+	if !b.victim.Running() {
+		b.exit(b.victim.Exit())
+	}
+}
+
+// begin forgets what was seen before the fault.
+func (b *bench) begin() {
+	b.said.Reset()
+	b.codes, b.from = nil, len(b.victim.Log.String())
+}
+
+// saw is all that was said since the fault.
+func (b *bench) saw() string { return b.victim.Log.String()[b.from:] + b.said.String() }
+
+// well is after a fault is healed: the victim runs and signs with every key.
+func (b *bench) well() {
+	b.Helper()
+	for range 3 {
+		sim.Wait(b.T, "it signs", func() bool {
+			if !b.victim.Running() {
+				b.victim.Start()
+			}
+			return b.sign() == nil
+		})
+	}
+	b.c.WaitReady()
+}
+
+// failing has the disk fail at the calls that an expression names, by what they do and the path below the node's directory.
+func (b *bench) failing(errno syscall.Errno, calls string) { b.failingFrom(errno, calls, 0) }
+
+// failingFrom has the disk fail from the n-th such call on, counted from 0. It counts them.
+func (b *bench) failingFrom(errno syscall.Errno, calls string, n int64) *atomic.Int64 {
+	seen, match := new(atomic.Int64), regexp.MustCompile(calls)
+	b.disk.Fail(func(c sim.DiskCall) syscall.Errno {
+		path, ok := strings.CutPrefix(c.Path, b.victim.Dir)
+		if !ok || !match.MatchString(c.Name+" "+path) || seen.Add(1) <= n {
+			return 0
+		}
+		return errno
+	})
+	return seen
+}
+
+// faults are made and healed here; what is seen between, docs/FAULTS.md says.
+var faults = map[string]struct{ make, heal func(*bench) }{
+	"a write of the store fails": {
+		func(b *bench) { b.failing(syscall.EIO, "^(pwrite|fsync|fdatasync) /data/store/"); b.ends() },
+		func(b *bench) { b.disk.Fail(nil) }},
+	"a write of the audit log fails": {
+		func(b *bench) { b.failing(syscall.EIO, "/data/audit.log"); b.refuses("storage"); b.notReady() },
+		func(b *bench) { b.disk.Fail(nil) }},
+	"less than 64 MiB are free": {
+		func(b *bench) { b.disk.Free(60 << 20); b.refuses("storage"); b.notReady() },
+		func(b *bench) { b.disk.Free(-1) }},
+	"less than 64 MiB are free at the start": {
+		func(b *bench) { b.victim.Stop(); b.disk.Free(60 << 20); b.starts() },
+		func(b *bench) { b.disk.Free(-1) }},
+	"less than 64 MiB are free at the stop": {
+		func(b *bench) { b.disk.Free(4 << 20); b.victim.Stop(); b.exit(b.victim.Exit()) },
+		func(b *bench) { b.disk.Free(-1) }},
+	"the disk is mounted read-only": {
+		func(b *bench) {
+			b.victim.Stop()
+			b.failing(syscall.EROFS, "^(create|mkdir|rename|unlink) /data")
+			b.starts()
+		},
+		func(b *bench) { b.disk.Fail(nil) }},
+	"the disk fails at the start": {
+		func(b *bench) { b.victim.Stop(); b.failing(syscall.EIO, " /data"); b.starts() },
+		func(b *bench) { b.disk.Fail(nil) }},
+	"the data directory is not there": {
+		func(b *bench) { b.victim.Stop(); b.move("data", "away"); b.starts() },
+		func(b *bench) { b.move("away", "data") }},
+	"a second process is started on one data directory": {
+		func(b *bench) {
+			r := b.victim.Run("start", "--listen", "127.0.0.1:0")
+			b.said.WriteString(r.Err)
+			b.exit(r.Code)
+		},
+		func(b *bench) {}},
+	"the PIN is wrong": {
+		func(b *bench) { b.victim.Stop(); b.move("hsm/pin", "hsm/good"); b.write("hsm/pin", "1111"); b.starts() },
+		func(b *bench) { b.move("hsm/good", "hsm/pin") }},
+	"the driver process is killed": {
+		func(b *bench) { b.killDriver(); sim.Wait(b.T, "it signs", func() bool { return b.sign() == nil }) },
+		func(b *bench) {}},
+	"too few nodes are up": {
+		func(b *bench) { b.c.Nodes[0].Kill(); b.c.Nodes[1].Kill(); b.refuses("quorum"); b.notReady() },
+		func(b *bench) { b.c.Nodes[0].Start(); b.c.Nodes[1].Start() }},
+	"a copy of the node runs beside it": {
+		func(b *bench) { b.clone() },
+		func(b *bench) { b.copy.Kill(); b.victim.Stop() }},
+	"a byte is flipped in roster.json":                 flipped("roster.json"),
+	"a byte is flipped in mpcd.yaml":                   flipped("mpcd.yaml"),
+	"a byte is flipped in a certificate":               flipped("tls/node.crt"),
+	"a byte is flipped in the certificate's key":       flipped("tls/node.key"),
+	"a byte is flipped in the key of the API's tokens": flipped("api-tokens.pub"),
+	"a byte is flipped in FORMAT":                      flipped("data/FORMAT"),
+	"a byte is flipped in the audit log": {
+		func(b *bench) {
+			flip(b, "data/audit.log")
+			r := b.victim.Run("audit verify")
+			b.said.WriteString(r.Err)
+			b.exit(r.Code)
+		},
+		func(b *bench) { flip(b, "data/audit.log") }},
+	"a byte is flipped in a table of the store":       flipped("data/store/db/*.sst"),
+	"a byte is flipped in the store's list of tables": flipped("data/store/db/MANIFEST"),
+	"a byte is flipped in the store's key registry":   flipped("data/store/db/KEYREGISTRY"),
+	"a byte is flipped in the machine's secret":       flipped("data/store.key"),
+	"a byte is flipped in the token":                  flipped("hsm/tokens/*/token.object"),
+	"a byte is flipped in a key of the token":         flipped("hsm/tokens/*/????????-*.object"),
+	"the node's certificate has expired": {
+		func(b *bench) { b.victim.Stop(); b.expire(); b.victim.Start(); b.says("has expired") },
+		func(b *bench) { b.move("tls/good.crt", "tls/node.crt"); b.move("tls/good.key", "tls/node.key") }},
+}
+
+// refuses asks for signatures until one is refused with a code.
+func (b *bench) refuses(code string) {
+	sim.Wait(b.T, "it refuses with "+code, func() bool {
+		var e *client.Error
+		return errors.As(b.sign(), &e) && e.Code == code
+	})
+}
+
+// says asks for the readiness until a piece was said.
+func (b *bench) says(piece string) {
+	sim.Wait(b.T, "it says "+piece, func() bool { return !b.ready() && strings.Contains(b.saw(), piece) })
+}
+
+func (b *bench) notReady() { sim.Wait(b.T, "it is not ready", func() bool { return !b.ready() }) }
+
+func (b *bench) move(from, to string) {
+	if err := os.Rename(filepath.Join(b.victim.Dir, from), filepath.Join(b.victim.Dir, to)); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) write(name, what string) {
+	if err := os.WriteFile(filepath.Join(b.victim.Dir, name), []byte(what), 0o600); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// clone runs a copy of the victim's directory until the peers name it.
+func (b *bench) clone() {
+	b.copy = b.victim.Clone()
+	b.copy.Start()
+	sim.Wait(b.T, "the peers name it", func() bool {
+		nodes, err := b.c.Nodes[0].Client().Nodes(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		fmt.Fprintln(&b.said, nodes[2].Trouble)
+		return strings.Contains(nodes[2].Trouble, "twice")
+	})
+	_ = b.sign()
+	b.notReady()
+}
+
+// killDriver kills the process that holds the token's library.
+func (b *bench) killDriver() {
+	pids := regexp.MustCompile(`"driver process: started".* pid=(\d+)`).FindAllStringSubmatch(b.victim.Log.String(), -1)
+	var pid int
+	if _, err := fmt.Sscan(pids[len(pids)-1][1], &pid); err != nil {
+		b.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// flipped starts the victim with a byte flipped in a file, and puts the byte back.
+func flipped(pattern string) struct{ make, heal func(*bench) } {
+	return struct{ make, heal func(*bench) }{func(b *bench) { flip(b, pattern); b.starts() }, func(b *bench) { flip(b, pattern) }}
+}
+
+// flip stops the victim and flips a byte, at a tenth, of the files that pattern names; once more, and they are as they were.
+func flip(b *bench, pattern string) {
+	b.victim.Stop()
+	names, err := filepath.Glob(filepath.Join(b.victim.Dir, pattern))
+	if err != nil || len(names) == 0 {
+		b.Fatal(pattern, err)
+	}
+	for _, name := range names {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		raw[place(raw)] ^= 1
+		if err := os.WriteFile(name, raw, 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// place is where a byte of a file is flipped: at a tenth, or in the name of a configuration's first setting.
+func place(raw []byte) int {
+	if i := bytes.Index(raw, []byte("uster: ")); i > 0 {
+		return i - 1
+	}
+	return len(raw) / 10
+}
+
+// expire puts a certificate in the place of the victim's that ended yesterday.
+func (b *bench) expire() {
+	read := func(name string) []byte {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		block, _ := pem.Decode(raw)
+		return block.Bytes
+	}
+	operator := filepath.Join(b.c.Dir, "cluster")
+	ca, err := x509.ParseCertificate(read(filepath.Join(operator, "ca.crt")))
+	if err != nil {
+		b.Fatal(err)
+	}
+	caKey, err := x509.ParsePKCS8PrivateKey(read(filepath.Join(operator, "ca.key")))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.move("tls/node.crt", "tls/good.crt")
+	b.move("tls/node.key", "tls/good.key")
+	was, err := x509.ParseCertificate(read(filepath.Join(b.victim.Dir, "tls/good.crt")))
+	if err != nil {
+		b.Fatal(err)
+	}
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	was.NotBefore, was.NotAfter = time.Now().AddDate(0, 0, -2), time.Now().AddDate(0, 0, -1)
+	der, err := x509.CreateCertificate(rand.Reader, was, ca, public, caKey)
+	if err != nil {
+		b.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.write("tls/node.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	b.write("tls/node.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+}
+
+// row is one of the table.
+type row struct {
+	fault       string
+	says, codes []string
+	tests       []string // that run it; the one below where it is empty
+}
+
+// table reads docs/FAULTS.md: fault, what is said, code or status, what heals, and by which tests the row is run.
+func table(t *testing.T) (rows []row) {
+	b, err := os.ReadFile("../../docs/FAULTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted := regexp.MustCompile("`([^`]+)`")
+	list := func(cell string) (out []string) {
+		for _, m := range quoted.FindAllStringSubmatch(cell, -1) {
+			out = append(out, m[1])
+		}
+		return out
+	}
+	for line := range strings.Lines(string(b)) {
+		cells := strings.Split(strings.Trim(line, "| \n"), " | ")
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|--") || cells[0] == "fault" {
+			continue
+		}
+		if len(cells) != 5 {
+			t.Fatalf("a row of %d cells: %s", len(cells), line)
+		}
+		rows = append(rows, row{cells[0], list(cells[1]), list(cells[2]), list(cells[4])})
+	}
+	return rows
+}
+
+var debugging = regexp.MustCompile(".* level=DEBUG .*\n")
+
+// Goal: an operator who meets a fault finds in docs/FAULTS.md what the node says, and what heals it, and it is so. Method: each row is made
+// on a process of a cluster of three, by a disk that fails as told, a token that is moved away, a copy that runs beside it; every quoted
+// piece must be in what the node and its API said, and the codes must be those; then it is healed, and every key signs at the node.
+func TestFaults(t *testing.T) {
+	rows := table(t)
+	b := newBench(t)
+	for _, r := range rows {
+		if !slices.Contains(r.tests, "TestFaults") {
+			continue
+		}
+		f, ok := faults[r.fault]
+		if !ok {
+			t.Errorf("nothing makes %q", r.fault)
+			continue
+		}
+		t.Run(r.fault, func(t *testing.T) {
+			b.T = t
+			b.begin()
+			defer func() {
+				if t.Failed() {
+					t.Log(debugging.ReplaceAllString(b.saw(), ""))
+				}
+				f.heal(b)
+				b.well()
+			}()
+			f.make(b)
+			for _, piece := range r.says {
+				if !strings.Contains(b.saw(), piece) {
+					t.Errorf("it does not say %q", piece)
+				}
+			}
+			for _, code := range b.codes {
+				if !slices.Contains(r.codes, code) {
+					t.Errorf("%s is not in the table", code)
+				}
+			}
+			for _, code := range r.codes {
+				if !slices.Contains(b.codes, code) {
+					t.Errorf("%s was not seen, but %q", code, b.codes)
+				}
+			}
+		})
+	}
+	for _, r := range rows {
+		for _, name := range r.tests {
+			if out, err := exec.Command("grep", "-rqE", "--include=*_test.go", "^func "+name+`\(`, "../..").CombinedOutput(); err != nil {
+				t.Errorf("%s: no test %s %s", r.fault, name, out)
+			}
+		}
+	}
+	for name := range faults {
+		if !slices.ContainsFunc(rows, func(r row) bool { return r.fault == name }) {
+			t.Errorf("%q is in no row", name)
+		}
+	}
+}
+
+// every has TestEveryWrite fail each write, and not some of them.
+var every = flag.Bool("faults.every", false, "fail each write of the work, and not a few of them")
+
+// Goal: whichever write is the first that fails, nothing is lost and the node is well again once the disk is. Method: the victim signs and
+// refreshes a key while its disk fails from the k-th write on, full or broken: it ends with the code of storage, or refuses and goes on;
+// then the disk is well, and so is the node, with every key.
+func TestEveryWrite(t *testing.T) {
+	b := newBench(t)
+	work := func() {
+		for range 2 {
+			_ = b.sign()
+		}
+		if b.victim.Running() {
+			_, _ = b.victim.Client().Refresh(t.Context(), &client.RefreshRequest{WalletID: b.wallets[2].WalletID})
+		}
+	}
+	seen := b.failingFrom(0, " /data", 0)
+	work()
+	n := seen.Load()
+	if n < 20 {
+		t.Fatalf("the work makes %d writes: the test looks in the wrong place", n)
+	}
+	step := int64(1)
+	if !*every {
+		step = n/5 + 1
+	}
+	for k := int64(0); k < n; k += step {
+		errno := []syscall.Errno{syscall.ENOSPC, syscall.EIO}[k/step%2]
+		t.Run(fmt.Sprintf("%d of %d, %v", k, n, errno), func(t *testing.T) {
+			b.T = t
+			b.begin()
+			b.failingFrom(errno, " /data", k)
+			work()
+			if !b.victim.Running() {
+				b.exit(b.victim.Exit())
+			}
+			for _, code := range b.codes {
+				if !slices.Contains([]string{"exit 8", "503 storage", "503 not_ready", "503 quorum", "504 timeout"}, code) {
+					t.Errorf("%s: %s", code, debugging.ReplaceAllString(b.saw(), ""))
+				}
+			}
+			b.disk.Fail(nil)
+			b.well()
+		})
+	}
+}
