@@ -80,7 +80,7 @@ func (f keyFile) unseal(ctx context.Context, slot vault.KeySlot) (*secret.Bytes,
 	key, err := vault.UnsealKey(ctx, sealed, f.aad, slot)
 	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, vault.ErrWrongKEK) || errors.Is(err, vault.ErrIntegrity) {
 		return nil, &fault.Error{Code: fault.CodeHSM, Err: fmt.Errorf("%s: %w", f.path, err),
-			Do: "set hsm.vault_uri and hsm.vault_key to where the vault is; if this is it, the file was changed: restore the data directory"}
+			Do: "set hsm.vault_uri and hsm.vault_key to where the vault is; if this is it, the file was changed: keep the disk as it is"}
 	}
 	return key, err
 }

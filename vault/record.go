@@ -69,7 +69,7 @@ func (v *Vault) getRecord(ctx context.Context, r ref, e *entry) (envelope, *head
 		return envelope{}, nil, err
 	}
 	if sum := env.sealedHash(); !bytes.Equal(sum[:], e.Sealed) {
-		return envelope{}, nil, fmt.Errorf("vault: %s epoch %d: sealed share was changed; restore this node from its backup: %w", r, e.Epoch,
+		return envelope{}, nil, fmt.Errorf("vault: %s epoch %d: sealed share was changed: %w", r, e.Epoch,
 			ErrIntegrity)
 	}
 	return env, h, nil
@@ -86,7 +86,7 @@ func (v *Vault) getHeader(ctx context.Context, r ref, e *entry) (*header, error)
 
 func (v *Vault) checkHeader(b []byte, r ref, e *entry) (*header, error) {
 	if !bytes.Equal(headerHash(b), e.Header) {
-		return nil, fmt.Errorf("vault: %s epoch %d: metadata was changed; restore this node from its backup: %w", r, e.Epoch, ErrIntegrity)
+		return nil, fmt.Errorf("vault: %s epoch %d: metadata was changed: %w", r, e.Epoch, ErrIntegrity)
 	}
 	h, err := v.parseHeader(b, r, e.Epoch)
 	if err != nil {

@@ -103,8 +103,7 @@ func (v *Vault) checkRoot(ctx context.Context, r *root) error {
 	}
 	s.seq, s.anchor, s.retiring, s.abandoned = r.Seq, r.Anchor, r.Retiring, r.Abandoned
 	if r.Count != s.count {
-		return fmt.Errorf("vault: %d ids where the root record counts %d: something was removed or put back; restore this node from its "+
-			"backup: %w",
+		return fmt.Errorf("vault: %d ids where the root record counts %d: something was removed or put back: %w",
 			s.count, r.Count, ErrIntegrity)
 	}
 	want := v.rootMAC(*r, s.set)
@@ -112,11 +111,10 @@ func (v *Vault) checkRoot(ctx context.Context, r *root) error {
 		want = v.rootMACv1(s)
 	}
 	if !hmac.Equal(r.MAC, want) {
-		return fmt.Errorf("vault: the ids do not fit the root record: one was put back from an earlier time; restore this node from its "+
-			"backup: %w", ErrIntegrity)
+		return fmt.Errorf("vault: the ids do not fit the root record: one was put back from an earlier time: %w", ErrIntegrity)
 	}
 	if !bytes.Equal(r.Recovery, v.recoveryHash()) {
-		return fmt.Errorf("vault: the recovery record is not the one the root record names; restore this node from its backup: %w", ErrIntegrity)
+		return fmt.Errorf("vault: the recovery record is not the one the root record names: %w", ErrIntegrity)
 	}
 	v.state = s
 	return nil
@@ -132,7 +130,7 @@ func (v *Vault) readPointers(ctx context.Context) (s state, err error) {
 		pointerMAC.Reset()
 		tag := value[len(value)-macLen:]
 		if !hmac.Equal(pointerSum(pointerMAC, key, value[:len(value)-macLen]), tag) {
-			return fmt.Errorf("vault: %s: changed outside the vault; restore this node from its backup: %w", key, ErrIntegrity)
+			return fmt.Errorf("vault: %s: changed outside the vault: %w", key, ErrIntegrity)
 		}
 		s.count++
 		s.set.toggle(v.keys, tag)

@@ -194,11 +194,10 @@ func (v *Vault) create(ctx context.Context, c Config) error {
 		return err
 	}
 	if !fresh {
-		return fmt.Errorf("vault: the root record is missing, but records are there; restore this node from its backup: %w", ErrIntegrity)
+		return fmt.Errorf("vault: the root record is missing, but records are there: %w", ErrIntegrity)
 	}
 	if c.Existing {
-		return fmt.Errorf("vault: none here, though node %s has been set up: is the data directory mounted? Restore it from its backup "+
-			"otherwise: %w", v.node, ErrNotFound)
+		return fmt.Errorf("vault: none here, though node %s has been set up: is the data directory mounted? %w", v.node, ErrNotFound)
 	}
 	if _, err := io.ReadFull(v.sealer.rand, v.id[:]); err != nil {
 		return fmt.Errorf("vault: no randomness: %w", err)
@@ -236,7 +235,7 @@ func (v *Vault) unlock(ctx context.Context, stored []byte) error {
 	err = v.unlockWith(ctx, r, func(ctx context.Context, e envelope) (*secret.Bytes, error) { return v.sealer.unwrap(ctx, e) })
 	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, hsm.ErrNoKey) || errors.Is(err, hsm.ErrKeyType) {
 		return fmt.Errorf("vault: the KEK %q of this token%s does not open the vault of node %q, sealed with KEK %q%s: use the token it was "+
-			"sealed with (if that is this one, the canary was changed: restore the data directory): %w: %w",
+			"sealed with (if that is this one, the canary was changed): %w: %w",
 			v.kek, of(v.provider), v.node, r.KEK, of(r.Provider), ErrWrongKEK, err)
 	}
 	if v.provider == "" {

@@ -399,7 +399,7 @@ func (k *Ring) Open(ctx context.Context, scheme threshold.Scheme, id string, epo
 	share, err := scheme.ParseKeyShare(b.Bytes())
 	if err != nil {
 		return nil, &problem.Error{Code: problem.Integrity, Message: "the share of wallet " + id + " is damaged",
-			Next: "refresh the key without this node, or restore it", Err: err}
+			Next: problem.Restore, Err: err}
 	}
 	return k.hold(id, epoch, &Held{id: name, Share: share, signers: map[threshold.SchemeID]threshold.Signer{}})
 }

@@ -76,7 +76,7 @@ func readKeys(dir string) (map[string]*key, error) {
 func parseKeys(b []byte) (map[string]*key, error) {
 	var f file
 	if err := json.Unmarshal(b, &f); err != nil {
-		return nil, errors.New("damaged, not JSON of ours; restore the file, or remove it and every key in it")
+		return nil, errors.New("damaged, not JSON of ours; mend the file, or remove it and every key in it")
 	}
 	if f.Version != keysVersion {
 		return nil, fmt.Errorf("version %d, this program reads %d", f.Version, keysVersion)

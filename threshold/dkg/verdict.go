@@ -114,7 +114,7 @@ func (r *round3) Advance(io.Reader, []threshold.Received) (step, error) {
 	public := r.st.Group.NewPoint().ScalarBaseMult(r.share)
 	if !bytes.Equal(public.Bytes(), r.info.PublicShare(r.info.Party)) {
 		return step{}, &threshold.Abort{Kind: threshold.Local, Check: "dkg-own-share",
-			Err: errors.New("our new share does not fit our public share: the old share is damaged, restore it from backup")}
+			Err: errors.New("our new share does not fit our public share: the old share is damaged")}
 	}
 	return step{Result: threshold.NewKeyShare(r.info, r.share.Bytes())}, nil
 }
@@ -127,7 +127,7 @@ func (r *round3) addOldShare() error {
 	old, err := r.st.Group.NewScalar().SetCanonical(r.st.oldShare.Secret())
 	if err != nil {
 		return &threshold.Abort{Kind: threshold.Local, Check: "dkg-own-share",
-			Err: errors.New("our old share is not a scalar: restore it from backup")}
+			Err: errors.New("our old share is not a scalar: it is damaged")}
 	}
 	defer old.Wipe()
 	r.share.Add(r.share, old)

@@ -69,7 +69,7 @@ func Salt(dir string) ([]byte, error) {
 		return b, nil
 	}
 	if err == nil || errors.Is(err, durable.ErrTooLarge) {
-		return nil, fmt.Errorf("badgerstore: %s is not %d bytes; restore it from the backup: %w", path, SaltLen, vault.ErrCorrupt)
+		return nil, fmt.Errorf("badgerstore: %s is not %d bytes: %w", path, SaltLen, vault.ErrCorrupt)
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -79,8 +79,8 @@ func Salt(dir string) ([]byte, error) {
 		return nil, err
 	}
 	if found != nothing {
-		return nil, fmt.Errorf("badgerstore: %s is missing, though a store is in %s; restore it from the backup: %w", saltFile, dir,
-			vault.ErrCorrupt)
+		return nil, fmt.Errorf("badgerstore: %s is missing, though a store is in %s; it never changes, so a copy of that file alone does: %w",
+			saltFile, dir, vault.ErrCorrupt)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("badgerstore: %w", err)

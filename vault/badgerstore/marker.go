@@ -47,8 +47,7 @@ func inspect(dir string) (contents, error) {
 	case errors.Is(err, os.ErrNotExist) && !db:
 		return nothing, nil
 	case errors.Is(err, os.ErrNotExist):
-		return 0, fmt.Errorf("badgerstore: %s has a database, but its file %s is missing; restore it from the backup: %w", dir, markerFile,
-			vault.ErrCorrupt)
+		return 0, fmt.Errorf("badgerstore: %s has a database, but its file %s is missing: %w", dir, markerFile, vault.ErrCorrupt)
 	case err != nil && !errors.Is(err, durable.ErrTooLarge):
 		return 0, err
 	case string(b) == markerNew:
@@ -56,8 +55,7 @@ func inspect(dir string) (contents, error) {
 	case string(b) != markerReady:
 		return 0, fmt.Errorf("badgerstore: %s in %s is not of this program or version: %w", markerFile, dir, vault.ErrCorrupt)
 	case !manifest:
-		return 0, fmt.Errorf("badgerstore: a store must be in %s, but its database is gone; is the right disk mounted? Restore it from the "+
-			"backup otherwise: %w", dir, vault.ErrCorrupt)
+		return 0, fmt.Errorf("badgerstore: a store must be in %s, but its database is gone; is the right disk mounted? %w", dir, vault.ErrCorrupt)
 	}
 	return ready, nil
 }

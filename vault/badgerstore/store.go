@@ -143,7 +143,7 @@ func (s *Store) open(o badger.Options) error {
 		return err
 	}
 	if s.acked, err = durable.OpenCounter(filepath.Join(s.dir, ackedFile)); err != nil {
-		return fmt.Errorf("badgerstore: restore %s from the backup, with the rest of the directory: %w: %w", s.dir, vault.ErrCorrupt, err)
+		return fmt.Errorf("badgerstore: %s of %s cannot be read: %w: %w", ackedFile, s.dir, vault.ErrCorrupt, err)
 	}
 	known := keyCheck{dir: s.dir, key: o.EncryptionKey}
 	look := false
@@ -174,8 +174,7 @@ func (s *Store) open(o badger.Options) error {
 	}
 	if look {
 		if err := s.Iterate(context.Background(), nil, func(_, _ []byte) error { return nil }); err != nil {
-			return fmt.Errorf("%w: a value log lost records; restore this node from its backup (%s there has what the opening changed)",
-				err, asideDir)
+			return fmt.Errorf("%w: a value log lost records (%s there has what the opening changed)", err, asideDir)
 		}
 	}
 	if err := known.keep(); err != nil {
@@ -209,8 +208,7 @@ func openError(dir string, err error) error {
 	case isLock(err):
 		return fmt.Errorf("badgerstore: %s: is another mpcd running? %w", dir, vault.ErrLocked)
 	}
-	return fmt.Errorf("badgerstore: the database in %s does not open; keep it as it is and restore this node from its backup: %w: %w", dir,
-		vault.ErrCorrupt, err)
+	return fmt.Errorf("badgerstore: the database in %s does not open: %w: %w", dir, vault.ErrCorrupt, err)
 }
 
 // checkSeq holds the number of the last commit in the database against the last that was acknowledged.
@@ -235,8 +233,8 @@ func (s *Store) checkSeq() error {
 		return fmt.Errorf("badgerstore: %s: %w: %w", s.dir, vault.ErrCorrupt, err)
 	}
 	if acked := s.acked.Value(); s.seq < acked {
-		return fmt.Errorf("badgerstore: the database in %s ends at commit %d, but %d was acknowledged: files were cut or put back; restore "+
-			"this node from its backup (%s there has what the opening changed): %w",
+		return fmt.Errorf("badgerstore: the database in %s ends at commit %d, but %d was acknowledged: files were cut or put back "+
+			"(%s there has what the opening changed): %w",
 			s.dir, s.seq, acked, asideDir, vault.ErrCorrupt)
 	}
 	return nil
