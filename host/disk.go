@@ -77,7 +77,7 @@ func (t *Tokens) openDisk(ctx context.Context, existing bool, look func(*secret.
 	}
 	defer key.Wipe()
 	d := &Disk{}
-	if d.Store, err = openStore(c, key, t.options); err != nil {
+	if d.Store, err = openStore(c, key, t.options, t.crash); err != nil {
 		return nil, err
 	}
 	vc, err := t.vaultConfig(d.Store, existing)

@@ -142,7 +142,7 @@ func (m *move) openRecovered(ctx context.Context, x Target, identities []age.Ide
 }
 
 func (m *move) openStore() (err error) {
-	m.store, err = openStore(m.config, m.key, hsm.Options{Logger: m.options.Log})
+	m.store, err = openStore(m.config, m.key, hsm.Options{Logger: m.options.Log}, nil)
 	return m.opened.keep(m.store, err)
 }
 

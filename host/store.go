@@ -10,8 +10,8 @@ import (
 )
 
 // openStore opens the node's store with its key.
-func openStore(c Config, key *secret.Bytes, o hsm.Options) (*badgerstore.Store, error) {
-	s, err := badgerstore.Open(badgerstore.Config{Dir: c.storeDir(), Key: key, Logger: o.Log()})
+func openStore(c Config, key *secret.Bytes, o hsm.Options, crash func(error)) (*badgerstore.Store, error) {
+	s, err := badgerstore.Open(badgerstore.Config{Dir: c.storeDir(), Key: key, Logger: o.Log(), Crash: crash})
 	if errors.Is(err, badgerstore.ErrWrongKey) {
 		err = &fault.Error{Code: fault.CodeHSM, Err: err, Do: "use the token, or the password, the store was made with"}
 	}

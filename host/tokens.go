@@ -19,6 +19,7 @@ type Tokens struct {
 	Wrap    hsm.Token
 	counter hsm.MonotonicCounter
 	config  Config
+	crash   func(error) // Options.Crash
 	*opener
 }
 
@@ -34,7 +35,7 @@ func OpenTokens(ctx context.Context, c Config, o Options) (_ *Tokens, err error)
 	if err != nil {
 		return nil, err
 	}
-	t := &Tokens{config: c, opener: p}
+	t := &Tokens{config: c, crash: o.Crash, opener: p}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.Close())

@@ -24,13 +24,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	o := newOutput()
-	err := root(o).ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	f := explain(err)
-	o.fail(f)
-	return int(f.Code)
+	return o.fail(root(o).ExecuteContext(ctx))
 }
 
 func root(o *output) *cobra.Command {

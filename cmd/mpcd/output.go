@@ -56,13 +56,17 @@ func (o *output) paint(code, s string) string {
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
 }
 
-// fail writes a fault to stderr.
-func (o *output) fail(f *fault.Error) {
+// fail writes what is wrong, if anything, to stderr, and returns the exit code of its kind.
+func (o *output) fail(err error) int {
+	if err == nil {
+		return 0
+	}
+	f := explain(err)
 	why := fault.Plain(f.Err)
 	if o.json {
 		b, _ := json.Marshal(map[string]any{"error": map[string]any{"what": f.What, "why": why, "do": f.Do, "exit_code": f.Code}})
 		fmt.Fprintf(o.err, "%s\n", b)
-		return
+		return int(f.Code)
 	}
 	what := f.What
 	if what == "" {
@@ -73,6 +77,7 @@ func (o *output) fail(f *fault.Error) {
 		fmt.Fprintf(o.err, "  why: %s\n", seen(why))
 	}
 	fmt.Fprintf(o.err, "  do:  %s\n", seen(f.Do))
+	return int(f.Code)
 }
 
 // seen is a text as a terminal may have it: in quotes and escaped where a peer, say, put what cannot be seen into it.

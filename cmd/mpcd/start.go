@@ -51,7 +51,8 @@ func start(ctx context.Context, c host.Config, again func() (host.Config, error)
 	if err != nil {
 		return fault.Doing("boot: API", err)
 	}
-	h, err := host.Open(ctx, c, host.Options{Release: release(), Log: log, Level: level, Hangups: hangups, Again: again})
+	h, err := host.Open(ctx, c, host.Options{Release: release(), Log: log, Level: level, Hangups: hangups, Again: again,
+		Crash: func(err error) { os.Exit(newOutput().fail(fault.Doing("run", err))) }})
 	if err != nil {
 		host.Notify("STOPPING=1")
 		return errors.Join(err, api.Close())

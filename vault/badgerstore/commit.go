@@ -50,11 +50,26 @@ func (s *Store) commit(group []*batch) error {
 		err = s.acked.Raise(seq)
 	}
 	if err != nil {
-		s.failure.Set(fmt.Errorf("badgerstore: %w: %w", vault.ErrBroken, err))
+		s.fail(fmt.Errorf("badgerstore: %w: %w", vault.ErrBroken, err))
 		return fmt.Errorf("badgerstore: commit: %w", err)
 	}
 	s.seq = seq
 	return nil
+}
+
+// fail has nothing written any more.
+func (s *Store) fail(why error) {
+	s.failure.Set(why)
+	if s.crash != nil {
+		s.crash(why)
+	}
+}
+
+// background hears of what failed in a goroutine of Badger's.
+func (s *Store) background(err error) {
+	if s.opened.Load() {
+		s.fail(fmt.Errorf("badgerstore: %w: %w", vault.ErrBroken, err))
+	}
 }
 
 // Failed is closed when a write or a read has failed so that what the database holds is known only when it is opened anew, and when it is

@@ -68,7 +68,7 @@ func (s *Store) purge(keys [][]byte) error {
 		err = s.drop(drop)
 	}
 	if err != nil {
-		s.failure.Set(fmt.Errorf("badgerstore: %w: %w", vault.ErrBroken, err))
+		s.fail(fmt.Errorf("badgerstore: %w: %w", vault.ErrBroken, err))
 	}
 	return err
 }

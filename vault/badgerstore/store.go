@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -32,6 +32,10 @@ type Config struct {
 	Key *secret.Bytes
 	// Logger gets Badger's warnings and errors; nil drops them.
 	Logger *slog.Logger
+	// Crash ends the process. It is called with the reason, by whoever meets it, where a write has failed of which nobody knows the outcome:
+	// Badger's goroutines go on writing by what they believe they wrote, and what they make of that need not open again. nil leaves it to the
+	// caller, who learns of it by Failed.
+	Crash func(error)
 	// Free tells the free space on the disk of a directory, in bytes; nil asks the file system.
 	Free func(dir string) (int64, error)
 }
@@ -58,6 +62,8 @@ type Store struct {
 	// failure is why nothing is written any more, nor Badger closed: the outcome of a write is unknown, or a read of a mapped file failed
 	// inside Badger, whose locks it may have left behind.
 	failure durable.Failure
+	crash   func(error)
+	opened  atomic.Bool // it was found whole: what Badger logs from now on is of writes
 
 	mu     sync.RWMutex // held for reading while the database is read
 	closed bool
@@ -80,7 +86,7 @@ func Open(c Config) (*Store, error) {
 		return nil, fmt.Errorf("badgerstore: a key of %d bytes is needed: no key, no start: %w", KeyLen, vault.ErrInvalid)
 	}
 	o := smallOptions(filepath.Join(c.Dir, dbDir), c.Logger).WithEncryptionKey(append([]byte(nil), c.Key.Bytes()...))
-	return open(c.Dir, o, c.Free)
+	return open(c, o)
 }
 
 // smallOptions keep a store of shares small: about 20 MB on disk, some 20 MB of memory.
@@ -101,14 +107,15 @@ func smallOptions(dir string, logger *slog.Logger) badger.Options {
 		WithChecksumVerificationMode(options.OnTableAndBlockRead).
 		WithVerifyValueChecksum(true).
 		WithMetricsEnabled(false).
-		WithLogger(badgerLogger{logger})
+		WithLogger(badgerLogger{to: logger})
 }
 
 // valueThreshold: larger values, receipts above all, go to the value log, where no compaction rewrites them; wrapped DEKs are
 // smaller, stay in the tables and are erased there. It also lets the largest batch fit a transaction (15 % of a memtable).
 const valueThreshold = 1 << 10
 
-func open(dir string, o badger.Options, free func(string) (int64, error)) (*Store, error) {
+func open(c Config, o badger.Options) (*Store, error) {
+	dir := c.Dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("badgerstore: %w", err)
 	}
@@ -116,7 +123,7 @@ func open(dir string, o badger.Options, free func(string) (int64, error)) (*Stor
 	if err != nil {
 		return nil, fmt.Errorf("badgerstore: is another mpcd running? %w", err)
 	}
-	s := &Store{dir: dir, lock: lock, free: free}
+	s := &Store{dir: dir, lock: lock, free: c.Free, crash: c.Crash}
 	s.group = durable.NewGroup(vault.MaxBatchBytes, (*batch).weight, s.commit)
 	if err := s.open(o); err != nil {
 		s.Close()
@@ -148,6 +155,9 @@ func (s *Store) open(o badger.Options) error {
 	known := keyCheck{dir: s.dir, key: o.EncryptionKey}
 	look := false
 	if found == ready {
+		if err := undoFailed(o); err != nil {
+			return openError(s.dir, err)
+		}
 		if err := preflight(o); err != nil {
 			return openError(s.dir, known.explain(err))
 		}
@@ -163,7 +173,9 @@ func (s *Store) open(o badger.Options) error {
 		}
 		look = look || lost
 	}
-	if s.db, err = openBadger(o); err != nil {
+	log := o.Logger.(badgerLogger)
+	log.failed = s.background
+	if s.db, err = openBadger(o.WithLogger(log)); err != nil {
 		return openError(s.dir, err)
 	}
 	if err := errors.Join(s.allocate(), durable.Allocate(filepath.Join(o.Dir, discardFile))); err != nil {
@@ -181,9 +193,12 @@ func (s *Store) open(o badger.Options) error {
 		return err
 	}
 	if found != ready {
-		return finish(s.dir)
+		err = finish(s.dir)
+	} else {
+		err = os.RemoveAll(filepath.Join(s.dir, asideDir))
 	}
-	return os.RemoveAll(filepath.Join(s.dir, asideDir))
+	s.opened.Store(err == nil)
+	return err
 }
 
 // openBadger turns Badger's panics on damaged files into errors.
@@ -263,7 +278,7 @@ func (s *Store) view(f func(*badger.Txn) error) (err error) {
 		p := recover()
 		if fault, ok := p.(interface{ Addr() uintptr }); ok {
 			err = fmt.Errorf("badgerstore: %s: %w: a mapped file cannot be read at %#x", s.dir, vault.ErrCorrupt, fault.Addr())
-			s.failure.Set(fmt.Errorf("%w: %w", vault.ErrBroken, err))
+			s.fail(fmt.Errorf("%w: %w", vault.ErrBroken, err))
 		} else if p != nil {
 			panic(p)
 		}
@@ -341,9 +356,6 @@ func corrupt(item *badger.Item, err error) error {
 	return fmt.Errorf("badgerstore: key %q: %w: %w", item.Key()[1:], vault.ErrCorrupt, err)
 }
 
-// closeMax is how long Badger may take to write its last memtable: it tries again without end where the disk fails.
-const closeMax = 20 * time.Second
-
 // closeDB closes the database, or leaves it as a crash leaves it, with all that was acknowledged: without room, or if the disk fails.
 func (s *Store) closeDB() error {
 	if err := (durable.Room{Dir: s.dir, Least: roomToClose, Free: s.free}).Check(); err != nil {
@@ -354,8 +366,8 @@ func (s *Store) closeDB() error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(closeMax):
-		return fmt.Errorf("the last writes were not done within %s, %w", closeMax, vault.ErrBroken)
+	case <-s.failure.Done(): // it tries again without end
+		return s.failure.Err()
 	}
 }
 
@@ -368,12 +380,11 @@ func (s *Store) Close() error {
 			return nil
 		}
 		s.closed = true
-		failed := s.failure.Err() != nil
-		s.failure.Set(fmt.Errorf("badgerstore: %w", vault.ErrClosed))
 		var errs []error
-		if s.db != nil && !failed {
+		if s.db != nil && s.failure.Err() == nil {
 			errs = append(errs, s.closeDB())
 		}
+		s.failure.Set(fmt.Errorf("badgerstore: %w", vault.ErrClosed))
 		if s.acked != nil {
 			errs = append(errs, s.acked.Close())
 		}

@@ -323,7 +323,7 @@ func TestCutShort(t *testing.T) {
 // Goal: purged values leave the files, live ones stay. Method: a store without Badger's encryption, whose files are scanned.
 func TestPurgeFiles(t *testing.T) {
 	dir := t.TempDir()
-	s, err := open(dir, smallOptions(filepath.Join(dir, dbDir), nil), nil)
+	s, err := open(Config{Dir: dir}, smallOptions(filepath.Join(dir, dbDir), nil))
 	if err != nil {
 		t.Fatal(err)
 	}

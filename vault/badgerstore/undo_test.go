@@ -1,0 +1,120 @@
+package badgerstore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/pb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/luxfi/mpcd/vault"
+)
+
+// Goal: a store opens again, with all that it held, after a compaction whose entry in the manifest could not be made durable, and whose
+// tables Badger has removed; and a table that is gone otherwise is still told. Method: the manifest gets the entry that such a compaction
+// leaves, and entries of damage: of a new table alone, and of one that replaces a table which is gone too.
+func TestUndo(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	for i := range 100 {
+		put(t, s, fmt.Sprint(i), string(make([]byte, 900)))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tables, err := manifest(smallOptions(filepath.Join(dir, dbDir), nil))
+	if err != nil || len(tables) == 0 {
+		t.Fatal(tables, err)
+	}
+	var was uint64
+	for was = range tables {
+	}
+	create := &pb.ManifestChange{Id: 9999, Op: pb.ManifestChange_CREATE, Level: 5}
+	remove := func(id uint64) *pb.ManifestChange { return &pb.ManifestChange{Id: id, Op: pb.ManifestChange_DELETE} }
+	for name, c := range map[string]struct {
+		set  []*pb.ManifestChange
+		gone bool // the table that is replaced
+		ok   bool
+	}{
+		"failed compaction":    {[]*pb.ManifestChange{create, remove(was)}, false, true},
+		"a new table alone":    {[]*pb.ManifestChange{create}, false, false},
+		"what it replaced too": {[]*pb.ManifestChange{create, remove(was)}, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := copyDir(t, dir)
+			path := filepath.Join(dir, dbDir, badger.ManifestFilename)
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			payload, err := proto.Marshal(&pb.ManifestChangeSet{Changes: c.set})
+			if err != nil {
+				t.Fatal(err)
+			}
+			whole := binary.BigEndian.AppendUint32(bytes.Clone(b), uint32(len(payload)))
+			whole = append(binary.BigEndian.AppendUint32(whole, crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli))), payload...)
+			if err := os.WriteFile(path, whole, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if c.gone {
+				if err := os.Remove(filepath.Join(dir, dbDir, fmt.Sprintf("%06d.sst", was))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s, err := Open(Config{Dir: dir, Key: testKey(1)})
+			if !c.ok {
+				if !errors.Is(err, vault.ErrCorrupt) {
+					t.Errorf("opened: %v", err)
+				}
+				if _, err := os.Stat(filepath.Join(dir, undoneManifest)); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("it was taken back: %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			for i := range 100 {
+				if v, err := s.Get(t.Context(), fmt.Append(nil, i)); err != nil || len(v) != 900 {
+					t.Errorf("%d: %d bytes, %v", i, len(v), err)
+				}
+			}
+			if kept, err := os.ReadFile(filepath.Join(dir, undoneManifest)); err != nil || !bytes.Equal(kept, whole) {
+				t.Errorf("the manifest as it was is not kept: %v", err)
+			}
+		})
+	}
+}
+
+// Goal: what fails in a goroutine of Badger's ends the process before Badger goes on by what it believes it wrote. Method: Badger logs an
+// error, and something else.
+func TestBackground(t *testing.T) {
+	var why error
+	s, err := Open(Config{Dir: t.TempDir(), Key: testKey(1), Crash: func(err error) { why = err }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	log := s.db.Opts().Logger
+	log.Warningf("a cache is small: %d", 1)
+	if s.failure.Err() != nil || why != nil {
+		t.Errorf("failed for what is no error: %v", why)
+	}
+	cause := errors.New("the disk")
+	log.Warningf("While running doCompact: %v\n", cause)
+	if !errors.Is(why, cause) || !errors.Is(why, vault.ErrBroken) {
+		t.Fatalf("ended for %v", why)
+	}
+	<-s.Failed()
+	if err := s.Batch(t.Context(), []vault.Pair{{Key: []byte("k"), Value: []byte("v")}}, nil); !errors.Is(err, vault.ErrBroken) {
+		t.Errorf("it writes on: %v", err)
+	}
+}
