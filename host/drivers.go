@@ -44,9 +44,10 @@ func DriverNames() []string {
 const driverBackoff = time.Second
 
 // drivers are the security modules that a node can open: its own here, those that load libraries in a process of their own.
-func drivers(c Config, o Options) (hsm.Drivers, error) {
+// A driver process has its socket below work.
+func drivers(c Config, o Options, work string) (hsm.Drivers, error) {
 	p := plugin.Config{
-		Command: []string{"/proc/self/exe", DriverCommand}, Env: c.HSM.Plugin.Env, Logger: o.Log,
+		Command: []string{"/proc/self/exe", DriverCommand}, Env: c.HSM.Plugin.Env, Dir: work, Logger: o.Log,
 		Limits:  plugin.Limits{BackoffMax: driverBackoff},
 		Sandbox: plugin.Sandbox{Network: c.HSM.Plugin.Network, Read: c.HSM.Plugin.Read, Write: c.HSM.Plugin.Write},
 	}

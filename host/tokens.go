@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/luxfi/mpcd/attest"
@@ -53,6 +52,7 @@ func OpenTokens(ctx context.Context, c Config, o Options) (_ *Tokens, err error)
 
 // opener opens tokens, each once: a software token bears one process, and some TPMs one connection. It has one driver process.
 type opener struct {
+	work    *workDir
 	drivers hsm.Drivers
 	options hsm.Options
 	byURI   map[string]hsm.Token
@@ -60,13 +60,21 @@ type opener struct {
 }
 
 func newOpener(c Config, o Options) (*opener, error) {
-	if c.HSM.SoftHSMConf != "" {
-		if err := os.Setenv("SOFTHSM2_CONF", c.HSM.SoftHSMConf); err != nil {
-			return nil, err
-		}
+	work, err := newWorkDir()
+	if err != nil {
+		return nil, err
 	}
-	all, err := drivers(c, o)
-	return &opener{drivers: all, options: hsm.Options{Dev: c.Dev, Logger: o.Log, Sessions: c.HSM.Sessions}, byURI: map[string]hsm.Token{}}, err
+	p := &opener{work: work, options: hsm.Options{Dev: c.Dev, Logger: o.Log, Sessions: c.HSM.Sessions}, byURI: map[string]hsm.Token{}}
+	if c.HSM.SoftHSMConf != "" {
+		err = work.configureSoftHSM(c.HSM.SoftHSMConf)
+	}
+	if err == nil {
+		p.drivers, err = drivers(c, o, work.path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
 }
 
 // ErrOpen is in every error of a token that could not be opened.
@@ -98,13 +106,13 @@ func (p *opener) token(ctx context.Context, setting, uri string) (hsm.Token, err
 	return t, nil
 }
 
-// Close closes each token once.
+// Close closes each token once, and removes the working directory.
 func (p *opener) Close() error {
 	var errs []error
 	for _, t := range slices.Backward(p.open) {
 		errs = append(errs, t.Close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.work.Close())...)
 }
 
 // The words of hsm.counter beside URIs.

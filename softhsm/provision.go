@@ -113,6 +113,39 @@ func initToken(dir, module, label string, soPIN, pin *secret.Bytes) error {
 	return err
 }
 
+// ownConf is the first line of a configuration file that Provision wrote; tokendir begins the one that names the directory of tokens.
+const (
+	ownConf  = "# mpcd opens tokens/ beside this file, wherever both are; directories.tokendir is for other programs."
+	tokendir = "directories.tokendir = "
+)
+
+// MovedConf is what the configuration file at path should say, if it is one that Provision wrote and its directory was moved since; nil
+// where it may be used as it stands.
+func MovedConf(path string) ([]byte, error) {
+	b, err := durable.ReadFile(path, confMax)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil // the library says it, if it is needed at all
+	}
+	if err != nil {
+		return nil, fmt.Errorf("softhsm: configuration: %w: %w", hsm.ErrUnavailable, err)
+	}
+	lines := strings.Split(string(b), "\n")
+	if lines[0] != ownConf {
+		return nil, nil
+	}
+	here := tokendir + filepath.Join(filepath.Dir(path), tokensDir)
+	for i, line := range lines {
+		if strings.HasPrefix(line, tokendir) && line != here {
+			lines[i] = here
+			return []byte(strings.Join(lines, "\n")), nil
+		}
+	}
+	return nil, nil
+}
+
+// confMax is the largest configuration file that is read, in bytes.
+const confMax = 64 << 10
+
 func writeConf(dir string) error {
 	tokens := filepath.Join(dir, tokensDir)
 	if strings.ContainsAny(dir, "\n\r") {
@@ -121,7 +154,7 @@ func writeConf(dir string) error {
 	if err := os.MkdirAll(tokens, 0o700); err != nil {
 		return fmt.Errorf("softhsm: %w", err)
 	}
-	conf := "directories.tokendir = " + tokens + "\nobjectstore.backend = file\nobjectstore.umask = 0077\nlog.level = " +
+	conf := ownConf + "\n" + tokendir + tokens + "\nobjectstore.backend = file\nobjectstore.umask = 0077\nlog.level = " +
 		"ERROR\nslots.removable = false\n"
 	if err := os.WriteFile(filepath.Join(dir, confFile), []byte(conf), 0o600); err != nil {
 		return fmt.Errorf("softhsm: %w", err)

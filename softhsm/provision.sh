@@ -42,6 +42,7 @@ dir=$(cd "$1" && pwd)
 trap 'rm -rf "$dir/softhsm2.conf" "$dir/pin" "$dir/tokens"' ERR
 mkdir "$dir/tokens"
 cat >"$dir/softhsm2.conf" <<EOF
+# mpcd opens tokens/ beside this file, wherever both are; directories.tokendir is for other programs.
 directories.tokendir = $dir/tokens
 objectstore.backend = file
 objectstore.umask = 0077

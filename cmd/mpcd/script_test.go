@@ -33,6 +33,7 @@ import (
 //	dev NAME ARGS...              starts `mpcd dev -o json ARGS...`, waits until it is ready; its line is in NAME.json
 //	node NAME CONFIG ARGS...      starts `mpcd start`, waits until /livez answers
 //	quit NAME [SIGNAL]            sends the signal (INT) to what was started as NAME and waits: it must end with 0
+//	slay NAME                     kills what was started as NAME and waits
 //	json FILE PATH VAR            puts the value at a.b.0.c into a variable
 //	kill9 PID                     kills a process and waits until it is gone
 //	gone PID...                   waits until the processes are gone
@@ -50,6 +51,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"node":  scriptNode,
 	"quit":  scriptQuit,
 	"hup":   scriptHup,
+	"slay":  scriptSlay,
 	"json":  scriptJSON,
 	"kill9": scriptKill,
 	"gone":  scriptGone,
@@ -157,7 +159,9 @@ func scriptNode(ts *testscript.TestScript, _ bool, args []string) {
 	go func() { p.done <- p.cmd.Wait() }()
 	vs := host.Defaults()
 	ts.Check(vs.File(ts.MkAbs(args[1])))
-	r := remote{api: "https://" + vs["listen"].Text, ca: vs["nats.tls.ca"].Text, timeout: time.Second}
+	conf, err := host.Parse(vs)
+	ts.Check(err)
+	r := remote{api: "https://" + conf.Listen, ca: conf.NATS.CA, timeout: time.Second}
 	for end := time.Now().Add(patience); ; {
 		c, err := r.client()
 		ts.Check(err)
@@ -178,11 +182,22 @@ func scriptNode(ts *testscript.TestScript, _ bool, args []string) {
 
 // scriptHup sends SIGHUP, which ends nothing: what follows in the script tells.
 func scriptHup(ts *testscript.TestScript, _ bool, args []string) {
-	v, ok := scriptProcesses.Load(ts.Name() + " " + args[0])
+	ts.Check(started(ts, args[0]).cmd.Process.Signal(syscall.SIGHUP))
+}
+
+// started is what a script started under a name.
+func started(ts *testscript.TestScript, name string) *scriptProcess {
+	v, ok := scriptProcesses.Load(ts.Name() + " " + name)
 	if !ok {
-		ts.Fatalf("nothing was started as %s", args[0])
+		ts.Fatalf("nothing was started as %s", name)
 	}
-	ts.Check(v.(*scriptProcess).cmd.Process.Signal(syscall.SIGHUP))
+	return v.(*scriptProcess)
+}
+
+func scriptSlay(ts *testscript.TestScript, _ bool, args []string) {
+	p := started(ts, args[0])
+	ts.Check(p.cmd.Process.Kill())
+	p.done <- <-p.done
 }
 
 func scriptQuit(ts *testscript.TestScript, _ bool, args []string) {
@@ -190,11 +205,7 @@ func scriptQuit(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) > 1 && args[1] == "TERM" {
 		signal = syscall.SIGTERM
 	}
-	v, ok := scriptProcesses.Load(ts.Name() + " " + args[0])
-	if !ok {
-		ts.Fatalf("nothing was started as %s", args[0])
-	}
-	p := v.(*scriptProcess)
+	p := started(ts, args[0])
 	ts.Check(p.cmd.Process.Signal(signal))
 	select {
 	case err := <-p.done:

@@ -51,12 +51,13 @@ type child struct {
 	clean     chan struct{} // closed when nothing of it is left
 }
 
-// socketConfig lets a child that runs as another user make its socket in our directory.
+// socketConfig has the child make its socket below Dir, also where it runs as another user.
 func socketConfig(c Config) *goplugin.UnixSocketConfig {
-	if c.GID == 0 {
-		return nil
+	s := &goplugin.UnixSocketConfig{TempDir: c.Dir}
+	if c.GID != 0 {
+		s.Group = strconv.FormatUint(uint64(c.GID), 10)
 	}
-	return &goplugin.UnixSocketConfig{Group: strconv.FormatUint(uint64(c.GID), 10)}
+	return s
 }
 
 // stub is the node's side of the plugin.

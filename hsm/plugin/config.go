@@ -19,6 +19,8 @@ type Config struct {
 	Env []string
 	// UID and GID, where not 0, are the user and group that the process runs as; for that, the node must run as root.
 	UID, GID uint32
+	// Dir is where the process has its socket, in a directory of its own that ends with it; the one for temporary files if "".
+	Dir string
 	// Sandbox is what the driver needs beyond computing and its libraries.
 	Sandbox Sandbox
 	// Limits bound its answers.
