@@ -11,41 +11,42 @@ import (
 
 // nodeYAML is what stands in the mpcd.yaml that init writes.
 type nodeYAML struct {
-	Cluster, Node, Dir, Listen string
-	Plain                      bool // no certificate and no tokens for the API: dev alone
-	Threshold                  int
-	Root                       string
-	RouteListen                string
-	Routes                     []string
-	URI, SoftHSMConf           string
-	Keys                       string   // put before the names of the keys, where nodes share a token
-	Plugin                     []string // lines of hsm.plugin
+	Cluster, Node, Listen string
+	Plain                 bool // no certificate and no tokens for the API: dev alone
+	Threshold             int
+	Root                  string
+	RouteListen           string
+	Routes                []string
+	URI, SoftHSMConf      string
+	Keys                  string   // put before the names of the keys, where nodes share a token
+	Plugin                []string // lines of hsm.plugin
 }
 
 var nodeTemplate = template.Must(template.New("mpcd.yaml").Funcs(template.FuncMap{"q": strconv.Quote}).Parse(
 	`# Configuration of one node; mpcd config show --explain tells what each key means. No secret stands here.
+# Relative paths are relative to this file, so its directory may be moved.
 cluster: {{q .Cluster}}
 node_id: {{q .Node}}
-data_dir: {{printf "%s/data" .Dir | q}}
+data_dir: "data"
 listen: {{q .Listen}}
 threshold: {{.Threshold}}
-roster: {{printf "%s/roster.json" .Dir | q}}
+roster: "roster.json"
 roster_root: {{q .Root}}
 {{- if not .Plain}}
 api:
   tls:
-    cert: {{printf "%s/tls/node.crt" .Dir | q}}
-    key: {{printf "%s/tls/node.key" .Dir | q}}
+    cert: "tls/node.crt"
+    key: "tls/node.key"
   jwt:
-    keys: [{{printf "%s/api-tokens.pub" .Dir | q}}]
+    keys: ["api-tokens.pub"]
 {{- end}}
 nats:
   listen: {{q .RouteListen}}
   routes: [{{range $i, $r := .Routes}}{{if $i}}, {{end}}{{q $r}}{{end}}]
   tls:
-    cert: {{printf "%s/tls/node.crt" .Dir | q}}
-    key: {{printf "%s/tls/node.key" .Dir | q}}
-    ca: {{printf "%s/tls/ca.crt" .Dir | q}}
+    cert: "tls/node.crt"
+    key: "tls/node.key"
+    ca: "tls/ca.crt"
 hsm:
   uri: {{q .URI}}
 {{- if .Keys}}

@@ -88,6 +88,9 @@ func CheckThreshold(t, n int) error {
 	return nil
 }
 
+// tokenDir is the directory of a token made here, beside mpcd.yaml.
+const tokenDir = "hsm"
+
 func (p *Plan) name(k int) transport.NodeID { return transport.NodeID("node" + strconv.Itoa(k+1)) }
 
 // addresses are where node k listens, and where it is reached.
@@ -149,7 +152,7 @@ func (p *Plan) makeNode(ctx context.Context, a *Authority, k int) (n Made, e Enr
 	if err := os.MkdirAll(filepath.Join(dir, "data"), 0o700); err != nil {
 		return n, e, err
 	}
-	uri, conf, keys, err := p.token(string(name), filepath.Join(dir, "hsm"))
+	uri, conf, keys, err := p.token(string(name), filepath.Join(dir, tokenDir))
 	if err != nil {
 		return n, e, err
 	}
@@ -172,7 +175,7 @@ func (p *Plan) makeNode(ctx context.Context, a *Authority, k int) (n Made, e Enr
 	}
 	path := filepath.Join(dir, "mpcd.yaml")
 	text := nodeYAML{
-		Cluster: p.Cluster, Node: string(name), Dir: dir, Listen: api, Threshold: p.Threshold, Root: a.RootHex(), Plain: p.Plain,
+		Cluster: p.Cluster, Node: string(name), Listen: api, Threshold: p.Threshold, Root: a.RootHex(), Plain: p.Plain,
 		RouteListen: route, Routes: routes, URI: uri, SoftHSMConf: conf, Keys: keys, Plugin: pluginLines(),
 	}.render()
 	if err := durable.WriteFile(path, text, 0o600); err != nil {
@@ -198,9 +201,13 @@ func (p *Plan) token(name, dir string) (uri, conf, keys string, err error) {
 	switch p.HSM {
 	case "softhsm":
 		t, err := host.ProvisionSoftHSM(dir, "mpcd-"+name)
-		return t.URI, t.Conf, "", err
+		if err != nil {
+			return "", "", "", err
+		}
+		uri, err := t.Beside(filepath.Dir(dir))
+		return uri, filepath.Join(tokenDir, filepath.Base(t.Conf)), "", err
 	case "local":
-		return "local:" + dir, "", "", nil
+		return "local:" + tokenDir, "", "", nil
 	}
 	if uri = NodeURI(p.HSM, name); uri == p.HSM {
 		keys = name + "/"

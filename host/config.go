@@ -68,7 +68,7 @@ func CheckGiven(vs Values) error {
 func parse(p *parser) (Config, error) {
 	vs := p.values
 	var c Config
-	p.place(&c)
+	p.node(&c)
 	p.api(&c)
 	p.nats(&c)
 	p.hsm(&c)
@@ -82,8 +82,8 @@ func parse(p *parser) (Config, error) {
 	return c, p.err
 }
 
-// place reads who the node is and where its things are.
-func (p *parser) place(c *Config) {
+// node reads who the node is and where its things are.
+func (p *parser) node(c *Config) {
 	c.Cluster = p.name("cluster")
 	c.Node = transport.NodeID(p.name("node_id"))
 	c.DataDir = p.path("data_dir", true)
@@ -97,7 +97,7 @@ func (p *parser) place(c *Config) {
 func (p *parser) api(c *Config) {
 	c.API.Cert, c.API.Key = p.path("api.tls.cert", false), p.path("api.tls.key", false)
 	c.API.ClientCA = p.path("api.tls.client_ca", false)
-	c.API.JWTKeys, c.API.Audience = p.values["api.jwt.keys"].List, p.text("api.jwt.audience")
+	c.API.JWTKeys, c.API.Audience = p.paths("api.jwt.keys"), p.text("api.jwt.audience")
 	if c.API.Audience == "" {
 		c.API.Audience = c.Cluster
 	}
@@ -116,14 +116,14 @@ func (p *parser) nats(c *Config) {
 }
 
 func (p *parser) hsm(c *Config) {
-	c.HSM.URI, c.HSM.SoftHSMConf = p.text("hsm.uri"), p.path("hsm.softhsm_conf", false)
+	c.HSM.URI, c.HSM.SoftHSMConf = p.uri("hsm.uri"), p.path("hsm.softhsm_conf", false)
 	c.HSM.CosignKey, c.HSM.AttestKey, c.HSM.KEK = p.text("hsm.cosign_key"), p.text("hsm.attest_key"), p.text("hsm.vault_key")
 	c.HSM.Sessions = p.number("hsm.sessions", 0, 256)
-	c.HSM.VaultURI, c.HSM.Counter, c.HSM.Recovery = p.text("hsm.vault_uri"), p.text("hsm.counter"), p.values["hsm.recovery"].List
+	c.HSM.VaultURI, c.HSM.Counter, c.HSM.Recovery = p.uri("hsm.vault_uri"), p.uri("hsm.counter"), p.values["hsm.recovery"].List
 	c.HSM.Plugin.Dir, c.HSM.Plugin.User, c.HSM.Plugin.Network = p.path("hsm.plugin.dir", false), p.text("hsm.plugin.user"),
 		p.truth("hsm.plugin.network")
-	c.HSM.Plugin.Env, c.HSM.Plugin.Read, c.HSM.Plugin.Write = p.values["hsm.plugin.env"].List, p.values["hsm.plugin.read"].List,
-		p.values["hsm.plugin.write"].List
+	c.HSM.Plugin.Env, c.HSM.Plugin.Read, c.HSM.Plugin.Write = p.values["hsm.plugin.env"].List, p.paths("hsm.plugin.read"),
+		p.paths("hsm.plugin.write")
 	if c.HSM.URI == "" {
 		p.wrong("hsm.uri", "set it, for example pkcs11:token=mpcd?module-path=/usr/lib/…&pin-source=file:/etc/mpcd/pin",
 			"not set: every node has a token")
@@ -132,8 +132,11 @@ func (p *parser) hsm(c *Config) {
 
 func (p *parser) password(c *Config) {
 	c.Password.Provider = p.oneOf("password.provider", "hsm", "file", "env", "cred", "aws", "gcp", "pkcs11", "tpm")
-	c.Password.Sealed, c.Password.URI = p.text("password.sealed"), p.text("password.uri")
+	c.Password.Sealed, c.Password.URI = p.source("password.sealed", p.text("password.sealed")), p.uri("password.uri")
 	c.Password.KeyID, c.Password.Human = p.text("password.key_id"), p.truth("password.human")
+	if c.Password.Provider == "hsm" || c.Password.Provider == "file" {
+		c.Password.KeyID = p.path("password.key_id", false)
+	}
 	if c.Password.Provider != "hsm" && c.Password.KeyID == "" {
 		p.wrong("password.key_id", "name the file, or the variable", "not set, and password.provider is %s", c.Password.Provider)
 	}

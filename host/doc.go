@@ -4,8 +4,8 @@
 // a benchmark, starts it here, so that what is tested is what ships.
 //
 // [Settings] is the manual: every key with its flag, its variables, its default and its meaning. [Values] are gathered from defaults, file,
-// environment and flags, in this order, and know where each came from; [Parse] makes a [Config] of them, which is a value and opens
-// nothing.
+// environment and flags, in this order, and know where each came from and what its paths are relative to; [Parse] makes a [Config] of
+// them, which is a value and opens nothing.
 //
 // What a node has is opened in this order, each by what was opened before it: [Lock] the data directory, [OpenTokens], [Tokens.OpenDisk]
 // (the store's key, the store, the vault). [Open] does all of it and the rest of the boot, and returns a [Host] that is ready to run:

@@ -41,6 +41,23 @@ type SoftToken struct {
 	Conf string `json:"conf"`
 }
 
+// Beside is the URI for an mpcd.yaml in dir, with the path of the PIN relative to it.
+func (t SoftToken) Beside(dir string) (string, error) {
+	u, err := hsm.ParseURI(t.URI)
+	if err != nil {
+		return "", err
+	}
+	pin, err := filepath.Rel(dir, strings.TrimPrefix(u.Attr("pin-source"), filePrefix))
+	if err != nil {
+		return "", err
+	}
+	u, err = u.With("pin-source", filePrefix+pin)
+	if err != nil {
+		return "", err
+	}
+	return u.String(), nil
+}
+
 // HasSoftHSM tells whether SoftHSM is installed.
 func HasSoftHSM() bool {
 	_, err := softhsm.Find()

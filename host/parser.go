@@ -6,10 +6,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/hsm"
 )
 
 // parser turns values into types and keeps the first mistake.
@@ -47,11 +49,70 @@ func (p *parser) path(key string, required bool) string {
 		}
 		return ""
 	}
-	abs, err := filepath.Abs(v)
+	return p.place(key, v)
+}
+
+// place is a path of the setting in full.
+func (p *parser) place(key, path string) string {
+	abs, err := filepath.Abs(filepath.Join(p.values[key].dir, path))
+	if filepath.IsAbs(path) {
+		abs, err = filepath.Clean(path), nil
+	}
 	if err != nil {
 		p.wrong(key, "write the full path", "%v", err)
 	}
 	return abs
+}
+
+// paths are those of a list, in full.
+func (p *parser) paths(key string) []string {
+	out := []string{}
+	for _, path := range p.values[key].List {
+		out = append(out, p.place(key, path))
+	}
+	return out
+}
+
+// filePrefix begins a source of a secret that is a file.
+const filePrefix = "file:"
+
+// source is where a secret comes from: of file:PATH, with the path in full.
+func (p *parser) source(key, text string) string {
+	if path, ok := strings.CutPrefix(text, filePrefix); ok && path != "" {
+		return filePrefix + p.place(key, path)
+	}
+	return text
+}
+
+// uri is the URI of a token with its paths in full: of library, PIN, device, and of the directory that is a token. One that cannot be read
+// is told of by who opens it.
+func (p *parser) uri(key string) string {
+	text := p.text(key)
+	u, err := hsm.ParseURI(text)
+	if err != nil {
+		return text
+	}
+	full := *u
+	if u.Scheme == "local" && u.Path != "" {
+		full.Path = p.place(key, u.Path)
+	}
+	now := &full
+	for _, name := range []string{"module-path", "device", "pin-source"} {
+		switch was := u.Attr(name); {
+		case was == "" || err != nil:
+		case name == "pin-source":
+			now, err = now.With(name, p.source(key, was))
+		default:
+			now, err = now.With(name, p.place(key, was))
+		}
+	}
+	if err != nil {
+		p.wrong(key, "write full paths", "%v", err)
+	}
+	if now.String() == u.String() {
+		return text
+	}
+	return now.String()
 }
 
 func (p *parser) number(key string, least, most int) int {

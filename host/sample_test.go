@@ -66,8 +66,10 @@ func sample() string {
 	var b strings.Builder
 	b.WriteString("# Every setting of a node, in the order of `mpcd config show`. " +
 		"Behind # stand settings that the sample leaves alone: their default,\n" +
-		"# or what one without a default may look like. Flags win over variables, these over this file, and the file over the defaults. No\n" +
-		"# secret belongs here, only the place of one. This file is made from the program and tested with it.\n")
+		"# or what one without a default may look like. Flags win over variables, these over this file, and the file over the defaults.\n" +
+		"# Relative paths, in URIs too, are relative to this file's directory, so that it may be moved. " +
+		"No secret belongs here, only the place\n" +
+		"# of one. This file is made from the program and tested with it.\n")
 	var open []string // the sections we are in
 	for _, s := range Settings {
 		path := strings.Split(s.Key, ".")

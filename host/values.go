@@ -13,6 +13,7 @@ type Value struct {
 	Text   string
 	List   []string
 	Origin string // "default", "file /etc/mpcd/mpcd.yaml:12", "env MPCD_LISTEN", "flag --listen"
+	dir    string // that its paths are relative to: the file's; "" is the working directory
 }
 
 // pinValue is a PIN in a URI, where none belongs.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"gopkg.in/yaml.v3"
 
@@ -24,7 +25,7 @@ func (vs Values) File(path string) error {
 	return vs.YAML(path, b)
 }
 
-// YAML reads the text of a file that is named path.
+// YAML reads the text of a file that is named path. Relative paths in it are relative to its directory.
 func (vs Values) YAML(path string, b []byte) error {
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	var doc, more yaml.Node
@@ -38,13 +39,18 @@ func (vs Values) YAML(path string, b []byte) error {
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
 		return fault.Usage("keep one document in the file", "configuration %s: more than one YAML document", path)
 	}
-	r := yamlReader{values: vs, path: path, seen: map[string]bool{}}
+	full, err := filepath.Abs(path)
+	if err != nil {
+		return fault.Usage("give the full path of the configuration", "configuration %s: %w", path, err)
+	}
+	r := yamlReader{values: vs, path: path, dir: filepath.Dir(full), seen: map[string]bool{}}
 	return r.mapping("", doc.Content[0])
 }
 
 type yamlReader struct {
 	values Values
 	path   string
+	dir    string
 	seen   map[string]bool
 }
 
@@ -101,7 +107,7 @@ func (r yamlReader) entry(name string, key, v *yaml.Node) error {
 	if v.Kind != yaml.ScalarNode || v.Tag == "!!null" {
 		return r.wrong(v, "give it one value, or remove the line", "key %s has no single value", name)
 	}
-	r.values[name] = Value{Text: v.Value, Origin: origin}
+	r.values[name] = Value{Text: v.Value, Origin: origin, dir: r.dir}
 	return nil
 }
 
@@ -116,7 +122,7 @@ func (r yamlReader) list(s Setting, v *yaml.Node, origin string) error {
 		}
 		items = append(items, item.Value)
 	}
-	r.values[s.Key] = Value{List: items, Origin: origin}
+	r.values[s.Key] = Value{List: items, Origin: origin, dir: r.dir}
 	return nil
 }
 
