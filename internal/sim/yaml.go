@@ -3,17 +3,23 @@ package sim
 import (
 	"os"
 	"strings"
+
+	"github.com/luxfi/mpcd/host"
 )
 
-// URI is the token's, as the node's configuration has it.
+// URI is the token's, by the node's configuration, with full paths.
 func (p *Process) URI() string {
-	for line := range strings.Lines(p.config()) {
-		if uri, ok := strings.CutPrefix(strings.TrimSpace(line), "uri: "); ok {
-			return strings.Trim(uri, `"`)
-		}
+	p.c.TB.Helper()
+	vs := host.Defaults()
+	err := vs.File(p.Config)
+	var c host.Config
+	if err == nil {
+		c, err = host.Parse(vs)
 	}
-	p.c.TB.Fatalf("%s names no token", p.Config)
-	return ""
+	if err != nil {
+		p.c.TB.Fatal(err)
+	}
+	return c.TokenURI()
 }
 
 // Set writes a key of the node's configuration, as "hsm.vault_uri", with a value as YAML has it; "" removes the key.
