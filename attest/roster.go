@@ -71,9 +71,13 @@ func (r Roster) Validate() error {
 			return fmt.Errorf("attest: roster: node %q: party %d after %d; parties ascend and are never given twice", n.ID, n.Party, last)
 		}
 		ids[n.ID], last = true, n.Party
-		for _, k := range []Hex{n.Identity, n.Seal, n.CosignKey, n.AttestKey} {
+		own := []Hex{n.Identity, n.Seal, n.CosignKey, n.AttestKey}
+		if string(n.CosignKey) == string(n.AttestKey) {
+			own = own[:3] // one key may do both: each signature says what kind it is
+		}
+		for _, k := range own {
 			if other, ok := keys[string(k)]; ok {
-				return fmt.Errorf("attest: roster: node %q has a key that is already one of node %q; every node has a key of its own for every purpose",
+				return fmt.Errorf("attest: roster: node %q has a key that is already one of node %q; every node has keys of its own",
 					n.ID, other)
 			}
 			keys[string(k)] = n.ID

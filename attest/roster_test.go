@@ -33,29 +33,32 @@ func TestRosterValidate(t *testing.T) {
 		want string
 		f    func(*Roster)
 	}{
-		"version":          {"version", func(r *Roster) { r.Version = 2 }},
-		"cluster":          {"cluster", func(r *Roster) { r.Cluster = "" }},
-		"serial":           {"serial", func(r *Roster) { r.Serial = 0 }},
-		"no nodes":         {"0 nodes", func(r *Roster) { r.Nodes = nil }},
-		"too many":         {"257 nodes", func(r *Roster) { r.Nodes = make([]RosterNode, MaxNodes+1) }},
-		"id":               {"no name", func(r *Roster) { r.Nodes[0].ID = "../x" }},
-		"id twice":         {"twice", func(r *Roster) { r.Nodes[1].ID = "node1" }},
-		"party twice":      {"party 1 after 1", func(r *Roster) { r.Nodes[1].Party = 1 }},
-		"party 0":          {"party 0", func(r *Roster) { r.Nodes[0].Party = 0 }},
-		"order":            {"party 1 after 2", func(r *Roster) { r.Nodes[0], r.Nodes[1] = r.Nodes[1], r.Nodes[0] }},
-		"identity":         {"32 bytes", func(r *Roster) { r.Nodes[0].Identity = nil }},
-		"small identity":   {"small order", func(r *Roster) { r.Nodes[0].Identity = smallOrder }},
-		"no point":         {"not the encoding", func(r *Roster) { r.Nodes[0].Identity = notCanonical }},
-		"seal":             {"32 bytes", func(r *Roster) { r.Nodes[0].Seal = nil }},
-		"small seal":       {"small order", func(r *Roster) { r.Nodes[0].Seal = make(Hex, 32) }},
-		"cosign":           {"cosign key", func(r *Roster) { r.Nodes[0].CosignKey = nil }},
-		"attest":           {"attest key", func(r *Roster) { r.Nodes[0].AttestKey = p384DER }},
-		"small attest":     {"small order", func(r *Roster) { r.Nodes[0].AttestKey = smallDER }},
-		"shared identity":  {"already", func(r *Roster) { r.Nodes[1].Identity = r.Nodes[0].Identity }},
-		"shared attest":    {"already", func(r *Roster) { r.Nodes[2].AttestKey = r.Nodes[0].AttestKey }},
-		"one for two uses": {"already", func(r *Roster) { r.Nodes[0].CosignKey = r.Nodes[0].AttestKey }},
-		"endpoint":         {"256", func(r *Roster) { r.Nodes[0].Endpoint = strings.Repeat("x", maxText+1) }},
-		"facility":         {"256", func(r *Roster) { r.Nodes[0].Facility = strings.Repeat("x", maxText+1) }},
+		"version":         {"version", func(r *Roster) { r.Version = 2 }},
+		"cluster":         {"cluster", func(r *Roster) { r.Cluster = "" }},
+		"serial":          {"serial", func(r *Roster) { r.Serial = 0 }},
+		"no nodes":        {"0 nodes", func(r *Roster) { r.Nodes = nil }},
+		"too many":        {"257 nodes", func(r *Roster) { r.Nodes = make([]RosterNode, MaxNodes+1) }},
+		"id":              {"no name", func(r *Roster) { r.Nodes[0].ID = "../x" }},
+		"id twice":        {"twice", func(r *Roster) { r.Nodes[1].ID = "node1" }},
+		"party twice":     {"party 1 after 1", func(r *Roster) { r.Nodes[1].Party = 1 }},
+		"party 0":         {"party 0", func(r *Roster) { r.Nodes[0].Party = 0 }},
+		"order":           {"party 1 after 2", func(r *Roster) { r.Nodes[0], r.Nodes[1] = r.Nodes[1], r.Nodes[0] }},
+		"identity":        {"32 bytes", func(r *Roster) { r.Nodes[0].Identity = nil }},
+		"small identity":  {"small order", func(r *Roster) { r.Nodes[0].Identity = smallOrder }},
+		"no point":        {"not the encoding", func(r *Roster) { r.Nodes[0].Identity = notCanonical }},
+		"seal":            {"32 bytes", func(r *Roster) { r.Nodes[0].Seal = nil }},
+		"small seal":      {"small order", func(r *Roster) { r.Nodes[0].Seal = make(Hex, 32) }},
+		"cosign":          {"cosign key", func(r *Roster) { r.Nodes[0].CosignKey = nil }},
+		"attest":          {"attest key", func(r *Roster) { r.Nodes[0].AttestKey = p384DER }},
+		"small attest":    {"small order", func(r *Roster) { r.Nodes[0].AttestKey = smallDER }},
+		"shared identity": {"already", func(r *Roster) { r.Nodes[1].Identity = r.Nodes[0].Identity }},
+		"shared attest":   {"already", func(r *Roster) { r.Nodes[2].AttestKey = r.Nodes[0].AttestKey }},
+		"another's use":   {"already", func(r *Roster) { r.Nodes[1].CosignKey = r.Nodes[0].AttestKey }},
+		"one for two's": {"already", func(r *Roster) {
+			r.Nodes[1].CosignKey, r.Nodes[1].AttestKey = r.Nodes[0].AttestKey, r.Nodes[0].AttestKey
+		}},
+		"endpoint": {"256", func(r *Roster) { r.Nodes[0].Endpoint = strings.Repeat("x", maxText+1) }},
+		"facility": {"256", func(r *Roster) { r.Nodes[0].Facility = strings.Repeat("x", maxText+1) }},
 	} {
 		r := good
 		r.Nodes = append([]RosterNode{}, good.Nodes...)
@@ -64,6 +67,10 @@ func TestRosterValidate(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", name, err, x.want)
 		}
 	}
+	one := good
+	one.Nodes = append([]RosterNode{}, good.Nodes...)
+	one.Nodes[0].CosignKey = one.Nodes[0].AttestKey
+	must(t, one.Validate()) // a token with one key for both
 }
 
 // Goal: the file form is strict and signed. Method: round trip through a file; then any one change of its JSON is refused.

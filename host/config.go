@@ -31,6 +31,7 @@ type Config struct {
 	HSM struct {
 		URI                       string
 		CosignKey, AttestKey, KEK string
+		SignerKey                 string // that CosignKey and AttestKey were to be, unless one is named by itself
 		VaultURI, Counter         string
 		Recovery                  []string
 		SoftHSMConf               string
@@ -118,6 +119,7 @@ func (p *parser) nats(c *Config) {
 func (p *parser) hsm(c *Config) {
 	c.HSM.URI, c.HSM.SoftHSMConf = p.uri("hsm.uri"), p.path("hsm.softhsm_conf", false)
 	c.HSM.CosignKey, c.HSM.AttestKey, c.HSM.KEK = p.text("hsm.cosign_key"), p.text("hsm.attest_key"), p.text("hsm.vault_key")
+	c.HSM.SignerKey = p.text("hsm.signer_key")
 	c.HSM.Sessions = p.number("hsm.sessions", 0, 256)
 	c.HSM.VaultURI, c.HSM.Counter, c.HSM.Recovery = p.uri("hsm.vault_uri"), p.uri("hsm.counter"), p.values["hsm.recovery"].List
 	c.HSM.Plugin.Dir, c.HSM.Plugin.User, c.HSM.Plugin.Network = p.path("hsm.plugin.dir", false), p.text("hsm.plugin.user"),

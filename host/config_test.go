@@ -125,3 +125,42 @@ func TestShownValues(t *testing.T) {
 		}
 	}
 }
+
+// Goal: the one key ID that a node is given, as --hsm-signer-key-id, is of what cosigns and of what attests, and a key that is named by
+// itself wins over it where both come from one source; a later source wins over an earlier one, as ever. Method: each from file, variable
+// and flag.
+func TestSignerKey(t *testing.T) {
+	for _, x := range []struct {
+		yaml           string
+		set            [][2]string
+		cosign, attest string
+	}{
+		{"", [][2]string{{"hsm.signer_key", "one"}}, "one", "one"},
+		{"", [][2]string{{"hsm.signer_key", "one"}, {"hsm.cosign_key", "mine"}}, "mine", "one"},
+		{"hsm: {signer_key: one}", nil, "one", "one"},
+		{"hsm: {signer_key: one, attest_key: mine}", nil, "one", "mine"},
+		{"hsm: {attest_key: mine, signer_key: one}", nil, "one", "mine"},
+		{"hsm: {attest_key: mine}", [][2]string{{"hsm.signer_key", "one"}}, "one", "one"},
+		{"hsm: {signer_key: one}", [][2]string{{"hsm.attest_key", "mine"}}, "one", "mine"},
+	} {
+		vs := Defaults()
+		if err := vs.YAML("x.yaml", []byte(x.yaml)); err != nil {
+			t.Fatal(err)
+		}
+		for _, kv := range append([][2]string{{"cluster", "c"}, {"node_id", "n"}, {"data_dir", "/d"}, {"hsm.uri", "softhsm"}}, x.set...) {
+			vs.Set(kv[0], kv[1], "test")
+		}
+		c, err := Parse(vs)
+		if err != nil || c.HSM.CosignKey != x.cosign || c.HSM.AttestKey != x.attest {
+			t.Errorf("%+v: cosign %q, attest %q (%v)", x, c.HSM.CosignKey, c.HSM.AttestKey, err)
+		}
+	}
+	t.Setenv("MPC_HSM_SIGNER_KEY_ID", "one")
+	t.Setenv("MPCD_HSM_ATTEST_KEY", "mine")
+	vs := Defaults()
+	vs.Environment()
+	if vs["hsm.cosign_key"].Text != "one" || vs["hsm.attest_key"].Text != "mine" ||
+		vs["hsm.cosign_key"].Origin != "env MPC_HSM_SIGNER_KEY_ID" {
+		t.Error(vs["hsm.cosign_key"], vs["hsm.attest_key"])
+	}
+}

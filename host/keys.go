@@ -71,8 +71,9 @@ func (t *Tokens) Prove(ctx context.Context) ([]hsm.KeyInfo, error) {
 
 // MakeKeys makes the keys that are missing, where the token makes keys, and proves them all.
 func (t *Tokens) MakeKeys(ctx context.Context) ([]hsm.KeyInfo, error) {
-	if t.config.HSM.CosignKey == t.config.HSM.AttestKey {
-		return nil, fault.Usage("give hsm.cosign_key and hsm.attest_key different names", "one key %q for two purposes", t.config.HSM.CosignKey)
+	if key := t.config.HSM.CosignKey; key == t.config.HSM.AttestKey && key != t.config.HSM.SignerKey {
+		return nil, fault.Usage("give hsm.cosign_key and hsm.attest_key different names, or name one key for both in hsm.signer_key",
+			"one key %q for two purposes", key)
 	}
 	for _, k := range t.Keys() {
 		if err := makeKey(ctx, k.In, k.KeyInfo); err != nil {

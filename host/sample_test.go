@@ -47,6 +47,7 @@ var sampleFor = map[string]string{
 	"nats.url":          "tls://broker.example:4222",
 	"nats.creds":        "/etc/mpcd/nats.creds",
 	"hsm.recovery":      "age1…",
+	"hsm.signer_key":    "arn:aws:kms:eu-central-1:111122223333:key/co-sign-key",
 	"hsm.vault_uri":     "tpm:?pin-source=file:/etc/mpcd/tpm-pin",
 	"hsm.plugin.user":   "mpcd-hsm",
 	"hsm.plugin.env":    "VENDOR_*",

@@ -12,6 +12,7 @@ type Setting struct {
 	Env     []string // beside MPCD_<KEY>: the names of the seed documents
 	Default string
 	List    bool
+	For     []string // keys that it gives a value to, where what gives it gives them none
 	Help    string
 }
 
@@ -44,9 +45,10 @@ var Settings = []Setting{
 
 	{Key: "hsm.uri", Flag: "hsm-signer", Env: []string{"MPC_HSM_SIGNER", "MPC_HSM_URI"},
 		Help: "the token: a URI, or aws, gcp, tpm, pkcs11, softhsm, local"},
-	{Key: "hsm.attest_key", Flag: "hsm-signer-key-id", Env: []string{"MPC_HSM_SIGNER_KEY_ID"}, Default: "attest",
-		Help: "key in the token that attests shares"},
-	{Key: "hsm.cosign_key", Default: "cosign", Help: "key in the token that cosigns intents"},
+	{Key: "hsm.signer_key", Flag: "hsm-signer-key-id", Env: []string{"MPC_HSM_SIGNER_KEY_ID"},
+		For: []string{"hsm.cosign_key", "hsm.attest_key"}, Help: "one key in the token that cosigns and attests, instead of the next two"},
+	{Key: "hsm.attest_key", Flag: "hsm-attest-key-id", Default: "attest", Help: "key in the token that attests shares"},
+	{Key: "hsm.cosign_key", Flag: "hsm-cosign-key-id", Default: "cosign", Help: "key in the token that cosigns intents"},
 	{Key: "hsm.vault_key", Default: "vault", Help: "key that wraps the vault's keys"},
 	{Key: "hsm.vault_uri", Help: "the token that key is in; hsm.uri if empty"},
 	{Key: "hsm.counter", Default: CounterAuto,

@@ -91,6 +91,9 @@ func (vs Values) Set(key, text, origin string) {
 		}
 	}
 	vs[s.Key] = v
+	for _, key := range s.For { // those of their own come after it in Settings, and in the same source win
+		vs[key] = v
+	}
 }
 
 // Environment reads the variables. Those that begin with MPCD_ and mean nothing are returned, for a warning: they are likely

@@ -107,7 +107,13 @@ func (r yamlReader) entry(name string, key, v *yaml.Node) error {
 	if v.Kind != yaml.ScalarNode || v.Tag == "!!null" {
 		return r.wrong(v, "give it one value, or remove the line", "key %s has no single value", name)
 	}
-	r.values[name] = Value{Text: v.Value, Origin: origin, dir: r.dir}
+	value := Value{Text: v.Value, Origin: origin, dir: r.dir}
+	r.values[name] = value
+	for _, key := range s.For {
+		if !r.seen[key] {
+			r.values[key] = value
+		}
+	}
 	return nil
 }
 

@@ -53,8 +53,10 @@ func seed(t *testing.T, p *sim.Process) (flags []string) {
 	sealed := awscli(t, env, region, "kms", "encrypt", "--key-id", key, "--plaintext", "fileb://"+password, "--query", "CiphertextBlob",
 		"--output", "text")
 	p.Env = append(append([]string{}, env...), "AWS_REGION="+region, "ZAPDB_ENCRYPTED_PASSWORD="+sealed,
-		"MPC_HSM_PROVIDER=aws", "MPC_HSM_KEY_ID="+key, "MPC_HSM_SIGNER="+p.URI(), "MPC_HSM_SIGNER_KEY_ID=attest", "MPC_HSM_ATTEST=true")
-	return []string{"--hsm-provider", "aws", "--hsm-key-id", key, "--hsm-signer", p.URI(), "--hsm-signer-key-id", "attest", "--hsm-attest"}
+		"MPC_HSM_PROVIDER=aws", "MPC_HSM_KEY_ID="+key, "MPC_HSM_SIGNER="+p.URI(), "MPC_HSM_SIGNER_KEY_ID=attest", "MPC_HSM_ATTEST=true",
+		"MPCD_HSM_COSIGN_KEY=cosign") // the node was enrolled with two keys
+	return []string{"--hsm-provider", "aws", "--hsm-key-id", key, "--hsm-signer", p.URI(), "--hsm-signer-key-id", "attest",
+		"--hsm-cosign-key-id", "cosign", "--hsm-attest"}
 }
 
 // spare makes a new SoftHSM token for a node, and configures it in the place of the one that is dead.
