@@ -119,6 +119,10 @@ func run[R reply](ctx context.Context, s *session, o operation, f func(context.C
 		return none, unavailable("%s: %w in %s, though others were answered; the token is slow or overloaded", o.name, errNoAnswer, limit)
 	case err == nil:
 		finish(true)
+		if failed != nil && !isPINError(failed) && s.token.host.outdated(s.child) {
+			s.child.condemn("files of a token are others than when it began")
+			return none, s.broken(ctx)
+		}
 		return r, failed
 	case status.Code(err) == codes.Unimplemented:
 		finish(true)

@@ -45,6 +45,7 @@ type child struct {
 	rpc   wire.DriverClient
 	about About
 	fence Sandbox // as it was told
+	given map[string]file
 	since time.Time
 
 	condemned atomic.Bool   // it is being ended: no new calls

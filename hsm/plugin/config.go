@@ -39,7 +39,7 @@ type Sandbox struct {
 	Network bool
 	// Exec allows to start programs: for libraries that need a helper.
 	Exec bool
-	// Read and Write are more paths, of files or whole directories. A path that is absent is left out.
+	// Read and Write are more paths, of files or whole directories. One that is absent is left out until a token needs it again.
 	Read, Write []string
 }
 

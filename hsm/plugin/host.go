@@ -3,9 +3,11 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -163,16 +165,32 @@ func (h *host) spawn() (*child, error) {
 		return nil, unavailable("driver process: %w", err)
 	}
 	defer release()
+	given := h.state() // before the child looks: what comes in between makes it outdated, and not the other way round
 	env, fence := h.needs()
 	cmd.Env = env
 	c, err := start(h.config, h.limits, cmd, fence)
 	if err != nil {
 		return nil, unavailable("driver process %s: %w", cmd.Args[0], err)
 	}
+	c.given = given
 	h.starts.Add(1)
 	h.config.log().Info("driver process: started", "pid", c.number(), "driver", c.about.Driver, "release", c.about.Release, "sandbox",
 		c.about.Sandbox)
 	return c, nil
+}
+
+// letGo ends a child in which a token cannot be opened again: the next one has leave to what is there then, and a library that was just
+// loaded. Where other tokens work in it, it is ended only if the next one would be given something else.
+func (h *host) letGo(c *child, t *Token) {
+	h.mu.Lock()
+	others := slices.DeleteFunc(slices.Collect(maps.Keys(h.tokens)), func(x *Token) bool { return x == t })
+	h.mu.Unlock()
+	if slices.ContainsFunc(others, func(x *Token) bool { return x.in(c) }) && !h.outdated(c) {
+		return
+	}
+	if c.usable() {
+		c.condemn("a token could not be opened again in it")
+	}
 }
 
 // watch logs the end of a child, and has the tokens opened again in the next.

@@ -1,10 +1,13 @@
 package plugin
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/luxfi/mpcd/hsm"
 )
@@ -28,11 +31,17 @@ var tpms = []string{"/dev/tpm0", "/dev/tpmrm0"}
 
 // needs are the environment and the fence of the next child, by the configuration and by what the URIs of the open tokens name.
 func (h *host) needs() ([]string, Sandbox) {
+	env, fence := h.wants()
+	fence.Read, fence.Write = slices.Concat(readable, fence.Read), slices.Concat(writable, fence.Write)
+	return env, fence
+}
+
+// wants are needs without what every driver is given.
+func (h *host) wants() ([]string, Sandbox) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	fence := h.config.Sandbox
-	fence.Read = slices.Concat(readable, fence.Read)
-	fence.Write = slices.Concat(writable, fence.Write)
+	fence.Read, fence.Write = slices.Clone(fence.Read), slices.Clone(fence.Write)
 	for t := range h.tokens {
 		fence.Read = append(fence.Read, pathsOf(t.uri)...)
 	}
@@ -47,6 +56,43 @@ func (h *host) needs() ([]string, Sandbox) {
 		fence.Write = append(fence.Write, tpms...)
 	}
 	return env, fence
+}
+
+// file tells a file from another in its place; the zero value is of none.
+type file struct{ device, inode uint64 }
+
+// state is which files are there of those that the tokens want. A child is given leave to files, not to names: to those that are there
+// when it begins.
+func (h *host) state() map[string]file {
+	_, fence := h.wants()
+	out := map[string]file{}
+	for _, path := range slices.Concat(fence.Read, fence.Write) {
+		out[path] = file{}
+		if st, err := os.Stat(path); err == nil {
+			if s, ok := st.Sys().(*syscall.Stat_t); ok {
+				out[path] = file{uint64(s.Dev), s.Ino}
+			}
+		}
+	}
+	return out
+}
+
+// outdated tells that the child has no leave to all that is there now.
+func (h *host) outdated(c *child) bool { return !maps.Equal(c.given, h.state()) }
+
+// away adds to the error of a token what it wants and is not there.
+func (h *host) away(err error) error {
+	var missing []string
+	for path, f := range h.state() {
+		if f == (file{}) {
+			missing = append(missing, path)
+		}
+	}
+	if missing == nil || isPINError(err) {
+		return err
+	}
+	slices.Sort(missing)
+	return fmt.Errorf("%w; away: %s", err, strings.Join(missing, ", "))
 }
 
 // lookUp finds a variable in an environment.

@@ -25,6 +25,7 @@ type Token struct {
 	session  *session // the present one, or a past one
 	opening  *opening // in flight, nil if none is
 	closed   bool
+	reviving bool
 	refused  error  // of the PIN: nothing more is tried
 	mark     string // of the pin-source that was accepted; "" before
 	able     map[wire.Ability]bool
@@ -112,7 +113,9 @@ func (t *Token) live(ctx context.Context) (*session, error) {
 func (t *Token) reopen(o *opening) {
 	c, err := t.host.child(t.life)
 	if err == nil {
-		o.session, err = t.connect(c)
+		if o.session, err = t.connect(c); err != nil {
+			err = t.host.away(err)
+		}
 	}
 	if t.life.Err() != nil && err != nil {
 		err = unavailable("the token is closed")
@@ -122,7 +125,11 @@ func (t *Token) reopen(o *opening) {
 		t.session = o.session
 	}
 	t.opening = nil
+	again := err != nil && c != nil && t.session != nil && t.refused == nil
 	t.mu.Unlock()
+	if again {
+		t.host.letGo(c, t)
+	}
 	o.err = err
 	close(o.done)
 }
@@ -131,21 +138,25 @@ func (t *Token) reopen(o *opening) {
 // who opens it is told.
 func (t *Token) revive() {
 	t.mu.Lock()
-	never := t.session == nil
+	idle := t.session != nil && !t.reviving
+	t.reviving = t.reviving || idle
 	t.mu.Unlock()
-	if never {
+	if !idle {
 		return
 	}
 	wait := t.host.limits.Backoff
 	for {
 		_, err := t.live(t.life)
 		t.mu.Lock()
-		over := err == nil || t.closed || t.refused != nil
+		t.reviving = !t.session.child.usable() && !t.closed && t.refused == nil
+		over := !t.reviving
 		t.mu.Unlock()
 		if over {
 			return
 		}
-		t.host.config.log().Warn("driver process: the token cannot be opened again", "token", t.uri.String(), "error", err)
+		if err != nil {
+			t.host.config.log().Warn("driver process: the token cannot be opened again", "token", t.uri.String(), "error", err)
+		}
 		select {
 		case <-time.After(wait):
 			wait = min(2*wait, t.host.limits.BackoffMax)
@@ -153,6 +164,13 @@ func (t *Token) revive() {
 			return
 		}
 	}
+}
+
+// in tells whether the token is open in the child.
+func (t *Token) in(c *child) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.session != nil && t.session.child == c
 }
 
 // connect opens the token in the child.
