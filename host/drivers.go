@@ -94,6 +94,14 @@ func Sandbox(t hsm.Token) []string {
 	return nil
 }
 
+// lost is why a token whose driver process has ended cannot be opened again; nil for one that is open.
+func lost(t hsm.Token) error {
+	if p, ok := t.(*plugin.Token); ok {
+		return p.Lost()
+	}
+	return nil
+}
+
 // Challenges make a challenge that only one token can answer, from the evidence it showed, by the format of the evidence, and return it
 // with the answer. Tokens of other formats answer none.
 var Challenges = map[string]func(random io.Reader, e hsm.KeyEvidence) (challenge, answer []byte, err error){hsm.EvidenceTPM: tpm.Challenge}

@@ -42,11 +42,13 @@ func (h *Host) Close() error { return h.opened.Close() }
 func Open(ctx context.Context, c Config, o Options) (*Host, error) {
 	o = o.withDefaults()
 	h := &Host{config: c, options: o, began: time.Now()}
-	b := &boot{Host: h, node: appliance.Config{
+	b := &boot{Host: h}
+	b.node = appliance.Config{
 		Cluster: c.Cluster, Node: c.Node, Release: o.Release, CosignKey: c.HSM.CosignKey, AttestKey: c.HSM.AttestKey,
 		Schemes: schemes.ByID, SchemeFor: schemes.For, Threshold: c.Threshold, Limits: c.Limits, Logger: o.Log, Clock: o.Clock, Rand: o.Rand,
-		Checks: h.certs.checks, KeepRoster: h.keepRoster,
-	}}
+		KeepRoster: h.keepRoster,
+		Checks:     func() []appliance.Check { return append(h.certs.checks(), b.tokens.checks()...) },
+	}
 	if err := b.run(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/vault"
 )
@@ -139,6 +141,17 @@ func openCounter(ctx context.Context, c Config, p *opener, wrap hsm.Token) (hsm.
 		return nil, fmt.Errorf("hsm.counter: %w: %s has no monotonic counter; a TPM has", hsm.ErrUnsupported, from.Provider())
 	}
 	return counter, nil
+}
+
+// checks are of tokens whose driver process ended and that cannot be opened again, though nobody may have asked them for anything since.
+func (t *Tokens) checks() []appliance.Check {
+	var out []appliance.Check
+	for _, x := range t.open {
+		if err := lost(x); err != nil {
+			out = append(out, appliance.Check{Name: "driver", Detail: fault.Plain(err)})
+		}
+	}
+	return out
 }
 
 // wrapper is the token of the vault's key.

@@ -26,6 +26,7 @@ type Token struct {
 	opening  *opening // in flight, nil if none is
 	closed   bool
 	reviving bool
+	lost     error  // why it could not be opened again, last; nil while it is open
 	refused  error  // of the PIN: nothing more is tried
 	mark     string // of the pin-source that was accepted; "" before
 	able     map[wire.Ability]bool
@@ -124,7 +125,7 @@ func (t *Token) reopen(o *opening) {
 	if err == nil {
 		t.session = o.session
 	}
-	t.opening = nil
+	t.opening, t.lost = nil, err
 	again := err != nil && c != nil && t.session != nil && t.refused == nil
 	t.mu.Unlock()
 	if again {
@@ -326,6 +327,13 @@ func (t *Token) Lacks(ability any) bool {
 
 // Provider is what the driver says.
 func (t *Token) Provider() string { return t.info.Provider }
+
+// Lost is why the token, whose process has ended, could not be opened again when that was tried last; nil otherwise. It is being tried.
+func (t *Token) Lost() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lost
+}
 
 // Stats count for the process of the token, which other tokens may share.
 func (t *Token) Stats() Stats { return t.host.stats() }
