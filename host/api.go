@@ -28,6 +28,9 @@ type API struct {
 
 // Listen takes the API's address.
 func Listen(c Config) (*API, error) {
+	if c.Roster == "" || c.RosterRoot == "" { // nobody has finished it
+		return nil, notSet("the configuration", c.missing())
+	}
 	a := &API{}
 	var err error
 	if a.cert, err = c.apiCertificate(); err != nil {

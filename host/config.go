@@ -1,8 +1,11 @@
 package host
 
 import (
+	"strings"
+
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 // Config is the configuration of a node, parsed. It is a value: nothing in it is open, and a copy is another configuration.
@@ -80,7 +83,36 @@ func parse(p *parser) (Config, error) {
 	if consul := vs["consul_addr"]; consul.Text != "" {
 		c.Consul = consul.Origin
 	}
+	if p.err == nil && !p.given && p.missing != nil {
+		p.err = notSet(vs.file(), append(p.missing, c.missing()...))
+	}
 	return c, p.err
+}
+
+// missing is what a node cannot start without, beside what Parse wants for every command, and is not set.
+func (c Config) missing() []string {
+	var out []string
+	for _, x := range []struct {
+		value, key string
+		needed     bool
+	}{
+		{c.Roster, "roster", true}, {c.RosterRoot, "roster_root", true},
+		{c.API.Cert, "api.tls.cert", !c.Dev}, {c.API.Key, "api.tls.key", !c.Dev},
+		{strings.Join(c.API.JWTKeys, ""), "api.jwt.keys", !c.Dev},
+		{c.NATS.Cert, "nats.tls.cert", c.NATS.Listen != ""}, {c.NATS.Key, "nats.tls.key", c.NATS.Listen != ""},
+		{c.NATS.CA, "nats.tls.ca", c.NATS.Listen != ""},
+	} {
+		if x.needed && x.value == "" {
+			out = append(out, x.key)
+		}
+	}
+	return out
+}
+
+// notSet is the fault of a configuration that lacks keys, all of them at once.
+func notSet(where string, keys []string) error {
+	return fault.Usage("set them: `mpcd node enroll --new DIR` writes an mpcd.yaml of a node, `mpcd init` those of a cluster, and "+
+		"`mpcd config show --explain` tells what each key means, and its variable", "%s; not set: %s", where, strings.Join(keys, ", "))
 }
 
 // node reads who the node is and where its things are.
@@ -127,8 +159,7 @@ func (p *parser) hsm(c *Config) {
 	c.HSM.Plugin.Env, c.HSM.Plugin.Read, c.HSM.Plugin.Write = p.values["hsm.plugin.env"].List, p.paths("hsm.plugin.read"),
 		p.paths("hsm.plugin.write")
 	if c.HSM.URI == "" {
-		p.wrong("hsm.uri", "set it, for example pkcs11:token=mpcd?module-path=/usr/lib/…&pin-source=file:/etc/mpcd/pin",
-			"not set: every node has a token")
+		p.missing = append(p.missing, "hsm.uri")
 	}
 }
 

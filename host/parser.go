@@ -19,6 +19,8 @@ type parser struct {
 	values Values
 	given  bool // judge only what somebody gave
 	err    error
+
+	missing []string // what must be set and is not
 }
 
 func (p *parser) wrong(key, do, format string, a ...any) {
@@ -34,7 +36,7 @@ func (p *parser) name(key string) string {
 	v := p.text(key)
 	switch {
 	case v == "":
-		p.wrong(key, "set it in mpcd.yaml, or by the variable or flag that `mpcd config show` names", "not set")
+		p.missing = append(p.missing, key)
 	case transport.CheckName(key, v) != nil:
 		p.wrong(key, "use 1 to 63 of a-z, 0-9, - and _", "%q is no name", v)
 	}
@@ -45,7 +47,7 @@ func (p *parser) path(key string, required bool) string {
 	v := p.text(key)
 	if v == "" {
 		if required {
-			p.wrong(key, "set it in mpcd.yaml, or by the variable or flag that `mpcd config show` names", "not set")
+			p.missing = append(p.missing, key)
 		}
 		return ""
 	}

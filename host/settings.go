@@ -18,7 +18,7 @@ type Setting struct {
 
 // Settings is the whole configuration. It is the manual: `mpcd config show` prints it.
 var Settings = []Setting{
-	{Key: "cluster", Help: "name of the cluster: a-z, 0-9, - and _"},
+	{Key: "cluster", Flag: "cluster", Help: "name of the cluster: a-z, 0-9, - and _"},
 	{Key: "node_id", Flag: "node", Env: []string{"NODE_ID"}, Help: "name of this node, as the roster has it"},
 	{Key: "data_dir", Flag: "data", Help: "directory of this node's vault, state and audit log"},
 	{Key: "listen", Flag: "listen", Default: "127.0.0.1:8080", Help: "address of the HTTP API, host:port"},
@@ -26,7 +26,8 @@ var Settings = []Setting{
 	{Key: "total_nodes", Env: []string{"TOTAL_NODES"}, Default: "0", Help: "number of nodes, checked against the roster; 0 checks nothing"},
 
 	{Key: "roster", Help: "file with the signed roster"},
-	{Key: "roster_root", Help: "what the roster is trusted by: the operator's public key (0x…) or the roster's fingerprint (r_…)"},
+	{Key: "roster_root", Flag: "roster-root",
+		Help: "what the roster is trusted by: the operator's public key (0x…) or the roster's fingerprint (r_…)"},
 
 	{Key: "api.tls.cert", Help: "certificate of the API, PEM; without it the API is plain HTTP, in dev on loopback only"},
 	{Key: "api.tls.key", Help: "its key, PEM"},

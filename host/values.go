@@ -75,6 +75,16 @@ func Gather(path string) (vs Values, unknown []string, err error) {
 	return vs, vs.Environment(), nil
 }
 
+// file is the configuration file that was read, or that none was, in words.
+func (vs Values) file() string {
+	for _, v := range vs {
+		if name, ok := strings.CutPrefix(v.Origin, "file "); ok {
+			return name[:strings.LastIndex(name, ":")]
+		}
+	}
+	return "no configuration file was read (--config, MPCD_CONFIG, " + DefaultFile + ")"
+}
+
 // Set gives the key of a setting a value from text; lists are separated by commas.
 func (vs Values) Set(key, text, origin string) {
 	s, ok := findSetting(key)

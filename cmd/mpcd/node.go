@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"slices"
@@ -26,6 +27,7 @@ func nodeCommand(o *output) *cobra.Command {
 
 func nodeEnroll(o *output) *cobra.Command {
 	var flags nodeFlags
+	var dir string
 	var at enrol.Place
 	cmd := &cobra.Command{
 		Use:   "enroll",
@@ -34,10 +36,10 @@ func nodeEnroll(o *output) *cobra.Command {
 			"and in the data directory the store and the vault with\n" +
 			"the node's identity. Prints public keys as JSON, signed by the identity, for `mpcd node roster sign`, with what the token shows of\n" +
 			"them: a TPM's certificate of the key, the attributes of a PKCS#11 token, what a cloud service says. It may be repeated.",
-		Example: "  mpcd node enroll --config /etc/mpcd/mpcd.yaml --endpoint https://mpc1.example:8080 > enrolment-node1.json",
+		Example: "  mpcd node enroll --new mpcd --cluster treasury --node node1 --roster-root 0x… --endpoint https://mpc1.example:8080",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := flags.load()
+			c, err := flags.loadNew(dir, at, o.note)
 			if err != nil {
 				return err
 			}
@@ -45,13 +47,11 @@ func nodeEnroll(o *output) *cobra.Command {
 			if err != nil {
 				return fault.Doing("enrol", err)
 			}
-			if err := o.indented(e); err != nil {
-				return err
-			}
-			return o.summary(e)
+			return errors.Join(o.indented(e), o.summary(e))
 		},
 	}
 	flags.register(cmd)
+	cmd.Flags().StringVar(&dir, "new", "", "make this directory with mpcd.yaml and, without --hsm-signer, a SoftHSM token")
 	cmd.Flags().StringVar(&at.Endpoint, "endpoint", "", "where clients reach this node, for the roster")
 	cmd.Flags().StringVar(&at.Facility, "facility", "", "where the node stands, for the roster")
 	return cmd
@@ -101,13 +101,9 @@ func rosterSign(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var es []enrol.Enrolment
-			for _, path := range args {
-				e, err := enrol.ReadEnrolment(path)
-				if err != nil {
-					return err
-				}
-				es = append(es, e)
+			es, err := enrol.ReadEnrolments(args)
+			if err != nil {
+				return err
 			}
 			judged, err := flags.judge(o, a.Root(), es)
 			if err != nil {

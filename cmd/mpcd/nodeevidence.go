@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -167,13 +169,10 @@ func nodeEvidence(o *output) *cobra.Command {
 			if len(j.Findings) == 0 {
 				return refused
 			}
-			if err := o.result(j.Findings, func(w io.Writer) {
+			return errors.Join(o.result(j.Findings, func(w io.Writer) {
 				printFindings(w, j.Findings)
 				explainFindings(w, j.Findings)
-			}); err != nil {
-				return err
-			}
-			return refused
+			}), refused)
 		},
 	}
 	flags.register(cmd, "any")
@@ -183,12 +182,9 @@ func nodeEvidence(o *output) *cobra.Command {
 
 // indented writes v as JSON for a file.
 func (o *output) indented(v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = o.out.Write(append(b, '\n'))
-	return err
+	e := json.NewEncoder(o.out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
 
 // evidenceTable writes findings to stderr, since stdout is for a file or a program.
@@ -216,14 +212,7 @@ func (o *output) summary(e enrol.Enrolment) error {
 func printFindings(w io.Writer, all []enrol.Verdict) {
 	row(w, "NODE", "KEY", "EVIDENCE", "OF", "TOKEN")
 	for _, f := range all {
-		token, of := "", f.Format
-		if f.Software {
-			token = "SOFTWARE"
-		}
-		if of == "" {
-			of = "-"
-		}
-		row(w, f.Node, f.Role, f.Level, of, token)
+		row(w, f.Node, f.Role, f.Level, cmp.Or(f.Format, "-"), map[bool]string{true: "SOFTWARE"}[f.Software])
 	}
 }
 

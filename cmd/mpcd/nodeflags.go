@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 )
@@ -48,6 +49,20 @@ func (f *nodeFlags) values() (vs host.Values, unknown []string, err error) {
 		}
 	}
 	return vs, unknown, nil
+}
+
+// loadNew is load, once the configuration of a new node is written into dir, if there is one, with what flags and variables say.
+func (f *nodeFlags) loadNew(dir string, at enrol.Place, note func(string, ...any)) (host.Config, error) {
+	if dir != "" {
+		vs, _, err := f.values()
+		if err == nil {
+			f.path, err = enrol.Configure(dir, vs, at, note)
+		}
+		if err != nil {
+			return host.Config{}, err
+		}
+	}
+	return f.load()
 }
 
 // load gathers and parses. Who loads a node's configuration may open its secrets, so the process is hardened.

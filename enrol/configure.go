@@ -1,0 +1,115 @@
+package enrol
+
+import (
+	"cmp"
+	"errors"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/durable"
+)
+
+const configFile = "mpcd.yaml"
+
+const configHead = `# Configuration of one node, as it was enrolled. Every setting stands here with what it means; those behind # have their default, or show
+# what one looks like. Relative paths, in URIs too, are relative to this file, so its directory may be moved. No secret belongs here.
+`
+
+// toChoose are settings that only the operator can choose; Configure leaves those empty that it is not given.
+var toChoose = []string{"roster_root", "nats.routes"}
+
+// Configure writes mpcd.yaml for a new node into dir, which it makes, from values that somebody gave and the place of the node, and returns
+// its path. Where the values name no token, one of SoftHSM is made beside it. A file that is there is kept. The note says what is left to
+// be set in it.
+func Configure(dir string, vs host.Values, at Place, note func(format string, a ...any)) (path string, err error) {
+	if dir, err = filepath.Abs(dir); err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, configFile)
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		return path, err
+	}
+	set, err := at.settings()
+	if err != nil {
+		return "", err
+	}
+	c, _ := host.Parse(vs) // what is missing is what is written here; what is wrong is told when the file is read
+	if c.Cluster == "" || c.Node == "" {
+		return "", fault.Usage("give --cluster NAME and --node NAME", "a new node in %s needs the names of its cluster and of itself", dir)
+	}
+	for _, s := range host.Settings {
+		if v := vs[s.Key]; v.Origin != "default" {
+			set[s.Key] = v.String()
+		}
+	}
+	set["data_dir"] = cmp.Or(c.DataDir, "data")
+	if c.NATS.URL != "" {
+		delete(set, "nats.listen")
+		delete(set, "nats.advertise")
+		delete(set, "nats.routes")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	if set["hsm.uri"] = c.HSM.URI; c.HSM.URI == "" || c.HSM.URI == "softhsm" {
+		t, err := host.ProvisionSoftHSM(filepath.Join(dir, tokenDir), "mpcd-"+string(c.Node))
+		if err != nil {
+			return "", fault.Doing("make the token", err)
+		}
+		if set["hsm.uri"], err = t.Beside(dir); err != nil {
+			return "", err
+		}
+		set["hsm.softhsm_conf"] = filepath.Join(tokenDir, filepath.Base(t.Conf))
+	}
+	if err := durable.WriteFile(path, []byte(host.Sample(configHead, set)), 0o600); err != nil {
+		return "", err
+	}
+	note("wrote %s", path)
+	for _, key := range toChoose {
+		if text, written := set[key]; written && text == "" {
+			note("set %s in it before you start the node", key)
+		}
+	}
+	return path, nil
+}
+
+// settings are those of a node at its place: it listens where its endpoint says, and everything that it has lies beside mpcd.yaml.
+func (at Place) settings() (map[string]string, error) {
+	u, err := url.Parse(at.Endpoint)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" {
+		return nil, fault.Usage("give --endpoint https://HOST:PORT", "the endpoint %q does not say where clients reach the node", at.Endpoint)
+	}
+	name, api, route := u.Hostname(), cmp.Or(u.Port(), "443"), strconv.Itoa(RoutePort)
+	set := map[string]string{
+		"roster": RosterFile, "api.tls.cert": "tls/node.crt", "api.tls.key": "tls/node.key", "api.jwt.keys": tokenPubFile,
+		"nats.tls.cert": "tls/node.crt", "nats.tls.key": "tls/node.key", "nats.tls.ca": "tls/ca.crt",
+	}
+	for _, key := range toChoose {
+		set[key] = ""
+	}
+	on := name
+	if net.ParseIP(name) == nil { // a name may be of an address that is not on this host
+		on = "0.0.0.0"
+		set["nats.advertise"] = net.JoinHostPort(name, route)
+	}
+	set["listen"], set["nats.listen"] = net.JoinHostPort(on, api), net.JoinHostPort(on, route)
+	return set, nil
+}
+
+// ReadEnrolments reads files of enrolments.
+func ReadEnrolments(paths []string) ([]Enrolment, error) {
+	var out []Enrolment
+	for _, path := range paths {
+		e, err := ReadEnrolment(path)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
