@@ -27,10 +27,10 @@ const tokenTTLMax = 366 * 24 * time.Hour
 func (t Token) Sign(keyFile string, now time.Time) (text string, expires time.Time, err error) {
 	for _, r := range t.Roles {
 		if !slices.ContainsFunc(api.Roles(), func(k api.Role) bool { return string(k) == r }) {
-			return "", now, fault.Usage("use roles of the API", "role %q is unknown", r)
+			return "", now, fault.Usage(fmt.Sprintf("use roles of %v", api.Roles()), "role %q is unknown", r)
 		}
 	}
-	if t.TTL <= 0 || t.TTL > tokenTTLMax {
+	if t.TTL < time.Second || t.TTL > tokenTTLMax {
 		return "", now, fault.Usage(fmt.Sprintf("give --ttl from 1s to %.0fh", tokenTTLMax.Hours()), "a token that lives %s", t.TTL)
 	}
 	k, err := readKey(keyFile)

@@ -50,9 +50,21 @@ func Listen(c Config) (*API, error) {
 		return err
 	}, func(err error) bool { return errors.Is(err, syscall.EADDRINUSE) })
 	if err != nil {
-		return nil, fault.Usage("choose another address with listen or --listen", "%w", err)
+		return nil, occupied(c, err)
 	}
 	return a, nil
+}
+
+// occupied is why the API's address cannot be had: most likely the node runs already.
+func occupied(c Config, err error) error {
+	held, running := Lock(c)
+	if running == nil {
+		_ = held.Close()
+	}
+	if errors.Is(running, durable.ErrLocked) {
+		return running
+	}
+	return fault.Usage("choose another address with listen or --listen, or stop what has it", "%w", err)
 }
 
 // Close gives the address back.

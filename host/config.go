@@ -1,6 +1,8 @@
 package host
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/luxfi/mpcd/appliance"
@@ -85,6 +87,10 @@ func parse(p *parser) (Config, error) {
 	}
 	if p.err == nil && !p.given && p.missing != nil {
 		p.err = notSet(vs.file(), append(p.missing, c.missing()...))
+		if !slices.ContainsFunc(slices.Collect(maps.Values(vs)), func(v Value) bool { return v.Origin != "default" }) {
+			p.err = fault.Usage("name the node's file by --config or MPCD_CONFIG; `mpcd init` or `mpcd node enroll --new DIR` makes a node",
+				"%w: no file is named, and there is no %s", ErrNoConfiguration, DefaultFile)
+		}
 	}
 	return c, p.err
 }

@@ -40,6 +40,26 @@ func DriverNames() []string {
 		"plugin")...)))
 }
 
+// Openable is a kind of token that this binary opens, and a URI of one.
+type Openable struct {
+	Driver string `json:"driver"`
+	URI    string `json:"uri"`
+	What   string `json:"what"`
+}
+
+// Openables lists what this binary opens, for who has not configured any yet.
+func Openables() []Openable {
+	return []Openable{
+		{"pkcs11", "pkcs11:token=LABEL?module-path=/path/of/library.so&pin-source=file:/path/of/pin", "a PKCS#11 library"},
+		{"tpm", "tpm:", "a TPM 2.0 of this machine"},
+		{"awskms", "awskms:region=REGION", "AWS KMS"},
+		{"gcpkms", "gcpkms:projects/PROJECT/locations/LOCATION/keyRings/RING", "Google Cloud KMS"},
+		{"plugin", "plugin:NAME", "a driver of others, mpcd-hsm-NAME in hsm.plugin.dir"},
+		{"softhsm", "softhsm:", "SoftHSM, software for a pilot"},
+		{"local", "local:", "plain files, in dev only"},
+	}
+}
+
 // driverBackoff is the longest wait before a driver process that ended is started again: the node signs nothing meanwhile.
 const driverBackoff = time.Second
 

@@ -24,7 +24,7 @@ var kinds = []struct {
 }{
 	{durable.ErrBroken, fault.CodeStorage, "mend what failed, and start again: the node is then as its disk says. systemd does so by itself"},
 	{vault.ErrRollback, fault.CodeIntegrity,
-		"restore the newest copy of the data directory; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
+		"put the newest copy of the data directory back; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
 	{vault.ErrRecovery, fault.CodeHSM, "compare hsm.recovery with the officers' recipients, and the identity with both"},
 	{vault.ErrWrongKEK, fault.CodeHSM, "set hsm.vault_uri and hsm.vault_key to where the vault is"},
 	{hsm.ErrPINSource, fault.CodeUsage,
@@ -32,9 +32,10 @@ var kinds = []struct {
 	{hsm.ErrWrongPIN, fault.CodeHSM, "correct the PIN in the source that pin-source names; it is not tried again by itself"},
 	{hsm.ErrPINLocked, fault.CodeHSM, "have the security officer set a new PIN"},
 	{hsm.ErrLastPINTry, fault.CodeHSM, "make sure the PIN is right, log in once with the vendor's tool, then start again"},
+	{hsm.ErrCredentials, fault.CodeHSM, "give the node credentials for the service as the reason says, then `mpcd hsm test`"},
 	{hsm.ErrNoToken, fault.CodeHSM, "compare token= in hsm.uri with `mpcd hsm list`"},
 	{hsm.ErrNoKey, fault.CodeHSM, "compare the key IDs with `mpcd hsm list`, or make the keys with `mpcd hsm init`"},
-	{hsm.ErrKeyExists, fault.CodeHSM, "choose another name, or use the key that is there"},
+	{hsm.ErrKeyExists, fault.CodeHSM, "choose another name, or use what is there"},
 	{hsm.ErrAmbiguous, fault.CodeHSM,
 		"tell tokens apart by serial= in hsm.uri, and keys of one token by id= in the place of their name in mpcd.yaml"},
 	{hsm.ErrKeyType, fault.CodeHSM, "use a key of the type named, see `mpcd hsm list`"},
@@ -57,6 +58,8 @@ var kinds = []struct {
 	{context.Canceled, fault.CodeTimeout, "repeat the command"},
 	{os.ErrPermission, fault.CodeUsage, "check who owns the file"},
 	{os.ErrNotExist, fault.CodeUsage, "check the path"},
+	{syscall.EISDIR, fault.CodeUsage, "name a file, not a directory"},
+	{syscall.ENOTDIR, fault.CodeUsage, "check the path: a file stands where a directory should"},
 	{ErrOpen, fault.CodeHSM, "correct what is named, then look with `mpcd hsm list`"},
 }
 

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -28,6 +29,9 @@ func (p *parser) wrong(key, do, format string, a ...any) {
 		p.err = fault.Usage(do, "%s (%s): %s", key, p.values[key].Origin, fmt.Sprintf(format, a...))
 	}
 }
+
+// ErrNoConfiguration is of a node of which nothing is configured: most likely its file was not named.
+var ErrNoConfiguration = errors.New("no configuration")
 
 func (p *parser) text(key string) string { return p.values[key].Text }
 

@@ -2,7 +2,9 @@ package host
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/luxfi/mpcd/appliance/transport"
@@ -16,9 +18,9 @@ func loadRoster(c Config) (*attest.SignedRoster, error) {
 	if c.Roster == "" {
 		return nil, fault.Usage("set roster in mpcd.yaml to the file that `mpcd node roster sign` wrote", "no roster is configured")
 	}
-	s, err := attest.LoadRoster(c.Roster)
+	s, err := ReadRoster(c.Roster)
 	if err != nil {
-		return nil, &fault.Error{Code: fault.CodeIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
+		return nil, err
 	}
 	if err := CheckPin(s, c.RosterRoot); err != nil {
 		return nil, err
@@ -35,6 +37,15 @@ func loadRoster(c Config) (*attest.SignedRoster, error) {
 			"total_nodes is %d, the roster has %d nodes", c.Total, len(s.Roster.Nodes))
 	}
 	return s, nil
+}
+
+// ReadRoster reads a signed roster, under its own root key. A file that cannot be read is another mistake than one that is no roster.
+func ReadRoster(path string) (*attest.SignedRoster, error) {
+	s, err := attest.LoadRoster(path)
+	if err != nil && !errors.As(err, new(*fs.PathError)) {
+		err = &fault.Error{Code: fault.CodeIntegrity, Err: err, Do: "fetch the roster from the operator again"}
+	}
+	return s, fault.Doing("roster", err)
 }
 
 // checkCluster refuses what can never work in a cluster of so many nodes.

@@ -113,6 +113,9 @@ func (w *workDir) Close() error {
 // configureSoftHSM tells SoftHSM, in this process and in driver processes to come, of its configuration file; where that is one of a token
 // that was moved since it was made, of one for the place where the token is now.
 func (w *workDir) configureSoftHSM(conf string) error {
+	if _, err := os.Stat(conf); err != nil {
+		return fault.Usage("correct hsm.softhsm_conf: without that file SoftHSM finds no token", "hsm.softhsm_conf: %w", err)
+	}
 	text, err := softhsm.MovedConf(conf)
 	if err != nil {
 		return err

@@ -4,12 +4,14 @@ import "errors"
 
 // What callers branch on. Drivers wrap these with the fact and the next step.
 var (
-	ErrNoToken     = errors.New("token not found")
-	ErrNoKey       = errors.New("key not found")
-	ErrKeyExists   = errors.New("key already exists")
-	ErrAmbiguous   = errors.New("more than one object matches")
-	ErrKeyType     = errors.New("wrong key type")
-	ErrPINSource   = errors.New("the source of the PIN cannot be used")
+	ErrNoToken   = errors.New("token not found")
+	ErrNoKey     = errors.New("key not found")
+	ErrKeyExists = errors.New("key already exists")
+	ErrAmbiguous = errors.New("more than one object matches")
+	ErrKeyType   = errors.New("wrong key type")
+	ErrPINSource = errors.New("the source of the PIN cannot be used")
+	// ErrCredentials is of a service that was asked without credentials: it says nothing of the token.
+	ErrCredentials = errors.New("no credentials")
 	ErrWrongPIN    = errors.New("wrong PIN")
 	ErrPINLocked   = errors.New("PIN locked")
 	ErrLastPINTry  = errors.New("one PIN try left")

@@ -10,9 +10,12 @@ import (
 	"github.com/luxfi/mpcd/client/wire"
 )
 
+// alive is what is answered where nobody is asked whether the node is ready.
+var alive = map[string]string{"status": "ok"}
+
 // livez says that the process answers. It asks nobody.
 func (s *server) livez(w http.ResponseWriter, r *http.Request) {
-	writeHealth(w, r, wire.Health{Status: "ok"})
+	writeHealth(w, r, alive)
 }
 
 // startupz says that boot is over.
@@ -21,7 +24,7 @@ func (s *server) startupz(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, &problem.Error{Code: problem.Starting, Message: "the node is still booting"})
 		return
 	}
-	writeHealth(w, r, wire.Health{Status: "ok"})
+	writeHealth(w, r, alive)
 }
 
 // readyz says whether the node can serve a signature now, and if not, why.
@@ -71,7 +74,7 @@ func checks(ready appliance.Readiness) []wire.Check {
 	return out
 }
 
-func writeHealth(w http.ResponseWriter, _ *http.Request, h wire.Health) {
+func writeHealth(w http.ResponseWriter, _ *http.Request, h any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(h)
 }

@@ -126,6 +126,6 @@ type Check struct {
 type Health struct {
 	Status  string  `json:"status" example:"ok"`
 	Version string  `json:"version,omitempty"`
-	Ready   bool    `json:"ready" doc:"Whether the node can serve a signature now."`
+	Ready   bool    `json:"ready" required:"false" doc:"Whether the node can serve a signature now; /livez and /startupz do not say."`
 	Checks  []Check `json:"checks,omitempty"`
 }

@@ -7,10 +7,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/internal/cli"
 )
 
 func configCommand(o *output) *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Show the configuration of this node", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
+	cmd := &cobra.Command{Use: "config", Short: "Show the configuration of this node", Args: cobra.ArbitraryArgs, RunE: cli.NeedSubcommand}
 	cmd.AddCommand(configShow(o))
 	return cmd
 }

@@ -51,7 +51,9 @@ func explain(err error) *fault.Error {
 // codeOf is the exit code for a code of the API.
 func codeOf(code string) fault.Code {
 	switch problem.Code(code) {
-	case problem.Invalid, problem.NotFound, problem.Conflict, problem.Unsupported:
+	case problem.NotFound:
+		return fault.CodeNotFound
+	case problem.Invalid, problem.Conflict, problem.Unsupported:
 		return fault.CodeUsage
 	case problem.Denied, "unauthenticated":
 		return fault.CodeDenied
@@ -100,6 +102,8 @@ func ofProblem(p wire.Problem, session string) error {
 		do = "repeat it; `mpcd node list` tells who is live"
 	case p.Status == http.StatusUnauthorized:
 		do = "give a good token: export MPCD_TOKEN=$(mpcd token …), or --token"
+	case do == "" && code == fault.CodeNotFound:
+		do = "check the name with `mpcd key list`"
 	case do == "" && code == fault.CodeUsage:
 		do = "correct the request"
 	case do == "":

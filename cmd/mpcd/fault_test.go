@@ -50,7 +50,7 @@ func TestExitCodes(t *testing.T) {
 		{&problem.Error{Code: problem.Invalid, Message: "m"}, fault.CodeUsage},
 		{ofProblem(wire.Problem{Detail: "d", Status: 401, Code: "unauthenticated"}, ""), fault.CodeDenied},
 		{ofProblem(wire.Problem{Detail: "d", Status: 403, Code: "denied"}, ""), fault.CodeDenied},
-		{ofProblem(wire.Problem{Detail: "d", Status: 404, Code: "not_found"}, ""), fault.CodeUsage},
+		{ofProblem(wire.Problem{Detail: "d", Status: 404, Code: "not_found"}, ""), fault.CodeNotFound},
 		{ofProblem(wire.Problem{Detail: "d", Status: 409, Code: "conflict"}, ""), fault.CodeUsage},
 		{ofProblem(wire.Problem{Detail: "d", Status: 503, Code: "quorum"}, ""), fault.CodeQuorum},
 		{ofProblem(wire.Problem{Detail: "d", Status: 504, Code: "timeout"}, ""), fault.CodeTimeout},

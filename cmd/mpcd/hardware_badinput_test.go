@@ -72,7 +72,7 @@ func TestBadHardware(t *testing.T) {
 		{"not a TPM", []string{"MPCD_HSM_VAULT_URI=tpm:device=" + url.PathEscape(file("tpm", "", 0o600))}, fault.CodeHSM,
 			[]string{"tpm", "do:"}, false},
 		{"AWS without credentials", append(noCredentials, "MPCD_HSM_VAULT_URI="+aws), fault.CodeHSM,
-			[]string{"no AWS credentials", "AWS_ACCESS_KEY_ID"}, false},
+			[]string{"no credentials for AWS", "AWS_ACCESS_KEY_ID"}, false},
 		{"AWS in another region", append(credentials, "MPCD_HSM_VAULT_URI="+strings.Replace(aws, region, "eu-nowhere-1", 1)), fault.CodeHSM,
 			[]string{"alias/mpcd/vault", "eu-nowhere-1"}, false},
 		{"AWS unreachable", append(credentials, "MPCD_HSM_VAULT_URI=awskms:region=eu-central-1?endpoint="+dead), fault.CodeHSM,

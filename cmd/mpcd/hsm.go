@@ -14,12 +14,13 @@ import (
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/cli"
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
 func hsmCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{Use: "hsm", Short: "Look into the node's token, test it, make its keys, move the vault to another",
-		Args: cobra.ArbitraryArgs, RunE: needSubcommand}
+		Args: cobra.ArbitraryArgs, RunE: cli.NeedSubcommand}
 	cmd.AddCommand(hsmList(o), hsmTest(o), hsmInit(o), hsmSealPassword(o), hsmRewrap(o), hsmRecover(o), hsmReanchor(o))
 	return cmd
 }
@@ -94,10 +95,11 @@ func hsmList(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [URI]",
 		Short: "Show the token, what it can do, and its keys",
-		Long:  "Shows what the token reports: firmware, sessions, the PIN tries it has left, abilities, and each key with what guards it.",
-		Args:  cobra.MaximumNArgs(1),
+		Long: "Shows what the token reports: firmware, sessions, the PIN tries it has left, abilities, and each key with what guards it.\n" +
+			"Without a URI and a configuration it lists what this binary can open.",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.with(cmd.Context(), o, args, func(ctx context.Context, _ host.Config, t *host.Tokens) error {
+			err := f.with(cmd.Context(), o, args, func(ctx context.Context, _ host.Config, t *host.Tokens) error {
 				info, err := t.Info(ctx)
 				if err != nil {
 					return err
@@ -116,10 +118,27 @@ func hsmList(o *output) *cobra.Command {
 					}
 				})
 			})
+			if errors.Is(err, host.ErrNoConfiguration) {
+				return o.openables()
+			}
+			return err
 		},
 	}
 	f.register(cmd)
 	return cmd
+}
+
+// openables lists what this binary opens.
+func (o *output) openables() error {
+	all := host.Openables()
+	return o.result(map[string]any{"drivers": all}, func(w io.Writer) {
+		row(w, "No token is named: give a URI, or the node's file by --config. This binary opens:")
+		row(w)
+		row(w, "DRIVER", "URI", "WHAT")
+		for _, x := range all {
+			row(w, x.Driver, x.URI, x.What)
+		}
+	})
 }
 
 func hsmTest(o *output) *cobra.Command {
@@ -181,7 +200,7 @@ func hsmInit(o *output) *cobra.Command {
 		Short: "Make the node's keys in its token; with --softhsm DIR make a token first",
 		Long: "Makes the keys cosign, attest and vault where they are missing; " +
 			"what is there is kept. With --softhsm a new SoftHSM token is made in\n" +
-			"DIR, with a random PIN in DIR/pin that the owner alone may read, and its URI printed.",
+			"DIR, which must not hold one, with a random PIN in DIR/pin that the owner alone may read, and its URI printed.",
 		Example: "  mpcd hsm init --config /etc/mpcd/mpcd.yaml\n  mpcd hsm init --softhsm ./token\n  mpcd hsm init tpm:",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -13,13 +13,14 @@ import (
 	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/cli"
 )
 
 func nodeCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{Use: "node", Short: "List the nodes, enrol this one, sign the roster", Args: cobra.ArbitraryArgs,
-		RunE: needSubcommand}
+		RunE: cli.NeedSubcommand}
 	roster := &cobra.Command{Use: "roster", Short: "Make and sign the roster, at the operator's", Args: cobra.ArbitraryArgs,
-		RunE: needSubcommand}
+		RunE: cli.NeedSubcommand}
 	roster.AddCommand(rosterInit(o), rosterSign(o), rosterShow(o))
 	cmd.AddCommand(nodeList(o), nodeEnroll(o), nodeChallenge(o), nodeAnswer(o), nodeEvidence(o), nodeRenew(o), roster)
 	return cmd
@@ -172,9 +173,9 @@ func rosterShow(o *output) *cobra.Command {
 
 // roster reads a roster, of the operator that pin names.
 func (o *output) roster(path, pin string) (*attest.SignedRoster, error) {
-	s, err := attest.LoadRoster(path)
+	s, err := host.ReadRoster(path)
 	if err != nil {
-		return nil, &fault.Error{Code: fault.CodeIntegrity, What: "roster", Err: err, Do: "fetch the roster from the operator again"}
+		return nil, err
 	}
 	if pin == "" {
 		o.note("warning: no --root given; whose roster it is has not been checked")

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -48,6 +49,10 @@ func (r *remote) register(cmd *cobra.Command) {
 	}
 }
 
+// tokenSource makes of what is said of the source of a PIN what is to be said of a token's.
+var tokenSource = strings.NewReplacer("hsm: ", "", "bad HSM URI: ", "", "pin-source: ", "", "pin-source", "the source",
+	"the source of the PIN cannot be used: ", "")
+
 // open makes the connection's settings; it sends nothing.
 func (r *remote) open() error {
 	r.nodes = nil
@@ -60,10 +65,15 @@ func (r *remote) open() error {
 	if r.token == "" {
 		r.token = os.Getenv("MPCD_TOKEN")
 	}
+	if path, is := strings.CutPrefix(r.token, "file:"); is {
+		if abs, err := filepath.Abs(path); err == nil {
+			r.token = "file:" + abs
+		}
+	}
 	if strings.HasPrefix(r.token, "file:") || strings.HasPrefix(r.token, "cred:") || strings.HasPrefix(r.token, "env:") {
 		b, err := hsm.ReadPIN(r.token)
 		if err != nil {
-			return fault.Usage("correct --token", "token: %s", strings.ReplaceAll(err.Error(), "hsm: pin-source", "source"))
+			return fault.Usage("correct --token", "token: %s", tokenSource.Replace(err.Error()))
 		}
 		r.token = string(b.Bytes())
 		b.Wipe()

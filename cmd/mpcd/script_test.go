@@ -44,6 +44,7 @@ import (
 //	fill TEMPLATE FILE @A=B ...   writes a file with words replaced
 //	host URL VAR                  puts host:port of a URL into a variable
 //	alter FILE                    flips a bit in the middle of a file
+//	row NAME COMMAND...           provokes a failure and holds it against its row of docs/ERRORS.md
 //	swtpm VAR ROOTS               starts a TPM of its own, puts its URI into a variable, and the certificates of its maker into a file
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"exits": scriptExits,
@@ -64,6 +65,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"fill":     scriptFill,
 	"alter":    scriptAlter,
 	"swtpm":    scriptTPM,
+	"row":      scriptRow,
 }
 
 // patience is how long a script waits for something that should be there in a moment.

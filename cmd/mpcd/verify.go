@@ -13,6 +13,7 @@ import (
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/cli"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
@@ -82,7 +83,7 @@ func parseHex(flag, text string) ([]byte, error) {
 }
 
 func attestCommand(o *output) *cobra.Command {
-	cmd := &cobra.Command{Use: "attest", Short: "Check receipts offline", Args: cobra.ArbitraryArgs, RunE: needSubcommand}
+	cmd := &cobra.Command{Use: "attest", Short: "Check receipts offline", Args: cobra.ArbitraryArgs, RunE: cli.NeedSubcommand}
 	cmd.AddCommand(attestVerify(o))
 	return cmd
 }
@@ -162,7 +163,7 @@ func readInput(path string) ([]byte, error) {
 
 func auditCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{Use: "audit", Short: "Verify, prove and export the audit log of a node", Args: cobra.ArbitraryArgs,
-		RunE: needSubcommand}
+		RunE: cli.NeedSubcommand}
 	var t host.AuditTask
 	verify := auditTask(o, &t, "verify", "Check that no entry of the audit log was changed, removed or reordered",
 		"Reads the whole log, also beside the running node, and changes nothing: the chain of hashes, the count of what was\n"+

@@ -15,6 +15,7 @@ import (
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/cli"
 )
 
 func keygenCommand(o *output) *cobra.Command {
@@ -195,7 +196,7 @@ func refreshCommand(o *output) *cobra.Command {
 
 func keyCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{Use: "key", Short: "List keys, show one, prove its threshold, fetch receipts", Args: cobra.ArbitraryArgs,
-		RunE: needSubcommand}
+		RunE: cli.NeedSubcommand}
 	cmd.AddCommand(keyList(o), keyShow(o), keyProve(o), keyReceipt(o))
 	return cmd
 }

@@ -24,6 +24,7 @@ const (
 	CodeIntegrity Code = 6 // stored data, a receipt or a roster is not what it should be
 	CodeTimeout   Code = 7
 	CodeStorage   Code = 8 // the disk is full, or cannot be written
+	CodeNotFound  Code = 9 // a node knows no such wallet, receipt or the like
 )
 
 // Error is a fault. A Code of 0 leaves the kind to the error inside, as Doing does.

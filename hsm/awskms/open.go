@@ -34,7 +34,7 @@ var standardLimits = limits{attempt: 10 * time.Second, call: 30 * time.Second, b
 // Open prepares a client of AWS KMS for the URI; see the package for its parts. It finds credentials, but asks KMS nothing: whether
 // a key can be used, its first use or hsm.SelfTest tells. Options.Sessions bounds the requests under way (16 if it is 0).
 //
-// Errors wrap hsm.ErrURI for a URI that contradicts itself, hsm.ErrNoToken where there are no credentials. It is an hsm.OpenFunc.
+// Errors wrap hsm.ErrURI for a URI that contradicts itself, hsm.ErrCredentials where there are none. It is an hsm.OpenFunc.
 func Open(ctx context.Context, u *hsm.URI, o hsm.Options) (hsm.Token, error) {
 	return open(ctx, u, o, standardLimits)
 }
@@ -106,8 +106,8 @@ func (t *token) connect(ctx context.Context, endpoint string, sessions int) erro
 		if ctx.Err() != nil {
 			return fmt.Errorf("awskms: %w", ctx.Err())
 		}
-		return fmt.Errorf("awskms: %w: no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_WEB_IDENTITY_TOKEN_FILE "+
-			"and AWS_ROLE_ARN, or give the instance a role: %w", hsm.ErrNoToken, err)
+		return fmt.Errorf("awskms: %w for AWS; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_WEB_IDENTITY_TOKEN_FILE "+
+			"and AWS_ROLE_ARN, or give the instance a role: %w", hsm.ErrCredentials, err)
 	}
 	t.account = found.AccountID
 	return nil

@@ -75,7 +75,7 @@ func TestNoCredentials(t *testing.T) {
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
 	begin := time.Now()
 	_, err := drivers.Open(t.Context(), "awskms:region=us-east-1", hsm.Options{})
-	if !errors.Is(err, hsm.ErrNoToken) || !strings.Contains(err.Error(), "AWS_WEB_IDENTITY_TOKEN_FILE") {
+	if !errors.Is(err, hsm.ErrCredentials) || !strings.Contains(err.Error(), "AWS_WEB_IDENTITY_TOKEN_FILE") {
 		t.Errorf("got %v", err)
 	}
 	if took := time.Since(begin); took > credentialLimit {

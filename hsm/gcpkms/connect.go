@@ -74,7 +74,7 @@ func connect(ctx context.Context, e endpoint) (*kms.KeyManagementClient, error) 
 	}
 	client, err := kms.NewKeyManagementClient(ctx, options...)
 	if err != nil {
-		return nil, fmt.Errorf("gcpkms: %w: no client: %s; %s", hsm.ErrUnavailable, clip(err.Error()), adviceCredentials)
+		return nil, fmt.Errorf("gcpkms: %w (%w): no client: %s; %s", hsm.ErrUnavailable, hsm.ErrCredentials, clip(err.Error()), adviceCredentials)
 	}
 	client.CallOptions = &kms.KeyManagementCallOptions{}
 	return client, nil

@@ -47,7 +47,7 @@ func (a act) meaning(err error) error {
 	case codes.PermissionDenied:
 		return fmt.Errorf("%w: permission denied: %s; grant %s to the node's service account", hsm.ErrUnavailable, what, a.permission)
 	case codes.Unauthenticated:
-		return fmt.Errorf("%w: credentials missing or expired: %s; %s", hsm.ErrUnavailable, what, adviceCredentials)
+		return fmt.Errorf("%w (%w that hold): %s; %s", hsm.ErrUnavailable, hsm.ErrCredentials, what, adviceCredentials)
 	case codes.FailedPrecondition:
 		return fmt.Errorf("%w: %w: %s; look at the state of the key's versions", hsm.ErrUnavailable, errState, what)
 	case codes.InvalidArgument:

@@ -103,7 +103,8 @@ func borrow(path, args string) (*module, error) {
 		m.ours = false // by another part of the process; it is not ours to finalise
 	} else if err != nil {
 		lib.Destroy()
-		return nil, fmt.Errorf("pkcs11: %w: initialise %s: %w; check the configuration of the library", hsm.ErrUnavailable, path, err)
+		return nil, fmt.Errorf("pkcs11: %w: initialise %s: %w; check the configuration of the library (of SoftHSM: hsm.softhsm_conf)",
+			hsm.ErrUnavailable, path, err)
 	}
 	modules.open[path] = m
 	return m, nil
