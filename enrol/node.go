@@ -41,6 +41,9 @@ func Node(ctx context.Context, c host.Config, o host.Options, at Place, evidence
 		}
 	}
 	e.Signature = p.Identity.Sign(e.digest())
+	if evidence { // it is for an operator
+		p.Record(ctx, "node.enroll", map[string]string{"identity": e.Identity.String(), "endpoint": e.Endpoint})
+	}
 	return e, nil
 }
 

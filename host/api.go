@@ -24,6 +24,7 @@ type API struct {
 	tls      *tls.Config // nil is plain HTTP
 	cert     *certificate
 	auth     api.Authenticator
+	tokens   *api.JWT // of auth; nil in dev
 }
 
 // Listen takes the API's address.
@@ -42,8 +43,11 @@ func Listen(c Config) (*API, error) {
 	if a.tls == nil && !c.Dev {
 		return nil, fault.Usage("set api.tls.cert and api.tls.key", "the API has no certificate, and plain HTTP is for dev")
 	}
-	if a.auth, err = authenticator(c); err != nil {
+	if a.tokens, err = tokens(c); err != nil {
 		return nil, err
+	}
+	if a.auth = a.tokens; a.tokens == nil {
+		a.auth = api.Dev{}
 	}
 	err = afterPredecessor(func() (err error) {
 		a.listener, err = net.Listen("tcp", c.Listen)
@@ -109,11 +113,11 @@ func (c Config) Reach() (url, name string) {
 
 func (a *API) secure() bool { return a != nil && a.tls != nil }
 
-// authenticator tells who asks.
-func authenticator(c Config) (api.Authenticator, error) {
+// tokens judges the tokens of who asks; nil where none are asked for, in dev.
+func tokens(c Config) (*api.JWT, error) {
 	if len(c.API.JWTKeys) == 0 {
 		if c.Dev {
-			return api.Dev{}, nil
+			return nil, nil
 		}
 		return nil, fault.Usage("set api.jwt.keys to the public keys of your issuer of tokens", "nobody could use the API: no keys for tokens")
 	}
@@ -129,6 +133,7 @@ func authenticator(c Config) (api.Authenticator, error) {
 	if err != nil {
 		return nil, fault.Usage("correct api.jwt", "%w", err)
 	}
+	auth.Revoke(c.API.Revoked)
 	return auth, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/host/fault"
 )
@@ -27,6 +28,7 @@ type Config struct {
 		Cert, Key, ClientCA string
 		JWTKeys             []string
 		Audience            string
+		Revoked             *api.Revoked
 	}
 	NATS struct {
 		Listen, Advertise, URL, Creds string
@@ -139,6 +141,10 @@ func (p *parser) api(c *Config) {
 	c.API.JWTKeys, c.API.Audience = p.paths("api.jwt.keys"), p.text("api.jwt.audience")
 	if c.API.Audience == "" {
 		c.API.Audience = c.Cluster
+	}
+	var err error
+	if c.API.Revoked, err = api.ParseRevoked(p.values["api.jwt.revoked"].List); err != nil {
+		p.wrong("api.jwt.revoked", "use jti:ID, sub:NAME or before:TIME", "%v", err)
 	}
 	if (c.API.Cert == "") != (c.API.Key == "") {
 		p.wrong("api.tls.cert", "set api.tls.cert and api.tls.key", "one of the two is missing")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
@@ -33,6 +34,7 @@ type Host struct {
 	certs   certificates
 	roster  atomic.Pointer[attest.SignedRoster]
 	disk    *Disk
+	tokens  atomic.Pointer[api.JWT] // of the API's; nil before Run, and in dev
 }
 
 // Close closes what Open opened; Run must have returned, or never begun.

@@ -27,9 +27,6 @@ func NewLogger(w io.Writer, level slog.Leveler, format string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// requestLog lowers the lines of single requests to debug, and keeps failures.
-func requestLog(l *slog.Logger) *slog.Logger { return slog.New(lowered{l.Handler(), slog.LevelInfo}) }
-
 // quieter lowers what the NATS server tells of itself.
 func quieter(l *slog.Logger) *slog.Logger { return slog.New(lowered{l.Handler(), slog.LevelWarn}) }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ type Progress func(done, total int)
 // Rewrap moves the vault of a node that does not run to another token, or changes who can recover it. Killed at any moment, it goes on
 // when it is called again: whichever of the two tokens has the vault and the store's key is asked for them.
 func Rewrap(ctx context.Context, c Config, o Options, x Target, p Progress) (Moved, error) {
-	return moving(c, o, func(m *move) error {
+	return moving(ctx, c, o, "vault.rewrap", func(m *move) error {
 		if err := m.open(ctx, &x); err != nil {
 			return err
 		}
@@ -49,7 +50,7 @@ func Rewrap(ctx context.Context, c Config, o Options, x Target, p Progress) (Mov
 // Recover is Rewrap with the identity of a recovery officer in the place of a dead token. It moves the vault first and seals the store's
 // key last: until the end the identity opens both, so that a recovery that was cut short is repeated with the same call.
 func Recover(ctx context.Context, c Config, o Options, x Target, identities []age.Identity, p Progress) (Moved, error) {
-	return moving(c, o, func(m *move) error {
+	return moving(ctx, c, o, "vault.recover", func(m *move) error {
 		if err := m.openRecovered(ctx, x, identities); err != nil {
 			return err
 		}
@@ -60,7 +61,7 @@ func Recover(ctx context.Context, c Config, o Options, x Target, identities []ag
 // Reanchor declares the data directory of a node that does not run the newest, after a restore that was meant. It returns the counter in
 // which the vault is anchored now, "" where the token cannot count.
 func Reanchor(ctx context.Context, c Config, o Options) (counter string, err error) {
-	_, err = moving(c, o, func(m *move) error {
+	_, err = moving(ctx, c, o, "vault.reanchor", func(m *move) error {
 		if err := m.open(ctx, nil); err != nil {
 			return err
 		}
@@ -86,19 +87,36 @@ type move struct {
 	to    *target // nil where the vault stays
 }
 
-// moving takes the data directory, lets act open what it needs and do its work, and closes everything.
-func moving(c Config, o Options, act func(*move) error) (Moved, error) {
+// moving takes the data directory, lets act open what it needs and do its work, puts it on record as an event, and closes everything.
+func moving(ctx context.Context, c Config, o Options, event string, act func(*move) error) (Moved, error) {
+	o = o.withDefaults()
 	m := &move{config: c, options: o}
 	held, err := Lock(c)
 	if err := m.opened.keep(held, err); err != nil {
 		return Moved{}, err
 	}
-	err = act(m)
+	if err = act(m); err == nil {
+		note(context.WithoutCancel(ctx), c, o, nil, event, m.facts())
+	}
 	m.key.Wipe()
 	if err := errors.Join(err, m.opened.Close()); err != nil || m.to == nil {
 		return Moved{}, err
 	}
 	return Moved{m.to.config.vaultURI(), m.to.config.HSM.KEK, m.to.same(c), m.to.wrapping.Recovery}, nil
+}
+
+// facts are what is put on record of a move: to where, and how many can open the vault without a token. A URI is told without what comes
+// after the token's name.
+func (m *move) facts() map[string]string {
+	if m.to == nil {
+		return nil
+	}
+	uri, _, _ := strings.Cut(m.to.config.vaultURI(), "?")
+	facts := map[string]string{"token": uri, "key": m.to.config.HSM.KEK}
+	if m.to.wrapping.Recovery != nil {
+		facts["recovery"] = fmt.Sprint(len(m.to.wrapping.Recovery))
+	}
+	return facts
 }
 
 // open opens what the configuration names. With a target, whose token is opened too, the store may be in its hands already.

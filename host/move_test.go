@@ -69,7 +69,7 @@ func TestMoveCutShort(t *testing.T) {
 	c := testNode(t, "n1")
 	prepare(t, c)
 	x := Target{URI: "local:" + filepath.Join(t.TempDir(), "next"), Key: "vault-2", Recovery: []string{newOfficer(t).recipient}}
-	if _, err := moving(c, Options{}, func(m *move) error {
+	if _, err := moving(ctx, c, Options{}, "vault.rewrap", func(m *move) error {
 		if err := m.open(ctx, &x); err != nil {
 			return err
 		}

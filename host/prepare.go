@@ -6,6 +6,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/vault"
 )
 
 // Prepared is a node that has all that it needs to be enrolled, open.
@@ -13,7 +14,14 @@ type Prepared struct {
 	*Tokens
 	Identity transport.Identity
 	Peer     transport.Peer // its public half
+	vault    *vault.Vault
+	options  Options
 	opened   closers
+}
+
+// Record puts on record that an operator prepared the node.
+func (p *Prepared) Record(ctx context.Context, name string, facts map[string]string) {
+	note(ctx, p.config, p.options, p.vault, name, facts)
 }
 
 // Close closes what is open, and lets go of the data directory.
@@ -23,7 +31,7 @@ func (p *Prepared) Close() error { return p.opened.Close() }
 // identity. What is there is kept, so it may be repeated.
 func Prepare(ctx context.Context, c Config, o Options) (*Prepared, error) {
 	o = o.withDefaults()
-	p := &Prepared{}
+	p := &Prepared{options: o}
 	err := p.prepare(ctx, c, o)
 	if err != nil {
 		_ = p.Close()
@@ -61,6 +69,7 @@ func (p *Prepared) prepare(ctx context.Context, c Config, o Options) error {
 	if err := p.opened.keep(disk, err); err != nil {
 		return fault.Doing("make the vault", err)
 	}
+	p.vault = disk.Vault
 	p.Identity, p.Peer, err = makeIdentity(ctx, c.Node, disk.Vault, o.Rand)
 	return fault.Doing("make the identity", err)
 }

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"slices"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -77,6 +80,23 @@ func readHead(ctx context.Context, v *vault.Vault) (audit.Head, error) {
 	return kept.Head, nil
 }
 
+// event puts on record what the host tells, beside the node.
+func (r *record) event(ctx context.Context, name string, facts map[string]string) {
+	if err := r.Append(ctx, audit.Event{Name: name, Facts: facts}); err != nil {
+		r.log.Error("not on record", "event", name, "error", err)
+	}
+}
+
+// token puts on record that a token is used which was not seen before.
+func (r *record) token(ctx context.Context, t api.SeenToken) {
+	roles := slices.DeleteFunc(slices.Clone(t.Roles), func(x api.Role) bool { return !slices.Contains(api.Roles(), x) })
+	facts := map[string]string{"requester": t.Requester, "roles": fmt.Sprint(roles), "until": t.Until.UTC().Format(time.RFC3339)}
+	if t.ID != "" {
+		facts["jti"] = t.ID
+	}
+	r.event(context.WithoutCancel(ctx), "api.token", facts)
+}
+
 // mark keeps the head in the vault, by one commit.
 func (r *record) mark(ctx context.Context) error {
 	return r.vault.PutSecret(ctx, headSecret, canon.MustMarshal(keptHead{headVersion, r.Head()}))
@@ -138,4 +158,33 @@ func auditVerifier(c Config, roster *attest.SignedRoster) (audit.Verifier, error
 		return nil, fmt.Errorf("the roster pins an attestation key of type %T: %w", pub, durable.ErrCorrupt)
 	}
 	return audit.NewVerifier(c.Cluster, string(c.Node), key)
+}
+
+// note puts on record what an operator did to a node that does not run, whose data directory is held. The log must be there, unless the
+// vault is, which tells that there was none. Where it cannot be put on record, that is said: what was done cannot be undone.
+func note(ctx context.Context, c Config, o Options, v *vault.Vault, name string, facts map[string]string) {
+	err := appendTo(ctx, c, o, v, audit.Event{Name: name, Facts: facts})
+	if errors.Is(err, os.ErrNotExist) {
+		err = errors.New("the node has not run, so there is no audit log yet")
+	}
+	if err != nil {
+		o.Log.Error("this is not on record", "event", name, "error", err)
+	}
+}
+
+func appendTo(ctx context.Context, c Config, o Options, v *vault.Vault, e audit.Event) (err error) {
+	var head audit.Head
+	if v != nil {
+		head, err = readHead(ctx, v)
+	} else {
+		_, err = os.Stat(c.AuditPath())
+	}
+	if err != nil {
+		return err
+	}
+	log, err := audit.Open(c.AuditPath(), string(c.Node), o.Clock, audit.Mark(head))
+	if err != nil {
+		return err
+	}
+	return errors.Join(log.Append(ctx, e), log.Close())
 }

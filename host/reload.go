@@ -18,8 +18,8 @@ func Hangups() <-chan os.Signal {
 	return c
 }
 
-// reload takes up what changed on disk: certificates, roster and the level of the log. All else in the configuration counts from the next
-// start.
+// reload takes up what changed on disk: certificates, roster, revoked tokens and the level of the log. All else in the configuration counts
+// from the next start.
 func (h *Host) reload(ctx context.Context) {
 	log := h.options.Log
 	log.Info("reload")
@@ -34,6 +34,9 @@ func (h *Host) reload(ctx context.Context) {
 	if err != nil {
 		log.Warn("the configuration is not taken up", "error", err)
 		return
+	}
+	if t := h.tokens.Load(); t != nil {
+		t.Revoke(c.API.Revoked)
 	}
 	if h.options.Level != nil {
 		h.options.Level.Set(ParseLevel(c.LogLevel))

@@ -39,7 +39,9 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 	apiCtx, stopAPI := context.WithCancel(ctx)
 	defer stopAPI()
 	apiDone := make(chan error, 1)
-	go func() { apiDone <- a.serve(apiCtx, h) }()
+	denials := &api.Denials{Record: h.record.event}
+	counting.Go(func() { denials.Run(nodeCtx) })
+	go func() { apiDone <- a.serve(apiCtx, h, denials) }()
 	ready()
 	h.options.Log.Info("listening", "api", a.address(), "tls", a.secure(), "cluster", h.config.Cluster, "version", h.options.Release,
 		"boot", time.Since(h.began).Round(time.Millisecond))
@@ -59,20 +61,25 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 		stopNode()
 		_, _ = <-apiDone, <-nodeDone
 	}
+	denials.Flush(context.WithoutCancel(ctx))
 	h.record.seal(context.WithoutCancel(ctx))
 	return fault.Doing("run", err)
 }
 
 // serve answers until ctx ends.
-func (a *API) serve(ctx context.Context, h *Host) error {
+func (a *API) serve(ctx context.Context, h *Host, denials *api.Denials) error {
 	if a == nil {
 		<-ctx.Done()
 		return nil
 	}
+	if a.tokens != nil {
+		a.tokens.First = h.record.token
+		h.tokens.Store(a.tokens)
+	}
 	dev := h.config.Dev
 	return api.Serve(ctx, a.listener, api.New(api.Config{
 		Backend: h.Node, Auth: a.auth, Dev: dev && a.tls == nil, OpenMetrics: dev, Registry: newRegistry(h),
-		Logger:  requestLog(h.options.Log),
+		Logger: h.options.Log, Denials: denials,
 		Timeout: h.config.Limits.Request + 5*time.Second,
 	}), a.tls)
 }

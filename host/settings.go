@@ -33,6 +33,8 @@ var Settings = []Setting{
 	{Key: "api.tls.key", Help: "its key, PEM"},
 	{Key: "api.tls.client_ca", Help: "certificates that clients' certificates must come from, PEM"},
 	{Key: "api.jwt.keys", List: true, Help: "files with public keys (PEM) that tokens are signed with"},
+	{Key: "api.jwt.revoked", List: true,
+		Help: "tokens that let nobody in any more: jti:ID, sub:NAME, before:TIME (issued before); SIGHUP has it read anew"},
 	{Key: "api.jwt.audience", Help: "aud that tokens must carry; the cluster's name if empty"},
 
 	{Key: "nats.listen", Flag: "nats-listen", Help: "address for routes from the other nodes, host:port"},

@@ -35,8 +35,10 @@ type Config struct {
 	OpenMetrics bool
 	// Registry takes the metrics of HTTP; nil makes one.
 	Registry *prometheus.Registry
-	// Logger takes one line for each request, without bodies; nil discards them.
+	// Logger takes one line for each request, without bodies: of who is known at info, of probes and strangers at debug. Nil discards them.
 	Logger *slog.Logger
+	// Denials counts who is turned away; nil counts nobody.
+	Denials *Denials
 	// Started tells /startupz that boot is over; nil means that it is, once there is a handler.
 	Started func() bool
 	// MaxConcurrent is how many API requests are worked on at once before 429, a quarter of them of one caller; 0 means 1024.

@@ -49,13 +49,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.meter.inFlight.Dec()
 		elapsed := time.Since(started)
 		s.meter.observe(pattern, out.status, elapsed)
-		s.Logger.LogAttrs(r.Context(), slog.LevelInfo, "http request", slog.String("method", clip(r.Method)),
-			slog.String("path", clip(r.URL.Path)), slog.Int("status", out.status), slog.Duration("took", elapsed), slog.Int64("bytes", out.bytes),
+		s.Logger.LogAttrs(r.Context(), s.level(pattern, c), "http request", slog.String("method", clip(r.Method)),
+			slog.String("route", pattern), slog.Int("status", out.status), slog.Duration("took", elapsed), slog.Int64("bytes", out.bytes),
 			slog.String("requester", c.requester), slog.String("remote", r.RemoteAddr), slog.String("request_id", c.id))
 	}()
 
 	if err := s.fromBrowser(r); err != nil {
-		s.refuse(out, r, err)
+		s.Denials.add(r, pattern, "", s.refuse(out, r, err))
 		return
 	}
 	handler, found := s.mux.Handler(r)
@@ -67,10 +67,18 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r, done, err := s.admit(out, r, c, s.rules[found])
 	defer done()
 	if err != nil {
-		s.refuse(out, r, err)
+		s.Denials.add(r, pattern, c.requester, s.refuse(out, r, err))
 		return
 	}
 	s.mux.ServeHTTP(out, r)
+}
+
+// level is that of a request's line in the log: probes come every second, and strangers as often as they like.
+func (s *server) level(pattern string, c *call) slog.Level {
+	if c.requester == "" || s.rules[pattern].light {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 // admit authenticates, authorises, reads the body and takes a place, in this order: nobody unknown can fill memory, and who sends slowly
@@ -220,8 +228,8 @@ func noRoute(handler http.Handler, r *http.Request) error {
 	return &problem.Error{Code: problem.NotFound, Message: fmt.Sprintf("there is no %s", clip(r.URL.Path)), Next: "see /docs for the paths"}
 }
 
-// refuse answers with a problem.
-func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+// refuse answers with a problem, and returns it.
+func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) *refusal {
 	p := s.refusal(r.Context(), err)
 	h := w.Header()
 	for k, v := range p.GetHeaders() {
@@ -232,6 +240,7 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Method != http.MethodHead {
 		_ = json.NewEncoder(w).Encode(p.Problem)
 	}
+	return p
 }
 
 // refusal describes err for the outside, and logs what must not go there.

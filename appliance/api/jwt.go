@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -48,12 +50,25 @@ type JWT struct {
 	now    func() time.Time
 	known  *lru.Cache[[32]byte, knownToken]  // good tokens, by their hash
 	bad    *lru.Cache[string, *rate.Limiter] // of addresses that sent bad ones
+
+	revoked atomic.Pointer[Revoked]
+	// First is told of every good token that was not seen before by this run, or was forgotten; nil tells nobody. It is set before the
+	// first request.
+	First func(ctx context.Context, t SeenToken)
 }
 
-// knownToken is who a good token names, and until when.
+// SeenToken is a token that let its bearer in.
+type SeenToken struct {
+	Identity
+	ID            string // jti, "" if it has none
+	Issued, Until time.Time
+}
+
+// knownToken is who a good token names, since when and until when.
 type knownToken struct {
-	who   Identity
-	until time.Time
+	who           Identity
+	id            string
+	issued, until time.Time // issued is zero where the token does not say
 }
 
 // NewJWT takes a PEM file of one or more PUBLIC KEY blocks (SubjectPublicKeyInfo), and the audience that every token must name.
@@ -138,7 +153,7 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 	}
 	sum := sha256.Sum256([]byte(token))
 	if k, ok := j.known.Get(sum); ok && j.now().Before(k.until) {
-		return k.who, nil
+		return k.who, j.revoked.Load().check(k)
 	}
 	from := network(r.RemoteAddr)
 	limit, ok := j.bad.Get(from)
@@ -146,6 +161,9 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 		return Identity{}, &problem.Error{Code: problem.Overload, Message: "too many bad tokens came from this address"}
 	}
 	k, err := j.judge(token)
+	if err == nil {
+		err = j.revoked.Load().check(k)
+	}
 	if err != nil {
 		if !ok && from != "" {
 			limit = rate.NewLimiter(badTokens, badTokensBurst)
@@ -157,6 +175,9 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 		return Identity{}, err
 	}
 	j.known.Add(sum, k)
+	if j.First != nil {
+		j.First(r.Context(), SeenToken{k.who, k.id, k.issued, k.until})
+	}
 	return k.who, nil
 }
 
@@ -191,7 +212,13 @@ func (j *JWT) judge(token string) (knownToken, error) {
 	if err != nil {
 		return knownToken{}, errors.New("the token's exp is no time")
 	}
-	k := knownToken{Identity{Requester: sub}, exp.Add(clockSkew)}
+	k := knownToken{who: Identity{Requester: sub}, until: exp.Add(clockSkew)}
+	if k.id, err = tokenID(c); err != nil {
+		return knownToken{}, err
+	}
+	if iat, err := c.GetIssuedAt(); err == nil && iat != nil {
+		k.issued = iat.Time
+	}
 	roles, isList := c["roles"].([]any)
 	if c["roles"] != nil && !isList {
 		return knownToken{}, errors.New("the token's roles are no list")

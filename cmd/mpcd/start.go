@@ -22,7 +22,7 @@ func startCommand() *cobra.Command {
 		Long: "Boots in this order: self-tests, data directory, roster, token and its keys, vault, audit log, identity, network, API. " +
 			"Whatever\n" +
 			"fails ends the process with its reason and the exit code of its kind, before the node has spoken to anybody. SIGTERM ends it in\n" +
-			"good order, SIGHUP has it take up certificates and log.level anew.",
+			"good order, SIGHUP has it take up certificates, roster, api.jwt.revoked and log.level anew.",
 		Example: "  mpcd start --config /etc/mpcd/mpcd.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

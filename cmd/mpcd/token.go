@@ -28,7 +28,8 @@ func tokenCommand(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v := map[string]any{"token": text, "subject": t.Subject, "roles": t.Roles, "expires": expires.UTC().Format(time.RFC3339)}
+			v := map[string]any{"token": text, "subject": t.Subject, "roles": t.Roles, "expires": expires.UTC().Format(time.RFC3339), "jti": t.ID}
+			o.note("token %s of %s, until %s: each node puts its first use on record; api.jwt.revoked ends it", t.ID, t.Subject, v["expires"])
 			return o.result(v, func(w io.Writer) { row(w, text) })
 		},
 	}

@@ -1,0 +1,63 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Revoked are tokens that let nobody in any more, though they are signed and have not expired. A nil one is none.
+type Revoked struct {
+	ids, subjects map[string]bool
+	before        time.Time // tokens issued before it, and those that do not say when
+}
+
+// errRevoked does not say which word it was: that is nobody's business who has the token.
+var errRevoked = errors.New("the token was revoked")
+
+// ParseRevoked reads words of the forms jti:ID, sub:NAME and before:TIME (RFC 3339). Of several times the latest counts.
+func ParseRevoked(words []string) (*Revoked, error) {
+	r := &Revoked{ids: map[string]bool{}, subjects: map[string]bool{}}
+	for _, w := range words {
+		kind, what, _ := strings.Cut(w, ":")
+		switch {
+		case kind == "jti" && what != "":
+			r.ids[what] = true
+		case kind == "sub" && what != "":
+			r.subjects[what] = true
+		case kind == "before":
+			at, err := time.Parse(time.RFC3339, what)
+			if err != nil {
+				return nil, fmt.Errorf("%q is no time as 2026-01-31T12:00:00Z", what)
+			}
+			if at.After(r.before) {
+				r.before = at
+			}
+		default:
+			return nil, fmt.Errorf("%q is neither jti:ID nor sub:NAME nor before:TIME", w)
+		}
+	}
+	return r, nil
+}
+
+// Revoke puts r in the place of what was revoked before. It holds from the next request on.
+func (j *JWT) Revoke(r *Revoked) { j.revoked.Store(r) }
+
+func (r *Revoked) check(k knownToken) error {
+	if r != nil && (r.ids[k.id] || r.subjects[k.who.Requester] || k.issued.Before(r.before)) {
+		return errRevoked
+	}
+	return nil
+}
+
+// tokenID reads jti, by which a token can be revoked.
+func tokenID(c jwt.MapClaims) (string, error) {
+	id, isText := c["jti"].(string)
+	if c["jti"] != nil && !isText || len(id) > subjectMax || strings.ContainsFunc(id, func(r rune) bool { return r < '!' || r > '~' }) {
+		return "", fmt.Errorf("the token's jti must have 1 to %d visible ASCII characters", subjectMax)
+	}
+	return id, nil
+}
