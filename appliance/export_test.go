@@ -344,3 +344,13 @@ func onRecord() *permission {
 	close(done)
 	return &permission{done: done}
 }
+
+// ClaimEpoch has a peer have said, long enough ago, that it holds a key at an epoch.
+func (n *Node) ClaimEpoch(id transport.NodeID, key string, epoch uint64) {
+	n.epochs.mu.Lock()
+	defer n.epochs.mu.Unlock()
+	if n.epochs.claims[id] == nil {
+		n.epochs.claims[id] = map[string]holding{}
+	}
+	n.epochs.claims[id][key] = holding{epoch, n.cfg.Clock().Add(-epochsSettle)}
+}

@@ -33,7 +33,8 @@ func (n *Node) Readiness() Readiness {
 	if deaf != "" {
 		heard += "; " + deaf
 	}
-	r.Checks = append(r.Checks, Check{"quorum", live >= need, n.quorumDetail(live, total, need)}, Check{"heard", hear >= need-1, heard})
+	r.Checks = append(r.Checks, Check{"quorum", live >= need, n.quorumDetail(live, total, need)}, Check{"heard", hear >= need-1, heard},
+		n.epochs.check())
 	for _, c := range r.Checks {
 		r.Ready = r.Ready && c.OK
 	}
@@ -189,6 +190,9 @@ func (n *Node) Nodes() []NodeStatus {
 			s.Ahead, _ = n.peers.Skew(id)
 		}
 		s.Ready, s.Trouble = n.readyNode(id)
+		if lag := n.epochs.lagWords(id); lag != "" {
+			s.Trouble = strings.TrimPrefix(s.Trouble+"; "+lag, "; ")
+		}
 		out = append(out, s)
 	}
 	return out

@@ -19,6 +19,7 @@ type making struct {
 	*core
 	signing  *signing
 	reissues reissues
+	epochs   *epochs
 }
 
 // keygen is the coordinator's side; accept is called before the first message leaves.

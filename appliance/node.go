@@ -149,6 +149,7 @@ type Node struct {
 	making  *making
 	batches *batcher
 	others  *others
+	epochs  *epochs
 	pool    *presign.Pool
 	slots   *ceremony.Slots // one per ceremony we take part in
 
@@ -227,8 +228,9 @@ func (n *Node) furnish() {
 	n.signing = &signing{&n.core, n.pool}
 	n.others = &others{core: &n.core}
 	n.batches.others = n.others
+	n.epochs = &epochs{core: &n.core, claims: map[transport.NodeID]map[string]holding{}}
 	n.filling.signing, n.filling.pool = n.signing, n.pool
-	n.making = &making{core: &n.core, signing: n.signing}
+	n.making = &making{core: &n.core, signing: n.signing, epochs: n.epochs}
 	n.batches.signing, n.batches.pool = n.signing, n.pool
 }
 
@@ -352,6 +354,8 @@ func (n *Node) receive(ctx context.Context) {
 			n.others.learn(env)
 		case ceremony.KindRoster:
 			n.begin(ctx, env, n.learnRoster)
+		case ceremony.KindEpochs:
+			n.begin(ctx, env, n.epochs.learn)
 		default:
 			n.router.Deliver(env)
 		}

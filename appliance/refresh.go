@@ -40,6 +40,9 @@ func (n *making) refreshOnce(ctx context.Context, key keys.Key, req RefreshReque
 	if rec.State != keys.Active {
 		return problem.New(problem.Conflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", key.ID, rec.State)
 	}
+	if err := n.epochs.whole(keys.SharingOf(key.ID, rec)); err != nil {
+		return err
+	}
 	if err := n.peers.AwaitAll(ctx, rec.Info.Committee, req.Release...); err != nil {
 		return err
 	}

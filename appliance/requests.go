@@ -76,6 +76,10 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 // chooseSigners is the caller's choice, or a quorum without those that this node has banned, who are added to avoid.
 func (n *Node) chooseSigners(ctx context.Context, key keys.Key, named []transport.NodeID,
 	avoid map[threshold.PartyID]bool) ([]threshold.PartyID, error) {
+	apart, err := n.epochs.apart(keys.SharingOf(key.ID, key.Record))
+	if err != nil {
+		return nil, err
+	}
 	if len(named) > 0 {
 		return n.namedSigners(key.Record.Info.Committee, named)
 	}
@@ -83,7 +87,7 @@ func (n *Node) chooseSigners(ctx context.Context, key keys.Key, named []transpor
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range banned {
+	for _, p := range append(banned, apart...) {
 		avoid[p] = true
 	}
 	return n.peers.Quorum(key.Record.Info.Committee, avoid)

@@ -19,8 +19,11 @@ type watch struct {
 	twice  map[transport.NodeID]string
 	skewed map[transport.NodeID]time.Time // when it was last told
 	sent   map[transport.NodeID]time.Time // when its roster was last looked at
-	mended time.Time                      // when what failed was last tried again
-	busy   atomic.Bool                    // trying
+	// when a peer was last told which epochs we hold, and what was told of a node that lags
+	compared map[transport.NodeID]time.Time
+	lags     map[transport.NodeID]string
+	mended   time.Time   // when what failed was last tried again
+	busy     atomic.Bool // trying
 }
 
 // mendEvery is how often what failed is tried again.
@@ -30,7 +33,7 @@ const mendEvery = 2 * time.Second
 func (w *watch) look(n *Node) {
 	if w.twice == nil {
 		w.twice, w.skewed = map[transport.NodeID]string{}, map[transport.NodeID]time.Time{}
-		w.sent = map[transport.NodeID]time.Time{}
+		w.sent, w.compared, w.lags = map[transport.NodeID]time.Time{}, map[transport.NodeID]time.Time{}, map[transport.NodeID]string{}
 	}
 	log := n.cfg.Logger
 	w.readiness(log, n.Readiness())
@@ -38,6 +41,7 @@ func (w *watch) look(n *Node) {
 	for _, id := range n.members.All() {
 		w.runs(n, id)
 		w.rosters(n, id)
+		w.epochs(n, id)
 		if d, _ := n.peers.Skew(id); d.Abs() >= skewTold && now.Sub(w.skewed[id]) >= skewEvery {
 			w.skewed[id] = now
 			log.Warn("clocks differ: set them, as by NTP", "node", id, "its clock", ceremony.Off(d), "heard up to", transport.SkewMax)

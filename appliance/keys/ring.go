@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -171,6 +173,47 @@ type Ring struct {
 	pending map[string]bool    // keys that wait for a certificate or a proof
 	locked  map[string]bool    // keys whose epoch is being changed
 	changed chan struct{}      // closed and made anew when a record changes
+	active  map[string]Sharing // of all active keys
+}
+
+// Sharing is which epoch of an active key this node holds a share of, and with whom.
+type Sharing struct {
+	ID        string
+	Epoch     uint64
+	Committee threshold.Committee
+}
+
+// SharingOf is that of a record.
+func SharingOf(id string, r Record) Sharing { return Sharing{id, r.Info.Epoch, r.Info.Committee} }
+
+// Sharing is that of an active key.
+func (k *Ring) Sharing(id string) (s Sharing, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s, ok = k.active[id]
+	return s, ok
+}
+
+// Sharings lists the active keys that this node holds with a party, by ID.
+func (k *Ring) Sharings(with threshold.PartyID) []Sharing {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var out []Sharing
+	for _, id := range slices.Sorted(maps.Keys(k.active)) {
+		if s := k.active[id]; s.Committee.Contains(with) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// enter keeps active what a record says. The caller holds mu.
+func (k *Ring) enter(id string, r Record) {
+	if r.State == Active {
+		k.active[id] = SharingOf(id, r)
+	} else {
+		delete(k.active, id)
+	}
 }
 
 const recordsMax = 65536
@@ -178,13 +221,22 @@ const recordsMax = 65536
 // NewRing makes an empty one; Load reads what it must know.
 func NewRing(c Config) *Ring {
 	return &Ring{c: c, records: map[string]*Record{}, held: map[string]*Held{}, age: list.New(), pending: map[string]bool{},
-		locked: map[string]bool{}, changed: make(chan struct{})}
+		locked: map[string]bool{}, changed: make(chan struct{}), active: map[string]Sharing{}}
 }
 
-// Load reads which keys wait for others.
+// Load reads which keys wait for others, and the epochs of those that are active. A damaged record is told when it is used.
 func (k *Ring) Load(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if err := k.c.Store.Iterate(ctx, recordKey(""), func(key, value []byte) error {
+		id := string(key[len(recordKey("")):])
+		if r, err := decode(id, bytes.Clone(value)); err == nil {
+			k.enter(id, r)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
 	return k.c.Store.Iterate(ctx, pendingKey(""), func(key, value []byte) error {
 		id := strings.TrimPrefix(string(key), string(pendingKey("")))
 		k.pending[id] = true
@@ -284,6 +336,7 @@ func (k *Ring) Put(ctx context.Context, id string, r Record) error {
 	}
 	k.c.Ended(id, r.Info.Epoch)
 	k.records[id] = &r
+	k.enter(id, r)
 	close(k.changed)
 	k.changed = make(chan struct{})
 	if waits {

@@ -1,0 +1,281 @@
+package appliance
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// A node that a refresh left behind, or whose directory is an older copy, holds shares of an epoch that is over. Nodes tell each other now
+// and then, by digests, which epochs they hold of the keys they share, so that such a node, and the others, know it before anybody asks
+// for a signature. What it lacks, if it has staged it, comes by asking (recover.go). A claim is no proof: it moves no share, and it is
+// believed against this node's own record only where so many say it that the key is signed with without it.
+
+const (
+	epochsEvery   = 2 * time.Second // how often a peer is told our digests
+	epochsSettle  = 5 * time.Second // a difference may be a refresh that ends: what stays that long is none
+	epochsBuckets = 64              // keys are told apart by as many digests
+	epochsDigest  = 8               // bytes of one
+	epochsKeys    = 2048            // most keys of a list
+	epochsTold    = 8               // most wallets named in one line
+)
+
+// epochsWord is what a node tells a peer: the digests of all keys that both hold, or, of buckets in which these differ, the keys.
+type epochsWord struct {
+	Version uint8      `cbor:"1,keyasint"`
+	Digests []byte     `cbor:"2,keyasint,omitempty"`
+	Buckets uint64     `cbor:"3,keyasint,omitempty"` // a bit for each that is in Keys as a whole
+	Keys    []keyEpoch `cbor:"4,keyasint,omitempty"`
+}
+
+const epochsVersion = 1
+
+type keyEpoch struct {
+	KeyID string `cbor:"1,keyasint"`
+	Epoch uint64 `cbor:"2,keyasint"`
+}
+
+// epochs are the claims of peers about keys of ours that differ from what we hold.
+type epochs struct {
+	*core
+	mu     sync.Mutex
+	claims map[transport.NodeID]map[string]holding
+}
+
+type holding struct { // what a peer claims to hold
+	epoch uint64
+	since time.Time
+}
+
+func bucketOf(id string) int {
+	h := sha256.Sum256([]byte(id))
+	return int(h[0] % epochsBuckets)
+}
+
+// word is what we tell of the keys that we share with a peer.
+func (e *epochs) word(id transport.NodeID) (w epochsWord, shared []keys.Sharing) {
+	shared = e.keys.Sharings(e.members.Party(id))
+	var in [epochsBuckets][]byte
+	for _, s := range shared {
+		b := bucketOf(s.ID)
+		in[b] = binary.BigEndian.AppendUint64(append(append(in[b], s.ID...), 0), s.Epoch)
+	}
+	w.Version = epochsVersion
+	for _, all := range in {
+		h := canon.Hash("mpcd/v1/epochs", all)
+		w.Digests = append(w.Digests, h[:epochsDigest]...)
+	}
+	return w, shared
+}
+
+// tell sends our digests to a peer.
+func (e *epochs) tell(id transport.NodeID) {
+	w, _ := e.word(id)
+	e.send(transport.Envelope{To: []transport.NodeID{id}, Kind: ceremony.KindEpochs, Body: canon.MustMarshal(w)})
+}
+
+// learn hears what a peer tells, and answers digests that differ from ours with the keys.
+func (e *epochs) learn(_ context.Context, env transport.Envelope) {
+	var w epochsWord
+	if canon.UnmarshalVersion(env.Body, epochsVersion, &w) != nil || len(w.Keys) > epochsKeys {
+		return
+	}
+	ours, shared := e.word(env.From)
+	switch {
+	case len(w.Digests) == len(ours.Digests):
+		e.compare(env.From, w.Digests, ours.Digests, shared)
+	case w.Digests == nil:
+		e.hear(env.From, w, shared)
+	}
+}
+
+func (e *epochs) compare(from transport.NodeID, theirs, ours []byte, shared []keys.Sharing) {
+	answer := epochsWord{Version: epochsVersion}
+	differ := func(id string) bool {
+		at := bucketOf(id) * epochsDigest
+		return !bytes.Equal(theirs[at:at+epochsDigest], ours[at:at+epochsDigest])
+	}
+	e.mu.Lock()
+	for id := range e.claims[from] {
+		if !differ(id) {
+			delete(e.claims[from], id)
+		}
+	}
+	e.mu.Unlock()
+	for _, s := range shared {
+		if differ(s.ID) && len(answer.Keys) < epochsKeys {
+			answer.Keys = append(answer.Keys, keyEpoch{s.ID, s.Epoch})
+			answer.Buckets |= 1 << bucketOf(s.ID)
+		}
+	}
+	if answer.Keys != nil {
+		e.send(transport.Envelope{To: []transport.NodeID{from}, Kind: ceremony.KindEpochs, Body: canon.MustMarshal(answer)})
+	}
+}
+
+// hear notes what a peer holds of keys of ours. Of others it may tell what it likes.
+func (e *epochs) hear(from transport.NodeID, w epochsWord, shared []keys.Sharing) {
+	theirs := map[string]uint64{}
+	for _, k := range w.Keys {
+		theirs[k.KeyID] = k.Epoch
+	}
+	now := e.cfg.Clock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.claims[from] == nil {
+		e.claims[from] = map[string]holding{}
+	}
+	for _, s := range shared {
+		if w.Buckets>>bucketOf(s.ID)&1 == 0 {
+			continue
+		}
+		epoch, told := theirs[s.ID]
+		was, before := e.claims[from][s.ID]
+		switch {
+		case !told || epoch == s.Epoch:
+			delete(e.claims[from], s.ID)
+		case !before || was.epoch != epoch:
+			e.claims[from][s.ID] = holding{epoch, now}
+		}
+	}
+}
+
+// holds is the epoch of a key that a peer has claimed for long enough to be believed of itself, where it is another than ours.
+func (e *epochs) holds(id transport.NodeID, key string, ours uint64) (epoch uint64, other bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c, ok := e.claims[id][key]
+	return c.epoch, ok && c.epoch != ours && e.cfg.Clock().Sub(c.since) >= epochsSettle
+}
+
+// behind tells whether this node's share of a key is of an epoch that is over: so many parties hold a later one that they sign without it,
+// one of whom at least is honest.
+func (e *epochs) behind(s keys.Sharing) bool {
+	_, others := e.members.Others(s.Committee.Parties)
+	later := 0
+	for _, id := range others {
+		if epoch, other := e.holds(id, s.ID, s.Epoch); other && epoch > s.Epoch {
+			later++
+		}
+	}
+	return later > 0 && later >= min(s.Committee.Threshold, len(others))
+}
+
+// lag lists the keys of which a node, this one or a peer, holds an older share than others do, as far as this node knows.
+func (e *epochs) lag(id transport.NodeID) (late []string) {
+	claimed := map[string]bool{}
+	e.mu.Lock()
+	for from, claims := range e.claims {
+		for key := range claims {
+			claimed[key] = claimed[key] || from == id || id == e.cfg.Node
+		}
+	}
+	e.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(claimed)) {
+		s, ok := e.keys.Sharing(key)
+		if !ok || !claimed[key] {
+			continue
+		}
+		epoch, other := e.holds(id, key, s.Epoch)
+		if id == e.cfg.Node && e.behind(s) || other && epoch < s.Epoch {
+			late = append(late, key)
+		}
+	}
+	return late
+}
+
+// lagWords says it of a node, "" where there is none.
+func (e *epochs) lagWords(id transport.NodeID) string {
+	late := e.lag(id)
+	if len(late) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("holds an older share of %d of %d keys, and cannot sign with them: %s", len(late),
+		len(e.keys.Sharings(e.members.Party(id))), named(late))
+}
+
+func named(ids []string) string {
+	if len(ids) > epochsTold {
+		return strings.Join(ids[:epochsTold], ", ") + ", …"
+	}
+	return strings.Join(ids, ", ")
+}
+
+// apart lists the parties of a key that hold another epoch than this node. If that is because this node is behind, it is an error: whom it
+// asks would refuse.
+func (e *epochs) apart(s keys.Sharing) (parties []threshold.PartyID, err error) {
+	if e.behind(s) {
+		return nil, problem.New(problem.Conflict, "ask another node; this node's share cannot be mended, see docs/OPERATIONS.md",
+			"this node holds wallet %s at epoch %d, which is over: a refresh ended without it, or its data directory is an older copy",
+			s.ID, s.Epoch)
+	}
+	for _, p := range s.Committee.Parties {
+		if _, other := e.holds(e.members.Node(p), s.ID, s.Epoch); other {
+			parties = append(parties, p)
+		}
+	}
+	return parties, nil
+}
+
+// whole fails where a party of a key holds another epoch of it, for then no refresh can end.
+func (e *epochs) whole(s keys.Sharing) error {
+	parties, err := e.apart(s)
+	if err == nil && len(parties) > 0 {
+		ids := e.members.Nodes(parties)
+		err = problem.New(problem.Conflict, "make another key with all nodes, and move what this one holds; see docs/OPERATIONS.md",
+			"%v hold another epoch of wallet %s than %d, so no refresh of it can end", ids, s.ID, s.Epoch)
+	}
+	return err
+}
+
+// check is the check of readiness: a node all of whose keys are over serves nobody.
+func (e *epochs) check() Check {
+	words := e.lagWords(e.cfg.Node)
+	if words == "" {
+		return Check{"epochs", true, "its shares are of the epochs that the peers hold"}
+	}
+	return Check{"epochs", len(e.lag(e.cfg.Node)) < len(e.keys.Sharings(e.members.SelfParty())), "it " + words}
+}
+
+// epochs tells the peer, and tells log and audit log of a node that begins to lag, or does no longer.
+func (w *watch) epochs(n *Node, id transport.NodeID) {
+	now := n.cfg.Clock()
+	if now.Sub(w.compared[id]) < epochsEvery {
+		return
+	}
+	w.compared[id] = now
+	if _, live := n.peers.Notes(id); live {
+		n.epochs.tell(id)
+	}
+	words := n.epochs.lagWords(id)
+	if words == w.lags[id] {
+		return
+	}
+	w.lags[id] = words
+	if words == "" {
+		n.cfg.Logger.Info("a node holds no older shares any more", "node", id)
+		return
+	}
+	n.cfg.Logger.Warn("a node was left behind", "node", id, "what", words)
+	n.wg.Go(func() {
+		if err := n.cfg.AuditLog.Append(n.base, audit.Event{Name: "key.behind",
+			Facts: map[string]string{"node": string(id), "what": words}}); err != nil {
+			n.cfg.Logger.Error("audit", "error", err)
+		}
+	})
+}
