@@ -18,7 +18,7 @@ const rosterEvery = 10 * time.Second
 
 // TakeUp puts a newer roster in the place of the one in use, without a restart. It must have a higher serial, be signed by the same root,
 // have every node as the party it was, and this node's own keys unchanged; Config.KeepRoster may refuse it, and keeps it. A roster that is
-// not newer changes nothing.
+// not newer changes nothing. Who was removed is neither heard nor chosen from then on.
 func (n *Node) TakeUp(ctx context.Context, r *attest.SignedRoster) error {
 	n.rosters.Lock()
 	defer n.rosters.Unlock()
@@ -32,7 +32,7 @@ func (n *Node) TakeUp(ctx context.Context, r *attest.SignedRoster) error {
 	if err := n.takeUp(ctx, r); err != nil {
 		return fmt.Errorf("the roster of serial %d: %w", r.Roster.Serial, err)
 	}
-	n.cfg.Logger.Info("a newer roster is in use", "serial", r.Roster.Serial, "nodes", len(r.Roster.Nodes), "fingerprint", r.Fingerprint())
+	n.cfg.Logger.Info("a newer roster is in use", "serial", r.Roster.Serial, "nodes", len(r.Roster.Members()), "fingerprint", r.Fingerprint())
 	n.peers.Tell()
 	return n.cfg.AuditLog.Append(ctx, audit.Event{Name: "roster.taken",
 		Facts: map[string]string{"serial": fmt.Sprint(r.Roster.Serial), "roster": r.Fingerprint()}})
@@ -45,7 +45,8 @@ func (n *Node) takeUp(ctx context.Context, r *attest.SignedRoster) error {
 	}
 	self, ok := next.Member(n.cfg.Node)
 	if !ok || r.Roster.Cluster != n.cfg.Cluster {
-		return problem.New(problem.Invalid, "fetch the roster of this cluster", "it does not have this node")
+		return problem.New(problem.Invalid, "stop this node if it was removed, or fetch the roster of this cluster",
+			"this node is no member in it")
 	}
 	if !n.token.attest.Public.(equalKey).Equal(self.Attest) || !n.token.cosign.Public.(equalKey).Equal(self.Cosign) {
 		return problem.New(problem.HSM, "configure the token that was enrolled, and restart this node", "it has other keys for this node")
@@ -60,7 +61,13 @@ func (n *Node) takeUp(ctx context.Context, r *attest.SignedRoster) error {
 	}
 	n.members.Renew(next)
 	n.peers.Grow()
+	gone, names := n.members.Removed()
+	n.pool.DropPeers(gone)
+	for _, id := range names {
+		n.pool.DropCoordinator(id)
+	}
 	if net := n.net.Load(); net != nil {
+		net.Remove(names)
 		return net.Add(peersOf(n.members))
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -314,4 +315,23 @@ func TestReceiptRoster(t *testing.T) {
 	unknown := errors.New("no such scheme")
 	err = VerifyReceipt(r, c.roster, func(threshold.SchemeID) (threshold.Scheme, error) { return nil, unknown }, ReceiptOptions{})
 	wantErr(t, "unknown scheme", err, unknown)
+}
+
+// Goal: what a node attests that the roster says was removed counts for nothing, as proposer or as signer; who else is removed is none of
+// the receipt's business. Method: receipts made under rosters that remove a node each.
+func TestReceiptOfRemoved(t *testing.T) {
+	signers := newCluster(t).receipt(t).Signers
+	for i, n := range newCluster(t).roster.Roster.Nodes {
+		c := newCluster(t)
+		r := c.roster.Roster
+		r.Serial, r.Nodes = 2, append([]RosterNode{}, r.Nodes...)
+		r.Nodes[i].Removed = true
+		s, err := r.Sign(c.root)
+		must(t, err)
+		c.roster = s
+		err = VerifyReceipt(c.receipt(t), s, testScheme, ReceiptOptions{})
+		if signs := slices.Contains(signers, n.Party); signs && !errors.Is(err, ErrUnknownNode) || !signs && err != nil {
+			t.Errorf("%s removed, signs %v: %v", n.ID, signs, err)
+		}
+	}
 }

@@ -222,6 +222,9 @@ func (v *receiptCheck) shares() error {
 
 func (v *receiptCheck) share(s ReceiptShare, req threshold.SignRequest) error {
 	n, err := v.roster.ByParty(s.Party)
+	if err == nil && n.Removed {
+		_, err = v.roster.Node(n.ID) // which says it
+	}
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,9 @@ type RosterNode struct {
 	AttestKey Hex               `cbor:"6,keyasint" json:"attest_key"` // PKIX DER, P-256 or Ed25519, in its token
 	Endpoint  string            `cbor:"7,keyasint" json:"endpoint"`
 	Facility  string            `cbor:"8,keyasint" json:"facility"`
+	// Removed says that the node is a member no more: nobody hears or chooses it, and what it attests under this roster counts for nothing.
+	// It stays in the roster, so that its party is never given twice and its keys' committees keep their names.
+	Removed bool `cbor:"9,keyasint,omitempty" json:"removed,omitempty"`
 }
 
 // Cosign is the key that cosigns intents.
@@ -56,7 +59,7 @@ func (r Roster) Validate() error {
 		return fmt.Errorf("attest: roster: %q is no name for a cluster; use a-z, 0-9, dot, dash, underscore, at most 63", clip(r.Cluster))
 	case r.Serial == 0:
 		return errors.New("attest: roster serial 0; the first is 1")
-	case len(r.Nodes) == 0 || len(r.Nodes) > MaxNodes:
+	case len(r.Members()) == 0 || len(r.Nodes) > MaxNodes:
 		return fmt.Errorf("attest: roster of %d nodes, want 1 to %d", len(r.Nodes), MaxNodes)
 	}
 	ids, keys, last := map[string]bool{}, map[string]string{}, threshold.PartyID(0)
@@ -115,17 +118,25 @@ func (n RosterNode) validate() error {
 	return nil
 }
 
-// Node finds a node by its ID.
+// Members are the nodes that were not removed.
+func (r Roster) Members() []RosterNode {
+	return slices.DeleteFunc(slices.Clone(r.Nodes), func(n RosterNode) bool { return n.Removed })
+}
+
+// Node finds a member by its ID.
 func (r Roster) Node(id string) (RosterNode, error) {
 	for _, n := range r.Nodes {
-		if n.ID == id {
+		switch {
+		case n.ID == id && n.Removed:
+			return RosterNode{}, fmt.Errorf("%w: node %q was removed from the cluster", ErrUnknownNode, id)
+		case n.ID == id:
 			return n, nil
 		}
 	}
 	return RosterNode{}, fmt.Errorf("%w: node %q; enrol it, or use a newer roster than serial %d", ErrUnknownNode, clip(id), r.Serial)
 }
 
-// ByParty finds a node by its party number.
+// ByParty finds a node, also one that was removed, by its party number.
 func (r Roster) ByParty(p threshold.PartyID) (RosterNode, error) {
 	i, ok := slices.BinarySearchFunc(r.Nodes, p, func(n RosterNode, p threshold.PartyID) int { return int(n.Party) - int(p) })
 	if !ok {

@@ -199,11 +199,44 @@ func (a *Authority) Sign(before *attest.SignedRoster, es []Enrolment) (*attest.S
 		next++
 		r.Nodes = append(r.Nodes, m)
 	}
+	return a.write(r, "correct the enrolments")
+}
+
+// write signs a roster and keeps it; do is what to do about one that no cluster may have.
+func (a *Authority) write(r attest.Roster, do string) (*attest.SignedRoster, error) {
 	s, err := r.Sign(a.root)
 	if err != nil {
-		return nil, &fault.Error{Code: fault.CodeUsage, What: "sign the roster", Err: err, Do: "correct the enrolments"}
+		return nil, &fault.Error{Code: fault.CodeUsage, What: "sign the roster", Err: err, Do: do}
 	}
 	return s, durable.WriteFile(filepath.Join(a.dir, RosterFile), s.JSON(), 0o644)
+}
+
+// Remove signs a newer roster in which nodes are members no more. They stay in it, by name, and do not come back.
+func (a *Authority) Remove(nodes []string) (*attest.SignedRoster, error) {
+	s, err := a.roster()
+	if err != nil {
+		return nil, err
+	}
+	r := s.Roster
+	r.Nodes = slices.Clone(r.Nodes)
+	r.Serial++
+	for _, id := range nodes {
+		i := slices.IndexFunc(r.Nodes, func(n attest.RosterNode) bool { return n.ID == id && !n.Removed })
+		if i < 0 {
+			return nil, fault.Usage("name members of the roster: mpcd node roster show", "node %q is no member", id)
+		}
+		r.Nodes[i].Removed = true
+	}
+	return a.write(r, "leave a member: a cluster without one is none")
+}
+
+// roster is the newest that the authority signed.
+func (a *Authority) roster() (*attest.SignedRoster, error) {
+	s, err := attest.LoadRoster(filepath.Join(a.dir, RosterFile))
+	if err == nil {
+		err = s.Verify(a.Root())
+	}
+	return s, fault.Doing("read the roster", err)
 }
 
 // rekeyed is a member whose token was replaced: the identity, which is in the vault, says so itself by signing the enrolment. The
@@ -211,6 +244,9 @@ func (a *Authority) Sign(before *attest.SignedRoster, es []Enrolment) (*attest.S
 func rekeyed(was, now attest.RosterNode) (attest.RosterNode, error) {
 	if !bytes.Equal(was.Identity, now.Identity) || !bytes.Equal(was.Seal, now.Seal) {
 		return was, fault.Usage("give the new node another name", "node %q is in the roster already, with another identity", was.ID)
+	}
+	if was.Removed {
+		return was, fault.Usage("give the node another name, and a new data directory", "node %q was removed from the cluster", was.ID)
 	}
 	if bytes.Equal(was.CosignKey, now.CosignKey) && bytes.Equal(was.AttestKey, now.AttestKey) {
 		return was, fault.Usage("give only the enrolments of nodes that are new, or whose keys are", "node %q is in the roster already", was.ID)
@@ -258,15 +294,12 @@ func (a *Authority) certify(m attest.RosterNode, hosts map[string]string) error 
 // Renew issues new certificates for nodes that are in the roster, as Admit does for new ones; for all of them where none is named. It
 // returns the directories that they are in, by node.
 func (a *Authority) Renew(nodes []string, hosts map[string]string) (map[string]string, error) {
-	s, err := attest.LoadRoster(filepath.Join(a.dir, RosterFile))
-	if err == nil {
-		err = s.Verify(a.Root())
-	}
+	s, err := a.roster()
 	if err != nil {
-		return nil, fault.Doing("read the roster", err)
+		return nil, err
 	}
 	if len(nodes) == 0 {
-		for _, m := range s.Roster.Nodes {
+		for _, m := range s.Roster.Members() {
 			nodes = append(nodes, m.ID)
 		}
 	}

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 )
@@ -160,5 +162,53 @@ func TestRosterRekeys(t *testing.T) {
 	}
 	if _, err := a.Sign(second, []Enrolment{stranger}); err == nil || codeOf(err) != fault.CodeUsage {
 		t.Errorf("another identity takes the party of n2: %v", err)
+	}
+}
+
+// Goal: the operator takes a member out by a newer roster, in which it stays by name, so that its number and its name are never given
+// again. Method: remove one of two, enrol it again, renew all, remove the last.
+func TestRemove(t *testing.T) {
+	dir := t.TempDir()
+	a, err := NewAuthority(dir, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	enrolment := func(name string) []Enrolment {
+		e, err := Node(t.Context(), testNode(t, name), host.Options{}, Place{}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []Enrolment{e}
+	}
+	first, err := a.Sign(nil, append(enrolment("n1"), enrolment("n2")...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Remove([]string{"n3"}); err == nil {
+		t.Error("a stranger is removed")
+	}
+	s, err := a.Remove([]string{"n2"})
+	if err != nil || s.Roster.Serial != first.Roster.Serial+1 || len(s.Roster.Members()) != 1 || !s.Roster.Nodes[1].Removed {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if _, err := s.Roster.Node("n2"); !errors.Is(err, attest.ErrUnknownNode) {
+		t.Errorf("a member still: %v", err)
+	}
+	read, err := attest.LoadRoster(filepath.Join(dir, RosterFile))
+	if err != nil || read.Fingerprint() != s.Fingerprint() {
+		t.Errorf("kept %v, %v", read, err)
+	}
+	if _, err := a.Sign(s, enrolment("n2")); err == nil {
+		t.Error("who was removed comes back under its name")
+	}
+	third, err := a.Sign(s, enrolment("n3"))
+	if err != nil || third.Roster.Nodes[2].Party != 3 {
+		t.Errorf("a new node is party %d, %v", third.Roster.Nodes[2].Party, err)
+	}
+	if made, err := a.Renew(nil, nil); err != nil || made["n2"] != "" || made["n1"] == "" {
+		t.Errorf("certificates %v, %v", made, err)
+	}
+	if _, err := a.Remove([]string{"n1", "n3"}); err == nil {
+		t.Error("a cluster without a member")
 	}
 }

@@ -56,11 +56,11 @@ func (d *Checkup) Run(ctx context.Context) []Finding {
 	roster, err := loadRoster(d.Config)
 	detail := ""
 	if err == nil {
-		detail = fmt.Sprintf("signed by the pinned operator, serial %d, %d nodes", roster.Roster.Serial, len(roster.Roster.Nodes))
+		detail = fmt.Sprintf("signed by the pinned operator, serial %d, %d nodes", roster.Roster.Serial, len(roster.Roster.Members()))
 	}
 	d.say("roster", err, detail)
 	if err == nil {
-		d.say("cluster", d.Config.checkCluster(len(roster.Roster.Nodes)), "threshold and routes fit the roster")
+		d.say("cluster", d.Config.checkCluster(len(roster.Roster.Members())), "threshold and routes fit the roster")
 	}
 	d.certificates()
 	held, err := Lock(d.Config)
@@ -300,7 +300,7 @@ func (d *Checkup) routes(ctx context.Context, r attest.Roster) {
 		return // it is told of already
 	}
 	missing := map[string]bool{}
-	for _, m := range r.Nodes {
+	for _, m := range r.Members() {
 		missing[m.ID] = m.ID != string(c.Node)
 	}
 	var reached, down []string
@@ -316,7 +316,7 @@ func (d *Checkup) routes(ctx context.Context, r attest.Roster) {
 	detail := "reached: " + cmp.Or(strings.Join(reached, ", "), "none")
 	if down != nil {
 		var names []string
-		for _, m := range r.Nodes {
+		for _, m := range r.Members() {
 			if missing[m.ID] {
 				names = append(names, m.ID)
 			}

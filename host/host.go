@@ -175,7 +175,7 @@ func (b *boot) openIdentity(ctx context.Context) error {
 
 func (b *boot) startNetwork(ctx context.Context) error {
 	c := b.config
-	if err := c.checkCluster(len(b.signed.Roster.Nodes)); err != nil {
+	if err := c.checkCluster(len(b.signed.Roster.Members())); err != nil {
 		return err
 	}
 	cert, err := c.routeCertificate()

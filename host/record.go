@@ -53,7 +53,7 @@ func openRecord(ctx context.Context, c Config, v *vault.Vault, by audit.Verifier
 	if err != nil {
 		return nil, err
 	}
-	log, err := audit.Open(c.AuditPath(), string(c.Node), o.Clock, audit.Mark(head))
+	log, err := openLog(c, o, head)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +62,11 @@ func openRecord(ctx context.Context, c Config, v *vault.Vault, by audit.Verifier
 			"bytes", n, "kept", c.AuditPath()+".torn")
 	}
 	return &record{Log: log, vault: v, verifier: by, sign: sign, log: o.Log}, nil
+}
+
+// openLog opens the log, which must have grown from a head that it had.
+func openLog(c Config, o Options, head audit.Head) (*audit.Log, error) {
+	return audit.Open(c.AuditPath(), string(c.Node), o.Clock, audit.Mark(head))
 }
 
 func readHead(ctx context.Context, v *vault.Vault) (audit.Head, error) {
@@ -182,7 +187,7 @@ func appendTo(ctx context.Context, c Config, o Options, v *vault.Vault, e audit.
 	if err != nil {
 		return err
 	}
-	log, err := audit.Open(c.AuditPath(), string(c.Node), o.Clock, audit.Mark(head))
+	log, err := openLog(c, o, head)
 	if err != nil {
 		return err
 	}

@@ -30,11 +30,12 @@ func loadRoster(c Config) (*attest.SignedRoster, error) {
 			"the roster is of cluster %q, this node is of %q", s.Roster.Cluster, c.Cluster)
 	}
 	if _, err := s.Roster.Node(string(c.Node)); err != nil {
-		return nil, fault.Usage("enrol the node, or correct node_id", "node %q is not in the roster", c.Node)
+		return nil, fault.Usage("enrol the node, or correct node_id; one that was removed does not come back", "%w",
+			fmt.Errorf("node %q is not in the roster: %w", c.Node, err))
 	}
-	if c.Total != 0 && c.Total != len(s.Roster.Nodes) {
+	if c.Total != 0 && c.Total != len(s.Roster.Members()) {
 		return nil, fault.Usage("correct total_nodes, or use the right roster",
-			"total_nodes is %d, the roster has %d nodes", c.Total, len(s.Roster.Nodes))
+			"total_nodes is %d, the roster has %d nodes", c.Total, len(s.Roster.Members()))
 	}
 	return s, nil
 }
@@ -102,7 +103,7 @@ func ParseRoot(pin string) (ed25519.PublicKey, error) {
 // Peers are the members of the roster for the transport.
 func Peers(r attest.Roster) transport.Peers {
 	out := transport.Peers{}
-	for _, m := range r.Nodes {
+	for _, m := range r.Members() {
 		id := transport.NodeID(m.ID)
 		out[id] = transport.Peer{Node: id, Identity: ed25519.PublicKey(m.Identity), HPKE: m.Seal}
 	}

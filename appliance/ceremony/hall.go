@@ -78,6 +78,10 @@ type Member struct {
 func NewMembers(r *attest.SignedRoster, self transport.NodeID) (*Members, error) {
 	m := &Members{roster: r, Self: self, node: map[transport.NodeID]*Member{}, party: map[threshold.PartyID]*Member{}}
 	for _, x := range r.Roster.Nodes {
+		if x.Removed { // a name for its party, and no more
+			m.party[x.Party] = &Member{ID: transport.NodeID(x.ID), Party: x.Party, Identity: ed25519.PublicKey(x.Identity), Seal: x.Seal}
+			continue
+		}
 		cosign, err := x.Cosign()
 		if err != nil {
 			return nil, fmt.Errorf("cosign key of %s in the roster: %w", x.ID, err)
@@ -93,14 +97,17 @@ func NewMembers(r *attest.SignedRoster, self transport.NodeID) (*Members, error)
 }
 
 // Fit tells whether a newer roster may take this one's place: it must have every node that this one has, as the same party with the same
-// identity.
+// identity, as a member or as one that was removed; who was removed does not come back.
 func (m *Members) Fit(next *Members) error {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	for id, was := range m.node {
-		now := next.node[id]
-		if now == nil || now.Party != was.Party || !now.Identity.Equal(was.Identity) || !bytes.Equal(now.Seal, was.Seal) {
-			return fmt.Errorf("it does not have %s as the party it was: restart all nodes with it, if that is meant", id)
+	for p, was := range m.party {
+		now := next.party[p]
+		if now == nil || now.ID != was.ID || !now.Identity.Equal(was.Identity) || !bytes.Equal(now.Seal, was.Seal) {
+			return fmt.Errorf("it does not have %s as the party it was: restart all nodes with it, if that is meant", was.ID)
+		}
+		if m.node[was.ID] == nil && next.node[was.ID] != nil {
+			return fmt.Errorf("it has %s again, which was removed: enrol it under another name", was.ID)
 		}
 	}
 	return nil
@@ -145,12 +152,22 @@ func (m *Members) Party(id transport.NodeID) threshold.PartyID {
 // SelfParty is this node's number.
 func (m *Members) SelfParty() threshold.PartyID { return m.Party(m.Self) }
 
-// Node is a party's name, empty for a stranger.
+// Node is a party's name, also of one that was removed; empty for a stranger.
 func (m *Members) Node(p threshold.PartyID) transport.NodeID {
 	if x := m.byParty(p); x != nil {
 		return x.ID
 	}
 	return ""
+}
+
+// Removed lists who was removed.
+func (m *Members) Removed() (parties []threshold.PartyID, nodes []transport.NodeID) {
+	for _, x := range m.Roster().Roster.Nodes {
+		if x.Removed {
+			parties, nodes = append(parties, x.Party), append(nodes, transport.NodeID(x.ID))
+		}
+	}
+	return parties, nodes
 }
 
 // Nodes are the parties' names, in their order.
@@ -162,9 +179,9 @@ func (m *Members) Nodes(ps []threshold.PartyID) []transport.NodeID {
 	return out
 }
 
-// All are the nodes of the roster, in its order.
+// All are the members of the roster, in its order.
 func (m *Members) All() []transport.NodeID {
-	nodes := m.Roster().Roster.Nodes
+	nodes := m.Roster().Roster.Members()
 	out := make([]transport.NodeID, len(nodes))
 	for i, x := range nodes {
 		out[i] = transport.NodeID(x.ID)

@@ -121,7 +121,7 @@ func (t *Peers) Grow() {
 
 // parties are all of the roster.
 func (m *Members) parties() []threshold.PartyID {
-	nodes := m.Roster().Roster.Nodes
+	nodes := m.Roster().Roster.Members()
 	ps := make([]threshold.PartyID, 0, len(nodes))
 	for _, x := range nodes {
 		ps = append(ps, x.Party)
@@ -271,6 +271,9 @@ func (t *Peers) usable(id transport.NodeID, forgiven bool) (ok, suspect bool) {
 	if id == t.hall.Self {
 		return true, false
 	}
+	if _, is := t.hall.Member(id); !is {
+		return false, false
+	}
 	twice := t.Twice(id) != ""
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -316,6 +319,9 @@ func (t *Peers) Trouble(id transport.NodeID) (why, next string) {
 	if ok, _ := t.usable(id, false); ok {
 		return "", ""
 	}
+	if _, is := t.hall.Member(id); !is {
+		return "is no member of the cluster any more", "make another key with the members"
+	}
 	if twice := t.Twice(id); twice != "" {
 		return twice, "stop the other run of " + string(id)
 	}
@@ -326,8 +332,6 @@ func (t *Peers) Trouble(id transport.NodeID) (why, next string) {
 	defer t.mu.Unlock()
 	p := t.m[id]
 	switch {
-	case p == nil:
-		return "is not in the roster", "enrol it"
 	case p.LastSeen.IsZero():
 		return "was never heard", "start it"
 	case !t.live(p):

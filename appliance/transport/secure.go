@@ -141,6 +141,15 @@ func (s *Secured) Add(peers Peers) error {
 	return nil
 }
 
+// Remove takes nodes out of the roster: nothing of theirs is delivered any more, and nothing sent to them.
+func (s *Secured) Remove(ids []NodeID) {
+	s.roster.Lock()
+	defer s.roster.Unlock()
+	for _, id := range ids {
+		delete(s.peers, id)
+	}
+}
+
 // peer is what we know of a node, nil if it is not in the roster or ourselves.
 func (s *Secured) peer(id NodeID) *peer {
 	s.roster.RLock()

@@ -36,7 +36,7 @@ TYPES = {
          "node:s created_ms:i keygen?:never path?:[i",
     "R": "version:i id:s cluster:s roster:s session_id:s time_ms:i key:K intent:I policy:P cosign:N presign_session:x presignature:x "
          "signers:[i shares:[S signature:x recovery_id:i settlement:N",
-    "M": "id:s party:i identity:x seal:x cosign_key:x attest_key:x endpoint:s facility:s", "O": "version:i cluster:s serial:i nodes:[M",
+    "M": "id:s party:i identity:x seal:x cosign_key:x attest_key:x endpoint:s facility:s removed?:b", "O": "version:i cluster:s serial:i nodes:[M",
 }
 def fields(kind, j):
     """JSON as the map that is encoded: fields are numbered from 1 in the order of TYPES; every one stands there, and no other."""
@@ -172,6 +172,7 @@ def receipt(r, members, roster_name):
          r["id"] == "rc_" + short(H("mpcd/v1/receipt/id", intent)), "the intent is of something else")
     need(r["policy"]["verdict"] == "permit", "no permission")
     proposer = by_name[i["node"]]
+    need(not any(m.get("removed") for m in [proposer] + [by_party[p] for p in signers]), "a node that was removed")
     need(r["cosign"]["node"] == r["settlement"]["node"] == i["node"], "another node proposed")
     cosigned = attested(n[10][2], "cosign", cluster, i["node"], der(proposer, "cosign_key"), lambda at: intent)
     settled_fields = dict(n); settled_fields[17] = {1: i["node"], 2: {1: None, 2: 0, 3: 0, 4: None}}

@@ -12,6 +12,7 @@ import (
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/cli"
 )
 
 // explain turns any error into a fault with a code and something to do.
@@ -33,7 +34,7 @@ func explain(err error) *fault.Error {
 	}
 	var node *problem.Error
 	if errors.As(err, &node) {
-		f.Code, f.Do = codeOf(string(node.Code)), node.Next
+		f.Code, f.Do = cli.CodeOf(string(node.Code)), node.Next
 	}
 	var refused *client.Error
 	if errors.As(err, &refused) {
@@ -48,32 +49,9 @@ func explain(err error) *fault.Error {
 	return f
 }
 
-// codeOf is the exit code for a code of the API.
-func codeOf(code string) fault.Code {
-	switch problem.Code(code) {
-	case problem.NotFound:
-		return fault.CodeNotFound
-	case problem.Invalid, problem.Conflict, problem.Unsupported:
-		return fault.CodeUsage
-	case problem.Denied, "unauthenticated":
-		return fault.CodeDenied
-	case problem.Quorum, problem.Overload, problem.Starting, problem.Blame:
-		return fault.CodeQuorum
-	case problem.HSM:
-		return fault.CodeHSM
-	case problem.Integrity:
-		return fault.CodeIntegrity
-	case problem.Storage:
-		return fault.CodeStorage
-	case problem.Timeout:
-		return fault.CodeTimeout
-	}
-	return fault.CodeFailed
-}
-
 // ofProblem is the fault for an answer of the API; the session is for those who try again.
 func ofProblem(p wire.Problem, session string) error {
-	code := codeOf(p.Code)
+	code := cli.CodeOf(p.Code)
 	if code == fault.CodeFailed {
 		switch {
 		case p.Status == 401 || p.Status == 403:

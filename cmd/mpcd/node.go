@@ -21,7 +21,7 @@ func nodeCommand(o *output) *cobra.Command {
 		RunE: cli.NeedSubcommand}
 	roster := &cobra.Command{Use: "roster", Short: "Make and sign the roster, at the operator's", Args: cobra.ArbitraryArgs,
 		RunE: cli.NeedSubcommand}
-	roster.AddCommand(rosterInit(o), rosterSign(o), rosterShow(o))
+	roster.AddCommand(rosterInit(o), rosterSign(o), rosterRemove(o), rosterShow(o))
 	cmd.AddCommand(nodeList(o), nodeEnroll(o), nodeChallenge(o), nodeAnswer(o), nodeEvidence(o), nodeRenew(o), roster)
 	return cmd
 }
@@ -123,6 +123,31 @@ func rosterSign(o *output) *cobra.Command {
 	return cmd
 }
 
+func rosterRemove(o *output) *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "remove NODE...",
+		Short: "Sign a newer roster in which these nodes are members no more",
+		Long: "Bring roster.json to any host that runs, in the place of the old one: nodes take it up, carry it on, and neither hear nor\n" +
+			"choose who was removed. Keys sign with the nodes that are left, if these are enough; they cannot be refreshed. No name comes back.",
+		Example: "  mpcd node roster remove --dir operator node3",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			a, err := enrol.OpenAuthority(dir)
+			if err != nil {
+				return err
+			}
+			s, err := a.Remove(args)
+			if err != nil {
+				return err
+			}
+			return printRoster(o, s)
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", ".", "directory that mpcd node roster init made; cluster/ of mpcd init")
+	return cmd
+}
+
 func nodeRenew(o *output) *cobra.Command {
 	var dir string
 	var hosts map[string]string
@@ -192,6 +217,9 @@ func printRoster(o *output, s *attest.SignedRoster) error {
 		row(w)
 		row(w, "PARTY", "NODE", "IDENTITY", "ENDPOINT")
 		for _, n := range s.Roster.Nodes {
+			if n.Removed {
+				n.Endpoint = "REMOVED"
+			}
 			row(w, n.Party, n.ID, n.Identity.String(), n.Endpoint)
 		}
 	})

@@ -1,4 +1,5 @@
-// Package cli says what is wrong with a command line, with the nearest right word: flags, arguments, names of commands.
+// Package cli says what is wrong with a command line, with the nearest right word: flags, arguments, names of commands; and with which code
+// a command ends that a node refuses.
 package cli
 
 import (
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 )
@@ -92,4 +94,27 @@ func WantsJSON(args []string) bool {
 		}
 	}
 	return false
+}
+
+// CodeOf is the exit code for a code of the API.
+func CodeOf(code string) fault.Code {
+	switch problem.Code(code) {
+	case problem.NotFound:
+		return fault.CodeNotFound
+	case problem.Invalid, problem.Conflict, problem.Unsupported:
+		return fault.CodeUsage
+	case problem.Denied, "unauthenticated":
+		return fault.CodeDenied
+	case problem.Quorum, problem.Overload, problem.Starting, problem.Blame:
+		return fault.CodeQuorum
+	case problem.HSM:
+		return fault.CodeHSM
+	case problem.Integrity:
+		return fault.CodeIntegrity
+	case problem.Storage:
+		return fault.CodeStorage
+	case problem.Timeout:
+		return fault.CodeTimeout
+	}
+	return fault.CodeFailed
 }

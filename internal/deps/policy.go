@@ -113,7 +113,7 @@ var policy = []place{
 	{packages: []string{"internal/dev"}, may: []string{"host", "host/fault", "enrol", "hsm", "threshold", "threshold/schemes", "client/..."},
 		why: "its nodes are processes, which it reaches as a client"},
 
-	{packages: []string{"internal/cli"}, may: []string{"host", "host/fault"},
+	{packages: []string{"internal/cli"}, may: []string{"host", "host/fault", "appliance/problem"},
 		why: "it tells of mistakes on a command line, and does nothing"},
 	{packages: []string{"cmd/..."}, may: append([]string{"host", "host/fault", "enrol", "internal/cli", "internal/dev", "appliance",
 		"appliance/problem", "appliance/transport", "threshold", "attest", "attest/appraise", "client/...", "hsm", "vault",

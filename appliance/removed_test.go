@@ -1,0 +1,77 @@
+package appliance_test
+
+import (
+	"crypto/ed25519"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/threshold/schemes"
+)
+
+// Goal: a member is taken out while the cluster runs: from the moment that a node takes the roster up it neither hears nor chooses it, keys
+// sign with the nodes that are left, new keys are made by them, what cannot be done any more says why, and who was removed does not come
+// back. Method: three nodes, of which the roster of node1 removes node3, which goes on running; node3 asks for signatures and keys.
+func TestMemberRemoved(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	one, two, gone := c.nodes[0], c.nodes[1], c.nodes[2]
+	roster := func(serial uint64, change func(*attest.Roster)) *attest.SignedRoster {
+		r := c.roster.Roster
+		r.Nodes, r.Serial = slices.Clone(r.Nodes), serial
+		change(&r)
+		s, err := r.Sign(c.root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	next := roster(2, func(r *attest.Roster) { r.Nodes[2].Removed = true })
+	if err := one.node.TakeUp(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "node2 has the roster from node1", func() bool { return len(two.node.Nodes()) == 2 })
+	sign := func(m *member) (*appliance.Signature, error) {
+		return m.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m"), Requester: "test"})
+	}
+	for range 5 {
+		for _, m := range []*member{one, two} {
+			s, err := sign(m)
+			if err != nil || slices.Contains(s.Signers, gone.id) || !ed25519.Verify(w.PublicKey, []byte("m"), s.Bytes) {
+				t.Fatalf("%s: %v", m.id, err)
+			}
+			if err := attest.VerifyReceipt(s.Receipt, next, schemes.ByID, attest.ReceiptOptions{}); err != nil {
+				t.Errorf("a receipt after: %v", err)
+			}
+		}
+	}
+	if _, err := sign(gone); err == nil {
+		t.Error("who was removed has the others sign")
+	}
+	_, err := one.node.Keygen(t.Context(), appliance.KeygenRequest{Threshold: 2, Total: 3, Curve: "ed25519", Requester: "test"})
+	if err == nil || !strings.Contains(err.Error(), "the cluster has 2 nodes") {
+		t.Errorf("a key with who was removed: %v", err)
+	}
+	_, err = one.node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID, Requester: "test"})
+	if err == nil || !strings.Contains(err.Error(), "node3 is no member of the cluster any more") {
+		t.Errorf("a refresh: %v", err)
+	}
+	_, err = two.node.Keygen(t.Context(), appliance.KeygenRequest{Threshold: 2, Total: 2, Curve: "ed25519", Requester: "test"})
+	if err != nil {
+		t.Errorf("a key of those that are left: %v", err)
+	}
+	for name, r := range map[string]*attest.SignedRoster{
+		"has it again":      roster(3, func(*attest.Roster) {}),
+		"has forgotten it":  roster(3, func(r *attest.Roster) { r.Nodes = r.Nodes[:2] }),
+		"removes this node": roster(3, func(r *attest.Roster) { r.Nodes[2].Removed, r.Nodes[0].Removed = true, true }),
+	} {
+		if err := one.node.TakeUp(t.Context(), r); err == nil {
+			t.Errorf("a roster that %s is taken up", name)
+		}
+	}
+	if m := gone.node.Nodes(); len(m) != 3 {
+		t.Errorf("who was removed takes the roster up: %d nodes", len(m))
+	}
+}
