@@ -27,7 +27,7 @@ func (n *Node) Readiness() Readiness {
 	if need == 0 {
 		need = total/2 + 1
 	}
-	r := Readiness{Ready: true, Checks: n.ownChecks()}
+	r := Readiness{Ready: true, Checks: n.ownChecks(), Margin: live - need}
 	hear, deaf := n.peers.HeardBy()
 	heard := fmt.Sprintf("%d peers hear this node", hear)
 	if deaf != "" {
@@ -190,6 +190,7 @@ func (n *Node) Nodes() []NodeStatus {
 			s.Ahead, _ = n.peers.Skew(id)
 		}
 		s.Ready, s.Trouble = n.readyNode(id)
+		s.Behind = len(n.epochs.lag(id))
 		if lag := n.epochs.lagWords(id); lag != "" {
 			s.Trouble = strings.TrimPrefix(s.Trouble+"; "+lag, "; ")
 		}

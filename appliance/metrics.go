@@ -1,10 +1,70 @@
 package appliance
 
-import "sync/atomic"
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/problem"
+)
 
 // counters are the node's own numbers; the program exports them.
 type counters struct {
 	signatures, ceremonies, batches, aborts, refused, keygens, refreshes, retries atomic.Uint64
+
+	signed tally
+	token  TokenTimes
+	tokens sync.Mutex // held to read and to change token
+}
+
+// SignResult is how requests to sign with keys of a scheme ended: "ok", or the code of the error. The scheme is "" where no key was found.
+type SignResult struct{ Scheme, Result string }
+
+// tally counts how requests to sign ended.
+type tally struct {
+	mu sync.Mutex
+	m  map[SignResult]uint64
+}
+
+func (t *tally) add(scheme string, err error) {
+	r := SignResult{scheme, "ok"}
+	if err != nil {
+		r.Result = string(problem.As(err).Code)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.m == nil {
+		t.m = map[SignResult]uint64{}
+	}
+	t.m[r]++
+}
+
+// TokenBounds are the upper bounds, in seconds, by which TokenTimes tells signatures of the token apart.
+var TokenBounds = [...]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}
+
+// TokenTimes is how long the token took to sign, and how often it failed.
+type TokenTimes struct {
+	Signed, Failed uint64
+	Sum            time.Duration // of those that were signed
+	Below          [len(TokenBounds)]uint64
+}
+
+// signing notes a signature of the token, or that it failed.
+func (c *counters) signing(took time.Duration, err error) {
+	c.tokens.Lock()
+	defer c.tokens.Unlock()
+	if err != nil {
+		c.token.Failed++
+		return
+	}
+	c.token.Signed++
+	c.token.Sum += took
+	for i, bound := range TokenBounds {
+		if took.Seconds() <= bound {
+			c.token.Below[i]++
+		}
+	}
 }
 
 // Counts is a reading of the node's counters, all since its start.
@@ -26,6 +86,8 @@ type Counts struct {
 	PresMissed  uint64            // requests that found too few and presigned for themselves
 	PresDropped uint64            // never used
 	Network     map[string]uint64 // envelopes dropped, by reason
+	Signed      map[SignResult]uint64
+	Token       TokenTimes
 }
 
 // Counts reads the counters.
@@ -39,6 +101,12 @@ func (n *Node) Counts() Counts {
 		PresReady: pool.Ready, PresHeld: pool.Held, PresMade: pool.Made, PresUsed: pool.Used, PresMissed: pool.Missed,
 		PresDropped: pool.Dropped, Network: map[string]uint64{},
 	}
+	c.signed.mu.Lock()
+	out.Signed = maps.Clone(c.signed.m)
+	c.signed.mu.Unlock()
+	c.tokens.Lock()
+	out.Token = c.token
+	c.tokens.Unlock()
 	if net := n.net.Load(); net != nil {
 		s := net.Stats()
 		out.Network["sent"], out.Network["received"] = s.Sent, s.Received

@@ -219,6 +219,7 @@ func (n *Node) furnish() {
 		}
 		return s
 	}
+	n.token.hsm.timed = n.counts.signing
 	n.token.hsm.changed, n.store.changed = n.peers.Tell, n.peers.Tell
 	n.gate = newGate(c, len(n.members.All()))
 	n.gate.writable = n.Writable

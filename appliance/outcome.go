@@ -65,10 +65,15 @@ func (o *outcomes) check(name, good string) Check {
 type heededSigner struct {
 	hsm.Signer
 	outcomes
+	timed func(took time.Duration, err error) // is told of every signature; may be nil
 }
 
 func (s *heededSigner) Sign(ctx context.Context, keyID string, message []byte) ([]byte, error) {
+	began := time.Now()
 	sig, err := s.Signer.Sign(ctx, keyID, message)
+	if s.timed != nil {
+		s.timed(time.Since(began), err)
+	}
 	return sig, s.note(keyID, err)
 }
 

@@ -28,6 +28,14 @@ func (n *core) find(ctx context.Context, wallet string, pub []byte) (keys.Key, e
 
 // Sign makes one signature. The same session_id with the same body gives the same answer again.
 func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
+	scheme := ""
+	s, err := n.sign(ctx, req, &scheme)
+	n.counts.signed.add(scheme, err)
+	return s, err
+}
+
+// sign says, once it knows, with which scheme.
+func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (*Signature, error) {
 	ctx, done, err := n.request(ctx, &req.SessionID)
 	if err != nil {
 		return nil, err
@@ -35,6 +43,7 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 	defer done()
 	key, err := n.find(ctx, req.WalletID, req.PublicKey)
 	if err == nil {
+		*scheme = string(key.Scheme.ID())
 		err = active(key)
 	}
 	if err == nil {

@@ -105,6 +105,7 @@ type NodeStatus struct {
 	Ready    bool          // it can sign, as it says and as this node sees
 	Trouble  string        // why not, in words
 	Ahead    time.Duration // of our clock, lately
+	Behind   int           // keys of which it holds an older share
 }
 
 // Check is one line of readiness.
@@ -118,6 +119,7 @@ type Check struct {
 type Readiness struct {
 	Ready  bool
 	Checks []Check
+	Margin int // how many nodes more can sign than are needed; negative if too few can
 }
 
 // Page asks for a part of a list.

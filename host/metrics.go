@@ -1,9 +1,12 @@
 package host
 
 import (
+	"os"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/internal/durable"
 )
 
 // nodeMetrics exports a node's counters and what it sees of its peers.
@@ -33,6 +36,12 @@ var (
 	descReady     = describe("ready", "1 if this node can sign now, as /readyz says.")
 	descFails     = describe("check_failing", "1 if the check of readiness fails.", "check")
 	descAhead     = describe("peer_clock_ahead_seconds", "By how much the peer's clock is ahead of this node's.", "peer")
+	descBehind    = describe("keys_behind", "Keys of which the node holds an older share than others, as this node sees it.", "node")
+	descMargin    = describe("quorum_margin", "How many nodes more can sign than are needed; negative if too few can.")
+	descSigned    = describe("sign_requests_total",
+		"Requests to sign, by the key's scheme and by how they ended: ok, or the code of the error.", "scheme", "result")
+	descTokenSign = describe("token_sign_seconds", "How long the token took to sign.")
+	descTokenErrs = describe("token_sign_errors_total", "Signatures that the token failed to make.")
 	descInfo      = describe("build_info", "The version of the program.", "version")
 )
 
@@ -60,12 +69,23 @@ func (m nodeMetrics) Collect(out chan<- prometheus.Metric) {
 	for outcome, v := range c.Network {
 		out <- prometheus.MustNewConstMetric(descEnvelopes, prometheus.CounterValue, float64(v), outcome)
 	}
+	for r, v := range c.Signed {
+		out <- prometheus.MustNewConstMetric(descSigned, prometheus.CounterValue, float64(v), r.Scheme, r.Result)
+	}
+	below := map[float64]uint64{}
+	for i, bound := range appliance.TokenBounds {
+		below[bound] = c.Token.Below[i]
+	}
+	out <- prometheus.MustNewConstHistogram(descTokenSign, c.Token.Signed, c.Token.Sum.Seconds(), below)
+	out <- prometheus.MustNewConstMetric(descTokenErrs, prometheus.CounterValue, float64(c.Token.Failed))
 	for _, p := range m.node.Nodes() {
+		out <- prometheus.MustNewConstMetric(descBehind, prometheus.GaugeValue, float64(p.Behind), string(p.ID))
 		out <- prometheus.MustNewConstMetric(descPeer, prometheus.GaugeValue, truth(p.Live), string(p.ID))
 		out <- prometheus.MustNewConstMetric(descAccused, prometheus.GaugeValue, truth(p.Accused), string(p.ID))
 		out <- prometheus.MustNewConstMetric(descAhead, prometheus.GaugeValue, p.Ahead.Seconds(), string(p.ID))
 	}
 	r := m.node.Readiness()
+	out <- prometheus.MustNewConstMetric(descMargin, prometheus.GaugeValue, float64(r.Margin))
 	out <- prometheus.MustNewConstMetric(descReady, prometheus.GaugeValue, truth(r.Ready))
 	for _, check := range r.Checks {
 		out <- prometheus.MustNewConstMetric(descFails, prometheus.GaugeValue, truth(!check.OK), check.Name)
@@ -79,12 +99,16 @@ type hostMetrics struct{ host *Host }
 var (
 	descNotAfter = describe("certificate_not_after_seconds", "When the certificate in use ends, in seconds since 1970.", "use")
 	descSerial   = describe("roster_serial", "The serial number of the roster in use.")
+	descWritten  = describe("roster_written_seconds", "When the file of the roster was written last, in seconds since 1970.")
+	descFree     = describe("disk_free_bytes", "What may still be written on the disk of the data directory.")
 )
 
 // Describe implements prometheus.Collector.
 func (m hostMetrics) Describe(out chan<- *prometheus.Desc) {
 	out <- descNotAfter
 	out <- descSerial
+	out <- descWritten
+	out <- descFree
 }
 
 // Collect implements prometheus.Collector.
@@ -93,6 +117,12 @@ func (m hostMetrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(descNotAfter, prometheus.GaugeValue, float64(c.notAfter().Unix()), c.use)
 	}
 	out <- prometheus.MustNewConstMetric(descSerial, prometheus.GaugeValue, float64(m.host.roster.Load().Roster.Serial))
+	if st, err := os.Stat(m.host.config.Roster); err == nil {
+		out <- prometheus.MustNewConstMetric(descWritten, prometheus.GaugeValue, float64(st.ModTime().Unix()))
+	}
+	if free, err := durable.FreeSpace(m.host.config.DataDir); err == nil {
+		out <- prometheus.MustNewConstMetric(descFree, prometheus.GaugeValue, float64(free))
+	}
 }
 
 func truth(b bool) float64 {

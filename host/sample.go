@@ -12,6 +12,7 @@ import (
 var sampleFor = map[string]string{
 	"api.tls.client_ca": "/etc/mpcd/tls/clients-ca.crt",
 	"api.jwt.audience":  "treasury",
+	"api.jwt.revoked":   "jti:t-4ot2",
 	"nats.advertise":    "node1.example:4248",
 	"nats.url":          "tls://broker.example:4222",
 	"nats.creds":        "/etc/mpcd/nats.creds",

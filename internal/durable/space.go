@@ -42,3 +42,6 @@ func (r Room) Check() error {
 	}
 	return nil
 }
+
+// FreeSpace is what this process may still write on the disk of dir, in bytes.
+func FreeSpace(dir string) (int64, error) { return freeSpace(dir) }
