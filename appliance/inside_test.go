@@ -80,7 +80,7 @@ func newInside(t *testing.T) *inside {
 		SchemeFor: schemes.For, Policy: policy.Majority{}, Limits: Limits{}.withDefaults(), Clock: time.Now,
 		Logger: slog.New(slog.DiscardHandler)}
 	x.Node = &Node{core: core{cfg: c, members: members, base: ctx, store: heeded, token: &notary{
-		hsm: &heededSigner{Signer: x.tokens, outcomes: outcomes{clock: time.Now, at: time.Now()}},
+		hsm:    &heededSigner{Signer: x.tokens, outcomes: outcomes{clock: time.Now, at: time.Now()}},
 		attest: x.key(t, "attest", self.Party), cluster: "test",
 		node:  self.ID,
 		clock: time.Now}, conn: x}}
