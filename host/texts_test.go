@@ -24,7 +24,7 @@ func TestReadRosterTellsWhy(t *testing.T) {
 	for path, do := range map[string]string{filepath.Join(dir, "none"): "check the path", dir: "name a file, not a directory"} {
 		_, err := ReadRoster(path)
 		var f *fault.Error
-		if code, got := KindOf(err); code != fault.CodeUsage || got != do || errors.As(err, &f) && f.Code != 0 {
+		if code, got := KindOf(err); code != fault.CodeUsage || got != do || errors.As(errors.Unwrap(err), &f) {
 			t.Errorf("%s: %v: %d, %q", path, err, code, got)
 		}
 	}
