@@ -2,12 +2,16 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -219,4 +223,88 @@ func scriptDocument(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s: %v", line, err)
 		}
 	}
+}
+
+// setups are the headings of docs/OPERATIONS.md below which a cluster is set up by copy and paste.
+var setups = []string{"### Made on one machine", "### Enrolled on each host"}
+
+// blocks are the blocks fenced by ```bash below a heading, as one script.
+func (d document) blocks(heading string) string {
+	_, text, _ := strings.Cut(d.text, "\n"+heading+"\n")
+	text, _, _ = strings.Cut(text, "\n#")
+	var script strings.Builder
+	for _, part := range strings.Split(text, "\n```bash\n")[1:] {
+		block, _, _ := strings.Cut(part, "\n```")
+		script.WriteString(block + "\n")
+	}
+	return script.String()
+}
+
+// Goal: whoever copies the set-ups of OPERATIONS into a shell, in an empty directory, has a cluster that signs, also after its nodes'
+// directories were moved. Method: the very blocks of the document, each set-up as one script of bash; only addresses and ports are others,
+// for what else may run here.
+func TestSetUps(t *testing.T) {
+	for _, d := range documents(t) {
+		if filepath.Base(d.path) != "OPERATIONS.md" {
+			continue
+		}
+		for i, heading := range setups {
+			t.Run(strings.TrimPrefix(heading, "### "), func(t *testing.T) {
+				t.Parallel()
+				said := runSetUp(t, d.blocks(heading), fmt.Sprintf("127.%d.%d.", 1+rand.IntN(250), rand.IntN(250)))
+				if n := strings.Count(said, "signature "); n != 2-i {
+					t.Errorf("%d signatures, want %d:\n%s", n, 2-i, said)
+				}
+			})
+		}
+	}
+}
+
+// runSetUp runs a script in an empty directory, on ports and on a loopback network of its own, and returns what it said.
+func runSetUp(t *testing.T, script, network string) string {
+	t.Helper()
+	if !strings.Contains(script, " mv ") {
+		t.Fatalf("no directory is moved:\n%s", script)
+	}
+	for k := range 3 { // hosts of this run alone, with the ports that the document has
+		host := strconv.Itoa(11 + k)
+		script = strings.ReplaceAll(script, "127.0.0."+host, network+host)
+	}
+	if strings.Contains(script, "--api-port") { // one host, with ports of this run alone
+		script = strings.NewReplacer(append(ports(t, 8080), ports(t, 6222)...)...).Replace(script)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "HOME="+cmd.Dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		_ = cmd.Cancel()
+		logs, _ := filepath.Glob(filepath.Join(cmd.Dir, "*.log"))
+		for _, path := range logs {
+			b, _ := os.ReadFile(path)
+			t.Logf("%s:\n%s", path, b)
+		}
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
+
+// ports are three in a row that are free, each after the one whose place it takes.
+func ports(t *testing.T, from int) (swaps []string) {
+	t.Helper()
+	for range 100 {
+		first, ok := consecutive(3)
+		for k := 0; ok && k < 3; k++ {
+			swaps = append(swaps, strconv.Itoa(from+k), strconv.Itoa(first+k))
+		}
+		if ok {
+			return swaps
+		}
+	}
+	t.Fatal("no three free ports in a row")
+	return nil
 }
