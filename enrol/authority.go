@@ -12,10 +12,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/secret"
@@ -291,9 +293,10 @@ func (a *Authority) certify(m attest.RosterNode, hosts map[string]string) error 
 	return a.Issue(transport.NodeID(m.ID), slices.Compact(names), filepath.Join(a.dir, "tls", m.ID))
 }
 
-// Renew issues new certificates for nodes that are in the roster, as Admit does for new ones; for all of them where none is named. It
-// returns the directories that they are in, by node.
-func (a *Authority) Renew(nodes []string, hosts map[string]string) (map[string]string, error) {
+// Renew issues new certificates for nodes that are in the roster, as Admit does for new ones; for all of them where none is named. With a
+// time that is not zero, only for those whose certificate here is missing, or due then. It returns the directories that they are in, by
+// node.
+func (a *Authority) Renew(nodes []string, hosts map[string]string, due time.Time) (map[string]string, error) {
 	s, err := a.roster()
 	if err != nil {
 		return nil, err
@@ -309,12 +312,26 @@ func (a *Authority) Renew(nodes []string, hosts map[string]string) (map[string]s
 		if err != nil {
 			return nil, fault.Usage("name a node of the roster, or enrol it first", "%w", err)
 		}
+		dir := filepath.Join(a.dir, "tls", id)
+		if !due.IsZero() && fresh(filepath.Join(dir, "node.crt"), due) {
+			continue
+		}
 		if err := a.certify(m, hosts); err != nil {
 			return nil, err
 		}
-		made[id] = filepath.Join(a.dir, "tls", id)
+		made[id] = dir
 	}
 	return made, nil
+}
+
+// fresh tells that a certificate is there and not to be renewed yet.
+func fresh(path string, at time.Time) bool {
+	b, err := durable.ReadFile(path, pemMax)
+	if err != nil {
+		return false
+	}
+	c, err := x509.ParseCertificate(mustPEM(b))
+	return err == nil && at.Before(host.RenewalDue(c))
 }
 
 // Issue writes the certificate of a node for routes and API into dir: node.crt, node.key and ca.crt.

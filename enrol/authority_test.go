@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host"
@@ -83,13 +84,13 @@ func TestRenew(t *testing.T) {
 		}
 		es = append(es, e)
 	}
-	if _, err := a.Renew(nil, nil); err == nil {
+	if _, err := a.Renew(nil, nil, time.Time{}); err == nil {
 		t.Error("renewed without a roster")
 	}
 	if _, err := a.Sign(nil, es); err != nil {
 		t.Fatal(err)
 	}
-	made, err := a.Renew(nil, map[string]string{"n2": "two.example"})
+	made, err := a.Renew(nil, map[string]string{"n2": "two.example"}, time.Time{})
 	if err != nil || len(made) != 2 {
 		t.Fatalf("%v, %v", made, err)
 	}
@@ -110,10 +111,27 @@ func TestRenew(t *testing.T) {
 		}
 	}
 	before := read("n1").SerialNumber
-	if _, err := a.Renew([]string{"n1"}, nil); err != nil || read("n1").SerialNumber.Cmp(before) == 0 {
+	if _, err := a.Renew([]string{"n1"}, nil, time.Time{}); err != nil || read("n1").SerialNumber.Cmp(before) == 0 {
 		t.Errorf("again: %v", err)
 	}
-	if _, err := a.Renew([]string{"n3"}, nil); codeOf(err) != fault.CodeUsage {
+	// what a timer calls each day renews what is due or missing, and leaves the rest
+	for _, step := range []struct {
+		left time.Duration
+		want int
+	}{{133 * 24 * time.Hour, 0}, {132 * 24 * time.Hour, 2}} {
+		serial := read("n2").SerialNumber
+		made, err := a.Renew(nil, nil, read("n1").NotAfter.Add(-step.left))
+		if err != nil || len(made) != step.want || (read("n2").SerialNumber.Cmp(serial) == 0) != (step.want == 0) {
+			t.Errorf("%s before the end: %v, %v", step.left, made, err)
+		}
+	}
+	if err := os.Remove(filepath.Join(made["n1"], "node.crt")); err != nil {
+		t.Fatal(err)
+	}
+	if made, err := a.Renew(nil, nil, time.Now()); err != nil || len(made) != 1 || made["n1"] == "" {
+		t.Errorf("one that is missing: %v, %v", made, err)
+	}
+	if _, err := a.Renew([]string{"n3"}, nil, time.Time{}); codeOf(err) != fault.CodeUsage {
 		t.Errorf("a stranger: %v", err)
 	}
 }

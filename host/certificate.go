@@ -14,11 +14,13 @@ import (
 	"github.com/luxfi/mpcd/host/fault"
 )
 
-// Certificates are told of in the log, once a day, from renewAhead before their end on. lookEvery is how often their files are looked at.
-const (
-	renewAhead = 30 * 24 * time.Hour
-	lookEvery  = time.Second
-)
+// lookEvery is how often the files of certificates are looked at. From RenewalDue on they are told of in the log, once a day.
+const lookEvery = time.Second
+
+// RenewalDue is when two thirds of a certificate's life are over: then it should be renewed, while there is time to.
+func RenewalDue(c *x509.Certificate) time.Time {
+	return c.NotAfter.Add(c.NotBefore.Sub(c.NotAfter) / 3)
+}
 
 // certificate is a certificate of the node with its key, in files. What takes their place is taken up while the node runs, if it is good.
 type certificate struct {
@@ -87,9 +89,9 @@ func (c *certificate) look(now bool) {
 			c.log.Info("certificate", "use", c.use, "file", c.cert, "until", c.leaf.NotAfter)
 		}
 	}
-	if left := c.leaf.NotAfter.Sub(t); left < renewAhead && t.Sub(c.told) >= 24*time.Hour {
+	if t.After(RenewalDue(c.leaf)) && t.Sub(c.told) >= 24*time.Hour {
 		c.told = t
-		what := "the certificate ends soon"
+		left, what := c.leaf.NotAfter.Sub(t), "the certificate ends soon"
 		if left <= 0 {
 			what = "the certificate has expired, and nobody speaks to this node"
 		}

@@ -86,7 +86,8 @@ func TestCertificateTakenUp(t *testing.T) {
 	}
 }
 
-// Goal: the end of a certificate is told once a day from 30 days on, and with an expired one no node is ready. Method: days go by.
+// Goal: the end of a certificate is told once a day from two thirds of its life on, and with an expired one no node is ready. Method: days
+// go by.
 func TestCertificateEnds(t *testing.T) {
 	c, replace := certified(t)
 	x, err := c.routeCertificate()
@@ -101,7 +102,7 @@ func TestCertificateEnds(t *testing.T) {
 		left  time.Duration
 		lines int
 		ready bool
-	}{{31 * 24 * time.Hour, 0, true}, {29 * 24 * time.Hour, 1, true}, {29*24*time.Hour - time.Hour, 0, true},
+	}{{133 * 24 * time.Hour, 0, true}, {132 * 24 * time.Hour, 1, true}, {132*24*time.Hour - time.Hour, 0, true},
 		{28 * 24 * time.Hour, 1, true}, {time.Second, 1, true}, {-time.Second, 0, false}} {
 		now = x.notAfter().Add(-step.left)
 		log.Reset()

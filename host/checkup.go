@@ -126,7 +126,7 @@ func (d *Checkup) certificates() {
 			continue
 		}
 		left := c.leaf.NotAfter.Sub(now)
-		d.warn(f.what, left >= renewAhead, fmt.Sprintf("valid for %d more days", int(left.Hours()/24)), renewal)
+		d.warn(f.what, !now.After(RenewalDue(c.leaf)), fmt.Sprintf("valid for %d more days", int(left.Hours()/24)), renewal)
 	}
 }
 

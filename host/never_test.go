@@ -48,7 +48,7 @@ func TestDoctorWarns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for left, warned := range map[time.Duration]bool{31 * 24 * time.Hour: false, 29 * 24 * time.Hour: true, -time.Hour: false} {
+	for left, warned := range map[time.Duration]bool{133 * 24 * time.Hour: false, 132 * 24 * time.Hour: true, -time.Hour: false} {
 		d := &Checkup{Config: c, Options: Options{Clock: func() time.Time { return x.notAfter().Add(-left) }}}
 		all := d.Run(t.Context())
 		for _, check := range []string{"token", "recovery", "rollback", "route certificate"} {

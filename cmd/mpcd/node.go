@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -149,7 +150,7 @@ func rosterRemove(o *output) *cobra.Command {
 }
 
 func nodeRenew(o *output) *cobra.Command {
-	var dir string
+	dir, due := "", false
 	var hosts map[string]string
 	cmd := &cobra.Command{
 		Use:   "renew [NODE...]",
@@ -162,7 +163,7 @@ func nodeRenew(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			made, err := a.Renew(args, hosts)
+			made, err := a.Renew(args, hosts, map[bool]time.Time{true: time.Now()}[due])
 			if err != nil {
 				return err
 			}
@@ -175,6 +176,7 @@ func nodeRenew(o *output) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&dir, "dir", ".", "directory that mpcd node roster init made; cluster/ of mpcd init")
 	cmd.Flags().StringToStringVar(&hosts, "hosts", nil, "further host name of each node, as NODE=HOST,…")
+	cmd.Flags().BoolVar(&due, "due", false, "only those of which two thirds of their life are over, as a timer wants it")
 	return cmd
 }
 
