@@ -223,7 +223,7 @@ func TestRemove(t *testing.T) {
 	if err != nil || third.Roster.Nodes[2].Party != 3 {
 		t.Errorf("a new node is party %d, %v", third.Roster.Nodes[2].Party, err)
 	}
-	if made, err := a.Renew(nil, nil); err != nil || made["n2"] != "" || made["n1"] == "" {
+	if made, err := a.Renew(nil, nil, time.Time{}); err != nil || made["n2"] != "" || made["n1"] == "" {
 		t.Errorf("certificates %v, %v", made, err)
 	}
 	if _, err := a.Remove([]string{"n1", "n3"}); err == nil {
