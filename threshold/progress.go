@@ -147,8 +147,8 @@ func judgeOpen(context [32]byte, payloadLen int, body []byte) error {
 	}
 	if [32]byte(body[openNonceLen:openFixedLen]) != context {
 		return &Abort{Kind: Retry, Check: "config-mismatch",
-			Err: errors.New("a peer sees another operation, key, epoch, digest, committee or signer set than we do: compare the peers' " +
-				"proposals and key records")}
+			Err: errors.New("a peer sees another operation, key, epoch, digest, committee or signer set than we do, or speaks another draft " +
+				"of the scheme: compare the peers' releases, proposals and key records")}
 	}
 	if n := len(body) - openFixedLen; n != payloadLen {
 		return Faultf(Proven, "open-length", "OPEN payload of %d bytes, want %d", n, payloadLen)

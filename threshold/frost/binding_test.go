@@ -55,8 +55,8 @@ func TestBindingFactors(t *testing.T) {
 
 	taprootKeys := keygen(t, Taproot, c, "binding")
 	p := presignWith(t, Taproot, [][]*threshold.KeyShare{taprootKeys}, signers, nil, "binding")[0][0].Prepared.(*prepared)
-	context := p.key.detail.(*signersContext)
-	coefficient := func(c *signersContext, sums *nonceSums, message []byte, tweaks ...threshold.Tweak) []byte {
+	context := p.key.detail.(*signerSet)
+	coefficient := func(c *signerSet, sums *nonceSums, message []byte, tweaks ...threshold.Tweak) []byte {
 		v, err := newSessionValues(c, sums, tweaks, message)
 		if err != nil {
 			t.Fatal(err)
@@ -64,7 +64,7 @@ func TestBindingFactors(t *testing.T) {
 		return v.b.Bytes()
 	}
 	others := *context
-	others.serialized = append(slices.Clone(context.serialized[:7]), 9)
+	others.serialized = append(slices.Clone(context.serialized[:11]), 9)
 	sums := &nonceSums{r1: *secp256k1.NewGenerator(), r2: p.sums.r2,
 		encoded: slices.Concat(secp256k1.NewGenerator().Bytes(), p.sums.encoded[33:])}
 	differ(coefficient(context, p.sums, message), map[string][]byte{

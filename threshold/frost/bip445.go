@@ -12,8 +12,16 @@ import (
 	"github.com/luxfi/mpcd/threshold/internal/secp256k1"
 )
 
-// This file is the algorithms of BIP 445 (draft; FROST3), in its order and with its symbols. Identifiers are party numbers
+// This file is the algorithms of BIP 445 (FROST3), in its order and with its symbols. Identifiers are party numbers
 // minus one. Only secret nonces and shares are secret; the arithmetic on them is constant time.
+
+// bip445Draft is the draft of BIP 445 that is spoken here. It is part of every presigning's context, so signers of two drafts see
+// config-mismatch where they would have made shares that give no signature together.
+const bip445Draft = "0.12"
+
+// A committee stays inside the bound n ≤ 128 of BIP 445, which is where the problem that an adaptive attack has to solve (ePrint 2025/1001)
+// is proven hard.
+const _ = uint(128 - threshold.MaxParties)
 
 var (
 	tagNonceAux  = sha256.Sum256([]byte("BIP0445/aux"))
@@ -21,7 +29,7 @@ var (
 	tagNonceCoef = sha256.Sum256([]byte("BIP0445/noncecoef"))
 )
 
-// The refusals of ValidateSignersCtx and Sign.
+// The refusals of ValidateSessionParams and Sign.
 var (
 	errSignerCount     = errors.New("frost: the number of signers must be between t and n")
 	errDuplicateSigner = errors.New("frost: the signer list contains duplicates")
@@ -51,6 +59,7 @@ func (e *publicShareError) Error() string {
 // nonceInput is what NonceGen hashes besides its 32 random bytes; absent fields are nil.
 type nonceInput struct {
 	share   []byte // secshare, 32 bytes, secret
+	id      []byte // signer_id, 4 bytes big-endian
 	public  []byte // pubshare, 33 bytes
 	key     []byte // x-only threshold public key, 32 bytes
 	message []byte // nil: no message; empty: a message of no bytes
@@ -68,12 +77,13 @@ func nonceGen(random *[32]byte, in nonceInput) (k1, k2 *secp256k1.Scalar, err er
 		clear(mask[:])
 	}
 	// One buffer of exactly the right size: nothing secret is left behind by growth.
-	size := 64 + 32 + 1 + len(in.public) + 1 + len(in.key) + 1 + 8 + len(in.message) + 4 + len(in.extra) + 1
+	size := 64 + 32 + 1 + len(in.id) + 1 + len(in.public) + 1 + len(in.key) + 1 + 8 + len(in.message) + 4 + len(in.extra) + 1
 	buf := make([]byte, 0, size)
 	defer func() { clear(buf[:cap(buf)]) }()
 	buf = append(buf, tagNonce[:]...)
 	buf = append(buf, tagNonce[:]...)
 	buf = append(buf, random[:]...)
+	buf = append(append(buf, byte(len(in.id))), in.id...)
 	buf = append(append(buf, byte(len(in.public))), in.public...)
 	buf = append(append(buf, byte(len(in.key))), in.key...)
 	if in.message == nil {
@@ -121,22 +131,22 @@ func aggregateNonces(commitments ...[]commitment) []*nonceSums {
 	return out
 }
 
-// signersContext is the Signers Context: who signs, with which public shares, for which threshold public key.
-type signersContext struct {
+// signerSet is what a Session Context says of the key: who signs, with which public shares, for which threshold public key.
+type signerSet struct {
 	ids        []uint32
-	serialized []byte // SerializeIds
+	serialized []byte // bytes(4, u) ‖ SerializeIds
 	public     []group.Point
 	lambda     []group.Scalar
 	key        *secp256k1.Point
 }
 
-// newSignersContext is ValidateSignersCtx: n parties, threshold t, identifiers in any order, compressed public shares
-// of the signers, compressed threshold public key.
-func newSignersContext(n, t int, ids []uint32, public [][]byte, key []byte) (*signersContext, error) {
+// newSignerSet is ValidateSessionParams: identifiers below n in any order, threshold t, compressed public shares of the signers,
+// compressed threshold public key.
+func newSignerSet(n, t int, ids []uint32, public [][]byte, key []byte) (*signerSet, error) {
 	if len(ids) < t || len(ids) > n || t > n || len(public) != len(ids) {
 		return nil, errSignerCount
 	}
-	c := &signersContext{ids: ids, key: new(secp256k1.Point)}
+	c := &signerSet{ids: ids, serialized: uint32Bytes(len(ids)), key: new(secp256k1.Point)}
 	for i, id := range ids {
 		if int64(id) >= int64(n) {
 			return nil, &identifierError{i}
@@ -169,7 +179,7 @@ func newSignersContext(n, t int, ids []uint32, public [][]byte, key []byte) (*si
 
 // sessionValues is what GetSessionValues gives.
 type sessionValues struct {
-	signers *signersContext
+	signers *signerSet
 	tweaked *tweakContext
 	b, e    secp256k1.Scalar
 	rx      [32]byte // xbytes(R)
@@ -177,7 +187,7 @@ type sessionValues struct {
 }
 
 // newSessionValues is GetSessionValues, for a message of any length.
-func newSessionValues(signers *signersContext, sums *nonceSums, tweaks []threshold.Tweak, message []byte) (*sessionValues, error) {
+func newSessionValues(signers *signerSet, sums *nonceSums, tweaks []threshold.Tweak, message []byte) (*sessionValues, error) {
 	v := &sessionValues{signers: signers}
 	var err error
 	if v.tweaked, err = newTweakedKey(signers.key, tweaks); err != nil {

@@ -151,7 +151,7 @@ func (g *bipGroup) session(c *bipCase, sums func() (*nonceSums, error)) (*sessio
 	if err != nil {
 		return nil, err
 	}
-	signers, err := newSignersContext(g.N, g.T, c.IDs, raw(g.Pubshares, c.Pubshares), g.ThreshPK)
+	signers, err := newSignerSet(g.N, g.T, c.IDs, raw(g.Pubshares, c.Pubshares), g.ThreshPK)
 	if err != nil {
 		return nil, err
 	}
@@ -256,11 +256,12 @@ func assertCases(t *testing.T, got, want int) {
 func TestBIP445NonceGen(t *testing.T) {
 	var v struct {
 		Valid []struct {
-			ID       int      `json:"tc_id"`
-			Rand     hexBytes `json:"rand_"`
+			ID       int `json:"tc_id"`
+			Rand     hexBytes
 			Secshare hexBytes
+			SignerID *int `json:"signer_id"`
 			Pubshare hexBytes
-			ThreshPK hexBytes `json:"thresh_pk"`
+			ThreshPK hexBytes `json:"thresh_pk_xonly"`
 			Msg      hexBytes
 			ExtraIn  hexBytes `json:"extra_in"`
 			Expected []hexBytes
@@ -269,7 +270,11 @@ func TestBIP445NonceGen(t *testing.T) {
 	load(t, "bip445/nonce_gen_vectors.json", &v)
 	for _, c := range v.Valid {
 		random := [32]byte(c.Rand)
-		k1, k2, err := nonceGen(&random, nonceInput{c.Secshare, c.Pubshare, c.ThreshPK, c.Msg, c.ExtraIn})
+		var id []byte
+		if c.SignerID != nil {
+			id = uint32Bytes(*c.SignerID)
+		}
+		k1, k2, err := nonceGen(&random, nonceInput{c.Secshare, id, c.Pubshare, c.ThreshPK, c.Msg, c.ExtraIn})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -285,7 +290,7 @@ func TestBIP445NonceGen(t *testing.T) {
 			t.Errorf("case %d: random bytes survive", c.ID)
 		}
 	}
-	assertCases(t, len(v.Valid), 5)
+	assertCases(t, len(v.Valid), 10)
 }
 
 func TestBIP445NonceAgg(t *testing.T) {
@@ -326,10 +331,12 @@ func (g *bipGroup) valid(t *testing.T, c *bipCase) {
 }
 
 func TestBIP445SignVerify(t *testing.T) {
-	var v struct {
+	var v, latest struct {
 		Groups []bipGroup `json:"test_groups"`
 	}
 	load(t, "bip445/sign_verify_vectors.json", &v)
+	load(t, "bip445/sign_0_12_1_vectors.json", &latest)
+	v.Groups = append(v.Groups, latest.Groups...)
 	ran := 0
 	for gi := range v.Groups {
 		g := &v.Groups[gi]
@@ -353,7 +360,7 @@ func TestBIP445SignVerify(t *testing.T) {
 		}
 		ran += len(g.Valid) + len(g.SignErrors) + len(g.VerifyFails) + len(g.VerifyErrors)
 	}
-	assertCases(t, ran, 93)
+	assertCases(t, ran, 93+6)
 }
 
 func TestBIP445Tweak(t *testing.T) {

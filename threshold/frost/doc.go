@@ -1,10 +1,10 @@
 // Package frost is threshold Schnorr signing in two rounds (Komlo and Goldberg, SAC 2020), in two variants:
 //
 //   - Ed25519: RFC 9591 FROST(Ed25519, SHA-512); signatures are RFC 8032's, checked by crypto/ed25519.
-//   - Taproot: BIP 445, FROST3 for BIP-340 public keys with BIP-341 tweaks, as its draft stood before 0.12.1 (the vectors' source is in
-//     testdata/README.md). From 0.12.1 on the binding factor also hashes the number of the signers, so signers of that draft and ours make
-//     no signature together. It is not RFC 9591's secp256k1 suite, whose signatures no chain takes. A group key is an output key without a
-//     script path.
+//   - Taproot: BIP 445, FROST3 for BIP-340 public keys with BIP-341 tweaks, draft 0.12.1. Since 0.8.0 the binding factor also hashes the
+//     number of the signers, so signers of earlier drafts make no signature with us; the draft is in the context of presigning, so that
+//     they are told. The draft wants identifiers below n; ours are party numbers minus one, and may be larger in a committee that others
+//     have left. It is not RFC 9591's secp256k1 suite, whose signatures no chain takes. A group key is an output key without a script path.
 //
 // The nonce commitments ride in the OPEN message, so presigning costs no round of its own, and the session ID binds them.
 // Nonces are hedged with the share (RFC 9591 §4.1; BIP 445 NonceGen), live in memory only and are burnt before anything is
@@ -28,13 +28,14 @@
 // and to docs/PROTOCOLS.md.
 //
 //	PROTOCOLS                    function                                                     test
-//	1.2 OPEN, context            presign, presigning.bindKeys                                 TestPresignContext, TestPresignRefuses
+//	1.2 OPEN, context            presign, presigning.bindKeys                                 TestPresignContext, TestPresignRefuses,
+//	                                                                                          TestPresignOfAnotherDraft
 //	  observer                   presigning.begin                                             TestObserverAndMixedBatch
 //	1.5 key record, purpose      parseKeyShare, secretFits, publicSharesFit                   TestParseKeyShare, TestQuorumRefused
 //	  threshold of a sharing     checkSharing                                                 TestCheckSharing, TestEverySubsetSigns
 //	B.1 Ed25519                  rfcScheme.request, edHash, edVerify                          TestRFC9591Ed25519, TestOpenSSLVerifies,
 //	                                                                                          TestSolanaTransferVerifies
-//	  BIP 445                    newSignersContext, aggregateNonces, newSessionValues         TestBIP445NonceAgg, TestBIP445SignVerify
+//	  BIP 445                    newSignerSet, aggregateNonces, newSessionValues              TestBIP445NonceAgg, TestBIP445SignVerify
 //	  BIP 340                    bip340Verify, bip340Challenge                                TestBIP340Vectors, FuzzBIP340Verify
 //	  no script path             taprootOutput                                                TestTaprootOutput, TestKeygenGivesOutputKey,
 //	                                                                                          TestTaprootSpendExecutes

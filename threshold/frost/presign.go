@@ -23,6 +23,7 @@ const MaxBatch = 512
 type suite struct {
 	group group.Group
 	id    threshold.SchemeID
+	draft string // of the standard, where it changed before it was final
 	kind  threshold.KindID
 	// nonces draws the secret nonces for one signature; extra is public and unique to session and entry.
 	nonces func(share *threshold.KeyShare, extra []byte, rand io.Reader) (d, e group.Scalar, err error)
@@ -97,7 +98,7 @@ type entry struct {
 // bindKeys fills in the entries' keys and returns the context of the session, which binds all of them in order.
 func (p *presigning) bindKeys(s threshold.Setup, keys []threshold.PresignKey) ([]byte, error) {
 	h := canon.NewHasher("mpcd/v1/frost/presign", 2+len(keys))
-	h.Field([]byte(p.id))
+	h.Field([]byte(string(p.id) + p.draft))
 	h.Field(s.Context)
 	var digest [32]byte
 	for i, k := range keys {

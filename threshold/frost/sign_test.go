@@ -11,6 +11,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/internal/secp256k1"
 )
@@ -330,6 +331,27 @@ func TestPresignContext(t *testing.T) {
 			t.Errorf("got %v, want a retry that blames nobody", err)
 		}
 	})
+}
+
+// Goal: signers of two drafts of BIP 445 make no shares that give no signature: they refuse each other before a nonce is used. Method: one
+// of two presigns as the draft before did, whose name was not in the context.
+func TestPresignOfAnotherDraft(t *testing.T) {
+	keys := keygen(t, Taproot, committee(2, partiesTo(3)...), "draft")
+	signers := []threshold.PartyID{1, 2}
+	sessions := presignSessions(t, Taproot, [][]*threshold.KeyShare{keys}, signers, nil, "draft")
+	before := taproot{}.suite()
+	before.draft = ""
+	setup := threshold.Setup{Ceremony: canon.Hash("test", []byte("draft")), Committee: keys[1].Committee, Signers: signers, Self: 2}
+	other, err := presign(before, setup, []threshold.PresignKey{{Info: keys[1].KeyInfo, Share: keys[1]}}, seeded("draft"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions[1] = other
+	_, err = run(sessions, signers, nil)
+	abort, ok := err.(*threshold.Abort)
+	if !ok || abort.Kind != threshold.Retry || abort.Check != "config-mismatch" || len(abort.Culprits) != 0 {
+		t.Errorf("got %v, want config-mismatch that blames nobody", err)
+	}
 }
 
 // Goal: an observer learns the commitments, combines, and cannot sign; batches may mix keys. Method: two keys in one

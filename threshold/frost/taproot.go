@@ -54,7 +54,8 @@ func (t taproot) Presign(s threshold.Setup, keys []threshold.PresignKey,
 }
 
 func (t taproot) suite() suite {
-	return suite{group: group.Secp256k1, id: t.ID(), kind: threshold.BIP340.ID, nonces: taprootNonces, key: taprootSigners, nonceSums: true}
+	return suite{group: group.Secp256k1, id: t.ID(), draft: bip445Draft, kind: threshold.BIP340.ID, nonces: taprootNonces,
+		key: taprootSigners, nonceSums: true}
 }
 
 // taprootNonces is NonceGen with everything optional that is known before the message.
@@ -63,8 +64,8 @@ func taprootNonces(share *threshold.KeyShare, extra []byte, rand io.Reader) (d, 
 	if _, err := io.ReadFull(rand, random[:]); err != nil {
 		return nil, nil, fmt.Errorf("frost: no randomness for nonces: %w", err)
 	}
-	k1, k2, err := nonceGen(&random, nonceInput{share: share.Secret(), public: share.PublicShare(share.Party), key: share.GroupKey[1:],
-		extra: extra})
+	k1, k2, err := nonceGen(&random, nonceInput{share: share.Secret(), id: uint32Bytes(int(share.Party) - 1),
+		public: share.PublicShare(share.Party), key: share.GroupKey[1:], extra: extra})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -74,14 +75,14 @@ func taprootNonces(share *threshold.KeyShare, extra []byte, rand io.Reader) (d, 
 	return d, e, nil
 }
 
-// taprootSigners is the Signers Context of a key and a quorum. Party numbers are never given again, so identifiers are below
-// the largest party number rather than below the committee's size.
+// taprootSigners is who signs with a key. Party numbers are never given again, so identifiers are below the largest party number
+// rather than below the committee's size.
 func taprootSigners(info threshold.KeyInfo, q *quorum) (any, error) {
 	ids, public := make([]uint32, len(q.signers)), make([][]byte, len(q.signers))
 	for i, p := range q.signers {
 		ids[i], public[i] = uint32(p)-1, info.PublicShare(p)
 	}
-	return newSignersContext(1<<16-1, info.Committee.Threshold, ids, public, info.GroupKey)
+	return newSignerSet(1<<16-1, info.Committee.Threshold, ids, public, info.GroupKey)
 }
 
 // sumNonces aggregates the nonces of a whole batch.
@@ -113,7 +114,7 @@ func taprootPrepare(key threshold.KeyInfo, req threshold.SignRequest) (*prepared
 	if last, ok := p.last.Load().(*taprootRequest); ok && bytes.Equal(last.message, req.Message) && slices.Equal(last.tweaks, req.Tweaks) {
 		return p, last, nil
 	}
-	v, err := newSessionValues(p.key.detail.(*signersContext), p.sums, req.Tweaks, req.Message)
+	v, err := newSessionValues(p.key.detail.(*signerSet), p.sums, req.Tweaks, req.Message)
 	if err != nil {
 		return nil, nil, err
 	}

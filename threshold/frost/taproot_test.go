@@ -203,6 +203,16 @@ func TestTaprootHedging(t *testing.T) {
 	if len(seen) != 16 {
 		t.Errorf("%d different nonces of 16", len(seen))
 	}
+	named := a[1]
+	var random [32]byte
+	k1, k2, err := nonceGen(&random, nonceInput{share: named.Secret(), id: []byte{0, 0, 0, byte(named.Party) - 1},
+		public: named.PublicShare(named.Party), key: named.GroupKey[1:], extra: []byte("one")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !seen[string(k1.Bytes())] || !seen[string(k2.Bytes())] {
+		t.Error("the nonces are not NonceGen's of the share, the signer's identifier, its public share, the key and the extra input")
+	}
 	for _, n := range []int{0, 31, 33} {
 		message := make([]byte, n)
 		key, sig := bip340Sign(bytes.Repeat([]byte{6}, 32), make([]byte, 32), message)
