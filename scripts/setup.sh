@@ -1,14 +1,15 @@
 #!/bin/bash
 # Installs what building, testing and the demo need of Debian: a C compiler (cgo, for PKCS#11), the tokens that tests and the demo
 # run on (SoftHSM, NSS softokn, swtpm, tpm2-pkcs11, p11-kit), independent clients that judge us (OpenSC, OpenSSL, tpm2-tools, awscli),
-# libsecp256k1 (which judges signatures in tests; no program links it), curl, and Python for the AWS KMS emulator.
+# libsecp256k1 (which judges signatures in tests; no program links it), curl, Python for the AWS KMS emulator, and Python and Rust for the
+# co-signers by others that tests sign with.
 # What is there is left alone. Without root or sudo it says what is missing and fails. With an argument it installs only what that needs:
 # build, or the demo on one kind of token: softhsm, tpm, aws or gcp.
 set -euo pipefail
 
 declare -A package=([softhsm2-util]=softhsm2 [pkcs11-tool]=opensc [openssl]=openssl [curl]=curl [gcc]="gcc libc6-dev"
 	[swtpm]=swtpm [swtpm_setup]=swtpm-tools [tpm2_nvread]=tpm2-tools [certutil]=libnss3-tools [tpm2_ptool]=libtpm2-pkcs11-tools
-	[tpm2-abrmd]=tpm2-abrmd [dbus-daemon]=dbus-daemon [dbus-run-session]=dbus-daemon [p11-kit]=p11-kit [aws]=awscli [python3]=python3)
+	[tpm2-abrmd]=tpm2-abrmd [dbus-daemon]=dbus-daemon [dbus-run-session]=dbus-daemon [p11-kit]=p11-kit [aws]=awscli [python3]=python3 [cargo]="cargo-web rustc-web")
 declare -A needs=([build]="gcc" [softhsm]="gcc softhsm2-util" [tpm]="gcc swtpm swtpm_setup" [aws]="gcc python3" [gcp]="gcc")
 what=${1:-all}
 if [ "$what" != all ]; then
@@ -50,23 +51,36 @@ fi
 command -v go >/dev/null || { echo "setup: Go is missing; see go.mod for the version, https://go.dev/dl/ for the installer" >&2; exit 1; }
 [ "$what" = all ] || [ "$what" = aws ] || exit 0
 
-# The emulator lives in a Python environment of its own, made again where the list of its parts or the interpreter changed.
+# made WHAT FROM COMMAND…: bin/WHAT is made by the command again where what it is made FROM changed, or its Python is gone.
 cd "$(dirname "$0")/.."
-mkdir -p bin
-(
+made() (
+	dir=bin/$1 from=$2
+	shift 2
+	mkdir -p "$(dirname "$dir")"
+	exec 9>"$dir.lock"
 	flock 9
-	want=$(sha256sum <scripts/moto-requirements.txt)
-	if [ "$(cat bin/moto/made-from 2>/dev/null)" != "$want" ] || ! bin/moto/bin/python -c '' 2>/dev/null; then
-		echo "setup: installing the AWS KMS emulator into bin/moto" >&2
-		rm -rf bin/moto
-		if ! { python3 -m venv bin/moto && bin/moto/bin/python -m pip install --disable-pip-version-check --no-input --only-binary :all: --require-hashes \
-			-r scripts/moto-requirements.txt; } >bin/.moto.log 2>&1; then
-			tail -20 bin/.moto.log >&2
-			echo "setup: could not install scripts/moto-requirements.txt; is PyPI reached, and Python 3.11 or later there?" >&2
-			exit 1
-		fi
-		rm -f bin/.moto.log
-		echo "$want" >bin/moto/made-from
+	want=$(cat $from | sha256sum)
+	[ "$(cat "$dir/made-from" 2>/dev/null)" != "$want" ] || return 0
+	echo "setup: making $dir" >&2
+	rm -rf "$dir"
+	if ! "$@" "$dir" $from >"$dir.log" 2>&1; then
+		tail -20 "$dir.log" >&2
+		echo "setup: could not make $dir of $from; is the registry of its packages reached?" >&2
+		exit 1
 	fi
-) 9>bin/.moto.lock
+	rm -f "$dir.log"
+	echo "$want" >"$dir/made-from"
+)
+python() {
+	python3 -m venv "$1" && "$1/bin/python" -m pip install --disable-pip-version-check --no-input --only-binary :all: --require-hashes -r "$2"
+}
+rust() { cargo build --locked --manifest-path "$2" --target-dir "$1"; }
+
+bin/moto/bin/python -c '' 2>/dev/null || rm -rf bin/moto
+made moto scripts/moto-requirements.txt python
+[ "$what" = all ] || exit 0
+bin/cosigner/python/bin/python -c '' 2>/dev/null || rm -rf bin/cosigner/python
+made cosigner/python scripts/cosigner-requirements.txt python
+crate=threshold/frost/testdata/cosigner/ed25519
+made cosigner/rust "$crate/Cargo.toml $crate/Cargo.lock $crate/src/main.rs" rust
 

@@ -37,6 +37,7 @@
 //	                                                                                          TestSolanaTransferVerifies
 //	  BIP 445                    newSignerSet, aggregateNonces, newSessionValues              TestBIP445NonceAgg, TestBIP445SignVerify
 //	  BIP 340                    bip340Verify, bip340Challenge                                TestBIP340Vectors, FuzzBIP340Verify
+//	  other implementations                                                                   TestMixedSigning
 //	  no script path             taprootOutput                                                TestTaprootOutput, TestKeygenGivesOutputKey,
 //	                                                                                          TestTaprootSpendExecutes
 //	  the RFC's secp256k1 suite                                                               TestRFC9591Secp256k1
