@@ -94,15 +94,10 @@ func (d *Checkup) warn(check string, well bool, detail, do string) {
 	d.findings = append(d.findings, Finding{check, nil, detail, do})
 }
 
-// memory tells whether secrets can be locked into memory.
+// memory tells what keeps secrets in memory, of a process that has the limits of this one.
 func (d *Checkup) memory() {
-	s := secret.New(32)
-	defer s.Wipe()
-	detail := "secrets are locked into memory"
-	if !s.Locked() {
-		detail = "secrets cannot be locked into memory and may be swapped"
-	}
-	d.warn("memory", s.Locked(), detail, "raise LimitMEMLOCK, or switch swap off")
+	detail, well := guarded()
+	d.warn("memory", well, detail, memoryAdvice)
 }
 
 // certificates checks that the files are there, belong together and to this node, and are in their time.

@@ -17,6 +17,19 @@ func LimitMemory() {
 	}
 }
 
+// memoryAdvice is what to do where secrets may reach a disk.
+const memoryAdvice = "give the node LimitMEMLOCK=infinity or CAP_IPC_LOCK, or switch swap off"
+
+// RemarkMemory tells what keeps the secrets of this process in memory.
+func RemarkMemory(log *slog.Logger) {
+	detail, well := guarded()
+	if !well {
+		log.Warn("secrets may reach a disk: "+memoryAdvice, "state", detail)
+		return
+	}
+	log.Info("memory", "state", detail)
+}
+
 // Remark tells what was configured and has no effect.
 func (c Config) Remark(log *slog.Logger) {
 	for _, name := range c.Unknown {

@@ -47,6 +47,7 @@ func start(ctx context.Context, c host.Config, again func() (host.Config, error)
 	log := host.NewLogger(os.Stderr, level, c.LogFormat).With("node", string(c.Node))
 	slog.SetDefault(log)
 	c.Remark(log)
+	host.RemarkMemory(log)
 	api, err := host.Listen(c)
 	if err != nil {
 		return fault.Doing("boot: API", err)

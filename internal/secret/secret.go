@@ -16,7 +16,7 @@ const redacted = "[redacted]"
 var ErrRedacted = errors.New("secret: refused to encode a secret")
 
 // Bytes is a secret of fixed length in pages of its own: outside the Go heap, locked into memory and kept out of core dumps
-// where the system allows (see Locked), redacted in every fmt verb and encoder. It is not safe for concurrent Wipe and use.
+// where the system allows, redacted in every fmt verb and encoder. It is not safe for concurrent Wipe and use.
 type Bytes struct {
 	m *memory // behind a pointer: fmt looks through one when it meets a wrong verb in another type's unexported field
 }
@@ -53,9 +53,6 @@ func (s *Bytes) Bytes() []byte {
 
 // Len is the length in bytes.
 func (s *Bytes) Len() int { return len(s.m.b) }
-
-// Locked tells whether the pages are locked into memory (mlock); false where RLIMIT_MEMLOCK forbids it.
-func (s *Bytes) Locked() bool { return s.m.locked }
 
 // Equal compares in constant time.
 func (s *Bytes) Equal(other []byte) bool { return subtle.ConstantTimeCompare(s.Bytes(), other) == 1 }
