@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/btcsuite/btcd/btcutil/bech32"
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+	"github.com/mr-tron/base58"
 	"golang.org/x/crypto/blake2b"
 	//lint:ignore SA1019 addresses of Bitcoin, Cosmos, Avalanche, Lux and XRPL are defined with RIPEMD-160; none rests on its collision resistance alone
 	"golang.org/x/crypto/ripemd160"
@@ -101,7 +103,7 @@ func canonical(family Family, key []byte) ([]byte, error) {
 }
 
 // solana is the key in base58 (Solana documentation, "Accounts").
-func solana(key []byte) string { return base58(bitcoinAlphabet, key) }
+func solana(key []byte) string { return base58.Encode(key) }
 
 // xrpl is the classic address of an Ed25519 account, whose key XRPL writes as 0xED || key (XRPL documentation, "Accounts",
 // "Address Encoding").
@@ -112,7 +114,7 @@ func xrplAccount(id []byte) string {
 	body := append([]byte{0}, id...)
 	first := sha256.Sum256(body)
 	second := sha256.Sum256(first[:])
-	return base58(xrplAlphabet, append(body, second[:4]...))
+	return base58.EncodeAlphabet(append(body, second[:4]...), xrplAlphabet)
 }
 
 // hash160 is RIPEMD160(SHA256(b)), 20 bytes.
@@ -128,7 +130,7 @@ func hash160(b []byte) []byte {
 func ss58(prefix byte, key []byte) string {
 	body := append([]byte{prefix}, key...)
 	sum := blake2b.Sum512(append([]byte("SS58PRE"), body...))
-	return base58(bitcoinAlphabet, append(body, sum[:2]...))
+	return base58.Encode(append(body, sum[:2]...))
 }
 
 // cardano is the main-network enterprise address of a payment key: bech32 of header 0x61 and BLAKE2b-224(key) (CIP-19, type 6).
@@ -138,10 +140,10 @@ func cardano(key []byte) string {
 		panic("address: blake2b-224: " + err.Error())
 	}
 	h.Write(key)
-	return segment("addr", bech32Const, eightToFive(h.Sum([]byte{0x61})))
+	return segment(bech32.Encode, "addr", nil, h.Sum([]byte{0x61}))
 }
 
 // taproot is the pay-to-taproot address of an output key: witness version 1 in bech32m (BIP-341, BIP-350).
 func taproot(key []byte) string {
-	return segment("bc", bech32mConst, append([]byte{1}, eightToFive(key)...))
+	return segment(bech32.EncodeM, "bc", []byte{1}, key)
 }

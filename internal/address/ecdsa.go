@@ -3,6 +3,7 @@ package address
 import (
 	"encoding/hex"
 
+	"github.com/btcsuite/btcd/btcutil/bech32"
 	"golang.org/x/crypto/sha3"
 )
 
@@ -34,14 +35,14 @@ func keccak256(b []byte) []byte {
 
 // witnessKeyHash is Bitcoin's pay-to-witness-public-key-hash address: witness version 0 in bech32 (BIP-141, BIP-173).
 func witnessKeyHash(key []byte) string {
-	return segment("bc", bech32Const, append([]byte{0}, eightToFive(hash160(compressed(key)))...))
+	return segment(bech32.Encode, "bc", []byte{0}, hash160(compressed(key)))
 }
 
 // keyHash is bech32 of the hash of the key without a version: the account of Cosmos (Cosmos SDK, ADR-028, "Legacy Public Key
 // Addresses") and, behind the chain's letter, of the X and P chains of Avalanche and Lux ("Cryptographic primitives",
 // "secp256k1 addresses").
 func keyHash(hrp string, key []byte) string {
-	return segment(hrp, bech32Const, eightToFive(hash160(compressed(key))))
+	return segment(bech32.Encode, hrp, nil, hash160(compressed(key)))
 }
 
 // xrplECDSA is the classic address of a secp256k1 account (XRPL documentation, "Address Encoding").
