@@ -7,6 +7,7 @@
 # make bench   the promised figures, measured here     make build         bin/mpcd
 # make bench-hsm  the same for every kind of token     make matrix        every driver's suite, and its table into docs/HARDWARE.md
 # make mutate  takes out one check at a time and asks for the test that fails; MUTANTS=dkg/ names some; make mutate-sample takes a few
+# make redteam one member against the others, on 2-of-3 and 3-of-5: attack, what the honest nodes said, what is left; TIMES=n is for how long
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -21,7 +22,7 @@ MUTANTS ?=
 KILLS ?= 5m
 GOTEST := go test -p 2 -timeout 15m
 
-.PHONY: demo test check race vuln fuzz bench bench-hsm matrix mutate mutate-sample sim faults build setup clean
+.PHONY: demo test check race vuln fuzz bench bench-hsm matrix mutate mutate-sample redteam sim faults build setup clean
 
 demo: build
 	@scripts/setup.sh $(HSM)
@@ -68,6 +69,9 @@ mutate: setup
 
 mutate-sample: setup
 	go run ./scripts/mutate -run '$(MUTANTS)' -sample 12
+
+redteam: setup
+	scripts/redteam.sh
 
 build:
 	@scripts/setup.sh build

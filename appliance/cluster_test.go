@@ -52,6 +52,7 @@ type member struct {
 	attestKey string                                             // "attest" if empty
 	schemes   func(threshold.SchemeID) (threshold.Scheme, error) // schemes.ByID if nil
 	policy    policy.Policy                                      // nil for the default
+	signer    hsm.Signer                                         // the token if nil
 
 	node   *appliance.Node
 	stop   context.CancelFunc
@@ -170,9 +171,13 @@ func (m *member) boot() error {
 	if err != nil {
 		m.c.t.Fatal(err)
 	}
+	signer := m.signer
+	if signer == nil {
+		signer = m.token
+	}
 	m.node, err = appliance.New(ctx, appliance.Config{
 		Cluster: "test", Node: m.id, Release: "test", Roster: m.c.roster, Network: m.c.hub.Node(cmp.Or(m.place, m.id)), Self: m.self,
-		HSM: m.token, CosignKey: "cosign", AttestKey: attestKey, Vault: v, Store: m.state, AuditLog: audit,
+		HSM: signer, CosignKey: "cosign", AttestKey: attestKey, Vault: v, Store: m.state, AuditLog: audit,
 		Schemes: byID, SchemeFor: schemes.For, Limits: m.limits, Policy: m.policy, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

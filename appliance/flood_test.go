@@ -6,6 +6,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/threshold"
 )
@@ -54,6 +55,23 @@ func TestMemory(t *testing.T) {
 	}
 	if _, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("still signs"),
 		Signers: []transport.NodeID{"node1", "node2"}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Goal: an operator can release a node that is accused: every party takes part in a refresh, so that the accusation does not stand in the
+// way of what ends it. Method: accuse a party; a refresh is refused, one that releases it is not, and the next needs no release.
+func TestReleasesTheAccused(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	n := c.nodes[0].node
+	n.Accuse("node3")
+	_, err := n.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID})
+	wantCode(t, err, problem.Quorum)
+	if _, err := n.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID, Release: []transport.NodeID{"node3"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID}); err != nil {
 		t.Error(err)
 	}
 }

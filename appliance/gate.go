@@ -121,6 +121,7 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 	if once(line) {
 		p.gate, p.passages, p.fresh = g, passages, fresh
 	}
+	noteWritten(ctx)
 	entries := g.entries(passages, events)
 	go func() {
 		defer close(p.done)

@@ -186,6 +186,7 @@ func (n *Node) Nodes() []NodeStatus {
 		} else {
 			notes, live := n.peers.Notes(id)
 			s.Live, s.LastSeen, s.Version = live, notes.LastSeen, notes.Version
+			s.Limited = n.quotas.limited(n.cfg.Clock(), id)
 			s.Accused = notes.Accused != "" || n.pairs.Banned(m.Party)
 			s.Ahead, _ = n.peers.Skew(id)
 		}

@@ -234,14 +234,15 @@ func TestCoordinatorTellsRefusal(t *testing.T) {
 // Method: proposals of one member that nobody can take, of each operation that is counted by itself, more than there are in a minute.
 func TestRefusesToTheAsker(t *testing.T) {
 	x := newInside(t)
+	asker := nodeOf(x.world.Committee.Parties[1])
 	for _, op := range []attest.Operation{attest.OpSign, attest.OpPresign} {
 		toAll, toOne := 0, 0
 		for i := range 2 * refusalsMinute {
 			body := canon.MustMarshal(proposal{Version: proposalVersion, Operation: op, Signers: x.world.Committee.Parties,
 				Nonce: [16]byte{byte(i)}})
-			x.answerProposal(t.Context(), transport.Envelope{From: "node2", Topic: proposalTopic(body), Body: body})
+			x.answerProposal(t.Context(), transport.Envelope{From: asker, Topic: proposalTopic(body), Body: body})
 			switch e := x.sent[len(x.sent)-1]; {
-			case e.Kind != ceremony.KindRefusal || !slices.Contains(e.To, "node2"):
+			case e.Kind != ceremony.KindRefusal || !slices.Contains(e.To, asker):
 				t.Fatalf("kind %d goes to %v", e.Kind, e.To)
 			case len(e.To) == 1:
 				toOne++

@@ -6,10 +6,13 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/operation"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/frost"
 	"github.com/luxfi/mpcd/threshold/schemes"
+	"github.com/luxfi/mpcd/vault"
 )
 
 // Goal: a key signs payments only when it is active, proofs only once it is certified, and a proof message never passes for a
@@ -138,6 +141,25 @@ func TestCheckMessage(t *testing.T) {
 	} {
 		if err := CheckMessage(row.kind, "", make([]byte, row.size)); (err == nil) != row.ok {
 			t.Errorf("%s, %d bytes: %v", row.kind.ID, row.size, err)
+		}
+	}
+}
+
+// Goal: no party makes a second key under one session_id, once the first is certified; one that never will be is in nobody's way. Method: a
+// keygen before the gate of a party that has a wallet of its session_id, in each state.
+func TestNoSecondKey(t *testing.T) {
+	for state, held := range map[keys.State]bool{keys.Staged: false, keys.Proving: true, keys.Active: true} {
+		x := newInside(t)
+		id, _ := x.newKeyOf(t, frost.Ed25519, state)
+		in := &attest.Intent{Operation: attest.OpKeygen, RequestID: "s", Node: "node2",
+			Keygen: &attest.KeygenParams{Threshold: 2, Kind: threshold.Ed25519.ID}}
+		use := operation.Use{Purpose: purposeOf(in), Coordinator: "node3", At: 1, Key: id}
+		if err := x.cfg.Store.Batch(t.Context(), []vault.Pair{use.Put("s")}, nil); err != nil {
+			t.Fatal(err)
+		}
+		_, err := x.making.permitKeygen(t.Context(), frost.Ed25519, in, x.world.Committee, true)
+		if e := problem.As(err); (err != nil) != held || held && e.Code != problem.Held {
+			t.Errorf("%s: %v", state, err)
 		}
 	}
 }

@@ -127,6 +127,7 @@ type core struct {
 	pairs    *keys.Pairs
 	ops      *operation.Operations
 	refusals refusalRate
+	quotas   quotas
 	counts   counters
 	wg       sync.WaitGroup  // of what Run waits for
 	base     context.Context // ends with Run

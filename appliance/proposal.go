@@ -100,10 +100,24 @@ func (n *core) lead(ctx context.Context, d *draft, permitted *permission, act fu
 	n.counts.ceremonies.Add(1)
 	c.Tell(ceremony.KindProposal, d.body)
 	if err = act(c); err != nil {
+		n.goElsewhere(ceremony.FailureOf(err))
 		n.record(ctx, d.Operation, c.Topic, d.intents, err)
 		n.refuse(c, err)
 	}
 	return err
+}
+
+// goElsewhere has a coordinator choose last, for a while, a party that refuses what others may not: the parties count what a ceremony that
+// comes to nothing leaves on their disks against who asked for it. What other runs, or a refresh, explain is no reason.
+func (n *core) goElsewhere(f ceremony.Failure) {
+	if f.Refused == nil {
+		return
+	}
+	switch f.Refused.Code {
+	case problem.Starting, problem.Conflict, problem.PairState, problem.Attempt, problem.Presig:
+		return
+	}
+	n.peers.Silent(f.Refused.From)
 }
 
 // refuse tells the ceremony why we leave it, unless a peer did: whoever refused has told everybody, or its coordinator alone, which tells
@@ -141,7 +155,9 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 		err = problem.New(problem.Invalid, "", "a proposal older than one that is forgotten")
 	}
 	if err == nil {
-		err = n.lines()[p.Operation](ctx, c, &p, intents)
+		err = n.within(ctx, env.From, p.Operation, intents, func(ctx context.Context) error {
+			return n.lines()[p.Operation](ctx, c, &p, intents)
+		})
 	}
 	if err == nil {
 		return

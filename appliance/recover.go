@@ -42,24 +42,33 @@ type answer struct {
 func (n *making) catchUp(ctx context.Context) {
 	t := time.NewTicker(askEvery)
 	defer t.Stop()
+	var turns turns
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 		}
-		for i, id := range n.keys.Waiting() {
-			if i == askMax {
-				break
+		n.askAbout(ctx, &turns)
+	}
+}
+
+// askAbout asks about the keys whose turn it is, and erases those that waited too long.
+func (n *making) askAbout(ctx context.Context, turns *turns) {
+	for _, id := range turns.next(n.cfg.Clock(), n.keys.Waiting(), askMax) {
+		rec, err := n.keys.Record(ctx, id)
+		if err != nil || n.keys.Busy(id) {
+			continue
+		}
+		if asked := turns.asked(n.cfg.Clock(), id); expired(rec, n.cfg.Clock(), asked) {
+			if err := n.expireKey(ctx, id, asked); err != nil {
+				n.cfg.Logger.Error("a key that nobody certified cannot be erased", "wallet", id, "error", err)
 			}
-			rec, err := n.keys.Record(ctx, id)
-			if err != nil || n.keys.Busy(id) {
-				continue
-			}
-			_, peers := n.members.Others(rec.Info.Committee.Parties)
-			for _, epoch := range rec.Waits() {
-				n.send(transport.Envelope{To: peers, Kind: ceremony.KindAsk, Body: canon.MustMarshal(ask{id, epoch})})
-			}
+			continue
+		}
+		_, peers := n.members.Others(rec.Info.Committee.Parties)
+		for _, epoch := range rec.Waits() {
+			n.send(transport.Envelope{To: peers, Kind: ceremony.KindAsk, Body: canon.MustMarshal(ask{id, epoch})})
 		}
 	}
 }
@@ -147,7 +156,7 @@ func (n *making) reconcile(ctx context.Context) error {
 }
 
 // ownAnswer fills in what this node has stored about how a key's ceremony ended.
-func (n *making) ownAnswer(ctx context.Context, a *answer) error {
+func (n *core) ownAnswer(ctx context.Context, a *answer) error {
 	b, err := n.cfg.Store.Get(ctx, certificateKey(a.KeyID, a.Epoch))
 	if err == nil {
 		a.Certs, err = parseCertificates(a.KeyID, b)

@@ -2,11 +2,8 @@ package appliance
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"time"
 
-	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -282,50 +279,4 @@ func (n *Node) ProveThreshold(ctx context.Context, wallet string) (*Wallet, erro
 		return nil, n.members.Explain(err)
 	}
 	return n.Wallet(ctx, key.ID)
-}
-
-// expireEvery is how often a node looks for what it need not keep any longer.
-const expireEvery = 24 * time.Hour
-
-// expire removes what is older than operation.Kept now and then, until ctx ends.
-func (n *core) expire(ctx context.Context) {
-	t := time.NewTicker(expireEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-		if err := n.expireNow(ctx); err != nil && ctx.Err() == nil {
-			n.cfg.Logger.Warn("what is out of date could not be removed; it is tried again tomorrow", "error", err)
-		}
-	}
-}
-
-// expireNow removes session_ids, their uses and receipts that are out of date, and puts on record how many.
-func (n *core) expireNow(ctx context.Context) error {
-	var gone [][]byte
-	counts := map[string]string{}
-	receipts := 0
-	err := n.ops.Expired(ctx, func(key []byte, op string, answer []byte) {
-		gone = append(gone, key)
-		if op == string(attest.OpSign) && len(answer) > 0 {
-			gone = append(gone, receiptKey(string(answer)))
-			receipts++
-		}
-	})
-	if err != nil || len(gone) == 0 {
-		return err
-	}
-	counts["records"], counts["receipts"] = fmt.Sprint(len(gone)), fmt.Sprint(receipts)
-	if err := n.cfg.AuditLog.Append(ctx, audit.Event{Name: "records.expire", Facts: counts}); err != nil {
-		return err
-	}
-	for chunk := range slices.Chunk(gone, vault.MaxBatch) {
-		if err := n.cfg.Store.Batch(ctx, nil, chunk); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -84,7 +84,7 @@ func renderChild(c *appliance.Child, w *appliance.Wallet) (wire.Child, error) {
 func renderNode(n appliance.NodeStatus) wire.Node {
 	return wire.Node{
 		ID: string(n.ID), Party: int(n.Party), Self: n.Self, Live: n.Live, LastSeen: moment(n.LastSeen), Version: n.Version,
-		Facility: n.Facility, Accused: n.Accused, Ready: n.Ready, Trouble: n.Trouble, AheadMS: n.Ahead.Milliseconds(),
+		Facility: n.Facility, Accused: n.Accused, Limited: n.Limited, Ready: n.Ready, Trouble: n.Trouble, AheadMS: n.Ahead.Milliseconds(),
 	}
 }
 

@@ -331,4 +331,8 @@ func TestAwaitAllForgives(t *testing.T) {
 	if x.Accuse("c", "a check"); await("b") == nil {
 		t.Error("another who is accused is awaited")
 	}
+	x.Accuse("c", "")
+	if x.after(liveFor, "c", "d"); await("b") == nil {
+		t.Error("one who is forgiven and gone is not awaited")
+	}
 }

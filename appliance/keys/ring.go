@@ -347,6 +347,18 @@ func (k *Ring) Put(ctx context.Context, id string, r Record) error {
 	return nil
 }
 
+// Forget removes the record of a key whose share is erased, and every name of it. The key is locked.
+func (k *Ring) Forget(ctx context.Context, id string, r Record) error {
+	if err := k.c.Store.Batch(ctx, nil, [][]byte{recordKey(id), publicKey(Shown(r.Info)), pendingKey(id)}); err != nil {
+		return fmt.Errorf("appliance: forget wallet %s: %w", id, err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.records, id)
+	delete(k.pending, id)
+	return nil
+}
+
 // Lock keeps a key's epoch from being changed by two lines at once.
 func (k *Ring) Lock(id string) (unlock func(), ok bool) {
 	k.mu.Lock()

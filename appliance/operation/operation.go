@@ -197,23 +197,36 @@ func CheckSession(id string) error {
 // Kept is how long a session_id stands for its request, and a receipt is kept.
 const Kept = 400 * 24 * time.Hour
 
-// Expired calls f with the keys of what is older than Kept, of a session_id and of its use, and with the answer that goes with it.
-func (s *Operations) Expired(ctx context.Context, f func(key []byte, op string, answer []byte)) error {
+// errEnough ends an iteration.
+var errEnough = errors.New("enough")
+
+// Expired calls f with the keys of what is older than Kept, of a session_id and of its use, and with the answer that goes with it, as long
+// as f wants more.
+func (s *Operations) Expired(ctx context.Context, f func(key []byte, op string, answer []byte) (more bool)) error {
 	before := s.clock().Add(-Kept).UnixMilli()
+	found := func(k []byte, op string, answer []byte) error {
+		if !f(bytes.Clone(k), op, answer) {
+			return errEnough
+		}
+		return nil
+	}
 	err := s.store.Iterate(ctx, []byte(Prefix), func(k, value []byte) error {
 		op, session, _ := strings.Cut(strings.TrimPrefix(string(k), Prefix), "/")
 		if rec, err := parse(session, value); err == nil && rec.At > 0 && rec.At < before { // what cannot be read, doctor tells of
-			f(bytes.Clone(k), op, rec.Answer)
+			return found(k, op, rec.Answer)
 		}
 		return nil
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.store.Iterate(ctx, []byte(UsePrefix), func(k, value []byte) error {
+			if u, err := ParseUse(strings.TrimPrefix(string(k), UsePrefix), value); err == nil && u.At < before {
+				return found(k, "", nil)
+			}
+			return nil
+		})
 	}
-	return s.store.Iterate(ctx, []byte(UsePrefix), func(k, value []byte) error {
-		if u, err := ParseUse(strings.TrimPrefix(string(k), UsePrefix), value); err == nil && u.At < before {
-			f(bytes.Clone(k), "", nil)
-		}
+	if errors.Is(err, errEnough) {
 		return nil
-	})
+	}
+	return err
 }

@@ -297,7 +297,7 @@ func nodeList(o *output) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(o, &r, "list nodes", "", func(c *client.Client) ([]wire.Node, error) { return c.Nodes(cmd.Context()) },
 				func(t io.Writer, nodes []wire.Node) {
-					row(t, "NODE", "PARTY", "LIVE", "LAST SEEN", "VERSION", "ACCUSED", "READY", "CLOCK", "TROUBLE")
+					row(t, "NODE", "PARTY", "LIVE", "LAST SEEN", "VERSION", "ACCUSED", "LIMITED", "READY", "CLOCK", "TROUBLE")
 					for _, n := range nodes {
 						seen := "never"
 						if n.Self {
@@ -305,7 +305,7 @@ func nodeList(o *output) *cobra.Command {
 						} else if n.LastSeen != nil && !n.LastSeen.IsZero() {
 							seen = n.LastSeen.UTC().Format(time.RFC3339)
 						}
-						row(t, n.ID, n.Party, yesNo(n.Live), seen, n.Version, yesNo(n.Accused), yesNo(n.Ready),
+						row(t, n.ID, n.Party, yesNo(n.Live), seen, n.Version, yesNo(n.Accused), yesNo(n.Limited), yesNo(n.Ready),
 							fmt.Sprintf("%+.1fs", float64(n.AheadMS)/1000), n.Trouble)
 					}
 				})

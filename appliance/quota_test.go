@@ -1,0 +1,198 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// Goal: what came to nothing of a member's proposals is bounded, in bytes and in key ceremonies, and comes back at a rate; who is busy and
+// succeeds is never refused, nor who others make fail. Method: a coordinator of each sort, on a clock of the test.
+func TestQuotas(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	batch := costOf(attest.OpSign, make64())
+	if batch.bytes < 64*(entryBytes+256) || batch.keys != 0 {
+		t.Fatalf("a batch of 64 costs %+v", batch)
+	}
+	var q quotas
+	run := func(by, blamed transport.NodeID, c cost, failed, kept bool) (refused int) {
+		for range 1000 {
+			if _, ok := q.begin(now, by, c); !ok {
+				refused++
+				continue
+			}
+			q.end(now, by, blamed, c, failed, kept)
+		}
+		return refused
+	}
+	if n := run("honest", "honest", batch, false, false); n != 0 {
+		t.Errorf("who succeeds is refused %d times", n)
+	}
+	took := 1000 - run("silent", "silent", batch, true, false)
+	if bytes := float64(took) * batch.bytes; bytes < quotaBytes/2 || bytes > 1.1*quotaBytes {
+		t.Errorf("%.0f bytes came to nothing, at most %d", bytes, quotaBytes)
+	}
+	if !q.limited(now, "silent") || q.limited(now, "honest") {
+		t.Error("who is limited does not show")
+	}
+	if first, ok := q.begin(now, "silent", batch); first || ok { // the run above had the first
+		t.Error("an excess is put on record more often than once a minute")
+	}
+	now = now.Add(2 * time.Minute)
+	if first, ok := q.begin(now, "silent", batch); first || !ok {
+		t.Error("nothing is forgotten")
+	}
+	q.end(now, "silent", "silent", batch, true, false)
+	took = 1000 - run("silent", "silent", batch, true, false)
+	if bytes := float64(took) * batch.bytes; bytes > 1.1*2*quotaLeak {
+		t.Errorf("in two minutes %.0f bytes came to nothing", bytes)
+	}
+	if first, _ := q.begin(now, "silent", batch); first {
+		t.Error("twice in a minute")
+	}
+
+	// Others make it fail: they are to blame until they have used up their part.
+	took = 1000 - run("victim", "liar", batch, true, false)
+	if bytes := float64(took) * batch.bytes; bytes < 1.8*quotaBytes || bytes > 2.2*quotaBytes {
+		t.Errorf("%.0f bytes of two members came to nothing", bytes)
+	}
+
+	// Keys.
+	key := costOf(attest.OpKeygen, make64()[:1])
+	if took := 1000 - run("maker", "maker", key, false, true); took != quotaKeys {
+		t.Errorf("%d keys in no time, at most %d", took, quotaKeys)
+	}
+	if took := 1000 - run("junk", "junk", key, true, false); took != quotaKeys/failedKey {
+		t.Errorf("%d keygens came to nothing, at most %d", took, quotaKeys/failedKey)
+	}
+	if _, ok := q.begin(now, "junk", batch); !ok {
+		t.Error("who makes too many keys cannot sign")
+	}
+	if took := 1000 - run("refresher", "refresher", costOf(attest.OpRefresh, make64()[:1]), false, false); took != 1000 {
+		t.Errorf("%d refreshes of 1000 that succeed are taken", took)
+	}
+
+	// Many at once: what is under way counts beside what came to nothing.
+	for range 1000 {
+		if _, ok := q.begin(now, "busy", batch); !ok {
+			t.Fatal("who is busy is refused")
+		}
+	}
+	q.end(now, "busy", "busy", batch, true, false)
+	if _, ok := q.begin(now, "busy", batch); ok {
+		t.Error("what is under way does not count")
+	}
+}
+
+func make64() []*attest.Intent {
+	out := make([]*attest.Intent, 64)
+	for i := range out {
+		out[i] = &attest.Intent{RequestID: strings.Repeat("s", 128), Requester: strings.Repeat("r", 128)}
+	}
+	return out
+}
+
+// Goal: a party counts what a ceremony wrote here and came to nothing, names who used up its part, on record and in the list of nodes, and
+// refuses its proposals; what wrote nothing, or failed by this node's own fault, counts for nobody. Method: ceremonies of each end.
+func TestWithinQuota(t *testing.T) {
+	x := newInside(t)
+	ps := x.world.Committee.Parties
+	asker, other, intents := nodeOf(ps[1]), nodeOf(ps[2]), make64()
+	failing := func(by transport.NodeID, write bool, err error) (refused error) {
+		for range 200 {
+			got := x.within(t.Context(), by, attest.OpSign, intents, func(ctx context.Context) error {
+				if write {
+					noteWritten(ctx)
+				}
+				return err
+			})
+			if got != err {
+				return got
+			}
+		}
+		return nil
+	}
+	silence := &ceremony.SilenceError{Missing: ps[2:3]}
+	if err := failing(asker, false, silence); err != nil {
+		t.Errorf("what wrote nothing counts: %v", err)
+	}
+	if err := failing(asker, true, problem.New(problem.HSM, "", "our token")); err != nil {
+		t.Errorf("what this node is to blame for counts: %v", err)
+	}
+	if err := failing(asker, true, nil); err != nil {
+		t.Errorf("what succeeds counts: %v", err)
+	}
+	if on := x.events(t); len(on) != 0 {
+		t.Errorf("on record: %v", on)
+	}
+	err := failing(asker, true, silence)
+	if e := problem.As(err); e.Code != problem.Overload || !strings.Contains(e.Message, string(asker)) {
+		t.Errorf("it is told %v", err)
+	}
+	if on := x.events(t); len(on) != 1 || on[0] != "quota.exceeded" {
+		t.Errorf("on record: %v", on)
+	}
+	var last audit.Entry
+	if es, err := x.cfg.AuditLog.Entries(x.seen-1, 1); err != nil || len(es) != 1 {
+		t.Fatal(err)
+	} else {
+		last = es[0]
+	}
+	if last.Facts["culprit."+string(asker)] == "" {
+		t.Errorf("nobody is named: %v", last.Facts)
+	}
+	for _, s := range x.Nodes() {
+		if s.Limited != (s.ID == asker) || s.Accused {
+			t.Errorf("%s: limited %v, accused %v", s.ID, s.Limited, s.Accused)
+		}
+	}
+	for _, row := range []struct {
+		err  error
+		want transport.NodeID
+	}{{silence, asker}, {errors.New("x"), asker},
+		{&ceremony.RefusedError{From: other}, asker}, // it may have been asked for nonsense
+		{&threshold.Abort{Kind: threshold.Ban, Culprits: ps[2:3]}, other},
+		{&threshold.Abort{Kind: threshold.Local, Culprits: ps[2:3]}, asker},
+		{&threshold.Abort{Kind: threshold.Ban, Culprits: ps[:1]}, asker}} {
+		if got := x.toBlame(ceremony.FailureOf(row.err), asker); got != row.want {
+			t.Errorf("%v: %s is to blame, want %s", row.err, got, row.want)
+		}
+	}
+}
+
+// Goal: a coordinator goes elsewhere for a while when a party refuses what others may not, and not for what a refresh, a restart or the
+// pool explains. Method: refusals of each code, and the quorum that is chosen then.
+func TestGoesElsewhere(t *testing.T) {
+	for code, want := range map[problem.Code]bool{problem.Denied: true, problem.Overload: true, problem.Invalid: true, problem.HSM: true,
+		problem.Starting: false, problem.Conflict: false, problem.PairState: false, problem.Attempt: false, problem.Presig: false} {
+		x := newInside(t)
+		ps := x.world.Committee.Parties
+		for _, p := range ps[1:] {
+			x.peers.Heard(nodeOf(p))
+			x.peers.Heartbeat(transport.Envelope{From: nodeOf(p), Body: canon.MustMarshal(struct {
+				Version string        `cbor:"1,keyasint"`
+				Ready   bool          `cbor:"2,keyasint"`
+				Boot    ceremony.Boot `cbor:"3,keyasint"`
+			}{"1", true, ceremony.Boot{byte(p), 1}})})
+		}
+		refusal := &ceremony.RefusedError{From: nodeOf(ps[1]), Refusal: ceremony.Refusal{Code: code}}
+		x.goElsewhere(ceremony.FailureOf(refusal))
+		q, err := x.peers.Quorum(x.world.Committee, nil)
+		if err != nil || slices.Contains(q, ps[1]) == want {
+			t.Errorf("after a refusal with %s the quorum is %v, %v", code, q, err)
+		}
+	}
+	x := newInside(t)
+	x.goElsewhere(ceremony.FailureOf(errors.New("another end")))
+}

@@ -1,0 +1,403 @@
+package appliance_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/dkls23"
+)
+
+// withholding is a token that attests no more when it is told so: a node with it takes part in key ceremonies to the end, and keeps its
+// certificate back.
+type withholding struct {
+	hsm.Token
+	hsm.PublicKeyer
+	on atomic.Bool
+}
+
+func (w *withholding) Sign(ctx context.Context, key string, message []byte) ([]byte, error) {
+	if key == "attest" && w.on.Load() {
+		return nil, errors.New("withheld")
+	}
+	return w.Token.Sign(ctx, key, message)
+}
+
+// redteam is a cluster whose node3 is the enemy: with all its keys and its token, at times the node's own program with a token that
+// withholds, at times a program that keeps no rule.
+type redteam struct {
+	*cluster
+	t       *testing.T
+	signers []threshold.PartyID // a quorum with node1 and node3
+	honest  []transport.NodeID  // a quorum without node3
+	wallets []*appliance.Wallet
+	f       *forger
+	times   int // how much longer than in CI
+	table   *tabwriter.Writer
+
+	mu   sync.Mutex
+	said map[string]int // what node1 answered to the enemy
+}
+
+// move is one attack, and what node1 must have said to it at least once; empty where it is dropped.
+type move struct {
+	name string
+	do   func()
+	says string
+}
+
+// takeNode3 ends what node3 ran, and speaks in its place.
+func (r *redteam) takeNode3() {
+	number := 0
+	if r.f != nil {
+		number = r.f.number
+	}
+	r.f = newForger(r.cluster, r.wallets[0].ID)
+	r.f.number = number // of its requests
+	go func() {
+		for e := range r.f.answers {
+			what := "takes part"
+			var refusal ceremony.Refusal
+			if e.Kind == ceremony.KindRefusal && canon.Unmarshal(e.Body, &refusal) == nil {
+				what = string(refusal.Code)
+			}
+			r.mu.Lock()
+			r.said[what]++
+			r.mu.Unlock()
+		}
+	}()
+}
+
+// leaveNode3 ends the enemy's own program.
+func (r *redteam) leaveNode3() { _ = r.f.r.net.Close() }
+
+func (r *redteam) heard(what string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.said[what]
+}
+
+// propose sends a proposal of the line to node1, bent.
+func (r *redteam) propose(line string, bend func(d *draft), after func(p *proposal)) {
+	r.f.send(func(d *draft) {
+		in := d.first()
+		d.operation, in.Operation, d.signers, in.Signers = line, attest.Operation(line), r.signers, r.signers
+		if line == "refresh" || line == "keygen" {
+			d.signers = slices.Clone(r.wholeCommittee())
+			in.Signers, in.Message = d.signers, nil
+		}
+		d.after = after
+		bend(d)
+	})
+}
+
+func (r *redteam) wholeCommittee() (all []threshold.PartyID) {
+	for _, n := range r.roster.Roster.Nodes {
+		all = append(all, n.Party)
+	}
+	return all
+}
+
+// run makes a move, and tells it in the table with what it cost node1.
+func (r *redteam) run(m move) {
+	r.t.Helper()
+	r.mu.Lock()
+	clear(r.said)
+	r.mu.Unlock()
+	node1 := r.nodes[0]
+	disk := size(r.t, node1)
+	m.do()
+	if m.says != "" {
+		waitFor(r.t, fmt.Sprintf("%s: node1 says %q", m.name, m.says), func() bool { return r.heard(m.says) > 0 })
+	}
+	sig, err := node1.node.Sign(r.t.Context(), appliance.SignRequest{WalletID: r.wallets[0].ID, Message: []byte(m.name), Signers: r.honest})
+	if err != nil || len(sig.Bytes) == 0 {
+		r.t.Errorf("%s: the others do not sign: %v", m.name, err)
+	}
+	grown := size(r.t, node1) - disk
+	if grown > 6<<20 {
+		r.t.Errorf("%s: the audit log of node1 grew by %d KiB", m.name, grown>>10)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var said []string
+	for _, what := range slices.Sorted(maps.Keys(r.said)) {
+		said = append(said, fmt.Sprintf("%s ×%d", what, r.said[what]))
+	}
+	fmt.Fprintf(r.table, "%d-of-%d\t%s\t%s\tsign\t%d\t%s\n", len(r.honest), len(r.nodes), m.name,
+		strings.Join(said, ", "), grown>>10, r.named())
+}
+
+// named are the members that node1 accuses or limits, none of which is honest.
+func (r *redteam) named() string {
+	var out []string
+	for _, s := range r.nodes[0].node.Nodes() {
+		if (s.Accused || s.Limited) && s.ID != "node3" {
+			r.t.Errorf("%s is named, which is honest", s.ID)
+		}
+		if s.Accused {
+			out = append(out, string(s.ID)+" accused")
+		}
+		if s.Limited {
+			out = append(out, string(s.ID)+" limited")
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func size(t *testing.T, m *member) int64 {
+	t.Helper()
+	info, err := os.Stat(filepath.Join(m.dir, "audit.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// rules are moves against the rules that a proposal must keep.
+func (r *redteam) rules() []move {
+	nothing := func(*draft) {}
+	moves := []move{
+		{"a sign proposal that its token did not co-sign", func() {
+			r.propose("sign", nothing, func(p *proposal) { p.Cosign = nil })
+		}, string(problem.Denied)},
+		{"a label of 100 KiB", func() {
+			r.propose("keygen", func(d *draft) {
+				in := d.first()
+				in.KeyID, in.Epoch = "", 0
+				in.Keygen = &attest.KeygenParams{Threshold: len(r.honest), Kind: threshold.Ed25519.ID, Label: strings.Repeat("x", 100<<10)}
+			}, nil)
+		}, string(problem.Invalid)},
+		{"a refresh to an epoch that is", func() {
+			r.propose("refresh", nothing, func(p *proposal) { p.Next = 1 })
+		}, string(problem.Attempt)},
+		{"a refresh far ahead", func() {
+			r.propose("refresh", nothing, func(p *proposal) { p.Next = 1 << 62 })
+		}, string(problem.Attempt)},
+	}
+	if len(r.wallets) < 2 {
+		return moves
+	}
+	ec := r.wallets[1]
+	ecdsa := func(d *draft) { d.first().KeyID, d.first().Scheme = ec.ID, dkls23.ID }
+	pairs, err := r.nodes[0].node.PairsOf(r.t.Context(), ec.ID)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return append(moves,
+		move{"a refresh under the old pair state", func() {
+			r.propose("refresh", ecdsa, func(p *proposal) { p.Next, p.Pairs = 2, pairs })
+		}, string(problem.Invalid)},
+		move{"a refresh to pair-epoch 2^64-1", func() {
+			r.propose("refresh", ecdsa, func(p *proposal) { p.Next, p.Pairs = 2, &keys.ProposedPairs{Epoch: 1<<64 - 1} })
+		}, string(problem.Invalid)})
+}
+
+// floods are moves against memory, disk and the others' time.
+func (r *redteam) floods() []move {
+	to1 := []transport.NodeID{"node1"}
+	return []move{
+		{"200 envelopes of 1 MiB for ceremonies not proposed", func() {
+			body, before := make([]byte, threshold.MaxBody), heapNow()
+			for i := range 200 * r.times / slowdown {
+				r.f.r.send(transport.Envelope{To: to1, Kind: ceremony.KindEngine, Topic: [32]byte{1, byte(i), byte(i >> 8)}, Body: body})
+				if i%20 == 0 {
+					now := r.heard("takes part")
+					r.propose("sign", func(*draft) {}, nil) // which node1 looks at after these
+					waitFor(r.t, "node1 has heard all", func() bool { return r.heard("takes part") > now })
+				}
+			}
+			if grown := heapNow() - before; grown > 80<<20 {
+				r.t.Errorf("the heap grew by %d MiB", grown>>20)
+			}
+		}, "takes part"},
+		{"300 bad proposals that name all", func() {
+			for i := range 300 * r.times {
+				body := canon.MustMarshal(proposal{Version: 1, Operation: "sign", Signers: r.wholeCommittee(),
+					Nonce: [16]byte{byte(i), byte(i >> 8)}})
+				r.f.r.send(transport.Envelope{To: to1, Kind: ceremony.KindProposal, Topic: canon.Hash("mpcd/v1/proposal", body), Body: body})
+			}
+		}, string(problem.Invalid)},
+		{"one proposal, 500 times", func() {
+			topic := r.f.send(func(d *draft) { d.signers, d.first().Signers = r.signers, r.signers })
+			for range 500 * r.times {
+				r.f.r.send(transport.Envelope{To: to1, Kind: ceremony.KindEngine, Topic: topic, Body: []byte("again")})
+			}
+		}, ""},
+		{"proposals of 64 payments, then silence", func() {
+			for i := 0; i < 400*r.times && r.heard(string(problem.Overload)) == 0; i++ {
+				n := r.nodes[0].node
+				before := n.Counts()
+				r.propose("sign", func(d *draft) {
+					in := *d.first()
+					d.intents = nil
+					for j := range 64 {
+						one := in
+						one.RequestID, one.Requester = fmt.Sprintf("%s-%0100d", in.RequestID, j), strings.Repeat("r", 128)
+						d.intents = append(d.intents, &one)
+					}
+				}, nil)
+				waitFor(r.t, "node1 has it", func() bool {
+					now := n.Counts()
+					return now.Ceremonies > before.Ceremonies || now.Refused > before.Refused
+				})
+				if n.Counts().Ceremonies == before.Ceremonies { // it had no place left for node3
+					waitFor(r.t, "a place for node3", func() bool { return n.Counts().Aborts > before.Aborts })
+				}
+			}
+		}, string(problem.Overload)},
+	}
+}
+
+// withheld are key ceremonies of node3's own program whose certificate it keeps back.
+func (r *redteam) withheld(token *withholding) []move {
+	m3 := r.nodes[2]
+	staged := func() (n int) {
+		ws, _, err := r.nodes[0].node.Wallets(r.t.Context(), appliance.Page{Size: 1000})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		for _, w := range ws {
+			if w.State == keys.Staged {
+				n++
+			}
+		}
+		return n
+	}
+	note := func(err error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		what := "takes part"
+		if code := problem.As(err).Code; strings.Contains(fmt.Sprint(err), "refuses") {
+			what = string(code)
+		}
+		r.said[what]++
+	}
+	return []move{
+		{"refreshes with the certificate withheld", func() {
+			token.on.Store(true)
+			defer token.on.Store(false)
+			for range 5 * r.times {
+				_, err := m3.node.Refresh(r.t.Context(), appliance.RefreshRequest{WalletID: r.wallets[0].ID})
+				note(err)
+			}
+		}, "takes part"},
+		{"keygens with the certificate withheld", func() {
+			token.on.Store(true)
+			defer token.on.Store(false)
+			for range 40 * r.times {
+				_, err := m3.node.Keygen(r.t.Context(), appliance.KeygenRequest{Curve: "ed25519", Threshold: len(r.honest), Total: len(r.nodes)})
+				note(err)
+			}
+			if n := staged(); n > 20 {
+				r.t.Errorf("%d junk keys are staged", n)
+			}
+		}, string(problem.Overload)},
+	}
+}
+
+// after is when the enemy has gone and its node runs the program again: every key signs and is refreshed.
+func (r *redteam) after() {
+	r.t.Helper()
+	r.nodes[2].start()
+	r.waitReady()
+	for _, w := range r.wallets {
+		var err error
+		for deadline := time.Now().Add(20 * time.Second); ; {
+			_, err = r.nodes[0].node.Refresh(r.t.Context(), appliance.RefreshRequest{WalletID: w.ID, Release: []transport.NodeID{"node3"}})
+			if err == nil || time.Now().After(deadline) {
+				break
+			}
+		}
+		if err != nil {
+			r.t.Errorf("no refresh of %s after the attacks: %v", w.ID, err)
+			continue
+		}
+		if _, err := r.nodes[1].node.Sign(r.t.Context(), appliance.SignRequest{WalletID: w.ID, Message: make([]byte, 32)}); err != nil {
+			r.t.Error(err)
+		}
+	}
+	for _, m := range []int{0, 1} {
+		for _, s := range r.nodes[m].node.Nodes() {
+			if (s.Accused || s.Limited) && s.ID != "node3" {
+				r.t.Errorf("node%d names %s, which is honest", m+1, s.ID)
+			}
+		}
+	}
+	fmt.Fprintf(r.table, "%d-of-%d\tafterwards: the enemy is gone\t\tsign, refresh\t\t%s\n", len(r.honest), len(r.nodes), r.named())
+}
+
+// Goal: whatever one member does, the others sign meanwhile; afterwards every key signs and is refreshed, what they hold and store of it is
+// bounded, it is named where it left something, and no honest node is. Method: an enemy with all that a node has makes one move after the
+// other, on 2-of-3 and 3-of-5. MPCD_REDTEAM is how many times longer than in CI, MPCD_REDTEAM_TABLE a file for the table.
+func TestRedTeam(t *testing.T) {
+	times := 1
+	if _, err := fmt.Sscan(os.Getenv("MPCD_REDTEAM"), &times); err != nil {
+		times = 1
+	}
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(table, "keys\tattack\twhat node1 said\tthe others\tKiB on disk\tnode1 names")
+	for _, row := range []struct {
+		n         int
+		protocols []string
+		signers   []threshold.PartyID
+		honest    []transport.NodeID
+	}{
+		{3, []string{"frost", "dkls23"}, []threshold.PartyID{1, 3}, []transport.NodeID{"node1", "node2"}},
+		{5, []string{"frost"}, []threshold.PartyID{1, 3, 4}, []transport.NodeID{"node1", "node2", "node4"}},
+	} {
+		t.Run(fmt.Sprintf("%d-of-%d", len(row.honest), row.n), func(t *testing.T) {
+			c := newClusterLimits(t, row.n, appliance.Limits{Silence: 1500 * time.Millisecond, Presignatures: -1})
+			r := &redteam{cluster: c, t: t, signers: row.signers, honest: row.honest, times: times, table: table, said: map[string]int{}}
+			for _, protocol := range row.protocols {
+				r.wallets = append(r.wallets, c.keygenBy(map[string]string{"frost": "ed25519", "dkls23": "secp256k1"}[protocol], protocol,
+					len(row.honest), row.n))
+			}
+			r.takeNode3()
+			for _, m := range r.rules() {
+				r.run(m)
+			}
+			r.leaveNode3()
+			token := &withholding{Token: c.nodes[2].token, PublicKeyer: c.nodes[2].token.(hsm.PublicKeyer)}
+			c.nodes[2].signer = token
+			c.nodes[2].start()
+			c.waitReady()
+			for _, m := range r.withheld(token) {
+				r.run(m)
+			}
+			r.takeNode3()
+			for _, m := range r.floods() {
+				r.run(m)
+			}
+			r.leaveNode3()
+			r.after()
+		})
+	}
+	table.Flush()
+	t.Log("\n" + text.String())
+	if name := os.Getenv("MPCD_REDTEAM_TABLE"); name != "" && !t.Failed() {
+		if err := os.WriteFile(name, []byte(text.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
