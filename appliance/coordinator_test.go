@@ -331,6 +331,8 @@ func TestEveryLineJudges(t *testing.T) {
 		{"keygen", "two intents", problem.Invalid, func(d *draft) { another(d) }, nil},
 		{"keygen", "a forged row", problem.Invalid, func(d *draft) { d.first().Keygen.Label = "x\x1b[2J\nw_FAKE" }, nil},
 		{"keygen", "a long label", problem.Invalid, func(d *draft) { d.first().Keygen.Label = strings.Repeat("x", appliance.MaxLabel+1) }, nil},
+		{"keygen", "by no party of the key", problem.Invalid,
+			func(d *draft) { d.signers, d.first().Signers = []threshold.PartyID{1, 2}, []threshold.PartyID{1, 2} }, nil},
 		{"keygen", "a long group", problem.Invalid, func(d *draft) { d.first().Keygen.Group = strings.Repeat("x", appliance.MaxLabel+1) }, nil},
 		{"keygen", "a scheme for another kind of key", problem.Invalid, func(d *draft) { d.first().Keygen.Kind = threshold.ECDSA.ID }, nil},
 		{"keygen", "to the end of all pair-epochs", problem.Invalid, func(d *draft) {

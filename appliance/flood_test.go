@@ -68,7 +68,8 @@ func TestReleasesTheAccused(t *testing.T) {
 	n.Accuse("node3")
 	_, err := n.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID})
 	wantCode(t, err, problem.Quorum)
-	if _, err := n.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID, Release: []transport.NodeID{"node3"}}); err != nil {
+	r := appliance.RefreshRequest{WalletID: w.ID, Release: []transport.NodeID{"node3"}}
+	if _, err := n.Refresh(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := n.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID}); err != nil {

@@ -253,6 +253,8 @@ func (n *Node) judgeIntents(p *proposal, coordinator *ceremony.Member) ([]*attes
 		case age > intentAge || age < -intentAge:
 			return nil, problem.New(problem.Invalid, "set the clocks of the nodes", "intent %d is %s old, at most %s",
 				i, age.Round(time.Second), intentAge)
+		case (p.Operation == attest.OpKeygen || p.Operation == attest.OpRefresh) && !slices.Contains(p.Signers, coordinator.Party):
+			return nil, problem.New(problem.Invalid, "", "a %s by a node that is no party of the key", p.Operation)
 		}
 		h := in.Hash()
 		out[i], hashes[i] = &in, h[:]
