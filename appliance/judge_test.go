@@ -109,7 +109,9 @@ func TestJudgeRefresh(t *testing.T) {
 		"fits":                  {func(*attest.Intent, *keys.Record) {}, 2, ""},
 		"behind three attempts": {func(_ *attest.Intent, r *keys.Record) { r.Attempts = []keys.Attempt{{Epoch: 4}} }, 5, ""},
 		"an attempt again":      {func(_ *attest.Intent, r *keys.Record) { r.Attempts = []keys.Attempt{{Epoch: 4}} }, 4, problem.Attempt},
-		"far off":               {func(*attest.Intent, *keys.Record) {}, 2 + attemptsAhead, problem.Attempt},
+		"far off":               {func(*attest.Intent, *keys.Record) {}, 2 + 64, problem.Attempt},
+		"far off, later":        {func(_ *attest.Intent, r *keys.Record) { r.Created -= time.Minute.Milliseconds() }, 2 + 64, ""},
+		"the last of all":       {func(*attest.Intent, *keys.Record) {}, 1<<64 - 1, problem.Attempt},
 		"not active yet":        {func(_ *attest.Intent, r *keys.Record) { r.State = keys.Proving }, 2, problem.Conflict},
 		"the epoch before":      {func(in *attest.Intent, _ *keys.Record) { in.Epoch = 0 }, 2, problem.Conflict},
 		"behind four at once":   {func(_ *attest.Intent, r *keys.Record) { r.Attempts = four(now) }, 6, problem.Overload},
@@ -118,7 +120,8 @@ func TestJudgeRefresh(t *testing.T) {
 		"without a party":       {func(in *attest.Intent, _ *keys.Record) { in.Signers = slices.Clone(in.Signers[:2]) }, 2, problem.Invalid},
 	} {
 		in := &attest.Intent{KeyID: "w_x", Scheme: threshold.FrostEd25519, Epoch: 1, Signers: committee.Parties}
-		rec := keys.Record{State: keys.Active, Scheme: threshold.FrostEd25519, Info: threshold.KeyInfo{Epoch: 1, Committee: committee}}
+		rec := keys.Record{State: keys.Active, Scheme: threshold.FrostEd25519, Created: now.UnixMilli(),
+			Info: threshold.KeyInfo{Epoch: 1, Committee: committee}}
 		row.bend(in, &rec)
 		err := judgeRefresh(in, rec, row.next, now)
 		if (err == nil) != (row.code == "") || err != nil && problem.As(err).Code != row.code {

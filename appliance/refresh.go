@@ -143,9 +143,6 @@ func (n *making) permitRefresh(ctx context.Context, in *attest.Intent, rec keys.
 	return n.gate.permit(ctx, attest.OpRefresh, []passage{{in, rec.Info.Committee, judge, p.Again}}, "refresh.begin")
 }
 
-// attemptsAhead is how far above a party's own highest epoch a coordinator may put the next one: others may have more attempts.
-const attemptsAhead = 64
-
 // runRefresh is what every party does: refresh, stage, certify, activate, destroy the epoch before. The key is locked.
 func (n *making) runRefresh(ctx context.Context, c *ceremony.Ceremony, p *proposal, in *attest.Intent, rec keys.Record,
 	permitted *permission) error {
@@ -199,10 +196,10 @@ func judgeRefresh(in *attest.Intent, rec keys.Record, next uint64, now time.Time
 			in.KeyID, rec.Info.Epoch, in.Epoch)
 	case !slices.Equal(in.Signers, rec.Info.Committee.Parties):
 		return problem.New(problem.Invalid, "", "a refresh needs the whole committee")
-	case next <= top || next > top+attemptsAhead:
+	case next <= top || next-top > rec.Reach(now):
 		return &problem.Error{Code: problem.Attempt,
 			Message: fmt.Sprintf("this node has a share of epoch %d, the refresh would make epoch %d", top, next),
-			Next:    "repeat the request", Epoch: top}
+			Next:    "repeat the request in a minute", Epoch: top}
 	case pause > 0:
 		return problem.New(problem.Overload, "have all nodes of the key run, and see `mpcd audit` for who was silent; then repeat the request",
 			"%d refreshes of wallet %s ended without the certificate of every node; the next may begin in %v", len(rec.Attempts), in.KeyID,

@@ -70,6 +70,23 @@ func (r Record) Pause(now time.Time) time.Duration {
 	return min(pause, max(0, pause-now.Sub(time.UnixMilli(r.Attempts[len(r.Attempts)-1].Made))))
 }
 
+// reachLeast is how far above a party's own highest epoch the next attempt may be at any time: others may have more attempts.
+const reachLeast = 64
+
+// Reach is how far above Top the next attempt may be at the time now.
+//
+// A coordinator may choose the highest epoch that is in reach of all, and let some parties alone stage it. They are that far ahead then,
+// and what is above their highest is out of the others' reach: were it fixed, no refresh could ever be made again. So it grows by one a
+// minute from a party's last attempt on, and whatever distance was made is bridged after a minute. One attempt comes no further than the
+// age of the key in minutes, and attempts that come to nothing wait for each other, so that no epoch comes near the last.
+func (r Record) Reach(now time.Time) uint64 {
+	last := r.Created
+	if n := len(r.Attempts); n > 0 {
+		last = max(last, r.Attempts[n-1].Made)
+	}
+	return reachLeast + uint64(max(0, now.Sub(time.UnixMilli(last))/time.Minute))
+}
+
 // Top is the highest epoch this party has a share of, active or staged. The next attempt is above it on every party.
 func (r Record) Top() uint64 {
 	if n := len(r.Attempts); n > 0 {

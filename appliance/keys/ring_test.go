@@ -214,3 +214,38 @@ func TestPause(t *testing.T) {
 		}
 	}
 }
+
+// Goal: whatever a coordinator has some parties stage and keeps from others, the epoch above all of them comes into the reach of each: no
+// refresh is barred for ever; and no epoch comes near the last. Method: it takes the highest epoch in reach of both of two parties, one
+// alone stages it, in turn, and as often as attempts may be staged, an hour after each other; then the next epoch is in reach of both a
+// minute later.
+func TestReach(t *testing.T) {
+	made := time.UnixMilli(1_800_000_000_000)
+	now := made
+	both := []Record{{Created: made.UnixMilli()}, {Created: made.UnixMilli()}}
+	in := func(r Record, next uint64) bool { return next > r.Top() && next-r.Top() <= r.Reach(now) }
+	for i := range 64 {
+		a, b := &both[i%2], &both[(i+1)%2]
+		next := min(a.Top()+a.Reach(now), b.Top()+b.Reach(now))
+		if !in(*a, next) || !in(*b, next) {
+			t.Fatalf("attempt %d: no epoch is in reach of both", i+1)
+		}
+		a.Attempts = append(a.Attempts, Attempt{Epoch: next, Made: now.UnixMilli()})
+		if above := max(a.Top(), b.Top()) + 1; in(*a, above+1_000_000) || in(*b, above+1_000_000) {
+			t.Fatalf("attempt %d: a million above all is in reach", i+1)
+		}
+		now = now.Add(time.Minute)
+		if above := max(a.Top(), b.Top()) + 1; !in(*a, above) || !in(*b, above) {
+			t.Fatalf("attempt %d: %d is out of reach of one, at %d and %d", i+1, above, a.Top(), b.Top())
+		}
+		now = now.Add(time.Hour)
+	}
+	r := Record{Created: now.Add(time.Hour).UnixMilli(), Attempts: []Attempt{{Made: now.Add(-time.Hour).UnixMilli()}}}
+	if got := r.Reach(now); got != 64 {
+		t.Errorf("on a clock that is behind it reaches %d", got)
+	}
+	r = Record{Created: now.Add(-time.Hour).UnixMilli(), Attempts: []Attempt{{Made: now.UnixMilli()}}}
+	if got := r.Reach(now); got != 64 {
+		t.Errorf("at once after an attempt it reaches %d", got)
+	}
+}
