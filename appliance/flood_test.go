@@ -76,3 +76,41 @@ func TestReleasesTheAccused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Goal: a release of who is no other party of the key is refused at once by whichever node is asked, before anything is on record or
+// anybody is waited for. Method: a name that is none, the node itself, and a node without a share, with one party down.
+func TestReleaseIsJudgedAtOnce(t *testing.T) {
+	c := newCluster(t, 4)
+	w := c.keygen("ed25519", 2, 3)
+	c.nodes[2].halt()
+	for _, m := range c.nodes[:2] {
+		for _, released := range []transport.NodeID{"nobody", m.id, "node4"} {
+			_, err := m.node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID, Release: []transport.NodeID{"node3", released}})
+			if e := wantCode(t, err, problem.Invalid); e.Field != "release" {
+				t.Errorf("%s releases %s: %v", m.id, released, err)
+			}
+		}
+		for _, event := range []string{"refresh.begin", "refresh.refuse", "ban.release"} {
+			if es := m.entries(t, event); len(es) > 0 {
+				t.Errorf("%s has on record: %v", m.id, es)
+			}
+		}
+	}
+}
+
+// Goal: a release is on record once, however often its refresh is tried. Method: a party has an attempt behind it that the coordinator does
+// not know of, so that the first try is refused.
+func TestReleaseIsOnRecordOnce(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	if _, err := c.nodes[1].node.StageAttempt(t.Context(), w.ID, refreshShares(t, c, w.ID, 3)[1]); err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.nodes[0].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID, Release: []transport.NodeID{"node3"}})
+	if err != nil || r.Epoch <= 3 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if es := c.nodes[0].entries(t, "ban.release"); len(es) != 1 {
+		t.Errorf("on record: %v", es)
+	}
+}

@@ -14,8 +14,35 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 )
 
+// renewal is a request for a refresh, which may be tried more than once.
+type renewal struct {
+	RefreshRequest
+	peers    []threshold.PartyID // to be released
+	released bool                // they were, on record
+}
+
+// renewal refuses, before anything is done, a release of who is no other party of the key.
+func (n *core) renewal(ctx context.Context, id string, req RefreshRequest) (*renewal, error) {
+	rec, err := n.keys.Record(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	r := &renewal{RefreshRequest: req}
+	for _, node := range req.Release {
+		p := n.members.Party(node)
+		switch {
+		case p == 0:
+			return nil, problem.Field("release", "list the nodes with GET /api/v1/nodes", "unknown node %q", node)
+		case p == n.members.SelfParty() || !rec.Info.Committee.Contains(p):
+			return nil, problem.Field("release", "name other nodes that are parties of the wallet", "node %q is no other party of it", node)
+		}
+		r.peers = append(r.peers, p)
+	}
+	return r, nil
+}
+
 // refresh is the coordinator's side; accept is called before the first message leaves, perhaps twice.
-func (n *making) refresh(ctx context.Context, id string, req RefreshRequest, accept func() error) error {
+func (n *making) refresh(ctx context.Context, id string, req *renewal, accept func() error) error {
 	for epoch := uint64(0); ; {
 		key, err := n.keys.Key(ctx, id)
 		if err != nil {
@@ -35,7 +62,7 @@ func (n *making) refresh(ctx context.Context, id string, req RefreshRequest, acc
 	}
 }
 
-func (n *making) refreshOnce(ctx context.Context, key keys.Key, req RefreshRequest, accept func() error) error {
+func (n *making) refreshOnce(ctx context.Context, key keys.Key, req *renewal, accept func() error) error {
 	rec := key.Record
 	if rec.State != keys.Active {
 		return problem.New(problem.Conflict, "wait until keygen has ended", "wallet %s is not active yet (%s)", key.ID, rec.State)
@@ -113,16 +140,10 @@ func (n *making) holdForRefresh(ctx context.Context, in *attest.Intent) (rec key
 	return rec, unlock, nil
 }
 
-// release ends this node's bans of the peers that the request names, on record: its operator trusts them again.
-func (n *making) release(ctx context.Context, key keys.Key, req RefreshRequest, permitted *permission) error {
-	if len(req.Release) == 0 {
+// release ends this node's bans of the peers that the request names, once and on record: its operator trusts them again.
+func (n *making) release(ctx context.Context, key keys.Key, req *renewal, permitted *permission) error {
+	if len(req.peers) == 0 || req.released {
 		return nil
-	}
-	peers := make([]threshold.PartyID, len(req.Release))
-	for i, id := range req.Release {
-		if peers[i] = n.members.Party(id); peers[i] == 0 {
-			return problem.Field("release", "list the nodes with GET /api/v1/nodes", "unknown node %q", id)
-		}
 	}
 	if err := permitted.recorded(); err != nil {
 		return err
@@ -134,7 +155,9 @@ func (n *making) release(ctx context.Context, key keys.Key, req RefreshRequest, 
 	for _, id := range req.Release {
 		n.peers.Accuse(id, "")
 	}
-	return n.pairs.Release(ctx, key.Scheme, key.Record.Info.Committee, peers)
+	err := n.pairs.Release(ctx, key.Scheme, key.Record.Info.Committee, req.peers)
+	req.released = err == nil
+	return err
 }
 
 // permitRefresh passes the gate.

@@ -160,9 +160,13 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error)
 	if err != nil {
 		return nil, err
 	}
+	r, err := n.renewal(ctx, id, req)
+	if err != nil {
+		return nil, err
+	}
 	purpose := purposeOf(&attest.Intent{Operation: attest.OpRefresh, KeyID: id})
 	w, err := n.answered(ctx, attest.OpRefresh, req.SessionID, req.BodyHash, purpose, func(accept func() error) (string, error) {
-		return id, n.making.refresh(ctx, id, req, accept)
+		return id, n.making.refresh(ctx, id, r, accept)
 	})
 	if err == nil {
 		n.counts.refreshes.Add(1)
