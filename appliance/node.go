@@ -127,7 +127,9 @@ type core struct {
 	pairs    *keys.Pairs
 	ops      *operation.Operations
 	refusals refusalRate
+	excuses  refusalRate
 	quotas   quotas
+	told     toldRate
 	counts   counters
 	wg       sync.WaitGroup  // of what Run waits for
 	base     context.Context // ends with Run

@@ -45,8 +45,9 @@ type said struct {
 // others asks nodes, and answers them.
 type others struct {
 	*core
-	mu    sync.Mutex
-	waits map[[16]byte]chan heard
+	mu      sync.Mutex
+	waits   map[[16]byte]chan heard
+	telling sync.Mutex // held while one question is answered: an answer may be as large as a record
 }
 
 type heard struct {
@@ -100,6 +101,11 @@ func (n *others) answer(ctx context.Context, env transport.Envelope) {
 	if canon.Unmarshal(env.Body, &q) != nil || len(q.Op)+len(q.Session) > 2*operation.MaxSessionID {
 		return
 	}
+	n.telling.Lock()
+	defer n.telling.Unlock()
+	if !n.told.room(n.cfg.Clock(), env.From) {
+		return
+	}
 	s := said{Nonce: q.Nonce}
 	var err error
 	receipt := q.Session
@@ -118,7 +124,9 @@ func (n *others) answer(ctx context.Context, env transport.Envelope) {
 		n.cfg.Logger.Error("a question about a session cannot be answered", "from", env.From, "error", err)
 		return
 	}
-	n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: ceremony.KindSaid, Body: canon.MustMarshal(s)})
+	body := canon.MustMarshal(s)
+	n.told.count(env.From, len(body))
+	n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: ceremony.KindSaid, Body: body})
 }
 
 // learn hands an answer to whoever asked.

@@ -108,14 +108,16 @@ func (n *core) lead(ctx context.Context, d *draft, permitted *permission, act fu
 }
 
 // goElsewhere has a coordinator choose last, for a while, a party that refuses what others may not: the parties count what a ceremony that
-// comes to nothing leaves on their disks against who asked for it. What other runs, or a refresh, explain is no reason.
+// comes to nothing leaves on their disks against who asked for it. What other runs, or a refresh, explain is no reason, so often a minute.
 func (n *core) goElsewhere(f ceremony.Failure) {
 	if f.Refused == nil {
 		return
 	}
 	switch f.Refused.Code {
-	case problem.Starting, problem.Conflict, problem.PairState, problem.Attempt, problem.Presig:
-		return
+	case problem.Starting, problem.Conflict, problem.Held, problem.PairState, problem.Attempt, problem.Presig:
+		if n.excuses.allow(n.cfg.Clock(), refusedTo{peer: f.Refused.From}, excusesMinute) {
+			return
+		}
 	}
 	n.peers.Silent(f.Refused.From)
 }
@@ -166,7 +168,7 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	// what we refuse a member cannot fill our disk with, nor what the others keep for us
 	if ceremony.FailureOf(err).Own != nil {
 		filling := p.Operation == attest.OpPresign
-		if !n.refusals.allow(n.cfg.Clock(), refusedTo{env.From, filling}) {
+		if !n.refusals.allow(n.cfg.Clock(), refusedTo{env.From, filling}, refusalsMinute) {
 			c.Decline(n.members.Explain(err))
 			return
 		}
@@ -306,7 +308,7 @@ func (n *core) record(ctx context.Context, op attest.Operation, topic [32]byte, 
 	}
 }
 
-// refusalRate bounds how many refused proposals of a peer go on record, and are told to others than the peer.
+// refusalRate bounds how many refusals count: of a peer's proposals, on record and told to others than the peer; by a peer, as excused.
 type refusalRate struct {
 	mu sync.Mutex
 	m  map[refusedTo]*refusals
@@ -326,7 +328,11 @@ type refusals struct {
 // refusalsMinute is how many of them there may be in a minute; the counter of refusals counts all.
 const refusalsMinute = 60
 
-func (r *refusalRate) allow(now time.Time, to refusedTo) bool {
+// excusesMinute is how often a minute a peer may refuse us for what it says passes by itself.
+const excusesMinute = 20
+
+// allow counts one more, and tells whether it is among the first so many of a minute.
+func (r *refusalRate) allow(now time.Time, to refusedTo, most int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.m == nil {
@@ -338,5 +344,5 @@ func (r *refusalRate) allow(now time.Time, to refusedTo) bool {
 		r.m[to] = x
 	}
 	x.count++
-	return x.count <= refusalsMinute
+	return x.count <= most
 }

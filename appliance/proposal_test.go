@@ -39,7 +39,7 @@ func TestRefusalRate(t *testing.T) {
 	now := time.Now()
 	count := func(peer transport.NodeID) (n int) {
 		for range 1000 {
-			if r.allow(now, refusedTo{peer: peer}) {
+			if r.allow(now, refusedTo{peer: peer}, refusalsMinute) {
 				n++
 			}
 		}
@@ -48,7 +48,7 @@ func TestRefusalRate(t *testing.T) {
 	if a, b := count("a"), count("b"); a != refusalsMinute || b != refusalsMinute {
 		t.Errorf("%d and %d on record", a, b)
 	}
-	if !r.allow(now, refusedTo{"a", true}) {
+	if !r.allow(now, refusedTo{"a", true}, refusalsMinute) {
 		t.Error("what fills the pool is counted with all else")
 	}
 	now = now.Add(time.Minute)

@@ -25,6 +25,43 @@ const (
 	entryBytes = 400     // of an entry of the audit log, beside what the coordinator chose
 )
 
+// toldSecond is how many bytes a member is told in a second, of what it asks about; the last answer may go beyond. A question is small,
+// and its answer may be a record.
+const toldSecond = 4 << 20
+
+// toldRate counts what members were told. It is safe for concurrent use.
+type toldRate struct {
+	mu sync.Mutex
+	m  map[transport.NodeID]*told
+}
+
+type told struct {
+	since time.Time
+	bytes int
+}
+
+// room tells whether a member may be told more.
+func (r *toldRate) room(now time.Time, to transport.NodeID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.m[to]
+	if t == nil || now.Sub(t.since) >= time.Second {
+		if r.m == nil {
+			r.m = map[transport.NodeID]*told{}
+		}
+		t = &told{since: now}
+		r.m[to] = t
+	}
+	return t.bytes < toldSecond
+}
+
+// count is called with the size of what a member is told, after room.
+func (r *toldRate) count(to transport.NodeID, bytes int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.m[to].bytes += bytes
+}
+
 // quotas are what members have used up of them. They are safe for concurrent use.
 type quotas struct {
 	mu sync.Mutex

@@ -10,11 +10,14 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/frost"
+	"github.com/luxfi/mpcd/vault"
 )
 
 // Goal: what came to nothing of a member's proposals is bounded, in bytes and in key ceremonies, and comes back at a rate; who is busy and
@@ -172,10 +175,11 @@ func TestWithinQuota(t *testing.T) {
 }
 
 // Goal: a coordinator goes elsewhere for a while when a party refuses what others may not, and not for what a refresh, a restart or the
-// pool explains. Method: refusals of each code, and the quorum that is chosen then.
+// pool explains, unless it does nothing else. Method: refusals of each code, and the quorum that is chosen then.
 func TestGoesElsewhere(t *testing.T) {
 	for code, want := range map[problem.Code]bool{problem.Denied: true, problem.Overload: true, problem.Invalid: true, problem.HSM: true,
-		problem.Starting: false, problem.Conflict: false, problem.PairState: false, problem.Attempt: false, problem.Presig: false} {
+		problem.Starting: false, problem.Conflict: false, problem.Held: false, problem.PairState: false, problem.Attempt: false,
+		problem.Presig: false} {
 		x := newInside(t)
 		ps := x.world.Committee.Parties
 		for _, p := range ps[1:] {
@@ -192,7 +196,58 @@ func TestGoesElsewhere(t *testing.T) {
 		if err != nil || slices.Contains(q, ps[1]) == want {
 			t.Errorf("after a refusal with %s the quorum is %v, %v", code, q, err)
 		}
+		for range excusesMinute {
+			x.goElsewhere(ceremony.FailureOf(refusal))
+		}
+		if q, err := x.peers.Quorum(x.world.Committee, nil); err != nil || slices.Contains(q, ps[1]) {
+			t.Errorf("after refusals with %s without end the quorum is %v, %v", code, q, err)
+		}
 	}
 	x := newInside(t)
 	x.goElsewhere(ceremony.FailureOf(errors.New("another end")))
+}
+
+// Goal: a member that asks again and again for what is large is told so much a second, the others what they ask, and it again in the next.
+// Method: questions about a receipt of 1 MiB and about a key, on a clock of the test.
+func TestToldAtARate(t *testing.T) {
+	x := newInside(t)
+	now := time.Unix(1_000_000, 0)
+	x.cfg.Clock = func() time.Time { return now }
+	id, _ := x.newKeyOf(t, frost.Ed25519, keys.Active)
+	puts := []vault.Pair{{Key: receiptKey("rc_large"), Value: make([]byte, 1<<20)},
+		{Key: certificateKey(id, 1),
+			Value: canon.MustMarshal(certificates{Version: certificatesVersion, Each: []certificate{{Party: 1}}})}}
+	if err := x.cfg.Store.Batch(t.Context(), puts, nil); err != nil {
+		t.Fatal(err)
+	}
+	ps := x.world.Committee.Parties
+	asks := func(of transport.NodeID, times int) (bytes int) {
+		before, body := len(x.sent), canon.MustMarshal(question{Op: opReceipt, Session: "rc_large"})
+		for range times {
+			x.others.answer(t.Context(), transport.Envelope{From: of, Body: body})
+		}
+		for _, e := range x.sent[before:] {
+			bytes += len(e.Body)
+		}
+		return bytes
+	}
+	askKey := func(of transport.NodeID) bool {
+		before := len(x.sent)
+		x.making.answerAsk(t.Context(), transport.Envelope{From: of, Body: canon.MustMarshal(ask{id, 1})})
+		return len(x.sent) > before
+	}
+	greedy, other := nodeOf(ps[1]), nodeOf(ps[2])
+	if got := asks(greedy, 100); got < toldSecond || got > toldSecond+2<<20 {
+		t.Errorf("it was told %d bytes", got)
+	}
+	if askKey(greedy) {
+		t.Error("and of keys besides")
+	}
+	if asks(other, 1) < 1<<20 || !askKey(other) {
+		t.Error("another is told nothing")
+	}
+	now = now.Add(time.Second)
+	if asks(greedy, 1) < 1<<20 || !askKey(greedy) {
+		t.Error("it is told nothing in the next second")
+	}
 }

@@ -76,7 +76,7 @@ func (n *making) askAbout(ctx context.Context, turns *turns) {
 // answerAsk shows the certificate and the proofs of a key to one of its parties.
 func (n *making) answerAsk(ctx context.Context, env transport.Envelope) {
 	var q ask
-	if canon.Unmarshal(env.Body, &q) != nil || len(q.KeyID) > 128 {
+	if canon.Unmarshal(env.Body, &q) != nil || len(q.KeyID) > 128 || !n.told.room(n.cfg.Clock(), env.From) {
 		return
 	}
 	rec, err := n.keys.Record(ctx, q.KeyID)
@@ -94,7 +94,9 @@ func (n *making) answerAsk(ctx context.Context, env transport.Envelope) {
 		}
 	}
 	if a.Certs != nil || a.Proofs != nil {
-		n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: ceremony.KindAnswer, Body: canon.MustMarshal(a)})
+		body := canon.MustMarshal(a)
+		n.told.count(env.From, len(body))
+		n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: ceremony.KindAnswer, Body: body})
 	}
 }
 
