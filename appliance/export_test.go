@@ -338,6 +338,12 @@ func (n *Node) Forget(coordinator transport.NodeID, created int64) error {
 	return nil
 }
 
+// FalseAnswer is an answer about an epoch of a key with certificates and proofs that nobody made.
+func FalseAnswer(id string, epoch uint64) []byte {
+	return canon.MustMarshal(answer{KeyID: id, Epoch: epoch, Certs: []certificate{{Party: 1}, {Party: 2}, {Party: 3}},
+		Proofs: &proofs{KeyID: id}})
+}
+
 // onRecord is the permission of who needs none.
 func onRecord() *permission {
 	done := make(chan struct{})

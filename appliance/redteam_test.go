@@ -87,6 +87,13 @@ func (r *redteam) takeNode3() {
 	}()
 }
 
+// hear returns when node1 has looked at all that the enemy has sent it before: it refuses a proposal that came after.
+func (r *redteam) hear() {
+	now := r.heard(string(problem.Denied))
+	r.propose("sign", func(*draft) {}, func(p *proposal) { p.Cosign = nil })
+	waitFor(r.t, "node1 has heard all", func() bool { return r.heard(string(problem.Denied)) > now })
+}
+
 // leaveNode3 ends the enemy's own program.
 func (r *redteam) leaveNode3() { _ = r.f.r.net.Close() }
 
@@ -101,10 +108,18 @@ func (r *redteam) propose(line string, bend func(d *draft), after func(p *propos
 	r.f.send(func(d *draft) {
 		in := d.first()
 		d.operation, in.Operation, d.signers, in.Signers = line, attest.Operation(line), r.signers, r.signers
-		if line == "refresh" || line == "keygen" {
-			d.signers = slices.Clone(r.wholeCommittee())
+		switch line {
+		case "prove":
+			in.Operation = attest.OpSign
+		case "keygen":
+			in.KeyID, in.Epoch = "", 0
+			in.Keygen = &attest.KeygenParams{Threshold: len(r.honest), Kind: threshold.Ed25519.ID}
+			fallthrough
+		case "refresh":
+			d.signers = r.wholeCommittee()
 			in.Signers, in.Message = d.signers, nil
 		}
+		d.signers = slices.Clone(d.signers)
 		d.after = after
 		bend(d)
 	})
@@ -173,29 +188,123 @@ func size(t *testing.T, m *member) int64 {
 	return info.Size()
 }
 
-// rules are moves against the rules that a proposal must keep.
-func (r *redteam) rules() []move {
-	nothing := func(*draft) {}
-	moves := []move{
-		{"a sign proposal that its token did not co-sign", func() {
-			r.propose("sign", nothing, func(p *proposal) { p.Cosign = nil })
-		}, string(problem.Denied)},
-		{"a label of 100 KiB", func() {
-			r.propose("keygen", func(d *draft) {
-				in := d.first()
-				in.KeyID, in.Epoch = "", 0
-				in.Keygen = &attest.KeygenParams{Threshold: len(r.honest), Kind: threshold.Ed25519.ID, Label: strings.Repeat("x", 100<<10)}
-			}, nil)
-		}, string(problem.Invalid)},
-		{"a refresh to an epoch that is", func() {
-			r.propose("refresh", nothing, func(p *proposal) { p.Next = 1 })
-		}, string(problem.Attempt)},
-		{"a refresh far ahead", func() {
-			r.propose("refresh", nothing, func(p *proposal) { p.Next = 1 << 62 })
-		}, string(problem.Attempt)},
+// bent is a proposal with one thing wrong, and what node1 must say to it; "" where it is dropped.
+type bent struct {
+	name, line string
+	says       problem.Code
+	bend       func(d *draft)
+	after      func(p *proposal)
+}
+
+// rules are moves against the rules that a proposal must keep, those of the table in THREATS.
+func (r *redteam) rules() (moves []move) {
+	for _, b := range slices.Concat(r.frames(), r.intents(), r.keyRules(), r.pairRules()) {
+		moves = append(moves, move{b.line + ": " + b.name, func() {
+			bend := b.bend
+			if bend == nil {
+				bend = func(*draft) {}
+			}
+			r.propose(b.line, bend, b.after)
+		}, string(b.says)})
 	}
+	return append(moves, move{"certificates and proofs of nothing", func() {
+		id, to1 := r.wallets[0].ID, []transport.NodeID{"node1"}
+		for _, k := range []uint8{ceremony.KindAnswer, ceremony.KindProved, ceremony.KindSaid, ceremony.KindRoster} {
+			r.f.r.send(transport.Envelope{To: to1, Kind: k, Body: appliance.FalseAnswer(id, 2)})
+		}
+		r.hear()
+		if w, err := r.nodes[0].node.Wallet(r.t.Context(), id); err != nil || w.State != keys.Active || w.Epoch != 1 {
+			r.t.Errorf("node1 has the key at %+v, %v", w, err)
+		}
+	}, ""})
+}
+
+// frames break what a proposal is.
+func (r *redteam) frames() []bent {
+	two := func(d *draft) {
+		in := *d.first()
+		in.RequestID += "/2"
+		d.intents = append(d.intents, &in)
+	}
+	return []bent{
+		{"under another topic", "sign", "", func(d *draft) { d.topic = true }, nil},
+		{"of another version", "sign", "", nil, func(p *proposal) { p.Version = 2 }},
+		{"of no line", "sign", problem.Invalid, nil, func(p *proposal) { p.Operation = "export" }},
+		{"for an earlier run", "sign", problem.Starting, nil, func(p *proposal) { p.Boots[slices.Index(p.Signers, 1)][3] ^= 1 }},
+		{"for others", "sign", problem.Invalid, nil, func(p *proposal) { p.Signers = slices.DeleteFunc(p.Signers, isFirst) }},
+		{"more than a batch", "sign", problem.Invalid, func(d *draft) {
+			for range 64 {
+				two(d)
+			}
+		}, nil},
+		{"two intents", "refresh", problem.Invalid, two, nil},
+		{"presignatures", "prove", problem.Invalid, nil, func(p *proposal) { p.Pres = make([][32]byte, 1) }},
+		{"more presignatures than intents", "sign", problem.Invalid, nil, func(p *proposal) { p.Pres = make([][32]byte, 2) }},
+		{"without a cosignature", "sign", problem.Denied, nil, func(p *proposal) { p.Cosign = nil }},
+		{"co-signed by another key of its token", "sign", problem.Denied, func(d *draft) { d.cosign = r.f.key("attest") }, nil},
+		{"co-signed long ago", "sign", problem.Denied, func(d *draft) { d.at = d.at.Add(-10 * time.Minute) }, nil},
+	}
+}
+
+func isFirst(p threshold.PartyID) bool { return p == 1 }
+
+// intents break what an intent is.
+func (r *redteam) intents() []bent {
+	return []bent{
+		{"another cluster's", "sign", problem.Invalid, func(d *draft) { d.first().Cluster = "another" }, nil},
+		{"another node's", "sign", problem.Invalid, func(d *draft) { d.first().Node = "node2" }, nil},
+		{"other signers", "sign", problem.Invalid, func(d *draft) { d.first().Signers = d.signers[:1] }, nil},
+		{"old", "sign", problem.Invalid, func(d *draft) { d.first().Created -= 10 * 60 * 1000 }, nil},
+		{"of the future", "sign", problem.Invalid, func(d *draft) { d.first().Created += 10 * 60 * 1000 }, nil},
+		{"a session_id with an escape", "sign", problem.Invalid, func(d *draft) { d.first().RequestID = "x\x1b[2J" }, nil},
+		{"a session_id of 1 KiB", "sign", problem.Invalid, func(d *draft) { d.first().RequestID = strings.Repeat("x", 1<<10) }, nil},
+		{"a session_id that was another payment", "sign", problem.Conflict, func(d *draft) {
+			d.first().RequestID, d.first().Message = "used", []byte("another payment")
+		}, nil},
+		{"a session_id that is another node's", "sign", problem.Held, func(d *draft) { d.first().RequestID = "used" }, nil},
+		{"a label of 100 KiB", "keygen", problem.Invalid, func(d *draft) { d.first().Keygen.Label = strings.Repeat("x", 100<<10) }, nil},
+		{"a label with a forged row", "keygen", problem.Invalid, func(d *draft) { d.first().Keygen.Label = "x\nw_FAKE" }, nil},
+		{"a group of 1 KiB", "keygen", problem.Invalid, func(d *draft) { d.first().Keygen.Group = strings.Repeat("x", 1<<10) }, nil},
+	}
+}
+
+// keyRules break what a key is, and what may be done with it.
+func (r *redteam) keyRules() []bent {
+	without := func(p threshold.PartyID) func(d *draft) {
+		return func(d *draft) {
+			d.signers = slices.DeleteFunc(d.signers, func(x threshold.PartyID) bool { return x == p })
+			d.first().Signers = d.signers
+		}
+	}
+	rules := []bent{
+		{"a key that is not", "sign", problem.NotFound, func(d *draft) { d.first().KeyID = "w_nobody" }, nil},
+		{"a scheme of another kind", "sign", problem.Invalid, func(d *draft) { d.first().Scheme = threshold.FrostTaproot }, nil},
+		{"an epoch that is not yet", "sign", problem.Conflict, func(d *draft) { d.first().Epoch = 7 }, nil},
+		{"more signers than the threshold", "sign", problem.Invalid, func(d *draft) {
+			d.signers = r.wholeCommittee()
+			d.first().Signers = d.signers
+		}, nil},
+		{"no message", "sign", problem.Invalid, func(d *draft) { d.first().Message = nil }, nil},
+		{"a tweak of its choice", "sign", problem.Denied, func(d *draft) { d.first().Tweaks = []threshold.Tweak{{}} }, nil},
+		{"a payment", "prove", problem.Denied, nil, nil},
+		{"a presignature that is not", "sign", problem.Presig, nil, func(p *proposal) { p.Pres = make([][32]byte, 1) }},
+		{"by no party", "keygen", problem.Invalid, without(3), nil},
+		{"without a party", "refresh", problem.Invalid, without(2), func(p *proposal) { p.Next = 2 }},
+		{"by no party", "refresh", problem.Invalid, without(3), func(p *proposal) { p.Next = 2 }},
+		{"to an epoch that is", "refresh", problem.Attempt, nil, func(p *proposal) { p.Next = 1 }},
+		{"far ahead", "refresh", problem.Attempt, nil, func(p *proposal) { p.Next = 1 << 62 }},
+	}
+	if len(r.nodes) == 3 {
+		return rules // of three every threshold from two on is a majority
+	}
+	return append(rules, bent{"a threshold that the policy does not allow", "keygen", problem.Denied,
+		func(d *draft) { d.first().Keygen.Threshold = 2 }, nil})
+}
+
+// pairRules break what pair state is held to.
+func (r *redteam) pairRules() []bent {
 	if len(r.wallets) < 2 {
-		return moves
+		return nil
 	}
 	ec := r.wallets[1]
 	ecdsa := func(d *draft) { d.first().KeyID, d.first().Scheme = ec.ID, dkls23.ID }
@@ -203,13 +312,15 @@ func (r *redteam) rules() []move {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return append(moves,
-		move{"a refresh under the old pair state", func() {
-			r.propose("refresh", ecdsa, func(p *proposal) { p.Next, p.Pairs = 2, pairs })
-		}, string(problem.Invalid)},
-		move{"a refresh to pair-epoch 2^64-1", func() {
-			r.propose("refresh", ecdsa, func(p *proposal) { p.Next, p.Pairs = 2, &keys.ProposedPairs{Epoch: 1<<64 - 1} })
-		}, string(problem.Invalid)})
+	return []bent{
+		{"under the old pair state", "refresh", problem.Invalid, ecdsa, func(p *proposal) { p.Next, p.Pairs = 2, pairs }},
+		{"to pair-epoch 2^64-1", "refresh", problem.Invalid, ecdsa, func(p *proposal) {
+			p.Next, p.Pairs = 2, &keys.ProposedPairs{Epoch: 1<<64 - 1}
+		}},
+		{"to pair-epoch 2^63", "keygen", problem.Invalid, func(d *draft) {
+			d.first().Scheme, d.first().Keygen.Kind = dkls23.ID, threshold.ECDSA.ID
+		}, func(p *proposal) { p.Pairs = &keys.ProposedPairs{Epoch: 1 << 63} }},
+	}
 }
 
 // floods are moves against memory, disk and the others' time.
@@ -217,19 +328,18 @@ func (r *redteam) floods() []move {
 	to1 := []transport.NodeID{"node1"}
 	return []move{
 		{"200 envelopes of 1 MiB for ceremonies not proposed", func() {
+			const bound = 48 << 20 // 32 MiB wait for ceremonies with three nodes, less with more
 			body, before := make([]byte, threshold.MaxBody), heapNow()
 			for i := range 200 * r.times / slowdown {
 				r.f.r.send(transport.Envelope{To: to1, Kind: ceremony.KindEngine, Topic: [32]byte{1, byte(i), byte(i >> 8)}, Body: body})
-				if i%20 == 0 {
-					now := r.heard("takes part")
-					r.propose("sign", func(*draft) {}, nil) // which node1 looks at after these
-					waitFor(r.t, "node1 has heard all", func() bool { return r.heard("takes part") > now })
+				if i%20 == 19 { // what it has not looked at lies in its inbox, whose bound TestFlood of the inbox looks at
+					r.hear()
+					if grown := heapNow() - before; grown > bound {
+						r.t.Fatalf("the heap grew by %d MiB", grown>>20)
+					}
 				}
 			}
-			if grown := heapNow() - before; grown > 80<<20 {
-				r.t.Errorf("the heap grew by %d MiB", grown>>20)
-			}
-		}, "takes part"},
+		}, string(problem.Denied)},
 		{"300 bad proposals that name all", func() {
 			for i := range 300 * r.times {
 				body := canon.MustMarshal(proposal{Version: 1, Operation: "sign", Signers: r.wholeCommittee(),
@@ -260,9 +370,14 @@ func (r *redteam) floods() []move {
 					now := n.Counts()
 					return now.Ceremonies > before.Ceremonies || now.Refused > before.Refused
 				})
-				if n.Counts().Ceremonies == before.Ceremonies { // it had no place left for node3
-					waitFor(r.t, "a place for node3", func() bool { return n.Counts().Aborts > before.Aborts })
+				if n.Counts().Ceremonies == before.Ceremonies { // it had no place left for node3, or refused the one before
+					waitFor(r.t, "a place for node3, or the end", func() bool {
+						return n.Counts().Aborts > before.Aborts || r.heard(string(problem.Overload)) > 0
+					})
 				}
+			}
+			if !strings.Contains(r.named(), "node3 limited") || len(r.nodes[0].entries(r.t, "quota.exceeded")) == 0 {
+				r.t.Errorf("nobody is named for it: %q", r.named())
 			}
 		}, string(problem.Overload)},
 	}
@@ -373,6 +488,7 @@ func TestRedTeam(t *testing.T) {
 				r.wallets = append(r.wallets, c.keygenBy(map[string]string{"frost": "ed25519", "dkls23": "secp256k1"}[protocol], protocol,
 					len(row.honest), row.n))
 			}
+			c.use(r.wallets[0].ID)
 			r.takeNode3()
 			for _, m := range r.rules() {
 				r.run(m)
