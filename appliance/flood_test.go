@@ -2,6 +2,7 @@ package appliance_test
 
 import (
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
@@ -86,7 +87,8 @@ func TestReleaseIsJudgedAtOnce(t *testing.T) {
 	for _, m := range c.nodes[:2] {
 		for _, released := range []transport.NodeID{"nobody", m.id, "node4"} {
 			_, err := m.node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID, Release: []transport.NodeID{"node3", released}})
-			if e := wantCode(t, err, problem.Invalid); e.Field != "release" {
+			e := wantCode(t, err, problem.Invalid)
+			if e.Field != "release" || strings.Contains(e.Message, "unknown") != (released == "nobody") {
 				t.Errorf("%s releases %s: %v", m.id, released, err)
 			}
 		}
