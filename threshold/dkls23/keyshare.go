@@ -10,9 +10,6 @@ import (
 	"github.com/luxfi/mpcd/threshold/internal/poly"
 )
 
-// sharingSubsetsMax bounds the subsets that CheckSharing looks at, of each size.
-const sharingSubsetsMax = 2048
-
 var (
 	errKeyShareFit = errors.New("dkls23: key share does not fit its key record")
 	errSharing     = errors.New("the public shares do not have the threshold they should")
@@ -61,26 +58,17 @@ func publicSharesFit(info threshold.KeyInfo) bool {
 	return true
 }
 
-// CheckSharing implements threshold.Scheme: for every subset of t parties the sum of λ_i·X_i is the group key, for every subset
-// of t-1 it is not. For large committees the first subsets are looked at.
+// CheckSharing implements threshold.Scheme. The public shares lie on one polynomial of degree t-1 at most, with the key at 0, so any t of
+// them give it. Where t-1 of them do not, its degree is t-1 exactly, and no t-1 do: what the polynomial through those of x_1 … x_(t-1)
+// has at 0 differs from the key by the leading coefficient times ±x_1⋯x_(t-1).
 func (Scheme) CheckSharing(info threshold.KeyInfo) error {
 	key, public, err := points(info)
 	if err != nil {
 		return err
 	}
 	c := info.Committee
-	for size := c.Threshold - 1; size <= c.Threshold; size++ {
-		left, bad := sharingSubsetsMax, error(nil)
-		c.Subsets(size, func(q []threshold.PartyID) bool {
-			if interpolate(public, q).Equal(key) != (size == c.Threshold) {
-				bad = fmt.Errorf("dkls23: parties %v of a %d-of-%d key: %w", q, c.Threshold, c.N(), errSharing)
-			}
-			left--
-			return bad == nil && left > 0
-		})
-		if bad != nil {
-			return bad
-		}
+	if !publicSharesFit(info) || interpolate(public, c.Parties[:c.Threshold-1]).Equal(key) {
+		return fmt.Errorf("dkls23: a %d-of-%d key: %w", c.Threshold, c.N(), errSharing)
 	}
 	return nil
 }

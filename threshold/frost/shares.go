@@ -97,20 +97,13 @@ func secretFits(g group.Group, k *threshold.KeyShare) bool {
 // publicSharesFit interpolates the group key from t consecutive public shares, for every such window: windows overlap in t-1
 // shares, so all of them determine one polynomial.
 func publicSharesFit(g group.Group, info threshold.KeyInfo) bool {
-	want, err := g.NewPoint().SetCanonical(info.GroupKey)
+	key, public, err := points(g, info)
 	if err != nil {
 		return false
 	}
-	points := make([]group.Point, len(info.PublicShares))
-	for i, b := range info.PublicShares {
-		if points[i], err = g.NewPoint().SetCanonical(b); err != nil {
-			return false
-		}
-	}
 	t := info.Committee.Threshold
-	for i := 0; i+t <= len(points); i++ {
-		q := newQuorum(g, info.Committee.Parties[i:i+t])
-		if !g.VarTimeMultiScalarMult(q.lambda, points[i:i+t]).Equal(want) {
+	for i := 0; i+t <= info.Committee.N(); i++ {
+		if !interpolate(g, public, info.Committee.Parties[i:i+t]).Equal(key) {
 			return false
 		}
 	}

@@ -9,42 +9,33 @@ import (
 	"github.com/luxfi/mpcd/threshold/internal/poly"
 )
 
-// sharingSubsetsMax bounds the subsets that checkSharing looks at, of each size.
-const sharingSubsetsMax = 2048
-
-// checkSharing shows from the public shares alone that t parties hold the key and t-1 do not: for every subset of t parties
-// the sum of λ_i·X_i is the group key, and for every subset of t-1 parties it is not, so that whatever such a subset signs by
-// itself is under another key. Both follow for all subsets if the public shares lie on a polynomial of degree t-1 exactly;
-// for large committees the first subsets are looked at.
+// checkSharing shows from the public shares alone that any t parties hold the key and no t-1 do. They lie on one polynomial of degree t-1
+// at most, with the key at 0, so any t of them give it. Where t-1 of them do not, its degree is t-1 exactly, and no t-1 do: what the
+// polynomial through those of x_1 … x_(t-1) has at 0 differs from the key by the leading coefficient times ±x_1⋯x_(t-1).
 func checkSharing(g group.Group, info threshold.KeyInfo) error {
 	c := info.Committee
-	key, err := g.NewPoint().SetCanonical(info.GroupKey)
+	key, public, err := points(g, info)
 	if err != nil {
-		return errors.New("frost: group key is not a point")
+		return fmt.Errorf("frost: %w", err)
 	}
-	public := map[threshold.PartyID]group.Point{}
-	for _, p := range c.Parties {
-		if public[p], err = g.NewPoint().SetCanonical(info.PublicShare(p)); err != nil {
-			return fmt.Errorf("frost: public share of party %d is not a point", p)
-		}
-	}
-	for size := c.Threshold - 1; size <= c.Threshold; size++ {
-		left, bad := sharingSubsetsMax, error(nil)
-		c.Subsets(size, func(q []threshold.PartyID) bool {
-			if size == 0 {
-				return false
-			}
-			if interpolate(g, public, q).Equal(key) != (size == c.Threshold) {
-				bad = fmt.Errorf("frost: parties %v of a %d-of-%d key: %w", q, c.Threshold, c.N(), errSharing)
-			}
-			left--
-			return bad == nil && left > 0
-		})
-		if bad != nil {
-			return bad
-		}
+	if !publicSharesFit(g, info) || interpolate(g, public, c.Parties[:c.Threshold-1]).Equal(key) {
+		return fmt.Errorf("frost: a %d-of-%d key: %w", c.Threshold, c.N(), errSharing)
 	}
 	return nil
+}
+
+// points decodes the group key and the public shares.
+func points(g group.Group, info threshold.KeyInfo) (key group.Point, public map[threshold.PartyID]group.Point, err error) {
+	if key, err = g.NewPoint().SetCanonical(info.GroupKey); err != nil {
+		return nil, nil, errors.New("the group key is not a point")
+	}
+	public = map[threshold.PartyID]group.Point{}
+	for _, p := range info.Committee.Parties {
+		if public[p], err = g.NewPoint().SetCanonical(info.PublicShare(p)); err != nil {
+			return nil, nil, fmt.Errorf("the public share of party %d is not a point", p)
+		}
+	}
+	return key, public, nil
 }
 
 var errSharing = errors.New("the public shares do not have the threshold they should")

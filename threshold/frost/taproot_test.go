@@ -311,6 +311,26 @@ func TestCheckSharing(t *testing.T) {
 	})
 }
 
+// Goal: what is shown of a committee of any size is shown of every set of parties, in time: as many interpolations as parties, not as
+// sets. Method: 20 of 40, which have 10¹¹ quorums: good, and with one party's share another's.
+func TestCheckSharingOfMany(t *testing.T) {
+	forBoth(t, func(t *testing.T, v variant) {
+		c := committee(20, partiesTo(40)...)
+		info := keygen(t, v.scheme, c, "sharing of many")[0].KeyInfo
+		if err := v.scheme.CheckSharing(info); err != nil {
+			t.Error(err)
+		}
+		for _, i := range []int{0, 19, 39} {
+			bad := info
+			bad.PublicShares = slices.Clone(info.PublicShares)
+			bad.PublicShares[i] = info.PublicShares[(i+1)%40]
+			if v.scheme.CheckSharing(bad) == nil {
+				t.Errorf("another share of party %d is accepted", i+1)
+			}
+		}
+	})
+}
+
 // Goal: a refreshed key is the same output key, and signs. Method: refresh twice, sign, and refuse to mix epochs.
 func TestRefreshedKeySigns(t *testing.T) {
 	forBoth(t, func(t *testing.T, v variant) {
