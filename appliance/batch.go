@@ -250,6 +250,7 @@ func (b *batcher) run(jobs []*signJob) {
 	defer cancel()
 	a := asked{op: attest.OpSign, again: slices.ContainsFunc(jobs, func(j *signJob) bool { return j.again }),
 		signers: jobs[0].signers, intents: make([]*attest.Intent, len(jobs)), keys: make([]keys.Key, len(jobs)),
+		only:   !slices.ContainsFunc(jobs, func(j *signJob) bool { return !j.fixed && b.peers.Spare(j.key.Record.Info.Committee, j.avoid) }),
 		before: func(ctx context.Context) error { return b.accept(ctx, jobs) }}
 	for i, j := range jobs {
 		in := b.token.intent(attest.OpSign, j.req.SessionID, j.req.Requester, j.signers)

@@ -209,6 +209,7 @@ func New(ctx context.Context, c Config) (*Node, error) {
 func (n *Node) furnish() {
 	c := n.cfg
 	hall := ceremony.Hall{Members: n.members, Send: n.send, Clock: c.Clock,
+		Live: func(id transport.NodeID) bool { _, live := n.peers.Notes(id); return live },
 		Pace: ceremony.Pace{Repeat: repeatAfter, Silence: c.Limits.Silence}}
 	n.batches = newBatcher(&n.core)
 	n.filling = &filling{core: &n.core}

@@ -22,6 +22,7 @@ func (n *making) makePairs(ctx context.Context, c *ceremony.Ceremony, s threshol
 		return none, err
 	}
 	defer inner.Leave()
+	inner.Heavy()
 	x, err := s.NewPairState(threshold.Setup{Ceremony: topic, Context: context[:], Committee: committee, Self: n.members.SelfParty(),
 		Authentic: n.members.Authentic}, epoch, n.rand("pair setup", topic[:]))
 	if err != nil {

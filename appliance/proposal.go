@@ -45,6 +45,12 @@ type proposal struct {
 	Count     uint8               `cbor:"10,keyasint,omitempty"` // of a presign: how many presignatures
 	Pres      [][32]byte          `cbor:"11,keyasint,omitempty"` // of a sign from the pool: the presignatures, one an intent
 	Again     bool                `cbor:"12,keyasint,omitempty"` // its coordinator has asked for the answer under the request IDs: none
+	Only      bool                `cbor:"13,keyasint,omitempty"` // of a sign: there are no other signers to try
+}
+
+// only tells whether no others can take the place of a party that is late.
+func (p *proposal) only() bool {
+	return p.Only || p.Operation != attest.OpSign && p.Operation != attest.OpPresign
 }
 
 const (
@@ -97,6 +103,7 @@ func (n *core) lead(ctx context.Context, d *draft, permitted *permission, act fu
 		return err
 	}
 	defer c.Leave()
+	c.Only = d.only()
 	n.counts.ceremonies.Add(1)
 	c.Tell(ceremony.KindProposal, d.body)
 	if err = act(c); err != nil {
@@ -149,6 +156,7 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 		return
 	}
 	defer c.Leave()
+	c.Only = p.only()
 	n.counts.ceremonies.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.Limits.Request)
 	defer cancel()
@@ -293,8 +301,12 @@ func (n *core) record(ctx context.Context, op attest.Operation, topic [32]byte, 
 			n.cfg.Logger.Error("peer misbehaved", "node", id, "check", f.Abort.Check, "kind", f.Abort.Kind, "operation", op)
 		}
 	case f.Silent != nil:
-		for _, id := range n.members.Nodes(f.Silent.Missing) {
-			facts["silent."+string(id)] = "true"
+		for _, p := range f.Silent.Missing {
+			id, how := n.members.Node(p), "late"
+			if slices.Contains(f.Silent.Absent, p) {
+				how = "true"
+			}
+			facts["silent."+string(id)] = how
 			n.peers.Silent(id)
 		}
 	case f.Refused != nil:

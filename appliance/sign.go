@@ -261,6 +261,7 @@ func (n *signing) presign(ctx context.Context, c *ceremony.Ceremony, p *proposal
 	var s *threshold.Session[[]*threshold.Presignature]
 	scheme := key.Scheme
 	if state != nil {
+		c.Heavy()
 		c.Aborted = func(err error) error { return n.pairs.KeepBans(ctx, pairs, committee, state, err) }
 		if scheme, err = pairs.WithPairState(state); err != nil {
 			return nil, err
@@ -337,6 +338,7 @@ type asked struct {
 	keys    []keys.Key
 	pres    []*threshold.Presignature   // of the pool, one an intent; or none
 	again   bool                        // who did it before was asked, and nobody has
+	only    bool                        // there are no other signers to try
 	before  func(context.Context) error // done before anything is sent, of what the gate lets pass; may be nil
 }
 
@@ -359,7 +361,8 @@ func (n *signing) lead(ctx context.Context, a asked) ([]*signed, error) {
 	g.Go(func() error {
 		pairs, err := n.pairs.Propose(gctx, a.keys[0].Scheme, a.keys[0].Record.Info.Committee, false, 0)
 		if err == nil {
-			d, err = n.propose(gctx, &proposal{Operation: a.op, Signers: a.signers, Pairs: pairs, Pres: presign.IDs(a.pres), Again: a.again},
+			d, err = n.propose(gctx, &proposal{Operation: a.op, Signers: a.signers, Pairs: pairs, Pres: presign.IDs(a.pres), Again: a.again,
+				Only: a.only},
 				a.intents)
 		}
 		return err

@@ -48,6 +48,7 @@ var kinds = map[problem.Code]kind{
 		"stop and see the node's log for the instance; do not restore or delete anything yet"},
 	problem.Blame:   {502, "Peers misbehaved", "see culprits; try again when they are repaired"},
 	problem.Quorum:  {503, "Too few live nodes", "see /api/v1/nodes; wait as Retry-After says and send the same request again"},
+	problem.Busy:    {503, "Nodes are late", "wait as Retry-After says and send the same request again"},
 	problem.Held:    {503, "Another node answers this session_id", "send the same request again"},
 	problem.Presig:  {503, "A presignature is not there", "send the same request again"},
 	problem.Attempt: {503, "A refresh was tried before", "send the same request again"},

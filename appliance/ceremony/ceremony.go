@@ -19,10 +19,13 @@ type Ceremony struct {
 	Coordinator transport.NodeID
 	Peers       []transport.NodeID  // everybody in it but this node
 	View        threshold.SessionID // of the session that Opened got: what everybody's OPENs come to
+	// Only, if set, says that no others can take the parties' place, so that one that lives and is late is waited for longer.
+	Only bool
 	// Aborted, if set, is called with what ends a session before anybody is told. Its error is joined to the session's.
 	Aborted func(error) error
 
 	router *Router
+	pace   Pace
 	around *Ceremony // that this one is inside of; nil for most
 	box    *inbox
 	kept   []transport.Envelope // of box, while a ceremony inside of this one ran; they wait as those in it
@@ -47,7 +50,7 @@ func (r *Router) Enter(topic [32]byte, coordinator transport.NodeID, peers []tra
 	if !ok {
 		return nil, ErrRanBefore
 	}
-	return &Ceremony{Topic: topic, Coordinator: coordinator, Peers: peers, router: r, box: box}, nil
+	return &Ceremony{Topic: topic, Coordinator: coordinator, Peers: peers, router: r, box: box, pace: r.hall.Pace.of(len(peers)+1, 1)}, nil
 }
 
 // Inside opens another ceremony of the same nodes, whose end is not this one's. It hears who refuses this one, which goes on when the
@@ -55,10 +58,13 @@ func (r *Router) Enter(topic [32]byte, coordinator transport.NodeID, peers []tra
 func (c *Ceremony) Inside(topic [32]byte) (*Ceremony, error) {
 	inner, err := c.router.Enter(topic, c.Coordinator, c.Peers)
 	if err == nil {
-		inner.around = c
+		inner.around, inner.Only = c, c.Only
 	}
 	return inner, err
 }
+
+// Heavy says that the parties compute for long between two messages: oblivious transfer.
+func (c *Ceremony) Heavy() { c.pace = c.router.hall.Pace.of(len(c.Peers)+1, 2) }
 
 // Leave closes the topic; peers that missed our last messages still get them, and the OPENs we saw if they dispute.
 func (c *Ceremony) Leave() {
@@ -163,7 +169,7 @@ func Drive[R any](ctx context.Context, c *Ceremony, s *threshold.Session[R]) (R,
 			return none, &threshold.Abort{Kind: threshold.Ban, Check: "decode",
 				Culprits: []threshold.PartyID{c.router.hall.Party(env.From)}, Err: err}
 		}
-		round := s.Round()
+		round, missing := s.Round(), len(s.Missing())
 		out, err := s.Step(m)
 		if err != nil && c.Aborted != nil {
 			if kept := c.Aborted(err); kept != nil {
@@ -174,7 +180,7 @@ func Drive[R any](ctx context.Context, c *Ceremony, s *threshold.Session[R]) (R,
 		if err != nil {
 			return none, err
 		}
-		if s.Round() != round {
+		if s.Round() != round || len(s.Missing()) < missing {
 			stall.progress()
 		}
 	}
@@ -188,8 +194,8 @@ func (c *Ceremony) keep(env transport.Envelope) {
 	}
 }
 
-// stall watches for parties that fall silent: it repeats our messages, with growing pauses, and gives up after Pace.Silence
-// without progress.
+// stall watches for parties that fall silent: it repeats our messages, with growing pauses, and gives up after Pace.Silence without
+// progress, which is any message that was missing. Who lives, and cannot be done without, is waited for busyFor times as long.
 type stall struct {
 	c      *Ceremony
 	timer  *time.Timer
@@ -198,13 +204,39 @@ type stall struct {
 }
 
 func newStall(c *Ceremony) *stall {
-	first := c.router.hall.Pace.Repeat
+	first := c.pace.Repeat
 	return &stall{c: c, timer: time.NewTimer(first), pause: first}
 }
 
 func (s *stall) progress() {
-	s.pause, s.waited = s.c.router.hall.Pace.Repeat, 0
+	s.pause, s.waited = s.c.pace.Repeat, 0
 	s.timer.Reset(s.pause)
+}
+
+// over tells, after another pause without progress, whether that is enough; if it is not, the next pause has begun.
+func (s *stall) over(missing []threshold.PartyID) bool {
+	s.waited += s.pause
+	enough := s.c.pace.Silence
+	if s.c.Only && s.waited >= enough && len(s.c.silence(missing).Absent) == 0 {
+		enough *= busyFor
+	}
+	if s.waited >= enough {
+		return true
+	}
+	s.pause = min(2*s.pause, s.c.pace.Silence, enough-s.waited)
+	s.timer.Reset(s.pause)
+	return false
+}
+
+// silence says who is missing, and who of them is gone.
+func (c *Ceremony) silence(missing []threshold.PartyID) *SilenceError {
+	e := &SilenceError{Missing: missing}
+	for _, p := range missing {
+		if !c.router.hall.Live(c.router.hall.Node(p)) {
+			e.Absent = append(e.Absent, p)
+		}
+	}
+	return e
 }
 
 func (s *stall) stop() { s.timer.Stop() }
@@ -236,15 +268,13 @@ func (c *Ceremony) next(ctx context.Context, s *stall, missing func() []threshol
 			if errors.Is(ctx.Err(), context.Canceled) { // our caller went away, or we stop: nobody was silent
 				return transport.Envelope{}, ctx.Err()
 			}
-			return transport.Envelope{}, &SilenceError{missing()}
+			return transport.Envelope{}, c.silence(missing())
 		case <-s.timer.C:
-			s.waited += s.pause
-			if s.waited >= c.router.hall.Pace.Silence {
-				return transport.Envelope{}, &SilenceError{missing()}
+			late := missing()
+			if s.over(late) {
+				return transport.Envelope{}, c.silence(late)
 			}
-			c.again(missing())
-			s.pause *= 2
-			s.timer.Reset(min(s.pause, c.router.hall.Pace.Silence-s.waited))
+			c.again(late)
 		}
 	}
 }

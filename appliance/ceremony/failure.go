@@ -34,7 +34,10 @@ type RefusedError struct {
 func (e *RefusedError) Error() string { return fmt.Sprintf("node %s refuses: %s", e.From, e.Message) }
 
 // SilenceError names who did not answer in time.
-type SilenceError struct{ Missing []threshold.PartyID }
+type SilenceError struct {
+	Missing []threshold.PartyID
+	Absent  []threshold.PartyID // those of Missing that were not heard at all lately; the others live, and are late
+}
 
 func (e *SilenceError) Error() string { return fmt.Sprintf("no answer from parties %v", e.Missing) }
 
@@ -115,6 +118,16 @@ func (f Failure) Item() int {
 	return 0
 }
 
+// explainSilence tells who is gone from who is late.
+func (m *Members) explainSilence(s *SilenceError) *problem.Error {
+	if len(s.Absent) == 0 && len(s.Missing) > 0 {
+		return problem.New(problem.Busy, "repeat the request when they have less to do; if that does not help, see their logs",
+			"%v live, but did not answer in time", m.Nodes(s.Missing))
+	}
+	return problem.New(problem.Quorum, "start the missing nodes or choose other signers, then repeat the request",
+		"no answer in time from %v", m.Nodes(s.Absent))
+}
+
 // Explain makes the caller's error of what ended a ceremony.
 func (m *Members) Explain(err error) error {
 	f := FailureOf(err)
@@ -130,8 +143,7 @@ func (m *Members) Explain(err error) error {
 		e.Culprits = m.Nodes(f.Abort.Culprits)
 		return e
 	case f.Silent != nil:
-		return problem.New(problem.Quorum, "start the missing nodes or choose other signers, then repeat the request",
-			"no answer in time from %v", m.Nodes(f.Silent.Missing))
+		return m.explainSilence(f.Silent)
 	case f.Refused != nil:
 		code := f.Refused.Code
 		if !code.Relayed() {

@@ -18,7 +18,8 @@ import (
 // Hall is what ceremonies need of the node they run on.
 type Hall struct {
 	*Members
-	Send  func(transport.Envelope) // what fails is lost, as on any network
+	Send  func(transport.Envelope)    // what fails is lost, as on any network
+	Live  func(transport.NodeID) bool // a node was heard lately
 	Clock func() time.Time
 	Pace  Pace
 }
@@ -27,6 +28,21 @@ type Hall struct {
 type Pace struct {
 	Repeat  time.Duration // before our messages are repeated to who is missing; doubled each time
 	Silence time.Duration // without progress, after which a party counts as silent
+}
+
+// busyFor is how many times as long as for who is silent a ceremony without a choice waits for who lives.
+const busyFor = 5
+
+// paceParties is how many parties the pace of the configuration is for. What they do between two messages grows with their number, and
+// where they share a machine each waits for the work of all.
+const paceParties = 4
+
+// of is the pace of a ceremony of so many parties, whose work is so many times that of a plain one.
+func (p Pace) of(parties, work int) Pace {
+	scale := func(d time.Duration) time.Duration {
+		return d * time.Duration(work*max(parties, paceParties)) / paceParties
+	}
+	return Pace{scale(p.Repeat), scale(p.Silence)}
 }
 
 // The kinds of envelopes nodes exchange.

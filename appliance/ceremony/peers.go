@@ -472,6 +472,22 @@ func (t *Peers) Live() int {
 // Quorum chooses the signers of a committee: this node first if it is a party, then the others by place after it, those that were
 // silent lately last, none to be avoided. Always the same peers are chosen, so that concurrent requests share ceremonies.
 func (t *Peers) Quorum(c threshold.Committee, avoid map[threshold.PartyID]bool) ([]threshold.PartyID, error) {
+	all := t.choice(c, avoid)
+	if len(all) < c.Threshold {
+		why, next := t.troubles(t.hall.Nodes(c.Parties))
+		return nil, problem.New(problem.Quorum, next+", then repeat the request", "%d of %d parties can be reached, %d must sign: %s",
+			len(all), c.N(), c.Threshold, why)
+	}
+	return SortedParties(all[:c.Threshold]), nil
+}
+
+// Spare tells whether more parties of a committee can sign than must.
+func (t *Peers) Spare(c threshold.Committee, avoid map[threshold.PartyID]bool) bool {
+	return len(t.choice(c, avoid)) > c.Threshold
+}
+
+// choice are the parties that can sign, the best first.
+func (t *Peers) choice(c threshold.Committee, avoid map[threshold.PartyID]bool) []threshold.PartyID {
 	self := t.hall.SelfParty()
 	start := max(0, slices.IndexFunc(c.Parties, func(p threshold.PartyID) bool { return p >= self }))
 	var good, doubtful []threshold.PartyID
@@ -486,11 +502,5 @@ func (t *Peers) Quorum(c threshold.Committee, avoid map[threshold.PartyID]bool) 
 			good = append(good, p)
 		}
 	}
-	all := append(good, doubtful...)
-	if len(all) < c.Threshold {
-		why, next := t.troubles(t.hall.Nodes(c.Parties))
-		return nil, problem.New(problem.Quorum, next+", then repeat the request", "%d of %d parties can be reached, %d must sign: %s",
-			len(all), c.N(), c.Threshold, why)
-	}
-	return SortedParties(all[:c.Threshold]), nil
+	return append(good, doubtful...)
 }

@@ -78,6 +78,10 @@ func TestQuorum(t *testing.T) {
 		if !slices.Equal(got, row.want) || (err != nil) != (row.want == nil) || err != nil && problem.As(err).Code != problem.Quorum {
 			t.Errorf("%s: %v, want %v: %v", name, got, row.want, err)
 		}
+		left := map[string]bool{"not heard": true, "nobody lives": true, "who lives is accused": true, "and none but a doubt": true}
+		if spare := x.Spare(committee, map[threshold.PartyID]bool{row.avoid: true}); spare == left[name] {
+			t.Errorf("%s: there is a spare signer: %v", name, spare)
+		}
 	}
 }
 
@@ -188,7 +192,9 @@ func TestExplain(t *testing.T) {
 		"ours before a peer's":  {errors.Join(own, refused(problem.Denied)), problem.Overload},
 		"blame":                 {&threshold.Abort{Kind: threshold.Ban, Culprits: []threshold.PartyID{2}}, problem.Blame},
 		"our own fault":         {&threshold.Abort{Kind: threshold.Local}, problem.Integrity},
-		"silence":               {&SilenceError{[]threshold.PartyID{2}}, problem.Quorum},
+		"silence":               {&SilenceError{Missing: []threshold.PartyID{2}, Absent: []threshold.PartyID{2}}, problem.Quorum},
+		"late":                  {&SilenceError{Missing: []threshold.PartyID{2}}, problem.Busy},
+		"late for a peer":       {refused(problem.Busy), problem.Busy},
 		"a peer's refusal":      {refused(problem.Denied), problem.Denied},
 		"a peer's inner affair": {refused(problem.Internal), problem.Quorum},
 		"a code of its own":     {refused("x"), problem.Quorum},

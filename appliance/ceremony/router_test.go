@@ -25,7 +25,8 @@ func hallOf(nodes ...transport.NodeID) Hall {
 		m.node[id], m.party[one.Party] = one, one
 		m.roster.Roster.Nodes = append(m.roster.Roster.Nodes, attest.RosterNode{ID: string(id), Party: one.Party})
 	}
-	return Hall{Members: m, Send: func(transport.Envelope) {}, Clock: time.Now, Pace: Pace{Repeat: time.Second, Silence: time.Minute}}
+	return Hall{Members: m, Send: func(transport.Envelope) {}, Live: func(transport.NodeID) bool { return false }, Clock: time.Now,
+		Pace: Pace{Repeat: time.Second, Silence: time.Minute}}
 }
 
 // Goal: what peers can make a node hold is bounded in number, per peer and ceremony, and forgotten in time; a topic opens once.

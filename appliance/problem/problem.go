@@ -22,6 +22,7 @@ const (
 	NotFound    Code = "not_found"   // 404
 	Conflict    Code = "conflict"    // a session_id with another body, a key in the wrong state; 409
 	Quorum      Code = "quorum"      // too few live nodes; 503
+	Busy        Code = "busy"        // nodes live, and did not answer in time; 503
 	Overload    Code = "overload"    // queue full; 429
 	Timeout     Code = "timeout"     // 504
 	HSM         Code = "hsm"         // the token failed; 503
@@ -40,7 +41,7 @@ const (
 // Retryable tells whether the same request may succeed later without a change.
 func (c Code) Retryable() bool {
 	switch c {
-	case Quorum, Overload, Timeout, HSM, Storage, Starting, Blame, PairState, Attempt, Presig, Held:
+	case Quorum, Busy, Overload, Timeout, HSM, Storage, Starting, Blame, PairState, Attempt, Presig, Held:
 		return true
 	}
 	return false
@@ -49,7 +50,7 @@ func (c Code) Retryable() bool {
 // Relayed tells whether the code, said by a peer that refuses, is the caller's too. Any other means that the quorum is short of a node.
 func (c Code) Relayed() bool {
 	switch c {
-	case Invalid, Denied, NotFound, Conflict, Overload, HSM, Starting, Integrity, PairState, Attempt, Presig, Held:
+	case Invalid, Denied, NotFound, Conflict, Busy, Overload, HSM, Starting, Integrity, PairState, Attempt, Presig, Held:
 		return true
 	}
 	return false

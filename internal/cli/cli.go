@@ -105,7 +105,7 @@ func CodeOf(code string) fault.Code {
 		return fault.CodeUsage
 	case problem.Denied, "unauthenticated":
 		return fault.CodeDenied
-	case problem.Quorum, problem.Overload, problem.Starting, problem.Blame:
+	case problem.Quorum, problem.Busy, problem.Overload, problem.Starting, problem.Blame:
 		return fault.CodeQuorum
 	case problem.HSM:
 		return fault.CodeHSM
