@@ -40,6 +40,7 @@ type laneID struct {
 	scheme    threshold.SchemeID
 	committee [32]byte
 	signers   string
+	suspect   bool
 }
 
 type lane struct {
@@ -100,15 +101,15 @@ func (b *batcher) idle(ctx context.Context, most time.Duration) error {
 }
 
 func (j *signJob) lane() laneID {
-	return laneID{j.key.Scheme.ID(), j.key.Record.Info.Committee.Digest(), fmt.Sprint(j.signers)}
+	return laneID{j.key.Scheme.ID(), j.key.Record.Info.Committee.Digest(), fmt.Sprint(j.signers), j.suspect}
 }
 
 // submit queues a job and returns when it is answered or its context ends.
 func (b *batcher) submit(j *signJob) error {
 	j.done = make(chan error, 1)
-	if err := b.enqueue(j); err != nil {
+	if len(b.enqueue(j)) > 0 {
 		j.ended()
-		return err
+		return b.tooMany()
 	}
 	select {
 	case err := <-j.done:
@@ -124,22 +125,35 @@ func (j *signJob) finish(err error) {
 	j.done <- err
 }
 
-func (b *batcher) enqueue(j *signJob) error {
+// enqueue queues requests, those of one lane together, and returns those that find no room.
+func (b *batcher) enqueue(jobs ...*signJob) (left []*signJob) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.queued >= b.cfg.Limits.Queue {
-		return problem.New(problem.Overload, "repeat the request later", "%d requests wait to be signed, no more are taken", b.queued)
+	grown := map[laneID]*lane{}
+	for _, j := range jobs {
+		if b.queued >= b.cfg.Limits.Queue {
+			left = append(left, j)
+			continue
+		}
+		id := j.lane()
+		l := b.lanes[id]
+		if l == nil {
+			l = &lane{}
+			b.lanes[id] = l
+		}
+		l.queue = append(l.queue, j)
+		b.queued++
+		grown[id] = l
 	}
-	id := j.lane()
-	l := b.lanes[id]
-	if l == nil {
-		l = &lane{}
-		b.lanes[id] = l
+	for id, l := range grown {
+		b.start(id, l)
 	}
-	l.queue = append(l.queue, j)
-	b.queued++
-	b.start(id, l)
-	return nil
+	return left
+}
+
+// tooMany is what is said to a request that found no room.
+func (b *batcher) tooMany() error {
+	return problem.New(problem.Overload, "repeat the request later", "%d requests wait to be signed, no more are taken", b.cfg.Limits.Queue)
 }
 
 // start begins a ceremony if a lane is free and somebody waits. The caller holds mu.
@@ -262,9 +276,7 @@ func (b *batcher) run(jobs []*signJob) {
 	defer presign.Burn(a.pres)
 	out, err := b.signing.lead(ctx, a)
 	if err != nil {
-		for i, j := range jobs {
-			b.wg.Go(func() { b.again(j, err, i, len(jobs)) })
-		}
+		b.retry(jobs, err)
 		return
 	}
 	if dear(jobs[0].key.Scheme) {

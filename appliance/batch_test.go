@@ -73,6 +73,84 @@ func TestDeniedInBatch(t *testing.T) {
 	}
 }
 
+// choosy waits before it judges "first" until it is let go, and denies what is bad, and what is odd each for a reason of its own.
+type choosy struct {
+	letGo  chan struct{}
+	denies bool
+}
+
+func (p choosy) Judge(_ context.Context, in *attest.Intent, _ threshold.Committee) (policy.Verdict, error) {
+	kind, _, _ := strings.Cut(string(in.Message), " ")
+	switch {
+	case kind == "first":
+		<-p.letGo
+	case p.denies && kind == "bad":
+		return policy.Verdict{Why: "it is bad"}, nil
+	case p.denies && kind == "odd":
+		return policy.Verdict{Why: "it is " + string(in.Message)}, nil
+	}
+	return policy.Verdict{Allow: true}, nil
+}
+
+// Goal: who refuses requests of a batch names all of them, and the others are signed together with the next ceremony, however many were
+// refused, for one reason or for several. Method: 60 requests wait in one lane behind another; a coordinator or its peers deny some of
+// them; count the ceremonies that were led.
+func TestRestOfBatchGoesOn(t *testing.T) {
+	for name, row := range map[string]struct {
+		odd    int
+		byPeer bool
+		want   uint64
+	}{
+		"by the coordinator":                      {0, false, 1},
+		"by the coordinator, for several reasons": {3, false, 1},
+		"by peers":                      {0, true, 1 + 1 + 1},         // all, the rest, and the bad ones with the other peer
+		"by peers, for several reasons": {3, true, 1 + 1 + 1 + 3 + 3}, // and the odd ones, one less each time, with both
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClusterLimits(t, 3, appliance.Limits{Lanes: 1})
+			letGo := make(chan struct{})
+			for i, m := range c.nodes {
+				m.halt()
+				m.policy = choosy{letGo, row.byPeer == (i > 0)}
+				m.start()
+			}
+			c.waitReady()
+			w := c.keygen("ed25519", 2, 3)
+			n := c.nodes[0].node
+			before := n.Counts().Batches
+			var wg sync.WaitGroup
+			sign := func(text string) {
+				wg.Go(func() {
+					_, err := n.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte(text)})
+					if strings.HasPrefix(text, "bad") || strings.HasPrefix(text, "odd") {
+						wantCode(t, err, problem.Denied)
+					} else if err != nil {
+						t.Errorf("%s: %v", text, err)
+					}
+				})
+			}
+			sign("first")
+			waitFor(t, "the first has begun", func() bool { return n.Working() == 1 && n.Queued() == 0 })
+			for i := range 60 {
+				switch {
+				case i%20 == 7:
+					sign(fmt.Sprint("bad ", i))
+				case i%20 == 9 && i/20 < row.odd:
+					sign(fmt.Sprint("odd ", i))
+				default:
+					sign(fmt.Sprint("good ", i))
+				}
+			}
+			waitFor(t, "all wait", func() bool { return n.Queued() == 60 })
+			close(letGo)
+			wg.Wait()
+			if got := n.Counts().Batches - before - 1; got != row.want {
+				t.Errorf("%d ceremonies for 60 requests, want %d", got, row.want)
+			}
+		})
+	}
+}
+
 // failing is a token whose n-th signatures with a key fail.
 type failing struct {
 	hsm.Token

@@ -23,6 +23,20 @@ import (
 // Store is the node's own state.
 func (n *Node) Store() vault.Store { return n.cfg.Store }
 
+// Queued counts the requests that wait to be signed.
+func (n *Node) Queued() int {
+	n.batches.mu.Lock()
+	defer n.batches.mu.Unlock()
+	return n.batches.queued
+}
+
+// Working counts the ceremonies that sign requests.
+func (n *Node) Working() int {
+	n.batches.mu.Lock()
+	defer n.batches.mu.Unlock()
+	return n.batches.active
+}
+
 // AuditLog is the node's audit log.
 func (n *Node) AuditLog() *audit.Log { return n.cfg.AuditLog }
 

@@ -89,8 +89,8 @@ func (p *permission) recorded() error {
 	return p.err
 }
 
-// permit lets the intents of one ceremony of a line pass, all or none, and has each put on record under the names of events. An error is
-// about the passage that At tells of. It returns before the record is durable, so that what comes before an act can run meanwhile; what
+// permit lets the intents of one ceremony of a line pass, all or none, and has each put on record under the names of events. An error
+// names all passages that are refused. It returns before the record is durable, so that what comes before an act can run meanwhile; what
 // costs the token or the disk comes after it.
 func (g *gate) permit(ctx context.Context, line attest.Operation, passages []passage, events ...string) (*permission, error) {
 	if len(passages)*len(events) == 0 {
@@ -102,11 +102,13 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 		}
 	}
 	p := &permission{verdicts: make([]policy.Verdict, len(passages)), done: make(chan struct{})}
-	var err error
+	errs := make([]error, len(passages))
 	for i, x := range passages {
-		if p.verdicts[i], err = g.pass(ctx, x); err != nil {
-			return nil, g.refuse(ctx, line, x.intent, problem.At(i, err))
-		}
+		p.verdicts[i], errs[i] = g.pass(ctx, x)
+	}
+	err := problem.All(errs)
+	if err != nil {
+		return nil, g.refuse(ctx, line, passages, errs, err)
 	}
 	var puts []vault.Pair
 	if once(line) {
@@ -114,9 +116,9 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 			return nil, err
 		}
 	}
-	fresh, i, err := g.memory.admit(passages) // after the others: what we refuse takes no session_id away
+	fresh, errs, err := g.memory.admit(passages) // after the others: what we refuse takes no session_id away
 	if err != nil {
-		return nil, g.refuse(ctx, line, passages[i].intent, problem.At(i, err))
+		return nil, g.refuse(ctx, line, passages, errs, err)
 	}
 	if once(line) {
 		p.gate, p.passages, p.fresh = g, passages, fresh
@@ -162,13 +164,19 @@ func (g *gate) pass(ctx context.Context, x passage) (policy.Verdict, error) {
 
 // refuse puts on record what is refused to a caller of this node. What is refused to a peer, its proposal's answer has on record, so
 // often a minute.
-func (g *gate) refuse(ctx context.Context, line attest.Operation, in *attest.Intent, err error) error {
-	if in.Node != string(g.self) {
+func (g *gate) refuse(ctx context.Context, line attest.Operation, passages []passage, errs []error, err error) error {
+	var events []audit.Event
+	for i, x := range passages {
+		if errs[i] != nil && x.intent.Node == string(g.self) {
+			facts := intentFacts(x.intent, x.intent.Hash())
+			facts["reason"] = problem.As(errs[i]).Message
+			events = append(events, audit.Event{Name: string(line) + ".refuse", Facts: facts})
+		}
+	}
+	if len(events) == 0 {
 		return err
 	}
-	facts := intentFacts(in, in.Hash())
-	facts["reason"] = problem.As(err).Message
-	if aerr := g.log.Append(context.WithoutCancel(ctx), audit.Event{Name: string(line) + ".refuse", Facts: facts}); aerr != nil {
+	if aerr := g.log.Append(context.WithoutCancel(ctx), events...); aerr != nil {
 		return errors.Join(err, aerr)
 	}
 	return err
@@ -287,10 +295,11 @@ func (s *intentMemory) left(ids []string, gone bool) {
 	}
 }
 
-// admit remembers the intents of all passages, or of none: then which one has a request ID that stands for another purpose, or is another
-// coordinator's. fresh are those that were not known.
-func (s *intentMemory) admit(passages []passage) (fresh []passage, at int, err error) {
+// admit remembers the intents of all passages, or of none: then which have a request ID that stands for another purpose, or is another
+// coordinator's, each and in all. fresh are those that were not known.
+func (s *intentMemory) admit(passages []passage) (fresh []passage, errs []error, err error) {
 	purposes, now := make([][32]byte, len(passages)), map[string][32]byte{}
+	errs = make([]error, len(passages))
 	for i, x := range passages {
 		purposes[i] = purposeOf(x.intent)
 	}
@@ -304,23 +313,28 @@ func (s *intentMemory) admit(passages []passage) (fresh []passage, at int, err e
 			was, known = r.purpose, true
 		}
 		if known && was != purposes[i] {
-			return nil, i, operation.Reused(id)
+			errs[i] = operation.Reused(id)
+			continue
 		}
 		other := r != nil && r.holder != x.intent.Node && (!x.again || r.busy > 0) && once(x.intent.Operation)
 		if other || r != nil && r.leaving {
-			return nil, i, &problem.Error{Code: problem.Held, Holder: r.holder, Next: "ask that node",
+			errs[i] = &problem.Error{Code: problem.Held, Holder: r.holder, Next: "ask that node",
 				Message: fmt.Sprintf("session_id %q is in use at node %s", id, r.holder)}
+			continue
 		}
 		if r == nil {
 			fresh = append(fresh, x)
 		}
 		now[id] = purposes[i]
 	}
+	if err = problem.All(errs); err != nil {
+		return nil, errs, err
+	}
 	for i, x := range passages {
 		s.enter(x.intent.Node, x.intent.RequestID, purposes[i])
 		s.m[x.intent.RequestID].busy++
 	}
-	return fresh, 0, nil
+	return fresh, nil, nil
 }
 
 // rest notes that a ceremony about the passages runs no more.

@@ -3,6 +3,7 @@ package appliance
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/ceremony"
@@ -16,10 +17,11 @@ import (
 type tries struct {
 	fixed   bool                       // the caller named the signers
 	avoid   map[threshold.PartyID]bool // who was to blame before
-	alone   bool                       // was in a batch that was refused: try by itself
+	alone   bool                       // was in a batch that was refused without a name, by all: try by itself
+	suspect bool                       // was refused for a reason that was not told: try without those that were not
 	renewed bool                       // the key was refreshed since the first try
 	direct  bool                       // not from the pool of presignatures: that is for the first try
-	spared  int                        // batches that failed because of another request
+	spared  int                        // batches that peers refused because of other requests
 	count   int                        // all others that failed
 	again   bool                       // another node holds the session_id, and has no answer
 }
@@ -30,24 +32,26 @@ type step int
 const (
 	giveUp    step = iota
 	direct         // the same again, without the pool: a signer was restarted, or dropped the presignature
-	spare          // again, in another batch: another request was at fault
+	spare          // the same again, without the requests at fault
 	look           // see whether our key, or the committee's pair state, has changed by now; then decide
-	separate       // again, by itself: one of the batch was refused, perhaps not this one
+	separate       // again, by itself: one of the batch was refused, perhaps not this one, and nobody says which
 	elsewhere      // again, without who is to blame. A refusal too: where all policies agree, the next quorum refuses as well
 )
 
 // next decides what the failure of a ceremony means to the request i of its batch. looked tells that what step look asks for was done,
 // and nothing has changed.
 func next(f ceremony.Failure, i, batch int, t tries, looked bool) step {
-	code, item := f.Code(), f.Item()
+	code := f.Code()
 	switch {
 	case code == problem.Presig && !t.direct:
 		return direct
-	case item > 0 && item <= batch && item != i+1:
+	case another(f, i, batch) && (f.Refused == nil || t.spared < sparedMax):
 		return spare
+	case another(f, i, batch) && t.fixed:
+		return separate
 	case (code == problem.Conflict || code == problem.PairState) && !looked:
 		return look
-	case batch > 1 && item == 0 && code != "" && !code.Retryable():
+	case unnamed(f, batch) && (f.Refused == nil || t.fixed):
 		return separate
 	case f.Own != nil && !f.Own.Code.Retryable(), t.fixed:
 		return giveUp
@@ -55,25 +59,75 @@ func next(f ceremony.Failure, i, batch int, t tries, looked bool) step {
 	return elsewhere
 }
 
-// sparedMax is how many batches a request may fail with because of others before it is tried alone.
-const sparedMax = 8
+// another tells whether a batch was refused because of another request than i.
+func another(f ceremony.Failure, i, batch int) bool {
+	about, _ := f.Of(i + 1)
+	return f.Item() > 0 && f.Item() <= batch && !about
+}
 
-// again answers the request i of a batch whose ceremony failed, or sends it on to another try.
-func (b *batcher) again(j *signJob, err error, i, batch int) {
-	if f := ceremony.FailureOf(err); f.Code() == problem.Held && (f.Item() == i+1 || batch == 1) && !j.again {
-		b.elsewhere(j, f.Holder())
-		return
-	}
-	if j.ctx.Err() != nil || !b.prepare(j, ceremony.FailureOf(err), i, batch) {
-		if j.ctx.Err() != nil {
-			err = j.ctx.Err()
+// unnamed tells whether a batch was refused for good, and nobody says because of which request.
+func unnamed(f ceremony.Failure, batch int) bool {
+	return batch > 1 && f.Item() == 0 && f.Code() != "" && !f.Code().Retryable()
+}
+
+// sparedMax is how many batches a request may fail with because peers refuse others. Who is honest names all that it refuses at once: the
+// rest goes through with the next batch, unless another signer refuses more of it. After that, whoever refused is left out.
+const sparedMax = 4
+
+// retry answers the requests of a batch whose ceremony failed, or sends them on to other tries: together, but for those whose next try
+// depends on what others answer.
+func (b *batcher) retry(jobs []*signJob, err error) {
+	f := ceremony.FailureOf(err)
+	var ready, late []*signJob
+	var looked sync.WaitGroup
+	var mu sync.Mutex
+	for i, j := range jobs {
+		about, _ := f.Of(i + 1)
+		switch {
+		case f.Code() == problem.Held && (about || len(jobs) == 1) && !j.again:
+			b.wg.Go(func() { b.elsewhere(j, f.Holder()) })
+		case next(f, i, len(jobs), j.tries, false) != look:
+			if b.again(j, err, i, len(jobs)) {
+				ready = append(ready, j)
+			}
+		default:
+			looked.Go(func() {
+				if b.again(j, err, i, len(jobs)) {
+					mu.Lock()
+					defer mu.Unlock()
+					late = append(late, j)
+				}
+			})
 		}
-		j.finish(b.members.Explain(err))
-		return
 	}
-	b.counts.retries.Add(1)
-	if err := b.enqueue(j); err != nil {
-		j.finish(b.members.Explain(err))
+	b.requeue(ready)
+	b.wg.Go(func() {
+		looked.Wait()
+		b.requeue(late)
+	})
+}
+
+// again answers the request i of a batch whose ceremony failed, or readies it for another try and is true.
+func (b *batcher) again(j *signJob, err error, i, batch int) bool {
+	f := ceremony.FailureOf(err)
+	if j.ctx.Err() == nil && b.prepare(j, f, i, batch) {
+		b.counts.retries.Add(1)
+		return true
+	}
+	switch {
+	case j.ctx.Err() != nil:
+		err = j.ctx.Err()
+	case another(f, i, batch): // what is said of another request is not this caller's to know
+		err = problem.New(problem.Overload, "repeat the request", "every ceremony that it was in was refused because of other requests")
+	}
+	j.finish(b.members.Explain(err))
+	return false
+}
+
+// requeue queues requests again. Those that find no room are answered.
+func (b *batcher) requeue(jobs []*signJob) {
+	for _, j := range b.enqueue(jobs...) {
+		j.finish(b.tooMany())
 	}
 }
 
@@ -87,9 +141,8 @@ func (b *batcher) elsewhere(j *signJob, holder string) {
 	})
 	if err == nil && !found {
 		j.again, j.alone = true, true
-		if err = b.enqueue(j); err == nil {
-			return
-		}
+		b.requeue([]*signJob{j})
+		return
 	}
 	j.finish(b.members.Explain(err))
 }
@@ -105,8 +158,12 @@ func (b *batcher) prepare(j *signJob, f ceremony.Failure, i, batch int) bool {
 	case giveUp:
 		return false
 	case spare:
-		j.spared++
-		j.alone = j.alone || j.spared > sparedMax
+		if _, also := f.Of(i + 1); also {
+			j.suspect = true
+		}
+		if f.Refused != nil {
+			j.spared++
+		}
 	case separate:
 		j.alone = true
 	case elsewhere:
@@ -126,7 +183,8 @@ func (b *batcher) prepare(j *signJob, f ceremony.Failure, i, batch int) bool {
 	}
 	signers, err := b.peers.Quorum(committee, j.avoid)
 	if err != nil || what == elsewhere && slices.Equal(signers, j.signers) && !j.alone && !j.renewed {
-		return false
+		j.alone = unnamed(f, batch) // nobody else is left to ask
+		return j.alone
 	}
 	j.signers = signers
 	return true

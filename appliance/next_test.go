@@ -20,6 +20,9 @@ func TestNext(t *testing.T) {
 	peer := func(code problem.Code, item int) error {
 		return &ceremony.RefusedError{From: "b", Refusal: ceremony.Refusal{Code: code, Item: item}}
 	}
+	batchOf := func(item int, alike, also []int) error {
+		return &ceremony.RefusedError{From: "b", Refusal: ceremony.Refusal{Code: problem.Denied, Item: item, Alike: alike, Also: also}}
+	}
 	abort := &threshold.Abort{Kind: threshold.Ban, Culprits: []threshold.PartyID{2}}
 	silent := &ceremony.SilenceError{Missing: []threshold.PartyID{2}}
 	fixed, again := tries{fixed: true}, tries{direct: true}
@@ -36,10 +39,16 @@ func TestNext(t *testing.T) {
 		"though no pool was used":                      {peer(problem.Presig, 0), 4, again, false, elsewhere},
 		"another request is denied by a peer":          {peer(problem.Denied, 1), 4, tries{}, false, spare},
 		"another request is denied here":               {own(problem.Denied, 4), 4, fixed, false, spare},
+		"this one is denied as another is":             {batchOf(1, []int{2}, nil), 4, tries{}, false, elsewhere},
+		"this one for another reason":                  {batchOf(1, nil, []int{2}), 4, tries{}, false, spare},
+		"others are denied by a peer again and again":  {peer(problem.Denied, 1), 4, tries{spared: sparedMax}, false, elsewhere},
+		"whom the caller named":                        {peer(problem.Denied, 1), 4, tries{spared: sparedMax, fixed: true}, false, separate},
+		"others are denied here again and again":       {own(problem.Denied, 1), 4, tries{spared: sparedMax}, false, spare},
 		"this one is denied by a peer":                 {peer(problem.Denied, 2), 4, tries{}, false, elsewhere},
 		"this one is denied here":                      {own(problem.Denied, 2), 4, tries{}, false, giveUp},
 		"a request that is not in the batch is denied": {peer(problem.Denied, 9), 4, tries{}, false, elsewhere},
 		"some request of many is denied":               {peer(problem.Denied, 0), 4, fixed, false, separate},
+		"some of many by a peer that has a substitute": {peer(problem.Denied, 0), 4, tries{}, false, elsewhere},
 		"some request of many is denied here":          {own(problem.Denied, 0), 4, tries{}, false, separate},
 		"the only one is denied":                       {own(problem.Denied, 0), 1, tries{}, false, giveUp},
 		"the only one is denied by a peer":             {peer(problem.Denied, 0), 1, tries{}, false, elsewhere},
@@ -59,6 +68,19 @@ func TestNext(t *testing.T) {
 		if got := next(ceremony.FailureOf(row.err), 1, row.batch, row.t, row.looked); got != row.want {
 			t.Errorf("%s: step %d, want %d", name, got, row.want)
 		}
+	}
+}
+
+// Goal: the parties of a key, and signers that nobody else can take the place of, are waited for longer. Method: a proposal of each line.
+func TestOnly(t *testing.T) {
+	for op, want := range map[attest.Operation]bool{attest.OpKeygen: true, attest.OpRefresh: true, opProve: true, attest.OpSign: false,
+		attest.OpPresign: false} {
+		if got := (&proposal{Operation: op}).only(); got != want {
+			t.Errorf("%s: %v", op, got)
+		}
+	}
+	if !(&proposal{Operation: attest.OpSign, Only: true}).only() {
+		t.Error("a signature by signers that the caller named")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -69,12 +70,12 @@ func (n *signing) permit(ctx context.Context, op attest.Operation, intents []*at
 
 // open opens the shares that a signer needs.
 func (n *signing) open(ctx context.Context, items []*item) (err error) {
-	for _, it := range items {
+	for i, it := range items {
 		if !slices.Contains(it.intent.Signers, n.members.SelfParty()) {
 			continue
 		}
 		if it.held, err = n.keys.Open(ctx, it.key.Scheme, it.intent.KeyID, it.intent.Epoch); err != nil {
-			return err
+			return problem.At(i, err)
 		}
 	}
 	return nil
@@ -163,11 +164,13 @@ func (n *signing) join(ctx context.Context, c *ceremony.Ceremony, p *proposal, i
 	if err != nil {
 		return err
 	}
-	of := make([]keys.Key, len(intents))
+	of, errs := make([]keys.Key, len(intents)), make([]error, len(intents))
+	var looked sync.WaitGroup // at once: each may have to wait for what others know already
 	for i, in := range intents {
-		if of[i], err = n.lookUp(ctx, p.Operation, in); err != nil {
-			return problem.At(i, err)
-		}
+		looked.Go(func() { of[i], errs[i] = n.lookUp(ctx, p.Operation, in) })
+	}
+	if looked.Wait(); problem.All(errs) != nil {
+		return problem.All(errs)
 	}
 	items, permitted, err := n.permit(ctx, p.Operation, intents, of, p.Again, "share."+string(p.Operation))
 	if err != nil {

@@ -112,7 +112,7 @@ func (c *Ceremony) leaving(to []transport.NodeID, err error) {
 	e := problem.As(err)
 	c.router.hall.Send(transport.Envelope{To: to, Kind: KindRefusal, Topic: c.Topic, Body: canon.MustMarshal(
 		Refusal{Code: e.Code, Message: e.Message[:min(len(e.Message), refusalMax)], Epoch: e.Epoch, Item: e.Item,
-			Holder: e.Holder})})
+			Holder: e.Holder, Alike: e.Alike, Also: e.Also})})
 }
 
 func (c *Ceremony) message(env transport.Envelope) (threshold.Message, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -20,6 +21,8 @@ type Refusal struct {
 	Epoch   uint64       `cbor:"3,keyasint,omitempty"` // the highest epoch or pair-epoch of the party that refuses, where that is why
 	Item    int          `cbor:"4,keyasint,omitempty"` // the number of the intent that is refused, from 1, where it is one
 	Holder  string       `cbor:"5,keyasint,omitempty"` // for problem.Held: the coordinator whose session_id it is
+	Alike   []int        `cbor:"6,keyasint,omitempty"` // the numbers of others that are refused in the same words
+	Also    []int        `cbor:"7,keyasint,omitempty"` // and of others that are refused, for other reasons
 }
 
 const refusalMax = 512 // bytes of Message
@@ -109,13 +112,24 @@ func (f Failure) Holder() string {
 
 // Item is the number of the intent that Code is about, from 1; 0 if it is none of them or not known.
 func (f Failure) Item() int {
+	item, _, _ := f.items()
+	return item
+}
+
+// Of tells whether Code is about the intent of a number, from 1, and whether that is refused too, for a reason that is not told.
+func (f Failure) Of(number int) (about, also bool) {
+	item, alike, others := f.items()
+	return number == item || slices.Contains(alike, number), slices.Contains(others, number)
+}
+
+func (f Failure) items() (item int, alike, also []int) {
 	switch {
 	case f.Refused != nil:
-		return f.Refused.Item
+		return f.Refused.Item, f.Refused.Alike, f.Refused.Also
 	case f.Own != nil:
-		return f.Own.Item
+		return f.Own.Item, f.Own.Alike, f.Own.Also
 	}
-	return 0
+	return 0, nil, nil
 }
 
 // explainSilence tells who is gone from who is late.

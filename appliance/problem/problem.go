@@ -6,6 +6,7 @@ package problem
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -65,6 +66,8 @@ type Error struct {
 	Culprits []transport.NodeID // who is proven or accused
 	Err      error              // the cause, may be nil
 	Item     int                // of a batch: the number of the intent at fault, from 1; 0 if it is none of them or not known
+	Alike    []int              // others that are refused in the same words
+	Also     []int              // and others that are refused, for other reasons
 	Holder   string             // for Held: that coordinator
 	Epoch    uint64             // of the node that refuses: for PairState its pair-epoch, for Attempt the highest it has a share of
 }
@@ -110,6 +113,27 @@ func At(i int, err error) error {
 	c := *e
 	c.Item = i + 1
 	return &c
+}
+
+// All makes one error of what is wrong with each intent of a batch, nil where nothing is: the first, which names the others.
+func All(errs []error) error {
+	first := slices.IndexFunc(errs, func(err error) bool { return err != nil })
+	if first < 0 {
+		return nil
+	}
+	err := At(first, errs[first])
+	e, named := err.(*Error)
+	for i := first + 1; named && i < len(errs); i++ {
+		var o *Error
+		switch {
+		case errs[i] == nil:
+		case errors.As(errs[i], &o) && o.Code == e.Code && o.Message == e.Message && o.Epoch == e.Epoch && o.Holder == e.Holder:
+			e.Alike = append(e.Alike, i+1)
+		default:
+			e.Also = append(e.Also, i+1)
+		}
+	}
+	return err
 }
 
 // Unwritten is of a node that cannot keep what it must keep before it acts. Nothing was done.
