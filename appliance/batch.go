@@ -241,12 +241,7 @@ func (b *batcher) startAfter(wait time.Duration, id laneID, l *lane) {
 }
 
 // batchMax is how many signatures of a scheme one ceremony makes.
-func batchMax(l Limits, s threshold.Scheme) int {
-	if p, ok := s.(threshold.Pooler); ok {
-		return min(l.Batch, p.MaxBatch())
-	}
-	return l.Batch
-}
+func batchMax(l Limits, s threshold.Scheme) int { return min(l.Batch, s.MaxBatch()) }
 
 // run leads one ceremony for jobs and answers them, or sends them on to another try.
 func (b *batcher) run(jobs []*signJob) {

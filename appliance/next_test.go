@@ -11,6 +11,7 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
 // Goal: what ends a ceremony costs a request nothing that is another's fault, is never tried again where it can only fail again, and is
@@ -81,6 +82,19 @@ func TestOnly(t *testing.T) {
 	}
 	if !(&proposal{Operation: attest.OpSign, Only: true}).only() {
 		t.Error("a signature by signers that the caller named")
+	}
+}
+
+// Goal: no ceremony is asked for more signatures than its scheme makes in one, whatever the configuration allows, nor than that. Method:
+// every scheme, a large and a small limit.
+func TestBatchMax(t *testing.T) {
+	for _, s := range schemes.All() {
+		if got := batchMax(Limits{Batch: 1 << 20}, s); got != s.MaxBatch() {
+			t.Errorf("%s: %d in one ceremony, at most %d", s.ID(), got, s.MaxBatch())
+		}
+		if got := batchMax(Limits{Batch: 2}, s); got != 2 {
+			t.Errorf("%s: %d in one ceremony, the configuration says 2", s.ID(), got)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
 // Config is the configuration of a node, parsed. It is a value: nothing in it is open, and a copy is another configuration.
@@ -190,9 +191,18 @@ func (p *parser) password(c *Config) {
 	}
 }
 
+// batchMost is the largest batch that a scheme of this build signs in one ceremony.
+func batchMost() int {
+	most := 0
+	for _, s := range schemes.All() {
+		most = max(most, s.MaxBatch())
+	}
+	return most
+}
+
 func (p *parser) limits(c *Config) {
 	c.Limits = appliance.Limits{
-		Request: p.duration("limits.request"), Silence: p.duration("limits.silence"), Batch: p.number("limits.batch", 1, 1024),
+		Request: p.duration("limits.request"), Silence: p.duration("limits.silence"), Batch: p.number("limits.batch", 1, batchMost()),
 		Queue: p.number("limits.queue", 1, 1<<20), Ceremonies: p.number("limits.ceremonies", 1, 1<<16),
 		Shares:        p.number("limits.shares", 1, 1<<20),
 		Presignatures: p.number("limits.presignatures", 0, 4096),

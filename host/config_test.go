@@ -1,6 +1,7 @@
 package host
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -57,6 +58,21 @@ func TestWrongValues(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), key) || codeOf(err) != fault.CodeUsage ||
 			strings.HasSuffix(err.Error(), " is not") || strings.HasSuffix(err.Error(), " is neither") {
 			t.Errorf("%s: %q: %v", key, text, err)
+		}
+	}
+}
+
+// Goal: a batch that no kind of key can be signed in is refused, and the refusal says which can. Method: the largest, and one more.
+func TestLargestBatch(t *testing.T) {
+	for size, fits := range map[int]bool{512: true, 513: false} {
+		vs := Defaults()
+		for _, kv := range [][2]string{{"cluster", "c"}, {"node_id", "n"}, {"data_dir", "/d"}, {"hsm.uri", "softhsm"},
+			{"limits.batch", strconv.Itoa(size)}} {
+			vs.Set(kv[0], kv[1], "test "+kv[0])
+		}
+		_, err := Parse(vs)
+		if (err == nil) != fits || err != nil && !strings.Contains(err.Error(), "from 1 to 512") {
+			t.Errorf("%d: %v", size, err)
 		}
 	}
 }

@@ -78,8 +78,8 @@ var Settings = []Setting{
 		Help: "attest shares with the token; this build always does"},
 
 	{Key: "limits.request", Default: "30s", Help: "how long a request may take"},
-	{Key: "limits.silence", Default: "2s", Help: "how long a silent node is waited for"},
-	{Key: "limits.batch", Default: "64", Help: "most signatures of one ceremony"},
+	{Key: "limits.silence", Default: "2s", Help: "how long a silent node is waited for by up to four; longer by more"},
+	{Key: "limits.batch", Default: "64", Help: "most signatures of one ceremony, up to 512; ECDSA makes 24"},
 	{Key: "limits.queue", Default: "4096", Help: "most requests waiting"},
 	{Key: "limits.ceremonies", Default: "128", Help: "most ceremonies at once"},
 	{Key: "limits.shares", Default: "512", Help: "most key shares kept open in memory"},

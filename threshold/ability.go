@@ -45,8 +45,6 @@ type Pooler interface {
 	// Agree binds presignatures that were made for any request, all of the same signers, to one request each (PROTOCOLS A.3.5).
 	// The result goes into SignRequest.Agreement of every request. A session that fails burns them.
 	Agree(s Setup, reqs []SignRequest, rand io.Reader) (*Session[[][32]byte], error)
-	// MaxBatch is the most presignatures of one session, and the most requests of one Agree.
-	MaxBatch() int
 }
 
 // Deriver is a scheme that signs with the keys below a key of its own by public derivation (BIP 32).

@@ -206,6 +206,8 @@ type Scheme interface {
 	Refresh(s Setup, share *KeyShare, rand io.Reader) (*Session[*KeyShare], error)
 	// Presign makes one presignature per entry of keys, for the signers of s. An observer passes key infos with nil shares.
 	Presign(s Setup, keys []PresignKey, rand io.Reader) (*Session[[]*Presignature], error)
+	// MaxBatch is the most presignatures of one session, and the most requests of one Pooler.Agree.
+	MaxBatch() int
 	NewSigner(share *KeyShare) (Signer, error)
 	// Combine makes and verifies the signature from the signers' shares, which are in the order of req.Pre.Signers. A bad share makes an
 	// *Abort of kind Ban that names its sender: what proves it to others is the share with its attestation, which is the caller's, and

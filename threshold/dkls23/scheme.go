@@ -59,7 +59,7 @@ func (Scheme) ParsePairState(b []byte) (threshold.PairState, error) {
 	return p, nil
 }
 
-// MaxBatch implements threshold.Pooler.
+// MaxBatch implements threshold.Scheme.
 func (Scheme) MaxBatch() int { return MaxBatch }
 
 // String names the scheme, without its pair state.

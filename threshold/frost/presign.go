@@ -19,6 +19,12 @@ const protocol = "frost"
 // MaxBatch bounds the presignatures of one session.
 const MaxBatch = 512
 
+// MaxBatch implements threshold.Scheme.
+func (*rfcScheme) MaxBatch() int { return MaxBatch }
+
+// MaxBatch implements threshold.Scheme.
+func (taproot) MaxBatch() int { return MaxBatch }
+
 // suite is what presigning does differently in the two variants.
 type suite struct {
 	group group.Group
