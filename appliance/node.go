@@ -209,8 +209,8 @@ func New(ctx context.Context, c Config) (*Node, error) {
 func (n *Node) furnish() {
 	c := n.cfg
 	hall := ceremony.Hall{Members: n.members, Send: n.send, Clock: c.Clock,
-		Live: func(id transport.NodeID) bool { _, live := n.peers.Notes(id); return live },
-		Pace: ceremony.Pace{Repeat: repeatAfter, Silence: c.Limits.Silence}}
+		Heard: func(id transport.NodeID) time.Time { notes, _ := n.peers.Notes(id); return notes.LastSeen },
+		Pace:  ceremony.Pace{Repeat: repeatAfter, Silence: c.Limits.Silence}}
 	n.batches = newBatcher(&n.core)
 	n.filling = &filling{core: &n.core}
 	n.pool = presign.New(presign.Config{Self: c.Node, Nodes: len(n.members.All()), Ready: c.Limits.Presignatures, Fill: n.filling.lead,

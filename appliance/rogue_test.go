@@ -289,7 +289,7 @@ func TestMajorityPolicy(t *testing.T) {
 
 // Goal: with too few nodes nothing is promised: keygen and refresh need all, signing needs the threshold. Method: halt nodes.
 func TestQuorumMissing(t *testing.T) {
-	c := newClusterLimits(t, 3, appliance.Limits{Silence: 300 * time.Millisecond, Request: 5 * time.Second})
+	c := newClusterLimits(t, 3, appliance.Limits{Silence: 2 * time.Second}) // two beats of the heart: who is gone is told from who is late
 	w := c.keygen("ed25519", 2, 3)
 	c.nodes[1].halt()
 	c.nodes[2].halt()

@@ -228,11 +228,12 @@ func (s *stall) over(missing []threshold.PartyID) bool {
 	return false
 }
 
-// silence says who is missing, and who of them is gone.
+// silence says who is missing, and who of them is gone: was not heard while it was waited for, though nodes beat every second.
 func (c *Ceremony) silence(missing []threshold.PartyID) *SilenceError {
 	e := &SilenceError{Missing: missing}
+	since := c.router.hall.Clock().Add(-max(2*beatEvery, min(c.pace.Silence, liveFor)))
 	for _, p := range missing {
-		if !c.router.hall.Live(c.router.hall.Node(p)) {
+		if !c.router.hall.Heard(c.router.hall.Node(p)).After(since) {
 			e.Absent = append(e.Absent, p)
 		}
 	}

@@ -18,8 +18,8 @@ import (
 // Hall is what ceremonies need of the node they run on.
 type Hall struct {
 	*Members
-	Send  func(transport.Envelope)    // what fails is lost, as on any network
-	Live  func(transport.NodeID) bool // a node was heard lately
+	Send  func(transport.Envelope)         // what fails is lost, as on any network
+	Heard func(transport.NodeID) time.Time // when a node was heard last
 	Clock func() time.Time
 	Pace  Pace
 }

@@ -19,7 +19,12 @@ import (
 func waitHall(live ...transport.NodeID) Hall {
 	h := hallOf("self", "b", "c", "d", "e")
 	h.Pace = Pace{Repeat: 100 * time.Millisecond, Silence: time.Second}
-	h.Live = func(id transport.NodeID) bool { return slices.Contains(live, id) }
+	h.Heard = func(id transport.NodeID) (last time.Time) {
+		if slices.Contains(live, id) {
+			last = time.Now().Add(-beatEvery)
+		}
+		return last
+	}
 	return h
 }
 
@@ -141,5 +146,27 @@ func TestPaceGrows(t *testing.T) {
 				t.Errorf("%d parties, heavy %v: %v after %s, want %s", row.parties, row.heavy, err, time.Since(began), row.want)
 			}
 		})
+	}
+}
+
+// Goal: who was not heard for two beats, or for as long as it was waited for, is gone, and who was not for liveFor in any case; any other
+// lives. Method: last words just before and just after.
+func TestWhoIsGone(t *testing.T) {
+	for silence, most := range map[time.Duration]time.Duration{time.Second: 2 * beatEvery, 3 * time.Second: 3 * time.Second,
+		time.Minute: liveFor} {
+		for ago, gone := range map[time.Duration]bool{most - time.Millisecond: false, most + time.Millisecond: true} {
+			now := time.Unix(1000, 0)
+			hall := waitHall()
+			hall.Clock = func() time.Time { return now }
+			hall.Heard = func(transport.NodeID) time.Time { return now.Add(-ago) }
+			hall.Pace.Silence = silence
+			c, err := NewRouter(hall).Enter([32]byte{1}, "b", []transport.NodeID{"b"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := len(c.silence([]threshold.PartyID{2}).Absent) > 0; got != gone {
+				t.Errorf("waited for %s, last heard %s ago: gone %v", silence, ago, got)
+			}
+		}
 	}
 }

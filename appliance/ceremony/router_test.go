@@ -25,7 +25,7 @@ func hallOf(nodes ...transport.NodeID) Hall {
 		m.node[id], m.party[one.Party] = one, one
 		m.roster.Roster.Nodes = append(m.roster.Roster.Nodes, attest.RosterNode{ID: string(id), Party: one.Party})
 	}
-	return Hall{Members: m, Send: func(transport.Envelope) {}, Live: func(transport.NodeID) bool { return false }, Clock: time.Now,
+	return Hall{Members: m, Send: func(transport.Envelope) {}, Heard: func(transport.NodeID) (never time.Time) { return }, Clock: time.Now,
 		Pace: Pace{Repeat: time.Second, Silence: time.Minute}}
 }
 
