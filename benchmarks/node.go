@@ -189,6 +189,11 @@ func Node(ctx context.Context, o NodeOptions, t, n int) ([]Figure, error) {
 	defer d.stop()
 	out := []Figure{{fmt.Sprintf("dev ready %d-of-%d", t, n), time.Since(began).Seconds(), "s",
 		"tokens, keys, proofs, a node killed and restarted"}}
+	idle := 0.0
+	for i := range d.ready.Nodes {
+		idle = max(idle, d.rss(i))
+	}
+	out = append(out, Figure{fmt.Sprintf("node %d-of-%d idle RSS", t, n), idle, "MiB", "the largest, driver process not counted"})
 	for _, s := range nodeSchemes {
 		f, err := d.measure(ctx, o, s, t, n)
 		if err != nil {
@@ -244,6 +249,7 @@ func (d *devCluster) measure(ctx context.Context, o NodeOptions, s nodeScheme, t
 		Figure{name + "sustained", full.rate, "1/s", full.note()},
 		Figure{name + "loaded p50", quantile(full.times, 0.5), "ms", full.note()},
 		Figure{name + "loaded p99", quantile(full.times, 0.99), "ms", full.note()})
+	out = append(out, Figure{name + "coordinator's RSS", d.rss(0), "MiB", "right after that load, driver process not counted"})
 	for i, c := range full.cpu {
 		out = append(out, Figure{fmt.Sprintf("%sCPU of %s per signature", name, d.ready.Nodes[i].ID), c, "CPU-ms",
 			fmt.Sprintf("RSS %.0f MiB after", d.rss(i))})

@@ -58,7 +58,10 @@ func start(ctx context.Context, c host.Config, again func() (host.Config, error)
 		host.Notify("STOPPING=1")
 		return errors.Join(err, api.Close())
 	}
-	err = h.Run(ctx, api, func() { host.Notify("READY=1") })
+	err = h.Run(ctx, api, func() {
+		host.Notify("READY=1")
+		host.Settle()
+	})
 	host.Notify("STOPPING=1")
 	if err := errors.Join(err, h.Close()); err != nil {
 		return err

@@ -53,9 +53,19 @@ func (s *Store) allocate() error {
 			}
 			return fmt.Errorf("badgerstore: %w", err)
 		}
+		if *next != "" && kind == valueLog {
+			s.release()
+		}
 		*next = path
 	}
 	return nil
+}
+
+// release gives back the memory of what was written, each time a value log is full: Badger keeps all its files mapped, so a node under
+// load would have all receipts in its memory that it ever made. They are seldom read again; blocks and indexes of tables have caches of
+// their own.
+func (s *Store) release() {
+	_ = durable.Release(filepath.Join(s.dir, dbDir), valueLog, ".sst") // it is about memory only
 }
 
 // newest is the path of the log of a kind with the highest number, given the one that was it before, "" for not known.
