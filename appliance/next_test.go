@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -122,6 +123,15 @@ func TestFitting(t *testing.T) {
 		}
 		if size := len(canon.MustMarshal(p)); got != c.want || size > transport.BodyMax {
 			t.Errorf("%d requests of %d bytes, at most %d: %d go together, in a proposal of %d bytes", c.waiting, c.length, c.most, got, size)
+		}
+	}
+}
+
+// Goal: a key of many parties may take longer to make than one of a few, and one of a few as long as the configuration says. Method: each.
+func TestLongerForMany(t *testing.T) {
+	for parties, want := range map[int]time.Duration{2: time.Minute, 4: time.Minute, 6: 90 * time.Second, 16: 4 * time.Minute} {
+		if got := (Limits{Request: time.Minute}).forKeys(parties); got != want {
+			t.Errorf("%d parties: %s, want %s", parties, got, want)
 		}
 	}
 }

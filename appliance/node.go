@@ -73,7 +73,8 @@ type Streams interface {
 
 // Limits are the node's times and sizes. Zero values take the defaults.
 type Limits struct {
-	// Request is how long a request may take in all, when its context says nothing shorter. Default 30 s.
+	// Request is how long a request may take in all, when its context says nothing shorter; one for a key of more than four parties as much
+	// longer as they are more. Default 30 s.
 	Request time.Duration
 	// Silence is how long a ceremony waits for a silent party before it is tried without it. Default 2 s.
 	Silence time.Duration
@@ -91,6 +92,14 @@ type Limits struct {
 	// Presignatures is how many are kept ready for a key that is in use, where presigning is dear (ECDSA). Default 64; -1 for none.
 	Presignatures int
 }
+
+// forKeys is how long making or refreshing a key of so many parties may take: each has work with each other.
+func (l Limits) forKeys(parties int) time.Duration {
+	return l.Request * time.Duration(max(parties, fewParties)) / fewParties
+}
+
+// fewParties is how many parties Request is enough for.
+const fewParties = 4
 
 func (l Limits) withDefaults() Limits {
 	def := func(v *time.Duration, d time.Duration) {
@@ -302,9 +311,12 @@ func (n *Node) serves() bool {
 	return n.serving
 }
 
-// request begins a request: its context ends with the node's and after Limits.Request, and Run does not return before done is called.
+// Longest is how long a request may take.
+func (n *Node) Longest() time.Duration { return n.cfg.Limits.forKeys(len(n.members.All())) }
+
+// request begins a request: its context ends with the node's and after the time given, and Run does not return before done is called.
 // A session_id is checked, or made, if there is a place for one.
-func (n *Node) request(ctx context.Context, session *string) (_ context.Context, done func(), err error) {
+func (n *Node) request(ctx context.Context, session *string, most time.Duration) (_ context.Context, done func(), err error) {
 	if session != nil && *session == "" {
 		var b [16]byte
 		if _, err := io.ReadFull(n.rand("session_id"), b[:]); err != nil {
@@ -326,7 +338,7 @@ func (n *Node) request(ctx context.Context, session *string) (_ context.Context,
 		}
 	}
 	n.wg.Add(1)
-	ctx, cancel := context.WithTimeout(ctx, n.cfg.Limits.Request)
+	ctx, cancel := context.WithTimeout(ctx, most)
 	unhook := context.AfterFunc(n.base, cancel)
 	return ctx, func() { unhook(); cancel(); n.wg.Done() }, nil
 }

@@ -158,7 +158,11 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	defer c.Leave()
 	c.Only = p.only()
 	n.counts.ceremonies.Add(1)
-	ctx, cancel := context.WithTimeout(ctx, n.cfg.Limits.Request)
+	most := n.cfg.Limits.Request
+	if p.Operation == attest.OpKeygen || p.Operation == attest.OpRefresh {
+		most = n.cfg.Limits.forKeys(len(p.Signers))
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	intents, err := n.judgeProposal(&p, env.From)
 	if err == nil && !n.router.Date(topic, env.From, newest(intents)) {

@@ -33,7 +33,7 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 
 // sign says, once it knows, with which scheme.
 func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (*Signature, error) {
-	ctx, done, err := n.request(ctx, &req.SessionID)
+	ctx, done, err := n.request(ctx, &req.SessionID, n.cfg.Limits.Request)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (n *core) namedSigners(c threshold.Committee, ids []transport.NodeID) ([]th
 // Keygen makes a key: every party stores its share, certifies it, and every quorum proves that it signs, before the wallet
 // is returned. All parties must be up.
 func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
-	ctx, done, err := n.request(ctx, &req.SessionID)
+	ctx, done, err := n.request(ctx, &req.SessionID, n.Longest())
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
 
 // Refresh gives every party a new share of the same key. All parties must be up; the old epoch signs until the end.
 func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error) {
-	ctx, done, err := n.request(ctx, &req.SessionID)
+	ctx, done, err := n.request(ctx, &req.SessionID, n.Longest())
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +263,7 @@ func (n *Node) storedWallet(answer []byte) (*Wallet, error) {
 // ProveThreshold repeats the proof for a wallet: a key that keygen left unproven becomes active, an active one is shown to
 // sign with every quorum.
 func (n *Node) ProveThreshold(ctx context.Context, wallet string) (*Wallet, error) {
-	ctx, done, err := n.request(ctx, nil)
+	ctx, done, err := n.request(ctx, nil, n.Longest())
 	if err != nil {
 		return nil, err
 	}

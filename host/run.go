@@ -80,7 +80,7 @@ func (a *API) serve(ctx context.Context, h *Host, denials *api.Denials) error {
 	return api.Serve(ctx, a.listener, api.New(api.Config{
 		Backend: h.Node, Auth: a.auth, Dev: dev && a.tls == nil, OpenMetrics: dev, Registry: newRegistry(h),
 		Logger: h.options.Log, Denials: denials,
-		Timeout: h.config.Limits.Request + 5*time.Second,
+		Timeout: h.Node.Longest() + 5*time.Second,
 	}), a.tls)
 }
 
