@@ -147,6 +147,9 @@ func TestRestOfBatchGoesOn(t *testing.T) {
 			if got := n.Counts().Batches - before - 1; got != row.want {
 				t.Errorf("%d ceremonies for 60 requests, want %d", got, row.want)
 			}
+			if got := n.Counts().Retries; got > 100 { // those that nobody refuses, once each
+				t.Errorf("60 requests were tried again %d times", got)
+			}
 		})
 	}
 }
