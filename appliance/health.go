@@ -74,7 +74,7 @@ func (n *core) Writable() error {
 	return nil
 }
 
-func (n *Node) quorumDetail(live, total, need int) string {
+func (n *core) quorumDetail(live, total, need int) string {
 	detail := fmt.Sprintf("%d of %d nodes can sign, %d needed", live, total, need)
 	for _, id := range n.members.All() {
 		if why, _ := n.peers.Trouble(id); why != "" {
@@ -100,7 +100,7 @@ func (n *Node) ownChecks() []Check {
 }
 
 // clockCheck holds our clock against those of the peers: it is off if most of them differ from it, by more than is heard, the same way.
-func (n *Node) clockCheck() Check {
+func (n *core) clockCheck() Check {
 	var seen, ahead, behind int
 	var worst time.Duration
 	detail := ""

@@ -41,7 +41,7 @@ func TestWrittenLeavesMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s, err := open(dir, smallOptions(filepath.Join(dir, dbDir), nil).WithEncryptionKey(bytes.Repeat([]byte{1}, KeyLen)), nil)
+	s, err := open(Config{Dir: dir}, smallOptions(filepath.Join(dir, dbDir), nil).WithEncryptionKey(bytes.Repeat([]byte{1}, KeyLen)))
 	if err != nil {
 		t.Fatal(err)
 	}
