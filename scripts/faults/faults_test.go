@@ -198,6 +198,12 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 	"the PIN is wrong": {
 		func(b *bench) { b.victim.Stop(); b.move("hsm/pin", "hsm/good"); b.write("hsm/pin", "1111"); b.starts() },
 		func(b *bench) { b.move("hsm/good", "hsm/pin") }},
+	"the token is away": {
+		func(b *bench) { b.move("hsm/tokens", "hsm/away"); b.killDriver(); b.refuses("hsm"); b.notReady() },
+		func(b *bench) { b.move("hsm/away", "hsm/tokens") }},
+	"the token is away at the start": {
+		func(b *bench) { b.victim.Stop(); b.move("hsm/tokens", "hsm/away"); b.starts() },
+		func(b *bench) { b.move("hsm/away", "hsm/tokens") }},
 	"the driver process is killed": {
 		func(b *bench) { b.killDriver(); sim.Wait(b.T, "it signs", func() bool { return b.sign() == nil }) },
 		func(b *bench) {}},
