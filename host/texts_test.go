@@ -56,7 +56,7 @@ func TestOccupied(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	c := Config{Node: "node1", DataDir: t.TempDir(), Listen: l.Addr().String(), Dev: true}
+	c := Config{Node: "node1", DataDir: t.TempDir(), Listen: l.Addr().String(), Dev: true, Roster: "r", RosterRoot: "r"}
 	if _, err := Listen(c); errors.Is(err, durable.ErrLocked) || err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("not running: %v", err)
 	}
