@@ -103,10 +103,12 @@ func (n *others) answer(ctx context.Context, env transport.Envelope) {
 	}
 	n.telling.Lock()
 	defer n.telling.Unlock()
-	if !n.told.room(n.cfg.Clock(), env.From) {
+	s := said{Nonce: q.Nonce}
+	if !n.told.room(n.cfg.Clock(), env.From) { // silence would say that there is no answer, and have the act done again
+		s.Acting = true
+		n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: ceremony.KindSaid, Body: canon.MustMarshal(s)})
 		return
 	}
-	s := said{Nonce: q.Nonce}
 	var err error
 	receipt := q.Session
 	if q.Op != opReceipt {

@@ -194,7 +194,7 @@ func ours(f ceremony.Failure) bool {
 	switch {
 	case f.Own == nil:
 		return false
-	case f.Own.Code == problem.HSM, f.Own.Code == problem.Integrity, f.Own.Code == problem.Internal:
+	case f.Own.Code == problem.HSM, f.Own.Code == problem.Integrity, f.Own.Code == problem.Storage, f.Own.Code == problem.Internal:
 		return true
 	}
 	return false

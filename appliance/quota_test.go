@@ -243,11 +243,29 @@ func TestToldAtARate(t *testing.T) {
 	if askKey(greedy) {
 		t.Error("and of keys besides")
 	}
+	var busy said
+	x.others.answer(t.Context(), transport.Envelope{From: greedy, Body: canon.MustMarshal(question{Op: attest.OpSign, Session: "s"})})
+	if last := x.sent[len(x.sent)-1]; canon.Unmarshal(last.Body, &busy) != nil || !busy.Acting {
+		t.Error("silence about a session says that nobody has an answer")
+	}
 	if asks(other, 1) < 1<<20 || !askKey(other) {
 		t.Error("another is told nothing")
 	}
 	now = now.Add(time.Second)
 	if asks(greedy, 1) < 1<<20 || !askKey(greedy) {
 		t.Error("it is told nothing in the next second")
+	}
+}
+
+// Goal: nobody is charged for what failed at this node itself. Method: its own failures of every kind.
+func TestOurs(t *testing.T) {
+	for code, want := range map[problem.Code]bool{problem.HSM: true, problem.Storage: true, problem.Integrity: true, problem.Internal: true,
+		problem.Quorum: false, problem.Denied: false} {
+		if got := ours(ceremony.FailureOf(problem.New(code, "", "m"))); got != want {
+			t.Errorf("%s: %v", code, got)
+		}
+	}
+	if ours(ceremony.FailureOf(errors.New("another end"))) {
+		t.Error("another end")
 	}
 }

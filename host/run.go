@@ -20,6 +20,10 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 	defer counting.Wait() // after stopNode
 	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNode()
+	if a != nil && a.tokens != nil { // before the first reload: what that revokes must not be lost
+		a.tokens.First = h.record.token
+		h.tokens.Store(a.tokens)
+	}
 	counting.Go(func() { keepAnchor(nodeCtx, h.record.mark, anchorEvery, h.options.Log) })
 	counting.Go(func() { h.record.keepSigned(nodeCtx, signedEvery) })
 	counting.Go(func() { h.reloads(nodeCtx) })
@@ -71,10 +75,6 @@ func (a *API) serve(ctx context.Context, h *Host, denials *api.Denials) error {
 	if a == nil {
 		<-ctx.Done()
 		return nil
-	}
-	if a.tokens != nil {
-		a.tokens.First = h.record.token
-		h.tokens.Store(a.tokens)
 	}
 	dev := h.config.Dev
 	return api.Serve(ctx, a.listener, api.New(api.Config{
