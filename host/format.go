@@ -38,7 +38,7 @@ func checkFormat(c Config) error {
 	n, _ := strconv.ParseUint(string(b[:max(0, len(b)-1)]), 10, 16)
 	if n == 0 || string(b) != formatMark(n) {
 		return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("%s, the mark of the data directory's format, is damaged", c.formatFile()),
-			Do: "put it back from the directory's backup: it says of which format the rest is"}
+			Do: fmt.Sprintf("write the line %d into it, if this release made the directory, or one of the same format", format)}
 	}
 	return ofFormat(n)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
@@ -25,6 +26,7 @@ var kinds = []struct {
 	{durable.ErrBroken, fault.CodeStorage, "mend what failed, and start again: the node is then as its disk says. systemd does so by itself"},
 	{vault.ErrRollback, fault.CodeIntegrity,
 		"put the newest copy of the data directory back; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
+	{natsnet.ErrCA, fault.CodeUsage, "correct nats.tls.ca, or put the cluster's CA there again"},
 	{vault.ErrRecovery, fault.CodeHSM, "compare hsm.recovery with the officers' recipients, and the identity with both"},
 	{vault.ErrWrongKEK, fault.CodeHSM, "set hsm.vault_uri and hsm.vault_key to where the vault is"},
 	{hsm.ErrPINSource, fault.CodeUsage,

@@ -105,6 +105,7 @@ func TestBackground(t *testing.T) {
 	defer s.Close()
 	log := s.db.Opts().Logger
 	log.Warningf("a cache is small: %d", 1)
+	log.Errorf("Unable to read: Key: %v, error %v", 1, errors.New("a read"))
 	if s.failure.Err() != nil || why != nil {
 		t.Errorf("failed for what is no error: %v", why)
 	}

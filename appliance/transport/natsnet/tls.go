@@ -37,14 +37,17 @@ func LoadTLS(certFile, keyFile, caFile string) (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}, RootCAs: pool, ClientCAs: pool}, nil
 }
 
+// ErrCA is of a file that should hold the CA.
+var ErrCA = errors.New("CA")
+
 func loadPool(caFile string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
-		return nil, fmt.Errorf("natsnet: CA: %w", err)
+		return nil, fmt.Errorf("natsnet: %w: %w", ErrCA, err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("natsnet: CA %s holds no certificate in PEM", caFile)
+		return nil, fmt.Errorf("natsnet: %w: %s holds no certificate in PEM", ErrCA, caFile)
 	}
 	return pool, nil
 }
