@@ -117,12 +117,14 @@ func (n *making) ownCertificate(ctx context.Context, id string, info threshold.K
 	return certificate{self, batch.Cose}, nil
 }
 
+// verifyCertificate checks one certificate of a set that must be of all parties. What a party attested counts also after it was removed: the
+// others may have completed the epoch before, and who lags would lose its share.
 func (n *making) verifyCertificate(id string, info threshold.KeyInfo, rec keys.Record, cert certificate) error {
-	member, ok := n.members.Member(n.members.Node(cert.Party))
+	node, key, ok := n.members.Signer(cert.Party)
 	if !ok {
 		return fmt.Errorf("party %d is not in the roster", cert.Party)
 	}
-	_, err := attest.VerifyBatch(member.Attest, attest.Expect{Kind: attest.KindKeygen, Cluster: n.cfg.Cluster, Node: string(member.ID)},
+	_, err := attest.VerifyBatch(key, attest.Expect{Kind: attest.KindKeygen, Cluster: n.cfg.Cluster, Node: string(node)},
 		[][]byte{n.leaf(id, info, rec, cert.Party)}, cert.Cose)
 	return err
 }

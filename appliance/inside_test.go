@@ -102,6 +102,19 @@ func (x *inside) newKey(t *testing.T, use string, p threshold.PartyID) attest.He
 	return der
 }
 
+// remove has the node use a roster in which a party was removed.
+func (x *inside) remove(t *testing.T, p threshold.PartyID) {
+	t.Helper()
+	r := x.members.Roster().Roster
+	r.Nodes = slices.Clone(r.Nodes)
+	r.Nodes[slices.IndexFunc(r.Nodes, func(n attest.RosterNode) bool { return n.Party == p })].Removed = true
+	next, err := ceremony.NewMembers(&attest.SignedRoster{Roster: r}, x.cfg.Node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.members.Renew(next)
+}
+
 func (x *inside) key(t *testing.T, use string, p threshold.PartyID) attest.Key {
 	t.Helper()
 	id := fmt.Sprint(use, p)

@@ -86,10 +86,19 @@ func TestGather(t *testing.T) {
 }
 
 // Goal: a party that missed the end of a refresh goes by nothing but the complete certificate of the epoch that it has staged, and what it
-// then does is on record. Method: a key with a staged share; answers that lack something, then the whole one.
+// then does is on record; also where a party was removed since: what its token said before counts, for the others went on. Method: a key
+// with a staged share; answers that lack something, then the whole one.
 func TestLearnAnswer(t *testing.T) {
+	t.Run("members", func(t *testing.T) { testLearnAnswer(t, false) })
+	t.Run("one removed", func(t *testing.T) { testLearnAnswer(t, true) })
+}
+
+func testLearnAnswer(t *testing.T, removed bool) {
 	x, id, info, rec := newStaged(t)
 	parties := x.world.Committee.Parties
+	if removed {
+		x.remove(t, parties[2])
+	}
 	each := func(bend func(*claim)) (certs []certificate) {
 		for _, p := range parties[:2] {
 			certs = append(certs, x.certified(t, p, id, info, rec, nil))

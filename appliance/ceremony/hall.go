@@ -94,17 +94,18 @@ type Member struct {
 func NewMembers(r *attest.SignedRoster, self transport.NodeID) (*Members, error) {
 	m := &Members{roster: r, Self: self, node: map[transport.NodeID]*Member{}, party: map[threshold.PartyID]*Member{}}
 	for _, x := range r.Roster.Nodes {
-		if x.Removed { // a name for its party, and no more
-			m.party[x.Party] = &Member{ID: transport.NodeID(x.ID), Party: x.Party, Identity: ed25519.PublicKey(x.Identity), Seal: x.Seal}
+		att, err := x.Attest()
+		if err != nil {
+			return nil, fmt.Errorf("attestation key of %s in the roster: %w", x.ID, err)
+		}
+		if x.Removed { // a name for its party, and what its token attested
+			m.party[x.Party] = &Member{ID: transport.NodeID(x.ID), Party: x.Party, Identity: ed25519.PublicKey(x.Identity), Seal: x.Seal,
+				Attest: att}
 			continue
 		}
 		cosign, err := x.Cosign()
 		if err != nil {
 			return nil, fmt.Errorf("cosign key of %s in the roster: %w", x.ID, err)
-		}
-		att, err := x.Attest()
-		if err != nil {
-			return nil, fmt.Errorf("attestation key of %s in the roster: %w", x.ID, err)
 		}
 		one := &Member{transport.NodeID(x.ID), x.Party, x.Facility, ed25519.PublicKey(x.Identity), x.Seal, cosign, att}
 		m.node[one.ID], m.party[one.Party] = one, one
@@ -174,6 +175,15 @@ func (m *Members) Node(p threshold.PartyID) transport.NodeID {
 		return x.ID
 	}
 	return ""
+}
+
+// Signer is the name of a party and the key with which its token attests, also of one that was removed: for what all parties of a key
+// attested before, and nothing new. ok is false for a stranger.
+func (m *Members) Signer(p threshold.PartyID) (id transport.NodeID, key crypto.PublicKey, ok bool) {
+	if x := m.byParty(p); x != nil {
+		return x.ID, x.Attest, true
+	}
+	return "", nil, false
 }
 
 // Removed lists who was removed.
