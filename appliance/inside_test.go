@@ -243,6 +243,53 @@ func TestCoordinatorTellsRefusal(t *testing.T) {
 	}
 }
 
+// Goal: who was removed does not keep the others from what is sent to both, and what is for it alone goes to nobody; a ceremony waits for it
+// still. Method: envelopes to two peers, to one and to all, after one of them was removed.
+func TestSendToMembers(t *testing.T) {
+	x := newInside(t)
+	parties := x.world.Committee.Parties
+	two, three := nodeOf(parties[1]), nodeOf(parties[2])
+	send := func(to ...transport.NodeID) {
+		was := slices.Clone(to)
+		x.send(transport.Envelope{To: to})
+		if !slices.Equal(to, was) {
+			t.Errorf("the sender's list is %v now, was %v", to, was)
+		}
+	}
+	x.remove(t, parties[2])
+	send(three, two)
+	send(three)
+	send()
+	if len(x.sent) != 2 || !slices.Equal(x.sent[0].To, []transport.NodeID{two}) || len(x.sent[1].To) != 0 {
+		t.Errorf("sent: %v", x.sent)
+	}
+	if wait, tell := x.members.Others(parties); !slices.Equal(wait, parties[1:]) || !slices.Equal(tell, []transport.NodeID{two}) {
+		t.Errorf("it waits for %v and tells %v", wait, tell)
+	}
+}
+
+// Goal: a key that waits is asked about at those parties alone that are members, and at nobody where none is. Method: a staged key whose
+// parties are removed one after the other.
+func TestAsksMembers(t *testing.T) {
+	x, _, _, _ := newStaged(t)
+	parties := x.world.Committee.Parties
+	for _, row := range []struct {
+		gone threshold.PartyID
+		want [][]transport.NodeID
+	}{{parties[2], [][]transport.NodeID{{nodeOf(parties[1])}}}, {parties[1], nil}} {
+		x.remove(t, row.gone)
+		x.sent = nil
+		x.making.askAbout(t.Context(), &turns{})
+		var to [][]transport.NodeID
+		for _, e := range x.sent {
+			to = append(to, e.To)
+		}
+		if !slices.EqualFunc(to, row.want, slices.Equal) {
+			t.Errorf("without party %d: it asks %v, want %v", row.gone, to, row.want)
+		}
+	}
+}
+
 // Goal: who has us refuse without end does not have us tell the others each time: what they keep for us is for our words in ceremonies.
 // Method: proposals of one member that nobody can take, of each operation that is counted by itself, more than there are in a minute.
 func TestRefusesToTheAsker(t *testing.T) {

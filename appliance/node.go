@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -394,8 +395,15 @@ func (n *Node) begin(ctx context.Context, env transport.Envelope, answer func(co
 	})
 }
 
-// send hands an envelope to the network. What fails is lost, as on any network; parties repeat.
+// send hands an envelope to the network. What fails is lost, as on any network; parties repeat. Who is no member any more is left out, so
+// that the others get it; no recipients from the start are everybody.
 func (n *core) send(e transport.Envelope) {
+	if len(e.To) > 0 {
+		e.To = slices.DeleteFunc(slices.Clone(e.To), func(id transport.NodeID) bool { return n.members.Party(id) == 0 })
+		if len(e.To) == 0 {
+			return
+		}
+	}
 	if err := n.conn.Send(n.base, e); err != nil && n.base.Err() == nil {
 		n.cfg.Logger.Warn("send failed", "kind", e.Kind, "error", err)
 	}

@@ -67,6 +67,9 @@ func (n *making) askAbout(ctx context.Context, turns *turns) {
 			continue
 		}
 		_, peers := n.members.Others(rec.Info.Committee.Parties)
+		if len(peers) == 0 {
+			continue // all were removed, and everybody is not to be asked
+		}
 		for _, epoch := range rec.Waits() {
 			n.send(transport.Envelope{To: peers, Kind: ceremony.KindAsk, Body: canon.MustMarshal(ask{id, epoch})})
 		}

@@ -215,11 +215,16 @@ func (m *Members) All() []transport.NodeID {
 	return out
 }
 
-// Others are the parties but this node, and their names.
+// Others are the parties but this node, all of whom a ceremony waits for, and the nodes among them that are members, who can be told.
 func (m *Members) Others(ps []threshold.PartyID) (parties []threshold.PartyID, nodes []transport.NodeID) {
 	for _, p := range ps {
-		if id := m.Node(p); id != m.Self {
-			parties, nodes = append(parties, p), append(nodes, id)
+		id := m.Node(p)
+		if id == m.Self {
+			continue
+		}
+		parties = append(parties, p)
+		if _, is := m.Member(id); is {
+			nodes = append(nodes, id)
 		}
 	}
 	return parties, nodes
