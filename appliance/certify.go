@@ -117,8 +117,8 @@ func (n *making) ownCertificate(ctx context.Context, id string, info threshold.K
 	return certificate{self, batch.Cose}, nil
 }
 
-// verifyCertificate checks one certificate of a set that must be of all parties. What a party attested counts also after it was removed: the
-// others may have completed the epoch before, and who lags would lose its share.
+// verifyCertificate checks one certificate of a set that must be of all parties. What a party attested counts also after it was removed:
+// the others may have completed the epoch before, and who lags would lose its share.
 func (n *making) verifyCertificate(id string, info threshold.KeyInfo, rec keys.Record, cert certificate) error {
 	node, key, ok := n.members.Signer(cert.Party)
 	if !ok {

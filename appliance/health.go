@@ -179,7 +179,10 @@ func (n *Node) WaitQuorum(ctx context.Context) error {
 func (n *Node) Nodes() []NodeStatus {
 	var out []NodeStatus
 	for _, id := range n.members.All() {
-		m, _ := n.members.Member(id)
+		m, ok := n.members.Member(id)
+		if !ok {
+			continue // removed meanwhile
+		}
 		s := NodeStatus{ID: id, Party: m.Party, Facility: m.Facility}
 		if id == n.cfg.Node {
 			s.Self, s.Live, s.LastSeen, s.Version = true, true, n.cfg.Clock(), n.cfg.Release

@@ -243,8 +243,8 @@ func TestCoordinatorTellsRefusal(t *testing.T) {
 	}
 }
 
-// Goal: who was removed does not keep the others from what is sent to both, and what is for it alone goes to nobody; a ceremony waits for it
-// still. Method: envelopes to two peers, to one and to all, after one of them was removed.
+// Goal: who was removed does not keep the others from what is sent to both, and what is for it alone goes to nobody; a ceremony waits for
+// it still. Method: envelopes to two peers, to one and to all, after one of them was removed.
 func TestSendToMembers(t *testing.T) {
 	x := newInside(t)
 	parties := x.world.Committee.Parties
@@ -265,6 +265,19 @@ func TestSendToMembers(t *testing.T) {
 	}
 	if wait, tell := x.members.Others(parties); !slices.Equal(wait, parties[1:]) || !slices.Equal(tell, []transport.NodeID{two}) {
 		t.Errorf("it waits for %v and tells %v", wait, tell)
+	}
+}
+
+// Goal: the shares of who was removed while it signed end the try and accuse nobody. Method: shares of a party that is no member.
+func TestSharesOfRemoved(t *testing.T) {
+	x := newInside(t)
+	gone := x.world.Committee.Parties[2]
+	x.remove(t, gone)
+	_, err := x.signing.openShares(t.Context(), &ceremony.Ceremony{}, gone, transport.Envelope{From: nodeOf(gone),
+		Body: canon.MustMarshal(sharesBody{})}, nil, time.Now())
+	var refused *ceremony.RefusedError
+	if !errors.As(err, &refused) || refused.From != nodeOf(gone) || refused.Refusal.Code != problem.Conflict {
+		t.Errorf("its shares: %v", err)
 	}
 }
 

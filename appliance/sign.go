@@ -424,6 +424,11 @@ func (n *signing) openShares(ctx context.Context, c *ceremony.Ceremony, from thr
 	ban := func(check string, err error) error {
 		return &threshold.Abort{Kind: threshold.Ban, Check: check, Culprits: []threshold.PartyID{from}, Err: err}
 	}
+	member, ok := n.members.Member(env.From)
+	if !ok {
+		return nil, &ceremony.RefusedError{From: env.From,
+			Refusal: ceremony.Refusal{Code: problem.Conflict, Message: "it was removed from the roster meanwhile; repeat the request"}}
+	}
 	var body sharesBody
 	if err := canon.Unmarshal(env.Body, &body); err != nil {
 		return nil, ban("shares", err)
@@ -445,7 +450,6 @@ func (n *signing) openShares(ctx context.Context, c *ceremony.Ceremony, from thr
 		expected[i] = attest.NewStatement(n.cfg.Cluster, string(env.From), info, it.intent.KeyID, it.req, it.hash)
 	}
 	now := n.cfg.Clock()
-	member, _ := n.members.Member(env.From)
 	got, err := sb.Open(member.Attest, attest.Window{NotBefore: started.Add(-intentAge), NotAfter: now.Add(intentAge)}, expected)
 	if errors.Is(err, attest.ErrStale) { // a clock, most likely: no reason to ban
 		return nil, &ceremony.RefusedError{From: env.From,

@@ -59,8 +59,8 @@ func (n *Node) takeUp(ctx context.Context, r *attest.SignedRoster) error {
 			return err
 		}
 	}
+	n.peers.Grow(next.All()) // before anybody looks a new member up
 	n.members.Renew(next)
-	n.peers.Grow()
 	gone, names := n.members.Removed()
 	n.pool.DropPeers(gone)
 	for _, id := range names {
@@ -77,8 +77,9 @@ func (n *Node) takeUp(ctx context.Context, r *attest.SignedRoster) error {
 func peersOf(m *ceremony.Members) transport.Peers {
 	peers := transport.Peers{}
 	for _, id := range m.All() {
-		x, _ := m.Member(id)
-		peers[id] = transport.Peer{Node: id, Identity: x.Identity, HPKE: x.Seal}
+		if x, ok := m.Member(id); ok {
+			peers[id] = transport.Peer{Node: id, Identity: x.Identity, HPKE: x.Seal}
+		}
 	}
 	return peers
 }

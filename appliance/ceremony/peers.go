@@ -103,30 +103,19 @@ type Notes struct {
 func NewPeers(h Hall, boot Boot, version string, restarted func(transport.NodeID)) *Peers {
 	t := &Peers{hall: h, boot: boot, version: version, restarted: restarted, m: map[transport.NodeID]*Notes{},
 		Sight: func(transport.NodeID) transport.Sight { return transport.Sight{} }, wake: make(chan struct{}, 1), changed: make(chan struct{})}
-	t.Grow()
+	t.Grow(h.All())
 	return t
 }
 
-// Grow begins to take notes of the nodes that are new in the roster.
-func (t *Peers) Grow() {
+// Grow begins to take notes of those of the nodes that are new.
+func (t *Peers) Grow(nodes []transport.NodeID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, others := t.hall.Others(t.hall.parties())
-	for _, id := range others {
-		if t.m[id] == nil {
+	for _, id := range nodes {
+		if id != t.hall.Self && t.m[id] == nil {
 			t.m[id] = &Notes{}
 		}
 	}
-}
-
-// parties are all of the roster.
-func (m *Members) parties() []threshold.PartyID {
-	nodes := m.Roster().Roster.Members()
-	ps := make([]threshold.PartyID, 0, len(nodes))
-	for _, x := range nodes {
-		ps = append(ps, x.Party)
-	}
-	return ps
 }
 
 // Beat tells the others that we live and how we are, until ctx ends.
@@ -332,7 +321,7 @@ func (t *Peers) Trouble(id transport.NodeID) (why, next string) {
 	defer t.mu.Unlock()
 	p := t.m[id]
 	switch {
-	case p.LastSeen.IsZero():
+	case p == nil || p.LastSeen.IsZero():
 		return "was never heard", "start it"
 	case !t.live(p):
 		return fmt.Sprintf("was not heard for %s", t.hall.Clock().Sub(p.LastSeen).Round(time.Second)), "start it"

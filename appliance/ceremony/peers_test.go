@@ -342,3 +342,20 @@ func TestAwaitAllForgives(t *testing.T) {
 		t.Error("one who is forgiven and gone is not awaited")
 	}
 }
+
+// Goal: a member of whom no notes are taken yet, as while a newer roster is taken up, was never heard. Method: a roster with one
+// more node, before and after the notes.
+func TestTroubleOfNew(t *testing.T) {
+	x := newSeen()
+	x.hall.Renew(hallOf("self", "b", "c", "d", "e").Members)
+	for _, grown := range []bool{false, true} {
+		if why, next := x.Trouble("e"); why != "was never heard" || next != "start it" {
+			t.Errorf("with notes %v: %q, %q", grown, why, next)
+		}
+		x.Grow(x.hall.All())
+	}
+	x.Heard("e")
+	if why, _ := x.Trouble("e"); why != "is starting" {
+		t.Errorf("after it was heard: %q", why)
+	}
+}

@@ -13,4 +13,7 @@ func TestRemove(t *testing.T) {
 	if err := b.conn.Send(t.Context(), Envelope{To: []NodeID{"a"}, Body: []byte("x")}); err == nil {
 		t.Error("something is sent to who was removed")
 	}
+	if err := b.conn.(*securedConn).sealPrivate(&sealed{Header: header{To: []NodeID{"a"}}}, []byte("x")); err == nil {
+		t.Error("something is sealed to who was removed while it was sent")
+	}
 }

@@ -51,20 +51,28 @@ func (c *securedConn) checkOutgoing(e Envelope) error {
 	}
 	for _, n := range e.To {
 		if c.peer(n) == nil && (e.Private || n != c.self.Node) {
-			return fmt.Errorf("transport: recipient %q is not a peer in the roster", n)
+			return errNoPeer(n)
 		}
 	}
 	return nil
 }
 
+func errNoPeer(n NodeID) error {
+	return fmt.Errorf("transport: recipient %q is not a peer in the roster", n)
+}
+
 // sealPrivate fills in the private parts of s: commitment, key, nonce, signature, ciphertext.
 func (c *securedConn) sealPrivate(s *sealed, body []byte) error {
+	to := c.peer(s.Header.To[0])
+	if to == nil { // removed since checkOutgoing
+		return errNoPeer(s.Header.To[0])
+	}
 	plain := make([]byte, saltLen+len(body), saltLen+len(body)+tagLen)
 	if _, err := io.ReadFull(c.o.Rand, plain[:saltLen]); err != nil {
 		return fmt.Errorf("transport: salt: %w", err)
 	}
 	copy(plain[saltLen:], body)
-	gcm, enc, count, err := c.peer(s.Header.To[0]).seal.next()
+	gcm, enc, count, err := to.seal.next()
 	if err != nil {
 		clear(plain)
 		return fmt.Errorf("transport: encapsulate to %s: %w", s.Header.To[0], err)
