@@ -191,6 +191,8 @@ type Ring struct {
 	locked  map[string]bool    // keys whose epoch is being changed
 	changed chan struct{}      // closed and made anew when a record changes
 	active  map[string]Sharing // of all active keys
+	entered uint64             // how often active has changed
+	sorted  []Sharing          // active by ID, as long as it has not; never written to
 }
 
 // Sharing is which epoch of an active key this node holds a share of, and with whom.
@@ -213,19 +215,32 @@ func (k *Ring) Sharing(id string) (s Sharing, ok bool) {
 
 // Sharings lists the active keys that this node holds with a party, by ID.
 func (k *Ring) Sharings(with threshold.PartyID) []Sharing {
+	return slices.DeleteFunc(slices.Clone(k.byID()), func(s Sharing) bool { return !s.Committee.Contains(with) })
+}
+
+// byID lists the active keys by ID, for reading. They may be many: nobody waits for mu while they are sorted.
+func (k *Ring) byID() []Sharing {
+	k.mu.Lock()
+	all, entered := k.sorted, k.entered
+	if all != nil {
+		k.mu.Unlock()
+		return all
+	}
+	all = slices.Collect(maps.Values(k.active))
+	k.mu.Unlock()
+	slices.SortFunc(all, func(a, b Sharing) int { return strings.Compare(a.ID, b.ID) })
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var out []Sharing
-	for _, id := range slices.Sorted(maps.Keys(k.active)) {
-		if s := k.active[id]; s.Committee.Contains(with) {
-			out = append(out, s)
-		}
+	if k.entered == entered {
+		k.sorted = all
 	}
-	return out
+	return all
 }
 
 // enter keeps active what a record says. The caller holds mu.
 func (k *Ring) enter(id string, r Record) {
+	k.entered++
+	k.sorted = nil
 	if r.State == Active {
 		k.active[id] = SharingOf(id, r)
 	} else {
