@@ -27,12 +27,13 @@ import (
 // believed against this node's own record only where so many say it that the key is signed with without it.
 
 const (
-	epochsEvery   = 2 * time.Second // how often a peer is told our digests
-	epochsSettle  = 5 * time.Second // a difference may be a refresh that ends: what stays that long is none
-	epochsBuckets = 64              // keys are told apart by as many digests
-	epochsDigest  = 8               // bytes of one
-	epochsKeys    = 2048            // most keys of a list
-	epochsTold    = 8               // most wallets named in one line
+	epochsEvery   = 2 * time.Second  // how often a peer is told our digests, and heard
+	epochsSettle  = 5 * time.Second  // a difference may be a refresh that ends: what stays that long is none
+	epochsBuckets = 64               // keys are told apart by as many digests
+	epochsDigest  = 8                // bytes of one
+	epochsKeys    = 2048             // most keys of a list
+	epochsTold    = 8                // most wallets named in one line
+	epochsRecord  = 10 * time.Minute // how often a change of what a node lags behind with is put on record
 )
 
 // epochsWord is what a node tells a peer: the digests of all keys that both hold, or, of buckets in which these differ, the keys.
@@ -55,6 +56,34 @@ type epochs struct {
 	*core
 	mu     sync.Mutex
 	claims map[transport.NodeID]map[string]holding
+	talks  map[transport.NodeID]*talk
+}
+
+// talk is what was heard of a peer, and when, and with which bucket the next answer to it begins: one list may not hold all.
+type talk struct {
+	digests, keys time.Time
+	next          int
+}
+
+// heed tells whether a peer's word is listened to: one of each kind in epochsEvery. Each costs a look at all keys that both hold.
+func (e *epochs) heed(from transport.NodeID, digests bool) bool {
+	now := e.cfg.Clock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := e.talks[from]
+	if t == nil {
+		t = &talk{}
+		e.talks[from] = t
+	}
+	at := &t.keys
+	if digests {
+		at = &t.digests
+	}
+	if now.Sub(*at) < epochsEvery {
+		return false
+	}
+	*at = now
+	return true
 }
 
 type holding struct { // what a peer claims to hold
@@ -92,7 +121,7 @@ func (e *epochs) tell(id transport.NodeID) {
 // learn hears what a peer tells, and answers digests that differ from ours with the keys.
 func (e *epochs) learn(_ context.Context, env transport.Envelope) {
 	var w epochsWord
-	if canon.UnmarshalVersion(env.Body, epochsVersion, &w) != nil || len(w.Keys) > epochsKeys {
+	if canon.UnmarshalVersion(env.Body, epochsVersion, &w) != nil || len(w.Keys) > epochsKeys || !e.heed(env.From, w.Digests != nil) {
 		return
 	}
 	ours, shared := e.word(env.From)
@@ -105,27 +134,46 @@ func (e *epochs) learn(_ context.Context, env transport.Envelope) {
 }
 
 func (e *epochs) compare(from transport.NodeID, theirs, ours []byte, shared []keys.Sharing) {
-	answer := epochsWord{Version: epochsVersion}
-	differ := func(id string) bool {
-		at := bucketOf(id) * epochsDigest
+	differ := func(bucket int) bool {
+		at := bucket * epochsDigest
 		return !bytes.Equal(theirs[at:at+epochsDigest], ours[at:at+epochsDigest])
 	}
-	e.mu.Lock()
-	for id := range e.claims[from] {
-		if !differ(id) {
-			delete(e.claims[from], id)
-		}
-	}
-	e.mu.Unlock()
+	var in [epochsBuckets][]keyEpoch
 	for _, s := range shared {
-		if differ(s.ID) && len(answer.Keys) < epochsKeys {
-			answer.Keys = append(answer.Keys, keyEpoch{s.ID, s.Epoch})
-			answer.Buckets |= 1 << bucketOf(s.ID)
+		if b := bucketOf(s.ID); differ(b) {
+			in[b] = append(in[b], keyEpoch{s.ID, s.Epoch})
 		}
 	}
-	if answer.Keys != nil {
-		e.send(transport.Envelope{To: []transport.NodeID{from}, Kind: ceremony.KindEpochs, Body: canon.MustMarshal(answer)})
+	e.mu.Lock()
+	maps.DeleteFunc(e.claims[from], func(id string, _ holding) bool { return !differ(bucketOf(id)) })
+	t := e.talks[from]
+	answer, next := list(in, t.next)
+	t.next = next
+	e.mu.Unlock()
+	if answer.Keys == nil || !e.told.room(e.cfg.Clock(), from) {
+		return
 	}
+	body := canon.MustMarshal(answer)
+	e.told.count(from, len(body))
+	e.send(transport.Envelope{To: []transport.NodeID{from}, Kind: ceremony.KindEpochs, Body: body})
+}
+
+// list is a list of the keys of whole buckets from one on, as many as it may hold, and the bucket with which the next list begins. For
+// what is missing of a bucket that is said to be told as a whole, a peer would forget what it was told before.
+func list(in [epochsBuckets][]keyEpoch, from int) (w epochsWord, next int) {
+	w.Version = epochsVersion
+	for i := range epochsBuckets {
+		b := (from + i) % epochsBuckets
+		switch {
+		case len(in[b]) == 0:
+		case len(w.Keys)+len(in[b]) <= epochsKeys:
+			w.Keys = append(w.Keys, in[b]...)
+			w.Buckets |= 1 << b
+		case w.Keys != nil: // else it is too large for any list
+			return w, b
+		}
+	}
+	return w, from
 }
 
 // hear notes what a peer holds of keys of ours. Of others it may tell what it likes.
@@ -263,10 +311,10 @@ func (w *watch) epochs(n *Node, id transport.NodeID) {
 		n.epochs.tell(id)
 	}
 	words := n.epochs.lagWords(id)
-	if words == w.lags[id] {
+	if words == w.lags[id] || words != "" && w.lags[id] != "" && now.Sub(w.lagged[id]) < epochsRecord {
 		return
 	}
-	w.lags[id] = words
+	w.lags[id], w.lagged[id] = words, now
 	if words == "" {
 		n.cfg.Logger.Info("a node holds no older shares any more", "node", id)
 		return

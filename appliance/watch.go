@@ -19,9 +19,10 @@ type watch struct {
 	twice  map[transport.NodeID]string
 	skewed map[transport.NodeID]time.Time // when it was last told
 	sent   map[transport.NodeID]time.Time // when its roster was last looked at
-	// when a peer was last told which epochs we hold, and what was told of a node that lags
+	// when a peer was last told which epochs we hold, and what was told of a node that lags, and when
 	compared map[transport.NodeID]time.Time
 	lags     map[transport.NodeID]string
+	lagged   map[transport.NodeID]time.Time
 	mended   time.Time   // when what failed was last tried again
 	busy     atomic.Bool // trying
 }
@@ -33,7 +34,8 @@ const mendEvery = 2 * time.Second
 func (w *watch) look(n *Node) {
 	if w.twice == nil {
 		w.twice, w.skewed = map[transport.NodeID]string{}, map[transport.NodeID]time.Time{}
-		w.sent, w.compared, w.lags = map[transport.NodeID]time.Time{}, map[transport.NodeID]time.Time{}, map[transport.NodeID]string{}
+		w.sent, w.compared = map[transport.NodeID]time.Time{}, map[transport.NodeID]time.Time{}
+		w.lags, w.lagged = map[transport.NodeID]string{}, map[transport.NodeID]time.Time{}
 	}
 	log := n.cfg.Logger
 	w.readiness(log, n.Readiness())

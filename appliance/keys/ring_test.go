@@ -251,8 +251,8 @@ func TestReach(t *testing.T) {
 	}
 }
 
-// Goal: the active keys with a party are listed by ID, as they are now, and are sorted once for many who ask: 100,000 of them, which took
-// more than a third of a second with everybody waiting. Method: enter keys, list, change one, list; list once more and see whether it is the same.
+// Goal: the active keys with a party are listed by ID, as they are now, and are sorted once for many who ask: of 100,000 that takes more
+// than a third of a second. Method: enter keys, list, change one, list; list once more and see whether it is the same.
 func TestSharings(t *testing.T) {
 	k := NewRing(Config{})
 	enter := func(id string, epoch uint64, state State, parties ...threshold.PartyID) {
