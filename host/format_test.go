@@ -26,11 +26,11 @@ func TestFormat(t *testing.T) {
 		"a log before the mark":   {map[string]string{"audit.log": ""}, "of format 1, this program reads format 2", "the release that made it"},
 		"marked as of before":     {map[string]string{"FORMAT": "1\n"}, "of format 1, this program reads format 2", "the release that made it"},
 		"of a later release":      {map[string]string{"FORMAT": "3\n"}, "of format 3, this program reads format 2", "newer release"},
-		"empty mark":              {map[string]string{"FORMAT": ""}, "damaged", "backup"},
-		"mark of zero":            {map[string]string{"FORMAT": "0\n"}, "damaged", "backup"},
-		"mark without its end":    {map[string]string{"FORMAT": "2"}, "damaged", "backup"},
-		"another spelling":        {map[string]string{"FORMAT": "02\n"}, "damaged", "backup"},
-		"a long mark":             {map[string]string{"FORMAT": strings.Repeat("2", 1000)}, "damaged", "backup"},
+		"empty mark":              {map[string]string{"FORMAT": ""}, "damaged", "write the line 2"},
+		"mark of zero":            {map[string]string{"FORMAT": "0\n"}, "damaged", "write the line 2"},
+		"mark without its end":    {map[string]string{"FORMAT": "2"}, "damaged", "write the line 2"},
+		"another spelling":        {map[string]string{"FORMAT": "02\n"}, "damaged", "write the line 2"},
+		"a long mark":             {map[string]string{"FORMAT": strings.Repeat("2", 1000)}, "damaged", "write the line 2"},
 	} {
 		c := testNode(t, "n1")
 		for file, text := range x.holds {
