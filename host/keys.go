@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
@@ -76,11 +75,7 @@ func (t *Tokens) MakeKeys(ctx context.Context) ([]hsm.KeyInfo, error) {
 		return nil, fault.Usage("give hsm.cosign_key and hsm.attest_key different names, or name one key for both in hsm.signer_key",
 			"one key %q for two purposes", key)
 	}
-	_, sealed := os.Lstat(t.config.StoreKeyPath())
 	for _, k := range t.Keys() {
-		if sealed == nil && k.KeyInfo == t.vaultKey() { // what it has sealed opens with no other
-			continue
-		}
 		if err := makeKey(ctx, k.In, k.KeyInfo); err != nil {
 			return nil, err
 		}
