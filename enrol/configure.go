@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
@@ -16,8 +17,8 @@ import (
 
 const configFile = "mpcd.yaml"
 
-const configHead = `# Configuration of one node, as it was enrolled. Every setting stands here with what it means; those behind # have their default, or show
-# what one looks like. Relative paths, in URIs too, are relative to this file, so its directory may be moved. No secret belongs here.
+const configHead = `# Configuration of one node, as it was enrolled. Every setting stands here with what it means; those behind # have their
+# default, or show what one looks like. Relative paths, in URIs too, are relative to this file, so its directory may be moved. No secret belongs here.
 `
 
 // toChoose are settings that only the operator can choose; Configure leaves those empty that it is not given.
@@ -44,6 +45,9 @@ func Configure(dir string, vs host.Values, at Place, note func(format string, a 
 	}
 	for _, s := range host.Settings {
 		if v := vs[s.Key]; v.Origin != "default" {
+			if strings.Contains(v.Text, "pin-value=") {
+				return "", fault.Usage("use pin-source=file:/path, cred:name or env:NAME", "%s has a PIN, which belongs into no configuration", s.Key)
+			}
 			set[s.Key] = v.String()
 		}
 	}

@@ -19,8 +19,8 @@ import (
 // config-mismatch where they would have made shares that give no signature together.
 const bip445Draft = "0.12"
 
-// A committee stays inside the bound n ≤ 128 of BIP 445, which is where the problem that an adaptive attack has to solve (ePrint 2025/1001)
-// is proven hard.
+// A committee stays inside the bound n ≤ 128 of BIP 445, which is where the problem that an adaptive attack has to solve is proven hard
+// (ePrint 2025/1001).
 const _ = uint(128 - threshold.MaxParties)
 
 var (
