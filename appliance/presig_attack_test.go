@@ -25,7 +25,7 @@ var others = []threshold.PartyID{2, 3}
 // Goal: PROTOCOLS A.5, presignature reuse: a coordinator that keeps a presignature gets one signature with it. Method: it uses it a second
 // time in sequence, then another 1,000 times at once; the coordinator only coordinates, so all its copies are public.
 func TestPresignatureReuse(t *testing.T) {
-	c := newClusterLimits(t, 3, appliance.Limits{Presignatures: 8, Silence: 700 * time.Millisecond})
+	c := newClusterLimits(t, 3, appliance.Limits{Presignatures: 8, Silence: 3 * time.Second})
 	w := c.keygenBy("secp256k1", "", 2, 3)
 	m := c.nodes[0]
 	m.warm(t, w, 8, "node2", "node3")

@@ -370,10 +370,11 @@ func (r *redteam) floods() []move {
 					now := n.Counts()
 					return now.Ceremonies > before.Ceremonies || now.Refused > before.Refused
 				})
-				if n.Counts().Ceremonies == before.Ceremonies { // it had no place left for node3, or refused the one before
-					waitFor(r.t, "a place for node3, or the end", func() bool {
-						return n.Counts().Aborts > before.Aborts || r.heard(string(problem.Overload)) > 0
-					})
+				if n.Counts().Ceremonies == before.Ceremonies { // it had no place left for node3, or refused the one before: a while, then again
+					for end := time.Now().Add(5 * time.Second); n.Counts().Aborts == before.Aborts &&
+						r.heard(string(problem.Overload)) == 0 && time.Now().Before(end); {
+						time.Sleep(10 * time.Millisecond)
+					}
 				}
 			}
 			if !strings.Contains(r.named(), "node3 limited") || len(r.nodes[0].entries(r.t, "quota.exceeded")) == 0 {
