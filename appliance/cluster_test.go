@@ -53,6 +53,7 @@ type member struct {
 	schemes   func(threshold.SchemeID) (threshold.Scheme, error) // schemes.ByID if nil
 	policy    policy.Policy                                      // nil for the default
 	signer    hsm.Signer                                         // the token if nil
+	blind     bool                                               // see Node.Blind
 
 	node   *appliance.Node
 	stop   context.CancelFunc
@@ -184,6 +185,9 @@ func (m *member) boot() error {
 		audit.Close()
 		v.Close()
 		return err
+	}
+	if m.blind {
+		m.node.Blind()
 	}
 	run, stop := context.WithCancel(ctx)
 	m.stop, m.done = stop, make(chan error, 1)

@@ -40,6 +40,9 @@ func (n *Node) Working() int {
 // AuditLog is the node's audit log.
 func (n *Node) AuditLog() *audit.Log { return n.cfg.AuditLog }
 
+// Blind has the node's gate learn that nothing can be written when it writes, as where a disk fails at that moment. Before Run.
+func (n *Node) Blind() { n.gate.writable = nil }
+
 // Accuse does what an abort that names a peer does.
 func (n *Node) Accuse(peer transport.NodeID) { n.peers.Accuse(peer, "a check") }
 

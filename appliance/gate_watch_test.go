@@ -190,7 +190,8 @@ var lineRows = map[string]lineRow{
 	"sign":    {"sign.accept", "share.sign", []string{"sign.done"}},
 }
 
-// gateTest is a cluster whose policies and tokens are watched.
+// gateTest is a cluster whose policies and tokens are watched. That nothing can be put on record shows when it is put there, and not
+// before: else no act would come as far as to what must hold it back.
 type gateTest struct {
 	*cluster
 	rules []*picky
@@ -202,7 +203,7 @@ func newGateTest(t *testing.T) *gateTest {
 	g := &gateTest{cluster: newClusterLimits(t, 3, appliance.Limits{Presignatures: 8})}
 	for i, m := range g.nodes {
 		g.rules = append(g.rules, &picky{self: threshold.PartyID(i + 1)})
-		m.policy = g.rules[i]
+		m.policy, m.blind = g.rules[i], true
 		if x := m.tally(); i == 0 {
 			g.token = x
 		}

@@ -239,6 +239,10 @@ func TestCommittedRefreshStays(t *testing.T) {
 func TestAuditBeforePairSetup(t *testing.T) {
 	c := newClusterLimits(t, 3, appliance.Limits{Silence: 500 * time.Millisecond})
 	m := c.nodes[1]
+	m.halt()
+	m.blind = true
+	m.start()
+	c.waitReady()
 	before := len(m.vault.(interface{ Keys() []string }).Keys())
 	m.closer[0]()
 	if _, err := c.nodes[0].node.Keygen(t.Context(), appliance.KeygenRequest{Curve: "secp256k1", Protocol: "dkls23", Threshold: 2,
