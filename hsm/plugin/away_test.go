@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/hsm/plugin"
+	"github.com/luxfi/mpcd/internal/parts/swtpm"
 )
 
 // absent moves the token's directory away and returns what puts it back: the same directory, or a copy, as from a backup.
@@ -74,6 +76,48 @@ func TestAway(t *testing.T) {
 			if tried > ended+1 {
 				t.Errorf("%d drivers ended, and the token was opened again %d times: more than one tries", ended, tried)
 			}
+		})
+	}
+}
+
+// Goal: a TPM whose device goes away and comes back as another file of the same name, as one that is plugged in again, works again by
+// itself, in the same driver process and in one that began while it was away. Method: cut the power of an emulated one and take its
+// socket away; kill the child or not; start the TPM again, which makes another socket. The key is made after the token was opened, so
+// that the TPM has no serial number at first.
+func TestDeviceAway(t *testing.T) {
+	for name, killed := range map[string]bool{"away when the driver begins": true, "away while it works": false} {
+		t.Run(name, func(t *testing.T) {
+			chip, err := swtpm.Start(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = chip.Stop() })
+			log := &memo{}
+			c := plugin.Config{Command: []string{"/proc/self/exe", "serve"}, Limits: quick, Logger: log.logger()}
+			tok := open(t, c, chip.URI(), hsm.Options{})
+			if err := tok.GenerateKey(t.Context(), "k", hsm.KeyP256); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(chip.Kill(), os.RemoveAll(chip.Path())); err != nil {
+				t.Fatal(err)
+			}
+			sign := func() error {
+				_, err := tok.Sign(t.Context(), "k", []byte("m"))
+				return err
+			}
+			if killed {
+				if err := syscall.Kill(tok.Stats().PID, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				waitFor(t, "some drivers that cannot open it", func() bool { return sign() != nil && strings.Count(log.String(), "ended unasked") > 3 })
+			}
+			if err := sign(); err == nil || !strings.Contains(err.Error(), chip.Path()) {
+				t.Errorf("without a TPM: %v", err)
+			}
+			if err := chip.Restart(); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, "a signature", func() bool { return sign() == nil })
 		})
 	}
 }

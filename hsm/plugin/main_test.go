@@ -21,6 +21,7 @@ import (
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/pkcs11"
 	"github.com/luxfi/mpcd/hsm/plugin"
+	"github.com/luxfi/mpcd/hsm/tpm"
 	"github.com/luxfi/mpcd/softhsm"
 )
 
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 		switch os.Args[1] {
 		case "serve":
 			exitWith(plugin.Serve(plugin.Program{Name: "test", Release: "1", Drivers: hsm.Drivers{
-				"pkcs11": pkcs11.Open, "softhsm": softhsm.Open, "plugin": openMischief,
+				"pkcs11": pkcs11.Open, "softhsm": softhsm.Open, "plugin": openMischief, "tpm": tpm.Open,
 			}}))
 		case "serve-counting":
 			exitWith(plugin.Serve(plugin.Program{Name: "test", Drivers: hsm.Drivers{"pkcs11": counting(os.Args[2]),
@@ -138,7 +139,7 @@ func open(t testing.TB, c plugin.Config, uri string, o hsm.Options) *plugin.Toke
 }
 
 func openErr(ctx context.Context, f hsm.OpenFunc, uri string, o hsm.Options) (hsm.Token, error) {
-	return hsm.Drivers{"pkcs11": f, "softhsm": f, "plugin": f}.Open(ctx, uri, o)
+	return hsm.Drivers{"pkcs11": f, "softhsm": f, "plugin": f, "tpm": f}.Open(ctx, uri, o)
 }
 
 // memo is a log that can be read while it is written.

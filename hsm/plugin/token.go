@@ -279,12 +279,16 @@ func (t *Token) refuse(err error) {
 	t.refused = err
 }
 
-// same takes what the first opening tells, and holds every later one against it.
+// same takes what the first opening tells, and holds every later one against it. A serial number that there was not yet, as of a TPM
+// until its first key, is taken when it is told first.
 func (t *Token) same(r *wire.OpenReply) error {
 	info := openInfo(r.GetInfo())
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.able != nil {
+		if t.info.Serial == "" {
+			t.info.Serial = info.Serial
+		}
 		if info.Provider != t.info.Provider || info.Serial != t.info.Serial || info.Label != t.info.Label {
 			return fmt.Errorf("hsm plugin: %w: another token answers: %s %q %s in the place of %s %q %s", hsm.ErrNoToken,
 				info.Provider, info.Label, info.Serial, t.info.Provider, t.info.Label, t.info.Serial)
