@@ -20,18 +20,14 @@ type Disk struct {
 
 // failed gives the reason why store or vault write nothing any more: what they hold is known only when they are opened anew, so the node
 // ends, and started again is as its disk says. It gives none once ctx has ended.
-func (d *Disk) failed(ctx context.Context) <-chan error {
-	why := make(chan error, 1)
-	go func() {
-		select {
-		case <-d.Store.Failed():
-			why <- d.Store.Writable()
-		case <-d.Vault.Failed():
-			why <- d.Vault.Failure()
-		case <-ctx.Done():
-		}
-	}()
-	return why
+func (d *Disk) failed(ctx context.Context, why chan<- error) {
+	select {
+	case <-d.Store.Failed():
+		why <- d.Store.Writable()
+	case <-d.Vault.Failed():
+		why <- d.Vault.Failure()
+	case <-ctx.Done():
+	}
 }
 
 // Close closes the vault and then the store.

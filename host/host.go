@@ -34,6 +34,7 @@ type Host struct {
 	certs   certificates
 	roster  atomic.Pointer[attest.SignedRoster]
 	disk    *Disk
+	machine *machine
 	tokens  atomic.Pointer[api.JWT] // of the API's; nil before Run, and in dev
 }
 
@@ -43,7 +44,7 @@ func (h *Host) Close() error { return h.opened.Close() }
 // Open opens everything a node is made of, in the order that lets nothing be used before it was proven. The caller closes the Host.
 func Open(ctx context.Context, c Config, o Options) (*Host, error) {
 	o = o.withDefaults()
-	h := &Host{config: c, options: o, began: time.Now()}
+	h := &Host{config: c, options: o, began: time.Now(), machine: newMachine(o.Log)}
 	b := &boot{Host: h}
 	b.node = appliance.Config{
 		Cluster: c.Cluster, Node: c.Node, Release: o.Release, CosignKey: c.HSM.CosignKey, AttestKey: c.HSM.AttestKey,

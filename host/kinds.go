@@ -24,6 +24,7 @@ var kinds = []struct {
 	do   string
 }{
 	{durable.ErrBroken, fault.CodeStorage, "mend what failed, and start again: the node is then as its disk says. systemd does so by itself"},
+	{errForked, fault.CodeFailed, "start it again, which systemd does by itself; of two copies of this machine stop one"},
 	{vault.ErrRollback, fault.CodeIntegrity,
 		"put the newest copy of the data directory back; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
 	{natsnet.ErrCA, fault.CodeUsage, "correct nats.tls.ca, or put the cluster's CA there again"},

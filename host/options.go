@@ -23,8 +23,8 @@ type Options struct {
 	// Hangups ask a running node to reload; Again reads its configuration anew. Both may be nil.
 	Hangups <-chan os.Signal
 	Again   func() (Config, error)
-	// Crash ends the process at once, and says why: a write of the store has failed, of which nobody knows the outcome. nil has Run end the
-	// node as it ends otherwise.
+	// Crash ends the process at once, and says why: a write of the store has failed, of which nobody knows the outcome, or this machine is
+	// not any more the one that the node began on. nil has Run end the node as it ends otherwise.
 	Crash func(error)
 	// Network stands between the node and its network, where it is not nil.
 	Network func(transport.Network) transport.Network

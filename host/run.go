@@ -27,6 +27,9 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 	counting.Go(func() { keepAnchor(nodeCtx, h.record.mark, anchorEvery, h.options.Log) })
 	counting.Go(func() { h.record.keepSigned(nodeCtx, signedEvery) })
 	counting.Go(func() { h.reloads(nodeCtx) })
+	over := make(chan error, 2)
+	counting.Go(func() { h.disk.failed(nodeCtx, over) })
+	counting.Go(func() { h.forked(nodeCtx, over) })
 	nodeDone := make(chan error, 1)
 	go func() { nodeDone <- h.Node.Run(nodeCtx) }()
 	if a != nil {
@@ -60,7 +63,7 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 		if err == nil {
 			err = errors.New("the node stopped by itself")
 		}
-	case err = <-h.disk.failed(nodeCtx):
+	case err = <-over:
 		stopAPI()
 		stopNode()
 		_, _ = <-apiDone, <-nodeDone
@@ -68,6 +71,18 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 	denials.Flush(context.WithoutCancel(ctx))
 	h.record.seal(context.WithoutCancel(ctx))
 	return fault.Doing("run", err)
+}
+
+// forked ends the node, at once where it can, when this machine is not any more the one that it began on.
+func (h *Host) forked(ctx context.Context, why chan<- error) {
+	err := h.machine.watch(ctx)
+	if err == nil {
+		return
+	}
+	if h.options.Crash != nil {
+		h.options.Crash(err)
+	}
+	why <- err
 }
 
 // serve answers until ctx ends.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -87,6 +88,21 @@ func TestOpenAndRun(t *testing.T) {
 		if _, err := http.Get("http://" + c.Listen + "/healthz"); err == nil {
 			t.Error("it answers after its end")
 		}
+	}
+}
+
+// Goal: a node that runs ends by itself on another machine than the one it was opened on. Method: another boot ID before it runs.
+func TestRunForked(t *testing.T) {
+	h, err := host.Open(t.Context(), planned(t), host.Options{Release: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Carry()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err = errors.Join(h.Run(ctx, nil, func() {}), h.Close())
+	if err == nil || !strings.Contains(err.Error(), "copied while the node ran") {
+		t.Errorf("it ended with %v", err)
 	}
 }
 
