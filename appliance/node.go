@@ -255,6 +255,9 @@ func (n *Node) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("appliance: number this boot: %w", err)
 	}
+	if err := n.keepRoster(ctx, n.members.Roster()); err != nil {
+		return fmt.Errorf("appliance: keep the roster: %w", err)
+	}
 	net := transport.Secure(n.cfg.Network, n.cfg.Self, peersOf(n.members), transport.Options{Cluster: n.cfg.Cluster, Clock: n.cfg.Clock,
 		Rand: n.rand("transport"), Want: n.router.Wants, Run: transport.Run{ID: n.boot, Number: number}})
 	n.net.Store(net)

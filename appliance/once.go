@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -160,8 +161,9 @@ func (n *others) live() []transport.NodeID {
 const askAgain = 200 * time.Millisecond
 
 // find asks nodes for the answer of a session, as long as one of them is about to have it: of those that are asked at once, the first by
-// name goes first. It refuses what stands for another purpose or body anywhere. take judges and keeps an answer; one that it refuses is
-// none, for it is a peer's word. Where nobody has an answer, wallet is what a keygen of the session has left, if anything.
+// name goes first. It refuses what stands for another purpose or body anywhere. take judges and keeps an answer. One that it does not take
+// is a peer's word alone, and yet nothing may be done again that may have been done: find refuses then, too, unless another's is taken.
+// Where nobody has an answer, wallet is what a keygen of the session has left, if anything.
 func (n *others) find(ctx context.Context, op attest.Operation, session string, body, purpose [32]byte,
 	take func(heard) error) (found bool, wallet string, err error) {
 	n.ops.Act(string(op), session, false)
@@ -176,7 +178,7 @@ func (n *others) find(ctx context.Context, op attest.Operation, session string, 
 			return false, "", err
 		}
 		all = append(all, heard{n.cfg.Node, said{Use: own}})
-		acting := false
+		acting, untaken := false, error(nil)
 		for _, h := range all {
 			switch {
 			case h.Use != nil && h.Use.Purpose != purpose, (h.Asked || len(h.Answer) > 0) && h.Body != body:
@@ -187,6 +189,7 @@ func (n *others) find(ctx context.Context, op attest.Operation, session string, 
 					return true, "", nil
 				}
 				n.cfg.Logger.Warn("an answer of another node is not taken", "node", h.from, "session", session, "error", err)
+				untaken = notTaken(session, h.from, err)
 				continue
 			}
 			acting = acting || h.Acting || h.Asked && h.from < n.cfg.Node
@@ -194,8 +197,8 @@ func (n *others) find(ctx context.Context, op attest.Operation, session string, 
 				wallet = h.Use.Key
 			}
 		}
-		if !acting {
-			return false, wallet, nil
+		if untaken != nil || !acting {
+			return false, wallet, untaken
 		}
 		select {
 		case <-time.After(askAgain):
@@ -210,6 +213,16 @@ func usedAt(session string, at transport.NodeID) error {
 	e := problem.As(operation.Reused(session))
 	e.Message += ", says node " + string(at)
 	return e
+}
+
+// notTaken is the refusal of a request that a node says to have answered, where this node cannot give the same answer.
+func notTaken(session string, at transport.NodeID, err error) error {
+	if problem.As(err).Code.Retryable() {
+		return err
+	}
+	return &problem.Error{Code: problem.Conflict, Field: "session_id", Err: err,
+		Message: fmt.Sprintf("node %s says that it has answered session_id %q, and this node cannot take its answer over", at, session),
+		Next:    fmt.Sprintf("ask node %s, by the same session_id; a new one would have it done a second time", at)}
 }
 
 // yield lets another coordinator go first where both came with one session at the same time: one of them, by name.
@@ -231,21 +244,27 @@ func (n *others) receipt(ctx context.Context, id string) (*attest.Receipt, error
 		return nil, err
 	}
 	for _, h := range all {
-		if r, err := n.parseReceiptOf(h); err == nil && r.ID == id {
+		if r, err := n.parseReceiptOf(ctx, h); err == nil && r.ID == id {
 			return r, nil
 		}
 	}
 	return nil, nil
 }
 
-// parseReceiptOf verifies what another node shows, by the roster.
-func (n *others) parseReceiptOf(h heard) (*attest.Receipt, error) {
+// parseReceiptOf verifies what another node shows, by the roster that it names.
+func (n *others) parseReceiptOf(ctx context.Context, h heard) (*attest.Receipt, error) {
 	var r attest.Receipt
 	if err := canon.UnmarshalVersion(h.Receipt, attest.ReceiptVersion, &r); err != nil {
 		return nil, err
 	}
-	return &r, attest.VerifyReceipt(&r, n.members.Roster(), n.cfg.Schemes,
-		attest.ReceiptOptions{Fingerprint: n.members.Roster().Fingerprint()})
+	roster, err := n.rosterOf(ctx, r.Roster)
+	if err == nil && roster == nil {
+		err = fmt.Errorf("its receipt is of roster %.64q, which this node has not, or no longer", r.Roster)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &r, attest.VerifyReceipt(&r, roster, n.cfg.Schemes, attest.ReceiptOptions{})
 }
 
 // adoptWallet takes over another node's answer about a key, if it is of a key as we know it.
@@ -274,7 +293,7 @@ func (n *others) adoptWallet(ctx context.Context, op attest.Operation, session s
 
 // adoptSignature takes over another node's answer: the receipt, verified, of exactly what the request asks for.
 func (n *others) adoptSignature(ctx context.Context, req SignRequest, key keys.Key, h heard) (*Signature, error) {
-	r, err := n.parseReceiptOf(h)
+	r, err := n.parseReceiptOf(ctx, h)
 	if err != nil {
 		return nil, err
 	}

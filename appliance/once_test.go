@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
@@ -217,6 +218,65 @@ func TestAdoptAnswers(t *testing.T) {
 		if err := two.AdoptWallet(t.Context(), row.op, "keygen", w.ID, row.bend); (err == nil) != row.ok {
 			t.Errorf("a wallet, %s: %v", name, err)
 		}
+	}
+}
+
+// Goal: what was answered is not done again because the roster has changed since: the answer is verified by the roster that it names, also
+// after a restart; and a node that does not have that roster refuses, and says whom to ask. Method: a payment at node1; a newer roster on
+// all nodes; the same at node2, then at a node2 that was restarted, then at node3, whose roster of before is taken out of its store.
+func TestOneActAcrossRosters(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	pay := func(m *member, session string) (*appliance.Signature, error) {
+		return m.node.Sign(t.Context(), appliance.SignRequest{SessionID: session, WalletID: w.ID, Message: []byte("a payment")})
+	}
+	first := map[string]*appliance.Signature{}
+	for _, session := range []string{"one", "two", "three"} {
+		s, err := pay(c.nodes[0], session)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first[session] = s
+	}
+	r := c.roster.Roster
+	r.Nodes, r.Serial = slices.Clone(r.Nodes), 2
+	r.Nodes[2].Endpoint = "elsewhere:1"
+	next, err := r.Sign(c.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range c.nodes {
+		if err := m.node.TakeUp(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same := func(session string) {
+		t.Helper()
+		if s, err := pay(c.nodes[1], session); err != nil || s.ReceiptID != first[session].ReceiptID {
+			t.Errorf("%s: %+v, %v; want receipt %s", session, s, err, first[session].ReceiptID)
+		}
+	}
+	same("one")
+	c.roster = next
+	c.nodes[1].halt()
+	c.nodes[1].start()
+	c.waitReady()
+	same("two")
+	three := c.nodes[2]
+	var gone [][]byte
+	if err := three.state.Iterate(t.Context(), []byte("node/roster/"), func(key, _ []byte) error {
+		gone = append(gone, slices.Clone(key))
+		return nil
+	}); err != nil || len(gone) != 2 {
+		t.Fatalf("%d rosters, %v", len(gone), err)
+	}
+	if err := three.state.Batch(t.Context(), nil, gone); err != nil {
+		t.Fatal(err)
+	}
+	s, err := pay(three, "three")
+	if p := problem.As(err); p.Code != problem.Conflict || p.Field != "session_id" || !strings.Contains(p.Next, "node1") ||
+		!strings.Contains(p.Error(), first["three"].Receipt.Roster) {
+		t.Errorf("without the roster: %+v, %v", s, err)
 	}
 }
 

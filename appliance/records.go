@@ -42,6 +42,9 @@ func checkRecord(kind, name string, value []byte) error {
 	case "receipt":
 		_, err := parseReceipt(name, value)
 		return err
+	case "roster":
+		_, err := parseRosterRecord(name, value)
+		return err
 	case "certificate":
 		_, err := parseCertificates(name, value)
 		return err

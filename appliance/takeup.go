@@ -59,6 +59,9 @@ func (n *Node) takeUp(ctx context.Context, r *attest.SignedRoster) error {
 			return err
 		}
 	}
+	if err := n.keepRoster(ctx, r); err != nil {
+		return err
+	}
 	n.peers.Grow(next.All()) // before anybody looks a new member up
 	n.members.Renew(next)
 	gone, names := n.members.Removed()

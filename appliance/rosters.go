@@ -1,0 +1,78 @@
+package appliance
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// A receipt is verified by the roster that it names, which may be over: a node keeps those that it had in use.
+
+const (
+	rosterPrefix = "node/roster/"
+	rostersKept  = 32 // the newest; one of 256 nodes has some 250 KiB at most
+)
+
+// rosterRecord is one of them as it is stored.
+type rosterRecord struct {
+	Version uint8               `cbor:"1,keyasint"`
+	Roster  attest.SignedRoster `cbor:"2,keyasint"`
+}
+
+const rosterRecordVersion = 1
+
+// rosterKey orders them by their serials.
+func rosterKey(serial uint64, fingerprint string) []byte {
+	return fmt.Appendf(nil, rosterPrefix+"%016x/%s", serial, fingerprint)
+}
+
+func parseRosterRecord(name string, b []byte) (*attest.SignedRoster, error) {
+	var rec rosterRecord
+	if err := canon.UnmarshalVersion(b, rosterRecordVersion, &rec); err != nil {
+		return nil, problem.Unreadable("the kept roster "+name, problem.Restore, err)
+	}
+	return &rec.Roster, nil
+}
+
+// keepRoster stores a roster that is taken into use, and forgets the oldest above rostersKept.
+func (n *core) keepRoster(ctx context.Context, r *attest.SignedRoster) error {
+	key := rosterKey(r.Roster.Serial, r.Fingerprint())
+	var kept [][]byte
+	have := false
+	err := n.cfg.Store.Iterate(ctx, []byte(rosterPrefix), func(k, _ []byte) error {
+		kept, have = append(kept, slices.Clone(k)), have || bytes.Equal(k, key)
+		return nil
+	})
+	if err != nil || have {
+		return err
+	}
+	put := vault.Pair{Key: key, Value: canon.MustMarshal(rosterRecord{rosterRecordVersion, *r})}
+	return n.cfg.Store.Batch(ctx, []vault.Pair{put}, kept[:max(0, len(kept)+1-rostersKept)])
+}
+
+// rosterOf finds the roster with a fingerprint: the one in use, or one that was, if the same root has signed it; nil where there is none.
+func (n *core) rosterOf(ctx context.Context, fingerprint string) (*attest.SignedRoster, error) {
+	now := n.members.Roster()
+	if now.Fingerprint() == fingerprint {
+		return now, nil
+	}
+	var found *attest.SignedRoster
+	err := n.cfg.Store.Iterate(ctx, []byte(rosterPrefix), func(key, value []byte) (err error) {
+		if name := string(key[len(rosterPrefix):]); strings.HasSuffix(name, "/"+fingerprint) {
+			found, err = parseRosterRecord(name, value)
+		}
+		return err
+	})
+	if err != nil || found == nil || found.Roster.Serial >= now.Roster.Serial {
+		return nil, err
+	}
+	return found, found.Verify(ed25519.PublicKey(now.Root))
+}
