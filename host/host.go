@@ -157,7 +157,7 @@ func (b *boot) openAudit(ctx context.Context) error {
 		defer cancel()
 		return b.tokens.Sign(ctx, b.config.HSM.AttestKey, message)
 	}
-	b.record, err = openRecord(ctx, b.config, b.Vault, v, sign, b.options)
+	b.record, err = openRecord(ctx, b.config, b.Vault, b.disk.Store, v, sign, b.options)
 	if err := b.opened.keep(b.record, err); err != nil {
 		return err
 	}

@@ -19,41 +19,49 @@ import (
 )
 
 // record is the audit log of a running node, with what keeps others from replacing it: checkpoints signed by the token, and its head in the
-// vault.
+// vault, whose commits a token may count and so are few, and in the store.
 type record struct {
 	*audit.Log
 	vault    *vault.Vault
+	store    vault.Store
 	verifier audit.Verifier
 	sign     func(message []byte) ([]byte, error)
 	log      *slog.Logger
 	signed   uint64 // entries under the last checkpoint
+	kept     uint64 // entries under the head in the store
 }
 
 const (
-	// signedEvery is how often the token signs the head of a log that grew.
+	// signedEvery is how often the token signs the head of a log that grew, and the store keeps it.
 	signedEvery = time.Minute
 	// sealTimeout bounds a signature, and what is written when a node stops.
 	sealTimeout = 10 * time.Second
 	// headSecret is the name of the head in the vault.
 	headSecret = "audit-head"
+	// headKey is where the store has it.
+	headKey = "main/audit-head"
 	// headVersion is the version of keptHead.
 	headVersion = 2
 )
 
-// keptHead is the head of the audit log as the vault keeps it.
+// keptHead is the head of the audit log as vault and store keep it.
 type keptHead struct {
 	Version uint8 `cbor:"1,keyasint"`
 	Head    audit.Head
 }
 
-// openRecord opens the audit log and holds it against the head in the vault.
-func openRecord(ctx context.Context, c Config, v *vault.Vault, by audit.Verifier, sign func([]byte) ([]byte, error), o Options) (
-	*record, error) {
+// openRecord opens the audit log and holds it against the heads in the vault and in its store.
+func openRecord(ctx context.Context, c Config, v *vault.Vault, s vault.Store, by audit.Verifier, sign func([]byte) ([]byte, error),
+	o Options) (*record, error) {
 	head, err := readHead(ctx, v)
 	if err != nil {
 		return nil, err
 	}
-	log, err := openLog(c, o, head)
+	minute, err := readMinute(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	log, err := openLog(c, o, head, minute)
 	if err != nil {
 		return nil, err
 	}
@@ -61,12 +69,16 @@ func openRecord(ctx context.Context, c Config, v *vault.Vault, by audit.Verifier
 		o.Log.Warn("the end of the audit log was torn by a crash, before anything in it was acknowledged; it is kept beside the log",
 			"bytes", n, "kept", c.AuditPath()+".torn")
 	}
-	return &record{Log: log, vault: v, verifier: by, sign: sign, log: o.Log}, nil
+	return &record{Log: log, vault: v, store: s, verifier: by, sign: sign, log: o.Log}, nil
 }
 
-// openLog opens the log, which must have grown from a head that it had.
-func openLog(c Config, o Options, head audit.Head) (*audit.Log, error) {
-	return audit.Open(c.AuditPath(), string(c.Node), o.Clock, audit.Mark(head))
+// openLog opens the log, which must have grown from heads that it had.
+func openLog(c Config, o Options, heads ...audit.Head) (*audit.Log, error) {
+	marks := make([]audit.Option, len(heads))
+	for i, h := range heads {
+		marks[i] = audit.Mark(h)
+	}
+	return audit.Open(c.AuditPath(), string(c.Node), o.Clock, marks...)
 }
 
 func readHead(ctx context.Context, v *vault.Vault) (audit.Head, error) {
@@ -78,11 +90,27 @@ func readHead(ctx context.Context, v *vault.Vault) (audit.Head, error) {
 		return audit.Head{}, err
 	}
 	defer b.Wipe()
+	return parseHead(b.Bytes())
+}
+
+func parseHead(b []byte) (audit.Head, error) {
 	var kept keptHead
-	if err := canon.UnmarshalVersion(b.Bytes(), headVersion, &kept); err != nil {
+	if err := canon.UnmarshalVersion(b, headVersion, &kept); err != nil {
 		return audit.Head{}, fmt.Errorf("head of the audit log: %w", err)
 	}
 	return kept.Head, nil
+}
+
+// readMinute reads the head in the store.
+func readMinute(ctx context.Context, s vault.Store) (audit.Head, error) {
+	b, err := s.Get(ctx, []byte(headKey))
+	if errors.Is(err, vault.ErrNotFound) {
+		return audit.Head{}, nil
+	}
+	if err != nil {
+		return audit.Head{}, err
+	}
+	return parseHead(b)
 }
 
 // event puts on record what the host tells, beside the node.
@@ -107,6 +135,19 @@ func (r *record) mark(ctx context.Context) error {
 	return r.vault.PutSecret(ctx, headSecret, canon.MustMarshal(keptHead{headVersion, r.Head()}))
 }
 
+// keep keeps the head in the store, if the log grew.
+func (r *record) keep(ctx context.Context) error {
+	head := r.Head()
+	if head.Size == r.kept {
+		return nil
+	}
+	err := r.store.Batch(ctx, []vault.Pair{{Key: []byte(headKey), Value: canon.MustMarshal(keptHead{headVersion, head})}}, nil)
+	if err == nil {
+		r.kept = head.Size
+	}
+	return err
+}
+
 // checkpoint has the token sign the head, if the log grew.
 func (r *record) checkpoint() error {
 	head := r.Head()
@@ -123,7 +164,7 @@ func (r *record) checkpoint() error {
 	return err
 }
 
-// keepSigned makes checkpoints until ctx ends.
+// keepSigned keeps heads in the store, and makes checkpoints, until ctx ends.
 func (r *record) keepSigned(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -132,6 +173,9 @@ func (r *record) keepSigned(ctx context.Context, every time.Duration) {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
+		}
+		if err := r.keep(ctx); err != nil {
+			r.log.Warn("the head of the audit log was not kept in the store", "error", err)
 		}
 		if err := r.checkpoint(); err != nil {
 			r.log.Warn("the head of the audit log was not signed", "error", err)

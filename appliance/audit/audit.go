@@ -33,7 +33,8 @@ type Log struct {
 	clock func() time.Time
 	group *durable.Group[[]*Entry]
 	room  durable.Room // new work stops at it; what is under way is written as long as the disk takes it
-	mark  Head
+	marks []Head
+	least uint64   // entries that the longest of marks has
 	kept  *os.File // of the tree's blocks
 
 	mu   sync.Mutex // held to read and to change what follows
@@ -51,8 +52,10 @@ type Option func(*Log)
 // Free is who tells the free space on the disk of a directory, in bytes; the file system if it is not given.
 func Free(f func(dir string) (int64, error)) Option { return func(a *Log) { a.room.Free = f } }
 
-// Mark is a head that the log had: Open refuses a log that has not grown from it.
-func Mark(h Head) Option { return func(a *Log) { a.mark = h } }
+// Mark is a head that the log had: Open refuses a log that has not grown from it. There may be several.
+func Mark(h Head) Option {
+	return func(a *Log) { a.marks, a.least = append(a.marks, h), max(a.least, h.Size) }
+}
 
 // beside is the path of a file beside the log.
 func beside(log, name string) string {
@@ -106,8 +109,8 @@ func (a *Log) open() error {
 func (a *Log) openAcked() (err error) {
 	path := beside(a.path, "acked")
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
-		if a.mark.Size > 0 {
-			return fmt.Errorf("%s is missing, though %d entries were acknowledged: %w", filepath.Base(path), a.mark.Size, durable.ErrCorrupt)
+		if a.least > 0 {
+			return fmt.Errorf("%s is missing, though %d entries were acknowledged: %w", filepath.Base(path), a.least, durable.ErrCorrupt)
 		}
 		if err := durable.CreateCounter(path); err != nil {
 			return err
@@ -119,7 +122,7 @@ func (a *Log) openAcked() (err error) {
 
 // resume opens the log behind the blocks that are kept, or from its beginning, and holds all of it against what is known.
 func (a *Log) resume(kept bool) (err error) {
-	acked := max(a.acked.Value(), a.mark.Size)
+	acked := max(a.acked.Value(), a.least)
 	if _, err := os.Lstat(a.path); errors.Is(err, os.ErrNotExist) && acked > 0 {
 		return fmt.Errorf("it is missing, though %d entries were acknowledged: %w", acked, durable.ErrCorrupt)
 	}
@@ -140,7 +143,7 @@ func (a *Log) resume(kept bool) (err error) {
 	if err := a.readEnd(from, uint64(whole)*blockLen); err != nil {
 		return err
 	}
-	return a.checkMark()
+	return a.checkMarks()
 }
 
 // readEnd reads the entries from a frame on, and adds those after the first known ones to the tree. The last of the known blocks is read
@@ -177,16 +180,18 @@ func (a *Log) add(entry []byte, at durable.Place) {
 	}
 }
 
-func (a *Log) checkMark() error {
-	if a.mark.Size == 0 {
-		return nil
-	}
-	root, err := a.tree.root(a.mark.Size)
-	if err != nil {
-		return err
-	}
-	if root != a.mark.Root {
-		return fmt.Errorf("the first %d entries are not the ones whose hash is in the vault: %w: %w", a.mark.Size, errTree, durable.ErrCorrupt)
+func (a *Log) checkMarks() error {
+	for _, m := range a.marks {
+		if m.Size == 0 {
+			continue
+		}
+		root, err := a.tree.root(m.Size)
+		if err != nil {
+			return err
+		}
+		if root != m.Root {
+			return fmt.Errorf("the first %d entries are not the ones whose hash this node has kept: %w: %w", m.Size, errTree, durable.ErrCorrupt)
+		}
 	}
 	return nil
 }

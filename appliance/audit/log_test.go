@@ -204,6 +204,9 @@ func TestReplaced(t *testing.T) {
 			t.Errorf("%s: the log was changed", what)
 		}
 	}
+	if _, err := Open(copyLog(t, other), "n", time.Now, Mark(mark), Mark(Head{})); !errors.Is(err, durable.ErrCorrupt) {
+		t.Errorf("rewritten, by the first of two heads: %v", err)
+	}
 	p := copyLog(t, path)
 	change(t, p, func(b []byte) []byte { return append(b, "half a frame"...) })
 	if v, err := Verify(p, nil); err != nil || v.Torn != 12 {
