@@ -21,10 +21,11 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 )
 
-// A node that a refresh left behind, or whose directory is an older copy, holds shares of an epoch that is over. Nodes tell each other now
-// and then, by digests, which epochs they hold of the keys they share, so that such a node, and the others, know it before anybody asks
-// for a signature. What it lacks, if it has staged it, comes by asking (recover.go). A claim is no proof: it moves no share, and it is
-// believed against this node's own record only where so many say it that the key is signed with without it.
+// A node that a refresh left behind, or whose directory is an older copy, holds shares of an epoch that is over, or none of a key of its
+// committee. Nodes tell each other now and then, by digests, which epochs they hold of the keys they share, so that such a node, and the
+// others, know it before anybody asks for a signature; of a key that it has no record of, the others alone. What it lacks, if it has staged
+// it, comes by asking (recover.go). A claim is no proof: it moves no share, and it is believed against this node's own record only where so
+// many say it that the key is signed with without it.
 
 const (
 	epochsEvery   = 2 * time.Second  // how often a peer is told our digests, and heard
@@ -139,6 +140,11 @@ func (e *epochs) compare(from transport.NodeID, theirs, ours []byte, shared []ke
 		return !bytes.Equal(theirs[at:at+epochsDigest], ours[at:at+epochsDigest])
 	}
 	var in [epochsBuckets][]keyEpoch
+	for b := range in {
+		if differ(b) {
+			in[b] = []keyEpoch{}
+		}
+	}
 	for _, s := range shared {
 		if b := bucketOf(s.ID); differ(b) {
 			in[b] = append(in[b], keyEpoch{s.ID, s.Epoch})
@@ -150,7 +156,7 @@ func (e *epochs) compare(from transport.NodeID, theirs, ours []byte, shared []ke
 	answer, next := list(in, t.next)
 	t.next = next
 	e.mu.Unlock()
-	if answer.Keys == nil || !e.told.room(e.cfg.Clock(), from) {
+	if answer.Buckets == 0 || !e.told.room(e.cfg.Clock(), from) {
 		return
 	}
 	body := canon.MustMarshal(answer)
@@ -158,14 +164,14 @@ func (e *epochs) compare(from transport.NodeID, theirs, ours []byte, shared []ke
 	e.send(transport.Envelope{To: []transport.NodeID{from}, Kind: ceremony.KindEpochs, Body: body})
 }
 
-// list is a list of the keys of whole buckets from one on, as many as it may hold, and the bucket with which the next list begins. For
-// what is missing of a bucket that is said to be told as a whole, a peer would forget what it was told before.
+// list is a list of the keys of whole buckets from one on, as many as it may hold, and the bucket with which the next list begins; buckets
+// that are nil are not told. What is missing of a bucket that is said to be told as a whole, a peer takes for a key that we do not hold.
 func list(in [epochsBuckets][]keyEpoch, from int) (w epochsWord, next int) {
 	w.Version = epochsVersion
 	for i := range epochsBuckets {
 		b := (from + i) % epochsBuckets
 		switch {
-		case len(in[b]) == 0:
+		case in[b] == nil:
 		case len(w.Keys)+len(in[b]) <= epochsKeys:
 			w.Keys = append(w.Keys, in[b]...)
 			w.Buckets |= 1 << b
@@ -176,7 +182,7 @@ func list(in [epochsBuckets][]keyEpoch, from int) (w epochsWord, next int) {
 	return w, from
 }
 
-// hear notes what a peer holds of keys of ours. Of others it may tell what it likes.
+// hear notes what a peer holds of keys of ours, epoch 0 where it tells of none. Of others it may tell what it likes.
 func (e *epochs) hear(from transport.NodeID, w epochsWord, shared []keys.Sharing) {
 	theirs := map[string]uint64{}
 	for _, k := range w.Keys {
@@ -192,10 +198,10 @@ func (e *epochs) hear(from transport.NodeID, w epochsWord, shared []keys.Sharing
 		if w.Buckets>>bucketOf(s.ID)&1 == 0 {
 			continue
 		}
-		epoch, told := theirs[s.ID]
+		epoch := theirs[s.ID]
 		was, before := e.claims[from][s.ID]
 		switch {
-		case !told || epoch == s.Epoch:
+		case epoch == s.Epoch:
 			delete(e.claims[from], s.ID)
 		case !before || was.epoch != epoch:
 			e.claims[from][s.ID] = holding{epoch, now}
@@ -224,8 +230,8 @@ func (e *epochs) behind(s keys.Sharing) bool {
 	return later > 0 && later >= min(s.Committee.Threshold, len(others))
 }
 
-// lag lists the keys of which a node, this one or a peer, holds an older share than others do, as far as this node knows.
-func (e *epochs) lag(id transport.NodeID) (late []string) {
+// lag lists the keys of which a node, this one or a peer, holds no share, or an older one than others do, as far as this node knows.
+func (e *epochs) lag(id transport.NodeID) (none, late []string) {
 	claimed := map[string]bool{}
 	e.mu.Lock()
 	for from, claims := range e.claims {
@@ -240,21 +246,30 @@ func (e *epochs) lag(id transport.NodeID) (late []string) {
 			continue
 		}
 		epoch, other := e.holds(id, key, s.Epoch)
-		if id == e.cfg.Node && e.behind(s) || other && epoch < s.Epoch {
+		switch {
+		case other && epoch == 0:
+			none = append(none, key)
+		case id == e.cfg.Node && e.behind(s) || other && epoch < s.Epoch:
 			late = append(late, key)
 		}
 	}
-	return late
+	return none, late
 }
 
 // lagWords says it of a node, "" where there is none.
 func (e *epochs) lagWords(id transport.NodeID) string {
-	late := e.lag(id)
-	if len(late) == 0 {
-		return ""
+	none, late := e.lag(id)
+	var words []string
+	for _, x := range []struct {
+		what string
+		keys []string
+	}{{"no share", none}, {"an older share", late}} {
+		if len(x.keys) > 0 {
+			words = append(words, fmt.Sprintf("holds %s of %d of %d keys, and cannot sign with them: %s", x.what, len(x.keys),
+				len(e.keys.Sharings(e.members.Party(id))), named(x.keys)))
+		}
 	}
-	return fmt.Sprintf("holds an older share of %d of %d keys, and cannot sign with them: %s", len(late),
-		len(e.keys.Sharings(e.members.Party(id))), named(late))
+	return strings.Join(words, "; it ")
 }
 
 func named(ids []string) string {
@@ -286,7 +301,7 @@ func (e *epochs) whole(s keys.Sharing) error {
 	if err == nil && len(parties) > 0 {
 		ids := e.members.Nodes(parties)
 		err = problem.New(problem.Conflict, "make another key with all nodes, and move what this one holds; see docs/OPERATIONS.md",
-			"%v hold another epoch of wallet %s than %d, so no refresh of it can end", ids, s.ID, s.Epoch)
+			"%v hold no share of wallet %s at epoch %d, so no refresh of it can end", ids, s.ID, s.Epoch)
 	}
 	return err
 }
@@ -297,7 +312,8 @@ func (e *epochs) check() Check {
 	if words == "" {
 		return Check{"epochs", true, "its shares are of the epochs that the peers hold"}
 	}
-	return Check{"epochs", len(e.lag(e.cfg.Node)) < len(e.keys.Sharings(e.members.SelfParty())), "it " + words}
+	_, late := e.lag(e.cfg.Node)
+	return Check{"epochs", len(late) < len(e.keys.Sharings(e.members.SelfParty())), "it " + words}
 }
 
 // epochs tells the peer, and tells log and audit log of a node that begins to lag, or does no longer.
@@ -316,7 +332,7 @@ func (w *watch) epochs(n *Node, id transport.NodeID) {
 	}
 	w.lags[id], w.lagged[id] = words, now
 	if words == "" {
-		n.cfg.Logger.Info("a node holds no older shares any more", "node", id)
+		n.cfg.Logger.Info("a node lacks no shares any more", "node", id)
 		return
 	}
 	n.cfg.Logger.Warn("a node was left behind", "node", id, "what", words)

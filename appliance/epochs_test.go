@@ -90,7 +90,7 @@ func TestLeftBehind(t *testing.T) {
 	if err := sign(late, w.ID); problem.As(err).Code != problem.Conflict || !strings.Contains(err.Error(), "which is over") {
 		t.Errorf("node3 signs with the old share: %v", err)
 	}
-	if err := refresh(w.ID); problem.As(err).Code != problem.Conflict || !strings.Contains(err.Error(), "[node3] hold another epoch") {
+	if err := refresh(w.ID); problem.As(err).Code != problem.Conflict || !strings.Contains(err.Error(), "[node3] hold no share") {
 		t.Errorf("a refresh: %v", err)
 	}
 	if err := sign(one, other.ID, one.id, late.id); err != nil {
@@ -109,6 +109,41 @@ func TestLeftBehind(t *testing.T) {
 	}
 	rollBack()
 	await(t, "node3 is not ready", func() bool { return !late.node.Readiness().Ready && !epochsCheck(late).OK })
+}
+
+// Goal: a node that has no share at all of a key of its committee, since its directory is older than the key, is named by the others, who
+// sign without it, and a refresh of the key is refused at once and says why. Method: node3 gets a copy of its store of before the second
+// key.
+func TestKeyMissing(t *testing.T) {
+	c := newCluster(t, 3)
+	one, late := c.nodes[0], c.nodes[2]
+	c.keygen("ed25519", 2, 3)
+	late.halt()
+	older, olderState := copyOf(t, late.vault), copyOf(t, late.state)
+	late.start()
+	c.waitReady()
+	w := c.keygen("ed25519", 2, 3)
+	late.halt()
+	late.vault, late.state = older, olderState
+	late.start()
+	c.waitReady()
+	for _, m := range c.nodes[:2] {
+		await(t, string(m.id)+" says that node3 lacks the key", func() bool {
+			return strings.Contains(lagging(m, late.id), "no share of 1 of 2 keys, and cannot sign with them: "+w.ID)
+		})
+	}
+	if x := epochsCheck(one); !x.OK || strings.Contains(x.Detail, w.ID) || lagging(one, c.nodes[1].id) != "" {
+		t.Errorf("node1: %+v", x)
+	}
+	for range 3 { // whom node1 would choose besides is another
+		if _, err := one.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m"), Requester: "test"}); err != nil {
+			t.Errorf("without node3: %v", err)
+		}
+	}
+	_, err := one.node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID, Requester: "test"})
+	if problem.As(err).Code != problem.Conflict || !strings.Contains(err.Error(), "[node3] hold no share") {
+		t.Errorf("a refresh: %v", err)
+	}
 }
 
 // Goal: a member that lies about epochs ends nothing: below the threshold it is believed of itself alone. Method: node3 claims a later

@@ -194,7 +194,8 @@ func (n *Node) Nodes() []NodeStatus {
 			s.Ahead, _ = n.peers.Skew(id)
 		}
 		s.Ready, s.Trouble = n.readyNode(id)
-		s.Behind = len(n.epochs.lag(id))
+		none, late := n.epochs.lag(id)
+		s.Behind = len(none) + len(late)
 		if lag := n.epochs.lagWords(id); lag != "" {
 			s.Trouble = strings.TrimPrefix(s.Trouble+"; "+lag, "; ")
 		}

@@ -106,7 +106,7 @@ type NodeStatus struct {
 	Ready    bool          // it can sign, as it says and as this node sees
 	Trouble  string        // why not, in words
 	Ahead    time.Duration // of our clock, lately
-	Behind   int           // keys of which it holds an older share
+	Behind   int           // keys of which it holds no share, or an older one
 }
 
 // Check is one line of readiness.

@@ -36,7 +36,7 @@ var (
 	descReady     = describe("ready", "1 if this node can sign now, as /readyz says.")
 	descFails     = describe("check_failing", "1 if the check of readiness fails.", "check")
 	descAhead     = describe("peer_clock_ahead_seconds", "By how much the peer's clock is ahead of this node's.", "peer")
-	descBehind    = describe("keys_behind", "Keys of which the node holds an older share than others, as this node sees it.", "node")
+	descBehind    = describe("keys_behind", "Keys of which the node holds no share, or an older one, as this node sees it.", "node")
 	descMargin    = describe("quorum_margin", "How many nodes more can sign than are needed; negative if too few can.")
 	descSigned    = describe("sign_requests_total",
 		"Requests to sign, by the key's scheme and by how they ended: ok, or the code of the error.", "scheme", "result")
