@@ -52,14 +52,25 @@ func withTokens(ctx context.Context, c Config, do func(*Tokens) error) error {
 
 // codeOf is the kind of a fault.
 func codeOf(err error) fault.Code {
-	var f *fault.Error
+	if f := kindOf(err); f != nil {
+		return f.Code
+	}
+	return fault.CodeFailed
+}
+
+// doOf is what to do about it.
+func doOf(err error) string {
+	if f := kindOf(err); f != nil {
+		return f.Do
+	}
+	return ""
+}
+
+func kindOf(err error) (f *fault.Error) {
 	for errors.As(err, &f) && f.Code == 0 {
 		err = f.Err
 	}
-	if f == nil {
-		return fault.CodeFailed
-	}
-	return f.Code
+	return f
 }
 
 // officer is a recovery officer.

@@ -69,11 +69,15 @@ func (t *Tokens) Prove(ctx context.Context) ([]hsm.KeyInfo, error) {
 	return append(keys, t.vaultKey()), hsm.SelfTest(ctx, t.Wrap, t.vaultKey())
 }
 
-// MakeKeys makes the keys that are missing, where the token makes keys, and proves them all.
+// MakeKeys makes the keys that are missing, where the token makes keys, and proves them all. It makes none where the vault's key is missing
+// that has sealed the node's store.
 func (t *Tokens) MakeKeys(ctx context.Context) ([]hsm.KeyInfo, error) {
 	if key := t.config.HSM.CosignKey; key == t.config.HSM.AttestKey && key != t.config.HSM.SignerKey {
 		return nil, fault.Usage("give hsm.cosign_key and hsm.attest_key different names, or name one key for both in hsm.signer_key",
 			"one key %q for two purposes", key)
+	}
+	if err := t.checkVaultKey(ctx); err != nil {
+		return nil, err
 	}
 	for _, k := range t.Keys() {
 		if err := makeKey(ctx, k.In, k.KeyInfo); err != nil {

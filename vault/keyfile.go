@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"filippo.io/age"
@@ -147,6 +148,32 @@ func UnsealKey(ctx context.Context, sealed, aad []byte, with KeySlot) (*secret.B
 	return nil, fmt.Errorf("vault: the KEK %q%s does not open the sealed key, it is for KEK %s: use that (if this is it, it is another "+
 		"token, or the file was changed): %w",
 		with.KEK, of(with.provider()), strings.Join(names, ", "), cause)
+}
+
+// names tells whether a KEK of that name, in a token of that kind, is the slot's; "" is any kind, as was written before kinds were.
+func (s KeySlot) names(kek, provider string) bool {
+	return s.KEK == kek && (provider == "" || provider == s.provider())
+}
+
+// SealedBy tells whether a sealed key is for a KEK of this name in a token of this kind. It opens nothing and asks nobody, so it believes
+// the file. A bare wrapped key, which names nothing, is for any; so is what cannot be read.
+func SealedBy(sealed []byte, with KeySlot) bool {
+	k, err := decodeSealedKey(sealed)
+	return err != nil || slices.ContainsFunc(k.Slots, func(f sealedFor) bool { return with.names(f.KEK, f.Provider) })
+}
+
+// WrappedBy tells whether the vault in the store, if there is one, is under a KEK of this name in a token of this kind. It opens nothing,
+// so it believes the root record. ErrIntegrity if that cannot be read.
+func WrappedBy(ctx context.Context, s Store, with KeySlot) (bool, error) {
+	b, err := s.Get(ctx, []byte(rootKey))
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	r, err := decodeRoot(b)
+	return err == nil && with.names(r.KEK, r.Provider), err
 }
 
 // provider names the token for errors, where it has a name.

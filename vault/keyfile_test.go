@@ -238,3 +238,62 @@ func TestKeyRecipients(t *testing.T) {
 		}
 	}
 }
+
+// kindly is a token of a kind.
+type kindly struct {
+	hsm.KeyWrapper
+	kind string
+}
+
+func (k kindly) Provider() string { return k.kind }
+
+// Goal: from a sealed key, and from a vault, can be told whether a key of this name in a token of this kind sealed it, without the token,
+// so that it is not made anew. Method: seal to two tokens; ask for each, for other names and kinds, of bare and damaged files, and of
+// stores with a vault and without.
+func TestSealedBy(t *testing.T) {
+	ctx, key := t.Context(), secret.From(bytes.Repeat([]byte{5}, vault.SealedKeyLen))
+	slot := func(id, kind string) vault.KeySlot {
+		return vault.KeySlot{Wrapper: kindly{vaulttest.NewWrapper(id), kind}, KEK: id}
+	}
+	sealed, err := vault.SealKey(ctx, key, nil, nil, slot("old", "tpm"), slot("new", "pkcs11"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nameless := vault.KeySlot{Wrapper: vaulttest.NewWrapper("old"), KEK: "old"}
+	before, err := vault.SealKey(ctx, key, nil, nil, nameless)
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty, full := vaulttest.NewMemory(), vaulttest.NewMemory()
+	by := slot("old", "tpm")
+	v, err := vault.Open(ctx, vault.Config{Store: full, Wrapper: by.Wrapper, KEK: by.KEK, Node: "n1"})
+	if err == nil {
+		err = v.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(s vault.Store, with vault.KeySlot) bool {
+		found, err := vault.WrappedBy(ctx, s, with)
+		if err != nil {
+			t.Error(err)
+		}
+		return found
+	}
+	for name, e := range map[string]struct{ got, want bool }{
+		"first":                       {vault.SealedBy(sealed, slot("old", "tpm")), true},
+		"second":                      {vault.SealedBy(sealed, slot("new", "pkcs11")), true},
+		"of another kind":             {vault.SealedBy(sealed, slot("old", "pkcs11")), false},
+		"of another name":             {vault.SealedBy(sealed, slot("other", "tpm")), false},
+		"of a kind that was not kept": {vault.SealedBy(before, slot("old", "tpm")), true},
+		"bare":                        {vault.SealedBy([]byte("wrapped"), slot("old", "tpm")), true},
+		"a vault":                     {of(full, slot("old", "tpm")), true},
+		"a vault of another kind":     {of(full, slot("old", "pkcs11")), false},
+		"a vault of another name":     {of(full, slot("other", "tpm")), false},
+		"no vault":                    {of(empty, slot("old", "tpm")), false},
+	} {
+		if e.got != e.want {
+			t.Errorf("%s: %v", name, e.got)
+		}
+	}
+}
