@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
@@ -84,7 +85,18 @@ func (t *Tokens) MakeKeys(ctx context.Context) ([]hsm.KeyInfo, error) {
 			return nil, err
 		}
 	}
-	return t.Prove(ctx)
+	keys, err := t.Prove(ctx)
+	return keys, half(t, err)
+}
+
+// half says what to do about a key of which the token has a part: there is one of that name, so none was made, and yet it is not found.
+func half(t *Tokens, err error) error {
+	makes := func(k Key) bool { _, ok := hsm.As[hsm.KeyGenerator](k.In); return ok }
+	if !errors.Is(err, hsm.ErrNoKey) || !slices.ContainsFunc(t.Keys(), makes) {
+		return err
+	}
+	return &fault.Error{Code: fault.CodeHSM, Err: err, Do: "put the token's backup back; without one, remove what is left of the key with " +
+		"the token's own tool, repeat this, which makes another, and enrol the node with it"}
 }
 
 // makeKey makes a key that is missing. Where the token makes no keys it must be there; the self-test will tell.

@@ -281,8 +281,10 @@ const keyIDPrefix = "id="
 
 // PKCS11KeyID is the key ID of the key that a URI names: its object, or "id=" with its CKA_ID in percent-encoding, and "" if it names none.
 // Where it has both, both must fit.
-func (u *URI) PKCS11KeyID() string {
-	id, object := u.Attr("id"), u.Attr("object")
+func (u *URI) PKCS11KeyID() string { return PKCS11KeyID(u.Attr("object"), u.Attr("id")) }
+
+// PKCS11KeyID is the key ID of a key with that label and CKA_ID, as ParsePKCS11KeyID reads it; without a CKA_ID it is the label.
+func PKCS11KeyID(object, id string) string {
 	if id == "" {
 		return object
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	p11 "github.com/miekg/pkcs11"
 
@@ -83,8 +84,8 @@ func (s *session) one(id string, class uint) (p11.ObjectHandle, error) {
 	case err != nil:
 		return 0, err
 	case len(found) > 1:
-		return 0, fmt.Errorf("pkcs11: %w: %d keys %q in %s; rename or remove all but one, or name it by its CKA_ID: id=%%01 for 01",
-			hsm.ErrAmbiguous, len(found), id, s.tok.name())
+		return 0, fmt.Errorf("pkcs11: %w: %d keys %q in %s; rename or remove all but one, or name it by its CKA_ID: %s", hsm.ErrAmbiguous,
+			len(found), id, s.tok.name(), strings.Join(s.ids(id, found), ", "))
 	case len(found) == 1:
 		return found[0], nil
 	}
@@ -95,7 +96,21 @@ func (s *session) one(id string, class uint) (p11.ObjectHandle, error) {
 	if found, err := s.find(id, other, nil); err == nil && len(found) > 0 {
 		return 0, fmt.Errorf("pkcs11: %w: key %q in %s is not for this operation", hsm.ErrKeyType, id, s.tok.name())
 	}
+	if found, err := s.find(id, p11.CKO_PUBLIC_KEY, nil); err == nil && len(found) > 0 {
+		return 0, fmt.Errorf("pkcs11: %w: the private half of %q in %s, which has its public half; put the token's backup back", hsm.ErrNoKey,
+			id, s.tok.name())
+	}
 	return 0, fmt.Errorf("pkcs11: %w: %q in %s; make it with `mpcd hsm init`, or correct the key ID", hsm.ErrNoKey, id, s.tok.name())
+}
+
+// ids are the key IDs that tell objects of one key ID apart.
+func (s *session) ids(id string, objects []p11.ObjectHandle) (ids []string) {
+	label, _, _ := hsm.ParsePKCS11KeyID(id)
+	for _, o := range objects {
+		cka, _ := s.attribute(o, p11.CKA_ID)
+		ids = append(ids, hsm.PKCS11KeyID(label, string(cka)))
+	}
+	return ids
 }
 
 // find returns the token objects of the class, with that key ID and CKA_ID where they are given. The caller has the admin lock.
@@ -200,8 +215,8 @@ func (s *session) publicHalf(id string, private p11.ObjectHandle) (crypto.Public
 		return nil, fmt.Errorf("pkcs11: %w: %d public keys %q in %s; remove all but one", hsm.ErrAmbiguous, len(halves), id, s.tok.name())
 	}
 	if len(halves) == 0 {
-		return nil, fmt.Errorf("pkcs11: %w: the public half of %q in %s; import it with the label and CKA_ID of the private key", hsm.ErrNoKey,
-			id, s.tok.name())
+		return nil, fmt.Errorf("pkcs11: %w: the public half of %q in %s, which has its private half; put the token's backup back, or import "+
+			"the public key with the label and CKA_ID of the private one", hsm.ErrNoKey, id, s.tok.name())
 	}
 	public, err := s.readPublic(halves[0])
 	if err != nil {

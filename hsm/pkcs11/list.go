@@ -12,13 +12,16 @@ import (
 // randomMax is the most that Random reads, in bytes.
 const randomMax = 1 << 16
 
-// Keys lists the private and secret keys of the token. A key that is none of ours has an empty Type.
+// Keys lists the private and secret keys of the token, each by its label, those of one label with the CKA_ID that tells them apart. A key
+// that is none of ours has an empty Type.
 func (t *token) Keys(ctx context.Context) ([]hsm.KeyInfo, error) {
 	return job[[]hsm.KeyInfo]{f: (*session).list, admin: true}.do(ctx, t)
 }
 
 func (s *session) list() ([]hsm.KeyInfo, error) {
 	var all []hsm.KeyInfo
+	var objects []p11.ObjectHandle
+	named := map[string]int{}
 	for _, class := range []uint{p11.CKO_PRIVATE_KEY, p11.CKO_SECRET_KEY} {
 		found, err := s.find("", class, nil)
 		if err != nil {
@@ -37,7 +40,13 @@ func (s *session) list() ([]hsm.KeyInfo, error) {
 			if err != nil {
 				return nil, explain(fmt.Sprintf("list key %q", label), err)
 			}
-			all = append(all, keyInfo(string(label), kind, a))
+			all, objects = append(all, keyInfo(string(label), kind, a)), append(objects, o)
+			named[string(label)]++
+		}
+	}
+	for i, o := range objects {
+		if named[all[i].ID] > 1 {
+			all[i].ID = s.ids(all[i].ID, []p11.ObjectHandle{o})[0]
 		}
 	}
 	return all, nil
