@@ -43,8 +43,9 @@ func Configure(dir string, vs host.Values, at Place, note func(format string, a 
 	if c.Cluster == "" || c.Node == "" {
 		return "", fault.Usage("give --cluster NAME and --node NAME", "a new node in %s needs the names of its cluster and of itself", dir)
 	}
+	full := vs.InFull() // the file lies elsewhere than what they are relative to
 	for _, s := range host.Settings {
-		if v := vs[s.Key]; v.Origin != "default" {
+		if v := full[s.Key]; v.Origin != "default" {
 			if strings.Contains(v.Text, "pin-value=") {
 				return "", fault.Usage("use pin-source=file:/path, cred:name or env:NAME", "%s has a PIN, which belongs into no configuration", s.Key)
 			}

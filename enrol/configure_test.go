@@ -3,6 +3,7 @@ package enrol
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -22,5 +23,39 @@ func TestConfigureTakesNoPIN(t *testing.T) {
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("something was written: %v", err)
+	}
+}
+
+// Goal: what is written into the configuration of a new node, elsewhere, means what it meant where it was given. Method: every setting that
+// has a path, relative to the working directory and to a file; compare the configuration that was given with the one that was written.
+func TestConfigureKeepsPaths(t *testing.T) {
+	dir, vs := filepath.Join(t.TempDir(), "n1"), host.Defaults()
+	text := "api: {tls: {client_ca: ca.pem}}\nhsm: {plugin: {read: [r, s]}}\n"
+	if err := vs.YAML(filepath.Join(t.TempDir(), "mpcd.yaml"), []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	for key, text := range map[string]string{"cluster": "treasury", "node_id": "n1", "data_dir": "data", "listen": "127.0.0.1:8443",
+		"roster": "r.json", "api.tls.cert": "a.crt", "api.tls.key": "/full/a.key", "api.jwt.keys": "one.pub,/full/two.pub",
+		"nats.listen": "127.0.0.1:6222", "nats.routes": "127.0.0.1:6223", "nats.tls.cert": "n.crt", "nats.tls.key": "n.key", "nats.tls.ca": "ca",
+		"nats.creds": "creds", "hsm.uri": "pkcs11:token=x?module-path=lib.so&pin-source=file:pin",
+		"hsm.vault_uri": "tpm:device=sock?pin-source=env:PIN", "hsm.counter": "tpm:device=sock", "hsm.softhsm_conf": "soft.conf",
+		"hsm.plugin.dir": "drivers", "hsm.plugin.write": "w", "password.provider": "file", "password.key_id": "password",
+		"password.sealed": "file:sealed", "password.uri": "local:token"} {
+		vs.Set(key, text, "env "+key)
+	}
+	given, err := host.Parse(vs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := Configure(dir, vs, Place{Endpoint: "https://127.0.0.1:8443"}, t.Logf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := host.Defaults()
+	if err := written.File(path); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := host.Parse(written); err != nil || !reflect.DeepEqual(c, given) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, c, given)
 	}
 }

@@ -74,6 +74,13 @@ func CheckGiven(vs Values) error {
 	return err
 }
 
+// InFull are the values with every path in full, so that they mean the same in a file that lies elsewhere. What is wrong stays as it is.
+func (vs Values) InFull() Values {
+	p := &parser{values: vs, full: maps.Clone(vs)}
+	_, _ = parse(p)
+	return p.full
+}
+
 func parse(p *parser) (Config, error) {
 	vs := p.values
 	var c Config
@@ -179,6 +186,7 @@ func (p *parser) hsm(c *Config) {
 func (p *parser) password(c *Config) {
 	c.Password.Provider = p.oneOf("password.provider", "hsm", "file", "env", "cred", "aws", "gcp", "pkcs11", "tpm")
 	c.Password.Sealed, c.Password.URI = p.source("password.sealed", p.text("password.sealed")), p.uri("password.uri")
+	p.inFull("password.sealed", c.Password.Sealed, nil)
 	c.Password.KeyID, c.Password.Human = p.text("password.key_id"), p.truth("password.human")
 	if c.Password.Provider == "hsm" || c.Password.Provider == "file" {
 		c.Password.KeyID = p.path("password.key_id", false)

@@ -22,6 +22,15 @@ type parser struct {
 	err    error
 
 	missing []string // what must be set and is not
+	full    Values   // the values with their paths in full, where somebody wants these
+}
+
+// inFull keeps the value of a key with its paths in full.
+func (p *parser) inFull(key, text string, list []string) {
+	if v := p.values[key]; p.full != nil && v.Origin != "default" {
+		v.Text, v.List = text, list
+		p.full[key] = v
+	}
 }
 
 func (p *parser) wrong(key, do, format string, a ...any) {
@@ -55,7 +64,9 @@ func (p *parser) path(key string, required bool) string {
 		}
 		return ""
 	}
-	return p.place(key, v)
+	path := p.place(key, v)
+	p.inFull(key, path, nil)
+	return path
 }
 
 // place is a path of the setting in full.
@@ -76,6 +87,7 @@ func (p *parser) paths(key string) []string {
 	for _, path := range p.values[key].List {
 		out = append(out, p.place(key, path))
 	}
+	p.inFull(key, "", out)
 	return out
 }
 
@@ -118,6 +130,7 @@ func (p *parser) uri(key string) string {
 	if now.String() == u.String() {
 		return text
 	}
+	p.inFull(key, now.String(), nil)
 	return now.String()
 }
 
