@@ -160,7 +160,7 @@ func (m *move) openRecovered(ctx context.Context, x Target, identities []age.Ide
 }
 
 func (m *move) openStore() (err error) {
-	m.store, err = openStore(m.config, m.key, hsm.Options{Logger: m.options.Log}, nil)
+	m.store, err = openStore(m.config, m.key, hsm.Options{Logger: m.options.Log}, m.options.Crash)
 	return m.opened.keep(m.store, err)
 }
 

@@ -162,3 +162,33 @@ func opensWith(ctx context.Context, sealed, aad []byte, c *Config, who age.Ident
 		return err
 	})
 }
+
+// Goal: a move ends where the outcome of what its store was asked is not known, as a node does. Method: cut the store's files while it is
+// open, and ask it for a record; who ends the process is told.
+func TestMoveEndsWithItsStore(t *testing.T) {
+	c := testNode(t, "n1")
+	prepare(t, c)
+	var why error
+	x := Target{Key: "vault-2"}
+	_, err := moving(t.Context(), c, Options{Crash: func(err error) { why = err }}, "vault.rewrap", func(m *move) error {
+		if err := m.open(t.Context(), &x); err != nil {
+			return err
+		}
+		large := []vault.Pair{{Key: []byte("large"), Value: make([]byte, 4<<10)}}
+		if err := m.store.Batch(t.Context(), large, nil); err != nil {
+			return err
+		}
+		logs, err := filepath.Glob(filepath.Join(c.storeDir(), "db", "*.vlog"))
+		for _, path := range logs {
+			err = errors.Join(err, os.Truncate(path, 0))
+		}
+		if err != nil || len(logs) == 0 {
+			t.Fatal(logs, err)
+		}
+		_, err = m.store.Get(t.Context(), large[0].Key)
+		return err
+	})
+	if !errors.Is(err, vault.ErrCorrupt) || !errors.Is(why, vault.ErrBroken) {
+		t.Errorf("%v; ended for %v", err, why)
+	}
+}

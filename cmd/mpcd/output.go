@@ -38,9 +38,11 @@ func (o *output) result(v any, table func(w io.Writer)) error {
 	return w.Flush()
 }
 
-// options are for what a command opens by itself; its warnings from the level on go to stderr.
+// options are for what a command opens by itself; its warnings from the level on go to stderr. A store that cannot be written ends it.
 func (o *output) options(level string) host.Options {
-	return host.Options{Release: release(), Log: host.NewLogger(o.err, host.ParseLevel(level), "text")}
+	return host.Options{Release: release(), Log: host.NewLogger(o.err, host.ParseLevel(level), "text"), Crash: func(err error) {
+		os.Exit(o.fail(&fault.Error{Code: fault.CodeStorage, Err: err, Do: "mend the disk, then repeat the command: it goes on from there"}))
+	}}
 }
 
 // note writes a line of progress to stderr.

@@ -207,11 +207,7 @@ func (p *Process) Start() {
 	tb.Helper()
 	cmd := exec.Command(Program(tb), p.Args("start")...)
 	cmd.Stdout, cmd.Stderr, cmd.Env = p.Log, p.Log, environment(p.Env)
-	start := StartChild
-	if p.Disk != nil {
-		start = p.Disk.start
-	}
-	if err := start(cmd); err != nil {
+	if err := p.starter()(cmd); err != nil {
 		tb.Fatal(err)
 	}
 	done := make(chan struct{})
@@ -251,12 +247,20 @@ func (p *Process) PID() int {
 	return p.cmd.Process.Pid
 }
 
-// Run runs a command on the node, as "hsm rewrap", with its configuration, addresses and environment.
+// starter starts processes on the node's disk.
+func (p *Process) starter() func(*exec.Cmd) error {
+	if p.Disk != nil {
+		return p.Disk.start
+	}
+	return StartChild
+}
+
+// Run runs a command on the node, as "hsm rewrap", with its configuration, addresses, environment and disk.
 func (p *Process) Run(command string, more ...string) Result {
 	p.c.TB.Helper()
 	words := strings.Fields(command)
 	args := append(words[1:], p.Args("", more...)[1:]...)
-	return Run(p.c.TB, p.Env, append(words[:1:1], args...)...)
+	return runBy(p.starter(), p.c.TB, p.Env, append(words[:1:1], args...)...)
 }
 
 // Running tells whether the process lives.

@@ -109,10 +109,16 @@ func Command(tb testing.TB, env []string, args ...string) *exec.Cmd {
 // Run runs mpcd as Command makes it.
 func Run(tb testing.TB, env []string, args ...string) Result {
 	tb.Helper()
+	return runBy(StartChild, tb, env, args...)
+}
+
+// runBy is Run, with what starts the process.
+func runBy(start func(*exec.Cmd) error, tb testing.TB, env []string, args ...string) Result {
+	tb.Helper()
 	cmd := Command(tb, env, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := StartChild(cmd)
+	err := start(cmd)
 	if err == nil {
 		err = cmd.Wait()
 	}

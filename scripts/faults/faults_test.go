@@ -163,6 +163,9 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 	"a write of the store fails": {
 		func(b *bench) { b.failing(syscall.EIO, "^(pwrite|fsync|fdatasync) /data/store/"); b.ends() },
 		func(b *bench) { b.disk.Fail(nil) }},
+	"a write of the store fails while its vault is moved": {
+		func(b *bench) { b.victim.Stop(); b.failing(syscall.EIO, "/data/store/db/.*sst"); b.rewrap() },
+		func(b *bench) { b.disk.Fail(nil); b.rewrap(); b.victim.Set("hsm.vault_key", "vault-2") }},
 	"a write of the audit log fails": {
 		func(b *bench) { b.failing(syscall.EIO, "/data/audit.log"); b.refuses("storage"); b.notReady() },
 		func(b *bench) { b.disk.Fail(nil) }},
@@ -236,6 +239,19 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 	"the node's certificate has expired": {
 		func(b *bench) { b.victim.Stop(); b.expire(); b.victim.Start(); b.says("has expired") },
 		func(b *bench) { b.move("tls/good.crt", "tls/node.crt"); b.move("tls/good.key", "tls/node.key") }},
+}
+
+// rewrap moves the victim's vault to another key of its token.
+func (b *bench) rewrap() {
+	done := make(chan sim.Result, 1)
+	go func() { done <- b.victim.Run("hsm rewrap", "--to-key", "vault-2") }()
+	select {
+	case r := <-done:
+		b.said.WriteString(r.Err)
+		b.exit(r.Code)
+	case <-time.After(time.Minute):
+		b.Fatal("mpcd hsm rewrap does not end")
+	}
 }
 
 // refuses asks for signatures until one is refused with a code.
