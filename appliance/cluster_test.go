@@ -54,6 +54,7 @@ type member struct {
 	policy    policy.Policy                                      // nil for the default
 	signer    hsm.Signer                                         // the token if nil
 	blind     bool                                               // see Node.Blind
+	logger    *slog.Logger                                       // says nothing if nil
 
 	node   *appliance.Node
 	stop   context.CancelFunc
@@ -179,7 +180,8 @@ func (m *member) boot() error {
 	m.node, err = appliance.New(ctx, appliance.Config{
 		Cluster: "test", Node: m.id, Release: "test", Roster: m.c.roster, Network: m.c.hub.Node(cmp.Or(m.place, m.id)), Self: m.self,
 		HSM: signer, CosignKey: "cosign", AttestKey: attestKey, Vault: v, Store: m.state, AuditLog: audit,
-		Schemes: byID, SchemeFor: schemes.For, Limits: m.limits, Policy: m.policy, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+		Schemes: byID, SchemeFor: schemes.For, Limits: m.limits, Policy: m.policy, Rand: rand.Reader,
+		Logger: cmp.Or(m.logger, slog.New(slog.DiscardHandler)),
 	})
 	if err != nil {
 		audit.Close()

@@ -42,12 +42,23 @@ func parseRosterRecord(name string, b []byte) (*attest.SignedRoster, error) {
 	return &rec.Roster, nil
 }
 
-// keepRoster stores a roster that is taken into use, and forgets the oldest above rostersKept.
+// otherRoster is the refusal of a roster of which there is another with the same serial.
+func otherRoster(serial uint64, ours, theirs string) error {
+	return &problem.Error{Code: problem.Conflict, Err: attest.ErrRoster,
+		Message: fmt.Sprintf("the operator has signed two rosters of serial %d: this node has used %s, the other is %s", serial, ours, theirs),
+		Next:    "find out which is right, have the operator sign one of a higher serial from it, and bring that to all nodes"}
+}
+
+// keepRoster stores a roster that is taken into use, and forgets the oldest above rostersKept. It refuses one in whose place another of the
+// same serial was in use.
 func (n *core) keepRoster(ctx context.Context, r *attest.SignedRoster) error {
-	key := rosterKey(r.Roster.Serial, r.Fingerprint())
+	key, same := rosterKey(r.Roster.Serial, r.Fingerprint()), rosterKey(r.Roster.Serial, "")
 	var kept [][]byte
 	have := false
 	err := n.cfg.Store.Iterate(ctx, []byte(rosterPrefix), func(k, _ []byte) error {
+		if other, ok := bytes.CutPrefix(k, same); ok && !bytes.Equal(k, key) {
+			return otherRoster(r.Roster.Serial, string(other), r.Fingerprint())
+		}
 		kept, have = append(kept, slices.Clone(k)), have || bytes.Equal(k, key)
 		return nil
 	})

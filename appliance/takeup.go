@@ -1,9 +1,11 @@
 package appliance
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/audit"
@@ -13,21 +15,28 @@ import (
 	"github.com/luxfi/mpcd/attest"
 )
 
-// rosterEvery is how often a peer that is behind is sent our roster.
-const rosterEvery = 10 * time.Second
+const (
+	rosterEvery = 10 * time.Second // how often a peer that is behind is sent our roster
+	showEvery   = time.Minute      // and one that is not, which roster it is
+	shownMax    = 100              // bytes that say so
+)
 
 // TakeUp puts a newer roster in the place of the one in use, without a restart. It must have a higher serial, be signed by the same root,
 // have every node as the party it was, and this node's own keys unchanged; Config.KeepRoster may refuse it, and keeps it. A roster that is
-// not newer changes nothing. Who was removed is neither heard nor chosen from then on.
+// older changes nothing, and another one of the same serial is refused: the operator has signed two, and one of them does not know what the
+// other changed. Who was removed is neither heard nor chosen from then on.
 func (n *Node) TakeUp(ctx context.Context, r *attest.SignedRoster) error {
 	n.rosters.Lock()
 	defer n.rosters.Unlock()
 	was := n.members.Roster()
-	if r.Roster.Serial <= was.Roster.Serial {
+	if r.Roster.Serial < was.Roster.Serial || r.Fingerprint() == was.Fingerprint() {
 		return nil
 	}
 	if err := r.Verify(ed25519.PublicKey(was.Root)); err != nil {
 		return err
+	}
+	if r.Roster.Serial == was.Roster.Serial {
+		return otherRoster(was.Roster.Serial, was.Fingerprint(), r.Fingerprint())
 	}
 	if err := n.takeUp(ctx, r); err != nil {
 		return fmt.Errorf("the roster of serial %d: %w", r.Roster.Serial, err)
@@ -87,8 +96,16 @@ func peersOf(m *ceremony.Members) transport.Peers {
 	return peers
 }
 
-// learnRoster takes up what a peer sent. Its signature makes it safe, whoever sent it.
+// learnRoster takes up what a peer sent. Its signature makes it safe, whoever sent it. A fingerprint with a serial alone is compared.
 func (n *Node) learnRoster(ctx context.Context, env transport.Envelope) {
+	if bytes.HasPrefix(env.Body, []byte("r_")) && len(env.Body) <= shownMax {
+		ours, theirs := n.members.Roster(), strings.Fields(string(env.Body))
+		if len(theirs) == 2 && theirs[1] == fmt.Sprint(ours.Roster.Serial) && theirs[0] != ours.Fingerprint() {
+			n.cfg.Logger.Warn("a peer's roster is another one", "from", env.From,
+				"error", otherRoster(ours.Roster.Serial, ours.Fingerprint(), theirs[0]))
+		}
+		return
+	}
 	r, err := attest.ParseRoster(env.Body)
 	if err == nil {
 		err = n.TakeUp(ctx, r)
@@ -98,11 +115,23 @@ func (n *Node) learnRoster(ctx context.Context, env transport.Envelope) {
 	}
 }
 
-// rosters sends our roster to a peer that has an older one, and says where ours is the older.
+// rosters sends our roster to a peer that has an older one, and says where ours is the older. A peer whose roster has the same serial is
+// told the fingerprint of ours, for it may be another one.
 func (w *watch) rosters(n *Node, id transport.NodeID) {
 	ours, now := n.members.Roster(), n.cfg.Clock()
 	notes, live := n.peers.Notes(id)
-	if !live || notes.Serial == 0 || notes.Serial == ours.Roster.Serial || now.Sub(w.sent[id]) < rosterEvery {
+	if !live || notes.Serial == 0 {
+		return
+	}
+	if notes.Serial == ours.Roster.Serial {
+		if now.Sub(w.shown[id]) >= showEvery {
+			w.shown[id] = now
+			which := fmt.Sprintf("%s %d", ours.Fingerprint(), notes.Serial)
+			n.send(transport.Envelope{To: []transport.NodeID{id}, Kind: ceremony.KindRoster, Body: []byte(which)})
+		}
+		return
+	}
+	if now.Sub(w.sent[id]) < rosterEvery {
 		return
 	}
 	w.sent[id] = now

@@ -3,11 +3,16 @@ package appliance_test
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
+	"log/slog"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/vault/vaulttest"
 )
 
 // Goal: a newer roster is taken up without a restart and carried to the other nodes, and its new node takes part; a roster that is older,
@@ -51,6 +56,17 @@ func TestRosterTakenUp(t *testing.T) {
 	if err := first.TakeUp(t.Context(), c.roster); err != nil || len(first.Nodes()) != 4 {
 		t.Errorf("an older roster: %v, %d nodes", err, len(first.Nodes()))
 	}
+	other := sign(c.root, func(r *attest.Roster) { r.Nodes[2].Facility = "another" })
+	if err := first.TakeUp(t.Context(), next); err != nil {
+		t.Errorf("the one in use: %v", err)
+	}
+	if err := first.TakeUp(t.Context(), sign(stranger, func(*attest.Roster) {})); err == nil || strings.Contains(err.Error(), "two rosters") {
+		t.Errorf("one of another root: %v", err)
+	}
+	err := first.TakeUp(t.Context(), other)
+	if !errors.Is(err, attest.ErrRoster) || !strings.Contains(err.Error(), "two rosters of serial 2") {
+		t.Errorf("another of the serial in use: %v", err)
+	}
 	c.roster = next
 	c.nodes[3].start()
 	await(t, "all hear the new node", func() bool {
@@ -60,3 +76,50 @@ func TestRosterTakenUp(t *testing.T) {
 	})
 	c.keygen("ed25519", 3, 4)
 }
+
+// Goal: of two rosters that the operator has signed with one serial a node goes on with the one it has used, also at its start, and nodes
+// that have the two say so. Method: a node is started with another roster of the serial in use; then with nothing in its store, as one is
+// that was enrolled by the other.
+func TestTwoRosters(t *testing.T) {
+	c := newCluster(t, 2)
+	r := c.roster.Roster
+	r.Nodes = slices.Clone(r.Nodes)
+	r.Nodes[0].Facility = "another"
+	other, err := r.Sign(c.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, m, said := c.nodes[0], c.nodes[1], &lines{}
+	first.halt()
+	first.logger = slog.New(slog.NewTextHandler(said, nil))
+	first.start()
+	m.halt()
+	c.roster = other
+	m.start()
+	select {
+	case err := <-m.done:
+		if !errors.Is(err, attest.ErrRoster) || !strings.Contains(err.Error(), "two rosters of serial 1") {
+			t.Errorf("another roster of the serial at its start: %v", err)
+		}
+		m.done <- nil // it is over
+	case <-m.node.Started():
+		t.Error("another roster of the serial is taken at its start")
+	}
+	m.halt()
+	c.hub.Kill(m.id)
+	m.state, m.vault = vaulttest.NewMemory(), vaulttest.NewMemory()
+	m.start()
+	await(t, "the nodes say that they have two", func() bool {
+		return strings.Contains(said.String(), "a peer's roster is another one") && strings.Contains(said.String(), "two rosters of serial 1")
+	})
+}
+
+// lines is a log that is read while it is written.
+type lines struct {
+	mu  sync.Mutex
+	all strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.all.Write(b) }
+
+func (l *lines) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.all.String() }

@@ -19,6 +19,7 @@ type watch struct {
 	twice  map[transport.NodeID]string
 	skewed map[transport.NodeID]time.Time // when it was last told
 	sent   map[transport.NodeID]time.Time // when its roster was last looked at
+	shown  map[transport.NodeID]time.Time // when it was told the fingerprint of our roster
 	// when a peer was last told which epochs we hold, and what was told of a node that lags, and when
 	compared map[transport.NodeID]time.Time
 	lags     map[transport.NodeID]string
@@ -34,6 +35,7 @@ const mendEvery = 2 * time.Second
 func (w *watch) look(n *Node) {
 	if w.twice == nil {
 		w.twice, w.skewed = map[transport.NodeID]string{}, map[transport.NodeID]time.Time{}
+		w.shown = map[transport.NodeID]time.Time{}
 		w.sent, w.compared = map[transport.NodeID]time.Time{}, map[transport.NodeID]time.Time{}
 		w.lags, w.lagged = map[transport.NodeID]string{}, map[transport.NodeID]time.Time{}
 	}

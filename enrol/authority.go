@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -163,6 +164,15 @@ func readKey(path string) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
+// lock keeps other commands off what the authority reads and then writes: two at once would sign two rosters of one serial.
+func (a *Authority) lock() (io.Closer, error) {
+	l, err := durable.LockFile(filepath.Join(a.dir, "LOCK"))
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, fault.Usage("repeat this when that has ended", "another command is at work in %s: %w", a.dir, err)
+	}
+	return l, err
+}
+
 // Root is the public key that the cluster's rosters are signed with.
 func (a *Authority) Root() ed25519.PublicKey { return a.root.Public().(ed25519.PublicKey) }
 
@@ -215,6 +225,11 @@ func (a *Authority) write(r attest.Roster, do string) (*attest.SignedRoster, err
 
 // Remove signs a newer roster in which nodes are members no more. They stay in it, by name, and do not come back.
 func (a *Authority) Remove(nodes []string) (*attest.SignedRoster, error) {
+	lock, err := a.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
 	s, err := a.roster()
 	if err != nil {
 		return nil, err
@@ -260,6 +275,11 @@ func rekeyed(was, now attest.RosterNode) (attest.RosterNode, error) {
 // Admit signs the roster of the nodes that were judged and of those in it already, issues a certificate for each of the former, for the
 // names in hosts too, into tls/<node>/, and keeps what they were judged by in evidence/<node>.json.
 func (a *Authority) Admit(judged []Judgement, hosts map[string]string) (*attest.SignedRoster, error) {
+	lock, err := a.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
 	before, err := attest.LoadRoster(filepath.Join(a.dir, RosterFile))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -297,6 +317,11 @@ func (a *Authority) certify(m attest.RosterNode, hosts map[string]string) error 
 // time that is not zero, only for those whose certificate here is missing, or due then. It returns the directories that they are in, by
 // node.
 func (a *Authority) Renew(nodes []string, hosts map[string]string, due time.Time) (map[string]string, error) {
+	lock, err := a.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
 	s, err := a.roster()
 	if err != nil {
 		return nil, err

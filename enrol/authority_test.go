@@ -14,6 +14,7 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/durable"
 )
 
 // Goal: nodes keep their parties, and parties are never given twice. Method: sign a roster, then one with a further node.
@@ -228,5 +229,54 @@ func TestRemove(t *testing.T) {
 	}
 	if _, err := a.Remove([]string{"n1", "n3"}); err == nil {
 		t.Error("a cluster without a member")
+	}
+}
+
+// Goal: two commands at once in one operator's directory do not sign two rosters of one serial, of which one is lost: the second says so
+// and changes nothing. Method: each command while another has the directory, and after that.
+func TestOneAuthority(t *testing.T) {
+	a, err := NewAuthority(filepath.Join(t.TempDir(), "cluster"), "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var judged []Judgement
+	for _, name := range []string{"n1", "n2"} {
+		e, err := Node(t.Context(), testNode(t, name), host.Options{}, Place{}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		judged = append(judged, Judgement{Enrolment: e})
+	}
+	if _, err := a.Admit(judged[:1], nil); err != nil {
+		t.Fatal(err)
+	}
+	other, err := OpenAuthority(a.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := other.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]func() error{
+		"admit":  func() error { _, err := a.Admit(judged[1:], nil); return err },
+		"renew":  func() error { _, err := a.Renew(nil, nil, time.Time{}); return err },
+		"remove": func() error { _, err := a.Remove([]string{"n2"}); return err },
+	}
+	for name, do := range all {
+		if err := do(); !errors.Is(err, durable.ErrLocked) || codeOf(err) != fault.CodeUsage {
+			t.Errorf("%s beside another command: %v", name, err)
+		}
+	}
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"admit", "renew", "remove"} {
+		if err := all[name](); err != nil {
+			t.Errorf("%s after it: %v", name, err)
+		}
+	}
+	if s, err := a.roster(); err != nil || s.Roster.Serial != 3 {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
