@@ -2,6 +2,7 @@ package enrol
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
@@ -257,7 +258,7 @@ func (a *Authority) roster() (*attest.SignedRoster, error) {
 }
 
 // rekeyed is a member whose token was replaced: the identity, which is in the vault, says so itself by signing the enrolment. The
-// party stays, and with it the node's shares.
+// party stays, and with it the node's shares; so does the place of a node that does not tell another.
 func rekeyed(was, now attest.RosterNode) (attest.RosterNode, error) {
 	if !bytes.Equal(was.Identity, now.Identity) || !bytes.Equal(was.Seal, now.Seal) {
 		return was, fault.Usage("give the new node another name", "node %q is in the roster already, with another identity", was.ID)
@@ -268,7 +269,7 @@ func rekeyed(was, now attest.RosterNode) (attest.RosterNode, error) {
 	if bytes.Equal(was.CosignKey, now.CosignKey) && bytes.Equal(was.AttestKey, now.AttestKey) {
 		return was, fault.Usage("give only the enrolments of nodes that are new, or whose keys are", "node %q is in the roster already", was.ID)
 	}
-	now.Party = was.Party
+	now.Party, now.Endpoint, now.Facility = was.Party, cmp.Or(now.Endpoint, was.Endpoint), cmp.Or(now.Facility, was.Facility)
 	return now, nil
 }
 
@@ -293,7 +294,11 @@ func (a *Authority) Admit(judged []Judgement, hosts map[string]string) (*attest.
 		return nil, err
 	}
 	for _, e := range es {
-		if err := a.certify(e.member(), hosts); err != nil {
+		m, err := s.Roster.Node(e.Node)
+		if err == nil {
+			err = a.certify(m, hosts)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

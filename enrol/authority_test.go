@@ -184,6 +184,45 @@ func TestRosterRekeys(t *testing.T) {
 	}
 }
 
+// Goal: a member that is enrolled anew without saying where it is stays where it was, in the roster and in its certificate. Method: admit a
+// node at its place; with another key, without a place; and with another key, at another place.
+func TestRosterKeepsThePlace(t *testing.T) {
+	a, err := NewAuthority(filepath.Join(t.TempDir(), "cluster"), "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := testNode(t, "n1")
+	for _, x := range []struct {
+		key         string
+		place, want Place
+		host        string
+	}{
+		{"attest", Place{"https://one.example:8080", "Zug"}, Place{"https://one.example:8080", "Zug"}, "one.example"},
+		{"attest-2", Place{}, Place{"https://one.example:8080", "Zug"}, "one.example"},
+		{"attest-3", Place{Endpoint: "https://two.example"}, Place{"https://two.example", "Zug"}, "two.example"},
+	} {
+		c.HSM.AttestKey = x.key
+		e, err := Node(t.Context(), c, host.Options{}, x.place, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := a.Admit([]Judgement{{Enrolment: e}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := s.Roster.Nodes[0]; (Place{m.Endpoint, m.Facility}) != x.want {
+			t.Errorf("%s: at %q, %q", x.key, m.Endpoint, m.Facility)
+		}
+		b, err := os.ReadFile(filepath.Join(a.dir, "tls", "n1", "node.crt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cert, err := x509.ParseCertificate(mustPEM(b)); err != nil || cert.VerifyHostname(x.host) != nil {
+			t.Errorf("%s: a certificate for %v, %v", x.key, cert.DNSNames, err)
+		}
+	}
+}
+
 // Goal: the operator takes a member out by a newer roster, in which it stays by name, so that its number and its name are never given
 // again. Method: remove one of two, enrol it again, renew all, remove the last.
 func TestRemove(t *testing.T) {

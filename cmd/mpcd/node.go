@@ -54,8 +54,8 @@ func nodeEnroll(o *output) *cobra.Command {
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&dir, "new", "", "make this directory with mpcd.yaml and, without --hsm-signer, a SoftHSM token")
-	cmd.Flags().StringVar(&at.Endpoint, "endpoint", "", "where clients reach this node, for the roster")
-	cmd.Flags().StringVar(&at.Facility, "facility", "", "where the node stands, for the roster")
+	cmd.Flags().StringVar(&at.Endpoint, "endpoint", "", "where clients reach this node, for the roster; as before if empty")
+	cmd.Flags().StringVar(&at.Facility, "facility", "", "where the node stands, for the roster; as before if empty")
 	return cmd
 }
 
