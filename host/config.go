@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -59,8 +60,10 @@ type Config struct {
 	LogFormat string
 	Dev       bool // allow what guards nothing
 
-	Consul  string   // where consul_addr is set, which has no effect; "" where it is not
-	Unknown []string // variables that begin with MPCD_ and mean nothing
+	File    string            // that it was read from; "" for none
+	Above   map[string]string // what a variable or a flag gives, above the file, by setting: "env MPCD_LISTEN"
+	Consul  string            // where consul_addr is set, which has no effect; "" where it is not
+	Unknown []string          // variables that begin with MPCD_ and mean nothing
 }
 
 // Parse makes a configuration of values. The error is the first mistake, with its key and where that was set.
@@ -83,7 +86,7 @@ func (vs Values) InFull() Values {
 
 func parse(p *parser) (Config, error) {
 	vs := p.values
-	var c Config
+	c := Config{File: vs.file(), Above: vs.above()}
 	p.node(&c)
 	p.api(&c)
 	p.nats(&c)
@@ -96,7 +99,7 @@ func parse(p *parser) (Config, error) {
 		c.Consul = consul.Origin
 	}
 	if p.err == nil && !p.given && p.missing != nil {
-		p.err = notSet(vs.file(), append(p.missing, c.missing()...))
+		p.err = notSet(cmp.Or(c.File, noFile), append(p.missing, c.missing()...))
 		if !slices.ContainsFunc(slices.Collect(maps.Values(vs)), func(v Value) bool { return v.Origin != "default" }) {
 			p.err = fault.Usage("name the node's file by --config or MPCD_CONFIG; `mpcd init` or `mpcd node enroll --new DIR` makes a node",
 				"%w: no file is named, and there is no %s", ErrNoConfiguration, DefaultFile)

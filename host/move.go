@@ -26,11 +26,40 @@ type Target struct {
 	Unanchored bool // accept that an older copy of the directory is no longer noticed, where the token cannot count
 }
 
-// Moved is where a vault was moved to, as the configuration names it.
+// Moved is where a vault was moved to, as the configuration names it, and what its operator does next.
 type Moved struct {
 	URI, Key string
 	Stayed   bool     // they are what the configuration names
 	Recovery []string // nil where it was left as it is
+
+	File   string    // of the configuration, in which Set is to be set before the next start; "" for none
+	Set    []Changed // in the order of Settings
+	Enroll bool      // the keys that sign are in the token that was moved to: the node is to be enrolled anew
+}
+
+// Changed is a setting that has another value now.
+type Changed struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`           // of a list, with commas between
+	Where string `json:"where,omitempty"` // the variable or flag that has it now, in the place of the file
+}
+
+// Lines are what is to be set, as it stands in mpcd.yaml.
+func (m Moved) Lines() (lines []string) {
+	open := ""
+	for _, x := range m.Set {
+		section, name, _ := strings.Cut(x.Key, ".")
+		if section != open {
+			open, lines = section, append(lines, section+":")
+		}
+		s, _ := findSetting(x.Key)
+		line := "  " + name + ": " + yamlValue(s, x.Value)
+		if x.Where != "" {
+			line += " # there, and not here: " + x.Where
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // Progress hears how many records of how many are done.
@@ -85,6 +114,8 @@ type move struct {
 	key   *secret.Bytes // of the store
 	store *badgerstore.Store
 	to    *target // nil where the vault stays
+
+	passwordLost bool // the store's password is not to be had any more: its key opens with the token instead
 }
 
 // moving takes the data directory, lets act open what it needs and do its work, puts it on record as an event, and closes everything.
@@ -102,7 +133,28 @@ func moving(ctx context.Context, c Config, o Options, event string, act func(*mo
 	if err := errors.Join(err, m.opened.Close()); err != nil || m.to == nil {
 		return Moved{}, err
 	}
-	return Moved{m.to.config.vaultURI(), m.to.config.HSM.KEK, m.to.same(c), m.to.wrapping.Recovery}, nil
+	set, enroll := m.settings()
+	return Moved{m.to.config.vaultURI(), m.to.config.HSM.KEK, m.to.same(c), m.to.wrapping.Recovery, c.File, set, enroll}, nil
+}
+
+// settings are what is to be set now that the vault has moved, and whether the node is to be enrolled anew. Where its token is dead, so are
+// the keys that signed, if they were in it, and perhaps the store's password.
+func (m *move) settings() (set []Changed, enroll bool) {
+	put := func(key, value string) { set = append(set, Changed{key, value, m.config.Above[key]}) }
+	uri, signs := m.to.config.vaultURI(), m.config.TokenURI()
+	if enroll = m.from == nil && signs == m.config.vaultURI(); enroll && signs != uri {
+		put("hsm.uri", uri)
+	}
+	put("hsm.vault_key", m.to.config.HSM.KEK)
+	put("hsm.vault_uri", uri)
+	if m.to.wrapping.Recovery != nil {
+		put("hsm.recovery", strings.Join(m.to.wrapping.Recovery, ","))
+	}
+	if m.passwordLost {
+		put("password.provider", "hsm")
+		put("password.key_id", m.config.RecoveryPath())
+	}
+	return set, enroll
 }
 
 // facts are what is put on record of a move: to where, and how many can open the vault without a token. A URI is told without what comes
@@ -155,7 +207,11 @@ func (m *move) openRecovered(ctx context.Context, x Target, identities []age.Ide
 	if err := m.opened.keep(p, err); err != nil {
 		return err
 	}
-	m.to, err = openTarget(ctx, m.config, p, x, true)
+	if m.to, err = openTarget(ctx, m.config, p, x, true); err == nil && m.config.Password.Provider != "hsm" {
+		key, err := (&Tokens{config: m.config, opener: p}).StoreKey(ctx)
+		m.passwordLost = err != nil || !key.Equal(m.key.Bytes())
+		key.Wipe()
+	}
 	return err
 }
 

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"filippo.io/age"
@@ -190,5 +193,76 @@ func TestMoveEndsWithItsStore(t *testing.T) {
 	})
 	if !errors.Is(err, vault.ErrCorrupt) || !errors.Is(why, vault.ErrBroken) {
 		t.Errorf("%v; ended for %v", err, why)
+	}
+}
+
+// Goal: after a recovery the operator is told all that he sets, and where, and nothing else: with it, and no less, the node opens its
+// store without the dead token. Method: nodes whose token kept all, or the vault alone, or the store's password too; destroy it, recover,
+// set what is told, open.
+func TestRecoveryTellsWhatToSet(t *testing.T) {
+	for name, x := range map[string]struct {
+		change func(t *testing.T, vs Values, dir string)
+		set    []string
+		enroll bool
+	}{
+		"one token": {func(*testing.T, Values, string) {}, []string{"hsm.uri", "hsm.vault_key", "hsm.vault_uri"}, true},
+		"vault alone": {func(_ *testing.T, vs Values, dir string) {
+			vs.Set("hsm.uri", "local:"+filepath.Join(dir, "signer"), "test")
+			vs.Set("hsm.vault_uri", "local:"+filepath.Join(dir, "hsm"), "test")
+		}, []string{"hsm.vault_key", "hsm.vault_uri"}, false},
+		"password": {func(t *testing.T, vs Values, dir string) {
+			path := filepath.Join(dir, "hsm", "password") // gone with the token
+			err := os.Mkdir(filepath.Dir(path), 0o700)
+			if err := errors.Join(err, os.WriteFile(path, []byte("32 random characters of a machine"), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			vs.Set("password.provider", "file", "test")
+			vs.Set("password.key_id", path, "test")
+		}, []string{"hsm.uri", "hsm.vault_key", "hsm.vault_uri", "password.provider", "password.key_id"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, old := t.TempDir(), newOfficer(t)
+			vs := Defaults()
+			for k, v := range map[string]string{"cluster": "c", "node_id": "n1", "data_dir": filepath.Join(dir, "data"),
+				"hsm.recovery": old.recipient} {
+				vs.Set(k, v, "test")
+			}
+			vs.Set("hsm.uri", "local:"+filepath.Join(dir, "hsm"), "env MPC_HSM_SIGNER")
+			x.change(t, vs, dir)
+			parsed := func() Config {
+				c, err := Parse(vs)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.Dev = true
+				return c
+			}
+			prepare(t, parsed())
+			if err := os.RemoveAll(filepath.Join(dir, "hsm")); err != nil {
+				t.Fatal(err)
+			}
+			to := Target{URI: "local:" + filepath.Join(dir, "spare"), Key: "vault-2"}
+			moved, err := Recover(t.Context(), parsed(), Options{}, to, []age.Identity{old.identity}, silent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var set []string
+			for _, s := range moved.Set {
+				set = append(set, s.Key)
+				vs.Set(s.Key, s.Value, "test")
+			}
+			if !slices.Equal(set, x.set) || moved.Enroll != x.enroll {
+				t.Errorf("to be set: %v, enrol anew: %v", set, moved.Enroll)
+			}
+			lines := strings.Join(moved.Lines(), "\n")
+			if x.enroll && !strings.Contains(lines, "hsm:\n  uri: "+strconv.Quote(to.URI)+" # there, and not here: env MPC_HSM_SIGNER\n") {
+				t.Errorf("where is not told:\n%s", lines)
+			}
+			prepare(t, parsed()) // its store opens
+			read := Defaults()
+			if err := read.YAML("x", []byte(lines)); err != nil || read["hsm.vault_key"].Text != "vault-2" {
+				t.Errorf("%v:\n%s", err, lines)
+			}
+		})
 	}
 }

@@ -75,15 +75,29 @@ func Gather(path string) (vs Values, unknown []string, err error) {
 	return vs, vs.Environment(), nil
 }
 
-// file is the configuration file that was read, or that none was, in words.
+// file is the configuration file that was read, "" for none.
 func (vs Values) file() string {
 	for _, v := range vs {
 		if name, ok := strings.CutPrefix(v.Origin, "file "); ok {
 			return name[:strings.LastIndex(name, ":")]
 		}
 	}
-	return "no configuration file was read (--config, MPCD_CONFIG, " + DefaultFile + ")"
+	return ""
 }
+
+// above are the origins of what variables and flags give.
+func (vs Values) above() map[string]string {
+	out := map[string]string{}
+	for key, v := range vs {
+		if strings.HasPrefix(v.Origin, "env ") || strings.HasPrefix(v.Origin, "flag ") {
+			out[key] = v.Origin
+		}
+	}
+	return out
+}
+
+// noFile says that none was read.
+const noFile = "no configuration file was read (--config, MPCD_CONFIG, " + DefaultFile + ")"
 
 // Set gives the key of a setting a value from text; lists are separated by commas.
 func (vs Values) Set(key, text, origin string) {

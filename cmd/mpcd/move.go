@@ -1,11 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -124,13 +123,7 @@ func hsmRecover(o *output) *cobra.Command {
 			return nil, err
 		}
 		to, err := host.Recover(ctx, c, o.options("error"), x, identities, o.progress("recover"))
-		return func() error {
-			if c.Password.Provider != "hsm" {
-				o.note("if the store's password died with the token, set password.provider: hsm and password.key_id: %s, which the new token opens",
-					strconv.Quote(c.RecoveryPath()))
-			}
-			return o.moved(to, "recovered")
-		}, fault.Doing("recover", refusedTarget(err))
+		return func() error { return o.moved(to, "recovered") }, fault.Doing("recover", refusedTarget(err))
 	})
 }
 
@@ -169,19 +162,20 @@ func refusedTarget(err error) error {
 	return err
 }
 
-// moved tells where the vault is now.
+// moved tells where the vault is now, and all that is to be done next.
 func (o *output) moved(m host.Moved, how string) error {
-	v := map[string]any{"vault_uri": m.URI, "vault_key": m.Key}
+	v := map[string]any{"vault_uri": m.URI, "vault_key": m.Key, "set": m.Set, "file": m.File, "enroll": m.Enroll}
 	if m.Recovery != nil {
 		v["recovery"] = m.Recovery
 	}
 	return o.result(v, func(w io.Writer) {
-		row(w, "the vault is "+how+"; set in mpcd.yaml before the next start:")
-		row(w, "hsm:")
-		row(w, "  vault_uri: "+strconv.Quote(m.URI))
-		row(w, "  vault_key: "+strconv.Quote(m.Key))
-		if m.Recovery != nil {
-			row(w, "  recovery: ["+strings.Join(m.Recovery, ", ")+"]")
+		row(w, "the vault is "+how+"; set before the next start, in "+cmp.Or(m.File, "mpcd.yaml")+":")
+		for _, line := range m.Lines() {
+			row(w, line)
+		}
+		if m.Enroll {
+			row(w, "then enrol the node anew, for its keys that sign are others: `mpcd node enroll` here, then `mpcd node roster sign` at the")
+			row(w, "operator's, and bring roster.json to this host")
 		}
 	})
 }
