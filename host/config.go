@@ -11,6 +11,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/threshold/schemes"
+	"github.com/luxfi/mpcd/vault"
 )
 
 // Config is the configuration of a node, parsed. It is a value: nothing in it is open, and a copy is another configuration.
@@ -177,6 +178,9 @@ func (p *parser) hsm(c *Config) {
 	c.HSM.SignerKey = p.text("hsm.signer_key")
 	c.HSM.Sessions = p.number("hsm.sessions", 0, 256)
 	c.HSM.VaultURI, c.HSM.Counter, c.HSM.Recovery = p.uri("hsm.vault_uri"), p.uri("hsm.counter"), p.values["hsm.recovery"].List
+	if err := vault.CheckRecipients(c.HSM.Recovery); err != nil {
+		p.wrong("hsm.recovery", "write public keys age1… or age1pq1…, all of one kind", "%v", err)
+	}
 	c.HSM.Plugin.Dir, c.HSM.Plugin.User, c.HSM.Plugin.Network = p.path("hsm.plugin.dir", false), p.text("hsm.plugin.user"),
 		p.truth("hsm.plugin.network")
 	c.HSM.Plugin.Env, c.HSM.Plugin.Read, c.HSM.Plugin.Write = p.values["hsm.plugin.env"].List, p.paths("hsm.plugin.read"),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/luxfi/mpcd/appliance/transport"
@@ -29,9 +30,13 @@ func loadRoster(c Config) (*attest.SignedRoster, error) {
 		return nil, fault.Usage("use the roster of this cluster, or correct cluster",
 			"the roster is of cluster %q, this node is of %q", s.Roster.Cluster, c.Cluster)
 	}
+	if slices.ContainsFunc(s.Roster.Nodes, func(n attest.RosterNode) bool { return n.Removed && n.ID == string(c.Node) }) {
+		return nil, fault.Usage("a node in its place wants another name and another data_dir: `mpcd node enroll --new DIR`; keep what this one "+
+			"has until no key needs it, or correct node_id", "node %q was removed from the cluster by the roster of serial %d: the others "+
+			"neither hear nor choose it, and it does not come back", c.Node, s.Roster.Serial)
+	}
 	if _, err := s.Roster.Node(string(c.Node)); err != nil {
-		return nil, fault.Usage("enrol the node, or correct node_id; one that was removed does not come back", "%w",
-			fmt.Errorf("node %q is not in the roster: %w", c.Node, err))
+		return nil, fault.Usage("enrol the node, or correct node_id", "%w", fmt.Errorf("node %q is not in the roster: %w", c.Node, err))
 	}
 	if c.Total != 0 && c.Total != len(s.Roster.Members()) && c.Total != len(s.Roster.Nodes) { // those who were removed may be counted
 		return nil, fault.Usage("correct total_nodes, or use the right roster",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"github.com/luxfi/mpcd/appliance"
@@ -57,6 +58,7 @@ type opener struct {
 	work    *workDir
 	drivers hsm.Drivers
 	options hsm.Options
+	conf    string // of SoftHSM
 	byURI   map[string]hsm.Token
 	open    []hsm.Token // in the order of opening
 }
@@ -66,7 +68,8 @@ func newOpener(c Config, o Options) (*opener, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &opener{work: work, options: hsm.Options{Dev: c.Dev, Logger: o.Log, Sessions: c.HSM.Sessions}, byURI: map[string]hsm.Token{}}
+	p := &opener{work: work, conf: c.HSM.SoftHSMConf, byURI: map[string]hsm.Token{},
+		options: hsm.Options{Dev: c.Dev, Logger: o.Log, Sessions: c.HSM.Sessions}}
 	if c.HSM.SoftHSMConf != "" {
 		err = work.configureSoftHSM(c.HSM.SoftHSMConf)
 	}
@@ -101,6 +104,12 @@ func (p *opener) token(ctx context.Context, setting, uri string) (hsm.Token, err
 		return t, nil
 	}
 	t, err := p.drivers.Open(ctx, uri, p.options)
+	if errors.Is(err, hsm.ErrNoToken) && p.conf != "" {
+		tokens := filepath.Join(filepath.Dir(p.conf), "tokens")
+		if there, _ := filepath.Glob(filepath.Join(tokens, "*", "token.object")); len(there) > 0 { // of which SoftHSM says nothing
+			err = fmt.Errorf("%w; %s has the files of %d token, which may be damaged, or another user's", err, tokens, len(there))
+		}
+	}
 	if err != nil {
 		return nil, &openError{setting, err}
 	}

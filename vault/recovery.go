@@ -94,6 +94,12 @@ func parseRecipients(list []string) ([]string, []age.Recipient, error) {
 	return names, out, nil
 }
 
+// CheckRecipients is ErrInvalid for recipients that no vault can be sealed to.
+func CheckRecipients(list []string) error {
+	_, _, err := parseRecipients(list)
+	return err
+}
+
 func parseRecipient(name string) (r age.Recipient, hybrid bool, err error) {
 	if strings.HasPrefix(name, "age1pq1") {
 		r, err = age.ParseHybridRecipient(name)
