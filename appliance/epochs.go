@@ -332,10 +332,10 @@ func (w *watch) epochs(n *Node, id transport.NodeID) {
 	}
 	w.lags[id], w.lagged[id] = words, now
 	if words == "" {
-		n.cfg.Logger.Info("a node lacks no shares any more", "node", id)
+		n.cfg.Logger.Info("a node lacks no shares any more", "member", id)
 		return
 	}
-	n.cfg.Logger.Warn("a node was left behind", "node", id, "what", words)
+	n.cfg.Logger.Warn("a node was left behind", "member", id, "what", words)
 	n.wg.Go(func() {
 		if err := n.cfg.AuditLog.Append(n.base, audit.Event{Name: "key.behind",
 			Facts: map[string]string{"node": string(id), "what": words}}); err != nil {

@@ -188,7 +188,7 @@ func (n *others) find(ctx context.Context, op attest.Operation, session string, 
 				if err == nil {
 					return true, "", nil
 				}
-				n.cfg.Logger.Warn("an answer of another node is not taken", "node", h.from, "session", session, "error", err)
+				n.cfg.Logger.Warn("an answer of another node is not taken", "from", h.from, "session", session, "error", err)
 				untaken = notTaken(session, h.from, err)
 				continue
 			}

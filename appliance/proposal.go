@@ -302,7 +302,7 @@ func (n *core) record(ctx context.Context, op attest.Operation, topic [32]byte, 
 		for _, id := range n.members.Nodes(f.Abort.Culprits) {
 			facts["culprit."+string(id)] = f.Abort.Check
 			n.peers.Accuse(id, f.Abort.Check)
-			n.cfg.Logger.Error("peer misbehaved", "node", id, "check", f.Abort.Check, "kind", f.Abort.Kind, "operation", op)
+			n.cfg.Logger.Error("peer misbehaved", "member", id, "check", f.Abort.Check, "kind", f.Abort.Kind, "operation", op)
 		}
 	case f.Silent != nil:
 		for _, p := range f.Silent.Missing {

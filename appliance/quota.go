@@ -172,7 +172,7 @@ func (n *core) within(ctx context.Context, coordinator transport.NodeID, op atte
 	c, now := costOf(op, intents), n.cfg.Clock()
 	if first, ok := n.quotas.begin(now, coordinator, c); !ok {
 		if first {
-			n.cfg.Logger.Error("a member has used up what its ceremonies may cost this node", "node", coordinator)
+			n.cfg.Logger.Error("a member has used up what its ceremonies may cost this node", "member", coordinator)
 			facts := map[string]string{"culprit." + string(coordinator): "quota", "operation": string(op)}
 			if err := n.cfg.AuditLog.Append(context.WithoutCancel(ctx), audit.Event{Name: "quota.exceeded", Facts: facts}); err != nil {
 				return err

@@ -136,7 +136,7 @@ func (w *watch) rosters(n *Node, id transport.NodeID) {
 	}
 	w.sent[id] = now
 	if notes.Serial > ours.Roster.Serial {
-		n.cfg.Logger.Warn("this node's roster is behind", "serial", ours.Roster.Serial, "node", id, "has", notes.Serial)
+		n.cfg.Logger.Warn("this node's roster is behind", "serial", ours.Roster.Serial, "member", id, "has", notes.Serial)
 		return
 	}
 	n.send(transport.Envelope{To: []transport.NodeID{id}, Kind: ceremony.KindRoster, Body: ours.JSON()})

@@ -48,7 +48,7 @@ func (w *watch) look(n *Node) {
 		w.epochs(n, id)
 		if d, _ := n.peers.Skew(id); d.Abs() >= skewTold && now.Sub(w.skewed[id]) >= skewEvery {
 			w.skewed[id] = now
-			log.Warn("clocks differ: set them, as by NTP", "node", id, "its clock", ceremony.Off(d), "heard up to", transport.SkewMax)
+			log.Warn("clocks differ: set them, as by NTP", "member", id, "its clock", ceremony.Off(d), "heard up to", transport.SkewMax)
 		}
 	}
 	if now.Sub(w.mended) < mendEvery || !w.busy.CompareAndSwap(false, true) {
@@ -90,10 +90,10 @@ func (w *watch) runs(n *Node, id transport.NodeID) {
 		return
 	}
 	if twice == "" {
-		n.cfg.Logger.Info("a node runs once again", "node", id)
+		n.cfg.Logger.Info("a node runs once again", "member", id)
 		return
 	}
-	n.cfg.Logger.Error("a node runs twice: stop one of them", "node", id, "what", twice)
+	n.cfg.Logger.Error("a node runs twice: stop one of them", "member", id, "what", twice)
 	n.wg.Go(func() {
 		if err := n.cfg.AuditLog.Append(n.base, audit.Event{Name: "node.twice",
 			Facts: map[string]string{"node": string(id), "what": twice}}); err != nil {

@@ -72,3 +72,45 @@ func TestMainIsSmall(t *testing.T) {
 		t.Errorf("cmd/mpcd has %d lines, want at most %d", lines, maxMain)
 	}
 }
+
+// Goal: no line of the log has two attributes of one name: each has the node that writes it as "node". Method: the calls of a logger in
+// what a node is made of, tests apart; none gives it anew.
+func TestLogSaysNodeOnce(t *testing.T) {
+	calls := 0
+	for _, dir := range []string{"../../appliance", "../../host", "../../hsm", "../../vault"} {
+		err := filepath.WalkDir(dir, func(name string, _ os.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+				return err
+			}
+			files := token.NewFileSet()
+			f, err := parser.ParseFile(files, name, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(f, func(x ast.Node) bool {
+				call, ok := x.(*ast.CallExpr)
+				if !ok {
+					return true
+				}
+				method, ok := call.Fun.(*ast.SelectorExpr)
+				if !ok || !strings.Contains("Debug Info Warn Error With", method.Sel.Name) || len(call.Args) < 3 {
+					return true
+				}
+				calls++
+				for _, a := range call.Args {
+					if s, ok := a.(*ast.BasicLit); ok && s.Value == `"node"` {
+						t.Errorf("%s gives a line of the log another node", files.Position(call.Pos()))
+					}
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if calls < 50 {
+		t.Fatalf("%d calls of a logger: the test looks in the wrong place", calls)
+	}
+}
