@@ -163,6 +163,7 @@ type Node struct {
 	batches *batcher
 	others  *others
 	epochs  *epochs
+	callers callers
 	pool    *presign.Pool
 	slots   *ceremony.Slots // one per ceremony we take part in
 

@@ -129,7 +129,12 @@ func (n *core) namedSigners(c threshold.Committee, ids []transport.NodeID) ([]th
 
 // Keygen makes a key: every party stores its share, certifies it, and every quorum proves that it signs, before the wallet
 // is returned. All parties must be up.
-func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
+func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (w *Wallet, err error) {
+	end, err := n.callers.begin(n.cfg.Clock(), req.Requester)
+	if err != nil {
+		return nil, err
+	}
+	defer end(ctx, &err)
 	ctx, done, err := n.request(ctx, &req.SessionID, n.Longest())
 	if err != nil {
 		return nil, err
@@ -140,7 +145,7 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
 		return nil, err
 	}
 	purpose := purposeOfKeygen(scheme, committee, req)
-	w, err := n.answered(ctx, attest.OpKeygen, req.SessionID, req.BodyHash, purpose, func(accept func() error) (string, error) {
+	w, err = n.answered(ctx, attest.OpKeygen, req.SessionID, req.BodyHash, purpose, func(accept func() error) (string, error) {
 		return n.making.keygen(ctx, req, scheme, committee, accept)
 	})
 	if err == nil {
@@ -150,7 +155,12 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (*Wallet, error) {
 }
 
 // Refresh gives every party a new share of the same key. All parties must be up; the old epoch signs until the end.
-func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error) {
+func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (w *Wallet, err error) {
+	end, err := n.callers.begin(n.cfg.Clock(), req.Requester)
+	if err != nil {
+		return nil, err
+	}
+	defer end(ctx, &err)
 	ctx, done, err := n.request(ctx, &req.SessionID, n.Longest())
 	if err != nil {
 		return nil, err
@@ -165,7 +175,7 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (*Wallet, error)
 		return nil, err
 	}
 	purpose := purposeOf(&attest.Intent{Operation: attest.OpRefresh, KeyID: id})
-	w, err := n.answered(ctx, attest.OpRefresh, req.SessionID, req.BodyHash, purpose, func(accept func() error) (string, error) {
+	w, err = n.answered(ctx, attest.OpRefresh, req.SessionID, req.BodyHash, purpose, func(accept func() error) (string, error) {
 		return id, n.making.refresh(ctx, id, r, accept)
 	})
 	if err == nil {
