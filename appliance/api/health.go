@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -57,7 +58,7 @@ func notReady(r *http.Request, ready appliance.Readiness) error {
 		Next: "errors has the failed checks; wait as Retry-After says."})
 	for _, c := range ready.Checks {
 		if !c.OK {
-			p.Errors = append(p.Errors, wire.FieldError{Field: c.Name, Detail: c.Detail})
+			p.Errors = append(p.Errors, wire.FieldError{Field: c.Name, Detail: withoutPaths(c.Detail)})
 		}
 	}
 	if len(p.Errors) > 0 {
@@ -69,9 +70,22 @@ func notReady(r *http.Request, ready appliance.Readiness) error {
 func checks(ready appliance.Readiness) []wire.Check {
 	var out []wire.Check
 	for _, c := range ready.Checks {
-		out = append(out, wire.Check{Name: c.Name, OK: c.OK, Detail: c.Detail})
+		out = append(out, wire.Check{Name: c.Name, OK: c.OK, Detail: withoutPaths(c.Detail)})
 	}
 	return out
+}
+
+// path is a word with a slash, or a quotation of one.
+var path = regexp.MustCompile(`"[^"]*/[^"]*"|[^\s"'(=:]*/[^\s"',;:)]*`)
+
+// withoutPaths is what a check says to those who need no token to ask: where files lie on the host is not theirs to know. The log has it.
+func withoutPaths(detail string) string {
+	return path.ReplaceAllStringFunc(detail, func(p string) string {
+		if p == "input/output" { // of an error
+			return p
+		}
+		return "…"
+	})
 }
 
 func writeHealth(w http.ResponseWriter, _ *http.Request, h any) {

@@ -364,6 +364,27 @@ func TestSecurityHeaders(t *testing.T) {
 	}
 }
 
+// Goal: who asks without a token how the node is hears why, but not where its files lie. Method: checks that name paths of each form.
+func TestHealthHasNoPaths(t *testing.T) {
+	f := newFake()
+	h := New(Config{Backend: f})
+	for detail, want := range map[string]string{
+		"free space on the disk of /var/lib/mpcd: 60 MiB are left":   "free space on the disk of …: 60 MiB are left",
+		"open data/node1/my log/audit.log: input/output error":       "open … …: input/output error",
+		`away: "/srv/a b/tokens" is not there (/srv/c)`:              "away: … is not there (…)",
+		"pkcs11:token=t?module-path=/usr/lib/x.so: no such file":     "pkcs11:token=t?module-path=…: no such file",
+		"2 of 3 nodes can sign, 2 needed; node3 was never heard":     "2 of 3 nodes can sign, 2 needed; node3 was never heard",
+		"it is valid from 2026-01-01T00:00:00Z to 2027-01-01T00:00:": "it is valid from 2026-01-01T00:00:00Z to 2027-01-01T00:00:",
+	} {
+		f.ready = appliance.Readiness{Checks: []appliance.Check{{Name: "store", Detail: detail}}}
+		p := wantProblem(t, send(t, h, "GET", "/readyz", ""), 503, "not_ready")
+		v := decode[wire.Health](t, send(t, h, "GET", "/healthz", ""))
+		if p.Errors[0].Detail != want || !strings.Contains(p.Detail, want) || v.Checks[0].Detail != want {
+			t.Errorf("%q: %q, %q, %q; want %q", detail, p.Errors[0].Detail, p.Detail, v.Checks[0].Detail, want)
+		}
+	}
+}
+
 // Goal: readiness says why, liveness asks nobody, and startup waits for boot. Method: a node that is not ready.
 func TestHealth(t *testing.T) {
 	f := newFake()
