@@ -299,7 +299,8 @@ func (n *others) adoptSignature(ctx context.Context, req SignRequest, key keys.K
 	}
 	want := attest.Intent{Operation: attest.OpSign, KeyID: key.ID, Message: req.Message, Path: req.Path}
 	if purposeOf(&r.Intent) != purposeOf(&want) || r.SessionID != req.SessionID || r.ID != string(h.Answer) {
-		return nil, problem.New(problem.Integrity, "see that node's log", "node %s shows the receipt of another request", h.from)
+		return nil, problem.New(problem.Integrity, "", "it shows the receipt of another request, %.64q of session_id %.128q",
+			r.ID, r.SessionID)
 	}
 	puts := []vault.Pair{{Key: receiptKey(r.ID), Value: h.Receipt},
 		n.ops.Answered(string(attest.OpSign), req.SessionID, req.BodyHash, h.Answer)}

@@ -119,9 +119,8 @@ func (n *core) namedSigners(c threshold.Committee, ids []transport.NodeID) ([]th
 			len(ps), c.Threshold)
 	}
 	for _, id := range ids {
-		if !n.peers.Usable(id) {
-			return nil, problem.New(problem.Quorum, "start that node, or let the cluster choose the signers",
-				"node %q cannot be reached or is accused", id)
+		if why, next := n.peers.Trouble(id); why != "" {
+			return nil, problem.New(problem.Quorum, next+", or let the cluster choose the signers", "node %q %s", id, why)
 		}
 	}
 	return ceremony.SortedParties(ps), nil

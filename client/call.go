@@ -30,6 +30,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 		}
 	}
 	var last error
+	said := map[string]string{} // by each node, at last
 	for range c.attempts {
 		n, wait := c.next()
 		if err := sleep(ctx, wait); err != nil {
@@ -44,17 +45,17 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 			}
 			return out, nil
 		}
-		last = err
+		said[n.base], last = short(err), of(err, n.base, said)
 		var e *Error
 		if errors.As(err, &e) {
 			if !e.Retryable {
-				return nil, err
+				return nil, last
 			}
 			c.settle(n, max(e.RetryAfter, backoff))
 			continue
 		}
 		if ctx.Err() != nil {
-			return nil, err
+			return nil, last
 		}
 		c.settle(n, backoff)
 	}

@@ -130,6 +130,25 @@ func TestCalls(t *testing.T) {
 	}
 }
 
+// Goal: where no node served a call, what each of them said is told, in a few words. Method: a node that is gone, and two that refuse.
+func TestAllFailuresAreTold(t *testing.T) {
+	_, nodes := newCluster(t, refuse(503, "quorum"), refuse(409, "conflict"))
+	gone := httptest.NewServer(nil)
+	nodes = append([]string{gone.URL}, nodes...)
+	gone.Close()
+	_, err := New(Config{Nodes: nodes, Attempts: 3}).Sign(context.Background(), &SignRequest{WalletID: "w", Message: []byte("m")})
+	var others *OthersError
+	var e *Error
+	if !errors.As(err, &others) || len(others.Others) != 2 || !errors.As(err, &e) || e.Status != 409 {
+		t.Fatal(err)
+	}
+	for _, want := range []string{": 503 quorum: because", gone.URL + ": dial tcp"} {
+		if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Post") {
+			t.Errorf("%q is not in %q", want, err)
+		}
+	}
+}
+
 // Goal: a call survives nodes that are gone, drop the connection or cannot serve, and is one request to the cluster all the while.
 // Method: three bad nodes and a good one; all attempts must carry one session_id and one body.
 func TestFailover(t *testing.T) {

@@ -2,10 +2,15 @@ package client
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/luxfi/mpcd/client/wire"
@@ -39,4 +44,45 @@ func refusal(node string, r *http.Response, body []byte) *Error {
 		e.RetryAfter = min(time.Duration(s)*time.Second, waitMax)
 	}
 	return e
+}
+
+// OthersError is the failure of the node that was asked last, where others had failed before it.
+type OthersError struct {
+	Err    error    // of the last
+	Others []string // of each other node, shortly, at last
+}
+
+// Error says what the last node said, and then what the others did.
+func (e *OthersError) Error() string {
+	return e.Err.Error() + "; before it, " + strings.Join(e.Others, "; ")
+}
+
+// Unwrap returns the failure of the last.
+func (e *OthersError) Unwrap() error { return e.Err }
+
+// of adds to the failure of a node what the others said before it.
+func of(err error, node string, said map[string]string) error {
+	var others []string
+	for _, n := range slices.Sorted(maps.Keys(said)) {
+		if n != node {
+			others = append(others, n+": "+said[n])
+		}
+	}
+	if others == nil {
+		return err
+	}
+	return &OthersError{err, others}
+}
+
+// short is a failure of a node in a few words.
+func short(err error) string {
+	var refused *Error
+	var network *url.Error
+	switch {
+	case errors.As(err, &refused):
+		return fmt.Sprintf("%d %s: %s", refused.Status, refused.Code, refused.Why())
+	case errors.As(err, &network):
+		return network.Err.Error()
+	}
+	return err.Error()
 }

@@ -22,11 +22,16 @@ type Files struct {
 func Advice(err error) string {
 	var stranger x509.UnknownAuthorityError
 	var otherName x509.HostnameError
+	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.As(err, &stranger):
 		return "give the CA of the node's certificate: --ca, MPCD_CA"
 	case errors.As(err, &otherName):
 		return "name the node in --api as its certificate does"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && time.Now().Before(invalid.Cert.NotBefore):
+		return "set the clock here: the node's certificate is valid from " + invalid.Cert.NotBefore.UTC().Format(time.RFC3339)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the node's certificate ended at " + invalid.Cert.NotAfter.UTC().Format(time.RFC3339) + ": renew it with `mpcd node renew`"
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return "the node speaks plain HTTP: use http:// in --api"
 	}

@@ -1,14 +1,17 @@
 package client
 
 import (
+	"crypto/x509"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Goal: who cannot speak to a node that is there is told what to change, not to start it. Method: a server with an unknown CA, one without
-// TLS, and an address where nothing is.
+// TLS, an address where nothing is, and certificates that ended and that begin later.
 func TestAdvice(t *testing.T) {
 	secure, plain := httptest.NewTLSServer(http.NotFoundHandler()), httptest.NewServer(http.NotFoundHandler())
 	defer secure.Close()
@@ -36,6 +39,15 @@ func TestAdvice(t *testing.T) {
 	} {
 		if !strings.Contains(got, what) {
 			t.Errorf("%s: %q", what, got)
+		}
+	}
+	for _, days := range []int{-1, 1} {
+		now := time.Now()
+		leaf := &x509.Certificate{NotBefore: now.AddDate(0, 0, days*2-1), NotAfter: now.AddDate(0, 0, days*2+1)}
+		want := map[int]string{-1: "ended at " + leaf.NotAfter.UTC().Format(time.RFC3339), 1: "set the clock"}[days]
+		err := fmt.Errorf("tls: %w", x509.CertificateInvalidError{Cert: leaf, Reason: x509.Expired})
+		if got := Advice(err); !strings.Contains(got, want) {
+			t.Errorf("%d days: %q", days, got)
 		}
 	}
 	plain.Close()

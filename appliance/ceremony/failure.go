@@ -163,7 +163,11 @@ func (m *Members) Explain(err error) error {
 		if !code.Relayed() {
 			code = problem.Quorum
 		}
-		return problem.New(code, "see that node's log", "node %s refuses: %s", f.Refused.From, f.Refused.Message)
+		next := "see that node's log"
+		if code == problem.Conflict {
+			next = "repeat the request, where a key is changed meanwhile; use a new session_id, where it stands for another request"
+		}
+		return problem.New(code, next, "node %s refuses: %s", f.Refused.From, f.Refused.Message)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return problem.New(problem.Timeout, "repeat the request with the same session_id", "the request did not end in time")
 	}

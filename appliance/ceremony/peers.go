@@ -329,6 +329,8 @@ func (t *Peers) Trouble(id transport.NodeID) (why, next string) {
 		return "is accused: " + p.Accused, "look at its host"
 	case p.boot == (Boot{}):
 		return "is starting", "wait a second"
+	case strings.Contains(p.Failing, "store"), strings.Contains(p.Failing, "audit"):
+		return "is not ready, as it cannot write to its disk: " + p.Failing, "look at its disk, and run mpcd doctor there"
 	case p.Failing != "":
 		return "is not ready: " + p.Failing, "run mpcd doctor there"
 	}

@@ -264,7 +264,9 @@ func TestTrouble(t *testing.T) {
 		note      func(*seen)
 		why, next string
 	}{
-		"not ready":           {func(x *seen) { x.told("b", false, "token, audit") }, "b is not ready: token, audit", "run mpcd doctor there"},
+		"not ready": {func(x *seen) { x.told("b", false, "token, audit") }, "b is not ready, as it cannot write to its disk: token, audit",
+			"look at its disk, and run mpcd doctor there"},
+		"another check":       {func(x *seen) { x.told("b", false, "token, clock") }, "b is not ready: token, clock", "run mpcd doctor there"},
 		"in words of its own": {func(x *seen) { x.told("b", false, "\x1b[2J") }, "b is not ready", "see its log"},
 		"gone":                {func(x *seen) { x.after(liveFor, "c", "d") }, "b was not heard for 4s", "start the missing nodes"},
 		"never":               {func(x *seen) { x.m["b"] = &Notes{} }, "b was never heard", "start the missing nodes"},

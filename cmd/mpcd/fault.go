@@ -50,7 +50,7 @@ func explain(err error) *fault.Error {
 }
 
 // ofProblem is the fault for an answer of the API; the session is for those who try again.
-func ofProblem(p wire.Problem, session string) error {
+func ofProblem(p wire.Problem, session string) *fault.Error {
 	code := cli.CodeOf(p.Code)
 	if code == fault.CodeFailed {
 		switch {

@@ -116,6 +116,7 @@ func show[T any](o *output, r *remote, what, session string, do func(*client.Cli
 // failed turns what a client returns into a fault with its exit code. session is the request's, "" for none.
 func (r *remote) failed(what string, err error, session string) error {
 	var refused *client.Error
+	var others *client.OthersError
 	var timeout interface{ Timeout() bool }
 	again := "repeat it"
 	if session != "" {
@@ -125,7 +126,11 @@ func (r *remote) failed(what string, err error, session string) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &refused):
-		return fault.Doing(what, ofProblem(refused.Problem, session))
+		f := ofProblem(refused.Problem, session)
+		if errors.As(err, &others) {
+			f.Err = fmt.Errorf("%s: %w; before it, %s", refused.Node, f.Err, strings.Join(others.Others, "; "))
+		}
+		return fault.Doing(what, f)
 	case errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded):
 		return fault.Doing(what, &fault.Error{Code: fault.CodeTimeout, Err: fmt.Errorf("no answer from %s within %s", r.api, r.timeout),
 			Do: again + ", or with a longer --timeout"})
