@@ -132,8 +132,11 @@ func TestShownValues(t *testing.T) {
 	}
 	vs.Set("hsm.uri", "pkcs11:token=x?pin-value=1234&module-path=/m", "test")
 	vs.Set("nats.routes", "a:1,pin-value=1234", "test")
-	for _, key := range []string{"hsm.uri", "nats.routes"} {
-		if shown := vs[key].Redacted().String(); strings.Contains(shown, "1234") || !strings.Contains(shown, "[redacted]") {
+	vs.Set("hsm.recovery", "age1234,AGE-SECRET-KEY-1234", "test")
+	vs.Set("node_id", "age-secret-key-pq-1234", "test")
+	for _, key := range []string{"hsm.uri", "nats.routes", "hsm.recovery", "node_id"} {
+		shown := vs[key].Redacted().String()
+		if strings.Contains(strings.TrimPrefix(shown, "age1234"), "1234") || !strings.Contains(shown, "[redacted]") {
 			t.Errorf("%s: %s", key, shown)
 		}
 		if !strings.Contains(vs[key].String(), "1234") {

@@ -16,15 +16,15 @@ type Value struct {
 	dir    string // that its paths are relative to: the file's; "" is the working directory
 }
 
-// pinValue is a PIN in a URI, where none belongs.
-var pinValue = regexp.MustCompile(`pin-value=[^&;,]*`)
+// secrets are what stands in settings where none belongs: a PIN in a URI, an officer's identity.
+var secrets = regexp.MustCompile(`(pin-value=)[^&;,]*|(?i)(AGE-SECRET-KEY-)[0-9A-Z-]*`)
 
 // Redacted is the value as it may be shown to others.
 func (v Value) Redacted() Value {
-	v.Text = pinValue.ReplaceAllString(v.Text, "pin-value=[redacted]")
+	v.Text = secrets.ReplaceAllString(v.Text, "$1$2[redacted]")
 	for i, item := range v.List {
 		v.List = slices.Clone(v.List)
-		v.List[i] = pinValue.ReplaceAllString(item, "pin-value=[redacted]")
+		v.List[i] = secrets.ReplaceAllString(item, "$1$2[redacted]")
 	}
 	return v
 }

@@ -75,6 +75,10 @@ func parseRecipients(list []string) ([]string, []age.Recipient, error) {
 	var out []age.Recipient
 	hybrids := 0
 	for i, name := range names {
+		if isIdentity(name) {
+			return nil, nil, fmt.Errorf("vault: recovery recipient %d is an officer's secret identity, which stays with the officer: "+
+				"give its public half, age-keygen -y: %w", i+1, ErrInvalid)
+		}
 		if i > 0 && names[i-1] == name {
 			return nil, nil, fmt.Errorf("vault: recovery recipient %q is named twice: %w", name, ErrInvalid)
 		}
@@ -98,6 +102,11 @@ func parseRecipients(list []string) ([]string, []age.Recipient, error) {
 func CheckRecipients(list []string) error {
 	_, _, err := parseRecipients(list)
 	return err
+}
+
+// isIdentity tells that a secret was given where its public half belongs. It must not be quoted.
+func isIdentity(name string) bool {
+	return strings.Contains(strings.ToUpper(name), "AGE-SECRET-KEY-")
 }
 
 func parseRecipient(name string) (r age.Recipient, hybrid bool, err error) {

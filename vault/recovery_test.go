@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -218,6 +219,8 @@ func TestRecipients(t *testing.T) {
 		"not a key":          {[]string{"age1"}, false},
 		"in large letters":   {[]string{strings.ToUpper(x[0])}, false},
 		"an identity":        {[]string{x25519(t).String()}, false},
+		"an identity, small": {[]string{strings.ToLower(x25519(t).String())}, false},
+		"two identities":     {slices.Repeat([]string{x25519(t).String()}, 2), false},
 		"an SSH key":         {[]string{"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGmPBRnnbcHHPXSsUjj0Jl3v6lrGfhxvUhMcTGaCOhSk"}, false},
 		"damaged":            {[]string{x[0][:20] + "q" + x[0][21:] + "q"}, false},
 		"empty":              {[]string{""}, false},
@@ -231,6 +234,9 @@ func TestRecipients(t *testing.T) {
 		v, err := vault.Open(t.Context(), cfg)
 		if (err == nil) != c.ok || err != nil && !errors.Is(err, vault.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && strings.Contains(strings.ToUpper(err.Error()), "SECRET-KEY") {
+			t.Errorf("%s: the officer's secret stands in the error", name)
 		}
 		if err != nil && m.Writes() != 0 {
 			t.Errorf("%s: refused, but written", name)
