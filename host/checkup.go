@@ -172,6 +172,8 @@ func (d *Checkup) atRest(ctx context.Context, roster *attest.SignedRoster) {
 	}
 	_, err = enrolledIdentity(ctx, disk.Vault, member)
 	d.say("identity", err, "it is the one enrolled")
+	seen, err := checkSerial(ctx, disk.Store, roster)
+	d.say("roster's serial", err, fmt.Sprintf("%d or more, as this node has started with", seen))
 }
 
 // checkRecords reads all that is in the store beside the vault, and counts it.

@@ -191,7 +191,7 @@ func TestHangup(t *testing.T) {
 }
 
 // Goal: a newer roster that is put in the old one's place is taken up by a running node and kept, and one that the root did not
-// sign is not. Method: a forged one, then one in the file of a running node; the audit log tells, and the next start.
+// sign is not. Method: a forged one, then one in the file of a running node; the audit log tells, and so do the next start and the doctor.
 func TestRosterFile(t *testing.T) {
 	c := planned(t)
 	was, err := attest.LoadRoster(c.Roster)
@@ -242,5 +242,10 @@ func TestRosterFile(t *testing.T) {
 	}
 	if _, err := host.Open(t.Context(), c, host.Options{}); err == nil {
 		t.Error("the node forgets that it has used the newer roster")
+	}
+	for _, f := range (&host.Checkup{Config: c}).Run(t.Context()) {
+		if old := f.Check == "roster's serial"; old == (f.Err == nil) && (old || f.Check == "roster") {
+			t.Errorf("the doctor says of the older roster: %+v", f)
+		}
 	}
 }

@@ -40,18 +40,22 @@ func seenSerial(ctx context.Context, s vault.Store) (uint64, error) {
 	return r.Serial, nil
 }
 
-// keepSerial refuses a roster older than the one before.
-func keepSerial(ctx context.Context, s vault.Store, r *attest.SignedRoster) error {
-	seen, err := seenSerial(ctx, s)
-	switch {
-	case err != nil:
-		return err
-	case r.Roster.Serial < seen:
-		return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the roster has serial %d, this node has started with %d before",
+// checkSerial refuses a roster older than the one before.
+func checkSerial(ctx context.Context, s vault.Store, r *attest.SignedRoster) (seen uint64, err error) {
+	seen, err = seenSerial(ctx, s)
+	if err == nil && r.Roster.Serial < seen {
+		err = &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the roster has serial %d, this node has started with %d before",
 			r.Roster.Serial, seen),
 			Do: "fetch the newest roster from the operator"}
-	case r.Roster.Serial == seen:
-		return nil
+	}
+	return seen, err
+}
+
+// keepSerial refuses a roster older than the one before, and remembers this one.
+func keepSerial(ctx context.Context, s vault.Store, r *attest.SignedRoster) error {
+	seen, err := checkSerial(ctx, s, r)
+	if err != nil || r.Roster.Serial == seen {
+		return err
 	}
 	return s.Batch(ctx, []vault.Pair{{Key: []byte(serialKey), Value: canon.MustMarshal(serialRecord{serialVersion, r.Roster.Serial})}}, nil)
 }
