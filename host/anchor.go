@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -25,8 +26,8 @@ func keepAnchor(ctx context.Context, commit func(context.Context) error, every t
 			return
 		}
 		switch err := commit(context.WithoutCancel(ctx)); {
-		case durable.IsFull(err):
-			log.Warn("the head of the audit log was not kept in the vault: free space on the disk", "error", err)
+		case durable.IsFull(err), errors.Is(err, durable.ErrMoved):
+			log.Warn("the head of the audit log was not kept in the vault; it is tried again", "error", err)
 		case err != nil:
 			log.Error("the vault's commits were not counted: restart the node", "error", err)
 			return

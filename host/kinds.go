@@ -48,6 +48,7 @@ var kinds = []struct {
 	{hsm.ErrDevOnly, fault.CodeHSM, "use a token of hardware, or SoftHSM for a pilot"},
 	{hsm.ErrUnavailable, fault.CodeHSM, "check that the token is connected and its library installed, then `mpcd hsm test`"},
 	{hsm.ErrUnsupported, fault.CodeHSM, "see `mpcd version` for the drivers of this build"},
+	{durable.ErrMoved, fault.CodeStorage, "put the data directory back that the node was started on, then start again; nothing in it is lost"},
 	{durable.ErrFull, fault.CodeStorage, freeSpace},
 	{syscall.ENOSPC, fault.CodeStorage, freeSpace},
 	{syscall.EDQUOT, fault.CodeStorage, freeSpace},

@@ -69,7 +69,7 @@ func (v *Vault) commit(group []*change) error {
 	puts = append(puts, Pair{[]byte(rootKey), v.encodeRoot(s)})
 	// The callers' contexts end here: the outcome of a commit that has begun must be known.
 	if err := v.store.Batch(context.Background(), puts, deletes); err != nil {
-		if !errors.Is(err, ErrFull) { // of which nothing was written
+		if !errors.Is(err, ErrFull) && !errors.Is(err, ErrMoved) { // of which nothing was written
 			v.failure.Set(fmt.Errorf("vault: %w: %w", ErrBroken, err))
 		}
 		return err

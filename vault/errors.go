@@ -38,6 +38,8 @@ var (
 	ErrClosed = durable.ErrClosed
 	// ErrFull: there is too little space on the disk of a Store. Nothing was written; it heals when there is space again.
 	ErrFull = durable.ErrFull
+	// ErrMoved: a Store's files are not where they were opened. Nothing was written; it heals when they are put back.
+	ErrMoved = durable.ErrMoved
 	// ErrBroken: an earlier write failed and its outcome is unknown; open anew.
 	ErrBroken = durable.ErrBroken
 )

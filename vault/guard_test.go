@@ -144,7 +144,7 @@ func TestErasedIsPurged(t *testing.T) {
 type hiccup struct {
 	*vaulttest.Memory
 	fail bool
-	full bool // and keeps its promise about a full disk
+	kept error // and keeps its promise about an error after which nothing was written
 }
 
 func (h *hiccup) Batch(ctx context.Context, puts []vault.Pair, deletes [][]byte) error {
@@ -152,8 +152,8 @@ func (h *hiccup) Batch(ctx context.Context, puts []vault.Pair, deletes [][]byte)
 		h.fail = false
 		return vaulttest.ErrCrash
 	}
-	if h.full {
-		return vault.ErrFull
+	if h.kept != nil {
+		return h.kept
 	}
 	return h.Memory.Batch(ctx, puts, deletes)
 }
@@ -170,19 +170,21 @@ func TestBroken(t *testing.T) {
 	}
 }
 
-// Goal: a disk that was full breaks nothing: the vault writes on when there is space again, and is what it was. Method: a store that is
-// full for one write; then the same write, and a look at everything.
+// Goal: a disk that was full, or a directory that was away, breaks nothing: the vault writes on when that is over, and is what it was.
+// Method: a store that is full, or moved, for one write; then the same write, and a look at everything.
 func TestFullStore(t *testing.T) {
-	h := &hiccup{Memory: vaulttest.NewMemory()}
-	v := mustOpen(t, h, vaulttest.NewWrapper(kek))
-	store(t, v, "a", 1)
-	h.full = true
-	wantErr(t, "no space", v.Activate(t.Context(), "a", 1), vault.ErrFull)
-	h.full = false
-	if err := v.Activate(t.Context(), "a", 1); err != nil {
-		t.Fatalf("space again: %v", err)
-	}
-	if err := v.Check(t.Context()); err != nil {
-		t.Error(err)
+	for _, why := range []error{vault.ErrFull, vault.ErrMoved} {
+		h := &hiccup{Memory: vaulttest.NewMemory()}
+		v := mustOpen(t, h, vaulttest.NewWrapper(kek))
+		store(t, v, "a", 1)
+		h.kept = why
+		wantErr(t, "nothing written", v.Activate(t.Context(), "a", 1), why)
+		h.kept = nil
+		if err := v.Activate(t.Context(), "a", 1); err != nil {
+			t.Fatalf("%v is over: %v", why, err)
+		}
+		if err := v.Check(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }

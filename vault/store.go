@@ -24,8 +24,8 @@ type Store interface {
 	Get(ctx context.Context, key []byte) ([]byte, error)
 
 	// Batch writes and deletes all or nothing, durable on return. A key stands in a batch once; deleting an absent key is
-	// fine. The slices are not kept. ErrTooLarge, ErrFull or the context's error means nothing was written. Any other error means
-	// the outcome is unknown: from then on every Batch fails with ErrBroken until the store is opened anew.
+	// fine. The slices are not kept. ErrTooLarge, ErrFull, ErrMoved or the context's error means nothing was written. Any other
+	// error means the outcome is unknown: from then on every Batch fails with ErrBroken until the store is opened anew.
 	Batch(ctx context.Context, puts []Pair, deletes [][]byte) error
 
 	// Iterate calls f for the pairs whose key begins with prefix, in the order of keys, as of one moment. The slices are

@@ -28,6 +28,7 @@ import (
 type Log struct {
 	path  string
 	log   *durable.Log
+	held  *durable.Held // the log's file, by its name
 	acked *durable.Counter
 	node  string
 	clock func() time.Time
@@ -95,6 +96,9 @@ func (a *Log) open() error {
 		err = a.resume(false)
 	}
 	if err != nil {
+		return err
+	}
+	if a.held, err = durable.Hold(a.path); err != nil {
 		return err
 	}
 	if n := a.tree.size(); n > a.acked.Value() { // written, and not acknowledged before a crash; or of a release that did not count
@@ -257,8 +261,12 @@ type Event struct {
 // way can still tell how it ended.
 const roomLeast = 8 << 20
 
-// Writable returns why nothing can be recorded now, nil if something may. A log heals by itself when its disk does.
+// Writable returns why nothing can be recorded now, nil if something may. A log heals by itself when its disk does, and where it was moved
+// (durable.ErrMoved), when it is put back.
 func (a *Log) Writable() error {
+	if err := a.held.Check(); err != nil {
+		return err
+	}
 	if err := a.room.Check(); err != nil {
 		return err
 	}
@@ -420,9 +428,10 @@ func (a *Log) Len() uint64 {
 // Torn is how many bytes that a crash left at the end were cut off when the log was opened. None of them was acknowledged.
 func (a *Log) Torn() int64 { return a.log.Torn() }
 
-// KeepCheckpoint keeps a checkpoint beside the log, and what is kept of the tree durable.
+// KeepCheckpoint keeps a checkpoint beside the log, and what is kept of the tree durable. Beside a log that was put in its place since it
+// was opened it keeps none (durable.ErrMoved): that one would not hold against it.
 func (a *Log) KeepCheckpoint(b []byte) error {
-	if err := a.kept.Sync(); err != nil {
+	if err := errors.Join(a.held.Check(), a.kept.Sync()); err != nil {
 		return err
 	}
 	return durable.WriteFile(beside(a.path, "checkpoint"), b, 0o600)
@@ -442,5 +451,6 @@ func (a *Log) close() error {
 	if a.kept != nil {
 		errs = append(errs, a.kept.Close())
 	}
+	errs = append(errs, a.held.Close())
 	return errors.Join(errs...)
 }

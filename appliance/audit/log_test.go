@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -482,5 +483,44 @@ func BenchmarkPage(b *testing.B) {
 		if es, err := a.Entries(after, 100); err != nil || len(es) != 100 {
 			b.Fatal(len(es), err)
 		}
+	}
+}
+
+// Goal: a log in whose place a copy was put keeps nothing beside that copy, which would hold it to entries that it does not have, and says
+// so. Method: the directory, and the file alone, taken away and replaced by a copy: not writable, no checkpoint; put back it is.
+func TestMovedWhileOpen(t *testing.T) {
+	for _, what := range []string{"data", "data/audit.log"} {
+		root := t.TempDir()
+		path, aside := filepath.Join(root, what), filepath.Join(root, "aside")
+		if err := os.Mkdir(filepath.Join(root, "data"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		a := mustOpen(t, filepath.Join(root, "data/audit.log"))
+		record(t, a, 5)
+		refused := func() {
+			t.Helper()
+			if err := a.Writable(); !errors.Is(err, durable.ErrMoved) {
+				t.Errorf("writable: %v", err)
+			}
+			if err := a.KeepCheckpoint([]byte("x")); !errors.Is(err, durable.ErrMoved) {
+				t.Errorf("checkpoint: %v", err)
+			}
+		}
+		move := func(from, to string) {
+			if err := os.Rename(from, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		move(path, aside)
+		refused()
+		move(aside, path)
+		if err := errors.Join(a.Writable(), a.KeepCheckpoint([]byte("x"))); err != nil {
+			t.Errorf("put back: %v", err)
+		}
+		move(path, aside)
+		if out, err := exec.Command("cp", "-a", aside, path).CombinedOutput(); err != nil {
+			t.Fatal(err, string(out))
+		}
+		refused()
 	}
 }

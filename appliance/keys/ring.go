@@ -649,7 +649,7 @@ func VaultCode(err error) problem.Code {
 		return problem.Integrity
 	case errors.Is(err, vault.ErrNotFound):
 		return problem.NotFound
-	case errors.Is(err, vault.ErrFull), errors.Is(err, vault.ErrBroken):
+	case errors.Is(err, vault.ErrFull), errors.Is(err, vault.ErrMoved), errors.Is(err, vault.ErrBroken):
 		return problem.Storage
 	}
 	return problem.HSM

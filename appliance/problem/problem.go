@@ -139,19 +139,22 @@ func All(errs []error) error {
 // Unwritten is of a node that cannot keep what it must keep before it acts. Nothing was done.
 func Unwritten(err error) *Error {
 	next := "see the node's log; what its disk says is there"
-	if durable.IsFull(err) {
+	switch {
+	case durable.IsFull(err):
 		next = "free space on the node's disk; it goes on by itself"
+	case errors.Is(err, durable.ErrMoved):
+		next = "put the data directory back that the node was started on; it goes on by itself"
 	}
 	return &Error{Code: Storage, Message: "the node cannot write to its disk, so nothing may be done", Next: next, Err: err}
 }
 
-// As finds the Error in err, or wraps err as Unwritten where the disk is full, as Internal else.
+// As finds the Error in err, or wraps err as Unwritten where the disk is full or not where it was, as Internal else.
 func As(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
 		return e
 	}
-	if durable.IsFull(err) {
+	if durable.IsFull(err) || errors.Is(err, durable.ErrMoved) {
 		return Unwritten(err)
 	}
 	return &Error{Code: Internal, Message: "the node failed", Next: "see the node's log", Err: err}

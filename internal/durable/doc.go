@@ -7,7 +7,7 @@
 // Every promise ends at the disk: fsync is believed. After a failed write or fsync nothing is known of what reached the
 // disk (the lesson of fsyncgate). A Log then cuts off what may have been left behind its acknowledged end, and syncs that, before it
 // writes on: so it heals when a full disk has space again. A Counter writes the
-// same slot again.
+// same slot again. Held tells when a path leads elsewhere than to what was opened there.
 //
 // What the package does not do: it neither encrypts nor authenticates. Checksums find accidents, not attackers; whoever needs
 // the latter chains and signs the records.

@@ -188,6 +188,18 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 	"the disk fails at the start": {
 		func(b *bench) { b.victim.Stop(); b.failing(syscall.EIO, " /data"); b.starts() },
 		func(b *bench) { b.disk.Fail(nil) }},
+	"the data directory is replaced by a copy while the node runs": {
+		func(b *bench) {
+			b.move("data", "aside")
+			if err := os.CopyFS(filepath.Join(b.victim.Dir, "data"), os.DirFS(filepath.Join(b.victim.Dir, "aside"))); err != nil {
+				b.Fatal(err)
+			}
+			b.refuses("storage")
+			b.notReady()
+			b.victim.Stop()
+			b.exit(b.victim.Exit())
+		},
+		func(b *bench) { b.move("data", "copy"); b.move("aside", "data") }},
 	"the data directory is not there": {
 		func(b *bench) { b.victim.Stop(); b.move("data", "away"); b.starts() },
 		func(b *bench) { b.move("away", "data") }},

@@ -21,12 +21,24 @@ const (
 	roomToClose = 8 << 20
 )
 
-// room is vault.ErrFull if there is too little space for another write.
+// room is why nothing may be written: vault.ErrFull if there is too little space, durable.ErrMoved if the database is not where it was
+// opened. Badger makes its tables by name, and lists them in a file that it has open: of a directory that was replaced by a copy neither
+// would be whole.
 func (s *Store) room() error {
-	if err := (durable.Room{Dir: s.dir, Least: roomLeast, Free: s.free}).Check(); err != nil {
+	if err := s.place(roomLeast); err != nil {
 		return fmt.Errorf("badgerstore: %w", err)
 	}
 	return nil
+}
+
+// place holds the database against where it was opened, and its disk against the room that is needed. Before it is open there is the disk.
+func (s *Store) place(least int64) error {
+	if s.held != nil {
+		if err := s.held.Check(); err != nil {
+			return err
+		}
+	}
+	return durable.Room{Dir: s.dir, Least: least, Free: s.free}.Check()
 }
 
 // Writable returns why nothing can be written now, nil if something may.

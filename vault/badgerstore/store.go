@@ -50,6 +50,7 @@ const (
 type Store struct {
 	dir   string
 	lock  io.Closer
+	held  *durable.Held // the database's directory
 	db    *badger.DB
 	acked *durable.Counter
 	free  func(string) (int64, error) // as Config.Free
@@ -177,6 +178,9 @@ func (s *Store) open(o badger.Options) error {
 	log.failed = s.background
 	if s.db, err = openBadger(o.WithLogger(log)); err != nil {
 		return openError(s.dir, err)
+	}
+	if s.held, err = durable.Hold(o.Dir); err != nil {
+		return err
 	}
 	if err := errors.Join(s.allocate(), durable.Allocate(filepath.Join(o.Dir, discardFile))); err != nil {
 		return err
@@ -356,9 +360,10 @@ func corrupt(item *badger.Item, err error) error {
 	return fmt.Errorf("badgerstore: key %q: %w: %w", item.Key()[1:], vault.ErrCorrupt, err)
 }
 
-// closeDB closes the database, or leaves it as a crash leaves it, with all that was acknowledged: without room, or if the disk fails.
+// closeDB closes the database, or leaves it as a crash leaves it, with all that was acknowledged: without room, if the disk fails, or if
+// another directory stands where the database was.
 func (s *Store) closeDB() error {
-	if err := (durable.Room{Dir: s.dir, Least: roomToClose, Free: s.free}).Check(); err != nil {
+	if err := s.place(roomToClose); err != nil {
 		return err
 	}
 	done := make(chan error, 1)
@@ -388,7 +393,7 @@ func (s *Store) Close() error {
 		if s.acked != nil {
 			errs = append(errs, s.acked.Close())
 		}
-		err := errors.Join(append(errs, s.lock.Close())...)
+		err := errors.Join(append(errs, s.held.Close(), s.lock.Close())...)
 		if err != nil {
 			return fmt.Errorf("badgerstore: close %s: %w", s.dir, err)
 		}

@@ -1,0 +1,53 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// ErrMoved: a path does not lead any more to what was opened there. What is written by its name would go elsewhere than what is written to
+// open files, and neither place would hold the whole.
+var ErrMoved = errors.New("it was moved or replaced since it was opened")
+
+// Held is a file or directory that must stay where it is. It is kept open, so that no other gets its number.
+type Held struct {
+	path string
+	file *os.File
+}
+
+// Hold opens what is at path, for nothing but to know it again.
+func Hold(path string) (*Held, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("durable: %w", err)
+	}
+	return &Held{path, f}, nil
+}
+
+// Check returns ErrMoved if the path leads to something else now, or to nothing.
+func (h *Held) Check() error {
+	was, err := h.file.Stat()
+	if err != nil {
+		return fmt.Errorf("durable: %w", err)
+	}
+	is, err := os.Stat(h.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("durable: %w: %w", err, ErrMoved)
+	case err != nil:
+		return fmt.Errorf("durable: %w", err)
+	case !os.SameFile(was, is):
+		return fmt.Errorf("durable: %s: %w", h.path, ErrMoved)
+	}
+	return nil
+}
+
+// Close lets go of it. A Held of nil holds nothing.
+func (h *Held) Close() error {
+	if h == nil {
+		return nil
+	}
+	return h.file.Close()
+}
