@@ -27,6 +27,7 @@ func (n *Node) Readiness() Readiness {
 	if need == 0 {
 		need = total/2 + 1
 	}
+	need = min(need, total) // it is for keys to come, and nodes may have been removed
 	r := Readiness{Ready: true, Checks: n.ownChecks(), Margin: live - need}
 	hear, deaf := n.peers.HeardBy()
 	heard := fmt.Sprintf("%d peers hear this node", hear)

@@ -141,3 +141,23 @@ func TestTwiceProposal(t *testing.T) {
 		}
 	}
 }
+
+// Goal: a default for keys to come, which was right before nodes were removed, makes no node unready, and who asks for a key without a
+// threshold is told what to ask for. Method: a default of four in a roster of three.
+func TestThresholdOutgrown(t *testing.T) {
+	x := newInside(t)
+	x.cfg.Threshold = 4
+	for _, c := range x.Readiness().Checks {
+		if c.Name == "quorum" && !strings.Contains(c.Detail, "1 of 3 nodes can sign, 3 needed") {
+			t.Errorf("%s", c.Detail)
+		}
+	}
+	_, _, err := x.making.plan(KeygenRequest{Curve: "ed25519"})
+	if e := problem.As(err); err == nil || e.Code != problem.Invalid || e.Field != "threshold" ||
+		!strings.Contains(e.Next, "from 2 to 3") || !strings.Contains(e.Message, "default threshold is 4") {
+		t.Errorf("a key by the default: %v", err)
+	}
+	if _, c, err := x.making.plan(KeygenRequest{Curve: "ed25519", Threshold: 2}); err != nil || c.Threshold != 2 {
+		t.Errorf("a key of two: %v", err)
+	}
+}

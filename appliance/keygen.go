@@ -162,6 +162,11 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 		return nil, none, problem.Field("parties", "ask one of the parties to make the key",
 			"this node, %q, is not among the parties", n.cfg.Node)
 	}
+	if req.Threshold == 0 && t > len(ids) {
+		return nil, none, problem.Field("threshold",
+			fmt.Sprintf("ask for one from %d to %d, or set threshold in mpcd.yaml", len(ids)/2+1, len(ids)),
+			"this node's default threshold is %d, of %d parties", t, len(ids))
+	}
 	if t < 2 || t > len(ids) {
 		return nil, none, problem.Field("threshold", "ask for at least 2 and at most as many signers as parties", "threshold %d of %d parties",
 			t, len(ids))

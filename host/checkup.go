@@ -60,7 +60,12 @@ func (d *Checkup) Run(ctx context.Context) []Finding {
 	}
 	d.say("roster", err, detail)
 	if err == nil {
-		d.say("cluster", d.Config.checkCluster(len(roster.Roster.Members())), "threshold and routes fit the roster")
+		warn, err := d.Config.checkCluster(roster.Roster)
+		if err == nil && warn != "" {
+			d.warn("cluster", false, warn, thresholdAdvice)
+		} else {
+			d.say("cluster", err, "threshold and routes fit the roster")
+		}
 	}
 	d.certificates()
 	held, err := Lock(d.Config)

@@ -176,8 +176,12 @@ func (b *boot) openIdentity(ctx context.Context) error {
 
 func (b *boot) startNetwork(ctx context.Context) error {
 	c := b.config
-	if err := c.checkCluster(len(b.signed.Roster.Members())); err != nil {
+	warn, err := c.checkCluster(b.signed.Roster)
+	if err != nil {
 		return err
+	}
+	if warn != "" {
+		b.options.Log.Warn(warn, "do", thresholdAdvice)
 	}
 	cert, err := c.routeCertificate()
 	if err != nil {

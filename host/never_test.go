@@ -7,32 +7,46 @@ import (
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
 )
 
-// Goal: a configuration with which a cluster can never work is refused, with what to do. Method: one mistake at a time.
+// Goal: a configuration with which a cluster can never work is refused, with what to do; a threshold for new keys that fitted before nodes
+// were removed is told and refused nothing. Method: one mistake at a time; a roster of four of which one or two were removed.
 func TestNeverWorks(t *testing.T) {
 	for name, row := range map[string]struct {
 		change func(*Config)
 		nodes  int
+		gone   int
 		do     string
+		warn   string
 	}{
-		"good":                     {func(*Config) {}, 3, ""},
-		"a broker":                 {func(c *Config) { c.NATS.Listen, c.NATS.URL = "", "tls://broker:4222" }, 3, ""},
-		"alone":                    {func(c *Config) { c.NATS.Listen = "" }, 1, ""},
-		"all must sign":            {func(c *Config) { c.Threshold = 3 }, 3, ""},
-		"more than there are":      {func(c *Config) { c.Threshold = 4 }, 3, "threshold"},
-		"no way to the others":     {func(c *Config) { c.NATS.Listen = "" }, 3, "nats.routes"},
-		"routes without a key":     {func(c *Config) { c.NATS.Key = "" }, 3, "nats.tls.key"},
-		"and without the CA alone": {func(c *Config) { c.NATS.CA = "" }, 3, "nats.tls.ca"},
+		"good":                      {func(*Config) {}, 3, 0, "", ""},
+		"a broker":                  {func(c *Config) { c.NATS.Listen, c.NATS.URL = "", "tls://broker:4222" }, 3, 0, "", ""},
+		"alone":                     {func(c *Config) { c.NATS.Listen = "" }, 1, 0, "", ""},
+		"all must sign":             {func(c *Config) { c.Threshold = 3 }, 3, 0, "", ""},
+		"more than there are":       {func(c *Config) { c.Threshold = 4 }, 3, 0, "threshold", ""},
+		"more than there ever were": {func(c *Config) { c.Threshold = 4 }, 3, 1, "threshold", ""},
+		"more than are left":        {func(c *Config) { c.Threshold = 4 }, 4, 1, "", "threshold is 4, 3 of the roster's 4 nodes are left"},
+		"as many as are left":       {func(c *Config) { c.Threshold = 2 }, 4, 2, "", ""},
+		"no way to the others":      {func(c *Config) { c.NATS.Listen = "" }, 3, 0, "nats.routes", ""},
+		"routes without a key":      {func(c *Config) { c.NATS.Key = "" }, 3, 0, "nats.tls.key", ""},
+		"and without the CA alone":  {func(c *Config) { c.NATS.CA = "" }, 3, 0, "nats.tls.ca", ""},
 	} {
+		r := attest.Roster{Nodes: make([]attest.RosterNode, row.nodes)}
+		for i := range row.gone {
+			r.Nodes[i].Removed = true
+		}
 		var c Config
 		c.NATS.Listen, c.NATS.Cert, c.NATS.Key, c.NATS.CA = "127.0.0.1:0", "cert", "key", "ca"
 		row.change(&c)
 		var f *fault.Error
-		err := c.checkCluster(row.nodes)
+		warn, err := c.checkCluster(r)
 		if (err != nil) != (row.do != "") || errors.As(err, &f) && (f.Code != fault.CodeUsage || !strings.Contains(f.Do, row.do)) {
 			t.Errorf("%s: %v", name, err)
+		}
+		if !strings.Contains(warn, row.warn) || warn != "" && row.warn == "" {
+			t.Errorf("%s: warned of %q", name, warn)
 		}
 	}
 }
