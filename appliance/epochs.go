@@ -47,6 +47,9 @@ type epochsWord struct {
 
 const epochsVersion = 1
 
+// epochsName is the name of the check.
+const epochsName = "epochs"
+
 type keyEpoch struct {
 	KeyID string `cbor:"1,keyasint"`
 	Epoch uint64 `cbor:"2,keyasint"`
@@ -310,10 +313,10 @@ func (e *epochs) whole(s keys.Sharing) error {
 func (e *epochs) check() Check {
 	words := e.lagWords(e.cfg.Node)
 	if words == "" {
-		return Check{"epochs", true, "its shares are of the epochs that the peers hold"}
+		return Check{epochsName, true, "its shares are of the epochs that the peers hold"}
 	}
 	_, late := e.lag(e.cfg.Node)
-	return Check{"epochs", len(late) < len(e.keys.Sharings(e.members.SelfParty())), "it " + words}
+	return Check{epochsName, len(late) < len(e.keys.Sharings(e.members.SelfParty())), "it " + words}
 }
 
 // epochs tells the peer, and tells log and audit log of a node that begins to lag, or does no longer.

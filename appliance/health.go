@@ -93,11 +93,19 @@ func (n *Node) ownChecks() []Check {
 		run = Check{"run", false, "this node " + twice + ": stop one of them"}
 	}
 	checks := []Check{{"running", n.serves(), "the node has joined the network"}, n.token.hsm.check("token", "its last signature was made"),
-		n.storeCheck(), log, n.clockCheck(), run}
+		n.storeCheck(), log, n.clockCheck(), run, n.memberCheck()}
 	if n.cfg.Checks != nil {
 		checks = append(checks, n.cfg.Checks()...)
 	}
 	return checks
+}
+
+// memberCheck tells whether this node was removed from the cluster, as far as it has seen the roster that does.
+func (n *Node) memberCheck() Check {
+	if serial := n.removed.Load(); serial > 0 {
+		return Check{"member", false, fmt.Sprintf("this node is not a member any more: the roster of serial %d removes it", serial)}
+	}
+	return Check{"member", true, "the roster has it"}
 }
 
 // clockCheck holds our clock against those of the peers: it is off if most of them differ from it, by more than is heard, the same way.
@@ -205,19 +213,21 @@ func (n *Node) Nodes() []NodeStatus {
 	return out
 }
 
-// readyNode tells whether a node of the roster can sign, as far as this one knows, and if not, why.
+// readyNode tells whether a node of the roster can sign, as far as this one knows, and if not, why. Of itself it is what Readiness says; of
+// the keys that it lags behind with, Nodes tells.
 func (n *Node) readyNode(id transport.NodeID) (bool, string) {
 	if id != n.cfg.Node {
 		why, _ := n.peers.Trouble(id)
 		return why == "", why
 	}
 	var bad []string
-	for _, c := range n.ownChecks() {
-		if !c.OK {
+	r := n.Readiness()
+	for _, c := range r.Checks {
+		if !c.OK && c.Name != epochsName {
 			bad = append(bad, c.Name+": "+c.Detail)
 		}
 	}
-	return bad == nil, strings.Join(bad, "; ")
+	return r.Ready, strings.Join(bad, "; ")
 }
 
 // Version is the version of the program this node runs.

@@ -171,6 +171,7 @@ type Node struct {
 	net     atomic.Pointer[transport.Secured] // nil before Run
 	watch   watch
 	rosters sync.Mutex    // held while a roster is taken up
+	removed atomic.Uint64 // serial of the roster that removes this node; 0 for none
 	started chan struct{} // closed once Run serves
 	mu      sync.Mutex    // held when serving ends, so that wg counts every request that was let in
 	serving bool
@@ -336,6 +337,9 @@ func (n *Node) request(ctx context.Context, session *string, most time.Duration)
 	}
 	if twice := n.peers.Twice(n.cfg.Node); twice != "" {
 		return nil, nil, problem.New(problem.Starting, "stop one of them; ask another node", "this node %s", twice)
+	}
+	if c := n.memberCheck(); !c.OK {
+		return nil, nil, problem.New(problem.Starting, "ask another node; stop this one", "%s", c.Detail)
 	}
 	if session != nil {
 		if err := operation.CheckSession(*session); err != nil {

@@ -75,3 +75,34 @@ func TestMemberRemoved(t *testing.T) {
 		t.Errorf("who was removed takes the roster up: %d nodes", len(m))
 	}
 }
+
+// Goal: a node that was removed says of itself what it says to probes, and once it has seen the roster that removes it, that it is not a
+// member any more, and refuses at once. Method: node1 removes node3, which is not told: its own row of the list; then it gets the roster.
+func TestRemovedKnows(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	one, gone := c.nodes[0].node, c.nodes[2].node
+	r := c.roster.Roster
+	r.Nodes, r.Serial = slices.Clone(r.Nodes), 2
+	r.Nodes[2].Removed = true
+	next, err := r.Sign(c.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := one.TakeUp(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	own := func() appliance.NodeStatus { return gone.Nodes()[2] }
+	await(t, "node3 is not ready", func() bool { return !gone.Readiness().Ready })
+	await(t, "the list says so", func() bool { return !own().Ready && strings.Contains(own().Trouble, "heard: 0 peers hear this node") })
+	if err := gone.TakeUp(t.Context(), next); err == nil || !strings.Contains(err.Error(), "not a member any more") {
+		t.Errorf("the roster that removes it: %v", err)
+	}
+	if s := own(); s.Ready || !strings.Contains(s.Trouble, "member: this node is not a member any more: the roster of serial 2 removes it") {
+		t.Errorf("the list: %+v", s)
+	}
+	_, err = gone.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m"), Requester: "test"})
+	if err == nil || !strings.Contains(err.Error(), "not a member any more") {
+		t.Errorf("it signs: %v", err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +25,7 @@ const (
 // TakeUp puts a newer roster in the place of the one in use, without a restart. It must have a higher serial, be signed by the same root,
 // have every node as the party it was, and this node's own keys unchanged; Config.KeepRoster may refuse it, and keeps it. A roster that is
 // older changes nothing, and another one of the same serial is refused: the operator has signed two, and one of them does not know what the
-// other changed. Who was removed is neither heard nor chosen from then on.
+// other changed. Who was removed is neither heard nor chosen from then on; a node that is removed itself is not ready any more.
 func (n *Node) TakeUp(ctx context.Context, r *attest.SignedRoster) error {
 	n.rosters.Lock()
 	defer n.rosters.Unlock()
@@ -52,9 +53,14 @@ func (n *Node) takeUp(ctx context.Context, r *attest.SignedRoster) error {
 	if err != nil {
 		return err
 	}
+	if _, names := next.Removed(); slices.Contains(names, n.cfg.Node) && r.Roster.Cluster == n.cfg.Cluster {
+		n.removed.Store(r.Roster.Serial)
+		n.peers.Tell()
+		return problem.New(problem.Invalid, "stop this node", "this node is not a member any more")
+	}
 	self, ok := next.Member(n.cfg.Node)
 	if !ok || r.Roster.Cluster != n.cfg.Cluster {
-		return problem.New(problem.Invalid, "stop this node if it was removed, or fetch the roster of this cluster",
+		return problem.New(problem.Invalid, "fetch the roster of this cluster",
 			"this node is no member in it")
 	}
 	if !n.token.attest.Public.(equalKey).Equal(self.Attest) || !n.token.cosign.Public.(equalKey).Equal(self.Cosign) {

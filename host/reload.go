@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -45,8 +46,11 @@ func (h *Host) reload(ctx context.Context) {
 
 // takeUpRoster has the node use the roster in the file, if it is newer than the one in use.
 func (h *Host) takeUpRoster(ctx context.Context) {
-	s, err := loadRoster(h.config)
+	s, err := pinnedRoster(h.config)
 	if err == nil {
+		err = h.config.fits(s)
+	}
+	if err == nil || s != nil && errors.Is(err, attest.ErrUnknownNode) { // the node is to know that it was removed
 		err = h.Node.TakeUp(ctx, s)
 	}
 	if err != nil {

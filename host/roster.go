@@ -14,8 +14,20 @@ import (
 	"github.com/luxfi/mpcd/host/fault"
 )
 
-// loadRoster reads the roster and holds it against what is pinned.
+// loadRoster reads the roster and holds it against what is pinned and configured.
 func loadRoster(c Config) (*attest.SignedRoster, error) {
+	s, err := pinnedRoster(c)
+	if err == nil {
+		err = c.fits(s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// pinnedRoster reads the roster and holds it against what is pinned.
+func pinnedRoster(c Config) (*attest.SignedRoster, error) {
 	if c.Roster == "" {
 		return nil, fault.Usage("set roster in mpcd.yaml to the file that `mpcd node roster sign` wrote", "no roster is configured")
 	}
@@ -26,23 +38,28 @@ func loadRoster(c Config) (*attest.SignedRoster, error) {
 	if err := CheckPin(s, c.RosterRoot); err != nil {
 		return nil, err
 	}
+	return s, nil
+}
+
+// fits tells whether a roster is of this node's cluster, with the node in it, and as large as configured.
+func (c Config) fits(s *attest.SignedRoster) error {
 	if s.Roster.Cluster != c.Cluster {
-		return nil, fault.Usage("use the roster of this cluster, or correct cluster",
+		return fault.Usage("use the roster of this cluster, or correct cluster",
 			"the roster is of cluster %q, this node is of %q", s.Roster.Cluster, c.Cluster)
 	}
 	if slices.ContainsFunc(s.Roster.Nodes, func(n attest.RosterNode) bool { return n.Removed && n.ID == string(c.Node) }) {
-		return nil, fault.Usage("a node in its place wants another name and another data_dir: `mpcd node enroll --new DIR`; keep what this one "+
+		return fault.Usage("a node in its place wants another name and another data_dir: `mpcd node enroll --new DIR`; keep what this one "+
 			"has until no key needs it, or correct node_id", "node %q was removed from the cluster by the roster of serial %d: the others "+
 			"neither hear nor choose it, and it does not come back", c.Node, s.Roster.Serial)
 	}
 	if _, err := s.Roster.Node(string(c.Node)); err != nil {
-		return nil, fault.Usage("enrol the node, or correct node_id", "%w", fmt.Errorf("node %q is not in the roster: %w", c.Node, err))
+		return fault.Usage("enrol the node, or correct node_id", "%w", fmt.Errorf("node %q is not in the roster: %w", c.Node, err))
 	}
 	if c.Total != 0 && c.Total != len(s.Roster.Members()) && c.Total != len(s.Roster.Nodes) { // those who were removed may be counted
-		return nil, fault.Usage("correct total_nodes, or use the right roster",
+		return fault.Usage("correct total_nodes, or use the right roster",
 			"total_nodes is %d, the roster has %d nodes", c.Total, len(s.Roster.Members()))
 	}
-	return s, nil
+	return nil
 }
 
 // ReadRoster reads a signed roster, under its own root key. A file that cannot be read is another mistake than one that is no roster.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -247,5 +248,43 @@ func TestRosterFile(t *testing.T) {
 		if old := f.Check == "roster's serial"; old == (f.Err == nil) && (old || f.Check == "roster") {
 			t.Errorf("the doctor says of the older roster: %+v", f)
 		}
+	}
+}
+
+// Goal: a running node whose roster file is replaced by one that removes it knows it, and is not ready for that. Method: the operator's
+// authority removes the node, and the file is put in the place of the old one.
+func TestRemovedByFile(t *testing.T) {
+	c := planned(t)
+	a, err := enrol.OpenAuthority(filepath.Join(filepath.Dir(filepath.Dir(c.Roster)), "cluster"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := a.Remove([]string{string(c.Node)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := host.Open(t.Context(), c, host.Options{Release: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithTimeout(t.Context(), time.Minute)
+	err = h.Run(ctx, nil, func() {
+		go func() {
+			defer end()
+			if err := durable.WriteFile(c.Roster, next.JSON(), 0o600); err != nil {
+				t.Error(err)
+			}
+			isMember := func(x appliance.Check) bool { return x.Name == "member" && x.OK }
+			for slices.ContainsFunc(h.Node.Readiness().Checks, isMember) {
+				if ctx.Err() != nil {
+					t.Error("it does not know")
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		}()
+	})
+	if err := errors.Join(err, h.Close()); err != nil {
+		t.Error(err)
 	}
 }
