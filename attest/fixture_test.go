@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdh"
@@ -9,6 +10,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -360,4 +362,13 @@ func testScheme(id threshold.SchemeID) (threshold.Scheme, error) {
 		return dkls23.Scheme{}, nil
 	}
 	return nil, fmt.Errorf("unknown scheme %q", id)
+}
+
+// generic is JSON as whatever it says.
+func generic(b []byte) any {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	var v any
+	_ = d.Decode(&v) // it has been decoded before
+	return v
 }

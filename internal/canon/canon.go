@@ -1,7 +1,8 @@
 // Package canon gives every structure of mpcd exactly one encoding, so that what is hashed and signed is never ambiguous.
 //
 // It is deterministic CBOR (RFC 8949 §4.2.1) with a strict decoder: no duplicate keys, no indefinite lengths, no unknown
-// fields, bounded nesting and sizes, no trailing bytes, and a decoded value must encode to the very bytes it came from.
+// fields, bounded nesting and sizes, no trailing bytes, and a decoded value must encode to the very bytes it came from. What people carry
+// about is JSON; UnmarshalJSON reads that as strictly, but for the order of fields and white space.
 package canon
 
 import (
