@@ -18,7 +18,9 @@ import (
 // AuditTask is work on the audit log of a node, beside the running node or anywhere else; it changes nothing.
 type AuditTask struct {
 	Config Config
-	// File is the log, instead of the configured node's; without a roster in Config no checkpoint is checked.
+	// Roster is whose nodes' logs and proofs are checked, instead of the configured one; of which Config names the node.
+	Roster *attest.SignedRoster
+	// File is the log, instead of the configured node's; without a roster no checkpoint is checked.
 	File  string
 	Entry uint64 // to prove
 	Since string // file of an older checkpoint, from which the log has grown
@@ -41,13 +43,16 @@ func VerifyAuditLog(path string) (*audit.Verified, error) {
 
 // open checks that there is a log that this program reads, and returns its path and who checks its checkpoints, nil for nobody.
 func (t *AuditTask) open() (path string, v audit.Verifier, err error) {
-	if path = t.File; path == "" {
+	switch path = t.File; {
+	case path == "" && t.Roster != nil:
+		return "", nil, fault.Usage("give --file LOG, or leave --roster out for the configured node's", "no log is named")
+	case path == "":
 		path = t.Config.AuditPath()
 		if err := checkFormat(t.Config); err != nil {
 			return "", nil, err
 		}
 	}
-	if t.Config.Roster == "" {
+	if t.Config.Roster == "" && t.Roster == nil {
 		return path, nil, nil
 	}
 	v, err = t.verifier()
@@ -55,11 +60,25 @@ func (t *AuditTask) open() (path string, v audit.Verifier, err error) {
 }
 
 func (t *AuditTask) verifier() (audit.Verifier, error) {
-	roster, err := loadRoster(t.Config)
-	if err != nil {
-		return nil, err
+	roster := t.Roster
+	if roster == nil {
+		var err error
+		if roster, err = loadRoster(t.Config); err != nil {
+			return nil, err
+		}
 	}
-	return auditVerifier(t.Config, roster)
+	if _, err := roster.Roster.Node(string(t.Config.Node)); err != nil {
+		return nil, fault.Usage("name the node whose log it is: --node NAME", "no such node in the roster: %q", t.Config.Node)
+	}
+	return auditVerifier(string(t.Config.Node), roster)
+}
+
+// since reads the checkpoint that is named, nil if none is.
+func (t *AuditTask) since() ([]byte, error) {
+	if t.Since == "" {
+		return nil, nil
+	}
+	return durable.ReadFile(t.Since, attest.MaxJSON)
 }
 
 func verifyLog(path string, v audit.Verifier) (*audit.Verified, error) {
@@ -80,6 +99,10 @@ func ofLog(err error) error {
 	switch {
 	case errors.As(err, new(*canon.VersionError)):
 		f.Do = "keep the log as it is, and verify it with the release that wrote it"
+	case errors.Is(err, audit.ErrNoEntry):
+		return fault.Usage("give --entry one of these numbers; `mpcd audit export` lists them", "%w", err)
+	case errors.Is(err, audit.ErrCheckpoint) && !errors.Is(err, durable.ErrCorrupt): // of --since, which somebody keeps
+		return fault.Usage("give --since a file that was audit.checkpoint of this node, and --node its name", "--since: %w", err)
 	case errors.Is(err, audit.ErrNoCheckpoint):
 		f = &fault.Error{Code: fault.CodeUsage, Err: err,
 			Do: "ask again in a minute: a running node has its token sign the head of a log that grew"}
@@ -91,8 +114,11 @@ func ofLog(err error) error {
 
 // Verify verifies a log, or checks a proof.
 func (t *AuditTask) Verify() (*Report, error) {
-	if t.Proof != "" {
+	switch {
+	case t.Proof != "":
 		return t.check()
+	case t.Since != "":
+		return nil, fault.Usage("give --proof FILE too: what `mpcd audit prove --since` wrote", "--since is for a proof")
 	}
 	path, v, err := t.open()
 	if err != nil {
@@ -102,9 +128,16 @@ func (t *AuditTask) Verify() (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{map[string]any{"valid": true, "entries": x.Size, "head": attest.Hex(x.Last[:]), "root": attest.Hex(x.Root[:]),
-		"acknowledged": x.Acked, "torn_bytes": x.Torn, "checkpoint_entries": x.Checkpoint.Size},
-		[][2]any{{"valid", path}, {"entries", x.Size}, {"head", attest.Hex(x.Last[:])}, {"root", attest.Hex(x.Root[:])}}}
+	value := map[string]any{"valid": true, "entries": x.Size, "head": attest.Hex(x.Last[:]), "root": attest.Hex(x.Root[:]),
+		"acknowledged": x.Acked, "torn_bytes": x.Torn, "checkpoint_entries": x.Checkpoint.Size}
+	r := &Report{value, [][2]any{{"valid", path}, {"entries", x.Size}, {"head", attest.Hex(x.Last[:])}, {"root", attest.Hex(x.Root[:])}}}
+	acked, torn := fmt.Sprintf("%d entries", x.Acked), "and were never acknowledged"
+	if !x.Counted {
+		value["acknowledged"] = nil
+		acked = "how many were is not known here: no audit.acked is beside the log, which may have been longer"
+		torn = "and may have been acknowledged ones"
+	}
+	r.Rows = append(r.Rows, [2]any{"acknowledged", acked})
 	switch {
 	case x.Checkpoint.Size > 0:
 		r.Rows = append(r.Rows, [2]any{"checkpoint", fmt.Sprintf("signed by the node's token over %d entries", x.Checkpoint.Size)})
@@ -114,7 +147,7 @@ func (t *AuditTask) Verify() (*Report, error) {
 		r.Rows = append(r.Rows, [2]any{"checkpoint", "none yet"})
 	}
 	if x.Torn > 0 {
-		r.Rows = append(r.Rows, [2]any{"torn", fmt.Sprintf("%d bytes at the end are no entry, and were never acknowledged", x.Torn)})
+		r.Rows = append(r.Rows, [2]any{"torn", fmt.Sprintf("%d bytes at the end are no entry, %s", x.Torn, torn)})
 	}
 	return r, nil
 }
@@ -133,14 +166,26 @@ func (t *AuditTask) check() (*Report, error) {
 	if err != nil {
 		return nil, fault.Usage("give what `mpcd audit prove` wrote", "%w", err)
 	}
-	e, head, err := p.Check(v)
+	since, err := t.since()
+	if err != nil {
+		return nil, err
+	}
+	x, err := p.Check(v, since)
+	if errors.Is(err, audit.ErrCheckpoint) && !errors.Is(err, durable.ErrCorrupt) {
+		return nil, ofLog(err)
+	}
 	if err != nil {
 		return nil, &fault.Error{Code: fault.CodeIntegrity, What: "the proof does not hold", Err: err,
-			Do: "fetch it again; if it stays so, it was changed, or made of another log"}
+			Do: "fetch it again, made with the same --since and of the node named; if it stays so, it was changed, or made of another log"}
 	}
-	return &Report{map[string]any{"valid": true, "entry": e, "entries": head.Size, "root": attest.Hex(head.Root[:]), "grown": p.Since != ""},
-		[][2]any{{"valid", t.Proof}, {"entry", e.Seq}, {"event", e.Event}, {"node", e.Node},
-			{"under", fmt.Sprintf("%d entries", head.Size)}}}, nil
+	grown := "not shown: the proof has no older checkpoint"
+	if x.Since.Size > 0 {
+		grown = fmt.Sprintf("%d entries, which are as they were", x.Since.Size)
+	}
+	return &Report{map[string]any{"valid": true, "entry": x.Entry, "entries": x.Under.Size, "root": attest.Hex(x.Under.Root[:]),
+		"grown": x.Since.Size > 0, "since_entries": x.Since.Size},
+		[][2]any{{"valid", t.Proof}, {"entry", x.Entry.Seq}, {"event", x.Entry.Event}, {"node", x.Entry.Node},
+			{"under", fmt.Sprintf("%d entries", x.Under.Size)}, {"grown since", grown}}}, nil
 }
 
 // Prove writes the proof of an entry, and reports nothing else.
@@ -152,11 +197,9 @@ func (t *AuditTask) Prove() (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	var since []byte
-	if t.Since != "" {
-		if since, err = durable.ReadFile(t.Since, attest.MaxJSON); err != nil {
-			return nil, err
-		}
+	since, err := t.since()
+	if err != nil {
+		return nil, err
 	}
 	p, err := audit.Prove(path, v, t.Entry, since)
 	if err != nil {

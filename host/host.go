@@ -148,7 +148,7 @@ func (b *boot) openVault(ctx context.Context) (err error) {
 }
 
 func (b *boot) openAudit(ctx context.Context) error {
-	v, err := auditVerifier(b.config, b.roster.Load())
+	v, err := auditVerifier(string(b.config.Node), b.roster.Load())
 	if err != nil {
 		return err
 	}

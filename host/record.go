@@ -192,9 +192,9 @@ func (r *record) seal(ctx context.Context) {
 	}
 }
 
-// auditVerifier checks the checkpoints of the node by the key that the roster pins.
-func auditVerifier(c Config, roster *attest.SignedRoster) (audit.Verifier, error) {
-	m, err := roster.Roster.Node(string(c.Node))
+// auditVerifier checks the checkpoints of a node by the key that the roster pins.
+func auditVerifier(node string, roster *attest.SignedRoster) (audit.Verifier, error) {
+	m, err := roster.Roster.Node(node)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func auditVerifier(c Config, roster *attest.SignedRoster) (audit.Verifier, error
 	if !ok {
 		return nil, fmt.Errorf("the roster pins an attestation key of type %T: %w", pub, durable.ErrCorrupt)
 	}
-	return audit.NewVerifier(c.Cluster, string(c.Node), key)
+	return audit.NewVerifier(roster.Roster.Cluster, node, key)
 }
 
 // note puts on record what an operator did to a node that does not run, whose data directory is held. The log must be there, unless the

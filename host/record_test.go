@@ -3,6 +3,8 @@ package host_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,6 +51,7 @@ func TestAuditHeadIsKept(t *testing.T) {
 	if r, err := check.Verify(); err != nil || r.Rows[2][1] != "node.stop" {
 		t.Errorf("%v, %v", r, err)
 	}
+	provesAlone(t, c, proof)
 	if err := os.WriteFile(proof, []byte(strings.Replace(out.String(), `"seq":2`, `"seq":1`, 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +74,77 @@ func TestAuditHeadIsKept(t *testing.T) {
 	}
 	if _, err := host.Open(t.Context(), c, host.Options{}); !errors.Is(err, durable.ErrCorrupt) || !strings.Contains(err.Error(), "audit") {
 		t.Errorf("started without its log: %v", err)
+	}
+}
+
+// provesAlone checks a proof of entry 2 and the log with nothing but the roster, what is told of growth, and of wrong questions.
+func provesAlone(t *testing.T, c host.Config, proof string) {
+	t.Helper()
+	roster, err := host.ReadRoster(c.Roster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone := host.AuditTask{Roster: roster, Proof: proof, Config: host.Config{Node: c.Node}}
+	if r, err := alone.Verify(); err != nil || r.Rows[5] != [2]any{"grown since", "not shown: the proof has no older checkpoint"} {
+		t.Errorf("%v, %v", r, err)
+	}
+	checkpoint := filepath.Join(c.DataDir, "audit.checkpoint")
+	grown := filepath.Join(t.TempDir(), "grown.json")
+	junk := filepath.Join(t.TempDir(), "junk")
+	var out strings.Builder
+	if _, err := (&host.AuditTask{Config: c, Entry: 1, Since: checkpoint, Out: &out}).Prove(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(grown, []byte(out.String()), 0o600), os.WriteFile(junk, []byte("junk"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	alone.Proof, alone.Since = grown, checkpoint
+	if r, err := alone.Verify(); err != nil || r.Rows[5] != [2]any{"grown since", "2 entries, which are as they were"} {
+		t.Errorf("%v, %v", r, err)
+	}
+	log, only := c.AuditPath(), host.Config{Node: c.Node}
+	wrong, broken := fault.CodeUsage, fault.CodeIntegrity
+	for what, x := range map[string]struct {
+		task  host.AuditTask
+		prove bool
+		code  fault.Code
+		says  string
+	}{
+		"no growth":         {host.AuditTask{Roster: roster, Config: only, Proof: proof, Since: checkpoint}, false, broken, "growth"},
+		"no node":           {host.AuditTask{Roster: roster, Proof: proof}, false, wrong, "--node"},
+		"no log":            {host.AuditTask{Roster: roster, Config: only}, false, wrong, "--file"},
+		"since, no proof":   {host.AuditTask{Roster: roster, Config: only, File: log, Since: checkpoint}, false, wrong, "--proof"},
+		"junk kept":         {host.AuditTask{Roster: roster, Config: only, Proof: grown, Since: junk}, false, wrong, "--since"},
+		"junk to grow from": {host.AuditTask{Config: c, Entry: 1, Since: junk}, true, wrong, "--since"},
+		"entry 0":           {host.AuditTask{Config: c}, true, wrong, "the log has 1 to 2"},
+		"entry 99":          {host.AuditTask{Config: c, Entry: 99}, true, wrong, "the log has 1 to 2"},
+	} {
+		x.task.Out = io.Discard
+		do := x.task.Verify
+		if x.prove {
+			do = x.task.Prove
+		}
+		var f *fault.Error
+		if _, err := do(); !errors.As(err, &f) || f.Code != x.code || !strings.Contains(f.Error()+f.Do, x.says) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if r, err := (&host.AuditTask{Roster: roster, Config: only, File: log}).Verify(); err != nil ||
+		!strings.HasPrefix(fmt.Sprint(r.Rows[5][1]), "signed") {
+		t.Errorf("a log with its checkpoint, by the roster alone: %v, %v", r, err)
+	}
+	copied := filepath.Join(t.TempDir(), "x.log")
+	b, err := os.ReadFile(log)
+	if err == nil {
+		err = os.WriteFile(copied, b[:len(b)-5], 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := (&host.AuditTask{File: copied}).Verify()
+	if err != nil || r.Value.(map[string]any)["acknowledged"] != nil || !strings.Contains(fmt.Sprint(r.Rows), "not known here") ||
+		strings.Contains(fmt.Sprint(r.Rows), "never") {
+		t.Errorf("a copy that was cut, without its count: %v, %v", r, err)
 	}
 }
 

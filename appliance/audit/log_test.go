@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -282,9 +283,16 @@ func TestReadsOnlyWhatIsAsked(t *testing.T) {
 	}
 }
 
-// Goal: an entry and the growth of the log are proved to who knows the node's key alone. Method: proofs of entries in the first, an
-// inner and the last block, from an older checkpoint; each part of a proof changed; and what no proof can be made of.
-func TestProof(t *testing.T) {
+// sealedLog is a log whose checkpoints a key signs.
+type sealedLog struct {
+	path string
+	log  *Log
+	key  *ecdsa.PrivateKey
+	v    Verifier
+}
+
+func newSealed(t *testing.T) *sealedLog {
+	path := filepath.Join(t.TempDir(), "audit.log")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -293,27 +301,35 @@ func TestProof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sign := func(m []byte) ([]byte, error) {
-		sum := sha256.Sum256(m)
-		r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
-		return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...), err
+	return &sealedLog{path, mustOpen(t, path), key, v}
+}
+
+func (c *sealedLog) sign(m []byte) ([]byte, error) {
+	sum := sha256.Sum256(m)
+	r, s, err := ecdsa.Sign(rand.Reader, c.key, sum[:])
+	return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...), err
+}
+
+// grow records entries and leaves a checkpoint over them.
+func (c *sealedLog) grow(t *testing.T, n int) []byte {
+	record(t, c.log, n)
+	b, err := SignHead(c.log.Head(), c.v, c.sign)
+	if err == nil {
+		err = c.log.KeepCheckpoint(b)
 	}
-	path := filepath.Join(t.TempDir(), "audit.log")
-	a := mustOpen(t, path)
-	seal := func() []byte {
-		b, err := SignHead(a.Head(), v, sign)
-		if err == nil {
-			err = a.KeepCheckpoint(b)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
+	if err != nil {
+		t.Fatal(err)
 	}
-	record(t, a, 300)
-	old := seal()
-	record(t, a, 500)
-	seal()
+	return b
+}
+
+// Goal: an entry and the growth of the log are proved to who knows the node's key alone. Method: proofs of entries in the first, an
+// inner and the last block, from an older checkpoint; each part of a proof changed; and what no proof can be made of.
+func TestProof(t *testing.T) {
+	c := newSealed(t)
+	path, v, a := c.path, c.v, c.log
+	old := c.grow(t, 300)
+	c.grow(t, 500)
 	head := a.Head()
 	record(t, a, 3)
 	for _, seq := range []uint64{1, 300, 512, 513, 800} {
@@ -328,8 +344,8 @@ func TestProof(t *testing.T) {
 		if p, err = ParseProof(b); err != nil {
 			t.Fatal(err)
 		}
-		if e, under, err := p.Check(v); err != nil || e.Seq != seq || under != head {
-			t.Errorf("%d: %+v %v", seq, under, err)
+		if x, err := p.Check(v, old); err != nil || x.Entry.Seq != seq || x.Under != head || x.Since.Size != 300 {
+			t.Errorf("%d: %+v %v", seq, x, err)
 		}
 		for what, spoil := range map[string]func(*Proof){
 			"entry":       func(p *Proof) { p.Entry[len(p.Entry)-1] ^= 1 },
@@ -346,23 +362,25 @@ func TestProof(t *testing.T) {
 			if spoil(&bad); seq <= 300 && what == "checkpoint" {
 				continue // which has the entry under it too; the path is another
 			}
-			if _, _, err := bad.Check(v); !errors.Is(err, durable.ErrCorrupt) {
+			if _, err := bad.Check(v, nil); !errors.Is(err, durable.ErrCorrupt) {
 				t.Errorf("%d, another %s: %v", seq, what, err)
 			}
 		}
 	}
-	if _, err := Prove(path, v, 801, nil); !errors.Is(err, ErrNoCheckpoint) {
-		t.Errorf("an entry that is under no checkpoint: %v", err)
+	for seq, want := range map[uint64]error{0: ErrNoEntry, 801: ErrNoCheckpoint, 804: ErrNoEntry} {
+		if _, err := Prove(path, v, seq, nil); !errors.Is(err, want) {
+			t.Errorf("entry %d: %v", seq, err)
+		}
 	}
 	foreign, err := note.Sign(&note.Note{Text: fmt.Sprintf("other\n800\n%s\n", base64.StdEncoding.EncodeToString(head.Root[:]))},
-		&signer{v, sign})
+		&signer{v, c.sign})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenCheckpoint(foreign, v); !errors.Is(err, errCheckpoint) {
+	if _, err := OpenCheckpoint(foreign, v); !errors.Is(err, ErrCheckpoint) {
 		t.Errorf("a head of another origin, by the same key: %v", err)
 	}
-	stranger, err := NewVerifier("treasury", "m", &key.PublicKey)
+	stranger, err := NewVerifier("treasury", "m", &c.key.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -384,6 +402,68 @@ func TestProof(t *testing.T) {
 	n := 0
 	if err := Export(other, nil, 250, 520, func(e Entry) error { n++; return nil }); err != nil || n != 271 {
 		t.Errorf("%d exported, %v", n, err)
+	}
+}
+
+// Goal: who keeps a checkpoint is shown that the log has grown from it, and from no other, and that a proof says nothing that is not looked
+// at. Method: a proof of growth; the same without it; another kept checkpoint; junk; fields that are no proof's, or are there twice.
+func TestGrowth(t *testing.T) {
+	c := newSealed(t)
+	path, v, first, second, third := c.path, c.v, c.grow(t, 300), c.grow(t, 500), c.grow(t, 3)
+	p, err := Prove(path, v, 7, second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, err := p.Check(v, second); err != nil || x.Since.Size != 800 || x.Under.Size != 803 {
+		t.Errorf("%+v, %v", x, err)
+	}
+	if _, err := p.Check(v, first); !errors.Is(err, durable.ErrCorrupt) {
+		t.Errorf("another checkpoint: %v", err)
+	}
+	for what, since := range map[string][]byte{"junk": []byte("junk"), "nothing": {}} {
+		if _, err := p.Check(v, since); !errors.Is(err, ErrCheckpoint) || errors.Is(err, durable.ErrCorrupt) {
+			t.Errorf("%s kept: %v", what, err)
+		}
+		if _, err := Prove(path, v, 7, since); !errors.Is(err, ErrCheckpoint) {
+			t.Errorf("%s to prove from: %v", what, err)
+		}
+	}
+	if p, err := Prove(path, v, 7, third); err != nil || len(p.Consistency) != 0 {
+		t.Errorf("from the last: %v", err)
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for was, is := range map[string]string{`{"seq":7`: `{"extra":1,"seq":7`, `"seq":7`: `"seq":6,"seq":7`, `"seq"`: `"Seq"`} {
+		if _, err := ParseProof([]byte(strings.Replace(string(b), was, is, 1))); err == nil {
+			t.Errorf("%s is read", is)
+		}
+	}
+	p.Since, p.Consistency = "", nil
+	if x, err := p.Check(v, nil); err != nil || x.Since.Size != 0 {
+		t.Errorf("a proof of the entry alone: %+v, %v", x, err)
+	}
+	if _, err := p.Check(v, second); !errors.Is(err, durable.ErrCorrupt) {
+		t.Errorf("no growth is shown: %v", err)
+	}
+}
+
+// Goal: where nobody counted what was acknowledged, nobody is told that what a copy lacks never was. Method: a log with its count, and
+// without.
+func TestCounted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	a := mustOpen(t, path)
+	record(t, a, 3)
+	_ = a.Close()
+	if x, err := Verify(path, nil); err != nil || !x.Counted || x.Acked != 3 {
+		t.Errorf("%+v, %v", x, err)
+	}
+	if err := os.Remove(beside(path, "acked")); err != nil {
+		t.Fatal(err)
+	}
+	if x, err := Verify(path, nil); err != nil || x.Counted {
+		t.Errorf("%+v, %v", x, err)
 	}
 }
 

@@ -78,13 +78,17 @@ func SignHead(h Head, v Verifier, sign func(message []byte) ([]byte, error)) ([]
 	return note.Sign(&note.Note{Text: text}, &signer{v, sign})
 }
 
-var errCheckpoint = errors.New("the checkpoint is not one of this node's log")
+// ErrCheckpoint: that is no checkpoint of this node's log.
+var ErrCheckpoint = errors.New("the checkpoint is not one of this node's log")
 
-// OpenCheckpoint checks a checkpoint and returns its head.
+// OpenCheckpoint checks a checkpoint and returns its head. ErrCheckpoint, with the log that it says to be of.
 func OpenCheckpoint(b []byte, v Verifier) (Head, error) {
 	n, err := note.Open(b, note.VerifierList(v))
+	if origin, _, _ := strings.Cut(string(b), "\n"); err != nil && strings.HasPrefix(origin, "mpcd/") && origin != v.Name() {
+		err = fmt.Errorf("it says to be of %.200q, wanted is %s", origin, v.Name())
+	}
 	if err != nil {
-		return Head{}, fmt.Errorf("%w: %w", errCheckpoint, err)
+		return Head{}, fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
 	return headOf(n.Text, v.Name())
 }
@@ -93,12 +97,12 @@ func OpenCheckpoint(b []byte, v Verifier) (Head, error) {
 func headOf(text, origin string) (Head, error) {
 	lines := strings.Split(text, "\n")
 	if len(lines) < 4 || lines[0] != origin {
-		return Head{}, errCheckpoint
+		return Head{}, ErrCheckpoint
 	}
 	size, err := strconv.ParseUint(lines[1], 10, 62)
 	root, rerr := base64.StdEncoding.DecodeString(lines[2])
 	if err != nil || rerr != nil || len(root) != tlog.HashSize || strconv.FormatUint(size, 10) != lines[1] {
-		return Head{}, errCheckpoint
+		return Head{}, ErrCheckpoint
 	}
 	return Head{size, [32]byte(root)}, nil
 }

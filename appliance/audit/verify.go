@@ -2,7 +2,6 @@ package audit
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -17,8 +16,9 @@ import (
 type Verified struct {
 	Head
 	Last       [32]byte // hash of the last entry, in the chain
-	Acked      uint64   // entries that were acknowledged when the reading began; 0 of a log that was not taken over yet
-	Torn       int64    // bytes at the end that are no entry: a crash tore them off, or they are just being written
+	Counted    bool     // the count of what was acknowledged is beside the log; a copy may lack it, and a log that was not taken over yet
+	Acked      uint64   // entries that were acknowledged when the reading began; 0 where nobody counted
+	Torn       int64    // bytes at the end that are no entry: torn off by a crash or just being written or, where nobody counted, cut
 	Checkpoint Head     // signed by the node's token; of size 0 if there is none, or nothing to check it by
 	signed     []byte
 	tree       tree
@@ -35,6 +35,7 @@ func verify(path string, v Verifier, see func(durable.Record)) (*Verified, error
 	if x.Acked, err = durable.ReadCounter(beside(path, "acked")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
+	x.Counted = err == nil
 	if err := x.readCheckpoint(path, v); err != nil {
 		return nil, err
 	}
@@ -188,19 +189,33 @@ type Proof struct {
 // ErrNoCheckpoint: no checkpoint is there, or none that has the entry under it yet.
 var ErrNoCheckpoint = errors.New("no checkpoint")
 
-// Prove makes the proof of an entry under the last checkpoint, after the whole log was verified; since is an older checkpoint, or empty.
+// ErrNoEntry: the log has no entry of that number.
+var ErrNoEntry = errors.New("no such entry")
+
+// Prove makes the proof of an entry under the last checkpoint, after the whole log was verified; since is an older checkpoint, or nil.
+// ErrNoEntry, ErrNoCheckpoint; ErrCheckpoint if since is none of this log.
 func Prove(path string, v Verifier, seq uint64, since []byte) (*Proof, error) {
 	p := &Proof{Seq: seq}
+	var old Head
+	if since != nil {
+		var err error
+		if old, err = OpenCheckpoint(since, v); err != nil {
+			return nil, err
+		}
+	}
 	x, err := verify(path, v, func(r durable.Record) {
 		if r.Seq == seq {
 			p.Entry = append([]byte(nil), r.Data...)
 		}
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if seq < 1 || seq > x.Checkpoint.Size {
-		return nil, fmt.Errorf("entry %d: the last checkpoint has %d entries under it: %w", seq, x.Checkpoint.Size, ErrNoCheckpoint)
+	case seq < 1 || seq > x.Size:
+		return nil, fmt.Errorf("%w as %d: the log has 1 to %d", ErrNoEntry, seq, x.Size)
+	case max(seq, old.Size) > x.Checkpoint.Size && old.Size <= x.Size:
+		return nil, fmt.Errorf("entry %d: the last checkpoint has %d entries under it: %w", max(seq, old.Size), x.Checkpoint.Size,
+			ErrNoCheckpoint)
 	}
 	p.Checkpoint = string(x.signed)
 	proof, err := tlog.ProveRecord(int64(x.Checkpoint.Size), int64(seq-1), &x.tree)
@@ -208,14 +223,10 @@ func Prove(path string, v Verifier, seq uint64, since []byte) (*Proof, error) {
 		return nil, err
 	}
 	p.Inclusion = hashes(proof)
-	if len(since) == 0 {
+	if since == nil {
 		return p, nil
 	}
-	old, err := OpenCheckpoint(since, v)
-	if err != nil {
-		return nil, err
-	}
-	if root, err := x.tree.root(old.Size); err != nil || root != old.Root || old.Size == 0 || old.Size > x.Checkpoint.Size {
+	if root, err := x.tree.root(old.Size); err != nil || root != old.Root || old.Size == 0 {
 		return nil, fmt.Errorf("the log has not grown from the checkpoint of %d entries: %w", old.Size, durable.ErrCorrupt)
 	}
 	grown, err := tlog.ProveTree(int64(x.Checkpoint.Size), int64(old.Size), &x.tree)
@@ -226,39 +237,54 @@ func Prove(path string, v Verifier, seq uint64, since []byte) (*Proof, error) {
 	return p, nil
 }
 
-// Check checks a proof, and returns its entry and the head under which it is.
-func (p *Proof) Check(v Verifier) (Entry, Head, error) {
-	bad := func(what string, err error) (Entry, Head, error) {
-		return Entry{}, Head{}, fmt.Errorf("%s: %w: %w", what, durable.ErrCorrupt, err)
+// Shown is what a proof shows.
+type Shown struct {
+	Entry Entry
+	Under Head // the checkpoint's
+	Since Head // of the older checkpoint from which the log has only grown; of size 0 if the proof shows no growth
+}
+
+// Check checks a proof. since is a checkpoint that the verifier keeps: the log must have grown from that one then; nil takes the proof's.
+// durable.ErrCorrupt if it does not hold, or does not show that; ErrCheckpoint if since is none of this log.
+func (p *Proof) Check(v Verifier, since []byte) (x Shown, err error) {
+	bad := func(what string, err error) (Shown, error) {
+		return Shown{}, fmt.Errorf("%s: %w: %w", what, durable.ErrCorrupt, err)
 	}
-	head, err := OpenCheckpoint([]byte(p.Checkpoint), v)
-	if err != nil {
+	if x.Under, err = OpenCheckpoint([]byte(p.Checkpoint), v); err != nil {
 		return bad("checkpoint", err)
 	}
-	if p.Seq < 1 || p.Seq > head.Size {
-		return bad("entry", fmt.Errorf("number %d of %d", p.Seq, head.Size))
+	if p.Seq < 1 || p.Seq > x.Under.Size {
+		return bad("entry", fmt.Errorf("number %d of %d", p.Seq, x.Under.Size))
 	}
-	var e Entry
-	if err := canon.UnmarshalVersion(p.Entry, version, &e); err != nil {
+	if err := canon.UnmarshalVersion(p.Entry, version, &x.Entry); err != nil {
 		return bad("entry", err)
 	}
-	if e.Seq != p.Seq {
+	if x.Entry.Seq != p.Seq {
 		return bad("entry", errTree)
 	}
-	if err := tlog.CheckRecord(tlogHashes(p.Inclusion), int64(head.Size), head.Root, int64(p.Seq-1), tlog.RecordHash(p.Entry)); err != nil {
+	if err := tlog.CheckRecord(tlogHashes(p.Inclusion), int64(x.Under.Size), x.Under.Root, int64(p.Seq-1),
+		tlog.RecordHash(p.Entry)); err != nil {
 		return bad("inclusion", err)
 	}
-	if p.Since == "" {
-		return e, head, nil
+	if p.Since != "" {
+		if x.Since, err = OpenCheckpoint([]byte(p.Since), v); err != nil {
+			return bad("older checkpoint", err)
+		}
+		if err := tlog.CheckTree(tlogHashes(p.Consistency), int64(x.Under.Size), x.Under.Root, int64(x.Since.Size), x.Since.Root); err != nil {
+			return bad("consistency", err)
+		}
 	}
-	old, err := OpenCheckpoint([]byte(p.Since), v)
+	if since == nil {
+		return x, nil
+	}
+	kept, err := OpenCheckpoint(since, v)
 	if err != nil {
-		return bad("older checkpoint", err)
+		return Shown{}, err
 	}
-	if err := tlog.CheckTree(tlogHashes(p.Consistency), int64(head.Size), head.Root, int64(old.Size), old.Root); err != nil {
-		return bad("consistency", err)
+	if x.Since != kept {
+		return bad("growth", fmt.Errorf("it is not shown from the checkpoint given, of %d entries", kept.Size))
 	}
-	return e, head, nil
+	return x, nil
 }
 
 func tlogHashes(in []Hash) []tlog.Hash {
@@ -269,10 +295,10 @@ func tlogHashes(in []Hash) []tlog.Hash {
 	return out
 }
 
-// ParseProof reads a proof.
+// ParseProof reads a proof, strictly: no field unknown, missing, repeated or differently spelled.
 func ParseProof(b []byte) (*Proof, error) {
 	p := &Proof{}
-	if err := json.Unmarshal(b, p); err != nil {
+	if err := canon.UnmarshalJSON(b, p); err != nil {
 		return nil, fmt.Errorf("not a proof: %w", err)
 	}
 	return p, nil

@@ -38,6 +38,15 @@ func (o *output) result(v any, table func(w io.Writer)) error {
 	return w.Flush()
 }
 
+// report writes what a task found.
+func (o *output) report(r *host.Report) error {
+	return o.result(r.Value, func(w io.Writer) {
+		for _, x := range r.Rows {
+			row(w, x[0], x[1])
+		}
+	})
+}
+
 // options are for what a command opens by itself; its warnings from the level on go to stderr. A store that cannot be written ends it.
 func (o *output) options(level string) host.Options {
 	return host.Options{Release: release(), Log: host.NewLogger(o.err, host.ParseLevel(level), "text"), Crash: func(err error) {

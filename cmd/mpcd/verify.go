@@ -3,12 +3,11 @@ package main
 import (
 	"io"
 	"os"
-	"strings"
-	"time"
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"github.com/spf13/cobra"
 
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host"
@@ -110,42 +109,11 @@ func attestVerify(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			refused := func(err error) error {
-				return &fault.Error{Code: fault.CodeIntegrity, What: "the receipt is refused", Err: err,
-					Do: "fetch it again; if it stays so, it was changed or made under another roster"}
-			}
-			r, err := attest.ParseReceipt(b)
+			r, err := host.VerifyReceipt(b, roster)
 			if err != nil {
-				return refused(err)
+				return err
 			}
-			if err := attest.VerifyReceipt(r, roster, schemes.ByID,
-				attest.ReceiptOptions{NotAfter: time.Now().Add(attest.DefaultSkew)}); err != nil {
-				return refused(err)
-			}
-			at := time.UnixMilli(r.Time).UTC().Format(time.RFC3339)
-			var nodes []string
-			for _, s := range r.Shares {
-				nodes = append(nodes, s.Node)
-			}
-			v := map[string]any{"valid": true, "receipt_id": r.ID, "cluster": r.Cluster, "key_id": r.Key.KeyID, "signers": nodes,
-				"signature": r.Signature, "time": at}
-			path := ""
-			if len(r.Intent.Path) > 0 {
-				path = wire.FormatPath(r.Intent.Path)
-				v["derivation_path"] = path
-			}
-			return o.result(v, func(w io.Writer) {
-				row(w, "valid", r.ID)
-				row(w, "cluster", r.Cluster)
-				row(w, "key", r.Key.KeyID)
-				if path != "" {
-					row(w, "path", path)
-				}
-				row(w, "cosigned by", r.Cosign.Node)
-				row(w, "attested by", strings.Join(nodes, ", "))
-				row(w, "settled by", r.Settlement.Node)
-				row(w, "time", at)
-			})
+			return o.report(r)
 		},
 	}
 	cmd.Flags().StringVar(&rosterPath, "roster", "", "the signed roster (required)")
@@ -167,8 +135,10 @@ func auditCommand(o *output) *cobra.Command {
 	var t host.AuditTask
 	verify := auditTask(o, &t, "verify", "Check that no entry of the audit log was changed, removed or reordered",
 		"Reads the whole log, also beside the running node, and changes nothing: the chain of hashes, the count of what was\n"+
-			"acknowledged, the checkpoint. With --proof it checks what `mpcd audit prove` wrote, with the roster alone.", t.Verify)
+			"acknowledged, the checkpoint. With --proof it checks what `mpcd audit prove` wrote. With --roster, --root and --node\n"+
+			"neither needs a configuration; take --root from the operator, not from where the proof came from.", t.Verify)
 	verify.Flags().StringVar(&t.Proof, "proof", "", "check this proof instead of a log")
+	verify.Flags().StringVar(&t.Since, "since", "", "with --proof: file of a checkpoint that you kept, from which the log must have grown")
 	prove := auditTask(o, &t, "prove", "Prove that an entry is in the log, under a checkpoint that the token signed", "", t.Prove)
 	prove.Flags().Uint64Var(&t.Entry, "entry", 0, "number of the entry")
 	prove.Flags().StringVar(&t.Since, "since", "", "file of an older checkpoint: prove that the log has only grown since")
@@ -182,23 +152,28 @@ func auditCommand(o *output) *cobra.Command {
 // auditTask is a command that works on the log of the configured node, or on a file.
 func auditTask(o *output, t *host.AuditTask, use, short, long string, do func() (*host.Report, error)) *cobra.Command {
 	var flags nodeFlags
+	var roster, root string
 	cmd := &cobra.Command{Use: use, Short: short, Long: long, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) (err error) {
-		if t.Out = o.out; t.File == "" || cmd.Flags().Changed("config") {
-			if t.Config, err = flags.load(); err != nil {
-				return err
-			}
+		t.Out = o.out
+		switch node := cmd.Flags().Lookup("node").Value.String(); {
+		case roster != "":
+			t.Config.Node = transport.NodeID(node)
+			t.Roster, err = o.roster(roster, root)
+		case t.File == "" || cmd.Flags().Changed("config"):
+			t.Config, err = flags.load()
+		}
+		if err != nil {
+			return err
 		}
 		r, err := do()
 		if err != nil || r == nil {
 			return err
 		}
-		return o.result(r.Value, func(w io.Writer) {
-			for _, x := range r.Rows {
-				row(w, x[0], x[1])
-			}
-		})
+		return o.report(r)
 	}}
 	flags.register(cmd)
+	cmd.Flags().StringVar(&roster, "roster", "", "the signed roster, instead of the configured node's")
+	cmd.Flags().StringVar(&root, "root", "", "with --roster: the operator's public key, or the roster's fingerprint")
 	cmd.Flags().StringVar(&t.File, "file", "", "the log, instead of the configured node's")
 	return cmd
 }
