@@ -65,6 +65,8 @@ type Config struct {
 	Above   map[string]string // what a variable or a flag gives, above the file, by setting: "env MPCD_LISTEN"
 	Consul  string            // where consul_addr is set, which has no effect; "" where it is not
 	Unknown []string          // variables that begin with MPCD_ and mean nothing
+
+	values Values // that all this was made of
 }
 
 // Parse makes a configuration of values. The error is the first mistake, with its key and where that was set.
@@ -87,7 +89,7 @@ func (vs Values) InFull() Values {
 
 func parse(p *parser) (Config, error) {
 	vs := p.values
-	c := Config{File: vs.file(), Above: vs.above()}
+	c := Config{File: vs.file(), Above: vs.above(), values: maps.Clone(vs)}
 	p.node(&c)
 	p.api(&c)
 	p.nats(&c)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
@@ -79,6 +80,9 @@ func KindOf(err error) (fault.Code, string) {
 	}
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
+			if open := new(openError); errors.As(err, &open) {
+				return k.code, strings.ReplaceAll(k.do, "hsm.uri", open.setting)
+			}
 			return k.code, k.do
 		}
 	}

@@ -38,6 +38,19 @@ func TestAllThatIsMissing(t *testing.T) {
 	wantMissing(t, err, "the configuration", "roster", "roster_root", "nats.tls.cert", "nats.tls.key", "nats.tls.ca")
 }
 
+// Goal: a configuration file that says nothing was read, and is named. Method: an empty one, and one of comments.
+func TestFileWithNothing(t *testing.T) {
+	for _, text := range []string{"", "# nothing yet\n"} {
+		vs := Defaults()
+		if err := vs.YAML("/etc/x/mpcd.yaml", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Parse(vs); err == nil || !strings.HasPrefix(err.Error(), "/etc/x/mpcd.yaml; not set: cluster") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func wantMissing(t *testing.T, err error, where string, keys ...string) {
 	t.Helper()
 	if err == nil || codeOf(err) != fault.CodeUsage || !strings.HasPrefix(err.Error(), where) ||

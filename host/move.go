@@ -19,14 +19,15 @@ import (
 
 // Target is where a vault is moved to.
 type Target struct {
-	URI string // of the token; "" is the one the vault is in
+	URI string // of the token, paths in it relative to the working directory; "" is the one the vault is in
 	Key string // its key that wraps the vault's; "" is hsm.vault_key
 	// Recovery are the age recipients who can open the vault without a token, from now on; nil leaves them as they are, none ends it.
 	Recovery   []string
 	Unanchored bool // accept that an older copy of the directory is no longer noticed, where the token cannot count
 }
 
-// Moved is where a vault was moved to, as the configuration names it, and what its operator does next.
+// Moved is where a vault was moved to, as the configuration names it, and what its operator does next. Paths below the directory of
+// mpcd.yaml are relative to that.
 type Moved struct {
 	URI, Key string
 	Stayed   bool     // they are what the configuration names
@@ -134,7 +135,7 @@ func moving(ctx context.Context, c Config, o Options, event string, act func(*mo
 		return Moved{}, err
 	}
 	set, enroll := m.settings()
-	return Moved{m.to.config.vaultURI(), m.to.config.HSM.KEK, m.to.same(c), m.to.wrapping.Recovery, c.File, set, enroll}, nil
+	return Moved{c.beside(m.to.config.vaultURI()), m.to.config.HSM.KEK, m.to.same(c), m.to.wrapping.Recovery, c.File, set, enroll}, nil
 }
 
 // settings are what is to be set now that the vault has moved, and whether the node is to be enrolled anew. Where its token is dead, so are
@@ -143,10 +144,12 @@ func (m *move) settings() (set []Changed, enroll bool) {
 	put := func(key, value string) { set = append(set, Changed{key, value, m.config.Above[key]}) }
 	uri, signs := m.to.config.vaultURI(), m.config.TokenURI()
 	if enroll = m.from == nil && signs == m.config.vaultURI(); enroll && signs != uri {
-		put("hsm.uri", uri)
+		put("hsm.uri", m.config.beside(uri))
 	}
-	put("hsm.vault_key", m.to.config.HSM.KEK)
-	put("hsm.vault_uri", uri)
+	if !m.to.same(m.config) {
+		put("hsm.vault_key", m.to.config.HSM.KEK)
+		put("hsm.vault_uri", m.config.beside(uri))
+	}
 	if m.to.wrapping.Recovery != nil {
 		put("hsm.recovery", strings.Join(m.to.wrapping.Recovery, ","))
 	}

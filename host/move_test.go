@@ -13,6 +13,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/vault"
 )
 
@@ -264,5 +265,44 @@ func TestRecoveryTellsWhatToSet(t *testing.T) {
 				t.Errorf("%v:\n%s", err, lines)
 			}
 		})
+	}
+}
+
+// Goal: what a move says to set may be moved with its directory, as all that init writes; a path on the command line is relative to where
+// that was given; and what is wrong with a token is told of the setting that names it. Method: a vault is wrapped anew where it is, and
+// moved to a token that is named by a relative path; errors of three settings.
+func TestMovedIsRelative(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "mpcd.yaml")
+	text := "cluster: c\nnode_id: n1\ndata_dir: data\nhsm: {uri: 'local:hsm', vault_uri: 'local:hsm'}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	vs := Defaults()
+	if err := vs.File(path); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Parse(vs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Dev = true
+	prepare(t, c)
+	to, err := Rewrap(t.Context(), c, Options{}, Target{Recovery: []string{newOfficer(t).recipient}}, silent)
+	if err != nil || !to.Stayed || to.URI != "local:hsm" {
+		t.Errorf("%+v, %v", to, err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "there"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(filepath.Join(dir, "there"))
+	to, err = Rewrap(t.Context(), c, Options{}, Target{URI: "local:next"}, silent)
+	if err != nil || to.Stayed || to.URI != "local:there/next" {
+		t.Errorf("%+v, %v", to, err)
+	}
+	for _, setting := range []string{"hsm.uri", "hsm.vault_uri", "--to"} {
+		if _, do := KindOf(&openError{setting, hsm.ErrPINSource}); !strings.Contains(do, "pin-source in "+setting+",") {
+			t.Errorf("%s: %s", setting, do)
+		}
 	}
 }

@@ -110,20 +110,7 @@ func (p *parser) uri(key string) string {
 	if err != nil {
 		return text
 	}
-	full := *u
-	if u.Scheme == "local" && u.Path != "" {
-		full.Path = p.place(key, u.Path)
-	}
-	now := &full
-	for _, name := range []string{"module-path", "device", "pin-source"} {
-		switch was := u.Attr(name); {
-		case was == "" || err != nil:
-		case name == "pin-source":
-			now, err = now.With(name, p.source(key, was))
-		default:
-			now, err = now.With(name, p.place(key, was))
-		}
-	}
+	now, err := withPaths(u, func(path string) string { return p.place(key, path) })
 	if err != nil {
 		p.wrong(key, "write full paths", "%v", err)
 	}
@@ -132,6 +119,26 @@ func (p *parser) uri(key string) string {
 	}
 	p.inFull(key, now.String(), nil)
 	return now.String()
+}
+
+// withPaths is a URI with another path in the place of each that it has: of library, device, PIN, and of the directory that is a token.
+func withPaths(u *hsm.URI, other func(path string) string) (now *hsm.URI, err error) {
+	at := *u
+	if now = &at; u.Scheme == "local" && u.Path != "" {
+		now.Path = other(u.Path)
+	}
+	for _, name := range []string{"module-path", "device", "pin-source"} {
+		path, prefix := u.Attr(name), ""
+		if file, ok := strings.CutPrefix(path, filePrefix); name == "pin-source" {
+			if path, prefix = "", filePrefix; ok {
+				path = file
+			}
+		}
+		if path != "" && err == nil {
+			now, err = now.With(name, prefix+other(path))
+		}
+	}
+	return now, err
 }
 
 func (p *parser) number(key string, least, most int) int {

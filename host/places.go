@@ -1,6 +1,10 @@
 package host
 
-import "path/filepath"
+import (
+	"path/filepath"
+
+	"github.com/luxfi/mpcd/hsm"
+)
 
 // The places in a node's data directory.
 func (c Config) storeDir() string { return filepath.Join(c.DataDir, "store") }
@@ -33,6 +37,25 @@ func (c Config) vaultURI() string {
 		return c.TokenURI()
 	}
 	return c.HSM.VaultURI
+}
+
+// beside is the URI of a token as mpcd.yaml may have it: paths below the file's directory are relative to it, so that it may be moved.
+func (c Config) beside(uri string) string {
+	u, err := hsm.ParseURI(uri)
+	dir := c.values[fileKey].dir
+	if err != nil || dir == "" {
+		return uri
+	}
+	now, err := withPaths(u, func(path string) string {
+		if in, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(in) {
+			return in
+		}
+		return path
+	})
+	if err != nil {
+		return uri
+	}
+	return now.String()
 }
 
 // counterID names the counter of the node's vault: nodes that share a token have vault keys of different names.

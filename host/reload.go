@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -35,6 +36,9 @@ func (h *Host) reload(ctx context.Context) {
 	if err != nil {
 		log.Warn("the configuration is not taken up", "error", err)
 		return
+	}
+	if later := h.config.values.differ(c.values, "log.level", "api.jwt.revoked"); len(later) > 0 {
+		log.Warn("these settings changed, and count from the next start", "settings", strings.Join(later, ", "))
 	}
 	if t := h.tokens.Load(); t != nil {
 		t.Revoke(c.API.Revoked)

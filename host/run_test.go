@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -152,16 +153,20 @@ func TestBootFails(t *testing.T) {
 }
 
 // Goal: SIGHUP has a node reload and does not end it. Method: two to this process while a node runs in it; the second reload finds what the
-// first has done.
+// first has done, and the log names what counts from the next start only.
 func TestHangup(t *testing.T) {
 	c := planned(t)
-	again, level := make(chan struct{}), new(slog.LevelVar)
+	again, level, said := make(chan struct{}), new(slog.LevelVar), new(bytes.Buffer)
 	h, err := host.Open(t.Context(), c, host.Options{Release: "test", Level: level, Hangups: host.Hangups(),
-		Again: func() (host.Config, error) {
+		Log: host.NewLogger(said, level, "json"), Again: func() (host.Config, error) {
 			again <- struct{}{}
-			changed := c
-			changed.LogLevel = "debug"
-			return changed, nil
+			vs := host.Defaults()
+			err := vs.File(filepath.Join(filepath.Dir(c.DataDir), "mpcd.yaml"))
+			for key, text := range map[string]string{"listen": "127.0.0.1:0", "nats.listen": "127.0.0.1:1", "threshold": "1", "log.level": "debug"} {
+				vs.Set(key, text, "test")
+			}
+			changed, perr := host.Parse(vs)
+			return changed, errors.Join(err, perr)
 		}})
 	if err != nil {
 		t.Fatal(err)
@@ -188,6 +193,9 @@ func TestHangup(t *testing.T) {
 	})
 	if err := errors.Join(err, h.Close()); err != nil {
 		t.Error(err)
+	}
+	if !strings.Contains(said.String(), `count from the next start","settings":"threshold, nats.listen"`) {
+		t.Errorf("what is not taken up: %s", said)
 	}
 }
 

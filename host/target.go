@@ -17,7 +17,12 @@ type target struct {
 
 // openTarget opens the token to move to, and proves its key. With create it makes the key if that is missing.
 func openTarget(ctx context.Context, c Config, p *opener, x Target, create bool) (*target, error) {
-	c.HSM.VaultURI, c.HSM.KEK = cmp.Or(x.URI, c.HSM.VaultURI), cmp.Or(x.Key, c.HSM.KEK)
+	flag := parser{values: Values{"--to": {Text: x.URI, Origin: "flag --to"}}}
+	to := flag.uri("--to")
+	if flag.err != nil {
+		return nil, flag.err
+	}
+	c.HSM.VaultURI, c.HSM.KEK = cmp.Or(to, c.HSM.VaultURI), cmp.Or(x.Key, c.HSM.KEK)
 	token, err := p.token(ctx, "--to", c.vaultURI())
 	if err != nil {
 		return nil, err
@@ -31,19 +36,19 @@ func openTarget(ctx context.Context, c Config, p *opener, x Target, create bool)
 	if err := hsm.SelfTest(ctx, token, t.vaultKey()); err != nil {
 		return nil, err
 	}
-	to := &target{config: c}
-	if to.slot, err = t.slot(); err != nil {
+	next := &target{config: c}
+	if next.slot, err = t.slot(); err != nil {
 		return nil, err
 	}
-	to.wrapping = vault.Wrapping{Wrapper: to.slot.Wrapper, KEK: c.HSM.KEK, Provider: token.Provider(), Recovery: x.Recovery,
+	next.wrapping = vault.Wrapping{Wrapper: next.slot.Wrapper, KEK: c.HSM.KEK, Provider: token.Provider(), Recovery: x.Recovery,
 		Unanchored: x.Unanchored}
-	if to.wrapping.Counter, err = openCounter(ctx, c, p, token); err != nil {
+	if next.wrapping.Counter, err = openCounter(ctx, c, p, token); err != nil {
 		return nil, err
 	}
-	if to.wrapping.Counter != nil {
-		to.wrapping.CounterID = c.counterID()
+	if next.wrapping.Counter != nil {
+		next.wrapping.CounterID = c.counterID()
 	}
-	return to, nil
+	return next, nil
 }
 
 // vaultConfig is how the vault is opened once it has moved.

@@ -36,8 +36,11 @@ func (v Value) String() string {
 	return v.Text
 }
 
-// Values are all settings by key.
+// Values are all settings by key, and under fileKey the configuration file that was read, if one was.
 type Values map[string]Value
+
+// fileKey is the key of what is no setting: the path of the file that was read.
+const fileKey = ""
 
 // Defaults are the values where nobody gives any.
 func Defaults() Values {
@@ -77,10 +80,8 @@ func Gather(path string) (vs Values, unknown []string, err error) {
 
 // file is the configuration file that was read, "" for none.
 func (vs Values) file() string {
-	for _, v := range vs {
-		if name, ok := strings.CutPrefix(v.Origin, "file "); ok {
-			return name[:strings.LastIndex(name, ":")]
-		}
+	if v, ok := vs[fileKey]; ok {
+		return v.Text
 	}
 	return ""
 }
@@ -118,6 +119,16 @@ func (vs Values) Set(key, text, origin string) {
 	for _, key := range s.For { // those of their own come after it in Settings, and in the same source win
 		vs[key] = v
 	}
+}
+
+// differ names the settings that are not what they are in other, but for some.
+func (vs Values) differ(other Values, but ...string) (keys []string) {
+	for _, s := range Settings {
+		if vs[s.Key].String() != other[s.Key].String() && !slices.Contains(but, s.Key) {
+			keys = append(keys, s.Key)
+		}
+	}
+	return keys
 }
 
 // Environment reads the variables. Those that begin with MPCD_ and mean nothing are returned, for a warning: they are likely

@@ -27,9 +27,14 @@ func (vs Values) File(path string) error {
 
 // YAML reads the text of a file that is named path. Relative paths in it are relative to its directory.
 func (vs Values) YAML(path string, b []byte) error {
+	full, err := filepath.Abs(path)
+	if err != nil {
+		return fault.Usage("give the full path of the configuration", "configuration %s: %w", path, err)
+	}
+	vs[fileKey] = Value{Text: path, Origin: "file " + path, dir: filepath.Dir(full)}
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	var doc, more yaml.Node
-	err := d.Decode(&doc)
+	err = d.Decode(&doc)
 	if errors.Is(err, io.EOF) {
 		return nil // nothing but comments
 	}
@@ -38,10 +43,6 @@ func (vs Values) YAML(path string, b []byte) error {
 	}
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
 		return fault.Usage("keep one document in the file", "configuration %s: more than one YAML document", path)
-	}
-	full, err := filepath.Abs(path)
-	if err != nil {
-		return fault.Usage("give the full path of the configuration", "configuration %s: %w", path, err)
 	}
 	r := yamlReader{values: vs, path: path, dir: filepath.Dir(full), seen: map[string]bool{}}
 	return r.mapping("", doc.Content[0])

@@ -169,6 +169,10 @@ func (o *output) moved(m host.Moved, how string) error {
 		v["recovery"] = m.Recovery
 	}
 	return o.result(v, func(w io.Writer) {
+		if len(m.Set) == 0 {
+			row(w, "the vault is "+how+"; mpcd.yaml stays as it is")
+			return
+		}
 		row(w, "the vault is "+how+"; set before the next start, in "+cmp.Or(m.File, "mpcd.yaml")+":")
 		for _, line := range m.Lines() {
 			row(w, line)
