@@ -32,8 +32,9 @@ func Configure(dir string, vs host.Values, at Place, note func(format string, a 
 		return "", err
 	}
 	path = filepath.Join(dir, configFile)
+	unfinished := filepath.Join(dir, unfinishedFile)
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		return path, err
+		return path, errors.Join(err, removed(unfinished))
 	}
 	set, err := at.settings()
 	if err != nil {
@@ -62,7 +63,7 @@ func Configure(dir string, vs host.Values, at Place, note func(format string, a 
 		return "", err
 	}
 	if set["hsm.uri"] = c.HSM.URI; c.HSM.URI == "" || c.HSM.URI == "softhsm" {
-		t, err := host.ProvisionSoftHSM(filepath.Join(dir, tokenDir), "mpcd-"+string(c.Node))
+		t, err := makeToken(dir, c)
 		if err != nil {
 			return "", fault.Doing("make the token", err)
 		}
@@ -74,6 +75,9 @@ func Configure(dir string, vs host.Values, at Place, note func(format string, a 
 	if err := durable.WriteFile(path, []byte(host.Sample(configHead, set)), 0o600); err != nil {
 		return "", err
 	}
+	if err := removed(unfinished); err != nil {
+		return "", err
+	}
 	note("wrote %s", path)
 	for _, key := range toChoose {
 		if text, written := set[key]; written && text == "" {
@@ -81,6 +85,38 @@ func Configure(dir string, vs host.Values, at Place, note func(format string, a 
 		}
 	}
 	return path, nil
+}
+
+// unfinishedFile is there while the token of a new node is made and no mpcd.yaml names it yet.
+const unfinishedFile = tokenDir + ".unfinished"
+
+// makeToken makes the node's token in its directory. What an enrolment that was cut short has left of one is removed before: where no data
+// stands, nothing was sealed with it.
+func makeToken(dir string, c host.Config) (host.SoftToken, error) {
+	unfinished, token := filepath.Join(dir, unfinishedFile), filepath.Join(dir, tokenDir)
+	_, left := os.Lstat(unfinished)
+	_, used := os.Lstat(cmp.Or(c.DataDir, filepath.Join(dir, "data")))
+	if _, there := os.Lstat(token); there == nil && left == nil && errors.Is(used, os.ErrNotExist) {
+		if err := os.RemoveAll(token); err != nil {
+			return host.SoftToken{}, err
+		}
+	} else if there == nil {
+		err := fault.Usage("remove it if nothing was enrolled with its token yet, or name that token with --hsm-signer",
+			"%s is there, and no %s that names it", token, configFile)
+		return host.SoftToken{}, err
+	}
+	if err := durable.WriteFile(unfinished, nil, 0o600); err != nil {
+		return host.SoftToken{}, err
+	}
+	return host.ProvisionSoftHSM(token, "mpcd-"+string(c.Node))
+}
+
+// removed removes a file that may not be there.
+func removed(path string) error {
+	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // settings are those of a node at its place: it listens where its endpoint says, and everything that it has lies beside mpcd.yaml.

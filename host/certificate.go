@@ -3,6 +3,7 @@ package host
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -159,7 +160,12 @@ func (c Config) apiCertificate() (*certificate, error) {
 	if c.API.Cert == "" {
 		return nil, nil
 	}
-	x, err := openCertificate("api", c.API.Cert, c.API.Key, nil)
+	x, err := openCertificate("api", c.API.Cert, c.API.Key, func(x *x509.Certificate) error {
+		if err := natsnet.CheckNode(x, c.Cluster, c.Node); errors.Is(err, natsnet.ErrOtherNode) {
+			return err
+		}
+		return nil // of this node, or of a CA that knows of no nodes
+	})
 	if err != nil {
 		return nil, fault.Usage("correct api.tls.cert and api.tls.key", "API certificate: %w", err)
 	}

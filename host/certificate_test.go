@@ -86,6 +86,29 @@ func TestCertificateTakenUp(t *testing.T) {
 	}
 }
 
+// Goal: clients are not shown another node's certificate, neither at the start nor when it takes the place of the node's; one of another
+// CA, which names no node, serves. Method: the three, in the files of the API.
+func TestCertificateOfAPI(t *testing.T) {
+	c, replace := certified(t)
+	c.API.Cert, c.API.Key = c.NATS.Cert, c.NATS.Key
+	x, err := c.apiCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := x.leaf
+	replace("n2")
+	if x.look(true); x.leaf != first {
+		t.Error("another node's certificate is taken up")
+	}
+	if _, err := c.apiCertificate(); err == nil || !strings.Contains(err.Error(), "of node n2") {
+		t.Errorf("another node's certificate at boot: %v", err)
+	}
+	c.Cluster = "another"
+	if _, err := c.apiCertificate(); err != nil {
+		t.Errorf("a certificate that names no node of this cluster: %v", err)
+	}
+}
+
 // Goal: the end of a certificate is told once a day from two thirds of its life on, and with an expired one no node is ready. Method: days
 // go by.
 func TestCertificateEnds(t *testing.T) {

@@ -110,11 +110,15 @@ func (c Config) verifyRoute(s tls.ConnectionState) error {
 	return nil
 }
 
-// CheckNode refuses a route certificate that does not name this node of the cluster, and no other: peers would not know it.
+// ErrOtherNode: the certificate is another node's.
+var ErrOtherNode = errors.New("natsnet: the certificate is of another node")
+
+// CheckNode refuses a route certificate that does not name this node of the cluster, and no other: peers would not know it. ErrOtherNode if
+// it names another.
 func CheckNode(cert *x509.Certificate, cluster string, node transport.NodeID) error {
 	named, err := nodeOf(cert, cluster)
 	if err == nil && named != node {
-		err = fmt.Errorf("natsnet: the certificate is of node %s, this is %s", named, node)
+		err = fmt.Errorf("%w: it is of node %s, this is %s", ErrOtherNode, named, node)
 	}
 	return err
 }
