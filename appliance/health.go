@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -155,8 +156,9 @@ func (n *Node) state() ceremony.State {
 func (n *Node) Audit(_ context.Context, p Page) ([]audit.Entry, string, error) {
 	var after uint64
 	if p.Token != "" {
-		if _, err := fmt.Sscan(p.Token, &after); err != nil {
-			return nil, "", problem.Field("page_token", "use the next_page_token of the answer before", "bad page_token")
+		var err error
+		if after, err = strconv.ParseUint(p.Token, 10, 64); err != nil {
+			return nil, "", badPage()
 		}
 	}
 	size := pageSize(p)

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
 )
 
@@ -32,6 +34,9 @@ func (n *Node) Wallet(ctx context.Context, idOrKey string) (*Wallet, error) {
 
 // Wallets lists wallets in the order of their IDs.
 func (n *Node) Wallets(ctx context.Context, p Page) ([]Wallet, string, error) {
+	if p.Token != "" && !attest.IsKeyID(p.Token) {
+		return nil, "", badPage()
+	}
 	size := pageSize(p)
 	var out []Wallet
 	next := ""
@@ -47,6 +52,11 @@ func (n *Node) Wallets(ctx context.Context, p Page) ([]Wallet, string, error) {
 		return nil, "", err
 	}
 	return out, next, nil
+}
+
+// badPage is of a token that no page ends with.
+func badPage() error {
+	return problem.Field("page_token", "use the next_page_token of the answer before", "bad page_token")
 }
 
 func pageSize(p Page) int {

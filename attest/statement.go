@@ -114,6 +114,14 @@ func KeyID(kind threshold.KindID, groupKey []byte) string {
 	return "w_" + short(canon.Hash("mpcd/v2/key/id", []byte(kind), groupKey))
 }
 
+// IsKeyID tells whether a word has the form of a KeyID; there may be no such key.
+func IsKeyID(id string) bool {
+	var h [32]byte
+	b, _ := base32.StdEncoding.DecodeString(strings.ToUpper(strings.TrimPrefix(id, "w_")))
+	copy(h[:], b)
+	return id == "w_"+short(h)
+}
+
 // short is the first 160 bits of a hash in 32 lower-case characters of base32 (RFC 4648 §6).
 func short(h [32]byte) string {
 	return strings.ToLower(base32.StdEncoding.EncodeToString(h[:20]))

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/luxfi/mpcd/appliance/api"
+	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 )
@@ -35,6 +36,9 @@ func Listen(c Config) (*API, error) {
 	a := &API{}
 	var err error
 	if a.cert, err = c.apiCertificate(); err != nil {
+		if _, wrong := loadRoster(c); wrong != nil && errors.Is(err, natsnet.ErrOtherNode) {
+			err = wrong // node_id, and not the certificate
+		}
 		return nil, err
 	}
 	if a.tls, err = apiTLS(c, a.cert); err != nil {

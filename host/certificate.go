@@ -167,7 +167,7 @@ func (c Config) apiCertificate() (*certificate, error) {
 		return nil // of this node, or of a CA that knows of no nodes
 	})
 	if err != nil {
-		return nil, fault.Usage("correct api.tls.cert and api.tls.key", "API certificate: %w", err)
+		return nil, fault.Usage("correct api.tls.cert and api.tls.key, or node_id", "API certificate: %w", err)
 	}
 	return x, nil
 }

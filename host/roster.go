@@ -32,6 +32,10 @@ func pinnedRoster(c Config) (*attest.SignedRoster, error) {
 		return nil, fault.Usage("set roster in mpcd.yaml to the file that `mpcd node roster sign` wrote", "no roster is configured")
 	}
 	s, err := ReadRoster(c.Roster)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.Usage("bring the roster from the operator's, where `mpcd node roster sign` writes it, or correct roster in mpcd.yaml",
+			"%w", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // Goal: what cannot be read is told apart from what is wrong in it: a slip in a path is no damaged roster. Method: a path that is not
-// there, a directory, and a file that holds no roster.
+// there, a directory, and a file that holds no roster; then a node that has none yet.
 func TestReadRosterTellsWhy(t *testing.T) {
 	dir := t.TempDir()
 	other := filepath.Join(dir, "other")
@@ -32,6 +32,10 @@ func TestReadRosterTellsWhy(t *testing.T) {
 	var f *fault.Error
 	if !errors.As(errors.Unwrap(err), &f) || f.Code != fault.CodeIntegrity || !strings.Contains(f.Do, "fetch the roster") {
 		t.Errorf("no roster: %v", err)
+	}
+	_, err = loadRoster(Config{Roster: filepath.Join(dir, "none")})
+	if !errors.As(err, &f) || f.Code != fault.CodeUsage || !strings.HasPrefix(f.Do, "bring the roster") {
+		t.Errorf("a node without its roster yet: %v", err)
 	}
 }
 
