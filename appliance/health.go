@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/threshold"
 )
 
 // skewTold is from which difference on a peer's clock is worth a line in the log, once in skewEvery.
@@ -22,25 +24,83 @@ const (
 
 // Readiness tells whether this node can serve a signature now, with reasons. It asks nobody: everything it needs is known, from how the
 // last calls of token, store and audit log ended, and from what peers say of themselves and of hearing this node.
+//
+// It can while one of its keys has signers enough, whatever nodes the roster has beside them; without a key, while a new one would have.
 func (n *Node) Readiness() Readiness {
-	total, live := len(n.members.All()), n.peers.Live()
-	need := n.cfg.Threshold
-	if need == 0 {
-		need = total/2 + 1
-	}
-	need = min(need, total) // it is for keys to come, and nodes may have been removed
-	r := Readiness{Ready: true, Checks: n.ownChecks(), Margin: live - need}
+	committees := n.committees()
+	live := n.count(committees, n.peers.Usable)
 	hear, deaf := n.peers.HeardBy()
-	heard := fmt.Sprintf("%d peers hear this node", hear)
+	heard := fmt.Sprintf("%d peers hear this node", len(hear))
 	if deaf != "" {
 		heard += "; " + deaf
 	}
-	r.Checks = append(r.Checks, Check{"quorum", live >= need, n.quorumDetail(live, total, need)}, Check{"heard", hear >= need-1, heard},
-		n.epochs.check())
+	hears := n.count(committees, func(id transport.NodeID) bool { return id == n.cfg.Node || slices.Contains(hear, id) })
+	r := Readiness{Ready: true, Checks: n.ownChecks(), Margin: live.least}
+	r.Checks = append(r.Checks, Check{"quorum", live.enough(), n.quorumDetail(live)}, Check{"heard", hears.enough(), heard}, n.epochs.check())
 	for _, c := range r.Checks {
 		r.Ready = r.Ready && c.OK
 	}
 	return r
+}
+
+// committees are those of this node's keys, or, where it has none, the one that all members would make by default.
+func (n *core) committees() []threshold.Committee {
+	if all := n.keys.Committees(); len(all) > 0 {
+		return all
+	}
+	var c threshold.Committee
+	for _, id := range n.members.All() {
+		c.Parties = append(c.Parties, n.members.Party(id))
+	}
+	if c.Threshold = n.cfg.Threshold; c.Threshold == 0 {
+		c.Threshold = c.N()/2 + 1
+	}
+	c.Threshold = min(c.Threshold, c.N()) // it is for keys to come, and nodes may have been removed
+	return []threshold.Committee{c}
+}
+
+// signers is how many parties of committees can sign.
+type signers struct {
+	can, of, need int // of the committee with most to spare
+	least         int // to spare of any whose members would be enough, of that one if none's would
+	short, all    int // how many committees have too few, of how many
+}
+
+func (s signers) enough() bool { return s.can >= s.need }
+
+// count looks which members can sign.
+func (n *core) count(committees []threshold.Committee, can func(transport.NodeID) bool) (s signers) {
+	member, usable := map[threshold.PartyID]bool{}, map[threshold.PartyID]bool{}
+	for _, id := range n.members.All() {
+		p := n.members.Party(id)
+		member[p], usable[p] = true, can(id)
+	}
+	spared := false
+	for i, c := range committees {
+		members, now := 0, 0
+		for _, p := range c.Parties {
+			if member[p] {
+				members++
+			}
+			if usable[p] {
+				now++
+			}
+		}
+		spare, could := now-c.Threshold, members >= c.Threshold
+		if spare < 0 {
+			s.short++
+		}
+		if i == 0 || spare > s.can-s.need {
+			s.can, s.of, s.need = now, c.N(), c.Threshold
+		}
+		if could && (!spared || spare < s.least) {
+			s.least, spared = spare, true
+		}
+	}
+	if s.all = len(committees); !spared {
+		s.least = s.can - s.need
+	}
+	return s
 }
 
 // written is the check of something that must be written before an act.
@@ -76,8 +136,11 @@ func (n *core) Writable() error {
 	return nil
 }
 
-func (n *core) quorumDetail(live, total, need int) string {
-	detail := fmt.Sprintf("%d of %d nodes can sign, %d needed", live, total, need)
+func (n *core) quorumDetail(s signers) string {
+	detail := fmt.Sprintf("%d of %d nodes can sign, %d needed", s.can, s.of, s.need)
+	if s.short > 0 && s.all > 1 {
+		detail += fmt.Sprintf("; %d of %d groups of nodes that hold keys are too few", s.short, s.all)
+	}
 	for _, id := range n.members.All() {
 		if why, _ := n.peers.Trouble(id); why != "" {
 			detail += fmt.Sprintf("; %s %s", id, why)

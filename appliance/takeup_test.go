@@ -123,3 +123,37 @@ type lines struct {
 func (l *lines) Write(b []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.all.Write(b) }
 
 func (l *lines) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.all.String() }
+
+// Goal: nodes that the roster has, and that were not started yet, make no node unready that signs with the others. Method: three nodes with
+// a key of two get a roster of five; the third is stopped: the others are ready, and sign; the second too: the first is not ready.
+func TestReadyWithoutNewMembers(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	r := c.roster.Roster
+	r.Nodes, r.Serial = slices.Clone(r.Nodes), 2
+	for range 2 {
+		r.Nodes = append(r.Nodes, c.newMember(t.Context(), appliance.Limits{}))
+	}
+	next, err := r.Sign(c.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := c.nodes[0].node
+	if err := first.TakeUp(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	own := func() appliance.NodeStatus { return first.Nodes()[0] }
+	c.nodes[2].halt()
+	await(t, "node3 is missed", func() bool { return !first.Nodes()[2].Ready })
+	if _, err := first.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m"), Requester: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	if r := first.Readiness(); !r.Ready || r.Margin != 0 || !own().Ready {
+		t.Errorf("%+v", r)
+	}
+	c.nodes[1].halt()
+	await(t, "node1 alone is not ready", func() bool { return !first.Readiness().Ready && !own().Ready })
+	if r := first.Readiness(); r.Margin != -1 || !strings.Contains(own().Trouble, "quorum: 1 of 3 nodes can sign, 2 needed") {
+		t.Errorf("%+v, %s", r, own().Trouble)
+	}
+}

@@ -120,7 +120,7 @@ type Check struct {
 type Readiness struct {
 	Ready  bool
 	Checks []Check
-	Margin int // how many nodes more can sign than are needed; negative if too few can
+	Margin int // how many nodes more can sign than are needed, of the key with the fewest to spare; negative if too few can
 }
 
 // Page asks for a part of a list.

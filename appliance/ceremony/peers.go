@@ -357,8 +357,8 @@ func (t *Peers) troubles(ids []transport.NodeID) (why, next string) {
 	return strings.Join(all, "; "), next
 }
 
-// HeardBy counts the usable nodes that say they hear this run of this node, and says of the others, in words, what they say.
-func (t *Peers) HeardBy() (n int, others string) {
+// HeardBy lists the usable nodes that say they hear this run of this node, and says of the others, in words, what they say.
+func (t *Peers) HeardBy() (by []transport.NodeID, others string) {
 	var deaf []string
 	for _, id := range t.hall.All() {
 		if id == t.hall.Self || !t.Usable(id) {
@@ -369,14 +369,14 @@ func (t *Peers) HeardBy() (n int, others string) {
 		t.mu.Unlock()
 		switch {
 		case t.hearsUs(&p):
-			n++
+			by = append(by, id)
 		case *p.hears == (Boot{}):
 			deaf = append(deaf, fmt.Sprintf("%s does not hear it", id))
 		default:
 			deaf = append(deaf, fmt.Sprintf("%s hears another run of it, boot %x", id, p.hears[:4]))
 		}
 	}
-	return n, strings.Join(deaf, "; ")
+	return by, strings.Join(deaf, "; ")
 }
 
 // Usable tells whether a node may be chosen for a quorum.
@@ -453,11 +453,6 @@ func (t *Peers) AwaitAll(ctx context.Context, c threshold.Committee, forgiven ..
 		}
 	}
 	return nil
-}
-
-// Live counts the usable nodes of the roster, this one among them.
-func (t *Peers) Live() int {
-	return len(slices.DeleteFunc(t.hall.All(), func(id transport.NodeID) bool { return !t.Usable(id) }))
 }
 
 // Quorum chooses the signers of a committee: this node first if it is a party, then the others by place after it, those that were

@@ -300,18 +300,18 @@ func (x *seen) told(id transport.NodeID, ready bool, failing string, hears ...he
 // one of another version that does not say; then our own beat.
 func TestHeardBy(t *testing.T) {
 	x := newSeen()
-	if n, others := x.HeardBy(); n != 3 || others != "" {
-		t.Errorf("of peers that do not say: %d, %q", n, others)
+	if by, others := x.HeardBy(); len(by) != 3 || others != "" {
+		t.Errorf("of peers that do not say: %v, %q", by, others)
 	}
 	x.told("b", true, "", hearing{1, Boot{9}})
 	x.told("c", true, "", hearing{1, Boot{8}}, hearing{2, Boot{9}})
 	x.told("d", true, "")
-	if n, others := x.HeardBy(); n != 1 || others != "c hears another run of it, boot 08000000; d does not hear it" {
-		t.Errorf("heard by %d, others: %q", n, others)
+	if by, others := x.HeardBy(); len(by) != 1 || others != "c hears another run of it, boot 08000000; d does not hear it" {
+		t.Errorf("heard by %v, others: %q", by, others)
 	}
 	x.Heartbeat(transport.Envelope{From: "c", Body: canon.MustMarshal(heartbeat{"2", true, Boot{1}, []byte{0xa1, 1, 2}})})
-	if n, _ := x.HeardBy(); n != 2 {
-		t.Errorf("a peer of another version is taken not to hear: %d", n)
+	if by, _ := x.HeardBy(); len(by) != 2 {
+		t.Errorf("a peer of another version is taken not to hear: %v", by)
 	}
 	x.after(liveFor, "b", "c")
 	var told told

@@ -192,6 +192,7 @@ type Ring struct {
 	changed chan struct{}      // closed and made anew when a record changes
 	active  map[string]Sharing // of all active keys
 	entered uint64             // how often active has changed
+	groups  map[string]*group  // the committees of active, by numbers and threshold
 	sorted  []Sharing          // active by ID, as long as it has not; never written to
 }
 
@@ -241,11 +242,41 @@ func (k *Ring) byID() []Sharing {
 func (k *Ring) enter(id string, r Record) {
 	k.entered++
 	k.sorted = nil
-	if r.State == Active {
-		k.active[id] = SharingOf(id, r)
-	} else {
-		delete(k.active, id)
+	if was, is := k.active[id]; is {
+		name := groupName(was.Committee)
+		if k.groups[name].keys--; k.groups[name].keys == 0 {
+			delete(k.groups, name)
+		}
 	}
+	if r.State != Active {
+		delete(k.active, id)
+		return
+	}
+	k.active[id] = SharingOf(id, r)
+	name := groupName(r.Info.Committee)
+	if k.groups[name] == nil {
+		k.groups[name] = &group{committee: r.Info.Committee}
+	}
+	k.groups[name].keys++
+}
+
+// group is a committee, and how many active keys it has.
+type group struct {
+	committee threshold.Committee
+	keys      int
+}
+
+func groupName(c threshold.Committee) string { return fmt.Sprint(c.Threshold, c.Parties) }
+
+// Committees are those that hold the active keys, each once.
+func (k *Ring) Committees() []threshold.Committee {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := make([]threshold.Committee, 0, len(k.groups))
+	for _, g := range k.groups {
+		out = append(out, g.committee)
+	}
+	return out
 }
 
 const recordsMax = 65536
@@ -253,7 +284,8 @@ const recordsMax = 65536
 // NewRing makes an empty one; Load reads what it must know.
 func NewRing(c Config) *Ring {
 	return &Ring{c: c, records: map[string]*Record{}, held: map[string]*Held{}, age: list.New(), pending: map[string]bool{},
-		locked: map[string]bool{}, changed: make(chan struct{}), active: map[string]Sharing{}}
+		locked: map[string]bool{}, changed: make(chan struct{}), active: map[string]Sharing{},
+		groups: map[string]*group{}}
 }
 
 // Load reads which keys wait for others, and the epochs of those that are active. A damaged record is told when it is used.

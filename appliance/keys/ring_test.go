@@ -251,6 +251,40 @@ func TestReach(t *testing.T) {
 	}
 }
 
+// Goal: the committees of the active keys are listed, each once, and those without a key any more not. Method: keys of two committees
+// enter, are refreshed, and leave.
+func TestCommittees(t *testing.T) {
+	k := NewRing(Config{})
+	enter := func(id string, epoch uint64, state State, t int, parties ...threshold.PartyID) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.enter(id, Record{State: state, Info: threshold.KeyInfo{Epoch: epoch,
+			Committee: threshold.Committee{Parties: parties, Threshold: t}}})
+	}
+	check := func(want string) {
+		t.Helper()
+		var got []string
+		for _, c := range k.Committees() {
+			got = append(got, fmt.Sprint(c.Threshold, c.Parties))
+		}
+		slices.Sort(got)
+		if s := fmt.Sprint(got); s != want {
+			t.Errorf("%s, not %s", s, want)
+		}
+	}
+	check("[]")
+	enter("a", 1, Active, 2, 1, 2, 3)
+	enter("b", 1, Active, 2, 1, 2, 3)
+	enter("b", 2, Active, 2, 1, 2, 3)
+	enter("c", 1, Active, 3, 1, 2, 3)
+	enter("d", 1, Staged, 2, 1, 2)
+	check("[2 [1 2 3] 3 [1 2 3]]")
+	enter("b", 3, Staged, 2, 1, 2, 3)
+	check("[2 [1 2 3] 3 [1 2 3]]")
+	enter("a", 3, Staged, 2, 1, 2, 3)
+	check("[3 [1 2 3]]")
+}
+
 // Goal: the active keys with a party are listed by ID, as they are now, and are sorted once for many who ask: of 100,000 that takes more
 // than a third of a second. Method: enter keys, list, change one, list; list once more and see whether it is the same.
 func TestSharings(t *testing.T) {
