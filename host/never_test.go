@@ -51,6 +51,22 @@ func TestNeverWorks(t *testing.T) {
 	}
 }
 
+// Goal: a roster of fewer nodes than the cluster was begun with is refused, and neither nodes that were added since nor nodes that were
+// removed stop a start. Method: rosters of every size beside a configuration of three.
+func TestTotal(t *testing.T) {
+	for nodes, ok := range map[int]bool{2: false, 3: true, 4: true} {
+		r := &attest.SignedRoster{Roster: attest.Roster{Cluster: "c", Nodes: make([]attest.RosterNode, nodes)}}
+		r.Roster.Nodes[0].ID, r.Roster.Nodes[nodes-1].Removed = "n1", true
+		c := Config{Cluster: "c", Node: "n1", Total: 3}
+		if err := c.fits(r); (err == nil) != ok || err != nil && codeOf(err) != fault.CodeUsage {
+			t.Errorf("%d nodes: %v", nodes, err)
+		}
+		if c.Total = 0; c.fits(r) != nil {
+			t.Errorf("%d nodes, and nothing to compare: %v", nodes, c.fits(r))
+		}
+	}
+}
+
 // Goal: what works and should be changed is told as that, and is no failure. Method: a node with a software token, nobody to recover it and
 // no counter; a certificate in its last month, and one that is over.
 func TestDoctorWarns(t *testing.T) {

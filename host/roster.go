@@ -54,14 +54,14 @@ func (c Config) fits(s *attest.SignedRoster) error {
 	if slices.ContainsFunc(s.Roster.Nodes, func(n attest.RosterNode) bool { return n.Removed && n.ID == string(c.Node) }) {
 		return fault.Usage("a node in its place wants another name and another data_dir: `mpcd node enroll --new DIR`; keep what this one "+
 			"has until no key needs it, or correct node_id", "node %q was removed from the cluster by the roster of serial %d: the others "+
-			"neither hear nor choose it, and it does not come back", c.Node, s.Roster.Serial)
+			"neither hear nor choose it, and it does not come back: %w", c.Node, s.Roster.Serial, attest.ErrUnknownNode)
 	}
 	if _, err := s.Roster.Node(string(c.Node)); err != nil {
 		return fault.Usage("enrol the node, or correct node_id", "%w", fmt.Errorf("node %q is not in the roster: %w", c.Node, err))
 	}
-	if c.Total != 0 && c.Total != len(s.Roster.Members()) && c.Total != len(s.Roster.Nodes) { // those who were removed may be counted
+	if c.Total > len(s.Roster.Nodes) { // nodes may have been added and removed since
 		return fault.Usage("correct total_nodes, or use the right roster",
-			"total_nodes is %d, the roster has %d nodes", c.Total, len(s.Roster.Members()))
+			"total_nodes is %d, the roster has %d nodes", c.Total, len(s.Roster.Nodes))
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ var Settings = []Setting{
 	{Key: "data_dir", Flag: "data", Help: "directory of this node's vault, state and audit log"},
 	{Key: "listen", Flag: "listen", Default: "127.0.0.1:8080", Help: "address of the HTTP API, host:port"},
 	{Key: "threshold", Env: []string{"THRESHOLD"}, Default: "0", Help: "signers needed where a keygen request does not say; 0 is a majority"},
-	{Key: "total_nodes", Env: []string{"TOTAL_NODES"}, Default: "0", Help: "number of nodes, checked against the roster; 0 checks nothing"},
+	{Key: "total_nodes", Env: []string{"TOTAL_NODES"}, Default: "0", Help: "nodes the cluster began with: a roster of fewer is refused"},
 
 	{Key: "roster", Help: "file with the signed roster"},
 	{Key: "roster_root", Flag: "roster-root",
