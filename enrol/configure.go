@@ -18,7 +18,8 @@ import (
 const configFile = "mpcd.yaml"
 
 const configHead = `# Configuration of one node, as it was enrolled. Every setting stands here with what it means; those behind # have their
-# default, or show what one looks like. Relative paths, in URIs too, are relative to this file, so its directory may be moved. No secret belongs here.
+# default, or show what one looks like. Relative paths, in URIs too, are relative to this file, so its directory may be moved. No secret
+# belongs here.
 `
 
 // toChoose are settings that only the operator can choose; Configure leaves those empty that it is not given.

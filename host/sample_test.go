@@ -16,9 +16,9 @@ var rewrite = flag.Bool("rewrite", false, "write docs/mpcd.yaml anew")
 const sampleFile = "../docs/mpcd.yaml"
 
 const sampleHead = `# Every setting of a node, in the order of mpcd config show. Behind # stand settings that the sample leaves alone:
-# their default, or what one without a default may look like. Flags win over variables, these over this file, and the file over the defaults.
-# Relative paths, in URIs too, are relative to this file's directory, so that it may be moved. No secret belongs here, only the place
-# of one. This file is made from the program and tested with it.
+# their default, or what one without a default may look like. Flags win over variables, these over this file, and the file over the
+# defaults. Relative paths, in URIs too, are relative to this file's directory, so that it may be moved. No secret belongs here, only the
+# place of one. This file is made from the program and tested with it.
 `
 
 // sampleSet is what a node of the sample sets: three hosts with a PKCS#11 token each, routes between them, JWT at the API.
