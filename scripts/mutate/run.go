@@ -208,7 +208,7 @@ func (r *runner) build(ctx context.Context, bin, pkg, overlay string) error {
 
 // test runs the named tests of a binary where go test would, with all that they start in one process group that ends with them.
 func (r *runner) test(ctx context.Context, bin, pkg string, tests ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.limit)
+	ctx, cancel := context.WithTimeout(ctx, r.limit*time.Duration(len(tests)))
 	defer cancel()
 	var run []string
 	for _, t := range tests {
