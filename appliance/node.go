@@ -140,6 +140,7 @@ type core struct {
 	excuses  refusalRate
 	quotas   quotas
 	told     toldRate
+	remarks  remarks
 	counts   counters
 	wg       sync.WaitGroup  // of what Run waits for
 	base     context.Context // ends with Run

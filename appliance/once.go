@@ -124,7 +124,7 @@ func (n *others) answer(ctx context.Context, env transport.Envelope) {
 		s.Receipt, _ = n.cfg.Store.Get(ctx, receiptKey(receipt)) // none is no answer
 	}
 	if err != nil {
-		n.cfg.Logger.Error("a question about a session cannot be answered", "from", env.From, "error", err)
+		n.remark(env.From, "a question about a session cannot be answered", err)
 		return
 	}
 	body := canon.MustMarshal(s)

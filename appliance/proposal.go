@@ -1,7 +1,9 @@
 package appliance
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -137,6 +139,8 @@ func (n *core) refuse(c *ceremony.Ceremony, err error) {
 	}
 }
 
+var errOtherProposal = errors.New("it is of another version of this program, or was changed")
+
 // answerProposal is a party's side of every ceremony: check who asks and what its hardware signed, then take part.
 func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	topic := proposalTopic(env.Body)
@@ -144,7 +148,7 @@ func (n *Node) answerProposal(ctx context.Context, env transport.Envelope) {
 	if err := canon.Unmarshal(env.Body, &p); err != nil || p.Version != proposalVersion || topic != env.Topic ||
 		len(p.Signers) > threshold.MaxParties {
 		n.counts.refused.Add(1)
-		n.cfg.Logger.Warn("unreadable proposal", "from", env.From)
+		n.remark(env.From, "a proposal cannot be read", cmp.Or(err, errOtherProposal))
 		return
 	}
 	peers := slices.DeleteFunc(n.members.Nodes(p.Signers), func(id transport.NodeID) bool {

@@ -175,7 +175,7 @@ func (n *making) learnProof(ctx context.Context, env transport.Envelope) {
 		return
 	}
 	if err := n.acceptProofs(ctx, ps); err != nil {
-		n.cfg.Logger.Warn("threshold proofs refused", "from", env.From, "error", err)
+		n.remark(env.From, "threshold proofs refused", err)
 		return
 	}
 	n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: ceremony.KindAck, Topic: env.Topic, Body: []byte{1}})

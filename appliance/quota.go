@@ -62,6 +62,39 @@ func (r *toldRate) count(to transport.NodeID, bytes int) {
 	r.m[to].bytes += bytes
 }
 
+// remarkEvery is how often one thing about a member's messages is said in the log: a message is small and comes again at once, and the log
+// is on a disk.
+const remarkEvery = time.Minute
+
+// remarks are when what was last said of whom. It is safe for concurrent use.
+type remarks struct {
+	mu sync.Mutex
+	m  map[[2]string]time.Time
+}
+
+// due tells whether it may be said again of a member at the time now, and counts it as said.
+func (r *remarks) due(now time.Time, of transport.NodeID, what string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	said := [2]string{string(of), what}
+	if last, ok := r.m[said]; ok && now.Sub(last) < remarkEvery {
+		return false
+	}
+	if r.m == nil {
+		r.m = map[[2]string]time.Time{}
+	}
+	r.m[said] = now
+	return true
+}
+
+// remark says in the log what is wrong with a member's message, in words that are always the same, and why: no more than 500 bytes, which
+// the member may have chosen.
+func (n *core) remark(of transport.NodeID, what string, err error, more ...any) {
+	if n.remarks.due(n.cfg.Clock(), of, what) {
+		n.cfg.Logger.Warn(what, append([]any{"from", of, "error", fmt.Sprintf("%.500v", err)}, more...)...)
+	}
+}
+
 // quotas are what members have used up of them. They are safe for concurrent use.
 type quotas struct {
 	mu sync.Mutex

@@ -1,8 +1,11 @@
 package appliance
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -254,6 +257,41 @@ func TestToldAtARate(t *testing.T) {
 	now = now.Add(time.Second)
 	if asks(greedy, 1) < 1<<20 || !askKey(greedy) {
 		t.Error("it is told nothing in the next second")
+	}
+}
+
+// Goal: messages that a member sends again and again fill no log: each thing about a member is said once a minute, in few bytes, and what is
+// said of one hides nothing of another. Method: proposals, proofs, answers and rosters that are refused, on a clock of the test.
+func TestRemarks(t *testing.T) {
+	x, said := newInside(t), &bytes.Buffer{}
+	now := time.Unix(1_000_000, 0)
+	x.cfg.Clock, x.cfg.Logger = func() time.Time { return now }, slog.New(slog.NewTextHandler(said, nil))
+	id, shares := x.newKeyOf(t, frost.Ed25519, keys.Staged)
+	ps := x.world.Committee.Parties
+	refused := canon.MustMarshal(proofs{KeyID: id})
+	all := func(of transport.NodeID) {
+		for range 50 {
+			x.answerProposal(t.Context(), transport.Envelope{From: of, Body: []byte("no proposal")})
+			x.making.learnProof(t.Context(), transport.Envelope{From: of, Body: refused})
+			x.learnRoster(t.Context(), transport.Envelope{From: of, Body: fmt.Appendf(nil, "{%q:1}", strings.Repeat("long ", 1000))})
+			x.learnRoster(t.Context(), transport.Envelope{From: of, Body: []byte("r_another 1")})
+			x.making.learnAnswer(t.Context(), transport.Envelope{From: of, Body: canon.MustMarshal(answer{KeyID: id, Epoch: shares[ps[0]].Epoch,
+				Certs: []certificate{{Party: ps[1]}, {Party: ps[1]}}})})
+		}
+	}
+	for i, of := range []transport.NodeID{nodeOf(ps[1]), nodeOf(ps[2]), nodeOf(ps[1])} {
+		if i == 2 {
+			now = now.Add(remarkEvery)
+		}
+		all(of)
+		if got := strings.Count(said.String(), "\n"); got != 5*(i+1) {
+			t.Errorf("%d lines after %d rounds, not five a round:\n%s", got, i+1, said)
+		}
+	}
+	for line := range strings.Lines(said.String()) {
+		if len(line) > 700 {
+			t.Errorf("a line of %d bytes: %.200s", len(line), line)
+		}
 	}
 }
 

@@ -88,7 +88,7 @@ func (n *making) answerAsk(ctx context.Context, env transport.Envelope) {
 	}
 	a := answer{KeyID: q.KeyID, Epoch: q.Epoch}
 	if err := n.ownAnswer(ctx, &a); err != nil {
-		n.cfg.Logger.Error("a stored certificate cannot be read", "wallet", q.KeyID, "error", err)
+		n.remark(env.From, "a member asks for a stored certificate that cannot be read", err, "wallet", q.KeyID)
 		return
 	}
 	if _, staged := rec.Staged(q.Epoch); staged && a.Certs == nil {
@@ -124,13 +124,13 @@ func (n *making) learnAnswer(ctx context.Context, env transport.Envelope) {
 	}
 	if waits && a.Certs != nil {
 		if err := n.completeStaged(ctx, a, rec); err != nil {
-			n.cfg.Logger.Warn("an answer about a waiting key was refused", "wallet", a.KeyID, "from", env.From, "error", err)
+			n.remark(env.From, "an answer about a waiting key was refused", err, "wallet", a.KeyID)
 			return
 		}
 	}
 	if a.Proofs != nil && a.Proofs.KeyID == a.KeyID {
 		if err := n.acceptProofsLocked(ctx, *a.Proofs); err != nil {
-			n.cfg.Logger.Warn("threshold proofs refused", "wallet", a.KeyID, "from", env.From, "error", err)
+			n.remark(env.From, "threshold proofs refused", err, "wallet", a.KeyID)
 		}
 	}
 }

@@ -77,7 +77,8 @@ func TestMemberRemoved(t *testing.T) {
 }
 
 // Goal: a node that was removed says of itself what it says to probes, and once it has seen the roster that removes it, that it is not a
-// member any more, and refuses at once. Method: node1 removes node3, which is not told: its own row of the list; then it gets the roster.
+// member any more, and refuses at once; no roster that does not count removes it. Method: node1 removes node3, which is not told: its own
+// row of the list; then it gets rosters that remove it, the last of which is the one.
 func TestRemovedKnows(t *testing.T) {
 	c := newCluster(t, 3)
 	w := c.keygen("ed25519", 2, 3)
@@ -95,6 +96,21 @@ func TestRemovedKnows(t *testing.T) {
 	own := func() appliance.NodeStatus { return gone.Nodes()[2] }
 	await(t, "node3 is not ready", func() bool { return !gone.Readiness().Ready })
 	await(t, "the list says so", func() bool { return !own().Ready && strings.Contains(own().Trouble, "heard: 0 peers hear this node") })
+	for name, change := range map[string]func(*attest.Roster){
+		"of another cluster": func(r *attest.Roster) { r.Cluster = "another" },
+		"that does not fit":  func(r *attest.Roster) { r.Nodes[2].Party += 5 },
+	} {
+		r := r
+		r.Nodes = slices.Clone(r.Nodes)
+		change(&r)
+		other, err := r.Sign(c.root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := gone.TakeUp(t.Context(), other); err == nil || strings.Contains(own().Trouble, "member:") {
+			t.Errorf("a roster %s removes it: %v, %s", name, err, own().Trouble)
+		}
+	}
 	if err := gone.TakeUp(t.Context(), next); err == nil || !strings.Contains(err.Error(), "not a member any more") {
 		t.Errorf("the roster that removes it: %v", err)
 	}

@@ -53,21 +53,22 @@ func (n *Node) takeUp(ctx context.Context, r *attest.SignedRoster) error {
 	if err != nil {
 		return err
 	}
-	if _, names := next.Removed(); slices.Contains(names, n.cfg.Node) && r.Roster.Cluster == n.cfg.Cluster {
-		n.removed.Store(r.Roster.Serial)
-		n.peers.Tell()
-		return problem.New(problem.Invalid, "stop this node", "this node is not a member any more")
-	}
+	_, names := next.Removed()
+	removed := slices.Contains(names, n.cfg.Node)
 	self, ok := next.Member(n.cfg.Node)
-	if !ok || r.Roster.Cluster != n.cfg.Cluster {
-		return problem.New(problem.Invalid, "fetch the roster of this cluster",
-			"this node is no member in it")
-	}
-	if !n.token.attest.Public.(equalKey).Equal(self.Attest) || !n.token.cosign.Public.(equalKey).Equal(self.Cosign) {
+	switch {
+	case r.Roster.Cluster != n.cfg.Cluster || !ok && !removed:
+		return problem.New(problem.Invalid, "fetch the roster of this cluster", "this node is no member in it")
+	case ok && (!n.token.attest.Public.(equalKey).Equal(self.Attest) || !n.token.cosign.Public.(equalKey).Equal(self.Cosign)):
 		return problem.New(problem.HSM, "configure the token that was enrolled, and restart this node", "it has other keys for this node")
 	}
 	if err := n.members.Fit(next); err != nil {
 		return err
+	}
+	if removed {
+		n.removed.Store(r.Roster.Serial)
+		n.peers.Tell()
+		return problem.New(problem.Invalid, "stop this node", "this node is not a member any more")
 	}
 	if n.cfg.KeepRoster != nil {
 		if err := n.cfg.KeepRoster(ctx, r); err != nil {
@@ -107,8 +108,7 @@ func (n *Node) learnRoster(ctx context.Context, env transport.Envelope) {
 	if bytes.HasPrefix(env.Body, []byte("r_")) && len(env.Body) <= shownMax {
 		ours, theirs := n.members.Roster(), strings.Fields(string(env.Body))
 		if len(theirs) == 2 && theirs[1] == fmt.Sprint(ours.Roster.Serial) && theirs[0] != ours.Fingerprint() {
-			n.cfg.Logger.Warn("a peer's roster is another one", "from", env.From,
-				"error", otherRoster(ours.Roster.Serial, ours.Fingerprint(), theirs[0]))
+			n.remark(env.From, "a peer's roster is another one", otherRoster(ours.Roster.Serial, ours.Fingerprint(), theirs[0]))
 		}
 		return
 	}
@@ -117,7 +117,7 @@ func (n *Node) learnRoster(ctx context.Context, env transport.Envelope) {
 		err = n.TakeUp(ctx, r)
 	}
 	if err != nil {
-		n.cfg.Logger.Warn("a peer's roster is not taken up", "from", env.From, "error", err)
+		n.remark(env.From, "a peer's roster is not taken up", err)
 	}
 }
 
