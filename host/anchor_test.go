@@ -1,12 +1,16 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/vault"
 	"github.com/luxfi/mpcd/vault/vaulttest"
 )
@@ -52,4 +56,18 @@ func TestKeepAnchor(t *testing.T) {
 	if now, err := counter.Read(t.Context(), "g"); err != nil || now < before+3 {
 		t.Errorf("%d %v", now, err)
 	}
+}
+
+// Goal: what stands in the place of a kept head is that head or damaged, and neither ends the process. Method: fuzz.
+func FuzzHead(f *testing.F) {
+	f.Add(canon.MustMarshal(keptHead{headVersion, audit.Head{Size: 7}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		head, err := parseHead(b)
+		if err != nil && problem.As(err).Code != problem.Integrity {
+			t.Errorf("%x: %v", b, err)
+		}
+		if err == nil && !bytes.Equal(canon.MustMarshal(keptHead{headVersion, head}), b) {
+			t.Errorf("%x was read as %+v, which is written another way", b, head)
+		}
+	})
 }

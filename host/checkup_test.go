@@ -115,9 +115,9 @@ func TestDoctorWithoutRoster(t *testing.T) {
 }
 
 // Goal: the doctor reads what a node keeps beside its vault. Method: one record that cannot be read, of the node's own, then the roster's
-// serial.
+// serial, then the head of the audit log.
 func TestDoctorReadsRecords(t *testing.T) {
-	for _, key := range []string{serialKey, "node/wallet/w_x"} {
+	for _, key := range []string{serialKey, headKey, "node/wallet/w_x"} {
 		c := testNode(t, "n1")
 		prepare(t, c)
 		if err := found(t, &Checkup{Config: c}, "records"); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/durable"
@@ -96,7 +97,7 @@ func readHead(ctx context.Context, v *vault.Vault) (audit.Head, error) {
 func parseHead(b []byte) (audit.Head, error) {
 	var kept keptHead
 	if err := canon.UnmarshalVersion(b, headVersion, &kept); err != nil {
-		return audit.Head{}, fmt.Errorf("head of the audit log: %w", err)
+		return audit.Head{}, problem.Unreadable("the head of the audit log", problem.Restore, err)
 	}
 	return kept.Head, nil
 }

@@ -385,6 +385,17 @@ func TestHealthHasNoPaths(t *testing.T) {
 	}
 }
 
+// Goal: no words of a check have a path of the host left in them. Method: fuzz; what is left has no slash but the one of an error.
+func FuzzHealthHasNoPaths(f *testing.F) {
+	f.Add("open /var/lib/mpcd/audit.log: input/output error")
+	f.Add(`away: "/srv/a b" is not there (/srv/c), "x`)
+	f.Fuzz(func(t *testing.T, detail string) {
+		if left := strings.ReplaceAll(withoutPaths(detail), "input/output", ""); strings.Contains(left, "/") {
+			t.Errorf("%q of %q", left, detail)
+		}
+	})
+}
+
 // Goal: readiness says why, liveness asks nobody, and startup waits for boot. Method: a node that is not ready.
 func TestHealth(t *testing.T) {
 	f := newFake()
