@@ -260,8 +260,8 @@ func TestToldAtARate(t *testing.T) {
 	}
 }
 
-// Goal: messages that a member sends again and again fill no log: each thing about a member is said once a minute, in few bytes, and what is
-// said of one hides nothing of another. Method: proposals, proofs, answers and rosters that are refused, on a clock of the test.
+// Goal: messages that a member sends again and again fill no log: each thing about a member is said once a minute, in few bytes, and what
+// is said of one hides nothing of another. Method: proposals, proofs, answers and rosters that are refused, on a clock of the test.
 func TestRemarks(t *testing.T) {
 	x, said := newInside(t), &bytes.Buffer{}
 	now := time.Unix(1_000_000, 0)

@@ -80,7 +80,7 @@ func ProvisionSoftHSM(dir, label string) (SoftToken, error) {
 	var out, fail bytes.Buffer
 	cmd := exec.Command("/proc/self/exe", ProvisionCommand, dir, label, "-o", "json")
 	cmd.Env, cmd.Stdout, cmd.Stderr = os.Environ(), &out, &fail
-	if err := cmd.Run(); err != nil {
+	if err := runWithUs(cmd); err != nil {
 		var f struct {
 			Error struct {
 				Why, What, Do string

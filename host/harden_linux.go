@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -76,4 +79,13 @@ func swapOf(list string) (detail string, swapping bool) {
 		return "swap is on", true
 	}
 	return "there is no swap", false
+}
+
+// runWithUs runs a command that ends when this process does, so that nobody finds it at work who repeats what was killed (prctl(2),
+// PR_SET_PDEATHSIG, which is of the thread).
+func runWithUs(cmd *exec.Cmd) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd.Run()
 }

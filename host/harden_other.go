@@ -2,6 +2,8 @@
 
 package host
 
+import "os/exec"
+
 // Harden has nothing to do where the system offers nothing.
 func Harden() error { return nil }
 
@@ -9,3 +11,6 @@ func Harden() error { return nil }
 func guarded() (detail string, well bool) {
 	return "memory is not locked, which this system does not offer", false
 }
+
+// runWithUs runs a command.
+func runWithUs(cmd *exec.Cmd) error { return cmd.Run() }

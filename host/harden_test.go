@@ -2,13 +2,16 @@ package host
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -90,5 +93,37 @@ func TestSwapOf(t *testing.T) {
 	}
 	if detail, swapping := swapOf(filepath.Join(dir, "gone")); !swapping || !strings.Contains(detail, "not known") {
 		t.Errorf("no list: %q, %v", detail, swapping)
+	}
+}
+
+// Goal: a process that we have at work ends with us, however we end. Method: this test once more as a process of its own, which is killed
+// while it runs one that would go on; its end closes what it writes to.
+func TestRunWithUs(t *testing.T) {
+	if os.Getenv("MPCD_TEST_WITH_US") != "" {
+		cmd := exec.Command("sh", "-c", "echo begun; exec sleep 1000")
+		cmd.Stdout = os.Stdout
+		t.Fatal(runWithUs(cmd))
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRunWithUs$")
+	cmd.Env = append(os.Environ(), "MPCD_TEST_WITH_US=1")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd.Stdout = w
+	if err := errors.Join(cmd.Start(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(r, make([]byte, len("begun"))); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // it was killed
+	if err := r.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		t.Errorf("it goes on: %v", err)
 	}
 }

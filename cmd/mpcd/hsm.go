@@ -216,7 +216,11 @@ func hsmInit(o *output) *cobra.Command {
 				if err != nil {
 					return fault.Doing("make the keys", err)
 				}
-				return o.result(map[string]any{"uri": c.TokenURI(), "softhsm_conf": f.conf, "keys": keys}, func(w io.Writer) {
+				asked := make([]map[string]any, len(keys)) // what the token says of them, `mpcd hsm list` tells
+				for i, k := range keys {
+					asked[i] = map[string]any{"id": k.ID, "type": k.Type}
+				}
+				return o.result(map[string]any{"uri": c.TokenURI(), "softhsm_conf": f.conf, "keys": asked}, func(w io.Writer) {
 					row(w, "uri", c.TokenURI())
 					if f.conf != "" {
 						row(w, "softhsm_conf", f.conf)

@@ -128,7 +128,7 @@ func (r *remote) failed(what string, err error, session string) error {
 	case errors.As(err, &refused):
 		f := ofProblem(refused.Problem, session)
 		if errors.As(err, &others) {
-			f.Err = fmt.Errorf("%s: %w; before it, %s", refused.Node, f.Err, strings.Join(others.Others, "; "))
+			f.Err = &client.OthersError{Err: fmt.Errorf("%s: %w", refused.Node, f.Err), Others: others.Others}
 		}
 		return fault.Doing(what, f)
 	case errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded):
