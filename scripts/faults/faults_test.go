@@ -254,15 +254,20 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 }
 
 // rewrap moves the victim's vault to another key of its token.
-func (b *bench) rewrap() {
+func (b *bench) rewrap() { b.rewrapTo("vault-2") }
+
+// rewrapTo moves it to a key, and tells whether that was done.
+func (b *bench) rewrapTo(key string) bool {
 	done := make(chan sim.Result, 1)
-	go func() { done <- b.victim.Run("hsm rewrap", "--to-key", "vault-2") }()
+	go func() { done <- b.victim.Run("hsm rewrap", "--to-key", key) }()
 	select {
 	case r := <-done:
 		b.said.WriteString(r.Err)
 		b.exit(r.Code)
+		return r.Code == 0
 	case <-time.After(time.Minute):
 		b.Fatal("mpcd hsm rewrap does not end")
+		return false
 	}
 }
 
@@ -529,6 +534,90 @@ func TestEveryWrite(t *testing.T) {
 				}
 			}
 			b.disk.Fail(nil)
+			b.well()
+		})
+	}
+}
+
+// Goal: whichever write is the first that fails while a node starts that was killed, nothing is lost and it starts again once the disk is
+// well. Method: the disk fails from the k-th write of the start on, full or broken: the node ends with the code of storage, or serves without
+// it; then the disk is well, and so is the node, with every key.
+func TestEveryWriteOfAStart(t *testing.T) {
+	b := newBench(t)
+	b.victim.Kill()
+	seen := b.failingFrom(0, " /data", 0)
+	b.starts()
+	n := seen.Load()
+	if n < 20 {
+		t.Fatalf("a start makes %d writes: the test looks in the wrong place", n)
+	}
+	step := int64(1)
+	if !*every {
+		step = n/5 + 1
+	}
+	for k := int64(0); k < n; k += step {
+		errno := []syscall.Errno{syscall.ENOSPC, syscall.EIO}[k/step%2]
+		t.Run(fmt.Sprintf("%d of %d, %v", k, n, errno), func(t *testing.T) {
+			b.T = t
+			b.victim.Kill()
+			b.begin()
+			b.failingFrom(errno, " /data", k)
+			b.victim.Start()
+			sim.Wait(b.T, "it serves or ends", func() bool {
+				up, _ := b.victim.Get(t.Context(), "/startupz")
+				return up != nil || !b.victim.Running()
+			})
+			if !b.victim.Running() {
+				b.exit(b.victim.Exit())
+			}
+			for _, code := range b.codes {
+				if code != "exit 8" {
+					t.Errorf("%s: %s", code, debugging.ReplaceAllString(b.saw(), ""))
+				}
+			}
+			b.disk.Fail(nil)
+			b.well()
+		})
+	}
+}
+
+// Goal: whichever write is the first that fails while a vault is moved to another key, the command says that the disk failed, and repeated
+// it goes on. Method: the vault is moved to and fro, on a disk that fails from the k-th write on; then the disk is well, the command is
+// repeated, and the node signs.
+func TestEveryWriteOfAMove(t *testing.T) {
+	b := newBench(t)
+	b.victim.Stop()
+	keys := [2]string{"vault", "vault-2"}
+	seen := b.failingFrom(0, " /data", 0)
+	if !b.rewrapTo(keys[1]) {
+		t.Fatal(b.saw())
+	}
+	b.victim.Set("hsm.vault_key", keys[1])
+	n := seen.Load()
+	if n < 20 {
+		t.Fatalf("a move makes %d writes: the test looks in the wrong place", n)
+	}
+	step := int64(1)
+	if !*every {
+		step = n/5 + 1
+	}
+	for k := int64(0); k < n; k += step {
+		errno := []syscall.Errno{syscall.ENOSPC, syscall.EIO}[k/step%2]
+		keys[0], keys[1] = keys[1], keys[0]
+		t.Run(fmt.Sprintf("%d of %d, %v", k, n, errno), func(t *testing.T) {
+			b.T = t
+			b.victim.Stop()
+			b.begin()
+			b.failingFrom(errno, " /data", k)
+			done := b.rewrapTo(keys[1])
+			if !done && !slices.Equal(b.codes, []string{"exit 8"}) {
+				t.Errorf("%v: %s", b.codes, b.saw())
+			}
+			b.disk.Fail(nil)
+			if !done && !b.rewrapTo(keys[1]) {
+				t.Fatalf("it is not repeated: %s", b.saw())
+			}
+			b.victim.Set("hsm.vault_key", keys[1])
 			b.well()
 		})
 	}

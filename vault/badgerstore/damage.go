@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/fb"
 	"github.com/dgraph-io/badger/v4/pb"
 	"github.com/dgraph-io/badger/v4/y"
@@ -24,42 +26,42 @@ func damaged(path, how string, a ...any) error {
 //
 //	block* | index | index length (4) | checksum of the index | checksum length (4)
 //
-// Blocks and index are encrypted each by itself, with the nonce (16) behind them.
-func checkTable(path string, key *pb.DataKey) error {
+// Blocks and index are encrypted each by itself, with the nonce (16) behind them. It returns the number of the last commit in the table.
+func checkTable(path string, key *pb.DataKey) (last uint64, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	rest, sum, ok := cutTail(b)
 	rest, index, ok2 := cutTail(rest)
 	if !ok || !ok2 || len(index) == 0 {
-		return damaged(path, "no index")
+		return 0, damaged(path, "no index")
 	}
 	if err := checkSum(index, sum); err != nil {
-		return damaged(path, "index: %v", err)
+		return 0, damaged(path, "index: %v", err)
 	}
 	if index, err = decrypt(index, key); err != nil {
-		return damaged(path, "index: %v", err)
+		return 0, damaged(path, "index: %v", err)
 	}
 	blocks := fb.GetRootAsTableIndex(index, 0)
 	for i := range blocks.OffsetsLength() {
 		var at fb.BlockOffset
 		if !blocks.Offsets(&at, i) || uint64(at.Offset())+uint64(at.Len()) > uint64(len(rest)) {
-			return damaged(path, "block %d is not in it", i)
+			return 0, damaged(path, "block %d is not in it", i)
 		}
 		block, err := decrypt(rest[at.Offset():][:at.Len()], key)
 		if err != nil {
-			return damaged(path, "block %d: %v", i, err)
+			return 0, damaged(path, "block %d: %v", i, err)
 		}
 		data, sum, ok := cutTail(block)
 		if !ok || len(data) < 4 {
-			return damaged(path, "block %d has no checksum", i)
+			return 0, damaged(path, "block %d has no checksum", i)
 		}
 		if err := checkSum(data, sum); err != nil {
-			return damaged(path, "block %d: %v", i, err)
+			return 0, damaged(path, "block %d: %v", i, err)
 		}
 	}
-	return nil
+	return blocks.MaxVersion(), nil
 }
 
 // cutTail takes a part from the end of b, behind which its length (4) stands.
@@ -179,6 +181,40 @@ func entryLen(b []byte) (int, error) {
 		return 0, nil
 	}
 	return at + crc32.Size, nil
+}
+
+// firstCommit is the number of the commit that a write-ahead log begins with, 0 if it has no record. Badger counts commits without gaps, and
+// writes the number behind each key (y.KeyWithTs); keys and values are encrypted, by the log's nonce and their place in it (4).
+func firstCommit(path string, registry *badger.KeyRegistry) (uint64, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	if n, err := entryLen(b[min(len(b), logHeaderLen):]); n == 0 || err != nil {
+		return 0, err
+	}
+	data, err := registry.DataKey(binary.BigEndian.Uint64(b))
+	if err != nil {
+		return 0, fmt.Errorf("key registry: %w", err)
+	}
+	nonce := binary.BigEndian.AppendUint32(slices.Clone(b[8:logHeaderLen]), logHeaderLen)
+	entry := b[logHeaderLen+2:]
+	length, n := binary.Uvarint(entry)
+	entry = entry[n:]
+	for range 2 {
+		_, n = binary.Uvarint(entry)
+		entry = entry[n:]
+	}
+	key := entry[:length]
+	if data != nil {
+		if key, err = y.XORBlockAllocate(key, data.Data, nonce); err != nil {
+			return 0, err
+		}
+	}
+	if len(key) < 8 {
+		return 0, damaged(path, "a key of %d bytes", len(key))
+	}
+	return y.ParseTs(key), nil
 }
 
 // discardFile is where Badger counts what it may discard of its value logs, and its least size in bytes.

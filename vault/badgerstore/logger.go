@@ -1,10 +1,13 @@
 package badgerstore
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // badgerLogger passes on warnings and errors, and keeps Badger's chatter, which names keys, to itself.
@@ -41,6 +44,34 @@ func (l badgerLogger) tell(format string, args []any) {
 			return
 		}
 	}
+}
+
+// diskFailures are what a system says of a disk that is full or fails.
+var diskFailures = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO}
+
+// diskFailure finds one of them in an error, also in the words alone, which are what Badger keeps of most causes; nil if there is none.
+func diskFailure(err error) error {
+	for _, e := range diskFailures {
+		if errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) {
+			return e
+		}
+	}
+	return nil
+}
+
+// lastWords hears what Badger says while it opens and then ends the process, with a code that says nothing: of DISCARD, a file that it can
+// do without (y.Check). Where a disk has failed, that is told first.
+type lastWords struct {
+	to   io.Writer
+	fail func(error)
+}
+
+func (w lastWords) Write(b []byte) (int, error) {
+	said := errors.New(strings.TrimSpace(string(b)))
+	if failed := diskFailure(said); failed != nil {
+		w.fail(fmt.Errorf("badgerstore: %w: %w", failed, said))
+	}
+	return w.to.Write(b)
 }
 
 func (badgerLogger) Infof(string, ...any)  {}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/table"
@@ -13,8 +14,7 @@ import (
 )
 
 // preflight finds the damage at which Badger would panic in a goroutine of its own, or end the process: in key registry, manifest, every
-// block of every table, the logs it reads while it opens; and logs emptied behind the last, which Badger would take for new ones. It only
-// reads.
+// block of every table, the logs it reads while it opens; and write-ahead logs that lost what is nowhere else. It only reads.
 func preflight(o badger.Options) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -42,27 +42,22 @@ func preflight(o badger.Options) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, kind := range logKinds {
-		if _, err := unsized(o.Dir, kind); err != nil {
-			return err
-		}
-		if err := checkLogs(o.Dir, kind); err != nil {
-			return err
-		}
-	}
-	if err := checkDiscard(o.Dir); err != nil {
+	if err := errors.Join(checkLogs(o.Dir, aheadLog), checkLogs(o.Dir, valueLog), checkDiscard(o.Dir)); err != nil {
 		return err
 	}
+	var last uint64 // commit in a table
 	for id, t := range tables {
 		key, err := registry.DataKey(t.KeyID)
 		if err != nil {
 			return fmt.Errorf("key registry: %w", err)
 		}
-		if err := checkTable(table.NewFilename(id, o.Dir), key); err != nil {
+		version, err := checkTable(table.NewFilename(id, o.Dir), key)
+		if err != nil {
 			return err
 		}
+		last = max(last, version)
 	}
-	return nil
+	return checkEmptied(o.Dir, last, registry)
 }
 
 // Badger's logs, by the ends of their names.
@@ -71,50 +66,68 @@ const (
 	valueLog = ".vlog"
 )
 
-var logKinds = []string{aheadLog, valueLog}
-
-// unsized is the path of the last log of a kind where that has no byte: a process killed between making the file and sizing it leaves one.
-// "" if it has some. An earlier log without a byte is damaged.
-func unsized(dir, kind string) (string, error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "*"+kind))
-	if err != nil {
-		return "", err
+// logs are the logs of a kind, oldest first, and those of them that have no byte: of the last a process was killed between making and sizing
+// it, of an earlier one between emptying and removing it, which Badger does with a log that nothing needs any more.
+func logs(dir, kind string) (all, empty []string, err error) {
+	if all, err = filepath.Glob(filepath.Join(dir, "*"+kind)); err != nil {
+		return nil, nil, err
 	}
-	for i, path := range paths {
+	for _, path := range all {
 		info, err := os.Stat(path)
 		if err != nil {
-			return "", err
+			return nil, nil, err
 		}
-		if info.Size() > 0 {
+		if info.Size() == 0 {
+			empty = append(empty, path)
+		}
+	}
+	return all, empty, nil
+}
+
+// checkEmptied tells an emptied write-ahead log whose commits stand in a table, the last of which is given, from one that lost them: the next
+// log with records begins with the commit behind that. Where no log has records the count of what was acknowledged tells (checkSeq).
+func checkEmptied(dir string, last uint64, registry *badger.KeyRegistry) error {
+	all, empty, err := logs(dir, aheadLog)
+	if err != nil || len(empty) == 0 {
+		return err
+	}
+	hole := ""
+	for _, path := range all {
+		if slices.Contains(empty, path) {
+			hole = path
 			continue
 		}
-		if i < len(paths)-1 {
-			return "", fmt.Errorf("log %s is empty", filepath.Base(path))
+		first, err := firstCommit(path, registry)
+		switch {
+		case err != nil:
+			return err
+		case hole != "" && first > last+1:
+			return fmt.Errorf("log %s is empty, and what was written to it stands nowhere else", filepath.Base(hole))
+		case first > 0:
+			hole = ""
 		}
-		return path, nil
 	}
-	return "", nil
+	return nil
 }
 
 // logHeaderLen: Badger's logs begin with the number of their data key (8) and a nonce (12).
 const logHeaderLen = 20
 
-// finishLogs makes a log without records of one that has no byte, with which Badger refuses to open. Not removed, so that its number is
-// never given to another log: if it had records and lost them, what points at them finds nothing. Where it may have been the last value
-// log, lost tells that every value must be read: of values, nothing else tells at an opening that they are gone.
+// finishLogs makes logs without records of those that have no byte, with which Badger refuses to open. They are not removed here, so that the
+// number of a last one is never given to another log: if it had records and lost them, what points at them finds nothing. Where one may have
+// been a value log with records, lost tells that every value must be read: of values, nothing else tells at an opening that they are gone.
 func finishLogs(o badger.Options) (lost bool, err error) {
-	for _, kind := range logKinds {
-		path, err := unsized(o.Dir, kind)
+	for _, kind := range []string{aheadLog, valueLog} {
+		_, empty, err := logs(o.Dir, kind)
 		if err != nil {
 			return false, err
 		}
-		if path == "" {
-			continue
+		for _, path := range empty {
+			if err := os.Truncate(path, logHeaderLen); err != nil {
+				return false, err
+			}
+			lost = lost || kind == valueLog
 		}
-		if err := os.Truncate(path, logHeaderLen); err != nil {
-			return false, err
-		}
-		lost = lost || kind == valueLog
 	}
 	return lost, nil
 }

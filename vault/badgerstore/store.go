@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -174,9 +175,9 @@ func (s *Store) open(o badger.Options) error {
 		}
 		look = look || lost
 	}
-	log := o.Logger.(badgerLogger)
-	log.failed = s.background
-	if s.db, err = openBadger(o.WithLogger(log)); err != nil {
+	logger := o.Logger.(badgerLogger)
+	logger.failed = s.background
+	if s.db, err = s.openBadger(o.WithLogger(logger)); err != nil {
 		return openError(s.dir, err)
 	}
 	if s.held, err = durable.Hold(o.Dir); err != nil {
@@ -205,8 +206,29 @@ func (s *Store) open(o badger.Options) error {
 	return err
 }
 
-// openBadger turns Badger's panics on damaged files into errors.
-func openBadger(o badger.Options) (db *badger.DB, err error) {
+// openBadger opens the database, unless a write of its goroutines fails: Badger would try it again without end.
+func (s *Store) openBadger(o badger.Options) (*badger.DB, error) {
+	type opened struct {
+		db  *badger.DB
+		err error
+	}
+	done := make(chan opened, 1)
+	defer log.SetOutput(log.Writer())
+	log.SetOutput(lastWords{log.Writer(), s.fail})
+	go func() {
+		db, err := tryBadger(o)
+		done <- opened{db, err}
+	}()
+	select {
+	case d := <-done:
+		return d.db, d.err
+	case <-s.failure.Done():
+		return nil, s.failure.Err()
+	}
+}
+
+// tryBadger turns Badger's panics on damaged files into errors.
+func tryBadger(o badger.Options) (db *badger.DB, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic in badger: %v", p)
@@ -219,7 +241,10 @@ func openBadger(o badger.Options) (db *badger.DB, err error) {
 }
 
 func openError(dir string, err error) error {
+	failed := diskFailure(err)
 	switch {
+	case failed != nil:
+		return fmt.Errorf("badgerstore: the database in %s does not open: %w: %w", dir, failed, err)
 	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
 		return fmt.Errorf("badgerstore: the database in %s was encrypted with another key; check the password provider and its key ID, and "+
 			"that %s is the store's own; nothing was changed: %w",

@@ -241,40 +241,104 @@ func TestDamagedFiles(t *testing.T) {
 	}
 }
 
-// Goal: a process killed between making a log and sizing it leaves a store that opens with all it held, and an emptied log that is not the
-// last is refused, again and again. Method: files without a byte, of the next and of an older number, beside the logs of a crashed store.
+// Goal: a process killed between making a log and sizing it, or between emptying one and removing it, leaves a store that opens with all it
+// held, again and again. Method: files without a byte, of the next and of an older number, beside the logs of a crashed store.
 func TestUnsizedLog(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
 	put(t, s, "a", "1")
 	put(t, s, "b", string(make([]byte, 2*valueThreshold)))
 	crashed := copyDir(t, dir)
-	for _, c := range []struct {
-		name string
-		told bool
-	}{{"00099.mem", false}, {"000099.vlog", false}, {"00000.mem", true}, {"000000.vlog", true}} {
+	for _, name := range []string{"00099.mem", "000099.vlog", "00000.mem", "000000.vlog"} {
 		c1 := copyDir(t, crashed)
-		if err := os.WriteFile(filepath.Join(c1, dbDir, c.name), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(c1, dbDir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
 			s, err := Open(Config{Dir: c1, Key: testKey(1)})
-			if c.told {
-				if !errors.Is(err, vault.ErrCorrupt) || !strings.Contains(err.Error(), c.name) {
-					t.Errorf("%s: %v", c.name, err)
-				}
-				continue
-			}
 			if err != nil {
-				t.Fatalf("%s: %v", c.name, err)
+				t.Fatalf("%s: %v", name, err)
 			}
 			put(t, s, "c", "3")
 			for k, n := range map[string]int{"a": 1, "b": 2 * valueThreshold, "c": 1} {
 				if v, err := s.Get(t.Context(), []byte(k)); err != nil || len(v) != n {
-					t.Errorf("%s: %s has %d bytes: %v", c.name, k, len(v), err)
+					t.Errorf("%s: %s has %d bytes: %v", name, k, len(v), err)
 				}
 			}
 			s.Close()
+		}
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Goal: of an emptied log that is not the last it is told whether all that was written to it stands elsewhere, as when Badger was about to
+// remove it, or was lost; the latter at every opening. Method: a store whose first log's commits stand in a table, and one where they do not,
+// each with the log of later commits; a value log with values, and without.
+func TestEmptiedEarlierLog(t *testing.T) {
+	db := func(dir, name string) string { return filepath.Join(dir, dbDir, name) }
+	empty := func(path string) {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	for i := range 20 {
+		put(t, s, fmt.Sprint("key", i), "value")
+	}
+	before := copyDir(t, dir) // commits in 00001.mem
+	moved := copyDir(t, dir)
+	s = mustOpen(t, moved)
+	put(t, s, "large", string(make([]byte, 2*valueThreshold)))
+	put(t, s, "last", "write")
+	after := copyDir(t, moved) // in a table, and later ones in 00002.mem
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lost := copyDir(t, before)
+	for _, name := range []string{"00002.mem", "KEYREGISTRY"} {
+		copyFile(t, db(after, name), db(lost, name))
+	}
+	later := copyDir(t, after)
+	s = mustOpen(t, later)
+	put(t, s, "later", "still")
+	for _, name := range []string{"00003.mem", "KEYREGISTRY"} { // of one commit, and 00002.mem is not in a table
+		copyFile(t, db(later, name), db(after, name))
+	}
+	values := copyDir(t, moved) // in the value log before the last
+	empty(db(lost, "00001.mem"))
+	empty(db(after, "00001.mem"))
+	empty(db(after, "000001.vlog")) // which had no value
+	empty(db(values, "000002.vlog"))
+	empty(db(values, "000009.vlog"))
+	for range 2 {
+		if _, err := Open(Config{Dir: lost, Key: testKey(1)}); !errors.Is(err, vault.ErrCorrupt) || !strings.Contains(err.Error(), "00001.mem") {
+			t.Errorf("lost commits: %v", err)
+		}
+		if _, err := Open(Config{Dir: values, Key: testKey(1)}); !errors.Is(err, vault.ErrCorrupt) {
+			t.Errorf("lost values: %v", err)
+		}
+		s, err := Open(Config{Dir: after, Key: testKey(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, n := range map[string]int{"key0": 5, "key19": 5, "large": 2 * valueThreshold, "last": 5, "later": 5} {
+			if v, err := s.Get(t.Context(), []byte(k)); err != nil || len(v) != n {
+				t.Errorf("%s has %d bytes: %v", k, len(v), err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

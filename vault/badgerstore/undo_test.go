@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"log"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/pb"
@@ -117,5 +120,60 @@ func TestBackground(t *testing.T) {
 	<-s.Failed()
 	if err := s.Batch(t.Context(), []vault.Pair{{Key: []byte("k"), Value: []byte("v")}}, nil); !errors.Is(err, vault.ErrBroken) {
 		t.Errorf("it writes on: %v", err)
+	}
+}
+
+// talker is a logger of Badger's that does something whenever Badger says how it gets on.
+type talker struct {
+	badgerLogger
+	do func()
+}
+
+func (l talker) Infof(string, ...any) { l.do() }
+
+// Goal: a disk that fails while the store is opened is told as that, and not as a damaged store, also where Badger keeps the words of the
+// failure alone, where it would end the process with them, and where it would try the write again without end. Method: such words, and
+// others; Badger opens a database and says them meanwhile, or does not go on.
+func TestDiskFailure(t *testing.T) {
+	for _, words := range []string{"open x.mem: no space left on device", "sync db: disk quota exceeded", "open x: read-only file system",
+		"truncate x.vlog: input/output error\nerror while truncation"} {
+		for _, err := range []error{errors.New(words), fmt.Errorf("read: %w", syscall.EIO)} {
+			if err := openError("dir", err); errors.Is(err, vault.ErrCorrupt) || diskFailure(err) == nil || !errors.Is(err, diskFailure(err)) {
+				t.Errorf("%q: %v", words, err)
+			}
+		}
+	}
+	if err := openError("dir", errors.New("manifest has bad magic")); !errors.Is(err, vault.ErrCorrupt) {
+		t.Errorf("damage: %v", err)
+	}
+	var told []error
+	s := &Store{crash: func(err error) { told = append(told, err) }}
+	words := func() { log.Print(" err: open DISCARD: input/output error") }
+	db, err := s.openBadger(badger.DefaultOptions("").WithInMemory(true).WithLogger(talker{do: words}))
+	if db == nil && !errors.Is(err, syscall.EIO) { // it may be through before it is given up
+		t.Fatal(err)
+	}
+	n := len(told)
+	if n == 0 || !errors.Is(told[0], syscall.EIO) || errors.Is(told[0], vault.ErrCorrupt) {
+		t.Errorf("before the process would have ended: %v", told)
+	}
+	if words(); len(told) > n {
+		t.Error("it is heard after the opening")
+	}
+	s, hold := &Store{}, make(chan struct{})
+	defer close(hold)
+	_, err = s.openBadger(badger.DefaultOptions("").WithInMemory(true).WithLogger(talker{do: func() {
+		s.background(errors.New("checksum mismatch"))
+		if err := s.failure.Err(); err != nil {
+			t.Errorf("damage that the opening itself will tell: %v", err)
+		}
+		s.background(errors.New("error flushing memtable: input/output error"))
+		select {
+		case <-hold:
+		case <-time.After(5 * time.Second): // it was not given up
+		}
+	}}))
+	if !errors.Is(err, syscall.EIO) || errors.Is(err, vault.ErrBroken) {
+		t.Errorf("a write that is tried again without end: %v", err)
 	}
 }
