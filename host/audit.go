@@ -143,6 +143,9 @@ func (t *AuditTask) Verify() (*Report, error) {
 		r.Rows = append(r.Rows, [2]any{"checkpoint", fmt.Sprintf("signed by the node's token over %d entries", x.Checkpoint.Size)})
 	case v == nil:
 		r.Rows = append(r.Rows, [2]any{"checkpoint", "not checked: no roster to check it by"})
+	case x.OtherKey:
+		r.Rows = append(r.Rows, [2]any{"checkpoint", "not checked: by another key than the roster's, as of a token that was replaced; the " +
+			"node has its token sign another within a minute"})
 	default:
 		r.Rows = append(r.Rows, [2]any{"checkpoint", "none yet"})
 	}

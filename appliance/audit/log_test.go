@@ -377,7 +377,7 @@ func TestProof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenCheckpoint(foreign, v); !errors.Is(err, ErrCheckpoint) {
+	if _, _, err := OpenCheckpoint(foreign, v); !errors.Is(err, ErrCheckpoint) {
 		t.Errorf("a head of another origin, by the same key: %v", err)
 	}
 	stranger, err := NewVerifier("treasury", "m", &c.key.PublicKey)
@@ -446,6 +446,51 @@ func TestGrowth(t *testing.T) {
 	}
 	if _, err := p.Check(v, second); !errors.Is(err, durable.ErrCorrupt) {
 		t.Errorf("no growth is shown: %v", err)
+	}
+}
+
+// Goal: a token that was replaced makes no log look changed, and who has kept a checkpoint of the old key is shown growth from it; nobody else
+// takes that key's word. Method: a log with a checkpoint of a key, then with one of another; proofs across the change, and one whose last
+// checkpoint is of the old key.
+func TestTokenReplaced(t *testing.T) {
+	c := newSealed(t)
+	first := c.grow(t, 300)
+	past, err := Prove(c.path, c.v, 7, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	if c.v, err = NewVerifier("treasury", "n", &c.key.PublicKey); err != nil {
+		t.Fatal(err)
+	}
+	if x, err := Verify(c.path, c.v); err != nil || !x.OtherKey || x.Checkpoint.Size != 0 {
+		t.Errorf("before the new key has signed: %+v, %v", x, err)
+	}
+	if _, err := Prove(c.path, c.v, 7, first); !errors.Is(err, ErrNoCheckpoint) {
+		t.Errorf("a proof under the old key: %v", err)
+	}
+	if _, err := past.Check(c.v, nil); !errors.Is(err, durable.ErrCorrupt) {
+		t.Errorf("one of before: %v", err)
+	}
+	c.grow(t, 5)
+	p, err := Prove(c.path, c.v, 7, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, err := p.Check(c.v, first); err != nil || x.Since.Size != 300 {
+		t.Errorf("to who has kept the old one: %+v, %v", x, err)
+	}
+	if _, err := p.Check(c.v, nil); !errors.Is(err, durable.ErrCorrupt) {
+		t.Errorf("to who has not: %v", err)
+	}
+	if x, err := Verify(c.path, c.v); err != nil || x.OtherKey || x.Checkpoint.Size != 305 {
+		t.Errorf("after it: %+v, %v", x, err)
+	}
+	forged := bytes.Replace(first, []byte("\n300\n"), []byte("\n299\n"), 1)
+	if _, err := Prove(c.path, c.v, 7, forged); !errors.Is(err, durable.ErrCorrupt) {
+		t.Errorf("from what the log never was: %v", err)
 	}
 }
 

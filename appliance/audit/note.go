@@ -81,16 +81,23 @@ func SignHead(h Head, v Verifier, sign func(message []byte) ([]byte, error)) ([]
 // ErrCheckpoint: that is no checkpoint of this node's log.
 var ErrCheckpoint = errors.New("the checkpoint is not one of this node's log")
 
-// OpenCheckpoint checks a checkpoint and returns its head. ErrCheckpoint, with the log that it says to be of.
-func OpenCheckpoint(b []byte, v Verifier) (Head, error) {
+// OpenCheckpoint checks a checkpoint and returns its head. It is not signed where v's key has not signed it, but another, as that of a token
+// which was replaced: nobody vouches for it then but who has kept it. ErrCheckpoint, with the log that it says to be of.
+func OpenCheckpoint(b []byte, v Verifier) (h Head, signed bool, err error) {
 	n, err := note.Open(b, note.VerifierList(v))
+	signed = err == nil
+	var unknown *note.UnverifiedNoteError
+	if errors.As(err, &unknown) {
+		n, err = unknown.Note, nil
+	}
 	if origin, _, _ := strings.Cut(string(b), "\n"); err != nil && strings.HasPrefix(origin, "mpcd/") && origin != v.Name() {
 		err = fmt.Errorf("it says to be of %.200q, wanted is %s", origin, v.Name())
 	}
 	if err != nil {
-		return Head{}, fmt.Errorf("%w: %w", ErrCheckpoint, err)
+		return Head{}, false, fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
-	return headOf(n.Text, v.Name())
+	h, err = headOf(n.Text, v.Name())
+	return h, signed && err == nil, err
 }
 
 // headOf reads the text of a checkpoint of an origin.

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type Verified struct {
 	Acked      uint64   // entries that were acknowledged when the reading began; 0 where nobody counted
 	Torn       int64    // bytes at the end that are no entry: torn off by a crash or just being written or, where nobody counted, cut
 	Checkpoint Head     // signed by the node's token; of size 0 if there is none, or nothing to check it by
+	OtherKey   bool     // there is one that another key has signed, as that of a token which was replaced: it says nothing
 	signed     []byte
 	tree       tree
 }
@@ -81,10 +83,15 @@ func (x *Verified) readCheckpoint(path string, v Verifier) error {
 	if err != nil {
 		return err
 	}
-	if x.Checkpoint, err = OpenCheckpoint(b, v); err != nil {
+	head, signed, err := OpenCheckpoint(b, v)
+	switch {
+	case err != nil:
 		return fmt.Errorf("%w: %w", durable.ErrCorrupt, err)
+	case !signed:
+		x.OtherKey = true
+	default:
+		x.Checkpoint, x.signed = head, b
 	}
-	x.signed = b
 	return nil
 }
 
@@ -199,7 +206,7 @@ func Prove(path string, v Verifier, seq uint64, since []byte) (*Proof, error) {
 	var old Head
 	if since != nil {
 		var err error
-		if old, err = OpenCheckpoint(since, v); err != nil {
+		if old, _, err = OpenCheckpoint(since, v); err != nil { // whoever signed it, the log tells whether it is its own
 			return nil, err
 		}
 	}
@@ -244,14 +251,18 @@ type Shown struct {
 	Since Head // of the older checkpoint from which the log has only grown; of size 0 if the proof shows no growth
 }
 
+var errOtherKey = errors.New("another key than the roster's has signed it; one of before a token was replaced counts for who has kept it, " +
+	"and gives it")
+
 // Check checks a proof. since is a checkpoint that the verifier keeps: the log must have grown from that one then; nil takes the proof's.
 // durable.ErrCorrupt if it does not hold, or does not show that; ErrCheckpoint if since is none of this log.
 func (p *Proof) Check(v Verifier, since []byte) (x Shown, err error) {
 	bad := func(what string, err error) (Shown, error) {
 		return Shown{}, fmt.Errorf("%s: %w: %w", what, durable.ErrCorrupt, err)
 	}
-	if x.Under, err = OpenCheckpoint([]byte(p.Checkpoint), v); err != nil {
-		return bad("checkpoint", err)
+	var signed bool
+	if x.Under, signed, err = OpenCheckpoint([]byte(p.Checkpoint), v); err != nil || !signed {
+		return bad("checkpoint", cmp.Or(err, errOtherKey))
 	}
 	if p.Seq < 1 || p.Seq > x.Under.Size {
 		return bad("entry", fmt.Errorf("number %d of %d", p.Seq, x.Under.Size))
@@ -267,8 +278,8 @@ func (p *Proof) Check(v Verifier, since []byte) (x Shown, err error) {
 		return bad("inclusion", err)
 	}
 	if p.Since != "" {
-		if x.Since, err = OpenCheckpoint([]byte(p.Since), v); err != nil {
-			return bad("older checkpoint", err)
+		if x.Since, signed, err = OpenCheckpoint([]byte(p.Since), v); err != nil || !signed && since == nil {
+			return bad("older checkpoint", cmp.Or(err, errOtherKey))
 		}
 		if err := tlog.CheckTree(tlogHashes(p.Consistency), int64(x.Under.Size), x.Under.Root, int64(x.Since.Size), x.Since.Root); err != nil {
 			return bad("consistency", err)
@@ -277,7 +288,7 @@ func (p *Proof) Check(v Verifier, since []byte) (x Shown, err error) {
 	if since == nil {
 		return x, nil
 	}
-	kept, err := OpenCheckpoint(since, v)
+	kept, _, err := OpenCheckpoint(since, v) // its holder's word, whoever signed it
 	if err != nil {
 		return Shown{}, err
 	}
