@@ -449,9 +449,9 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// Goal: a token that was replaced makes no log look changed, and who has kept a checkpoint of the old key is shown growth from it; nobody else
-// takes that key's word. Method: a log with a checkpoint of a key, then with one of another; proofs across the change, and one whose last
-// checkpoint is of the old key.
+// Goal: a token that was replaced makes no log look changed, and who has kept a checkpoint of the old key is shown growth from it; nobody
+// else takes that key's word. Method: a log with a checkpoint of a key, then with one of another; proofs across the change, and one whose
+// last checkpoint is of the old key.
 func TestTokenReplaced(t *testing.T) {
 	c := newSealed(t)
 	first := c.grow(t, 300)

@@ -81,8 +81,8 @@ func SignHead(h Head, v Verifier, sign func(message []byte) ([]byte, error)) ([]
 // ErrCheckpoint: that is no checkpoint of this node's log.
 var ErrCheckpoint = errors.New("the checkpoint is not one of this node's log")
 
-// OpenCheckpoint checks a checkpoint and returns its head. It is not signed where v's key has not signed it, but another, as that of a token
-// which was replaced: nobody vouches for it then but who has kept it. ErrCheckpoint, with the log that it says to be of.
+// OpenCheckpoint checks a checkpoint and returns its head. It is not signed where v's key has not signed it, but another, as that of a
+// token which was replaced: nobody vouches for it then but who has kept it. ErrCheckpoint, with the log that it says to be of.
 func OpenCheckpoint(b []byte, v Verifier) (h Head, signed bool, err error) {
 	n, err := note.Open(b, note.VerifierList(v))
 	signed = err == nil

@@ -251,8 +251,8 @@ type Shown struct {
 	Since Head // of the older checkpoint from which the log has only grown; of size 0 if the proof shows no growth
 }
 
-var errOtherKey = errors.New("another key than the roster's has signed it; one of before a token was replaced counts for who has kept it, " +
-	"and gives it")
+var errOtherKey = errors.New("another key than the roster's has signed it; one of before a token was replaced counts for who has kept " +
+	"it, and gives it")
 
 // Check checks a proof. since is a checkpoint that the verifier keeps: the log must have grown from that one then; nil takes the proof's.
 // durable.ErrCorrupt if it does not hold, or does not show that; ErrCheckpoint if since is none of this log.

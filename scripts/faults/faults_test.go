@@ -540,8 +540,8 @@ func TestEveryWrite(t *testing.T) {
 }
 
 // Goal: whichever write is the first that fails while a node starts that was killed, nothing is lost and it starts again once the disk is
-// well. Method: the disk fails from the k-th write of the start on, full or broken: the node ends with the code of storage, or serves without
-// it; then the disk is well, and so is the node, with every key.
+// well. Method: the disk fails from the k-th write of the start on, full or broken: the node ends with the code of storage, or serves
+// without it; then the disk is well, and so is the node, with every key.
 func TestEveryWriteOfAStart(t *testing.T) {
 	b := newBench(t)
 	b.victim.Kill()

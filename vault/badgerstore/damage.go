@@ -183,8 +183,8 @@ func entryLen(b []byte) (int, error) {
 	return at + crc32.Size, nil
 }
 
-// firstCommit is the number of the commit that a write-ahead log begins with, 0 if it has no record. Badger counts commits without gaps, and
-// writes the number behind each key (y.KeyWithTs); keys and values are encrypted, by the log's nonce and their place in it (4).
+// firstCommit is the number of the commit that a write-ahead log begins with, 0 if it has no record. Badger counts commits without gaps,
+// and writes the number behind each key (y.KeyWithTs); keys and values are encrypted, by the log's nonce and their place in it (4).
 func firstCommit(path string, registry *badger.KeyRegistry) (uint64, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {

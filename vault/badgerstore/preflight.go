@@ -66,8 +66,8 @@ const (
 	valueLog = ".vlog"
 )
 
-// logs are the logs of a kind, oldest first, and those of them that have no byte: of the last a process was killed between making and sizing
-// it, of an earlier one between emptying and removing it, which Badger does with a log that nothing needs any more.
+// logs are the logs of a kind, oldest first, and those of them that have no byte: of the last a process was killed between making and
+// sizing it, of an earlier one between emptying and removing it, which Badger does with a log that nothing needs any more.
 func logs(dir, kind string) (all, empty []string, err error) {
 	if all, err = filepath.Glob(filepath.Join(dir, "*"+kind)); err != nil {
 		return nil, nil, err
@@ -84,8 +84,8 @@ func logs(dir, kind string) (all, empty []string, err error) {
 	return all, empty, nil
 }
 
-// checkEmptied tells an emptied write-ahead log whose commits stand in a table, the last of which is given, from one that lost them: the next
-// log with records begins with the commit behind that. Where no log has records the count of what was acknowledged tells (checkSeq).
+// checkEmptied tells an emptied write-ahead log whose commits stand in a table, the last of which is given, from one that lost them: the
+// next log with records begins with the commit behind that. Where no log has records the count of what was acknowledged tells (checkSeq).
 func checkEmptied(dir string, last uint64, registry *badger.KeyRegistry) error {
 	all, empty, err := logs(dir, aheadLog)
 	if err != nil || len(empty) == 0 {
@@ -113,9 +113,10 @@ func checkEmptied(dir string, last uint64, registry *badger.KeyRegistry) error {
 // logHeaderLen: Badger's logs begin with the number of their data key (8) and a nonce (12).
 const logHeaderLen = 20
 
-// finishLogs makes logs without records of those that have no byte, with which Badger refuses to open. They are not removed here, so that the
-// number of a last one is never given to another log: if it had records and lost them, what points at them finds nothing. Where one may have
-// been a value log with records, lost tells that every value must be read: of values, nothing else tells at an opening that they are gone.
+// finishLogs makes logs without records of those that have no byte, with which Badger refuses to open. They are not removed here, so that
+// the number of a last one is never given to another log: if it had records and lost them, what points at them finds nothing. Where one may
+// have been a value log with records, lost tells that every value must be read: of values, nothing else tells at an opening that they are
+// gone.
 func finishLogs(o badger.Options) (lost bool, err error) {
 	for _, kind := range []string{aheadLog, valueLog} {
 		_, empty, err := logs(o.Dir, kind)

@@ -282,8 +282,8 @@ func copyFile(t *testing.T, from, to string) {
 }
 
 // Goal: of an emptied log that is not the last it is told whether all that was written to it stands elsewhere, as when Badger was about to
-// remove it, or was lost; the latter at every opening. Method: a store whose first log's commits stand in a table, and one where they do not,
-// each with the log of later commits; a value log with values, and without.
+// remove it, or was lost; the latter at every opening. Method: a store whose first log's commits stand in a table, and one where they do
+// not, each with the log of later commits; a value log with values, and without.
 func TestEmptiedEarlierLog(t *testing.T) {
 	db := func(dir, name string) string { return filepath.Join(dir, dbDir, name) }
 	empty := func(path string) {
