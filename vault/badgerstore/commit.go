@@ -68,11 +68,11 @@ func (s *Store) fail(why error) {
 // background hears of what failed in a goroutine of Badger's. While the database is opened that may also be damage, of which the opening
 // itself will tell.
 func (s *Store) background(err error) {
-	switch failed := diskFailure(err); {
+	switch {
 	case s.opened.Load():
 		s.fail(fmt.Errorf("badgerstore: %w: %w", vault.ErrBroken, err))
-	case failed != nil:
-		s.failure.Set(fmt.Errorf("%w: %w", failed, err))
+	case diskFailure(err) != nil:
+		s.failure.Set(told(err))
 	}
 }
 

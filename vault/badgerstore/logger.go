@@ -59,6 +59,14 @@ func diskFailure(err error) error {
 	return nil
 }
 
+// told is an error with the failure of a disk that its words tell.
+func told(err error) error {
+	if failed := diskFailure(err); failed != nil && !errors.Is(err, failed) {
+		return fmt.Errorf("%w: %w", failed, err)
+	}
+	return err
+}
+
 // lastWords hears what Badger says while it opens and then ends the process, with a code that says nothing: of DISCARD, a file that it can
 // do without (y.Check). Where a disk has failed, that is told first.
 type lastWords struct {
@@ -68,8 +76,8 @@ type lastWords struct {
 
 func (w lastWords) Write(b []byte) (int, error) {
 	said := errors.New(strings.TrimSpace(string(b)))
-	if failed := diskFailure(said); failed != nil {
-		w.fail(fmt.Errorf("badgerstore: %w: %w", failed, said))
+	if diskFailure(said) != nil {
+		w.fail(fmt.Errorf("badgerstore: %w", told(said)))
 	}
 	return w.to.Write(b)
 }

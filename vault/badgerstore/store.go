@@ -241,10 +241,9 @@ func tryBadger(o badger.Options) (db *badger.DB, err error) {
 }
 
 func openError(dir string, err error) error {
-	failed := diskFailure(err)
 	switch {
-	case failed != nil:
-		return fmt.Errorf("badgerstore: the database in %s does not open: %w: %w", dir, failed, err)
+	case diskFailure(err) != nil:
+		return fmt.Errorf("badgerstore: the database in %s does not open: %w", dir, told(err))
 	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
 		return fmt.Errorf("badgerstore: the database in %s was encrypted with another key; check the password provider and its key ID, and "+
 			"that %s is the store's own; nothing was changed: %w",
@@ -420,7 +419,7 @@ func (s *Store) Close() error {
 		}
 		err := errors.Join(append(errs, s.held.Close(), s.lock.Close())...)
 		if err != nil {
-			return fmt.Errorf("badgerstore: close %s: %w", s.dir, err)
+			return fmt.Errorf("badgerstore: close %s: %w", s.dir, told(err))
 		}
 		return nil
 	})

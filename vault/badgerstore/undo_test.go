@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"log"
 	"os"
 	"path/filepath"
@@ -131,6 +132,13 @@ type talker struct {
 
 func (l talker) Infof(string, ...any) { l.do() }
 
+// failing is closed on a disk that fails.
+type failing struct{ io.Closer }
+
+func (f failing) Close() error {
+	return errors.Join(f.Closer.Close(), errors.New("remove LOCK: input/output error"))
+}
+
 // Goal: a disk that fails while the store is opened is told as that, and not as a damaged store, also where Badger keeps the words of the
 // failure alone, where it would end the process with them, and where it would try the write again without end. Method: such words, and
 // others; Badger opens a database and says them meanwhile, or does not go on.
@@ -146,18 +154,23 @@ func TestDiskFailure(t *testing.T) {
 	if err := openError("dir", errors.New("manifest has bad magic")); !errors.Is(err, vault.ErrCorrupt) {
 		t.Errorf("damage: %v", err)
 	}
-	var told []error
-	s := &Store{crash: func(err error) { told = append(told, err) }}
+	s := mustOpen(t, t.TempDir())
+	s.lock = failing{s.lock}
+	if err := s.Close(); !errors.Is(err, syscall.EIO) {
+		t.Errorf("closed: %v", err)
+	}
+	var heard []error
+	s = &Store{crash: func(err error) { heard = append(heard, err) }}
 	words := func() { log.Print(" err: open DISCARD: input/output error") }
 	db, err := s.openBadger(badger.DefaultOptions("").WithInMemory(true).WithLogger(talker{do: words}))
 	if db == nil && !errors.Is(err, syscall.EIO) { // it may be through before it is given up
 		t.Fatal(err)
 	}
-	n := len(told)
-	if n == 0 || !errors.Is(told[0], syscall.EIO) || errors.Is(told[0], vault.ErrCorrupt) {
-		t.Errorf("before the process would have ended: %v", told)
+	n := len(heard)
+	if n == 0 || !errors.Is(heard[0], syscall.EIO) || errors.Is(heard[0], vault.ErrCorrupt) {
+		t.Errorf("before the process would have ended: %v", heard)
 	}
-	if words(); len(told) > n {
+	if words(); len(heard) > n {
 		t.Error("it is heard after the opening")
 	}
 	s, hold := &Store{}, make(chan struct{})
