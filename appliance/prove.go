@@ -145,6 +145,9 @@ func (n *making) acceptProofsLocked(ctx context.Context, ps proofs) error {
 	if err := n.cfg.Store.Batch(ctx, []vault.Pair{{Key: proofsKey(ps.KeyID), Value: canon.MustMarshal(ps)}}, nil); err != nil {
 		return err
 	}
+	if u, err := n.gate.uses.Get(ctx, rec.SessionID); err == nil && u != nil {
+		n.quotas.proved(n.cfg.Clock(), transport.NodeID(u.Coordinator))
+	}
 	rec.State = keys.Active
 	return n.keys.Put(ctx, ps.KeyID, rec)
 }

@@ -3,10 +3,14 @@ package appliance
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/operation"
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold/frost"
 	"github.com/luxfi/mpcd/threshold/thresholdtest"
+	"github.com/luxfi/mpcd/vault"
 )
 
 // proven are the proofs of a key's threshold, at the epoch.
@@ -80,5 +84,42 @@ func TestAcceptProofs(t *testing.T) {
 	now, rerr := x.keys.Record(t.Context(), id)
 	if _, stored := x.cfg.Store.Get(t.Context(), proofsKey(id)); err == nil || rerr != nil || now.State != keys.Proving || stored == nil {
 		t.Errorf("off the record: %v; the key is %s (%v), its proofs: %v", err, now.State, rerr, stored)
+	}
+}
+
+// Goal: what a keygen counts against its coordinator until the key is proven, it counts no more once the key is active. Method: a coordinator
+// that has made as many keys as it may without a proof; one of them is proven.
+func TestProofsEndQuota(t *testing.T) {
+	x := newInside(t)
+	id, ks := x.newKeyOf(t, frost.Ed25519, keys.Proving)
+	rec, err := x.keys.Record(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec.SessionID = "s"
+	if err := x.keys.Put(t.Context(), id, rec); err != nil {
+		t.Fatal(err)
+	}
+	now, maker := time.Unix(1_000_000, 0), nodeOf(x.world.Committee.Parties[1])
+	x.cfg.Clock = func() time.Time { return now }
+	use := operation.Use{Version: 1, Coordinator: string(maker), At: now.UnixMilli(), Key: id}
+	if err := x.cfg.Store.Batch(t.Context(), []vault.Pair{use.Put("s")}, nil); err != nil {
+		t.Fatal(err)
+	}
+	key := costOf(attest.OpKeygen, make64()[:1])
+	for range quotaKeys / unproven {
+		if _, ok := x.quotas.begin(now, maker, key); !ok {
+			t.Fatal("refused too early")
+		}
+		x.quotas.end(now, maker, maker, key, false, true)
+	}
+	if _, ok := x.quotas.begin(now, maker, key); ok {
+		t.Error("keys that nobody proves count too little")
+	}
+	if err := x.making.acceptProofs(t.Context(), x.proven(t, id, ks, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := x.quotas.begin(now, maker, key); !ok {
+		t.Error("a key that is proven counts as if it were not")
 	}
 }

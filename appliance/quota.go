@@ -22,6 +22,7 @@ const (
 	quotaLeak  = 1 << 20 // of them, forgotten in a minute
 	quotaKeys  = 600     // key ceremonies, and forgotten in a minute; a keygen that succeeds counts one
 	failedKey  = 30      // what a key ceremony that fails counts: its share may stay on the disk for a day
+	unproven   = 10      // what a keygen counts until its key is proven: the share stays, and nobody may ever be told the key
 	entryBytes = 400     // of an entry of the audit log, beside what the coordinator chose
 )
 
@@ -170,10 +171,12 @@ func (q *quotas) end(now time.Time, coordinator, to transport.NodeID, c cost, fa
 	defer q.mu.Unlock()
 	u := q.of(now, coordinator)
 	u.open = max(0, u.open-c.bytes)
-	if !failed {
-		if !kept {
-			u.keys = max(0, u.keys-c.keys)
-		}
+	switch {
+	case !failed && kept:
+		u.keys += c.keys * (unproven - 1)
+		return
+	case !failed:
+		u.keys = max(0, u.keys-c.keys)
 		return
 	}
 	if x := q.of(now, to); !x.over(true) {
@@ -181,6 +184,14 @@ func (q *quotas) end(now time.Time, coordinator, to transport.NodeID, c cost, fa
 	}
 	u.owed += c.bytes + entryBytes
 	u.keys += c.keys * (failedKey - 1)
+}
+
+// proved takes back what a keygen of a coordinator counted while its key was not proven.
+func (q *quotas) proved(now time.Time, coordinator transport.NodeID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	u := q.of(now, coordinator)
+	u.keys = max(0, u.keys-(unproven-1))
 }
 
 // limited tells whether a member's proposals are refused for what it has used up.

@@ -76,7 +76,18 @@ func TestQuotas(t *testing.T) {
 
 	// Keys.
 	key := costOf(attest.OpKeygen, make64()[:1])
-	if took := 1000 - run("maker", "maker", key, false, true); took != quotaKeys {
+	if took := 1000 - run("hoarder", "hoarder", key, false, true); took != quotaKeys/unproven {
+		t.Errorf("%d keys in no time that nobody proves, at most %d", took, quotaKeys/unproven)
+	}
+	took = 0
+	for range 1000 {
+		if _, ok := q.begin(now, "maker", key); ok {
+			took++
+			q.end(now, "maker", "maker", key, false, true)
+			q.proved(now, "maker")
+		}
+	}
+	if took < quotaKeys-unproven || took > quotaKeys {
 		t.Errorf("%d keys in no time, at most %d", took, quotaKeys)
 	}
 	if took := 1000 - run("junk", "junk", key, true, false); took != quotaKeys/failedKey {
