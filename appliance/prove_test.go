@@ -87,8 +87,8 @@ func TestAcceptProofs(t *testing.T) {
 	}
 }
 
-// Goal: what a keygen counts against its coordinator until the key is proven, it counts no more once the key is active. Method: a coordinator
-// that has made as many keys as it may without a proof; one of them is proven.
+// Goal: what a keygen counts against its coordinator until the key is proven, it counts no more once the key is active. Method: a
+// coordinator that has made as many keys as it may without a proof; one of them is proven.
 func TestProofsEndQuota(t *testing.T) {
 	x := newInside(t)
 	id, ks := x.newKeyOf(t, frost.Ed25519, keys.Proving)
