@@ -64,12 +64,16 @@ func Openables() []Openable {
 const driverBackoff = time.Second
 
 // drivers are the security modules that a node can open: its own here, those that load libraries in a process of their own.
-// A driver process has its socket below work.
-func drivers(c Config, o Options, work string) (hsm.Drivers, error) {
+// A driver process has its socket below work, and conf for the configuration of SoftHSM. That is in its environment alone: in this process
+// it would be taken for a setting when the configuration is read again.
+func drivers(c Config, o Options, work, conf string) (hsm.Drivers, error) {
 	p := plugin.Config{
 		Command: []string{"/proc/self/exe", DriverCommand}, Env: c.HSM.Plugin.Env, Dir: work, Logger: o.Log,
 		Limits:  plugin.Limits{BackoffMax: driverBackoff},
 		Sandbox: plugin.Sandbox{Network: c.HSM.Plugin.Network, Read: c.HSM.Plugin.Read, Write: c.HSM.Plugin.Write},
+	}
+	if conf != "" {
+		p.Env = append(slices.Clone(p.Env), "SOFTHSM2_CONF="+conf)
 	}
 	if name := c.HSM.Plugin.User; name != "" {
 		var err error

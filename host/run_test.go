@@ -199,6 +199,68 @@ func TestHangup(t *testing.T) {
 	}
 }
 
+// Goal: a reload names nothing where nothing was edited, whatever the node has told its token's library. Method: SoftHSM's configuration in
+// mpcd.yaml, and at a SIGHUP all gathered anew, variables too; the second reload begins when the first is over.
+func TestHangupChangesNothing(t *testing.T) {
+	dir := filepath.Dir(planned(t).DataDir)
+	file := filepath.Join(dir, "mpcd.yaml")
+	b, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, append(b, "  softhsm_conf: soft.conf\n"...), 0o600)
+	}
+	if err := errors.Join(err, os.WriteFile(filepath.Join(dir, "soft.conf"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SOFTHSM2_CONF", "")
+	gather := func() (host.Config, error) {
+		vs, _, err := host.Gather(file)
+		if err != nil {
+			return host.Config{}, err
+		}
+		vs.Set("listen", "127.0.0.1:0", "test")
+		vs.Set("nats.listen", "127.0.0.1:0", "test")
+		c, err := host.Parse(vs)
+		c.Dev = true
+		return c, err
+	}
+	c, err := gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, said := make(chan struct{}), new(bytes.Buffer)
+	h, err := host.Open(t.Context(), c, host.Options{Release: "test", Hangups: host.Hangups(), Log: slog.New(slog.NewJSONHandler(said, nil)),
+		Again: func() (host.Config, error) {
+			again <- struct{}{}
+			return gather()
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithTimeout(t.Context(), time.Minute)
+	err = h.Run(ctx, nil, func() {
+		go func() {
+			defer end()
+			for range 2 {
+				if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+					t.Error(err)
+				}
+				select {
+				case <-again:
+				case <-ctx.Done():
+					t.Error("it does not reload")
+					return
+				}
+			}
+		}()
+	})
+	if err := errors.Join(err, h.Close()); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(said.String(), "count from the next start") {
+		t.Errorf("nothing changed: %s", said)
+	}
+}
+
 // Goal: a newer roster that is put in the old one's place is taken up by a running node and kept, and one that the root did not
 // sign is not. Method: a forged one, then one in the file of a running node; the audit log tells, and so do the next start and the doctor.
 func TestRosterFile(t *testing.T) {

@@ -70,11 +70,12 @@ func newOpener(c Config, o Options) (*opener, error) {
 	}
 	p := &opener{work: work, conf: c.HSM.SoftHSMConf, byURI: map[string]hsm.Token{},
 		options: hsm.Options{Dev: c.Dev, Logger: o.Log, Sessions: c.HSM.Sessions}}
+	conf := ""
 	if c.HSM.SoftHSMConf != "" {
-		err = work.configureSoftHSM(c.HSM.SoftHSMConf)
+		conf, err = work.softConf(c.HSM.SoftHSMConf)
 	}
 	if err == nil {
-		p.drivers, err = drivers(c, o, work.path)
+		p.drivers, err = drivers(c, o, work.path, conf)
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.Close())

@@ -110,21 +110,16 @@ func (w *workDir) Close() error {
 	return os.RemoveAll(w.path)
 }
 
-// configureSoftHSM tells SoftHSM, in this process and in driver processes to come, of its configuration file; where that is one of a token
-// that was moved since it was made, of one for the place where the token is now.
-func (w *workDir) configureSoftHSM(conf string) error {
+// softConf is the configuration file that SoftHSM is told of; where that in the configuration is one of a token that was moved since it was
+// made, one for the place where the token is now.
+func (w *workDir) softConf(conf string) (string, error) {
 	if _, err := os.Stat(conf); err != nil {
-		return fault.Usage("correct hsm.softhsm_conf: without that file SoftHSM finds no token", "hsm.softhsm_conf: %w", err)
+		return "", fault.Usage("correct hsm.softhsm_conf: without that file SoftHSM finds no token", "hsm.softhsm_conf: %w", err)
 	}
 	text, err := softhsm.MovedConf(conf)
-	if err != nil {
-		return err
-	}
 	if text != nil {
 		conf = filepath.Join(w.path, filepath.Base(conf))
-		if err := os.WriteFile(conf, text, 0o644); err != nil { // a driver may run as another user; there is no secret in it
-			return err
-		}
+		err = os.WriteFile(conf, text, 0o644) // a driver may run as another user; there is no secret in it
 	}
-	return os.Setenv("SOFTHSM2_CONF", conf)
+	return conf, err
 }

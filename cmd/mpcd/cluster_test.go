@@ -350,7 +350,6 @@ func (c *testCluster) secrets(t *testing.T, node string, into map[string][]byte)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("SOFTHSM2_CONF", conf.HSM.SoftHSMConf)
 	conf.Dev = true
 	pin, err := os.ReadFile(filepath.Join(c.dir, node, "hsm", "pin"))
 	if err != nil {

@@ -83,7 +83,6 @@ func kept(t *testing.T, archive string) host.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("SOFTHSM2_CONF", c.HSM.SoftHSMConf)
 	c.Dev = true
 	return c
 }

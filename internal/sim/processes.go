@@ -403,6 +403,9 @@ func (p *Process) openToken(dir string) *Opened {
 	vs.Set("data_dir", dir, "test")
 	c, err := host.Parse(vs)
 	check(err)
+	if conf := c.HSM.SoftHSMConf; conf != "" { // the program gives it to its driver process
+		check(os.Setenv("SOFTHSM2_CONF", conf))
+	}
 	o.tokens, err = host.OpenTokens(tb.Context(), c, host.Options{Drivers: inProcess})
 	check(err)
 	o.keep(o.tokens)
