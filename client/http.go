@@ -5,8 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -32,10 +35,23 @@ func Advice(err error) string {
 		return "set the clock here: the node's certificate is valid from " + invalid.Cert.NotBefore.UTC().Format(time.RFC3339)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "the node's certificate ended at " + invalid.Cert.NotAfter.UTC().Format(time.RFC3339) + ": renew it with `mpcd node renew`"
+	case alerted(err, "certificate required"):
+		return "the node wants a certificate of yours (api.tls.client_ca): give --cert and --key, or MPCD_CERT and MPCD_KEY"
+	case alerted(err, "bad certificate", "unknown certificate authority", "expired certificate", "unsupported certificate"):
+		return "the node does not take your certificate: give one of a CA in its api.tls.client_ca (--cert, MPCD_CERT)"
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return "the node speaks plain HTTP: use http:// in --api"
 	}
 	return ""
+}
+
+// alerted tells whether the other side ended a TLS handshake for one of the reasons. Its alert has no type that could be asked for.
+func alerted(err error, reasons ...string) bool {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" {
+		return false
+	}
+	return slices.Contains(reasons, strings.TrimPrefix(op.Err.Error(), "tls: "))
 }
 
 // NewHTTP makes an HTTP client for Config.HTTPClient: TLS 1.3, no redirects, and timeout for a whole answer, 0 for none.
@@ -56,7 +72,8 @@ func NewHTTP(f Files, timeout time.Duration) (*http.Client, error) {
 		if err != nil {
 			return nil, fmt.Errorf("client: certificate: %w", err)
 		}
-		t.Certificates = []tls.Certificate{c}
+		// Whatever CAs the node names: it says so where it does not take this one.
+		t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c, nil }
 	}
 	return &http.Client{
 		Timeout:       timeout,

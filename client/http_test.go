@@ -1,8 +1,11 @@
 package client
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -32,10 +35,28 @@ func TestAdvice(t *testing.T) {
 		t.Fatal(err)
 	}
 	named.Transport.(*http.Transport).TLSClientConfig.RootCAs = secure.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	guarded := httptest.NewUnstartedServer(http.NotFoundHandler())
+	guarded.EnableHTTP2, guarded.TLS = true, &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert}
+	guarded.Config.ErrorLog = log.New(io.Discard, "", 0)
+	guarded.StartTLS()
+	defer guarded.Close()
+	without, err := NewHTTP(Files{}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := without.Transport.(*http.Transport).TLSClientConfig
+	settings.RootCAs = guarded.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	other := &http.Client{Transport: &http.Transport{TLSClientConfig: settings.Clone(), ForceAttemptHTTP2: true}}
+	strange := guarded.TLS.Certificates[0] // not of a CA that the server knows
+	other.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		return &strange, nil
+	}
 	for what, got := range map[string]string{
-		"--ca":    ask(h, secure.URL),
-		"http://": ask(h, strings.Replace(plain.URL, "http:", "https:", 1)),
-		"as its":  ask(named, secure.URL),
+		"wants a certificate of yours":   ask(without, guarded.URL),
+		"does not take your certificate": ask(other, guarded.URL),
+		"--ca":                           ask(h, secure.URL),
+		"http://":                        ask(h, strings.Replace(plain.URL, "http:", "https:", 1)),
+		"as its":                         ask(named, secure.URL),
 	} {
 		if !strings.Contains(got, what) {
 			t.Errorf("%s: %q", what, got)

@@ -154,9 +154,25 @@ func apiTLS(c Config, cert *certificate) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.ClientCAs, t.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+	t.ClientCAs, t.ClientAuth = x509.NewCertPool(), tls.RequireAnyClientCert
 	if !t.ClientCAs.AppendCertsFromPEM(pem) {
 		return nil, fault.Usage("give a PEM file with certificates", "api.tls.client_ca holds no certificate")
 	}
+	t.VerifyConnection = func(s tls.ConnectionState) error { return checkClient(s.PeerCertificates, t.ClientCAs, cert) }
 	return t, nil
+}
+
+// checkClient refuses a client whose certificate comes from none of the CAs. The node's own is taken, whoever issued it: it is what the
+// doctor beside the node shows.
+func checkClient(shown []*x509.Certificate, cas *x509.CertPool, own *certificate) error {
+	if pair, err := own.get(); err == nil && bytes.Equal(shown[0].Raw, pair.Certificate[0]) {
+		return nil
+	}
+	between := x509.NewCertPool()
+	for _, c := range shown[1:] {
+		between.AddCert(c)
+	}
+	_, err := shown[0].Verify(x509.VerifyOptions{Roots: cas, Intermediates: between,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	return err
 }

@@ -3,14 +3,24 @@ package host
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"io"
+	"log"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/appliance/transport/natsnet"
+	"github.com/luxfi/mpcd/client"
 )
 
 // Goal: doctor asks the API where it answers: an address of every interface is no address to dial, and no name of a certificate. Method:
@@ -57,6 +67,65 @@ func TestReach(t *testing.T) {
 		x.c.Listen = x.listen
 		if url, name := x.c.Reach(); url != x.url || name != x.name {
 			t.Errorf("%s: %s, %q", x.listen, url, name)
+		}
+	}
+}
+
+// Goal: with api.tls.client_ca a client shows a certificate of that CA, or the node's own, as the doctor beside it does, whoever issued
+// that; nobody else gets in. Method: one server, and clients with each certificate, with none, and with one of the node's CA.
+func TestClientCA(t *testing.T) {
+	issue := func(ca *natsnet.CA, name string) client.Files {
+		dir := t.TempDir()
+		f := client.Files{CA: filepath.Join(dir, "ca"), Cert: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key")}
+		cert, key, err := ca.Issue(transport.NodeID(name), []string{"127.0.0.1"})
+		if err := errors.Join(err, os.WriteFile(f.CA, ca.CertPEM(), 0o600), os.WriteFile(f.Cert, cert, 0o600),
+			os.WriteFile(f.Key, key, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	nodes, err := natsnet.NewCA("c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients, err := natsnet.NewCA("clients")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, good, stranger := issue(nodes, "n1"), issue(clients, "alice"), issue(nodes, "n2")
+	c := Config{Cluster: "c", Node: "n1"}
+	c.API.Cert, c.API.Key, c.API.ClientCA = own.Cert, own.Key, good.CA
+	cert, err := c.apiCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, err := apiTLS(c, cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings.NextProtos = []string{"h2", "http/1.1"}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := http.Server{ErrorLog: log.New(io.Discard, "", 0)}
+	go func() { _ = server.Serve(l) }()
+	defer server.Close()
+	for name, x := range map[string]struct {
+		shows client.Files
+		in    bool
+	}{"of the CA": {good, true}, "the node's": {own, true}, "another node's": {stranger, false}, "none": {client.Files{}, false}} {
+		x.shows.CA = own.CA
+		h, err := client.NewHTTP(x.shows, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := h.Get("https://" + l.Addr().String())
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		if (err == nil) != x.in || !x.in && !strings.Contains(client.Advice(err), "--cert") {
+			t.Errorf("%s: %v, %q", name, err, client.Advice(err))
 		}
 	}
 }

@@ -96,6 +96,9 @@ func (o *output) findings(all []finding) error {
 func askHealth(ctx context.Context, c host.Config) (*wire.Health, error) {
 	r := remote{timeout: 5 * time.Second, ca: c.NATS.CA}
 	r.api, r.name = c.Reach()
+	if c.API.ClientCA != "" {
+		r.cert, r.key = c.API.Cert, c.API.Key
+	}
 	asker, err := r.client()
 	if err != nil {
 		return nil, err
