@@ -71,8 +71,7 @@ func (n *making) stage(ctx context.Context, id string, share *threshold.KeyShare
 		PublicShare: share.PublicShare(share.Party), GroupKey: share.GroupKey, Epoch: share.Epoch, Info: canon.MustMarshal(share.KeyInfo),
 	})
 	if err != nil {
-		return &problem.Error{Code: keys.VaultCode(err), Message: "the new share cannot be stored",
-			Next: "check the disk and the token; run mpcd doctor", Err: err}
+		return n.damage.Failed("the new share of wallet "+id, "cannot be stored", err)
 	}
 	return nil
 }
@@ -139,7 +138,7 @@ func (n *making) activate(ctx context.Context, id string, rec keys.Record, info 
 	if meta, err := n.cfg.Vault.GetMeta(id); err == nil && meta.Epoch == info.Epoch {
 		// activated before, and interrupted before the record was written
 	} else if err := n.cfg.Vault.Activate(ctx, id, info.Epoch); err != nil {
-		return &problem.Error{Code: keys.VaultCode(err), Message: "the new share cannot be activated", Next: "run mpcd doctor", Err: err}
+		return n.damage.Failed("the new share of wallet "+id, "cannot be activated", err)
 	}
 	if scheme, err := n.cfg.Schemes(rec.Scheme); err == nil {
 		if s, ok := scheme.(threshold.Pairer); ok {

@@ -22,8 +22,13 @@ const (
 	skewEvery = time.Minute
 )
 
+// SecretsCheck is the name of the check that what is opened of a node's stored secrets is whole.
+const SecretsCheck = "secrets"
+
 // Readiness tells whether this node can serve a signature now, with reasons. It asks nobody: everything it needs is known, from how the
 // last calls of token, store and audit log ended, and from what peers say of themselves and of hearing this node.
+//
+// A stored secret that is damaged is told here and not to peers: they go on with the keys that are whole.
 //
 // It can while one of its keys has signers enough, whatever nodes the roster has beside them; without a key, while a new one would have.
 func (n *Node) Readiness() Readiness {
@@ -35,8 +40,10 @@ func (n *Node) Readiness() Readiness {
 		heard += "; " + deaf
 	}
 	hears := n.count(committees, func(id transport.NodeID) bool { return id == n.cfg.Node || slices.Contains(hear, id) })
-	r := Readiness{Ready: true, Checks: n.ownChecks(), Margin: live.least}
-	r.Checks = append(r.Checks, Check{"quorum", live.enough(), n.quorumDetail(live)}, Check{"heard", hears.enough(), heard}, n.epochs.check())
+	roster := n.members.Roster()
+	r := Readiness{Ready: true, Checks: n.ownChecks(), Margin: live.least, Serial: roster.Roster.Serial, Roster: roster.Fingerprint()}
+	r.Checks = append(r.Checks, Check{"quorum", live.enough(), n.quorumDetail(live)}, Check{"heard", hears.enough(), heard}, n.epochs.check(),
+		written(SecretsCheck, n.damage.Err(), "what it opened of what it has stored is whole"))
 	for _, c := range r.Checks {
 		r.Ready = r.Ready && c.OK
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/vault"
 )
 
 // failingToken is a token that signs nothing while err is set.
@@ -100,6 +102,31 @@ func TestOwnChecks(t *testing.T) {
 				t.Errorf("%+v, told to peers: %+v", r, state)
 			}
 		})
+	}
+}
+
+// Goal: what a node has stored and cannot open any more is seen in its checks from then on, and in its own row among the nodes; its peers
+// go on with the keys that are whole. Method: pair state that does not open.
+func TestDamageIsShown(t *testing.T) {
+	x := newInside(t)
+	x.serve(true)
+	damaged := func(r Readiness) bool {
+		return slices.ContainsFunc(r.Checks, func(c Check) bool {
+			return c.Name == "secrets" && !c.OK && strings.Contains(c.Detail, "the pair state of parties 1 and 2 cannot be opened")
+		})
+	}
+	if damaged(x.Readiness()) {
+		t.Error("nothing was opened")
+	}
+	_ = x.damage.Failed("the pair state of parties 1 and 2", "cannot be opened", vault.ErrCorrupt)
+	if r := x.Readiness(); r.Ready || !damaged(r) {
+		t.Errorf("%+v", r)
+	}
+	if _, trouble := x.readyNode(x.cfg.Node); !strings.Contains(trouble, "secrets: the pair state") {
+		t.Errorf("its own trouble: %s", trouble)
+	}
+	if s := x.state(); !s.Ready || len(s.Failing) != 0 {
+		t.Errorf("told to peers: %+v", s)
 	}
 }
 

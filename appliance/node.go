@@ -135,6 +135,7 @@ type core struct {
 	gate     *gate
 	keys     *keys.Ring
 	pairs    *keys.Pairs
+	damage   keys.Damage
 	ops      *operation.Operations
 	refusals refusalRate
 	excuses  refusalRate
@@ -241,8 +242,9 @@ func (n *Node) furnish() {
 	n.gate = newGate(c, len(n.members.All()))
 	n.gate.writable = n.Writable
 	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
-		Ended: n.pool.DropKey})
+		Ended: n.pool.DropKey, Damage: &n.damage})
 	n.pairs = keys.NewPairs(c.Vault, n.pool.DropPairs, n.pool.DropPeers)
+	n.pairs.Damage = &n.damage
 	n.signing = &signing{&n.core, n.pool}
 	n.others = &others{core: &n.core}
 	n.batches.others = n.others

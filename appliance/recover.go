@@ -236,14 +236,15 @@ func (n *making) stagedInfo(ctx context.Context, at staging, rec keys.Record) (t
 	}
 	b, _, err := load()
 	if err != nil {
-		return none, err
+		return none, n.damage.Failed("the new share of wallet "+at.key, "cannot be opened", err)
 	}
 	defer b.Wipe()
 	share, err := scheme.ParseKeyShare(b.Bytes())
 	if err != nil {
-		return none, err
+		return none, n.damage.Unreadable("the new share of wallet "+at.key, err)
 	}
 	defer share.Destroy()
+	n.damage.Opened("the new share of wallet " + at.key)
 	if info := share.KeyInfo; attest.KeyID(info.Kind, info.GroupKey) != at.key || info.Epoch != at.epoch {
 		return none, errors.New("the staged share is of another key or epoch")
 	}

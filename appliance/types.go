@@ -120,7 +120,9 @@ type Check struct {
 type Readiness struct {
 	Ready  bool
 	Checks []Check
-	Margin int // how many nodes more can sign than are needed, of the key with the fewest to spare; negative if too few can
+	Serial uint64 // of the roster in use
+	Roster string // its fingerprint
+	Margin int    // how many nodes more can sign than are needed, of the key with the fewest to spare; negative if too few can
 }
 
 // Page asks for a part of a list.

@@ -14,6 +14,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
@@ -74,7 +75,7 @@ func (d *Checkup) Run(ctx context.Context) []Finding {
 		d.atRest(ctx, roster)
 		_ = held.Close()
 	case errors.Is(err, durable.ErrLocked):
-		d.atWork(ctx)
+		d.atWork(ctx, roster)
 	default:
 		d.say("data directory", err, "")
 	}
@@ -265,16 +266,27 @@ func (d *Checkup) storeRecovery(key *secret.Bytes, v *vault.Vault) {
 	d.say("store's recovery", err, "the identity opens the store's key without the token")
 }
 
-// atWork asks a running node how it is.
-func (d *Checkup) atWork(ctx context.Context) {
+// atWork asks a running node how it is, and which roster it uses.
+func (d *Checkup) atWork(ctx context.Context, roster *attest.SignedRoster) {
 	h, err := d.Ask(ctx)
 	if !d.say("node", err, "running; token and vault are in use by it") {
 		return
+	}
+	switch {
+	case roster == nil || h.Serial == 0: // it is told of already; a release before this one
+	case roster.Roster.Serial > h.Serial:
+		d.warn("roster's serial", false, fmt.Sprintf("%d, and the node uses %d", roster.Roster.Serial, h.Serial),
+			"see the node's log, which says why it was not taken up")
+	default:
+		d.say("roster's serial", notInUse(roster, h.Serial, h.Roster), fmt.Sprintf("%d, as the node uses", h.Serial))
 	}
 	for _, check := range h.Checks {
 		var err error
 		if !check.OK {
 			err = &fault.Error{Code: fault.CodeQuorum, Err: errors.New(check.Detail), Do: "see the node's log, and `mpcd node list`"}
+			if check.Name == appliance.SecretsCheck {
+				err = &fault.Error{Code: fault.CodeIntegrity, Err: errors.New(check.Detail), Do: problem.StopFirst}
+			}
 		}
 		d.say("node: "+check.Name, err, check.Detail)
 	}

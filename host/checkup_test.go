@@ -10,7 +10,9 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/vault"
 )
@@ -147,5 +149,28 @@ func TestDoctorMakesNothing(t *testing.T) {
 	}
 	if _, err := os.Stat(c.DataDir); err == nil {
 		t.Error("the doctor made the data directory")
+	}
+}
+
+// Goal: of a running node that cannot open what it has stored the doctor says which, and what to do, and does not call it a want of nodes.
+// Method: what such a node answers.
+func TestDoctorBesideRunning(t *testing.T) {
+	c := testNode(t, "n1")
+	prepare(t, c)
+	held, err := Lock(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	d := &Checkup{Config: c, Ask: func(context.Context) (*wire.Health, error) {
+		return &wire.Health{Checks: []wire.Check{{Name: appliance.SecretsCheck, Detail: "the share of wallet w_1 cannot be opened"},
+			{Name: "quorum", Detail: "1 of 2"}}}, nil
+	}}
+	if err := found(t, d, "node: quorum"); codeOf(err) != fault.CodeQuorum {
+		t.Errorf("quorum: %v", err)
+	}
+	var f *fault.Error
+	if err := found(t, d, "node: secrets"); !errors.As(err, &f) || f.Code != fault.CodeIntegrity || f.Do != problem.StopFirst {
+		t.Errorf("secrets: %+v", err)
 	}
 }

@@ -1,10 +1,12 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -48,7 +50,8 @@ func TestOnRecord(t *testing.T) {
 		c.API.Revoked, err = api.ParseRevoked([]string{"jti:" + viewer.ID})
 		return c, err
 	}
-	h, err := host.Open(t.Context(), c, host.Options{Hangups: hangups, Again: again})
+	said := new(bytes.Buffer)
+	h, err := host.Open(t.Context(), c, host.Options{Hangups: hangups, Again: again, Log: slog.New(slog.NewTextHandler(said, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +84,9 @@ func TestOnRecord(t *testing.T) {
 		}()
 	}), h.Close()); err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(said.String(), `"the tokens that are revoked have changed" entries=1`) {
+		t.Errorf("how many are revoked is not said: %s", said)
 	}
 	if _, err := host.Rewrap(t.Context(), c, host.Options{}, host.Target{Key: "vault-2"}, func(int, int) {}); err != nil {
 		t.Fatal(err)

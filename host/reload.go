@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -40,8 +41,8 @@ func (h *Host) reload(ctx context.Context) {
 	if later := h.config.values.differ(c.values, "log.level", "api.jwt.revoked"); len(later) > 0 {
 		log.Warn("these settings changed, and count from the next start", "settings", strings.Join(later, ", "))
 	}
-	if t := h.tokens.Load(); t != nil {
-		t.Revoke(c.API.Revoked)
+	if t := h.tokens.Load(); t != nil && t.Revoke(c.API.Revoked) {
+		log.Info("the tokens that are revoked have changed", "entries", c.API.Revoked.Len())
 	}
 	if h.options.Level != nil {
 		h.options.Level.Set(ParseLevel(c.LogLevel))
@@ -53,6 +54,10 @@ func (h *Host) takeUpRoster(ctx context.Context) {
 	s, err := pinnedRoster(h.config)
 	if err == nil {
 		err = h.config.fits(s)
+	}
+	if s != nil {
+		now := h.roster.Load()
+		err = cmp.Or(notInUse(s, now.Roster.Serial, now.Fingerprint()), err)
 	}
 	if err == nil || s != nil && errors.Is(err, attest.ErrUnknownNode) { // the node is to know that it was removed
 		err = h.Node.TakeUp(ctx, s)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
@@ -51,14 +52,7 @@ func planned(t *testing.T) host.Config {
 func TestOpenAndRun(t *testing.T) {
 	c := planned(t)
 	for range 2 {
-		l, err := net.Listen("tcp", "127.0.0.1:0") // an address that is free
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Listen = l.Addr().String()
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		c.Listen = freeAddress(t)
 		api, err := host.Listen(c)
 		if err != nil {
 			t.Fatal(err)
@@ -317,6 +311,106 @@ func TestRosterFile(t *testing.T) {
 	for _, f := range (&host.Checkup{Config: c}).Run(t.Context()) {
 		if old := f.Check == "roster's serial"; old == (f.Err == nil) && (old || f.Check == "roster") {
 			t.Errorf("the doctor says of the older roster: %+v", f)
+		}
+	}
+}
+
+// Goal: an older roster that is put in the place of the one in use is told of at once, by the node and by the doctor beside it, for the
+// next start refuses it; and so is another one of that serial. Method: each in the file of a running node, whose API the doctor asks.
+func TestOlderRosterFile(t *testing.T) {
+	c := planned(t)
+	was, err := attest.LoadRoster(c.Roster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := enrol.OpenAuthority(filepath.Join(filepath.Dir(filepath.Dir(c.Roster)), "cluster"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := a.Remove([]string{"node2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := a.Sign(was, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.WriteFile(c.Roster, now.JSON(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.Listen = freeAddress(t)
+	api, err := host.Listen(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := make(lines, 100)
+	h, err := host.Open(t.Context(), c, host.Options{Release: "test", Log: slog.New(slog.NewJSONHandler(said, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asker := client.New(client.Config{Nodes: []string{"http://" + c.Listen}})
+	doctor := func(ctx context.Context) (f host.Finding) {
+		for _, f = range (&host.Checkup{Config: c, Ask: asker.Health}).Run(ctx) {
+			if f.Check == "roster's serial" {
+				return f
+			}
+		}
+		return host.Finding{}
+	}
+	ctx, end := context.WithTimeout(t.Context(), time.Minute)
+	err = h.Run(ctx, api, func() {
+		go func() {
+			defer end()
+			if f := doctor(ctx); f.Err != nil || f.Detail != "2, as the node uses" {
+				t.Errorf("of the one in use: %+v", f)
+			}
+			for text, r := range map[string]*attest.SignedRoster{"has serial 1, the node uses 2": was, "is another one of serial 2": other} {
+				if err := durable.WriteFile(c.Roster, r.JSON(), 0o600); err != nil {
+					t.Error(err)
+				}
+				if !said.has(ctx, `"WARN"`, text) {
+					t.Errorf("the node does not say that it %s", text)
+				}
+				if f := doctor(ctx); f.Err == nil || !strings.Contains(f.Err.Error(), text) {
+					t.Errorf("the doctor does not say that it %s: %+v", text, f)
+				}
+			}
+		}()
+	})
+	if err := errors.Join(err, h.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// freeAddress is one that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// lines are what a log says, line by line.
+type lines chan string
+
+func (l lines) Write(b []byte) (int, error) {
+	l <- string(b)
+	return len(b), nil
+}
+
+// has tells whether a line comes that has all the pieces, before ctx ends.
+func (l lines) has(ctx context.Context, pieces ...string) bool {
+	for {
+		select {
+		case line := <-l:
+			if !slices.ContainsFunc(pieces, func(p string) bool { return !strings.Contains(line, p) }) {
+				return true
+			}
+		case <-ctx.Done():
+			return false
 		}
 	}
 }

@@ -44,11 +44,26 @@ func seenSerial(ctx context.Context, s vault.Store) (uint64, error) {
 func checkSerial(ctx context.Context, s vault.Store, r *attest.SignedRoster) (seen uint64, err error) {
 	seen, err = seenSerial(ctx, s)
 	if err == nil && r.Roster.Serial < seen {
-		err = &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the roster has serial %d, this node has started with %d before",
-			r.Roster.Serial, seen),
-			Do: "fetch the newest roster from the operator"}
+		err = olderRoster("the roster has serial %d, this node has started with %d before", r.Roster.Serial, seen)
 	}
 	return seen, err
+}
+
+// olderRoster is of a roster in the file that is none to start with any more.
+func olderRoster(format string, a ...any) error {
+	return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf(format, a...), Do: "fetch the newest roster from the operator"}
+}
+
+// notInUse tells why a running node's next start refuses the roster in the file, nil if it does not: it is older than the one in use, or
+// another one of that serial.
+func notInUse(r *attest.SignedRoster, serial uint64, fingerprint string) error {
+	switch {
+	case r.Roster.Serial < serial:
+		return olderRoster("the roster in the file has serial %d, the node uses %d: the next start refuses it", r.Roster.Serial, serial)
+	case r.Roster.Serial == serial && r.Fingerprint() != fingerprint:
+		return olderRoster("the roster in the file is another one of serial %d than the node uses: the next start refuses it", serial)
+	}
+	return nil
 }
 
 // keepSerial refuses a roster older than the one before, and remembers this one.

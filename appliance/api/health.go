@@ -46,7 +46,8 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 // healthz is the whole picture, with 200 as long as the process answers.
 func (s *server) healthz(w http.ResponseWriter, r *http.Request) {
 	ready := s.Backend.Readiness()
-	h := wire.Health{Status: "ok", Version: s.Backend.Version(), Ready: ready.Ready, Checks: checks(ready)}
+	h := wire.Health{Status: "ok", Version: s.Backend.Version(), Ready: ready.Ready, Checks: checks(ready), Serial: ready.Serial,
+		Roster: ready.Roster}
 	if !ready.Ready {
 		h.Status = "degraded"
 	}

@@ -57,6 +57,11 @@ type JWT struct {
 	First func(ctx context.Context, t SeenToken)
 }
 
+// isName tells whether a sub or jti has a form that a good token's may have; an empty one has.
+func isName(s string) bool {
+	return len(s) <= subjectMax && !strings.ContainsFunc(s, func(r rune) bool { return r < '!' || r > '~' })
+}
+
 // SeenToken is a token that let its bearer in.
 type SeenToken struct {
 	Identity
@@ -205,7 +210,7 @@ func (j *JWT) judge(token string) (knownToken, error) {
 	}
 	c, _ := t.Claims.(jwt.MapClaims)
 	sub, _ := c["sub"].(string)
-	if sub == "" || len(sub) > subjectMax || strings.ContainsFunc(sub, func(r rune) bool { return r < '!' || r > '~' }) {
+	if sub == "" || !isName(sub) {
 		return knownToken{}, fmt.Errorf("the token's sub must have 1 to %d visible ASCII characters", subjectMax)
 	}
 	exp, err := c.GetExpirationTime()

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -24,6 +25,8 @@ func ParseRevoked(words []string) (*Revoked, error) {
 	for _, w := range words {
 		kind, what, _ := strings.Cut(w, ":")
 		switch {
+		case (kind == "jti" || kind == "sub") && !isName(what):
+			return nil, fmt.Errorf("%q ends no token: after the colon are 1 to %d visible ASCII characters, without blanks", w, subjectMax)
 		case kind == "jti" && what != "":
 			r.ids[what] = true
 		case kind == "sub" && what != "":
@@ -43,8 +46,23 @@ func ParseRevoked(words []string) (*Revoked, error) {
 	return r, nil
 }
 
-// Revoke puts r in the place of what was revoked before. It holds from the next request on.
-func (j *JWT) Revoke(r *Revoked) { j.revoked.Store(r) }
+// Len is how many entries are in force: of several times the latest.
+func (r *Revoked) Len() int {
+	n := len(r.ids) + len(r.subjects)
+	if !r.before.IsZero() {
+		n++
+	}
+	return n
+}
+
+// Revoke puts r in the place of what was revoked before, and tells whether that is another. It holds from the next request on.
+func (j *JWT) Revoke(r *Revoked) (changed bool) {
+	was := j.revoked.Swap(r)
+	if was == nil {
+		was = &Revoked{}
+	}
+	return !maps.Equal(was.ids, r.ids) || !maps.Equal(was.subjects, r.subjects) || !was.before.Equal(r.before)
+}
 
 func (r *Revoked) check(k knownToken) error {
 	if r != nil && (r.ids[k.id] || r.subjects[k.who.Requester] || k.issued.Before(r.before)) {
@@ -56,7 +74,7 @@ func (r *Revoked) check(k knownToken) error {
 // tokenID reads jti, by which a token can be revoked.
 func tokenID(c jwt.MapClaims) (string, error) {
 	id, isText := c["jti"].(string)
-	if c["jti"] != nil && !isText || len(id) > subjectMax || strings.ContainsFunc(id, func(r rune) bool { return r < '!' || r > '~' }) {
+	if c["jti"] != nil && !isText || !isName(id) {
 		return "", fmt.Errorf("the token's jti must have 1 to %d visible ASCII characters", subjectMax)
 	}
 	return id, nil

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,21 +30,28 @@ func TestRevoked(t *testing.T) {
 		}))
 	}
 	tokens := []string{make("alice", "t-1", now.Add(-time.Hour)), make("alice", "t-2", now), make("bob", "t-3", now), make("carol", "", now)}
+	before := "before:" + now.Add(-time.Minute).UTC().Format(time.RFC3339)
 	for _, x := range []struct {
 		revoked []string
 		status  [4]int
+		changed bool
+		inForce int
 	}{
-		{nil, [4]int{200, 200, 200, 200}},
-		{[]string{"jti:t-1"}, [4]int{401, 200, 200, 200}},
-		{[]string{"sub:alice", "jti:other"}, [4]int{401, 401, 200, 200}},
-		{[]string{"before:" + now.Add(-time.Minute).UTC().Format(time.RFC3339)}, [4]int{401, 200, 200, 401}},
-		{nil, [4]int{200, 200, 200, 200}},
+		{nil, [4]int{200, 200, 200, 200}, false, 0},
+		{[]string{"jti:t-1"}, [4]int{401, 200, 200, 200}, true, 1},
+		{[]string{"sub:alice", "jti:other"}, [4]int{401, 401, 200, 200}, true, 2},
+		{[]string{"jti:other", "sub:alice", "jti:other"}, [4]int{401, 401, 200, 200}, false, 2},
+		{[]string{before, "before:2000-01-01T00:00:00Z"}, [4]int{401, 200, 200, 401}, true, 1},
+		{[]string{before, "sub:bob"}, [4]int{401, 200, 401, 401}, true, 2},
+		{nil, [4]int{200, 200, 200, 200}, true, 0},
 	} {
 		r, err := ParseRevoked(x.revoked)
 		if err != nil {
 			t.Fatal(err)
 		}
-		auth.Revoke(r)
+		if changed := auth.Revoke(r); changed != x.changed || r.Len() != x.inForce {
+			t.Errorf("%q: changed: %v, %d in force", x.revoked, changed, r.Len())
+		}
 		for i, tok := range tokens {
 			if w := send(t, h, "GET", "/api/v1/wallets", "", "Authorization", "Bearer "+tok); w.Code != x.status[i] {
 				t.Errorf("%q: token %d: %d %s", x.revoked, i, w.Code, w.Body)
@@ -53,7 +61,8 @@ func TestRevoked(t *testing.T) {
 	if got := fmt.Sprint(seen); got != "[alice t-1 alice t-2 bob t-3 carol ]" {
 		t.Errorf("seen first: %s", got)
 	}
-	for _, bad := range []string{"t-1", "jti:", "sub:", "before:yesterday", ""} {
+	for _, bad := range []string{"t-1", "jti:", "sub:", "before:yesterday", "", "sub: alice", "sub:alice ", "jti:a b",
+		"sub:é", "jti:" + strings.Repeat("x", subjectMax+1)} {
 		if _, err := ParseRevoked([]string{bad}); err == nil {
 			t.Errorf("%q passes", bad)
 		}

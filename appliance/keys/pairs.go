@@ -21,6 +21,7 @@ import (
 
 // Pairs holds the current pair state of each committee, opened.
 type Pairs struct {
+	Damage  *Damage // of pair state; nil remembers none
 	vault   *vault.Vault
 	ended   func(digest [32]byte)           // is told that pair state is over
 	hit     func(peers []threshold.PartyID) // is told whom a ban hit
@@ -43,6 +44,21 @@ func pairStateName(s threshold.SchemeID, c threshold.Committee) string {
 
 func nextName(name string) string { return name + "/next" }
 
+// pairStateOf is it in words.
+func pairStateOf(c threshold.Committee) string {
+	text := "the pair state of parties "
+	for i, p := range c.Parties {
+		switch {
+		case i > 0 && i == c.N()-1:
+			text += " and "
+		case i > 0:
+			text += ", "
+		}
+		text += fmt.Sprint(p)
+	}
+	return text
+}
+
 // Current returns the committee's pair state, nil if there is none.
 func (v *Pairs) Current(ctx context.Context, s threshold.Pairer, c threshold.Committee) (threshold.PairState, error) {
 	name := pairStateName(s.ID(), c)
@@ -54,7 +70,7 @@ func (v *Pairs) Current(ctx context.Context, s threshold.Pairer, c threshold.Com
 	if p := v.opened(name); p != nil {
 		return p, nil
 	}
-	p, err := v.load(ctx, s, name)
+	p, err := v.load(ctx, s, c, name)
 	if p != nil {
 		v.put(name, p)
 	}
@@ -74,25 +90,29 @@ func (v *Pairs) put(name string, p threshold.PairState) (old threshold.PairState
 	return old
 }
 
-func (v *Pairs) load(ctx context.Context, s threshold.Pairer, name string) (threshold.PairState, error) {
+// load opens pair state of a committee by its name, or that of the next; nil if there is none.
+func (v *Pairs) load(ctx context.Context, s threshold.Pairer, c threshold.Committee, name string) (threshold.PairState, error) {
 	b, err := v.vault.GetSecret(ctx, name)
 	if errors.Is(err, vault.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &problem.Error{Code: VaultCode(err), Message: "the pair state of a committee cannot be opened",
-			Next: "run mpcd doctor", Err: err}
+		return nil, v.Damage.Failed(pairStateOf(c), "cannot be opened", err)
 	}
 	defer b.Wipe()
-	return s.ParsePairState(b.Bytes())
+	p, err := s.ParsePairState(b.Bytes())
+	if err != nil {
+		return nil, v.Damage.Unreadable(pairStateOf(c), err)
+	}
+	v.Damage.Opened(pairStateOf(c))
+	return p, nil
 }
 
-func (v *Pairs) store(ctx context.Context, name string, p threshold.PairState) error {
+func (v *Pairs) store(ctx context.Context, c threshold.Committee, name string, p threshold.PairState) error {
 	b := p.Bytes()
 	defer b.Wipe()
 	if err := v.vault.PutSecret(ctx, name, b.Bytes()); err != nil {
-		return &problem.Error{Code: VaultCode(err), Message: "the pair state of a committee cannot be stored",
-			Next: "check the disk and the token; run mpcd doctor", Err: err}
+		return v.Damage.Failed(pairStateOf(c), "cannot be stored", err)
 	}
 	return nil
 }
@@ -103,23 +123,23 @@ func (v *Pairs) Adopt(ctx context.Context, s threshold.Pairer, c threshold.Commi
 	name := pairStateName(s.ID(), c)
 	v.writing.Lock()
 	defer v.writing.Unlock()
-	p, err := v.load(ctx, s, nextName(name))
+	p, err := v.load(ctx, s, c, nextName(name))
 	if err != nil || p == nil || p.Digest() != digest {
 		return err
 	}
 	old := v.opened(name)
 	if old == nil {
-		if old, err = v.load(ctx, s, name); err != nil {
+		if old, err = v.load(ctx, s, c, name); err != nil {
 			return err
 		}
 	}
 	if old != nil && old.Digest() == digest { // adopted before a crash, with the bans that it has
 		return v.vault.DeleteSecret(ctx, nextName(name))
 	}
-	if err := v.carryBans(ctx, name, old, p); err != nil {
+	if err := v.carryBans(ctx, c, name, old, p); err != nil {
 		return err
 	}
-	if err := v.store(ctx, name, p); err != nil {
+	if err := v.store(ctx, c, name, p); err != nil {
 		return err
 	}
 	v.put(name, p)
@@ -154,7 +174,7 @@ func (v *Pairs) Release(ctx context.Context, s threshold.Scheme, c threshold.Com
 }
 
 // carryBans bans in p whom old, which may be nil, has banned and no operator has released.
-func (v *Pairs) carryBans(ctx context.Context, name string, old, p threshold.PairState) error {
+func (v *Pairs) carryBans(ctx context.Context, c threshold.Committee, name string, old, p threshold.PairState) error {
 	if old == nil || len(old.Banned()) == 0 {
 		return nil
 	}
@@ -163,11 +183,11 @@ func (v *Pairs) carryBans(ctx context.Context, name string, old, p threshold.Pai
 	switch {
 	case errors.Is(err, vault.ErrNotFound):
 	case err != nil:
-		return &problem.Error{Code: VaultCode(err), Message: "the released bans of a committee cannot be read", Next: "run mpcd doctor", Err: err}
+		return v.Damage.Failed("the record of released bans of "+pairStateOf(c), "cannot be read", err)
 	default:
 		defer b.Wipe()
 		if err := canon.UnmarshalVersion(b.Bytes(), releaseVersion, &r); err != nil {
-			return problem.Unreadable("the record of released bans", "run mpcd doctor", err)
+			return v.Damage.Unreadable("the record of released bans of "+pairStateOf(c), err)
 		}
 	}
 	for _, peer := range old.Banned() {
@@ -191,7 +211,7 @@ func (v *Pairs) KeepBans(ctx context.Context, s threshold.Pairer, c threshold.Co
 	if v.opened(name) != p {
 		return nil // of a pair-epoch that is over
 	}
-	return v.store(context.WithoutCancel(ctx), name, p)
+	return v.store(context.WithoutCancel(ctx), c, name, p)
 }
 
 // Banned tells whether the peer is banned in any committee's current pair state that is opened.
@@ -325,5 +345,5 @@ func LockName(s threshold.Pairer, c threshold.Committee) string { return pairSta
 
 // StoreNext stores pair state that was made, to be adopted when the key that goes with it is certified.
 func (v *Pairs) StoreNext(ctx context.Context, s threshold.Pairer, c threshold.Committee, p threshold.PairState) error {
-	return v.store(ctx, nextName(pairStateName(s.ID(), c)), p)
+	return v.store(ctx, c, nextName(pairStateName(s.ID(), c)), p)
 }

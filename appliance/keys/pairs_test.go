@@ -1,10 +1,12 @@
 package keys
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -167,6 +169,76 @@ func TestAdopt(t *testing.T) {
 	if now, err := (&told{}).pairs(v).Current(ctx, toyScheme{}, c); err != nil || now == nil || now.PairEpoch() != 2 {
 		t.Errorf("after a restart: %+v, %v", now, err)
 	}
+}
+
+// Goal: pair state and shares that do not open for a reason of their bytes are told as damage, which nobody repeats, by the names of their
+// parties or key; what the token refuses is told as the token's. Method: a store that says so, changed bytes, a full disk, and a token that
+// fails.
+func TestDamaged(t *testing.T) {
+	ctx, c := t.Context(), threshold.Committee{Parties: []threshold.PartyID{1, 2}}
+	for name, x := range map[string]struct {
+		spoil func(*damagedStore, *vaulttest.Wrapper)
+		code  problem.Code
+	}{
+		"damaged file":     {func(s *damagedStore, _ *vaulttest.Wrapper) { s.err = vault.ErrCorrupt }, problem.Integrity},
+		"changed bytes":    {func(s *damagedStore, _ *vaulttest.Wrapper) { s.flip = true }, problem.Integrity},
+		"the token fails":  {func(_ *damagedStore, w *vaulttest.Wrapper) { w.Down.Store(true) }, problem.HSM},
+		"the disk is full": {func(s *damagedStore, _ *vaulttest.Wrapper) { s.err = vault.ErrFull }, problem.Storage},
+	} {
+		s, w := &damagedStore{Store: vaulttest.NewMemory()}, vaulttest.NewWrapper("kek")
+		v, err := vault.Open(ctx, vault.Config{Store: s, Wrapper: w, KEK: "kek", Node: "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = v.PutSecret(ctx, pairStateName("toy", c), []byte{1})
+		err = errors.Join(err, v.Store(ctx, "w_1", []byte{1}, vault.Meta{KeyKind: "x", Index: 1, Threshold: 1, TotalParties: 1, Epoch: 1,
+			GroupKey: []byte{1}, PublicShare: []byte{1}}), v.Activate(ctx, "w_1", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.spoil(s, w)
+		var damage Damage
+		p := (&told{}).pairs(v)
+		p.Damage = &damage
+		_, pairs := p.Current(ctx, toyScheme{}, c)
+		_, share := NewRing(Config{Vault: v, Shares: 8, Damage: &damage}).Open(ctx, nil, "w_1", 1)
+		for what, err := range map[string]error{"pair state of parties 1 and 2": pairs, "share of wallet w_1": share} {
+			e := problem.As(err)
+			if e.Code != x.code || !strings.Contains(e.Message, what) {
+				t.Errorf("%s: %s: %+v", name, what, e)
+			}
+			if e.Code == problem.Integrity && (e.Code.Retryable() || !strings.Contains(e.Next, "stop the node, then run mpcd doctor")) {
+				t.Errorf("%s: to do: %s", name, e.Next)
+			}
+		}
+		if err := damage.Err(); (err != nil) != (x.code == problem.Integrity) || err != nil && !strings.HasSuffix(err.Error(), "; and 1 more") {
+			t.Errorf("%s: remembered: %v", name, err)
+		}
+		*s = damagedStore{Store: s.Store}
+		_, err = p.Current(ctx, toyScheme{}, c)
+		if x.code == problem.Integrity && (err != nil || strings.Contains(damage.Err().Error(), "more")) {
+			t.Errorf("%s: what opens again is remembered: %v, %v", name, err, damage.Err())
+		}
+		_ = v.Close()
+	}
+}
+
+// damagedStore is a store with bodies that cannot be read, or are not what was stored.
+type damagedStore struct {
+	vault.Store
+	err  error
+	flip bool
+}
+
+func (s *damagedStore) Get(ctx context.Context, key []byte) ([]byte, error) {
+	b, err := s.Store.Get(ctx, key)
+	if !bytes.Contains(key, []byte("vault/b/")) || err != nil {
+		return b, err
+	}
+	if s.flip {
+		b[len(b)-1] ^= 1
+	}
+	return b, s.err
 }
 
 // Goal: a ban outlives the pair state in which the peer was caught, whoever has new pair state made, until an operator has released the

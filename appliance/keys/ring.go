@@ -177,6 +177,7 @@ type Config struct {
 	Shares  int                            // the most key shares kept opened
 	Late    time.Duration                  // how long RecordWhen and LockSoon wait for what others know already
 	Ended   func(id string, before uint64) // is told that the epochs of a key below one are over
+	Damage  *Damage                        // of shares; nil remembers none
 }
 
 // Ring finds keys and keeps a bounded number of shares opened.
@@ -518,8 +519,7 @@ func (k *Ring) Open(ctx context.Context, scheme threshold.Scheme, id string, epo
 
 	b, meta, err := k.c.Vault.Load(ctx, id)
 	if err != nil {
-		return nil, &problem.Error{Code: VaultCode(err), Message: "the share of wallet " + id + " cannot be opened",
-			Next: "run mpcd doctor", Err: err}
+		return nil, k.c.Damage.Failed("the share of wallet "+id, "cannot be opened", err)
 	}
 	defer b.Wipe()
 	if meta.Epoch != epoch {
@@ -527,9 +527,9 @@ func (k *Ring) Open(ctx context.Context, scheme threshold.Scheme, id string, epo
 	}
 	share, err := scheme.ParseKeyShare(b.Bytes())
 	if err != nil {
-		return nil, &problem.Error{Code: problem.Integrity, Message: "the share of wallet " + id + " is damaged",
-			Next: problem.Restore, Err: err}
+		return nil, k.c.Damage.Unreadable("the share of wallet "+id, err)
 	}
+	k.c.Damage.Opened("the share of wallet " + id)
 	return k.hold(id, epoch, &Held{id: name, Share: share, signers: map[threshold.SchemeID]threshold.Signer{}})
 }
 
@@ -672,17 +672,4 @@ func (k *Ring) Busy(id string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.locked[id]
-}
-
-// VaultCode is the code for what a vault failed with.
-func VaultCode(err error) problem.Code {
-	switch {
-	case errors.Is(err, vault.ErrIntegrity):
-		return problem.Integrity
-	case errors.Is(err, vault.ErrNotFound):
-		return problem.NotFound
-	case errors.Is(err, vault.ErrFull), errors.Is(err, vault.ErrMoved), errors.Is(err, vault.ErrBroken):
-		return problem.Storage
-	}
-	return problem.HSM
 }

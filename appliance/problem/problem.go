@@ -96,6 +96,9 @@ func Field(field, next, format string, a ...any) *Error {
 // Restore is what to do about a node's own data where it is damaged.
 const Restore = "keep the disk as it is and restore no older copy of the data directory; see docs/OPERATIONS.md"
 
+// StopFirst is what to do about what does not open in a node that runs: beside it the doctor can open nothing.
+const StopFirst = "stop the node, then run mpcd doctor there: it names all that is damaged"
+
 // Unreadable is of something stored that does not decode: it is damaged, for which next is what to do, or of another version.
 func Unreadable(what, next string, err error) *Error {
 	if errors.As(err, new(*canon.VersionError)) {
@@ -148,7 +151,8 @@ func Unwritten(err error) *Error {
 	return &Error{Code: Storage, Message: "the node cannot write to its disk, so nothing may be done", Next: next, Err: err}
 }
 
-// As finds the Error in err, or wraps err as Unwritten where the disk is full or not where it was, as Internal else.
+// As finds the Error in err, or wraps err as Unwritten where the disk is full or not where it was, as Integrity where what is stored there
+// is damaged, as Internal else.
 func As(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
@@ -156,6 +160,9 @@ func As(err error) *Error {
 	}
 	if durable.IsFull(err) || errors.Is(err, durable.ErrMoved) {
 		return Unwritten(err)
+	}
+	if errors.Is(err, durable.ErrCorrupt) {
+		return &Error{Code: Integrity, Message: "what the node has stored is damaged", Next: StopFirst, Err: err}
 	}
 	return &Error{Code: Internal, Message: "the node failed", Next: "see the node's log", Err: err}
 }

@@ -129,4 +129,6 @@ type Health struct {
 	Version string  `json:"version,omitempty"`
 	Ready   bool    `json:"ready" required:"false" doc:"Whether the node can serve a signature now; /livez and /startupz do not say."`
 	Checks  []Check `json:"checks,omitempty"`
+	Serial  uint64  `json:"roster_serial,omitempty" doc:"Of the roster in use; /healthz alone says it."`
+	Roster  string  `json:"roster,omitempty" doc:"The fingerprint of the roster in use; /healthz alone says it."`
 }

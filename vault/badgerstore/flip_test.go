@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/luxfi/mpcd/vault"
@@ -152,6 +154,36 @@ func TestUnreadableTable(t *testing.T) {
 	}
 	if err := s.Batch(t.Context(), []vault.Pair{{Key: []byte("b"), Value: []byte("1")}}, nil); !errors.Is(err, vault.ErrBroken) {
 		t.Errorf("batch: %v", err)
+	}
+}
+
+// Goal: a value that its log does not have any more is told as damage, and by its key in words, also in the log of the node. Method: zeros
+// in the value log of an open store.
+func TestLostValue(t *testing.T) {
+	dir, said := t.TempDir(), new(bytes.Buffer)
+	s, err := Open(Config{Dir: dir, Key: testKey(1), Logger: slog.New(slog.NewTextHandler(said, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	put(t, s, "pair-state", string(make([]byte, 2*valueThreshold)))
+	logs, err := filepath.Glob(filepath.Join(dir, dbDir, "*"+valueLog))
+	if err != nil || len(logs) != 1 {
+		t.Fatal(logs, err)
+	}
+	f, err := os.OpenFile(logs[0], os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteAt(make([]byte, valueThreshold), valueThreshold)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Get(t.Context(), []byte("pair-state"))
+	if !errors.Is(err, vault.ErrCorrupt) || !strings.Contains(err.Error(), `"pair-state"`) {
+		t.Errorf("get: %v", err)
+	}
+	if text := said.String(); !strings.Contains(text, "upair-state") || strings.Contains(text, "[117 112") {
+		t.Errorf("in the log: %s", text)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -16,16 +17,27 @@ type badgerLogger struct {
 	failed func(error) // is told of writes that failed in Badger's own goroutines, which it only logs; nil drops them
 }
 
+// text is what Badger says, with its keys as text: it writes the numbers of their bytes.
+func text(format string, args []any) string {
+	args = slices.Clone(args)
+	for i, a := range args {
+		if b, ok := a.([]byte); ok {
+			args[i] = strconv.Quote(string(b))
+		}
+	}
+	return strings.TrimSpace(fmt.Sprintf(format, args...))
+}
+
 func (l badgerLogger) Errorf(format string, args ...any) {
 	if l.to != nil {
-		l.to.Error("badger", "message", strings.TrimSpace(fmt.Sprintf(format, args...)))
+		l.to.Error("badger", "message", text(format, args))
 	}
 	l.tell(format, args)
 }
 
 func (l badgerLogger) Warningf(format string, args ...any) {
 	if l.to != nil {
-		l.to.Warn("badger", "message", strings.TrimSpace(fmt.Sprintf(format, args...)))
+		l.to.Warn("badger", "message", text(format, args))
 	}
 	l.tell(format, args)
 }
