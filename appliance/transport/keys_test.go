@@ -2,7 +2,10 @@ package transport
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hpke"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"testing"
@@ -15,7 +18,8 @@ func private(to NodeID, body string) Envelope {
 }
 
 // Goal: no key and nonce is ever used twice: over messages, recipients, directions, rotations of the key, restarts. Method: read
-// the pairs off the wire, and the keys themselves out of HPKE with the recipients' private keys.
+// the pairs off the wire, and the keys themselves out of HPKE with the recipients' private keys; that it is under these that a body is
+// encrypted, bound to its header, shows when it is opened by the standard library alone.
 func TestNoncesDistinct(t *testing.T) {
 	ids, _ := roster3(t)
 	seen := map[string]bool{}
@@ -28,19 +32,8 @@ func TestNoncesDistinct(t *testing.T) {
 			}
 			for i := range 10 {
 				for to := range e.net.peers {
-					s, err := decode(e.seal(private(to, "x")))
-					if err != nil {
-						t.Fatal(err)
-					}
-					ctx, err := hpke.NewRecipient(s.Header.Enc, ids[to].Decap, kdf, aead, hpkeInfo("test", from, to))
-					if err != nil {
-						t.Fatal(err)
-					}
-					key, err := ctx.Export(tagKey, keyLen)
-					if err != nil {
-						t.Fatal(err)
-					}
-					pair := fmt.Sprintf("%x %d", key, s.Header.Count)
+					key, count := keyOf(t, ids[to], from, e.seal(private(to, "x")))
+					pair := fmt.Sprintf("%x %d", key, count)
 					if seen[pair] {
 						t.Fatalf("key and nonce repeat: %s to %s, message %d", from, to, i)
 					}
@@ -52,6 +45,37 @@ func TestNoncesDistinct(t *testing.T) {
 	if len(seen) != 2*6*10 || len(keys) != 2*6*4 {
 		t.Errorf("%d pairs under %d keys", len(seen), len(keys))
 	}
+}
+
+// keyOf opens raw, the private body "x", with nothing of ours but the names in it, and returns what it was encrypted under.
+func keyOf(t *testing.T, to Identity, from NodeID, raw []byte) (key []byte, count uint64) {
+	t.Helper()
+	s, err := decode(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, err := hpke.NewRecipient(s.Header.Enc, to.Decap, kdf, aead, hpkeInfo("test", from, to.Node))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, err = ctx.Export(tagKey, keyLen); err != nil {
+		t.Fatal(err)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count = s.Header.Count
+	d := s.Header.digest()
+	plain, err := gcm.Open(nil, append(make([]byte, 4), binary.BigEndian.AppendUint64(nil, count)...), s.Body, d[:])
+	if err != nil || string(plain[saltLen:]) != "x" {
+		t.Fatalf("the body does not open under the nonce of its count: %q, %v", plain, err)
+	}
+	return key, count
 }
 
 // Goal: a key is bound to its cluster, sender and recipient. Method: the context strings of all neighbours differ.
@@ -126,7 +150,7 @@ func TestPrivateTampered(t *testing.T) {
 	}
 }
 
-// Goal: even the sender cannot make a private body differ from what it signed, be too short, or use a bad key. Method: a
+// Goal: even the sender cannot make a private body differ from what it signed, be too short or too large, or use a bad key. Method: a
 // sender that signs such headers.
 func TestPrivateDishonestSender(t *testing.T) {
 	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
@@ -147,6 +171,12 @@ func TestPrivateDishonestSender(t *testing.T) {
 	b.refuse(forge(func(_ *sealed, plain []byte) []byte { return plain }), DropBody) // the hash of another salt
 	b.refuse(forge(func(_ *sealed, plain []byte) []byte { return plain[:saltLen-1] }), DropUndecryptable)
 	b.refuse(forge(func(s *sealed, plain []byte) []byte { s.Header.Enc = make([]byte, encLen); return plain }), DropUndecryptable) // low order
+	// Larger than a body may be, in a frame that may be so large.
+	b.refuse(forge(func(s *sealed, plain []byte) []byte {
+		plain = append(plain[:saltLen], make([]byte, BodyMax+1)...)
+		s.Header.BodyHash = hashBody(plain[:saltLen], plain[saltLen:])
+		return plain
+	}), DropBody)
 	if got := b.take(forge(func(s *sealed, plain []byte) []byte {
 		s.Header.BodyHash = hashBody(plain[:saltLen], plain[saltLen:])
 		return plain

@@ -6,13 +6,13 @@ import (
 )
 
 // Goal: every number within WindowLen is accepted once, in any order, and none behind it. Method: the window against a set,
-// over jumps around its length.
+// over jumps around its length, and over numbers whose places others had that came or did not.
 func TestWindow(t *testing.T) {
 	var w window
 	seen := map[uint64]bool{}
 	newest := uint64(0)
 	for _, seq := range []uint64{1, 2, 5, 3, 5, 64, 65, 63, 4096, 4097, 2, 1, 4, 4160, 65, 64, 66, 12288, 8193, 8192, 12287, 1 << 40,
-		1<<40 - 4095, 1<<40 - 4096, ^uint64(0), ^uint64(0)} {
+		5000, 1<<40 - 4095, 1<<40 - 4096, 1<<40 + 4000, 1<<40 + 4100, 1<<40 + 4096, 1<<40 + 4096, ^uint64(0), ^uint64(0)} {
 		want := seen[seq] || (newest >= WindowLen && seq <= newest-WindowLen)
 		if got := w.seen(seq); got != want {
 			t.Fatalf("seen(%d) = %v after %d", seq, got, newest)
