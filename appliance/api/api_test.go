@@ -196,8 +196,13 @@ func TestIdempotency(t *testing.T) {
 		}
 		wantProblem(t, send(t, h, "POST", "/api/v1/sign", `{"wallet_id":"w_ed","message":"0x01"}`, header...), 422, "invalid")
 	}
-	if bodyHash("alice", "POST", "/p", nil) == bodyHash("bob", "POST", "/p", nil) {
-		t.Error("one requester may read what another one's key answers")
+	base := bodyHash("alice", "POST", "/p", nil)
+	for what, other := range map[string][32]byte{
+		"requester": bodyHash("bob", "POST", "/p", nil), "method": bodyHash("alice", "PUT", "/p", nil),
+		"path": bodyHash("alice", "POST", "/q", nil), "body": bodyHash("alice", "POST", "/p", []byte("{}"))} {
+		if other == base {
+			t.Errorf("a key answers another %s with what the first was answered", what)
+		}
 	}
 }
 
