@@ -181,7 +181,7 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 // lead proposes a ceremony on a key to its whole committee and runs our side of it.
 //
 // Where the parties' pair states differ, it is tried again with a new pair setup, above the highest pair-epoch anybody told; where a
-// party has more attempts of a refresh behind it, with a higher epoch; where one was restarted, when it has told so.
+// party has more attempts of a refresh behind it, with an epoch above those; where one was restarted, when it has told so.
 func (n *making) lead(ctx context.Context, p *proposal, in *attest.Intent, permitted *permission, scheme threshold.Scheme,
 	committee threshold.Committee, act func(*ceremony.Ceremony, *proposal) error) error {
 	var err error
@@ -202,8 +202,12 @@ func (n *making) lead(ctx context.Context, p *proposal, in *attest.Intent, permi
 		p = &again
 		switch f := ceremony.FailureOf(err); {
 		case f.Refused != nil && f.Code() == problem.Starting && n.peers.AwaitBoot(ctx, nodes, boots):
-		case f.Code() == problem.Attempt:
-			p.Next = max(p.Next, f.Epoch()) + 1
+		case f.Code() == problem.Attempt && p.Operation == attest.OpRefresh:
+			rec, err := n.keys.Record(ctx, in.KeyID)
+			if err != nil {
+				return err
+			}
+			p.Next = rec.Above(p.Next, f.Epoch(), n.cfg.Clock())
 		case f.Code() == problem.PairState:
 			if p.Pairs, err = n.pairs.Propose(ctx, scheme, committee, true, f.Epoch()); err != nil {
 				return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -324,5 +325,52 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("never: %s", what)
 		}
 		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// Goal: a party that refuses a refresh cannot have its coordinator propose an epoch at the end of all numbers, or past it, which is none;
+// nor is a keygen made one of an epoch. Method: a party refuses all that is proposed, and says that it has a share of such an epoch; what
+// is proposed to it is read.
+func TestRefusedToTheEnd(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	type asked struct {
+		Operation string
+		Next      uint64
+	}
+	proposed := make(chan asked, 64)
+	var told atomic.Uint64
+	r := c.nodes[1].rogue()
+	r.alive(func(e transport.Envelope) {
+		var fields map[uint64]any
+		if e.Kind != ceremony.KindProposal || canon.Unmarshal(e.Body, &fields) != nil {
+			return
+		}
+		operation, _ := fields[2].(string)
+		next, _ := fields[9].(uint64)
+		proposed <- asked{operation, next}
+		r.send(transport.Envelope{Kind: ceremony.KindRefusal, Topic: e.Topic,
+			Body: canon.MustMarshal(ceremony.Refusal{Code: problem.Attempt, Message: "no", Epoch: told.Load()})})
+	})
+	for _, epoch := range []uint64{1<<64 - 1, 1<<64 - 2, 1 << 63} {
+		told.Store(epoch)
+		_, err := c.nodes[0].node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID})
+		if err == nil || !strings.Contains(err.Error(), "node2 refuses") {
+			t.Errorf("told %d: %v", epoch, err)
+		}
+	}
+	if _, err := c.nodes[0].node.Keygen(t.Context(), appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 3}); err == nil {
+		t.Error("a key was made")
+	}
+	seen := map[string]int{}
+	for range len(proposed) {
+		p := <-proposed
+		seen[p.Operation]++
+		if p.Operation == "refresh" && (p.Next == 0 || p.Next > 64) || p.Operation != "refresh" && p.Next != 0 {
+			t.Errorf("a %s of epoch %d was proposed", p.Operation, p.Next)
+		}
+	}
+	if seen["refresh"] < 3 || seen["keygen"] == 0 {
+		t.Errorf("proposed: %v", seen)
 	}
 }

@@ -95,6 +95,16 @@ func (r Record) Top() uint64 {
 	return r.Info.Epoch
 }
 
+// Above is the epoch of a coordinator's next attempt, when the one of epoch next was refused by a party that says it has a share of the
+// epoch told. If what is above that is out of this party's own reach, the word counts for nothing: an honest party comes so far ahead for
+// a minute at most, and any number is soon said.
+func (r Record) Above(next, told uint64, now time.Time) uint64 {
+	if top := r.Top(); told > next && told-top < r.Reach(now) {
+		return told + 1
+	}
+	return next + 1
+}
+
 // Waits lists the epochs whose end this party does not know.
 func (r Record) Waits() []uint64 {
 	var out []uint64

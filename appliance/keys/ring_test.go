@@ -217,9 +217,10 @@ func TestPause(t *testing.T) {
 }
 
 // Goal: whatever a coordinator has some parties stage and keeps from others, the epoch above all of them comes into the reach of each: no
-// refresh is barred for ever; and no epoch comes near the last. Method: it takes the highest epoch in reach of both of two parties, one
-// alone stages it, in turn, and as often as attempts may be staged, an hour after each other; then the next epoch is in reach of both a
-// minute later.
+// refresh is barred for ever; and no epoch comes near the last, whatever a party that refuses says of its own. Method: it takes the
+// highest epoch in reach of both of two parties, one alone stages it, in turn, and as often as attempts may be staged, an hour after each
+// other; then the next epoch is in reach of both a minute later, and what either proposes next, once the other has told its own; words of
+// epochs at the edge of reach, beyond it, and at the end of all numbers.
 func TestReach(t *testing.T) {
 	made := time.UnixMilli(1_800_000_000_000)
 	now := made
@@ -239,6 +240,9 @@ func TestReach(t *testing.T) {
 		if above := max(a.Top(), b.Top()) + 1; !in(*a, above) || !in(*b, above) {
 			t.Fatalf("attempt %d: %d is out of reach of one, at %d and %d", i+1, above, a.Top(), b.Top())
 		}
+		if next := b.Above(b.Top()+1, a.Top(), now); !in(*a, next) || !in(*b, next) {
+			t.Fatalf("attempt %d: told %d, the other proposes %d", i+1, a.Top(), next)
+		}
 		now = now.Add(time.Hour)
 	}
 	r := Record{Created: now.Add(time.Hour).UnixMilli(), Attempts: []Attempt{{Made: now.Add(-time.Hour).UnixMilli()}}}
@@ -248,6 +252,12 @@ func TestReach(t *testing.T) {
 	r = Record{Created: now.Add(-time.Hour).UnixMilli(), Attempts: []Attempt{{Made: now.UnixMilli()}}}
 	if got := r.Reach(now); got != 64 {
 		t.Errorf("at once after an attempt it reaches %d", got)
+	}
+	r = Record{Info: threshold.KeyInfo{Epoch: 5}, Created: now.UnixMilli()}
+	for told, want := range map[uint64]uint64{0: 7, 5: 7, 6: 7, 7: 8, 5 + 63: 5 + 64, 5 + 64: 7, 1 << 63: 7, 1<<64 - 2: 7, 1<<64 - 1: 7} {
+		if got := r.Above(6, told, now); got != want {
+			t.Errorf("after 6 was refused by one that tells of %d: %d, want %d", told, got, want)
+		}
 	}
 }
 
