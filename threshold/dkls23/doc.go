@@ -129,6 +129,8 @@
 //	                                                                                          appliance.TestRealPresignatureRestore
 //	A.3.6 blame                    presigning.verify, pairSetup.verify, pair.cheated       TestLies, TestOpenLength, TestDestroyBlamesNobody
 //	A.3.7 refresh                  Scheme.Refresh, Scheme.NewPairState, pairState.Destroy     TestRefreshRerandomisesPairs,
+//	                                                                                          TestRefreshEndsUnmasking,
+//	                                                                                          ot.TestStateUnmasksItsOwn,
 //	                                                                                          TestDestroyBlamesNobody
 //	  pair-epochs                  Scheme.NewPairState                                        TestPairEpochsHaveNames
 //	A.5 alpha-shuffle              canon.Hash                                                 canon.TestHashBoundaries
