@@ -44,34 +44,58 @@ const (
 	caCertFile   = "ca.crt"
 	caKeyFile    = "ca.key"
 	tokenPubFile = "api-tokens.pub"
+
+	lockFile = "LOCK" // in a new node's directory too: of who is at work there
 )
 
 // NewAuthority makes the keys of a cluster in dir, which must not have any.
 func NewAuthority(dir, cluster string) (*Authority, error) {
-	if _, err := os.Lstat(filepath.Join(dir, rootFile)); !errors.Is(err, os.ErrNotExist) {
-		return nil, fault.Usage("choose another directory, or remove that one if its cluster is to be given up",
-			"%s has the keys of a cluster already", dir)
+	a, held, err := newAuthority(dir, cluster)
+	if err != nil {
+		return nil, err
 	}
+	return a, held.Close()
+}
+
+// newAuthority is NewAuthority that keeps other commands off until held is closed.
+func newAuthority(dir, cluster string) (a *Authority, held io.Closer, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	a := &Authority{dir: dir, cluster: cluster}
+	a = &Authority{dir: dir, cluster: cluster}
+	if held, err = a.lock(); err != nil {
+		return nil, nil, err
+	}
+	if err := a.makeKeys(); err != nil {
+		return nil, nil, errors.Join(err, held.Close())
+	}
+	return a, held, nil
+}
+
+// makeKeys makes all keys, where there is none: also not one that was left of some.
+func (a *Authority) makeKeys() error {
+	for _, name := range []string{rootFile, caKeyFile, TokenKeyFile} {
+		if _, err := os.Lstat(filepath.Join(a.dir, name)); !errors.Is(err, os.ErrNotExist) {
+			return fault.Usage("choose another directory, or remove that one if its cluster is to be given up",
+				"%s has the keys of a cluster already, or some of them: %s", a.dir, name)
+		}
+	}
 	var err error
-	if a.ca, err = natsnet.NewCA(cluster); err != nil {
-		return nil, err
+	if a.ca, err = natsnet.NewCA(a.cluster); err != nil {
+		return err
 	}
 	caKey, err := a.ca.KeyPEM()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer secret.Wipe(caKey)
 	jwtPub, err := a.newKey(TokenKeyFile, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	jwtDER, err := x509.MarshalPKIXPublicKey(jwtPub)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, f := range []struct {
 		name string
@@ -82,12 +106,12 @@ func NewAuthority(dir, cluster string) (*Authority, error) {
 		{caKeyFile, caKey, 0o600},
 		{tokenPubFile, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: jwtDER}), 0o644},
 	} {
-		if err := durable.WriteFile(filepath.Join(dir, f.name), f.data, f.mode); err != nil {
-			return nil, err
+		if err := durable.WriteFile(filepath.Join(a.dir, f.name), f.data, f.mode); err != nil {
+			return err
 		}
 	}
-	_, err = a.newKey(rootFile, &a.root) // last: it says that the rest is there
-	return a, err
+	_, err = a.newKey(rootFile, &a.root)
+	return err
 }
 
 // newKey makes an Ed25519 key in a file of its own.
@@ -165,11 +189,14 @@ func readKey(path string) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
-// lock keeps other commands off what the authority reads and then writes: two at once would sign two rosters of one serial.
-func (a *Authority) lock() (io.Closer, error) {
-	l, err := durable.LockFile(filepath.Join(a.dir, "LOCK"))
+// lock keeps other commands off what the authority reads and then writes: two at once would sign two rosters of one serial, or mix keys.
+func (a *Authority) lock() (io.Closer, error) { return lockDir(a.dir) }
+
+// lockDir keeps other commands off a directory. Closing lets go.
+func lockDir(dir string) (io.Closer, error) {
+	l, err := durable.LockFile(filepath.Join(dir, lockFile))
 	if errors.Is(err, durable.ErrLocked) {
-		return nil, fault.Usage("repeat this when that has ended", "another command is at work in %s: %w", a.dir, err)
+		return nil, fault.Usage("repeat this when that has ended", "another command is at work in %s: %w", dir, err)
 	}
 	return l, err
 }

@@ -33,9 +33,8 @@ func Configure(dir string, vs host.Values, at Place, note func(format string, a 
 		return "", err
 	}
 	path = filepath.Join(dir, configFile)
-	unfinished := filepath.Join(dir, unfinishedFile)
-	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		return path, errors.Join(err, removed(unfinished))
+	if there, err := configured(dir, path); there || err != nil {
+		return path, err
 	}
 	set, err := at.settings()
 	if err != nil {
@@ -63,6 +62,14 @@ func Configure(dir string, vs host.Values, at Place, note func(format string, a 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
+	held, err := lockDir(dir)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, held.Close()) }()
+	if there, err := configured(dir, path); there || err != nil { // by who had it before
+		return path, err
+	}
 	if set["hsm.uri"] = c.HSM.URI; c.HSM.URI == "" || c.HSM.URI == "softhsm" {
 		t, err := makeToken(dir, c)
 		if err != nil {
@@ -76,7 +83,7 @@ func Configure(dir string, vs host.Values, at Place, note func(format string, a 
 	if err := durable.WriteFile(path, []byte(host.Sample(configHead, set)), 0o600); err != nil {
 		return "", err
 	}
-	if err := removed(unfinished); err != nil {
+	if err := removed(filepath.Join(dir, unfinishedFile)); err != nil {
 		return "", err
 	}
 	note("wrote %s", path)
@@ -86,6 +93,16 @@ func Configure(dir string, vs host.Values, at Place, note func(format string, a 
 		}
 	}
 	return path, nil
+}
+
+// configured tells whether dir has the configuration at path already; then its token is finished.
+func configured(dir, path string) (bool, error) {
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return true, err
+	}
+	return true, removed(filepath.Join(dir, unfinishedFile))
 }
 
 // unfinishedFile is there while the token of a new node is made and no mpcd.yaml names it yet.

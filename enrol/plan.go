@@ -2,6 +2,7 @@ package enrol
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -109,7 +110,7 @@ func (p *Plan) addresses(k int) (api, route, host string) {
 }
 
 // CarryOut makes the cluster and returns its nodes and the operator's public key.
-func (p *Plan) CarryOut(ctx context.Context) ([]Made, string, error) {
+func (p *Plan) CarryOut(ctx context.Context) (nodes []Made, root string, err error) {
 	if err := p.check(); err != nil {
 		return nil, "", err
 	}
@@ -118,11 +119,11 @@ func (p *Plan) CarryOut(ctx context.Context) ([]Made, string, error) {
 		return nil, "", err
 	}
 	p.Dir = dir
-	a, err := NewAuthority(filepath.Join(dir, "cluster"), p.Cluster)
+	a, held, err := newAuthority(filepath.Join(dir, "cluster"), p.Cluster)
 	if err != nil {
 		return nil, "", err
 	}
-	var nodes []Made
+	defer func() { err = errors.Join(err, held.Close()) }()
 	var es []Enrolment
 	for k := range p.Nodes {
 		n, e, err := p.makeNode(ctx, a, k)

@@ -51,11 +51,8 @@ func Provision(dir, label, pin, soPIN string) (Provisioned, error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return Provisioned{}, fmt.Errorf("softhsm: %w", err)
 	}
-	for _, name := range []string{confFile, tokensDir} {
-		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
-			return Provisioned{}, fmt.Errorf("softhsm: %w: %s holds a token already; open it, or remove the directory and every key in it",
-				hsm.ErrKeyExists, dir)
-		}
+	if err := claim(dir); err != nil {
+		return Provisioned{}, err
 	}
 	userPIN, officerPIN := pinOrRandom(pin), pinOrRandom(soPIN)
 	defer userPIN.Wipe()
@@ -75,6 +72,29 @@ func Provision(dir, label, pin, soPIN string) (Provisioned, error) {
 	}
 	u, err := tokenURI(module, label, filepath.Join(dir, pinFile))
 	return Provisioned{URI: u, Env: []string{confEnv + "=" + filepath.Join(dir, confFile)}}, err
+}
+
+// claim makes the directory of tokens in dir, for this process alone: of two at once one makes it.
+func claim(dir string) error {
+	if strings.ContainsAny(dir, "\n\r") {
+		return fmt.Errorf("softhsm: directory %q has a line break in its name", dir)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("softhsm: %w", err)
+	}
+	_, err := os.Lstat(filepath.Join(dir, confFile))
+	if errors.Is(err, os.ErrNotExist) {
+		err = os.Mkdir(filepath.Join(dir, tokensDir), 0o700)
+	} else if err == nil {
+		err = os.ErrExist
+	}
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("softhsm: %w: %s holds a token already; open it, or remove the directory and every key in it", hsm.ErrKeyExists, dir)
+	}
+	if err != nil {
+		return fmt.Errorf("softhsm: %w", err)
+	}
+	return nil
 }
 
 func tokenURI(module, label, pinPath string) (string, error) {
@@ -147,15 +167,8 @@ func MovedConf(path string) ([]byte, error) {
 const confMax = 64 << 10
 
 func writeConf(dir string) error {
-	tokens := filepath.Join(dir, tokensDir)
-	if strings.ContainsAny(dir, "\n\r") {
-		return fmt.Errorf("softhsm: directory %q has a line break in its name", dir)
-	}
-	if err := os.MkdirAll(tokens, 0o700); err != nil {
-		return fmt.Errorf("softhsm: %w", err)
-	}
-	conf := ownConf + "\n" + tokendir + tokens + "\nobjectstore.backend = file\nobjectstore.umask = 0077\nlog.level = " +
-		"ERROR\nslots.removable = false\n"
+	conf := ownConf + "\n" + tokendir + filepath.Join(dir, tokensDir) +
+		"\nobjectstore.backend = file\nobjectstore.umask = 0077\nlog.level = ERROR\nslots.removable = false\n"
 	if err := os.WriteFile(filepath.Join(dir, confFile), []byte(conf), 0o600); err != nil {
 		return fmt.Errorf("softhsm: %w", err)
 	}

@@ -36,11 +36,11 @@ fi
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
 [[ $dir =~ ^[A-Za-z0-9._/~-]+$ ]] || die "the path of the directory has characters that a URI would have to encode: $dir"
-[ ! -e "$dir/softhsm2.conf" ] && [ ! -e "$dir/tokens" ] || die "$dir holds a token already; open it, or remove the directory and every key in it"
+[ ! -e "$dir/softhsm2.conf" ] && mkdir "$dir/tokens" 2>/dev/null ||
+	die "$dir holds a token already; open it, or remove the directory and every key in it"
 
 # From here to the end a failure leaves nothing that looks like a token.
 trap 'rm -rf "$dir/softhsm2.conf" "$dir/pin" "$dir/tokens"' ERR
-mkdir "$dir/tokens"
 cat >"$dir/softhsm2.conf" <<EOF
 # mpcd opens tokens/ beside this file, wherever both are; directories.tokendir is for other programs.
 directories.tokendir = $dir/tokens

@@ -2,6 +2,7 @@ package softhsm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -80,7 +81,7 @@ func enterTestDir(module string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeConf(dir); err != nil {
+	if err := errors.Join(claim(dir), writeConf(dir)); err != nil {
 		return err
 	}
 	testTokens.dir = dir

@@ -183,6 +183,58 @@ func TestProvisionFails(t *testing.T) {
 	}
 }
 
+// Goal: of those who make a token in one directory at once, one does, and what the others are refused for is left as it is. Method: a
+// directory with what each file of a token is there of; ten times eight at once, and the token that was made opened with the PIN that is
+// there.
+func TestTokenIsMadeOnce(t *testing.T) {
+	for _, name := range []string{"tokens", "softhsm2.conf"} {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := softhsm.Provision(dir, "node", "", ""); !errors.Is(err, hsm.ErrKeyExists) {
+			t.Errorf("where there is %s: %v", name, err)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) != 1 || left[0].Name() != name {
+			t.Errorf("of %s is left: %v, %v", name, left, err)
+		}
+	}
+	for range 10 {
+		p := atOnce(t, t.TempDir())
+		enter(t, p.Env)
+		use(t, p.URI)
+	}
+}
+
+// atOnce has eight make a token in dir, and returns the one that was made.
+func atOnce(t *testing.T, dir string) (made softhsm.Provisioned) {
+	t.Helper()
+	begin, ends := make(chan struct{}), make(chan error)
+	for range 8 {
+		go func() {
+			<-begin
+			p, err := softhsm.Provision(dir, "node", "", "")
+			if err == nil {
+				made = p // one alone: it is counted below
+			}
+			ends <- err
+		}()
+	}
+	close(begin)
+	refused := 0
+	for range 8 {
+		if err := <-ends; errors.Is(err, hsm.ErrKeyExists) {
+			refused++
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+	if refused != 7 {
+		t.Fatalf("%d of 8 are refused", refused)
+	}
+	return made
+}
+
 // Goal: provision.sh makes the same, and keeps its PINs to itself. Method: run it, eval what it prints, use the token; the
 // security officer's PIN must not be the name of a variable; run it again; bad arguments.
 func TestProvisionScript(t *testing.T) {
