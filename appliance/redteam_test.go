@@ -303,9 +303,6 @@ func (r *redteam) keyRules() []bent {
 
 // pairRules break what pair state is held to.
 func (r *redteam) pairRules() []bent {
-	if len(r.wallets) < 2 {
-		return nil
-	}
 	ec := r.wallets[1]
 	ecdsa := func(d *draft) { d.first().KeyID, d.first().Scheme = ec.ID, dkls23.ID }
 	pairs, err := r.nodes[0].node.PairsOf(r.t.Context(), ec.ID)
@@ -471,20 +468,18 @@ func TestRedTeam(t *testing.T) {
 	table := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(table, "keys\tattack\twhat node1 said\tthe others\tKiB on disk\tnode1 names")
 	for _, row := range []struct {
-		n         int
-		protocols []string
-		signers   []threshold.PartyID
-		honest    []transport.NodeID
+		n       int
+		signers []threshold.PartyID
+		honest  []transport.NodeID
 	}{
-		{3, []string{"frost", "dkls23"}, []threshold.PartyID{1, 3}, []transport.NodeID{"node1", "node2"}},
-		{5, []string{"frost"}, []threshold.PartyID{1, 3, 4}, []transport.NodeID{"node1", "node2", "node4"}},
+		{3, []threshold.PartyID{1, 3}, []transport.NodeID{"node1", "node2"}},
+		{5, []threshold.PartyID{1, 3, 4}, []transport.NodeID{"node1", "node2", "node4"}},
 	} {
 		t.Run(fmt.Sprintf("%d-of-%d", len(row.honest), row.n), func(t *testing.T) {
 			c := newClusterLimits(t, row.n, appliance.Limits{Silence: 1500 * time.Millisecond, Presignatures: -1})
 			r := &redteam{cluster: c, t: t, signers: row.signers, honest: row.honest, times: times, table: table, said: map[string]int{}}
-			for _, protocol := range row.protocols {
-				r.wallets = append(r.wallets, c.keygenBy(map[string]string{"frost": "ed25519", "dkls23": "secp256k1"}[protocol], protocol,
-					len(row.honest), row.n))
+			for _, key := range [][2]string{{"ed25519", "frost"}, {"secp256k1", "dkls23"}} {
+				r.wallets = append(r.wallets, c.keygenBy(key[0], key[1], len(row.honest), row.n))
 			}
 			c.use(r.wallets[0].ID)
 			r.takeNode3()
