@@ -210,10 +210,40 @@ func (a *Authority) RootHex() string { return attest.Hex(a.Root()).String() }
 // Sign makes the roster of the enrolments, after the one before, if there is one: nodes keep their parties, parties are never
 // given twice, and the serial goes up.
 func (a *Authority) Sign(before *attest.SignedRoster, es []Enrolment) (*attest.SignedRoster, error) {
-	r := attest.Roster{Version: attest.RosterVersion, Cluster: a.cluster, Serial: 1}
+	s, _, err := a.sign(before, es, nil)
+	return s, err
+}
+
+// sign is Sign that tells what changes, and lets the nodes in back have keys that a roster took out.
+func (a *Authority) sign(before *attest.SignedRoster, es []Enrolment, back []string) (*attest.SignedRoster, []Change, error) {
+	r, err := a.grown(before, es)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := a.readTakenOut()
+	if err != nil {
+		return nil, nil, err
+	}
+	all, longer, err := changed(before, r, list, back)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := a.signed(r, "correct the enrolments")
+	if err == nil {
+		err = a.keepTakenOut(list, longer) // before the roster: what was not written is refused then, and not put back
+	}
+	if err == nil {
+		err = a.keepRoster(s)
+	}
+	return s, all, err
+}
+
+// grown is the roster of the enrolments after the one before.
+func (a *Authority) grown(before *attest.SignedRoster, es []Enrolment) (r attest.Roster, err error) {
+	r = attest.Roster{Version: attest.RosterVersion, Cluster: a.cluster, Serial: 1}
 	if before != nil {
 		if err := before.Verify(a.Root()); err != nil {
-			return nil, err
+			return r, err
 		}
 		r = before.Roster
 		r.Nodes = slices.Clone(r.Nodes)
@@ -225,13 +255,12 @@ func (a *Authority) Sign(before *attest.SignedRoster, es []Enrolment) (*attest.S
 	}
 	for _, e := range es {
 		if e.Cluster != a.cluster {
-			return nil, fault.Usage("enrol the node in this cluster", "node %q enrolled in cluster %q, this is %q", e.Node, e.Cluster, a.cluster)
+			return r, fault.Usage("enrol the node in this cluster", "node %q enrolled in cluster %q, this is %q", e.Node, e.Cluster, a.cluster)
 		}
 		m := e.member()
 		if i := slices.IndexFunc(r.Nodes, func(n attest.RosterNode) bool { return n.ID == e.Node }); i >= 0 {
-			var err error
 			if r.Nodes[i], err = rekeyed(r.Nodes[i], m); err != nil {
-				return nil, err
+				return r, err
 			}
 			continue
 		}
@@ -239,16 +268,20 @@ func (a *Authority) Sign(before *attest.SignedRoster, es []Enrolment) (*attest.S
 		next++
 		r.Nodes = append(r.Nodes, m)
 	}
-	return a.write(r, "correct the enrolments")
+	return r, nil
 }
 
-// write signs a roster and keeps it; do is what to do about one that no cluster may have.
-func (a *Authority) write(r attest.Roster, do string) (*attest.SignedRoster, error) {
+// signed signs a roster; do is what to do about one that no cluster may have.
+func (a *Authority) signed(r attest.Roster, do string) (*attest.SignedRoster, error) {
 	s, err := r.Sign(a.root)
 	if err != nil {
 		return nil, &fault.Error{Code: fault.CodeUsage, What: "sign the roster", Err: err, Do: do}
 	}
-	return s, durable.WriteFile(filepath.Join(a.dir, RosterFile), s.JSON(), 0o644)
+	return s, nil
+}
+
+func (a *Authority) keepRoster(s *attest.SignedRoster) error {
+	return durable.WriteFile(filepath.Join(a.dir, RosterFile), s.JSON(), 0o644)
 }
 
 // Remove signs a newer roster in which nodes are members no more. They stay in it, by name, and do not come back.
@@ -272,7 +305,10 @@ func (a *Authority) Remove(nodes []string) (*attest.SignedRoster, error) {
 		}
 		r.Nodes[i].Removed = true
 	}
-	return a.write(r, "leave a member: a cluster without one is none")
+	if s, err = a.signed(r, "leave a member: a cluster without one is none"); err != nil {
+		return nil, err
+	}
+	return s, a.keepRoster(s)
 }
 
 // roster is the newest that the authority signed.
@@ -301,24 +337,30 @@ func rekeyed(was, now attest.RosterNode) (attest.RosterNode, error) {
 }
 
 // Admit signs the roster of the nodes that were judged and of those in it already, issues a certificate for each of the former, for the
-// names in hosts too, into tls/<node>/, and keeps what they were judged by in evidence/<node>.json.
-func (a *Authority) Admit(judged []Judgement, hosts map[string]string) (*attest.SignedRoster, error) {
+// names in hosts too, into tls/<node>/, and keeps what they were judged by in evidence/<node>.json. It tells whose keys change. Keys that
+// an earlier roster had and a later one took out are refused (CodeDenied), but for those of the nodes in back.
+func (a *Authority) Admit(judged []Judgement, hosts map[string]string, back []string) (*attest.SignedRoster, []Change, error) {
 	lock, err := a.lock()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer lock.Close()
 	before, err := attest.LoadRoster(filepath.Join(a.dir, RosterFile))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
+		return nil, nil, err
 	}
 	var es []Enrolment
 	for _, j := range judged {
 		es = append(es, j.Enrolment)
 	}
-	s, err := a.Sign(before, es)
+	for _, id := range back {
+		if !slices.ContainsFunc(es, func(e Enrolment) bool { return e.Node == id }) {
+			return nil, nil, fault.Usage("name nodes of the enrolments", "--put-keys-back %s: no enrolment is of that node", id)
+		}
+	}
+	s, all, err := a.sign(before, es, back)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, e := range es {
 		m, err := s.Roster.Node(e.Node)
@@ -326,10 +368,10 @@ func (a *Authority) Admit(judged []Judgement, hosts map[string]string) (*attest.
 			err = a.certify(m, hosts)
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return s, a.keep(judged)
+	return s, all, a.keep(judged)
 }
 
 // certify issues a certificate for a member into tls/<node>/, for the host of its endpoint, for the one in hosts, and for loopback.

@@ -206,7 +206,7 @@ func TestRosterKeepsThePlace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := a.Admit([]Judgement{{Enrolment: e}}, nil)
+		s, _, err := a.Admit([]Judgement{{Enrolment: e}}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +286,7 @@ func TestOneAuthority(t *testing.T) {
 		}
 		judged = append(judged, Judgement{Enrolment: e})
 	}
-	if _, err := a.Admit(judged[:1], nil); err != nil {
+	if _, _, err := a.Admit(judged[:1], nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	other, err := OpenAuthority(a.dir)
@@ -298,7 +298,7 @@ func TestOneAuthority(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := map[string]func() error{
-		"admit":  func() error { _, err := a.Admit(judged[1:], nil); return err },
+		"admit":  func() error { _, _, err := a.Admit(judged[1:], nil, nil); return err },
 		"renew":  func() error { _, err := a.Renew(nil, nil, time.Time{}); return err },
 		"remove": func() error { _, err := a.Remove([]string{"n2"}); return err },
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -86,6 +87,7 @@ func rosterInit(o *output) *cobra.Command {
 func rosterSign(o *output) *cobra.Command {
 	var dir string
 	var hosts map[string]string
+	var back []string
 	var flags evidenceFlags
 	cmd := &cobra.Command{
 		Use:   "sign ENROLMENT.json...",
@@ -94,7 +96,8 @@ func rosterSign(o *output) *cobra.Command {
 			"judges the evidence for its keys, adds the nodes to DIR/roster.json and signs it.\n" +
 			"Compare the keys with the hosts before: from now on they are the members. " +
 			"For each node a certificate is written to DIR/tls/<node>/;\n" +
-			"bring roster.json and that directory to its host. What was judged is kept in DIR/evidence/<node>.json.\n\n" +
+			"bring roster.json and that directory to its host. What was judged is kept in DIR/evidence/<node>.json.\n" +
+			"It says of which members keys change. Keys that a roster took out before, as an older enrolment has them, are refused.\n\n" +
 			evidenceHelp,
 		Example: "  mpcd node roster sign --dir operator --evidence proof --tpm-roots makers.pem --answers answers/ enrolment-node1.json",
 		Args:    cobra.MinimumNArgs(1),
@@ -111,15 +114,23 @@ func rosterSign(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := a.Admit(judged, hosts)
+			s, changes, err := a.Admit(judged, hosts, back)
 			if err != nil {
 				return err
+			}
+			for _, c := range changes {
+				if c.New {
+					o.note("node %q: a new member", c.Node)
+				} else {
+					o.note("node %q: another key than before for %s", c.Node, strings.Join(c.Keys, ", "))
+				}
 			}
 			return printRoster(o, s)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", ".", "directory that mpcd node roster init made")
 	cmd.Flags().StringToStringVar(&hosts, "hosts", nil, "host name of each node for its certificate, as `NODE=HOST,…`")
+	cmd.Flags().StringSliceVar(&back, "put-keys-back", nil, "let the keys of these nodes count again that a roster took out, as `NODE,…`")
 	flags.register(cmd, "hardware")
 	return cmd
 }
