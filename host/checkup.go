@@ -319,10 +319,14 @@ func (d *Checkup) routes(ctx context.Context, r attest.Roster) {
 		missing[m.ID] = m.ID != string(c.Node)
 	}
 	var reached, down []string
+	do := "start the other nodes, and check firewalls for nats.routes"
 	for _, addr := range c.NATS.Routes {
 		id, err := natsnet.Probe(ctx, c.network(r, cert), addr)
 		if err != nil {
 			down = append(down, addr+": "+err.Error())
+			if errors.Is(err, natsnet.ErrStranger) { // nobody takes a roster from who is none to them
+				do = "bring the operator's newest roster.json here, and to the host of a member that they hear already: from there it goes to all"
+			}
 			continue
 		}
 		missing[string(id)] = false
@@ -338,7 +342,7 @@ func (d *Checkup) routes(ctx context.Context, r attest.Roster) {
 		}
 		detail += fmt.Sprintf("; not reached by a route: %s (%s)", strings.Join(names, ", "), strings.Join(down, "; "))
 	}
-	d.warn("peers", down == nil, detail, "start the other nodes, and check firewalls for nats.routes")
+	d.warn("peers", down == nil, detail, do)
 }
 
 // Mark is the first word of what is told of it.

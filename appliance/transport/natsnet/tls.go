@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -123,7 +124,20 @@ func CheckNode(cert *x509.Certificate, cluster string, node transport.NodeID) er
 	return err
 }
 
-// Probe dials a route as Start would, and returns the node that answers there. It sends nothing but the handshake.
+// ErrStranger is in the error of a Probe where the peer's roster does not have this node.
+var ErrStranger = errors.New("the peer's roster does not have this node")
+
+// refusal tells why a peer refuses our certificate. One that it can verify, of nobody whom it knows, is bad; others have their own alerts.
+func refusal(err error) error {
+	var remote *net.OpError
+	if errors.As(err, &remote) && remote.Op == "remote error" && remote.Err.Error() == "tls: bad certificate" {
+		return fmt.Errorf("natsnet: it does not take this node's certificate: %w: %w", ErrStranger, err)
+	}
+	return fmt.Errorf("natsnet: it does not take this node's certificate: %w", err)
+}
+
+// Probe dials a route as Start would, and returns the node that answers there. It sends nothing but the handshake. ErrStranger is in the
+// error where the peer does not know this node.
 func Probe(ctx context.Context, c Config, addr string) (transport.NodeID, error) {
 	t, err := c.routeTLS()
 	if err != nil {
@@ -139,7 +153,7 @@ func Probe(ctx context.Context, c Config, addr string) (transport.NodeID, error)
 	end, _ := ctx.Deadline()
 	_ = conn.SetReadDeadline(end)
 	if _, err := conn.Read(make([]byte, 1)); err != nil { // it speaks first, unless it refuses our certificate
-		return "", fmt.Errorf("natsnet: it does not take this node's certificate: %w", err)
+		return "", refusal(err)
 	}
 	return nodeOf(conn.(*tls.Conn).ConnectionState().PeerCertificates[0], c.Cluster)
 }

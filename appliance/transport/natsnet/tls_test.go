@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"math/big"
 	"net"
 	"net/url"
@@ -343,8 +344,9 @@ func TestCertificateRenewed(t *testing.T) {
 	}
 }
 
-// Goal: a probe tells which node answers on a route, and that one which does not take our certificate, or is a stranger, is none. Method: a
-// node, dialled by a peer, by a stranger, and by a peer at an address where nobody is.
+// Goal: a probe tells which node answers on a route, and that one which does not take our certificate, or is a stranger, is none; and
+// whether it is for want of a roster that has us. Method: a node, dialled by a peer, by a stranger, by one of the cluster that its roster
+// does not have, and by a peer at an address where nobody is.
 func TestProbe(t *testing.T) {
 	ca, err := natsnet.NewCA(cluster)
 	if err != nil {
@@ -369,9 +371,12 @@ func TestProbe(t *testing.T) {
 	unknown := config("b", ca)
 	unknown.TLS = credentials(issue(t, stranger, "b"), ca)
 	for name, c := range map[string]natsnet.Config{"by a stranger": config("b", stranger), "without its trust": unknown} {
-		if id, err := natsnet.Probe(t.Context(), c, addr); err == nil {
-			t.Errorf("dialled %s: %q", name, id)
+		if id, err := natsnet.Probe(t.Context(), c, addr); err == nil || errors.Is(err, natsnet.ErrStranger) {
+			t.Errorf("dialled %s: %q, %v", name, id, err)
 		}
+	}
+	if _, err := natsnet.Probe(t.Context(), config("c", ca), addr); !errors.Is(err, natsnet.ErrStranger) {
+		t.Errorf("dialled by one whom its roster does not have: %v", err)
 	}
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
