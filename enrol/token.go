@@ -26,15 +26,32 @@ type Token struct {
 // tokenTTLMax is how long a token may live.
 const tokenTTLMax = 366 * 24 * time.Hour
 
-// Sign makes a JWT (EdDSA) with the operator's key for tokens, and tells when it expires.
-func (t *Token) Sign(keyFile string, now time.Time) (text string, expires time.Time, err error) {
+// check refuses a token that would be of no use: one that every node refuses, or that lets its bearer do nothing.
+func (t *Token) check() error {
+	if err := api.CheckSubject(t.Subject); err != nil {
+		return fault.Usage("give --subject NAME", "subject %q: %w", t.Subject, err)
+	}
+	if t.Audience == "" {
+		return fault.Usage("give --audience CLUSTER", "a token without an audience")
+	}
+	if len(t.Roles) == 0 {
+		return fault.Usage(fmt.Sprintf("use roles of %v", api.Roles()), "a token without roles")
+	}
 	for _, r := range t.Roles {
 		if !slices.ContainsFunc(api.Roles(), func(k api.Role) bool { return string(k) == r }) {
-			return "", now, fault.Usage(fmt.Sprintf("use roles of %v", api.Roles()), "role %q is unknown", r)
+			return fault.Usage(fmt.Sprintf("use roles of %v", api.Roles()), "role %q is unknown", r)
 		}
 	}
 	if t.TTL < time.Second || t.TTL > tokenTTLMax {
-		return "", now, fault.Usage(fmt.Sprintf("give --ttl from 1s to %.0fh", tokenTTLMax.Hours()), "a token that lives %s", t.TTL)
+		return fault.Usage(fmt.Sprintf("give --ttl from 1s to %.0fh", tokenTTLMax.Hours()), "a token that lives %s", t.TTL)
+	}
+	return nil
+}
+
+// Sign makes a JWT (EdDSA) with the operator's key for tokens, and tells when it expires.
+func (t *Token) Sign(keyFile string, now time.Time) (text string, expires time.Time, err error) {
+	if err := t.check(); err != nil {
+		return "", now, err
 	}
 	k, err := readKey(keyFile)
 	if err != nil {

@@ -210,8 +210,8 @@ func (j *JWT) judge(token string) (knownToken, error) {
 	}
 	c, _ := t.Claims.(jwt.MapClaims)
 	sub, _ := c["sub"].(string)
-	if sub == "" || !isName(sub) {
-		return knownToken{}, fmt.Errorf("the token's sub must have 1 to %d visible ASCII characters", subjectMax)
+	if err := CheckSubject(sub); err != nil {
+		return knownToken{}, err
 	}
 	exp, err := c.GetExpirationTime()
 	if err != nil {
@@ -236,6 +236,14 @@ func (j *JWT) judge(token string) (knownToken, error) {
 		k.who.Roles = append(k.who.Roles, Role(name))
 	}
 	return k, nil
+}
+
+// CheckSubject refuses a sub that no token may have.
+func CheckSubject(sub string) error {
+	if sub == "" || !isName(sub) {
+		return fmt.Errorf("the token's sub must have 1 to %d visible ASCII characters", subjectMax)
+	}
+	return nil
 }
 
 // saidOnce tells that no name stands twice in an object of the token's header or claims.
