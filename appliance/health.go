@@ -62,9 +62,12 @@ func (n *core) committees() []threshold.Committee {
 	if c.Threshold = n.cfg.Threshold; c.Threshold == 0 {
 		c.Threshold = c.N()/2 + 1
 	}
-	c.Threshold = min(c.Threshold, c.N()) // it is for keys to come, and nodes may have been removed
+	c.Threshold = max(2, min(c.Threshold, c.N())) // it is for keys to come, and nodes may have been removed; one alone never signs
 	return []threshold.Committee{c}
 }
+
+// EnrolAnother is what to do where a roster has one member.
+const EnrolAnother = "enrol another (`mpcd node enroll --new DIR` there), and bring the roster that `mpcd node roster sign` writes then"
 
 // signers is how many parties of committees can sign.
 type signers struct {
@@ -148,7 +151,11 @@ func (n *core) quorumDetail(s signers) string {
 	if s.short > 0 && s.all > 1 {
 		detail += fmt.Sprintf("; %d of %d groups of nodes that hold keys are too few", s.short, s.all)
 	}
-	for _, id := range n.members.All() {
+	members := n.members.All()
+	if len(members) == 1 {
+		detail += "; the roster has this node alone, and one node never signs: " + EnrolAnother
+	}
+	for _, id := range members {
 		if why, _ := n.peers.Trouble(id); why != "" {
 			detail += fmt.Sprintf("; %s %s", id, why)
 		}

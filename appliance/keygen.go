@@ -141,6 +141,13 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 	if total != 0 && total != len(ids) {
 		return nil, none, problem.Field("total", "let total equal the number of parties", "total is %d, %d parties are named", total, len(ids))
 	}
+	if len(ids) < 2 {
+		do := "ask for at least 2 parties"
+		if len(n.members.All()) < 2 {
+			do = EnrolAnother
+		}
+		return nil, none, problem.Field("total", do, "a key of one party alone is none: one node never signs")
+	}
 	t := req.Threshold
 	switch {
 	case t < 0:

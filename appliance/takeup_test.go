@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/vault/vaulttest"
 )
@@ -123,6 +125,41 @@ type lines struct {
 func (l *lines) Write(b []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.all.Write(b) }
 
 func (l *lines) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.all.String() }
+
+// Goal: a node whose roster has it alone can never sign, so it is not ready and says what to do; and no key of one party is made, here or
+// anywhere. Method: the roster of a cluster of two without keys removes node2; keygens with every threshold; one party of two.
+func TestAloneIsNotReady(t *testing.T) {
+	c := newCluster(t, 2)
+	one := c.nodes[0]
+	keygen := func(req appliance.KeygenRequest, do string) {
+		t.Helper()
+		req.Curve, req.Requester = "ed25519", "test"
+		_, err := one.node.Keygen(t.Context(), req)
+		if p := problem.As(err); err == nil || p.Code != problem.Invalid || !strings.Contains(p.Next, do) {
+			t.Errorf("%+v: %v", req, err)
+		}
+	}
+	keygen(appliance.KeygenRequest{Parties: []transport.NodeID{one.id}}, "at least 2 parties")
+	keygen(appliance.KeygenRequest{Total: 1}, "at least 2 parties")
+	r := c.roster.Roster
+	r.Nodes, r.Serial = slices.Clone(r.Nodes), 2
+	r.Nodes[1].Removed = true
+	next, err := r.Sign(c.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := one.node.TakeUp(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "node1 alone is not ready", func() bool { return !one.node.Readiness().Ready })
+	why := one.node.Nodes()[0].Trouble
+	if !strings.Contains(why, "1 of 1 nodes can sign, 2 needed") || !strings.Contains(why, "enrol another") {
+		t.Errorf("it says %q", why)
+	}
+	for _, threshold := range []int{0, 1, 2} {
+		keygen(appliance.KeygenRequest{Threshold: threshold}, "enrol another")
+	}
+}
 
 // Goal: nodes that the roster has, and that were not started yet, make no node unready that signs with the others. Method: three nodes with
 // a key of two get a roster of five; the third is stopped: the others are ready, and sign; the second too: the first is not ready.

@@ -61,9 +61,9 @@ func (d *Checkup) Run(ctx context.Context) []Finding {
 	}
 	d.say("roster", err, detail)
 	if err == nil {
-		warn, err := d.Config.checkCluster(roster.Roster)
+		warn, do, err := d.Config.checkCluster(roster.Roster)
 		if err == nil && warn != "" {
-			d.warn("cluster", false, warn, thresholdAdvice)
+			d.warn("cluster", false, warn, do)
 		} else {
 			d.say("cluster", err, "threshold and routes fit the roster")
 		}

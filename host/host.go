@@ -176,12 +176,12 @@ func (b *boot) openIdentity(ctx context.Context) error {
 
 func (b *boot) startNetwork(ctx context.Context) error {
 	c := b.config
-	warn, err := c.checkCluster(b.signed.Roster)
+	warn, do, err := c.checkCluster(b.signed.Roster)
 	if err != nil {
 		return err
 	}
 	if warn != "" {
-		b.options.Log.Warn(warn, "do", thresholdAdvice)
+		b.options.Log.Warn(warn, "do", do)
 	}
 	cert, err := c.routeCertificate()
 	if err != nil {

@@ -23,7 +23,9 @@ func TestNeverWorks(t *testing.T) {
 	}{
 		"good":                      {func(*Config) {}, 3, 0, "", ""},
 		"a broker":                  {func(c *Config) { c.NATS.Listen, c.NATS.URL = "", "tls://broker:4222" }, 3, 0, "", ""},
-		"alone":                     {func(c *Config) { c.NATS.Listen = "" }, 1, 0, "", ""},
+		"alone":                     {func(c *Config) { c.NATS.Listen = "" }, 1, 0, "", "one node never signs"},
+		"alone, for now":            {func(c *Config) { c.Threshold = 2 }, 1, 0, "", "one node never signs"},
+		"the last of two":           {func(c *Config) { c.Threshold = 2 }, 2, 1, "", "one node never signs"},
 		"all must sign":             {func(c *Config) { c.Threshold = 3 }, 3, 0, "", ""},
 		"more than there are":       {func(c *Config) { c.Threshold = 4 }, 3, 0, "threshold", ""},
 		"more than there ever were": {func(c *Config) { c.Threshold = 4 }, 3, 1, "threshold", ""},
@@ -41,12 +43,15 @@ func TestNeverWorks(t *testing.T) {
 		c.NATS.Listen, c.NATS.Cert, c.NATS.Key, c.NATS.CA = "127.0.0.1:0", "cert", "key", "ca"
 		row.change(&c)
 		var f *fault.Error
-		warn, err := c.checkCluster(r)
+		warn, do, err := c.checkCluster(r)
 		if (err != nil) != (row.do != "") || errors.As(err, &f) && (f.Code != fault.CodeUsage || !strings.Contains(f.Do, row.do)) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if !strings.Contains(warn, row.warn) || warn != "" && row.warn == "" {
 			t.Errorf("%s: warned of %q", name, warn)
+		}
+		if (do != "") != (warn != "") || strings.Contains(do, "enrol another") != strings.Contains(warn, "one node never signs") {
+			t.Errorf("%s: warned of %q, and told to %q", name, warn, do)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
@@ -76,29 +77,30 @@ func ReadRoster(path string) (*attest.SignedRoster, error) {
 }
 
 // checkCluster refuses what can never work in the roster's cluster. What fitted before nodes were removed it warns of: keys sign with those
-// that are left, and who makes another may say by how many.
-func (c Config) checkCluster(r attest.Roster) (warn string, err error) {
+// that are left, and who makes another may say by how many. do is what to do about it.
+func (c Config) checkCluster(r attest.Roster) (warn, do string, err error) {
 	nodes := len(r.Members())
 	if c.Threshold > nodes {
+		do = "set threshold to no more than are left, more than half of them"
 		warn = fmt.Sprintf("threshold is %d, %d of the roster's %d nodes are left: keys are made only where the request has a threshold",
 			c.Threshold, nodes, len(r.Nodes))
 	}
+	if nodes == 1 { // whatever threshold is: more nodes come by a newer roster
+		warn, do = "the roster has this node alone, and one node never signs", appliance.EnrolAnother
+	}
 	switch {
-	case c.Threshold > len(r.Nodes):
-		return "", fault.Usage("correct threshold, or use the right roster",
+	case nodes > 1 && c.Threshold > len(r.Nodes):
+		return "", "", fault.Usage("correct threshold, or use the right roster",
 			"threshold is %d, the roster has %d nodes", c.Threshold, len(r.Nodes))
 	case nodes > 1 && c.NATS.Listen == "" && c.NATS.URL == "":
-		return "", fault.Usage("set nats.listen and nats.routes, or nats.url",
+		return "", "", fault.Usage("set nats.listen and nats.routes, or nats.url",
 			"the roster has %d nodes, and no way to the others is configured", nodes)
 	case c.NATS.Listen != "" && (c.NATS.Cert == "" || c.NATS.Key == "" || c.NATS.CA == ""):
-		return "", fault.Usage("set nats.tls.cert, nats.tls.key and nats.tls.ca",
+		return "", "", fault.Usage("set nats.tls.cert, nats.tls.key and nats.tls.ca",
 			"nats.listen is set: routes need a certificate, its key and the CA")
 	}
-	return warn, nil
+	return warn, do, nil
 }
-
-// thresholdAdvice is what to do about the warning of checkCluster.
-const thresholdAdvice = "set threshold to no more than are left, more than half of them"
 
 // CheckPin holds a roster against a pin: the operator's public key in hex, or the roster's fingerprint.
 func CheckPin(s *attest.SignedRoster, pin string) error {
