@@ -17,8 +17,10 @@ func (c Config) StoreKeyPath() string {
 	if c.Password.KeyID != "" {
 		return c.Password.KeyID
 	}
-	return filepath.Join(c.DataDir, "store.key")
+	return filepath.Join(c.DataDir, storeKeyFile)
 }
+
+const storeKeyFile = "store.key"
 
 // RecoveryPath is the copy of the store's key for recovery, where a password makes the key.
 func (c Config) RecoveryPath() string { return filepath.Join(c.DataDir, "store.recovery") }

@@ -48,6 +48,9 @@ func (p *Prepared) prepare(ctx context.Context, c Config, o Options) error {
 	if err := p.opened.keep(held, err); err != nil {
 		return err
 	}
+	if err := c.checkSource(); err != nil {
+		return err
+	}
 	if err := markFormat(c); err != nil {
 		return fault.Doing("mark the data directory's format", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"filippo.io/age"
@@ -122,9 +123,34 @@ func ReadIdentities(path string) ([]age.Identity, error) {
 	return ids, nil
 }
 
+// checkSource refuses a password.provider of another kind than the one that the store was made with, which nothing would be found by.
+func (c Config) checkSource() error {
+	there, salted, err := badgerstore.Salted(c.storeDir())
+	if err != nil || !there {
+		return nil // who opens the store says what is wrong with it
+	}
+	sealed := c.StoreKeyPath()
+	if c.Password.Provider != "hsm" {
+		sealed = filepath.Join(c.DataDir, storeKeyFile)
+	}
+	_, err = os.Lstat(sealed)
+	switch {
+	case c.Password.Provider == "hsm" && salted && errors.Is(err, os.ErrNotExist):
+		return fault.Usage("set password.provider, and what belongs to it, to what they were when the node was enrolled",
+			"password.provider is hsm, and the store in %s was made with a password, from another provider", c.storeDir())
+	case c.Password.Provider != "hsm" && !salted && err == nil:
+		return fault.Usage("set password.provider to hsm, and password.key_id to what it was when the node was enrolled",
+			"password.provider is %s, and the store in %s was made with hsm: the token seals its key, %s", c.Password.Provider, c.storeDir(), sealed)
+	}
+	return nil
+}
+
 // StoreKey opens the key of the store, with the token or by the password. The caller wipes it.
 func (t *Tokens) StoreKey(ctx context.Context) (*secret.Bytes, error) {
 	c := t.config
+	if err := c.checkSource(); err != nil {
+		return nil, err
+	}
 	if c.Password.Provider == "hsm" {
 		slot, err := t.slot()
 		if err != nil {

@@ -3,6 +3,8 @@ package host
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/luxfi/mpcd/host/fault"
@@ -46,5 +48,50 @@ func TestStoreKeyIsBound(t *testing.T) {
 	}
 	if err := open(c); !errors.Is(err, vault.ErrWrongKEK) {
 		t.Errorf("changed file: %v", err)
+	}
+}
+
+// Goal: another password.provider than the one that the store was made with is a mistake in the configuration, told as one with what the
+// store was made with, and changes nothing: right again, the store opens. Method: a store of each kind with a provider of the other, at a
+// start and at an enrolment.
+func TestSourceOfStoreKey(t *testing.T) {
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sealed, salted := testNode(t, "n1"), testNode(t, "n1")
+	salted.Password.Provider, salted.Password.KeyID = "file", password
+	for name, row := range map[string]struct {
+		c      Config
+		change func(*Config)
+		says   string
+	}{
+		"sealed, then a file": {sealed, func(c *Config) { c.Password.Provider, c.Password.KeyID = "file", password }, "was made with hsm"},
+		"sealed, then aws":    {sealed, func(c *Config) { c.Password.Provider = "aws" }, "was made with hsm"},
+		"a file, then sealed": {salted, func(c *Config) { c.Password.Provider, c.Password.KeyID = "hsm", "" }, "was made with a password"},
+	} {
+		prepare(t, row.c)
+		other := row.c
+		row.change(&other)
+		open := func(c Config) error {
+			return withTokens(t.Context(), c, func(tok *Tokens) error {
+				k, err := tok.StoreKey(t.Context())
+				k.Wipe()
+				return err
+			})
+		}
+		p, err := Prepare(t.Context(), other, Options{})
+		if err == nil {
+			_ = p.Close()
+		}
+		for did, err := range map[string]error{"opened": open(other), "enrolled": err} {
+			if codeOf(err) != fault.CodeUsage || !strings.Contains(err.Error(), row.says) ||
+				!strings.Contains(err.Error(), "password.provider is "+other.Password.Provider) {
+				t.Errorf("%s, %s: %v", name, did, err)
+			}
+		}
+		if err := open(row.c); err != nil {
+			t.Errorf("%s, and back: %v", name, err)
+		}
 	}
 }

@@ -60,6 +60,16 @@ func KeyFromPassword(password string, human bool, salt []byte) (*secret.Bytes, e
 	return secret.From(b), nil
 }
 
+// Salted tells whether there is a store in dir, and whether it has a salt, as one whose key a password makes.
+func Salted(dir string) (there, salted bool, err error) {
+	found, err := inspect(dir)
+	if err != nil || found == nothing {
+		return false, false, err
+	}
+	salted, err = exists(filepath.Join(dir, saltFile))
+	return true, salted, err
+}
+
 // Salt returns the salt of the store in dir; for a new store it makes and keeps one. Not secret. vault.ErrCorrupt if a store is
 // there and its salt is not.
 func Salt(dir string) ([]byte, error) {
