@@ -64,6 +64,9 @@ func findingOf(f host.Finding) finding {
 		return finding{Check: f.Check, OK: true, Warn: f.Warn != "", Detail: f.Detail, Do: f.Warn, mark: f.Mark()}
 	}
 	x := explain(f.Err)
+	if x.Do == askDoctor { // this is it
+		x.Do = "see the node's log, and the rest that is said here"
+	}
 	why := fault.Plain(x.Err)
 	if x.What != "" {
 		why = x.What + ": " + why

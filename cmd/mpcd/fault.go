@@ -45,9 +45,12 @@ func explain(err error) *fault.Error {
 		code, do := host.KindOf(err)
 		f.Code, f.Do = code, cmp.Or(f.Do, do)
 	}
-	f.Do = cmp.Or(f.Do, "run `mpcd doctor`, and see the log")
+	f.Do = cmp.Or(f.Do, askDoctor)
 	return f
 }
+
+// askDoctor is what to do where nothing better is known.
+const askDoctor = "run `mpcd doctor`, and see the log"
 
 // ofProblem is the fault for an answer of the API; the session is for those who try again.
 func ofProblem(p wire.Problem, session string) *fault.Error {

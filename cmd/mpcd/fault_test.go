@@ -5,17 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/vault"
 )
+
+// Goal: the doctor never sends its reader to the doctor. Method: an error that nothing is known of.
+func TestDoctorIsTheLast(t *testing.T) {
+	if f := findingOf(host.Finding{Check: "token", Err: errors.New("0x5")}); f.Do == "" || strings.Contains(f.Do, "doctor") {
+		t.Errorf("to do: %q", f.Do)
+	}
+}
 
 // Goal: every kind of error has its exit code and something to do, however deep it is wrapped.
 func TestExitCodes(t *testing.T) {

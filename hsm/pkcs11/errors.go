@@ -42,11 +42,15 @@ var meaning = map[p11.Error]error{
 	p11.CKR_SESSION_COUNT:              hsm.ErrUnavailable,
 }
 
-// explain says what was being done and sorts the error.
+// explain says what was being done and sorts the error. A value that stands for nothing in particular is a fault of the token: of a damaged
+// one any may come.
 func explain(what string, err error) error {
-	var rv p11.Error
-	if errors.As(err, &rv) {
-		if m := meaning[rv]; m != nil && !errors.Is(err, m) {
+	if rv := rv(err); rv != p11.CKR_OK {
+		m := meaning[rv]
+		if m == nil {
+			m = hsm.ErrUnavailable
+		}
+		if !errors.Is(err, m) {
 			return fmt.Errorf("pkcs11: %s: %w: %w", what, m, err)
 		}
 	}

@@ -174,6 +174,13 @@ func (f *Faults) Login(s p11.SessionHandle, user uint, pin string) error {
 	return f.cryptoki.Login(s, user, pin)
 }
 
+func (f *Faults) FindObjectsInit(s p11.SessionHandle, t []*p11.Attribute) error {
+	if err := f.next("FindObjectsInit"); err != nil {
+		return err
+	}
+	return f.cryptoki.FindObjectsInit(s, t)
+}
+
 func (f *Faults) GetTokenInfo(slot uint) (p11.TokenInfo, error) {
 	info, err := f.cryptoki.GetTokenInfo(slot)
 	f.mu.Lock()

@@ -57,6 +57,41 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
+// Goal: whatever a token returns that stands for nothing in particular is a fault of the token, also where it is opened and its keys are
+// looked up: of a damaged one any value may come. Method: values of the standard and a vendor's, at each call of the way to a signature.
+func TestAnyReturnValue(t *testing.T) {
+	faults := pkcs11.InjectFaults(t)
+	uri := softhsm.New(t)
+	if err := openURI(t, uri, hsm.Options{}).(hsm.KeyGenerator).GenerateKey(t.Context(), "k", hsm.KeyP256); err != nil {
+		t.Fatal(err)
+	}
+	u, err := hsm.ParseURI(uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := func() error {
+		tok, err := pkcs11.Open(t.Context(), u, hsm.Options{})
+		if err == nil {
+			defer tok.Close()
+			_, err = tok.Sign(t.Context(), "k", nil)
+		}
+		return err
+	}
+	for _, value := range []uint{p11.CKR_GENERAL_ERROR, p11.CKR_FUNCTION_FAILED, p11.CKR_HOST_MEMORY, p11.CKR_DEVICE_MEMORY,
+		p11.CKR_ARGUMENTS_BAD, p11.CKR_OBJECT_HANDLE_INVALID, p11.CKR_ATTRIBUTE_TYPE_INVALID, p11.CKR_VENDOR_DEFINED + 7, 0x7777} {
+		for _, call := range []string{"GetSlotList", "OpenSession", "Login", "FindObjectsInit", "SignInit", "Sign"} {
+			faults.Fail(call, value, value, value, value)
+			if err := use(); !errors.Is(err, hsm.ErrUnavailable) {
+				t.Errorf("0x%x of %s: %v", value, call, err)
+			}
+			faults.Drain(call)
+			if err := use(); err != nil {
+				t.Fatalf("after 0x%x of %s: %v", value, call, err)
+			}
+		}
+	}
+}
+
 // Goal: a library that lost its device is initialised anew, and its other tokens find back. Method: fail the reconnection, then use
 // a second token of the same library.
 func TestRestartModule(t *testing.T) {
