@@ -58,8 +58,18 @@ func (t *Tokens) signingKeys(ctx context.Context) ([]hsm.KeyInfo, error) {
 	return keys, nil
 }
 
-// Prove runs the self-test of every key a node needs, and returns the keys.
+// Prove runs the self-test of every key a node needs, and returns the keys. One that is missing of a node that has a store was there
+// before: no other does its work, so none is to be made.
 func (t *Tokens) Prove(ctx context.Context) ([]hsm.KeyInfo, error) {
+	keys, err := t.prove(ctx)
+	if errors.Is(err, hsm.ErrNoKey) && t.config.hasStore() {
+		err = &fault.Error{Code: fault.CodeHSM, Err: err, Do: "put the token's backup back, or give the token that has the key; if the key " +
+			"has another name there, which `mpcd hsm list` tells, correct the key ID"}
+	}
+	return keys, err
+}
+
+func (t *Tokens) prove(ctx context.Context) ([]hsm.KeyInfo, error) {
 	keys, err := t.signingKeys(ctx)
 	if err != nil {
 		return nil, err
@@ -85,7 +95,7 @@ func (t *Tokens) MakeKeys(ctx context.Context) ([]hsm.KeyInfo, error) {
 			return nil, err
 		}
 	}
-	keys, err := t.Prove(ctx)
+	keys, err := t.prove(ctx)
 	return keys, half(t, err)
 }
 

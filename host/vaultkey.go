@@ -68,3 +68,13 @@ func (t *Tokens) sealedStore(ctx context.Context, slot vault.KeySlot) (bool, err
 	used, err := vault.WrappedBy(ctx, s, slot)
 	return used, errors.Join(err, s.Close())
 }
+
+// hasStore tells whether the node has one, or a key of one: then the keys of its token have been used.
+func (c Config) hasStore() bool {
+	if c.DataDir == "" {
+		return false // a token alone
+	}
+	_, key := os.Stat(c.StoreKeyPath())
+	_, store := os.Stat(c.storeDir())
+	return key == nil || store == nil
+}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,6 +49,35 @@ func TestVaultKeyOnce(t *testing.T) {
 			}
 			makes(t, "a node that has no store yet", empty)
 		})
+	}
+}
+
+// Goal: where a node that has a store lacks a key in its token, its start and the doctor say what `mpcd hsm init` says, and not to make
+// another, which that refuses. Method: take the token's keys away; a new node, and a token alone, are told to make them.
+func TestLostKey(t *testing.T) {
+	c := testNode(t, "n1")
+	prepare(t, c)
+	if err := os.Remove(filepath.Join(strings.TrimPrefix(c.HSM.URI, "local:"), "keys.json")); err != nil {
+		t.Fatal(err)
+	}
+	prove := func(c Config) error {
+		c.Dev = true
+		return withTokens(t.Context(), c, func(tok *Tokens) error {
+			_, err := tok.Prove(t.Context())
+			return err
+		})
+	}
+	for what, err := range map[string]error{"start": prove(c), "doctor": found(t, &Checkup{Config: c}, "token keys")} {
+		if do := doOf(err); codeOf(err) != fault.CodeHSM || !strings.Contains(do, "backup") || strings.Contains(do, "hsm init") {
+			t.Errorf("%s: %v; %s", what, err, do)
+		}
+	}
+	fresh := testNode(t, "n1")
+	for what, c := range map[string]Config{"a new node": fresh, "a token alone": TokenOnly(c.HSM.URI)} {
+		err := prove(c)
+		if code, do := KindOf(err); code != fault.CodeHSM || !strings.Contains(do, "hsm init") || errors.As(err, new(*fault.Error)) {
+			t.Errorf("%s: %d, %s: %v", what, code, do, err)
+		}
 	}
 }
 

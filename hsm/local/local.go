@@ -80,7 +80,8 @@ func use[T any](ctx context.Context, t *token, keyID string, f func(*key) (T, er
 	}
 	k := t.keys[keyID]
 	if k == nil {
-		return zero, fmt.Errorf("local: %w: %q in %s; make it with `mpcd hsm init`, or correct the key ID", hsm.ErrNoKey, keyID, t.dir)
+		return zero, fmt.Errorf("local: %w: %q in %s; correct the key ID, or on a new node make it with `mpcd hsm init`", hsm.ErrNoKey, keyID,
+			t.dir)
 	}
 	v, err := f(k)
 	if err != nil {

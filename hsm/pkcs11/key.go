@@ -100,7 +100,8 @@ func (s *session) one(id string, class uint) (p11.ObjectHandle, error) {
 		return 0, fmt.Errorf("pkcs11: %w: the private half of %q in %s, which has its public half; put the token's backup back", hsm.ErrNoKey,
 			id, s.tok.name())
 	}
-	return 0, fmt.Errorf("pkcs11: %w: %q in %s; make it with `mpcd hsm init`, or correct the key ID", hsm.ErrNoKey, id, s.tok.name())
+	return 0, fmt.Errorf("pkcs11: %w: %q in %s; correct the key ID, or on a new node make it with `mpcd hsm init`", hsm.ErrNoKey, id,
+		s.tok.name())
 }
 
 // ids are the key IDs that tell objects of one key ID apart.

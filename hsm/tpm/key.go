@@ -97,8 +97,8 @@ func (o *op) key(id string) (*entry, error) {
 		return nil, err
 	}
 	if e == nil {
-		return nil, fmt.Errorf("tpm: %w: %q in %s, which holds %v; make it with `mpcd hsm init`, or correct the key ID (TPM2_Clear, in the "+
-			"firmware's setup too, destroys all keys)",
+		return nil, fmt.Errorf("tpm: %w: %q in %s, which holds %v; correct the key ID, or on a new node make it with `mpcd hsm init` "+
+			"(TPM2_Clear, in the firmware's setup too, destroys all keys)",
 			hsm.ErrNoKey, id, o.t.path, o.t.dir)
 	}
 	return e, nil
