@@ -80,10 +80,25 @@ func (f keyFile) unseal(ctx context.Context, slot vault.KeySlot) (*secret.Bytes,
 	}
 	key, err := vault.UnsealKey(ctx, sealed, f.aad, slot)
 	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, vault.ErrWrongKEK) || errors.Is(err, vault.ErrIntegrity) {
-		return nil, &fault.Error{Code: fault.CodeHSM, Err: fmt.Errorf("%s: %w", f.path, err),
+		return nil, &fault.Error{Code: fault.CodeHSM, Err: fmt.Errorf("%s, asked%s: %w", f.path, which(ctx, slot), err),
 			Do: "set hsm.vault_uri and hsm.vault_key to where the vault is; if this is it, the file was changed: keep the disk as it is"}
 	}
 	return key, err
+}
+
+// which tells a token from others of its kind, where it tells of itself.
+func which(ctx context.Context, slot vault.KeySlot) string {
+	t, ok := hsm.As[interface {
+		Info(context.Context) (hsm.TokenInfo, error)
+	}](slot.Wrapper)
+	if !ok {
+		return " a token"
+	}
+	i, err := t.Info(ctx)
+	if err != nil {
+		return " a token"
+	}
+	return strings.TrimSuffix(fmt.Sprintf(" the token %q, serial %s", i.Label, i.Serial), ", serial ")
 }
 
 // recover opens the key with an officer's identity.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -93,5 +94,28 @@ func TestSourceOfStoreKey(t *testing.T) {
 		if err := open(row.c); err != nil {
 			t.Errorf("%s, and back: %v", name, err)
 		}
+	}
+}
+
+// Goal: a wrong token of the same kind, whose key has the same name, is told from the right one. Method: another token in its place.
+func TestWrongTokenNamed(t *testing.T) {
+	c, other := testNode(t, "n1"), testNode(t, "n1")
+	prepare(t, c)
+	prepare(t, other)
+	c.HSM.URI = other.HSM.URI
+	err := withTokens(t.Context(), c, func(tok *Tokens) error {
+		info, err := tok.Info(t.Context())
+		if err != nil {
+			return err
+		}
+		_, err = tok.StoreKey(t.Context())
+		if text := fault.Plain(err); codeOf(err) != fault.CodeHSM || !strings.Contains(text, strconv.Quote(info.Label)) ||
+			!strings.Contains(text, "in another token") {
+			t.Errorf("%v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -145,9 +145,12 @@ func UnsealKey(ctx context.Context, sealed, aad []byte, with KeySlot) (*secret.B
 		}
 		cause = fmt.Errorf("%w: %w", cause, refusal)
 	}
-	return nil, fmt.Errorf("vault: the KEK %q%s does not open the sealed key, it is for KEK %s: use that (if this is it, it is another "+
-		"token, or the file was changed): %w",
-		with.KEK, of(with.provider()), strings.Join(names, ", "), cause)
+	is := "KEK " + strings.Join(names, ", ")
+	if slices.ContainsFunc(k.Slots, func(f sealedFor) bool { return with.names(f.KEK, f.Provider) }) {
+		is = "a key of the same name in another token of that kind"
+	}
+	return nil, fmt.Errorf("vault: the KEK %q%s does not open the sealed key, it is for %s: use that (if this is it, the file was "+
+		"changed): %w", with.KEK, of(with.provider()), is, cause)
 }
 
 // names tells whether a KEK of that name, in a token of that kind, is the slot's; "" is any kind, as was written before kinds were.

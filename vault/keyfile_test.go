@@ -154,6 +154,13 @@ func TestSealedKeyNamesItsToken(t *testing.T) {
 	if !errors.Is(err, vault.ErrWrongKEK) || !strings.Contains(err.Error(), `"k" of "token in the rack"`) {
 		t.Errorf("got %v", err)
 	}
+	// One of that kind, with a key of that name: nothing but the token itself differs.
+	twin := vault.KeySlot{Wrapper: provided{vaulttest.NewWrapper("k"), "token in the rack"}, KEK: "k"}
+	_, err = vault.UnsealKey(t.Context(), sealed, nil, twin)
+	if !errors.Is(err, vault.ErrWrongKEK) || strings.Count(err.Error(), `"token in the rack"`) != 1 ||
+		!strings.Contains(err.Error(), "a key of the same name in another token of that kind") {
+		t.Errorf("another of that kind: %v", err)
+	}
 }
 
 // measured is a token whose measurements changed: it says so of what it wrapped.
