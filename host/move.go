@@ -153,6 +153,9 @@ func (m *move) settings() (set []Changed, enroll bool) {
 	if m.to.wrapping.Recovery != nil {
 		put("hsm.recovery", strings.Join(m.to.wrapping.Recovery, ","))
 	}
+	if conf := m.config.HSM.SoftHSMConf; m.to.soft && m.config.Above["hsm.softhsm_conf"] != "" && !m.to.same(m.config) {
+		set = append(set, Changed{Key: "hsm.softhsm_conf", Value: m.config.besidePath(conf)}) // this command alone may have the variable
+	}
 	if m.passwordLost {
 		put("password.provider", "hsm")
 		put("password.key_id", m.config.RecoveryPath())

@@ -14,6 +14,8 @@ import (
 	"filippo.io/age"
 
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/hsm/pkcs11"
+	"github.com/luxfi/mpcd/softhsm"
 	"github.com/luxfi/mpcd/vault"
 )
 
@@ -265,6 +267,39 @@ func TestRecoveryTellsWhatToSet(t *testing.T) {
 				t.Errorf("%v:\n%s", err, lines)
 			}
 		})
+	}
+}
+
+// Goal: where a vault goes to a token of SoftHSM that the environment of the command finds, the operator is told to set where its
+// configuration is, or the next start finds no token. Method: recover to one, then to a token of another kind, with the variable set.
+func TestMovedToSoftHSM(t *testing.T) {
+	dir, old := t.TempDir(), newOfficer(t)
+	path := filepath.Join(dir, "mpcd.yaml")
+	text := "cluster: c\nnode_id: n1\ndata_dir: data\nhsm: {uri: 'local:hsm', recovery: [" + old.recipient + "]}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	soft := softhsm.New(t) // which sets the variable
+	vs, _, err := Gather(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Parse(vs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Dev = true
+	prepare(t, c)
+	in := Options{Drivers: hsm.Drivers{"pkcs11": pkcs11.Open}}
+	for _, to := range []Target{{URI: soft, Key: "vault-2"}, {URI: "local:" + filepath.Join(dir, "spare"), Key: "vault-3"}} {
+		moved, err := Recover(t.Context(), c, in, to, []age.Identity{old.identity}, silent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Join(moved.Lines(), "\n")
+		if strings.Contains(lines, "\n  softhsm_conf: "+strconv.Quote(os.Getenv("SOFTHSM2_CONF"))) != (to.URI == soft) {
+			t.Errorf("%s: to be set:\n%s", to.URI, lines)
+		}
 	}
 }
 

@@ -44,20 +44,23 @@ func (c Config) vaultURI() string {
 // beside is the URI of a token as mpcd.yaml may have it: paths below the file's directory are relative to it, so that it may be moved.
 func (c Config) beside(uri string) string {
 	u, err := hsm.ParseURI(uri)
-	dir := c.values[fileKey].dir
-	if err != nil || dir == "" {
+	if err != nil || c.values[fileKey].dir == "" {
 		return uri
 	}
-	now, err := withPaths(u, func(path string) string {
-		if in, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(in) {
-			return in
-		}
-		return path
-	})
+	now, err := withPaths(u, c.besidePath)
 	if err != nil {
 		return uri
 	}
 	return now.String()
+}
+
+// besidePath is a path relative to the directory of the configuration file, where it lies below that.
+func (c Config) besidePath(path string) string {
+	dir := c.values[fileKey].dir // "" is none, and nothing is relative to it
+	if in, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(in) {
+		return in
+	}
+	return path
 }
 
 // counterID names the counter of the node's vault: nodes that share a token have vault keys of different names.

@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"context"
+	"strings"
 
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/vault"
@@ -13,6 +14,7 @@ type target struct {
 	config   Config // the node's, once the vault has moved
 	wrapping vault.Wrapping
 	slot     vault.KeySlot
+	soft     bool // it is a token of SoftHSM
 }
 
 // openTarget opens the token to move to, and proves its key. With create it makes the key if that is missing.
@@ -36,7 +38,11 @@ func openTarget(ctx context.Context, c Config, p *opener, x Target, create bool)
 	if err := hsm.SelfTest(ctx, token, t.vaultKey()); err != nil {
 		return nil, err
 	}
-	next := &target{config: c}
+	info, err := token.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	next := &target{config: c, soft: strings.Contains(info.Manufacturer, "SoftHSM")}
 	if next.slot, err = t.slot(); err != nil {
 		return nil, err
 	}
