@@ -39,6 +39,8 @@ func Advice(err error) string {
 		return "the node wants a certificate of yours (api.tls.client_ca): give --cert and --key, or MPCD_CERT and MPCD_KEY"
 	case alerted(err, "bad certificate", "unknown certificate authority", "expired certificate", "unsupported certificate"):
 		return "the node does not take your certificate: give one of a CA in its api.tls.client_ca (--cert, MPCD_CERT)"
+	case err != nil && strings.HasSuffix(err.Error(), "http2: client conn could not be established"): // nor does that tell its reason
+		return "the node ended the connection at once: if it has api.tls.client_ca, give --cert and --key of that CA, or MPCD_CERT and MPCD_KEY"
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return "the node speaks plain HTTP: use http:// in --api"
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -36,7 +37,7 @@ func TestAdvice(t *testing.T) {
 	}
 	named.Transport.(*http.Transport).TLSClientConfig.RootCAs = secure.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	guarded := httptest.NewUnstartedServer(http.NotFoundHandler())
-	guarded.EnableHTTP2, guarded.TLS = true, &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert}
+	guarded.TLS = &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert}
 	guarded.Config.ErrorLog = log.New(io.Discard, "", 0)
 	guarded.StartTLS()
 	defer guarded.Close()
@@ -44,9 +45,10 @@ func TestAdvice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	without.Transport.(*http.Transport).ForceAttemptHTTP2 = false // which may end before it reads why
 	settings := without.Transport.(*http.Transport).TLSClientConfig
 	settings.RootCAs = guarded.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	other := &http.Client{Transport: &http.Transport{TLSClientConfig: settings.Clone(), ForceAttemptHTTP2: true}}
+	other := &http.Client{Transport: &http.Transport{TLSClientConfig: settings.Clone()}}
 	strange := guarded.TLS.Certificates[0] // not of a CA that the server knows
 	other.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return &strange, nil
@@ -70,6 +72,9 @@ func TestAdvice(t *testing.T) {
 		if got := Advice(err); !strings.Contains(got, want) {
 			t.Errorf("%d days: %q", days, got)
 		}
+	}
+	if got := Advice(errors.New("http2: client conn could not be established")); !strings.Contains(got, "--cert") {
+		t.Errorf("ended before the reason was read: %q", got)
 	}
 	plain.Close()
 	if got := ask(h, gone); got != "" {

@@ -48,7 +48,7 @@ var kinds = []struct {
 	{hsm.ErrURI, fault.CodeUsage, "correct the URI"},
 	{hsm.ErrDevOnly, fault.CodeHSM, "use a token of hardware, or SoftHSM for a pilot"},
 	{hsm.ErrUnavailable, fault.CodeHSM, "check that the token is connected and its library installed, then `mpcd hsm test`; " +
-		"a token that worked before may be damaged: put its backup back, and nothing else"},
+		"one that worked before may be damaged: restore the token, and nothing else"},
 	{hsm.ErrUnsupported, fault.CodeHSM, "see `mpcd version` for the drivers of this build"},
 	{durable.ErrMoved, fault.CodeStorage, "put the data directory back that the node was started on, then start again; nothing in it is lost"},
 	{durable.ErrFull, fault.CodeStorage, freeSpace},

@@ -115,7 +115,7 @@ func TestBootFails(t *testing.T) {
 		"neither roster nor token": {func(c *host.Config) { c.RosterRoot, c.HSM.URI = "r_other", "local:/nowhere" }, "boot: roster",
 			fault.CodeFailed}, // no token is opened for a roster that is not ours
 		"another cluster":  {func(c *host.Config) { c.Cluster = "d" }, "boot: roster", fault.CodeUsage},
-		"no such token":    {func(c *host.Config) { c.HSM.URI = "local:/nowhere" }, "boot: token", fault.CodeFailed},
+		"no such token":    {func(c *host.Config) { c.HSM.URI = "local:/nowhere" }, "boot: token", fault.CodeHSM},
 		"no software":      {func(c *host.Config) { c.Dev = false }, "boot: token", fault.CodeFailed},
 		"no vault":         {func(c *host.Config) { c.DataDir = t.TempDir() }, "boot: vault", fault.CodeIntegrity},
 		"no route's files": {func(c *host.Config) { c.NATS.CA = "" }, "boot: network", fault.CodeUsage},
