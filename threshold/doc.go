@@ -34,8 +34,8 @@
 //  4. What was seen: a judgement that depends on others' broadcasts goes by those that the sender's own echo binds, in rounds that want
 //     broadcasts. A stray one counts for nobody.
 //
-// Evidence that lacks one of these convicts nobody, and is dropped. TestNothingHonestConvicts and thresholdtest.TestChaos hold
-// everything that honest parties sign to this, finished, aborted or left in any round.
+// Evidence that lacks one of these convicts nobody, and is dropped. TestNothingHonestConvicts, here and in thresholdtest, and
+// thresholdtest.TestChaos hold everything that honest parties sign to this, finished, aborted or left in any round, or begun anew.
 //
 // Evidence always fits a message: NewSession refuses OPENs that a dispute could not show, and an accusation may be as long as the longest
 // that convicts. An abort of kind Proven has evidence that convinces third parties, by VerifyConduct or the scheme's Judge, also after the

@@ -58,7 +58,7 @@ func EndingOf[R any](o Outcome[R]) Ending {
 
 // AllChecks are the names under which an honest party might be framed with other people's evidence.
 var AllChecks = []string{"equivocation", "originals", "echo", "length", "open-length", "dkg-length", "dkg-point", "dkg-commitment",
-	"dkg-possession", "dkg-scalar", "dkg-share", "dkg-complaint", "dkg-verdict", "dkg-digest", "frost-commitment", ""}
+	"dkg-possession", "dkg-scalar", "dkg-share", "dkg-complaint", "dkg-verdict", "dkg-digest", "frost-commitment", "C3", "C5", "C9", ""}
 
 // Judged asserts how a ceremony with one liar ended: every honest party as want says (or, on a network that loses what an
 // aborted party said, in vain), no honest party blamed, and every proof convincing a third party, who is not fooled when
