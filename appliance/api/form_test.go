@@ -25,7 +25,7 @@ func asked(auth *JWT, token string) error {
 
 // Goal: a token holds from its times to its times, and ten seconds more on either side, by which clocks may differ. Method: a second within
 // the bound of each claim, and one beyond it.
-func TestTokenTimes(t *testing.T) {
+func TestClaimTimes(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	for _, c := range []struct {
 		claim string

@@ -9,7 +9,7 @@ import (
 // Goal: a node that joins the roster later is heard and spoken to, and one that is known stays who it was: nobody takes its name with
 // another key, and a roster that tries takes nothing of its keys. Method: a third node is added; then rosters that name a known node with
 // one of its keys changed, or both, and the same roster again.
-func TestAdd(t *testing.T) {
+func TestAddKeepsIdentities(t *testing.T) {
 	_, peers := roster3(t)
 	a, c := newEnd(t, "a", start, 1), newEnd(t, "c", start, 3)
 	b := newEnd(t, "b", start, 2)
