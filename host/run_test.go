@@ -3,6 +3,8 @@ package host_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"log/slog"
 	"net"
@@ -16,6 +18,8 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/enrol"
@@ -146,10 +150,13 @@ func TestBootFails(t *testing.T) {
 	}
 }
 
-// Goal: SIGHUP has a node reload and does not end it. Method: two to this process while a node runs in it; the second reload finds what the
-// first has done, and the log names what counts from the next start only.
+// Goal: SIGHUP has a node take up certificates, roster and the log's level, and does not end it. Method: two to this process while a node
+// runs in it, whose files were replaced so that nobody who looks at them sees it; the second reload finds what the first has done, another
+// node is shown the new certificate, and the log names what counts from the next start only.
 func TestHangup(t *testing.T) {
 	c := planned(t)
+	c.NATS.Listen = free(t)
+	renew := renewable(t, c)
 	again, level, said := make(chan struct{}), new(slog.LevelVar), new(bytes.Buffer)
 	h, err := host.Open(t.Context(), c, host.Options{Release: "test", Level: level, Hangups: host.Hangups(),
 		Log: host.NewLogger(said, level, "json"), Again: func() (host.Config, error) {
@@ -169,6 +176,7 @@ func TestHangup(t *testing.T) {
 	err = h.Run(ctx, nil, func() {
 		go func() {
 			defer end()
+			taken := renew()
 			for range 2 {
 				if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 					t.Error(err)
@@ -180,6 +188,7 @@ func TestHangup(t *testing.T) {
 					return
 				}
 			}
+			taken(h)
 			if level.Level() != slog.LevelDebug {
 				t.Errorf("the log's level is %s", level.Level())
 			}
@@ -252,6 +261,86 @@ func TestHangupChangesNothing(t *testing.T) {
 	}
 	if strings.Contains(said.String(), "count from the next start") {
 		t.Errorf("nothing changed: %s", said)
+	}
+}
+
+// free is an address that nobody listens on.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// renewable returns what puts a newer roster and another certificate in the place of the node's, as large and as old as those, so that
+// nobody who looks at the files alone sees it; and what then asks whether the node has taken them up.
+func renewable(t *testing.T, c host.Config) func() (taken func(*host.Host)) {
+	t.Helper()
+	dir := filepath.Dir(filepath.Dir(c.Roster))
+	read := func(name string) []byte {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Error(err)
+		}
+		return b
+	}
+	ca, err := natsnet.LoadCA(read(filepath.Join(dir, "cluster", "ca.crt")), read(filepath.Join(dir, "cluster", "ca.key")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unseen := func(name string, b []byte) {
+		was, err := os.Stat(name)
+		if err == nil {
+			for len(b) < int(was.Size()) {
+				b = append(b, '\n')
+			}
+			err = errors.Join(durable.WriteFile(name, b, 0o600), os.Chtimes(name, was.ModTime(), was.ModTime()))
+		}
+		if now, serr := os.Stat(name); err != nil || serr != nil || now.Size() != was.Size() {
+			t.Errorf("%s cannot be replaced unseen: %v", name, errors.Join(err, serr))
+		}
+	}
+	return func() func(*host.Host) {
+		was, err := attest.LoadRoster(c.Roster)
+		a, aerr := enrol.OpenAuthority(filepath.Join(dir, "cluster"))
+		if err := errors.Join(err, aerr); err != nil {
+			t.Error(err)
+			return func(*host.Host) {}
+		}
+		next, err := a.Sign(was, nil)
+		cert, key, cerr := ca.Issue(c.Node, nil) // shorter than with hosts
+		if err := errors.Join(err, cerr); err != nil {
+			t.Error(err)
+			return func(*host.Host) {}
+		}
+		unseen(c.Roster, next.JSON())
+		unseen(c.NATS.Cert, cert)
+		unseen(c.NATS.Key, key)
+		return func(h *host.Host) {
+			es, _, err := h.Node.Audit(t.Context(), appliance.Page{})
+			if err != nil || !slices.ContainsFunc(es, func(e audit.Entry) bool { return e.Event == "roster.taken" && e.Facts["serial"] == "2" }) {
+				t.Errorf("the roster is not taken up: %v", err)
+			}
+			peer := filepath.Join(dir, "node2", "tls", "node")
+			config, err := natsnet.LoadTLS(peer+".crt", peer+".key", c.NATS.CA)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			config.ServerName = c.Cluster + ".mpcd.internal"
+			conn, err := tls.Dial("tcp", c.NATS.Listen, config)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			if block, _ := pem.Decode(cert); !bytes.Equal(conn.ConnectionState().PeerCertificates[0].Raw, block.Bytes) {
+				t.Error("the certificate is not taken up")
+			}
+		}
 	}
 }
 
