@@ -233,7 +233,11 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 	"a byte is flipped in a certificate":               flipped("tls/node.crt"),
 	"a byte is flipped in the certificate's key":       flipped("tls/node.key"),
 	"a byte is flipped in the key of the API's tokens": flipped("api-tokens.pub"),
-	"a byte is flipped in FORMAT":                      flipped("data/FORMAT"),
+	"a byte is flipped in the file of the CA": {
+		func(b *bench) { flipAt(b, "tls/ca.crt", first); b.starts() }, func(b *bench) { flipAt(b, "tls/ca.crt", first) }},
+	"a byte is flipped in the file of the PIN": flipped("hsm/pin"),
+	"a byte is flipped in softhsm2.conf":       flipped("hsm/softhsm2.conf"),
+	"a byte is flipped in FORMAT":              flipped("data/FORMAT"),
 	"a byte is flipped in the audit log": {
 		func(b *bench) {
 			flip(b, "data/audit.log")
@@ -332,7 +336,12 @@ func flipped(pattern string) struct{ make, heal func(*bench) } {
 }
 
 // flip stops the victim and flips a byte, at a tenth, of the files that pattern names; once more, and they are as they were.
-func flip(b *bench, pattern string) {
+func flip(b *bench, pattern string) { flipAt(b, pattern, place) }
+
+// first is where a byte of the CA's file is flipped: elsewhere it may be one that nobody asks for, as the serial number of a root.
+func first([]byte) int { return 0 }
+
+func flipAt(b *bench, pattern string, place func(raw []byte) int) {
 	b.victim.Stop()
 	names, err := filepath.Glob(filepath.Join(b.victim.Dir, pattern))
 	if err != nil || len(names) == 0 {
@@ -350,9 +359,12 @@ func flip(b *bench, pattern string) {
 	}
 }
 
-// place is where a byte of a file is flipped: at a tenth, or in the name of a configuration's first setting.
+// place is where a byte of a file is flipped: at a tenth, or in the name of the setting that a configuration needs most.
 func place(raw []byte) int {
 	if i := bytes.Index(raw, []byte("uster: ")); i > 0 {
+		return i - 1
+	}
+	if i := bytes.Index(raw, []byte("irectories.tokendir = ")); i > 0 { // SoftHSM's, below a comment
 		return i - 1
 	}
 	return len(raw) / 10
