@@ -41,7 +41,8 @@ func newNotary(ctx context.Context, c Config, self *ceremony.Member) (*notary, e
 				Next: "check the key IDs and the token", Err: err}
 		}
 		if e, ok := pub.(equalKey); !ok || !e.Equal(pinned) {
-			return attest.Key{}, problem.New(problem.HSM, "put the token back that was enrolled, or enrol the node anew",
+			return attest.Key{}, problem.New(problem.HSM, "put the token back that was enrolled; if it was replaced, `mpcd node enroll` here and "+
+				"`mpcd node roster sign` at the operator's",
 				"the token's %s key %q is not the one the roster pins", what, id)
 		}
 		return attest.Key{ID: id, Public: pub}, nil

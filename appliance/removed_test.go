@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
@@ -55,17 +56,26 @@ func TestMemberRemoved(t *testing.T) {
 		t.Errorf("a key with who was removed: %v", err)
 	}
 	_, err = one.node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID, Requester: "test"})
-	if err == nil || !strings.Contains(err.Error(), "node3 is no member of the cluster any more") {
+	if p := problem.As(err); err == nil || !strings.Contains(err.Error(), "node3 is no member of the cluster any more") ||
+		p.Code != problem.Conflict || !strings.HasPrefix(p.Next, "make another key") || strings.Contains(p.Next, "repeat") {
 		t.Errorf("a refresh: %v", err)
 	}
 	_, err = two.node.Keygen(t.Context(), appliance.KeygenRequest{Threshold: 2, Total: 2, Curve: "ed25519", Requester: "test"})
 	if err != nil {
 		t.Errorf("a key of those that are left: %v", err)
 	}
+	last := roster(3, func(r *attest.Roster) { r.Nodes[1].Removed, r.Nodes[2].Removed = true, true })
+	if err := one.node.TakeUp(t.Context(), last); err != nil {
+		t.Fatal(err)
+	}
+	_, err = sign(one)
+	if p := problem.As(err); err == nil || p.Code != problem.Conflict || !strings.HasPrefix(p.Next, "make another key") {
+		t.Errorf("a signature where too few are left: %v", err)
+	}
 	for name, r := range map[string]*attest.SignedRoster{
-		"has it again":      roster(3, func(*attest.Roster) {}),
-		"has forgotten it":  roster(3, func(r *attest.Roster) { r.Nodes = r.Nodes[:2] }),
-		"removes this node": roster(3, func(r *attest.Roster) { r.Nodes[2].Removed, r.Nodes[0].Removed = true, true }),
+		"has it again":      roster(4, func(*attest.Roster) {}),
+		"has forgotten it":  roster(4, func(r *attest.Roster) { r.Nodes = r.Nodes[:2] }),
+		"removes this node": roster(4, func(r *attest.Roster) { r.Nodes[2].Removed, r.Nodes[0].Removed = true, true }),
 	} {
 		if err := one.node.TakeUp(t.Context(), r); err == nil {
 			t.Errorf("a roster that %s is taken up", name)

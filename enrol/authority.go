@@ -324,7 +324,8 @@ func (a *Authority) roster() (*attest.SignedRoster, error) {
 // party stays, and with it the node's shares; so does the place of a node that does not tell another.
 func rekeyed(was, now attest.RosterNode) (attest.RosterNode, error) {
 	if !bytes.Equal(was.Identity, now.Identity) || !bytes.Equal(was.Seal, now.Seal) {
-		return was, fault.Usage("give the new node another name", "node %q is in the roster already, with another identity", was.ID)
+		return was, fault.Usage("enrol the new node under another name; if it stands in that one's place, `mpcd node roster remove "+was.ID+"`",
+			"node %q is in the roster already, with another identity: its data directory was made anew", was.ID)
 	}
 	if was.Removed {
 		return was, fault.Usage("give the node another name, and a new data directory", "node %q was removed from the cluster", was.ID)

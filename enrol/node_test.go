@@ -1,10 +1,12 @@
 package enrol
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/luxfi/mpcd/host"
@@ -97,6 +99,56 @@ func TestIdentityMustBeEnrolled(t *testing.T) {
 	if i := slices.IndexFunc(all, func(f host.Finding) bool { return f.Check == "identity" }); i < 0 ||
 		codeOf(all[i].Err) != fault.CodeIntegrity {
 		t.Errorf("doctor: %+v", all)
+	}
+}
+
+// Goal: of a node that was made anew under its old name every command says the same next step, which works: to remove it and to enrol under
+// another name; and of one whose token alone was replaced, to enrol it again. Method: the boot, the doctor and the signing of both.
+func TestMadeAnew(t *testing.T) {
+	a, err := NewAuthority(filepath.Join(t.TempDir(), "cluster"), "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	enrolment := func(c host.Config) Enrolment {
+		e, err := Node(t.Context(), c, host.Options{}, Place{}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	was, anew := testNode(t, "n1"), testNode(t, "n1")
+	rekeyed := was
+	rekeyed.HSM.AttestKey = "attest-2"
+	before, err := a.Sign(nil, []Enrolment{enrolment(was), enrolment(testNode(t, "n2"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	does := func(err error) (do string) {
+		for f := (*fault.Error)(nil); errors.As(err, &f); err = f.Err {
+			do = cmp.Or(f.Do, do)
+		}
+		return do
+	}
+	for name, row := range map[string]struct {
+		c  host.Config
+		do string
+	}{
+		"made anew": {anew, "`mpcd node roster remove n1`"},
+		"rekeyed":   {rekeyed, "`mpcd node enroll` here and `mpcd node roster sign`"},
+	} {
+		e := enrolment(row.c)
+		row.c.Roster, row.c.RosterRoot = filepath.Join(a.dir, RosterFile), a.RootHex()
+		for _, f := range (&host.Checkup{Config: row.c}).Run(t.Context()) {
+			if (f.Check == "identity" || f.Check == "keys and roster") && f.Err != nil && !strings.Contains(does(f.Err), row.do) {
+				t.Errorf("%s: the doctor on %s: %s", name, f.Check, does(f.Err))
+			}
+		}
+		if _, err := host.Open(t.Context(), row.c, host.Options{}); name == "made anew" && !strings.Contains(does(err), row.do) {
+			t.Errorf("%s: the boot: %v: %s", name, err, does(err))
+		}
+		if _, err := a.Sign(before, []Enrolment{e}); (err == nil) != (name == "rekeyed") || err != nil && !strings.Contains(does(err), row.do) {
+			t.Errorf("%s: signing: %v: %s", name, err, does(err))
+		}
 	}
 }
 

@@ -177,9 +177,21 @@ func (d *Checkup) atRest(ctx context.Context, roster *attest.SignedRoster) {
 		return
 	}
 	_, err = enrolledIdentity(ctx, disk.Vault, member)
-	d.say("identity", err, "it is the one enrolled")
+	if !d.say("identity", err, "it is the one enrolled") {
+		d.sameCause("keys and roster", err)
+	}
 	seen, err := checkSerial(ctx, disk.Store, roster)
 	d.say("roster's serial", err, fmt.Sprintf("%d or more, as this node has started with", seen))
+}
+
+// sameCause has a failure found before tell to do what is to be done about the other identity of a node that was made anew.
+func (d *Checkup) sameCause(check string, err error) {
+	var now, before *fault.Error
+	for _, f := range d.findings {
+		if f.Check == check && errors.As(f.Err, &before) && errors.As(err, &now) && now.Do == remade(string(d.Config.Node)) {
+			before.Do = now.Do
+		}
+	}
 }
 
 // checkRecords reads all that is in the store beside the vault, and counts it.
@@ -196,6 +208,10 @@ func checkRecords(ctx context.Context, s vault.Store) (n int, err error) {
 	return n, cmp.Or(serial, head)
 }
 
+// rekey is what to do about a token that was replaced, where the data directory is the one enrolled.
+const rekey = "put the token back that was enrolled; if it was replaced, `mpcd node enroll` here and `mpcd node roster sign` at the " +
+	"operator's"
+
 // enrolled compares the token's keys with the roster's.
 func (t *Tokens) enrolled(ctx context.Context, m attest.RosterNode) error {
 	for _, k := range []struct {
@@ -208,7 +224,7 @@ func (t *Tokens) enrolled(ctx context.Context, m attest.RosterNode) error {
 		}
 		if !bytes.Equal(der, k.pin) {
 			return &fault.Error{Code: fault.CodeHSM, Err: fmt.Errorf("key %q of the token is not the one enrolled", k.id),
-				Do: "use the token that was enrolled, or enrol the node anew"}
+				Do: rekey}
 		}
 	}
 	return nil

@@ -63,12 +63,18 @@ func makeIdentity(ctx context.Context, node transport.NodeID, v *vault.Vault, ra
 	return identity(ctx, node, v)
 }
 
+// remade is what to do about a node whose data directory is another than the one enrolled: a roster gives no name to another identity.
+func remade(node string) string {
+	return "put the data directory back that was enrolled; if it is lost, `mpcd node roster remove " + node + "` at the operator's, and " +
+		"`mpcd node enroll --new DIR` here, under another name"
+}
+
 // enrolledIdentity opens the identity, which must be the one that the roster has.
 func enrolledIdentity(ctx context.Context, v *vault.Vault, m attest.RosterNode) (transport.Identity, error) {
 	id, peer, err := identity(ctx, transport.NodeID(m.ID), v)
 	if err == nil && (!bytes.Equal(m.Identity, peer.Identity) || !bytes.Equal(m.Seal, peer.HPKE)) {
 		err = &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the identity in the vault is not the one the roster has for %s", m.ID),
-			Do: "use the data directory that was enrolled, or enrol the node anew"}
+			Do: remade(m.ID)}
 	}
 	return id, err
 }

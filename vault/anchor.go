@@ -74,7 +74,7 @@ func (v *Vault) checkAnchor(ctx context.Context, c Config) error {
 		return v.count(a)
 	case now > a.Value:
 		return fmt.Errorf("vault: counter %q is at %d, this directory at %d: it is an older copy, put back; put the newest copy back, or "+
-			"remove this node and enrol it anew, or refresh every key it holds and re-anchor the vault: %w",
+			"remove this node and enrol it under another name, or refresh every key it holds and re-anchor the vault: %w",
 			a.Counter, now, a.Value, ErrRollback)
 	}
 	return fmt.Errorf("vault: counter %q is at %d, this directory at %d: the token was cleared, or is another; use the one the vault is "+

@@ -421,7 +421,7 @@ func TestRestoredDirectory(t *testing.T) {
 	s = badger(t, copied)
 	_, err := vault.Open(t.Context(), anchored(s, w, count))
 	wantErr(t, "yesterday's directory", err, vault.ErrRollback)
-	for _, word := range []string{"newest copy", "enrol it anew", "re-anchor"} {
+	for _, word := range []string{"newest copy", "enrol it under another name", "re-anchor"} {
 		if err != nil && !strings.Contains(err.Error(), word) {
 			t.Errorf("%q does not speak of %q", err, word)
 		}

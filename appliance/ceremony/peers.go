@@ -309,7 +309,7 @@ func (t *Peers) Trouble(id transport.NodeID) (why, next string) {
 		return "", ""
 	}
 	if _, is := t.hall.Member(id); !is {
-		return "is no member of the cluster any more", "make another key with the members"
+		return "is no member of the cluster any more", "" // nothing brings it back
 	}
 	if twice := t.Twice(id); twice != "" {
 		return twice, "stop the other run of " + string(id)
@@ -347,7 +347,7 @@ func (t *Peers) troubles(ids []transport.NodeID) (why, next string) {
 			continue
 		}
 		all = append(all, string(id)+" "+w)
-		if next == "start the missing nodes" && do != "start it" {
+		if next == "start the missing nodes" && do != "start it" && do != "" {
 			next = do
 		}
 	}
@@ -437,6 +437,9 @@ func (t *Peers) AwaitBoot(ctx context.Context, ids []transport.NodeID, boots []B
 // AwaitAll waits up to LateFor for every party of the committee to be usable; it fails with those who are not. Of those who are about to be
 // forgiven it does not matter that they are accused.
 func (t *Peers) AwaitAll(ctx context.Context, c threshold.Committee, forgiven ...transport.NodeID) error {
+	if gone := t.gone(c); len(gone) > 0 {
+		return problem.New(problem.Conflict, replaceKey, "%s, and every party of a key takes part in making and refreshing it", noMembers(gone))
+	}
 	ctx, cancel := context.WithTimeout(ctx, LateFor)
 	defer cancel()
 	down := func() []transport.NodeID {
@@ -455,10 +458,33 @@ func (t *Peers) AwaitAll(ctx context.Context, c threshold.Committee, forgiven ..
 	return nil
 }
 
+// replaceKey is what to do with a key that signs and cannot be refreshed, since a party was removed.
+const replaceKey = "make another key with the members that are left, and move what this one holds"
+
+// gone are the parties of a committee that are members of the cluster no more.
+func (t *Peers) gone(c threshold.Committee) []transport.NodeID {
+	return slices.DeleteFunc(t.hall.Nodes(c.Parties), func(id transport.NodeID) bool {
+		_, member := t.hall.Member(id)
+		return member
+	})
+}
+
+func noMembers(ids []transport.NodeID) string {
+	var all []string
+	for _, id := range ids {
+		all = append(all, string(id)+" is no member of the cluster any more")
+	}
+	return strings.Join(all, ", ")
+}
+
 // Quorum chooses the signers of a committee: this node first if it is a party, then the others by place after it, those that were
 // silent lately last, none to be avoided. Always the same peers are chosen, so that concurrent requests share ceremonies.
 func (t *Peers) Quorum(c threshold.Committee, avoid map[threshold.PartyID]bool) ([]threshold.PartyID, error) {
 	all := t.choice(c, avoid)
+	if gone := t.gone(c); c.N()-len(gone) < c.Threshold {
+		return nil, problem.New(problem.Conflict, "make another key with the members that are left; this one signs no more",
+			"%s, and %d of %d parties must sign", noMembers(gone), c.Threshold, c.N())
+	}
 	if len(all) < c.Threshold {
 		why, next := t.troubles(t.hall.Nodes(c.Parties))
 		return nil, problem.New(problem.Quorum, next+", then repeat the request", "%d of %d parties can be reached, %d must sign: %s",
