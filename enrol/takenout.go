@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
@@ -20,6 +21,13 @@ type Change struct {
 	Node string
 	New  bool     // it was no member before
 	Keys []string // of identity, seal, cosign and attest those that are others than before; all of a new member
+}
+
+func (c Change) String() string {
+	if c.New {
+		return fmt.Sprintf("node %q: a new member", c.Node)
+	}
+	return fmt.Sprintf("node %q: another key than before for %s", c.Node, strings.Join(c.Keys, ", "))
 }
 
 // keysOf are a member's keys by what they do, in the order of the roster.

@@ -5,7 +5,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -119,11 +118,7 @@ func rosterSign(o *output) *cobra.Command {
 				return err
 			}
 			for _, c := range changes {
-				if c.New {
-					o.note("node %q: a new member", c.Node)
-				} else {
-					o.note("node %q: another key than before for %s", c.Node, strings.Join(c.Keys, ", "))
-				}
+				o.note("%s", c)
 			}
 			return printRoster(o, s)
 		},
