@@ -238,7 +238,8 @@ func TestRemove(t *testing.T) {
 		}
 		return []Enrolment{e}
 	}
-	first, err := a.Sign(nil, append(enrolment("n1"), enrolment("n2")...))
+	second, other := enrolment("n2"), enrolment("n4")
+	first, err := a.Sign(nil, append(enrolment("n1"), second...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,6 +259,10 @@ func TestRemove(t *testing.T) {
 	}
 	if _, err := a.Sign(s, enrolment("n2")); err == nil {
 		t.Error("who was removed comes back under its name")
+	}
+	second[0].CosignKey, second[0].AttestKey = other[0].CosignKey, other[0].AttestKey
+	if _, err := a.Sign(s, second); err == nil || !strings.Contains(err.Error(), "was removed from the cluster") {
+		t.Errorf("with its own data directory and another token: %v", err)
 	}
 	third, err := a.Sign(s, enrolment("n3"))
 	if err != nil || third.Roster.Nodes[2].Party != 3 {

@@ -61,6 +61,14 @@ func TestRevoked(t *testing.T) {
 	if got := fmt.Sprint(seen); got != "[alice t-1 alice t-2 bob t-3 carol ]" {
 		t.Errorf("seen first: %s", got)
 	}
+	r, err := ParseRevoked([]string{"sub:dave"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	auth.Revoke(r)
+	if w := send(t, h, "GET", "/api/v1/wallets", "", "Authorization", "Bearer "+make("dave", "t-4", now)); w.Code != 401 {
+		t.Errorf("one that was revoked before it was seen: %d %s", w.Code, w.Body)
+	}
 	for _, bad := range []string{"t-1", "jti:", "sub:", "before:yesterday", "", "sub: alice", "sub:alice ", "jti:a b",
 		"sub:é", "jti:" + strings.Repeat("x", subjectMax+1)} {
 		if _, err := ParseRevoked([]string{bad}); err == nil {

@@ -50,6 +50,18 @@ func (x *seen) after(d time.Duration, ids ...transport.NodeID) {
 	}
 }
 
+// Goal: who is no member any more is chosen for nothing from that moment on. Method: a peer that was heard just now, and a roster without it.
+func TestRemovedIsNotChosen(t *testing.T) {
+	x := newSeen()
+	if ok, _ := x.usable("c", false); !ok {
+		t.Fatal("a peer that lives is not chosen")
+	}
+	x.hall.Renew(hallOf("self", "b", "d").Members)
+	if ok, _ := x.usable("c", true); ok {
+		t.Error("who was removed is chosen")
+	}
+}
+
 // Goal: a quorum is of nodes that live, have told which run of themselves they are in, and are not accused; this one first, and who was
 // silent lately last. Method: each of these of one peer.
 func TestQuorum(t *testing.T) {
