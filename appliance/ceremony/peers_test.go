@@ -50,7 +50,8 @@ func (x *seen) after(d time.Duration, ids ...transport.NodeID) {
 	}
 }
 
-// Goal: who is no member any more is chosen for nothing from that moment on. Method: a peer that was heard just now, and a roster without it.
+// Goal: who is no member any more is chosen for nothing from that moment on. Method: a peer that was heard just now, and a roster without
+// it.
 func TestRemovedIsNotChosen(t *testing.T) {
 	x := newSeen()
 	if ok, _ := x.usable("c", false); !ok {
