@@ -25,7 +25,7 @@ func TestSetupBindsPairs(t *testing.T) {
 func TestNonsenseProposal(t *testing.T) {
 	p := proposal{Version: proposalVersion, Operation: "export", Signers: make([]threshold.PartyID, threshold.MaxParties+1)}
 	body := canon.MustMarshal(p)
-	n := &Node{core: core{cfg: Config{Logger: slog.New(slog.DiscardHandler)}, members: &ceremony.Members{}}}
+	n := &Node{core: core{cfg: Config{Logger: slog.New(slog.DiscardHandler), Clock: time.Now}, members: &ceremony.Members{}}}
 	n.router = ceremony.NewRouter(ceremony.Hall{Members: n.members, Clock: time.Now, Send: func(transport.Envelope) {}})
 	n.answerProposal(t.Context(), transport.Envelope{From: "m", Topic: proposalTopic(body), Body: body})
 	if _, err := n.router.Enter(proposalTopic(body), "m", nil); err != nil || n.counts.refused.Load() != 1 {

@@ -87,11 +87,11 @@ func OpenCheckpoint(b []byte, v Verifier) (h Head, signed bool, err error) {
 	n, err := note.Open(b, note.VerifierList(v))
 	signed = err == nil
 	var unknown *note.UnverifiedNoteError
-	if errors.As(err, &unknown) {
-		n, err = unknown.Note, nil
-	}
-	if origin, _, _ := strings.Cut(string(b), "\n"); err != nil && strings.HasPrefix(origin, "mpcd/") && origin != v.Name() {
+	switch origin, _, _ := strings.Cut(string(b), "\n"); {
+	case err != nil && strings.HasPrefix(origin, "mpcd/") && origin != v.Name():
 		err = fmt.Errorf("it says to be of %.200q, wanted is %s", origin, v.Name())
+	case errors.As(err, &unknown):
+		n, err = unknown.Note, nil
 	}
 	if err != nil {
 		return Head{}, false, fmt.Errorf("%w: %w", ErrCheckpoint, err)
