@@ -102,10 +102,11 @@ func TestSignsAfterAMissedEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range c.nodes[1:] {
-			m.node.Show(t.Context(), w.ID, 2, one, two, three)
-			if got, err := m.node.Wallet(t.Context(), w.ID); err != nil || got.Epoch != 2 {
-				t.Fatalf("%+v, %v", got, err)
-			}
+			waitFor(t, string(m.id)+" is shown it", func() bool { // it may just be asking for it
+				m.node.Show(t.Context(), w.ID, 2, one, two, three)
+				got, err := m.node.Wallet(t.Context(), w.ID)
+				return err == nil && got.Epoch == 2
+			})
 		}
 	}
 	first, second := c.keygen("ed25519", 2, 3), c.keygen("ed25519", 2, 3)

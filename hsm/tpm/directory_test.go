@@ -53,7 +53,7 @@ func TestFull(t *testing.T) {
 func TestBadRecords(t *testing.T) {
 	s := emulator(t)
 	tok := stocked(t, s.URI())
-	for _, missing := range []int{1, 9, 20, 200} {
+	for _, missing := range []int{5, 9, 20, 200} { // fewer may be what the TPM fills an index with
 		must(t, tok.StoreTorn(t.Context(), "sign", missing))
 	}
 	_, err := tok.Sign(t.Context(), "torn", nil)
