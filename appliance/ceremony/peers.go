@@ -481,16 +481,16 @@ func noMembers(ids []transport.NodeID) string {
 // silent lately last, none to be avoided. Always the same peers are chosen, so that concurrent requests share ceremonies.
 func (t *Peers) Quorum(c threshold.Committee, avoid map[threshold.PartyID]bool) ([]threshold.PartyID, error) {
 	all := t.choice(c, avoid)
+	if len(all) >= c.Threshold {
+		return SortedParties(all[:c.Threshold]), nil
+	}
 	if gone := t.gone(c); c.N()-len(gone) < c.Threshold {
 		return nil, problem.New(problem.Conflict, "make another key with the members that are left; this one signs no more",
 			"%s, and %d of %d parties must sign", noMembers(gone), c.Threshold, c.N())
 	}
-	if len(all) < c.Threshold {
-		why, next := t.troubles(t.hall.Nodes(c.Parties))
-		return nil, problem.New(problem.Quorum, next+", then repeat the request", "%d of %d parties can be reached, %d must sign: %s",
-			len(all), c.N(), c.Threshold, why)
-	}
-	return SortedParties(all[:c.Threshold]), nil
+	why, next := t.troubles(t.hall.Nodes(c.Parties))
+	return nil, problem.New(problem.Quorum, next+", then repeat the request", "%d of %d parties can be reached, %d must sign: %s",
+		len(all), c.N(), c.Threshold, why)
 }
 
 // Spare tells whether more parties of a committee can sign than must.

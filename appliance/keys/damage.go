@@ -11,8 +11,7 @@ import (
 	"github.com/luxfi/mpcd/vault"
 )
 
-// Damage is what of a node's stored secrets did not open for a reason of its bytes, until it opens or is stored anew. A nil one remembers
-// nothing.
+// Damage is what of a node's stored secrets did not open for a reason of its bytes, until it opens. A nil one remembers nothing.
 type Damage struct {
 	mu sync.Mutex
 	m  map[string]error // by what it is of
