@@ -206,8 +206,13 @@ func (s *Store) open(o badger.Options) error {
 	return err
 }
 
+// opening is held while a database is opened: the log of the process, which is listened to meanwhile, is one for all.
+var opening sync.Mutex
+
 // openBadger opens the database, unless a write of its goroutines fails: Badger would try it again without end.
 func (s *Store) openBadger(o badger.Options) (*badger.DB, error) {
+	opening.Lock()
+	defer opening.Unlock()
 	type opened struct {
 		db  *badger.DB
 		err error
