@@ -150,6 +150,34 @@ func TestBootFails(t *testing.T) {
 	}
 }
 
+// hangUpTwice runs a node and sends this process two SIGHUPs, the second when the first has the configuration read again, of which again
+// tells; before them and after them something is done.
+func hangUpTwice(t *testing.T, h *host.Host, again <-chan struct{}, before, after func()) {
+	t.Helper()
+	ctx, end := context.WithTimeout(t.Context(), time.Minute)
+	err := h.Run(ctx, nil, func() {
+		go func() {
+			defer end()
+			before()
+			for range 2 {
+				if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+					t.Error(err)
+				}
+				select {
+				case <-again:
+				case <-ctx.Done():
+					t.Error("it does not reload")
+					return
+				}
+			}
+			after()
+		}()
+	})
+	if err := errors.Join(err, h.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Goal: SIGHUP has a node take up certificates, roster and the log's level, and does not end it. Method: two to this process while a node
 // runs in it, whose files were replaced so that nobody who looks at them sees it; the second reload finds what the first has done, another
 // node is shown the new certificate, and the log names what counts from the next start only.
@@ -172,31 +200,13 @@ func TestHangup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, end := context.WithTimeout(t.Context(), time.Minute)
-	err = h.Run(ctx, nil, func() {
-		go func() {
-			defer end()
-			taken := renew()
-			for range 2 {
-				if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-					t.Error(err)
-				}
-				select {
-				case <-again:
-				case <-ctx.Done():
-					t.Error("it does not reload")
-					return
-				}
-			}
-			taken(h)
-			if level.Level() != slog.LevelDebug {
-				t.Errorf("the log's level is %s", level.Level())
-			}
-		}()
+	var taken func(*host.Host)
+	hangUpTwice(t, h, again, func() { taken = renew() }, func() {
+		taken(h)
+		if level.Level() != slog.LevelDebug {
+			t.Errorf("the log's level is %s", level.Level())
+		}
 	})
-	if err := errors.Join(err, h.Close()); err != nil {
-		t.Error(err)
-	}
 	if !strings.Contains(said.String(), `count from the next start","settings":"threshold, nats.listen"`) {
 		t.Errorf("what is not taken up: %s", said)
 	}
@@ -239,26 +249,7 @@ func TestHangupChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, end := context.WithTimeout(t.Context(), time.Minute)
-	err = h.Run(ctx, nil, func() {
-		go func() {
-			defer end()
-			for range 2 {
-				if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-					t.Error(err)
-				}
-				select {
-				case <-again:
-				case <-ctx.Done():
-					t.Error("it does not reload")
-					return
-				}
-			}
-		}()
-	})
-	if err := errors.Join(err, h.Close()); err != nil {
-		t.Error(err)
-	}
+	hangUpTwice(t, h, again, func() {}, func() {})
 	if strings.Contains(said.String(), "count from the next start") {
 		t.Errorf("nothing changed: %s", said)
 	}

@@ -504,8 +504,33 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// every has TestEveryWrite fail each write, and not some of them.
+// every has TestEveryWrite and its like fail each write, and not some of them.
 var every = flag.Bool("faults.every", false, "fail each write of the work, and not a few of them")
+
+// each has do meet a disk that fails at one of n writes after the other, full and broken in turn, from when it calls from on; some of them
+// without -faults.every. Then the disk is well, and so must be the victim.
+func (b *bench) each(what string, n int64, do func(t *testing.T, from func())) {
+	if n < 20 {
+		b.Fatalf("%s makes %d writes: the test looks in the wrong place", what, n)
+	}
+	step := int64(1)
+	if !*every {
+		step = n/5 + 1
+	}
+	all := b.T
+	for k := int64(0); k < n; k += step {
+		errno := []syscall.Errno{syscall.ENOSPC, syscall.EIO}[k/step%2]
+		all.Run(fmt.Sprintf("%d of %d, %v", k, n, errno), func(t *testing.T) {
+			b.T = t
+			do(t, func() {
+				b.begin()
+				b.failingFrom(errno, " /data", k)
+			})
+			b.disk.Fail(nil)
+			b.well()
+		})
+	}
+}
 
 // Goal: whichever write is the first that fails, nothing is lost and the node is well again once the disk is. Method: the victim signs and
 // refreshes a key while its disk fails from the k-th write on, full or broken: it ends with the code of storage, or refuses and goes on;
@@ -522,33 +547,18 @@ func TestEveryWrite(t *testing.T) {
 	}
 	seen := b.failingFrom(0, " /data", 0)
 	work()
-	n := seen.Load()
-	if n < 20 {
-		t.Fatalf("the work makes %d writes: the test looks in the wrong place", n)
-	}
-	step := int64(1)
-	if !*every {
-		step = n/5 + 1
-	}
-	for k := int64(0); k < n; k += step {
-		errno := []syscall.Errno{syscall.ENOSPC, syscall.EIO}[k/step%2]
-		t.Run(fmt.Sprintf("%d of %d, %v", k, n, errno), func(t *testing.T) {
-			b.T = t
-			b.begin()
-			b.failingFrom(errno, " /data", k)
-			work()
-			if !b.victim.Running() {
-				b.exit(b.victim.Exit())
+	b.each("the work", seen.Load(), func(t *testing.T, from func()) {
+		from()
+		work()
+		if !b.victim.Running() {
+			b.exit(b.victim.Exit())
+		}
+		for _, code := range b.codes {
+			if !slices.Contains([]string{"exit 8", "503 storage", "503 not_ready", "503 quorum", "504 timeout"}, code) {
+				t.Errorf("%s: %s", code, debugging.ReplaceAllString(b.saw(), ""))
 			}
-			for _, code := range b.codes {
-				if !slices.Contains([]string{"exit 8", "503 storage", "503 not_ready", "503 quorum", "504 timeout"}, code) {
-					t.Errorf("%s: %s", code, debugging.ReplaceAllString(b.saw(), ""))
-				}
-			}
-			b.disk.Fail(nil)
-			b.well()
-		})
-	}
+		}
+	})
 }
 
 // Goal: whichever write is the first that fails while a node starts that was killed, nothing is lost and it starts again once the disk is
@@ -559,38 +569,23 @@ func TestEveryWriteOfAStart(t *testing.T) {
 	b.victim.Kill()
 	seen := b.failingFrom(0, " /data", 0)
 	b.starts()
-	n := seen.Load()
-	if n < 20 {
-		t.Fatalf("a start makes %d writes: the test looks in the wrong place", n)
-	}
-	step := int64(1)
-	if !*every {
-		step = n/5 + 1
-	}
-	for k := int64(0); k < n; k += step {
-		errno := []syscall.Errno{syscall.ENOSPC, syscall.EIO}[k/step%2]
-		t.Run(fmt.Sprintf("%d of %d, %v", k, n, errno), func(t *testing.T) {
-			b.T = t
-			b.victim.Kill()
-			b.begin()
-			b.failingFrom(errno, " /data", k)
-			b.victim.Start()
-			sim.Wait(b.T, "it serves or ends", func() bool {
-				up, _ := b.victim.Get(t.Context(), "/startupz")
-				return up != nil || !b.victim.Running()
-			})
-			if !b.victim.Running() {
-				b.exit(b.victim.Exit())
-			}
-			for _, code := range b.codes {
-				if code != "exit 8" {
-					t.Errorf("%s: %s", code, debugging.ReplaceAllString(b.saw(), ""))
-				}
-			}
-			b.disk.Fail(nil)
-			b.well()
+	b.each("a start", seen.Load(), func(t *testing.T, from func()) {
+		b.victim.Kill()
+		from()
+		b.victim.Start()
+		sim.Wait(b.T, "it serves or ends", func() bool {
+			up, _ := b.victim.Get(t.Context(), "/startupz")
+			return up != nil || !b.victim.Running()
 		})
-	}
+		if !b.victim.Running() {
+			b.exit(b.victim.Exit())
+		}
+		for _, code := range b.codes {
+			if code != "exit 8" {
+				t.Errorf("%s: %s", code, debugging.ReplaceAllString(b.saw(), ""))
+			}
+		}
+	})
 }
 
 // Goal: whichever write is the first that fails while a vault is moved to another key, the command says that the disk failed, and repeated
@@ -605,32 +600,18 @@ func TestEveryWriteOfAMove(t *testing.T) {
 		t.Fatal(b.saw())
 	}
 	b.victim.Set("hsm.vault_key", keys[1])
-	n := seen.Load()
-	if n < 20 {
-		t.Fatalf("a move makes %d writes: the test looks in the wrong place", n)
-	}
-	step := int64(1)
-	if !*every {
-		step = n/5 + 1
-	}
-	for k := int64(0); k < n; k += step {
-		errno := []syscall.Errno{syscall.ENOSPC, syscall.EIO}[k/step%2]
+	b.each("a move", seen.Load(), func(t *testing.T, from func()) {
 		keys[0], keys[1] = keys[1], keys[0]
-		t.Run(fmt.Sprintf("%d of %d, %v", k, n, errno), func(t *testing.T) {
-			b.T = t
-			b.victim.Stop()
-			b.begin()
-			b.failingFrom(errno, " /data", k)
-			done := b.rewrapTo(keys[1])
-			if !done && !slices.Equal(b.codes, []string{"exit 8"}) {
-				t.Errorf("%v: %s", b.codes, b.saw())
-			}
-			b.disk.Fail(nil)
-			if !done && !b.rewrapTo(keys[1]) {
-				t.Fatalf("it is not repeated: %s", b.saw())
-			}
-			b.victim.Set("hsm.vault_key", keys[1])
-			b.well()
-		})
-	}
+		b.victim.Stop()
+		from()
+		done := b.rewrapTo(keys[1])
+		if !done && !slices.Equal(b.codes, []string{"exit 8"}) {
+			t.Errorf("%v: %s", b.codes, b.saw())
+		}
+		b.disk.Fail(nil)
+		if !done && !b.rewrapTo(keys[1]) {
+			t.Fatalf("it is not repeated: %s", b.saw())
+		}
+		b.victim.Set("hsm.vault_key", keys[1])
+	})
 }
