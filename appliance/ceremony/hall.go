@@ -158,6 +158,13 @@ func (m *Members) Member(id transport.NodeID) (*Member, bool) {
 	return x, ok
 }
 
+// size is how many members there are.
+func (m *Members) size() int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return len(m.node)
+}
+
 // Party is a node's number, 0 for a stranger.
 func (m *Members) Party(id transport.NodeID) threshold.PartyID {
 	if x, ok := m.Member(id); ok {

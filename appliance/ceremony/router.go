@@ -80,7 +80,7 @@ type pastTopic struct {
 
 // NewRouter makes the router of a node.
 func NewRouter(h Hall) *Router {
-	return &Router{hall: h, held: newBudget(waitingAll, waitingPeer, len(h.node)-1), open: map[[32]byte]*inbox{},
+	return &Router{hall: h, held: newBudget(waitingAll, waitingPeer, h.size()-1), open: map[[32]byte]*inbox{},
 		early: map[[32]byte]*earlyTopic{}, byPeer: map[earlyPart]int{}, past: map[[32]byte]*pastTopic{},
 		led: map[transport.NodeID]*led{}, asked: map[transport.NodeID]*repeated{}}
 }
@@ -96,7 +96,7 @@ func (r *Router) by(coordinator transport.NodeID) *led {
 }
 
 // part is each coordinator's of all.
-func (r *Router) part(all int) int { return all / max(1, len(r.hall.node)) }
+func (r *Router) part(all int) int { return all / max(1, r.hall.size()) }
 
 // join opens the topic of a coordinator; what arrived early of its peers is delivered first. ok is false if the topic is or was open: a
 // ceremony never runs twice.

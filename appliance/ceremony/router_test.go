@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -470,4 +471,28 @@ func FuzzRouter(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Goal: a roster may be taken up while ceremonies begin and end. Method: both at once; the race detector sees a map that is read as it is
+// put in another's place.
+func TestRenewWhileRouting(t *testing.T) {
+	hall, next := hallOf("self", "a"), hallOf("self", "a", "b").Members
+	r := NewRouter(hall)
+	var renewed sync.WaitGroup
+	renewed.Go(func() {
+		for range 100 {
+			hall.Renew(next)
+		}
+	})
+	for i := range 100 {
+		topic := [32]byte{byte(i)}
+		if _, ok := r.join(topic, "a", []transport.NodeID{"a"}); !ok {
+			t.Fatalf("ceremony %d does not begin", i)
+		}
+		r.leave(topic, nil)
+	}
+	renewed.Wait()
+	if of := r.part(pastMax); of != pastMax/3 {
+		t.Errorf("a coordinator's part is %d, of three nodes' %d", of, pastMax)
+	}
 }
