@@ -202,6 +202,8 @@ func (j *JWT) judge(token string) (knownToken, error) {
 		return knownToken{}, errors.New("the token has expired")
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
 		return knownToken{}, errors.New("the token is for another audience")
+	case errors.Is(err, jwt.ErrTokenUsedBeforeIssued), errors.Is(err, jwt.ErrTokenNotValidYet):
+		return knownToken{}, errors.New("the token is of a time to come (iat, nbf): compare this node's clock with that of who issued it")
 	case err != nil:
 		return knownToken{}, errors.New("the token's claims do not hold: exp and aud are required, iat and nbf must have passed")
 	}

@@ -45,6 +45,7 @@ type Process struct {
 	Log    *Buffer
 	Env    []string // added to its environment
 	Disk   *Disk    // under its files; nil for the machine's own
+	Clock  *Clock   // by which Start has it run; nil for the machine's own
 
 	c     *Processes
 	flags []string
@@ -62,7 +63,7 @@ func NewProcesses(tb testing.TB, n, t int) *Processes {
 	if r.Code != 0 {
 		tb.Fatalf("mpcd init: exit %d\n%s", r.Code, r.Err)
 	}
-	tok := Run(tb, nil, "token", "--key", filepath.Join(c.Dir, "cluster", "api-tokens.key"), "--audience", ClusterName)
+	tok := Run(tb, nil, tokenArgs(c.Dir)...)
 	if tok.Code != 0 {
 		tb.Fatalf("mpcd token: exit %d\n%s", tok.Code, tok.Err)
 	}
@@ -91,6 +92,11 @@ func NewProcesses(tb testing.TB, n, t int) *Processes {
 		tb.Fatal(err)
 	}
 	return c
+}
+
+// tokenArgs are the arguments with which mpcd makes a token for the API of a cluster.
+func tokenArgs(dir string) []string {
+	return []string{"token", "--key", filepath.Join(dir, "cluster", "api-tokens.key"), "--audience", ClusterName}
 }
 
 // Enrol enrols nodes anew, with the configuration that they have now: their vaults and identities are new. Nothing may run yet.
@@ -205,7 +211,11 @@ func (p *Process) Args(command string, more ...string) []string {
 func (p *Process) Start() {
 	tb := p.c.TB
 	tb.Helper()
-	cmd := exec.Command(Program(tb), p.Args("start")...)
+	program := Program(tb)
+	if p.Clock != nil {
+		program = p.Clock.program
+	}
+	cmd := exec.Command(program, p.Args("start")...)
 	cmd.Stdout, cmd.Stderr, cmd.Env = p.Log, p.Log, environment(p.Env)
 	if err := p.starter()(cmd); err != nil {
 		tb.Fatal(err)

@@ -35,6 +35,7 @@ type bench struct {
 	c       *sim.Processes
 	victim  *sim.Process
 	disk    *sim.Disk
+	clock   *sim.Clock // of the victim, once it was off
 	wallets []*client.Wallet
 	n       int
 
@@ -252,6 +253,27 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 	"a byte is flipped in the machine's secret":       flipped("data/store.key"),
 	"a byte is flipped in the token":                  flipped("hsm/tokens/*/token.object"),
 	"a byte is flipped in a key of the token":         flipped("hsm/tokens/*/????????-*.object"),
+	"the clock is off by 30 s or more": {
+		func(b *bench) {
+			b.restarts(-90 * time.Second)
+			sim.Wait(b.T, "it is told", func() bool { return b.sign() == nil && strings.Contains(b.saw(), "clocks differ") })
+		},
+		(*bench).setClock},
+	"the clock is ahead by more than two minutes": {
+		func(b *bench) { b.off(210*time.Second, "ahead") }, (*bench).setClock},
+	"the clock is behind by more than two minutes": {
+		func(b *bench) { b.off(-210*time.Second, "behind") }, (*bench).setClock},
+	"the clock is behind that of who issued a token": {
+		func(b *bench) { b.tooNew() }, (*bench).setClock},
+	"the clock is ahead by more than a certificate lives": {
+		func(b *bench) { b.restarts(0); b.clock.Off(400 * 24 * time.Hour); b.says("it is valid from") }, (*bench).setClock},
+	"the clock was set back before a restart": {
+		func(b *bench) {
+			b.restarts(time.Minute)
+			b.restarts(0)
+			sim.Wait(b.T, "it signs", func() bool { return b.sign() == nil })
+		},
+		(*bench).setClock},
 	"the node's certificate has expired": {
 		func(b *bench) { b.victim.Stop(); b.expire(); b.victim.Start(); b.says("has expired") },
 		func(b *bench) { b.move("tls/good.crt", "tls/node.crt"); b.move("tls/good.key", "tls/node.key") }},
@@ -316,6 +338,52 @@ func (b *bench) clone() {
 	})
 	_ = b.sign()
 	b.notReady()
+}
+
+// restarts starts the victim again, with its clock off by d from then on.
+func (b *bench) restarts(d time.Duration) {
+	if b.clock == nil {
+		b.clock = sim.NewClock(b.c.TB)
+		b.clock.Off(-time.Hour)
+		b.c.Token = b.clock.Token(b.c) // of before, whatever the clock will be
+	}
+	b.victim.Stop()
+	b.victim.Clock = b.clock
+	b.clock.Off(d)
+	b.starts()
+}
+
+// setClock sets the victim's clock right; when it is started again, it has the machine's.
+func (b *bench) setClock() {
+	b.clock.Off(0)
+	b.victim.Clock = nil
+}
+
+// off has the victim's clock jump while it runs, until it refuses and its peers say how far it is off.
+func (b *bench) off(d time.Duration, how string) {
+	b.restarts(0)
+	b.clock.Off(d)
+	b.refuses("quorum")
+	b.says("this node's clock differs from most")
+	seen := regexp.MustCompile("its clock is 3m[0-9]+s " + how)
+	sim.Wait(b.T, "the peers name it", func() bool {
+		nodes, err := b.c.Nodes[0].Client().Nodes(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		fmt.Fprintln(&b.said, nodes[2].Trouble)
+		return seen.MatchString(nodes[2].Trouble)
+	})
+}
+
+// tooNew asks the victim for a signature with a token that a right clock has just issued, its own being behind.
+func (b *bench) tooNew() {
+	b.restarts(0)
+	old := b.c.Token
+	b.c.Token = b.clock.Token(b.c)
+	b.clock.Off(-time.Minute)
+	_ = b.sign()
+	b.c.Token = old
 }
 
 // killDriver kills the process that holds the token's library.
