@@ -1,6 +1,7 @@
 package enrol
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -84,4 +85,40 @@ func TestKeysTakenOut(t *testing.T) {
 	if _, err := admit(second); codeOf(err) != fault.CodeIntegrity {
 		t.Errorf("with a list that cannot be read: %v", err)
 	}
+}
+
+// FuzzTakenOut. Goal: a list of keys that were taken out is read as it was written, or refused as damaged. Method: any bytes in its place;
+// what is read is written and read again.
+func FuzzTakenOut(f *testing.F) {
+	good, err := json.Marshal([]takenOut{{"n1", "attest", thumbprint([]byte("key")), 3}, {"n2", "seal", "", 1<<64 - 1}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	list := string(good)
+	for _, seed := range []string{list, "", "null", "[]", "[{}]", "[null]", `[{"node":1}]`, list + "[]", list[:9], "{}"} {
+		f.Add([]byte(seed))
+	}
+	a := &Authority{dir: f.TempDir()}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		read := func(b []byte) ([]takenOut, error) {
+			if err := os.WriteFile(filepath.Join(a.dir, takenOutFile), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return a.readTakenOut()
+		}
+		list, err := read(b)
+		if err != nil {
+			if codeOf(err) != fault.CodeIntegrity {
+				t.Errorf("refused with %v", err)
+			}
+			return
+		}
+		again, err := json.Marshal(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := read(again); err != nil || !slices.Equal(got, list) {
+			t.Errorf("%+v, %v; not %+v", got, err, list)
+		}
+	})
 }

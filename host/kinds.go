@@ -56,6 +56,7 @@ var kinds = []struct {
 	{syscall.EDQUOT, fault.CodeStorage, freeSpace},
 	{syscall.EROFS, fault.CodeStorage, "mount the disk of the data directory writable, then start again"},
 	{syscall.EIO, fault.CodeStorage, "look at the disk: the system's log says what failed; keep a copy of it as it is"},
+	{durable.ErrUnread, fault.CodeStorage, "look at the disk: the system's log says what failed; keep a copy of it as it is"},
 	{hsm.ErrIntegrity, fault.CodeIntegrity, keepDisk},
 	{vault.ErrIntegrity, fault.CodeIntegrity, keepDisk},
 	{durable.ErrCorrupt, fault.CodeIntegrity, keepDisk},

@@ -40,6 +40,8 @@ var (
 	ErrFull = durable.ErrFull
 	// ErrMoved: a Store's files are not where they were opened. Nothing was written; it heals when they are put back.
 	ErrMoved = durable.ErrMoved
+	// ErrUnread: the disk of a Store fails, so that what is on it cannot be read; whether it is whole is not known (exit code 8).
+	ErrUnread = durable.ErrUnread
 	// ErrBroken: an earlier write failed and its outcome is unknown; open anew.
 	ErrBroken = durable.ErrBroken
 )

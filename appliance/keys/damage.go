@@ -70,7 +70,7 @@ func (d *Damage) Err() error {
 // vaultCode is the code for what a vault failed with.
 func vaultCode(err error) problem.Code {
 	switch {
-	case errors.Is(err, vault.ErrFull), errors.Is(err, vault.ErrMoved), errors.Is(err, vault.ErrBroken):
+	case errors.Is(err, vault.ErrFull), errors.Is(err, vault.ErrMoved), errors.Is(err, vault.ErrBroken), errors.Is(err, vault.ErrUnread):
 		return problem.Storage
 	case errors.Is(err, vault.ErrIntegrity), errors.Is(err, vault.ErrCorrupt):
 		return problem.Integrity

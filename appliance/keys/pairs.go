@@ -114,6 +114,7 @@ func (v *Pairs) store(ctx context.Context, c threshold.Committee, name string, p
 	if err := v.vault.PutSecret(ctx, name, b.Bytes()); err != nil {
 		return v.Damage.Failed(pairStateOf(c), "cannot be stored", err)
 	}
+	v.Damage.Opened(pairStateOf(c))
 	return nil
 }
 
@@ -178,18 +179,20 @@ func (v *Pairs) carryBans(ctx context.Context, c threshold.Committee, name strin
 	if old == nil || len(old.Banned()) == 0 {
 		return nil
 	}
+	what := "the record of released bans of " + pairStateOf(c)
 	var r release
 	b, err := v.vault.GetSecret(ctx, releaseName(name))
 	switch {
 	case errors.Is(err, vault.ErrNotFound):
 	case err != nil:
-		return v.Damage.Failed("the record of released bans of "+pairStateOf(c), "cannot be read", err)
+		return v.Damage.Failed(what, "cannot be read", err)
 	default:
 		defer b.Wipe()
 		if err := canon.UnmarshalVersion(b.Bytes(), releaseVersion, &r); err != nil {
-			return v.Damage.Unreadable("the record of released bans of "+pairStateOf(c), err)
+			return v.Damage.Unreadable(what, err)
 		}
 	}
+	v.Damage.Opened(what)
 	for _, peer := range old.Banned() {
 		if r.Digest != old.Digest() || !slices.Contains(r.Peers, peer) {
 			p.Ban(peer)

@@ -184,6 +184,7 @@ func TestDamaged(t *testing.T) {
 		"changed bytes":    {func(s *damagedStore, _ *vaulttest.Wrapper) { s.flip = true }, problem.Integrity},
 		"the token fails":  {func(_ *damagedStore, w *vaulttest.Wrapper) { w.Down.Store(true) }, problem.HSM},
 		"the disk is full": {func(s *damagedStore, _ *vaulttest.Wrapper) { s.err = vault.ErrFull }, problem.Storage},
+		"the disk fails":   {func(s *damagedStore, _ *vaulttest.Wrapper) { s.err = vault.ErrUnread }, problem.Storage},
 	} {
 		s, w := &damagedStore{Store: vaulttest.NewMemory()}, vaulttest.NewWrapper("kek")
 		v, err := vault.Open(ctx, vault.Config{Store: s, Wrapper: w, KEK: "kek", Node: "a"})
@@ -226,11 +227,15 @@ func TestDamaged(t *testing.T) {
 // damagedStore is a store with bodies that cannot be read, or are not what was stored.
 type damagedStore struct {
 	vault.Store
-	err  error
-	flip bool
+	err      error
+	flip     bool
+	pointers bool // nothing can be read
 }
 
 func (s *damagedStore) Get(ctx context.Context, key []byte) ([]byte, error) {
+	if s.pointers {
+		return nil, vault.ErrCorrupt
+	}
 	b, err := s.Store.Get(ctx, key)
 	if !bytes.Contains(key, []byte("vault/b/")) || err != nil {
 		return b, err
@@ -296,6 +301,46 @@ func TestBansCarried(t *testing.T) {
 	ban(p, third, 2)
 	if fourth := adopt(p, 4); len(fourth.banned) != 2 {
 		t.Errorf("it bans %v: an old release ended a new ban", fourth.banned)
+	}
+}
+
+// Goal: a record of released bans that could not be read, and pair state that could not be stored, are told as damage until they can be,
+// and no longer. Method: a record that does not decode, and then another; a vault whose pointer is changed, and then not.
+func TestReleaseReadAgain(t *testing.T) {
+	ctx, c := t.Context(), threshold.Committee{Parties: []threshold.PartyID{1, 2}}
+	s := &damagedStore{Store: vaulttest.NewMemory()}
+	v, err := vault.Open(ctx, vault.Config{Store: s, Wrapper: vaulttest.NewWrapper("kek"), KEK: "kek", Node: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	p := (&told{}).pairs(v)
+	p.Damage = &Damage{}
+	next := func(epoch uint64) error {
+		err := p.StoreNext(ctx, toyScheme{}, c, &toy{state: state{epoch: epoch}})
+		return errors.Join(err, p.Adopt(ctx, toyScheme{}, c, state{epoch: epoch}.Digest()))
+	}
+	if err := errors.Join(next(1), v.PutSecret(ctx, releaseName(pairStateName("toy", c)), []byte{0xff})); err != nil {
+		t.Fatal(err)
+	}
+	now, err := p.Current(ctx, toyScheme{}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now.Ban(2)
+	if err := next(2); err == nil || p.Damage.Err() == nil {
+		t.Errorf("not told: %v, %v", err, p.Damage.Err())
+	}
+	if err := errors.Join(p.Release(ctx, toyScheme{}, c, []threshold.PartyID{2}), next(2)); err != nil || p.Damage.Err() != nil {
+		t.Errorf("read again: %v, and told: %v", err, p.Damage.Err())
+	}
+	s.pointers = true
+	if err := p.StoreNext(ctx, toyScheme{}, c, now); err == nil || p.Damage.Err() == nil {
+		t.Errorf("not told: %v, %v", err, p.Damage.Err())
+	}
+	s.pointers = false
+	if err := p.StoreNext(ctx, toyScheme{}, c, now); err != nil || p.Damage.Err() != nil {
+		t.Errorf("stored again: %v, and told: %v", err, p.Damage.Err())
 	}
 }
 

@@ -151,8 +151,8 @@ func Unwritten(err error) *Error {
 	return &Error{Code: Storage, Message: "the node cannot write to its disk, so nothing may be done", Next: next, Err: err}
 }
 
-// As finds the Error in err, or wraps err as Unwritten where the disk is full or not where it was, as Integrity where what is stored there
-// is damaged, as Internal else.
+// As finds the Error in err, or wraps err as Unwritten where the disk is full or not where it was, as Storage where it cannot be read, as
+// Integrity where what is stored there is damaged, as Internal else.
 func As(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
@@ -160,6 +160,10 @@ func As(err error) *Error {
 	}
 	if durable.IsFull(err) || errors.Is(err, durable.ErrMoved) {
 		return Unwritten(err)
+	}
+	if errors.Is(err, durable.ErrUnread) {
+		return &Error{Code: Storage, Message: "the node cannot read its disk", Next: "look at its disk: the system's log says what failed",
+			Err: err}
 	}
 	if errors.Is(err, durable.ErrCorrupt) {
 		return &Error{Code: Integrity, Message: "what the node has stored is damaged", Next: StopFirst, Err: err}

@@ -12,6 +12,8 @@ var (
 	ErrLocked = errors.New("in use by another process")
 	// ErrClosed: used after Close.
 	ErrClosed = errors.New("closed")
+	// ErrUnread: the disk fails, so that what is on it cannot be read; whether it is whole is not known.
+	ErrUnread = errors.New("the disk cannot be read")
 	// ErrBroken: an earlier write failed, and what it left on the disk is unknown. A Log takes it back as soon as it can.
 	ErrBroken = errors.New("an earlier write failed, and what it left is not known")
 )

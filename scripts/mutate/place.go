@@ -93,8 +93,10 @@ func (k killer) exists(root fs.FS) error {
 		if err != nil {
 			return err
 		}
-		if strings.Contains("\n"+string(b), "\nfunc "+name+"(t *testing.T) {") {
-			return nil
+		for _, kind := range []string{"(t *testing.T) {", "(f *testing.F) {"} { // a fuzz target is run with its seeds
+			if strings.Contains("\n"+string(b), "\nfunc "+name+kind) {
+				return nil
+			}
 		}
 	}
 	return fmt.Errorf("%s has no %s", k.pkg, name)

@@ -211,7 +211,7 @@ func firstCommit(path string, registry *badger.KeyRegistry) (uint64, error) {
 			return 0, err
 		}
 	}
-	if len(key) < 8 {
+	if len(key) <= 8 { // nothing but the number
 		return 0, damaged(path, "a key of %d bytes", len(key))
 	}
 	return y.ParseTs(key), nil

@@ -2,11 +2,14 @@ package badgerstore
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/luxfi/mpcd/vault"
 )
@@ -63,5 +66,41 @@ func TestWrittenLeavesMemory(t *testing.T) {
 	}
 	if got, err := s.Get(t.Context(), []byte("receipt/0")); err != nil || !bytes.Equal(got, value) {
 		t.Errorf("the first value: %d bytes, %v", len(got), err)
+	}
+}
+
+// Goal: a page of a store's file that its disk does not give is told as the disk's failure, and not as damage; and so is a read that the
+// system refuses. Method: the pages of the value log are taken from the process, while the file is as it was; errors in words.
+func TestFailingPage(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	put(t, s, "a", string(make([]byte, 2*valueThreshold)))
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := 0
+	for line := range strings.Lines(string(maps)) {
+		var from, to uintptr
+		if !strings.Contains(line, dir) || !strings.HasSuffix(strings.TrimSpace(line), valueLog) {
+			continue
+		}
+		if _, err := fmt.Sscanf(line, "%x-%x", &from, &to); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, e := unix.Syscall(unix.SYS_MPROTECT, from, to-from, unix.PROT_NONE); e != 0 {
+			t.Fatal(e)
+		}
+		taken++
+	}
+	_, get := s.Get(t.Context(), []byte("a"))
+	iterate := s.Iterate(t.Context(), nil, func(_, _ []byte) error { return nil })
+	for what, err := range map[string]error{"get": get, "iterate": iterate, "words": unread(errors.New("read x: input/output error"))} {
+		if taken == 0 || !errors.Is(err, vault.ErrUnread) || errors.Is(err, vault.ErrCorrupt) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := unread(errors.New("a checksum does not fit")); !errors.Is(err, vault.ErrCorrupt) || errors.Is(err, vault.ErrUnread) {
+		t.Errorf("damage: %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -152,7 +153,7 @@ func (s *Store) open(o badger.Options) error {
 		return err
 	}
 	if s.acked, err = durable.OpenCounter(filepath.Join(s.dir, ackedFile)); err != nil {
-		return fmt.Errorf("badgerstore: %s of %s cannot be read: %w: %w", ackedFile, s.dir, vault.ErrCorrupt, err)
+		return fmt.Errorf("badgerstore: %s of %s cannot be read: %w", ackedFile, s.dir, unread(err))
 	}
 	known := keyCheck{dir: s.dir, key: o.EncryptionKey}
 	look := false
@@ -278,7 +279,7 @@ func (s *Store) checkSeq() error {
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("badgerstore: %s: %w: %w", s.dir, vault.ErrCorrupt, err)
+		return fmt.Errorf("badgerstore: %s: %w", s.dir, unread(err))
 	}
 	if acked := s.acked.Value(); s.seq < acked {
 		return fmt.Errorf("badgerstore: the database in %s ends at commit %d, but %d was acknowledged: files were cut or put back "+
@@ -310,7 +311,7 @@ func (s *Store) view(f func(*badger.Txn) error) (err error) {
 	defer func() {
 		p := recover()
 		if fault, ok := p.(interface{ Addr() uintptr }); ok {
-			err = fmt.Errorf("badgerstore: %s: %w: a mapped file cannot be read at %#x", s.dir, vault.ErrCorrupt, fault.Addr())
+			err = fmt.Errorf("badgerstore: %s: %w", s.dir, unmapped(fault.Addr()))
 			s.fail(fmt.Errorf("%w: %w", vault.ErrBroken, err))
 		} else if p != nil {
 			panic(p)
@@ -344,7 +345,7 @@ func (s *Store) Get(ctx context.Context, key []byte) ([]byte, error) {
 		return nil, fmt.Errorf("badgerstore: key %q: %w", key, vault.ErrNotFound)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("badgerstore: key %q: %w: %w", key, vault.ErrCorrupt, err)
+		return nil, fmt.Errorf("badgerstore: key %q: %w", key, unread(err))
 	}
 	return out, nil
 }
@@ -386,7 +387,41 @@ func (s *Store) Iterate(ctx context.Context, prefix []byte, f func(key, value []
 }
 
 func corrupt(item *badger.Item, err error) error {
-	return fmt.Errorf("badgerstore: key %q: %w: %w", item.Key()[1:], vault.ErrCorrupt, err)
+	return fmt.Errorf("badgerstore: key %q: %w", item.Key()[1:], unread(err))
+}
+
+// unread is why something was not read: the disk failed, or what is there is damaged.
+func unread(err error) error {
+	if errors.Is(err, vault.ErrUnread) || errors.Is(err, vault.ErrCorrupt) {
+		return err
+	}
+	if failed := diskFailure(err); failed != nil {
+		return fmt.Errorf("%w: %w", vault.ErrUnread, told(err))
+	}
+	return fmt.Errorf("%w: %w", vault.ErrCorrupt, err)
+}
+
+// unmapped is why a page of a mapped file could not be had: the file was cut since, or else its disk fails. What is at the address, the
+// system tells in /proc/self/maps: from-to mode offset device inode path.
+func unmapped(at uintptr) error {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return fmt.Errorf("%w: a mapped file, at %#x", vault.ErrUnread, at)
+	}
+	for line := range strings.Lines(string(maps)) {
+		var from, to uintptr
+		var mode, device, path string
+		var offset, inode int64
+		if n, _ := fmt.Sscanf(line, "%x-%x %s %x %s %d %s", &from, &to, &mode, &offset, &device, &inode, &path); n < 7 || at < from || at >= to {
+			continue
+		}
+		info, err := os.Stat(path)
+		if err == nil && offset+int64(at-from) >= info.Size() {
+			return fmt.Errorf("%w: %s ends before what is read of it", vault.ErrCorrupt, path)
+		}
+		return fmt.Errorf("%w: %s", vault.ErrUnread, path)
+	}
+	return fmt.Errorf("%w: a mapped file, at %#x", vault.ErrUnread, at)
 }
 
 // closeDB closes the database, or leaves it as a crash leaves it, with all that was acknowledged: without room, if the disk fails, or if
