@@ -313,10 +313,10 @@ func (e *epochs) whole(s keys.Sharing) error {
 func (e *epochs) check() Check {
 	words := e.lagWords(e.cfg.Node)
 	if words == "" {
-		return Check{epochsName, true, "its shares are of the epochs that the peers hold"}
+		return Check{Name: epochsName, OK: true, Detail: "its shares are of the epochs that the peers hold"}
 	}
 	_, late := e.lag(e.cfg.Node)
-	return Check{epochsName, len(late) < len(e.keys.Sharings(e.members.SelfParty())), "it " + words}
+	return Check{Name: epochsName, OK: len(late) < len(e.keys.Sharings(e.members.SelfParty())), Detail: "it " + words}
 }
 
 // epochs tells the peer, and tells log and audit log of a node that begins to lag, or does no longer.

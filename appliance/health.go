@@ -42,8 +42,8 @@ func (n *Node) Readiness() Readiness {
 	hears := n.count(committees, func(id transport.NodeID) bool { return id == n.cfg.Node || slices.Contains(hear, id) })
 	roster := n.members.Roster()
 	r := Readiness{Ready: true, Checks: n.ownChecks(), Margin: live.least, Serial: roster.Roster.Serial, Roster: roster.Fingerprint()}
-	r.Checks = append(r.Checks, Check{"quorum", live.enough(), n.quorumDetail(live)}, Check{"heard", hears.enough(), heard}, n.epochs.check(),
-		written(SecretsCheck, n.damage.Err(), "what it opened of what it has stored is whole"))
+	r.Checks = append(r.Checks, Check{Name: "quorum", OK: live.enough(), Detail: n.quorumDetail(live)},
+		Check{Name: "heard", OK: hears.enough(), Detail: heard}, n.epochs.check(), n.secretsCheck())
 	for _, c := range r.Checks {
 		r.Ready = r.Ready && c.OK
 	}
@@ -118,7 +118,17 @@ func written(what string, err error, detail string) Check {
 	if err != nil {
 		detail = err.Error()
 	}
-	return Check{what, err == nil, detail}
+	return Check{Name: what, OK: err == nil, Detail: detail}
+}
+
+// secretsCheck is of what was opened of what this node has stored.
+func (n *core) secretsCheck() Check {
+	err := n.damage.Err()
+	c := written(SecretsCheck, err, "what it opened of what it has stored is whole")
+	if err != nil {
+		c.Next = problem.As(err).Next
+	}
+	return c
 }
 
 // storeCheck is of the last write, and of the room for the next.
@@ -166,12 +176,12 @@ func (n *core) quorumDetail(s signers) string {
 // ownChecks are those that depend on this node alone. Peers hear of them, and choose others while one fails.
 func (n *Node) ownChecks() []Check {
 	log := written("audit", errors.Join(n.cfg.AuditLog.Err(), n.cfg.AuditLog.Writable()), fmt.Sprintf("%d entries", n.cfg.AuditLog.Len()))
-	run := Check{"run", true, "it runs once"}
+	run := Check{Name: "run", OK: true, Detail: "it runs once"}
 	if twice := n.peers.Twice(n.cfg.Node); twice != "" {
-		run = Check{"run", false, "this node " + twice + ": stop one of them"}
+		run = Check{Name: "run", Detail: "this node " + twice, Next: "stop one of them"}
 	}
-	checks := []Check{{"running", n.serves(), "the node has joined the network"}, n.token.hsm.check("token", "its last signature was made"),
-		n.storeCheck(), log, n.clockCheck(), run, n.memberCheck()}
+	checks := []Check{{Name: "running", OK: n.serves(), Detail: "the node has joined the network"},
+		n.token.hsm.check("token", "its last signature was made"), n.storeCheck(), log, n.clockCheck(), run, n.memberCheck()}
 	if n.cfg.Checks != nil {
 		checks = append(checks, n.cfg.Checks()...)
 	}
@@ -181,9 +191,10 @@ func (n *Node) ownChecks() []Check {
 // memberCheck tells whether this node was removed from the cluster, as far as it has seen the roster that does.
 func (n *Node) memberCheck() Check {
 	if serial := n.removed.Load(); serial > 0 {
-		return Check{"member", false, fmt.Sprintf("this node is not a member any more: the roster of serial %d removes it", serial)}
+		return Check{Name: "member", Detail: fmt.Sprintf("this node is not a member any more: the roster of serial %d removes it", serial),
+			Next: "stop this node"}
 	}
-	return Check{"member", true, "the roster has it"}
+	return Check{Name: "member", OK: true, Detail: "the roster has it"}
 }
 
 // clockCheck holds our clock against those of the peers: it is off if most of them differ from it, by more than is heard, the same way.
@@ -211,9 +222,9 @@ func (n *core) clockCheck() Check {
 		}
 	}
 	if 2*max(ahead, behind) > seen {
-		return Check{"clock", false, "this node's clock differs from most: set it, as by NTP" + detail}
+		return Check{Name: "clock", Detail: "this node's clock differs from most" + detail, Next: "set this node's clock, as by NTP"}
 	}
-	return Check{"clock", true, fmt.Sprintf("%d peers' clocks are seen, the farthest is %s", seen, ceremony.Off(worst))}
+	return Check{Name: "clock", OK: true, Detail: fmt.Sprintf("%d peers' clocks are seen, the farthest is %s", seen, ceremony.Off(worst))}
 }
 
 // state is what peers hear of us. It is asked for with every beat, so it is also where changes are told to the log, and where what failed
@@ -303,7 +314,7 @@ func (n *Node) readyNode(id transport.NodeID) (bool, string) {
 	r := n.Readiness()
 	for _, c := range r.Checks {
 		if !c.OK && c.Name != epochsName {
-			bad = append(bad, c.Name+": "+c.Detail)
+			bad = append(bad, c.Name+": "+c.Words())
 		}
 	}
 	return r.Ready, strings.Join(bad, "; ")

@@ -80,7 +80,7 @@ func TestOwnChecks(t *testing.T) {
 		"clocks both ways":  {see(map[string]transport.Sight{"5": ahead(130), "7": ahead(-130)}), "", ""},
 		"twice":             {see(map[string]transport.Sight{"self": {Twice: now}}), "run", "runs twice"},
 		"host": {func(_ *testing.T, x *inside) {
-			x.cfg.Checks = func() []Check { return []Check{{"certificate", false, "expired"}} }
+			x.cfg.Checks = func() []Check { return []Check{{Name: "certificate", Detail: "expired"}} }
 		}, "certificate", "expired"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,6 +91,9 @@ func TestOwnChecks(t *testing.T) {
 			for _, c := range r.Checks {
 				if c.Name == "quorum" || c.Name == "heard" {
 					continue
+				}
+				if stays := strings.Contains("clock run", c.Name) && !c.OK; stays != (c.Next != "") {
+					t.Errorf("%s: to do: %q", c.Name, c.Next)
 				}
 				if c.OK == (c.Name == row.fail) {
 					t.Errorf("%s: %v, %s", c.Name, c.OK, c.Detail)
@@ -119,7 +122,7 @@ func TestDamageIsShown(t *testing.T) {
 		t.Error("nothing was opened")
 	}
 	_ = x.damage.Failed("the pair state of parties 1 and 2", "cannot be opened", vault.ErrCorrupt)
-	if r := x.Readiness(); r.Ready || !damaged(r) {
+	if r := x.Readiness(); r.Ready || !damaged(r) || r.Checks[len(r.Checks)-1].Next != problem.StopFirst {
 		t.Errorf("%+v", r)
 	}
 	if _, trouble := x.readyNode(x.cfg.Node); !strings.Contains(trouble, "secrets: the pair state") {

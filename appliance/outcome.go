@@ -56,9 +56,9 @@ func (o *outcomes) failing() (bad map[string]error, age time.Duration) {
 func (o *outcomes) check(name, good string) Check {
 	bad, _ := o.failing()
 	for _, err := range bad {
-		return Check{name, false, err.Error()}
+		return Check{Name: name, Detail: err.Error()}
 	}
-	return Check{name, true, good}
+	return Check{Name: name, OK: true, Detail: good}
 }
 
 // heededSigner remembers how a token's last signature with each key ended.

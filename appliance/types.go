@@ -114,6 +114,15 @@ type Check struct {
 	Name   string
 	OK     bool
 	Detail string
+	Next   string // what to do about it, where no waiting heals it; "" where it may
+}
+
+// Words are Detail and Next in one line.
+func (c Check) Words() string {
+	if c.Next == "" {
+		return c.Detail
+	}
+	return c.Detail + ": " + c.Next
 }
 
 // Readiness tells whether the node can serve a signature now.

@@ -67,7 +67,7 @@ func (w *watch) readiness(log *slog.Logger, r Readiness) {
 	var why []any
 	for _, c := range r.Checks {
 		if !c.OK {
-			names, why = append(names, c.Name), append(why, c.Name, c.Detail)
+			names, why = append(names, c.Name), append(why, c.Name, c.Words())
 		}
 	}
 	told := strings.Join(names, ", ")

@@ -123,7 +123,7 @@ func (c *certificate) check() appliance.Check {
 	defer c.mu.Unlock()
 	x := appliance.Check{Name: "certificate-" + c.use, OK: true, Detail: "valid until " + c.leaf.NotAfter.UTC().Format(time.RFC3339)}
 	if err := inTime(c.leaf, c.clock()); err != nil {
-		x.OK, x.Detail = false, err.Error()
+		x.OK, x.Detail, x.Next = false, err.Error(), renewal+"; or set the clock, if that is wrong"
 	}
 	return x
 }

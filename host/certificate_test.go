@@ -130,7 +130,8 @@ func TestCertificateEnds(t *testing.T) {
 		now = x.notAfter().Add(-step.left)
 		log.Reset()
 		r := cs.checks()
-		if got := strings.Count(log.String(), "ends soon"); got != step.lines || len(r) != 1 || r[0].OK != step.ready {
+		if got := strings.Count(log.String(), "ends soon"); got != step.lines || len(r) != 1 || r[0].OK != step.ready ||
+			step.ready != (r[0].Next == "") {
 			t.Errorf("%s before the end: %d lines, want %d; %+v", step.left, got, step.lines, r)
 		}
 	}

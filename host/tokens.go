@@ -158,7 +158,11 @@ func (t *Tokens) checks() []appliance.Check {
 	var out []appliance.Check
 	for _, x := range t.open {
 		if err := lost(x); err != nil {
-			out = append(out, appliance.Check{Name: "driver", Detail: fault.Plain(err)})
+			c := appliance.Check{Name: "driver", Detail: fault.Plain(err)}
+			if !errors.Is(err, hsm.ErrUnavailable) { // a token that is away may come back
+				_, c.Next = KindOf(err)
+			}
+			out = append(out, c)
 		}
 	}
 	return out

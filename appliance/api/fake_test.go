@@ -294,7 +294,7 @@ func wantProblem(t testing.TB, w *httptest.ResponseRecorder, status int, code st
 		p.Instance != "urn:uuid:"+w.Header().Get("X-Request-Id") {
 		t.Errorf("got %+v, want a whole problem with code %s", p, code)
 	}
-	retry := status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
+	retry := status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable && p.Retryable
 	if retry != (w.Header().Get("Retry-After") != "") {
 		t.Errorf("%d with Retry-After %q", status, w.Header().Get("Retry-After"))
 	}

@@ -54,24 +54,35 @@ func (s *server) healthz(w http.ResponseWriter, r *http.Request) {
 	writeHealth(w, r, h)
 }
 
+// notReady says why the node is not ready, and what to do: what a check says that no waiting heals, before all that may heal by itself.
 func notReady(r *http.Request, ready appliance.Readiness) error {
 	p := newRefusal(r.Context(), &problem.Error{Code: problem.Starting, Message: "the node cannot serve a signature now",
 		Next: "errors has the failed checks; wait as Retry-After says."})
+	told := appliance.Check{}
 	for _, c := range ready.Checks {
-		if !c.OK {
-			p.Errors = append(p.Errors, wire.FieldError{Field: c.Name, Detail: withoutPaths(c.Detail)})
+		if c.OK {
+			continue
+		}
+		p.Errors = append(p.Errors, wire.FieldError{Field: c.Name, Detail: withoutPaths(c.Words())})
+		if told.Name == "" || told.Next == "" && c.Next != "" {
+			told = c
 		}
 	}
-	if len(p.Errors) > 0 {
-		p.Say(fmt.Sprintf("the node cannot serve a signature now: %s: %s", p.Errors[0].Field, p.Errors[0].Detail), "wait as Retry-After says")
+	if told.Name == "" {
+		return p
 	}
+	next := "wait as Retry-After says"
+	if told.Next != "" {
+		next, p.stays, p.Retryable = told.Next, true, false
+	}
+	p.Say(fmt.Sprintf("the node cannot serve a signature now: %s: %s", told.Name, withoutPaths(told.Detail)), next)
 	return p
 }
 
 func checks(ready appliance.Readiness) []wire.Check {
 	var out []wire.Check
 	for _, c := range ready.Checks {
-		out = append(out, wire.Check{Name: c.Name, OK: c.OK, Detail: withoutPaths(c.Detail)})
+		out = append(out, wire.Check{Name: c.Name, OK: c.OK, Detail: withoutPaths(c.Words())})
 	}
 	return out
 }

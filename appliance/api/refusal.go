@@ -67,6 +67,7 @@ var retryAfter = map[int]string{http.StatusTooManyRequests: "1", http.StatusServ
 type refusal struct {
 	wire.Problem
 	allow string // of a 405
+	stays bool   // waiting does not heal it
 	cause error  // for the log
 }
 
@@ -84,7 +85,7 @@ func (p *refusal) ContentType(string) string { return wire.ProblemType }
 // GetHeaders is asked by huma.
 func (p *refusal) GetHeaders() http.Header {
 	h := http.Header{}
-	if v := retryAfter[p.Status]; v != "" {
+	if v := retryAfter[p.Status]; v != "" && !p.stays {
 		h.Set("Retry-After", v)
 	}
 	if p.allow != "" {

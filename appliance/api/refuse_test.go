@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -394,6 +395,26 @@ func FuzzHealthHasNoPaths(f *testing.F) {
 			t.Errorf("%q of %q", left, detail)
 		}
 	})
+}
+
+// Goal: of a node that no waiting heals it is said what to do, and not to wait, whatever else may heal by itself. Method: checks of both
+// kinds, in either order, and each alone.
+func TestWaitingHealsNothing(t *testing.T) {
+	f := newFake()
+	h := New(Config{Backend: f})
+	quorum := appliance.Check{Name: "quorum", Detail: "1 of 3 nodes live"}
+	member := appliance.Check{Name: "member", Detail: "this node is not a member any more", Next: "stop this node"}
+	for _, failing := range [][]appliance.Check{{quorum}, {member}, {quorum, member}, {member, quorum}} {
+		f.ready = appliance.Readiness{Checks: append([]appliance.Check{{Name: "token", OK: true}}, failing...)}
+		w := send(t, h, "GET", "/readyz", "")
+		p := wantProblem(t, w, 503, "not_ready")
+		stays := slices.Contains(failing, member)
+		if p.Retryable == stays || (w.Header().Get("Retry-After") == "") != stays || strings.Contains(p.Detail, "Stop this node") != stays ||
+			strings.Contains(p.Detail, "Retry-After") == stays || strings.Contains(p.Detail, member.Detail) != stays ||
+			len(p.Errors) != len(failing) {
+			t.Errorf("%v: %+v", failing, p)
+		}
+	}
 }
 
 // Goal: readiness says why, liveness asks nobody, and startup waits for boot. Method: a node that is not ready.
