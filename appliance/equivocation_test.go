@@ -257,7 +257,7 @@ func TestRealReplay(t *testing.T) {
 	mu.Lock()
 	recorded := slices.Clone(frames)
 	mu.Unlock()
-	stranger, err := c.hub.Node("stranger").Join(t.Context(), "node")
+	stranger, err := c.hub.Node("stranger").Join(t.Context(), "node", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
 )
 
 // counters are the node's own numbers; the program exports them.
@@ -20,6 +21,13 @@ type counters struct {
 
 // SignResult is how requests to sign with keys of a scheme ended: "ok", or the code of the error. The scheme is "" where no key was found.
 type SignResult struct{ Scheme, Result string }
+
+// LostOf are the envelopes of a peer for which a room of the node had no place: "inbox", where what is authentic waits to be verified,
+// "ceremonies", of those that run or are not proposed yet, or "proposals", of what the peer asks.
+type LostOf struct {
+	Peer transport.NodeID
+	Room string
+}
 
 // tally counts how requests to sign ended.
 type tally struct {
@@ -86,6 +94,7 @@ type Counts struct {
 	PresMissed  uint64            // requests that found too few and presigned for themselves
 	PresDropped uint64            // never used
 	Network     map[string]uint64 // envelopes dropped, by reason
+	Lost        map[LostOf]uint64
 	Signed      map[SignResult]uint64
 	Token       TokenTimes
 }
@@ -107,11 +116,27 @@ func (n *Node) Counts() Counts {
 	c.tokens.Lock()
 	out.Token = c.token
 	c.tokens.Unlock()
+	out.Lost = lostAt(n)
 	if net := n.net.Load(); net != nil {
 		s := net.Stats()
 		out.Network["sent"], out.Network["received"] = s.Sent, s.Received
 		for reason, v := range s.Dropped {
 			out.Network[reason] = v
+		}
+	}
+	return out
+}
+
+// lostAt is what of each peer was dropped for want of room.
+func lostAt(n *Node) map[LostOf]uint64 {
+	rooms := map[string]map[transport.NodeID]uint64{"ceremonies": n.router.Lost(), "proposals": n.slots.Lost()}
+	if net := n.net.Load(); net != nil {
+		rooms["inbox"] = net.Stats().Lost
+	}
+	out := map[LostOf]uint64{}
+	for room, lost := range rooms {
+		for peer, v := range lost {
+			out[LostOf{peer, room}] = v
 		}
 	}
 	return out

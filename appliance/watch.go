@@ -24,8 +24,10 @@ type watch struct {
 	compared map[transport.NodeID]time.Time
 	lags     map[transport.NodeID]string
 	lagged   map[transport.NodeID]time.Time
-	mended   time.Time   // when what failed was last tried again
-	busy     atomic.Bool // trying
+	lost     map[transport.NodeID]uint64 // envelopes of a peer that had found no room when it was last told
+	released uint64                      // envelopes of another release that had come
+	mended   time.Time                   // when what failed was last tried again
+	busy     atomic.Bool                 // trying
 }
 
 // mendEvery is how often what failed is tried again.
@@ -37,6 +39,7 @@ func (w *watch) look(n *Node) {
 		w.twice, w.skewed = map[transport.NodeID]string{}, map[transport.NodeID]time.Time{}
 		w.shown = map[transport.NodeID]time.Time{}
 		w.sent, w.compared = map[transport.NodeID]time.Time{}, map[transport.NodeID]time.Time{}
+		w.lost = map[transport.NodeID]uint64{}
 		w.lags, w.lagged = map[transport.NodeID]string{}, map[transport.NodeID]time.Time{}
 	}
 	log := n.cfg.Logger
@@ -51,6 +54,7 @@ func (w *watch) look(n *Node) {
 			log.Warn("clocks differ: set them, as by NTP", "member", id, "its clock", ceremony.Off(d), "heard up to", transport.SkewMax)
 		}
 	}
+	w.floods(n, now)
 	if now.Sub(w.mended) < mendEvery || !w.busy.CompareAndSwap(false, true) {
 		return
 	}
@@ -100,6 +104,31 @@ func (w *watch) runs(n *Node, id transport.NodeID) {
 			n.cfg.Logger.Error("audit", "error", err)
 		}
 	})
+}
+
+// floodTold is how many more envelopes of a peer than there was room for are said in the log, once a minute: a few are of a busy hour.
+const floodTold = 100
+
+// floods tells who sends more than there is room for, and that somebody's envelopes are of another release.
+func (w *watch) floods(n *Node, now time.Time) {
+	lost := map[transport.NodeID]uint64{}
+	for of, v := range lostAt(n) {
+		lost[of.Peer] += v
+	}
+	for peer, v := range lost {
+		const what = "a member sends more than there is room for: what is too much is dropped"
+		if v-min(v, w.lost[peer]) >= floodTold && n.remarks.due(now, peer, what) {
+			n.cfg.Logger.Warn(what, "from", peer, "dropped", v)
+			w.lost[peer] = v
+		}
+	}
+	const what = "envelopes of another release come, which cannot be read: have all nodes run releases of one version of the wire"
+	if net := n.net.Load(); net != nil {
+		if v := net.Stats().Dropped[transport.DropRelease.String()]; v > w.released && n.remarks.due(now, "", what) {
+			n.cfg.Logger.Warn(what, "dropped", v)
+			w.released = v
+		}
+	}
 }
 
 // mend tries again what failed, and asks a token that was idle for long whether it is there.

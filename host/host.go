@@ -34,6 +34,7 @@ type Host struct {
 	certs   certificates
 	roster  atomic.Pointer[attest.SignedRoster]
 	disk    *Disk
+	network *natsnet.Network
 	machine *machine
 	tokens  atomic.Pointer[api.JWT] // of the API's; nil before Run, and in dev
 }
@@ -198,7 +199,7 @@ func (b *boot) startNetwork(ctx context.Context) error {
 	if err := b.opened.keep(n, err); err != nil {
 		return err
 	}
-	b.node.Network = n
+	b.network, b.node.Network = n, n
 	if b.options.Network != nil {
 		b.node.Network = b.options.Network(n)
 	}

@@ -42,7 +42,9 @@ var (
 		"Requests to sign, by the key's scheme and by how they ended: ok, or the code of the error.", "scheme", "result")
 	descTokenSign = describe("token_sign_seconds", "How long the token took to sign.")
 	descTokenErrs = describe("token_sign_errors_total", "Signatures that the token failed to make.")
-	descInfo      = describe("build_info", "The version of the program.", "version")
+	descLost      = describe("peer_envelopes_lost_total",
+		"Authentic envelopes of the peer for which there was no room: in the inbox, for ceremonies, among proposals.", "peer", "room")
+	descInfo = describe("build_info", "The version of the program.", "version")
 )
 
 // Describe implements prometheus.Collector.
@@ -68,6 +70,9 @@ func (m nodeMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 	for outcome, v := range c.Network {
 		out <- prometheus.MustNewConstMetric(descEnvelopes, prometheus.CounterValue, float64(v), outcome)
+	}
+	for of, v := range c.Lost {
+		out <- prometheus.MustNewConstMetric(descLost, prometheus.CounterValue, float64(v), string(of.Peer), of.Room)
 	}
 	for r, v := range c.Signed {
 		out <- prometheus.MustNewConstMetric(descSigned, prometheus.CounterValue, float64(v), r.Scheme, r.Result)
@@ -100,6 +105,7 @@ var (
 	descNotAfter = describe("certificate_not_after_seconds", "When the certificate in use ends, in seconds since 1970.", "use")
 	descSerial   = describe("roster_serial", "The serial number of the roster in use.")
 	descWritten  = describe("roster_written_seconds", "When the file of the roster was written last, in seconds since 1970.")
+	descUnread   = describe("network_lost_total", "Messages of the network that came faster than it could be asked whose they were.")
 	descFree     = describe("disk_free_bytes", "What may still be written on the disk of the data directory.")
 )
 
@@ -109,6 +115,7 @@ func (m hostMetrics) Describe(out chan<- *prometheus.Desc) {
 	out <- descSerial
 	out <- descWritten
 	out <- descFree
+	out <- descUnread
 }
 
 // Collect implements prometheus.Collector.
@@ -117,6 +124,7 @@ func (m hostMetrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(descNotAfter, prometheus.GaugeValue, float64(c.notAfter().Unix()), c.use)
 	}
 	out <- prometheus.MustNewConstMetric(descSerial, prometheus.GaugeValue, float64(m.host.roster.Load().Roster.Serial))
+	out <- prometheus.MustNewConstMetric(descUnread, prometheus.CounterValue, float64(m.host.network.Lost()))
 	if st, err := os.Stat(m.host.config.Roster); err == nil {
 		out <- prometheus.MustNewConstMetric(descWritten, prometheus.GaugeValue, float64(st.ModTime().Unix()))
 	}

@@ -26,10 +26,11 @@ const (
 type budget struct {
 	part int // of each peer
 	held map[transport.NodeID]int
+	lost map[transport.NodeID]uint64 // envelopes of each peer for which there was no room, these bytes or another
 }
 
 func newBudget(all, least, peers int) budget {
-	return budget{max(least, all/max(1, peers)), map[transport.NodeID]int{}}
+	return budget{max(least, all/max(1, peers)), map[transport.NodeID]int{}, map[transport.NodeID]uint64{}}
 }
 
 // take counts an envelope, unless its sender has no room left for it.
@@ -41,6 +42,9 @@ func (b *budget) take(e transport.Envelope) bool {
 	b.held[e.From] = n
 	return true
 }
+
+// lose counts an envelope that is dropped as there is no room for it.
+func (b *budget) lose(e transport.Envelope) { b.lost[e.From]++ }
 
 // give ends what take counted.
 func (b *budget) give(e transport.Envelope) { b.held[e.From] -= cost(e) }

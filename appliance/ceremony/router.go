@@ -3,6 +3,7 @@ package ceremony
 import (
 	"bytes"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -126,7 +127,11 @@ func (r *Router) join(topic [32]byte, coordinator transport.NodeID, peers []tran
 // put lets an envelope in, if it is of a peer of the ceremony that has room left, in it and in all. The caller holds mu.
 func (r *Router) put(box *inbox, env transport.Envelope) {
 	n, peer := box.from[env.From]
-	if !peer || n >= inboxPeer || !r.held.take(env) {
+	if !peer {
+		return
+	}
+	if n >= inboxPeer || !r.held.take(env) {
+		r.held.lose(env)
 		return
 	}
 	box.from[env.From]++
@@ -145,7 +150,18 @@ func (r *Router) taken(box *inbox, env transport.Envelope) {
 func (r *Router) hold(env transport.Envelope) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.held.take(env)
+	ok := r.held.take(env)
+	if !ok {
+		r.held.lose(env)
+	}
+	return ok
+}
+
+// Lost is how many envelopes of each peer there was no room for, of ceremonies that run or are not proposed yet.
+func (r *Router) Lost() map[transport.NodeID]uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.held.lost)
 }
 
 // leave closes a topic; outbox is repeated to peers that show they missed some of it. What was kept and what waits is forgotten.
@@ -307,7 +323,11 @@ func (r *Router) mayRepeat(to transport.NodeID, size int, now time.Time) bool {
 // keep holds an envelope whose ceremony is not proposed yet, once.
 func (r *Router) keep(env transport.Envelope) {
 	e := r.early[env.Topic]
-	if e != nil && (e.from[env.From] >= inboxPeer || e.has(env)) {
+	if e != nil && e.from[env.From] >= inboxPeer {
+		r.held.lose(env)
+		return
+	}
+	if e != nil && e.has(env) {
 		return
 	}
 	part, most := earlyPart{env.From, env.Kind == KindRefusal}, earlyPeerMax
@@ -318,9 +338,11 @@ func (r *Router) keep(env transport.Envelope) {
 	if !room() {
 		// who floods us does not have us look through it all each time
 		if now := r.hall.Clock(); now.Sub(r.expired) < expireEvery {
+			r.held.lose(env)
 			return
 		}
 		if r.expire(); !room() {
+			r.held.lose(env)
 			return
 		}
 		e = r.early[env.Topic]

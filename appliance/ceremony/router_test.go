@@ -135,6 +135,9 @@ func TestFloodIsCheap(t *testing.T) {
 	if looked > 1000/100+1 || asked > 1000+looked {
 		t.Errorf("1000 envelopes in ten seconds have it look %d times, and ask the clock %d times", looked, asked)
 	}
+	if lost := r.Lost(); lost["a"] != 1000 || len(lost) != 1 {
+		t.Errorf("of 1000 there is no room for, %v are counted", lost)
+	}
 	now = now.Add(earlyTTL)
 	if r.Deliver(transport.Envelope{From: "a", Kind: KindEngine}); len(r.early) != 1 {
 		t.Errorf("%d topics are kept for ever", len(r.early))

@@ -1,6 +1,7 @@
 package ceremony
 
 import (
+	"maps"
 	"sync"
 
 	"github.com/luxfi/mpcd/appliance/transport"
@@ -29,6 +30,7 @@ func (s *Slots) Take(env transport.Envelope) (giveBack func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taken[env.From] >= s.part || !s.held.take(env) {
+		s.held.lose(env)
 		return nil, false
 	}
 	s.taken[env.From]++
@@ -38,4 +40,11 @@ func (s *Slots) Take(env transport.Envelope) (giveBack func(), ok bool) {
 		s.taken[env.From]--
 		s.held.give(env)
 	}, true
+}
+
+// Lost is how many times each peer asked and there was no slot for it.
+func (s *Slots) Lost() map[transport.NodeID]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.held.lost)
 }

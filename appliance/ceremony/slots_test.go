@@ -43,6 +43,9 @@ func TestSlotsBytes(t *testing.T) {
 		}
 		back = append(back, b)
 	}
+	if lost := s.Lost(); lost["b"] != 1 || len(lost) != 1 {
+		t.Errorf("one has no slot, counted are %v", lost)
+	}
 	if held := s.held.held["b"]; held > proposalsAll/2 || held < proposalsAll/2-2*len(body) {
 		t.Errorf("%d bytes of one peer are held in %d slots, its part is %d", held, len(back), proposalsAll/2)
 	}

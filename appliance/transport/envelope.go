@@ -43,6 +43,8 @@ type Envelope struct {
 	// Proof is set on receipt from Secure: opaque bytes by which VerifyProof shows to third parties that From sent exactly
 	// (To, Kind, Topic, Private, Body). Send ignores it.
 	Proof []byte
+
+	front *front // of a raw envelope that Secure has admitted
 }
 
 // Conn is one node's place on a channel. Messages may be lost, repeated and reordered. It is safe for concurrent use.
@@ -56,11 +58,20 @@ type Conn interface {
 	Close() error
 }
 
-// Network joins channels on behalf of one node.
+// Gate is asked about what arrives at a raw network's Conn. It is safe for concurrent use, and quick.
+type Gate interface {
+	// Admit tells whether e may wait to be received. It is asked before e takes a place, is counted for anybody, or pushes another out,
+	// and sets From, which until then is what somebody wrote on it.
+	Admit(e *Envelope) bool
+	// Lost hears of an envelope that was admitted and found no room, or had to make some.
+	Lost(from NodeID)
+}
+
+// Network is a raw network: it joins channels on behalf of one node.
 type Network interface {
-	// Join takes a place on the channel, whose name obeys CheckName. A raw network lets a node join a channel more than once;
-	// every Conn gets its own copy.
-	Join(ctx context.Context, channel string) (Conn, error)
+	// Join takes a place on the channel, whose name obeys CheckName. A node may join a channel more than once; every Conn gets its own
+	// copy of all that gate admits; nil admits everything.
+	Join(ctx context.Context, channel string, gate Gate) (Conn, error)
 	// Close closes every Conn and leaves the network. It is idempotent.
 	Close() error
 }

@@ -8,11 +8,31 @@ import (
 	"github.com/luxfi/mpcd/internal/canon"
 )
 
-// Goal: whoever carries a signed envelope changes nothing in it: neither its body, under a header as it was, nor a field that is not
-// checked otherwise, and uses nothing up. Method: each change to a genuine envelope, which is delivered afterwards.
+// Goal: whoever carries a frame changes nothing in what is sealed, and uses nothing up. Method: each byte of a genuine frame is changed,
+// which is delivered afterwards.
 func TestCarrier(t *testing.T) {
 	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
 	raw := a.seal(Envelope{To: []NodeID{"b"}, Kind: 1, Body: []byte("pay alice")})
+	for i := range raw {
+		changed := slices.Clone(raw)
+		changed[i] ^= 1
+		if e, _, ok := b.receive(changed); ok {
+			t.Errorf("byte %d of %d changed: delivered %+v", i, len(raw), e)
+		}
+	}
+	if s := b.net.Sight("a"); s != (Sight{}) {
+		t.Errorf("a carrier tells of the sender: %+v", s)
+	}
+	if got := b.take(raw); string(got.Body) != "pay alice" {
+		t.Errorf("%q", got.Body)
+	}
+	b.refuse(raw, DropReplay)
+}
+
+// Goal: what a sender has not signed is not delivered, though it is from it by its MAC: the signature is the evidence. Method: each change
+// to what was signed, under a MAC that holds.
+func TestSignedToo(t *testing.T) {
+	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
 	for name, c := range map[string]struct {
 		change func(*sealed)
 		want   Reason
@@ -23,22 +43,44 @@ func TestCarrier(t *testing.T) {
 		"kind":       {func(s *sealed) { s.Header.Kind++ }, DropSignature},
 		"topic":      {func(s *sealed) { s.Header.Topic[0]++ }, DropSignature},
 		"run":        {func(s *sealed) { s.Header.Boot[0]++ }, DropSignature},
-		"number":     {func(s *sealed) { s.Header.Seq++ }, DropSignature},
+		"number":     {func(s *sealed) { s.Header.Seq += 1000 }, DropSignature},
 		"time":       {func(s *sealed) { s.Header.TimeMS++ }, DropSignature},
-		"another's":  {func(s *sealed) { s.Header.From = "c" }, DropSignature},
 		"signature":  {func(s *sealed) { s.Signature[63] ^= 1 }, DropSignature},
+		"cluster":    {func(s *sealed) { s.Header.Cluster = "other" }, DropForeign},
+		"channel":    {func(s *sealed) { s.Header.Channel = "other" }, DropForeign},
+		"for others": {func(s *sealed) { s.Header.To = []NodeID{"c"} }, DropNotForUs},
 	} {
-		s, err := decode(raw)
+		s, err := unframe(a.seal(Envelope{To: []NodeID{"b"}, Kind: 1, Body: []byte("pay alice")}))
 		if err != nil {
 			t.Fatal(err)
 		}
+		front := s.Header // of this channel, whatever the header says
 		c.change(s)
-		if _, reason, ok := b.conn.(*securedConn).receive(canon.MustMarshal(s)); ok || reason != c.want {
+		front.Boot, front.Seq, front.TimeMS = s.Header.Boot, s.Header.Seq, s.Header.TimeMS
+		if _, reason, ok := b.receive(a.wrapAs(s, &front)); ok || reason != c.want {
 			t.Errorf("%s: delivered %v, dropped as %v, want %v", name, ok, reason, c.want)
 		}
 	}
-	if got := b.take(raw); string(got.Body) != "pay alice" {
-		t.Errorf("%q", got.Body)
+}
+
+// Goal: what a proof shows of sender, run, number and time is what the envelope was admitted by. Method: a sender signs each of them as
+// another than its front says.
+func TestFrontIsTheHeader(t *testing.T) {
+	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
+	for name, change := range map[string]func(*header){
+		"sender": func(h *header) { h.From = "c" }, "run": func(h *header) { h.Boot[0]++ }, "run's number": func(h *header) { h.BootMS++ },
+		"number": func(h *header) { h.Seq++ }, "time": func(h *header) { h.TimeMS++ },
+	} {
+		s, err := unframe(a.seal(Envelope{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		front := s.Header
+		change(&s.Header)
+		s.Signature, _ = a.conn.(*securedConn).sign(s.Header.digest())
+		if _, reason, ok := b.receive(a.wrapAs(s, &front)); ok || reason != DropMalformed {
+			t.Errorf("%s: delivered %v, dropped as %v", name, ok, reason)
+		}
 	}
 }
 
@@ -78,15 +120,16 @@ func TestHeaderRules(t *testing.T) {
 		if c.private {
 			env = private("b", "x")
 		}
-		raw := a.seal(env)
-		got := b.take(raw)
-		s, err := decode(raw)
+		got := b.take(a.seal(env))
+		s, err := unframe(a.seal(env))
 		if err != nil || !VerifyProof(peers["a"].Identity, got) {
 			t.Fatalf("%s, before the change: %v", name, err)
 		}
+		front := s.Header
 		c.change(&s.Header)
 		s.Signature, _ = a.conn.(*securedConn).sign(s.Header.digest())
-		b.refuse(canon.MustMarshal(s), DropMalformed)
+		front.Seq = s.Header.Seq
+		b.refuse(a.wrapAs(s, &front), DropMalformed)
 
 		if VerifyProof(peers["a"].Identity, proveAs(a, s.Header, got.Body, map[bool]int{true: saltLen}[s.Header.Private])) {
 			t.Errorf("%s: a proof holds", name)
@@ -117,7 +160,7 @@ func TestProofSalt(t *testing.T) {
 		if c.private {
 			env = private("b", "x")
 		}
-		s, err := decode(a.seal(env))
+		s, err := unframe(a.seal(env))
 		if err != nil {
 			t.Fatal(err)
 		}

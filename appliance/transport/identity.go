@@ -6,6 +6,8 @@ import (
 	"crypto/hpke"
 	"fmt"
 	"io"
+
+	"github.com/luxfi/mpcd/internal/secret"
 )
 
 // The HPKE suite of RFC 9180: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM.
@@ -24,8 +26,8 @@ type Identity struct {
 	// Sign returns the Ed25519 signature, 64 bytes, of msg (RFC 8032, not prehashed), or nil if it cannot; msg is always a
 	// 32-byte canon.Hash under a tag of this package. It is called concurrently.
 	Sign func(msg []byte) []byte
-	// Decap is the private key to the node's Peer.HPKE.
-	Decap hpke.PrivateKey
+	// Agree is the X25519 private key to the node's Peer.HPKE: what is private is encrypted to it, and the keys of pairs come from it.
+	Agree ecdh.KeyExchanger
 }
 
 // Peer is a node as its roster pins it.
@@ -50,13 +52,27 @@ func NewIdentity(node NodeID, rand io.Reader) (Identity, Peer, error) {
 	if _, err := io.ReadFull(rand, seed[:]); err != nil {
 		return Identity{}, Peer{}, fmt.Errorf("transport: identity of %s: %w", node, err)
 	}
-	decap, err := kem.DeriveKeyPair(seed[ed25519.SeedSize:])
+	agree, err := deriveX25519(seed[ed25519.SeedSize:])
 	if err != nil {
 		return Identity{}, Peer{}, fmt.Errorf("transport: identity of %s: %w", node, err)
 	}
 	key := ed25519.NewKeyFromSeed(seed[:ed25519.SeedSize])
-	id := Identity{Node: node, Sign: func(msg []byte) []byte { return ed25519.Sign(key, msg) }, Decap: decap}
-	return id, Peer{Node: node, Identity: key.Public().(ed25519.PublicKey), HPKE: decap.PublicKey().Bytes()}, nil
+	id := Identity{Node: node, Sign: func(msg []byte) []byte { return ed25519.Sign(key, msg) }, Agree: agree}
+	return id, Peer{Node: node, Identity: key.Public().(ed25519.PublicKey), HPKE: agree.PublicKey().Bytes()}, nil
+}
+
+// deriveX25519 is DeriveKeyPair of RFC 9180 §7.1.3.
+func deriveX25519(seed []byte) (*ecdh.PrivateKey, error) {
+	k, err := kem.DeriveKeyPair(seed)
+	if err != nil {
+		return nil, err
+	}
+	b, err := k.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe(b)
+	return ecdh.X25519().NewPrivateKey(b)
 }
 
 // check refuses what would only fail later, on some message.
@@ -64,11 +80,11 @@ func (id Identity) check() error {
 	if err := CheckName("node", string(id.Node)); err != nil {
 		return err
 	}
-	if id.Sign == nil || id.Decap == nil {
+	if id.Sign == nil || id.Agree == nil {
 		return fmt.Errorf("transport: identity of %s lacks a key", id.Node)
 	}
-	if id.Decap.KEM().ID() != kem.ID() {
-		return fmt.Errorf("transport: identity of %s: decapsulation key is not X25519", id.Node)
+	if id.Agree.Curve() != ecdh.X25519() {
+		return fmt.Errorf("transport: identity of %s: the key to agree by is not X25519", id.Node)
 	}
 	return nil
 }

@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-
-	"github.com/luxfi/mpcd/internal/canon"
 )
 
 func private(to NodeID, body string) Envelope {
@@ -50,11 +48,15 @@ func TestNoncesDistinct(t *testing.T) {
 // keyOf opens raw, the private body "x", with nothing of ours but the names in it, and returns what it was encrypted under.
 func keyOf(t *testing.T, to Identity, from NodeID, raw []byte) (key []byte, count uint64) {
 	t.Helper()
-	s, err := decode(raw)
+	s, err := unframe(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, err := hpke.NewRecipient(s.Header.Enc, to.Decap, kdf, aead, hpkeInfo("test", from, to.Node))
+	decap, err := hpke.NewDHKEMPrivateKey(to.Agree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, err := hpke.NewRecipient(s.Header.Enc, decap, kdf, aead, hpkeInfo("test", from, to.Node))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +119,7 @@ func TestKeyCache(t *testing.T) {
 	used := o.keys[0]
 	for range 2 * keysCached {
 		other := newEnd(t, "a", start, 1)
-		s, _ := decode(other.seal(private("b", "x")))
+		s, _ := unframe(other.seal(private("b", "x")))
 		if _, err := o.key([encLen]byte(s.Header.Enc)); err != nil {
 			t.Fatal(err)
 		}
@@ -128,23 +130,26 @@ func TestKeyCache(t *testing.T) {
 	}
 }
 
-// Goal: a changed private body is refused and does not use up the genuine one; nor do those with another key or header. Method:
-// change the ciphertext, deliver it first, then the genuine.
+// Goal: a private body that is not what its header was encrypted with is refused, whoever sends it. Method: the sender changes the
+// ciphertext; then it takes another's, and none.
 func TestPrivateTampered(t *testing.T) {
 	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
 	first, second := a.seal(private("b", "first")), a.seal(private("b", "second"))
 	for i := range saltLen + len("first") + tagLen {
-		s, _ := decode(first)
+		s, _ := unframe(a.seal(private("b", "first")))
 		s.Body[i] ^= 1
-		b.refuse(canon.MustMarshal(s), DropUndecryptable)
+		b.refuse(a.wrap(s), DropUndecryptable)
 	}
-	swapped, _ := decode(first)
-	other, _ := decode(second)
-	swapped.Body = other.Body
-	b.refuse(canon.MustMarshal(swapped), DropUndecryptable)
-	swapped.Body = nil
-	b.refuse(canon.MustMarshal(swapped), DropUndecryptable)
-	newEnd(t, "c", start, 3).refuse(first, DropNotForUs)
+	other, _ := unframe(second)
+	for _, body := range [][]byte{other.Body, nil} {
+		swapped, _ := unframe(a.seal(private("b", "first")))
+		swapped.Body = body
+		b.refuse(a.wrap(swapped), DropUndecryptable)
+	}
+	c := newEnd(t, "c", start, 3)
+	c.refuse(first, DropNotForUs)
+	s, _ := unframe(a.seal(private("b", "first")))
+	c.refuse(a.wrap(s), DropNotForUs) // with a MAC for it
 	if string(b.take(first).Body) != "first" || string(b.take(second).Body) != "second" {
 		t.Error("wrong body")
 	}
@@ -156,7 +161,7 @@ func TestPrivateDishonestSender(t *testing.T) {
 	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
 	c := a.conn.(*securedConn)
 	forge := func(change func(s *sealed, plain []byte) []byte) []byte {
-		s, _ := decode(a.seal(private("b", "body")))
+		s, _ := unframe(a.seal(private("b", "body")))
 		gcm, enc, count, err := a.net.peers["b"].seal.next()
 		if err != nil {
 			t.Fatal(err)
@@ -166,7 +171,7 @@ func TestPrivateDishonestSender(t *testing.T) {
 		d := s.Header.digest()
 		s.Signature, _ = c.sign(d)
 		s.Body = gcm.Seal(nil, nonce(s.Header.Count), plain, d[:])
-		return canon.MustMarshal(s)
+		return a.wrap(s)
 	}
 	b.refuse(forge(func(_ *sealed, plain []byte) []byte { return plain }), DropBody) // the hash of another salt
 	b.refuse(forge(func(_ *sealed, plain []byte) []byte { return plain[:saltLen-1] }), DropUndecryptable)
@@ -189,8 +194,8 @@ func TestPrivateDishonestSender(t *testing.T) {
 // and none is the hash of the bare body.
 func TestPrivateHides(t *testing.T) {
 	a := newEnd(t, "a", start, 1)
-	one, _ := decode(a.seal(private("b", "guessable")))
-	two, _ := decode(a.seal(private("b", "guessable")))
+	one, _ := unframe(a.seal(private("b", "guessable")))
+	two, _ := unframe(a.seal(private("b", "guessable")))
 	if one.Header.BodyHash == two.Header.BodyHash || one.Header.BodyHash == hashBody(nil, []byte("guessable")) {
 		t.Error("hash without salt")
 	}
@@ -208,9 +213,12 @@ func TestCloseForgets(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, p := range e.net.peers {
-			if p.seal.gcm != nil || p.open.keys != nil {
+			if p.seal.gcm != nil || p.open.keys != nil || p.out.key != nil || p.in.key != nil {
 				t.Errorf("key of %s kept", name)
 			}
+		}
+		if e.net.me.out.key != nil || e.net.me.in.key != nil {
+			t.Error("key of ourselves kept")
 		}
 	}
 	if err := a.conn.Send(t.Context(), Envelope{}); !errors.Is(err, ErrClosed) {

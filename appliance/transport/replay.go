@@ -62,56 +62,56 @@ type replays struct {
 	boots   []*boot // all with that start
 }
 
-// probe says whether h would be accepted, without remembering it: before the signature is verified nothing is remembered.
-func (r *replays) probe(h *header, now time.Time) (Reason, bool) {
+// probe says whether f would be accepted, without remembering it: what is behind a front may yet be another's.
+func (r *replays) probe(f *front, now time.Time) (Reason, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b, reason, ok := r.find(h, now)
+	b, reason, ok := r.find(f, now)
 	if !ok {
 		return reason, false
 	}
-	if b != nil && b.windows[h.Channel] != nil && b.windows[h.Channel].seen(h.Seq) {
+	if b != nil && b.windows[f.Channel] != nil && b.windows[f.Channel].seen(f.Seq) {
 		return DropReplay, false
 	}
 	return 0, true
 }
 
-// accept remembers h, which must be authentic, and says whether it came for the first time.
-func (r *replays) accept(h *header, now time.Time) (Reason, bool) {
+// accept remembers f, which must be authentic, and says whether it came for the first time.
+func (r *replays) accept(f *front, now time.Time) (Reason, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b, reason, ok := r.find(h, now)
+	b, reason, ok := r.find(f, now)
 	if !ok {
 		return reason, false
 	}
 	if b == nil {
-		if h.BootMS != r.startMS || r.silent(now) {
+		if f.BootMS != r.startMS || r.silent(now) {
 			r.boots = nil
 		}
-		b = &boot{id: h.Boot, windows: map[string]*window{}}
-		r.boots, r.startMS = append(r.boots, b), h.BootMS
+		b = &boot{id: f.Boot, windows: map[string]*window{}}
+		r.boots, r.startMS = append(r.boots, b), f.BootMS
 	}
-	w := b.windows[h.Channel]
+	w := b.windows[f.Channel]
 	if w == nil {
 		w = new(window)
-		b.windows[h.Channel] = w
+		b.windows[f.Channel] = w
 	}
-	if w.seen(h.Seq) {
+	if w.seen(f.Seq) {
 		return DropReplay, false
 	}
-	w.mark(h.Seq)
+	w.mark(f.Seq)
 	r.heard = now
 	return 0, true
 }
 
-// find returns the boot of h, or nil if it is one to be added.
-func (r *replays) find(h *header, now time.Time) (*boot, Reason, bool) {
-	if len(r.boots) > 0 && h.BootMS < r.startMS && !r.silent(now) {
+// find returns the boot of f, or nil if it is one to be added.
+func (r *replays) find(f *front, now time.Time) (*boot, Reason, bool) {
+	if len(r.boots) > 0 && f.BootMS < r.startMS && !r.silent(now) {
 		return nil, DropStaleBoot, false
 	}
-	if h.BootMS == r.startMS {
+	if f.BootMS == r.startMS {
 		for _, b := range r.boots {
-			if b.id == h.Boot {
+			if b.id == f.Boot {
 				return b, 0, true
 			}
 		}

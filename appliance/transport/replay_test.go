@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -49,7 +51,7 @@ func TestReplay(t *testing.T) {
 // Goal: two copies that are verified at the same moment are accepted once. Method: both pass the probe before either is accepted.
 func TestReplayRace(t *testing.T) {
 	var r replays
-	h := &header{Channel: "news", Seq: 1, BootMS: 1}
+	h := &front{Channel: "news", Seq: 1, BootMS: 1}
 	for range 2 {
 		if _, ok := r.probe(h, start); !ok {
 			t.Fatal("probe remembers")
@@ -63,23 +65,30 @@ func TestReplayRace(t *testing.T) {
 	}
 }
 
-// Goal: the receiver heeds the second check too. Method: the same envelope is delivered whole while it is between the two.
-func TestReplayRaceReceive(t *testing.T) {
+// Goal: the gate heeds the second check too. Method: two copies of an envelope that takes long to hash come at once.
+func TestReplayRaceAdmit(t *testing.T) {
 	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
-	raw := a.seal(Envelope{})
-	b.net.o.Want = func(uint8, [32]byte, NodeID, int) bool {
-		b.net.o.Want = nil
-		b.take(raw)
-		return true
+	raw := a.seal(Envelope{Body: make([]byte, BodyMax)})
+	var admitted atomic.Int32
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			if b.conn.(*securedConn).Admit(&Envelope{Body: raw}) {
+				admitted.Add(1)
+			}
+		})
 	}
-	b.refuse(raw, DropReplay)
+	wg.Wait()
+	if admitted.Load() != 1 || b.net.Stats().Dropped["replay"] != 1 {
+		t.Errorf("%d admitted", admitted.Load())
+	}
 }
 
 // Goal: channels have windows of their own. Method: a channel that runs ahead leaves another's numbers alone.
 func TestReplayChannels(t *testing.T) {
 	var r replays
-	r.accept(&header{Channel: "busy", Seq: 10 * WindowLen}, start)
-	if _, ok := r.accept(&header{Channel: "slow", Seq: 1}, start); !ok {
+	r.accept(&front{Channel: "busy", Seq: 10 * WindowLen}, start)
+	if _, ok := r.accept(&front{Channel: "slow", Seq: 1}, start); !ok {
 		t.Error("slow channel fell out of the window of a busy one")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/hpke"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -37,15 +38,15 @@ type Options struct {
 	Run Run
 }
 
-// Secured is a Network that signs all, encrypts the directed, and delivers only what is authentic, fresh and new.
+// Secured is a network that signs all, encrypts the directed, and delivers only what is authentic, fresh and new.
 type Secured struct {
 	inner Network
 	self  Identity
-	own   ed25519.PublicKey // of self, where the roster has it
+	decap hpke.PrivateKey // of self
 	o     Options
 	run   Run
-	err   error    // of the construction, reported by Join
-	twin  sighting // of another run of ourselves
+	err   error // of the construction, reported by Join
+	me    peer  // ourselves: of another run of us we hear what it sends to all, under a key of its own too
 	stats counters
 
 	mu       sync.Mutex
@@ -62,16 +63,17 @@ type channel struct {
 	open bool          // guarded by Secured.mu
 }
 
-// peer is what we know of one other node.
+// peer is what we know of one node.
 type peer struct {
+	name     NodeID
 	identity ed25519.PublicKey
+	out, in  *pairKey // its MACs are of what it gets, and of what it sends
+	lost     atomic.Uint64
 	replays  replays
 	seal     sealer
 	open     opener
 	sighting sighting
 }
-
-var _ Network = (*Secured)(nil)
 
 // Secure wraps n, whose bytes need not be trusted, for the node id among peers. It owns n from now on. A mistake in the
 // identity, the peers or the options is reported by Join. Two Secured of one identity count as two boots of the node: peers
@@ -102,7 +104,14 @@ func (s *Secured) setup(peers Peers) error {
 			return fmt.Errorf("transport: boot id: %w", err)
 		}
 	}
-	s.twin.sight.Run, s.twin.firstMS = s.run, began
+	s.me.name, s.me.sighting.sight.Run, s.me.sighting.firstMS = s.self.Node, s.run, began
+	var err error
+	if s.decap, err = hpke.NewDHKEMPrivateKey(s.self.Agree); err != nil {
+		return fmt.Errorf("transport: identity of %s: %w", s.self.Node, err)
+	}
+	if s.me.out, s.me.in, err = s.agree(s.self.Node, s.self.Agree.PublicKey().Bytes()); err != nil {
+		return err
+	}
 	s.peers = make(map[NodeID]*peer, len(peers))
 	return s.Add(peers)
 }
@@ -116,7 +125,6 @@ func (s *Secured) Add(peers Peers) error {
 			return fmt.Errorf("transport: roster lists %q under %q", p.Node, name)
 		}
 		if name == s.self.Node {
-			s.own = p.Identity
 			continue
 		}
 		if len(p.Identity) != ed25519.PublicKeySize {
@@ -132,10 +140,17 @@ func (s *Secured) Add(peers Peers) error {
 			}
 			continue
 		}
+		out, in, err := s.agree(name, p.HPKE)
+		if err != nil {
+			return err
+		}
 		s.peers[name] = &peer{
+			name:     name,
 			identity: p.Identity,
+			out:      out,
+			in:       in,
 			seal:     sealer{pub: pub, info: hpkeInfo(s.o.Cluster, s.self.Node, name)},
-			open:     opener{priv: s.self.Decap, info: hpkeInfo(s.o.Cluster, name, s.self.Node)},
+			open:     opener{priv: s.decap, info: hpkeInfo(s.o.Cluster, name, s.self.Node)},
 		}
 	}
 	return nil
@@ -146,8 +161,19 @@ func (s *Secured) Remove(ids []NodeID) {
 	s.roster.Lock()
 	defer s.roster.Unlock()
 	for _, id := range ids {
+		if p := s.peers[id]; p != nil {
+			p.forget()
+		}
 		delete(s.peers, id)
 	}
+}
+
+// forget wipes the keys that are shared with the peer.
+func (p *peer) forget() {
+	p.out.forget()
+	p.in.forget()
+	p.seal.forget()
+	p.open.forget()
 }
 
 // peer is what we know of a node, nil if it is not in the roster or ourselves.
@@ -169,12 +195,12 @@ func (s *Secured) Join(ctx context.Context, name string) (Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.inner.Join(ctx, name)
-	if err != nil {
+	c := &securedConn{Secured: s, name: name, channel: ch}
+	if c.inner, err = s.inner.Join(ctx, name, c); err != nil {
 		s.leave(ch)
 		return nil, err
 	}
-	return &securedConn{Secured: s, inner: c, name: name, channel: ch}, nil
+	return c, nil
 }
 
 func (s *Secured) enter(name string) (*channel, error) {
@@ -204,7 +230,15 @@ func (s *Secured) leave(ch *channel) {
 }
 
 // Stats returns the counters so far.
-func (s *Secured) Stats() Stats { return s.stats.snapshot() }
+func (s *Secured) Stats() Stats {
+	stats := s.stats.snapshot()
+	s.roster.RLock()
+	defer s.roster.RUnlock()
+	for name, p := range s.peers {
+		stats.Lost[name] = p.lost.Load()
+	}
+	return stats
+}
 
 // Close closes the wrapped network and drops every key.
 func (s *Secured) Close() error {
@@ -215,8 +249,11 @@ func (s *Secured) Close() error {
 	s.roster.RLock()
 	defer s.roster.RUnlock()
 	for _, p := range s.peers {
-		p.seal.forget()
-		p.open.forget()
+		p.forget()
+	}
+	if s.me.out != nil { // else the identity was refused
+		s.me.out.forget()
+		s.me.in.forget()
 	}
 	return err
 }

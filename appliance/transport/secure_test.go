@@ -2,14 +2,13 @@ package transport
 
 import (
 	"context"
+	"crypto/ecdh"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
-
-	"github.com/luxfi/mpcd/internal/canon"
 )
 
 // Goal: a proof holds for what was sent and for nothing else. Method: change every field of the envelope and every byte of the
@@ -64,14 +63,14 @@ func TestWant(t *testing.T) {
 	b.net.o.Want = func(kind uint8, topic [32]byte, from NodeID, size int) bool {
 		return kind == 1 && topic == [32]byte{2} && from == "a" && size < 9
 	}
-	s, _ := decode(a.seal(Envelope{Kind: 3, Topic: [32]byte{2}}))
+	s, _ := unframe(a.seal(Envelope{Kind: 3, Topic: [32]byte{2}}))
 	s.Signature = [64]byte{}
-	b.refuse(canon.MustMarshal(s), DropUnwanted)
+	b.refuse(a.wrap(s), DropUnwanted)
 	b.refuse(a.seal(Envelope{Kind: 1, Topic: [32]byte{2}, Body: make([]byte, 9)}), DropUnwanted)
 	b.take(a.seal(Envelope{Kind: 1, Topic: [32]byte{2}, Body: make([]byte, 8)}))
-	s, _ = decode(a.seal(Envelope{Kind: 1, Topic: [32]byte{2}}))
+	s, _ = unframe(a.seal(Envelope{Kind: 1, Topic: [32]byte{2}}))
 	s.Signature = [64]byte{}
-	b.refuse(canon.MustMarshal(s), DropSignature)
+	b.refuse(a.wrap(s), DropSignature)
 }
 
 // Goal: a signature that could not be made is an error, and nothing is sent. Method: a key that fails.
@@ -89,15 +88,19 @@ func TestSignFails(t *testing.T) {
 func TestSetup(t *testing.T) {
 	ids, peers := roster3(t)
 	for name, change := range map[string]func(*Identity, Peers, *Options){
-		"cluster":      func(_ *Identity, _ Peers, o *Options) { o.Cluster = "A" },
-		"no cluster":   func(_ *Identity, _ Peers, o *Options) { o.Cluster = "" },
-		"node":         func(i *Identity, _ Peers, _ *Options) { i.Node = "a.b" },
-		"no sign":      func(i *Identity, _ Peers, _ *Options) { i.Sign = nil },
-		"no decap":     func(i *Identity, _ Peers, _ *Options) { i.Decap = nil },
-		"misfiled":     func(_ *Identity, p Peers, _ *Options) { p["d"] = p["b"] },
-		"bad name":     func(_ *Identity, p Peers, _ *Options) { x := p["b"]; x.Node = "B"; p["B"] = x },
-		"short key":    func(_ *Identity, p Peers, _ *Options) { x := p["b"]; x.Identity = x.Identity[1:]; p["b"] = x },
-		"short HPKE":   func(_ *Identity, p Peers, _ *Options) { x := p["b"]; x.HPKE = x.HPKE[1:]; p["b"] = x },
+		"cluster":            func(_ *Identity, _ Peers, o *Options) { o.Cluster = "A" },
+		"no cluster":         func(_ *Identity, _ Peers, o *Options) { o.Cluster = "" },
+		"node":               func(i *Identity, _ Peers, _ *Options) { i.Node = "a.b" },
+		"no sign":            func(i *Identity, _ Peers, _ *Options) { i.Sign = nil },
+		"no key to agree by": func(i *Identity, _ Peers, _ *Options) { i.Agree = nil },
+		"misfiled":           func(_ *Identity, p Peers, _ *Options) { p["d"] = p["b"] },
+		"bad name":           func(_ *Identity, p Peers, _ *Options) { x := p["b"]; x.Node = "B"; p["B"] = x },
+		"short key":          func(_ *Identity, p Peers, _ *Options) { x := p["b"]; x.Identity = x.Identity[1:]; p["b"] = x },
+		"short HPKE":         func(_ *Identity, p Peers, _ *Options) { x := p["b"]; x.HPKE = x.HPKE[1:]; p["b"] = x },
+		"another curve": func(i *Identity, _ Peers, _ *Options) {
+			i.Agree, _ = ecdh.P256().GenerateKey(rand.NewChaCha8([32]byte{1}))
+		},
+		"low order":    func(_ *Identity, p Peers, _ *Options) { x := p["b"]; x.HPKE = make([]byte, HPKEKeyLen); p["b"] = x },
 		"no randomess": func(_ *Identity, _ Peers, o *Options) { o.Rand = strings.NewReader("short") },
 	} {
 		id, p, o := ids["a"], Peers{}, Options{Cluster: "test"}
@@ -155,7 +158,7 @@ func TestChannels(t *testing.T) {
 // failing is a network that lets nobody join.
 type failing struct{ Network }
 
-func (failing) Join(context.Context, string) (Conn, error) { return nil, errors.New("not now") }
+func (failing) Join(context.Context, string, Gate) (Conn, error) { return nil, errors.New("not now") }
 
 // Goal: a Join that failed can be tried again. Method: a network that fails once.
 func TestJoinAgain(t *testing.T) {
@@ -174,27 +177,27 @@ func TestJoinAgain(t *testing.T) {
 func TestReceiveLimits(t *testing.T) {
 	a, b := newEnd(t, "a", start, 1), newEnd(t, "b", start, 2)
 	b.refuse(make([]byte, FrameMax+1), DropTooLarge)
-	s, _ := decode(a.seal(Envelope{}))
+	s, _ := unframe(a.seal(Envelope{}))
 	s.Body = make([]byte, BodyMax+1)
 	s.Header.BodyHash = hashBody(nil, s.Body)
 	s.Signature, _ = a.conn.(*securedConn).sign(s.Header.digest())
-	b.refuse(canon.MustMarshal(s), DropBody)
+	b.refuse(a.wrap(s), DropBody)
 	if err := a.conn.Send(t.Context(), Envelope{Body: s.Body}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("Send: %v", err)
 	}
-	s, _ = decode(a.seal(private("b", "x")))
+	s, _ = unframe(a.seal(private("b", "x")))
 	s.Header.To = []NodeID{"b", "c"}
 	s.Signature, _ = a.conn.(*securedConn).sign(s.Header.digest())
-	b.refuse(canon.MustMarshal(s), DropMalformed)
+	b.refuse(a.wrap(s), DropMalformed)
 	for _, n := range []int{RecipientsMax, RecipientsMax + 1} {
 		to := make([]NodeID, n)
 		for i := range to {
 			to[i] = "b"
 		}
-		s, _ := decode(a.seal(Envelope{}))
+		s, _ := unframe(a.seal(Envelope{}))
 		s.Header.To = to
 		s.Signature, _ = a.conn.(*securedConn).sign(s.Header.digest())
-		if raw := canon.MustMarshal(s); n <= RecipientsMax {
+		if raw := a.wrap(s); n <= RecipientsMax {
 			b.take(raw)
 		} else {
 			b.refuse(raw, DropMalformed)

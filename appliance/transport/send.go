@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/luxfi/mpcd/internal/canon"
 )
 
-// Send signs e, encrypts its body if Private, and hands it to the wrapped network.
+// Send signs e, encrypts its body if Private, authenticates it to each addressee, and hands it to the wrapped network.
 func (c *securedConn) Send(ctx context.Context, e Envelope) error {
 	if err := c.checkOutgoing(e); err != nil {
 		return err
@@ -29,11 +30,28 @@ func (c *securedConn) Send(ctx context.Context, e Envelope) error {
 	if err != nil {
 		return err
 	}
-	if err := c.inner.Send(ctx, Envelope{From: c.self.Node, To: e.To, Body: canon.MustMarshal(s)}); err != nil {
+	body := frame(&s.Header, canon.MustMarshal(s), c.addressees(e.To))
+	if err := c.inner.Send(ctx, Envelope{From: c.self.Node, To: e.To, Body: body}); err != nil {
 		return err
 	}
 	c.stats.sent.Add(1)
 	return nil
+}
+
+// addressees are the peers that an envelope is for, each with a MAC of its own; what is for all is for another run of us too.
+func (c *securedConn) addressees(to []NodeID) []*peer {
+	c.roster.RLock()
+	defer c.roster.RUnlock()
+	if len(to) == 0 {
+		return append(slices.Collect(maps.Values(c.peers)), &c.me)
+	}
+	var all []*peer
+	for _, n := range to {
+		if p := c.peers[n]; p != nil {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 func (c *securedConn) checkOutgoing(e Envelope) error {

@@ -14,7 +14,7 @@ type Run struct {
 	Number uint64
 }
 
-// Sight is what authentic envelopes told of a node beside what was in them, whether they were delivered or not.
+// Sight is what envelopes with the right MAC told of a node beside what was in them, whether they were delivered or not.
 type Sight struct {
 	// Ahead is how far the node's clock is ahead of ours, by its newest envelope, which took some time to come; below zero it is behind.
 	Ahead time.Duration
@@ -33,71 +33,60 @@ type sighting struct {
 	sight   Sight
 	sentMS  uint64 // TimeMS of the newest envelope, by which Ahead was measured
 	firstMS uint64 // TimeMS of the first envelope of sight.Run that came
-	looked  time.Time
 }
-
-// lookEvery is how often the signature of a node's envelope that is dropped anyway is verified: what a flood of them may cost us.
-const lookEvery = 50 * time.Millisecond
 
 // clockAge is after how long without a newer envelope of a node an older one is taken for what its clock says now.
 const clockAge = 10 * time.Second
 
 // delivered notes an authentic envelope that is new.
-func (s *sighting) delivered(h *header, now time.Time) {
+func (s *sighting) delivered(f *front, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch run := (Run{h.Boot, h.BootMS}); {
+	switch run := (Run{f.Boot, f.BootMS}); {
 	case s.sight.Run == (Run{}) || run.Number > s.sight.Run.Number:
-		s.sight.Run, s.firstMS = run, h.TimeMS
+		s.sight.Run, s.firstMS = run, f.TimeMS
 	case run.Number < s.sight.Run.Number: // the newer was silent for so long that this one is heard again
-		s.sight.Run, s.firstMS = run, h.TimeMS
+		s.sight.Run, s.firstMS = run, f.TimeMS
 	case run != s.sight.Run:
-		s.another(run, h, now)
+		s.another(run, f, now)
 	}
-	s.clock(h, now)
+	s.clock(f, now)
 }
 
-// refused notes an envelope that is dropped, if it is authentic, for what it tells of the sender's clock and of another run of it.
-func (s *sighting) refused(h *header, now time.Time, authentic func() bool) {
+// refused notes an authentic envelope that is dropped, for what it tells of the sender's clock and of another run of it.
+func (s *sighting) refused(f *front, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d := now.Sub(s.looked); d >= 0 && d < lookEvery {
+	if !fresh(f.TimeMS, now) {
+		s.clock(f, now)
 		return
 	}
-	s.looked = now
-	if !authentic() {
-		return
-	}
-	if !fresh(h.TimeMS, now) {
-		s.clock(h, now)
-		return
-	}
-	if run := (Run{h.Boot, h.BootMS}); run != s.sight.Run {
-		s.another(run, h, now)
+	if run := (Run{f.Boot, f.BootMS}); run != s.sight.Run {
+		s.another(run, f, now)
 	}
 }
 
 // another notes another run. What a node sent before it was restarted may come late: only what was sent after the run that is heard had
 // begun to speak, by the clock of the sender, tells of two at once.
-func (s *sighting) another(run Run, h *header, now time.Time) {
-	if h.TimeMS > s.firstMS {
+func (s *sighting) another(run Run, f *front, now time.Time) {
+	if f.TimeMS > s.firstMS {
 		s.sight.Other, s.sight.Twice = run, now
 	}
 }
 
 // clock notes what time it is by the sender's clock. Anybody can repeat what was said an hour ago, and networks reorder: what is not
 // newer than the newest counts only if that came long ago.
-func (s *sighting) clock(h *header, now time.Time) {
-	if h.TimeMS <= s.sentMS && now.Sub(s.sight.At) < clockAge {
+func (s *sighting) clock(f *front, now time.Time) {
+	if f.TimeMS <= s.sentMS && now.Sub(s.sight.At) < clockAge {
 		return
 	}
-	s.sentMS = h.TimeMS
-	s.sight.Ahead, s.sight.At = time.UnixMilli(int64(h.TimeMS)).Sub(now), now
+	s.sentMS = f.TimeMS
+	s.sight.Ahead, s.sight.At = time.UnixMilli(int64(f.TimeMS)).Sub(now), now
 }
 
 // Sight is what was noticed of a node of the roster, ourselves among them.
 func (s *Secured) Sight(id NodeID) Sight {
-	of := &s.twin
+	of := &s.me.sighting
 	if id != s.self.Node {
 		p := s.peer(id)
 		if p == nil {
@@ -108,16 +97,4 @@ func (s *Secured) Sight(id NodeID) Sight {
 	of.mu.Lock()
 	defer of.mu.Unlock()
 	return of.sight
-}
-
-// glimpse notes what an envelope that is dropped tells of its sender.
-func (c *securedConn) glimpse(s *sealed, p *peer, reason Reason, now time.Time) {
-	h, of, key := &s.Header, &c.twin, c.own
-	switch {
-	case reason == DropSkew || reason == DropStaleBoot:
-		of, key = &p.sighting, p.identity
-	case reason != DropUnknown || h.From != c.self.Node || h.Boot == c.run.ID || !fresh(h.TimeMS, now):
-		return
-	}
-	of.refused(h, now, func() bool { return h.verify(key, s.Signature[:]) })
 }

@@ -14,10 +14,11 @@ const (
 	tagBody     = "mpcd/v1/transport/body"
 	tagHPKE     = "mpcd/v1/transport/hpke"
 	tagKey      = "mpcd/v1/transport/key"
+	tagPair     = "mpcd/v1/transport/pair"
 )
 
 const (
-	wireVersion = 1
+	wireVersion = 2  // all nodes of a cluster run releases of one
 	encLen      = 32 // an X25519 public key
 	saltLen     = 16
 	tagLen      = 16 // of AES-GCM
@@ -44,7 +45,7 @@ type header struct {
 	Count    uint64   `cbor:"15,keyasint,omitempty"` // private: from 1, the nonce under the key of Enc
 }
 
-// sealed is an envelope on a raw network. Body is the plaintext, or if private AES-256-GCM(salt || body) with the header's
+// sealed is what a frame has behind its front. Body is the plaintext, or if private AES-256-GCM(salt || body) with the header's
 // digest as additional data.
 type sealed struct {
 	Header    header   `cbor:"1,keyasint"`
@@ -101,11 +102,8 @@ func (h *header) verify(pub ed25519.PublicKey, signature []byte) bool {
 	return len(pub) == ed25519.PublicKeySize && ed25519.Verify(pub, d[:], signature)
 }
 
-// decode reads a sealed envelope, which is not authenticated yet.
+// decode reads what is sealed, of which the signature is not verified yet.
 func decode(b []byte) (*sealed, error) {
-	if len(b) > FrameMax {
-		return nil, ErrTooLarge
-	}
 	var s sealed
 	if err := canon.Unmarshal(b, &s); err != nil {
 		return nil, errMalformed

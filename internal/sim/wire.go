@@ -59,8 +59,8 @@ type tapped struct {
 	n transport.NodeID
 }
 
-func (t *tapped) Join(ctx context.Context, channel string) (transport.Conn, error) {
-	c, err := t.Network.Join(ctx, channel)
+func (t *tapped) Join(ctx context.Context, channel string, gate transport.Gate) (transport.Conn, error) {
+	c, err := t.Network.Join(ctx, channel, gate)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func conns(t *testing.T, hub *memnet.Hub, nodes ...transport.NodeID) map[transpo
 	t.Helper()
 	out := map[transport.NodeID]transport.Conn{}
 	for _, id := range nodes {
-		c, err := hub.Node(id).Join(t.Context(), "news")
+		c, err := hub.Node(id).Join(t.Context(), "news", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -158,7 +158,7 @@ type Node struct {
 var _ transport.Network = (*Node)(nil)
 
 // Join takes a place on the channel.
-func (n *Node) Join(ctx context.Context, channel string) (transport.Conn, error) {
+func (n *Node) Join(ctx context.Context, channel string, gate transport.Gate) (transport.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (n *Node) Join(ctx context.Context, channel string) (transport.Conn, error)
 	if n.closed {
 		return nil, transport.ErrClosed
 	}
-	c := &conn{node: n, channel: channel, in: inbox.New()}
+	c := &conn{node: n, channel: channel, in: inbox.New(gate)}
 	if n.conns == nil {
 		n.conns = map[string][]*conn{}
 	}

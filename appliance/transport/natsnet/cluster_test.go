@@ -103,6 +103,16 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// Goal: a member's own server may publish anything as anybody, and cuts nobody off by it. Method: bursts of more than an inbox holds, in a
+// peer's name, forged and repeated, among which that one speaks: each word arrives.
+func TestFlood(t *testing.T) {
+	transporttest.Flood(t, func(t *testing.T, nodes []transport.NodeID) map[transport.NodeID]transport.Network {
+		return newTestbed(t, nodes).startAll(nodes)
+	}, func(over transport.Network, channel string, as, to transport.NodeID, frame []byte) error {
+		return over.(*natsnet.Network).Publish(channel, as, to, frame)
+	})
+}
+
 // Goal: messages flow among the rest while a node's server is down, and with it once it is back on the same port, whoever
 // dialled whom. Method: the conformance suite; node a dials nobody, node b dials a, node c dials both.
 func TestRejoin(t *testing.T) {

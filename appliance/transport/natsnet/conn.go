@@ -13,6 +13,13 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport/internal/inbox"
 )
 
+// What waits for the callback of a subscription, unread: so many bytes, and so many messages, each of which takes some 300 bytes beside.
+// The callback asks the gate, and nothing else, so little ever waits.
+const (
+	unreadBytes = 64 << 20
+	unreadMax   = 1 << 17
+)
+
 // conn is a place on one channel: two subscriptions that fill one inbox.
 type conn struct {
 	network *Network
@@ -24,14 +31,15 @@ type conn struct {
 	subs   []*nats.Subscription
 }
 
-func newConn(n *Network, channel string) (*conn, error) {
-	c := &conn{network: n, prefix: prefix(n.config.Cluster) + channel + ".", in: inbox.New()}
+func newConn(n *Network, channel string, gate transport.Gate) (*conn, error) {
+	c := &conn{network: n, prefix: prefix(n.config.Cluster) + channel + ".", in: inbox.New(gate)}
 	for _, s := range []struct {
 		subject string
 		to      []transport.NodeID
 	}{{c.all(), nil}, {c.one(n.config.Node), []transport.NodeID{n.config.Node}}} {
 		sub, err := n.client.Subscribe(s.subject, func(m *nats.Msg) {
-			e := transport.Envelope{From: n.sender(m.Reply), Body: m.Data}
+			from, _ := transport.ParseNodeID(m.Reply) // nobody knows yet
+			e := transport.Envelope{From: from, Body: m.Data}
 			e.To = append(e.To, s.to...)
 			c.in.Put(e)
 		})
@@ -40,21 +48,12 @@ func newConn(n *Network, channel string) (*conn, error) {
 			return nil, fmt.Errorf("natsnet: join: %w", translate(err))
 		}
 		c.subs = append(c.subs, sub)
-		if err := sub.SetPendingLimits(inbox.LenMax, inbox.BytesMax); err != nil {
+		if err := sub.SetPendingLimits(unreadMax, unreadBytes); err != nil {
 			c.leave()
 			return nil, fmt.Errorf("natsnet: join: %w", translate(err))
 		}
 	}
 	return c, nil
-}
-
-// sender is who a message says it is from. Nothing shows that yet; all who are not in the roster are one, so that they share one place.
-func (n *Network) sender(name string) transport.NodeID {
-	from, _ := transport.ParseNodeID(name)
-	if _, known := n.config.Peers[from]; !known && len(n.config.Peers) > 0 {
-		return ""
-	}
-	return from
 }
 
 func (c *conn) all() string                      { return c.prefix + "all" }
@@ -129,6 +128,17 @@ func (c *conn) leave() {
 	for _, s := range c.subs {
 		_ = s.Unsubscribe() // fails only if the connection is closed already
 	}
+}
+
+// overrun is how many messages the subscriptions had no room for.
+func (c *conn) overrun() (lost uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.subs {
+		n, _ := s.Dropped() // fails only where it was closed
+		lost += uint64(max(n, 0))
+	}
+	return lost
 }
 
 func (c *conn) isClosed() bool {

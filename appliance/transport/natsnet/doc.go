@@ -7,7 +7,7 @@
 // the node itself is connected in process.
 //
 // Subjects are mpcd.<cluster>.<channel>.all for everybody and mpcd.<cluster>.<channel>.n.<node> for one node; the reply
-// subject names the sender, which nobody should believe. A user of an external broker needs these permissions:
+// subject names the sender, which nobody should believe, and Secure does not. A user of an external broker needs these permissions:
 //
 //	publish:   mpcd.<cluster>.>
 //	subscribe: mpcd.<cluster>.*.all, mpcd.<cluster>.*.n.<node>

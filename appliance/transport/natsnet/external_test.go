@@ -72,7 +72,7 @@ func TestExternalAbsent(t *testing.T) {
 	nodes := []transport.NodeID{"a", "b"}
 	conns := map[transport.NodeID]transport.Conn{}
 	for _, id := range nodes {
-		c, err := external(t, id, addr).Join(t.Context(), "news")
+		c, err := external(t, id, addr).Join(t.Context(), "news", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,11 +122,11 @@ func untilHeard(t testing.TB, from, to transport.Conn) {
 func TestExternalSmallPayload(t *testing.T) {
 	nodes := []transport.NodeID{"a", "b"}
 	addr := broker(t, -1, 1000, nodes).Addr().String()
-	a, err := external(t, "a", addr).Join(t.Context(), "news")
+	a, err := external(t, "a", addr).Join(t.Context(), "news", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := external(t, "b", addr).Join(t.Context(), "news")
+	b, err := external(t, "b", addr).Join(t.Context(), "news", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ func (n *Network) WaitPeers(ctx context.Context, peers int) error {
 
 // Join subscribes to what is for everybody and for this node. With an external broker that is not connected yet, the
 // subscription stands once it is.
-func (n *Network) Join(ctx context.Context, channel string) (transport.Conn, error) {
+func (n *Network) Join(ctx context.Context, channel string, gate transport.Gate) (transport.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (n *Network) Join(ctx context.Context, channel string) (transport.Conn, err
 	if n.closed {
 		return nil, transport.ErrClosed
 	}
-	c, err := newConn(n, channel)
+	c, err := newConn(n, channel, gate)
 	if err != nil {
 		return nil, err
 	}
@@ -114,13 +114,13 @@ func (n *Network) Join(ctx context.Context, channel string) (transport.Conn, err
 	return c, nil
 }
 
-// Lost is how many envelopes arrived at Conns that were too full to take them.
+// Lost is how many envelopes came at the Conns that are open faster than anybody could ask whose they were.
 func (n *Network) Lost() uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var lost uint64
 	for _, c := range n.conns {
-		lost += c.in.Lost()
+		lost += c.overrun()
 	}
 	return lost
 }

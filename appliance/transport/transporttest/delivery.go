@@ -12,7 +12,7 @@ import (
 func to(ids ...transport.NodeID) []transport.NodeID { return ids }
 
 // testBroadcast: everybody else hears it, the sender does not, and the body is the sender's again once Send returned.
-func testBroadcast(t *testing.T, nets map[transport.NodeID]transport.Network) {
+func testBroadcast(t *testing.T, nets map[transport.NodeID]joiner) {
 	a, b, c := joinAll(t, nets, "news")
 	body := []byte("to all")
 	a.send(transport.Envelope{Body: body})
@@ -28,7 +28,7 @@ func testBroadcast(t *testing.T, nets map[transport.NodeID]transport.Network) {
 }
 
 // testDirected: exactly the named hear it. The barrier takes the way that a misdirected copy would have taken.
-func testDirected(t *testing.T, nets map[transport.NodeID]transport.Network) {
+func testDirected(t *testing.T, nets map[transport.NodeID]joiner) {
 	a, b, c := joinAll(t, nets, "news")
 	a.send(transport.Envelope{To: to("b"), Body: []byte("for b")})
 	a.send(transport.Envelope{To: to("b", "c", "a"), Body: []byte("for both")})
@@ -48,7 +48,7 @@ func testDirected(t *testing.T, nets map[transport.NodeID]transport.Network) {
 }
 
 // testChannels: a channel does not hear another.
-func testChannels(t *testing.T, nets map[transport.NodeID]transport.Network) {
+func testChannels(t *testing.T, nets map[transport.NodeID]joiner) {
 	a, b, _ := joinAll(t, nets, "news")
 	otherA, otherB := join(t, "a", nets["a"], "other"), join(t, "b", nets["b"], "other")
 	meet(t, "2", otherA, otherB)
@@ -64,7 +64,7 @@ func testChannels(t *testing.T, nets map[transport.NodeID]transport.Network) {
 }
 
 // testCopies: recipients do not share memory.
-func testCopies(t *testing.T, nets map[transport.NodeID]transport.Network) {
+func testCopies(t *testing.T, nets map[transport.NodeID]joiner) {
 	a, b, c := joinAll(t, nets, "news")
 	a.send(transport.Envelope{Body: []byte("shared?")})
 	clear(b.wait("shared?").Body)
@@ -72,7 +72,7 @@ func testCopies(t *testing.T, nets map[transport.NodeID]transport.Network) {
 }
 
 // testClose: Close ends waiting and later calls, of one Conn or of all, and does so twice without harm.
-func testClose(t *testing.T, nets map[transport.NodeID]transport.Network) {
+func testClose(t *testing.T, nets map[transport.NodeID]joiner) {
 	conn, err := nets["a"].Join(t.Context(), "news")
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func testClose(t *testing.T, nets map[transport.NodeID]transport.Network) {
 	testCloseNetwork(t, nets["a"])
 }
 
-func testCloseNetwork(t *testing.T, n transport.Network) {
+func testCloseNetwork(t *testing.T, n joiner) {
 	conn, err := n.Join(t.Context(), "news")
 	if err != nil {
 		t.Fatalf("Join after Close of another Conn: %v", err)
@@ -123,7 +123,7 @@ func testCloseNetwork(t *testing.T, n transport.Network) {
 
 // testLimit: a body of the limit arrives whole, one byte more is refused.
 func testLimit(t *testing.T, open Open, limit int) {
-	a, b, _ := joinAll(t, open(t, honest), "news")
+	a, b, _ := joinAll(t, opened(open(t, honest)), "news")
 	checkLimit(t, a, b, limit)
 }
 

@@ -20,7 +20,7 @@ func Peek(raw transport.Envelope) (transport.Envelope, error) {
 		} `cbor:"1,keyasint"`
 		Body []byte `cbor:"3,keyasint"`
 	}
-	if err := cbor.Unmarshal(raw.Body, &s); err != nil {
+	if err := cbor.Unmarshal(sealedIn(raw.Body), &s); err != nil {
 		return transport.Envelope{}, fmt.Errorf("transporttest: no secured envelope: %w", err)
 	}
 	h := s.Header

@@ -27,7 +27,7 @@ type place struct {
 	change chan struct{} // closed and replaced on every arrival
 }
 
-func join(t *testing.T, id transport.NodeID, n transport.Network, channel string) *place {
+func join(t *testing.T, id transport.NodeID, n joiner, channel string) *place {
 	t.Helper()
 	conn, err := n.Join(t.Context(), channel)
 	if err != nil {
@@ -158,7 +158,7 @@ func haveMet(round string, places []*place) bool {
 }
 
 // joinAll joins the honest nodes and lets them meet.
-func joinAll(t *testing.T, nets map[transport.NodeID]transport.Network, channel string) (a, b, c *place) {
+func joinAll(t *testing.T, nets map[transport.NodeID]joiner, channel string) (a, b, c *place) {
 	t.Helper()
 	var p []*place
 	for _, id := range honest {

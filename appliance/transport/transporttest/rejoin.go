@@ -15,9 +15,9 @@ type OpenRestartable func(t *testing.T, nodes []transport.NodeID) (map[transport
 // Rejoin checks that the others go on while a node is away, and that it is heard and hears when it is back, as a new boot.
 func Rejoin(t *testing.T, open OpenRestartable) {
 	r := newRoster(t)
-	raw, restart := open(t, honest)
-	nets := map[transport.NodeID]transport.Network{}
-	for id, n := range raw {
+	started, restart := open(t, honest)
+	nets := map[transport.NodeID]joiner{}
+	for id, n := range started {
 		nets[id] = r.secure(id, n)
 	}
 	places := map[transport.NodeID]*place{}

@@ -1,6 +1,7 @@
 package transporttest
 
 import (
+	"context"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance/transport"
@@ -20,12 +21,16 @@ var (
 func Run(t *testing.T, open Open) {
 	t.Run("raw", func(t *testing.T) {
 		testDelivery(t, open, func(*testing.T) wrap {
-			return func(_ transport.NodeID, n transport.Network) transport.Network { return n }
+			return func(_ transport.NodeID, n transport.Network) joiner { return raw{n} }
 		})
 		t.Run("oversize", func(t *testing.T) { testLimit(t, open, transport.FrameMax) })
+		t.Run("gate", func(t *testing.T) { testGate(t, open) })
 	})
 	t.Run("secure", func(t *testing.T) {
-		testDelivery(t, open, func(t *testing.T) wrap { return newRoster(t).secure })
+		testDelivery(t, open, func(t *testing.T) wrap {
+			r := newRoster(t)
+			return func(id transport.NodeID, n transport.Network) joiner { return r.secure(id, n) }
+		})
 		t.Run("authentic", func(t *testing.T) { testAuthentic(t, open) })
 		t.Run("private", func(t *testing.T) { testPrivate(t, open) })
 		t.Run("forged", func(t *testing.T) { testForged(t, open) })
@@ -34,12 +39,25 @@ func Run(t *testing.T, open Open) {
 	})
 }
 
+// joiner is a network, raw or secured.
+type joiner interface {
+	Join(ctx context.Context, channel string) (transport.Conn, error)
+	Close() error
+}
+
+// raw is a raw network with its gate open.
+type raw struct{ transport.Network }
+
+func (r raw) Join(ctx context.Context, channel string) (transport.Conn, error) {
+	return r.Network.Join(ctx, channel, nil)
+}
+
 // wrap turns a raw network into the one under test.
-type wrap func(transport.NodeID, transport.Network) transport.Network
+type wrap func(transport.NodeID, transport.Network) joiner
 
 // testDelivery holds for raw and secured networks alike.
 func testDelivery(t *testing.T, open Open, with func(*testing.T) wrap) {
-	for name, test := range map[string]func(*testing.T, map[transport.NodeID]transport.Network){
+	for name, test := range map[string]func(*testing.T, map[transport.NodeID]joiner){
 		"broadcast": testBroadcast,
 		"directed":  testDirected,
 		"channels":  testChannels,
@@ -47,11 +65,20 @@ func testDelivery(t *testing.T, open Open, with func(*testing.T) wrap) {
 		"close":     testClose,
 	} {
 		t.Run(name, func(t *testing.T) {
-			nets, w := open(t, honest), with(t)
-			for id, n := range nets {
+			nets, w := map[transport.NodeID]joiner{}, with(t)
+			for id, n := range open(t, honest) {
 				nets[id] = w(id, n)
 			}
 			test(t, nets)
 		})
 	}
+}
+
+// opened are raw networks with their gates open.
+func opened(nets map[transport.NodeID]transport.Network) map[transport.NodeID]joiner {
+	out := map[transport.NodeID]joiner{}
+	for id, n := range nets {
+		out[id] = raw{n}
+	}
+	return out
 }

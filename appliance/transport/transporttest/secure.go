@@ -35,7 +35,7 @@ func newRoster(t *testing.T) *roster {
 	return r
 }
 
-func (r *roster) secure(id transport.NodeID, n transport.Network) transport.Network {
+func (r *roster) secure(id transport.NodeID, n transport.Network) *transport.Secured {
 	return transport.Secure(n, r.ids[id], r.peers, transport.Options{Cluster: cluster})
 }
 
@@ -51,13 +51,13 @@ type stage struct {
 
 func newStage(t *testing.T, open Open) *stage {
 	s := &stage{roster: newRoster(t), t: t, raw: open(t, all), secured: map[transport.NodeID]*transport.Secured{}}
-	nets := map[transport.NodeID]transport.Network{}
+	nets := map[transport.NodeID]joiner{}
 	for _, id := range honest {
-		nets[id] = s.secure(id, s.raw[id])
-		s.secured[id] = nets[id].(*transport.Secured)
+		s.secured[id] = s.secure(id, s.raw[id])
+		nets[id] = s.secured[id]
 	}
 	s.a, s.b, s.c = joinAll(t, nets, "news")
-	s.mallory = join(t, "mallory", s.raw["mallory"], "news")
+	s.mallory = join(t, "mallory", raw{s.raw["mallory"]}, "news")
 	s.meetRaw(s.mallory)
 	return s
 }
@@ -74,7 +74,7 @@ func (s *stage) meetRaw(p *place) {
 	s.t.Helper()
 	probes := []*place{p}
 	for _, id := range honest {
-		probes = append(probes, join(s.t, id, s.raw[id], "news"))
+		probes = append(probes, join(s.t, id, raw{s.raw[id]}, "news"))
 	}
 	meet(s.t, "raw", probes...)
 }
@@ -82,8 +82,8 @@ func (s *stage) meetRaw(p *place) {
 // tap is a further raw place of the node, which sees all that arrives there.
 func (s *stage) tap(id transport.NodeID) *place {
 	s.t.Helper()
-	p := join(s.t, id, s.raw[id], "news")
-	meet(s.t, "tap", p, join(s.t, "a", s.raw["a"], "news"))
+	p := join(s.t, id, raw{s.raw[id]}, "news")
+	meet(s.t, "tap", p, join(s.t, "a", raw{s.raw["a"]}, "news"))
 	return p
 }
 
@@ -202,11 +202,12 @@ func testStrangers(t *testing.T, open Open) {
 	spoof := s.ids["mallory"]
 	spoof.Node = "a"
 	attack(s.ids["mallory"], cluster, transport.Envelope{Body: []byte("x")}, transport.DropUnknown)
-	attack(spoof, cluster, transport.Envelope{Body: []byte("x")}, transport.DropSignature)
-	attack(spoof, cluster, transport.Envelope{Body: []byte("x"), To: to("b"), Private: true}, transport.DropSignature)
-	attack(s.ids["a"], "elsewhere", transport.Envelope{Body: []byte("x")}, transport.DropForeign)
+	attack(spoof, cluster, transport.Envelope{Body: []byte("x")}, transport.DropNotForUs)
+	attack(spoof, cluster, transport.Envelope{Body: []byte("x"), To: to("b"), Private: true}, transport.DropNotForUs)
+	attack(s.ids["a"], "elsewhere", transport.Envelope{Body: []byte("x")}, transport.DropNotForUs)
 	attack(s.ids["b"], cluster, transport.Envelope{Body: []byte("x")}, transport.DropUnknown) // our own words, sent back to us
-	s.inject([]byte("garbage"), transport.DropMalformed)
+	s.inject([]byte("garbage"), transport.DropRelease)
+	s.inject([]byte{2}, transport.DropMalformed)
 	s.inject(nil, transport.DropMalformed)
 	s.b.never("x")
 }

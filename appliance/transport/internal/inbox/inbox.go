@@ -18,12 +18,12 @@ const (
 // Inbox holds the envelopes of each sender in their order, and gives them out in turn. When it is full, the newest of the sender that holds
 // most is lost: whoever floods it crowds out nobody. It is safe for concurrent use.
 type Inbox struct {
+	gate   transport.Gate
 	mu     sync.Mutex
 	from   map[transport.NodeID]*queue // of those who have any
 	turn   []*queue                    // the same, whose turn is next first
 	count  int
 	bytes  int
-	lost   uint64
 	closed bool
 
 	ready chan struct{} // holds a token while there may be something to take
@@ -40,14 +40,17 @@ type queue struct {
 
 func (q *queue) count() int { return len(q.envelopes) - q.head }
 
-// New returns an empty inbox.
-func New() *Inbox {
-	return &Inbox{from: map[transport.NodeID]*queue{}, ready: make(chan struct{}, 1), done: make(chan struct{})}
+// New returns an empty inbox behind a gate, or behind none.
+func New(gate transport.Gate) *Inbox {
+	return &Inbox{gate: gate, from: map[transport.NodeID]*queue{}, ready: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// Put appends e, which the inbox owns from now on, or drops it: the inbox is closed, or full and no other sender holds more than e's would.
-// That e is from e.From need not be known.
+// Put appends e, which the inbox owns from now on, or drops it: the gate does not admit it, the inbox is closed, or full and no other
+// sender holds more than e's would.
 func (b *Inbox) Put(e transport.Envelope) bool {
+	if b.gate != nil && !b.gate.Admit(&e) {
+		return false
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -58,8 +61,8 @@ func (b *Inbox) Put(e transport.Envelope) bool {
 		q = &queue{from: e.From}
 	}
 	for b.count >= LenMax || b.bytes+len(e.Body) > BytesMax {
-		b.lost++
 		if !b.evict(q, len(e.Body)) {
+			b.lost(e.From)
 			return false
 		}
 	}
@@ -89,6 +92,7 @@ func (b *Inbox) evict(q *queue, more int) bool {
 	if most == nil || holds(q)+more >= holds(most) {
 		return false
 	}
+	b.lost(most.from)
 	last := len(most.envelopes) - 1
 	b.removed(most, &most.envelopes[last])
 	most.envelopes = most.envelopes[:last]
@@ -97,6 +101,13 @@ func (b *Inbox) evict(q *queue, more int) bool {
 		delete(b.from, most.from)
 	}
 	return true
+}
+
+// lost tells of an envelope for which there was no room. The caller holds mu.
+func (b *Inbox) lost(from transport.NodeID) {
+	if b.gate != nil {
+		b.gate.Lost(from)
+	}
 }
 
 // removed counts e of q as gone, and lets its memory go. The caller holds mu.
@@ -165,13 +176,6 @@ func (b *Inbox) signal() {
 	case b.ready <- struct{}{}:
 	default:
 	}
-}
-
-// Lost is how many envelopes found the inbox full.
-func (b *Inbox) Lost() uint64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.lost
 }
 
 // Close ends every Get and drops what is left. It is idempotent.

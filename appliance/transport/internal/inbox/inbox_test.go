@@ -16,13 +16,14 @@ func TestLimits(t *testing.T) {
 		"count": {0, LenMax},
 		"bytes": {BytesMax / 16, 16},
 	} {
-		b, body := New(), make([]byte, c.size)
+		g := &gate{lost: map[transport.NodeID]int{}}
+		b, body := New(g), make([]byte, c.size)
 		for i := range c.fit {
 			if !b.Put(transport.Envelope{Body: body}) {
 				t.Fatalf("%s: full after %d", name, i)
 			}
 		}
-		if b.Put(transport.Envelope{Body: []byte("x")}) || b.Lost() != 1 {
+		if b.Put(transport.Envelope{Body: []byte("x")}) || g.lost[""] != 1 {
 			t.Errorf("%s: not full", name)
 		}
 		if _, err := b.Get(t.Context()); err != nil {
@@ -38,18 +39,19 @@ func TestLimits(t *testing.T) {
 // inbox, by count and by bytes; another sends a little, which is there, and comes among the first.
 func TestFlood(t *testing.T) {
 	for name, size := range map[string]int{"count": 0, "bytes": BytesMax / 16} {
-		b, body := New(), make([]byte, size)
+		g := &gate{lost: map[transport.NodeID]int{}}
+		b, body := New(g), make([]byte, size)
 		for range LenMax + 10 {
 			b.Put(transport.Envelope{From: "flooder", Body: body})
 		}
-		lost := b.Lost()
+		lost := g.lost["flooder"]
 		for range 3 {
 			if !b.Put(transport.Envelope{From: "other", Body: body}) {
 				t.Fatalf("%s: no place for another sender", name)
 			}
 		}
-		if b.Lost() != lost+3 {
-			t.Errorf("%s: %d of the flooder's made room for 3", name, b.Lost()-lost)
+		if g.lost["flooder"] != lost+3 || g.lost["other"] != 0 || lost == 0 {
+			t.Errorf("%s: %d of the flooder's made room for 3: %v", name, g.lost["flooder"]-lost, g.lost)
 		}
 		if b.Put(transport.Envelope{From: "flooder", Body: body}) {
 			t.Errorf("%s: the flooder crowds out another", name)
@@ -76,7 +78,7 @@ func TestFlood(t *testing.T) {
 
 // Goal: a large envelope of one may push out several of the largest holder, and the last of it. Method: such ones.
 func TestMakesRoom(t *testing.T) {
-	b := New()
+	b := New(nil)
 	b.Put(transport.Envelope{From: "whole", Body: make([]byte, BytesMax)})
 	if !b.Put(transport.Envelope{From: "other", Body: []byte("x")}) || len(b.turn) != 1 || b.bytes != 1 {
 		t.Fatalf("a sender that held all keeps it: %d bytes of %d senders", b.bytes, len(b.turn))
@@ -91,7 +93,7 @@ func TestMakesRoom(t *testing.T) {
 
 // Goal: order is kept, and a queue that never runs empty does not grow. Method: keep ten inside while thousands pass.
 func TestOrder(t *testing.T) {
-	b := New()
+	b := New(nil)
 	for i := range 10_000 {
 		b.Put(transport.Envelope{Body: strconv.AppendInt(nil, int64(i), 10)})
 		if i < 10 {
@@ -109,7 +111,7 @@ func TestOrder(t *testing.T) {
 // Goal: no waiter sleeps while there is something to take, and Close wakes all. Method: many waiters, many envelopes.
 func TestWaiters(t *testing.T) {
 	const waiters, each = 8, 100
-	b := New()
+	b := New(nil)
 	var wg sync.WaitGroup
 	for range waiters {
 		wg.Go(func() {
@@ -136,5 +138,36 @@ func TestWaiters(t *testing.T) {
 	wg.Wait()
 	if b.Put(transport.Envelope{}) {
 		t.Error("Put after Close")
+	}
+}
+
+// gate admits all but those of the refused, says that what another named is from somebody else, and counts what is lost.
+type gate struct{ lost map[transport.NodeID]int }
+
+func (g *gate) Admit(e *transport.Envelope) bool {
+	if e.From == "claimed" {
+		e.From = "true"
+	}
+	return e.From != "refused"
+}
+
+func (g *gate) Lost(from transport.NodeID) { g.lost[from]++ }
+
+// Goal: what the gate refuses takes no place and pushes nothing out, and what it admits takes one of whom the gate names. Method: a full
+// inbox of one sender; the same sender is refused, and another's name is on envelopes of it.
+func TestGate(t *testing.T) {
+	g := &gate{lost: map[transport.NodeID]int{}}
+	b := New(g)
+	for range LenMax {
+		b.Put(transport.Envelope{From: "claimed"})
+	}
+	if b.Put(transport.Envelope{From: "refused"}) || len(g.lost) != 0 || b.count != LenMax {
+		t.Errorf("what is refused costs somebody a place: %v", g.lost)
+	}
+	if len(b.from) != 1 || b.from["true"].count() != LenMax {
+		t.Errorf("counted for %d senders, not for the one that the gate named", len(b.from))
+	}
+	if e, err := b.Get(t.Context()); err != nil || e.From != "true" {
+		t.Errorf("from %q, %v", e.From, err)
 	}
 }
