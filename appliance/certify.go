@@ -57,7 +57,7 @@ func parseCertificates(of string, b []byte) ([]certificate, error) {
 	return c.Each, nil
 }
 
-func (n *making) leaf(id string, info threshold.KeyInfo, rec keys.Record, p threshold.PartyID) []byte {
+func (n *core) leaf(id string, info threshold.KeyInfo, rec keys.Record, p threshold.PartyID) []byte {
 	return canon.MustMarshal(certificateLeaf{id, info.Epoch, info.Digest(), p, rec.Label, rec.Group, rec.Scheme,
 		info.Committee.Parties, rec.Pairs})
 }
@@ -118,7 +118,7 @@ func (n *making) ownCertificate(ctx context.Context, id string, info threshold.K
 
 // verifyCertificate checks one certificate of a set that must be of all parties. What a party attested counts also after it was removed:
 // the others may have completed the epoch before, and who lags would lose its share.
-func (n *making) verifyCertificate(id string, info threshold.KeyInfo, rec keys.Record, cert certificate) error {
+func (n *core) verifyCertificate(id string, info threshold.KeyInfo, rec keys.Record, cert certificate) error {
 	node, key, ok := n.members.Signer(cert.Party)
 	if !ok {
 		return fmt.Errorf("party %d is not in the roster", cert.Party)
@@ -126,6 +126,22 @@ func (n *making) verifyCertificate(id string, info threshold.KeyInfo, rec keys.R
 	_, err := attest.VerifyBatch(key, attest.Expect{Kind: attest.KindKeygen, Cluster: n.cfg.Cluster, Node: string(node)},
 		[][]byte{n.leaf(id, info, rec, cert.Party)}, cert.Cose)
 	return err
+}
+
+// verifyCertificates checks that all parties have certified an epoch.
+func (n *core) verifyCertificates(id string, info threshold.KeyInfo, rec keys.Record, certs []certificate) error {
+	if len(certs) != info.Committee.N() {
+		return errors.New("the certificate does not fit the share")
+	}
+	for i, cert := range certs {
+		if cert.Party != info.Committee.Parties[i] {
+			return errors.New("the certificate lacks a party")
+		}
+		if err := n.verifyCertificate(id, info, rec, cert); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // activate makes a certified epoch the one that signs; the epoch before is destroyed with it.

@@ -2,6 +2,8 @@ package appliance
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"reflect"
@@ -123,16 +125,80 @@ func (n *Node) AdoptSignature(ctx context.Context, req SignRequest, answer strin
 	return n.others.adoptSignature(ctx, req, key, heard{"node1", said{Answer: []byte(answer), Receipt: canon.MustMarshal(receipt)}})
 }
 
-// AdoptWallet has the node take over the answer of node1 about a key, bent.
-func (n *Node) AdoptWallet(ctx context.Context, op attest.Operation, session, id string, bend func(session *string, r *keys.Record)) error {
+// AdoptWallet has the node, that was asked to make or refresh one key, take over the answer of node1 about a key, bent.
+func (n *Node) AdoptWallet(ctx context.Context, op attest.Operation, session, asked, id string,
+	bend func(session *string, r *keys.Record)) error {
 	rec, err := n.keys.Record(ctx, id)
 	if err != nil {
 		return err
 	}
+	was, err := n.keys.Record(ctx, asked)
+	if err != nil {
+		return err
+	}
+	purpose := purposeOf(aboutKey(op, asked, was))
 	a := keyAnswer{keyAnswerVersion, id, session, rec, "node1"}
 	bend(&a.Session, &a.Record)
-	_, err = n.others.adoptWallet(ctx, op, session, heard{"node1", said{Answer: canon.MustMarshal(a)}})
+	_, err = n.others.adoptWallet(ctx, op, session, purpose, heard{"node1", said{Answer: canon.MustMarshal(a)}})
 	return err
+}
+
+// Shown is what a node shows of a wallet.
+type Shown struct {
+	ID     string
+	Record keys.Record
+	Certs  []certificate
+	Proofs *proofs
+	Alone  bool // it and an accomplice certify the record
+	Echoed bool // the accomplice says the same
+	Forged bool // the group key is one that the node has whole, which signs the proofs
+}
+
+// JudgeWallets is what this node makes of what nodes show of a wallet when it asks for one of that name, the first of them bent unless bend
+// is nil.
+func (n *Node) JudgeWallets(ctx context.Context, name, shown string, of []*Node, accomplice *Node,
+	bend func(*Shown)) (*keys.Record, error) {
+	all := make([]heard, len(of))
+	for i, x := range of {
+		all[i].from = x.cfg.Node
+		if err := x.others.show(ctx, shown, &all[i].said); err != nil {
+			return nil, err
+		}
+	}
+	if bend != nil {
+		h := &all[0]
+		a, err := parseKeyAnswer(h.Answer)
+		if err != nil {
+			return nil, err
+		}
+		s := Shown{ID: a.ID, Record: a.Record, Certs: h.Certs, Proofs: h.Proofs}
+		bend(&s)
+		if s.Forged {
+			pub, key, err := ed25519.GenerateKey(rand.Reader)
+			if err != nil {
+				return nil, err
+			}
+			s.Record.Info.GroupKey = pub
+			for i, p := range s.Proofs.Each {
+				s.Proofs.Each[i].Signature = ed25519.Sign(key, proofMessage(s.ID, s.Proofs.Epoch, p.Signers))
+			}
+		}
+		if s.Alone {
+			s.Certs = nil
+			for _, x := range []*Node{of[0], accomplice} {
+				own, err := x.making.ownCertificate(ctx, s.ID, s.Record.Info, s.Record)
+				if err != nil {
+					return nil, err
+				}
+				s.Certs = append(s.Certs, own)
+			}
+		}
+		h.Answer, h.Certs, h.Proofs = newKeyAnswer(s.ID, s.Record.SessionID, s.Record, h.from), s.Certs, s.Proofs
+		if s.Echoed {
+			all = append(all, heard{accomplice.cfg.Node, h.said})
+		}
+	}
+	return n.others.judgeWallets(name, all), nil
 }
 
 // KeygenUnproven is a keygen whose coordinator leaves it when all have certified the key.

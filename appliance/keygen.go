@@ -75,6 +75,14 @@ func (n *making) takeUp(ctx context.Context, id string) (bool, error) {
 	return err == nil, err
 }
 
+// noParty refuses to make a key that this node will hold no share of.
+func (n *making) noParty(c threshold.Committee) error {
+	if c.Contains(n.members.SelfParty()) {
+		return nil
+	}
+	return problem.Field("parties", "ask one of the parties to make the key", "this node, %q, is not among the parties", n.cfg.Node)
+}
+
 // permitKeygen passes the gate.
 func (n *making) permitKeygen(ctx context.Context, scheme threshold.Scheme, in *attest.Intent,
 	committee threshold.Committee, again bool) (*permission, error) {
@@ -164,10 +172,6 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 		if n.members.Party(id) == 0 {
 			return nil, none, problem.Field("parties", "list the nodes with GET /api/v1/nodes", "unknown node %q", id)
 		}
-	}
-	if !slices.Contains(ids, n.cfg.Node) {
-		return nil, none, problem.Field("parties", "ask one of the parties to make the key",
-			"this node, %q, is not among the parties", n.cfg.Node)
 	}
 	if req.Threshold == 0 && t > len(ids) {
 		return nil, none, problem.Field("threshold",

@@ -9,7 +9,6 @@ import (
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
-	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
 )
 
@@ -134,12 +133,9 @@ func (b *batcher) requeue(jobs []*signJob) {
 // elsewhere answers a request whose session_id another node holds with that node's answer, or, where it has none, tries it again.
 func (b *batcher) elsewhere(j *signJob, holder string) {
 	b.others.yield(j.ctx, holder)
-	purpose := purposeOf(&attest.Intent{Operation: attest.OpSign, KeyID: j.key.ID, Message: j.req.Message, Path: j.req.Path})
-	found, _, err := b.others.find(j.ctx, attest.OpSign, j.req.SessionID, j.req.BodyHash, purpose, func(h heard) (err error) {
-		j.answer, err = b.others.adoptSignature(j.ctx, j.req, j.key, h)
-		return err
-	})
-	if err == nil && !found {
+	var err error
+	j.answer, err = b.others.signatureOf(j.ctx, j.req, j.key)
+	if err == nil && j.answer == nil {
 		j.again, j.alone = true, true
 		b.requeue([]*signJob{j})
 		return

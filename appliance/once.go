@@ -23,14 +23,18 @@ import (
 // coordinator that comes with the same (problem.Held). That one asks who has the answer, and gives the same one; only where nobody has it,
 // nor is about to, does it act itself, and says so in its proposal.
 
-// question is what a node asks others: about a session of one kind of operation, or, with opReceipt, about a receipt.
+// question is what a node asks others: about a session of one kind of operation, or, with opReceipt, about a receipt, or, with opWallet,
+// about a wallet.
 type question struct {
 	Nonce   [16]byte         `cbor:"1,keyasint"`
 	Op      attest.Operation `cbor:"2,keyasint"`
 	Session string           `cbor:"3,keyasint"`
 }
 
-const opReceipt attest.Operation = "receipt"
+const (
+	opReceipt attest.Operation = "receipt" // by its ID
+	opWallet  attest.Operation = "wallet"  // by its ID, or its public key in hex
+)
 
 // said is what a node knows of a session.
 type said struct {
@@ -41,6 +45,8 @@ type said struct {
 	Receipt []byte         `cbor:"5,keyasint,omitempty"` // that the answer names, where it is a signature's
 	Use     *operation.Use `cbor:"6,keyasint,omitempty"` // what it has agreed to
 	Asked   bool           `cbor:"7,keyasint,omitempty"` // it was asked for it too, and has no answer yet
+	Certs   []certificate  `cbor:"8,keyasint,omitempty"` // of opWallet, whose Answer is the wallet as it stands
+	Proofs  *proofs        `cbor:"9,keyasint,omitempty"`
 }
 
 // others asks nodes, and answers them.
@@ -112,7 +118,11 @@ func (n *others) answer(ctx context.Context, env transport.Envelope) {
 	}
 	var err error
 	receipt := q.Session
-	if q.Op != opReceipt {
+	switch q.Op {
+	case opReceipt:
+	case opWallet:
+		err = n.show(ctx, q.Session, &s)
+	default:
 		var st operation.State
 		if st, err = n.ops.State(ctx, string(q.Op), q.Session); err == nil {
 			s.Asked, s.Acting, s.Body, s.Answer = st.Asked, st.Acting, st.Body, st.Answer
@@ -268,12 +278,15 @@ func (n *others) parseReceiptOf(ctx context.Context, h heard) (*attest.Receipt, 
 }
 
 // adoptWallet takes over another node's answer about a key, if it is of a key as we know it.
-func (n *others) adoptWallet(ctx context.Context, op attest.Operation, session string, h heard) ([]byte, error) {
+func (n *others) adoptWallet(ctx context.Context, op attest.Operation, session string, purpose [32]byte, h heard) ([]byte, error) {
 	a, err := parseKeyAnswer(h.Answer)
 	if err != nil {
 		return nil, err
 	}
 	rec, err := n.keys.RecordWhen(ctx, a.ID, func(r keys.Record) bool { return r.State == keys.Active && r.Info.Epoch >= a.Record.Info.Epoch })
+	if err != nil && problem.As(err).Code == problem.NotFound {
+		rec, err = n.wallet(ctx, a.ID, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -282,13 +295,49 @@ func (n *others) adoptWallet(ctx context.Context, op attest.Operation, session s
 	same := attest.KeyID(theirs.Kind, theirs.GroupKey) == a.ID && a.Session == session && a.Record.Label == rec.Label &&
 		a.Record.Group == rec.Group && a.Record.Scheme == rec.Scheme && a.Record.State == keys.Active &&
 		theirs.Committee.Equal(rec.Info.Committee) && theirs.Epoch <= rec.Info.Epoch &&
-		(op != attest.OpKeygen || rec.SessionID == session)
+		(op != attest.OpKeygen || rec.SessionID == session) && purposeOf(aboutKey(op, a.ID, rec)) == purpose
 	if !same {
 		return nil, problem.New(problem.Integrity, "compare the wallet on both nodes",
 			"node %s answers session_id %q with a wallet that is another here", h.from, session)
 	}
 	put := n.ops.Answered(string(op), session, h.Body, h.Answer)
 	return h.Answer, n.cfg.Store.Batch(ctx, []vault.Pair{put}, nil)
+}
+
+// signatureOf is the answer that another node has given to a request, nil where none has.
+func (n *others) signatureOf(ctx context.Context, req SignRequest, key keys.Key) (s *Signature, err error) {
+	purpose := purposeOf(&attest.Intent{Operation: attest.OpSign, KeyID: key.ID, Message: req.Message, Path: req.Path})
+	_, _, err = n.find(ctx, attest.OpSign, req.SessionID, req.BodyHash, purpose, func(h heard) (err error) {
+		s, err = n.adoptSignature(ctx, req, key, h)
+		return err
+	})
+	return s, err
+}
+
+// signedBefore gives the answer that another node has given to a request, or refuses it: as was to be done where nobody has answered it.
+func (n *others) signedBefore(ctx context.Context, req SignRequest, key keys.Key, refused error) (*Signature, error) {
+	answer, release, err := n.ops.Claim(ctx, string(attest.OpSign), req.SessionID, req.BodyHash)
+	if err != nil {
+		return nil, n.members.Explain(err)
+	}
+	if release == nil {
+		return n.given(ctx, answer)
+	}
+	defer release()
+	s, err := n.signatureOf(ctx, req, key)
+	if err == nil && s == nil || ctx.Err() != nil {
+		err = refused
+	}
+	return s, n.members.Explain(err)
+}
+
+// given is the answer that a receipt of this node is evidence for.
+func (n *others) given(ctx context.Context, receipt []byte) (*Signature, error) {
+	r, err := n.kept(ctx, string(receipt))
+	if err != nil {
+		return nil, err
+	}
+	return n.signature(r)
 }
 
 // adoptSignature takes over another node's answer: the receipt, verified, of exactly what the request asks for.
@@ -308,6 +357,16 @@ func (n *others) adoptSignature(ctx context.Context, req SignRequest, key keys.K
 		return nil, err
 	}
 	return n.signature(r)
+}
+
+// aboutKey is what a request was for of which a key came so.
+func aboutKey(op attest.Operation, id string, rec keys.Record) *attest.Intent {
+	if op != attest.OpKeygen {
+		return &attest.Intent{Operation: op, KeyID: id}
+	}
+	c := rec.Info.Committee
+	return &attest.Intent{Operation: op, Signers: c.Parties, Keygen: &attest.KeygenParams{Threshold: c.Threshold, Kind: rec.Info.Kind,
+		Label: rec.Label, Group: rec.Group}}
 }
 
 // purposeOfKeygen is the purpose of a request for a key, before there is an intent of it.

@@ -215,9 +215,13 @@ func TestAdoptAnswers(t *testing.T) {
 		"another state":     {attest.OpKeygen, func(_ *string, r *keys.Record) { r.State = keys.Proving }, false},
 		"another group key": {attest.OpKeygen, func(_ *string, r *keys.Record) { r.Info.GroupKey = good.Signature[:32] }, false},
 	} {
-		if err := two.AdoptWallet(t.Context(), row.op, "keygen", w.ID, row.bend); (err == nil) != row.ok {
+		if err := two.AdoptWallet(t.Context(), row.op, "keygen", w.ID, w.ID, row.bend); (err == nil) != row.ok {
 			t.Errorf("a wallet, %s: %v", name, err)
 		}
+	}
+	if err := two.AdoptWallet(t.Context(), attest.OpRefresh, "refresh", c.keygen("ed25519", 2, 3).ID, w.ID,
+		func(*string, *keys.Record) {}); err == nil {
+		t.Error("a refresh of one wallet is answered with another")
 	}
 }
 

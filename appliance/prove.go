@@ -123,23 +123,17 @@ func (n *making) acceptProofsLocked(ctx context.Context, ps proofs) error {
 		return err
 	}
 	rec, scheme := key.Record, key.Scheme
-	quorums := provingQuorums(rec.Info.Committee)
-	if ps.Version != proofsVersion || rec.State != keys.Proving || ps.Epoch != rec.Info.Epoch || len(ps.Each) != len(quorums) {
+	if rec.State != keys.Proving || ps.Epoch != rec.Info.Epoch {
 		return problem.New(problem.Invalid, "", "the proofs are not of wallet %s as it stands", ps.KeyID)
 	}
-	for i, q := range quorums {
-		if !slices.Equal(ps.Each[i].Signers, q) {
-			return problem.New(problem.Invalid, "", "the proofs of wallet %s lack a quorum", ps.KeyID)
-		}
-		if err := scheme.Verify(rec.Info.GroupKey, nil, proofMessage(ps.KeyID, ps.Epoch, q), ps.Each[i].Signature); err != nil {
-			return &problem.Error{Code: problem.Invalid, Message: "a threshold proof of wallet " + ps.KeyID + " does not verify", Err: err}
-		}
+	if err := verifyProofs(key, ps); err != nil {
+		return err
 	}
 	if err := scheme.CheckSharing(rec.Info); err != nil {
 		return &problem.Error{Code: problem.Integrity, Message: "the threshold of wallet " + ps.KeyID + " does not hold", Err: err}
 	}
 	if err := n.cfg.AuditLog.Append(ctx,
-		audit.Event{Name: "key.active", Facts: map[string]string{"wallet": ps.KeyID, "quorums": fmt.Sprint(len(quorums))}}); err != nil {
+		audit.Event{Name: "key.active", Facts: map[string]string{"wallet": ps.KeyID, "quorums": fmt.Sprint(len(ps.Each))}}); err != nil {
 		return err
 	}
 	if err := n.cfg.Store.Batch(ctx, []vault.Pair{{Key: proofsKey(ps.KeyID), Value: canon.MustMarshal(ps)}}, nil); err != nil {
@@ -150,6 +144,23 @@ func (n *making) acceptProofsLocked(ctx context.Context, ps proofs) error {
 	}
 	rec.State = keys.Active
 	return n.keys.Put(ctx, ps.KeyID, rec)
+}
+
+// verifyProofs checks that every quorum of a key has signed, at whichever epoch.
+func verifyProofs(key keys.Key, ps proofs) error {
+	quorums := provingQuorums(key.Record.Info.Committee)
+	if ps.Version != proofsVersion || len(ps.Each) != len(quorums) {
+		return problem.New(problem.Invalid, "", "the proofs are not of wallet %s as it stands", key.ID)
+	}
+	for i, q := range quorums {
+		if !slices.Equal(ps.Each[i].Signers, q) {
+			return problem.New(problem.Invalid, "", "the proofs of wallet %s lack a quorum", key.ID)
+		}
+		if err := key.Scheme.Verify(key.Record.Info.GroupKey, nil, proofMessage(key.ID, ps.Epoch, q), ps.Each[i].Signature); err != nil {
+			return &problem.Error{Code: problem.Invalid, Message: "a threshold proof of wallet " + key.ID + " does not verify", Err: err}
+		}
+	}
+	return nil
 }
 
 // spreadProofs tells the other parties and waits for their word, so that the key signs everywhere when keygen returns. A

@@ -50,6 +50,11 @@ const maxReceiptID = 64
 
 // Receipt returns the receipt of a signature, of whichever node that is up has it.
 func (n *Node) Receipt(ctx context.Context, id string) (*attest.Receipt, error) {
+	return n.others.kept(ctx, id)
+}
+
+// kept is the receipt that this node has, or another.
+func (n *others) kept(ctx context.Context, id string) (*attest.Receipt, error) {
 	missing := problem.New(problem.NotFound, "start the node that made the signature", "no receipt %q on the nodes that are up",
 		id[:min(len(id), maxReceiptID)])
 	if len(id) > maxReceiptID {
@@ -57,7 +62,7 @@ func (n *Node) Receipt(ctx context.Context, id string) (*attest.Receipt, error) 
 	}
 	b, err := n.cfg.Store.Get(ctx, receiptKey(id))
 	if errors.Is(err, vault.ErrNotFound) {
-		r, err := n.others.receipt(ctx, id)
+		r, err := n.receipt(ctx, id)
 		if err == nil && r == nil {
 			err = missing
 		}

@@ -208,17 +208,9 @@ func (n *making) completeStaged(ctx context.Context, a answer, rec keys.Record) 
 	if err != nil {
 		return err
 	}
-	if len(a.Certs) != info.Committee.N() {
-		return errors.New("the certificate does not fit the staged share")
-	}
 	rec, _ = rec.Staged(a.Epoch)
-	for i, cert := range a.Certs {
-		if cert.Party != info.Committee.Parties[i] {
-			return errors.New("the certificate lacks a party")
-		}
-		if err := n.verifyCertificate(a.KeyID, info, rec, cert); err != nil {
-			return err
-		}
+	if err := n.verifyCertificates(a.KeyID, info, rec, a.Certs); err != nil {
+		return err
 	}
 	return n.activate(ctx, a.KeyID, rec, info, a.Certs)
 }

@@ -22,11 +22,7 @@ type renewal struct {
 }
 
 // renewal refuses, before anything is done, a release of who is no other party of the key.
-func (n *core) renewal(ctx context.Context, id string, req RefreshRequest) (*renewal, error) {
-	rec, err := n.keys.Record(ctx, id)
-	if err != nil {
-		return nil, err
-	}
+func (n *core) renewal(rec keys.Record, req RefreshRequest) (*renewal, error) {
 	r := &renewal{RefreshRequest: req}
 	for _, node := range req.Release {
 		p := n.members.Party(node)

@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -33,20 +34,18 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 
 // sign says, once it knows, with which scheme.
 func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (*Signature, error) {
+	again := req.SessionID != "" // perhaps
 	ctx, done, err := n.request(ctx, &req.SessionID, n.cfg.Limits.Request)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	key, err := n.find(ctx, req.WalletID, req.PublicKey)
-	if err == nil {
-		*scheme = string(key.Scheme.ID())
-		err = active(key)
-	}
-	if err == nil {
-		err = CheckMessage(key.Scheme.Kind(), "", req.Message)
-	}
+	key, strange, err := n.others.known(ctx, req.WalletID, req.PublicKey)
 	if err != nil {
+		return nil, err
+	}
+	*scheme = string(key.Scheme.ID())
+	if err := CheckMessage(key.Scheme.Kind(), "", req.Message); err != nil {
 		return nil, err
 	}
 	if len(req.Path) == 0 {
@@ -56,20 +55,42 @@ func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (*Sign
 	if err != nil {
 		return nil, err
 	}
+	s, err := n.signOnce(ctx, req, key, tweaks, strange)
+	if err != nil && again && ctx.Err() == nil && mayBeAnswered(err) {
+		return n.others.signedBefore(ctx, req, key, err)
+	}
+	return s, err
+}
+
+// mayBeAnswered tells whether a request that is refused so may have been answered at another node: it is refused for what this node, or
+// who is up, can do now.
+func mayBeAnswered(err error) bool {
+	p := problem.As(err)
+	switch p.Code {
+	case problem.Quorum, problem.Busy, problem.Blame, problem.Starting, problem.NotFound, problem.PairState:
+		return true
+	case problem.Conflict:
+		return p.Field == "" // of the session_id it has been asked
+	}
+	return false
+}
+
+// signOnce gives a request's answer of before, or makes it. What depends on who is up comes after it was asked for here; whether another
+// node has answered it, those signers know whom it is proposed to, and it is for the caller to find out where none can be.
+func (n *Node) signOnce(ctx context.Context, req SignRequest, key keys.Key, tweaks []threshold.Tweak, strange error) (*Signature, error) {
 	answer, release, err := n.ops.Claim(ctx, string(attest.OpSign), req.SessionID, req.BodyHash)
 	if err != nil {
 		return nil, n.members.Explain(err)
 	}
 	if release == nil {
-		r, err := n.Receipt(ctx, string(answer))
-		if err != nil {
-			return nil, err
-		}
-		return n.signature(r)
+		return n.others.given(ctx, answer)
 	}
 	j := &signJob{ctx: ctx, req: req, key: key, tweaks: tweaks, ended: release,
 		tries: tries{fixed: len(req.Signers) > 0, avoid: map[threshold.PartyID]bool{}}}
-	if j.signers, err = n.chooseSigners(ctx, key, req.Signers, j.avoid); err != nil {
+	if err = cmp.Or(strange, active(key)); err == nil {
+		j.signers, err = n.epochs.chooseSigners(ctx, key, req.Signers, j.avoid)
+	}
+	if err != nil {
 		release()
 		return nil, err
 	}
@@ -80,23 +101,23 @@ func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (*Sign
 }
 
 // chooseSigners is the caller's choice, or a quorum without those that this node has banned, who are added to avoid.
-func (n *Node) chooseSigners(ctx context.Context, key keys.Key, named []transport.NodeID,
+func (e *epochs) chooseSigners(ctx context.Context, key keys.Key, named []transport.NodeID,
 	avoid map[threshold.PartyID]bool) ([]threshold.PartyID, error) {
-	apart, err := n.epochs.apart(keys.SharingOf(key.ID, key.Record))
+	apart, err := e.apart(keys.SharingOf(key.ID, key.Record))
 	if err != nil {
 		return nil, err
 	}
 	if len(named) > 0 {
-		return n.namedSigners(key.Record.Info.Committee, named)
+		return e.namedSigners(key.Record.Info.Committee, named)
 	}
-	banned, err := n.pairs.BannedOf(ctx, key)
+	banned, err := e.pairs.BannedOf(ctx, key)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range append(banned, apart...) {
 		avoid[p] = true
 	}
-	return n.peers.Quorum(key.Record.Info.Committee, avoid)
+	return e.peers.Quorum(key.Record.Info.Committee, avoid)
 }
 
 // namedSigners turns the caller's choice into a quorum of exactly the threshold's size.
@@ -134,6 +155,7 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (w *Wallet, err er
 		return nil, err
 	}
 	defer end(ctx, &err)
+	again := req.SessionID != "" // perhaps
 	ctx, done, err := n.request(ctx, &req.SessionID, n.Longest())
 	if err != nil {
 		return nil, err
@@ -143,8 +165,15 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (w *Wallet, err er
 	if err != nil {
 		return nil, err
 	}
+	strange := n.making.noParty(committee)
+	if strange != nil && !again {
+		return nil, strange
+	}
 	purpose := purposeOfKeygen(scheme, committee, req)
 	w, err = n.answered(ctx, attest.OpKeygen, req.SessionID, req.BodyHash, purpose, func(accept func() error) (string, error) {
+		if strange != nil {
+			return "", strange
+		}
 		return n.making.keygen(ctx, req, scheme, committee, accept)
 	})
 	if err == nil {
@@ -160,22 +189,26 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (w *Wallet, err 
 		return nil, err
 	}
 	defer end(ctx, &err)
+	again := req.SessionID != "" // perhaps
 	ctx, done, err := n.request(ctx, &req.SessionID, n.Longest())
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	id, err := n.keys.Find(ctx, req.WalletID, req.PublicKey)
+	key, strange, err := n.others.known(ctx, req.WalletID, req.PublicKey)
+	if err == nil && !again {
+		err = strange
+	}
 	if err != nil {
 		return nil, err
 	}
-	r, err := n.renewal(ctx, id, req)
+	r, err := n.renewal(key.Record, req)
 	if err != nil {
 		return nil, err
 	}
-	purpose := purposeOf(&attest.Intent{Operation: attest.OpRefresh, KeyID: id})
+	purpose := purposeOf(&attest.Intent{Operation: attest.OpRefresh, KeyID: key.ID})
 	w, err = n.answered(ctx, attest.OpRefresh, req.SessionID, req.BodyHash, purpose, func(accept func() error) (string, error) {
-		return id, n.making.refresh(ctx, id, r, accept)
+		return key.ID, n.making.refresh(ctx, key.ID, r, accept)
 	})
 	if err == nil {
 		n.counts.refreshes.Add(1)
@@ -200,7 +233,7 @@ func (n *Node) answered(ctx context.Context, op attest.Operation, session string
 	defer release()
 	for tries := 0; ; tries++ {
 		found, wallet, err := n.others.find(ctx, op, session, body, purpose, func(h heard) (err error) {
-			answer, err = n.others.adoptWallet(ctx, op, session, h)
+			answer, err = n.others.adoptWallet(ctx, op, session, purpose, h)
 			return err
 		})
 		if err == nil && found {
@@ -233,7 +266,7 @@ func (n *Node) answer(ctx context.Context, op attest.Operation, session string, 
 	if err != nil {
 		return nil, err
 	}
-	answer := canon.MustMarshal(keyAnswer{keyAnswerVersion, id, session, rec, n.cfg.Node})
+	answer := newKeyAnswer(id, session, rec, n.cfg.Node)
 	if err := n.cfg.Store.Batch(ctx, []vault.Pair{n.ops.Answered(string(op), session, body, answer)}, nil); err != nil {
 		return nil, err
 	}
@@ -251,6 +284,10 @@ type keyAnswer struct {
 }
 
 const keyAnswerVersion = 1
+
+func newKeyAnswer(id, session string, rec keys.Record, coordinator transport.NodeID) []byte {
+	return canon.MustMarshal(keyAnswer{keyAnswerVersion, id, session, rec, coordinator})
+}
 
 func parseKeyAnswer(answer []byte) (a keyAnswer, err error) {
 	if err := canon.UnmarshalVersion(answer, keyAnswerVersion, &a); err != nil {

@@ -1,0 +1,198 @@
+package appliance_test
+
+import (
+	"crypto/sha256"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// begun counts what the nodes that run have put on record of acts that began.
+func begun(t *testing.T, c *cluster) (n int) {
+	t.Helper()
+	for _, m := range c.nodes {
+		if m.stop == nil {
+			continue
+		}
+		for _, event := range []string{"keygen.begin", "refresh.begin", "sign.accept", "share.sign"} {
+			n += len(m.entries(t, event))
+		}
+	}
+	return n
+}
+
+// same asks a node again, and wants the answer that another gave.
+func same(t *testing.T, what string, want any, again func() (any, error)) {
+	t.Helper()
+	if got, err := again(); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: %+v, %v\nwant %+v", what, got, err, want)
+	}
+}
+
+// Goal: what was answered is answered again also by a node that is no party of the key, and another request under its session_id is
+// refused there; what nobody has answered such a node refuses as before, and begins nothing. Method: a key of node1 and node2 of each
+// kind of request; the same, and others, at node3.
+func TestAgainAtNoParty(t *testing.T) {
+	c := newCluster(t, 3)
+	one, three := c.nodes[0].node, c.nodes[2].node
+	keygen := func(n *appliance.Node, session, label string) (any, error) {
+		return n.Keygen(t.Context(), appliance.KeygenRequest{SessionID: session, Curve: "ed25519", Threshold: 2, Label: label,
+			Parties: []transport.NodeID{"node1", "node2"}, BodyHash: sha256.Sum256([]byte(label))})
+	}
+	key, err := keygen(one, "keygen", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := key.(*appliance.Wallet)
+	sign := func(n *appliance.Node, session, message string) (any, error) {
+		return n.Sign(t.Context(), appliance.SignRequest{SessionID: session, PublicKey: w.PublicKey, Message: []byte(message),
+			BodyHash: sha256.Sum256([]byte(message))})
+	}
+	refresh := func(n *appliance.Node, session string, release ...transport.NodeID) (any, error) {
+		return n.Refresh(t.Context(), appliance.RefreshRequest{SessionID: session, WalletID: w.ID, Release: release,
+			BodyHash: [32]byte{byte(len(release))}})
+	}
+	paid, err := sign(one, "pay", "a payment")
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewed, err := refresh(one, "refresh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown, err := three.Wallet(t.Context(), w.ID); err != nil || shown.Epoch != 2 || !reflect.DeepEqual(shown.PublicKey, w.PublicKey) {
+		t.Errorf("node3 shows %+v, %v", shown, err)
+	}
+	if _, err := three.Wallet(t.Context(), "w_nobody"); problem.As(err).Code != problem.NotFound {
+		t.Errorf("node3 shows a wallet that is none: %v", err)
+	}
+	before := begun(t, c)
+	for _, when := range []string{"at first", "once more"} { // from the others, then from its own store
+		same(t, "keygen "+when, key, func() (any, error) { return keygen(three, "keygen", "a") })
+		same(t, "sign "+when, paid, func() (any, error) { return sign(three, "pay", "a payment") })
+		same(t, "refresh "+when, renewed, func() (any, error) { return refresh(three, "refresh") })
+	}
+	for what, row := range map[string]struct {
+		code problem.Code
+		do   func() (any, error)
+	}{
+		"another label":                {problem.Conflict, func() (any, error) { return keygen(three, "keygen", "b") }},
+		"another payment":              {problem.Conflict, func() (any, error) { return sign(three, "pay", "another") }},
+		"another release":              {problem.Conflict, func() (any, error) { return refresh(three, "refresh", "node2") }},
+		"a keygen that is new":         {problem.Invalid, func() (any, error) { return keygen(three, "new-keygen", "a") }},
+		"a payment that is new":        {problem.NotFound, func() (any, error) { return sign(three, "new-pay", "a payment") }},
+		"a refresh that is new":        {problem.NotFound, func() (any, error) { return refresh(three, "new-refresh") }},
+		"a keygen without session_id":  {problem.Invalid, func() (any, error) { return keygen(three, "", "a") }},
+		"a payment without session_id": {problem.NotFound, func() (any, error) { return sign(three, "", "a payment") }},
+		"a refresh without session_id": {problem.NotFound, func() (any, error) { return refresh(three, "") }},
+	} {
+		if got, err := row.do(); problem.As(err).Code != row.code {
+			t.Errorf("%s: %+v, %v; want %s", what, got, err, row.code)
+		}
+	}
+	if now := begun(t, c); now != before {
+		t.Errorf("%d acts began", now-before)
+	}
+}
+
+// Goal: what was answered is answered again also where it could not be done now: a signer is down whom the request names, too few are up,
+// the key is not active here yet, and none of it begins anything; what is new is refused as before. Method: payments at node1 with keys of
+// two and of all three nodes; node2 is stopped; the same at node3.
+func TestAgainWhileDown(t *testing.T) {
+	c := newCluster(t, 3)
+	two, all := c.keygen("ed25519", 2, 3), c.keygen("ed25519", 3, 3)
+	pay := func(m *member, w *appliance.Wallet, session, message string, signers ...transport.NodeID) (any, error) {
+		return m.node.Sign(t.Context(), appliance.SignRequest{SessionID: session, WalletID: w.ID, Message: []byte(message), Signers: signers,
+			BodyHash: sha256.Sum256([]byte(message))})
+	}
+	rows := []struct {
+		session string
+		w       *appliance.Wallet
+		signers []transport.NodeID
+	}{{"named", two, []transport.NodeID{"node1", "node2"}}, {"all", all, nil}}
+	answers := map[string]any{}
+	for _, x := range rows {
+		var err error
+		if answers[x.session], err = pay(c.nodes[0], x.w, x.session, "a payment", x.signers...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	down := c.nodes[1]
+	down.halt()
+	for _, m := range []*member{c.nodes[0], c.nodes[2]} {
+		waitFor(t, string(m.id)+" to miss node2", func() bool {
+			return !slices.ContainsFunc(m.node.Nodes(), func(s appliance.NodeStatus) bool { return s.ID == down.id && s.Live })
+		})
+	}
+	before := begun(t, c)
+	for _, x := range rows {
+		same(t, x.session, answers[x.session], func() (any, error) { return pay(c.nodes[2], x.w, x.session, "a payment", x.signers...) })
+		for _, m := range []*member{c.nodes[0], c.nodes[2]} {
+			if got, err := pay(m, x.w, x.session, "another", x.signers...); problem.As(err).Code != problem.Conflict {
+				t.Errorf("another payment under %s at %s: %+v, %v", x.session, m.id, got, err)
+			}
+			if got, err := pay(m, x.w, "new-"+x.session, "a payment", x.signers...); problem.As(err).Code != problem.Quorum {
+				t.Errorf("a new payment at %s: %+v, %v", m.id, got, err)
+			}
+		}
+	}
+	if now := begun(t, c); now != before {
+		t.Errorf("%d acts began", now-before)
+	}
+}
+
+// Goal: a node that is no party of a key believes of it what the key and all its parties have signed, and of the session that made it what
+// so many parties say as sign with it; no member has it believe anything else. Method: what node1 and node2 show of their key to node4,
+// whole, and bent by node1, once with the help of node3.
+func TestJudgeWallets(t *testing.T) {
+	c := newCluster(t, 4)
+	keygen := func(session string) *appliance.Wallet {
+		w, err := c.nodes[0].node.Keygen(t.Context(), appliance.KeygenRequest{SessionID: session, Curve: "ed25519", Threshold: 2,
+			Label: "a", Parties: []transport.NodeID{"node1", "node2"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	w, other := keygen("keygen"), keygen("other")
+	parties := []*appliance.Node{c.nodes[0].node, c.nodes[1].node}
+	taken := func(s *appliance.Shown) { // as of a key of node1 and node3
+		s.Record.Info.Committee.Parties = []threshold.PartyID{1, 3}
+		s.Record.Label, s.Record.SessionID, s.Record.Info.Epoch, s.Alone, s.Echoed = "b", "mine", 9, true, true
+		for i := range s.Proofs.Each {
+			s.Proofs.Each[i].Signers = s.Record.Info.Committee.Parties
+		}
+	}
+	for name, bend := range map[string]func(*appliance.Shown){
+		"whole":           nil,
+		"another session": func(s *appliance.Shown) { s.Record.SessionID = "mine" },
+		"another session, as one says that has no share": func(s *appliance.Shown) { s.Record.SessionID, s.Echoed = "mine", true },
+		"another ID":                          func(s *appliance.Shown) { s.ID = other.ID },
+		"another label":                       func(s *appliance.Shown) { s.Record.Label = "b" },
+		"a later epoch":                       func(s *appliance.Shown) { s.Record.Info.Epoch = 9 },
+		"not active":                          func(s *appliance.Shown) { s.Record.State = keys.Staged },
+		"a certificate less":                  func(s *appliance.Shown) { s.Certs = s.Certs[:1] },
+		"a certificate twice":                 func(s *appliance.Shown) { s.Certs[1] = s.Certs[0] },
+		"a bent certificate":                  func(s *appliance.Shown) { s.Certs[1].Cose[9] ^= 1 },
+		"a bent proof":                        func(s *appliance.Shown) { s.Proofs.Each[0].Signature[3] ^= 1 },
+		"proofs of no quorum":                 func(s *appliance.Shown) { s.Proofs.Each = nil },
+		"no proofs":                           func(s *appliance.Shown) { s.Proofs = nil },
+		"as of two of which one has no share": taken,
+		"under a key that they have made":     func(s *appliance.Shown) { taken(s); s.Forged = true },
+	} {
+		rec, err := c.nodes[3].node.JudgeWallets(t.Context(), w.ID, w.ID, parties, c.nodes[2].node, bend)
+		if err != nil || bend == nil && rec == nil ||
+			rec != nil && (rec.Label != "a" || rec.SessionID != "keygen" || rec.State != keys.Active || rec.Info.Epoch != 1) {
+			t.Errorf("%s: %+v, %v", name, rec, err)
+		}
+	}
+	if rec, err := c.nodes[3].node.JudgeWallets(t.Context(), w.ID, other.ID, parties, nil, nil); err != nil || rec != nil {
+		t.Errorf("another wallet: %+v, %v", rec, err)
+	}
+}

@@ -1,0 +1,131 @@
+package appliance
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// A node that is no party of a key has no record of it. It signs nothing with it and has it not refreshed, and yet gives the answers that
+// others have given: for that it asks them for the wallet, and believes what proves itself. The proofs of its threshold, which the key
+// itself has signed, name its parties; the certificate of all of these has its epoch, label and group.
+
+// known looks up the key of a wallet ID, or of any valid encoding of its public key, here or at others; strange is what a request is
+// refused with that would have this node act with it, where it holds no share of it.
+func (n *others) known(ctx context.Context, wallet string, pub []byte) (key keys.Key, strange, err error) {
+	key, err = n.core.find(ctx, wallet, pub)
+	if err == nil || problem.As(err).Code != problem.NotFound {
+		return key, nil, err
+	}
+	if wallet == "" {
+		wallet = hex.EncodeToString(pub)
+	}
+	rec, err := n.wallet(ctx, wallet, err)
+	if err != nil {
+		return keys.Key{}, nil, err
+	}
+	key = keys.Key{ID: attest.KeyID(rec.Info.Kind, rec.Info.GroupKey), Record: rec}
+	if key.Scheme, err = n.cfg.Schemes(rec.Scheme); err != nil {
+		return keys.Key{}, nil, err
+	}
+	return key, problem.New(problem.NotFound, fmt.Sprintf("ask a node that is a party of the key: one of %v",
+		n.members.Nodes(rec.Info.Committee.Parties)), "this node holds no share of wallet %s", key.ID), nil
+}
+
+// show tells a peer of a wallet, with what proves it. One that is not here, or not active, is not told of.
+func (n *others) show(ctx context.Context, name string, s *said) error {
+	key, err := n.core.find(ctx, name, nil)
+	if err != nil && problem.As(err).Code == problem.NotFound || err == nil && key.Record.State != keys.Active {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a := answer{KeyID: key.ID, Epoch: key.Record.Info.Epoch}
+	if err := n.ownAnswer(ctx, &a); err != nil {
+		return err
+	}
+	s.Answer, s.Certs, s.Proofs = newKeyAnswer(key.ID, key.Record.SessionID, key.Record, n.cfg.Node), a.Certs, a.Proofs
+	return nil
+}
+
+// wallet is what others prove of a wallet that this node has no record of; missing is the error where they prove none.
+func (n *others) wallet(ctx context.Context, name string, missing error) (keys.Record, error) {
+	if pub, err := hex.DecodeString(strings.TrimPrefix(name, "0x")); !attest.IsKeyID(name) && (err != nil || len(pub) < 32) {
+		return keys.Record{}, missing // no name of a wallet
+	}
+	all, err := n.ask(ctx, opWallet, name, n.live())
+	if err != nil {
+		return keys.Record{}, err
+	}
+	rec := n.judgeWallets(name, all)
+	if rec == nil {
+		return keys.Record{}, missing
+	}
+	return *rec, nil
+}
+
+// judgeWallets is the record of a wallet that answers prove, at the highest epoch, nil where none does. Which session made it is told by so
+// many of its parties as sign with it, of whom one at least is honest.
+func (n *others) judgeWallets(name string, all []heard) (best *keys.Record) {
+	for _, h := range all {
+		a, err := parseKeyAnswer(h.Answer)
+		if err != nil || !isNamed(name, a) || best != nil && a.Record.Info.Epoch <= best.Info.Epoch {
+			continue
+		}
+		if err := n.proven(a, h); err != nil {
+			n.remark(h.from, "what it shows of a wallet is not taken", err, "wallet", a.ID)
+			continue
+		}
+		told := 0
+		for _, other := range all {
+			b, err := parseKeyAnswer(other.Answer)
+			if err == nil && b.ID == a.ID && b.Session == a.Session && a.Record.Info.Committee.Contains(n.members.Party(other.from)) {
+				told++
+			}
+		}
+		if told >= a.Record.Info.Committee.Threshold {
+			best = &a.Record
+			best.SessionID = a.Session
+		}
+	}
+	return best
+}
+
+// isNamed tells whether a wallet is the one of that ID or public key.
+func isNamed(name string, a keyAnswer) bool {
+	if attest.IsKeyID(name) {
+		return a.ID == name
+	}
+	pub, err := hex.DecodeString(strings.TrimPrefix(name, "0x"))
+	return err == nil && bytes.Equal(threshold.KindOf(a.Record.Info.Kind).Shown(pub), keys.Shown(a.Record.Info))
+}
+
+// proven verifies what a peer shows of a wallet.
+func (n *others) proven(a keyAnswer, h heard) error {
+	rec := a.Record
+	scheme, err := n.cfg.Schemes(rec.Scheme)
+	if err != nil {
+		return err
+	}
+	if attest.KeyID(rec.Info.Kind, rec.Info.GroupKey) != a.ID || scheme.Kind().ID != rec.Info.Kind || rec.State != keys.Active {
+		return problem.New(problem.Invalid, "", "it is of another key")
+	}
+	if err := rec.Info.Committee.Validate(); err != nil {
+		return err
+	}
+	if h.Proofs == nil {
+		return problem.New(problem.Invalid, "", "the proofs of its threshold are not shown")
+	}
+	if err := verifyProofs(keys.Key{ID: a.ID, Record: rec, Scheme: scheme}, *h.Proofs); err != nil {
+		return err
+	}
+	return n.verifyCertificates(a.ID, rec.Info, rec, h.Certs)
+}
