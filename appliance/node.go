@@ -224,6 +224,7 @@ func (n *Node) furnish() {
 	c := n.cfg
 	hall := ceremony.Hall{Members: n.members, Send: n.send, Clock: c.Clock,
 		Heard: func(id transport.NodeID) time.Time { notes, _ := n.peers.Notes(id); return notes.LastSeen },
+		Slow:  func(id transport.NodeID) { n.peers.Silent(id) },
 		Pace:  ceremony.Pace{Repeat: repeatAfter, Silence: c.Limits.Silence}}
 	n.batches = newBatcher(&n.core)
 	n.filling = &filling{core: &n.core}

@@ -1,6 +1,7 @@
 package appliance_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,19 +26,27 @@ import (
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/dkls23"
+	"github.com/luxfi/mpcd/vault"
 )
 
 // withholding is a token that attests no more when it is told so: a node with it takes part in key ceremonies to the end, and keeps its
-// certificate back.
+// certificate back. Or it attests late: a node with it answers all it is asked, so much later.
 type withholding struct {
 	hsm.Token
 	hsm.PublicKeyer
-	on atomic.Bool
+	on   atomic.Bool
+	late atomic.Int64 // time.Duration
 }
 
 func (w *withholding) Sign(ctx context.Context, key string, message []byte) ([]byte, error) {
 	if key == "attest" && w.on.Load() {
 		return nil, errors.New("withheld")
+	}
+	if late := time.Duration(w.late.Load()); key == "attest" && late > 0 {
+		select {
+		case <-time.After(late):
+		case <-ctx.Done():
+		}
 	}
 	return w.Token.Sign(ctx, key, message)
 }
@@ -63,7 +72,11 @@ type move struct {
 	name string
 	do   func()
 	says string
+	long bool // it may leave something in memory
 }
+
+// others are the honest nodes, all but node3.
+func (r *redteam) others() []*member { return slices.Concat(r.nodes[:2], r.nodes[3:]) }
 
 // takeNode3 ends what node3 ran, and speaks in its place.
 func (r *redteam) takeNode3() {
@@ -132,25 +145,39 @@ func (r *redteam) wholeCommittee() (all []threshold.PartyID) {
 	return all
 }
 
-// run makes a move, and tells it in the table with what it cost node1.
+// heapMost is by how many bytes a move may have the heap of this process grow, with all honest nodes in it: what waits for ceremonies, and
+// proposals, is bounded at 32 MiB each with three nodes, less with more.
+const heapMost = 64 << 20
+
+// run makes a move, and tells it in the table with what it cost the honest node that it cost most.
 func (r *redteam) run(m move) {
 	r.t.Helper()
 	r.mu.Lock()
 	clear(r.said)
 	r.mu.Unlock()
-	node1 := r.nodes[0]
-	disk := size(r.t, node1)
+	disk, heap := map[*member]int64{}, int64(0)
+	for _, one := range r.others() {
+		disk[one] = size(r.t, one)
+	}
+	if m.long {
+		heap = heapNow()
+	}
 	m.do()
 	if m.says != "" {
 		waitFor(r.t, fmt.Sprintf("%s: node1 says %q", m.name, m.says), func() bool { return r.heard(m.says) > 0 })
 	}
-	sig, err := node1.node.Sign(r.t.Context(), appliance.SignRequest{WalletID: r.wallets[0].ID, Message: []byte(m.name), Signers: r.honest})
-	if err != nil || len(sig.Bytes) == 0 {
-		r.t.Errorf("%s: the others do not sign: %v", m.name, err)
+	most := int64(0)
+	for _, one := range r.others() {
+		r.judge(m.name, one)
+		most = max(most, size(r.t, one)-disk[one])
 	}
-	grown := size(r.t, node1) - disk
-	if grown > 6<<20 {
-		r.t.Errorf("%s: the audit log of node1 grew by %d KiB", m.name, grown>>10)
+	if most > 6<<20 {
+		r.t.Errorf("%s: what a node has on its disk grew by %d KiB", m.name, most>>10)
+	}
+	if m.long {
+		if grown := heapNow() - heap; grown > heapMost {
+			r.t.Errorf("%s: the heap grew by %d MiB", m.name, grown>>20)
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -159,33 +186,63 @@ func (r *redteam) run(m move) {
 		said = append(said, fmt.Sprintf("%s ×%d", what, r.said[what]))
 	}
 	fmt.Fprintf(r.table, "%d-of-%d\t%s\t%s\tsign\t%d\t%s\n", len(r.honest), len(r.nodes), m.name,
-		strings.Join(said, ", "), grown>>10, r.named())
+		strings.Join(said, ", "), most>>10, r.named())
 }
 
-// named are the members that node1 accuses or limits, none of which is honest.
+// judge asks an honest node what it can do after a move: it signs with the others, is ready, and holds all of them for ready.
+func (r *redteam) judge(after string, m *member) {
+	r.t.Helper()
+	sig, err := m.node.Sign(r.t.Context(), appliance.SignRequest{WalletID: r.wallets[0].ID, Message: []byte(after), Signers: r.honest})
+	if err != nil || len(sig.Bytes) == 0 {
+		r.t.Errorf("%s: the others do not sign, asked at %s: %v", after, m.id, err)
+	}
+	waitFor(r.t, fmt.Sprintf("%s: %s is ready, and holds the others for ready", after, m.id), func() bool {
+		return m.node.Readiness().Ready && !slices.ContainsFunc(m.node.Nodes(), func(s appliance.NodeStatus) bool {
+			return s.ID != "node3" && !s.Ready
+		})
+	})
+}
+
+// named are the members that honest nodes accuse or limit, none of which is honest, and how many do.
 func (r *redteam) named() string {
+	by := map[string]int{}
+	for _, m := range r.others() {
+		for _, s := range m.node.Nodes() {
+			if (s.Accused || s.Limited) && s.ID != "node3" {
+				r.t.Errorf("%s names %s, which is honest", m.id, s.ID)
+			}
+			if s.Accused {
+				by[string(s.ID)+" accused"]++
+			}
+			if s.Limited {
+				by[string(s.ID)+" limited"]++
+			}
+		}
+	}
 	var out []string
-	for _, s := range r.nodes[0].node.Nodes() {
-		if (s.Accused || s.Limited) && s.ID != "node3" {
-			r.t.Errorf("%s is named, which is honest", s.ID)
-		}
-		if s.Accused {
-			out = append(out, string(s.ID)+" accused")
-		}
-		if s.Limited {
-			out = append(out, string(s.ID)+" limited")
-		}
+	for _, what := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, fmt.Sprintf("%s ×%d", what, by[what]))
 	}
 	return strings.Join(out, ", ")
 }
 
+// size is what a node has on its disk, in bytes: audit log, store and vault.
 func size(t *testing.T, m *member) int64 {
 	t.Helper()
 	info, err := os.Stat(filepath.Join(m.dir, "audit.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return info.Size()
+	all := info.Size()
+	for _, s := range []vault.Store{m.state, m.vault} {
+		if err := s.Iterate(t.Context(), nil, func(key, value []byte) error {
+			all += int64(len(key) + len(value))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
 }
 
 // bent is a proposal with one thing wrong, and what node1 must say to it; "" where it is dropped.
@@ -205,7 +262,7 @@ func (r *redteam) rules() (moves []move) {
 				bend = func(*draft) {}
 			}
 			r.propose(b.line, bend, b.after)
-		}, string(b.says)})
+		}, string(b.says), false})
 	}
 	return append(moves, move{"certificates and proofs of nothing", func() {
 		id, to1 := r.wallets[0].ID, []transport.NodeID{"node1"}
@@ -216,7 +273,73 @@ func (r *redteam) rules() (moves []move) {
 		if w, err := r.nodes[0].node.Wallet(r.t.Context(), id); err != nil || w.State != keys.Active || w.Epoch != 1 {
 			r.t.Errorf("node1 has the key at %+v, %v", w, err)
 		}
-	}, ""})
+	}, "", false}, move{"a session_id of a caller, for another payment", r.squat, "takes part", false})
+}
+
+// squat takes a session_id that a caller of an honest node is about to use, as one does who has guessed it: while the ceremony runs, and no
+// longer, every node refuses the caller; then each gives the caller one answer.
+func (r *redteam) squat() {
+	session := fmt.Sprint("squatted-", r.f.number)
+	ask := func(m *member) (*appliance.Signature, error) {
+		return m.node.Sign(r.t.Context(), appliance.SignRequest{SessionID: session, WalletID: r.wallets[0].ID,
+			Message: []byte("the payment of the caller"), Signers: r.honest})
+	}
+	aborts := r.nodes[0].node.Counts().Aborts
+	r.propose("sign", func(d *draft) { d.first().RequestID, d.first().Message = session, []byte("a payment of the member") }, nil)
+	waitFor(r.t, "node1 takes part", func() bool { return r.heard("takes part") > 0 })
+	for _, m := range r.others() {
+		if got, err := ask(m); r.nodes[0].node.Counts().Aborts == aborts && problem.As(err).Code != problem.Conflict {
+			r.t.Errorf("while the member's ceremony runs, %s answers %+v, %v", m.id, got, err)
+		}
+	}
+	waitFor(r.t, "node1 gives it up", func() bool { return r.nodes[0].node.Counts().Aborts > aborts })
+	var first []byte
+	for _, m := range r.others() {
+		var got *appliance.Signature
+		waitFor(r.t, "the caller is answered by "+string(m.id), func() (ok bool) {
+			var err error
+			got, err = ask(m)
+			return err == nil
+		})
+		if first == nil {
+			first = got.Bytes
+		}
+		if !bytes.Equal(first, got.Bytes) {
+			r.t.Errorf("%s answers the caller with another signature", m.id)
+		}
+	}
+}
+
+// stutters is a move of node3's own program: it answers all it is asked, each time a little before it would count as silent, and is chosen
+// last for it, as who is silent is.
+func (r *redteam) stutters(token *withholding) move {
+	const asked = 6
+	return move{"answers just before each deadline", func() {
+		late := r.nodes[2].limits.Silence * 4 / 5
+		token.late.Store(int64(late))
+		defer token.late.Store(0)
+		slow, began := make([]atomic.Int64, len(r.others())), time.Now()
+		var all sync.WaitGroup
+		for i, m := range r.others() {
+			all.Go(func() {
+				for range asked * r.times {
+					s, err := m.node.Sign(r.t.Context(), appliance.SignRequest{WalletID: r.wallets[0].ID, Message: []byte("m")})
+					if err != nil {
+						r.t.Errorf("%s: %v", m.id, err)
+					} else if slices.Contains(s.Signers, "node3") {
+						slow[i].Add(1)
+					}
+				}
+			})
+		}
+		all.Wait()
+		most := 2 + int64(time.Since(began)/(5*time.Second)) // before it is doubted, and each time that is over
+		for i, m := range r.others() {
+			if n := slow[i].Load(); n > most {
+				r.t.Errorf("%d of %d signatures at %s waited for it", n, asked*r.times, m.id)
+			}
+		}
+	}, "", true}
 }
 
 // frames break what a proposal is.
@@ -336,20 +459,20 @@ func (r *redteam) floods() []move {
 					}
 				}
 			}
-		}, string(problem.Denied)},
+		}, string(problem.Denied), true},
 		{"300 bad proposals that name all", func() {
 			for i := range 300 * r.times {
 				body := canon.MustMarshal(proposal{Version: 1, Operation: "sign", Signers: r.wholeCommittee(),
 					Nonce: [16]byte{byte(i), byte(i >> 8)}})
 				r.f.r.send(transport.Envelope{To: to1, Kind: ceremony.KindProposal, Topic: canon.Hash("mpcd/v1/proposal", body), Body: body})
 			}
-		}, string(problem.Invalid)},
+		}, string(problem.Invalid), true},
 		{"one proposal, 500 times", func() {
 			topic := r.f.send(func(d *draft) { d.signers, d.first().Signers = r.signers, r.signers })
 			for range 500 * r.times {
 				r.f.r.send(transport.Envelope{To: to1, Kind: ceremony.KindEngine, Topic: topic, Body: []byte("again")})
 			}
-		}, ""},
+		}, "", true},
 		{"proposals of 64 payments, then silence", func() {
 			for i := 0; i < 600*r.times && r.heard(string(problem.Overload)) == 0; i++ {
 				n := r.nodes[0].node
@@ -377,7 +500,7 @@ func (r *redteam) floods() []move {
 			if !strings.Contains(r.named(), "node3 limited") || len(r.nodes[0].entries(r.t, "quota.exceeded")) == 0 {
 				r.t.Errorf("nobody is named for it: %q", r.named())
 			}
-		}, string(problem.Overload)},
+		}, string(problem.Overload), true},
 	}
 }
 
@@ -412,7 +535,7 @@ func (r *redteam) withheld(token *withholding) []move {
 				_, err := m3.node.Refresh(r.t.Context(), appliance.RefreshRequest{WalletID: r.wallets[0].ID})
 				note(err)
 			}
-		}, "takes part"},
+		}, "takes part", true},
 		{"keygens with the certificate withheld", func() {
 			for range 40 * r.times {
 				_, err := m3.node.Keygen(r.t.Context(), appliance.KeygenRequest{Curve: "ed25519", Threshold: len(r.honest), Total: len(r.nodes)})
@@ -421,7 +544,7 @@ func (r *redteam) withheld(token *withholding) []move {
 			if n := staged(); n > 20 {
 				r.t.Errorf("%d junk keys are staged", n)
 			}
-		}, string(problem.Overload)},
+		}, string(problem.Overload), true},
 	}
 }
 
@@ -446,19 +569,16 @@ func (r *redteam) after() {
 			r.t.Error(err)
 		}
 	}
-	for _, m := range []int{0, 1} {
-		for _, s := range r.nodes[m].node.Nodes() {
-			if (s.Accused || s.Limited) && s.ID != "node3" {
-				r.t.Errorf("node%d names %s, which is honest", m+1, s.ID)
-			}
-		}
+	for _, m := range r.others() {
+		r.judge("afterwards", m)
 	}
 	fmt.Fprintf(r.table, "%d-of-%d\tafterwards: the enemy is gone\t\tsign, refresh\t\t%s\n", len(r.honest), len(r.nodes), r.named())
 }
 
-// Goal: whatever one member does, the others sign meanwhile; afterwards every key signs and is refreshed, what they hold and store of it is
-// bounded, it is named where it left something, and no honest node is. Method: an enemy with all that a node has makes one move after the
-// other, on 2-of-3 and 3-of-5. MPCD_REDTEAM is how many times longer than in CI, MPCD_REDTEAM_TABLE a file for the table.
+// Goal: whatever one member does, the others sign meanwhile, each of them; afterwards every key signs and is refreshed, what they hold and
+// store of it is bounded, it is named where it left something, and no honest node is. Method: an enemy with all that a node has makes one
+// move after the other, on 2-of-3 and 3-of-5; after each, every honest node is looked at. MPCD_REDTEAM is how many times longer than in CI,
+// MPCD_REDTEAM_TABLE a file for the table.
 func TestRedTeam(t *testing.T) {
 	times := 1
 	if _, err := fmt.Sscan(os.Getenv("MPCD_REDTEAM"), &times); err != nil {
@@ -466,7 +586,7 @@ func TestRedTeam(t *testing.T) {
 	}
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(table, "keys\tattack\twhat node1 said\tthe others\tKiB on disk\tnode1 names")
+	fmt.Fprintln(table, "keys\tattack\twhat node1 said\tthe others\tKiB on disk\tthe others name")
 	for _, row := range []struct {
 		n       int
 		signers []threshold.PartyID
@@ -489,9 +609,10 @@ func TestRedTeam(t *testing.T) {
 			r.leaveNode3()
 			token := &withholding{Token: c.nodes[2].token, PublicKeyer: c.nodes[2].token.(hsm.PublicKeyer)}
 			c.nodes[2].signer = token
-			token.on.Store(true)
 			c.nodes[2].start()
 			c.waitReady()
+			r.run(r.stutters(token))
+			token.on.Store(true)
 			for _, m := range r.withheld(token) {
 				r.run(m)
 			}

@@ -181,7 +181,7 @@ func Drive[R any](ctx context.Context, c *Ceremony, s *threshold.Session[R]) (R,
 			return none, err
 		}
 		if s.Round() != round || len(s.Missing()) < missing {
-			stall.progress()
+			stall.progress(env.From)
 		}
 	}
 }
@@ -201,14 +201,22 @@ type stall struct {
 	timer  *time.Timer
 	pause  time.Duration
 	waited time.Duration
+	since  time.Time // of the last progress
 }
 
 func newStall(c *Ceremony) *stall {
 	first := c.pace.Repeat
-	return &stall{c: c, timer: time.NewTimer(first), pause: first}
+	return &stall{c: c, timer: time.NewTimer(first), pause: first, since: c.router.hall.Clock()}
 }
 
-func (s *stall) progress() {
+// progress starts the wait anew for a peer's message that was missing. One that took half as long as silence does is told: a peer that
+// answers a little before each deadline would have every ceremony wait, and is not silent in any.
+func (s *stall) progress(from transport.NodeID) {
+	now := s.c.router.hall.Clock()
+	if slow := s.c.router.hall.Slow; slow != nil && now.Sub(s.since) >= s.c.pace.Silence/2 {
+		slow(from)
+	}
+	s.since = now
 	s.pause, s.waited = s.c.pace.Repeat, 0
 	s.timer.Reset(s.pause)
 }
@@ -340,7 +348,7 @@ func (c *Ceremony) Gather(ctx context.Context, kind uint8, want []threshold.Part
 			return err
 		}
 		if len(left) < before {
-			st.progress()
+			st.progress(env.From)
 		}
 	}
 	return nil

@@ -20,6 +20,7 @@ type Hall struct {
 	*Members
 	Send  func(transport.Envelope)         // what fails is lost, as on any network
 	Heard func(transport.NodeID) time.Time // when a node was heard last
+	Slow  func(transport.NodeID)           // is told of who had a ceremony wait, but for its end; may be nil
 	Clock func() time.Time
 	Pace  Pace
 }

@@ -117,6 +117,40 @@ func TestPatienceWhileMessagesFlow(t *testing.T) {
 	}
 }
 
+// Goal: who answers a little before its silence would be over is told, each time, and nobody else is: neither who answers soon, nor who
+// says again what was not missing. Method: three parties that certify a key, under a clock that jumps.
+func TestStutter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hall := waitHall("b", "c", "d")
+		var slow []transport.NodeID
+		hall.Slow = func(id transport.NodeID) { slow = append(slow, id) }
+		c, err := NewRouter(hall).Enter([32]byte{1}, "b", []transport.NodeID{"b", "c", "d"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Leave()
+		for _, kind := range []uint8{KindCertificate, KindAck} {
+			go func() {
+				for _, x := range []struct {
+					from  transport.NodeID
+					after time.Duration // in hundredths of the silence
+				}{{"b", 40}, {"b", 40}, {"c", 20}, {"d", 49}} {
+					time.Sleep(c.pace.Silence * x.after / 100)
+					c.router.Deliver(transport.Envelope{From: x.from, Kind: kind, Topic: c.Topic})
+				}
+			}()
+			if err := c.Gather(t.Context(), kind, []threshold.PartyID{2, 3, 4}, func(threshold.PartyID, transport.Envelope) error {
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := []transport.NodeID{"c", "c"}; !slices.Equal(slow, want) {
+			t.Errorf("%v were slow, want %v", slow, want)
+		}
+	})
+}
+
 // Goal: patience grows with the parties and with their work, and is what the configuration says for a few. Method: who waits for how long.
 func TestPaceGrows(t *testing.T) {
 	for _, row := range []struct {

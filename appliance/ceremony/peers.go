@@ -229,7 +229,7 @@ func (t *Peers) tell() {
 	t.changed = make(chan struct{})
 }
 
-// Silent notes that a peer did not answer in time; it is chosen last for a while, and longer each time.
+// Silent notes that a peer did not answer in time, or only just; it is chosen last for a while, and longer each time.
 func (t *Peers) Silent(id transport.NodeID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
