@@ -84,7 +84,7 @@ func newInside(t *testing.T) *inside {
 		attest: x.key(t, "attest", self.Party), cluster: "test",
 		node:  self.ID,
 		clock: time.Now}, conn: x}}
-	x.boot = ceremony.Boot{1}
+	x.boot, x.slots = ceremony.Boot{1}, ceremony.NewSlots(c.Limits.Ceremonies, len(r.Nodes)-1)
 	x.furnish()
 	return x
 }
