@@ -11,39 +11,17 @@ import (
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/memnet"
-	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/appliance/transport/transporttest"
 )
 
-// kindOf reads the kind out of a raw frame.
-func kindOf(b []byte) uint8 {
-	var f struct {
-		Header struct {
-			Version  uint8              `cbor:"1,keyasint"`
-			Cluster  string             `cbor:"2,keyasint"`
-			Channel  string             `cbor:"3,keyasint"`
-			From     transport.NodeID   `cbor:"4,keyasint"`
-			To       []transport.NodeID `cbor:"5,keyasint,omitempty"`
-			Kind     uint8              `cbor:"6,keyasint"`
-			Topic    [32]byte           `cbor:"7,keyasint"`
-			Boot     [16]byte           `cbor:"8,keyasint"`
-			BootMS   uint64             `cbor:"9,keyasint"`
-			Seq      uint64             `cbor:"10,keyasint"`
-			TimeMS   uint64             `cbor:"11,keyasint"`
-			BodyHash [32]byte           `cbor:"12,keyasint"`
-			Private  bool               `cbor:"13,keyasint"`
-			Enc      []byte             `cbor:"14,keyasint,omitempty"`
-			Count    uint64             `cbor:"15,keyasint,omitempty"`
-		} `cbor:"1,keyasint"`
-		Signature [64]byte `cbor:"2,keyasint"`
-		Body      []byte   `cbor:"3,keyasint,omitempty"`
-	}
-	if err := canon.Unmarshal(b, &f); err != nil {
+// kindOf is the kind of a frame's envelope.
+func kindOf(frame []byte) uint8 {
+	e, err := transporttest.Peek(transport.Envelope{Body: frame})
+	if err != nil {
 		panic(err)
 	}
-	return f.Header.Kind
+	return e.Kind
 }
-
-// The kind of an acknowledgement, as the node numbers it.
 
 // Goal: no presignature outlives its epoch, on the coordinator either: with those of another signer it is the key. Method: a signer's word
 // that it has its part reaches the coordinator after a refresh.
