@@ -21,6 +21,10 @@ var (
 	ErrUnknownNode = errors.New("attest: not in the roster")
 	// ErrRoster: the roster is not the one expected, or its signature does not verify.
 	ErrRoster = errors.New("attest: roster refused")
+	// ErrAuthority: the chain of authorities does not hold, or is not the one expected.
+	ErrAuthority = errors.New("attest: authority refused")
+	// ErrNotInitiated: nobody who may has asked for it.
+	ErrNotInitiated = errors.New("attest: not initiated")
 )
 
 // MisboundError tells which field of a genuine attestation is for something else than the verifier expects.

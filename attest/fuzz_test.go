@@ -3,6 +3,7 @@ package attest
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"testing"
 
 	"github.com/luxfi/mpcd/internal/canon"
@@ -17,6 +18,19 @@ func FuzzStatement(f *testing.F) {
 		var s Statement
 		if canon.Unmarshal(b, &s) == nil && !bytes.Equal(s.Leaf(), b) {
 			t.Error("a second encoding")
+		}
+	})
+}
+
+func FuzzAuthority(f *testing.F) {
+	p := newPeople(f, everybody...)
+	f.Add(AuthorityChain{p.signed(f, p.authority(f), RootSigner)}.JSON())
+	root := p.root.Public().(ed25519.PublicKey)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if c, err := ParseAuthority(b, root); err == nil {
+			if again, err := ParseAuthority(c.JSON(), root); err != nil || !bytes.Equal(again.JSON(), c.JSON()) {
+				t.Errorf("what it reads it does not read again: %v", err)
+			}
 		}
 	})
 }

@@ -51,6 +51,12 @@ type Intent struct {
 	Keygen    *KeygenParams       `cbor:"15,keyasint,omitempty" json:"keygen,omitempty"`
 	// Path leads by BIP 32's public derivation from the wallet key to the child that signs; none is the wallet key itself.
 	Path []uint32 `cbor:"16,keyasint,omitempty" json:"path,omitempty"`
+	// Vault is the group of wallets that the wallet is of; the parameters of a keygen have their own.
+	Vault string `cbor:"18,keyasint,omitempty" json:"vault,omitempty"`
+	// Authority is the Digest of the one under which it is asked for: every signer has the same in force.
+	Authority Hex `cbor:"19,keyasint,omitempty" json:"authority,omitempty"`
+	// Initiation is an initiator's signature that it wants this; presignatures and threshold proofs have none.
+	Initiation *Initiation `cbor:"17,keyasint,omitempty" json:"initiation,omitempty"`
 }
 
 // KeygenParams is the key that a keygen intent asks for. Its parties are the intent's Signers.
@@ -78,7 +84,7 @@ func (i Intent) Validate() error {
 	if !name.MatchString(i.Cluster) || !name.MatchString(i.Node) {
 		return errors.New("attest: intent names no cluster or no node")
 	}
-	for _, s := range []string{i.RequestID, i.KeyID, string(i.Scheme), i.Chain, i.Requester} {
+	for _, s := range []string{i.RequestID, i.KeyID, string(i.Scheme), i.Chain, i.Requester, i.Vault} {
 		if len(s) > maxText {
 			return fmt.Errorf("attest: intent: text of %d bytes, at most %d", len(s), maxText)
 		}
@@ -104,6 +110,13 @@ func (i Intent) Validate() error {
 	case len(i.Signers) < 2 || len(i.Signers) > threshold.MaxParties:
 		return fmt.Errorf("attest: intent: %d signers, want 2 to %d", len(i.Signers), threshold.MaxParties)
 	}
+	if n := len(i.Authority); n != 0 && n != len(Hash{}) || (n != 0) != (i.Initiation != nil) {
+		return errors.New("attest: intent: an initiation, and the digest of the authority that it is under, go together")
+	}
+	if x := i.Initiation; x != nil &&
+		(!name.MatchString(x.By) || x.Expires <= 0 || len(x.Signature) != initiationBytes || !Initiated(i.Operation)) {
+		return errors.New("attest: intent: an initiation without a name, an expiry or a signature of 64 bytes, or of what nobody initiates")
+	}
 	for n, p := range i.Signers {
 		if p == 0 || (n > 0 && p <= i.Signers[n-1]) {
 			return errors.New("attest: intent: signers must ascend from 1 without repetition")
@@ -128,7 +141,7 @@ func (i Intent) validateOperation() error {
 		switch {
 		case i.Keygen == nil:
 			return errors.New("attest: keygen intent without parameters")
-		case i.KeyID != "" || i.Epoch != 0 || len(i.Message) > 0 || len(i.Tweaks) > 0 || len(i.Path) > 0:
+		case i.KeyID != "" || i.Vault != "" || i.Epoch != 0 || len(i.Message) > 0 || len(i.Tweaks) > 0 || len(i.Path) > 0:
 			return errors.New("attest: keygen intent with a key, an epoch, a message or a path")
 		case i.Keygen.Threshold < 2 || i.Keygen.Threshold > len(i.Signers):
 			return fmt.Errorf("attest: keygen intent: threshold %d of %d", i.Keygen.Threshold, len(i.Signers))

@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -20,6 +21,8 @@ type ReceiptOptions struct {
 	Fingerprint string            // of the roster
 	Skew        time.Duration     // between the clocks of nodes; 0 is DefaultSkew
 	NotAfter    time.Time         // a receipt of the future is refused; zero is no bound
+	// Authority is the cluster's, by which it is judged who asked; nil judges nobody. It is verified under Root, or the roster's own.
+	Authority AuthorityChain
 }
 
 // VerifyReceipt re-checks everything a receipt says, with the roster and the scheme alone; no network, no token. schemeByID
@@ -35,13 +38,14 @@ func VerifyReceipt(r *Receipt, roster *SignedRoster, schemeByID func(threshold.S
 	if err := checkRoster(r, roster, o); err != nil {
 		return err
 	}
-	v := receiptCheck{r: r, roster: roster.Roster, o: o, intent: r.Intent.Hash(), schemeByID: schemeByID}
+	v := receiptCheck{r: r, roster: roster.Roster, root: roster.Root, o: o, intent: r.Intent.Hash(), schemeByID: schemeByID}
 	for _, step := range []struct {
 		name  string
 		check func() error
 	}{
 		{"key", v.key},
 		{"intent", v.checkIntent},
+		{"initiation", v.initiation},
 		{"path", v.path},
 		{"policy", v.policy},
 		{"cosignature", v.cosign},
@@ -82,6 +86,7 @@ func checkRoster(r *Receipt, roster *SignedRoster, o ReceiptOptions) error {
 type receiptCheck struct {
 	r      *Receipt
 	roster Roster
+	root   Hex // of the operator
 	o      ReceiptOptions
 	intent [32]byte
 	// schemeByID tells the scheme that the intent names.
@@ -143,6 +148,27 @@ func (v *receiptCheck) checkIntent() error {
 		return misbound("scheme")
 	}
 	return v.info.Committee.CheckQuorum(r.Signers)
+}
+
+// initiation: an initiator of the authority that was in force asked for it, and might.
+func (v *receiptCheck) initiation() error {
+	chain, root := v.o.Authority, ed25519.PublicKey(v.root)
+	if chain == nil {
+		return nil
+	}
+	if _, err := chain.Verify(root); err != nil {
+		return err
+	}
+	i := v.r.Intent
+	if i.Initiation == nil {
+		return fmt.Errorf("%w: no initiator has signed it", ErrNotInitiated)
+	}
+	for _, s := range chain {
+		if d := s.Authority.Digest(); bytes.Equal(d[:], i.Authority) {
+			return s.Authority.CheckInitiation(i, time.UnixMilli(i.Created))
+		}
+	}
+	return fmt.Errorf("%w: the chain has none with the digest %s, under which it was asked for; get a newer one", ErrAuthority, i.Authority)
 }
 
 // path: the key that signed is the one that the path leads to, and no tweak but that of the path went into it.

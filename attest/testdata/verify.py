@@ -1,4 +1,4 @@
-"""Checks receipts of mpcd offline, from docs/RECEIPTS.md alone: verify.py ROSTER.json ROOT RECEIPT.json...
+"""Checks receipts of mpcd offline, from docs/RECEIPTS.md alone: verify.py ROSTER.json ROOT [--authority AUTHORITY.json] RECEIPT.json...
 
 ROOT is the operator's root key (0x and 64 digits) or the roster's fingerprint (r_...). For each receipt it prints "valid", or
 "refused" and why; the exit code is 0 if all are valid. It needs Python 3.9 and the package cryptography."""
@@ -33,7 +33,10 @@ TYPES = {
     "A": ATTESTATION, "N": "node:s attestation:A", "P": "verdict:s rule:s", "S": "party:i node:s share:x attestation:A", "T": "t:x x_only:b",
     "K": "key_id:s kind:s epoch:i threshold:i parties:[i group_key:x public_shares:[x chain_code:x",
     "I": "version:i cluster:s operation:s request_id:s key_id:s scheme:s epoch:i message:x tweaks?:[T chain:s signers:[i requester:s "
-         "node:s created_ms:i keygen?:never path?:[i",
+         "node:s created_ms:i keygen?:never path?:[i initiation?:Y vault?:s authority?:x",
+    "Y": "by:s expires_ms:i signature:x", "L": "authority:U signatures:[G", "G": "by:s signature:x",
+    "U": "version:i cluster:s serial:i prior:x quorum:i officers:[F initiators:[J", "F": "name:s key:x", "J": "name:s key:x may:[E",
+    "E": "operations:[s vaults:[s",
     "R": "version:i id:s cluster:s roster:s session_id:s time_ms:i key:K intent:I policy:P cosign:N presign_session:x presignature:x "
          "signers:[i shares:[S signature:x recovery_id:i settlement:N",
     "M": "id:s party:i identity:x seal:x cosign_key:x attest_key:x endpoint:s facility:s removed?:b", "O": "version:i cluster:s serial:i nodes:[M",
@@ -50,7 +53,7 @@ def fields(kind, j):
         for i, (name, t) in enumerate(spec, 1):
             if name.rstrip("?") in j: out[i] = fields(t, j[name.rstrip("?")])
             else: need(name[-1] == "?", "no " + name)
-            need(name[-1] != "?" or out.get(i) != [], "an empty list that must be left out")
+            need(name[-1] != "?" or out.get(i) not in ([], "", b""), "an empty value that must be left out")
         return out
     need(type(j) is {"i": int, "b": bool}.get(kind, str), "wrong type")
     if kind != "x": return j
@@ -144,6 +147,40 @@ def attested(a, kind, cluster, node, der, leaf_at):
         key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(hashes.SHA256()))
     return at
 
+# The authority (section 9): who asked.
+def signed_by(der, message, sig):
+    key = serialization.load_der_public_key(der)
+    need(len(sig) == 64, "no signature")
+    if isinstance(key, ed25519.Ed25519PublicKey): key.verify(sig, message)
+    else:
+        need(key.curve.name == "secp256r1", "a key of another type")
+        r, s = int.from_bytes(sig[:32], "big"), int.from_bytes(sig[32:], "big")
+        key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+def authority(path, root):
+    """The authorities of a cluster by their digests; each is signed by officers of the one before."""
+    der = ed25519.Ed25519PublicKey.from_public_bytes(root).public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    keys, quorum, prior, found = {"root": der}, 1, bytes(32), {}
+    for serial, link in enumerate(load(path), 1):
+        n, a = fields("L", link), link["authority"]
+        need(a["version"] == 1 and a["serial"] == serial and n[1][4] == prior, "an authority that does not follow the one before")
+        message = cbor(["mpcd/v1/authority", n[1]])
+        by = [g[1] for g in n[2]]
+        need(len(set(by)) == len(by) >= quorum and set(by) <= set(keys), "not signed by a quorum of officers")
+        for g in n[2]: signed_by(keys[g[1]], message, g[2])
+        keys, quorum, prior = {o[1]: o[2] for o in n[1][6]}, a["quorum"], H("mpcd/v1/authority/digest", message)
+        found[prior] = a
+    return found
+def initiation(i, n, authorities):
+    need("initiation" in i and n[19] in authorities, "nobody asked for it, or under another authority")
+    a, x = authorities[n[19]], i["initiation"]
+    who = {j["name"]: j for j in a["initiators"]}[x["by"]]
+    may = [g for g in who["may"] if "sign" in g["operations"] and ({"*", i.get("vault", "")} & set(g["vaults"]))]
+    need(may and a["cluster"] == i["cluster"], "the initiator might not ask for it")
+    need(i["created_ms"] <= x["expires_ms"] <= i["created_ms"] + 7 * 86400000, "the initiation is out of its time")
+    signed_by(fields("x", who["key"]), cbor({1: "mpcd/v1/initiation", 2: i["cluster"], 3: "sign", 4: i["request_id"], 5: i["key_id"], 6: n[8],
+                                             7: i.get("path", []), 8: i["chain"], 9: None, 10: 0, 11: x["by"], 12: x["expires_ms"]}),
+              fields("x", x["signature"]))
+
 # The roster (section 6) and the receipt (section 8).
 def roster(path, pin):
     j = load(path)
@@ -152,12 +189,14 @@ def roster(path, pin):
     verify_ed25519(root, message, fields("x", j["signature"]))
     name = "r_" + short(H("mpcd/v1/roster/fingerprint", root, message))
     need(pin in (j["root"], name), "another operator's roster")
-    return j["roster"], name
+    return j["roster"], name, root
 
 SKEW = 30_000  # milliseconds between the clocks of nodes
 SCHEMES = {"ed25519": "frost-ed25519", "bip340": "frost-bip340", "ecdsa-secp256k1": "dkls23-secp256k1"}
-def receipt(r, members, roster_name):
+def receipt(r, members, roster_name, authorities):
     n = fields("R", r)
+    if authorities is not None: initiation(r["intent"], n[8], authorities)
+    need(("initiation" in r["intent"]) == ("authority" in r["intent"]), "an initiation without an authority, or the other way")
     k, i, cluster = r["key"], r["intent"], r["cluster"]
     by_party = {m["party"]: m for m in members["nodes"]}; by_name = {m["id"]: m for m in members["nodes"]}
     der = lambda m, name: fields("x", m[name])
@@ -204,11 +243,13 @@ def receipt(r, members, roster_name):
     need(r["recovery_id"] == recovery, "another recovery ID")
 
 def main(roster_path, pin, *receipts):
-    members, name = roster(roster_path, pin)
+    members, name, root = roster(roster_path, pin)
+    authorities = None
+    if receipts[:1] == ("--authority",): authorities, receipts = authority(receipts[1], root), receipts[2:]
     refused = 0
     for path in receipts:
         try:
-            receipt(load(path), members, name)
+            receipt(load(path), members, name, authorities)
             print("valid", path)
         except Exception as e:  # whatever is wrong with it
             refused = 1

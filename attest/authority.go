@@ -1,0 +1,301 @@
+package attest
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/canon"
+)
+
+// AuthorityVersion is the version of Authority this program makes and reads.
+const AuthorityVersion = 1
+
+// Limits of an authority and of the chain it stands in.
+const (
+	maxOfficers   = 32
+	maxInitiators = 1024
+	maxGrants     = 64   // of an initiator
+	maxChain      = 1024 // authorities; MaxJSON bounds their bytes
+)
+
+// RootSigner is the name by which the operator's root key signs the first authority.
+const RootSigner = "root"
+
+// Authority says who may ask a cluster for what. The first of a cluster is signed by the operator's root key, each later one by as many
+// officers of the one before as its quorum says: no node, and no single officer where the quorum is more than one, changes it.
+type Authority struct {
+	Version    uint8       `cbor:"1,keyasint" json:"version"`
+	Cluster    string      `cbor:"2,keyasint" json:"cluster"`
+	Serial     uint64      `cbor:"3,keyasint" json:"serial"`   // from 1, one more with every change
+	Prior      Hash        `cbor:"4,keyasint" json:"prior"`    // Digest of the one before; zero in the first
+	Quorum     int         `cbor:"5,keyasint" json:"quorum"`   // officers who must sign the next
+	Officers   []Officer   `cbor:"6,keyasint" json:"officers"` // ascending by name
+	Initiators []Initiator `cbor:"7,keyasint" json:"initiators"`
+}
+
+// Officer is a person who changes the authority, together with others.
+type Officer struct {
+	Name string `cbor:"1,keyasint" json:"name"`
+	Key  Hex    `cbor:"2,keyasint" json:"key"` // PKIX DER, P-256 or Ed25519
+}
+
+// Initiator is somebody, or something, that may ask: what its key has not signed, no signer does.
+type Initiator struct {
+	Name string  `cbor:"1,keyasint" json:"name"`
+	Key  Hex     `cbor:"2,keyasint" json:"key"` // PKIX DER, P-256 or Ed25519
+	May  []Grant `cbor:"3,keyasint" json:"may"`
+}
+
+// Grant is what an initiator may ask for, and of the wallets of which vaults.
+type Grant struct {
+	Operations []Operation `cbor:"1,keyasint" json:"operations"` // sign, keygen, refresh
+	Vaults     []string    `cbor:"2,keyasint" json:"vaults"`     // AnyVault is all; "" those of no vault
+}
+
+// AnyVault in a grant means wallets of all vaults, and of none.
+const AnyVault = "*"
+
+// Validate refuses an authority that no cluster may have: bad names, one name or key twice, a quorum that cannot be, empty grants.
+func (a Authority) Validate() error {
+	switch {
+	case a.Version != AuthorityVersion:
+		return fmt.Errorf("attest: authority version %d, this program reads %d", a.Version, AuthorityVersion)
+	case !name.MatchString(a.Cluster):
+		return fmt.Errorf("attest: authority: %q is no name for a cluster; use a-z, 0-9, dot, dash, underscore, at most 63", clip(a.Cluster))
+	case a.Serial == 0 || (a.Serial == 1) != (a.Prior == Hash{}):
+		return errors.New("attest: authority: serials are from 1, and each but the first names the one before")
+	case len(a.Officers) > maxOfficers || a.Quorum < 1 || a.Quorum > len(a.Officers):
+		return fmt.Errorf("attest: authority: a quorum of %d among %d officers; name 1 to %d officers, and at most as many as a quorum",
+			a.Quorum, len(a.Officers), maxOfficers)
+	case a.Initiators == nil:
+		return errors.New("attest: authority: no list of initiators; an empty one means that nobody may ask")
+	case len(a.Initiators) > maxInitiators:
+		return fmt.Errorf("attest: authority: %d initiators, at most %d", len(a.Initiators), maxInitiators)
+	}
+	keys, last := map[string]string{}, ""
+	add := func(what, id string, key Hex) error {
+		if !name.MatchString(id) || id == RootSigner || id <= last {
+			return fmt.Errorf("attest: authority: %s %q: names are a-z, 0-9, dot, dash, underscore, at most 63, ascend, and none is %q",
+				what, clip(id), RootSigner)
+		}
+		if other, ok := keys[string(key)]; ok {
+			return fmt.Errorf("attest: authority: %s %q has the key of %q; each has one of its own", what, id, other)
+		}
+		last, keys[string(key)] = id, id
+		if err := checkKey(key); err != nil {
+			return fmt.Errorf("attest: authority: %s %q: %w", what, id, err)
+		}
+		return nil
+	}
+	for _, o := range a.Officers {
+		if err := add("officer", o.Name, o.Key); err != nil {
+			return err
+		}
+	}
+	last = ""
+	for _, i := range a.Initiators {
+		if err := add("initiator", i.Name, i.Key); err != nil {
+			return err
+		}
+		if err := i.validate(); err != nil {
+			return fmt.Errorf("attest: authority: initiator %q: %w", i.Name, err)
+		}
+	}
+	return nil
+}
+
+func (i Initiator) validate() error {
+	if len(i.May) == 0 || len(i.May) > maxGrants {
+		return fmt.Errorf("%d grants, want 1 to %d; leave out who may ask for nothing", len(i.May), maxGrants)
+	}
+	for _, g := range i.May {
+		if len(g.Operations) == 0 || len(g.Vaults) == 0 || len(g.Vaults) > maxInitiators {
+			return errors.New("a grant without operations, or without vaults")
+		}
+		for _, op := range g.Operations {
+			if !Initiated(op) {
+				return fmt.Errorf("a grant of %q; use sign, keygen, refresh", clip(string(op)))
+			}
+		}
+		for _, v := range g.Vaults {
+			if len(v) > maxText || !Printable(v) {
+				return errNotPrintable
+			}
+		}
+	}
+	return nil
+}
+
+// Allows tells whether an initiator may ask for an operation about wallets of a vault, "" for those of none.
+func (i Initiator) Allows(op Operation, vault string) bool {
+	return slices.ContainsFunc(i.May, func(g Grant) bool {
+		return slices.Contains(g.Operations, op) && (slices.Contains(g.Vaults, AnyVault) || slices.Contains(g.Vaults, vault))
+	})
+}
+
+// Initiator finds one by its name.
+func (a Authority) Initiator(name string) (Initiator, bool) {
+	i := slices.IndexFunc(a.Initiators, func(x Initiator) bool { return x.Name == name })
+	if i < 0 {
+		return Initiator{}, false
+	}
+	return a.Initiators[i], true
+}
+
+// message is what officers sign: the canonical array of a tag and the authority.
+func (a Authority) message() []byte { return canon.MustMarshal([]any{"mpcd/v1/authority", a}) }
+
+// Digest names the authority, and with it all before it.
+func (a Authority) Digest() Hash { return canon.Hash("mpcd/v1/authority/digest", a.message()) }
+
+// SignFunc signs a message with a key of its maker's: Ed25519, or ECDSA on P-256 with SHA-256 as r and s, both 64 bytes, as hsm.Signer
+// does.
+type SignFunc func(message []byte) (signature []byte, err error)
+
+// Sign makes an officer's signature, or the root's on the first: by is the officer's name, or "root".
+func (a Authority) Sign(by string, sign SignFunc) (AuthoritySignature, error) {
+	if err := a.Validate(); err != nil {
+		return AuthoritySignature{}, err
+	}
+	sig, err := sign(a.message())
+	if err != nil {
+		return AuthoritySignature{}, fmt.Errorf("attest: sign authority: %w", err)
+	}
+	return AuthoritySignature{by, sig}, nil
+}
+
+// AuthoritySignature is an officer's word on an authority.
+type AuthoritySignature struct {
+	By        string `cbor:"1,keyasint" json:"by"`        // the officer's name in the authority before; "root" on the first
+	Signature Hex    `cbor:"2,keyasint" json:"signature"` // 64 bytes: Ed25519, or r and s of ECDSA with SHA-256
+}
+
+// SignedAuthority is an authority with the words of those who changed it.
+type SignedAuthority struct {
+	Authority  Authority            `cbor:"1,keyasint" json:"authority"`
+	Signatures []AuthoritySignature `cbor:"2,keyasint" json:"signatures"`
+}
+
+// AuthorityChain is every authority a cluster ever had, oldest first, as it stands in authority.json: who reads it needs nothing but the
+// root key to know that the last is the one in force.
+type AuthorityChain []SignedAuthority
+
+// Verify checks each link: the root's signature on the first, a quorum of officers of the one before on every other. It returns the one in
+// force. ErrAuthority.
+func (c AuthorityChain) Verify(root ed25519.PublicKey) (*Authority, error) {
+	if len(c) == 0 || len(c) > maxChain {
+		return nil, fmt.Errorf("%w: %d authorities, want 1 to %d", ErrAuthority, len(c), maxChain)
+	}
+	if err := checkEd25519(root); err != nil {
+		return nil, fmt.Errorf("%w: root key: %w", ErrAuthority, err)
+	}
+	rootDER, err := MarshalPublicKey(root)
+	if err != nil {
+		return nil, err
+	}
+	officers, quorum, prior := []Officer{{RootSigner, rootDER}}, 1, Hash{}
+	for i, s := range c {
+		a := s.Authority
+		switch err := a.Validate(); {
+		case err != nil:
+			return nil, fmt.Errorf("%w: %w", ErrAuthority, err)
+		case a.Serial != uint64(i+1) || a.Prior != prior:
+			return nil, fmt.Errorf("%w: serial %d does not follow the one before it", ErrAuthority, a.Serial)
+		case a.Cluster != c[0].Authority.Cluster:
+			return nil, fmt.Errorf("%w: serial %d is of another cluster", ErrAuthority, a.Serial)
+		}
+		if err := signedBy(a.message(), s.Signatures, officers, quorum); err != nil {
+			return nil, fmt.Errorf("%w: serial %d: %w", ErrAuthority, a.Serial, err)
+		}
+		officers, quorum, prior = a.Officers, a.Quorum, a.Digest()
+	}
+	last := c[len(c)-1].Authority
+	return &last, nil
+}
+
+// signedBy checks that a quorum of officers signed a message, each once and nobody else.
+func signedBy(message []byte, signatures []AuthoritySignature, officers []Officer, quorum int) error {
+	seen := map[string]bool{}
+	for _, s := range signatures {
+		if seen[s.By] {
+			return fmt.Errorf("%q signed already", clip(s.By))
+		}
+		seen[s.By] = true
+		if err := s.check(message, officers); err != nil {
+			return err
+		}
+	}
+	if len(seen) < quorum {
+		return fmt.Errorf("%d signed, %d must", len(seen), quorum)
+	}
+	return nil
+}
+
+// check judges one officer's signature.
+func (s AuthoritySignature) check(message []byte, officers []Officer) error {
+	i := slices.IndexFunc(officers, func(o Officer) bool { return o.Name == s.By })
+	if i < 0 {
+		return fmt.Errorf("%q signed, who is no officer of the one before it", clip(s.By))
+	}
+	if err := verifyMessage(officers[i].Key, message, s.Signature); err != nil {
+		return fmt.Errorf("the signature of %q: %w", s.By, err)
+	}
+	return nil
+}
+
+// CheckSignature judges the word of one of the officers of the authority before.
+func (a Authority) CheckSignature(s AuthoritySignature, officers []Officer) error {
+	return s.check(a.message(), officers)
+}
+
+// Extends tells whether this chain has all of another, and in the same order: what it may take the place of.
+func (c AuthorityChain) Extends(was AuthorityChain) bool {
+	n := len(was)
+	return n == 0 || len(c) >= n && c[n-1].Authority.Digest() == was[n-1].Authority.Digest()
+}
+
+// JSON is the file form, indented, with a line end.
+func (c AuthorityChain) JSON() []byte {
+	b, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		panic(err) // our own types always encode
+	}
+	return append(b, '\n')
+}
+
+// ParseAuthority reads what JSON wrote, strictly, and verifies it under the operator's root key.
+func ParseAuthority(b []byte, root ed25519.PublicKey) (AuthorityChain, error) {
+	var c AuthorityChain
+	if err := unmarshalStrict(b, &c); err != nil {
+		return nil, fmt.Errorf("attest: authority: %w", err)
+	}
+	_, err := c.Verify(root)
+	return c, err
+}
+
+// checkKey refuses a key that has another encoding, or that is nobody's.
+func checkKey(der Hex) error {
+	pub, err := ParsePublicKey(der)
+	if err != nil {
+		return err
+	}
+	if again, err := MarshalPublicKey(pub); err != nil || string(again) != string(der) {
+		return errors.New("not the one encoding of its public key")
+	}
+	return nil
+}
+
+func verifyMessage(der Hex, message, signature []byte) error {
+	pub, err := ParsePublicKey(der)
+	if err != nil {
+		return err
+	}
+	if ok, err := hsm.Verify(pub, message, signature); err != nil || !ok {
+		return errors.Join(errors.New("it does not verify"), err)
+	}
+	return nil
+}

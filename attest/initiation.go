@@ -1,0 +1,94 @@
+package attest
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/luxfi/mpcd/internal/canon"
+)
+
+// Initiation is an initiator's word that it wants what an intent asks for. It stands in the intent, so that every signer judges it for
+// itself and every receipt has it.
+type Initiation struct {
+	By        string `cbor:"1,keyasint" json:"by"`         // Initiator.Name
+	Expires   int64  `cbor:"2,keyasint" json:"expires_ms"` // Unix milliseconds; no ceremony begins later
+	Signature Hex    `cbor:"3,keyasint" json:"signature"`  // 64 bytes over Intent.InitiationMessage
+}
+
+// initiationBytes is how long the signature of an initiation is.
+const initiationBytes = 64
+
+// MaxInitiation is how far ahead an initiation may expire.
+const MaxInitiation = 7 * 24 * time.Hour
+
+// Initiated tells whether nothing is done for an operation without an initiator's signature.
+func Initiated(op Operation) bool { return op == OpSign || op == OpKeygen || op == OpRefresh }
+
+// initiation is what an initiator signs: what is asked for, and nothing that only nodes know or choose, as epoch, scheme and signers.
+type initiation struct {
+	Tag       string        `cbor:"1,keyasint"`
+	Cluster   string        `cbor:"2,keyasint"`
+	Operation Operation     `cbor:"3,keyasint"`
+	RequestID string        `cbor:"4,keyasint"`
+	KeyID     string        `cbor:"5,keyasint"`
+	Message   Hex           `cbor:"6,keyasint"`
+	Path      []uint32      `cbor:"7,keyasint"`
+	Chain     string        `cbor:"8,keyasint"`
+	Keygen    *KeygenParams `cbor:"9,keyasint"`
+	Parties   int           `cbor:"10,keyasint"` // of the key to make; 0 elsewhere
+	By        string        `cbor:"11,keyasint"`
+	Expires   int64         `cbor:"12,keyasint"`
+}
+
+// InitiationMessage is what an initiator signs: deterministic CBOR (RFC 8949 §4.2.1) of what the intent asks for, under a tag of its own.
+// It is the same whichever node leads, with whatever signers, at whatever epoch of the key.
+func (i Intent) InitiationMessage(by string, expires int64) []byte {
+	m := initiation{Tag: "mpcd/v1/initiation", Cluster: i.Cluster, Operation: i.Operation, RequestID: i.RequestID, KeyID: i.KeyID,
+		Message: append(Hex{}, i.Message...), Path: append([]uint32{}, i.Path...), Chain: i.Chain, Keygen: i.Keygen, By: by, Expires: expires}
+	if i.Operation == OpKeygen {
+		m.Parties = len(i.Signers)
+	}
+	return canon.MustMarshal(m)
+}
+
+// Initiate signs what an intent asks for, in an initiator's name.
+func (i Intent) Initiate(by string, expires time.Time, sign SignFunc) (*Initiation, error) {
+	ms := expires.UnixMilli()
+	sig, err := sign(i.InitiationMessage(by, ms))
+	if err != nil {
+		return nil, fmt.Errorf("attest: initiate: %w", err)
+	}
+	return &Initiation{by, ms, sig}, nil
+}
+
+// CheckInitiation judges whether an initiator of the authority asked for what the intent says, and may. at is when, and the error what
+// does not hold; ErrNotInitiated.
+func (a Authority) CheckInitiation(i Intent, at time.Time) error {
+	x, vault, digest := i.Initiation, i.Vault, a.Digest()
+	if i.Keygen != nil {
+		vault = i.Keygen.Group
+	}
+	if x == nil {
+		return fmt.Errorf("%w: no initiator has signed it", ErrNotInitiated)
+	}
+	who, ok := a.Initiator(x.By)
+	switch {
+	case i.Cluster != a.Cluster:
+		return fmt.Errorf("%w: the authority is of another cluster", ErrNotInitiated)
+	case !bytes.Equal(i.Authority, digest[:]):
+		return fmt.Errorf("%w: it is under another authority than serial %d", ErrNotInitiated, a.Serial)
+	case !ok:
+		return fmt.Errorf("%w: the authority of serial %d has no initiator %q", ErrNotInitiated, a.Serial, clip(x.By))
+	case !who.Allows(i.Operation, vault):
+		return fmt.Errorf("%w: initiator %q may not ask for %s in vault %q", ErrNotInitiated, x.By, i.Operation, clip(vault))
+	case at.UnixMilli() > x.Expires:
+		return fmt.Errorf("%w: it has expired, at %s", ErrNotInitiated, time.UnixMilli(x.Expires).UTC().Format(time.RFC3339))
+	case x.Expires-i.Created > MaxInitiation.Milliseconds():
+		return fmt.Errorf("%w: it expires more than %s after the request", ErrNotInitiated, MaxInitiation)
+	}
+	if err := verifyMessage(who.Key, i.InitiationMessage(x.By, x.Expires), x.Signature); err != nil {
+		return fmt.Errorf("%w: the signature of initiator %q: %w", ErrNotInitiated, x.By, err)
+	}
+	return nil
+}
