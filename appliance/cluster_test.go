@@ -22,6 +22,7 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/local"
+	"github.com/luxfi/mpcd/internal/sim"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
 	"github.com/luxfi/mpcd/vault"
@@ -34,6 +35,7 @@ type cluster struct {
 	hub    *memnet.Hub
 	roster *attest.SignedRoster
 	root   ed25519.PrivateKey // signs it
+	asker  *sim.Asker
 	nodes  []*member
 }
 
@@ -56,10 +58,11 @@ type member struct {
 	blind     bool                                               // see Node.Blind
 	logger    *slog.Logger                                       // says nothing if nil
 
-	node   *appliance.Node
-	stop   context.CancelFunc
-	done   chan error
-	closer []func()
+	node    *appliance.Node
+	stop    context.CancelFunc
+	done    chan error
+	closer  []func()
+	unasked bool // asks no initiator for what is not signed
 }
 
 func newCluster(t testing.TB, n int) *cluster {
@@ -89,6 +92,9 @@ func newClusterLimits(t testing.TB, n int, limits appliance.Limits) *cluster {
 	if c.roster, err = r.Sign(c.root); err != nil {
 		t.Fatal(err)
 	}
+	if c.asker, err = sim.NewAsker("test", c.root, randomSeed(), randomSeed()); err != nil {
+		t.Fatal(err)
+	}
 	for _, m := range c.nodes {
 		m.start()
 	}
@@ -100,6 +106,12 @@ func newClusterLimits(t testing.TB, n int, limits appliance.Limits) *cluster {
 	})
 	c.waitReady()
 	return c
+}
+
+func randomSeed() []byte {
+	b := make([]byte, ed25519.SeedSize)
+	_, _ = rand.Read(b)
+	return b
 }
 
 // newMember makes a node that is not started, and returns it as a roster has it.
@@ -177,10 +189,15 @@ func (m *member) boot() error {
 	if signer == nil {
 		signer = m.token
 	}
+	initiate := m.c.asker.Initiate
+	if m.unasked {
+		initiate = nil
+	}
 	m.node, err = appliance.New(ctx, appliance.Config{
 		Cluster: "test", Node: m.id, Release: "test", Roster: m.c.roster, Network: m.c.hub.Node(cmp.Or(m.place, m.id)), Self: m.self,
 		HSM: signer, CosignKey: "cosign", AttestKey: attestKey, Vault: v, Store: m.state, AuditLog: audit,
 		Schemes: byID, SchemeFor: schemes.For, Limits: m.limits, Policy: m.policy, Rand: rand.Reader,
+		Authority: m.c.asker.Chain, Initiate: initiate,
 		Logger: cmp.Or(m.logger, slog.New(slog.DiscardHandler)),
 	})
 	if err != nil {

@@ -43,6 +43,7 @@ type draft struct {
 	at        time.Time
 	after     func(p *proposal) // changes the signed proposal
 	topic     bool              // lie about the topic
+	unasked   bool              // no initiator signs it
 }
 
 func (d *draft) first() *attest.Intent { return d.intents[0] }
@@ -100,6 +101,14 @@ func (f *forger) send(change func(d *draft)) (topic [32]byte) {
 	d := &draft{operation: "sign", signers: []threshold.PartyID{1, 3}, intents: []*attest.Intent{f.intent()}, cosign: f.key("cosign"),
 		kind: attest.KindCosign, at: time.Now()}
 	change(d)
+	for _, in := range d.intents {
+		if attest.Initiated(attest.Operation(d.operation)) && !d.unasked {
+			in.Initiation = nil
+			if err := f.asker.Initiate(context.Background(), in); err != nil {
+				f.t.Fatal(err)
+			}
+		}
+	}
 	p := proposal{Version: 1, Operation: d.operation, Signers: d.signers, Nonce: [16]byte{byte(f.number)}}
 	for _, s := range p.Signers {
 		p.Boots = append(p.Boots, map[bool][16]byte{true: f.node1}[s == 1])
@@ -297,6 +306,15 @@ func TestEveryLineJudges(t *testing.T) {
 			in.RequestID, in.Message = "used", []byte("another payment")
 		}, nil},
 		{"sign", "a bad message in the second place", problem.Invalid, func(d *draft) { another(d).Message = nil }, nil},
+		{"sign", "that nobody asked for", problem.Denied, func(d *draft) { d.unasked = true }, nil},
+		{"refresh", "that nobody asked for", problem.Denied, func(d *draft) { d.unasked = true }, nil},
+		{"keygen", "that nobody asked for", problem.Denied, func(d *draft) { d.unasked = true }, nil},
+		{"sign", "with the words of who asked for another payment", problem.Denied, func(d *draft) {
+			if err := f.asker.Initiate(context.Background(), d.first()); err != nil {
+				t.Error(err)
+			}
+			d.unasked, d.first().Message = true, []byte("another payment")
+		}, nil},
 		{"sign", "more than a batch", problem.Invalid, func(d *draft) {
 			for i := range 64 {
 				another(d).RequestID += fmt.Sprint("/", i)

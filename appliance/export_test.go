@@ -201,6 +201,12 @@ func (n *Node) JudgeWallets(ctx context.Context, name, shown string, of []*Node,
 	return n.others.judgeWallets(name, all), nil
 }
 
+// AskNobody has the node's own gate let all pass that nobody asked for.
+func (n *Node) AskNobody() { n.gate.initiated = func(*attest.Intent, string) error { return nil } }
+
+// AuthoritySerial is that of the authority in force.
+func (n *Node) AuthoritySerial() uint64 { return n.authority.serial() }
+
 // KeygenUnproven is a keygen whose coordinator leaves it when all have certified the key.
 func (n *Node) KeygenUnproven(ctx context.Context, req KeygenRequest) (id string, err error) {
 	scheme, committee, err := n.making.plan(req)
@@ -209,6 +215,9 @@ func (n *Node) KeygenUnproven(ctx context.Context, req KeygenRequest) (id string
 	}
 	in := n.token.intent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
 	in.Scheme, in.Keygen = scheme.ID(), keygenParams(scheme, committee, req)
+	if err := n.initiate(ctx, in, req.Initiation); err != nil {
+		return "", err
+	}
 	permitted, err := n.making.permitKeygen(ctx, scheme, in, committee, true)
 	if err != nil {
 		return "", err
@@ -292,7 +301,10 @@ func (n *Node) SignWith(ctx context.Context, wallet, session string, signers []t
 
 func (n *Node) rogueIntent(key keys.Key, session string, signers []threshold.PartyID, message []byte) *attest.Intent {
 	in := n.token.intent(attest.OpSign, session, "rogue", signers)
-	in.KeyID, in.Scheme, in.Epoch, in.Message = key.ID, key.Scheme.ID(), key.Record.Info.Epoch, message
+	in.KeyID, in.Scheme, in.Epoch, in.Message, in.Vault = key.ID, key.Scheme.ID(), key.Record.Info.Epoch, message, key.Record.Group
+	if err := n.initiate(context.Background(), in, nil); err != nil {
+		panic(err)
+	}
 	return in
 }
 
@@ -309,7 +321,10 @@ func (n *Node) SignForged(ctx context.Context, wallet, session string, signers [
 		op, message = opProve, proofMessage(wallet, key.Record.Info.Epoch, signers)
 	}
 	in := n.rogueIntent(key, session, signers, message)
-	in.Path, in.Tweaks = path, tweaks
+	in.Path, in.Tweaks, in.Initiation = path, tweaks, nil
+	if err := n.initiate(ctx, in, nil); err != nil {
+		return nil, err
+	}
 	pairs, err := n.pairs.Propose(ctx, key.Scheme, key.Record.Info.Committee, false, 0)
 	if err != nil {
 		return nil, err

@@ -33,7 +33,7 @@ func TestFullDiskTakesOnNothing(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = log.Close() })
 	x.cfg.Store, x.cfg.AuditLog = store, log
-	x.gate = newGate(gateConfig(policy.Majority{AllowMinority: true}, log), 1)
+	x.gate = newGate(gateConfig(policy.Majority{AllowMinority: true}, log), anybody, 1)
 	x.gate.writable = x.Writable
 	in := &attest.Intent{Operation: attest.OpSign, RequestID: "a", Node: "peer"}
 	state := func() (failed []string, refused error) {

@@ -21,22 +21,25 @@ import (
 	"github.com/luxfi/mpcd/vault"
 )
 
-// gate is what every line of the node passes before its first protocol message about an intent: the line's own judgement, the policy, the
-// memory of request IDs, the audit log, in this order. No line may go on if it returns an error, and none can without what it returns.
+// gate is what every line of the node passes before its first protocol message about an intent: the line's own judgement, who asked, the
+// policy, the memory of request IDs, the audit log, in this order. No line may go on if it returns an error, and none can without what it
+// returns.
 type gate struct {
-	self   transport.NodeID
-	policy policy.Policy
-	memory *intentMemory
-	log    *audit.Log
-	store  vault.Store
-	uses   *operation.Uses
-	clock  func() time.Time
+	self transport.NodeID
+	// initiated refuses what no initiator asked for who may, of wallets of a vault.
+	initiated func(in *attest.Intent, vault string) error
+	policy    policy.Policy
+	memory    *intentMemory
+	log       *audit.Log
+	store     vault.Store
+	uses      *operation.Uses
+	clock     func() time.Time
 	// writable tells why nothing that must be kept can be, before a full disk breaks off what was begun; nil is never.
 	writable func() error
 }
 
-func newGate(c Config, nodes int) *gate {
-	return &gate{self: c.Node, policy: c.Policy, memory: newIntentMemory(nodes), log: c.AuditLog, store: c.Store,
+func newGate(c Config, initiated func(in *attest.Intent, vault string) error, nodes int) *gate {
+	return &gate{self: c.Node, initiated: initiated, policy: c.Policy, memory: newIntentMemory(nodes), log: c.AuditLog, store: c.Store,
 		uses: operation.NewUses(c.Store), clock: c.Clock}
 }
 
@@ -44,13 +47,9 @@ func newGate(c Config, nodes int) *gate {
 type passage struct {
 	intent    *attest.Intent
 	committee threshold.Committee
+	vault     string       // of the wallet it is about, as the key's record says
 	judge     func() error // holds the intent against the key as it is
 	again     bool         // its coordinator has asked who did this before under the request ID, and nobody has
-}
-
-// once tells whether a request ID of the line stands for one act on all nodes, durably. Presignatures and proofs have IDs of their node.
-func once(line attest.Operation) bool {
-	return line == attest.OpSign || line == attest.OpKeygen || line == attest.OpRefresh
 }
 
 // permission is what the gate returns. Whoever acts calls recorded first.
@@ -104,14 +103,14 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 	p := &permission{verdicts: make([]policy.Verdict, len(passages)), done: make(chan struct{})}
 	errs := make([]error, len(passages))
 	for i, x := range passages {
-		p.verdicts[i], errs[i] = g.pass(ctx, x)
+		p.verdicts[i], errs[i] = g.pass(ctx, line, x)
 	}
 	err := problem.All(errs)
 	if err != nil {
 		return nil, g.refuse(ctx, line, passages, errs, err)
 	}
 	var puts []vault.Pair
-	if once(line) {
+	if attest.Initiated(line) {
 		if puts, err = g.recall(ctx, passages); err != nil {
 			return nil, err
 		}
@@ -120,7 +119,7 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 	if err != nil {
 		return nil, g.refuse(ctx, line, passages, errs, err)
 	}
-	if once(line) {
+	if attest.Initiated(line) {
 		p.gate, p.passages, p.fresh = g, passages, fresh
 	}
 	noteWritten(ctx)
@@ -155,9 +154,14 @@ func (g *gate) recall(ctx context.Context, passages []passage) (puts []vault.Pai
 }
 
 // pass asks all that may refuse an intent by itself.
-func (g *gate) pass(ctx context.Context, x passage) (policy.Verdict, error) {
+func (g *gate) pass(ctx context.Context, line attest.Operation, x passage) (policy.Verdict, error) {
 	if err := x.judge(); err != nil {
 		return policy.Verdict{}, err
+	}
+	if attest.Initiated(line) {
+		if err := g.initiated(x.intent, x.vault); err != nil {
+			return policy.Verdict{}, err
+		}
 	}
 	return g.allow(ctx, x.intent, x.committee)
 }
@@ -316,7 +320,7 @@ func (s *intentMemory) admit(passages []passage) (fresh []passage, errs []error,
 			errs[i] = operation.Reused(id)
 			continue
 		}
-		other := r != nil && r.holder != x.intent.Node && (!x.again || r.busy > 0) && once(x.intent.Operation)
+		other := r != nil && r.holder != x.intent.Node && (!x.again || r.busy > 0) && attest.Initiated(x.intent.Operation)
 		if other || r != nil && r.leaving {
 			errs[i] = &problem.Error{Code: problem.Held, Holder: r.holder, Next: "ask that node",
 				Message: fmt.Sprintf("session_id %q is in use at node %s", id, r.holder)}

@@ -20,6 +20,9 @@ import (
 )
 
 // gateConfig is what a gate is made of, with a store in memory.
+// anybody may ask.
+func anybody(*attest.Intent, string) error { return nil }
+
 func gateConfig(p policy.Policy, log *audit.Log) Config {
 	return Config{Node: "self", Policy: p, AuditLog: log, Store: vaulttest.NewMemory(), Clock: time.Now}
 }
@@ -32,7 +35,7 @@ func (denier) Judge(context.Context, *attest.Intent, threshold.Committee) (polic
 
 // Goal: a request that is denied does not take its session_id away from another. Method: admit with a policy that denies.
 func TestDeniedTakesNoSession(t *testing.T) {
-	g := newGate(gateConfig(denier{}, nil), 1)
+	g := newGate(gateConfig(denier{}, nil), anybody, 1)
 	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}, Identities: make([][]byte, 3), Threshold: 2}
 	in := &attest.Intent{KeyID: "w", Scheme: threshold.FrostEd25519, Epoch: 1, Message: []byte("m"), Signers: committee.Parties[:2],
 		RequestID: "r"}
@@ -80,7 +83,7 @@ func TestIntentMemoryOfEach(t *testing.T) {
 
 // Goal: a policy that fails denies. Method: one that always fails.
 func TestPolicyFailsClosed(t *testing.T) {
-	g := newGate(gateConfig(failingPolicy{}, nil), 1)
+	g := newGate(gateConfig(failingPolicy{}, nil), anybody, 1)
 	if _, err := g.allow(context.Background(), nil, threshold.Committee{}); problem.As(err).Code != problem.Denied {
 		t.Errorf("a failing policy gave %v", err)
 	}
@@ -95,7 +98,7 @@ func TestGate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = log.Close() }()
-	g := newGate(gateConfig(policy.Majority{AllowMinority: true}, log), 1)
+	g := newGate(gateConfig(policy.Majority{AllowMinority: true}, log), anybody, 1)
 	second := error(problem.New(problem.Invalid, "", "it does not fit"))
 	both := func(coordinator string) []passage {
 		return []passage{
@@ -140,7 +143,7 @@ func TestGate(t *testing.T) {
 // Goal: what passed once under a request ID does not pass for another message, and of what is refused as a whole no part takes its ID.
 // Method: two messages of one ID before the gate at once; two intents of which the second is refused.
 func TestGateRemembers(t *testing.T) {
-	g := newGate(gateConfig(policy.Majority{AllowMinority: true}, nil), 1)
+	g := newGate(gateConfig(policy.Majority{AllowMinority: true}, nil), anybody, 1)
 	fits := func() error { return nil }
 	in := func(message string) *attest.Intent {
 		return &attest.Intent{Operation: attest.OpSign, RequestID: "r", Message: []byte(message)}
@@ -188,7 +191,7 @@ func (failingPolicy) Judge(context.Context, *attest.Intent, threshold.Committee)
 // Goal: while a party takes part in an act, no second coordinator gets it to take part in the same, whatever that says it has asked;
 // then one that has asked does, and one that has not does not. Method: one message under one request ID, by two coordinators.
 func TestHeldWhileRunning(t *testing.T) {
-	g := newGate(gateConfig(policy.Majority{AllowMinority: true}, nil), 2)
+	g := newGate(gateConfig(policy.Majority{AllowMinority: true}, nil), anybody, 2)
 	by := func(node string, again bool) []passage {
 		return []passage{{again: again, intent: &attest.Intent{Operation: attest.OpSign, Node: node, RequestID: "r", Message: []byte("m")}}}
 	}
@@ -234,7 +237,7 @@ func TestUseIsStored(t *testing.T) {
 	defer func() { _ = log.Close() }()
 	c := gateConfig(policy.Majority{AllowMinority: true}, log)
 	permit := func(node, message string, again bool) error {
-		p, err := newGate(c, 2).permit(t.Context(), attest.OpSign, []passage{{again: again, judge: func() error { return nil },
+		p, err := newGate(c, anybody, 2).permit(t.Context(), attest.OpSign, []passage{{again: again, judge: func() error { return nil },
 			intent: &attest.Intent{Operation: attest.OpSign, Node: node, RequestID: "r", Message: []byte(message)}}}, "x")
 		if err == nil {
 			err = p.recorded()
@@ -275,7 +278,7 @@ func TestNoActUnstored(t *testing.T) {
 	c.Store = noBatch{c.Store}
 	for line, ok := range map[attest.Operation]bool{attest.OpSign: false, attest.OpKeygen: false, attest.OpRefresh: false,
 		attest.OpPresign: true} {
-		p, err := newGate(c, 1).permit(t.Context(), line, []passage{{intent: &attest.Intent{Operation: line, RequestID: "r"},
+		p, err := newGate(c, anybody, 1).permit(t.Context(), line, []passage{{intent: &attest.Intent{Operation: line, RequestID: "r"},
 			judge: func() error { return nil }}}, "x")
 		if err != nil {
 			t.Fatal(err)

@@ -230,7 +230,7 @@ func (n *core) clockCheck() Check {
 // state is what peers hear of us. It is asked for with every beat, so it is also where changes are told to the log, and where what failed
 // is tried again: nobody else would, since callers and peers choose other nodes.
 func (n *Node) state() ceremony.State {
-	s := ceremony.State{Ready: true}
+	s := ceremony.State{Ready: true, Authority: n.authority.serial()}
 	for _, c := range n.ownChecks() {
 		if !c.OK {
 			s.Ready, s.Failing = false, append(s.Failing, c.Name)

@@ -28,6 +28,9 @@ func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold
 	in := n.token.intent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
 	in.Scheme = scheme.ID()
 	in.Keygen = keygenParams(scheme, committee, req)
+	if err := n.initiate(ctx, in, req.Initiation); err != nil {
+		return "", err
+	}
 	permitted, err := n.permitKeygen(ctx, scheme, in, committee, true)
 	if err != nil {
 		return "", err
@@ -86,7 +89,7 @@ func (n *making) noParty(c threshold.Committee) error {
 // permitKeygen passes the gate.
 func (n *making) permitKeygen(ctx context.Context, scheme threshold.Scheme, in *attest.Intent,
 	committee threshold.Committee, again bool) (*permission, error) {
-	return n.gate.permit(ctx, attest.OpKeygen, []passage{{in, committee, func() error {
+	return n.gate.permit(ctx, attest.OpKeygen, []passage{{in, committee, in.Keygen.Group, func() error {
 		u, err := n.gate.uses.Get(ctx, in.RequestID)
 		if err != nil {
 			return err

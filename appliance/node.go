@@ -49,6 +49,11 @@ type Config struct {
 	Schemes   func(threshold.SchemeID) (threshold.Scheme, error)
 	SchemeFor func(curve, protocol string) (threshold.Scheme, error)
 
+	// Authority says who may ask for what, as configured; the node keeps the newest it has seen. nil is that, or none: then nobody may.
+	Authority attest.AuthorityChain
+	// Initiate signs what this node is asked for without an initiator's signature, in development; nil refuses it.
+	Initiate func(context.Context, *attest.Intent) error
+
 	Threshold int // default for keygen; 0 means a majority of the parties
 	Policy    policy.Policy
 	Limits    Limits
@@ -126,26 +131,27 @@ func (l Limits) withDefaults() Limits {
 
 // core is what the lines of a node share: who is who, its token, its gate, its keys and its records.
 type core struct {
-	cfg      Config
-	members  *ceremony.Members
-	router   *ceremony.Router
-	peers    *ceremony.Peers
-	token    *notary
-	store    *heededStore // Config.Store
-	gate     *gate
-	keys     *keys.Ring
-	pairs    *keys.Pairs
-	damage   keys.Damage
-	ops      *operation.Operations
-	refusals refusalRate
-	excuses  refusalRate
-	quotas   quotas
-	told     toldRate
-	remarks  remarks
-	counts   counters
-	wg       sync.WaitGroup  // of what Run waits for
-	base     context.Context // ends with Run
-	conn     transport.Conn
+	cfg       Config
+	members   *ceremony.Members
+	router    *ceremony.Router
+	peers     *ceremony.Peers
+	token     *notary
+	store     *heededStore // Config.Store
+	gate      *gate
+	authority *authority
+	keys      *keys.Ring
+	pairs     *keys.Pairs
+	damage    keys.Damage
+	ops       *operation.Operations
+	refusals  refusalRate
+	excuses   refusalRate
+	quotas    quotas
+	told      toldRate
+	remarks   remarks
+	counts    counters
+	wg        sync.WaitGroup  // of what Run waits for
+	base      context.Context // ends with Run
+	conn      transport.Conn
 }
 
 // rand is the randomness of one use.
@@ -240,7 +246,8 @@ func (n *Node) furnish() {
 	}
 	n.token.hsm.timed = n.counts.signing
 	n.token.hsm.changed, n.store.changed = n.peers.Tell, n.peers.Tell
-	n.gate = newGate(c, len(n.members.All()))
+	n.authority = &authority{core: &n.core}
+	n.gate = newGate(c, func(in *attest.Intent, vault string) error { return n.authority.judge(in, vault, c.Clock()) }, len(n.members.All()))
 	n.gate.writable = n.Writable
 	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
 		Ended: n.pool.DropKey, Damage: &n.damage})
@@ -290,6 +297,9 @@ func (n *Node) Run(ctx context.Context) error {
 		Facts: map[string]string{"version": n.cfg.Release, "roster": n.members.Roster().Fingerprint()}}); err != nil {
 		return err
 	}
+	if err := n.authority.load(ctx); err != nil {
+		return fmt.Errorf("appliance: authority: %w", err)
+	}
 	for _, f := range []func(context.Context){n.receive, n.router.Tidy, n.pool.Tidy, n.making.catchUp, n.expire} {
 		n.wg.Go(func() { f(base) })
 	}
@@ -322,7 +332,7 @@ func (n *Node) serves() bool {
 }
 
 // Longest is how long a request may take.
-func (n *Node) Longest() time.Duration { return n.cfg.Limits.forKeys(len(n.members.All())) }
+func (n *core) Longest() time.Duration { return n.cfg.Limits.forKeys(len(n.members.All())) }
 
 // request begins a request: its context ends with the node's and after the time given, and Run does not return before done is called.
 // A session_id is checked, or made, if there is a place for one.
@@ -384,6 +394,8 @@ func (n *Node) receive(ctx context.Context) {
 			n.others.learn(env)
 		case ceremony.KindRoster:
 			n.begin(ctx, env, n.learnRoster)
+		case ceremony.KindAuthority:
+			n.begin(ctx, env, n.authority.learn)
 		case ceremony.KindEpochs:
 			n.begin(ctx, env, n.epochs.learn)
 		default:

@@ -103,7 +103,7 @@ func (n *filling) join(ctx context.Context, c *ceremony.Ceremony, p *proposal, i
 
 // permit passes the gate.
 func (n *filling) permit(ctx context.Context, p *proposal, in *attest.Intent, key keys.Key) (*permission, error) {
-	return n.gate.permit(ctx, attest.OpPresign, []passage{{in, key.Record.Info.Committee, func() error {
+	return n.gate.permit(ctx, attest.OpPresign, []passage{{in, key.Record.Info.Committee, key.Record.Group, func() error {
 		if err := judgeKey(attest.OpPresign, in, key); err != nil {
 			return err
 		}

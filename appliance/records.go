@@ -45,6 +45,9 @@ func checkRecord(kind, name string, value []byte) error {
 	case "roster":
 		_, err := parseRosterRecord(name, value)
 		return err
+	case "authority":
+		_, err := parseAuthority(value)
+		return err
 	case "certificate":
 		_, err := parseCertificates(name, value)
 		return err

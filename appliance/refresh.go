@@ -70,7 +70,10 @@ func (n *making) refreshOnce(ctx context.Context, key keys.Key, req *renewal, ac
 		return err
 	}
 	in := n.token.intent(attest.OpRefresh, req.SessionID, req.Requester, rec.Info.Committee.Parties)
-	in.KeyID, in.Scheme, in.Epoch = key.ID, key.Scheme.ID(), rec.Info.Epoch
+	in.KeyID, in.Scheme, in.Epoch, in.Vault = key.ID, key.Scheme.ID(), rec.Info.Epoch, rec.Group
+	if err := n.initiate(ctx, in, req.Initiation); err != nil {
+		return err
+	}
 	p := &proposal{Operation: attest.OpRefresh, Signers: rec.Info.Committee.Parties, Next: rec.Top() + 1, Again: true}
 	permitted, err := n.permitRefresh(ctx, in, rec, p)
 	if err != nil {
@@ -159,7 +162,7 @@ func (n *making) release(ctx context.Context, key keys.Key, req *renewal, permit
 // permitRefresh passes the gate.
 func (n *making) permitRefresh(ctx context.Context, in *attest.Intent, rec keys.Record, p *proposal) (*permission, error) {
 	judge := func() error { return judgeRefresh(in, rec, p.Next, n.cfg.Clock()) }
-	return n.gate.permit(ctx, attest.OpRefresh, []passage{{in, rec.Info.Committee, judge, p.Again}}, "refresh.begin")
+	return n.gate.permit(ctx, attest.OpRefresh, []passage{{in, rec.Info.Committee, rec.Group, judge, p.Again}}, "refresh.begin")
 }
 
 // runRefresh is what every party does: refresh, stage, certify, activate, destroy the epoch before. The key is locked.

@@ -79,6 +79,14 @@ func mayBeAnswered(err error) bool {
 // node has answered it, those signers know whom it is proposed to, and it is for the caller to find out where none can be.
 func (n *Node) signOnce(ctx context.Context, req SignRequest, key keys.Key, tweaks []threshold.Tweak, strange error) (*Signature, error) {
 	answer, release, err := n.ops.Claim(ctx, string(attest.OpSign), req.SessionID, req.BodyHash)
+	if err == nil && release != nil && req.Initiation == nil && n.cfg.Initiate != nil {
+		in := n.token.intent(attest.OpSign, req.SessionID, req.Requester, nil)
+		in.KeyID, in.Message, in.Path, in.Chain = key.ID, req.Message, req.Path, req.Chain
+		if err = n.cfg.Initiate(ctx, in); err != nil {
+			release()
+		}
+		req.Initiation = in.Initiation
+	}
 	if err != nil {
 		return nil, n.members.Explain(err)
 	}

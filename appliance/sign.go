@@ -51,7 +51,7 @@ func (n *signing) permit(ctx context.Context, op attest.Operation, intents []*at
 	for i, in := range intents {
 		key := of[i]
 		items[i] = &item{intent: in, hash: in.Hash(), key: key, req: in.SignRequest()}
-		passages[i] = passage{in, key.Record.Info.Committee, func() error {
+		passages[i] = passage{in, key.Record.Info.Committee, key.Record.Group, func() error {
 			if in.Scheme != intents[0].Scheme || !key.Record.Info.Committee.Equal(of[0].Record.Info.Committee) {
 				return problem.New(problem.Invalid, "", "intent %d is for another scheme or committee than the first", i)
 			}

@@ -167,7 +167,7 @@ func TestRealStolenNode(t *testing.T) {
 		sim.Wait(t, "the thief hears and is seen", func() bool {
 			return c.Nodes[0].Node.Nodes()[1].Live && c.Nodes[2].Node.Nodes()[1].Live && run("node1") != [16]byte{} && run("node3") != [16]byte{}
 		})
-		software := softToken(t, sim.CosignKey)
+		software, unasked := softToken(t, sim.CosignKey), "the hardware's word, on what nobody asked for"
 		for _, row := range []struct {
 			name   string
 			token  hsm.Token
@@ -183,13 +183,17 @@ func TestRealStolenNode(t *testing.T) {
 			{"a cosignature of another intent", thief.Token, sim.CosignKey, attest.KindCosign, func([32]byte) []byte { return make([]byte, 32) }, 0,
 				ceremony.KindRefusal},
 			{"an old cosignature", thief.Token, sim.CosignKey, attest.KindCosign, nil, 3 * time.Minute, ceremony.KindRefusal},
-			{"control: the hardware's word", thief.Token, sim.CosignKey, attest.KindCosign, nil, 0, ceremony.KindEngine},
+			{unasked, thief.Token, sim.CosignKey, attest.KindCosign, nil, 0, ceremony.KindRefusal},
+			{"control: the hardware's word, and an initiator's", thief.Token, sim.CosignKey, attest.KindCosign, nil, 0, ceremony.KindEngine},
 		} {
 			t.Run(row.name, func(t *testing.T) {
 				created := time.Now()
 				in := attest.Intent{Version: attest.IntentVersion, Cluster: sim.ClusterName, Operation: attest.OpSign, RequestID: row.name,
 					KeyID: ed.ID, Scheme: threshold.FrostEd25519, Epoch: 1, Message: message, Signers: []threshold.PartyID{1, 2, 3},
 					Requester: "thief", Node: "node2", Created: created.UnixMilli()}
+				if row.name != unasked {
+					c.Initiate(&in)
+				}
 				h := in.Hash()
 				leaf := h[:]
 				if row.leaf != nil {

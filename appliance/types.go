@@ -29,6 +29,8 @@ type KeygenRequest struct {
 	Group     string // a name to group wallets by; may be empty
 	Requester string // who asked, as authenticated
 	BodyHash  [32]byte
+	// Initiation is an initiator's signature that it wants this; nil where the node signs for its callers, in development.
+	Initiation *attest.Initiation
 }
 
 // SignRequest asks for one signature.
@@ -42,6 +44,8 @@ type SignRequest struct {
 	Chain     string             // for the receipt
 	Requester string
 	BodyHash  [32]byte
+	// Initiation is as in KeygenRequest.
+	Initiation *attest.Initiation
 }
 
 // RefreshRequest asks for new shares of the same key.
@@ -51,7 +55,9 @@ type RefreshRequest struct {
 	PublicKey []byte
 	Requester string
 	BodyHash  [32]byte
-	Release   []transport.NodeID // ends this node's bans of these nodes, with the pair state that the refresh makes
+	// Initiation is as in KeygenRequest.
+	Initiation *attest.Initiation
+	Release    []transport.NodeID // ends this node's bans of these nodes, with the pair state that the refresh makes
 }
 
 // Wallet is a key as the outside sees it.

@@ -20,6 +20,8 @@ type watch struct {
 	skewed map[transport.NodeID]time.Time // when it was last told
 	sent   map[transport.NodeID]time.Time // when its roster was last looked at
 	shown  map[transport.NodeID]time.Time // when it was told the fingerprint of our roster
+	// when a peer was last sent what its authority lacks
+	authority map[transport.NodeID]time.Time
 	// when a peer was last told which epochs we hold, and what was told of a node that lags, and when
 	compared map[transport.NodeID]time.Time
 	lags     map[transport.NodeID]string
@@ -37,7 +39,7 @@ const mendEvery = 2 * time.Second
 func (w *watch) look(n *Node) {
 	if w.twice == nil {
 		w.twice, w.skewed = map[transport.NodeID]string{}, map[transport.NodeID]time.Time{}
-		w.shown = map[transport.NodeID]time.Time{}
+		w.shown, w.authority = map[transport.NodeID]time.Time{}, map[transport.NodeID]time.Time{}
 		w.sent, w.compared = map[transport.NodeID]time.Time{}, map[transport.NodeID]time.Time{}
 		w.lost = map[transport.NodeID]uint64{}
 		w.lags, w.lagged = map[transport.NodeID]string{}, map[transport.NodeID]time.Time{}
@@ -48,6 +50,7 @@ func (w *watch) look(n *Node) {
 	for _, id := range n.members.All() {
 		w.runs(n, id)
 		w.rosters(n, id)
+		w.authorities(n, id)
 		w.epochs(n, id)
 		if d, _ := n.peers.Skew(id); d.Abs() >= skewTold && now.Sub(w.skewed[id]) >= skewEvery {
 			w.skewed[id] = now

@@ -29,6 +29,9 @@ type (
 func (c *Client) Keygen(ctx context.Context, r *KeygenRequest) (*Wallet, error) {
 	q := *r
 	q.SessionID = c.session(q.SessionID)
+	if err := c.initiateKeygen(ctx, &q, ""); err != nil {
+		return nil, err
+	}
 	return call[Wallet](ctx, c, http.MethodPost, "/api/v1/keygen", q)
 }
 
@@ -36,6 +39,9 @@ func (c *Client) Keygen(ctx context.Context, r *KeygenRequest) (*Wallet, error) 
 func (c *Client) CreateWallet(ctx context.Context, group string, r *KeygenRequest) (*VaultWallet, error) {
 	q := *r
 	q.SessionID = c.session(q.SessionID)
+	if err := c.initiateKeygen(ctx, &q, group); err != nil {
+		return nil, err
+	}
 	return call[VaultWallet](ctx, c, http.MethodPost, "/api/v1/vaults/"+url.PathEscape(group)+"/wallets", q)
 }
 
@@ -43,6 +49,9 @@ func (c *Client) CreateWallet(ctx context.Context, group string, r *KeygenReques
 func (c *Client) Sign(ctx context.Context, r *SignRequest) (*Signature, error) {
 	q := *r
 	q.SessionID = c.session(q.SessionID)
+	if err := c.initiateSign(ctx, &q); err != nil {
+		return nil, err
+	}
 	return call[Signature](ctx, c, http.MethodPost, "/api/v1/sign", q)
 }
 
@@ -50,6 +59,9 @@ func (c *Client) Sign(ctx context.Context, r *SignRequest) (*Signature, error) {
 func (c *Client) Refresh(ctx context.Context, r *RefreshRequest) (*Wallet, error) {
 	q := *r
 	q.SessionID = c.session(q.SessionID)
+	if err := c.initiateRefresh(ctx, &q); err != nil {
+		return nil, err
+	}
 	return call[Wallet](ctx, c, http.MethodPost, "/api/v1/refresh", q)
 }
 

@@ -36,15 +36,18 @@ type Config struct {
 	Attempts int
 	// Rand makes session_ids; nil is crypto/rand.
 	Rand io.Reader
+	// Initiator signs what is asked for; nil sends it unsigned, which a cluster does in dev alone.
+	Initiator *Initiator
 }
 
 // Client is safe for concurrent use.
 type Client struct {
-	http     *http.Client
-	token    string
-	attempts int
-	rand     io.Reader
-	invalid  error // what is wrong with the Config; every call returns it
+	http      *http.Client
+	token     string
+	attempts  int
+	rand      io.Reader
+	initiator *Initiator
+	invalid   error // what is wrong with the Config; every call returns it
 
 	mu    sync.Mutex
 	nodes []*node
@@ -59,7 +62,7 @@ type node struct {
 
 // New makes a client. What is wrong with c, every call returns.
 func New(c Config) *Client {
-	out := &Client{http: c.HTTPClient, token: c.Token, attempts: c.Attempts, rand: c.Rand}
+	out := &Client{http: c.HTTPClient, token: c.Token, attempts: c.Attempts, rand: c.Rand, initiator: c.Initiator}
 	if out.http == nil {
 		follow := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		out.http = &http.Client{Timeout: attemptTimeout, CheckRedirect: follow}

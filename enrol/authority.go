@@ -1,457 +1,233 @@
 package enrol
 
 import (
-	"bytes"
-	"cmp"
+	"crypto"
 	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"fmt"
-	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
+	"strings"
 
-	"github.com/luxfi/mpcd/appliance/transport"
-	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
-	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/internal/keyfile"
 	"github.com/luxfi/mpcd/internal/secret"
-	"github.com/luxfi/mpcd/threshold"
 )
 
-// Authority is the operator's directory of a cluster: the root key that signs the roster, the CA of the routes and the key that
-// signs API tokens. It belongs on a machine that runs no node; nothing in it signs for a wallet.
-type Authority struct {
-	dir     string
-	cluster string
-	root    ed25519.PrivateKey
-	ca      *natsnet.CA
-}
-
-// The files of an authority.
+// The files of who may ask, in the operator's directory where `mpcd init` makes them: for a pilot, one officer and one initiator.
 const (
-	RosterFile   = "roster.json"    // a node has a copy
-	TokenKeyFile = "api-tokens.key" // signs tokens for the API
-
-	rootFile     = "root.key"
-	caCertFile   = "ca.crt"
-	caKeyFile    = "ca.key"
-	tokenPubFile = "api-tokens.pub"
-
-	lockFile = "LOCK" // in a new node's directory too: of who is at work there
+	AuthorityFile = "authority.json" // a node has a copy
+	InitiatorFile = "initiator.key"
+	officerFile   = "officer.key"
 )
 
-// NewAuthority makes the keys of a cluster in dir, which must not have any.
-func NewAuthority(dir, cluster string) (*Authority, error) {
-	a, held, err := newAuthority(dir, cluster)
-	if err != nil {
+// FirstAuthority has the root key sign the first authority of the cluster, which must not have one here.
+func (a *Operator) FirstAuthority(change Amendment) (attest.AuthorityChain, error) {
+	path := filepath.Join(a.dir, AuthorityFile)
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		return nil, fault.Usage("have its officers change it: `mpcd authority change`", "%s is there already", path)
+	}
+	first := attest.Authority{Version: attest.AuthorityVersion, Cluster: a.cluster, Serial: 1}
+	if err := change.Apply(&first); err != nil {
 		return nil, err
 	}
-	return a, held.Close()
+	s, err := first.Sign(attest.RootSigner, func(m []byte) ([]byte, error) { return ed25519.Sign(a.root, m), nil })
+	if err != nil {
+		return nil, fault.Usage("correct the officers and initiators", "%w", err)
+	}
+	c := attest.AuthorityChain{{Authority: first, Signatures: []attest.AuthoritySignature{s}}}
+	return c, WriteChain(path, c)
 }
 
-// newAuthority is NewAuthority that keeps other commands off until held is closed.
-func newAuthority(dir, cluster string) (a *Authority, held io.Closer, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, nil, err
+// Successor is an authority that follows the last of a chain, as change makes it, with the first officer's signature.
+func Successor(c attest.AuthorityChain, change Amendment, by string, sign attest.SignFunc) (attest.AuthorityChain, error) {
+	last := c[len(c)-1].Authority
+	next := last
+	next.Serial, next.Prior = last.Serial+1, last.Digest()
+	next.Officers, next.Initiators = slices.Clone(last.Officers), append([]attest.Initiator{}, last.Initiators...)
+	if err := change.Apply(&next); err != nil {
+		return nil, err
 	}
-	a = &Authority{dir: dir, cluster: cluster}
-	if held, err = a.lock(); err != nil {
-		return nil, nil, err
-	}
-	if err := a.makeKeys(); err != nil {
-		return nil, nil, errors.Join(err, held.Close())
-	}
-	return a, held, nil
+	return Endorse(append(slices.Clone(c), attest.SignedAuthority{Authority: next}), by, sign)
 }
 
-// makeKeys makes all keys, where there is none: also not one that was left of some.
-func (a *Authority) makeKeys() error {
-	for _, name := range []string{rootFile, caKeyFile, TokenKeyFile} {
-		if _, err := os.Lstat(filepath.Join(a.dir, name)); !errors.Is(err, os.ErrNotExist) {
-			return fault.Usage("choose another directory, or remove that one if its cluster is to be given up",
-				"%s has the keys of a cluster already, or some of them: %s", a.dir, name)
-		}
-	}
-	var err error
-	if a.ca, err = natsnet.NewCA(a.cluster); err != nil {
-		return err
-	}
-	caKey, err := a.ca.KeyPEM()
+// Endorse adds an officer's signature to the last of a chain, in the place of one that is there by the same officer.
+func Endorse(c attest.AuthorityChain, by string, sign attest.SignFunc) (attest.AuthorityChain, error) {
+	out := slices.Clone(c)
+	last := out[len(out)-1]
+	s, err := last.Authority.Sign(by, sign)
 	if err != nil {
-		return err
+		return nil, fault.Usage("correct the change", "%w", err)
 	}
-	defer secret.Wipe(caKey)
-	jwtPub, err := a.newKey(TokenKeyFile, nil)
-	if err != nil {
-		return err
+	if len(out) < 2 {
+		return nil, fault.Usage("the first is signed by the root key, `mpcd authority init`",
+			"there is no authority before this one, whose officers sign it")
 	}
-	jwtDER, err := x509.MarshalPKIXPublicKey(jwtPub)
-	if err != nil {
-		return err
+	if err := last.Authority.CheckSignature(s, out[len(out)-2].Authority.Officers); err != nil {
+		return nil, fault.Usage("give the name of an officer of the authority in force, and that officer's key", "%w", err)
 	}
-	for _, f := range []struct {
-		name string
-		data []byte
-		mode os.FileMode
-	}{
-		{caCertFile, a.ca.CertPEM(), 0o644},
-		{caKeyFile, caKey, 0o600},
-		{tokenPubFile, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: jwtDER}), 0o644},
-	} {
-		if err := durable.WriteFile(filepath.Join(a.dir, f.name), f.data, f.mode); err != nil {
-			return err
-		}
-	}
-	_, err = a.newKey(rootFile, &a.root)
-	return err
+	last.Signatures = append(slices.DeleteFunc(slices.Clone(last.Signatures), func(x attest.AuthoritySignature) bool { return x.By == by }), s)
+	out[len(out)-1] = last
+	return out, nil
 }
 
-// newKey makes an Ed25519 key in a file of its own.
-func (a *Authority) newKey(name string, keep *ed25519.PrivateKey) (ed25519.PublicKey, error) {
-	pub, key, err := ed25519.GenerateKey(rand.Reader)
+// UseKey lends the key in a file, for whose passphrase is asked where it has one.
+func UseKey(path string, passphrase func() (*secret.Bytes, error), f func(attest.SignFunc) error) error {
+	key, err := keyfile.Read(path, passphrase)
 	if err != nil {
-		return nil, err
+		return fault.Usage("correct --key and --passphrase", "%w", err)
 	}
-	if keep != nil {
-		*keep = key
-	} else {
-		defer secret.Wipe(key)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	defer secret.Wipe(der)
-	return pub, durable.WriteFile(filepath.Join(a.dir, name), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+	defer key.Wipe()
+	return f(key.Sign)
 }
 
-// OpenAuthority reads what NewAuthority wrote.
-func OpenAuthority(dir string) (*Authority, error) {
-	root, err := readKey(filepath.Join(dir, rootFile))
-	if err != nil {
-		return nil, fault.Doing("read the operator's root key", err)
+// MakeKeyFile makes a person's key in a file that is not there yet, under a passphrase if there is one, and returns its public half.
+func MakeKeyFile(path string, kind hsm.KeyType, passphrase *secret.Bytes) (crypto.PublicKey, error) {
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		return nil, fault.Usage("name another file, or remove that one if nobody needs its key", "%s is there already", path)
 	}
-	cert, err := durable.ReadFile(filepath.Join(dir, caCertFile), pemMax)
-	if err != nil {
-		return nil, err
-	}
-	key, err := durable.ReadFile(filepath.Join(dir, caKeyFile), pemMax)
+	k, err := keyfile.Generate(kind)
 	if err != nil {
 		return nil, err
 	}
-	defer secret.Wipe(key)
-	ca, err := natsnet.LoadCA(cert, key)
-	if err != nil {
-		return nil, err
-	}
-	c, err := x509.ParseCertificate(mustPEM(cert))
-	if err != nil {
-		return nil, err
-	}
-	return &Authority{dir: dir, cluster: c.Subject.Organization[0], root: root, ca: ca}, nil
-}
-
-func mustPEM(b []byte) []byte {
-	block, _ := pem.Decode(b)
-	if block == nil {
-		return nil
-	}
-	return block.Bytes
-}
-
-// readKey reads an Ed25519 private key in PKCS #8 that its owner alone may read.
-func readKey(path string) (ed25519.PrivateKey, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if st.Mode().Perm()&0o077 != 0 {
-		return nil, fault.Usage("chmod 600 "+path, "%s may be read by others than its owner", path)
-	}
-	b, err := durable.ReadFile(path, pemMax)
+	defer k.Wipe()
+	b, err := k.File(passphrase)
 	if err != nil {
 		return nil, err
 	}
 	defer secret.Wipe(b)
-	k, err := x509.ParsePKCS8PrivateKey(mustPEM(b))
-	key, ok := k.(ed25519.PrivateKey)
-	if err != nil || !ok {
-		return nil, fault.Usage("give a PEM file with an Ed25519 key in PKCS #8", "%s holds no Ed25519 private key", path)
-	}
-	return key, nil
+	return k.Public(), durable.WriteFile(path, b, 0o600)
 }
 
-// lock keeps other commands off what the authority reads and then writes: two at once would sign two rosters of one serial, or mix keys.
-func (a *Authority) lock() (io.Closer, error) { return lockDir(a.dir) }
-
-// lockDir keeps other commands off a directory. Closing lets go.
-func lockDir(dir string) (io.Closer, error) {
-	l, err := durable.LockFile(filepath.Join(dir, lockFile))
-	if errors.Is(err, durable.ErrLocked) {
-		return nil, fault.Usage("repeat this when that has ended", "another command is at work in %s: %w", dir, err)
-	}
-	return l, err
+// ParseOfficer reads NAME=KEY: the key is in hex, PKIX DER.
+func ParseOfficer(spec string) (o attest.Officer, err error) {
+	o.Name, o.Key, err = nameAndKey(spec)
+	return o, err
 }
 
-// Root is the public key that the cluster's rosters are signed with.
-func (a *Authority) Root() ed25519.PublicKey { return a.root.Public().(ed25519.PublicKey) }
-
-// RootHex is what nodes pin as roster_root.
-func (a *Authority) RootHex() string { return attest.Hex(a.Root()).String() }
-
-// Sign makes the roster of the enrolments, after the one before, if there is one: nodes keep their parties, parties are never
-// given twice, and the serial goes up.
-func (a *Authority) Sign(before *attest.SignedRoster, es []Enrolment) (*attest.SignedRoster, error) {
-	s, _, err := a.sign(before, es, nil)
-	return s, err
-}
-
-// sign is Sign that tells what changes, and lets the nodes in back have keys that a roster took out.
-func (a *Authority) sign(before *attest.SignedRoster, es []Enrolment, back []string) (*attest.SignedRoster, []Change, error) {
-	r, err := a.grown(before, es)
-	if err != nil {
-		return nil, nil, err
+// ParseInitiator reads NAME=KEY[:OPERATIONS[:VAULTS]], lists joined by +. Without operations all are meant, without vaults all, and none.
+func ParseInitiator(spec string) (i attest.Initiator, err error) {
+	parts := strings.Split(spec, ":")
+	if len(parts) > 3 {
+		return i, fault.Usage("give NAME=KEY:OPERATIONS:VAULTS, as payments=0x30…:sign+keygen:trading", "%q has too many parts", spec)
 	}
-	list, err := a.readTakenOut()
-	if err != nil {
-		return nil, nil, err
-	}
-	all, longer, err := changed(before, r, list, back)
-	if err != nil {
-		return nil, nil, err
-	}
-	s, err := a.signed(r, "correct the enrolments")
-	if err == nil {
-		err = a.keepTakenOut(list, longer) // before the roster: what was not written is refused then, and not put back
-	}
-	if err == nil {
-		err = a.keepRoster(s)
-	}
-	return s, all, err
-}
-
-// grown is the roster of the enrolments after the one before.
-func (a *Authority) grown(before *attest.SignedRoster, es []Enrolment) (r attest.Roster, err error) {
-	r = attest.Roster{Version: attest.RosterVersion, Cluster: a.cluster, Serial: 1}
-	if before != nil {
-		if err := before.Verify(a.Root()); err != nil {
-			return r, err
-		}
-		r = before.Roster
-		r.Nodes = slices.Clone(r.Nodes)
-		r.Serial++
-	}
-	next := threshold.PartyID(1)
-	for _, n := range r.Nodes {
-		next = max(next, n.Party+1)
-	}
-	for _, e := range es {
-		if e.Cluster != a.cluster {
-			return r, fault.Usage("enrol the node in this cluster", "node %q enrolled in cluster %q, this is %q", e.Node, e.Cluster, a.cluster)
-		}
-		m := e.member()
-		if i := slices.IndexFunc(r.Nodes, func(n attest.RosterNode) bool { return n.ID == e.Node }); i >= 0 {
-			if r.Nodes[i], err = rekeyed(r.Nodes[i], m); err != nil {
-				return r, err
-			}
-			continue
-		}
-		m.Party = next
-		next++
-		r.Nodes = append(r.Nodes, m)
-	}
-	return r, nil
-}
-
-// signed signs a roster; do is what to do about one that no cluster may have.
-func (a *Authority) signed(r attest.Roster, do string) (*attest.SignedRoster, error) {
-	s, err := r.Sign(a.root)
-	if err != nil {
-		return nil, &fault.Error{Code: fault.CodeUsage, What: "sign the roster", Err: err, Do: do}
-	}
-	return s, nil
-}
-
-func (a *Authority) keepRoster(s *attest.SignedRoster) error {
-	return durable.WriteFile(filepath.Join(a.dir, RosterFile), s.JSON(), 0o644)
-}
-
-// Remove signs a newer roster in which nodes are members no more. They stay in it, by name, and do not come back.
-func (a *Authority) Remove(nodes []string) (*attest.SignedRoster, error) {
-	lock, err := a.lock()
-	if err != nil {
-		return nil, err
-	}
-	defer lock.Close()
-	s, err := a.roster()
-	if err != nil {
-		return nil, err
-	}
-	r := s.Roster
-	r.Nodes = slices.Clone(r.Nodes)
-	r.Serial++
-	for _, id := range nodes {
-		i := slices.IndexFunc(r.Nodes, func(n attest.RosterNode) bool { return n.ID == id && !n.Removed })
-		if i < 0 {
-			return nil, fault.Usage("name members of the roster: mpcd node roster show", "node %q is no member", id)
-		}
-		r.Nodes[i].Removed = true
-	}
-	if s, err = a.signed(r, "leave a member: a cluster without one is none"); err != nil {
-		return nil, err
-	}
-	return s, a.keepRoster(s)
-}
-
-// roster is the newest that the authority signed.
-func (a *Authority) roster() (*attest.SignedRoster, error) {
-	s, err := attest.LoadRoster(filepath.Join(a.dir, RosterFile))
-	if err == nil {
-		err = s.Verify(a.Root())
-	}
-	return s, fault.Doing("read the roster", err)
-}
-
-// rekeyed is a member whose token was replaced: the identity, which is in the vault, says so itself by signing the enrolment. The
-// party stays, and with it the node's shares; so does the place of a node that does not tell another.
-func rekeyed(was, now attest.RosterNode) (attest.RosterNode, error) {
-	if !bytes.Equal(was.Identity, now.Identity) || !bytes.Equal(was.Seal, now.Seal) {
-		return was, fault.Usage("enrol the new node under another name; if it stands in that one's place, `mpcd node roster remove "+was.ID+"`",
-			"node %q is in the roster already, with another identity: its data directory was made anew", was.ID)
-	}
-	if was.Removed {
-		return was, fault.Usage("give the node another name, and a new data directory", "node %q was removed from the cluster", was.ID)
-	}
-	if bytes.Equal(was.CosignKey, now.CosignKey) && bytes.Equal(was.AttestKey, now.AttestKey) {
-		return was, fault.Usage("give only the enrolments of nodes that are new, or whose keys are", "node %q is in the roster already", was.ID)
-	}
-	now.Party, now.Endpoint, now.Facility = was.Party, cmp.Or(now.Endpoint, was.Endpoint), cmp.Or(now.Facility, was.Facility)
-	return now, nil
-}
-
-// Admit signs the roster of the nodes that were judged and of those in it already, issues a certificate for each of the former, for the
-// names in hosts too, into tls/<node>/, and keeps what they were judged by in evidence/<node>.json. It tells whose keys change. Keys that
-// an earlier roster had and a later one took out are refused (CodeDenied), but for those of the nodes in back.
-func (a *Authority) Admit(judged []Judgement, hosts map[string]string, back []string) (*attest.SignedRoster, []Change, error) {
-	lock, err := a.lock()
-	if err != nil {
-		return nil, nil, err
-	}
-	defer lock.Close()
-	before, err := attest.LoadRoster(filepath.Join(a.dir, RosterFile))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, nil, err
-	}
-	var es []Enrolment
-	for _, j := range judged {
-		es = append(es, j.Enrolment)
-	}
-	for _, id := range back {
-		if !slices.ContainsFunc(es, func(e Enrolment) bool { return e.Node == id }) {
-			return nil, nil, fault.Usage("name nodes of the enrolments", "--put-keys-back %s: no enrolment is of that node", id)
+	grant := attest.Grant{Operations: []attest.Operation{attest.OpSign, attest.OpKeygen, attest.OpRefresh}, Vaults: []string{attest.AnyVault}}
+	if len(parts) > 1 {
+		grant.Operations = nil
+		for _, op := range strings.Split(parts[1], "+") {
+			grant.Operations = append(grant.Operations, attest.Operation(op))
 		}
 	}
-	s, all, err := a.sign(before, es, back)
-	if err != nil {
-		return nil, nil, err
+	if len(parts) > 2 {
+		grant.Vaults = strings.Split(parts[2], "+")
 	}
-	for _, e := range es {
-		m, err := s.Roster.Node(e.Node)
-		if err == nil {
-			err = a.certify(m, hosts)
+	i.May = []attest.Grant{grant}
+	i.Name, i.Key, err = nameAndKey(parts[0])
+	return i, err
+}
+
+func nameAndKey(spec string) (string, attest.Hex, error) {
+	name, key, ok := strings.Cut(spec, "=")
+	var b attest.Hex
+	err := b.UnmarshalText([]byte("0x" + strings.TrimPrefix(key, "0x")))
+	if !ok || err != nil || len(b) == 0 {
+		return "", nil, fault.Usage("give NAME=KEY, the key as `mpcd authority key` prints it", "%q names no key in hex", spec)
+	}
+	return name, b, nil
+}
+
+// Amendment is what becomes of an authority.
+type Amendment struct {
+	Quorum     int // 0 leaves it
+	Officers   []string
+	Initiators []string // as ParseInitiator reads them; in the place of those of the same name
+	Remove     []string // names, of officers or initiators
+}
+
+// Apply makes the change.
+func (c Amendment) Apply(a *attest.Authority) error {
+	for _, name := range c.Remove {
+		n := len(a.Officers) + len(a.Initiators)
+		a.Officers = slices.DeleteFunc(a.Officers, func(o attest.Officer) bool { return o.Name == name })
+		a.Initiators = slices.DeleteFunc(a.Initiators, func(i attest.Initiator) bool { return i.Name == name })
+		if len(a.Officers)+len(a.Initiators) == n {
+			return fault.Usage("`mpcd authority show` lists them", "there is no officer and no initiator %q to remove", name)
 		}
+	}
+	for _, spec := range c.Officers {
+		o, err := ParseOfficer(spec)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
+		a.Officers = append(slices.DeleteFunc(a.Officers, func(x attest.Officer) bool { return x.Name == o.Name }), o)
 	}
-	return s, all, a.keep(judged)
-}
-
-// certify issues a certificate for a member into tls/<node>/, for the host of its endpoint, for the one in hosts, and for loopback.
-func (a *Authority) certify(m attest.RosterNode, hosts map[string]string) error {
-	names := []string{"localhost", "127.0.0.1"}
-	if u, err := url.Parse(m.Endpoint); err == nil && u.Hostname() != "" {
-		names = append(names, u.Hostname())
-	}
-	if h := hosts[m.ID]; h != "" {
-		names = append(names, h)
-	}
-	slices.Sort(names)
-	return a.Issue(transport.NodeID(m.ID), slices.Compact(names), filepath.Join(a.dir, "tls", m.ID))
-}
-
-// Renew issues new certificates for nodes that are in the roster, as Admit does for new ones; for all of them where none is named. With a
-// time that is not zero, only for those whose certificate here is missing, or due then. It returns the directories that they are in, by
-// node.
-func (a *Authority) Renew(nodes []string, hosts map[string]string, due time.Time) (map[string]string, error) {
-	lock, err := a.lock()
-	if err != nil {
-		return nil, err
-	}
-	defer lock.Close()
-	s, err := a.roster()
-	if err != nil {
-		return nil, err
-	}
-	if len(nodes) == 0 {
-		for _, m := range s.Roster.Members() {
-			nodes = append(nodes, m.ID)
-		}
-	}
-	made := map[string]string{}
-	for _, id := range nodes {
-		m, err := s.Roster.Node(id)
+	for _, spec := range c.Initiators {
+		i, err := ParseInitiator(spec)
 		if err != nil {
-			return nil, fault.Usage("name a node of the roster, or enrol it first", "%w", err)
+			return err
 		}
-		dir := filepath.Join(a.dir, "tls", id)
-		if !due.IsZero() && fresh(filepath.Join(dir, "node.crt"), due) {
-			continue
-		}
-		if err := a.certify(m, hosts); err != nil {
+		a.Initiators = append(slices.DeleteFunc(a.Initiators, func(x attest.Initiator) bool { return x.Name == i.Name }), i)
+	}
+	if a.Initiators == nil {
+		a.Initiators = []attest.Initiator{}
+	}
+	slices.SortFunc(a.Officers, func(x, y attest.Officer) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(a.Initiators, func(x, y attest.Initiator) int { return strings.Compare(x.Name, y.Name) })
+	if c.Quorum != 0 {
+		a.Quorum = c.Quorum
+	}
+	return nil
+}
+
+// ReadChain reads authority.json without judging it: one that officers are at work on has signatures to come.
+func ReadChain(path string) (c attest.AuthorityChain, err error) {
+	b, err := durable.ReadFile(path, attest.MaxJSON)
+	if err != nil {
+		return nil, err
+	}
+	if err := canon.UnmarshalJSON(b, &c); err != nil || len(c) == 0 {
+		return nil, fault.Doing(path, fault.Usage("give the file that `mpcd authority init` or `change` wrote",
+			"no chain of authorities: %w", err))
+	}
+	return c, nil
+}
+
+// WriteChain writes authority.json.
+func WriteChain(path string, c attest.AuthorityChain) error {
+	return durable.WriteFile(path, c.JSON(), 0o644)
+}
+
+// Pilot makes an officer, an initiator who may ask for everything, and the authority that says so.
+func (a *Operator) Pilot() (attest.AuthorityChain, error) {
+	keys := map[string]string{}
+	for _, file := range []string{officerFile, InitiatorFile} {
+		pub, err := MakeKeyFile(filepath.Join(a.dir, file), hsm.KeyEd25519, nil)
+		if err != nil {
 			return nil, err
 		}
-		made[id] = dir
+		der, err := attest.MarshalPublicKey(pub)
+		if err != nil {
+			return nil, err
+		}
+		keys[file] = attest.Hex(der).String()
 	}
-	return made, nil
+	return a.FirstAuthority(Amendment{Quorum: 1, Officers: []string{"officer=" + keys[officerFile]},
+		Initiators: []string{"initiator=" + keys[InitiatorFile]}})
 }
 
-// fresh tells that a certificate is there and not to be renewed yet.
-func fresh(path string, at time.Time) bool {
-	b, err := durable.ReadFile(path, pemMax)
-	if err != nil {
-		return false
+// bringAuthority gives a node of a plan the authority, and in dev the initiator's key.
+func (p *Plan) bringAuthority(a *Operator, c attest.AuthorityChain, n Made) error {
+	if err := durable.WriteFile(filepath.Join(n.Dir, AuthorityFile), c.JSON(), 0o644); err != nil || !p.Dev {
+		return err
 	}
-	c, err := x509.ParseCertificate(mustPEM(b))
-	return err == nil && at.Before(host.RenewalDue(c))
-}
-
-// Issue writes the certificate of a node for routes and API into dir: node.crt, node.key and ca.crt.
-func (a *Authority) Issue(node transport.NodeID, hosts []string, dir string) error {
-	cert, key, err := a.ca.Issue(node, hosts)
+	key, err := durable.ReadFile(filepath.Join(a.dir, InitiatorFile), keyfile.Max)
 	if err != nil {
 		return err
 	}
 	defer secret.Wipe(key)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	for _, f := range []struct {
-		name string
-		data []byte
-		mode os.FileMode
-	}{{"node.crt", cert, 0o644}, {"node.key", key, 0o600}, {caCertFile, a.ca.CertPEM(), 0o644}} {
-		if err := durable.WriteFile(filepath.Join(dir, f.name), f.data, f.mode); err != nil {
-			return fmt.Errorf("certificate of %s: %w", node, err)
-		}
-	}
-	return nil
+	return durable.WriteFile(filepath.Join(n.Dir, InitiatorFile), key, 0o600)
 }

@@ -65,7 +65,7 @@ func (c Challenge) Check(root ed25519.PublicKey) error {
 }
 
 // Challenge makes a challenge to each TPM of the enrolment.
-func (a *Authority) Challenge(random io.Reader, e Enrolment) (Challenge, error) {
+func (a *Operator) Challenge(random io.Reader, e Enrolment) (Challenge, error) {
 	c := Challenge{Version: 1, Cluster: e.Cluster, Node: e.Node, Enrolment: attest.Hash(e.digest()), Root: attest.Hex(a.Root())}
 	if e.Cluster != a.cluster {
 		return c, fault.Usage("use the operator's directory of that cluster",

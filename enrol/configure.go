@@ -145,7 +145,8 @@ func (at Place) settings() (map[string]string, error) {
 	}
 	name, api, route := u.Hostname(), cmp.Or(u.Port(), "443"), strconv.Itoa(RoutePort)
 	set := map[string]string{
-		"roster": RosterFile, "api.tls.cert": "tls/node.crt", "api.tls.key": "tls/node.key", "api.jwt.keys": tokenPubFile,
+		"roster": RosterFile, "authority": AuthorityFile,
+		"api.tls.cert": "tls/node.crt", "api.tls.key": "tls/node.key", "api.jwt.keys": tokenPubFile,
 		"nats.tls.cert": "tls/node.crt", "nats.tls.key": "tls/node.key", "nats.tls.ca": "tls/ca.crt",
 	}
 	for _, key := range toChoose {

@@ -27,7 +27,7 @@ import (
 type tpmNode struct {
 	c        host.Config
 	e        Enrolment
-	operator *Authority
+	operator *Operator
 	answer   Answer
 	roots    *appraise.Roots
 }
@@ -57,7 +57,7 @@ var theTPMNode = sync.OnceValues(func() (n tpmNode, err error) {
 	if n.e, err = Node(ctx, n.c, host.Options{}, Place{Endpoint: "https://n1"}, true); err != nil {
 		return n, err
 	}
-	if n.operator, err = NewAuthority(filepath.Join(dir, "operator"), "c"); err != nil {
+	if n.operator, err = NewOperator(filepath.Join(dir, "operator"), "c"); err != nil {
 		return n, err
 	}
 	ch, err := n.operator.Challenge(rand.Reader, n.e)
@@ -216,7 +216,7 @@ func TestAnswerIsBound(t *testing.T) {
 		t.Fatal(err)
 	}
 	root := n.operator.Root()
-	other, err := NewAuthority(filepath.Join(t.TempDir(), "o"), "c")
+	other, err := NewOperator(filepath.Join(t.TempDir(), "o"), "c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestAnswerIsBound(t *testing.T) {
 	}
 }
 
-func resign(c *Challenge, a *Authority) {
+func resign(c *Challenge, a *Operator) {
 	c.Root = attest.Hex(a.Root())
 	c.Signature = ed25519.Sign(a.root, c.digest())
 }

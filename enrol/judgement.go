@@ -65,7 +65,7 @@ func (j *Judgement) Judge(p appraise.Policy, root ed25519.PublicKey, at time.Tim
 }
 
 // keep writes what was judged beside the roster, a file for each node.
-func (a *Authority) keep(all []Judgement) error {
+func (a *Operator) keep(all []Judgement) error {
 	dir := filepath.Join(a.dir, "evidence")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

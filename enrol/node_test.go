@@ -81,7 +81,7 @@ func TestIdentityMustBeEnrolled(t *testing.T) {
 	if string(first.CosignKey) != string(second.CosignKey) || string(first.Identity) == string(second.Identity) {
 		t.Fatal("the test needs one token and two identities")
 	}
-	a, err := NewAuthority(filepath.Join(t.TempDir(), "cluster"), "c")
+	a, err := NewOperator(filepath.Join(t.TempDir(), "cluster"), "c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestIdentityMustBeEnrolled(t *testing.T) {
 // Goal: of a node that was made anew under its old name every command says the same next step, which works: to remove it and to enrol under
 // another name; and of one whose token alone was replaced, to enrol it again. Method: the boot, the doctor and the signing of both.
 func TestMadeAnew(t *testing.T) {
-	a, err := NewAuthority(filepath.Join(t.TempDir(), "cluster"), "c")
+	a, err := NewOperator(filepath.Join(t.TempDir(), "cluster"), "c")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ type nodeYAML struct {
 	RouteListen           string
 	Routes                []string
 	URI, SoftHSMConf      string
+	Initiator             string   // in dev: the key file of who signs for callers
 	Keys                  string   // put before the names of the keys, where nodes share a token
 	Plugin                []string // lines of hsm.plugin
 }
@@ -32,6 +33,11 @@ listen: {{q .Listen}}
 threshold: {{.Threshold}}
 roster: "roster.json"
 roster_root: {{q .Root}}
+authority: "authority.json"
+{{- if .Initiator}}
+dev:
+  initiator: {{q .Initiator}}
+{{- end}}
 {{- if not .Plain}}
 api:
   tls:

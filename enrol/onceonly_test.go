@@ -33,14 +33,14 @@ func contents(t *testing.T, dir string) map[string]string {
 }
 
 // Goal: the keys of an operator's directory are made once: who comes while they are made, or finds any of them, is refused before anything
-// is written. Method: NewAuthority while another command has the directory; in one with all keys; and in one with each key alone.
+// is written. Method: NewOperator while another command has the directory; in one with all keys; and in one with each key alone.
 func TestKeysAreMadeOnce(t *testing.T) {
 	dir := t.TempDir()
 	held, err := durable.LockFile(filepath.Join(dir, lockFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewAuthority(dir, "c"); !errors.Is(err, durable.ErrLocked) || codeOf(err) != fault.CodeUsage {
+	if _, err := NewOperator(dir, "c"); !errors.Is(err, durable.ErrLocked) || codeOf(err) != fault.CodeUsage {
 		t.Errorf("beside another command: %v", err)
 	}
 	if left := contents(t, dir); len(left) > 0 {
@@ -49,7 +49,7 @@ func TestKeysAreMadeOnce(t *testing.T) {
 	if err := held.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewAuthority(dir, "c"); err != nil {
+	if _, err := NewOperator(dir, "c"); err != nil {
 		t.Fatal(err)
 	}
 	all := contents(t, dir)
@@ -58,7 +58,7 @@ func TestKeysAreMadeOnce(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(one, name), []byte(all[name]), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := NewAuthority(one, "c"); codeOf(err) != fault.CodeUsage {
+		if _, err := NewOperator(one, "c"); codeOf(err) != fault.CodeUsage {
 			t.Errorf("over %s: %v", name, err)
 		}
 		if after := contents(t, one); len(after) != 1 || after[name] != all[name] {
@@ -78,7 +78,7 @@ func TestPlanAlone(t *testing.T) {
 		if _, _, err := other.CarryOut(t.Context()); !errors.Is(err, durable.ErrLocked) {
 			t.Errorf("made twice: %v", err)
 		}
-		a, err := OpenAuthority(filepath.Join(p.Dir, "cluster"))
+		a, err := OpenOperator(filepath.Join(p.Dir, "cluster"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +89,7 @@ func TestPlanAlone(t *testing.T) {
 	if _, _, err := p.CarryOut(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	a, err := OpenAuthority(filepath.Join(p.Dir, "cluster"))
+	a, err := OpenOperator(filepath.Join(p.Dir, "cluster"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -119,11 +119,15 @@ func (p *Plan) CarryOut(ctx context.Context) (nodes []Made, root string, err err
 		return nil, "", err
 	}
 	p.Dir = dir
-	a, held, err := newAuthority(filepath.Join(dir, "cluster"), p.Cluster)
+	a, held, err := newOperator(filepath.Join(dir, "cluster"), p.Cluster)
 	if err != nil {
 		return nil, "", err
 	}
 	defer func() { err = errors.Join(err, held.Close()) }()
+	chain, err := a.Pilot()
+	if err != nil {
+		return nil, "", err
+	}
 	var es []Enrolment
 	for k := range p.Nodes {
 		n, e, err := p.makeNode(ctx, a, k)
@@ -141,12 +145,15 @@ func (p *Plan) CarryOut(ctx context.Context) (nodes []Made, root string, err err
 		if err := durable.WriteFile(filepath.Join(n.Dir, RosterFile), roster.JSON(), 0o644); err != nil {
 			return nil, "", err
 		}
+		if err := p.bringAuthority(a, chain, n); err != nil {
+			return nil, "", err
+		}
 	}
 	return nodes, a.RootHex(), nil
 }
 
 // makeNode makes the directory of one node, and enrols it.
-func (p *Plan) makeNode(ctx context.Context, a *Authority, k int) (n Made, e Enrolment, err error) {
+func (p *Plan) makeNode(ctx context.Context, a *Operator, k int) (n Made, e Enrolment, err error) {
 	name := p.name(k)
 	dir := filepath.Join(p.Dir, string(name))
 	api, route, place := p.addresses(k)
@@ -174,10 +181,14 @@ func (p *Plan) makeNode(ctx context.Context, a *Authority, k int) (n Made, e Enr
 			routes = append(routes, r)
 		}
 	}
+	initiator := ""
+	if p.Dev {
+		initiator = InitiatorFile
+	}
 	path := filepath.Join(dir, "mpcd.yaml")
 	text := nodeYAML{
 		Cluster: p.Cluster, Node: string(name), Listen: api, Threshold: p.Threshold, Root: a.RootHex(), Plain: p.Plain,
-		RouteListen: route, Routes: routes, URI: uri, SoftHSMConf: conf, Keys: keys, Plugin: pluginLines(),
+		Initiator: initiator, RouteListen: route, Routes: routes, URI: uri, SoftHSMConf: conf, Keys: keys, Plugin: pluginLines(),
 	}.render()
 	if err := durable.WriteFile(path, text, 0o600); err != nil {
 		return n, e, err

@@ -58,7 +58,7 @@ func thumbprint(k attest.Hex) string {
 }
 
 // readTakenOut reads the list; there is none before the first key is taken out.
-func (a *Authority) readTakenOut() (list []takenOut, err error) {
+func (a *Operator) readTakenOut() (list []takenOut, err error) {
 	path := filepath.Join(a.dir, takenOutFile)
 	b, err := durable.ReadFile(path, jsonMax)
 	if errors.Is(err, os.ErrNotExist) {
@@ -120,7 +120,7 @@ func refuseTakenOut(list []takenOut, node string, k namedKey) error {
 }
 
 // keepTakenOut writes the list, if it has become longer.
-func (a *Authority) keepTakenOut(before, list []takenOut) error {
+func (a *Operator) keepTakenOut(before, list []takenOut) error {
 	if len(list) == len(before) {
 		return nil
 	}

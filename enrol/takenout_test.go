@@ -17,7 +17,7 @@ import (
 // enrolments of before between; its first key as that of another node; the list damaged.
 func TestKeysTakenOut(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := NewAuthority(dir, "c"); err != nil {
+	if _, err := NewOperator(dir, "c"); err != nil {
 		t.Fatal(err)
 	}
 	enrolment := func(c host.Config, key string) Enrolment {
@@ -29,7 +29,7 @@ func TestKeysTakenOut(t *testing.T) {
 		return e
 	}
 	admit := func(e Enrolment, back ...string) ([]Change, error) {
-		a, err := OpenAuthority(dir)
+		a, err := OpenOperator(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ func TestKeysTakenOut(t *testing.T) {
 	refused("the third, after that", third)
 
 	other := enrolment(testNode(t, "n2"), "attest")
-	a, err := OpenAuthority(dir)
+	a, err := OpenOperator(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func FuzzTakenOut(f *testing.F) {
 	for _, seed := range []string{list, "", "null", "[]", "[{}]", "[null]", `[{"node":1}]`, list + "[]", list[:9], "{}"} {
 		f.Add([]byte(seed))
 	}
-	a := &Authority{dir: f.TempDir()}
+	a := &Operator{dir: f.TempDir()}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		read := func(b []byte) ([]takenOut, error) {
 			if err := os.WriteFile(filepath.Join(a.dir, takenOutFile), b, 0o600); err != nil {

@@ -13,7 +13,7 @@ import (
 // no roles; and the longest subject there is.
 func TestTokenThatCounts(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := NewAuthority(dir, "c"); err != nil {
+	if _, err := NewOperator(dir, "c"); err != nil {
 		t.Fatal(err)
 	}
 	for name, row := range map[string]struct {

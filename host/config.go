@@ -26,6 +26,8 @@ type Config struct {
 
 	Roster     string
 	RosterRoot string
+	Authority  string // file with the chain of authorities; "" for none
+	Initiator  string // dev: key file of who signs what the node is asked for; "" for none
 
 	API struct {
 		Cert, Key, ClientCA string
@@ -147,6 +149,7 @@ func (p *parser) node(c *Config) {
 	c.Total = p.number("total_nodes", 0, 256)
 	c.Roster = p.path("roster", false)
 	c.RosterRoot = p.text("roster_root")
+	c.Authority, c.Initiator = p.path("authority", false), p.path("dev.initiator", false)
 }
 
 func (p *parser) api(c *Config) {

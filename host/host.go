@@ -79,6 +79,7 @@ func (b *boot) run(ctx context.Context) error {
 		{"vault", b.openVault},
 		{"audit log", b.openAudit},
 		{"identity", b.openIdentity},
+		{"authority", b.loadAuthority},
 		{"network", b.startNetwork},
 		{"node", b.makeNode},
 	} {

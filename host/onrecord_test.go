@@ -108,7 +108,7 @@ func TestOnRecord(t *testing.T) {
 			t.Errorf("%v", f)
 		}
 	}
-	want := []string{"node.start", "api.token eve", "node.stop", "api.refuse 127.0.0.1 401 3 the token was revoked",
+	want := []string{"node.start", "authority.taken", "api.token eve", "node.stop", "api.refuse 127.0.0.1 401 3 the token was revoked",
 		"api.refuse eve 127.0.0.1 403 1 eve has none of the roles [key-admin]", "vault.rewrap vault-2"}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("on record:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

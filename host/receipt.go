@@ -10,11 +10,13 @@ import (
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
-// VerifyReceipt checks a receipt, in JSON, with a roster alone: request, cosignature, attested shares, signature, settlement.
-func VerifyReceipt(b []byte, roster *attest.SignedRoster) (*Report, error) {
+// VerifyReceipt checks a receipt, in JSON, with a roster and the authority alone: request, who asked, cosignature, attested shares,
+// signature, settlement. Without an authority it is not judged who asked.
+func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.AuthorityChain) (*Report, error) {
 	r, err := attest.ParseReceipt(b)
 	if err == nil {
-		err = attest.VerifyReceipt(r, roster, schemes.ByID, attest.ReceiptOptions{NotAfter: time.Now().Add(attest.DefaultSkew)})
+		err = attest.VerifyReceipt(r, roster, schemes.ByID, attest.ReceiptOptions{NotAfter: time.Now().Add(attest.DefaultSkew),
+			Authority: authority})
 	}
 	if err != nil {
 		return nil, &fault.Error{Code: fault.CodeIntegrity, What: "the receipt is refused", Err: err,
@@ -29,6 +31,12 @@ func VerifyReceipt(b []byte, roster *attest.SignedRoster) (*Report, error) {
 		"signature": r.Signature, "time": at}
 	rows := [][2]any{{"valid", r.ID}, {"cluster", r.Cluster},
 		{"key", r.Key.KeyID}}
+	asked := "not judged"
+	if authority != nil {
+		asked = r.Intent.Initiation.By
+		v["initiator"] = asked
+	}
+	rows = append(rows, [2]any{"asked by", asked})
 	if len(r.Intent.Path) > 0 {
 		path := wire.FormatPath(r.Intent.Path)
 		v["derivation_path"] = path

@@ -31,13 +31,13 @@ func TestAuditHeadIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	task := host.AuditTask{Config: c, Entry: 2, Out: &out}
+	task := host.AuditTask{Config: c, Entry: 3, Out: &out}
 	r, err := task.Verify()
 	if err != nil {
 		t.Fatal(err)
 	}
 	v := r.Value.(map[string]any)
-	if v["entries"] != uint64(2) || v["checkpoint_entries"] != v["entries"] || v["acknowledged"] != v["entries"] {
+	if v["entries"] != uint64(3) || v["checkpoint_entries"] != v["entries"] || v["acknowledged"] != v["entries"] {
 		t.Errorf("%v", v)
 	}
 	if _, err := task.Prove(); err != nil {
@@ -52,7 +52,7 @@ func TestAuditHeadIsKept(t *testing.T) {
 		t.Errorf("%v, %v", r, err)
 	}
 	provesAlone(t, c, proof)
-	if err := os.WriteFile(proof, []byte(strings.Replace(out.String(), `"seq":2`, `"seq":1`, 1)), 0o600); err != nil {
+	if err := os.WriteFile(proof, []byte(strings.Replace(out.String(), `"seq":3`, `"seq":1`, 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var f *fault.Error
@@ -60,7 +60,7 @@ func TestAuditHeadIsKept(t *testing.T) {
 		t.Errorf("another number: %v", err)
 	}
 	out.Reset()
-	if _, err := (&host.AuditTask{Config: c, From: 1, Out: &out}).Export(); err != nil || strings.Count(out.String(), "\n") != 2 {
+	if _, err := (&host.AuditTask{Config: c, From: 1, Out: &out}).Export(); err != nil || strings.Count(out.String(), "\n") != 3 {
 		t.Errorf("export: %q, %v", out.String(), err)
 	}
 	paths, err := filepath.Glob(filepath.Join(c.DataDir, "audit.*"))
@@ -99,7 +99,7 @@ func provesAlone(t *testing.T, c host.Config, proof string) {
 		t.Fatal(err)
 	}
 	alone.Proof, alone.Since = grown, checkpoint
-	if r, err := alone.Verify(); err != nil || r.Rows[5] != [2]any{"grown since", "2 entries, which are as they were"} {
+	if r, err := alone.Verify(); err != nil || r.Rows[5] != [2]any{"grown since", "3 entries, which are as they were"} {
 		t.Errorf("%v, %v", r, err)
 	}
 	log, only := c.AuditPath(), host.Config{Node: c.Node}
@@ -116,8 +116,8 @@ func provesAlone(t *testing.T, c host.Config, proof string) {
 		"since, no proof":   {host.AuditTask{Roster: roster, Config: only, File: log, Since: checkpoint}, false, wrong, "--proof"},
 		"junk kept":         {host.AuditTask{Roster: roster, Config: only, Proof: grown, Since: junk}, false, wrong, "--since"},
 		"junk to grow from": {host.AuditTask{Config: c, Entry: 1, Since: junk}, true, wrong, "--since"},
-		"entry 0":           {host.AuditTask{Config: c}, true, wrong, "the log has 1 to 2"},
-		"entry 99":          {host.AuditTask{Config: c, Entry: 99}, true, wrong, "the log has 1 to 2"},
+		"entry 0":           {host.AuditTask{Config: c}, true, wrong, "the log has 1 to 3"},
+		"entry 99":          {host.AuditTask{Config: c, Entry: 99}, true, wrong, "the log has 1 to 3"},
 	} {
 		x.task.Out = io.Discard
 		do := x.task.Verify

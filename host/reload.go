@@ -30,6 +30,7 @@ func (h *Host) reload(ctx context.Context) {
 		c.look(true)
 	}
 	h.takeUpRoster(ctx)
+	h.takeUpAuthority(ctx)
 	if h.options.Again == nil {
 		return
 	}
@@ -86,7 +87,7 @@ func (h *Host) keepRoster(ctx context.Context, s *attest.SignedRoster) error {
 func (h *Host) reloads(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	roster := markOf(h.config.Roster)
+	roster, authority := markOf(h.config.Roster), markOf(h.config.Authority)
 	for {
 		select {
 		case <-ctx.Done():
@@ -95,6 +96,10 @@ func (h *Host) reloads(ctx context.Context) {
 			if m := markOf(h.config.Roster); m != roster {
 				roster = m
 				h.takeUpRoster(ctx)
+			}
+			if m := markOf(h.config.Authority); m != authority {
+				authority = m
+				h.takeUpAuthority(ctx)
 			}
 		case <-h.options.Hangups:
 			h.reload(ctx)

@@ -296,7 +296,7 @@ func renewable(t *testing.T, c host.Config) func() (taken func(*host.Host)) {
 	}
 	return func() func(*host.Host) {
 		was, err := attest.LoadRoster(c.Roster)
-		a, aerr := enrol.OpenAuthority(filepath.Join(dir, "cluster"))
+		a, aerr := enrol.OpenOperator(filepath.Join(dir, "cluster"))
 		if err := errors.Join(err, aerr); err != nil {
 			t.Error(err)
 			return func(*host.Host) {}
@@ -343,7 +343,7 @@ func TestRosterFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := enrol.OpenAuthority(filepath.Join(filepath.Dir(filepath.Dir(c.Roster)), "cluster"))
+	a, err := enrol.OpenOperator(filepath.Join(filepath.Dir(filepath.Dir(c.Roster)), "cluster"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -403,7 +403,7 @@ func TestOlderRosterFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := enrol.OpenAuthority(filepath.Join(filepath.Dir(filepath.Dir(c.Roster)), "cluster"))
+	a, err := enrol.OpenOperator(filepath.Join(filepath.Dir(filepath.Dir(c.Roster)), "cluster"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -499,7 +499,7 @@ func (l lines) has(ctx context.Context, pieces ...string) bool {
 // authority removes the node, and the file is put in the place of the old one.
 func TestRemovedByFile(t *testing.T) {
 	c := planned(t)
-	a, err := enrol.OpenAuthority(filepath.Join(filepath.Dir(filepath.Dir(c.Roster)), "cluster"))
+	a, err := enrol.OpenOperator(filepath.Join(filepath.Dir(filepath.Dir(c.Roster)), "cluster"))
 	if err != nil {
 		t.Fatal(err)
 	}

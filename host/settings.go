@@ -28,6 +28,9 @@ var Settings = []Setting{
 	{Key: "roster", Help: "file with the signed roster"},
 	{Key: "roster_root", Flag: "roster-root",
 		Help: "what the roster is trusted by: the operator's public key (0x…) or the roster's fingerprint (r_…)"},
+	{Key: "authority",
+		Help: "file with the signed chain that says who may ask for what; a node keeps the newest it has seen, also from others"},
+	{Key: "dev.initiator", Help: "in dev: key file of an initiator, as whom the node signs whatever it is asked for unsigned"},
 
 	{Key: "api.tls.cert", Help: "certificate of the API, PEM; without it the API is plain HTTP, in dev on loopback only"},
 	{Key: "api.tls.key", Help: "its key, PEM"},
@@ -98,7 +101,8 @@ func (s Setting) Variable() string {
 }
 
 // otherVariables begin with MPCD_ and belong to commands, not to the configuration.
-var otherVariables = []string{"MPCD_CONFIG", "MPCD_API", "MPCD_TOKEN", "MPCD_CA", "MPCD_CERT", "MPCD_KEY", "MPCD_DEV"}
+var otherVariables = []string{"MPCD_CONFIG", "MPCD_API", "MPCD_TOKEN", "MPCD_CA", "MPCD_CERT", "MPCD_KEY", "MPCD_DEV", "MPCD_INITIATOR",
+	"MPCD_INITIATOR_KEY", "MPCD_INITIATOR_PASSPHRASE"}
 
 func findSetting(key string) (Setting, bool) {
 	i := slices.IndexFunc(Settings, func(s Setting) bool { return s.Key == key })

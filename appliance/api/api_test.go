@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/hex"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 )
 
@@ -203,6 +205,44 @@ func TestIdempotency(t *testing.T) {
 		if other == base {
 			t.Errorf("a key answers another %s with what the first was answered", what)
 		}
+	}
+}
+
+// Goal: a request that is signed again, as when the first signature has expired, is the same request; what an initiator signed reaches the
+// node as it is. Method: one session_id with three words, and without.
+func TestSignedAgain(t *testing.T) {
+	f := newFake()
+	h := devServer(f)
+	word := func(expires string) string {
+		return `,"initiation":{"by":"payments","expires_ms":` + expires + `,"signature":"0x` + strings.Repeat("ab", 64) + `"}`
+	}
+	first := ""
+	for _, w := range []string{word("1"), word("2"), ""} {
+		got := send(t, h, "POST", "/api/v1/sign", `{"session_id":"s1","wallet_id":"w_ed","message":"0x01"`+w+`}`)
+		if first == "" {
+			first = got.Body.String()
+		}
+		if got.Code != 200 || got.Body.String() != first {
+			t.Errorf("%s: %d %s", w, got.Code, got.Body)
+		}
+	}
+	want := &attest.Initiation{By: "payments", Expires: 1, Signature: bytes.Repeat([]byte{0xab}, 64)}
+	if len(f.signs) == 0 || !reflect.DeepEqual(f.signs[0].Initiation, want) {
+		t.Errorf("the node was asked %+v", f.signs)
+	}
+	for _, bad := range []string{`"initiation":{}`, `"initiation":{"by":"p","expires_ms":1,"signature":"0x00"}`,
+		`"initiation":{"by":"P","expires_ms":1,"signature":"0x` + strings.Repeat("ab", 64) + `"}`,
+		`"initiation":{"by":"p","expires_ms":0,"signature":"0x` + strings.Repeat("ab", 64) + `"}`} {
+		wantProblem(t, send(t, h, "POST", "/api/v1/sign", `{"wallet_id":"w_ed","message":"0x01",`+bad+`}`), 422, "invalid")
+	}
+	for path, body := range map[string]string{"/api/v1/keygen": `{"curve":"ed25519"`, "/api/v1/refresh": `{"wallet_id":"w_ed"`,
+		"/api/v1/wallets/w_ed/reshare": `{"new_threshold":2`} {
+		if got := send(t, h, "POST", path, body+word("1")+`}`); got.Code != 200 {
+			t.Errorf("%s: %d %s", path, got.Code, got.Body)
+		}
+	}
+	if f.keygens[0].Initiation == nil || f.renewals[0].Initiation == nil || f.renewals[1].Initiation == nil {
+		t.Errorf("%+v, %+v", f.keygens, f.renewals)
 	}
 }
 

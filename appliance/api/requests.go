@@ -14,47 +14,67 @@ import (
 // The bodies of requests, with every spelling that is accepted. What they mean is settled once, by the methods below them.
 
 type keygenBody struct {
-	SessionID string  `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
-	Threshold int     `json:"threshold,omitempty" minimum:"1" maximum:"255" example:"2" doc:"Signers needed. The cluster's default if absent."`
-	Total     parties `json:"total,omitempty" doc:"How many nodes hold shares, or which."`
-	Parties   parties `json:"parties,omitempty" doc:"The same as total."`
-	Curve     string  `json:"curve" maxLength:"32" example:"secp256k1" doc:"ed25519 (EdDSA), or secp256k1 (ECDSA, and Bitcoin Taproot with protocol frost)."`
-	Protocol  string  `json:"protocol,omitempty" maxLength:"32" example:"dkls23" doc:"ed25519: frost. secp256k1: dkls23 (ECDSA) or frost (Taproot, BIP-340). The curve's usual one if absent: frost, dkls23. The answer says what ran."`
-	Purpose   string  `json:"purpose,omitempty" maxLength:"32" doc:"Reserved; must be absent in this build."`
-	Label     string  `json:"label,omitempty" maxLength:"128" example:"client-42" doc:"A name for people."`
+	SessionID  string          `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	Threshold  int             `json:"threshold,omitempty" minimum:"1" maximum:"255" example:"2" doc:"Signers needed. The cluster's default if absent."`
+	Total      parties         `json:"total,omitempty" doc:"How many nodes hold shares, or which."`
+	Parties    parties         `json:"parties,omitempty" doc:"The same as total."`
+	Curve      string          `json:"curve" maxLength:"32" example:"secp256k1" doc:"ed25519 (EdDSA), or secp256k1 (ECDSA, and Bitcoin Taproot with protocol frost)."`
+	Protocol   string          `json:"protocol,omitempty" maxLength:"32" example:"dkls23" doc:"ed25519: frost. secp256k1: dkls23 (ECDSA) or frost (Taproot, BIP-340). The curve's usual one if absent: frost, dkls23. The answer says what ran."`
+	Purpose    string          `json:"purpose,omitempty" maxLength:"32" doc:"Reserved; must be absent in this build."`
+	Label      string          `json:"label,omitempty" maxLength:"128" example:"client-42" doc:"A name for people."`
+	Initiation *initiationBody `json:"initiation,omitempty" doc:"Signature of an initiator of the cluster's authority that it wants this. Outside of dev nothing is done without."`
 }
 
 type signBody struct {
-	SessionID      string    `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
-	PublicKey      string    `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
-	WalletID       string    `json:"wallet_id,omitempty" maxLength:"256" example:"w_5f1c" doc:"The key, by its name; or public_key."`
-	MessageHash    string    `json:"message_hash,omitempty" maxLength:"131074" doc:"Hex of what is signed. ECDSA and BIP-340: the digest that the chain signs, exactly 32 bytes; it is not hashed again. Ed25519: the message itself."`
-	Payload        string    `json:"payload,omitempty" maxLength:"131074" doc:"The same as message_hash."`
-	Message        string    `json:"message,omitempty" maxLength:"131074" doc:"The same as message_hash."`
-	DerivationPath *string   `json:"derivation_path,omitempty" maxLength:"2806" example:"m/0/5" doc:"ECDSA only: sign with the key that BIP 32's public derivation gives at this path below the wallet's: indexes below 2^31, none hardened, at most 255. The wallet's own key if absent. GET /api/v1/wallets/{id}/derive shows it."`
-	Signers        nodeNames `json:"signers,omitempty" doc:"Which nodes sign; the node chooses if absent."`
-	Chain          string    `json:"chain,omitempty" maxLength:"32" pattern:"^[a-z0-9_-]*$" example:"ethereum" doc:"What the signature is for; stands in the receipt. A name among the wallet's addresses."`
+	SessionID      string          `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	PublicKey      string          `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
+	WalletID       string          `json:"wallet_id,omitempty" maxLength:"256" example:"w_5f1c" doc:"The key, by its name; or public_key."`
+	MessageHash    string          `json:"message_hash,omitempty" maxLength:"131074" doc:"Hex of what is signed. ECDSA and BIP-340: the digest that the chain signs, exactly 32 bytes; it is not hashed again. Ed25519: the message itself."`
+	Payload        string          `json:"payload,omitempty" maxLength:"131074" doc:"The same as message_hash."`
+	Message        string          `json:"message,omitempty" maxLength:"131074" doc:"The same as message_hash."`
+	DerivationPath *string         `json:"derivation_path,omitempty" maxLength:"2806" example:"m/0/5" doc:"ECDSA only: sign with the key that BIP 32's public derivation gives at this path below the wallet's: indexes below 2^31, none hardened, at most 255. The wallet's own key if absent. GET /api/v1/wallets/{id}/derive shows it."`
+	Signers        nodeNames       `json:"signers,omitempty" doc:"Which nodes sign; the node chooses if absent."`
+	Chain          string          `json:"chain,omitempty" maxLength:"32" pattern:"^[a-z0-9_-]*$" example:"ethereum" doc:"What the signature is for; stands in the receipt. A name among the wallet's addresses."`
+	Initiation     *initiationBody `json:"initiation,omitempty" doc:"Signature of an initiator of the cluster's authority that it wants this. Outside of dev nothing is done without."`
 }
 
 type refreshBody struct {
-	SessionID       string    `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
-	PublicKey       string    `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
-	WalletID        string    `json:"wallet_id,omitempty" maxLength:"256" doc:"The key, by its name; or public_key."`
-	NewThreshold    int       `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
-	NewTotal        parties   `json:"new_total,omitempty" doc:"In this build only what it is already."`
-	NewParties      parties   `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
-	NewParticipants parties   `json:"new_participants,omitempty" doc:"The same as new_parties."`
-	Release         nodeNames `json:"release,omitempty" doc:"Nodes whose bans by the answering node end with this refresh: their operator has found and removed what made them fail."`
+	SessionID       string          `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	PublicKey       string          `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
+	WalletID        string          `json:"wallet_id,omitempty" maxLength:"256" doc:"The key, by its name; or public_key."`
+	NewThreshold    int             `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
+	NewTotal        parties         `json:"new_total,omitempty" doc:"In this build only what it is already."`
+	NewParties      parties         `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
+	NewParticipants parties         `json:"new_participants,omitempty" doc:"The same as new_parties."`
+	Release         nodeNames       `json:"release,omitempty" doc:"Nodes whose bans by the answering node end with this refresh: their operator has found and removed what made them fail."`
+	Initiation      *initiationBody `json:"initiation,omitempty" doc:"Signature of an initiator of the cluster's authority that it wants this. Outside of dev nothing is done without."`
 }
 
 // reshareBody is refreshBody for a wallet named in the path.
 type reshareBody struct {
-	SessionID       string    `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
-	NewThreshold    int       `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
-	NewTotal        parties   `json:"new_total,omitempty" doc:"In this build only what it is already."`
-	NewParties      parties   `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
-	NewParticipants parties   `json:"new_participants,omitempty" doc:"The same as new_parties."`
-	Release         nodeNames `json:"release,omitempty" doc:"Nodes whose bans by the answering node end with this refresh: their operator has found and removed what made them fail."`
+	SessionID       string          `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	NewThreshold    int             `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
+	NewTotal        parties         `json:"new_total,omitempty" doc:"In this build only what it is already."`
+	NewParties      parties         `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
+	NewParticipants parties         `json:"new_participants,omitempty" doc:"The same as new_parties."`
+	Release         nodeNames       `json:"release,omitempty" doc:"Nodes whose bans by the answering node end with this refresh: their operator has found and removed what made them fail."`
+	Initiation      *initiationBody `json:"initiation,omitempty" doc:"Signature of an initiator of the cluster's authority that it wants this. Outside of dev nothing is done without."`
+}
+
+// initiationBody is an initiator's word: what its signature covers stands in docs/RECEIPTS.md.
+type initiationBody struct {
+	By        string `json:"by" minLength:"1" maxLength:"63" pattern:"^[a-z0-9][a-z0-9._-]*$" example:"payments" doc:"The initiator's name in the cluster's authority."`
+	Expires   int64  `json:"expires_ms" minimum:"1" maximum:"9007199254740991" doc:"Unix time in ms after which no ceremony begins for it; at most a week after the request."`
+	Signature string `json:"signature" minLength:"130" maxLength:"130" pattern:"^0x[0-9a-f]{128}$" doc:"64 bytes in hex: Ed25519, or r and s of ECDSA on P-256 with SHA-256."`
+}
+
+// value is what it means; nil for none.
+func (b *initiationBody) value() (*attest.Initiation, error) {
+	if b == nil {
+		return nil, nil
+	}
+	sig, err := parseHex(spelled[string]{"initiation.signature", b.Signature})
+	return &attest.Initiation{By: b.By, Expires: b.Expires, Signature: sig}, err
 }
 
 // proveBody is the body of a request that says everything in its path.

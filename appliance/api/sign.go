@@ -46,10 +46,14 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 	if err := suits(b.Chain, w); err != nil {
 		return nil, err
 	}
+	initiation, err := b.Initiation.value()
+	if err != nil {
+		return nil, err
+	}
 	c := callOf(ctx)
 	sig, err := s.Backend.Sign(ctx, appliance.SignRequest{
 		SessionID: c.session, WalletID: w.ID, Path: path, Message: message, Signers: signers, Chain: b.Chain, Requester: c.requester,
-		BodyHash: c.hash,
+		BodyHash: c.hash, Initiation: initiation,
 	})
 	if err != nil {
 		return nil, err

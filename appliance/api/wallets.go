@@ -47,6 +47,9 @@ func (s *server) makeKey(ctx context.Context, b keygenBody, vault string) (*appl
 	if err != nil {
 		return nil, err
 	}
+	if r.Initiation, err = b.Initiation.value(); err != nil {
+		return nil, err
+	}
 	c := callOf(ctx)
 	r.SessionID, r.Requester, r.BodyHash = c.session, c.requester, c.hash
 	return s.Backend.Keygen(ctx, r)
@@ -70,19 +73,23 @@ func (s *server) reshare(ctx context.Context, in *struct {
 	}
 	b := in.Body
 	return s.renew(ctx, w, refreshBody{NewThreshold: b.NewThreshold, NewTotal: b.NewTotal, NewParties: b.NewParties,
-		NewParticipants: b.NewParticipants, Release: b.Release})
+		NewParticipants: b.NewParticipants, Release: b.Release, Initiation: b.Initiation})
 }
 
 func (s *server) renew(ctx context.Context, w *appliance.Wallet, b refreshBody) (*walletOut, error) {
 	if err := b.unchanged(w); err != nil {
 		return nil, err
 	}
+	initiation, err := b.Initiation.value()
+	if err != nil {
+		return nil, err
+	}
 	c := callOf(ctx)
-	r := appliance.RefreshRequest{SessionID: c.session, WalletID: w.ID, Requester: c.requester, BodyHash: c.hash}
+	r := appliance.RefreshRequest{SessionID: c.session, WalletID: w.ID, Requester: c.requester, BodyHash: c.hash, Initiation: initiation}
 	for _, id := range b.Release {
 		r.Release = append(r.Release, transport.NodeID(id))
 	}
-	w, err := s.Backend.Refresh(ctx, r)
+	w, err = s.Backend.Refresh(ctx, r)
 	if err != nil {
 		return nil, err
 	}

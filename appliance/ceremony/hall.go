@@ -62,6 +62,7 @@ const (
 	KindSaid        uint8 = 12
 	KindRoster      uint8 = 13 // a newer roster, to who has an older one
 	KindEpochs      uint8 = 14 // which epochs of the keys that both hold
+	KindAuthority   uint8 = 15 // a newer authority, to who has an older one
 )
 
 // bodyMax is the largest body, in bytes, of the kinds whose envelopes are smaller than the transport's largest. What is larger is dropped

@@ -52,6 +52,8 @@ type told struct {
 	Failing string    `cbor:"2,keyasint,omitempty"` // the checks that fail, where it is not ready
 	Hears   []hearing `cbor:"3,keyasint,omitempty"` // the peers it hears
 	Serial  uint64    `cbor:"4,keyasint,omitempty"` // of its roster
+	// Authority is the serial of its authority.
+	Authority uint64 `cbor:"5,keyasint,omitempty"`
 }
 
 const toldVersion = 1
@@ -66,6 +68,8 @@ type hearing struct {
 type State struct {
 	Ready   bool     // it can sign, as far as it depends on itself
 	Failing []string // the names of the checks that fail
+	// Authority is the serial of the authority in force; 0 for none.
+	Authority uint64
 }
 
 // Peers is what this node noticed of the others since it started. It is safe for concurrent use.
@@ -92,10 +96,12 @@ type Notes struct {
 	Ready    bool   // as it says
 	Failing  string // the checks that it says fail
 	Serial   uint64 // of its roster, as it says; 0 if it does not
-	boot     Boot
-	hears    *Boot         // in which run the peer hears this node, zero if it does not; nil if it has not told
-	suspect  time.Time     // silent in a ceremony
-	doubt    time.Duration // how long that counts
+	// Authority is the serial of its authority, as it says; 0 if it has none.
+	Authority uint64
+	boot      Boot
+	hears     *Boot         // in which run the peer hears this node, zero if it does not; nil if it has not told
+	suspect   time.Time     // silent in a ceremony
+	doubt     time.Duration // how long that counts
 }
 
 // NewPeers begins to take notes. This run of the node is boot, of a program of the version; restarted is called when a peer tells of
@@ -140,7 +146,7 @@ func (t *Peers) Beat(ctx context.Context, state func() State) {
 func (t *Peers) beat(s State) heartbeat {
 	x := told{Version: toldVersion, Failing: strings.Join(s.Failing, ", ")}
 	x.Failing = x.Failing[:min(len(x.Failing), failingMax)]
-	x.Serial = t.hall.Roster().Roster.Serial
+	x.Serial, x.Authority = t.hall.Roster().Roster.Serial, s.Authority
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, id := range t.hall.All() {
@@ -193,7 +199,7 @@ func (t *Peers) Heartbeat(env transport.Envelope) {
 		t.restarted(env.From)
 	}
 	p.Version, p.boot, p.Ready, p.Failing, p.hears = h.Version, h.Boot, h.Ready, plain(x.Failing), nil
-	p.Serial = x.Serial
+	p.Serial, p.Authority = x.Serial, x.Authority
 	if len(h.Told) > 0 {
 		p.hears = &Boot{}
 		for _, one := range x.Hears {

@@ -9,6 +9,15 @@ type KeygenRequest struct {
 	Curve     string   `json:"curve"`                // "ed25519", "secp256k1"
 	Protocol  string   `json:"protocol,omitempty"`   // "dkls23", "frost"; empty takes the fastest sound one
 	Label     string   `json:"label,omitempty"`      // at most 128 bytes
+	// Initiation is an initiator's signature that it wants this: attest.Intent.InitiationMessage.
+	Initiation *Initiation `json:"initiation,omitempty"`
+}
+
+// Initiation is an initiator's word on a request, for which its session_id must be given, and its wallet or all of the new key's numbers.
+type Initiation struct {
+	By        string `json:"by"`         // name of the initiator in the cluster's authority
+	Expires   int64  `json:"expires_ms"` // Unix milliseconds, at most a week ahead
+	Signature Hex    `json:"signature"`  // 64 bytes
 }
 
 // SignRequest asks for one signature: POST /api/v1/sign. The key is named by PublicKey or WalletID. What is signed stands in
@@ -23,7 +32,8 @@ type SignRequest struct {
 	Signers        []string `json:"signers,omitempty"`         // empty lets the node choose
 	DerivationPath string   `json:"derivation_path,omitempty"` // as ParsePath reads it; empty signs with the wallet key
 	// what the signature is for, as Wallet.Addresses names it; stands in the receipt
-	Chain string `json:"chain,omitempty"`
+	Chain      string      `json:"chain,omitempty"`
+	Initiation *Initiation `json:"initiation,omitempty"`
 }
 
 // RefreshRequest asks for new shares of the same key: POST /api/v1/refresh. The New fields may only repeat what is, in a build
@@ -36,4 +46,6 @@ type RefreshRequest struct {
 	NewTotal     int      `json:"new_total,omitempty"`
 	NewParties   []string `json:"new_parties,omitempty"`
 	Release      []string `json:"release,omitempty"` // nodes whose bans by the answering node end
+
+	Initiation *Initiation `json:"initiation,omitempty"`
 }

@@ -225,8 +225,8 @@ func scriptDocument(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// setups are the headings of docs/OPERATIONS.md below which a cluster is set up by copy and paste.
-var setups = []string{"### Made on one machine", "### Enrolled on each host"}
+// setups are the headings of docs/OPERATIONS.md below which a cluster is set up by copy and paste, and what goes on from there.
+var setups = [][]string{{"### Made on one machine"}, {"### Enrolled on each host", "### Who may ask"}}
 
 // blocks are the blocks fenced by ```bash below a heading, as one script.
 func (d document) blocks(heading string) string {
@@ -248,10 +248,14 @@ func TestSetUps(t *testing.T) {
 		if filepath.Base(d.path) != "OPERATIONS.md" {
 			continue
 		}
-		for i, heading := range setups {
-			t.Run(strings.TrimPrefix(heading, "### "), func(t *testing.T) {
+		for i, headings := range setups {
+			t.Run(strings.TrimPrefix(headings[0], "### "), func(t *testing.T) {
 				t.Parallel()
-				said := runSetUp(t, d.blocks(heading), fmt.Sprintf("127.%d.%d.", 1+rand.IntN(250), rand.IntN(250)))
+				script := ""
+				for _, heading := range headings {
+					script += d.blocks(heading)
+				}
+				said := runSetUp(t, script, fmt.Sprintf("127.%d.%d.", 1+rand.IntN(250), rand.IntN(250)))
 				if n := strings.Count(said, "signature "); n != 2-i {
 					t.Errorf("%d signatures, want %d:\n%s", n, 2-i, said)
 				}

@@ -102,10 +102,11 @@ func askHealth(ctx context.Context, c host.Config) (*wire.Health, error) {
 	if c.API.ClientCA != "" {
 		r.cert, r.key = c.API.Cert, c.API.Key
 	}
-	asker, err := r.client()
+	asker, key, err := r.client()
 	if err != nil {
 		return nil, err
 	}
+	defer key.Close()
 	h, err := asker.Health(ctx)
 	return h, r.failed("", err, "")
 }

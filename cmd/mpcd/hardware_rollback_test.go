@@ -71,7 +71,8 @@ func TestRollback(t *testing.T) {
 	}
 	start()
 	r := sim.Run(t, []string{"MPCD_API=https://" + counting.API, "MPCD_TOKEN=" + c.Token,
-		"MPCD_CA=" + filepath.Join(counting.Dir, "tls", "ca.crt")}, "refresh", "--wallet", kept[0].WalletID)
+		"MPCD_CA=" + filepath.Join(counting.Dir, "tls", "ca.crt"), "MPCD_INITIATOR=initiator@" + sim.ClusterName,
+		"MPCD_INITIATOR_KEY=" + c.InitiatorKey()}, "refresh", "--wallet", kept[0].WalletID)
 	wants(t, "refresh", r, 0)
 	b.wallets = kept
 	c.Nodes[2].Kill()

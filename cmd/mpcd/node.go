@@ -69,7 +69,7 @@ func rosterInit(o *output) *cobra.Command {
 			if dir == "" || transport.CheckName("cluster", cluster) != nil {
 				return fault.Usage("give --dir DIR and --cluster NAME (a-z, 0-9, - and _)", "no directory, or %q is no name", cluster)
 			}
-			a, err := enrol.NewAuthority(dir, cluster)
+			a, err := enrol.NewOperator(dir, cluster)
 			if err != nil {
 				return err
 			}
@@ -101,7 +101,7 @@ func rosterSign(o *output) *cobra.Command {
 		Example: "  mpcd node roster sign --dir operator --evidence proof --tpm-roots makers.pem --answers answers/ enrolment-node1.json",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			a, err := enrol.OpenAuthority(dir)
+			a, err := enrol.OpenOperator(dir)
 			if err != nil {
 				return err
 			}
@@ -140,7 +140,7 @@ func rosterRemove(o *output) *cobra.Command {
 		Example: "  mpcd node roster remove --dir operator node3",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			a, err := enrol.OpenAuthority(dir)
+			a, err := enrol.OpenOperator(dir)
 			if err != nil {
 				return err
 			}
@@ -165,7 +165,7 @@ func nodeRenew(o *output) *cobra.Command {
 			"over the one that nats.tls and api.tls name: a running node takes it up within a second.",
 		Example: "  mpcd node renew --dir operator node1",
 		RunE: func(_ *cobra.Command, args []string) error {
-			a, err := enrol.OpenAuthority(dir)
+			a, err := enrol.OpenOperator(dir)
 			if err != nil {
 				return err
 			}

@@ -75,7 +75,7 @@ func nodeChallenge(o *output) *cobra.Command {
 		Example: "  mpcd node challenge --dir operator enrolment-node1.json > challenge-node1.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			a, err := enrol.OpenAuthority(dir)
+			a, err := enrol.OpenOperator(dir)
 			if err != nil {
 				return err
 			}

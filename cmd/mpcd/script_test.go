@@ -165,7 +165,7 @@ func scriptNode(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	r := remote{api: "https://" + conf.Listen, ca: conf.NATS.CA, timeout: time.Second}
 	for end := time.Now().Add(patience); ; {
-		c, err := r.client()
+		c, _, err := r.client()
 		ts.Check(err)
 		if _, err := c.Health(context.Background()); err == nil {
 			return

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"cmp"
+	"crypto/ed25519"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"github.com/spf13/cobra"
@@ -10,6 +15,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/cli"
@@ -88,11 +94,12 @@ func attestCommand(o *output) *cobra.Command {
 }
 
 func attestVerify(o *output) *cobra.Command {
-	var rosterPath, pin string
+	var rosterPath, pin, authority string
+	var anybody bool
 	cmd := &cobra.Command{
 		Use:   "verify RECEIPT.json",
-		Short: "Check a receipt offline: request, cosignature, attested shares, signature, settlement",
-		Long: "Re-checks the whole chain of evidence with the roster alone: " +
+		Short: "Check a receipt offline: request, initiator, cosignature, attested shares, signature, settlement",
+		Long: "Re-checks the whole chain of evidence with roster and authority alone: " +
 			"no network, no token. --root pins whose roster it is; take it from the\n" +
 			"operator, not from where the receipt came from.",
 		Example: "  mpcd attest verify --roster roster.json --root 0x… receipt.json",
@@ -105,11 +112,22 @@ func attestVerify(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			var chain attest.AuthorityChain
+			if !anybody {
+				chain, err = host.ReadAuthority(cmp.Or(authority, filepath.Join(filepath.Dir(rosterPath), enrol.AuthorityFile)),
+					ed25519.PublicKey(roster.Root))
+				if errors.Is(err, fs.ErrNotExist) {
+					return fault.Usage("give --authority FILE, or --any-initiator for a receipt that is to be judged without",
+						"no authority by which to judge who asked: %w", err)
+				} else if err != nil {
+					return err
+				}
+			}
 			b, err := readInput(args[0])
 			if err != nil {
 				return err
 			}
-			r, err := host.VerifyReceipt(b, roster)
+			r, err := host.VerifyReceipt(b, roster, chain)
 			if err != nil {
 				return err
 			}
@@ -117,6 +135,8 @@ func attestVerify(o *output) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&rosterPath, "roster", "", "the signed roster (required)")
+	cmd.Flags().StringVar(&authority, "authority", "", "the authority, which says who might ask; authority.json beside the roster if empty")
+	cmd.Flags().BoolVar(&anybody, "any-initiator", false, "do not judge who asked, as of receipts from before there was an authority")
 	cmd.Flags().StringVar(&pin, "root", "", "the operator's public key, or the roster's fingerprint")
 	return cmd
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/internal/keyfile"
 )
 
 // ClusterName is the name of every cluster made here.
@@ -33,7 +35,7 @@ type Cluster struct {
 	Log    *Buffer // everything that any node logged, at level debug
 
 	limits   appliance.Limits
-	operator *enrol.Authority
+	operator *enrol.Operator
 	dir      string // of the operator
 }
 
@@ -42,7 +44,10 @@ func New(tb testing.TB, cfg Config) *Cluster {
 	tb.Helper()
 	c := &Cluster{TB: tb, Wire: &Wire{}, Log: &Buffer{}, limits: cfg.Limits, dir: filepath.Join(tb.TempDir(), "operator")}
 	var err error
-	if c.operator, err = enrol.NewAuthority(c.dir, ClusterName); err != nil {
+	if c.operator, err = enrol.NewOperator(c.dir, ClusterName); err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := c.operator.Pilot(); err != nil {
 		tb.Fatal(err)
 	}
 	routes := FreePorts(tb, cfg.Nodes)
@@ -92,6 +97,25 @@ func (c *Cluster) KeygenBy(curve, protocol string, t, n int) *appliance.Wallet {
 		c.TB.Fatal(err)
 	}
 	return w
+}
+
+// Initiate signs an intent as the cluster's initiator.
+func (c *Cluster) Initiate(in *attest.Intent) {
+	c.TB.Helper()
+	key, err := keyfile.Read(filepath.Join(c.dir, enrol.InitiatorFile), nil)
+	if err == nil {
+		defer key.Wipe()
+		chain, err := host.ReadAuthority(filepath.Join(c.dir, enrol.AuthorityFile), ed25519.PublicKey(c.Roster.Root))
+		if err != nil {
+			c.TB.Fatal(err)
+		}
+		digest := chain[len(chain)-1].Authority.Digest()
+		in.Authority = digest[:]
+		in.Initiation, err = in.Initiate("initiator", time.UnixMilli(in.Created).Add(time.Hour), key.Sign)
+	}
+	if err != nil {
+		c.TB.Fatal(err)
+	}
 }
 
 func (c *Cluster) peers() transport.Peers { return host.Peers(c.Roster.Roster) }

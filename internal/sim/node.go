@@ -105,6 +105,7 @@ func (n *Node) configure(routes []string) {
 	for key, text := range map[string]string{
 		"cluster": ClusterName, "node_id": string(n.ID), "hsm.uri": n.URI, "password.provider": "file", "password.key_id": password,
 		"roster": filepath.Join(n.c.dir, enrol.RosterFile), "roster_root": n.c.operator.RootHex(),
+		"authority": filepath.Join(n.c.dir, enrol.AuthorityFile), "dev.initiator": filepath.Join(n.c.dir, enrol.InitiatorFile),
 		"nats.listen": routes[0], "nats.routes": strings.Join(routes[1:], ","),
 		"nats.tls.cert": filepath.Join(dir, "node.crt"), "nats.tls.key": filepath.Join(dir, "node.key"),
 		"nats.tls.ca": filepath.Join(dir, "ca.crt"),
@@ -119,7 +120,7 @@ func (n *Node) config() host.Config {
 	n.values.Set("data_dir", n.Dir, "test")
 	c, err := host.Parse(n.values)
 	n.must(err)
-	c.Limits = n.c.limits
+	c.Limits, c.Dev = n.c.limits, true // which signs for callers
 	return c
 }
 

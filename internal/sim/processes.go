@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"github.com/luxfi/mpcd/enrol"
 	"io"
 	"net/http"
 	"os"
@@ -34,6 +35,13 @@ type Processes struct {
 	Roster *attest.SignedRoster
 	Token  string // for the API, all roles
 	HTTP   *http.Client
+
+	initiator *client.Initiator
+}
+
+// InitiatorKey is the key file of the cluster's initiator.
+func (c *Processes) InitiatorKey() string {
+	return filepath.Join(c.Dir, "cluster", enrol.InitiatorFile)
 }
 
 // Process is one node.
@@ -68,6 +76,13 @@ func NewProcesses(tb testing.TB, n, t int) *Processes {
 		tb.Fatalf("mpcd token: exit %d\n%s", tok.Code, tok.Err)
 	}
 	c.Token = strings.TrimSpace(tok.Out)
+	var key io.Closer
+	var err error
+	c.initiator, key, err = client.OpenInitiator("initiator@"+ClusterName, c.InitiatorKey(), nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = key.Close() })
 	ca, err := os.ReadFile(filepath.Join(c.Dir, "cluster", "ca.crt"))
 	if err != nil {
 		tb.Fatal(err)
@@ -196,7 +211,7 @@ func (c *Processes) Client(attempts int, nodes ...*Process) *client.Client {
 	for _, p := range nodes {
 		urls = append(urls, "https://"+p.API)
 	}
-	return client.New(client.Config{Nodes: urls, Token: c.Token, HTTPClient: c.HTTP, Attempts: attempts})
+	return client.New(client.Config{Nodes: urls, Token: c.Token, HTTPClient: c.HTTP, Attempts: attempts, Initiator: c.initiator})
 }
 
 // Client asks this node alone, once.

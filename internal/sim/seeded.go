@@ -45,6 +45,7 @@ type Seeded struct {
 	hub   *memnet.Hub
 
 	Roster *attest.SignedRoster
+	asker  *Asker
 	nodes  []*seededNode
 
 	mu    sync.Mutex
@@ -134,6 +135,11 @@ func (c *Seeded) enrol(n int) {
 	var err error
 	c.Roster, err = r.Sign(ed25519.NewKeyFromSeed(root))
 	c.must(err)
+	officer, asker := make([]byte, ed25519.SeedSize), make([]byte, ed25519.SeedSize)
+	_, _ = newStreams(c.seed, "officer").Read(officer)
+	_, _ = newStreams(c.seed, "asker").Read(asker)
+	c.asker, err = NewAsker(ClusterName, ed25519.NewKeyFromSeed(root), officer, asker)
+	c.must(err)
 }
 
 // tokenKey makes a signing key, of the only type whose signatures are a function of key and message.
@@ -163,6 +169,7 @@ func (c *Seeded) Start(i int, limits appliance.Limits) {
 		Cluster: ClusterName, Node: x.id, Release: "sim", Roster: c.Roster, Network: c.hub.Node(x.id), Self: x.self,
 		HSM: x.token, CosignKey: CosignKey, AttestKey: AttestKey, Vault: v, Store: x.state, AuditLog: log,
 		Schemes: schemes.ByID, SchemeFor: schemes.For, Limits: limits, Clock: time.Now, Rand: x.rand, Logger: slog.New(slog.DiscardHandler),
+		Authority: c.asker.Chain, Initiate: c.asker.Initiate,
 	})
 	c.must(err)
 	run, stop := context.WithCancel(ctx)

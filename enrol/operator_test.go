@@ -14,13 +14,14 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/durable"
 )
 
 // Goal: nodes keep their parties, and parties are never given twice. Method: sign a roster, then one with a further node.
 func TestRosterGrows(t *testing.T) {
 	ctx := context.Background()
-	a, err := NewAuthority(filepath.Join(t.TempDir(), "cluster"), "c")
+	a, err := NewOperator(filepath.Join(t.TempDir(), "cluster"), "c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +37,7 @@ func TestRosterGrows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, err = OpenAuthority(a.dir); err != nil {
+	if a, err = OpenOperator(a.dir); err != nil {
 		t.Fatal(err)
 	}
 	second, err := a.Sign(first, es[2:])
@@ -55,7 +56,7 @@ func TestRosterGrows(t *testing.T) {
 	if _, err := a.Sign(first, []Enrolment{foreign}); err == nil {
 		t.Error("a node of another cluster")
 	}
-	stranger, err := NewAuthority(filepath.Join(t.TempDir(), "cluster"), "c")
+	stranger, err := NewOperator(filepath.Join(t.TempDir(), "cluster"), "c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func TestRosterGrows(t *testing.T) {
 	if err := os.Chmod(filepath.Join(a.dir, rootFile), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenAuthority(a.dir); err == nil || !strings.Contains(err.Error(), "read by others") {
+	if _, err := OpenOperator(a.dir); err == nil || !strings.Contains(err.Error(), "read by others") {
 		t.Errorf("a root key that others may read: %v", err)
 	}
 }
@@ -73,7 +74,7 @@ func TestRosterGrows(t *testing.T) {
 // Goal: a node that is in the roster gets a new certificate, for the host of its endpoint too, and nobody else gets one. Method: renew all,
 // one, and a stranger; read what was issued.
 func TestRenew(t *testing.T) {
-	a, err := NewAuthority(filepath.Join(t.TempDir(), "cluster"), "c")
+	a, err := NewOperator(filepath.Join(t.TempDir(), "cluster"), "c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func TestRenew(t *testing.T) {
 // node with other keys, and of another node under its name.
 func TestRosterRekeys(t *testing.T) {
 	ctx := t.Context()
-	a, err := NewAuthority(filepath.Join(t.TempDir(), "cluster"), "c")
+	a, err := NewOperator(filepath.Join(t.TempDir(), "cluster"), "c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +188,7 @@ func TestRosterRekeys(t *testing.T) {
 // Goal: a member that is enrolled anew without saying where it is stays where it was, in the roster and in its certificate. Method: admit a
 // node at its place; with another key, without a place; and with another key, at another place.
 func TestRosterKeepsThePlace(t *testing.T) {
-	a, err := NewAuthority(filepath.Join(t.TempDir(), "cluster"), "c")
+	a, err := NewOperator(filepath.Join(t.TempDir(), "cluster"), "c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +228,7 @@ func TestRosterKeepsThePlace(t *testing.T) {
 // again. Method: remove one of two, enrol it again, renew all, remove the last.
 func TestRemove(t *testing.T) {
 	dir := t.TempDir()
-	a, err := NewAuthority(dir, "c")
+	a, err := NewOperator(dir, "c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +280,7 @@ func TestRemove(t *testing.T) {
 // Goal: two commands at once in one operator's directory do not sign two rosters of one serial, of which one is lost: the second says so
 // and changes nothing. Method: each command while another has the directory, and after that.
 func TestOneAuthority(t *testing.T) {
-	a, err := NewAuthority(filepath.Join(t.TempDir(), "cluster"), "c")
+	a, err := NewOperator(filepath.Join(t.TempDir(), "cluster"), "c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +295,7 @@ func TestOneAuthority(t *testing.T) {
 	if _, _, err := a.Admit(judged[:1], nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	other, err := OpenAuthority(a.dir)
+	other, err := OpenOperator(a.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,5 +323,89 @@ func TestOneAuthority(t *testing.T) {
 	}
 	if s, err := a.roster(); err != nil || s.Roster.Serial != 3 {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// Goal: officers change who may ask, each with its own key, and what they make holds only when enough have signed. Method: an authority of
+// two of three; a change step by step, and with the words of who is no officer.
+func TestAuthorityChange(t *testing.T) {
+	dir := t.TempDir()
+	a, err := NewOperator(filepath.Join(dir, "operator"), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := func(name string, kind hsm.KeyType) string {
+		pub, err := MakeKeyFile(filepath.Join(dir, name), kind, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := attest.MarshalPublicKey(pub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return name + "=" + attest.Hex(der).String()
+	}
+	olga, otto, oyuki := key("olga", hsm.KeyP256), key("otto", hsm.KeyEd25519), key("oyuki", hsm.KeyEd25519)
+	c, err := a.FirstAuthority(Amendment{Quorum: 2, Officers: []string{oyuki, olga, otto}, Initiators: []string{key("payments", hsm.KeyP256)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.FirstAuthority(Amendment{Quorum: 1, Officers: []string{olga}}); codeOf(err) != fault.CodeUsage {
+		t.Errorf("a second first: %v", err)
+	}
+	use := func(file string, f func(attest.SignFunc) error) error {
+		return UseKey(filepath.Join(dir, file), nil, f)
+	}
+	var next attest.AuthorityChain
+	hot := key("hot", hsm.KeyP256)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(use("olga", func(sign attest.SignFunc) (err error) {
+		next, err = Successor(c, Amendment{Initiators: []string{hot + ":sign:trading+cold"}, Remove: []string{"payments"}},
+			"olga", sign)
+		return err
+	}))
+	if _, err := next.Verify(a.Root()); err == nil {
+		t.Error("one officer of two changes it")
+	}
+	for name, by := range map[string][2]string{"another's key": {"otto", "oyuki"}, "an initiator": {"payments", "payments"},
+		"nobody": {"mallory", "otto"}} {
+		err := use(by[1], func(sign attest.SignFunc) error { _, err := Endorse(next, by[0], sign); return err })
+		if codeOf(err) != fault.CodeUsage {
+			t.Errorf("%s signs: %v", name, err)
+		}
+	}
+	err = use("otto", func(sign attest.SignFunc) error { _, err := Endorse(c, "otto", sign); return err })
+	if codeOf(err) != fault.CodeUsage {
+		t.Errorf("the first is signed by an officer: %v", err)
+	}
+	must(use("otto", func(sign attest.SignFunc) (err error) { next, err = Endorse(next, "otto", sign); return err }))
+	path := filepath.Join(dir, "authority.json")
+	must(WriteChain(path, next))
+	again, err := ReadChain(path)
+	must(err)
+	now, err := again.Verify(a.Root())
+	must(err)
+	if i := now.Initiators; len(i) != 1 || i[0].Name != "hot" || !i[0].Allows(attest.OpSign, "cold") || i[0].Allows(attest.OpSign, "") ||
+		i[0].Allows(attest.OpRefresh, "cold") {
+		t.Errorf("%+v", i)
+	}
+	for _, bad := range []Amendment{{Remove: []string{"nobody"}}, {Officers: []string{"olga"}}, {Officers: []string{"olga=zz"}},
+		{Initiators: []string{hot + ":sign:a:b"}}, {Initiators: []string{hot + ":steal"}}, {Quorum: 4}} {
+		err := use("olga", func(sign attest.SignFunc) error { _, err := Successor(next, bad, "olga", sign); return err })
+		if codeOf(err) != fault.CodeUsage {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+	must(os.WriteFile(path, []byte("[]"), 0o600))
+	if _, err := ReadChain(path); codeOf(err) != fault.CodeUsage {
+		t.Errorf("no authority at all: %v", err)
+	}
+	if _, err := MakeKeyFile(filepath.Join(dir, "olga"), hsm.KeyEd25519, nil); codeOf(err) != fault.CodeUsage {
+		t.Errorf("a key in another's place: %v", err)
 	}
 }

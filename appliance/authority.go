@@ -1,0 +1,197 @@
+package appliance
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/vault"
+)
+
+var authorityKey = []byte("node/authority")
+
+// authorityRecord is the chain as it is stored and sent: all of it, or what comes after a serial.
+type authorityRecord struct {
+	Version uint8                 `cbor:"1,keyasint"`
+	After   uint64                `cbor:"2,keyasint,omitempty"`
+	Chain   attest.AuthorityChain `cbor:"3,keyasint"`
+}
+
+const authorityRecordVersion = 1
+
+// authorityEvery is how often a peer that is behind is sent what it lacks.
+const authorityEvery = 10 * time.Second
+
+// authority is who may ask, as this node knows it: the longest chain it has seen. It never goes back.
+type authority struct {
+	core   *core
+	taking sync.Mutex // held while another chain is taken up
+
+	mu    sync.RWMutex
+	chain attest.AuthorityChain
+	now   *attest.Authority // nil before the first
+}
+
+// current is the chain, and the one in force; nil where there is none yet.
+func (a *authority) current() (attest.AuthorityChain, *attest.Authority) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.chain, a.now
+}
+
+func (a *authority) serial() uint64 {
+	if _, now := a.current(); now != nil {
+		return now.Serial
+	}
+	return 0
+}
+
+// judge refuses what no initiator asked for who may, under the authority in force here. vault is that of the wallet, as its record says.
+func (a *authority) judge(in *attest.Intent, vault string, now time.Time) error {
+	if in.Keygen == nil && in.Vault != vault {
+		return problem.New(problem.Invalid, "", "the intent is about a wallet of vault %q, which is of %q", in.Vault, vault)
+	}
+	_, who := a.current()
+	if who == nil {
+		return problem.New(problem.Denied, "have the operator sign one, `mpcd authority init`, and bring it to a node",
+			"the cluster has no authority, which says who may ask")
+	}
+	if digest := who.Digest(); in.Initiation != nil && !bytes.Equal(in.Authority, digest[:]) {
+		return problem.New(problem.Conflict, "repeat the request: a newer authority reaches all nodes within seconds",
+			"the request is under another authority than that of serial %d, in force at this node", who.Serial)
+	}
+	if err := who.CheckInitiation(*in, now); err != nil {
+		return &problem.Error{Code: problem.Denied, Message: "nobody who may has asked for it",
+			Next: "sign the request as an initiator who may: `--initiator NAME@CLUSTER --initiator-key FILE`", Err: err}
+	}
+	return nil
+}
+
+// initiate puts an initiator's signature into an intent of this node, or has it signed where Config says so, with the authority in force.
+func (n *core) initiate(ctx context.Context, in *attest.Intent, x *attest.Initiation) (err error) {
+	if in.Initiation = x; x == nil && n.cfg.Initiate != nil {
+		err = n.cfg.Initiate(ctx, in)
+	}
+	n.under(in)
+	return err
+}
+
+// under puts the authority in force into an intent that an initiator has signed.
+func (n *core) under(in *attest.Intent) {
+	if _, who := n.authority.current(); who != nil && in.Initiation != nil {
+		digest := who.Digest()
+		in.Authority = digest[:]
+	}
+}
+
+func parseAuthority(b []byte) (*authorityRecord, error) {
+	var rec authorityRecord
+	if err := canon.UnmarshalVersion(b, authorityRecordVersion, &rec); err != nil {
+		return nil, problem.Unreadable("the kept authority", problem.Restore, err)
+	}
+	return &rec, nil
+}
+
+// load brings back the chain that this node has seen, and holds what it is configured with against it.
+func (a *authority) load(ctx context.Context) error {
+	n := a.core
+	b, err := n.cfg.Store.Get(ctx, authorityKey)
+	if err != nil && !errors.Is(err, vault.ErrNotFound) {
+		return err
+	}
+	if err == nil {
+		rec, err := parseAuthority(b)
+		if err != nil {
+			return err
+		}
+		now, err := rec.Chain.Verify(ed25519.PublicKey(n.members.Roster().Root))
+		if err != nil {
+			return problem.Unreadable("the kept authority", problem.Restore, err)
+		}
+		a.chain, a.now = rec.Chain, now
+	}
+	if n.cfg.Authority == nil {
+		return nil
+	}
+	return a.take(ctx, n.cfg.Authority)
+}
+
+// TakeAuthority puts a longer chain in the place of the one in use, durably: one that has all of it, and that root and officers have
+// signed, each link by those of the one before. A shorter one of the same changes nothing. One that parted from it is refused: a quorum of
+// officers has signed two.
+func (n *Node) TakeAuthority(ctx context.Context, c attest.AuthorityChain) error {
+	return n.authority.take(ctx, c)
+}
+
+func (a *authority) take(ctx context.Context, c attest.AuthorityChain) error {
+	n := a.core
+	now, err := c.Verify(ed25519.PublicKey(n.members.Roster().Root))
+	if err != nil {
+		return &problem.Error{Code: problem.Invalid, Message: "the authority does not hold", Next: "fetch it from the officers again", Err: err}
+	}
+	if now.Cluster != n.cfg.Cluster {
+		return problem.New(problem.Invalid, "fetch the authority of this cluster", "the authority is of cluster %q, this node is of %q",
+			now.Cluster, n.cfg.Cluster)
+	}
+	a.taking.Lock()
+	defer a.taking.Unlock()
+	was, _ := a.current()
+	switch {
+	case was.Extends(c):
+		return nil
+	case !c.Extends(was):
+		return &problem.Error{Code: problem.Conflict, Err: attest.ErrAuthority,
+			Message: fmt.Sprintf("the officers have signed two authorities of one serial: this node has used %d of them, the other chain has %d",
+				len(was), len(c)), Next: "find out which is right, and have the officers sign on from that"}
+	}
+	put := vault.Pair{Key: authorityKey, Value: canon.MustMarshal(authorityRecord{Version: authorityRecordVersion, Chain: c})}
+	if err := n.cfg.Store.Batch(ctx, []vault.Pair{put}, nil); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.chain, a.now = c, now
+	a.mu.Unlock()
+	n.cfg.Logger.Info("an authority is in force", "serial", now.Serial, "officers", len(now.Officers), "initiators", len(now.Initiators))
+	n.peers.Tell()
+	digest := now.Digest()
+	return n.cfg.AuditLog.Append(ctx, audit.Event{Name: "authority.taken",
+		Facts: map[string]string{"serial": fmt.Sprint(now.Serial), "authority": digest.String()}})
+}
+
+// learn takes up what a peer sent. The signatures in it make it safe, whoever sent it.
+func (a *authority) learn(ctx context.Context, env transport.Envelope) {
+	var rec authorityRecord
+	err := canon.UnmarshalVersion(env.Body, authorityRecordVersion, &rec)
+	was, _ := a.current()
+	if err == nil && rec.After > uint64(len(was)) {
+		return // it was for another run of ours
+	}
+	if err == nil {
+		err = a.take(ctx, append(was[:rec.After:rec.After], rec.Chain...))
+	}
+	if err != nil {
+		a.core.remark(env.From, "a peer's authority is not taken up", err)
+	}
+}
+
+// authorities sends a peer whose authority is older what it lacks.
+func (w *watch) authorities(n *Node, id transport.NodeID) {
+	notes, live := n.peers.Notes(id)
+	chain, now := n.authority.current()
+	if !live || now == nil || notes.Authority >= now.Serial || n.cfg.Clock().Sub(w.authority[id]) < authorityEvery {
+		return
+	}
+	w.authority[id] = n.cfg.Clock()
+	body := canon.MustMarshal(authorityRecord{authorityRecordVersion, notes.Authority, chain[notes.Authority:]})
+	n.send(transport.Envelope{To: []transport.NodeID{id}, Kind: ceremony.KindAuthority, Body: body})
+}

@@ -1,0 +1,196 @@
+package appliance_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/sim"
+)
+
+// change is the chain of the cluster's authority with one more, as the officer changes it.
+func (c *cluster) change(change func(a *attest.Authority)) attest.AuthorityChain {
+	c.t.Helper()
+	chain := c.asker.Chain
+	next := chain[len(chain)-1].Authority
+	next.Prior, next.Serial = next.Digest(), next.Serial+1
+	next.Initiators = slices.Clone(next.Initiators)
+	change(&next)
+	s, err := next.Sign("officer", sim.Sign(c.asker.Officer))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return append(slices.Clone(chain), attest.SignedAuthority{Authority: next, Signatures: []attest.AuthoritySignature{s}})
+}
+
+// Goal: what no initiator asked for is done by no signer, whoever has whatever of the coordinator: its token, its place and its API.
+// Method: a node that asks nobody, and coordinates a signature, a key and a refresh of its own; then the same with an initiator's word on
+// something else, for another wallet, and after its time.
+func TestNobodyAsked(t *testing.T) {
+	c := newCluster(t, 3)
+	w, other := c.keygen("ed25519", 2, 3), c.keygen("ed25519", 2, 3)
+	alone := c.nodes[0]
+	alone.halt()
+	alone.unasked = true
+	alone.start()
+	c.waitReady()
+	ctx, message := t.Context(), []byte("a payment")
+	refused := func(name string, err error) {
+		t.Helper()
+		if p := problem.As(err); p == nil || p.Code != problem.Denied {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	_, err := alone.node.Sign(ctx, appliance.SignRequest{WalletID: w.ID, Message: message})
+	refused("sign", err)
+	_, err = alone.node.Keygen(ctx, appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 3})
+	refused("keygen", err)
+	_, err = alone.node.Refresh(ctx, appliance.RefreshRequest{WalletID: w.ID})
+	refused("refresh", err)
+	in := attest.Intent{Cluster: "test", Operation: attest.OpSign, RequestID: "s", KeyID: w.ID, Message: message,
+		Created: time.Now().UnixMilli()}
+	if err := c.asker.Initiate(ctx, &in); err != nil {
+		t.Fatal(err)
+	}
+	word := in.Initiation
+	for name, bend := range map[string]func(r *appliance.SignRequest){
+		"another message": func(r *appliance.SignRequest) { r.Message = []byte("another") },
+		"another wallet":  func(r *appliance.SignRequest) { r.WalletID = other.ID },
+		"another session": func(r *appliance.SignRequest) { r.SessionID = "s2" },
+		"another chain":   func(r *appliance.SignRequest) { r.Chain = "solana" },
+		"another expiry": func(r *appliance.SignRequest) {
+			x := *word
+			x.Expires++
+			r.Initiation = &x
+		},
+	} {
+		r := appliance.SignRequest{SessionID: "s", WalletID: w.ID, Message: message, Initiation: word}
+		bend(&r)
+		_, err := alone.node.Sign(ctx, r)
+		refused(name, err)
+	}
+	s, err := alone.node.Sign(ctx, appliance.SignRequest{SessionID: "s", WalletID: w.ID, Message: message, Initiation: word})
+	if err != nil || s.Receipt.Intent.Initiation == nil || s.Receipt.Intent.Initiation.By != "asker" {
+		t.Errorf("what was asked for: %+v, %v", s, err)
+	}
+}
+
+// Goal: a signer judges for itself, also where the coordinator's code lets all pass. Method: a coordinator whose gate asks nobody.
+func TestSignersAskWhoAsked(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	digest := sha256.Sum256([]byte("m"))
+	rogue := c.nodes[0]
+	rogue.halt()
+	rogue.unasked = true
+	rogue.start()
+	c.waitReady()
+	rogue.node.AskNobody()
+	for name, err := range map[string]error{
+		"sign":    second(rogue.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: digest[:]})),
+		"keygen":  second(rogue.node.Keygen(t.Context(), appliance.KeygenRequest{Curve: "ed25519", Threshold: 2, Total: 3})),
+		"refresh": second(rogue.node.Refresh(t.Context(), appliance.RefreshRequest{WalletID: w.ID})),
+	} {
+		if p := problem.As(err); err == nil || p.Code != problem.Denied || !strings.Contains(p.Error(), "asked") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// Goal: an authority that officers changed is in force at all nodes without anybody's doing at each, survives a restart, and none goes
+// back. Method: one node takes it up; the others and a restarted one; the older chain, a fork, another root's.
+func TestAuthorityTravels(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	next := c.change(func(a *attest.Authority) { a.Initiators = []attest.Initiator{} }) // who asked before may not any more
+	if err := c.nodes[0].node.TakeAuthority(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	pay := func(m *member, session string) error {
+		_, err := m.node.Sign(t.Context(), appliance.SignRequest{SessionID: session, WalletID: w.ID, Message: []byte("m")})
+		return err
+	}
+	for _, m := range c.nodes {
+		sim.Wait(t, string(m.id)+" has the newer authority", func() bool { return m.node.AuthoritySerial() == 2 })
+		if err := pay(m, "after-"+string(m.id)); problem.As(err).Code != problem.Denied {
+			t.Errorf("%s: %v", m.id, err)
+		}
+	}
+	m := c.nodes[1]
+	m.halt()
+	m.start() // with the first in its configuration
+	c.waitReady()
+	if got := m.node.AuthoritySerial(); got != 2 {
+		t.Errorf("after a restart with the older file the authority is of serial %d", got)
+	}
+	if err := m.node.TakeAuthority(t.Context(), c.asker.Chain); err != nil || m.node.AuthoritySerial() != 2 {
+		t.Errorf("the older one: serial %d, %v", m.node.AuthoritySerial(), err)
+	}
+	fork := c.change(func(a *attest.Authority) { a.Initiators[0].Name = "mallory" })
+	if err := m.node.TakeAuthority(t.Context(), fork); problem.As(err).Code != problem.Conflict {
+		t.Errorf("a second one of serial 2: %v", err)
+	}
+	_, root, _ := ed25519.GenerateKey(nil)
+	stranger, err := sim.NewAsker("test", root, randomSeed(), randomSeed())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.node.TakeAuthority(t.Context(), stranger.Chain); problem.As(err).Code != problem.Invalid {
+		t.Errorf("another root's: %v", err)
+	}
+	elsewhere, err := sim.NewAsker("elsewhere", c.root, randomSeed(), randomSeed())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.node.TakeAuthority(t.Context(), elsewhere.Chain); problem.As(err).Code != problem.Invalid {
+		t.Errorf("another cluster's: %v", err)
+	}
+}
+
+// Goal: a cluster without an authority does nothing for anybody, and says what to do. Method: nodes that have none.
+func TestNoAuthority(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	for _, m := range c.nodes {
+		m.halt()
+		if err := m.state.Batch(context.Background(), nil, [][]byte{[]byte("node/authority")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.asker.Chain = nil
+	for _, m := range c.nodes {
+		m.start()
+	}
+	c.waitReady()
+	_, err := c.nodes[0].node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")})
+	if p := problem.As(err); err == nil || p.Code != problem.Denied || !strings.Contains(p.Error(), "no authority") ||
+		!strings.Contains(p.Next, "mpcd authority init") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Goal: an initiator who may ask in one vault cannot have a wallet of another sign, whatever the coordinator says the vault is. Method: a
+// wallet of a vault, an initiator of another; a proposal of a member that names that one.
+func TestVaultIsTheWallets(t *testing.T) {
+	c := newCluster(t, 3)
+	w, err := c.nodes[0].node.Keygen(t.Context(),
+		appliance.KeygenRequest{Curve: "ed25519", Protocol: "frost", Threshold: 2, Total: 3, Group: "cold"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newForger(c, w.ID)
+	for vault, want := range map[string]problem.Code{"cold": "", "trading": problem.Invalid, "": problem.Invalid} {
+		if code := f.answer(f.send(func(d *draft) { d.first().Vault = vault })); code != want {
+			t.Errorf("the intent says %q: refused with %q, want %q", vault, code, want)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/internal/keyfile"
+	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// initiationTTL is how long an initiation holds where Initiator does not say.
+const initiationTTL = 15 * time.Minute
+
+// Initiator signs requests, so that the cluster does what they ask for: without, and outside of dev, no signer does.
+type Initiator struct {
+	Cluster string // whose authority has it
+	Name    string // there
+	// Sign signs with its key as hsm.Signer does: 64 bytes, of Ed25519, or r and s of ECDSA on P-256 with SHA-256.
+	Sign func(message []byte) ([]byte, error)
+	TTL  time.Duration // from now to the expiry; 0 is 15 minutes, the most a week
+}
+
+// OpenInitiator is an initiator of a cluster, as NAME@CLUSTER, with its key in a file: PEM, or PEM that age encrypted under a passphrase,
+// which is asked for where it is needed. The caller closes it.
+func OpenInitiator(who, path string, passphrase func() (*secret.Bytes, error)) (*Initiator, io.Closer, error) {
+	name, cluster, ok := strings.Cut(who, "@")
+	if !ok || name == "" || cluster == "" {
+		return nil, nil, fmt.Errorf("client: %q names no initiator: give NAME@CLUSTER", who)
+	}
+	key, err := keyfile.Read(path, passphrase)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Initiator{Cluster: cluster, Name: name, Sign: key.Sign}, key, nil
+}
+
+// initiate signs what an intent asks for; nil where there is no initiator.
+func (c *Client) initiate(in attest.Intent) (*wire.Initiation, error) {
+	i := c.initiator
+	if i == nil {
+		return nil, nil
+	}
+	ttl := i.TTL
+	if ttl == 0 {
+		ttl = initiationTTL
+	}
+	in.Cluster = i.Cluster
+	x, err := in.Initiate(i.Name, time.Now().Add(ttl), i.Sign)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return &wire.Initiation{By: x.By, Expires: x.Expires, Signature: Hex(x.Signature)}, nil
+}
+
+// initiateKeygen fills in what an initiator signs for, all nodes as parties and a majority of them where nobody says, and signs.
+func (c *Client) initiateKeygen(ctx context.Context, q *KeygenRequest, group string) (err error) {
+	if c.initiator == nil || q.Initiation != nil {
+		return nil
+	}
+	if q.Total == 0 {
+		q.Total = len(q.Parties)
+	}
+	if q.Total == 0 {
+		nodes, err := c.Nodes(ctx)
+		if err != nil {
+			return err
+		}
+		q.Total = len(nodes)
+	}
+	if q.Threshold == 0 {
+		q.Threshold = q.Total/2 + 1
+	}
+	in := attest.Intent{Operation: attest.OpKeygen, RequestID: q.SessionID, Signers: make([]threshold.PartyID, q.Total),
+		Keygen: &attest.KeygenParams{Threshold: q.Threshold, Kind: kindOf(q.Curve, q.Protocol), Label: q.Label, Group: group}}
+	q.Initiation, err = c.initiate(in)
+	return err
+}
+
+// kindOf is the kind of key that a curve and protocol of the API mean.
+func kindOf(curve, protocol string) threshold.KindID {
+	switch {
+	case curve == threshold.Ed25519.Curve:
+		return threshold.Ed25519.ID
+	case protocol == "frost":
+		return threshold.BIP340.ID
+	}
+	return threshold.ECDSA.ID
+}
+
+// initiateSign signs for a signature. A wallet that is named by its public key alone is looked up, and held to that key.
+func (c *Client) initiateSign(ctx context.Context, q *SignRequest) (err error) {
+	if c.initiator == nil || q.Initiation != nil {
+		return nil
+	}
+	if q.WalletID, err = c.walletOf(ctx, q.WalletID, q.PublicKey); err != nil {
+		return err
+	}
+	message := q.Message
+	if len(message) == 0 {
+		message = q.MessageHash
+	}
+	in := attest.Intent{Operation: attest.OpSign, RequestID: q.SessionID, KeyID: q.WalletID, Message: attest.Hex(message), Chain: q.Chain}
+	if q.DerivationPath != "" {
+		if in.Path, err = wire.ParsePath(q.DerivationPath); err != nil {
+			return fmt.Errorf("client: derivation_path: %w", err)
+		}
+	}
+	q.Initiation, err = c.initiate(in)
+	return err
+}
+
+// initiateRefresh signs for a refresh.
+func (c *Client) initiateRefresh(ctx context.Context, q *RefreshRequest) (err error) {
+	if c.initiator == nil || q.Initiation != nil {
+		return nil
+	}
+	if q.WalletID, err = c.walletOf(ctx, q.WalletID, q.PublicKey); err != nil {
+		return err
+	}
+	q.Initiation, err = c.initiate(attest.Intent{Operation: attest.OpRefresh, RequestID: q.SessionID, KeyID: q.WalletID})
+	return err
+}
+
+// walletOf is the wallet's ID. One that a node tells of a public key must be the name of that key.
+func (c *Client) walletOf(ctx context.Context, id string, pub Hex) (string, error) {
+	if id != "" {
+		return id, nil
+	}
+	w, err := c.Wallet(ctx, pub.String())
+	if err != nil {
+		return "", err
+	}
+	for _, k := range threshold.Kinds() {
+		if key := groupKey(k, pub); key != nil && attest.KeyID(k.ID, key) == w.WalletID {
+			return w.WalletID, nil
+		}
+	}
+	return "", fmt.Errorf("client: the node says that %s is wallet %q, whose name is of another key: ask another node", pub, w.WalletID)
+}
+
+// groupKey is a public key of a kind, as wallets are named by it; nil where it is none.
+func groupKey(k threshold.Kind, pub []byte) []byte {
+	switch {
+	case k.Curve == threshold.Ed25519.Curve && len(pub) == 32, len(pub) == 33:
+		return pub
+	case len(pub) == 32: // x-only: the even point (BIP 340)
+		return append([]byte{2}, pub...)
+	case len(pub) == 65 && pub[0] == 4:
+		return append([]byte{2 | pub[64]&1}, pub[1:33]...)
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package client
+
+import (
+	"crypto/ed25519"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/keyfile"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// signedBy is an initiator of a cluster that is called test, and the authority that knows it.
+func signedBy(t *testing.T) (*Initiator, attest.Authority) {
+	t.Helper()
+	pub, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := attest.MarshalPublicKey(pub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Initiator{Cluster: "test", Name: "payments", Sign: func(m []byte) ([]byte, error) { return ed25519.Sign(key, m), nil }},
+		attest.Authority{Cluster: "test", Serial: 1, Initiators: []attest.Initiator{{Name: "payments", Key: der, May: []attest.Grant{{
+			Operations: []attest.Operation{attest.OpSign, attest.OpKeygen, attest.OpRefresh}, Vaults: []string{attest.AnyVault}}}}}}
+}
+
+// Goal: what a client sends is signed for exactly what it asks for, in every way to ask. Method: the requests that a node gets, judged as
+// nodes do.
+func TestInitiate(t *testing.T) {
+	who, authority := signedBy(t)
+	digest := authority.Digest()
+	c, nodes := newCluster(t, ok(wallet))
+	x := New(Config{Nodes: nodes, Initiator: who})
+	judge := func(name string, in attest.Intent, body map[string]any) {
+		t.Helper()
+		word, _ := body["initiation"].(map[string]any)
+		if word == nil {
+			t.Errorf("%s is not signed: %v", name, body)
+			return
+		}
+		var sig attest.Hex
+		if err := sig.UnmarshalText([]byte(word["signature"].(string))); err != nil {
+			t.Fatal(err)
+		}
+		in.Cluster, in.Created, in.Authority, in.RequestID = "test", time.Now().UnixMilli(), digest[:], body["session_id"].(string)
+		in.Initiation = &attest.Initiation{By: word["by"].(string), Expires: int64(word["expires_ms"].(float64)), Signature: sig}
+		if err := authority.CheckInitiation(in, time.Now()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	last := func() map[string]any { return c.bodies[len(c.bodies)-1] }
+	parties := make([]threshold.PartyID, 3)
+	for _, row := range []struct {
+		curve, protocol string
+		kind            threshold.KindID
+	}{{"ed25519", "", threshold.Ed25519.ID}, {"secp256k1", "", threshold.ECDSA.ID}, {"secp256k1", "dkls23", threshold.ECDSA.ID},
+		{"secp256k1", "frost", threshold.BIP340.ID}} {
+		q := &KeygenRequest{Threshold: 2, Total: 3, Curve: row.curve, Protocol: row.protocol, Label: "l"}
+		in := attest.Intent{Operation: attest.OpKeygen, Signers: parties, Keygen: &attest.KeygenParams{Threshold: 2, Kind: row.kind, Label: "l"}}
+		_, err := x.Keygen(t.Context(), q)
+		judge("keygen "+row.curve+row.protocol, in, last())
+		in.Keygen.Group = "trading"
+		_, gerr := x.CreateWallet(t.Context(), "trading", q)
+		judge("a wallet of a vault", in, last())
+		if err != nil || gerr != nil {
+			t.Errorf("%v, %v", err, gerr)
+		}
+	}
+	_, err := x.Sign(t.Context(), &SignRequest{WalletID: "w_1", Message: Hex("m"), Chain: "solana"})
+	judge("sign", attest.Intent{Operation: attest.OpSign, KeyID: "w_1", Message: attest.Hex("m"), Chain: "solana"}, last())
+	_, perr := x.Sign(t.Context(), &SignRequest{WalletID: "w_1", MessageHash: Hex("d"), DerivationPath: "m/0/5"})
+	judge("sign below", attest.Intent{Operation: attest.OpSign, KeyID: "w_1", Message: attest.Hex("d"), Path: []uint32{0, 5}}, last())
+	_, rerr := x.Refresh(t.Context(), &RefreshRequest{WalletID: "w_1"})
+	judge("refresh", attest.Intent{Operation: attest.OpRefresh, KeyID: "w_1"}, last())
+	if err != nil || perr != nil || rerr != nil {
+		t.Errorf("%v, %v, %v", err, perr, rerr)
+	}
+	plain := New(Config{Nodes: nodes})
+	if _, err := plain.Sign(t.Context(), &SignRequest{WalletID: "w_1", Message: Hex("m")}); err != nil || last()["initiation"] != nil {
+		t.Errorf("without an initiator: %v, %v", last(), err)
+	}
+}
+
+// Goal: a node that tells another wallet for a public key gets no signature for that one. Method: a node's answers, true and false, for
+// each form of a key.
+func TestInitiateHoldsTheKey(t *testing.T) {
+	who, _ := signedBy(t)
+	point := append([]byte{3}, make([]byte, 32)...)
+	point[32] = 9
+	full := append(append([]byte{4}, point[1:]...), append(make([]byte, 31), 7)...) // the parity is that of its last byte
+	for name, row := range map[string]struct {
+		pub  []byte
+		kind threshold.KindID
+		key  []byte
+	}{
+		"ed25519":      {point[1:], threshold.Ed25519.ID, point[1:]},
+		"x-only":       {point[1:], threshold.BIP340.ID, append([]byte{2}, point[1:]...)},
+		"compressed":   {point, threshold.ECDSA.ID, point},
+		"uncompressed": {full, threshold.ECDSA.ID, point},
+	} {
+		id := attest.KeyID(row.kind, row.key)
+		other := attest.KeyID(row.kind, append([]byte{2}, make([]byte, len(row.key)-1)...))
+		for told, want := range map[string]bool{id: true, other: false} {
+			c, nodes := newCluster(t, ok(strings.Replace(wallet, "w_1", told, 1)))
+			x := New(Config{Nodes: nodes, Initiator: who, Attempts: 1})
+			_, err := x.Refresh(t.Context(), &RefreshRequest{PublicKey: row.pub})
+			if (err == nil) != want || len(c.asked) != map[bool]int{true: 2, false: 1}[want] {
+				t.Errorf("%s, told %s: %v, %v", name, told, err, c.asked)
+			}
+		}
+	}
+}
+
+// Goal: numbers of a key that nobody gave are made before they are signed for. Method: a keygen with none of them, at a cluster of five.
+func TestInitiateFillsIn(t *testing.T) {
+	who, _ := signedBy(t)
+	_, nodes := newCluster(t, func(before int, w http.ResponseWriter) {
+		if before == 0 {
+			ok(`{"nodes":[{},{},{},{},{}]}`)(before, w)
+			return
+		}
+		ok(wallet)(before, w)
+	})
+	q := KeygenRequest{Curve: "ed25519", SessionID: "s"}
+	x := New(Config{Nodes: nodes, Initiator: who})
+	if err := x.initiateKeygen(t.Context(), &q, ""); err != nil || q.Total != 5 || q.Threshold != 3 || q.Initiation == nil {
+		t.Errorf("%+v, %v", q, err)
+	}
+}
+
+// Goal: an initiator is opened by its name and its key file, and by nothing else. Method: good ones, and mistakes.
+func TestOpenInitiator(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	k, err := keyfile.Generate(hsm.KeyP256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := k.File(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	i, key, err := OpenInitiator("payments@treasury", path, nil)
+	if err != nil || i.Name != "payments" || i.Cluster != "treasury" {
+		t.Fatalf("%+v, %v", i, err)
+	}
+	if sig, err := i.Sign([]byte("m")); err != nil || len(sig) != 64 {
+		t.Errorf("%x, %v", sig, err)
+	}
+	_ = key.Close()
+	for who, file := range map[string]string{"payments": path, "@treasury": path, "payments@": path, "": path,
+		"payments@treasury": path + "x"} {
+		if _, _, err := OpenInitiator(who, file, nil); err == nil {
+			t.Errorf("%q with %s opens", who, file)
+		}
+	}
+}

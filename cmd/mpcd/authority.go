@@ -1,0 +1,257 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/enrol"
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/cli"
+	"github.com/luxfi/mpcd/internal/secret"
+)
+
+func authorityCommand(o *output) *cobra.Command {
+	cmd := &cobra.Command{Use: "authority", Short: "Say who may ask for what: keys, the first, changes by officers", Args: cobra.ArbitraryArgs,
+		RunE: cli.NeedSubcommand}
+	cmd.AddCommand(authorityKey(o), authorityInit(o), authorityChange(o), authoritySign(o), authorityShow(o))
+	return cmd
+}
+
+func authorityKey(o *output) *cobra.Command {
+	var kind, passphrase string
+	cmd := &cobra.Command{
+		Use:     "key FILE",
+		Short:   "Make the key of an officer or an initiator in a file, and print its public half",
+		Example: "  mpcd authority key olga.key --passphrase file:passphrase",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			p, err := readPassphrase(passphrase)
+			if err != nil {
+				return err
+			}
+			defer p.Wipe()
+			pub, err := enrol.MakeKeyFile(args[0], hsm.KeyType(kind), p)
+			if err != nil {
+				return err
+			}
+			der, err := attest.MarshalPublicKey(pub)
+			if err != nil {
+				return err
+			}
+			return o.result(map[string]any{"file": args[0], "key": attest.Hex(der)}, func(w io.Writer) { row(w, attest.Hex(der)) })
+		},
+	}
+	cmd.Flags().StringVar(&kind, "type", "ed25519", "ed25519 or p256")
+	cmd.Flags().StringVar(&passphrase, "passphrase", "", "has age encrypt the file: file:PATH, cred:NAME or env:NAME")
+	return cmd
+}
+
+// readPassphrase reads a passphrase from its source; nil where there is none.
+func readPassphrase(source string) (*secret.Bytes, error) {
+	if source == "" {
+		return nil, nil
+	}
+	p, err := hsm.ReadPIN(source)
+	if err != nil {
+		return nil, fault.Usage("correct --passphrase", "%s", tokenSource.Replace(err.Error()))
+	}
+	return p, nil
+}
+
+// changeFlags are what becomes of an authority.
+func changeFlags(cmd *cobra.Command, c *enrol.Amendment) {
+	f := cmd.Flags()
+	f.IntVar(&c.Quorum, "quorum", 0, "how many officers must sign the next change")
+	f.StringSliceVar(&c.Officers, "officer", nil, "an officer, NAME=KEY")
+	f.StringSliceVar(&c.Initiators, "initiator", nil, "an initiator, NAME=KEY[:OPERATIONS[:VAULTS]], as payments=0x30…:sign+keygen:trading")
+}
+
+func authorityInit(o *output) *cobra.Command {
+	var dir string
+	var change enrol.Amendment
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Have the operator's root key sign the first authority of a cluster",
+		Long: "Writes DIR/authority.json, which says who may ask the cluster for what, and which officers change that. Bring it to a node: it\n" +
+			"tells the others. The root key signs the first alone; every later one is by --quorum of the officers.",
+		Example: "  mpcd authority init --dir operator --quorum 2 --officer olga=0x… --officer otto=0x… --officer oyuki=0x… \\\n" +
+			"      --initiator payments=0x…",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			a, err := enrol.OpenOperator(dir)
+			if err != nil {
+				return err
+			}
+			c, err := a.FirstAuthority(change)
+			if err != nil {
+				return err
+			}
+			return o.authority(c)
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "the operator's directory (required)")
+	changeFlags(cmd, &change)
+	return cmd
+}
+
+// signer is an officer who signs.
+type signer struct{ name, key, passphrase string }
+
+func (s *signer) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&s.name, "as", "", "the officer who signs (required)")
+	f.StringVar(&s.key, "key", "", "the officer's key file (required)")
+	f.StringVar(&s.passphrase, "passphrase", "", "what opens it: file:PATH, cred:NAME or env:NAME")
+}
+
+// use lends the officer's key.
+func (s *signer) use(f func(by string, sign attest.SignFunc) error) error {
+	if s.name == "" || s.key == "" {
+		return fault.Usage("give --as NAME and --key FILE", "no officer signs")
+	}
+	var ask func() (*secret.Bytes, error)
+	if s.passphrase != "" {
+		ask = func() (*secret.Bytes, error) { return readPassphrase(s.passphrase) }
+	}
+	return enrol.UseKey(s.key, ask, func(sign attest.SignFunc) error { return f(s.name, sign) })
+}
+
+func authorityChange(o *output) *cobra.Command {
+	var from, to string
+	var change enrol.Amendment
+	var by signer
+	cmd := &cobra.Command{
+		Use:   "change",
+		Short: "Write the next authority, signed by one officer; the others sign it with `mpcd authority sign`",
+		Example: "  mpcd authority change --from authority.json --to next.json --initiator hot=0x…:sign:trading --as olga --key olga.key\n" +
+			"  mpcd authority sign next.json --as otto --key otto.key",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			c, err := enrol.ReadChain(from)
+			if err != nil {
+				return err
+			}
+			return by.use(func(name string, sign attest.SignFunc) error {
+				next, err := enrol.Successor(c, change, name, sign)
+				if err != nil {
+					return err
+				}
+				if to == "" {
+					return fault.Usage("give --to FILE", "no file for the next authority")
+				}
+				return o.written(to, next)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "the authority in force (required)")
+	cmd.Flags().StringVar(&to, "to", "", "file for the next (required)")
+	cmd.Flags().StringSliceVar(&change.Remove, "remove", nil, "an officer or initiator who goes")
+	changeFlags(cmd, &change)
+	by.register(cmd)
+	return cmd
+}
+
+func authoritySign(o *output) *cobra.Command {
+	var by signer
+	cmd := &cobra.Command{
+		Use:   "sign FILE",
+		Short: "Add an officer's signature to the last authority in a file; look at it first: `mpcd authority show`",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, err := enrol.ReadChain(args[0])
+			if err != nil {
+				return err
+			}
+			return by.use(func(name string, sign attest.SignFunc) error {
+				signed, err := enrol.Endorse(c, name, sign)
+				if err != nil {
+					return err
+				}
+				return o.written(args[0], signed)
+			})
+		},
+	}
+	by.register(cmd)
+	return cmd
+}
+
+func authorityShow(o *output) *cobra.Command {
+	var root string
+	cmd := &cobra.Command{
+		Use:   "show FILE",
+		Short: "Show an authority: who may ask for what, who changes it, who has signed",
+		Long:  "With --root it is judged whether the whole chain holds, as nodes do.",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if root != "" {
+				pub, err := host.ParseRoot(root)
+				if err != nil {
+					return err
+				}
+				if _, err := host.ReadAuthority(args[0], pub); err != nil {
+					return err
+				}
+			}
+			c, err := enrol.ReadChain(args[0])
+			if err != nil {
+				return err
+			}
+			return o.authority(c)
+		},
+	}
+	cmd.Flags().StringVar(&root, "root", "", "the operator's public key")
+	return cmd
+}
+
+// written writes a chain and shows it.
+func (o *output) written(path string, c attest.AuthorityChain) error {
+	if err := enrol.WriteChain(path, c); err != nil {
+		return err
+	}
+	return o.authority(c)
+}
+
+// authority shows the last of a chain.
+func (o *output) authority(c attest.AuthorityChain) error {
+	last := c[len(c)-1]
+	a := last.Authority
+	must := 1
+	if len(c) > 1 {
+		must = c[len(c)-2].Authority.Quorum
+	}
+	var by []string
+	for _, s := range last.Signatures {
+		by = append(by, s.By)
+	}
+	return o.result(last, func(w io.Writer) {
+		row(w, "cluster", a.Cluster)
+		row(w, "serial", a.Serial)
+		row(w, "signed by", fmt.Sprintf("%s; %d must", strings.Join(by, ", "), must))
+		row(w, "next by", fmt.Sprintf("%d of %d officers", a.Quorum, len(a.Officers)))
+		for _, x := range a.Officers {
+			row(w, "officer", x.Name, x.Key)
+		}
+		for _, x := range a.Initiators {
+			for _, g := range x.May {
+				row(w, "initiator", x.Name, fmt.Sprintf("%s in %s", join(g.Operations), join(g.Vaults)), x.Key)
+			}
+		}
+	})
+}
+
+func join[T ~string](of []T) string {
+	out := make([]string, len(of))
+	for i, x := range of {
+		out[i] = fmt.Sprintf("%q", string(x))
+		if x == attest.AnyVault {
+			out[i] = "any vault"
+		}
+	}
+	return strings.Join(out, ", ")
+}
