@@ -14,7 +14,6 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host"
-	"github.com/luxfi/mpcd/internal/keyfile"
 )
 
 // ClusterName is the name of every cluster made here.
@@ -102,17 +101,16 @@ func (c *Cluster) KeygenBy(curve, protocol string, t, n int) *appliance.Wallet {
 // Initiate signs an intent as the cluster's initiator.
 func (c *Cluster) Initiate(in *attest.Intent) {
 	c.TB.Helper()
-	key, err := keyfile.Read(filepath.Join(c.dir, enrol.InitiatorFile), nil)
-	if err == nil {
-		defer key.Wipe()
-		chain, err := host.ReadAuthority(filepath.Join(c.dir, enrol.AuthorityFile), ed25519.PublicKey(c.Roster.Root))
-		if err != nil {
-			c.TB.Fatal(err)
-		}
-		digest := chain[len(chain)-1].Authority.Digest()
-		in.Authority = digest[:]
-		in.Initiation, err = in.Initiate("initiator", time.UnixMilli(in.Created).Add(time.Hour), key.Sign)
+	chain, err := host.ReadAuthority(filepath.Join(c.dir, enrol.AuthorityFile), ed25519.PublicKey(c.Roster.Root))
+	if err != nil {
+		c.TB.Fatal(err)
 	}
+	digest := chain[len(chain)-1].Authority.Digest()
+	err = enrol.UseKey(filepath.Join(c.dir, enrol.InitiatorFile), nil, func(sign attest.SignFunc) (err error) {
+		in.Authority = digest[:]
+		in.Initiation, err = in.Initiate("initiator", time.UnixMilli(in.Created).Add(time.Hour), sign)
+		return err
+	})
 	if err != nil {
 		c.TB.Fatal(err)
 	}
