@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -180,5 +181,46 @@ package p
 		if _, err := readPage(fstest.MapFS{protocols: {Data: []byte(page)}}); err == nil {
 			t.Errorf("page with %s: taken", name)
 		}
+	}
+}
+
+// Goal: a test that a page names, as what shows a claim, is there. Method: every TestX and FuzzX of the pages against the functions of the
+// module.
+func TestNamedTestsAreThere(t *testing.T) {
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	name := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w*)")
+	declared, named := map[string]bool{}, map[string]string{}
+	err := fs.WalkDir(module(), ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			if err == nil && (d.Name() == "bin" || len(file) > 1 && strings.HasPrefix(d.Name(), ".")) {
+				return fs.SkipDir
+			}
+			return err
+		}
+		if path.Ext(file) != ".go" && path.Ext(file) != ".md" {
+			return nil
+		}
+		b, err := fs.ReadFile(module(), file)
+		if path.Ext(file) == ".go" {
+			for _, m := range function.FindAllSubmatch(b, -1) {
+				declared[string(m[1])] = true
+			}
+			return err
+		}
+		for _, m := range name.FindAllSubmatch(b, -1) {
+			named[string(m[1])] = file
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for x, file := range named {
+		if !declared[x] {
+			t.Errorf("%s names %s, which is nowhere", file, x)
+		}
+	}
+	if len(named) < 100 {
+		t.Errorf("%d tests are named, there are more: the test looks in the wrong place", len(named))
 	}
 }
