@@ -120,10 +120,14 @@ func (a *authority) load(ctx context.Context) error {
 		}
 		a.chain, a.now = rec.Chain, now
 	}
-	if n.cfg.Authority == nil {
-		return nil
+	if n.cfg.Authority != nil {
+		return a.take(ctx, n.cfg.Authority)
 	}
-	return a.take(ctx, n.cfg.Authority)
+	if a.now == nil {
+		n.cfg.Logger.Warn("no authority yet, so nobody may ask for anything: it comes from another node, or the operator's "+
+			"`mpcd authority init`", "setting", "authority")
+	}
+	return nil
 }
 
 // TakeAuthority puts a longer chain in the place of the one in use, durably: one that has all of it, and that root and officers have

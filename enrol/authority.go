@@ -25,6 +25,9 @@ const (
 	officerFile   = "officer.key"
 )
 
+// PilotInitiator is the name of the initiator that Pilot makes.
+const PilotInitiator = "initiator"
+
 // FirstAuthority has the root key sign the first authority of the cluster, which must not have one here.
 func (a *Operator) FirstAuthority(change Amendment) (attest.AuthorityChain, error) {
 	path := filepath.Join(a.dir, AuthorityFile)
@@ -216,7 +219,7 @@ func (a *Operator) Pilot() (attest.AuthorityChain, error) {
 		keys[file] = attest.Hex(der).String()
 	}
 	return a.FirstAuthority(Amendment{Quorum: 1, Officers: []string{"officer=" + keys[officerFile]},
-		Initiators: []string{"initiator=" + keys[InitiatorFile]}})
+		Initiators: []string{PilotInitiator + "=" + keys[InitiatorFile]}})
 }
 
 // bringAuthority gives a node of a plan the authority, and in dev the initiator's key.

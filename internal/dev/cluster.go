@@ -110,7 +110,8 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	c.Note("%d nodes are up (%s)", c.Nodes, c.Since())
+	c.Note("%d nodes are up (%s); they sign as %s what callers ask for unsigned, which no node does outside of dev", c.Nodes, c.Since(),
+		enrol.PilotInitiator)
 	return nil
 }
 
