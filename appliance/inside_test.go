@@ -85,6 +85,7 @@ func newInside(t *testing.T) *inside {
 		node:  self.ID,
 		clock: time.Now}, conn: x}}
 	x.boot, x.slots = ceremony.Boot{1}, ceremony.NewSlots(c.Limits.Ceremonies, len(r.Nodes)-1)
+	x.asked = ceremony.NewSlots(c.Limits.Ceremonies, len(r.Nodes)-1)
 	x.furnish()
 	x.gate.initiated = anybody
 	return x

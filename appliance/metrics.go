@@ -23,7 +23,8 @@ type counters struct {
 type SignResult struct{ Scheme, Result string }
 
 // LostOf are the envelopes of a peer for which a room of the node had no place: "inbox", where what is authentic waits to be verified,
-// "ceremonies", of those that run or are not proposed yet, or "proposals", of what the peer asks.
+// "ceremonies", of those that run or are not proposed yet, "proposals", of what the peer asks for,
+// or "questions", about what it does not know.
 type LostOf struct {
 	Peer transport.NodeID
 	Room string
@@ -129,7 +130,8 @@ func (n *Node) Counts() Counts {
 
 // lostAt is what of each peer was dropped for want of room.
 func lostAt(n *Node) map[LostOf]uint64 {
-	rooms := map[string]map[transport.NodeID]uint64{"ceremonies": n.router.Lost(), "proposals": n.slots.Lost()}
+	rooms := map[string]map[transport.NodeID]uint64{"ceremonies": n.router.Lost(), "proposals": n.slots.Lost(),
+		"questions": n.asked.Lost()}
 	if net := n.net.Load(); net != nil {
 		rooms["inbox"] = net.Stats().Lost
 	}

@@ -174,6 +174,7 @@ type Node struct {
 	callers callers
 	pool    *presign.Pool
 	slots   *ceremony.Slots // one per ceremony we take part in
+	asked   *ceremony.Slots // one per question of others.ask: none takes the slot of a proposal
 
 	boot    ceremony.Boot
 	net     atomic.Pointer[transport.Secured] // nil before Run
@@ -217,7 +218,8 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	store := &heededStore{Store: c.Store, outcomes: outcomes{clock: c.Clock}}
 	c.Store = store
 	n := &Node{core: core{cfg: c, members: members, token: token, store: store, ops: operation.New(c.Store, c.Clock)},
-		slots: ceremony.NewSlots(c.Limits.Ceremonies, len(members.All())-1), started: make(chan struct{})}
+		slots: ceremony.NewSlots(c.Limits.Ceremonies, len(members.All())-1),
+		asked: ceremony.NewSlots(c.Limits.Ceremonies, len(members.All())-1), started: make(chan struct{})}
 	if _, err := io.ReadFull(n.rand("boot"), n.boot[:]); err != nil {
 		return nil, fmt.Errorf("appliance: randomness: %w", err)
 	}
@@ -406,7 +408,11 @@ func (n *Node) receive(ctx context.Context) {
 
 // begin answers an envelope on its own, if its sender has a slot left.
 func (n *Node) begin(ctx context.Context, env transport.Envelope, answer func(context.Context, transport.Envelope)) {
-	giveBack, ok := n.slots.Take(env)
+	slots := n.slots
+	if env.Kind == ceremony.KindSession {
+		slots = n.asked
+	}
+	giveBack, ok := slots.Take(env)
 	if !ok {
 		n.counts.refused.Add(1)
 		return

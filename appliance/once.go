@@ -52,6 +52,7 @@ type said struct {
 // others asks nodes, and answers them.
 type others struct {
 	*core
+	lookups lookups
 	mu      sync.Mutex
 	waits   map[[16]byte]chan heard
 	telling sync.Mutex // held while one question is answered: an answer may be as large as a record
@@ -261,6 +262,17 @@ func (n *others) receipt(ctx context.Context, id string) (*attest.Receipt, error
 	return nil, nil
 }
 
+// readReceipt is receipt for a caller, who may have made the ID up.
+func (n *others) readReceipt(ctx context.Context, id string) (*attest.Receipt, error) {
+	end, err := n.lookups.begin(n.cfg.Clock(), "")
+	if err != nil {
+		return nil, err
+	}
+	r, err := n.receipt(ctx, id)
+	end(r != nil)
+	return r, err
+}
+
 // parseReceiptOf verifies what another node shows, by the roster that it names.
 func (n *others) parseReceiptOf(ctx context.Context, h heard) (*attest.Receipt, error) {
 	var r attest.Receipt
@@ -333,7 +345,7 @@ func (n *others) signedBefore(ctx context.Context, req SignRequest, key keys.Key
 
 // given is the answer that a receipt of this node is evidence for.
 func (n *others) given(ctx context.Context, receipt []byte) (*Signature, error) {
-	r, err := n.kept(ctx, string(receipt))
+	r, err := n.kept(ctx, string(receipt), n.receipt)
 	if err != nil {
 		return nil, err
 	}

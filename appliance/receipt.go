@@ -50,11 +50,11 @@ const maxReceiptID = 64
 
 // Receipt returns the receipt of a signature, of whichever node that is up has it.
 func (n *Node) Receipt(ctx context.Context, id string) (*attest.Receipt, error) {
-	return n.others.kept(ctx, id)
+	return n.others.kept(ctx, id, n.others.readReceipt)
 }
 
-// kept is the receipt that this node has, or another.
-func (n *others) kept(ctx context.Context, id string) (*attest.Receipt, error) {
+// kept is the receipt that this node has, or that ask has from another.
+func (n *others) kept(ctx context.Context, id string, ask func(context.Context, string) (*attest.Receipt, error)) (*attest.Receipt, error) {
 	missing := problem.New(problem.NotFound, "start the node that made the signature", "no receipt %q on the nodes that are up",
 		id[:min(len(id), maxReceiptID)])
 	if len(id) > maxReceiptID {
@@ -62,7 +62,7 @@ func (n *others) kept(ctx context.Context, id string) (*attest.Receipt, error) {
 	}
 	b, err := n.cfg.Store.Get(ctx, receiptKey(id))
 	if errors.Is(err, vault.ErrNotFound) {
-		r, err := n.receipt(ctx, id)
+		r, err := ask(ctx, id)
 		if err == nil && r == nil {
 			err = missing
 		}

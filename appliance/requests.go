@@ -40,7 +40,7 @@ func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (*Sign
 		return nil, err
 	}
 	defer done()
-	key, strange, err := n.others.known(ctx, req.WalletID, req.PublicKey)
+	key, strange, err := n.others.known(ctx, req.Requester, req.WalletID, req.PublicKey)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (w *Wallet, err 
 		return nil, err
 	}
 	defer done()
-	key, strange, err := n.others.known(ctx, req.WalletID, req.PublicKey)
+	key, strange, err := n.others.known(ctx, req.Requester, req.WalletID, req.PublicKey)
 	if err == nil && !again {
 		err = strange
 	}

@@ -18,8 +18,8 @@ import (
 // itself has signed, name its parties; the certificate of all of these has its epoch, label and group.
 
 // known looks up the key of a wallet ID, or of any valid encoding of its public key, here or at others; strange is what a request is
-// refused with that would have this node act with it, where it holds no share of it.
-func (n *others) known(ctx context.Context, wallet string, pub []byte) (key keys.Key, strange, err error) {
+// refused with that would have this node act with it, where it holds no share of it. caller is the requester, "" of what only reads.
+func (n *others) known(ctx context.Context, caller, wallet string, pub []byte) (key keys.Key, strange, err error) {
 	key, err = n.core.find(ctx, wallet, pub)
 	if err == nil || problem.As(err).Code != problem.NotFound {
 		return key, nil, err
@@ -27,7 +27,15 @@ func (n *others) known(ctx context.Context, wallet string, pub []byte) (key keys
 	if wallet == "" {
 		wallet = hex.EncodeToString(pub)
 	}
+	if !isName(wallet) {
+		return keys.Key{}, nil, err
+	}
+	end, busy := n.lookups.begin(n.cfg.Clock(), caller)
+	if busy != nil {
+		return keys.Key{}, nil, busy
+	}
 	rec, err := n.wallet(ctx, wallet, err)
+	end(err == nil)
 	if err != nil {
 		return keys.Key{}, nil, err
 	}
@@ -58,8 +66,8 @@ func (n *others) show(ctx context.Context, name string, s *said) error {
 
 // wallet is what others prove of a wallet that this node has no record of; missing is the error where they prove none.
 func (n *others) wallet(ctx context.Context, name string, missing error) (keys.Record, error) {
-	if pub, err := hex.DecodeString(strings.TrimPrefix(name, "0x")); !attest.IsKeyID(name) && (err != nil || len(pub) < 32) {
-		return keys.Record{}, missing // no name of a wallet
+	if !isName(name) {
+		return keys.Record{}, missing
 	}
 	all, err := n.ask(ctx, opWallet, name, n.live())
 	if err != nil {
@@ -97,6 +105,12 @@ func (n *others) judgeWallets(name string, all []heard) (best *keys.Record) {
 		}
 	}
 	return best
+}
+
+// isName tells whether a wallet can be named so: by its ID, or its public key in hex.
+func isName(name string) bool {
+	pub, err := hex.DecodeString(strings.TrimPrefix(name, "0x"))
+	return attest.IsKeyID(name) || err == nil && len(pub) >= 32
 }
 
 // isNamed tells whether a wallet is the one of that ID or public key.

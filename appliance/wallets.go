@@ -25,7 +25,7 @@ func (n *core) wallet(id string, r keys.Record) *Wallet {
 
 // Wallet returns one wallet by ID or public key in hex, of others where this node holds no share of it.
 func (n *Node) Wallet(ctx context.Context, idOrKey string) (*Wallet, error) {
-	key, _, err := n.others.known(ctx, idOrKey, nil)
+	key, _, err := n.others.known(ctx, "", idOrKey, nil)
 	if err != nil {
 		return nil, err
 	}

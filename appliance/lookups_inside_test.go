@@ -1,0 +1,124 @@
+package appliance
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+)
+
+// Goal: what callers have a node ask the others about is bounded, of each caller and in all; a name that somebody knew costs nothing, one
+// that nobody knew counts for a second. Method: callers who begin as many as they may, end them so or so, and come again.
+func TestLookups(t *testing.T) {
+	var l lookups
+	now := time.Unix(1_000_000, 0)
+	begin := func(caller string, want int) (ends []func(bool)) {
+		t.Helper()
+		for range 2 * lookupsAll {
+			end, err := l.begin(now, caller)
+			if err == nil {
+				ends = append(ends, end)
+			} else if problem.As(err).Code != problem.Overload {
+				t.Fatal(err)
+			}
+		}
+		if len(ends) != want {
+			t.Errorf("%q begins %d, want %d", caller, len(ends), want)
+		}
+		return ends
+	}
+	eve := begin("eve", lookupsCaller)
+	begin("bob", lookupsAll-lookupsCaller)
+	begin("carol", 0)
+	eve[0](true)
+	begin("carol", 1)
+	l = lookups{}
+	for range 3 {
+		for _, end := range begin("eve", lookupsCaller) {
+			end(true)
+		}
+	}
+	for _, end := range begin("eve", lookupsCaller) {
+		end(false)
+	}
+	begin("eve", 0)
+	for _, end := range begin("bob", lookupsCaller) {
+		end(true)
+	}
+	now = now.Add(time.Second)
+	for _, end := range begin("eve", lookupsCaller) {
+		end(true)
+	}
+	now = now.Add(time.Second)
+	if begin("bob", lookupsCaller); len(l.m) != 1 {
+		t.Errorf("%d callers are remembered of one", len(l.m))
+	}
+}
+
+// Goal: who only reads cannot have a node ask the others about more names than it may, of wallets or of receipts; what is no name is none
+// as before, and those who sign are not refused for it. Method: readers use up their part; each kind of request.
+func TestStrangeNamesAreBounded(t *testing.T) {
+	x := newInside(t)
+	strange := "w_" + strings.Repeat("a", 32)
+	for range lookupsCaller {
+		if _, err := x.others.lookups.begin(x.cfg.Clock(), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, row := range map[string]struct {
+		want problem.Code
+		do   func() error
+	}{
+		"a wallet's ID": {problem.Overload, func() error { _, err := x.Wallet(t.Context(), strange); return err }},
+		"a public key": {problem.Overload,
+			func() error { _, err := x.Wallet(t.Context(), strings.Repeat("ab", 33)); return err }},
+		"a receipt":       {problem.Overload, func() error { _, err := x.Receipt(t.Context(), "r_strange"); return err }},
+		"what is no name": {problem.NotFound, func() error { _, err := x.Wallet(t.Context(), "nobody"); return err }},
+		"one who signs":   {problem.NotFound, func() error { _, _, err := x.others.known(t.Context(), "bob", strange, nil); return err }},
+	} {
+		if err := row.do(); problem.As(err).Code != row.want {
+			t.Errorf("%s: %v, want %s", what, err, row.want)
+		}
+	}
+}
+
+// feed is a network from which so much comes, and no more.
+type feed struct {
+	*inside
+	from []transport.Envelope
+}
+
+func (f *feed) Recv(context.Context) (transport.Envelope, error) {
+	if len(f.from) == 0 {
+		return transport.Envelope{}, transport.ErrClosed
+	}
+	e := f.from[0]
+	f.from = f.from[1:]
+	return e, nil
+}
+
+// Goal: a member's questions take no slot that its proposals need. Method: more of them than there are slots, none answered yet.
+func TestQuestionsHaveSlotsOfTheirOwn(t *testing.T) {
+	x := newInside(t)
+	f := &feed{inside: x}
+	for i := range 2 * x.cfg.Limits.Ceremonies {
+		f.from = append(f.from, transport.Envelope{From: "node2", Kind: ceremony.KindSession, Topic: [32]byte{byte(i)}})
+	}
+	x.conn = f
+	x.others.telling.Lock()
+	x.receive(t.Context())
+	x.others.telling.Unlock()
+	x.wg.Wait()
+	lost := map[string]uint64{}
+	for of, v := range x.Counts().Lost {
+		lost[fmt.Sprint(of.Room, " ", of.Peer)] += v
+	}
+	if lost["proposals node2"] != 0 || lost["questions node2"] == 0 {
+		t.Errorf("no slot was left for: %v", lost)
+	}
+}
