@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -150,7 +151,8 @@ func (c Config) routeCertificate() (*certificate, error) {
 	}
 	x, err := openCertificate("routes", c.NATS.Cert, c.NATS.Key, judge)
 	if err != nil {
-		return nil, fault.Usage("correct nats.tls.cert and nats.tls.key, or "+renewal, "route certificate: %w", err)
+		return nil, fault.Usage(missingFile(err, "nats.tls", "correct nats.tls.cert and nats.tls.key, or "+renewal),
+			"route certificate: %w", err)
 	}
 	return x, nil
 }
@@ -167,9 +169,19 @@ func (c Config) apiCertificate() (*certificate, error) {
 		return nil // of this node, or of a CA that knows of no nodes
 	})
 	if err != nil {
-		return nil, fault.Usage("correct api.tls.cert and api.tls.key, or node_id", "API certificate: %w", err)
+		return nil, fault.Usage(missingFile(err, "api.tls", "correct api.tls.cert and api.tls.key, or node_id"),
+			"API certificate: %w", err)
 	}
 	return x, nil
+}
+
+// missingFile is what to do about a certificate's file that does not exist, and otherwise do.
+func missingFile(err error, settings, do string) string {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return do
+	}
+	return fmt.Sprintf("bring roster.json and this node's tls/ from the operator's, where `mpcd node roster sign` writes them, "+
+		"or correct %s.cert and %s.key", settings, settings)
 }
 
 // certificates are those of a host.

@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
+	"github.com/luxfi/mpcd/host/fault"
 )
 
 // certified is a configuration with a certificate for routes by a CA, and a way to put another in its place.
@@ -106,6 +108,28 @@ func TestCertificateOfAPI(t *testing.T) {
 	c.Cluster = "another"
 	if _, err := c.apiCertificate(); err != nil {
 		t.Errorf("a certificate that names no node of this cluster: %v", err)
+	}
+}
+
+// Goal: of a certificate whose file is not there yet it is said from where it comes, and not that settings are wrong; of one that is
+// there, as before. Method: no file, of the API and of routes; then a file of something else.
+func TestCertificateNotBrought(t *testing.T) {
+	c, _ := certified(t)
+	c.API.Cert, c.API.Key = c.NATS.Cert, c.NATS.Key
+	for _, row := range []struct {
+		do   func() error
+		want string
+	}{{func() error { return os.Remove(c.NATS.Cert) }, "bring roster.json and this node's tls/ from the operator's"},
+		{func() error { return os.WriteFile(c.NATS.Cert, []byte("no certificate"), 0o600) }, "correct "}} {
+		if err := row.do(); err != nil {
+			t.Fatal(err)
+		}
+		for use, open := range map[string]func() (*certificate, error){"api": c.apiCertificate, "nats": c.routeCertificate} {
+			var f *fault.Error
+			if _, err := open(); !errors.As(err, &f) || !strings.HasPrefix(f.Do, row.want) || !strings.Contains(f.Do, use+".tls.cert") {
+				t.Errorf("%s: %+v, want: %s", use, f, row.want)
+			}
+		}
 	}
 }
 

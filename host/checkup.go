@@ -340,7 +340,11 @@ func (d *Checkup) routes(ctx context.Context, r attest.Roster) {
 		id, err := natsnet.Probe(ctx, c.network(r, cert), addr)
 		if err != nil {
 			down = append(down, addr+": "+err.Error())
-			if errors.Is(err, natsnet.ErrStranger) { // nobody takes a roster from who is none to them
+			switch {
+			case errors.Is(err, natsnet.ErrUnknown):
+				do = "this node's roster is older than theirs: bring the operator's newest roster.json here; if it does not have that " +
+					"node either, take its address out of nats.routes"
+			case errors.Is(err, natsnet.ErrStranger): // nobody takes a roster from who is none to them
 				do = "bring the operator's newest roster.json here, and to the host of a member that they hear already: from there it goes to all"
 			}
 			continue
@@ -356,7 +360,10 @@ func (d *Checkup) routes(ctx context.Context, r attest.Roster) {
 				names = append(names, m.ID)
 			}
 		}
-		detail += fmt.Sprintf("; not reached by a route: %s (%s)", strings.Join(names, ", "), strings.Join(down, "; "))
+		if detail += "; not reached by a route"; names != nil { // it may be one that the roster does not have
+			detail += ": " + strings.Join(names, ", ")
+		}
+		detail += fmt.Sprintf(" (%s)", strings.Join(down, "; "))
 	}
 	d.warn("peers", down == nil, detail, do)
 }

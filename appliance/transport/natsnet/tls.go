@@ -106,7 +106,7 @@ func (c Config) verifyRoute(s tls.ConnectionState) error {
 		ok = c.Known(node)
 	}
 	if !ok {
-		return fmt.Errorf("natsnet: certificate names node %s, which is not in the roster", node)
+		return fmt.Errorf("natsnet: certificate names node %s: %w", node, ErrUnknown)
 	}
 	return nil
 }
@@ -124,6 +124,9 @@ func CheckNode(cert *x509.Certificate, cluster string, node transport.NodeID) er
 	return err
 }
 
+// ErrUnknown is in the error of a Probe where this node's roster does not have the peer, which the cluster's CA has certified.
+var ErrUnknown = errors.New("it is not in this node's roster")
+
 // ErrStranger is in the error of a Probe where the peer's roster does not have this node.
 var ErrStranger = errors.New("the peer's roster does not have this node")
 
@@ -136,8 +139,8 @@ func refusal(err error) error {
 	return fmt.Errorf("natsnet: it does not take this node's certificate: %w", err)
 }
 
-// Probe dials a route as Start would, and returns the node that answers there. It sends nothing but the handshake. ErrStranger is in the
-// error where the peer does not know this node.
+// Probe dials a route as Start would, and returns the node that answers there. It sends nothing but the handshake. ErrUnknown or
+// ErrStranger is in the error where one of the two does not know the other.
 func Probe(ctx context.Context, c Config, addr string) (transport.NodeID, error) {
 	t, err := c.routeTLS()
 	if err != nil {

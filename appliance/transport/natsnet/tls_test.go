@@ -345,8 +345,8 @@ func TestCertificateRenewed(t *testing.T) {
 }
 
 // Goal: a probe tells which node answers on a route, and that one which does not take our certificate, or is a stranger, is none; and
-// whether it is for want of a roster that has us. Method: a node, dialled by a peer, by a stranger, by one of the cluster that its roster
-// does not have, and by a peer at an address where nobody is.
+// whether it is for want of a roster that has us, or has it. Method: a node, dialled by a peer, by a stranger, by one of the cluster that
+// its roster does not have, by one whose roster does not have it, and by a peer at an address where nobody is.
 func TestProbe(t *testing.T) {
 	ca, err := natsnet.NewCA(cluster)
 	if err != nil {
@@ -371,11 +371,18 @@ func TestProbe(t *testing.T) {
 	unknown := config("b", ca)
 	unknown.TLS = credentials(issue(t, stranger, "b"), ca)
 	for name, c := range map[string]natsnet.Config{"by a stranger": config("b", stranger), "without its trust": unknown} {
-		if id, err := natsnet.Probe(t.Context(), c, addr); err == nil || errors.Is(err, natsnet.ErrStranger) {
+		id, err := natsnet.Probe(t.Context(), c, addr)
+		if err == nil || errors.Is(err, natsnet.ErrStranger) || errors.Is(err, natsnet.ErrUnknown) {
 			t.Errorf("dialled %s: %q, %v", name, id, err)
 		}
 	}
-	if _, err := natsnet.Probe(t.Context(), config("c", ca), addr); !errors.Is(err, natsnet.ErrStranger) {
+	behind := config("b", ca)
+	behind.Peers = transport.Peers{"b": {}}
+	if _, err := natsnet.Probe(t.Context(), behind, addr); !errors.Is(err, natsnet.ErrUnknown) {
+		t.Errorf("dialled by one whose roster does not have it: %v", err)
+	}
+	_, err = natsnet.Probe(t.Context(), config("c", ca), addr)
+	if !errors.Is(err, natsnet.ErrStranger) || errors.Is(err, natsnet.ErrUnknown) {
 		t.Errorf("dialled by one whom its roster does not have: %v", err)
 	}
 	if err := n.Close(); err != nil {
