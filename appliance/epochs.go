@@ -315,8 +315,11 @@ func (e *epochs) check() Check {
 	if words == "" {
 		return Check{Name: epochsName, OK: true, Detail: "its shares are of the epochs that the peers hold"}
 	}
-	_, late := e.lag(e.cfg.Node)
-	return Check{Name: epochsName, OK: len(late) < len(e.keys.Sharings(e.members.SelfParty())), Detail: "it " + words}
+	if _, late := e.lag(e.cfg.Node); len(late) < len(e.keys.Sharings(e.members.SelfParty())) {
+		return Check{Name: epochsName, OK: true, Detail: "it " + words}
+	}
+	return Check{Name: epochsName, Detail: "it " + words, Next: "start it on its newest data directory; if that is gone, sign with the " +
+		"others, make other keys with all nodes, and move what these hold; see docs/OPERATIONS.md"}
 }
 
 // epochs tells the peer, and tells log and audit log of a node that begins to lag, or does no longer.

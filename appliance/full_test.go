@@ -1,8 +1,9 @@
 package appliance
 
 import (
-	"errors"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/vault"
 	"github.com/luxfi/mpcd/vault/vaulttest"
 )
 
@@ -21,8 +23,9 @@ type fullStore struct {
 
 func (s *fullStore) Writable() error { return s.err }
 
-// Goal: a node whose disk is full takes on nothing new, says so with a code of its own, is not ready, and goes on answering; it takes on
-// work again by itself when there is space. Method: a store and then an audit log that cannot write, and can again.
+// Goal: a node whose disk is full takes on nothing new, says so with a code of its own, is not ready before anything was asked of it, says
+// what to do, tells its peers, and goes on answering; it takes on work again by itself when there is space. Method: a store, below what
+// remembers its writes, and then an audit log that cannot write, and can again.
 func TestFullDiskTakesOnNothing(t *testing.T) {
 	x := newInside(t)
 	store, free := &fullStore{Memory: vaulttest.NewMemory()}, int64(1<<40)
@@ -32,23 +35,30 @@ func TestFullDiskTakesOnNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = log.Close() })
-	x.cfg.Store, x.cfg.AuditLog = store, log
+	x.store.Store, x.cfg.AuditLog = store, log
 	x.gate = newGate(gateConfig(policy.Majority{AllowMinority: true}, log), anybody, 1)
 	x.gate.writable = x.Writable
 	in := &attest.Intent{Operation: attest.OpSign, RequestID: "a", Node: "peer"}
+	x.serve(true)
 	state := func() (failed []string, refused error) {
 		_, err := x.gate.permit(t.Context(), attest.OpSign, []passage{{intent: in, judge: func() error { return nil }}}, "share.sign")
 		for _, c := range x.Readiness().Checks {
 			if !c.OK && (c.Name == "audit" || c.Name == "store") {
 				failed = append(failed, c.Name)
+				if !strings.Contains(c.Next, "free space") {
+					t.Errorf("%s: to do: %q", c.Name, c.Next)
+				}
 			}
+		}
+		if told := x.Node.state().Failing; !slices.Equal(told, failed) {
+			t.Errorf("peers are told of %v, and %v fail", told, failed)
 		}
 		return failed, err
 	}
 	for what, fill := range map[string]func(full bool){
 		"store": func(full bool) {
 			if store.err = nil; full {
-				store.err = errors.New("no room")
+				store.err = vault.ErrFull
 			}
 		},
 		"audit": func(full bool) {

@@ -42,8 +42,8 @@ func (n *Node) Readiness() Readiness {
 	hears := n.count(committees, func(id transport.NodeID) bool { return id == n.cfg.Node || slices.Contains(hear, id) })
 	roster := n.members.Roster()
 	r := Readiness{Ready: true, Checks: n.ownChecks(), Margin: live.least, Serial: roster.Roster.Serial, Roster: roster.Fingerprint()}
-	r.Checks = append(r.Checks, Check{Name: "quorum", OK: live.enough(), Detail: n.quorumDetail(live)},
-		Check{Name: "heard", OK: hears.enough(), Detail: heard}, n.epochs.check(), n.secretsCheck())
+	r.Checks = append(r.Checks, n.quorumCheck(live), Check{Name: "heard", OK: hears.enough(), Detail: heard}, n.epochs.check(),
+		n.secretsCheck())
 	for _, c := range r.Checks {
 		r.Ready = r.Ready && c.OK
 	}
@@ -113,22 +113,21 @@ func (n *core) count(committees []threshold.Committee, can func(transport.NodeID
 	return s
 }
 
-// written is the check of something that must be written before an act.
-func written(what string, err error, detail string) Check {
-	if err != nil {
-		detail = err.Error()
+// wellIf is a check that fails with err. What to do is said of a disk and of what is stored there: no waiting heals them.
+func wellIf(name string, err error, detail string) Check {
+	if err == nil {
+		return Check{Name: name, OK: true, Detail: detail}
 	}
-	return Check{Name: what, OK: err == nil, Detail: detail}
+	c := Check{Name: name, Detail: err.Error()}
+	if e := problem.As(err); e.Code == problem.Storage || e.Code == problem.Integrity {
+		c.Next = e.Next
+	}
+	return c
 }
 
 // secretsCheck is of what was opened of what this node has stored.
 func (n *core) secretsCheck() Check {
-	err := n.damage.Err()
-	c := written(SecretsCheck, err, "what it opened of what it has stored is whole")
-	if err != nil {
-		c.Next = problem.As(err).Next
-	}
-	return c
+	return wellIf(SecretsCheck, n.damage.Err(), "what it opened of what it has stored is whole")
 }
 
 // storeCheck is of the last write, and of the room for the next.
@@ -136,46 +135,39 @@ func (n *core) storeCheck() Check {
 	if c := n.store.check("store", "its last write was made"); !c.OK {
 		return c
 	}
-	return written("store", n.storeWritable(), "its last write was made, and there is room for more")
-}
-
-// storeWritable asks a store that can tell why nothing can be written now.
-func (n *core) storeWritable() error {
-	if s, ok := n.cfg.Store.(interface{ Writable() error }); ok {
-		return s.Writable()
-	}
-	return nil
+	return wellIf("store", n.store.Writable(), "its last write was made, and there is room for more")
 }
 
 // Writable returns why this node cannot keep what it must keep before it acts, nil if it can. It asks log and store for what they know, and
 // the disk for its room.
 func (n *core) Writable() error {
-	if err := errors.Join(n.cfg.AuditLog.Writable(), n.storeWritable()); err != nil {
+	if err := errors.Join(n.cfg.AuditLog.Writable(), n.store.Writable()); err != nil {
 		return problem.Unwritten(err)
 	}
 	return nil
 }
 
-func (n *core) quorumDetail(s signers) string {
-	detail := fmt.Sprintf("%d of %d nodes can sign, %d needed", s.can, s.of, s.need)
+func (n *core) quorumCheck(s signers) Check {
+	next, detail := "", fmt.Sprintf("%d of %d nodes can sign, %d needed", s.can, s.of, s.need)
 	if s.short > 0 && s.all > 1 {
 		detail += fmt.Sprintf("; %d of %d groups of nodes that hold keys are too few", s.short, s.all)
 	}
 	members := n.members.All()
 	if len(members) == 1 {
-		detail += "; the roster has this node alone, and one node never signs: " + EnrolAnother
+		next = EnrolAnother
+		detail += "; the roster has this node alone, and one node never signs"
 	}
 	for _, id := range members {
 		if why, _ := n.peers.Trouble(id); why != "" {
 			detail += fmt.Sprintf("; %s %s", id, why)
 		}
 	}
-	return detail
+	return Check{Name: "quorum", OK: s.enough(), Detail: detail, Next: next}
 }
 
 // ownChecks are those that depend on this node alone. Peers hear of them, and choose others while one fails.
 func (n *Node) ownChecks() []Check {
-	log := written("audit", errors.Join(n.cfg.AuditLog.Err(), n.cfg.AuditLog.Writable()), fmt.Sprintf("%d entries", n.cfg.AuditLog.Len()))
+	log := wellIf("audit", errors.Join(n.cfg.AuditLog.Err(), n.cfg.AuditLog.Writable()), fmt.Sprintf("%d entries", n.cfg.AuditLog.Len()))
 	run := Check{Name: "run", OK: true, Detail: "it runs once"}
 	if twice := n.peers.Twice(n.cfg.Node); twice != "" {
 		run = Check{Name: "run", Detail: "this node " + twice, Next: "stop one of them"}
@@ -197,7 +189,8 @@ func (n *Node) memberCheck() Check {
 	return Check{Name: "member", OK: true, Detail: "the roster has it"}
 }
 
-// clockCheck holds our clock against those of the peers: it is off if most of them differ from it, by more than is heard, the same way.
+// clockCheck holds our clock against those of the peers: it is off if most of them differ from it, by more than is heard, the same way. Of
+// two clocks nobody knows which is off; neither of their nodes hears the other, and with no third none of them is ready anyway.
 func (n *core) clockCheck() Check {
 	var seen, ahead, behind int
 	var worst time.Duration
@@ -220,6 +213,10 @@ func (n *core) clockCheck() Check {
 		if d.Abs() > worst.Abs() {
 			worst = d
 		}
+	}
+	if seen == 1 && ahead+behind == 1 {
+		return Check{Name: "clock", Detail: "one of two clocks is off, this node's or that of the only peer it hears" + detail,
+			Next: "compare both with the time, and set the one that is off, as by NTP"}
 	}
 	if 2*max(ahead, behind) > seen {
 		return Check{Name: "clock", Detail: "this node's clock differs from most" + detail, Next: "set this node's clock, as by NTP"}

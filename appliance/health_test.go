@@ -30,6 +30,26 @@ func (f *failingToken) Sign(ctx context.Context, key string, m []byte) ([]byte, 
 	return f.Signer.Sign(ctx, key, m)
 }
 
+// Goal: a node that its roster has alone says that another is to be enrolled, since no waiting brings it a signer; one of three waits.
+// Method: a roster of three, of which two are removed.
+func TestAloneIsToldToEnrol(t *testing.T) {
+	x := newInside(t)
+	for _, gone := range x.world.Committee.Parties[1:] {
+		if c := quorumOf(x); c.OK || c.Next != "" {
+			t.Errorf("with others: %+v", c)
+		}
+		x.remove(t, gone)
+	}
+	if c := quorumOf(x); c.OK || c.Next != EnrolAnother || !strings.Contains(c.Detail, "one node never signs") {
+		t.Errorf("alone: %+v", c)
+	}
+}
+
+func quorumOf(x *inside) Check {
+	all := x.Readiness().Checks
+	return all[slices.IndexFunc(all, func(c Check) bool { return c.Name == "quorum" })]
+}
+
 func key(x *inside, use string) string { return fmt.Sprint(use, x.members.SelfParty()) }
 
 // Goal: a node is not ready, and says why to callers and peers, when what it needs to sign failed the last time, when its clock is off
@@ -75,10 +95,12 @@ func TestOwnChecks(t *testing.T) {
 				t.Fatal("written")
 			}
 		}, "audit", "closed"},
-		"clock":             {see(map[string]transport.Sight{"5": ahead(130), "7": ahead(125)}), "clock", "2m10s ahead"},
-		"clock of one peer": {see(map[string]transport.Sight{"5": ahead(130), "7": ahead(0)}), "", ""},
-		"clocks both ways":  {see(map[string]transport.Sight{"5": ahead(130), "7": ahead(-130)}), "", ""},
-		"twice":             {see(map[string]transport.Sight{"self": {Twice: now}}), "run", "runs twice"},
+		"clock":                            {see(map[string]transport.Sight{"5": ahead(130), "7": ahead(125)}), "clock", "2m10s ahead"},
+		"clock of the only peer":           {see(map[string]transport.Sight{"5": ahead(130)}), "clock", "one of two clocks is off"},
+		"clock of the only peer, a little": {see(map[string]transport.Sight{"5": ahead(100)}), "", ""},
+		"clock of one peer":                {see(map[string]transport.Sight{"5": ahead(130), "7": ahead(0)}), "", ""},
+		"clocks both ways":                 {see(map[string]transport.Sight{"5": ahead(130), "7": ahead(-130)}), "", ""},
+		"twice":                            {see(map[string]transport.Sight{"self": {Twice: now}}), "run", "runs twice"},
 		"host": {func(_ *testing.T, x *inside) {
 			x.cfg.Checks = func() []Check { return []Check{{Name: "certificate", Detail: "expired"}} }
 		}, "certificate", "expired"},

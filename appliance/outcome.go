@@ -56,9 +56,9 @@ func (o *outcomes) failing() (bad map[string]error, age time.Duration) {
 func (o *outcomes) check(name, good string) Check {
 	bad, _ := o.failing()
 	for _, err := range bad {
-		return Check{Name: name, Detail: err.Error()}
+		return wellIf(name, err, good)
 	}
-	return Check{Name: name, OK: true, Detail: good}
+	return wellIf(name, nil, good)
 }
 
 // heededSigner remembers how a token's last signature with each key ended.
@@ -107,4 +107,12 @@ func (s *heededStore) Batch(ctx context.Context, puts []vault.Pair, deletes [][]
 		return err
 	}
 	return s.note("write", err)
+}
+
+// Writable returns why nothing can be written now, of a store that can tell.
+func (s *heededStore) Writable() error {
+	if w, ok := s.Store.(interface{ Writable() error }); ok {
+		return w.Writable()
+	}
+	return nil
 }
