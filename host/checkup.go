@@ -14,7 +14,6 @@ import (
 	"filippo.io/age"
 
 	"github.com/luxfi/mpcd/appliance"
-	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
@@ -299,13 +298,26 @@ func (d *Checkup) atWork(ctx context.Context, roster *attest.SignedRoster) {
 	for _, check := range h.Checks {
 		var err error
 		if !check.OK {
-			err = &fault.Error{Code: fault.CodeQuorum, Err: errors.New(check.Detail), Do: "see the node's log, and `mpcd node list`"}
-			if check.Name == appliance.SecretsCheck {
-				err = &fault.Error{Code: fault.CodeIntegrity, Err: errors.New(check.Detail), Do: problem.StopFirst}
-			}
+			err = &fault.Error{Code: kindOfCheck(check.Name), Err: errors.New(check.Detail),
+				Do: cmp.Or(check.Next, "see the node's log, and `mpcd node list`")}
 		}
 		d.say("node: "+check.Name, err, check.Detail)
 	}
+}
+
+// kindOfCheck is of which kind it is that a check of readiness fails.
+func kindOfCheck(name string) fault.Code {
+	switch {
+	case name == "store", name == "audit":
+		return fault.CodeStorage
+	case name == "token", name == "driver":
+		return fault.CodeHSM
+	case name == appliance.SecretsCheck:
+		return fault.CodeIntegrity
+	case name == "member", strings.HasPrefix(name, "certificate-"):
+		return fault.CodeUsage
+	}
+	return fault.CodeQuorum
 }
 
 func (d *Checkup) audit() {

@@ -152,8 +152,8 @@ func TestDoctorMakesNothing(t *testing.T) {
 	}
 }
 
-// Goal: of a running node that cannot open what it has stored the doctor says which, and what to do, and does not call it a want of nodes.
-// Method: what such a node answers.
+// Goal: of what fails at a running node the doctor says what the node says is to be done, and ends with the code of its kind: a disk or
+// damage is no want of nodes. Method: each check, failing, as such a node answers.
 func TestDoctorBesideRunning(t *testing.T) {
 	c := testNode(t, "n1")
 	prepare(t, c)
@@ -162,15 +162,18 @@ func TestDoctorBesideRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.Close()
-	d := &Checkup{Config: c, Ask: func(context.Context) (*wire.Health, error) {
-		return &wire.Health{Checks: []wire.Check{{Name: appliance.SecretsCheck, Detail: "the share of wallet w_1 cannot be opened"},
-			{Name: "quorum", Detail: "1 of 2"}}}, nil
-	}}
-	if err := found(t, d, "node: quorum"); codeOf(err) != fault.CodeQuorum {
-		t.Errorf("quorum: %v", err)
-	}
-	var f *fault.Error
-	if err := found(t, d, "node: secrets"); !errors.As(err, &f) || f.Code != fault.CodeIntegrity || f.Do != problem.StopFirst {
-		t.Errorf("secrets: %+v", err)
+	for name, want := range map[string]fault.Code{"quorum": fault.CodeQuorum, "heard": fault.CodeQuorum, "clock": fault.CodeQuorum,
+		"run": fault.CodeQuorum, "epochs": fault.CodeQuorum, "store": fault.CodeStorage, "audit": fault.CodeStorage, "token": fault.CodeHSM,
+		"driver": fault.CodeHSM, "member": fault.CodeUsage, "certificate-api": fault.CodeUsage, "certificate-routes": fault.CodeUsage,
+		appliance.SecretsCheck: fault.CodeIntegrity} {
+		for next, do := range map[string]string{"do this": "do this", "": "see the node's log, and `mpcd node list`"} {
+			d := &Checkup{Config: c, Ask: func(context.Context) (*wire.Health, error) {
+				return &wire.Health{Checks: []wire.Check{{Name: name, Detail: "why", Next: next}}}, nil
+			}}
+			var f *fault.Error
+			if err := found(t, d, "node: "+name); !errors.As(err, &f) || f.Code != want || f.Do != do || f.Err.Error() != "why" {
+				t.Errorf("%s: %+v", name, err)
+			}
+		}
 	}
 }

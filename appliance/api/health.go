@@ -73,7 +73,7 @@ func notReady(r *http.Request, ready appliance.Readiness) error {
 	}
 	next := "wait as Retry-After says"
 	if told.Next != "" {
-		next, p.stays, p.Retryable = told.Next, true, false
+		next, p.stays, p.Retryable = withoutPaths(told.Next), true, false
 	}
 	p.Say(fmt.Sprintf("the node cannot serve a signature now: %s: %s", told.Name, withoutPaths(told.Detail)), next)
 	return p
@@ -82,7 +82,7 @@ func notReady(r *http.Request, ready appliance.Readiness) error {
 func checks(ready appliance.Readiness) []wire.Check {
 	var out []wire.Check
 	for _, c := range ready.Checks {
-		out = append(out, wire.Check{Name: c.Name, OK: c.OK, Detail: withoutPaths(c.Words())})
+		out = append(out, wire.Check{Name: c.Name, OK: c.OK, Detail: withoutPaths(c.Detail), Next: withoutPaths(c.Next)})
 	}
 	return out
 }
@@ -93,7 +93,7 @@ var path = regexp.MustCompile(`"[^"]*/[^"]*"|[^\s"'(=:]*/[^\s"',;:)]*`)
 // withoutPaths is what a check says to those who need no token to ask: where files lie on the host is not theirs to know. The log has it.
 func withoutPaths(detail string) string {
 	return path.ReplaceAllStringFunc(detail, func(p string) string {
-		if p == "input/output" { // of an error
+		if p == "input/output" || p == "docs/OPERATIONS.md" { // of an error; of what to do
 			return p
 		}
 		return "…"

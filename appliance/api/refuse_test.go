@@ -374,13 +374,15 @@ func TestHealthHasNoPaths(t *testing.T) {
 		"open data/node1/my log/audit.log: input/output error":       "open … …: input/output error",
 		`away: "/srv/a b/tokens" is not there (/srv/c)`:              "away: … is not there (…)",
 		"pkcs11:token=t?module-path=/usr/lib/x.so: no such file":     "pkcs11:token=t?module-path=…: no such file",
+		"keep the disk; see docs/OPERATIONS.md":                      "keep the disk; see docs/OPERATIONS.md",
 		"2 of 3 nodes can sign, 2 needed; node3 was never heard":     "2 of 3 nodes can sign, 2 needed; node3 was never heard",
 		"it is valid from 2026-01-01T00:00:00Z to 2027-01-01T00:00:": "it is valid from 2026-01-01T00:00:00Z to 2027-01-01T00:00:",
 	} {
-		f.ready = appliance.Readiness{Checks: []appliance.Check{{Name: "store", Detail: detail}}}
+		f.ready = appliance.Readiness{Checks: []appliance.Check{{Name: "store", Detail: detail, Next: detail}}}
 		p := wantProblem(t, send(t, h, "GET", "/readyz", ""), 503, "not_ready")
 		v := decode[wire.Health](t, send(t, h, "GET", "/healthz", ""))
-		if p.Errors[0].Detail != want || !strings.Contains(p.Detail, want) || v.Checks[0].Detail != want {
+		if p.Errors[0].Detail != want+": "+want || !strings.Contains(p.Detail, want) || p.Next != want || v.Checks[0].Detail != want ||
+			v.Checks[0].Next != want {
 			t.Errorf("%q: %q, %q, %q; want %q", detail, p.Errors[0].Detail, p.Detail, v.Checks[0].Detail, want)
 		}
 	}
@@ -391,7 +393,7 @@ func FuzzHealthHasNoPaths(f *testing.F) {
 	f.Add("open /var/lib/mpcd/audit.log: input/output error")
 	f.Add(`away: "/srv/a b" is not there (/srv/c), "x`)
 	f.Fuzz(func(t *testing.T, detail string) {
-		if left := strings.ReplaceAll(withoutPaths(detail), "input/output", ""); strings.Contains(left, "/") {
+		if left := strings.NewReplacer("input/output", "", "docs/OPERATIONS.md", "").Replace(withoutPaths(detail)); strings.Contains(left, "/") {
 			t.Errorf("%q of %q", left, detail)
 		}
 	})
@@ -413,6 +415,11 @@ func TestWaitingHealsNothing(t *testing.T) {
 			strings.Contains(p.Detail, "Retry-After") == stays || strings.Contains(p.Detail, member.Detail) != stays ||
 			len(p.Errors) != len(failing) {
 			t.Errorf("%v: %+v", failing, p)
+		}
+		for i, c := range decode[wire.Health](t, send(t, h, "GET", "/healthz", "")).Checks[1:] {
+			if c.Next != failing[i].Next || c.Detail != failing[i].Detail {
+				t.Errorf("/healthz: %+v of %+v", c, failing[i])
+			}
 		}
 	}
 }

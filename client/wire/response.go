@@ -121,6 +121,7 @@ type Check struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail,omitempty"`
+	Next   string `json:"next,omitempty" doc:"What to do about it, where no waiting heals it."`
 }
 
 // Health is the answer of the health endpoints.
