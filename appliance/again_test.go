@@ -1,15 +1,19 @@
 package appliance_test
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"log/slog"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/threshold"
 )
 
@@ -144,6 +148,214 @@ func TestAgainWhileDown(t *testing.T) {
 	}
 	if now := begun(t, c); now != before {
 		t.Errorf("%d acts began", now-before)
+	}
+}
+
+// missing waits until nodes that run miss those that were halted.
+func (c *cluster) missing(t *testing.T, down ...*member) {
+	t.Helper()
+	for _, m := range c.nodes {
+		waitFor(t, string(m.id)+" to miss who is down", func() bool {
+			return m.stop == nil || !slices.ContainsFunc(m.node.Nodes(), func(s appliance.NodeStatus) bool {
+				return s.Live && slices.ContainsFunc(down, func(d *member) bool { return d.id == s.ID })
+			})
+		})
+	}
+}
+
+// Goal: a keygen that names no parties is for the same parties at whichever node it is asked, so that it makes one key; a node that is none
+// of them gives their answer, and says whom to ask where it has none. Method: a key of two of four nodes, asked at node1 and node4; then at
+// node3 and node4 with node1 and node2 down.
+func TestAgainOneCommittee(t *testing.T) {
+	c := newCluster(t, 4)
+	keygen := func(m *member, session string) (any, error) {
+		return m.node.Keygen(t.Context(), appliance.KeygenRequest{SessionID: session, Curve: "ed25519", Threshold: 2, Total: 2})
+	}
+	w, err := keygen(c.nodes[3], "new")
+	if p := problem.As(err); p.Code != problem.Invalid || !strings.Contains(p.Next, "[node1 node2]") {
+		t.Errorf("at node4, which is no party: %+v, %v", w, err)
+	}
+	w, err = keygen(c.nodes[0], "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "at node4", w, func() (any, error) { return keygen(c.nodes[3], "one") })
+	c.nodes[0].halt()
+	c.nodes[1].halt()
+	c.missing(t, c.nodes[:2]...)
+	same(t, "at node4, its parties down", w, func() (any, error) { return keygen(c.nodes[3], "one") })
+	if w, err := keygen(c.nodes[2], "one"); problem.As(err).Code != problem.Quorum {
+		t.Errorf("at node3, which cannot verify what node4 says: %+v, %v", w, err)
+	}
+	if w, err := keygen(c.nodes[2], "two"); problem.As(err).Code != problem.Invalid {
+		t.Errorf("another, its parties down: %+v, %v", w, err)
+	}
+}
+
+// Goal: the same body is the same request also where the roster, or a node's own defaults, would have something else made of it now;
+// another body is refused, and where only parties are up that do not know the body, they say who has the answer. Method: keygens of all,
+// of four, and by name, of four nodes at node1; then node4 is removed from the roster, and they are repeated at node2; node1 and node2
+// are stopped, and one that node2 has no answer of is repeated at node3.
+func TestAgainOtherDefaults(t *testing.T) {
+	c := newCluster(t, 4)
+	keygen := func(m *member, session string, req appliance.KeygenRequest) (any, error) {
+		req.SessionID, req.Curve, req.Threshold = session, "ed25519", 3
+		return m.node.Keygen(t.Context(), req)
+	}
+	reqs := map[string]appliance.KeygenRequest{"all": {}, "four": {Total: 4}, "last": {},
+		"named": {Parties: []transport.NodeID{"node4", "node1", "node2", "node3"}}}
+	made := map[string]any{}
+	for session, req := range reqs {
+		var err error
+		if made[session], err = keygen(c.nodes[0], session, req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := c.roster.Roster
+	r.Nodes, r.Serial = slices.Clone(r.Nodes), 2
+	r.Nodes[3].Removed = true
+	next, err := r.Sign(c.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.nodes[3].halt()
+	for _, m := range c.nodes[:3] {
+		if err := m.node.TakeUp(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := begun(t, c)
+	for _, session := range []string{"all", "four", "named"} {
+		for _, m := range c.nodes[:2] {
+			same(t, session+" at "+string(m.id), made[session], func() (any, error) { return keygen(m, session, reqs[session]) })
+		}
+		other := reqs[session]
+		other.BodyHash[0] = 1
+		if w, err := keygen(c.nodes[2], session, other); problem.As(err).Code != problem.Conflict {
+			t.Errorf("another body, %s: %+v, %v", session, w, err)
+		}
+	}
+	if now := begun(t, c); now != before {
+		t.Errorf("%d acts began", now-before)
+	}
+	c.nodes[0].halt()
+	c.missing(t, c.nodes[0])
+	before = begun(t, c)
+	w, err := keygen(c.nodes[2], "last", reqs["last"])
+	if p := problem.As(err); p.Code != problem.Conflict || !strings.Contains(p.Next, "node1") {
+		t.Errorf("nobody up has the answer: %+v, %v", w, err)
+	}
+	if now := begun(t, c); now != before {
+		t.Errorf("%d acts began", now-before)
+	}
+}
+
+// Goal: a node that is no party gives what it has answered itself, whoever is up; what it cannot judge because too few answer is refused
+// with who to start, and not as if there were no such wallet. Method: a key of node1 to node3, answers about it at node4, then with one and
+// with two parties down.
+func TestAgainAlone(t *testing.T) {
+	c := newCluster(t, 4)
+	w, four := c.keygen("ed25519", 2, 3), c.nodes[3].node
+	sign := func(n *appliance.Node, session, message string) (any, error) {
+		return n.Sign(t.Context(), appliance.SignRequest{SessionID: session, WalletID: w.ID, Message: []byte(message),
+			BodyHash: sha256.Sum256([]byte(message))})
+	}
+	refresh := func(n *appliance.Node, session string) (any, error) {
+		return n.Refresh(t.Context(), appliance.RefreshRequest{SessionID: session, WalletID: w.ID})
+	}
+	paid, err := sign(c.nodes[0].node, "pay", "a payment")
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewed, err := refresh(c.nodes[0].node, "refresh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "sign", paid, func() (any, error) { return sign(four, "pay", "a payment") })
+	same(t, "refresh", renewed, func() (any, error) { return refresh(four, "refresh") })
+	none := "w_" + strings.Repeat("a", len(w.ID)-2)
+	for i, want := range []problem.Code{problem.NotFound, problem.Quorum} { // with node1, and with node2 down too
+		c.nodes[i].halt()
+		c.missing(t, c.nodes[i])
+		if got, err := four.Wallet(t.Context(), none); problem.As(err).Code != want {
+			t.Errorf("a wallet that is none, %d down: %+v, %v", i+1, got, err)
+		}
+	}
+	same(t, "sign, one party up", paid, func() (any, error) { return sign(four, "pay", "a payment") })
+	same(t, "refresh, one party up", renewed, func() (any, error) { return refresh(four, "refresh") })
+	if got, err := sign(four, "pay", "another"); problem.As(err).Code != problem.Conflict {
+		t.Errorf("another payment: %+v, %v", got, err)
+	}
+	for what, do := range map[string]func() (any, error){
+		"sign":    func() (any, error) { return sign(four, "new", "a payment") },
+		"refresh": func() (any, error) { return refresh(four, "new-refresh") },
+		"show":    func() (any, error) { return four.Wallet(t.Context(), w.ID) },
+	} {
+		if got, err := do(); problem.As(err).Code != problem.Quorum || !strings.Contains(problem.As(err).Next, "start the missing nodes") {
+			t.Errorf("%s, one party up: %+v, %v", what, got, err)
+		}
+	}
+}
+
+// Goal: a node that is no party of a key knows it also after the token of a party was replaced: it judges by the rosters that it keeps;
+// where it has that roster no longer, it says what may be so, and calls no member a liar. Method: node3 of a key gets another attestation
+// key; node4 with its rosters, and without those of before.
+func TestAgainAfterTokenReplaced(t *testing.T) {
+	c := newCluster(t, 4)
+	w := c.keygen("ed25519", 2, 3)
+	pay := func(m *member) (any, error) {
+		return m.node.Sign(t.Context(), appliance.SignRequest{SessionID: "pay", WalletID: w.ID, Message: []byte("a payment")})
+	}
+	paid, err := pay(c.nodes[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	three, four := c.nodes[2], c.nodes[3]
+	if err := three.token.(hsm.KeyGenerator).GenerateKey(t.Context(), "attest2", hsm.KeyP256); err != nil {
+		t.Fatal(err)
+	}
+	r := c.roster.Roster
+	r.Nodes, r.Serial = slices.Clone(r.Nodes), 2
+	r.Nodes[2].AttestKey = three.publicKey(t.Context(), "attest2")
+	next, err := r.Sign(c.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	three.halt()
+	four.halt()
+	var log bytes.Buffer
+	four.logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	four.start()
+	for _, m := range []*member{c.nodes[0], c.nodes[1], four} {
+		if err := m.node.TakeUp(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.roster, three.attestKey = next, "attest2"
+	three.start()
+	c.waitReady()
+	if got, err := four.node.Wallet(t.Context(), w.ID); err != nil || got.ID != w.ID {
+		t.Errorf("node4 shows %+v, %v", got, err)
+	}
+	same(t, "sign", paid, func() (any, error) { return pay(four) })
+	var gone [][]byte
+	if err := four.state.Iterate(t.Context(), []byte("node/roster/"), func(key, _ []byte) error {
+		gone = append(gone, slices.Clone(key))
+		return nil
+	}); err != nil || len(gone) != 2 {
+		t.Fatalf("%d rosters, %v", len(gone), err)
+	}
+	if err := four.state.Batch(t.Context(), nil, gone); err != nil {
+		t.Fatal(err)
+	}
+	got, err := four.node.Wallet(t.Context(), w.ID)
+	if p := problem.As(err); p.Code != problem.NotFound || !strings.Contains(p.Next, "[node1 node2 node3]") ||
+		!strings.Contains(p.Error(), "token was replaced since") {
+		t.Errorf("without the roster of before: %+v, %v", got, err)
+	}
+	four.halt()
+	if said := log.String(); !strings.Contains(said, "cannot verify") || strings.Contains(said, "from=") {
+		t.Errorf("node4 says %s", said)
 	}
 }
 

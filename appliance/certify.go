@@ -92,7 +92,7 @@ func (n *making) certify(ctx context.Context, c *ceremony.Ceremony, id string, i
 			return &threshold.Abort{Kind: threshold.Ban, Check: "certificate", Culprits: []threshold.PartyID{from},
 				Err: errors.New("unreadable certificate")}
 		}
-		if err := n.verifyCertificate(id, info, rec, cert); err != nil {
+		if err := n.verifyCertificate(n.members, id, info, rec, cert); err != nil {
 			return &threshold.Abort{Kind: threshold.Ban, Check: "certificate", Culprits: []threshold.PartyID{from}, Err: err}
 		}
 		certs = append(certs, cert)
@@ -116,10 +116,10 @@ func (n *making) ownCertificate(ctx context.Context, id string, info threshold.K
 	return certificate{self, batch.Cose}, nil
 }
 
-// verifyCertificate checks one certificate of a set that must be of all parties. What a party attested counts also after it was removed:
-// the others may have completed the epoch before, and who lags would lose its share.
-func (n *core) verifyCertificate(id string, info threshold.KeyInfo, rec keys.Record, cert certificate) error {
-	node, key, ok := n.members.Signer(cert.Party)
+// verifyCertificate checks one certificate of a set that must be of all parties, by a roster. What a party attested counts also after it
+// was removed: the others may have completed the epoch before, and who lags would lose its share.
+func (n *core) verifyCertificate(by *ceremony.Members, id string, info threshold.KeyInfo, rec keys.Record, cert certificate) error {
+	node, key, ok := by.Signer(cert.Party)
 	if !ok {
 		return fmt.Errorf("party %d is not in the roster", cert.Party)
 	}
@@ -128,8 +128,31 @@ func (n *core) verifyCertificate(id string, info threshold.KeyInfo, rec keys.Rec
 	return err
 }
 
-// verifyCertificates checks that all parties have certified an epoch.
-func (n *core) verifyCertificates(id string, info threshold.KeyInfo, rec keys.Record, certs []certificate) error {
+// errOtherToken is of certificates that are of no roster which this node has, or no longer: they may be good, and be bent.
+var errOtherToken = errors.New("its certificates are by the tokens of no roster that this node has: a party's token was replaced since, " +
+	"or they are forged")
+
+// verifyCertificates checks that all parties have certified an epoch: by the roster in use or, since the token of a party may have been
+// replaced after it, by one that this node keeps, the same for all; errOtherToken where none fits.
+func (n *core) verifyCertificates(ctx context.Context, id string, info threshold.KeyInfo, rec keys.Record, certs []certificate) error {
+	now := n.verifyCertificatesBy(n.members, id, info, rec, certs)
+	if now == nil {
+		return nil
+	}
+	kept, err := n.keptRosters(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range kept {
+		by, err := ceremony.NewMembers(r, n.cfg.Node)
+		if err == nil && n.verifyCertificatesBy(by, id, info, rec, certs) == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %w", errOtherToken, now)
+}
+
+func (n *core) verifyCertificatesBy(by *ceremony.Members, id string, info threshold.KeyInfo, rec keys.Record, certs []certificate) error {
 	if len(certs) != info.Committee.N() {
 		return errors.New("the certificate does not fit the share")
 	}
@@ -137,7 +160,7 @@ func (n *core) verifyCertificates(id string, info threshold.KeyInfo, rec keys.Re
 		if cert.Party != info.Committee.Parties[i] {
 			return errors.New("the certificate lacks a party")
 		}
-		if err := n.verifyCertificate(id, info, rec, cert); err != nil {
+		if err := n.verifyCertificate(by, id, info, rec, cert); err != nil {
 			return err
 		}
 	}

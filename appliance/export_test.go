@@ -136,10 +136,18 @@ func (n *Node) AdoptWallet(ctx context.Context, op attest.Operation, session, as
 	if err != nil {
 		return err
 	}
-	purpose := purposeOf(aboutKey(op, asked, was))
+	x := asks{op: op, session: session, fits: func(id string, _ keys.Record) bool { return id == asked }}
+	if op == attest.OpKeygen {
+		req := KeygenRequest{Threshold: was.Info.Committee.Threshold, Label: was.Label, Group: was.Group}
+		scheme, err := n.cfg.Schemes(was.Scheme)
+		if err != nil {
+			return err
+		}
+		x.fits = func(_ string, rec keys.Record) bool { return n.making.fits(req, scheme, rec) }
+	}
 	a := keyAnswer{keyAnswerVersion, id, session, rec, "node1"}
 	bend(&a.Session, &a.Record)
-	_, err = n.others.adoptWallet(ctx, op, session, purpose, heard{"node1", said{Answer: canon.MustMarshal(a)}})
+	_, err = n.others.adoptWallet(ctx, x, heard{"node1", said{Answer: canon.MustMarshal(a)}})
 	return err
 }
 
@@ -198,7 +206,11 @@ func (n *Node) JudgeWallets(ctx context.Context, name, shown string, of []*Node,
 			all = append(all, heard{accomplice.cfg.Node, h.said})
 		}
 	}
-	return n.others.judgeWallets(name, all), nil
+	rec, err := n.others.judgeWallets(ctx, name, all)
+	if problem.As(err).Code == problem.NotFound || problem.As(err).Code == problem.Quorum { // why none is taken
+		err = nil
+	}
+	return rec, err
 }
 
 // AskNobody has the node's own gate let all pass that nobody asked for.

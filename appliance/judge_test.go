@@ -166,3 +166,57 @@ func TestNoSecondKey(t *testing.T) {
 		}
 	}
 }
+
+// Goal: a key that another session made is no end of this one's keygen, whatever a peer says. Method: an active key of one session, taken
+// up under it and under another.
+func TestTakeUpIsOfTheSession(t *testing.T) {
+	x := newInside(t)
+	id, _ := x.newKeyOf(t, frost.Ed25519, keys.Active)
+	rec, err := x.keys.Record(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec.SessionID = "mine"
+	if err := x.keys.Put(t.Context(), id, rec); err != nil {
+		t.Fatal(err)
+	}
+	for session, want := range map[string]bool{"mine": true, "another": false} {
+		if done, err := x.making.takeUp(t.Context(), id, session); done != want || err != nil {
+			t.Errorf("%s: %v, %v", session, done, err)
+		}
+	}
+}
+
+// Goal: another node's key is an answer to a request only if it has all that the request says. Method: a key of all parties, and requests
+// for it, with as much and as little as may be said, then each part bent.
+func TestFits(t *testing.T) {
+	x := newInside(t)
+	all := x.members.Nodes(x.world.Committee.Parties)
+	rec := keys.Record{Scheme: threshold.FrostEd25519, Label: "a", Group: "g",
+		Info: threshold.KeyInfo{Kind: threshold.Ed25519.ID, Committee: x.world.Committee}}
+	whole := KeygenRequest{Threshold: x.world.Committee.Threshold, Total: len(all), Parties: all, Protocol: "frost", Label: "a", Group: "g"}
+	for name, row := range map[string]struct {
+		bend func(*KeygenRequest, *keys.Record)
+		ok   bool
+	}{
+		"whole":                    {func(*KeygenRequest, *keys.Record) {}, true},
+		"little":                   {func(q *KeygenRequest, _ *keys.Record) { *q = KeygenRequest{Label: "a", Group: "g"} }, true},
+		"another order":            {func(q *KeygenRequest, _ *keys.Record) { slices.Reverse(q.Parties) }, true},
+		"another threshold":        {func(q *KeygenRequest, _ *keys.Record) { q.Threshold++ }, false},
+		"another total":            {func(q *KeygenRequest, _ *keys.Record) { q.Total--; q.Parties = nil }, false},
+		"fewer parties":            {func(q *KeygenRequest, _ *keys.Record) { q.Parties = all[1:] }, false},
+		"other parties":            {func(q *KeygenRequest, _ *keys.Record) { q.Parties[0] = "node99" }, false},
+		"another label":            {func(q *KeygenRequest, _ *keys.Record) { q.Label = "" }, false},
+		"another group":            {func(q *KeygenRequest, _ *keys.Record) { q.Group = "" }, false},
+		"another kind":             {func(_ *KeygenRequest, r *keys.Record) { r.Info.Kind = threshold.BIP340.ID }, false},
+		"another protocol":         {func(_ *KeygenRequest, r *keys.Record) { r.Scheme = "x" }, false},
+		"a protocol of the node's": {func(q *KeygenRequest, r *keys.Record) { r.Scheme, q.Protocol = "x", "" }, true},
+	} {
+		q, r := whole, rec
+		q.Parties = slices.Clone(all)
+		row.bend(&q, &r)
+		if got := x.making.fits(q, frost.Ed25519, r); got != row.ok {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

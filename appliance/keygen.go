@@ -9,6 +9,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
 )
@@ -59,11 +60,12 @@ func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold
 }
 
 // takeUp ends a keygen that its coordinator left: it has parties prove the wallet if all have certified it. It is false if not all have:
-// what all have staged they certify to each other by now, so a party has no share, and the wallet will never be one.
-func (n *making) takeUp(ctx context.Context, id string) (bool, error) {
+// what all have staged they certify to each other by now, so a party has no share, and the wallet will never be one; or if another session
+// has made it, whatever a peer says.
+func (n *making) takeUp(ctx context.Context, id, session string) (bool, error) {
 	rec, err := n.keys.RecordWhen(ctx, id, func(r keys.Record) bool { return r.State != keys.Staged })
 	switch {
-	case err != nil && problem.As(err).Code == problem.NotFound, err == nil && rec.State == keys.Staged:
+	case err != nil && problem.As(err).Code == problem.NotFound, err == nil && (rec.State == keys.Staged || rec.SessionID != session):
 		return false, nil
 	case err != nil || rec.State == keys.Active:
 		return err == nil, err
@@ -83,7 +85,8 @@ func (n *making) noParty(c threshold.Committee) error {
 	if c.Contains(n.members.SelfParty()) {
 		return nil
 	}
-	return problem.Field("parties", "ask one of the parties to make the key", "this node, %q, is not among the parties", n.cfg.Node)
+	return problem.Field("parties", fmt.Sprintf("ask one of the parties to make the key: one of %v", n.members.Nodes(c.Parties)),
+		"this node, %q, is not among the parties", n.cfg.Node)
 }
 
 // permitKeygen passes the gate.
@@ -119,7 +122,18 @@ func NoScheme(err error) *problem.Error {
 	return problem.Field(none.Field, none.Next, "%s", none.What)
 }
 
-// plan turns a request into a scheme and a committee, with the reasons why not.
+// fits tells whether a key is one that the request asks for. What the request left open, the node that it was asked of has chosen.
+func (n *making) fits(req KeygenRequest, s threshold.Scheme, rec keys.Record) bool {
+	c := rec.Info.Committee
+	parties := n.members.Nodes(c.Parties)
+	named := len(req.Parties) == 0 || len(req.Parties) == len(parties) &&
+		!slices.ContainsFunc(req.Parties, func(id transport.NodeID) bool { return !slices.Contains(parties, id) })
+	return named && rec.Info.Kind == s.Kind().ID && (req.Protocol == "" || rec.Scheme == s.ID()) && rec.Label == req.Label &&
+		rec.Group == req.Group && (req.Threshold == 0 || req.Threshold == c.Threshold) && (req.Total == 0 || req.Total == c.N())
+}
+
+// plan turns a request into a scheme and a committee, with the reasons why not. Where it has a scheme and an error, it is the roster, or
+// the node's own default, that does not have it: another node may have answered it, or this one under another roster.
 func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee, error) {
 	none := threshold.Committee{}
 	scheme, err := n.cfg.SchemeFor(req.Curve, req.Protocol)
@@ -144,10 +158,10 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 			total = len(n.members.All())
 		}
 		if total < 0 || total > len(n.members.All()) {
-			return nil, none, problem.Field("total", "enrol more nodes, or ask for fewer parties", "%d parties, the cluster has %d nodes",
+			return scheme, none, problem.Field("total", "enrol more nodes, or ask for fewer parties", "%d parties, the cluster has %d nodes",
 				total, len(n.members.All()))
 		}
-		ids = n.members.First(total)
+		ids = n.members.All()[:total] // the same at every node: one request is for one committee
 	}
 	if total != 0 && total != len(ids) {
 		return nil, none, problem.Field("total", "let total equal the number of parties", "total is %d, %d parties are named", total, len(ids))
@@ -173,11 +187,11 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 			return nil, none, problem.Field("parties", "name each node once", "node %q is named twice", id)
 		}
 		if n.members.Party(id) == 0 {
-			return nil, none, problem.Field("parties", "list the nodes with GET /api/v1/nodes", "unknown node %q", id)
+			return scheme, none, problem.Field("parties", "list the nodes with GET /api/v1/nodes", "unknown node %q", id)
 		}
 	}
 	if req.Threshold == 0 && t > len(ids) {
-		return nil, none, problem.Field("threshold",
+		return scheme, none, problem.Field("threshold",
 			fmt.Sprintf("ask for one from %d to %d, or set threshold in mpcd.yaml", len(ids)/2+1, len(ids)),
 			"this node's default threshold is %d, of %d parties", t, len(ids))
 	}
@@ -187,7 +201,7 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 	}
 	c, err := n.members.Committee(ids, t)
 	if err != nil {
-		return nil, none, problem.Field("threshold", "", "%v", err)
+		return scheme, none, problem.Field("threshold", "", "%v", err)
 	}
 	return scheme, c, nil
 }

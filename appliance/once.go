@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -171,45 +172,60 @@ func (n *others) live() []transport.NodeID {
 // askAgain is how long a node waits for another that does what it is asked for too.
 const askAgain = 200 * time.Millisecond
 
+// asks is a request as find looks for its answer.
+type asks struct {
+	op            attest.Operation
+	session       string
+	body, purpose [32]byte                              // purpose is as this node would do it
+	fits          func(id string, rec keys.Record) bool // whether a key is one that it asks for; nil for a signature
+}
+
 // find asks nodes for the answer of a session, as long as one of them is about to have it: of those that are asked at once, the first by
-// name goes first. It refuses what stands for another purpose or body anywhere. take judges and keeps an answer. One that it does not take
-// is a peer's word alone, and yet nothing may be done again that may have been done: find refuses then, too, unless another's is taken.
-// Where nobody has an answer, wallet is what a keygen of the session has left, if anything.
-func (n *others) find(ctx context.Context, op attest.Operation, session string, body, purpose [32]byte,
-	take func(heard) error) (found bool, wallet string, err error) {
-	n.ops.Act(string(op), session, false)
-	defer n.ops.Act(string(op), session, true)
+// name goes first. The same body is the same request, also where this node would have made something else of it, by defaults of its own.
+// find refuses what stands for another body anywhere, and for another purpose where nobody says to have answered this body, or is about
+// to. take judges and keeps an answer. One that it does not take is a peer's word alone, and yet nothing may be done again that may have
+// been done: find refuses then, too, unless another's is taken. Where nobody has an answer, wallet is what a keygen of the session has
+// left, if anything.
+func (n *others) find(ctx context.Context, x asks, take func(heard) error) (found bool, wallet string, err error) {
+	n.ops.Act(string(x.op), x.session, false)
+	defer n.ops.Act(string(x.op), x.session, true)
 	for {
-		all, err := n.ask(ctx, op, session, n.live())
+		all, err := n.ask(ctx, x.op, x.session, n.live())
 		if err != nil {
 			return false, "", err
 		}
-		own, err := n.gate.uses.Get(ctx, session)
+		own, err := n.gate.uses.Get(ctx, x.session)
 		if err != nil {
 			return false, "", err
 		}
 		all = append(all, heard{n.cfg.Node, said{Use: own}})
-		acting, untaken := false, error(nil)
+		acting, same, used, untaken := false, false, error(nil), error(nil)
 		for _, h := range all {
-			switch {
-			case h.Use != nil && h.Use.Purpose != purpose, (h.Asked || len(h.Answer) > 0) && h.Body != body:
-				return false, "", usedAt(session, h.from)
-			case len(h.Answer) > 0:
+			if (h.Asked || len(h.Answer) > 0) && h.Body != x.body {
+				return false, "", usedAt(x.session, h.from)
+			}
+			if h.Use != nil && h.Use.Purpose != x.purpose {
+				e := usedAt(x.session, h.from)
+				e.Next += fmt.Sprintf("; if it is the same request, ask node %.64q, which led it", h.Use.Coordinator)
+				used = e
+			}
+			if len(h.Answer) > 0 {
 				err := take(h)
 				if err == nil {
 					return true, "", nil
 				}
-				n.cfg.Logger.Warn("an answer of another node is not taken", "from", h.from, "session", session, "error", err)
-				untaken = notTaken(session, h.from, err)
+				n.cfg.Logger.Warn("an answer of another node is not taken", "from", h.from, "session", x.session, "error", err)
+				untaken = notTaken(x.session, h.from, err)
 				continue
 			}
 			acting = acting || h.Acting || h.Asked && h.from < n.cfg.Node
+			same = same || h.Asked && (h.Acting || h.from < n.cfg.Node)
 			if h.Use != nil && h.Use.Key != "" {
 				wallet = h.Use.Key
 			}
 		}
-		if untaken != nil || !acting {
-			return false, wallet, untaken
+		if untaken != nil || used != nil && !same || !acting {
+			return false, wallet, cmp.Or(untaken, used)
 		}
 		select {
 		case <-time.After(askAgain):
@@ -220,7 +236,7 @@ func (n *others) find(ctx context.Context, op attest.Operation, session string, 
 }
 
 // usedAt is operation.Reused, by the word of a node.
-func usedAt(session string, at transport.NodeID) error {
+func usedAt(session string, at transport.NodeID) *problem.Error {
 	e := problem.As(operation.Reused(session))
 	e.Message += ", says node " + string(at)
 	return e
@@ -289,8 +305,8 @@ func (n *others) parseReceiptOf(ctx context.Context, h heard) (*attest.Receipt, 
 	return &r, attest.VerifyReceipt(&r, roster, n.cfg.Schemes, attest.ReceiptOptions{})
 }
 
-// adoptWallet takes over another node's answer about a key, if it is of a key as we know it.
-func (n *others) adoptWallet(ctx context.Context, op attest.Operation, session string, purpose [32]byte, h heard) ([]byte, error) {
+// adoptWallet takes over another node's answer about a key, if it is of a key as we know it, and one that was asked for.
+func (n *others) adoptWallet(ctx context.Context, x asks, h heard) ([]byte, error) {
 	a, err := parseKeyAnswer(h.Answer)
 	if err != nil {
 		return nil, err
@@ -304,22 +320,22 @@ func (n *others) adoptWallet(ctx context.Context, op attest.Operation, session s
 	}
 	theirs := a.Record.Info
 	theirs.Party = rec.Info.Party
-	same := attest.KeyID(theirs.Kind, theirs.GroupKey) == a.ID && a.Session == session && a.Record.Label == rec.Label &&
+	same := attest.KeyID(theirs.Kind, theirs.GroupKey) == a.ID && a.Session == x.session && a.Record.Label == rec.Label &&
 		a.Record.Group == rec.Group && a.Record.Scheme == rec.Scheme && a.Record.State == keys.Active &&
 		theirs.Committee.Equal(rec.Info.Committee) && theirs.Epoch <= rec.Info.Epoch &&
-		(op != attest.OpKeygen || rec.SessionID == session) && purposeOf(aboutKey(op, a.ID, rec)) == purpose
+		(x.op != attest.OpKeygen || rec.SessionID == x.session) && x.fits(a.ID, rec)
 	if !same {
 		return nil, problem.New(problem.Integrity, "compare the wallet on both nodes",
-			"node %s answers session_id %q with a wallet that is another here", h.from, session)
+			"node %s answers session_id %q with a wallet that is another here", h.from, x.session)
 	}
-	put := n.ops.Answered(string(op), session, h.Body, h.Answer)
+	put := n.ops.Answered(string(x.op), x.session, h.Body, h.Answer)
 	return h.Answer, n.cfg.Store.Batch(ctx, []vault.Pair{put}, nil)
 }
 
 // signatureOf is the answer that another node has given to a request, nil where none has.
 func (n *others) signatureOf(ctx context.Context, req SignRequest, key keys.Key) (s *Signature, err error) {
 	purpose := purposeOf(&attest.Intent{Operation: attest.OpSign, KeyID: key.ID, Message: req.Message, Path: req.Path})
-	_, _, err = n.find(ctx, attest.OpSign, req.SessionID, req.BodyHash, purpose, func(h heard) (err error) {
+	_, _, err = n.find(ctx, asks{attest.OpSign, req.SessionID, req.BodyHash, purpose, nil}, func(h heard) (err error) {
 		s, err = n.adoptSignature(ctx, req, key, h)
 		return err
 	})
@@ -341,6 +357,18 @@ func (n *others) signedBefore(ctx context.Context, req SignRequest, key keys.Key
 		err = refused
 	}
 	return s, n.members.Explain(err)
+}
+
+// stored is this node's own answer to a request, nil where it has none: a node that is no party asks no other about what it has answered.
+func (n *others) stored(ctx context.Context, op attest.Operation, session string, body [32]byte) ([]byte, error) {
+	st, err := n.ops.State(ctx, string(op), session)
+	if err == nil && len(st.Answer) > 0 && st.Body != body {
+		err = operation.Reused(session)
+	}
+	if err != nil || len(st.Answer) == 0 {
+		return nil, err
+	}
+	return st.Answer, nil
 }
 
 // given is the answer that a receipt of this node is evidence for.
@@ -369,16 +397,6 @@ func (n *others) adoptSignature(ctx context.Context, req SignRequest, key keys.K
 		return nil, err
 	}
 	return n.signature(r)
-}
-
-// aboutKey is what a request was for of which a key came so.
-func aboutKey(op attest.Operation, id string, rec keys.Record) *attest.Intent {
-	if op != attest.OpKeygen {
-		return &attest.Intent{Operation: op, KeyID: id}
-	}
-	c := rec.Info.Committee
-	return &attest.Intent{Operation: op, Signers: c.Parties, Keygen: &attest.KeygenParams{Threshold: c.Threshold, Kind: rec.Info.Kind,
-		Label: rec.Label, Group: rec.Group}}
 }
 
 // purposeOfKeygen is the purpose of a request for a key, before there is an intent of it.

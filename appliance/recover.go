@@ -209,7 +209,7 @@ func (n *making) completeStaged(ctx context.Context, a answer, rec keys.Record) 
 		return err
 	}
 	rec, _ = rec.Staged(a.Epoch)
-	if err := n.verifyCertificates(a.KeyID, info, rec, a.Certs); err != nil {
+	if err := n.verifyCertificates(ctx, a.KeyID, info, rec, a.Certs); err != nil {
 		return err
 	}
 	return n.activate(ctx, a.KeyID, rec, info, a.Certs)

@@ -33,13 +33,22 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 }
 
 // sign says, once it knows, with which scheme.
-func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (*Signature, error) {
+func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (s *Signature, err error) {
 	again := req.SessionID != "" // perhaps
 	ctx, done, err := n.request(ctx, &req.SessionID, n.cfg.Limits.Request)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
+	if again {
+		receipt, err := n.others.stored(ctx, attest.OpSign, req.SessionID, req.BodyHash)
+		if err == nil && receipt != nil {
+			s, err = n.others.given(ctx, receipt)
+		}
+		if err != nil || s != nil {
+			return s, err
+		}
+	}
 	key, strange, err := n.others.known(ctx, req.Requester, req.WalletID, req.PublicKey)
 	if err != nil {
 		return nil, err
@@ -55,7 +64,7 @@ func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (*Sign
 	if err != nil {
 		return nil, err
 	}
-	s, err := n.signOnce(ctx, req, key, tweaks, strange)
+	s, err = n.signOnce(ctx, req, key, tweaks, strange)
 	if err != nil && again && ctx.Err() == nil && mayBeAnswered(err) {
 		return n.others.signedBefore(ctx, req, key, err)
 	}
@@ -170,15 +179,16 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (w *Wallet, err er
 	}
 	defer done()
 	scheme, committee, err := n.making.plan(req)
-	if err != nil {
-		return nil, err
+	strange := err
+	if err == nil {
+		strange = n.making.noParty(committee)
 	}
-	strange := n.making.noParty(committee)
-	if strange != nil && !again {
+	if strange != nil && (scheme == nil || !again) {
 		return nil, strange
 	}
-	purpose := purposeOfKeygen(scheme, committee, req)
-	w, err = n.answered(ctx, attest.OpKeygen, req.SessionID, req.BodyHash, purpose, func(accept func() error) (string, error) {
+	x := asks{attest.OpKeygen, req.SessionID, req.BodyHash, purposeOfKeygen(scheme, committee, req),
+		func(_ string, rec keys.Record) bool { return n.making.fits(req, scheme, rec) }}
+	w, err = n.answered(ctx, x, func(accept func() error) (string, error) {
 		if strange != nil {
 			return "", strange
 		}
@@ -203,6 +213,15 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (w *Wallet, err 
 		return nil, err
 	}
 	defer done()
+	if again {
+		answer, err := n.others.stored(ctx, attest.OpRefresh, req.SessionID, req.BodyHash)
+		if err == nil && answer != nil {
+			w, err = n.storedWallet(answer)
+		}
+		if err != nil || w != nil {
+			return w, err
+		}
+	}
 	key, strange, err := n.others.known(ctx, req.Requester, req.WalletID, req.PublicKey)
 	if err == nil && !again {
 		err = strange
@@ -214,8 +233,9 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (w *Wallet, err 
 	if err != nil {
 		return nil, err
 	}
-	purpose := purposeOf(&attest.Intent{Operation: attest.OpRefresh, KeyID: key.ID})
-	w, err = n.answered(ctx, attest.OpRefresh, req.SessionID, req.BodyHash, purpose, func(accept func() error) (string, error) {
+	x := asks{attest.OpRefresh, req.SessionID, req.BodyHash, purposeOf(&attest.Intent{Operation: attest.OpRefresh, KeyID: key.ID}),
+		func(id string, _ keys.Record) bool { return id == key.ID }}
+	w, err = n.answered(ctx, x, func(accept func() error) (string, error) {
 		return key.ID, n.making.refresh(ctx, key.ID, r, accept)
 	})
 	if err == nil {
@@ -229,9 +249,8 @@ const crossings = 2
 
 // answered gives a request's answer of before, whichever node has it, or makes it: a wallet. What makes it calls accept once it has passed
 // the gate, before the first message leaves.
-func (n *Node) answered(ctx context.Context, op attest.Operation, session string, body, purpose [32]byte,
-	act func(accept func() error) (id string, err error)) (*Wallet, error) {
-	answer, release, err := n.ops.Claim(ctx, string(op), session, body)
+func (n *Node) answered(ctx context.Context, x asks, act func(accept func() error) (id string, err error)) (*Wallet, error) {
+	answer, release, err := n.ops.Claim(ctx, string(x.op), x.session, x.body)
 	if err != nil {
 		return nil, n.members.Explain(err)
 	}
@@ -240,8 +259,8 @@ func (n *Node) answered(ctx context.Context, op attest.Operation, session string
 	}
 	defer release()
 	for tries := 0; ; tries++ {
-		found, wallet, err := n.others.find(ctx, op, session, body, purpose, func(h heard) (err error) {
-			answer, err = n.others.adoptWallet(ctx, op, session, purpose, h)
+		found, wallet, err := n.others.find(ctx, x, func(h heard) (err error) {
+			answer, err = n.others.adoptWallet(ctx, x, h)
 			return err
 		})
 		if err == nil && found {
@@ -249,11 +268,11 @@ func (n *Node) answered(ctx context.Context, op attest.Operation, session string
 		}
 		id, done := wallet, false
 		if err == nil && wallet != "" {
-			done, err = n.making.takeUp(ctx, wallet)
+			done, err = n.making.takeUp(ctx, wallet, x.session)
 		}
 		if err == nil && !done {
 			id, err = act(func() error {
-				return n.cfg.Store.Batch(ctx, []vault.Pair{n.ops.Pending(string(op), session, body)}, nil)
+				return n.cfg.Store.Batch(ctx, []vault.Pair{n.ops.Pending(string(x.op), x.session, x.body)}, nil)
 			})
 		}
 		f := ceremony.FailureOf(err)
@@ -264,7 +283,7 @@ func (n *Node) answered(ctx context.Context, op attest.Operation, session string
 		if err != nil {
 			return nil, n.members.Explain(err)
 		}
-		return n.answer(ctx, op, session, body, id)
+		return n.answer(ctx, x.op, x.session, x.body, id)
 	}
 }
 

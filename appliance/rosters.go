@@ -14,7 +14,8 @@ import (
 	"github.com/luxfi/mpcd/vault"
 )
 
-// A receipt is verified by the roster that it names, which may be over: a node keeps those that it had in use.
+// A receipt is verified by the roster that it names, which may be over, and the certificates of a key by that of when it was certified: a
+// node keeps those that it had in use.
 
 const (
 	rosterPrefix = "node/roster/"
@@ -86,4 +87,18 @@ func (n *core) rosterOf(ctx context.Context, fingerprint string) (*attest.Signed
 		return nil, err
 	}
 	return found, found.Verify(ed25519.PublicKey(now.Root))
+}
+
+// keptRosters are those that were in use before the one that is, the newest first, as far as the same root has signed them.
+func (n *core) keptRosters(ctx context.Context) (kept []*attest.SignedRoster, err error) {
+	now := n.members.Roster()
+	err = n.cfg.Store.Iterate(ctx, []byte(rosterPrefix), func(key, value []byte) error {
+		r, err := parseRosterRecord(string(key[len(rosterPrefix):]), value)
+		if err == nil && r.Roster.Serial < now.Roster.Serial && r.Verify(ed25519.PublicKey(now.Root)) == nil {
+			kept = append(kept, r)
+		}
+		return err
+	})
+	slices.Reverse(kept)
+	return kept, err
 }

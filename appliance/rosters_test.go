@@ -3,6 +3,7 @@ package appliance
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"slices"
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance/ceremony"
@@ -51,6 +52,11 @@ func TestRostersKept(t *testing.T) {
 		t.Errorf("%d rosters are kept, %v", counts["roster"], err)
 	}
 	newer, other := keep(last+1, root), keep(50, stranger)
+	kept, err := x.keptRosters(t.Context())
+	if err != nil || len(kept) == 0 || kept[0].Roster.Serial != last-1 ||
+		slices.ContainsFunc(kept, func(r *attest.SignedRoster) bool { return r.Roster.Serial >= last || r.Roster.Serial == 50 }) {
+		t.Errorf("%d rosters to judge by, %v", len(kept), err)
+	}
 	for name, row := range map[string]struct {
 		r    *attest.SignedRoster
 		have bool

@@ -2,13 +2,17 @@ package appliance
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
 )
@@ -73,22 +77,43 @@ func (n *others) wallet(ctx context.Context, name string, missing error) (keys.R
 	if err != nil {
 		return keys.Record{}, err
 	}
-	rec := n.judgeWallets(name, all)
+	rec, err := n.judgeWallets(ctx, name, all)
+	if silent := n.silent(all); rec == nil && err == nil && len(silent) > 1 { // a wallet has two parties at least
+		err = problem.New(problem.Quorum, fmt.Sprintf("start the missing nodes: %v", silent),
+			"whether there is a wallet %.80s cannot be told: this node holds no share of it, and %d nodes do not answer", name, len(silent))
+	}
 	if rec == nil {
-		return keys.Record{}, missing
+		return keys.Record{}, cmp.Or(err, missing)
 	}
 	return *rec, nil
 }
 
-// judgeWallets is the record of a wallet that answers prove, at the highest epoch, nil where none does. Which session made it is told by so
-// many of its parties as sign with it, of whom one at least is honest.
-func (n *others) judgeWallets(name string, all []heard) (best *keys.Record) {
+// silent are the other members that have not answered.
+func (n *others) silent(all []heard) []transport.NodeID {
+	return slices.DeleteFunc(n.members.All(), func(id transport.NodeID) bool {
+		return id == n.cfg.Node || slices.ContainsFunc(all, func(h heard) bool { return h.from == id })
+	})
+}
+
+// judgeWallets is the record of a wallet that answers prove, at the highest epoch, nil where none does; err says why one that is shown is
+// not taken though nobody need have lied. Which session made it is told by so many of its parties as sign with it, of whom one at least is
+// honest.
+func (n *others) judgeWallets(ctx context.Context, name string, all []heard) (best *keys.Record, why error) {
 	for _, h := range all {
 		a, err := parseKeyAnswer(h.Answer)
 		if err != nil || !isNamed(name, a) || best != nil && a.Record.Info.Epoch <= best.Info.Epoch {
 			continue
 		}
-		if err := n.proven(a, h); err != nil {
+		err = n.proven(ctx, a, h)
+		if parties := n.members.Nodes(a.Record.Info.Committee.Parties); errors.Is(err, errOtherToken) {
+			if what := "a wallet is shown that this node cannot verify"; n.remarks.due(n.cfg.Clock(), h.from, what) {
+				n.cfg.Logger.Warn(what, "wallet", a.ID, "error", err) // who shows it need not have lied
+			}
+			why = &problem.Error{Code: problem.NotFound, Err: err, Message: fmt.Sprintf("this node cannot verify wallet %s", a.ID),
+				Next: fmt.Sprintf("ask a node that is a party of the key: one of %v", parties)}
+			continue
+		}
+		if err != nil {
 			n.remark(h.from, "what it shows of a wallet is not taken", err, "wallet", a.ID)
 			continue
 		}
@@ -102,9 +127,12 @@ func (n *others) judgeWallets(name string, all []heard) (best *keys.Record) {
 		if told >= a.Record.Info.Committee.Threshold {
 			best = &a.Record
 			best.SessionID = a.Session
+			continue
 		}
+		why = problem.New(problem.Quorum, fmt.Sprintf("start the missing nodes: of %v", n.members.Nodes(a.Record.Info.Committee.Parties)),
+			"%d parties of wallet %s answer, and %d must, for this node holds no share of it", told, a.ID, a.Record.Info.Committee.Threshold)
 	}
-	return best
+	return best, why
 }
 
 // isName tells whether a wallet can be named so: by its ID, or its public key in hex.
@@ -123,7 +151,7 @@ func isNamed(name string, a keyAnswer) bool {
 }
 
 // proven verifies what a peer shows of a wallet.
-func (n *others) proven(a keyAnswer, h heard) error {
+func (n *others) proven(ctx context.Context, a keyAnswer, h heard) error {
 	rec := a.Record
 	scheme, err := n.cfg.Schemes(rec.Scheme)
 	if err != nil {
@@ -141,5 +169,5 @@ func (n *others) proven(a keyAnswer, h heard) error {
 	if err := verifyProofs(keys.Key{ID: a.ID, Record: rec, Scheme: scheme}, *h.Proofs); err != nil {
 		return err
 	}
-	return n.verifyCertificates(a.ID, rec.Info, rec, h.Certs)
+	return n.verifyCertificates(ctx, a.ID, rec.Info, rec, h.Certs)
 }

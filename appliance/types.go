@@ -22,7 +22,7 @@ type KeygenRequest struct {
 	SessionID string             // idempotency key; made if empty
 	Threshold int                // signers needed; 0 takes the cluster's default
 	Total     int                // parties; 0 takes len(Parties), or the cluster's default
-	Parties   []transport.NodeID // who holds shares; nil takes the first Total nodes of the roster
+	Parties   []transport.NodeID // who holds shares; nil takes the first Total nodes of the roster, whichever node is asked
 	Curve     string             // "ed25519", "secp256k1"
 	Protocol  string             // "frost", "dkls23"; empty takes the fastest sound one
 	Label     string

@@ -16,7 +16,7 @@ import (
 type keygenBody struct {
 	SessionID  string          `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
 	Threshold  int             `json:"threshold,omitempty" minimum:"1" maximum:"255" example:"2" doc:"Signers needed. The cluster's default if absent."`
-	Total      parties         `json:"total,omitempty" doc:"How many nodes hold shares, or which."`
+	Total      parties         `json:"total,omitempty" doc:"How many nodes hold shares, the first of the roster, or which."`
 	Parties    parties         `json:"parties,omitempty" doc:"The same as total."`
 	Curve      string          `json:"curve" maxLength:"32" example:"secp256k1" doc:"ed25519 (EdDSA), or secp256k1 (ECDSA, and Bitcoin Taproot with protocol frost)."`
 	Protocol   string          `json:"protocol,omitempty" maxLength:"32" example:"dkls23" doc:"ed25519: frost. secp256k1: dkls23 (ECDSA) or frost (Taproot, BIP-340). The curve's usual one if absent: frost, dkls23. The answer says what ran."`

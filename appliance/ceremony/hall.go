@@ -239,16 +239,6 @@ func (m *Members) Others(ps []threshold.PartyID) (parties []threshold.PartyID, n
 	return parties, nodes
 }
 
-// First are this node and those after it in the roster, total of them.
-func (m *Members) First(total int) []transport.NodeID {
-	all := m.All()
-	first := 0
-	if at := slices.Index(all, m.Self); at >= total {
-		first = at - total + 1
-	}
-	return slices.Clone(all[first : first+total])
-}
-
 // Committee makes a committee of nodes, t of which sign.
 func (m *Members) Committee(ids []transport.NodeID, t int) (threshold.Committee, error) {
 	names := make([]string, len(ids))

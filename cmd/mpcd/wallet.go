@@ -42,7 +42,7 @@ func keygenCommand(o *output) *cobra.Command {
 	f.StringVar(&q.Curve, "curve", "ed25519", "ed25519 or secp256k1")
 	f.StringVar(&q.Protocol, "protocol", "", "frost or dkls23; empty takes frost for ed25519, dkls23 (ECDSA) for secp256k1")
 	f.IntVar(&q.Threshold, "threshold", 0, "signers needed; 0 is the cluster's default")
-	f.IntVar(&q.Total, "total", 0, "nodes that hold a share; 0 is all")
+	f.IntVar(&q.Total, "total", 0, "nodes that hold a share, the first of the roster; 0 is all")
 	f.StringSliceVar(&q.Parties, "parties", nil, "which nodes hold a share")
 	f.StringVar(&q.Label, "label", "", "a name for people")
 	f.StringVar(&q.SessionID, "session", "", "idempotency key: the same key and request give the same answer")
