@@ -193,9 +193,9 @@ func TestAgainOneCommittee(t *testing.T) {
 }
 
 // Goal: the same body is the same request also where the roster, or a node's own defaults, would have something else made of it now;
-// another body is refused, and where only parties are up that do not know the body, they say who has the answer. Method: keygens of all,
-// of four, and by name, of four nodes at node1; then node4 is removed from the roster, and they are repeated at node2; node1 and node2
-// are stopped, and one that node2 has no answer of is repeated at node3.
+// another body is refused, and where only parties are up that do not know the body, they say who has the answer. Method: keygens of
+// all, of four, and by name, of four nodes at node1; then node4 is removed from the roster, and they are repeated at node2; node1 is
+// stopped, and one that no other has the answer of is repeated at node3.
 func TestAgainOtherDefaults(t *testing.T) {
 	c := newCluster(t, 4)
 	keygen := func(m *member, session string, req appliance.KeygenRequest) (any, error) {
