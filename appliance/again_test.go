@@ -291,7 +291,7 @@ func TestAgainAlone(t *testing.T) {
 		"refresh": func() (any, error) { return refresh(four, "new-refresh") },
 		"show":    func() (any, error) { return four.Wallet(t.Context(), w.ID) },
 	} {
-		if got, err := do(); problem.As(err).Code != problem.Quorum || !strings.Contains(problem.As(err).Next, "start the missing nodes") {
+		if got, err := do(); problem.As(err).Code != problem.Quorum || !strings.Contains(problem.As(err).Next, "[node1 node2 node3]") {
 			t.Errorf("%s, one party up: %+v, %v", what, got, err)
 		}
 	}
