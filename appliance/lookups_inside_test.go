@@ -79,7 +79,7 @@ func TestStrangeNamesAreBounded(t *testing.T) {
 			func() error { _, err := x.Wallet(t.Context(), strings.Repeat("ab", 33)); return err }},
 		"a receipt":       {problem.Overload, func() error { _, err := x.Receipt(t.Context(), "r_strange"); return err }},
 		"what is no name": {problem.NotFound, func() error { _, err := x.Wallet(t.Context(), "nobody"); return err }},
-		"one who signs":   {problem.NotFound, func() error { _, _, err := x.others.known(t.Context(), "bob", strange, nil); return err }},
+		"one who signs":   {problem.Quorum, func() error { _, _, err := x.others.known(t.Context(), "bob", strange, nil); return err }},
 	} {
 		if err := row.do(); problem.As(err).Code != row.want {
 			t.Errorf("%s: %v, want %s", what, err, row.want)

@@ -35,7 +35,8 @@ func TestConfigureKeepsPaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, text := range map[string]string{"cluster": "treasury", "node_id": "n1", "data_dir": "data", "listen": "127.0.0.1:8443",
-		"roster": "r.json", "api.tls.cert": "a.crt", "api.tls.key": "/full/a.key", "api.jwt.keys": "one.pub,/full/two.pub",
+		"roster": "r.json", "authority": "who.json", "dev.initiator": "i.key", "api.tls.cert": "a.crt",
+		"api.tls.key": "/full/a.key", "api.jwt.keys": "one.pub,/full/two.pub",
 		"nats.listen": "127.0.0.1:6222", "nats.routes": "127.0.0.1:6223", "nats.tls.cert": "n.crt", "nats.tls.key": "n.key", "nats.tls.ca": "ca",
 		"nats.creds": "creds", "hsm.uri": "pkcs11:token=x?module-path=lib.so&pin-source=file:pin",
 		"hsm.vault_uri": "tpm:device=sock?pin-source=env:PIN", "hsm.counter": "tpm:device=sock", "hsm.softhsm_conf": "soft.conf",
