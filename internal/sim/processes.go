@@ -173,6 +173,13 @@ func (c *Processes) Start() {
 // WaitReady returns when every running node sees every other.
 func (c *Processes) WaitReady() {
 	c.TB.Helper()
+	defer func() {
+		for _, p := range c.Nodes {
+			if c.TB.Failed() {
+				c.TB.Logf("%s said last:\n%s", p.ID, p.Tail(20))
+			}
+		}
+	}()
 	running := 0
 	for _, p := range c.Nodes {
 		if p.Running() {
