@@ -87,38 +87,25 @@ func TestStrangeNamesAreBounded(t *testing.T) {
 	}
 }
 
-// feed is a network from which so much comes, and no more.
-type feed struct {
-	*inside
-	from []transport.Envelope
-}
-
-func (f *feed) Recv(context.Context) (transport.Envelope, error) {
-	if len(f.from) == 0 {
-		return transport.Envelope{}, transport.ErrClosed
-	}
-	e := f.from[0]
-	f.from = f.from[1:]
-	return e, nil
-}
-
-// Goal: a member's questions take no slot that its proposals need. Method: more of them than there are slots, none answered yet.
+// Goal: a member's questions take no slot that its proposals need. Method: more of them than there are slots, none answered yet; then a
+// proposal.
 func TestQuestionsHaveSlotsOfTheirOwn(t *testing.T) {
 	x := newInside(t)
-	f := &feed{inside: x}
-	for i := range 2 * x.cfg.Limits.Ceremonies {
-		f.from = append(f.from, transport.Envelope{From: "node2", Kind: ceremony.KindSession, Topic: [32]byte{byte(i)}})
+	hold := make(chan struct{})
+	for range 2 * x.cfg.Limits.Ceremonies {
+		x.begin(t.Context(), transport.Envelope{From: "node2", Kind: ceremony.KindSession},
+			func(context.Context, transport.Envelope) { <-hold })
 	}
-	x.conn = f
-	x.others.telling.Lock()
-	x.receive(t.Context())
-	x.others.telling.Unlock()
+	begun := false
+	x.begin(t.Context(), transport.Envelope{From: "node2", Kind: ceremony.KindProposal},
+		func(context.Context, transport.Envelope) { begun = true })
+	close(hold)
 	x.wg.Wait()
 	lost := map[string]uint64{}
 	for of, v := range x.Counts().Lost {
 		lost[fmt.Sprint(of.Room, " ", of.Peer)] += v
 	}
-	if lost["proposals node2"] != 0 || lost["questions node2"] == 0 {
-		t.Errorf("no slot was left for: %v", lost)
+	if !begun || lost["proposals node2"] != 0 || lost["questions node2"] == 0 {
+		t.Errorf("a proposal has begun: %v; no slot was left for: %v", begun, lost)
 	}
 }
