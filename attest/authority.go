@@ -277,18 +277,6 @@ func ParseAuthority(b []byte, root ed25519.PublicKey) (AuthorityChain, error) {
 	return c, err
 }
 
-// checkKey refuses a key that has another encoding, or that is nobody's.
-func checkKey(der Hex) error {
-	pub, err := ParsePublicKey(der)
-	if err != nil {
-		return err
-	}
-	if again, err := MarshalPublicKey(pub); err != nil || string(again) != string(der) {
-		return errors.New("not the one encoding of its public key")
-	}
-	return nil
-}
-
 func verifyMessage(der Hex, message, signature []byte) error {
 	pub, err := ParsePublicKey(der)
 	if err != nil {

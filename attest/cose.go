@@ -9,6 +9,7 @@ import (
 	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -234,4 +235,17 @@ func MarshalPublicKey(pub crypto.PublicKey) ([]byte, error) {
 		return nil, err
 	}
 	return x509.MarshalPKIXPublicKey(pub)
+}
+
+// checkKey refuses a key that is none of ours, or nobody's. Keys are told apart by their bytes, so one key must not have two forms; x509 is
+// as strict today.
+func checkKey(der Hex) error {
+	pub, err := ParsePublicKey(der)
+	if err != nil {
+		return err
+	}
+	if again, err := MarshalPublicKey(pub); err != nil || string(again) != string(der) {
+		return errors.New("not the one encoding of its public key")
+	}
+	return nil
 }

@@ -144,15 +144,16 @@ func (c *Client) walletOf(ctx context.Context, id string, pub Hex) (string, erro
 	return "", fmt.Errorf("client: the node says that %s is wallet %q, whose name is of another key: ask another node", pub, w.WalletID)
 }
 
-// groupKey is a public key of a kind, as wallets are named by it; nil where it is none.
+// groupKey is the key of a kind that a public key in any of its forms names, as wallets are named by it; nil where it is none.
 func groupKey(k threshold.Kind, pub []byte) []byte {
+	key := k.Shown(pub)
 	switch {
-	case k.Curve == threshold.Ed25519.Curve && len(pub) == 32, len(pub) == 33:
-		return pub
-	case len(pub) == 32: // x-only: the even point (BIP 340)
-		return append([]byte{2}, pub...)
-	case len(pub) == 65 && pub[0] == 4:
-		return append([]byte{2 | pub[64]&1}, pub[1:33]...)
+	case key == nil:
+		return nil
+	case k.Forms[0] == threshold.FormXOnly: // the even point (BIP 340)
+		return append([]byte{2}, key...)
+	case k.Forms[0] == threshold.FormUncompressed:
+		return append([]byte{2 | key[len(key)-1]&1}, key[1:33]...)
 	}
-	return nil
+	return key
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"net/http"
 	"os"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/hsm"
@@ -92,18 +95,20 @@ func TestInitiate(t *testing.T) {
 // each form of a key.
 func TestInitiateHoldsTheKey(t *testing.T) {
 	who, _ := signedBy(t)
-	point := append([]byte{3}, make([]byte, 32)...)
-	point[32] = 9
-	full := append(append([]byte{4}, point[1:]...), append(make([]byte, 31), 7)...) // the parity is that of its last byte
+	point := secp256k1.PrivKeyFromBytes(bytes.Repeat([]byte{7}, 32)).PubKey()
+	compressed, x := point.SerializeCompressed(), point.SerializeCompressed()[1:]
+	even := append([]byte{2}, x...)
 	for name, row := range map[string]struct {
 		pub  []byte
 		kind threshold.KindID
 		key  []byte
 	}{
-		"ed25519":      {point[1:], threshold.Ed25519.ID, point[1:]},
-		"x-only":       {point[1:], threshold.BIP340.ID, append([]byte{2}, point[1:]...)},
-		"compressed":   {point, threshold.ECDSA.ID, point},
-		"uncompressed": {full, threshold.ECDSA.ID, point},
+		"ed25519":               {x, threshold.Ed25519.ID, x},
+		"x-only":                {x, threshold.BIP340.ID, even},
+		"Taproot, compressed":   {compressed, threshold.BIP340.ID, even},
+		"Taproot, uncompressed": {point.SerializeUncompressed(), threshold.BIP340.ID, even},
+		"compressed":            {compressed, threshold.ECDSA.ID, compressed},
+		"uncompressed":          {point.SerializeUncompressed(), threshold.ECDSA.ID, compressed},
 	} {
 		id := attest.KeyID(row.kind, row.key)
 		other := attest.KeyID(row.kind, append([]byte{2}, make([]byte, len(row.key)-1)...))

@@ -192,7 +192,11 @@ func ReadChain(path string) (c attest.AuthorityChain, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := canon.UnmarshalJSON(b, &c); err != nil || len(c) == 0 {
+	err = canon.UnmarshalJSON(b, &c)
+	if err == nil && len(c) == 0 {
+		err = errors.New("an empty list")
+	}
+	if err != nil {
 		return nil, fault.Doing(path, fault.Usage("give the file that `mpcd authority init` or `change` wrote",
 			"no chain of authorities: %w", err))
 	}
