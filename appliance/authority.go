@@ -29,17 +29,24 @@ type authorityRecord struct {
 
 const authorityRecordVersion = 1
 
-// authorityEvery is how often a peer that is behind is sent what it lacks.
-const authorityEvery = 10 * time.Second
+const (
+	// authorityEvery is how often a peer that is behind is sent what it lacks.
+	authorityEvery = 10 * time.Second
+	// authoritiesMinute is how many a peer may send in a minute: each costs the signatures of a whole chain.
+	authoritiesMinute = 30
+)
 
 // authority is who may ask, as this node knows it: the longest chain it has seen. It never goes back.
 type authority struct {
 	core   *core
 	taking sync.Mutex // held while another chain is taken up
+	sent   refusalRate
 
 	mu    sync.RWMutex
 	chain attest.AuthorityChain
 	now   *attest.Authority // nil before the first
+	// digest is that of now: all of it is hashed for it, which no request is to wait for.
+	digest attest.Hash
 }
 
 // current is the chain, and the one in force; nil where there is none yet.
@@ -47,6 +54,21 @@ func (a *authority) current() (attest.AuthorityChain, *attest.Authority) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	return a.chain, a.now
+}
+
+// inForce is the one in force, nil where there is none yet, and its digest.
+func (a *authority) inForce() (*attest.Authority, attest.Hash) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.now, a.digest
+}
+
+// use puts a chain in force that was verified, which gave its last.
+func (a *authority) use(c attest.AuthorityChain, now *attest.Authority) {
+	digest := now.Digest()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.chain, a.now, a.digest = c, now, digest
 }
 
 func (a *authority) serial() uint64 {
@@ -61,12 +83,12 @@ func (a *authority) judge(in *attest.Intent, vault string, now time.Time) error 
 	if in.Keygen == nil && in.Vault != vault {
 		return problem.New(problem.Invalid, "", "the intent is about a wallet of vault %q, which is of %q", in.Vault, vault)
 	}
-	_, who := a.current()
+	who, digest := a.inForce()
 	if who == nil {
 		return problem.New(problem.Denied, "have the operator sign one, `mpcd authority init`, and bring it to a node",
 			"the cluster has no authority, which says who may ask")
 	}
-	if digest := who.Digest(); in.Initiation != nil && !bytes.Equal(in.Authority, digest[:]) {
+	if in.Initiation != nil && !bytes.Equal(in.Authority, digest[:]) {
 		return problem.New(problem.Conflict, "repeat the request: a newer authority reaches all nodes within seconds",
 			"the request is under another authority than that of serial %d, in force at this node", who.Serial)
 	}
@@ -88,8 +110,7 @@ func (n *core) initiate(ctx context.Context, in *attest.Intent, x *attest.Initia
 
 // under puts the authority in force into an intent that an initiator has signed.
 func (n *core) under(in *attest.Intent) {
-	if _, who := n.authority.current(); who != nil && in.Initiation != nil {
-		digest := who.Digest()
+	if who, digest := n.authority.inForce(); who != nil && in.Initiation != nil {
 		in.Authority = digest[:]
 	}
 }
@@ -118,7 +139,7 @@ func (a *authority) load(ctx context.Context) error {
 		if err != nil {
 			return problem.Unreadable("the kept authority", problem.Restore, err)
 		}
-		a.chain, a.now = rec.Chain, now
+		a.use(rec.Chain, now)
 	}
 	if n.cfg.Authority != nil {
 		return a.take(ctx, n.cfg.Authority)
@@ -162,18 +183,19 @@ func (a *authority) take(ctx context.Context, c attest.AuthorityChain) error {
 	if err := n.cfg.Store.Batch(ctx, []vault.Pair{put}, nil); err != nil {
 		return err
 	}
-	a.mu.Lock()
-	a.chain, a.now = c, now
-	a.mu.Unlock()
+	a.use(c, now)
 	n.cfg.Logger.Info("an authority is in force", "serial", now.Serial, "officers", len(now.Officers), "initiators", len(now.Initiators))
 	n.peers.Tell()
-	digest := now.Digest()
+	_, digest := a.inForce()
 	return n.cfg.AuditLog.Append(ctx, audit.Event{Name: "authority.taken",
 		Facts: map[string]string{"serial": fmt.Sprint(now.Serial), "authority": digest.String()}})
 }
 
 // learn takes up what a peer sent. The signatures in it make it safe, whoever sent it.
 func (a *authority) learn(ctx context.Context, env transport.Envelope) {
+	if !a.sent.allow(a.core.cfg.Clock(), refusedTo{peer: env.From}, authoritiesMinute) {
+		return
+	}
 	var rec authorityRecord
 	err := canon.UnmarshalVersion(env.Body, authorityRecordVersion, &rec)
 	was, _ := a.current()

@@ -178,8 +178,9 @@ func TestNoAuthority(t *testing.T) {
 	}
 }
 
-// Goal: an initiator who may ask in one vault cannot have a wallet of another sign, whatever the coordinator says the vault is. Method: a
-// wallet of a vault, an initiator of another; a proposal of a member that names that one.
+// Goal: a signer goes by the authority in force at it alone; and an initiator who may ask in one vault cannot have a wallet of another
+// sign, whatever the coordinator says the vault is. Method: a wallet of a vault; proposals of a member that name
+// another authority, or vault.
 func TestVaultIsTheWallets(t *testing.T) {
 	c := newCluster(t, 3)
 	w, err := c.nodes[0].node.Keygen(t.Context(),
@@ -188,6 +189,9 @@ func TestVaultIsTheWallets(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newForger(c, w.ID)
+	if code := f.answer(f.send(func(d *draft) { d.first().Vault, d.other = "cold", true })); code != problem.Conflict {
+		t.Errorf("under another authority: refused with %q", code)
+	}
 	for vault, want := range map[string]problem.Code{"cold": "", "trading": problem.Invalid, "": problem.Invalid} {
 		if code := f.answer(f.send(func(d *draft) { d.first().Vault = vault })); code != want {
 			t.Errorf("the intent says %q: refused with %q, want %q", vault, code, want)

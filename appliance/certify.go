@@ -132,8 +132,8 @@ func (n *core) verifyCertificate(by *ceremony.Members, id string, info threshold
 var errOtherToken = errors.New("its certificates are by the tokens of no roster that this node has: a party's token was replaced since, " +
 	"or they are forged")
 
-// verifyCertificates checks that all parties have certified an epoch, to show it and not to act by it: by the roster in use or, since the token of a party may have been
-// replaced after it, by one that this node keeps, the same for all; errOtherToken where none fits.
+// verifyCertificates checks that all parties have certified an epoch, to show it and not to act by it: by the roster in use or, since the
+// token of a party may have been replaced after it, by one that this node keeps, the same for all; errOtherToken where none fits.
 func (n *core) verifyCertificates(ctx context.Context, id string, info threshold.KeyInfo, rec keys.Record, certs []certificate) error {
 	now := n.verifyCertificatesBy(n.members, id, info, rec, certs)
 	if now == nil {

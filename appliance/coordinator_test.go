@@ -44,6 +44,7 @@ type draft struct {
 	after     func(p *proposal) // changes the signed proposal
 	topic     bool              // lie about the topic
 	unasked   bool              // no initiator signs it
+	other     bool              // under another authority
 }
 
 func (d *draft) first() *attest.Intent { return d.intents[0] }
@@ -107,6 +108,9 @@ func (f *forger) send(change func(d *draft)) (topic [32]byte) {
 			if err := f.asker.Initiate(context.Background(), in); err != nil {
 				f.t.Fatal(err)
 			}
+		}
+		if d.other {
+			in.Authority = make(attest.Hex, 32)
 		}
 	}
 	p := proposal{Version: 1, Operation: d.operation, Signers: d.signers, Nonce: [16]byte{byte(f.number)}}

@@ -52,6 +52,10 @@ type passage struct {
 	again     bool         // its coordinator has asked who did this before under the request ID, and nobody has
 }
 
+// once tells whether a request ID of the line stands for one act on all nodes, durably: that of what an initiator asks for. Presignatures
+// and proofs have IDs of their node.
+func once(line attest.Operation) bool { return attest.Initiated(line) }
+
 // permission is what the gate returns. Whoever acts calls recorded first.
 type permission struct {
 	verdicts []policy.Verdict // of the passages, in their order
@@ -110,7 +114,7 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 		return nil, g.refuse(ctx, line, passages, errs, err)
 	}
 	var puts []vault.Pair
-	if attest.Initiated(line) {
+	if once(line) {
 		if puts, err = g.recall(ctx, passages); err != nil {
 			return nil, err
 		}
@@ -119,7 +123,7 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 	if err != nil {
 		return nil, g.refuse(ctx, line, passages, errs, err)
 	}
-	if attest.Initiated(line) {
+	if once(line) {
 		p.gate, p.passages, p.fresh = g, passages, fresh
 	}
 	noteWritten(ctx)
@@ -320,7 +324,7 @@ func (s *intentMemory) admit(passages []passage) (fresh []passage, errs []error,
 			errs[i] = operation.Reused(id)
 			continue
 		}
-		other := r != nil && r.holder != x.intent.Node && (!x.again || r.busy > 0) && attest.Initiated(x.intent.Operation)
+		other := r != nil && r.holder != x.intent.Node && (!x.again || r.busy > 0) && once(x.intent.Operation)
 		if other || r != nil && r.leaving {
 			errs[i] = &problem.Error{Code: problem.Held, Holder: r.holder, Next: "ask that node",
 				Message: fmt.Sprintf("session_id %q is in use at node %s", id, r.holder)}

@@ -328,7 +328,8 @@ func (n *core) record(ctx context.Context, op attest.Operation, topic [32]byte, 
 	}
 }
 
-// refusalRate bounds how many refusals count: of a peer's proposals, on record and told to others than the peer; by a peer, as excused.
+// refusalRate bounds how many refusals count: of a peer's proposals, on record and told to others than the peer; by a peer, as excused; and
+// how many authorities of a peer are looked at.
 type refusalRate struct {
 	mu sync.Mutex
 	m  map[refusedTo]*refusals

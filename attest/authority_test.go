@@ -216,7 +216,6 @@ func TestInitiation(t *testing.T) {
 		"its vault":   {"may not ask for sign in vault", func(in *Intent, _ *time.Time) { in.Vault = "cold" }},
 		"no vault":    {"may not ask", func(in *Intent, _ *time.Time) { in.Vault = "" }},
 		"operation":   {"may not ask for refresh", func(in *Intent, _ *time.Time) { in.Operation = OpRefresh }},
-		"authority":   {"another authority", func(in *Intent, _ *time.Time) { in.Authority = make(Hex, 32) }},
 		"cluster":     {"another cluster", func(in *Intent, _ *time.Time) { in.Cluster = "test2" }},
 		"late":        {"expired", func(_ *Intent, at *time.Time) { *at = at.Add(time.Minute + time.Millisecond) }},
 		"longer":      {"does not verify", func(in *Intent, _ *time.Time) { in.Initiation.Expires++ }},

@@ -51,12 +51,12 @@ type Intent struct {
 	Keygen    *KeygenParams       `cbor:"15,keyasint,omitempty" json:"keygen,omitempty"`
 	// Path leads by BIP 32's public derivation from the wallet key to the child that signs; none is the wallet key itself.
 	Path []uint32 `cbor:"16,keyasint,omitempty" json:"path,omitempty"`
+	// Initiation is an initiator's signature that it wants this; presignatures and threshold proofs have none.
+	Initiation *Initiation `cbor:"17,keyasint,omitempty" json:"initiation,omitempty"`
 	// Vault is the group of wallets that the wallet is of; the parameters of a keygen have their own.
 	Vault string `cbor:"18,keyasint,omitempty" json:"vault,omitempty"`
 	// Authority is the Digest of the one under which it is asked for: every signer has the same in force.
 	Authority Hex `cbor:"19,keyasint,omitempty" json:"authority,omitempty"`
-	// Initiation is an initiator's signature that it wants this; presignatures and threshold proofs have none.
-	Initiation *Initiation `cbor:"17,keyasint,omitempty" json:"initiation,omitempty"`
 }
 
 // KeygenParams is the key that a keygen intent asks for. Its parties are the intent's Signers.
