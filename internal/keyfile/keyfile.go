@@ -1,5 +1,8 @@
 // Package keyfile is a person's signing key in a file: PEM with an Ed25519 or P-256 key in PKCS #8 (RFC 5958), as it is or encrypted by age
 // under a passphrase (C2SP age, the scrypt recipient). Initiators and officers sign with such keys, and nodes with none.
+//
+// A Key lies in locked memory that its owner wipes. What crypto/ecdsa makes of it for a signature, and age of a passphrase, is on the heap
+// until it is collected.
 package keyfile
 
 import (
