@@ -48,8 +48,11 @@ func newTwoFaced(t *testing.T, m *member, wallet string) *twoFaced {
 	return &twoFaced{rogue: m.rogue(), share: share, faces: map[[32]byte][2]threshold.Message{}}
 }
 
-// open makes both OPENs of a ceremony, valid by themselves.
+// open makes both OPENs of a ceremony, valid by themselves; they are the same when a proposal is repeated.
 func (r *twoFaced) open(topic [32]byte, signers []threshold.PartyID) [2]threshold.Message {
+	if faces, known := r.faces[topic]; known {
+		return faces
+	}
 	scheme, err := schemes.For(threshold.KindOf(r.share.Kind).Curve, "frost")
 	if err != nil {
 		panic(err)
@@ -106,12 +109,10 @@ func TestRealEquivocation(t *testing.T) {
 			}
 		}},
 		{"two OPENs, and repeated when asked", "equivocation", false, func(r *twoFaced, e transport.Envelope) {
-			faces, known := r.faces[e.Topic]
-			if e.Kind == ceremony.KindProposal && !known {
-				faces = r.open(e.Topic, signersOf(e.Body))
-				known = true
+			if e.Kind == ceremony.KindProposal {
+				r.open(e.Topic, signersOf(e.Body))
 			}
-			if known {
+			if faces, known := r.faces[e.Topic]; known {
 				r.tell(e.Topic, faces[0], "node1")
 				r.tell(e.Topic, faces[1], "node3")
 			}
