@@ -41,7 +41,18 @@ if [ ${#missing[@]} -gt 0 ]; then
 	echo "setup: installing ${missing[*]}" >&2
 	log=$(mktemp)
 	trap 'rm -f "$log"' EXIT
-	if ! { "${root[@]}" apt-get -qq update && "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+	# While something else installs, as the upgrade of a machine that has just begun: apt-get waits for it before it installs, and not
+	# before it updates.
+	apt() {
+		for ((waited = 0; waited < 60; waited++)); do
+			"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600 "$@" >"$log" 2>&1 && return
+			grep -q 'Could not get lock' "$log" || return 1
+			[ $waited != 0 ] || echo "setup: waiting for another apt-get" >&2
+			sleep 5
+		done
+		return 1
+	}
+	if ! { apt update && apt install -y --no-install-recommends "${missing[@]}"; }; then
 		tail -20 "$log" >&2
 		echo "setup: could not install ${missing[*]}" >&2
 		exit 1
