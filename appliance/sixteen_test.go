@@ -12,7 +12,7 @@ import (
 // Method: nodes of real parts in one process, 9 of 16; keygen, signatures, refresh. Under the race detector, which makes the work ten times
 // as long, half as many nodes and as much more time for a request.
 func TestSixteenNodes(t *testing.T) {
-	n, most := 16, 30*time.Second
+	n, most := 16, 2*time.Minute
 	if slowdown > 1 {
 		n, most = 8, slowdown*most
 	}
