@@ -110,12 +110,7 @@ func solana(key []byte) string { return base58.Encode(key) }
 func xrpl(key []byte) string { return xrplAccount(hash160(append([]byte{0xED}, key...))) }
 
 // xrplAccount is base58check, in XRPL's alphabet, of 0x00 and the account id.
-func xrplAccount(id []byte) string {
-	body := append([]byte{0}, id...)
-	first := sha256.Sum256(body)
-	second := sha256.Sum256(first[:])
-	return base58.EncodeAlphabet(append(body, second[:4]...), xrplAlphabet)
-}
+func xrplAccount(id []byte) string { return check58(xrplAlphabet, 0, id) }
 
 // hash160 is RIPEMD160(SHA256(b)), 20 bytes.
 func hash160(b []byte) []byte {

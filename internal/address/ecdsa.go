@@ -11,13 +11,13 @@ import (
 
 // ethereum is the last 20 bytes of Keccak-256(x || y) (Ethereum yellow paper, appendix F, equation 318), spelled as EIP-55 says.
 func ethereum(key []byte) string {
-	return eip55([20]byte(keccak256(key[1:])[12:]))
+	return EIP55([20]byte(Keccak256(key[1:])[12:]))
 }
 
-// eip55 is an account in hex whose letters are capital where the hash of the lower-case spelling has a nibble of 8 or more.
-func eip55(account [20]byte) string {
+// EIP55 is an account in hex whose letters are capital where the hash of the lower-case spelling has a nibble of 8 or more.
+func EIP55(account [20]byte) string {
 	out := []byte(hex.EncodeToString(account[:]))
-	sum := hex.EncodeToString(keccak256(out))
+	sum := hex.EncodeToString(Keccak256(out))
 	for i, c := range out {
 		if c >= 'a' && sum[i] >= '8' {
 			out[i] = c - 'a' + 'A'
@@ -26,8 +26,8 @@ func eip55(account [20]byte) string {
 	return "0x" + string(out)
 }
 
-// keccak256 is Keccak with the padding of before SHA-3 was FIPS 202, as Ethereum uses it.
-func keccak256(b []byte) []byte {
+// Keccak256 is Keccak with the padding of before SHA-3 was FIPS 202, as Ethereum uses it.
+func Keccak256(b []byte) []byte {
 	h := sha3.NewLegacyKeccak256()
 	h.Write(b)
 	return h.Sum(nil)

@@ -1,6 +1,8 @@
 package address
 
 import (
+	"crypto/sha256"
+
 	"github.com/btcsuite/btcd/btcutil/bech32"
 	"github.com/mr-tron/base58"
 )
@@ -20,4 +22,12 @@ func segment(encode func(string, []byte) (string, error), hrp string, version, d
 		panic("address: " + err.Error()) // the parts and the groups are in range
 	}
 	return text
+}
+
+// check58 is base58check: base 58 of version, payload and the first four bytes of their double SHA-256.
+func check58(alphabet *base58.Alphabet, version byte, payload []byte) string {
+	body := append([]byte{version}, payload...)
+	first := sha256.Sum256(body)
+	second := sha256.Sum256(first[:])
+	return base58.EncodeAlphabet(append(body, second[:4]...), alphabet)
 }
