@@ -1,0 +1,269 @@
+// Package policy judges requests by rules in Cedar that a cluster's officers have signed. What no rule permits is denied, and so is what
+// a rule that forbids cannot be evaluated for.
+package policy
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cedar-policy/cedar-go"
+
+	"github.com/luxfi/mpcd/intent"
+)
+
+const (
+	// MaxText is the longest policy, in bytes.
+	MaxText = 64 << 10
+	// maxRules bounds what one question costs.
+	maxRules = 256
+	// maxParts bounds what one request costs: a transaction of more parts is denied.
+	maxParts = 256
+	// MaxDecimals bounds those of an asset.
+	MaxDecimals = 77
+	// defaultDeny is named where no rule permits.
+	defaultDeny = "default-deny"
+)
+
+// Verdict is what was decided, and by which rule.
+type Verdict struct {
+	Allow bool   `json:"allow"`
+	Rule  string `json:"rule"` // several, joined by ", "
+	Why   string `json:"why"`
+}
+
+// Rules is a policy that was read.
+type Rules struct{ set *cedar.PolicySet }
+
+// Parse reads a policy in Cedar's text form. Every rule has an annotation @id of its own, by which verdicts name it.
+func Parse(text string) (*Rules, error) {
+	if len(text) > MaxText {
+		return nil, fmt.Errorf("policy: %d bytes, at most %d", len(text), MaxText)
+	}
+	list, err := cedar.NewPolicyListFromBytes("policy", []byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	if len(list) > maxRules {
+		return nil, fmt.Errorf("policy: %d rules, at most %d", len(list), maxRules)
+	}
+	r := &Rules{cedar.NewPolicySet()}
+	for _, p := range list {
+		id := string(p.Annotations()["id"])
+		if id == "" || len(id) > 64 {
+			return nil, fmt.Errorf("policy: the rule in line %d has no name: write @id(\"…\") before it, of at most 64 bytes", p.Position().Line)
+		}
+		if r.set.Get(cedar.PolicyID(id)) != nil || id == defaultDeny {
+			return nil, fmt.Errorf("policy: two rules are named %q", id)
+		}
+		r.set.Add(cedar.PolicyID(id), p)
+	}
+	return r, nil
+}
+
+// Names are those of the rules, sorted.
+func (r *Rules) Names() []string {
+	var out []string
+	for id := range r.set.All() {
+		out = append(out, string(id))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Request is what is judged.
+type Request struct {
+	Initiator string // who asks
+	Operation string // sign, sign-raw, keygen, refresh
+	Wallet    Wallet
+	Network   string          // that a signature is for, where the caller says
+	Decoded   *intent.Decoded // nil where nothing was read
+	At        time.Time       // when it was asked for
+	Assets    []Asset
+}
+
+// Wallet is what a request is about: for keygen, one that is to be.
+type Wallet struct {
+	ID        string // "" for keygen
+	Vault     string
+	Kind      string
+	Threshold int
+	Parties   int
+}
+
+// Asset is one whose amounts rules can name, in its whole unit.
+type Asset struct {
+	Network  string `cbor:"1,keyasint" json:"network"`
+	ID       string `cbor:"2,keyasint" json:"id"` // contract, mint, denomination, as intent.Transfer has it
+	Decimals int    `cbor:"3,keyasint" json:"decimals"`
+}
+
+// Judge asks the rules about every part of a request, and permits it if they permit each.
+func (r *Rules) Judge(q Request) Verdict {
+	parts := q.parts()
+	if len(parts) > maxParts {
+		return Verdict{Rule: defaultDeny, Why: fmt.Sprintf("it has %d parts, at most %d are judged", len(parts), maxParts)}
+	}
+	var rules []string
+	for _, p := range parts {
+		v := r.ask(q, p)
+		if !v.Allow {
+			return v
+		}
+		rules = append(rules, v.Rule)
+	}
+	slices.Sort(rules)
+	return Verdict{Allow: true, Rule: strings.Join(slices.Compact(rules), ", ")}
+}
+
+// part is one thing that a request would do.
+type part struct {
+	what, to, asset, method string
+	amount                  *big.Int
+}
+
+// The words for parts beside those of intent.What.
+const (
+	partCall    = "call"    // of a contract or program, which was not read as transfers
+	partUnknown = "unknown" // in the transaction, and could not be read
+	partMessage = "message" // a text, which moves nothing by itself
+	partRaw     = "raw"     // a digest or message that nobody can read
+	partKey     = "key"     // the key itself: keygen, refresh
+)
+
+// parts are what the request would do, at least one. What comes back to the wallet is none.
+func (q Request) parts() []part {
+	d := q.Decoded
+	switch {
+	case d == nil && q.Operation == "sign-raw":
+		return []part{{what: partRaw}}
+	case d == nil:
+		return []part{{what: partKey}}
+	}
+	var out []part
+	for _, t := range d.Transfers {
+		if t.What != intent.Change {
+			out = append(out, part{what: string(t.What), to: t.To, asset: t.Asset, amount: t.Amount})
+		}
+	}
+	for _, c := range d.Calls {
+		out = append(out, part{what: partCall, to: c.To, method: c.Method})
+	}
+	for _, u := range d.Unknown {
+		out = append(out, part{what: partUnknown, method: u})
+	}
+	if len(out) == 0 {
+		out = append(out, part{what: partMessage})
+	}
+	return out
+}
+
+// ask puts one question to the rules.
+func (r *Rules) ask(q Request, p part) Verdict {
+	request, entities := q.cedar(p)
+	decision, why := cedar.Authorize(r.set, entities, request)
+	for _, e := range why.Errors {
+		if r.set.Get(e.PolicyID).Effect() == cedar.Forbid {
+			return Verdict{Rule: string(e.PolicyID), Why: p.say() + ": the rule cannot be evaluated: " + e.Message}
+		}
+	}
+	var rules []string
+	for _, x := range why.Reasons {
+		rules = append(rules, string(x.PolicyID))
+	}
+	slices.Sort(rules)
+	rule := strings.Join(rules, ", ")
+	switch {
+	case decision == cedar.Allow:
+		return Verdict{Allow: true, Rule: rule}
+	case rule == "":
+		return Verdict{Rule: defaultDeny, Why: p.say() + ": no rule permits it"}
+	}
+	return Verdict{Rule: rule, Why: p.say() + ": the rule forbids it"}
+}
+
+// say names a part to whom it is denied.
+func (p part) say() string {
+	s := p.what
+	if p.amount != nil {
+		s += " " + p.amount.String()
+	}
+	for _, x := range []string{p.asset, p.method} {
+		if x != "" {
+			s += fmt.Sprintf(" %q", x)
+		}
+	}
+	if p.to != "" {
+		s += fmt.Sprintf(" to %q", p.to)
+	}
+	return s
+}
+
+// cedar is the question as Cedar takes it: principal Initiator, action Action, resource Wallet, in its Vault, with Network and part as
+// context. An amount is in whole units, rounded up to 4 places; it is left out where the asset's decimals are not known or it is too large,
+// so that no rule that names it permits.
+func (q Request) cedar(p part) (cedar.Request, cedar.EntityMap) {
+	who, vault := cedar.NewEntityUID("Initiator", cedar.String(q.Initiator)), cedar.NewEntityUID("Vault", cedar.String(q.Wallet.Vault))
+	wallet := cedar.NewEntityUID("Wallet", cedar.String(q.Wallet.ID))
+	entities := cedar.EntityMap{
+		who: {UID: who}, vault: {UID: vault},
+		wallet: {UID: wallet, Parents: cedar.NewEntityUIDSet(vault), Attributes: cedar.NewRecord(cedar.RecordMap{
+			"vault": cedar.String(q.Wallet.Vault), "kind": cedar.String(q.Wallet.Kind),
+			"threshold": cedar.Long(q.Wallet.Threshold), "parties": cedar.Long(q.Wallet.Parties)})},
+	}
+	at := q.At.UTC()
+	context := cedar.RecordMap{"network": cedar.String(q.Network), "what": cedar.String(p.what), "to": cedar.String(p.to),
+		"asset": cedar.String(p.asset), "method": cedar.String(p.method), "at": cedar.NewDatetime(at),
+		"hour": cedar.Long(at.Hour()), "weekday": cedar.Long((int(at.Weekday())+6)%7 + 1)}
+	if d, ok := q.amount(p.asset, p.amount); ok {
+		context["amount"] = d
+	}
+	facts := cedar.RecordMap{}
+	if q.Decoded != nil {
+		for _, f := range q.Decoded.Facts {
+			facts[cedar.String(f.Name)] = cedar.String(f.Value)
+		}
+		context["kind"] = cedar.String(q.Decoded.Kind)
+		if d, ok := q.amount("", q.Decoded.Fee); ok {
+			context["fee"] = d
+		}
+	}
+	context["facts"] = cedar.NewRecord(facts)
+	return cedar.Request{Principal: who, Action: cedar.NewEntityUID("Action", cedar.String(q.Operation)), Resource: wallet,
+		Context: cedar.NewRecord(context)}, entities
+}
+
+// Decimals of Cedar have four places.
+const places, scale = 4, 10_000
+
+// amount is a number of smallest units in whole ones, rounded up; false where it cannot be said.
+func (q Request) amount(asset string, n *big.Int) (cedar.Decimal, bool) {
+	decimals, ok := q.decimals(asset)
+	if !ok || n == nil || n.Sign() < 0 {
+		return cedar.Decimal{}, false
+	}
+	unit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(decimals)), nil)
+	scaled, rest := new(big.Int).DivMod(new(big.Int).Mul(n, big.NewInt(scale)), unit, new(big.Int))
+	if rest.Sign() > 0 {
+		scaled.Add(scaled, big.NewInt(1))
+	}
+	if !scaled.IsInt64() {
+		return cedar.Decimal{}, false
+	}
+	d, err := cedar.NewDecimal(scaled.Int64(), -places)
+	return d, err == nil
+}
+
+// decimals of an asset, "" the network's own.
+func (q Request) decimals(asset string) (int, bool) {
+	if asset == "" {
+		return intent.Decimals(q.Network)
+	}
+	i := slices.IndexFunc(q.Assets, func(a Asset) bool { return a.Network == q.Network && a.ID == asset })
+	if i < 0 {
+		return 0, false
+	}
+	return q.Assets[i].Decimals, true
+}

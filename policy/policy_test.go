@@ -1,0 +1,269 @@
+package policy
+
+import (
+	"fmt"
+	"math/big"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/intent"
+)
+
+const (
+	alice = "0xAAAA"
+	usdc  = "0xA0b8"
+)
+
+// transfers is a request to sign what moves something.
+func transfers(of ...intent.Transfer) Request {
+	return Request{Initiator: "payments", Operation: "sign", Network: "ethereum",
+		Wallet:  Wallet{ID: "w_1", Vault: "trading", Kind: "ecdsa-secp256k1", Threshold: 2, Parties: 3},
+		At:      time.Date(2026, 11, 30, 14, 30, 0, 0, time.UTC), // a Monday
+		Assets:  []Asset{{"ethereum", usdc, 6}},
+		Decoded: &intent.Decoded{Kind: "eip-1559", Transfers: of, Fee: big.NewInt(1e15), Facts: []intent.Fact{{Name: "chainId", Value: "1"}}}}
+}
+
+func wei(eth float64) *big.Int {
+	n, _ := new(big.Float).Mul(big.NewFloat(eth), big.NewFloat(1e18)).Int(nil)
+	return n
+}
+
+func send(to, asset string, n *big.Int) intent.Transfer {
+	return intent.Transfer{What: intent.Send, To: to, Asset: asset, Amount: n}
+}
+
+// Goal: what no rule permits is denied, and every part of a request is asked for: one that is permitted carries none that is not. Method:
+// rules of one kind each, and requests beside them.
+func TestJudge(t *testing.T) {
+	one, zero := big.NewInt(1), new(big.Int)
+	message, call, unread := transfers(), transfers(), transfers(send(alice, "", one))
+	call.Decoded.Calls = []intent.Call{{To: usdc, Method: "0x12345678"}}
+	unread.Decoded.Unknown = []string{"something"}
+	raw := Request{Operation: "sign-raw", Initiator: "payments"}
+	keygen := Request{Operation: "keygen", Wallet: Wallet{Vault: "trading", Threshold: 2, Parties: 3}}
+	many := transfers()
+	for range maxParts + 1 {
+		many.Decoded.Transfers = append(many.Decoded.Transfers, send(alice, "", one))
+	}
+	toAlice := `permit(principal, action, resource) when { context.to == "` + alice + `" };`
+	for _, row := range []struct {
+		name, rules string
+		q           Request
+		rule        string // that permits; "" where it is denied
+	}{
+		{"nothing", ``, transfers(send(alice, "", one)), ""},
+		{"everything", `permit(principal, action, resource);`, raw, "r0"},
+		{"to her", toAlice, transfers(send(alice, "", one)), "r0"},
+		{"to another", toAlice, transfers(send("0xBBBB", "", one)), ""},
+		{"to both", toAlice, transfers(send(alice, "", one), send("0xBBBB", "", one)), ""},
+		{"change", toAlice, transfers(send(alice, "", one), intent.Transfer{What: intent.Change, To: "0xBBBB", Amount: one}), "r0"},
+		{"what cannot be read", toAlice, unread, ""},
+		{"too many parts", `permit(principal, action, resource);`, many, ""},
+		{"an allowance", `permit(principal, action, resource) when { context.what == "send" };`,
+			transfers(intent.Transfer{What: intent.Allowance, To: alice, Asset: usdc, Amount: one}), ""},
+		{"a call", `permit(principal, action, resource) when { context.what == "call" && context.method == "0x12345678" };`, call, "r0"},
+		{"a message", `permit(principal, action, resource) when { context.what == "message" };`, message, "r0"},
+		{"a digest", `permit(principal, action == Action::"sign", resource);`, raw, ""},
+		{"who", `permit(principal == Initiator::"payments", action, resource);`, raw, "r0"},
+		{"another", `permit(principal == Initiator::"hot", action, resource);`, raw, ""},
+		{"vault", `permit(principal, action, resource in Vault::"trading");`, keygen, "r0"},
+		{"another vault", `permit(principal, action, resource in Vault::"cold");`, keygen, ""},
+		{"threshold", `permit(principal, action, resource) when { resource.threshold * 2 > resource.parties };`, keygen, "r0"},
+		{"hours", `permit(principal, action, resource) when { context.weekday <= 5 && context.hour >= 9 && context.hour < 17 };`,
+			transfers(send(alice, "", one)), "r0"},
+		{"another day", `permit(principal, action, resource) when { context.weekday == 7 };`, transfers(send(alice, "", one)), ""},
+		{"a fact", `permit(principal, action, resource) when { context.facts.chainId == "1" };`, transfers(send(alice, "", one)), "r0"},
+		{"both permit", `permit(principal, action, resource); permit(principal, action, resource);`, raw, "r0, r1"},
+		{"forbidden", `permit(principal, action, resource); forbid(principal, action, resource) when { context.network == "ethereum" };`,
+			transfers(send(alice, "", zero)), ""},
+	} {
+		v := mustParse(t, row.rules).Judge(row.q)
+		if v.Allow != (row.rule != "") || v.Allow && v.Rule != row.rule || !v.Allow && (v.Rule == "" || v.Why == "") {
+			t.Errorf("%s: %+v", row.name, v)
+		}
+	}
+}
+
+// mustParse names the rules r0, r1 and so on.
+func mustParse(t *testing.T, text string) *Rules {
+	t.Helper()
+	n := 0
+	for _, word := range []string{"permit(", "forbid("} {
+		for strings.Contains(strings.ReplaceAll(text, "@id(\"r", ""), word) && n < 9 {
+			i := firstBare(text, word)
+			if i < 0 {
+				break
+			}
+			text = text[:i] + fmt.Sprintf("@id(\"r%d\") ", n) + text[i:]
+			n++
+		}
+	}
+	r, err := Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// firstBare is where the first rule without a name begins.
+func firstBare(text, word string) int {
+	for i := 0; ; {
+		j := strings.Index(text[i:], word)
+		if j < 0 {
+			return -1
+		}
+		if i += j; !strings.HasSuffix(text[:i], `") `) {
+			return i
+		}
+		i += len(word)
+	}
+}
+
+// Goal: amounts are what the asset's decimals say, never less; one that cannot be said permits nothing, and a rule that forbids by it
+// denies. Method: amounts about the limit of a rule, of the network's own asset and of tokens, one of them without decimals.
+func TestAmounts(t *testing.T) {
+	limit := `permit(principal, action, resource) when { context.amount.lessThanOrEqual(decimal("1.5")) };`
+	forbid := `permit(principal, action, resource); forbid(principal, action, resource) when { context.amount.greaterThan(decimal("1.5")) };`
+	huge := new(big.Int).Lsh(big.NewInt(1), 64) // and 5, in the last places: what would be left of it in 64 bits
+	huge.Mul(huge.Add(huge, big.NewInt(5)), big.NewInt(1e14))
+	for name, row := range map[string]struct {
+		t     intent.Transfer
+		allow bool
+	}{
+		"the limit":           {send(alice, "", wei(1.5)), true},
+		"a wei more":          {send(alice, "", new(big.Int).Add(wei(1.5), big.NewInt(1))), false},
+		"a token":             {send(alice, usdc, big.NewInt(1_500_000)), true},
+		"a token, more":       {send(alice, usdc, big.NewInt(1_500_001)), false},
+		"decimals not known":  {send(alice, "0xDDDD", big.NewInt(1)), false},
+		"more than can be":    {send(alice, "", huge), false},
+		"a negative":          {send(alice, "", big.NewInt(-1)), false},
+		"nothing":             {send(alice, "", new(big.Int)), true},
+		"no amount":           {send(alice, "", nil), false},
+		"another's decimals":  {send(alice, "0xa0b8", big.NewInt(1)), false},
+		"just above, rounded": {send(alice, usdc, big.NewInt(1_499_950)), true},
+	} {
+		for _, rules := range []string{limit, forbid} {
+			if v := mustParse(t, rules).Judge(transfers(row.t)); v.Allow != row.allow {
+				t.Errorf("%s: %+v by %s", name, v, rules)
+			}
+		}
+	}
+	solana := transfers(send(alice, usdc, big.NewInt(1)))
+	solana.Network = "solana"
+	if v := mustParse(t, limit).Judge(solana); v.Allow {
+		t.Errorf("decimals of another network's asset: %+v", v)
+	}
+	fee := `permit(principal, action, resource) when { context.fee.lessThan(decimal("0.0011")) };`
+	q := transfers(send(alice, "", wei(1)))
+	if v := mustParse(t, fee).Judge(q); !v.Allow {
+		t.Errorf("%+v", v)
+	}
+	q.Decoded.Fee = nil
+	if v := mustParse(t, fee).Judge(q); v.Allow {
+		t.Errorf("a fee that is not known: %+v", v)
+	}
+}
+
+// Goal: rules that nobody can read, or name, are no policy; each error says where. Method: texts with one mistake each.
+func TestParse(t *testing.T) {
+	for name, row := range map[string]struct{ text, want string }{
+		"no Cedar":  {`@id("a") permit(principal)`, "policy"},
+		"no name":   {"\n\npermit(principal, action, resource);", "line 3"},
+		"long name": {`@id("` + strings.Repeat("a", 65) + `") permit(principal, action, resource);`, "64"},
+		"twice":     {`@id("a") permit(principal, action, resource); @id("a") forbid(principal, action, resource);`, `two rules are named "a"`},
+		"too long":  {strings.Repeat(" ", MaxText+1), "at most"},
+		"too many":  {strings.Repeat(`@id("a") permit(principal, action, resource);`, maxRules+1), "257 rules"},
+		"reserved":  {`@id("default-deny") permit(principal, action, resource);`, "default-deny"},
+	} {
+		if _, err := Parse(row.text); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	r, err := Parse(`@id("b") permit(principal, action, resource); @id("a") forbid(principal, action, resource);`)
+	if err != nil || fmt.Sprint(r.Names()) != "[a b]" {
+		t.Errorf("%v, %v", r, err)
+	}
+}
+
+// FuzzParse: a text is refused or judges without a panic, the same twice, and permits nothing without a rule that does.
+func FuzzParse(f *testing.F) {
+	f.Add(`@id("a") permit(principal, action, resource) when { context.amount.lessThan(decimal("1.0")) };`)
+	f.Add(`@id("a") forbid(principal is Initiator, action in [Action::"sign"], resource) unless { resource.vault like "tr*" };`)
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := Parse(text)
+		if err != nil {
+			return
+		}
+		q := transfers(send(alice, "", big.NewInt(1)))
+		v := r.Judge(q)
+		if v != r.Judge(q) || v.Allow && !strings.Contains(text, "permit") {
+			t.Fatalf("%+v", v)
+		}
+	})
+}
+
+func BenchmarkJudge(b *testing.B) {
+	r, err := Parse(`@id("friends") permit(principal == Initiator::"payments", action == Action::"sign", resource in Vault::"trading")
+		when { context.what == "send" && ["0xAAAA", "0xBBBB"].contains(context.to) };
+		@id("large") forbid(principal, action, resource) when { context has amount && context.amount.greaterThan(decimal("10.0")) };
+		@id("night") forbid(principal, action, resource) when { context.hour < 6 };`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	q := transfers(send(alice, "", wei(1)))
+	for b.Loop() {
+		if !r.Judge(q).Allow {
+			b.Fatal("denied")
+		}
+	}
+}
+
+// Goal: every policy of the documentation does what is said there. Method: its blocks, in order, and a request for each sentence.
+func TestPoliciesOfTheDocumentation(t *testing.T) {
+	page, err := os.ReadFile("../docs/POLICY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "```cedar\n")[1:]
+	supplier := send("0x3535353535353535353535353535353535353535", "", wei(1.5))
+	night, more, hot := transfers(supplier), transfers(supplier), transfers(supplier)
+	night.At = night.At.Add(9 * time.Hour)
+	more.Decoded.Transfers[0].Amount = wei(1.6)
+	hot.Initiator = "hot"
+	bridge, call, dear := transfers(), transfers(), transfers(supplier)
+	bridge.Decoded.Calls = []intent.Call{{To: "0x2222222222222222222222222222222222222222", Method: "0x12345678"}}
+	call.Decoded.Calls = []intent.Call{{To: alice, Method: "0x12345678"}}
+	dear.Decoded.Fee = wei(0.06)
+	key := func(vault, kind string, threshold, parties int) Request {
+		return Request{Operation: "keygen", Wallet: Wallet{Vault: vault, Kind: kind, Threshold: threshold, Parties: parties}}
+	}
+	type row struct {
+		q     Request
+		allow bool
+	}
+	rows := [][]row{
+		{{transfers(supplier), true}, {more, false}, {night, false}, {hot, false}, {transfers(send(alice, "", wei(1))), false}},
+		{{transfers(supplier), true}, {bridge, true}, {call, false}, {dear, false},
+			{transfers(intent.Transfer{What: intent.Allowance, To: alice, Asset: usdc, Amount: big.NewInt(1)}), false}},
+		{{key("", "bip340", 2, 3), true}, {key("", "bip340", 2, 4), false}, {key("solana", "ed25519", 2, 3), true},
+			{key("solana", "bip340", 2, 3), false}},
+	}
+	if len(blocks) != len(rows) {
+		t.Fatalf("%d policies on the page, %d here", len(blocks), len(rows))
+	}
+	for i, b := range blocks {
+		text, _, _ := strings.Cut(b, "```")
+		rules, err := Parse(text)
+		if err != nil {
+			t.Errorf("policy %d: %v", i+1, err)
+			continue
+		}
+		for j, r := range rows[i] {
+			if v := rules.Judge(r.q); v.Allow != r.allow {
+				t.Errorf("policy %d, request %d: %+v", i+1, j+1, v)
+			}
+		}
+	}
+}
