@@ -158,7 +158,8 @@ func TestRealEquivocation(t *testing.T) {
 				return
 			}
 			// Asked for what it saw, it shows the truth, which gives another session than it claims.
-			if m, err := threshold.DecodeMessage(e.Body); e.Kind == ceremony.KindEngine && err == nil {
+			_, open := r.faces[e.Topic]
+			if m, err := threshold.DecodeMessage(e.Body); open && e.Kind == ceremony.KindEngine && err == nil {
 				m.Ceremony, m.From = e.Topic, threshold.PartyID(e.From[4]-'0')
 				m.Proof = canon.MustMarshal(struct {
 					To    []transport.NodeID `cbor:"1,keyasint"`
