@@ -14,7 +14,9 @@ import (
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/policy"
 	"github.com/luxfi/mpcd/vault"
 )
 
@@ -47,6 +49,7 @@ type authority struct {
 	now   *attest.Authority // nil before the first
 	// digest is that of now: all of it is hashed for it, which no request is to wait for.
 	digest attest.Hash
+	rules  *policy.Rules
 }
 
 // current is the chain, and the one in force; nil where there is none yet.
@@ -56,19 +59,19 @@ func (a *authority) current() (attest.AuthorityChain, *attest.Authority) {
 	return a.chain, a.now
 }
 
-// inForce is the one in force, nil where there is none yet, and its digest.
-func (a *authority) inForce() (*attest.Authority, attest.Hash) {
+// inForce is the one in force, nil where there is none yet, its digest and its rules.
+func (a *authority) inForce() (*attest.Authority, attest.Hash, *policy.Rules) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	return a.now, a.digest
+	return a.now, a.digest, a.rules
 }
 
 // use puts a chain in force that was verified, which gave its last.
-func (a *authority) use(c attest.AuthorityChain, now *attest.Authority) {
+func (a *authority) use(c attest.AuthorityChain, now *attest.Authority, rules *policy.Rules) {
 	digest := now.Digest()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.chain, a.now, a.digest = c, now, digest
+	a.chain, a.now, a.digest, a.rules = c, now, digest, rules
 }
 
 func (a *authority) serial() uint64 {
@@ -78,25 +81,27 @@ func (a *authority) serial() uint64 {
 	return 0
 }
 
-// judge refuses what no initiator asked for who may, under the authority in force here. vault is that of the wallet, as its record says.
-func (a *authority) judge(in *attest.Intent, vault string, now time.Time) error {
-	if in.Keygen == nil && in.Vault != vault {
-		return problem.New(problem.Invalid, "", "the intent is about a wallet of vault %q, which is of %q", in.Vault, vault)
+// judge refuses what no initiator asked for who may, under the authority in force here, and says what its rules say of the rest: d is what
+// was read of the payload.
+func (a *authority) judge(x passage, d *intent.Decoded, now time.Time) (v policy.Verdict, err error) {
+	in := x.intent
+	if in.Keygen == nil && in.Vault != x.vault {
+		return v, problem.New(problem.Invalid, "", "the intent is about a wallet of vault %q, which is of %q", in.Vault, x.vault)
 	}
-	who, digest := a.inForce()
+	who, digest, rules := a.inForce()
 	if who == nil {
-		return problem.New(problem.Denied, "have the operator sign one, `mpcd authority init`, and bring it to a node",
+		return v, problem.New(problem.Denied, "have the operator sign one, `mpcd authority init`, and bring it to a node",
 			"the cluster has no authority, which says who may ask")
 	}
 	if in.Initiation != nil && !bytes.Equal(in.Authority, digest[:]) {
-		return problem.New(problem.Conflict, "repeat the request: a newer authority reaches all nodes within seconds",
+		return v, problem.New(problem.Conflict, "repeat the request: a newer authority reaches all nodes within seconds",
 			"the request is under another authority than that of serial %d, in force at this node", who.Serial)
 	}
 	if err := who.CheckInitiation(*in, now); err != nil {
-		return &problem.Error{Code: problem.Denied, Message: "nobody who may has asked for it",
+		return v, &problem.Error{Code: problem.Denied, Message: "nobody who may has asked for it",
 			Next: "sign the request as an initiator who may: `--initiator NAME@CLUSTER --initiator-key FILE`", Err: err}
 	}
-	return nil
+	return who.Judge(rules, *in, d, x.key), nil
 }
 
 // initiate puts an initiator's signature into an intent of this node, or has it signed where Config says so, with the authority in force.
@@ -110,7 +115,7 @@ func (n *core) initiate(ctx context.Context, in *attest.Intent, x *attest.Initia
 
 // under puts the authority in force into an intent that an initiator has signed.
 func (n *core) under(in *attest.Intent) {
-	if who, digest := n.authority.inForce(); who != nil && in.Initiation != nil {
+	if who, digest, _ := n.authority.inForce(); who != nil && in.Initiation != nil {
 		in.Authority = digest[:]
 	}
 }
@@ -135,11 +140,11 @@ func (a *authority) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		now, err := rec.Chain.Verify(ed25519.PublicKey(n.members.Roster().Root))
+		now, rules, err := a.verify(rec.Chain)
 		if err != nil {
 			return problem.Unreadable("the kept authority", problem.Restore, err)
 		}
-		a.use(rec.Chain, now)
+		a.use(rec.Chain, now, rules)
 	}
 	if n.cfg.Authority != nil {
 		return a.take(ctx, n.cfg.Authority)
@@ -158,9 +163,19 @@ func (n *Node) TakeAuthority(ctx context.Context, c attest.AuthorityChain) error
 	return n.authority.take(ctx, c)
 }
 
+// verify returns the last authority of a chain that holds, and its rules.
+func (a *authority) verify(c attest.AuthorityChain) (*attest.Authority, *policy.Rules, error) {
+	now, err := c.Verify(ed25519.PublicKey(a.core.members.Roster().Root))
+	if err != nil {
+		return nil, nil, err
+	}
+	rules, err := now.Rules()
+	return now, rules, err
+}
+
 func (a *authority) take(ctx context.Context, c attest.AuthorityChain) error {
 	n := a.core
-	now, err := c.Verify(ed25519.PublicKey(n.members.Roster().Root))
+	now, rules, err := a.verify(c)
 	if err != nil {
 		return &problem.Error{Code: problem.Invalid, Message: "the authority does not hold", Next: "fetch it from the officers again", Err: err}
 	}
@@ -183,10 +198,10 @@ func (a *authority) take(ctx context.Context, c attest.AuthorityChain) error {
 	if err := n.cfg.Store.Batch(ctx, []vault.Pair{put}, nil); err != nil {
 		return err
 	}
-	a.use(c, now)
+	a.use(c, now, rules)
 	n.cfg.Logger.Info("an authority is in force", "serial", now.Serial, "officers", len(now.Officers), "initiators", len(now.Initiators))
 	n.peers.Tell()
-	_, digest := a.inForce()
+	_, digest, _ := a.inForce()
 	return n.cfg.AuditLog.Append(ctx, audit.Event{Name: "authority.taken",
 		Facts: map[string]string{"serial": fmt.Sprint(now.Serial), "authority": digest.String()}})
 }

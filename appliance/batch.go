@@ -263,8 +263,8 @@ func (b *batcher) run(jobs []*signJob) {
 		before: func(ctx context.Context) error { return b.accept(ctx, jobs) }}
 	for i, j := range jobs {
 		in := b.token.intent(attest.OpSign, j.req.SessionID, j.req.Requester, j.signers)
-		in.KeyID, in.Scheme, in.Epoch, in.Message, in.Chain = j.key.ID, j.key.Scheme.ID(), j.key.Record.Info.Epoch, j.req.Message, j.req.Chain
-		in.Path, in.Tweaks, in.Vault = j.req.Path, j.tweaks, j.key.Record.Group
+		j.req.into(in, j.key)
+		in.Scheme, in.Epoch, in.Tweaks, in.Vault = j.key.Scheme.ID(), j.key.Record.Info.Epoch, j.tweaks, j.key.Record.Group
 		in.Initiation = j.req.Initiation
 		b.under(in)
 		a.intents[i], a.keys[i] = in, j.key

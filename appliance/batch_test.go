@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
-	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/policy"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/vault"
 )

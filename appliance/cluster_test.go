@@ -16,7 +16,6 @@ import (
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/audit"
-	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/memnet"
 	"github.com/luxfi/mpcd/attest"
@@ -53,7 +52,7 @@ type member struct {
 	place     transport.NodeID                                   // on the network, where it is not id: of a copy of a node
 	attestKey string                                             // "attest" if empty
 	schemes   func(threshold.SchemeID) (threshold.Scheme, error) // schemes.ByID if nil
-	policy    policy.Policy                                      // nil for the default
+	policy    appliance.Policy                                   // nil for the default
 	signer    hsm.Signer                                         // the token if nil
 	blind     bool                                               // see Node.Blind
 	logger    *slog.Logger                                       // says nothing if nil

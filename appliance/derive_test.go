@@ -213,7 +213,10 @@ func TestRogueTweaks(t *testing.T) {
 	tweaks := honest.Intent.Tweaks
 	other := c.nodes[0].signPath(t, w, []uint32{0, 6}, "honest").Receipt.Intent.Tweaks
 
-	sig, err := rogue.SignForged(t.Context(), w.ID, "control", others, digest[:], []uint32{0, 5}, tweaks, false)
+	by := func(path []uint32, tweaks []threshold.Tweak) func(*attest.Intent) {
+		return func(in *attest.Intent) { in.Path, in.Tweaks = path, tweaks }
+	}
+	sig, err := rogue.SignForged(t.Context(), w.ID, "control", others, digest[:], by([]uint32{0, 5}, tweaks), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,21 +248,21 @@ func TestRogueTweaks(t *testing.T) {
 		"a proof under a path":     {[]uint32{0, 5}, tweaks, true},
 		"a proof with a bare path": {[]uint32{0, 5}, nil, true},
 	} {
-		_, err := rogue.SignForged(t.Context(), w.ID, "rogue "+name, others, digest[:], x.path, x.tweaks, x.prove)
+		_, err := rogue.SignForged(t.Context(), w.ID, "rogue "+name, others, digest[:], by(x.path, x.tweaks), x.prove)
 		if appliance.RefusedWith(err) != problem.Denied {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	tap := c.keygenBy("secp256k1", "frost", 2, 3)
 	if _, err := rogue.SignForged(t.Context(), tap.ID, "taproot tweak", others,
-		digest[:], nil, tweaks, false); appliance.RefusedWith(err) != problem.Denied {
+		digest[:], by(nil, tweaks), false); appliance.RefusedWith(err) != problem.Denied {
 		t.Errorf("a tweaked Taproot key: %v", err)
 	}
 	if _, err := rogue.SignForged(t.Context(), tap.ID, "taproot path", others,
-		digest[:], []uint32{0}, tweaks, false); appliance.RefusedWith(err) != problem.Unsupported {
+		digest[:], by([]uint32{0}, tweaks), false); appliance.RefusedWith(err) != problem.Unsupported {
 		t.Errorf("a Taproot key under a path: %v", err)
 	}
-	if _, err := rogue.SignForged(t.Context(), w.ID, "proof", others, nil, nil, nil, true); err != nil {
+	if _, err := rogue.SignForged(t.Context(), w.ID, "proof", others, nil, by(nil, nil), true); err != nil {
 		t.Errorf("the proof itself: %v", err)
 	}
 }

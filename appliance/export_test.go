@@ -214,7 +214,7 @@ func (n *Node) JudgeWallets(ctx context.Context, name, shown string, of []*Node,
 }
 
 // AskNobody has the node's own gate let all pass that nobody asked for.
-func (n *Node) AskNobody() { n.gate.initiated = func(*attest.Intent, string) error { return nil } }
+func (n *Node) AskNobody() { n.gate.initiated = anybody }
 
 // AuthoritySerial is that of the authority in force.
 func (n *Node) AuthoritySerial() uint64 { return n.authority.serial() }
@@ -320,10 +320,10 @@ func (n *Node) rogueIntent(key keys.Key, session string, signers []threshold.Par
 	return in
 }
 
-// SignForged coordinates a ceremony over an intent that nobody judges here, with any path and tweaks, and returns the signature: what a
+// SignForged coordinates a ceremony over an intent that nobody judges here, bent in any way, and returns the signature: what a
 // coordinator does that is no longer ours. It must not be a signer. With prove it asks for a proof of the threshold instead of a payment.
-func (n *Node) SignForged(ctx context.Context, wallet, session string, signers []threshold.PartyID, message []byte, path []uint32,
-	tweaks []threshold.Tweak, prove bool) (signature []byte, err error) {
+func (n *Node) SignForged(ctx context.Context, wallet, session string, signers []threshold.PartyID, message []byte,
+	bend func(*attest.Intent), prove bool) (signature []byte, err error) {
 	key, err := n.keys.Key(ctx, wallet)
 	if err != nil {
 		return nil, err
@@ -333,7 +333,8 @@ func (n *Node) SignForged(ctx context.Context, wallet, session string, signers [
 		op, message = opProve, proofMessage(wallet, key.Record.Info.Epoch, signers)
 	}
 	in := n.rogueIntent(key, session, signers, message)
-	in.Path, in.Tweaks, in.Initiation = path, tweaks, nil
+	bend(in)
+	in.Initiation = nil
 	if err := n.initiate(ctx, in, nil); err != nil {
 		return nil, err
 	}

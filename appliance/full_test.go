@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/audit"
-	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/vault"
@@ -36,7 +35,7 @@ func TestFullDiskTakesOnNothing(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = log.Close() })
 	x.store.Store, x.cfg.AuditLog = store, log
-	x.gate = newGate(gateConfig(policy.Majority{AllowMinority: true}, log), anybody, 1)
+	x.gate = newGate(gateConfig(Majority{AllowMinority: true}, log), anybody, 1)
 	x.gate.writable = x.Writable
 	in := &attest.Intent{Operation: attest.OpSign, RequestID: "a", Node: "peer"}
 	x.serve(true)

@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,11 +13,12 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/operation"
-	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/policy"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/vault"
 )
@@ -26,9 +28,9 @@ import (
 // returns.
 type gate struct {
 	self transport.NodeID
-	// initiated refuses what no initiator asked for who may, of wallets of a vault.
-	initiated func(in *attest.Intent, vault string) error
-	policy    policy.Policy
+	// initiated judges who asks, and for what that was read, by the authority.
+	initiated func(x passage, d *intent.Decoded) (policy.Verdict, error)
+	policy    Policy
 	memory    *intentMemory
 	log       *audit.Log
 	store     vault.Store
@@ -38,18 +40,20 @@ type gate struct {
 	writable func() error
 }
 
-func newGate(c Config, initiated func(in *attest.Intent, vault string) error, nodes int) *gate {
+func newGate(c Config, initiated func(passage, *intent.Decoded) (policy.Verdict, error), nodes int) *gate {
 	return &gate{self: c.Node, initiated: initiated, policy: c.Policy, memory: newIntentMemory(nodes), log: c.AuditLog, store: c.Store,
 		uses: operation.NewUses(c.Store), clock: c.Clock}
 }
 
 // passage is an intent before the gate.
 type passage struct {
-	intent    *attest.Intent
-	committee threshold.Committee
-	vault     string       // of the wallet it is about, as the key's record says
-	judge     func() error // holds the intent against the key as it is
-	again     bool         // its coordinator has asked who did this before under the request ID, and nobody has
+	intent *attest.Intent
+	key    threshold.KeyInfo // it is about; of one to be, the committee alone
+	vault  string            // of the wallet it is about, as the key's record says
+	judge  func() error      // holds the intent against the key as it is
+	// read says what the intent's payload asks for; nil where an intent of the line has none.
+	read  func() (*intent.Decoded, error)
+	again bool // its coordinator has asked who did this before under the request ID, and nobody has
 }
 
 // once tells whether a request ID of the line stands for one act on all nodes, durably: that of what an initiator asks for. Presignatures
@@ -158,16 +162,26 @@ func (g *gate) recall(ctx context.Context, passages []passage) (puts []vault.Pai
 }
 
 // pass asks all that may refuse an intent by itself.
-func (g *gate) pass(ctx context.Context, line attest.Operation, x passage) (policy.Verdict, error) {
+func (g *gate) pass(ctx context.Context, line attest.Operation, x passage) (v policy.Verdict, err error) {
 	if err := x.judge(); err != nil {
-		return policy.Verdict{}, err
+		return v, err
 	}
-	if attest.Initiated(line) {
-		if err := g.initiated(x.intent, x.vault); err != nil {
-			return policy.Verdict{}, err
+	var d *intent.Decoded
+	if x.read != nil {
+		if d, err = x.read(); err != nil {
+			return v, err
 		}
 	}
-	return g.allow(ctx, x.intent, x.committee)
+	own, err := g.policy.Judge(ctx, x.intent, x.key.Committee)
+	if err != nil {
+		return own, &problem.Error{Code: problem.Denied, Message: "the policy could not be evaluated, so it denies",
+			Next: "check the policy", Err: err}
+	}
+	if !own.Allow || !attest.Initiated(line) {
+		return own, denied(own)
+	}
+	v, err = g.initiated(x, d)
+	return v, cmp.Or(err, denied(v))
 }
 
 // refuse puts on record what is refused to a caller of this node. What is refused to a peer, its proposal's answer has on record, so
@@ -209,17 +223,12 @@ func (g *gate) entries(passages []passage, events []string) []audit.Event {
 	return entries
 }
 
-// allow asks the policy. One that fails denies.
-func (g *gate) allow(ctx context.Context, in *attest.Intent, c threshold.Committee) (policy.Verdict, error) {
-	v, err := g.policy.Judge(ctx, in, c)
-	if err != nil {
-		return v, &problem.Error{Code: problem.Denied, Message: "the policy could not be evaluated, so it denies",
-			Next: "check the policy", Err: err}
+// denied is the error of a verdict, nil where it allows.
+func denied(v policy.Verdict) error {
+	if v.Allow {
+		return nil
 	}
-	if !v.Allow {
-		return v, problem.New(problem.Denied, "change the request, or have the policy changed", "denied by policy rule %q: %s", v.Rule, v.Why)
-	}
-	return v, nil
+	return problem.New(problem.Denied, "change the request, or have the policy changed", "denied by policy rule %q: %s", v.Rule, v.Why)
 }
 
 // intentMemory remembers what each request ID was for, so that one ID cannot be used for two messages, whoever coordinates.

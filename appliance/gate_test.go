@@ -11,9 +11,10 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/audit"
-	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/intent"
+	"github.com/luxfi/mpcd/policy"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/vault"
 	"github.com/luxfi/mpcd/vault/vaulttest"
@@ -21,9 +22,11 @@ import (
 
 // gateConfig is what a gate is made of, with a store in memory.
 // anybody may ask.
-func anybody(*attest.Intent, string) error { return nil }
+func anybody(passage, *intent.Decoded) (policy.Verdict, error) {
+	return policy.Verdict{Allow: true}, nil
+}
 
-func gateConfig(p policy.Policy, log *audit.Log) Config {
+func gateConfig(p Policy, log *audit.Log) Config {
 	return Config{Node: "self", Policy: p, AuditLog: log, Store: vaulttest.NewMemory(), Clock: time.Now}
 }
 
@@ -39,7 +42,7 @@ func TestDeniedTakesNoSession(t *testing.T) {
 	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}, Identities: make([][]byte, 3), Threshold: 2}
 	in := &attest.Intent{KeyID: "w", Scheme: threshold.FrostEd25519, Epoch: 1, Message: []byte("m"), Signers: committee.Parties[:2],
 		RequestID: "r"}
-	passages := []passage{{intent: in, committee: committee, judge: func() error { return nil }}}
+	passages := []passage{{intent: in, key: threshold.KeyInfo{Committee: committee}, judge: func() error { return nil }}}
 	if _, err := g.permit(t.Context(), attest.OpSign, passages, "test"); problem.As(err).Code != problem.Denied {
 		t.Fatal(err)
 	}
@@ -84,7 +87,7 @@ func TestIntentMemoryOfEach(t *testing.T) {
 // Goal: a policy that fails denies. Method: one that always fails.
 func TestPolicyFailsClosed(t *testing.T) {
 	g := newGate(gateConfig(failingPolicy{}, nil), anybody, 1)
-	if _, err := g.allow(context.Background(), nil, threshold.Committee{}); problem.As(err).Code != problem.Denied {
+	if _, err := g.pass(t.Context(), attest.OpSign, passage{judge: func() error { return nil }}); problem.As(err).Code != problem.Denied {
 		t.Errorf("a failing policy gave %v", err)
 	}
 }
@@ -98,7 +101,7 @@ func TestGate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = log.Close() }()
-	g := newGate(gateConfig(policy.Majority{AllowMinority: true}, log), anybody, 1)
+	g := newGate(gateConfig(Majority{AllowMinority: true}, log), anybody, 1)
 	second := error(problem.New(problem.Invalid, "", "it does not fit"))
 	both := func(coordinator string) []passage {
 		return []passage{
@@ -143,7 +146,7 @@ func TestGate(t *testing.T) {
 // Goal: what passed once under a request ID does not pass for another message, and of what is refused as a whole no part takes its ID.
 // Method: two messages of one ID before the gate at once; two intents of which the second is refused.
 func TestGateRemembers(t *testing.T) {
-	g := newGate(gateConfig(policy.Majority{AllowMinority: true}, nil), anybody, 1)
+	g := newGate(gateConfig(Majority{AllowMinority: true}, nil), anybody, 1)
 	fits := func() error { return nil }
 	in := func(message string) *attest.Intent {
 		return &attest.Intent{Operation: attest.OpSign, RequestID: "r", Message: []byte(message)}
@@ -191,7 +194,7 @@ func (failingPolicy) Judge(context.Context, *attest.Intent, threshold.Committee)
 // Goal: while a party takes part in an act, no second coordinator gets it to take part in the same, whatever that says it has asked;
 // then one that has asked does, and one that has not does not. Method: one message under one request ID, by two coordinators.
 func TestHeldWhileRunning(t *testing.T) {
-	g := newGate(gateConfig(policy.Majority{AllowMinority: true}, nil), anybody, 2)
+	g := newGate(gateConfig(Majority{AllowMinority: true}, nil), anybody, 2)
 	by := func(node string, again bool) []passage {
 		return []passage{{again: again, intent: &attest.Intent{Operation: attest.OpSign, Node: node, RequestID: "r", Message: []byte("m")}}}
 	}
@@ -235,7 +238,7 @@ func TestUseIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = log.Close() }()
-	c := gateConfig(policy.Majority{AllowMinority: true}, log)
+	c := gateConfig(Majority{AllowMinority: true}, log)
 	permit := func(node, message string, again bool) error {
 		p, err := newGate(c, anybody, 2).permit(t.Context(), attest.OpSign, []passage{{again: again, judge: func() error { return nil },
 			intent: &attest.Intent{Operation: attest.OpSign, Node: node, RequestID: "r", Message: []byte(message)}}}, "x")
@@ -274,7 +277,7 @@ func TestNoActUnstored(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = log.Close() }()
-	c := gateConfig(policy.Majority{AllowMinority: true}, log)
+	c := gateConfig(Majority{AllowMinority: true}, log)
 	c.Store = noBatch{c.Store}
 	for line, ok := range map[attest.Operation]bool{attest.OpSign: false, attest.OpKeygen: false, attest.OpRefresh: false,
 		attest.OpPresign: true} {

@@ -14,7 +14,6 @@ import (
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/keys"
-	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/presign"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
@@ -77,7 +76,7 @@ func newInside(t *testing.T) *inside {
 	t.Cleanup(func() { _ = log.Close() })
 	heeded := &heededStore{store, outcomes{clock: time.Now}}
 	c := Config{Cluster: "test", Node: transport.NodeID(self.ID), Vault: v, Store: heeded, AuditLog: log, Schemes: schemes.ByID,
-		SchemeFor: schemes.For, Policy: policy.Majority{}, Limits: Limits{}.withDefaults(), Clock: time.Now,
+		SchemeFor: schemes.For, Policy: Majority{}, Limits: Limits{}.withDefaults(), Clock: time.Now,
 		Logger: slog.New(slog.DiscardHandler)}
 	x.Node = &Node{core: core{cfg: c, members: members, base: ctx, store: heeded, token: &notary{
 		hsm:    &heededSigner{Signer: x.tokens, outcomes: outcomes{clock: time.Now, at: time.Now()}},

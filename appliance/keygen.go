@@ -92,7 +92,7 @@ func (n *making) noParty(c threshold.Committee) error {
 // permitKeygen passes the gate.
 func (n *making) permitKeygen(ctx context.Context, scheme threshold.Scheme, in *attest.Intent,
 	committee threshold.Committee, again bool) (*permission, error) {
-	return n.gate.permit(ctx, attest.OpKeygen, []passage{{in, committee, in.Keygen.Group, func() error {
+	return n.gate.permit(ctx, attest.OpKeygen, []passage{{in, threshold.KeyInfo{Committee: committee}, in.Keygen.Group, func() error {
 		u, err := n.gate.uses.Get(ctx, in.RequestID)
 		if err != nil {
 			return err
@@ -107,7 +107,7 @@ func (n *making) permitKeygen(ctx context.Context, scheme threshold.Scheme, in *
 			return problem.New(problem.Invalid, "", "the parameters do not fit the scheme")
 		}
 		return nil
-	}, again}}, "keygen.begin")
+	}, nil, again}}, "keygen.begin")
 }
 
 // NoScheme says which field of a keygen request asks for a key that the build cannot make, and what to ask for instead.

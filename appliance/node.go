@@ -15,12 +15,13 @@ import (
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/operation"
-	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/presign"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/intent"
+	"github.com/luxfi/mpcd/policy"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/vault"
 )
@@ -55,7 +56,7 @@ type Config struct {
 	Initiate func(context.Context, *attest.Intent) error
 
 	Threshold int // default for keygen; 0 means a majority of the parties
-	Policy    policy.Policy
+	Policy    Policy
 	Limits    Limits
 
 	// Checks are what else must hold for this node to be ready, of what its caller knows: certificates, disks. They must not block.
@@ -190,7 +191,7 @@ type Node struct {
 func New(ctx context.Context, c Config) (*Node, error) {
 	c.Limits = c.Limits.withDefaults()
 	if c.Policy == nil {
-		c.Policy = policy.Majority{}
+		c.Policy = Majority{}
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -249,7 +250,9 @@ func (n *Node) furnish() {
 	n.token.hsm.timed = n.counts.signing
 	n.token.hsm.changed, n.store.changed = n.peers.Tell, n.peers.Tell
 	n.authority = &authority{core: &n.core}
-	n.gate = newGate(c, func(in *attest.Intent, vault string) error { return n.authority.judge(in, vault, c.Clock()) }, len(n.members.All()))
+	n.gate = newGate(c, func(x passage, d *intent.Decoded) (policy.Verdict, error) {
+		return n.authority.judge(x, d, c.Clock())
+	}, len(n.members.All()))
 	n.gate.writable = n.Writable
 	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
 		Ended: n.pool.DropKey, Damage: &n.damage})

@@ -103,7 +103,7 @@ func (n *filling) join(ctx context.Context, c *ceremony.Ceremony, p *proposal, i
 
 // permit passes the gate.
 func (n *filling) permit(ctx context.Context, p *proposal, in *attest.Intent, key keys.Key) (*permission, error) {
-	return n.gate.permit(ctx, attest.OpPresign, []passage{{in, key.Record.Info.Committee, key.Record.Group, func() error {
+	return n.gate.permit(ctx, attest.OpPresign, []passage{{in, key.Record.Info, key.Record.Group, func() error {
 		if err := judgeKey(attest.OpPresign, in, key); err != nil {
 			return err
 		}
@@ -111,7 +111,7 @@ func (n *filling) permit(ctx context.Context, p *proposal, in *attest.Intent, ke
 			return problem.New(problem.Invalid, "set the same limits on all nodes", "a proposal of %d presignatures, at most %d", k, most)
 		}
 		return nil
-	}, false}}, "presign.begin")
+	}, nil, false}}, "presign.begin")
 }
 
 // make runs presigning for any request, p.Count times the same key.

@@ -54,13 +54,13 @@ func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (s *Si
 		return nil, err
 	}
 	*scheme = string(key.Scheme.ID())
-	if err := CheckMessage(key.Scheme.Kind(), "", req.Message); err != nil {
-		return nil, err
-	}
 	if len(req.Path) == 0 {
 		req.Path = nil
 	}
 	_, tweaks, err := derive(key, req.Path)
+	if err == nil {
+		err = req.read(key)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +69,29 @@ func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (s *Si
 		return n.others.signedBefore(ctx, req, key, err)
 	}
 	return s, err
+}
+
+// read makes the message of the payload, where there is one, and checks it.
+func (r *SignRequest) read(key keys.Key) error {
+	if p := r.Payload; p != nil {
+		d, err := p.Decode(r.Chain, r.Path, key.Scheme, key.Record.Info)
+		if err != nil {
+			return unread(err)
+		}
+		r.Message = d.Digest
+	}
+	return CheckMessage(key.Scheme.Kind(), "", r.Message)
+}
+
+// unread says what a payload that cannot be read means to a caller.
+func unread(err error) error {
+	return &problem.Error{Code: problem.Invalid, Message: "the transaction cannot be read, so nobody knows what it would do",
+		Field: "transaction", Next: "make it again, for this wallet and chain; `mpcd intent show` says what is read of it", Err: err}
+}
+
+// into puts what is asked for into an intent.
+func (r *SignRequest) into(in *attest.Intent, key keys.Key) {
+	in.KeyID, in.Message, in.Path, in.Chain, in.Payload = key.ID, r.Message, r.Path, r.Chain, r.Payload
 }
 
 // mayBeAnswered tells whether a request that is refused so may have been answered at another node: it is refused for what this node, or
@@ -90,7 +113,7 @@ func (n *Node) signOnce(ctx context.Context, req SignRequest, key keys.Key, twea
 	answer, release, err := n.ops.Claim(ctx, string(attest.OpSign), req.SessionID, req.BodyHash)
 	if err == nil && release != nil && req.Initiation == nil && n.cfg.Initiate != nil {
 		in := n.token.intent(attest.OpSign, req.SessionID, req.Requester, nil)
-		in.KeyID, in.Message, in.Path, in.Chain = key.ID, req.Message, req.Path, req.Chain
+		req.into(in, key)
 		if err = n.cfg.Initiate(ctx, in); err != nil {
 			release()
 		}

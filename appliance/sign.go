@@ -11,12 +11,13 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/keys"
-	"github.com/luxfi/mpcd/appliance/policy"
 	"github.com/luxfi/mpcd/appliance/presign"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/policy"
 	"github.com/luxfi/mpcd/threshold"
 )
 
@@ -51,12 +52,12 @@ func (n *signing) permit(ctx context.Context, op attest.Operation, intents []*at
 	for i, in := range intents {
 		key := of[i]
 		items[i] = &item{intent: in, hash: in.Hash(), key: key, req: in.SignRequest()}
-		passages[i] = passage{in, key.Record.Info.Committee, key.Record.Group, func() error {
+		passages[i] = passage{in, key.Record.Info, key.Record.Group, func() error {
 			if in.Scheme != intents[0].Scheme || !key.Record.Info.Committee.Equal(of[0].Record.Info.Committee) {
 				return problem.New(problem.Invalid, "", "intent %d is for another scheme or committee than the first", i)
 			}
 			return judgeSign(op, in, key)
-		}, again}
+		}, func() (*intent.Decoded, error) { return judgePayload(in, key) }, again}
 	}
 	permitted, err := n.gate.permit(ctx, op, passages, events...)
 	if err != nil {
@@ -94,8 +95,8 @@ func judgeSign(op attest.Operation, in *attest.Intent, key keys.Key) error {
 		return err
 	}
 	if op == opProve {
-		if len(in.Path)+len(in.Tweaks) > 0 {
-			return problem.New(problem.Denied, "", "a threshold proof is by the wallet key itself, without a path or tweaks")
+		if len(in.Path)+len(in.Tweaks) > 0 || in.Payload != nil {
+			return problem.New(problem.Denied, "", "a threshold proof is by the wallet key itself, without a path, tweaks or a payload")
 		}
 		if want := proofMessage(in.KeyID, in.Epoch, in.Signers); string(in.Message) != string(want) {
 			return problem.New(problem.Denied, "", "a threshold proof signs nothing but its own message")
@@ -106,6 +107,19 @@ func judgeSign(op attest.Operation, in *attest.Intent, key keys.Key) error {
 		return err
 	}
 	return CheckMessage(key.Scheme.Kind(), "", in.Message)
+}
+
+// judgePayload reads the payload, nil where there is none, and refuses an intent with another message than it gives.
+func judgePayload(in *attest.Intent, key keys.Key) (*intent.Decoded, error) {
+	d, err := in.Decode(key.Scheme, key.Record.Info)
+	if errors.Is(err, attest.ErrPayload) {
+		return nil, &problem.Error{Code: problem.Denied, Message: "the intent would sign something else than its transaction",
+			Next: "find out why the coordinator asked for it", Err: err}
+	}
+	if err != nil {
+		return nil, unread(err)
+	}
+	return d, nil
 }
 
 // judgeKey checks that the intent is for the key as it is, and for a quorum of it.

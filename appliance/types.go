@@ -39,7 +39,8 @@ type SignRequest struct {
 	WalletID  string             // or PublicKey
 	PublicKey []byte             // any valid encoding of the wallet's public key
 	Path      []uint32           // ECDSA: BIP-32 indexes below the wallet key, none hardened, at most MaxPath; nil signs with the wallet key
-	Message   []byte             // EdDSA: the message; BIP-340, ECDSA: the 32-byte digest
+	Message   []byte             // EdDSA: the message; BIP-340, ECDSA: the 32-byte digest; or Payload
+	Payload   *attest.Payload    // what the message is made of, on the network that Chain names
 	Signers   []transport.NodeID // nil lets the node choose
 	Chain     string             // for the receipt
 	Requester string

@@ -6,9 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/policy"
+	"github.com/luxfi/mpcd/threshold"
 )
 
 // AuthorityVersion is the version of Authority this program makes and reads.
@@ -18,7 +23,8 @@ const AuthorityVersion = 1
 const (
 	maxOfficers   = 32
 	maxInitiators = 1024
-	maxGrants     = 64   // of an initiator
+	maxGrants     = 64 // of an initiator
+	maxAssets     = 1024
 	maxChain      = 1024 // authorities; MaxJSON bounds their bytes
 )
 
@@ -35,6 +41,9 @@ type Authority struct {
 	Quorum     int         `cbor:"5,keyasint" json:"quorum"`   // officers who must sign the next
 	Officers   []Officer   `cbor:"6,keyasint" json:"officers"` // ascending by name
 	Initiators []Initiator `cbor:"7,keyasint" json:"initiators"`
+	// Policy is the rules, in Cedar, by which every signer judges what an initiator asks for; without any, nothing is permitted.
+	Policy string         `cbor:"8,keyasint,omitempty" json:"policy,omitempty"`
+	Assets []policy.Asset `cbor:"9,keyasint,omitempty" json:"assets,omitempty"` // whose amounts the rules name
 }
 
 // Officer is a person who changes the authority, together with others.
@@ -52,7 +61,7 @@ type Initiator struct {
 
 // Grant is what an initiator may ask for, and of the wallets of which vaults.
 type Grant struct {
-	Operations []Operation `cbor:"1,keyasint" json:"operations"` // sign, keygen, refresh
+	Operations []Operation `cbor:"1,keyasint" json:"operations"` // sign, sign-raw, keygen, refresh
 	Vaults     []string    `cbor:"2,keyasint" json:"vaults"`     // AnyVault is all; "" those of no vault
 }
 
@@ -73,8 +82,19 @@ func (a Authority) Validate() error {
 			a.Quorum, len(a.Officers), maxOfficers)
 	case a.Initiators == nil:
 		return errors.New("attest: authority: no list of initiators; an empty one means that nobody may ask")
+	case len(a.Policy) > policy.MaxText || len(a.Assets) > maxAssets:
+		return fmt.Errorf("attest: authority: a policy of %d bytes and %d assets, at most %d and %d", len(a.Policy), len(a.Assets),
+			policy.MaxText, maxAssets)
 	case len(a.Initiators) > maxInitiators:
 		return fmt.Errorf("attest: authority: %d initiators, at most %d", len(a.Initiators), maxInitiators)
+	}
+	if !Printable(strings.NewReplacer("\n", "", "\t", "").Replace(a.Policy)) {
+		return errors.New("attest: authority: the policy has characters that cannot be seen")
+	}
+	for _, x := range a.Assets {
+		if x.Decimals < 0 || x.Decimals > policy.MaxDecimals || len(x.Network) > maxText || len(x.ID) > maxText || !Printable(x.Network+x.ID) {
+			return fmt.Errorf("attest: authority: asset %q: decimals are 0 to %d, and texts that can be seen", clip(x.ID), policy.MaxDecimals)
+		}
 	}
 	keys, last := map[string]string{}, ""
 	add := func(what, id string, key Hex) error {
@@ -117,8 +137,8 @@ func (i Initiator) validate() error {
 			return errors.New("a grant without operations, or without vaults")
 		}
 		for _, op := range g.Operations {
-			if !Initiated(op) {
-				return fmt.Errorf("a grant of %q; use sign, keygen, refresh", clip(string(op)))
+			if !Initiated(op) && op != OpSignRaw {
+				return fmt.Errorf("a grant of %q; use sign, sign-raw, keygen, refresh", clip(string(op)))
 			}
 		}
 		for _, v := range g.Vaults {
@@ -146,6 +166,26 @@ func (a Authority) Initiator(name string) (Initiator, bool) {
 	return a.Initiators[i], true
 }
 
+// Rules reads the policy.
+func (a Authority) Rules() (*policy.Rules, error) {
+	r, err := policy.Parse(a.Policy)
+	if err != nil {
+		return nil, fmt.Errorf("attest: authority of serial %d: %w", a.Serial, err)
+	}
+	return r, nil
+}
+
+// Judge asks the rules of the authority about an intent: d is what Decode read of its payload, key its wallet's, none for keygen.
+func (a Authority) Judge(rules *policy.Rules, i Intent, d *intent.Decoded, key threshold.KeyInfo) policy.Verdict {
+	q := policy.Request{Initiator: i.Initiation.By, Operation: string(i.asks()), Network: i.Chain, Decoded: d, At: time.UnixMilli(i.Created),
+		Assets: a.Assets, Wallet: policy.Wallet{ID: i.KeyID, Vault: i.Vault, Kind: string(key.Kind), Threshold: key.Committee.Threshold,
+			Parties: key.Committee.N()}}
+	if k := i.Keygen; k != nil {
+		q.Wallet = policy.Wallet{Vault: k.Group, Kind: string(k.Kind), Threshold: k.Threshold, Parties: len(i.Signers)}
+	}
+	return rules.Judge(q)
+}
+
 // message is what officers sign: the canonical array of a tag and the authority.
 func (a Authority) message() []byte { return canon.MustMarshal([]any{"mpcd/v1/authority", a}) }
 
@@ -159,6 +199,9 @@ type SignFunc func(message []byte) (signature []byte, err error)
 // Sign makes an officer's signature, or the root's on the first: by is the officer's name, or "root".
 func (a Authority) Sign(by string, sign SignFunc) (AuthoritySignature, error) {
 	if err := a.Validate(); err != nil {
+		return AuthoritySignature{}, err
+	}
+	if _, err := a.Rules(); err != nil {
 		return AuthoritySignature{}, err
 	}
 	sig, err := sign(a.message())

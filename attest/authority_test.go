@@ -48,15 +48,18 @@ func (p people) der(tb testing.TB, name string) Hex {
 	return der
 }
 
+// permitAll is a policy that says nothing.
+const permitAll = `@id("all") permit (principal, action, resource);`
+
 // authority is the first of a cluster: two of three officers, an initiator for each of two vaults.
 func (p people) authority(tb testing.TB) Authority {
-	a := Authority{Version: AuthorityVersion, Cluster: "test", Serial: 1, Quorum: 2}
+	a := Authority{Version: AuthorityVersion, Cluster: "test", Serial: 1, Quorum: 2, Policy: permitAll}
 	for _, n := range []string{"olga", "otto", "oyuki"} {
 		a.Officers = append(a.Officers, Officer{n, p.der(tb, n)})
 	}
 	a.Initiators = []Initiator{
-		{"hot", p.der(tb, "hot"), []Grant{{[]Operation{OpSign}, []string{"trading"}}}},
-		{"payments", p.der(tb, "payments"), []Grant{{[]Operation{OpSign, OpKeygen, OpRefresh}, []string{AnyVault}}}},
+		{"hot", p.der(tb, "hot"), []Grant{{[]Operation{OpSign, OpSignRaw}, []string{"trading"}}}},
+		{"payments", p.der(tb, "payments"), []Grant{{[]Operation{OpSign, OpSignRaw, OpKeygen, OpRefresh}, []string{AnyVault}}}},
 	}
 	return a
 }
@@ -213,7 +216,7 @@ func TestInitiation(t *testing.T) {
 		"nobody":      {"no initiator has signed", func(in *Intent, _ *time.Time) { in.Initiation = nil }},
 		"a stranger":  {"has no initiator", func(in *Intent, _ *time.Time) { in.Initiation.By = "mallory" }},
 		"another":     {"does not verify", func(in *Intent, _ *time.Time) { in.Initiation.By = "payments" }},
-		"its vault":   {"may not ask for sign in vault", func(in *Intent, _ *time.Time) { in.Vault = "cold" }},
+		"its vault":   {"may not ask for sign-raw in vault", func(in *Intent, _ *time.Time) { in.Vault = "cold" }},
 		"no vault":    {"may not ask", func(in *Intent, _ *time.Time) { in.Vault = "" }},
 		"operation":   {"may not ask for refresh", func(in *Intent, _ *time.Time) { in.Operation = OpRefresh }},
 		"cluster":     {"another cluster", func(in *Intent, _ *time.Time) { in.Cluster = "test2" }},
@@ -233,6 +236,22 @@ func TestInitiation(t *testing.T) {
 		x.f(&in, &at)
 		if err := a.CheckInitiation(in, at); !errors.Is(err, ErrNotInitiated) || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	readable := a
+	readable.Initiators = slices.Clone(a.Initiators)
+	readable.Initiators[0].May = []Grant{{[]Operation{OpSign}, []string{AnyVault}}}
+	for what, payload := range map[string]*Payload{"a payload": {Format: "transaction", Bytes: Hex("x")}, "sign-raw": nil} {
+		in := asked(readable)
+		in.Payload = payload
+		in.Initiation, _ = in.Initiate("hot", now.Add(time.Minute), p.sign("hot"))
+		err := readable.CheckInitiation(in, now)
+		if payload == nil && (err == nil || !strings.Contains(err.Error(), "may not ask for sign-raw")) || payload != nil && err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		in.Payload = &Payload{Format: "transaction", Bytes: Hex("y")}
+		if readable.CheckInitiation(in, now) == nil {
+			t.Errorf("%s: another payload", what)
 		}
 	}
 	far := asked(a)

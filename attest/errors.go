@@ -23,6 +23,8 @@ var (
 	ErrRoster = errors.New("attest: roster refused")
 	// ErrAuthority: the chain of authorities does not hold, or is not the one expected.
 	ErrAuthority = errors.New("attest: authority refused")
+	// ErrDenied: the rules of the authority do not permit it.
+	ErrDenied = errors.New("attest: denied")
 	// ErrNotInitiated: nobody who may has asked for it.
 	ErrNotInitiated = errors.New("attest: not initiated")
 )

@@ -31,24 +31,37 @@ type initiation struct {
 	Operation Operation     `cbor:"3,keyasint"`
 	RequestID string        `cbor:"4,keyasint"`
 	KeyID     string        `cbor:"5,keyasint"`
-	Message   Hex           `cbor:"6,keyasint"`
+	Message   Hex           `cbor:"6,keyasint"` // empty with a payload, from which it follows
 	Path      []uint32      `cbor:"7,keyasint"`
 	Chain     string        `cbor:"8,keyasint"`
 	Keygen    *KeygenParams `cbor:"9,keyasint"`
 	Parties   int           `cbor:"10,keyasint"` // of the key to make; 0 elsewhere
 	By        string        `cbor:"11,keyasint"`
 	Expires   int64         `cbor:"12,keyasint"`
+	Payload   *Payload      `cbor:"13,keyasint"` // null where there is none
 }
 
 // InitiationMessage is what an initiator signs: deterministic CBOR (RFC 8949 §4.2.1) of what the intent asks for, under a tag of its own.
 // It is the same whichever node leads, with whatever signers, at whatever epoch of the key.
 func (i Intent) InitiationMessage(by string, expires int64) []byte {
 	m := initiation{Tag: "mpcd/v1/initiation", Cluster: i.Cluster, Operation: i.Operation, RequestID: i.RequestID, KeyID: i.KeyID,
-		Message: append(Hex{}, i.Message...), Path: append([]uint32{}, i.Path...), Chain: i.Chain, Keygen: i.Keygen, By: by, Expires: expires}
-	if i.Operation == OpKeygen {
+		Message: append(Hex{}, i.Message...), Path: append([]uint32{}, i.Path...), Chain: i.Chain, Keygen: i.Keygen, By: by, Expires: expires,
+		Payload: i.Payload}
+	switch {
+	case i.Operation == OpKeygen:
 		m.Parties = len(i.Signers)
+	case i.Payload != nil:
+		m.Message = Hex{} // which follows from it
 	}
 	return canon.MustMarshal(m)
+}
+
+// asks is the operation of the grant that an intent needs.
+func (i Intent) asks() Operation {
+	if i.Operation == OpSign && i.Payload == nil {
+		return OpSignRaw
+	}
+	return i.Operation
 }
 
 // Initiate signs what an intent asks for, in an initiator's name.
@@ -64,7 +77,7 @@ func (i Intent) Initiate(by string, expires time.Time, sign SignFunc) (*Initiati
 // CheckInitiation judges whether an initiator of the authority asked for what the intent says, and may. The caller has found the authority
 // by the digest that the intent names. at is when, and the error what does not hold; ErrNotInitiated.
 func (a Authority) CheckInitiation(i Intent, at time.Time) error {
-	x, vault := i.Initiation, i.Vault
+	x, vault, op := i.Initiation, i.Vault, i.asks()
 	if i.Keygen != nil {
 		vault = i.Keygen.Group
 	}
@@ -77,8 +90,8 @@ func (a Authority) CheckInitiation(i Intent, at time.Time) error {
 		return fmt.Errorf("%w: the authority is of another cluster", ErrNotInitiated)
 	case !ok:
 		return fmt.Errorf("%w: the authority of serial %d has no initiator %q", ErrNotInitiated, a.Serial, clip(x.By))
-	case !who.Allows(i.Operation, vault):
-		return fmt.Errorf("%w: initiator %q may not ask for %s in vault %q", ErrNotInitiated, x.By, i.Operation, clip(vault))
+	case !who.Allows(op, vault):
+		return fmt.Errorf("%w: initiator %q may not ask for %s in vault %q", ErrNotInitiated, x.By, op, clip(vault))
 	case at.UnixMilli() > x.Expires:
 		return fmt.Errorf("%w: it has expired, at %s", ErrNotInitiated, time.UnixMilli(x.Expires).UTC().Format(time.RFC3339))
 	case x.Expires-i.Created > MaxInitiation.Milliseconds():

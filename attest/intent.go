@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 )
@@ -29,6 +31,8 @@ const (
 	OpKeygen  Operation = "keygen"
 	OpRefresh Operation = "refresh"
 	OpPresign Operation = "presign" // presignatures of a key, for requests still to come; nothing is signed
+	// OpSignRaw is in grants alone: to sign a message, or a digest, of which no signer can tell what it does.
+	OpSignRaw Operation = "sign-raw"
 )
 
 // Intent is what somebody wants the cluster to do. Every node sees it whole, judges it by its own policy, and finds its hash
@@ -57,6 +61,15 @@ type Intent struct {
 	Vault string `cbor:"18,keyasint,omitempty" json:"vault,omitempty"`
 	// Authority is the Digest of the one under which it is asked for: every signer has the same in force.
 	Authority Hex `cbor:"19,keyasint,omitempty" json:"authority,omitempty"`
+	// Payload is what the message is made of, where the caller gave that: every signer reads it, and computes the message for itself.
+	Payload *Payload `cbor:"20,keyasint,omitempty" json:"payload,omitempty"`
+}
+
+// Payload is a transaction, or a message, as the network that Intent.Chain names writes it before it is signed.
+type Payload struct {
+	Format intent.Format `cbor:"1,keyasint" json:"format"`
+	Bytes  Hex           `cbor:"2,keyasint" json:"bytes"`
+	Input  int           `cbor:"3,keyasint" json:"input"` // that is signed, of a psbt; 0 elsewhere
 }
 
 // KeygenParams is the key that a keygen intent asks for. Its parties are the intent's Signers.
@@ -109,6 +122,10 @@ func (i Intent) Validate() error {
 		return errors.New("attest: intent: a hardened index in the path: nobody holds the private key that it needs")
 	case len(i.Signers) < 2 || len(i.Signers) > threshold.MaxParties:
 		return fmt.Errorf("attest: intent: %d signers, want 2 to %d", len(i.Signers), threshold.MaxParties)
+	}
+	if p := i.Payload; p != nil &&
+		(i.Operation != OpSign || len(p.Bytes) == 0 || len(p.Bytes) > intent.MaxPayload || len(p.Format) > maxText) {
+		return fmt.Errorf("attest: intent: a payload without bytes, of more than %d, or of what is no signature", intent.MaxPayload)
 	}
 	if n := len(i.Authority); n != 0 && n != len(Hash{}) || (n != 0) != (i.Initiation != nil) {
 		return errors.New("attest: intent: an initiation, and the digest of the authority that it is under, go together")
@@ -199,6 +216,34 @@ func (i Intent) CheckTweaks(scheme threshold.Scheme, key threshold.KeyInfo) erro
 		return fmt.Errorf("%w: %d given, a path of %d indexes has %d", ErrTweaks, len(i.Tweaks), len(i.Path), len(want))
 	}
 	return nil
+}
+
+// ErrPayload is of a message that does not follow from the payload.
+var ErrPayload = errors.New("attest: the message is not that of the payload")
+
+// Decode reads the payload of an intent and holds the message to it; nil for one without. Whoever signs, or judges a signature, calls it
+// and takes nobody's word for what a digest stands for.
+func (i Intent) Decode(scheme threshold.Scheme, key threshold.KeyInfo) (*intent.Decoded, error) {
+	if i.Payload == nil {
+		return nil, nil
+	}
+	d, err := i.Payload.Decode(i.Chain, i.Path, scheme, key)
+	if err == nil && !bytes.Equal(d.Digest, i.Message) {
+		err = fmt.Errorf("%w: it gives %x", ErrPayload, d.Digest)
+	}
+	return d, err
+}
+
+// Decode reads a payload of a network for the key at a path below a wallet's.
+func (p Payload) Decode(network string, path []uint32, scheme threshold.Scheme, key threshold.KeyInfo) (*intent.Decoded, error) {
+	pub, _, err := Derive(scheme, key, path)
+	if err != nil {
+		return nil, err
+	}
+	if scheme.Kind().Forms[0] == threshold.FormXOnly {
+		pub = scheme.Kind().Shown(pub)
+	}
+	return intent.Decode(intent.Payload{Network: network, Format: p.Format, Bytes: p.Bytes, Input: p.Input, Key: pub})
 }
 
 // Bytes is the canonical encoding.

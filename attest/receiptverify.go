@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/threshold"
 )
 
@@ -47,6 +48,7 @@ func VerifyReceipt(r *Receipt, roster *SignedRoster, schemeByID func(threshold.S
 		{"intent", v.checkIntent},
 		{"initiation", v.initiation},
 		{"path", v.path},
+		{"payload", v.payload},
 		{"policy", v.policy},
 		{"cosignature", v.cosign},
 		{"settlement", v.settlement},
@@ -89,6 +91,9 @@ type receiptCheck struct {
 	root   Hex // of the operator
 	o      ReceiptOptions
 	intent [32]byte
+	// authority is the one that the intent names, nil where none is judged by, and decoded what the intent's payload says.
+	authority *Authority
+	decoded   *intent.Decoded
 	// schemeByID tells the scheme that the intent names.
 	schemeByID func(threshold.SchemeID) (threshold.Scheme, error)
 	scheme     threshold.Scheme
@@ -165,6 +170,7 @@ func (v *receiptCheck) initiation() error {
 	}
 	for _, s := range chain {
 		if d := s.Authority.Digest(); bytes.Equal(d[:], i.Authority) {
+			v.authority = &s.Authority
 			return s.Authority.CheckInitiation(i, time.UnixMilli(i.Created))
 		}
 	}
@@ -174,9 +180,26 @@ func (v *receiptCheck) initiation() error {
 // path: the key that signed is the one that the path leads to, and no tweak but that of the path went into it.
 func (v *receiptCheck) path() error { return v.r.Intent.CheckTweaks(v.scheme, v.info) }
 
+// payload: what was signed is what the payload, where the caller gave one, means to its network.
+func (v *receiptCheck) payload() (err error) {
+	v.decoded, err = v.r.Intent.Decode(v.scheme, v.info)
+	return err
+}
+
+// policy: the node that proposed permitted it, and so do the rules of the authority.
 func (v *receiptCheck) policy() error {
 	if v.r.Policy.Verdict != VerdictPermit {
 		return misbound("verdict")
+	}
+	if v.authority == nil {
+		return nil
+	}
+	rules, err := v.authority.Rules()
+	if err != nil {
+		return err
+	}
+	if x := v.authority.Judge(rules, v.r.Intent, v.decoded, v.info); !x.Allow {
+		return fmt.Errorf("%w by rule %q: %s", ErrDenied, x.Rule, x.Why)
 	}
 	return nil
 }

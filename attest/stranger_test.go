@@ -193,3 +193,60 @@ func TestReceiptShowsWhoAsked(t *testing.T) {
 		}
 	}
 }
+
+// solanaTransfer is a message of Solana that pays lamports from a key to nobody in particular (legacy form).
+func solanaTransfer(from []byte, lamports byte) Hex {
+	b := append([]byte{1, 0, 1, 3}, from...)
+	b = append(append(b, bytes.Repeat([]byte{9}, 32)...), make([]byte, 32)...) // to, the system program
+	b = append(b, bytes.Repeat([]byte{7}, 32)...)                              // blockhash
+	return append(b, 1, 2, 2, 0, 1, 12, 2, 0, 0, 0, lamports, 0, 0, 0, 0, 0, 0, 0)
+}
+
+// Goal: a receipt shows to a stranger the transaction that was asked for, that what was signed is its message, and that the rules of the
+// authority permit it. Method: a transfer of Solana, as asked for; another than the initiator signed for, judged by the verifier in another
+// language too; a signature of other bytes than its transaction's, and one that the rules forbid, of which every token and share agreed.
+func TestReceiptShowsTransaction(t *testing.T) {
+	c := newClusterOf(t, frost.Ed25519)
+	c.chain = "solana"
+	p := newPeople(t, everybody...)
+	p.root = c.root
+	a := p.authority(t)
+	a.Policy = `@id("small") permit (principal, action == Action::"sign", resource) when { context.amount.lessThan(decimal("0.0002")) };`
+	chain := AuthorityChain{p.signed(t, a, RootSigner)}
+	from := c.shares[0].GroupKey
+	ask := func(pay, message Hex, bend func(in *Intent)) []byte {
+		in, digest := c.intent(string(message)), a.Digest()
+		in.Vault, in.Authority, in.Payload = "trading", digest[:], &Payload{Format: "transaction", Bytes: pay}
+		x, err := in.Initiate("payments", time.UnixMilli(in.Created).Add(time.Minute), p.sign("payments"))
+		must(t, err)
+		in.Initiation = x
+		bend(&in)
+		return c.receiptOf(t, []Intent{c.intent("pay bob 5"), in}).JSON()
+	}
+	leave := func(*Intent) {}
+	five, six, most := solanaTransfer(from, 5), solanaTransfer(from, 6), solanaTransfer(from, 5)
+	most[len(most)-5] = 1 // 2³² lamports more
+	receipts := map[string][]byte{
+		"good":                ask(five, five, leave),
+		"another transaction": ask(five, six, func(in *Intent) { in.Payload = &Payload{Format: "transaction", Bytes: six} }),
+		"another format":      ask(five, five, func(in *Intent) { in.Payload.Format = "message" }),
+	}
+	answers, _ := stranger(t, c.roster, c.roster.Fingerprint(), receipts, chain)
+	receipts["other bytes"], receipts["too much"] = ask(five, six, leave), ask(most, most, leave)
+	receipts["cut short"] = ask(five[:len(five)-1], five[:len(five)-1], leave)
+	for name, want := range map[string]string{"good": "", "another transaction": "initiation", "another format": "initiation",
+		"other bytes": "not that of the payload", "too much": "denied by rule", "cut short": "payload"} {
+		r, err := ParseReceipt(receipts[name])
+		must(t, err)
+		err = VerifyReceipt(r, c.roster, testScheme, ReceiptOptions{Authority: chain})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if verdict, _, _ := strings.Cut(answers[name], " "); answers[name] != "" && (verdict == "valid") != (want == "") {
+			t.Errorf("%s, the other verifier: %q", name, answers[name])
+		}
+	}
+	if answers["good"] == "" {
+		t.Errorf("the other verifier says %v", answers)
+	}
+}

@@ -17,6 +17,7 @@ type (
 	RefreshRequest = wire.RefreshRequest
 	Wallet         = wire.Wallet
 	VaultWallet    = wire.VaultWallet
+	Transaction    = wire.Transaction
 	Signature      = wire.Signature
 	Child          = wire.Child
 	Node           = wire.Node

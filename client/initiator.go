@@ -9,6 +9,7 @@ import (
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/keyfile"
 	"github.com/luxfi/mpcd/internal/secret"
 	"github.com/luxfi/mpcd/threshold"
@@ -110,6 +111,9 @@ func (c *Client) initiateSign(ctx context.Context, q *SignRequest) (err error) {
 		if in.Path, err = wire.ParsePath(q.DerivationPath); err != nil {
 			return fmt.Errorf("client: derivation_path: %w", err)
 		}
+	}
+	if t := q.Transaction; t != nil {
+		in.Payload = &attest.Payload{Format: intent.Format(t.Format), Bytes: attest.Hex(t.Bytes), Input: t.Input}
 	}
 	q.Initiation, err = c.initiate(in)
 	return err

@@ -31,7 +31,8 @@ func signedBy(t *testing.T) (*Initiator, attest.Authority) {
 	}
 	return &Initiator{Cluster: "test", Name: "payments", Sign: func(m []byte) ([]byte, error) { return ed25519.Sign(key, m), nil }},
 		attest.Authority{Cluster: "test", Serial: 1, Initiators: []attest.Initiator{{Name: "payments", Key: der, May: []attest.Grant{{
-			Operations: []attest.Operation{attest.OpSign, attest.OpKeygen, attest.OpRefresh}, Vaults: []string{attest.AnyVault}}}}}}
+			Operations: []attest.Operation{attest.OpSign, attest.OpSignRaw, attest.OpKeygen, attest.OpRefresh},
+			Vaults:     []string{attest.AnyVault}}}}}}
 }
 
 // Goal: what a client sends is signed for exactly what it asks for, in every way to ask. Method: the requests that a node gets, judged as
@@ -80,9 +81,13 @@ func TestInitiate(t *testing.T) {
 	judge("sign", attest.Intent{Operation: attest.OpSign, KeyID: "w_1", Message: attest.Hex("m"), Chain: "solana"}, last())
 	_, perr := x.Sign(t.Context(), &SignRequest{WalletID: "w_1", MessageHash: Hex("d"), DerivationPath: "m/0/5"})
 	judge("sign below", attest.Intent{Operation: attest.OpSign, KeyID: "w_1", Message: attest.Hex("d"), Path: []uint32{0, 5}}, last())
+	tx := &Transaction{Format: "psbt", Bytes: Hex("p"), Input: 2}
+	_, terr := x.Sign(t.Context(), &SignRequest{WalletID: "w_1", Transaction: tx, Chain: "bitcoin"})
+	judge("sign a transaction", attest.Intent{Operation: attest.OpSign, KeyID: "w_1", Chain: "bitcoin",
+		Payload: &attest.Payload{Format: "psbt", Bytes: attest.Hex("p"), Input: 2}}, last())
 	_, rerr := x.Refresh(t.Context(), &RefreshRequest{WalletID: "w_1"})
 	judge("refresh", attest.Intent{Operation: attest.OpRefresh, KeyID: "w_1"}, last())
-	if err != nil || perr != nil || rerr != nil {
+	if err != nil || perr != nil || terr != nil || rerr != nil {
 		t.Errorf("%v, %v, %v", err, perr, rerr)
 	}
 	plain := New(Config{Nodes: nodes})

@@ -1,12 +1,15 @@
 package enrol
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ed25519"
+	_ "embed" // the starter
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/luxfi/mpcd/attest"
@@ -16,6 +19,7 @@ import (
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/keyfile"
 	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/policy"
 )
 
 // The files of who may ask, in the operator's directory where `mpcd init` makes them: for a pilot, one officer and one initiator.
@@ -34,7 +38,7 @@ func (a *Operator) FirstAuthority(change Amendment) (attest.AuthorityChain, erro
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		return nil, fault.Usage("have its officers change it: `mpcd authority change`", "%s is there already", path)
 	}
-	first := attest.Authority{Version: attest.AuthorityVersion, Cluster: a.cluster, Serial: 1}
+	first := attest.Authority{Version: attest.AuthorityVersion, Cluster: a.cluster, Serial: 1, Policy: starter}
 	if err := change.Apply(&first); err != nil {
 		return nil, err
 	}
@@ -52,6 +56,7 @@ func Successor(c attest.AuthorityChain, change Amendment, by string, sign attest
 	next := last
 	next.Serial, next.Prior = last.Serial+1, last.Digest()
 	next.Officers, next.Initiators = slices.Clone(last.Officers), append([]attest.Initiator{}, last.Initiators...)
+	next.Assets = slices.Clone(last.Assets)
 	if err := change.Apply(&next); err != nil {
 		return nil, err
 	}
@@ -112,7 +117,8 @@ func ParseOfficer(spec string) (o attest.Officer, err error) {
 	return o, err
 }
 
-// ParseInitiator reads NAME=KEY[:OPERATIONS[:VAULTS]], lists joined by +. Without operations all are meant, without vaults all, and none.
+// ParseInitiator reads NAME=KEY[:OPERATIONS[:VAULTS]], lists joined by +. Without operations all are meant
+// but sign-raw, without vaults all, and none.
 func ParseInitiator(spec string) (i attest.Initiator, err error) {
 	parts := strings.Split(spec, ":")
 	if len(parts) > 3 {
@@ -133,6 +139,28 @@ func ParseInitiator(spec string) (i attest.Initiator, err error) {
 	return i, err
 }
 
+// ParseAssets reads NETWORK/ID=DECIMALS, as the flag --asset has them.
+func ParseAssets(specs []string) (out []policy.Asset, err error) {
+	for _, spec := range specs {
+		a, err := parseAsset(spec)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+func parseAsset(spec string) (a policy.Asset, err error) {
+	left, decimals, ok := strings.Cut(spec, "=")
+	network, id, also := strings.Cut(left, "/")
+	n, err := strconv.ParseUint(decimals, 10, 8)
+	if !ok || !also || network == "" || id == "" || err != nil || n > policy.MaxDecimals {
+		return a, fault.Usage("give NETWORK/ID=DECIMALS, as ethereum/0xA0b8…=6", "%q names no asset", spec)
+	}
+	return policy.Asset{Network: network, ID: id, Decimals: int(n)}, nil
+}
+
 func nameAndKey(spec string) (string, attest.Hex, error) {
 	name, key, ok := strings.Cut(spec, "=")
 	var b attest.Hex
@@ -149,7 +177,14 @@ type Amendment struct {
 	Officers   []string
 	Initiators []string // as ParseInitiator reads them; in the place of those of the same name
 	Remove     []string // names, of officers or initiators
+	Policy     string   // a file of rules in Cedar; "" leaves them
+	Assets     []string // NETWORK/ID=DECIMALS, whose amounts the rules name; in the place of the same
 }
+
+// starter is the policy of an authority that was given none.
+//
+//go:embed starter.cedar
+var starter string
 
 // Apply makes the change.
 func (c Amendment) Apply(a *attest.Authority) error {
@@ -177,6 +212,24 @@ func (c Amendment) Apply(a *attest.Authority) error {
 	}
 	if a.Initiators == nil {
 		a.Initiators = []attest.Initiator{}
+	}
+	if c.Policy != "" {
+		b, err := durable.ReadFile(c.Policy, policy.MaxText)
+		if err != nil {
+			return err
+		}
+		a.Policy = string(b)
+	}
+	if _, err := a.Rules(); err != nil {
+		return fault.Doing(cmp.Or(c.Policy, "the policy"), fault.Usage("correct it, and try `mpcd policy check`", "%w", err))
+	}
+	assets, err := ParseAssets(c.Assets)
+	if err != nil {
+		return err
+	}
+	for _, x := range assets {
+		same := func(y policy.Asset) bool { return y.Network == x.Network && y.ID == x.ID }
+		a.Assets = append(slices.DeleteFunc(a.Assets, same), x)
 	}
 	slices.SortFunc(a.Officers, func(x, y attest.Officer) int { return strings.Compare(x.Name, y.Name) })
 	slices.SortFunc(a.Initiators, func(x, y attest.Initiator) int { return strings.Compare(x.Name, y.Name) })
@@ -223,7 +276,7 @@ func (a *Operator) Pilot() (attest.AuthorityChain, error) {
 		keys[file] = attest.Hex(der).String()
 	}
 	return a.FirstAuthority(Amendment{Quorum: 1, Officers: []string{"officer=" + keys[officerFile]},
-		Initiators: []string{PilotInitiator + "=" + keys[InitiatorFile]}})
+		Initiators: []string{PilotInitiator + "=" + keys[InitiatorFile] + ":sign+sign-raw+keygen+refresh"}})
 }
 
 // bringAuthority gives a node of a plan the authority, and in dev the initiator's key.

@@ -141,7 +141,7 @@ func TestClosedSchemas(t *testing.T) {
 			}
 		}
 	}
-	if n != 6 {
+	if n != 7 {
 		t.Errorf("%d bodies", n)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/intent"
 )
 
 // The bodies of requests, with every spelling that is accepted. What they mean is settled once, by the methods below them.
@@ -26,16 +27,17 @@ type keygenBody struct {
 }
 
 type signBody struct {
-	SessionID      string          `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
-	PublicKey      string          `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
-	WalletID       string          `json:"wallet_id,omitempty" maxLength:"256" example:"w_5f1c" doc:"The key, by its name; or public_key."`
-	MessageHash    string          `json:"message_hash,omitempty" maxLength:"131074" doc:"Hex of what is signed. ECDSA and BIP-340: the digest that the chain signs, exactly 32 bytes; it is not hashed again. Ed25519: the message itself."`
-	Payload        string          `json:"payload,omitempty" maxLength:"131074" doc:"The same as message_hash."`
-	Message        string          `json:"message,omitempty" maxLength:"131074" doc:"The same as message_hash."`
-	DerivationPath *string         `json:"derivation_path,omitempty" maxLength:"2806" example:"m/0/5" doc:"ECDSA only: sign with the key that BIP 32's public derivation gives at this path below the wallet's: indexes below 2^31, none hardened, at most 255. The wallet's own key if absent. GET /api/v1/wallets/{id}/derive shows it."`
-	Signers        nodeNames       `json:"signers,omitempty" doc:"Which nodes sign; the node chooses if absent."`
-	Chain          string          `json:"chain,omitempty" maxLength:"32" pattern:"^[a-z0-9_-]*$" example:"ethereum" doc:"What the signature is for; stands in the receipt. A name among the wallet's addresses."`
-	Initiation     *initiationBody `json:"initiation,omitempty" doc:"Signature of an initiator of the cluster's authority that it wants this. Outside of dev nothing is done without."`
+	SessionID      string           `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	PublicKey      string           `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
+	WalletID       string           `json:"wallet_id,omitempty" maxLength:"256" example:"w_5f1c" doc:"The key, by its name; or public_key."`
+	MessageHash    string           `json:"message_hash,omitempty" maxLength:"131074" doc:"Hex of what is signed. ECDSA and BIP-340: the digest that the chain signs, exactly 32 bytes; it is not hashed again. Ed25519: the message itself."`
+	Payload        string           `json:"payload,omitempty" maxLength:"131074" doc:"The same as message_hash."`
+	Message        string           `json:"message,omitempty" maxLength:"131074" doc:"The same as message_hash."`
+	Transaction    *transactionBody `json:"transaction,omitempty" doc:"What is to be signed, as the chain writes it: every signer reads it for itself, and computes the digest. In the place of message_hash, which only an initiator with the grant sign-raw may ask for."`
+	DerivationPath *string          `json:"derivation_path,omitempty" maxLength:"2806" example:"m/0/5" doc:"ECDSA only: sign with the key that BIP 32's public derivation gives at this path below the wallet's: indexes below 2^31, none hardened, at most 255. The wallet's own key if absent. GET /api/v1/wallets/{id}/derive shows it."`
+	Signers        nodeNames        `json:"signers,omitempty" doc:"Which nodes sign; the node chooses if absent."`
+	Chain          string           `json:"chain,omitempty" maxLength:"32" pattern:"^[a-z0-9_-]*$" example:"ethereum" doc:"What the signature is for; stands in the receipt. A name among the wallet's addresses."`
+	Initiation     *initiationBody  `json:"initiation,omitempty" doc:"Signature of an initiator of the cluster's authority that it wants this. Outside of dev nothing is done without."`
 }
 
 type refreshBody struct {
@@ -59,6 +61,22 @@ type reshareBody struct {
 	NewParticipants parties         `json:"new_participants,omitempty" doc:"The same as new_parties."`
 	Release         nodeNames       `json:"release,omitempty" doc:"Nodes whose bans by the answering node end with this refresh: their operator has found and removed what made them fail."`
 	Initiation      *initiationBody `json:"initiation,omitempty" doc:"Signature of an initiator of the cluster's authority that it wants this. Outside of dev nothing is done without."`
+}
+
+// transactionBody is a payload of the chain that the request names.
+type transactionBody struct {
+	Format string `json:"format" minLength:"1" maxLength:"32" pattern:"^[a-z0-9-]+$" example:"transaction" doc:"How it is written, on the chain that the request names: transaction, message, typed-data, psbt; docs/POLICY.md has them all."`
+	Bytes  string `json:"bytes" minLength:"2" maxLength:"131074" doc:"It, in hex."`
+	Input  int    `json:"input,omitempty" minimum:"0" maximum:"65535" doc:"Which input is to be signed, of a psbt."`
+}
+
+// value is what it means; nil for none.
+func (b *transactionBody) value() (*attest.Payload, error) {
+	if b == nil {
+		return nil, nil
+	}
+	bytes, err := parseHex(spelled[string]{"transaction.bytes", b.Bytes})
+	return &attest.Payload{Format: intent.Format(b.Format), Bytes: bytes, Input: b.Input}, err
 }
 
 // initiationBody is an initiator's word: what its signature covers stands in docs/RECEIPTS.md.

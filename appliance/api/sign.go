@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/internal/address"
 )
@@ -20,7 +22,7 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 	if err != nil {
 		return nil, err
 	}
-	message, err := b.message(w)
+	message, payload, err := b.message(w)
 	if err != nil {
 		return nil, err
 	}
@@ -52,8 +54,8 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 	}
 	c := callOf(ctx)
 	sig, err := s.Backend.Sign(ctx, appliance.SignRequest{
-		SessionID: c.session, WalletID: w.ID, Path: path, Message: message, Signers: signers, Chain: b.Chain, Requester: c.requester,
-		BodyHash: c.hash, Initiation: initiation,
+		SessionID: c.session, WalletID: w.ID, Path: path, Message: message, Payload: payload, Signers: signers, Chain: b.Chain,
+		Requester: c.requester, BodyHash: c.hash, Initiation: initiation,
 	})
 	if err != nil {
 		return nil, err
@@ -62,21 +64,29 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 	return &signatureOut{Body: body}, err
 }
 
-// message is what will be signed. It must be there once, and be what a key of the wallet's kind signs.
-func (b signBody) message(w *appliance.Wallet) ([]byte, error) {
+// message is what will be signed, or the payload that says it. It must be there once, and be what a key of the wallet's kind signs.
+func (b signBody) message(w *appliance.Wallet) ([]byte, *attest.Payload, error) {
 	given, err := one(spelled[string]{"message_hash", b.MessageHash}, spelled[string]{"payload", b.Payload},
 		spelled[string]{"message", b.Message})
-	if err != nil {
-		return nil, err
-	}
-	if given.field == "" {
-		return nil, invalidField("message_hash", "give message_hash, payload or message in hex", "there is nothing to sign")
+	payload, bad := b.Transaction.value()
+	switch {
+	case err != nil || bad != nil:
+		return nil, nil, cmp.Or(err, bad)
+	case payload != nil && given.field != "":
+		return nil, nil, invalidField(given.field, "give one of them", "%s and transaction are both given", given.field)
+	case payload != nil && b.Chain == "":
+		return nil, nil, invalidField("chain", "name the chain that the transaction is of", "a transaction, and no chain")
+	case payload != nil:
+		return nil, payload, nil
+	case given.field == "":
+		return nil, nil, invalidField("message_hash", "give a transaction, or message_hash, payload or message in hex",
+			"there is nothing to sign")
 	}
 	m, err := parseHex(given)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return m, appliance.CheckMessage(w.Kind, given.field, m)
+	return m, nil, appliance.CheckMessage(w.Kind, given.field, m)
 }
 
 // suits refuses a chain that cannot take the wallet's kind of key, and one that is not known, misspelt perhaps: the receipt would be

@@ -33,9 +33,10 @@ TYPES = {
     "A": ATTESTATION, "N": "node:s attestation:A", "P": "verdict:s rule:s", "S": "party:i node:s share:x attestation:A", "T": "t:x x_only:b",
     "K": "key_id:s kind:s epoch:i threshold:i parties:[i group_key:x public_shares:[x chain_code:x",
     "I": "version:i cluster:s operation:s request_id:s key_id:s scheme:s epoch:i message:x tweaks?:[T chain:s signers:[i requester:s "
-         "node:s created_ms:i keygen?:never path?:[i initiation?:Y vault?:s authority?:x",
+         "node:s created_ms:i keygen?:never path?:[i initiation?:Y vault?:s authority?:x payload?:Q",
+    "Q": "format:s bytes:x input:i", "Z": "network:s id:s decimals:i",
     "Y": "by:s expires_ms:i signature:x", "L": "authority:U signatures:[G", "G": "by:s signature:x",
-    "U": "version:i cluster:s serial:i prior:x quorum:i officers:[F initiators:[J", "F": "name:s key:x", "J": "name:s key:x may:[E",
+    "U": "version:i cluster:s serial:i prior:x quorum:i officers:[F initiators:[J policy?:s assets?:[Z", "F": "name:s key:x", "J": "name:s key:x may:[E",
     "E": "operations:[s vaults:[s",
     "R": "version:i id:s cluster:s roster:s session_id:s time_ms:i key:K intent:I policy:P cosign:N presign_session:x presignature:x "
          "signers:[i shares:[S signature:x recovery_id:i settlement:N",
@@ -174,11 +175,12 @@ def initiation(i, n, authorities):
     need("initiation" in i and n[19] in authorities, "nobody asked for it, or under another authority")
     a, x = authorities[n[19]], i["initiation"]
     who = {j["name"]: j for j in a["initiators"]}[x["by"]]
-    may = [g for g in who["may"] if "sign" in g["operations"] and ({"*", i.get("vault", "")} & set(g["vaults"]))]
+    payload = fields("Q", i["payload"]) if "payload" in i else None
+    may = [g for g in who["may"] if ("sign" if payload else "sign-raw") in g["operations"] and ({"*", i.get("vault", "")} & set(g["vaults"]))]
     need(may and a["cluster"] == i["cluster"], "the initiator might not ask for it")
     need(i["created_ms"] <= x["expires_ms"] <= i["created_ms"] + 7 * 86400000, "the initiation is out of its time")
-    signed_by(fields("x", who["key"]), cbor({1: "mpcd/v1/initiation", 2: i["cluster"], 3: "sign", 4: i["request_id"], 5: i["key_id"], 6: n[8],
-                                             7: i.get("path", []), 8: i["chain"], 9: None, 10: 0, 11: x["by"], 12: x["expires_ms"]}),
+    signed_by(fields("x", who["key"]), cbor({1: "mpcd/v1/initiation", 2: i["cluster"], 3: "sign", 4: i["request_id"], 5: i["key_id"], 6: b"" if payload else n[8],
+                                             7: i.get("path", []), 8: i["chain"], 9: None, 10: 0, 11: x["by"], 12: x["expires_ms"], 13: payload}),
               fields("x", x["signature"]))
 
 # The roster (section 6) and the receipt (section 8).

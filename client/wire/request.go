@@ -24,16 +24,26 @@ type Initiation struct {
 // exactly one of MessageHash and Message: for ECDSA and BIP-340 it is the 32-byte digest that the chain computes, which is not hashed
 // again; for Ed25519 the message itself, at most 64 KiB. DerivationPath has an ECDSA wallet sign with a key below its own.
 type SignRequest struct {
-	SessionID      string   `json:"session_id,omitempty"`
-	PublicKey      Hex      `json:"public_key,omitempty"`
-	WalletID       string   `json:"wallet_id,omitempty"`
-	MessageHash    Hex      `json:"message_hash,omitempty"`
-	Message        Hex      `json:"message,omitempty"`
+	SessionID   string `json:"session_id,omitempty"`
+	PublicKey   Hex    `json:"public_key,omitempty"`
+	WalletID    string `json:"wallet_id,omitempty"`
+	MessageHash Hex    `json:"message_hash,omitempty"`
+	Message     Hex    `json:"message,omitempty"`
+	// Transaction is in the place of a message: Chain says of which network it is.
+	Transaction *Transaction `json:"transaction,omitempty"`
+
 	Signers        []string `json:"signers,omitempty"`         // empty lets the node choose
 	DerivationPath string   `json:"derivation_path,omitempty"` // as ParsePath reads it; empty signs with the wallet key
 	// what the signature is for, as Wallet.Addresses names it; stands in the receipt
 	Chain      string      `json:"chain,omitempty"`
 	Initiation *Initiation `json:"initiation,omitempty"`
+}
+
+// Transaction is a payload as its network writes it before it is signed: every signer reads it for itself.
+type Transaction struct {
+	Format string `json:"format"` // one of intent.Formats of the chain
+	Bytes  Hex    `json:"bytes"`
+	Input  int    `json:"input,omitempty"` // that is to be signed, of a psbt
 }
 
 // RefreshRequest asks for new shares of the same key: POST /api/v1/refresh. The New fields may only repeat what is, in a build

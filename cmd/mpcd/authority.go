@@ -69,6 +69,8 @@ func changeFlags(cmd *cobra.Command, c *enrol.Amendment) {
 	f := cmd.Flags()
 	f.IntVar(&c.Quorum, "quorum", 0, "how many officers must sign the next change")
 	f.StringSliceVar(&c.Officers, "officer", nil, "an officer, NAME=KEY")
+	f.StringVar(&c.Policy, "policy", "", "a file of rules in Cedar by which every signer judges; init begins with some of its own")
+	f.StringSliceVar(&c.Assets, "asset", nil, "an asset whose amounts the rules name, NETWORK/ID=DECIMALS")
 	f.StringSliceVar(&c.Initiators, "initiator", nil, "an initiator, NAME=KEY[:OPERATIONS[:VAULTS]], as payments=0x30…:sign+keygen:trading")
 }
 
@@ -81,7 +83,7 @@ func authorityInit(o *output) *cobra.Command {
 		Long: "Writes DIR/authority.json, which says who may ask the cluster for what, and which officers change that. Bring it to a node: it\n" +
 			"tells the others. The root key signs the first alone; every later one is by --quorum of the officers.",
 		Example: "  mpcd authority init --dir operator --quorum 2 --officer olga=0x… --officer otto=0x… --officer oyuki=0x… \\\n" +
-			"      --initiator payments=0x…",
+			"      --initiator payments=0x…:sign+keygen --policy rules.cedar",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			a, err := enrol.OpenOperator(dir)
@@ -241,6 +243,12 @@ func (o *output) authority(c attest.AuthorityChain) error {
 			for _, g := range x.May {
 				row(w, "initiator", x.Name, fmt.Sprintf("%s in %s", join(g.Operations), join(g.Vaults)), x.Key)
 			}
+		}
+		for _, x := range a.Assets {
+			row(w, "asset", x.Network, x.ID, fmt.Sprintf("%d decimals", x.Decimals))
+		}
+		for _, line := range strings.Split(strings.TrimRight(a.Policy, "\n"), "\n") {
+			row(w, "policy", line)
 		}
 	})
 }

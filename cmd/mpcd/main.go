@@ -58,8 +58,9 @@ func root(o *output) *cobra.Command {
 		}
 	}
 	add("use", keygenCommand(o), signCommand(o), refreshCommand(o), keyCommand(o), tokenCommand(o))
-	add("node", devCommand(o), initCommand(o), startCommand(), nodeCommand(o), authorityCommand(o), hsmCommand(o), configCommand(o))
-	add("check", verifyCommand(o), attestCommand(o), auditCommand(o), doctorCommand(o), versionCommand(o))
+	add("node", devCommand(o), initCommand(o), startCommand(), nodeCommand(o), authorityCommand(o), policyCommand(o), hsmCommand(o),
+		configCommand(o))
+	add("check", verifyCommand(o), attestCommand(o), intentCommand(o), auditCommand(o), doctorCommand(o), versionCommand(o))
 	cmd.AddCommand(pluginCommand(), provisionProcess(o))
 	cli.Strict(cmd)
 	return cmd

@@ -79,23 +79,30 @@ func signCommand(o *output) *cobra.Command {
 	var r remote
 	var q wire.SignRequest
 	var message, text string
+	var tx transaction
 	cmd := &cobra.Command{
 		Use:   "sign",
-		Short: "Sign a message or a digest with a key",
+		Short: "Sign a transaction, a message or a digest with a key",
 		Long: "Asks a node for a signature. " +
 			"Ed25519 keys sign the message itself (--message or --text), ECDSA and Taproot keys a digest of 32 bytes\n" +
 			"(--message). With --path an ECDSA wallet signs with a key below its own, " +
 			"by BIP 32's public derivation; mpcd key show --path shows it.\n" +
+			"With --transaction every signer reads what the transaction does, judges it by the cluster's policy, and computes the digest;\n" +
+			"mpcd intent show says beforehand what is read. Of a message or digest nobody can tell: that takes the grant sign-raw.\n" +
 			"The receipt shows which hardware approved it: mpcd key receipt, mpcd attest verify.",
 		Example: "  mpcd sign --wallet w_… --text 'pay 5 to alice'\n  mpcd sign --wallet w_… --message 0x243f6a88… --signers node1,node3\n" +
-			"  mpcd sign --wallet w_… --message 0x243f6a88… --path m/0/5",
+			"  mpcd sign --wallet w_… --message 0x243f6a88… --path m/0/5\n" +
+			"  mpcd sign --wallet w_… --chain ethereum --transaction payment.hex\n" +
+			"  mpcd sign --wallet w_… --chain bitcoin --format psbt --transaction payment.psbt --input 1",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := messageOf(message, text)
+			b, err := tx.or(message, text)
 			if err != nil {
 				return err
 			}
-			q.Message = b
+			if q.Message = b; b == nil {
+				q.Transaction = tx.wire()
+			}
 			if err := nameKey(cmd, &q.WalletID, &q.PublicKey); err != nil {
 				return err
 			}
@@ -114,7 +121,8 @@ func signCommand(o *output) *cobra.Command {
 	f.StringVar(&message, "message", "", "what to sign, in hex")
 	f.StringVar(&text, "text", "", "what to sign, as text (Ed25519)")
 	f.StringSliceVar(&q.Signers, "signers", nil, "which nodes sign; the node chooses if none is given")
-	f.StringVar(&q.Chain, "chain", "", "the chain, for the receipt")
+	f.StringVar(&q.Chain, "chain", "", "the chain: of a transaction the one that reads it, else for the receipt")
+	tx.register(f)
 	f.StringVar(&q.DerivationPath, "path", "", "sign with the key at this path below an ECDSA wallet, as m/0/5")
 	f.StringVar(&q.SessionID, "session", "", "idempotency key: the same key and request give the same answer")
 	return cmd

@@ -26,9 +26,11 @@ func NewAsker(cluster string, root ed25519.PrivateKey, officer, asker []byte) (*
 		return der
 	}
 	first := attest.Authority{Version: attest.AuthorityVersion, Cluster: cluster, Serial: 1, Quorum: 1,
+		Policy:   `@id("all") permit (principal, action, resource);`,
 		Officers: []attest.Officer{{Name: "officer", Key: of(a.Officer)}},
 		Initiators: []attest.Initiator{{Name: "asker", Key: of(a.key), May: []attest.Grant{{
-			Operations: []attest.Operation{attest.OpSign, attest.OpKeygen, attest.OpRefresh}, Vaults: []string{attest.AnyVault}}}}}}
+			Operations: []attest.Operation{attest.OpSign, attest.OpSignRaw, attest.OpKeygen, attest.OpRefresh},
+			Vaults:     []string{attest.AnyVault}}}}}}
 	s, err := first.Sign(attest.RootSigner, Sign(root))
 	a.Chain = attest.AuthorityChain{{Authority: first, Signatures: []attest.AuthoritySignature{s}}}
 	return a, err
