@@ -4,6 +4,7 @@ package policy
 
 import (
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 	"strings"
@@ -202,8 +203,8 @@ func (p part) say() string {
 }
 
 // cedar is the question as Cedar takes it: principal Initiator, action Action, resource Wallet, in its Vault, with Network and part as
-// context. An amount is in whole units, rounded up to 4 places; it is left out where the asset's decimals are not known or it is too large,
-// so that no rule that names it permits.
+// context. An amount is in whole units, rounded up to 4 places, the greatest decimal if it is above; it is left out where the asset's decimals
+// are not known, so that no rule that names it permits.
 func (q Request) cedar(p part) (cedar.Request, cedar.EntityMap) {
 	who, vault := cedar.NewEntityUID("Initiator", cedar.String(q.Initiator)), cedar.NewEntityUID("Vault", cedar.String(q.Wallet.Vault))
 	wallet := cedar.NewEntityUID("Wallet", cedar.String(q.Wallet.ID))
@@ -249,8 +250,8 @@ func (q Request) amount(asset string, n *big.Int) (cedar.Decimal, bool) {
 	if rest.Sign() > 0 {
 		scaled.Add(scaled, big.NewInt(1))
 	}
-	if !scaled.IsInt64() {
-		return cedar.Decimal{}, false
+	if !scaled.IsInt64() { // an allowance without end, perhaps: it is above every limit, also of a rule that asks whether there is an amount
+		scaled.SetInt64(math.MaxInt64)
 	}
 	d, err := cedar.NewDecimal(scaled.Int64(), -places)
 	return d, err == nil

@@ -126,6 +126,11 @@ func firstBare(text, word string) int {
 func TestAmounts(t *testing.T) {
 	limit := `permit(principal, action, resource) when { context.amount.lessThanOrEqual(decimal("1.5")) };`
 	forbid := `permit(principal, action, resource); forbid(principal, action, resource) when { context.amount.greaterThan(decimal("1.5")) };`
+	has := `permit(principal, action, resource);
+		forbid(principal, action, resource) when { context has amount && context.amount.greaterThan(decimal("1.5")) };`
+	if v := mustParse(t, has).Judge(transfers(send(alice, usdc, new(big.Int).Lsh(big.NewInt(1), 255)))); v.Allow {
+		t.Errorf("without end: %+v", v)
+	}
 	huge := new(big.Int).Lsh(big.NewInt(1), 64) // and 5, in the last places: what would be left of it in 64 bits
 	huge.Mul(huge.Add(huge, big.NewInt(5)), big.NewInt(1e14))
 	for name, row := range map[string]struct {
