@@ -30,15 +30,25 @@ type Initiator struct {
 // OpenInitiator is an initiator of a cluster, as NAME@CLUSTER, with its key in a file: PEM, or PEM that age encrypted under a passphrase,
 // which is asked for where it is needed. The caller closes it.
 func OpenInitiator(who, path string, passphrase func() (*secret.Bytes, error)) (*Initiator, io.Closer, error) {
-	name, cluster, ok := strings.Cut(who, "@")
-	if !ok || name == "" || cluster == "" {
-		return nil, nil, fmt.Errorf("client: %q names no initiator: give NAME@CLUSTER", who)
+	i, err := NewInitiator(who, nil)
+	if err != nil {
+		return nil, nil, err
 	}
 	key, err := keyfile.Read(path, passphrase)
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Initiator{Cluster: cluster, Name: name, Sign: key.Sign}, key, nil
+	i.Sign = key.Sign
+	return i, key, nil
+}
+
+// NewInitiator is an initiator of a cluster, as NAME@CLUSTER, that signs by a key wherever it is.
+func NewInitiator(who string, sign func(message []byte) ([]byte, error)) (*Initiator, error) {
+	name, cluster, ok := strings.Cut(who, "@")
+	if !ok || name == "" || cluster == "" {
+		return nil, fmt.Errorf("client: %q names no initiator: give NAME@CLUSTER", who)
+	}
+	return &Initiator{Cluster: cluster, Name: name, Sign: sign}, nil
 }
 
 // initiate signs what an intent asks for; nil where there is no initiator.

@@ -109,6 +109,11 @@ func half(t *Tokens, err error) error {
 		"the token's own tool, repeat this, which makes another, and enrol the node with it"}
 }
 
+// MakeKey makes a key to sign with, in the token that signs, if it is missing.
+func (t *Tokens) MakeKey(ctx context.Context, name string, kind hsm.KeyType) error {
+	return makeKey(ctx, t.Token, hsm.KeyInfo{ID: name, Type: kind})
+}
+
 // makeKey makes a key that is missing. Where the token makes no keys it must be there; the self-test will tell.
 func makeKey(ctx context.Context, in hsm.Token, k hsm.KeyInfo) error {
 	g, ok := hsm.As[hsm.KeyGenerator](in)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -24,13 +26,22 @@ func authorityCommand(o *output) *cobra.Command {
 }
 
 func authorityKey(o *output) *cobra.Command {
-	var kind, passphrase string
+	var kind, passphrase, token string
 	cmd := &cobra.Command{
-		Use:     "key FILE",
-		Short:   "Make the key of an officer or an initiator in a file, and print its public half",
-		Example: "  mpcd authority key olga.key --passphrase file:passphrase",
-		Args:    cobra.ExactArgs(1),
+		Use:   "key FILE | NAME --token URI",
+		Short: "Make the key of an officer or an initiator in a file or a token, and print its public half",
+		Long:  "With --token the key is in an HSM, a TPM or a KMS; one that is there under the name already is taken.",
+		Example: "  mpcd authority key olga.key --passphrase file:passphrase\n" +
+			"  mpcd authority key payments --type p256 --token awskms:region=eu-central-1",
+		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if token != "" {
+				k, err := openTokenKey(token, args[0], hsm.KeyType(kind))
+				if err != nil {
+					return err
+				}
+				return errors.Join(o.publicKey(token, k.public), k.Close())
+			}
 			p, err := readPassphrase(passphrase)
 			if err != nil {
 				return err
@@ -40,16 +51,22 @@ func authorityKey(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			der, err := attest.MarshalPublicKey(pub)
-			if err != nil {
-				return err
-			}
-			return o.result(map[string]any{"file": args[0], "key": attest.Hex(der)}, func(w io.Writer) { row(w, attest.Hex(der)) })
+			return o.publicKey(args[0], pub)
 		},
 	}
+	cmd.Flags().StringVar(&token, "token", "", "the token that is to have the key, as a URI; mpcd hsm list shows which there are")
 	cmd.Flags().StringVar(&kind, "type", "ed25519", "ed25519 or p256")
 	cmd.Flags().StringVar(&passphrase, "passphrase", "", "has age encrypt the file: file:PATH, cred:NAME or env:NAME")
 	return cmd
+}
+
+// publicKey prints a key as the authority has it.
+func (o *output) publicKey(at string, pub crypto.PublicKey) error {
+	der, err := attest.MarshalPublicKey(pub)
+	if err != nil {
+		return err
+	}
+	return o.result(map[string]any{"file": at, "key": attest.Hex(der)}, func(w io.Writer) { row(w, attest.Hex(der)) })
 }
 
 // readPassphrase reads a passphrase from its source; nil where there is none.

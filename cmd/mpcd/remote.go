@@ -18,7 +18,6 @@ import (
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
-	"github.com/luxfi/mpcd/internal/secret"
 )
 
 // remote is a node, as the commands that use a cluster reach it.
@@ -28,9 +27,7 @@ type remote struct {
 	ca      string
 	cert    string
 	key     string
-	who     string // the initiator, NAME@CLUSTER; "" for none
-	whoKey  string // its key file
-	whoPass string // where its passphrase is; "" for none
+	who     asker
 	name    string // that the node's certificate must have, where it is not the URL's
 	timeout time.Duration
 	nodes   []string
@@ -51,35 +48,6 @@ func (r *remote) register(cmd *cobra.Command) {
 	for _, name := range []string{"ca", "cert", "key"} {
 		f.Lookup(name).DefValue = ""
 	}
-}
-
-// registerInitiator adds the flags by which a command signs what it asks for.
-func (r *remote) registerInitiator(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.StringVar(&r.who, "initiator", os.Getenv("MPCD_INITIATOR"), "who asks, NAME@CLUSTER in its authority (MPCD_INITIATOR)")
-	f.StringVar(&r.whoKey, "initiator-key", os.Getenv("MPCD_INITIATOR_KEY"),
-		"its key file, PEM, or PEM that age encrypted (MPCD_INITIATOR_KEY)")
-	f.StringVar(&r.whoPass, "initiator-passphrase", os.Getenv("MPCD_INITIATOR_PASSPHRASE"),
-		"what opens it, as file:PATH, cred:NAME or env:NAME (MPCD_INITIATOR_PASSPHRASE)")
-	for _, name := range []string{"initiator", "initiator-key", "initiator-passphrase"} {
-		f.Lookup(name).DefValue = ""
-	}
-}
-
-// initiator is who signs what the command asks for; nil for nobody. The caller closes it.
-func (r *remote) initiator() (*client.Initiator, io.Closer, error) {
-	if r.who == "" && r.whoKey == "" {
-		return nil, io.NopCloser(nil), nil
-	}
-	var ask func() (*secret.Bytes, error)
-	if r.whoPass != "" {
-		ask = func() (*secret.Bytes, error) { return hsm.ReadPIN(r.whoPass) }
-	}
-	i, key, err := client.OpenInitiator(r.who, r.whoKey, ask)
-	if err != nil {
-		return nil, nil, fault.Usage("correct --initiator, --initiator-key and --initiator-passphrase", "%w", err)
-	}
-	return i, key, nil
 }
 
 // tokenSource makes of what is said of the source of a PIN what is to be said of a token's.
@@ -124,7 +92,7 @@ func (r *remote) client() (*client.Client, io.Closer, error) {
 	if err := r.open(); err != nil {
 		return nil, nil, err
 	}
-	who, key, err := r.initiator()
+	who, key, err := r.who.open()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -37,7 +37,7 @@ func keygenCommand(o *output) *cobra.Command {
 		},
 	}
 	r.register(cmd)
-	r.registerInitiator(cmd)
+	r.who.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&q.Curve, "curve", "ed25519", "ed25519 or secp256k1")
 	f.StringVar(&q.Protocol, "protocol", "", "frost or dkls23; empty takes frost for ed25519, dkls23 (ECDSA) for secp256k1")
@@ -115,7 +115,7 @@ func signCommand(o *output) *cobra.Command {
 		},
 	}
 	r.register(cmd)
-	r.registerInitiator(cmd)
+	r.who.register(cmd)
 	f := cmd.Flags()
 	keyFlags(cmd)
 	f.StringVar(&message, "message", "", "what to sign, in hex")
@@ -198,7 +198,7 @@ func refreshCommand(o *output) *cobra.Command {
 		},
 	}
 	r.register(cmd)
-	r.registerInitiator(cmd)
+	r.who.register(cmd)
 	keyFlags(cmd)
 	cmd.Flags().StringVar(&q.SessionID, "session", "", "idempotency key")
 	cmd.Flags().StringSliceVar(&q.Release, "release", nil, "nodes that the answering node has banned, and trusts again from now on")
