@@ -127,7 +127,8 @@ func TestSignersReadTransactions(t *testing.T) {
 		chain   string
 		permits []string // the rules that do
 	}{
-		"as it is": {good, digest(tx), "ethereum", []string{friendly, everything}}, "denied": {bad, digest(other), "ethereum", []string{everything}},
+		"as it is":       {good, digest(tx), "ethereum", []string{friendly, everything}},
+		"denied":         {bad, digest(other), "ethereum", []string{everything}},
 		"another digest": {good, digest(other), "ethereum", nil}, "another network": {good, digest(tx), "polygon", nil},
 		"unreadable": {&attest.Payload{Format: "transaction", Bytes: []byte{1}}, digest(tx), "ethereum", nil},
 	} {

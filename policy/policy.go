@@ -203,8 +203,8 @@ func (p part) say() string {
 }
 
 // cedar is the question as Cedar takes it: principal Initiator, action Action, resource Wallet, in its Vault, with Network and part as
-// context. An amount is in whole units, rounded up to 4 places, the greatest decimal if it is above; it is left out where the asset's decimals
-// are not known, so that no rule that names it permits.
+// context. An amount is in whole units, rounded up to 4 places, the greatest decimal if it is above; it is left out where the asset's
+// decimals are not known, so that no rule that names it permits.
 func (q Request) cedar(p part) (cedar.Request, cedar.EntityMap) {
 	who, vault := cedar.NewEntityUID("Initiator", cedar.String(q.Initiator)), cedar.NewEntityUID("Vault", cedar.String(q.Wallet.Vault))
 	wallet := cedar.NewEntityUID("Wallet", cedar.String(q.Wallet.ID))

@@ -33,9 +33,9 @@ func (a *asker) register(cmd *cobra.Command) {
 		name, env, usage string
 	}{
 		{&a.name, "initiator", "MPCD_INITIATOR", "who asks, NAME@CLUSTER in its authority"},
-		{&a.key, "initiator-key", "MPCD_INITIATOR_KEY", "its key file, PEM, or PEM that age encrypted; with --initiator-token its key's name there"},
+		{&a.key, "initiator-key", "MPCD_INITIATOR_KEY", "its key file, PEM, plain or by age; with --initiator-token its key's name there"},
 		{&a.passphrase, "initiator-passphrase", "MPCD_INITIATOR_PASSPHRASE", "what opens the file, as file:PATH, cred:NAME or env:NAME"},
-		{&a.token, "initiator-token", "MPCD_INITIATOR_TOKEN", "the HSM, TPM or KMS that has the key, as a URI; mpcd hsm list shows which there are"},
+		{&a.token, "initiator-token", "MPCD_INITIATOR_TOKEN", "the HSM, TPM or KMS that has the key, a URI as mpcd hsm list shows"},
 	} {
 		f.StringVar(x.at, x.name, os.Getenv(x.env), x.usage+" ("+x.env+")")
 		f.Lookup(x.name).DefValue = ""
