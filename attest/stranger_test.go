@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +105,84 @@ func TestStrangerVerifies(t *testing.T) {
 			if verdict, _, _ := strings.Cut(answers[name], " "); (verdict == "valid") != good || verdict == "" || (err == nil) != good {
 				t.Errorf("%s: %s: %q; ours: %v", scheme.ID(), name, answers[name]+answers[""], err)
 			}
+		}
+	}
+}
+
+// tokenOf finds the strings and the numbers of JSON, and numbers within strings.
+var tokenOf = regexp.MustCompile(`"[^"]*"|-?[0-9]+`)
+
+// altered is a text with one thing changed that leaves most of it as it was: bytes anywhere, or a string or number in another form.
+func altered(r *rand.Rand, text []byte) []byte {
+	put := func(from, to int, s string) []byte {
+		return append(append(append([]byte{}, text[:from]...), s...), text[to:]...)
+	}
+	odd := []string{" ", "\t", "\n", "\r", "\v", "\u00a0", "\ufeff", "\u0661", "\uff11", "\xff", "\x00", "_", "+", "-", ".", "0", "1", "a",
+		"A", "\\u0030", "\\n", ",", "e1", "\"", "{", "]"}
+	at, token := r.IntN(len(text)), tokenOf.FindAllIndex(text, -1)
+	from := token[r.IntN(len(token))]
+	old := string(text[from[0]:from[1]])
+	switch r.IntN(7) {
+	case 0:
+		return put(at, at+1, string([]byte{text[at] ^ 1<<r.IntN(8)}))
+	case 1:
+		return put(at, min(len(text), at+1+r.IntN(3)), "")
+	case 2:
+		return put(at, at, odd[r.IntN(len(odd))])
+	case 3: // within a token
+		at = from[0] + r.IntN(len(old)+1)
+		return put(at, at, odd[r.IntN(len(odd))])
+	case 4: // one digit, or letter, written as an escape, or in another script
+		at = from[0] + r.IntN(len(old))
+		forms := []string{fmt.Sprintf("\\u%04x", text[at]), string(rune(text[at]) + 0xfee0), strings.ToUpper(string(text[at]))}
+		return put(at, at+1, forms[r.IntN(len(forms))])
+	case 5:
+		numbers := []string{"-" + old, old + ".0", old + "e0", old + "E3", "0" + old, "+" + old, "NaN", "Infinity", "-0", "true", "false",
+			"null", "18446744073709551616", "-9223372036854775809", "1" + strings.Repeat("0", 5000),
+			strings.Trim(old, "\""), "\"" + old + "\"", "[" + old + "]"}
+		return put(from[0], from[1], numbers[r.IntN(len(numbers))])
+	}
+	lines := bytes.SplitAfter(text, []byte("\n")) // a line, and with it a field, twice, or at another place
+	one := bytes.TrimRight(lines[r.IntN(len(lines))], ",\n")
+	return bytes.Replace(text, []byte("{\n"), append(append([]byte("{\n"), one...), ",\n"...), 1+r.IntN(3))
+}
+
+// Goal: of an altered receipt both verifiers say the same, so that nobody is shown one that another refuses: hex with blanks, numbers in a
+// second form, fields twice, what is longer than we read. Method: random alterations (of a seed) of receipts of two kinds, and each such
+// alteration on purpose.
+func TestStrangerAgrees(t *testing.T) {
+	for _, scheme := range []threshold.Scheme{frost.Ed25519, dkls23.Scheme{}} {
+		c, r := newClusterOf(t, scheme), rand.New(rand.NewPCG(30, 11))
+		good := c.under(t, nil, nil).JSON()
+		receipts := map[string][]byte{
+			"a blank in hex":  bytes.Replace(good, []byte(`"signature": "0x`), []byte(`"signature": "0x `), 1),
+			"a line end":      bytes.Replace(good, []byte("\",\n  \"recovery_id\""), []byte("\\n\",\n  \"recovery_id\""), 1),
+			"minus zero":      bytes.Replace(good, []byte(`"recovery_id": 0`), []byte(`"recovery_id": -0`), 1),
+			"minus zero, too": bytes.Replace(good, []byte(`"index": 0`), []byte(`"index": -0`), 1),
+			"too long":        append(bytes.Clone(good), bytes.Repeat([]byte(" "), MaxJSON)...),
+			"as long":         append(bytes.Clone(good), bytes.Repeat([]byte(" "), MaxJSON-len(good))...),
+		}
+		for i := range 1200 {
+			b := good
+			for range 1 + r.IntN(2) {
+				b = altered(r, b)
+			}
+			receipts[fmt.Sprint(i)] = b
+		}
+		answers, _ := stranger(t, c.roster, c.roster.Fingerprint(), receipts)
+		taken := 0
+		for name, b := range receipts {
+			err := c.judge(b, ReceiptOptions{})
+			verdict, _, _ := strings.Cut(answers[name], " ")
+			if (verdict == "valid") != (err == nil) || verdict == "" {
+				t.Errorf("%s: %s: %q; ours: %v", scheme.ID(), name, answers[name]+answers[""], err)
+			}
+			if err == nil {
+				taken++
+			}
+		}
+		if taken < 20 || taken > 600 {
+			t.Errorf("%s: both take %d of %d; the alterations are too hard or too soft", scheme.ID(), taken, len(receipts))
 		}
 	}
 }

@@ -2,7 +2,7 @@
 
 ROOT is the operator's root key (0x and 64 digits) or the roster's fingerprint (r_...). For each receipt it prints "valid", or
 "refused" and why; the exit code is 0 if all are valid. It needs Python 3.9 and the package cryptography."""
-import base64, hashlib, hmac, json, struct, sys
+import base64, hashlib, hmac, json, re, struct, sys
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -28,19 +28,19 @@ def H(tag, *fields):
     return sha(sha(tag.encode()) * 2 + struct.pack(">I", len(fields)) + b"".join(struct.pack(">I", len(f)) + f for f in fields))
 def short(h): return base64.b32encode(h[:20]).decode().lower()
 
-ATTESTATION = "cose:x index:i count:i path:[x"
+ATTESTATION = "cose:x index:i count:i path:[h"
 TYPES = {
-    "A": ATTESTATION, "N": "node:s attestation:A", "P": "verdict:s rule:s", "S": "party:i node:s share:x attestation:A", "T": "t:x x_only:b",
-    "K": "key_id:s kind:s epoch:i threshold:i parties:[i group_key:x public_shares:[x chain_code:x",
-    "I": "version:i cluster:s operation:s request_id:s key_id:s scheme:s epoch:i message:x tweaks?:[T chain:s signers:[i requester:s "
+    "A": ATTESTATION, "N": "node:s attestation:A", "P": "verdict:s rule:s", "S": "party:i node:s share:x attestation:A", "T": "t:h x_only:b",
+    "K": "key_id:s kind:s epoch:u threshold:i parties:[i group_key:x public_shares:[x chain_code:h",
+    "I": "version:i cluster:s operation:s request_id:s key_id:s scheme:s epoch:u message:x tweaks?:[T chain:s signers:[i requester:s "
          "node:s created_ms:i keygen?:never path?:[i initiation?:Y vault?:s authority?:x payload?:Q",
     "Q": "format:s bytes:x input:i", "Z": "network:s id:s decimals:i",
     "Y": "by:s expires_ms:i signature:x", "L": "authority:U signatures:[G", "G": "by:s signature:x",
-    "U": "version:i cluster:s serial:i prior:x quorum:i officers:[F initiators:[J policy?:s assets?:[Z", "F": "name:s key:x", "J": "name:s key:x may:[E",
+    "U": "version:i cluster:s serial:u prior:h quorum:i officers:[F initiators:[J policy?:s assets?:[Z", "F": "name:s key:x", "J": "name:s key:x may:[E",
     "E": "operations:[s vaults:[s",
-    "R": "version:i id:s cluster:s roster:s session_id:s time_ms:i key:K intent:I policy:P cosign:N presign_session:x presignature:x "
+    "R": "version:i id:s cluster:s roster:s session_id:s time_ms:i key:K intent:I policy:P cosign:N presign_session:h presignature:h "
          "signers:[i shares:[S signature:x recovery_id:i settlement:N",
-    "M": "id:s party:i identity:x seal:x cosign_key:x attest_key:x endpoint:s facility:s removed?:b", "O": "version:i cluster:s serial:i nodes:[M",
+    "M": "id:s party:i identity:x seal:x cosign_key:x attest_key:x endpoint:s facility:s removed?:b", "O": "version:i cluster:s serial:u nodes:[M",
 }
 def fields(kind, j):
     """JSON as the map that is encoded: fields are numbered from 1 in the order of TYPES; every one stands there, and no other."""
@@ -54,16 +54,24 @@ def fields(kind, j):
         for i, (name, t) in enumerate(spec, 1):
             if name.rstrip("?") in j: out[i] = fields(t, j[name.rstrip("?")])
             else: need(name[-1] == "?", "no " + name)
-            need(name[-1] != "?" or out.get(i) not in ([], "", b""), "an empty value that must be left out")
+            need(name[-1] != "?" or out.get(i) not in ([], "", b"", False), "an empty value that must be left out")
         return out
-    need(type(j) is {"i": int, "b": bool}.get(kind, str), "wrong type")
-    if kind != "x": return j
-    need(j[:2] == "0x" and j == j.lower(), "no hex")
+    need(type(j) is {"i": int, "u": int, "b": bool, "never": None}.get(kind, str), "wrong type")
+    need(kind not in ("i", "u") or (-2**63 <= j < 2**63 if kind == "i" else 0 <= j < 2**64), "a number out of range")
+    if kind not in ("x", "h"): return j
+    need(re.fullmatch("0x([0-9a-f]{2})*" if kind == "x" else "0x[0-9a-f]{64}", j), "no hex")  # bytes.fromhex skips blanks
     return bytes.fromhex(j[2:])
 def once(pairs):
     need(len({k for k, _ in pairs}) == len(pairs), "a field twice")
     return dict(pairs)
-def load(path): return json.load(open(path, encoding="utf-8"), object_pairs_hook=once)
+def integer(text):
+    need(re.fullmatch("0|-?[1-9][0-9]{0,19}", text), "a number that is not in its one form")  # int takes -0, and digits of any script
+    return int(text)
+def other(text): raise ValueError("a number with a point or an exponent, or none at all")
+def load(path):
+    with open(path, "rb") as f: b = f.read((4 << 20) + 1)
+    need(len(b) <= 4 << 20, "too long")
+    return json.loads(b.decode("utf-8"), object_pairs_hook=once, parse_int=integer, parse_float=other, parse_constant=other)
 
 # Signatures (section 7). secp256k1 in affine coordinates; everything here is public.
 P = 2**256 - 2**32 - 977; N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -219,7 +227,7 @@ def receipt(r, members, roster_name, authorities):
     settled_fields = dict(n); settled_fields[17] = {1: i["node"], 2: {1: None, 2: 0, 3: 0, 4: None}}
     digest = H("mpcd/v1/receipt", cbor(settled_fields))
     settled = attested(n[17][2], "settlement", cluster, i["node"], der(proposer, "attest_key"), lambda at: digest)
-    need(settled == r["time_ms"] and cosigned >= i["created_ms"] - SKEW and settled >= cosigned - SKEW, "the times are out of order")
+    need(settled == r["time_ms"] and cosigned + SKEW >= i["created_ms"] > 0 and settled >= cosigned - SKEW, "the times are out of order")
     identities = [der(by_party[p], "identity") for p in parties]
     record = H("mpcd/v2/key", cbor({1: k["kind"], 2: k["epoch"], 3: 0, 4: {1: parties, 2: identities, 3: k["threshold"]}, 5: n[7][6],
                                     6: n[7][7], 7: n[7][8]}))
