@@ -3,12 +3,8 @@ package enrol
 import (
 	"cmp"
 	"errors"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
@@ -26,38 +22,30 @@ const configHead = `# Configuration of one node, as it was enrolled. Every setti
 var toChoose = []string{"roster_root", "nats.routes"}
 
 // Configure writes mpcd.yaml for a new node into dir, which it makes, from values that somebody gave and the place of the node, and returns
-// its path. Where the values name no token, one of SoftHSM is made beside it. A file that is there is kept. The note says what is left to
-// be set in it.
+// its path. Where the values name no token, one of SoftHSM is made beside it. All of it is checked before anything is made. A file that is
+// there is kept, if it says the same. The note says what is left to be set in it.
 func Configure(dir string, vs host.Values, at Place, note func(format string, a ...any)) (path string, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return "", err
 	}
 	path = filepath.Join(dir, configFile)
-	if there, err := configured(dir, path); there || err != nil {
-		return path, err
+	w, err := at.settings(vs)
+	if err == nil {
+		err = host.CheckGiven(vs) // which names the flag or variable
 	}
-	set, err := at.settings()
 	if err != nil {
 		return "", err
 	}
-	c, _ := host.Parse(vs) // what is missing is what is written here; what is wrong is told when the file is read
+	if there, err := configured(dir, path, w); there || err != nil {
+		return path, err
+	}
+	c, _ := host.Parse(vs) // what is missing is what is written here
 	if c.Cluster == "" || c.Node == "" {
 		return "", fault.Usage("give --cluster NAME and --node NAME", "a new node in %s needs the names of its cluster and of itself", dir)
 	}
-	full := vs.InFull() // the file lies elsewhere than what they are relative to
-	for _, s := range host.Settings {
-		if v := full[s.Key]; v.Origin != "default" {
-			if strings.Contains(v.Text, "pin-value=") {
-				return "", fault.Usage("use pin-source=file:/path, cred:name or env:NAME", "%s has a PIN, which belongs into no configuration", s.Key)
-			}
-			set[s.Key] = v.String()
-		}
-	}
-	set["data_dir"] = cmp.Or(c.DataDir, "data")
-	if c.NATS.URL != "" {
-		delete(set, "nats.listen")
-		delete(set, "nats.advertise")
-		delete(set, "nats.routes")
+	set := w.all(c)
+	if err := checkSettings(path, set); err != nil {
+		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
@@ -67,10 +55,10 @@ func Configure(dir string, vs host.Values, at Place, note func(format string, a 
 		return "", err
 	}
 	defer func() { err = errors.Join(err, held.Close()) }()
-	if there, err := configured(dir, path); there || err != nil { // by who had it before
+	if there, err := configured(dir, path, w); there || err != nil { // by who had it before
 		return path, err
 	}
-	if set["hsm.uri"] = c.HSM.URI; c.HSM.URI == "" || c.HSM.URI == "softhsm" {
+	if set["hsm.uri"] == softToken {
 		t, err := makeToken(dir, c)
 		if err != nil {
 			return "", fault.Doing("make the token", err)
@@ -95,11 +83,14 @@ func Configure(dir string, vs host.Values, at Place, note func(format string, a 
 	return path, nil
 }
 
-// configured tells whether dir has the configuration at path already; then its token is finished.
-func configured(dir, path string) (bool, error) {
+// configured tells whether dir has the configuration at path already, which must not say something else; then its token is finished.
+func configured(dir, path string, w settings) (bool, error) {
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	} else if err != nil {
+		return true, err
+	}
+	if err := w.contradicts(path); err != nil {
 		return true, err
 	}
 	return true, removed(filepath.Join(dir, unfinishedFile))
@@ -135,30 +126,6 @@ func removed(path string) error {
 		return err
 	}
 	return nil
-}
-
-// settings are those of a node at its place: it listens where its endpoint says, and everything that it has lies beside mpcd.yaml.
-func (at Place) settings() (map[string]string, error) {
-	u, err := url.Parse(at.Endpoint)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" {
-		return nil, fault.Usage("give --endpoint https://HOST:PORT", "the endpoint %q does not say where clients reach the node", at.Endpoint)
-	}
-	name, api, route := u.Hostname(), cmp.Or(u.Port(), "443"), strconv.Itoa(RoutePort)
-	set := map[string]string{
-		"roster": RosterFile, "authority": AuthorityFile,
-		"api.tls.cert": "tls/node.crt", "api.tls.key": "tls/node.key", "api.jwt.keys": tokenPubFile,
-		"nats.tls.cert": "tls/node.crt", "nats.tls.key": "tls/node.key", "nats.tls.ca": "tls/ca.crt",
-	}
-	for _, key := range toChoose {
-		set[key] = ""
-	}
-	on := name
-	if net.ParseIP(name) == nil { // a name may be of an address that is not on this host
-		on = "0.0.0.0"
-		set["nats.advertise"] = net.JoinHostPort(name, route)
-	}
-	set["listen"], set["nats.listen"] = net.JoinHostPort(on, api), net.JoinHostPort(on, route)
-	return set, nil
 }
 
 // ReadEnrolments reads files of enrolments.

@@ -12,15 +12,14 @@ import (
 	"github.com/luxfi/mpcd/hsm"
 )
 
-// Place is what the roster tells of a node for people and clients.
-type Place struct {
-	Endpoint string // where clients reach it
-	Facility string // where it stands
-}
-
 // Node prepares a node, which must not run, and returns what the operator needs of it; with what the token shows for its keys if evidence
 // is wanted. It may be repeated: what is there is kept.
 func Node(ctx context.Context, c host.Config, o host.Options, at Place, evidence bool) (e Enrolment, err error) {
+	if at.Endpoint != "" {
+		if _, err := at.endpoint(); err != nil {
+			return e, err
+		}
+	}
 	p, err := host.Prepare(ctx, c, o)
 	if err != nil {
 		return e, err

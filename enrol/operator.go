@@ -359,6 +359,9 @@ func (a *Operator) Admit(judged []Judgement, hosts map[string]string, back []str
 			return nil, nil, fault.Usage("name nodes of the enrolments", "--put-keys-back %s: no enrolment is of that node", id)
 		}
 	}
+	if err := checkPlaces(before, es); err != nil {
+		return nil, nil, err
+	}
 	s, all, err := a.sign(before, es, back)
 	if err != nil {
 		return nil, nil, err

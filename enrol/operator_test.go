@@ -286,7 +286,7 @@ func TestOneAuthority(t *testing.T) {
 	}
 	var judged []Judgement
 	for _, name := range []string{"n1", "n2"} {
-		e, err := Node(t.Context(), testNode(t, name), host.Options{}, Place{}, false)
+		e, err := Node(t.Context(), testNode(t, name), host.Options{}, Place{Endpoint: "https://" + name}, false)
 		if err != nil {
 			t.Fatal(err)
 		}

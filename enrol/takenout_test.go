@@ -22,7 +22,7 @@ func TestKeysTakenOut(t *testing.T) {
 	}
 	enrolment := func(c host.Config, key string) Enrolment {
 		c.HSM.AttestKey = key
-		e, err := Node(t.Context(), c, host.Options{}, Place{}, false)
+		e, err := Node(t.Context(), c, host.Options{}, Place{Endpoint: "https://" + string(c.Node)}, false)
 		if err != nil {
 			t.Fatal(err)
 		}

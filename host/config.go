@@ -170,7 +170,7 @@ func (p *parser) api(c *Config) {
 
 func (p *parser) nats(c *Config) {
 	c.NATS.Listen, c.NATS.Advertise = p.address("nats.listen"), p.address("nats.advertise")
-	c.NATS.Routes, c.NATS.URL, c.NATS.Creds = p.values["nats.routes"].List, p.text("nats.url"), p.path("nats.creds", false)
+	c.NATS.Routes, c.NATS.URL, c.NATS.Creds = p.routes("nats.routes"), p.text("nats.url"), p.path("nats.creds", false)
 	c.NATS.Cert, c.NATS.Key, c.NATS.CA = p.path("nats.tls.cert", false), p.path("nats.tls.key", false), p.path("nats.tls.ca", false)
 	if c.NATS.URL != "" { // an existing broker takes the place of routes
 		c.NATS.Listen, c.NATS.Routes, c.NATS.Advertise = "", nil, ""

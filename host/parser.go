@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -178,6 +179,33 @@ func (p *parser) address(key string) string {
 		p.wrong(key, "write host:port", "%q is no address", v)
 	}
 	return v
+}
+
+// routes are addresses that this node dials.
+func (p *parser) routes(key string) []string {
+	all := p.values[key].List
+	for _, r := range all {
+		if name, port, err := net.SplitHostPort(strings.TrimPrefix(r, "nats-route://")); err != nil || !Dialable(name, port) {
+			p.wrong(key, "write host:port of each other node, with a port from 1 to 65535", "%q is no address of a node", r)
+		}
+	}
+	return all
+}
+
+// hostName is a name of a host (RFC 1123 §2.1), and with underscores, which networks of containers give.
+var hostName = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?\.)*[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$`)
+
+// Dialable tells whether a name or address and a port, each in its one form, are what somebody else can dial.
+func Dialable(name, port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 || strconv.FormatUint(n, 10) != port || len(name) > 253 {
+		return false
+	}
+	if ip := net.ParseIP(name); ip != nil {
+		return !ip.IsUnspecified() && !ip.IsMulticast()
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	return hostName.MatchString(name) && strings.Trim(last, "0123456789") != "" // which would be a broken address
 }
 
 func (p *parser) oneOf(key string, words ...string) string {

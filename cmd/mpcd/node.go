@@ -49,6 +49,9 @@ func nodeEnroll(o *output) *cobra.Command {
 			if err != nil {
 				return fault.Doing("enrol", err)
 			}
+			if at.Endpoint == "" {
+				o.note("no --endpoint: that does for a node which the roster has with one, and for no other")
+			}
 			return errors.Join(o.indented(e), o.summary(e))
 		},
 	}
