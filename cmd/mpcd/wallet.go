@@ -21,19 +21,28 @@ import (
 func keygenCommand(o *output) *cobra.Command {
 	var r remote
 	var q wire.KeygenRequest
+	var vault string
 	cmd := &cobra.Command{
 		Use:   "keygen",
 		Short: "Make a key that no node holds",
 		Long: "The nodes make a key together; each keeps a share, and the key itself never exists. " +
 			"Before the key is active, every quorum has signed\n" +
-			"with it and every set of one signer fewer has failed to.",
+			"with it and every set of one signer fewer has failed to. A vault is a group of wallets, which the authority's grants and rules name.",
 		Example: "  mpcd keygen --curve ed25519 --label treasury\n  mpcd keygen --curve secp256k1                    # ECDSA\n" +
 			"  mpcd keygen --curve secp256k1 --protocol frost   # Taproot, BIP-340",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q.SessionID = newSession(q.SessionID)
-			return show(o, &r, "keygen", q.SessionID,
-				func(c *client.Client) (*wire.Wallet, error) { return c.Keygen(cmd.Context(), &q) }, walletTable)
+			return show(o, &r, "keygen", q.SessionID, func(c *client.Client) (*wire.Wallet, error) {
+				if vault == "" {
+					return c.Keygen(cmd.Context(), &q)
+				}
+				w, err := c.CreateWallet(cmd.Context(), vault, &q)
+				if err != nil {
+					return nil, err
+				}
+				return &w.Wallet, nil
+			}, walletTable)
 		},
 	}
 	r.register(cmd)
@@ -45,6 +54,7 @@ func keygenCommand(o *output) *cobra.Command {
 	f.IntVar(&q.Total, "total", 0, "nodes that hold a share, the first of the roster; 0 is all")
 	f.StringSliceVar(&q.Parties, "parties", nil, "which nodes hold a share")
 	f.StringVar(&q.Label, "label", "", "a name for people")
+	f.StringVar(&vault, "vault", "", "the vault that the wallet is to be in; it need not exist before")
 	f.StringVar(&q.SessionID, "session", "", "idempotency key: the same key and request give the same answer")
 	return cmd
 }
@@ -53,6 +63,9 @@ func walletTable(t io.Writer, w *wire.Wallet) {
 	row(t, "wallet", w.WalletID)
 	if w.Label != "" {
 		row(t, "label", w.Label)
+	}
+	if w.Group != "" {
+		row(t, "vault", w.Group)
 	}
 	row(t, "public key", w.PublicKey)
 	row(t, "scheme", w.Curve+"/"+w.Protocol)
