@@ -31,12 +31,12 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 	}
 	var last error
 	said := map[string]string{} // by each node, at last
-	for range c.attempts {
+	for i := range c.attempts {
 		n, wait := c.next()
 		if err := sleep(ctx, wait); err != nil {
 			return nil, errors.Join(err, last)
 		}
-		answer, err := c.attempt(ctx, n.base, method, path, encoded)
+		answer, err := c.ask(ctx, n, i == c.attempts-1, method, path, encoded)
 		if err == nil {
 			c.settle(n, 0)
 			out := new(T)
@@ -60,6 +60,51 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 		c.settle(n, backoff)
 	}
 	return nil, last
+}
+
+// ask asks a node that lives. A process that is stopped, or a host that is gone, takes a connection and gives nothing, and an act may take
+// long, so a node of which nothing was heard just now must first answer GET /livez, which does nothing; else the request is not sent to it
+// at all. The last that a call may ask, or the only one, is asked in any case: there is nobody in its place.
+func (c *Client) ask(ctx context.Context, n *node, last bool, method, path string, body []byte) ([]byte, error) {
+	if !last && len(c.nodes) > 1 && !c.heardOf(n, false) {
+		if err := c.live(ctx, n.base); err != nil {
+			return nil, err
+		}
+	}
+	answer, err := c.attempt(ctx, n.base, method, path, body)
+	var e *Error
+	if err == nil || errors.As(err, &e) {
+		c.heardOf(n, true)
+	}
+	return answer, err
+}
+
+// live tells whether anything answers at a node, within liveTimeout.
+func (c *Client) live(ctx context.Context, base string) error {
+	short, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(short, http.MethodGet, base+"/livez", nil)
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	w, err := c.http.Do(r)
+	switch {
+	case err == nil:
+		return w.Body.Close()
+	case ctx.Err() == nil && short.Err() != nil:
+		return fmt.Errorf("client: %s: no sign of life within %s; nothing was asked of it", base, liveTimeout)
+	}
+	return fmt.Errorf("client: %w", err)
+}
+
+// heardOf tells whether a node answered within heardFor, and with now, that it does.
+func (c *Client) heardOf(n *node, now bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now {
+		n.heard = time.Now()
+	}
+	return time.Since(n.heard) < heardFor
 }
 
 // attempt asks one node once. It fails with *Error if the node answered.

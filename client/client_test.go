@@ -37,6 +37,9 @@ func newCluster(t *testing.T, handlers ...func(before int, w http.ResponseWriter
 	var nodes []string
 	for i, h := range handlers {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/livez" {
+				return
+			}
 			raw, _ := io.ReadAll(r.Body)
 			var body map[string]any
 			_ = json.Unmarshal(raw, &body)
@@ -214,6 +217,9 @@ type script struct {
 }
 
 func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path == "/livez" {
+		return answer(200, "", `{}`), nil
+	}
 	s.calls = append(s.calls, fmt.Sprint(r.URL.Hostname(), "@", time.Since(s.started)))
 	w := s.answer(len(s.calls), r)
 	if w == nil {

@@ -18,6 +18,10 @@ const (
 	attemptsPerNode = 3
 	// attemptTimeout is how long one node may take to answer with the default HTTPClient.
 	attemptTimeout = 90 * time.Second
+	// liveTimeout is how long a node may take to show that it lives, where another could be asked, and heardFor
+	// how long an answer shows it.
+	liveTimeout = 3 * time.Second
+	heardFor    = time.Second
 	// answerMax is the largest answer that is read, in bytes.
 	answerMax = 8 << 20
 	// waitMax is the longest wait that a node's Retry-After can ask for.
@@ -54,10 +58,10 @@ type Client struct {
 	first int // where the next call begins
 }
 
-// node is a node and when it may be asked again.
+// node is a node, when it may be asked again, and when it answered last.
 type node struct {
-	base  string
-	after time.Time
+	base         string
+	after, heard time.Time
 }
 
 // New makes a client. What is wrong with c, every call returns.

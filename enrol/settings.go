@@ -38,8 +38,8 @@ func (at Place) settings(vs host.Values) (w settings, err error) {
 	for _, s := range host.Settings {
 		if v := full[s.Key]; v.Origin != "default" {
 			if strings.Contains(v.Text, pinValue) {
-				return w, fault.Usage("use pin-source=file:/path, cred:name or env:NAME", "%s has a PIN, which belongs into no configuration",
-					s.Key)
+				return w, fault.Usage("use pin-source=file:/path, cred:name or env:NAME",
+					"%s has a PIN, which belongs into no configuration", s.Key)
 			}
 			w.given[s.Key] = v.String()
 		}

@@ -27,7 +27,8 @@ func keygenCommand(o *output) *cobra.Command {
 		Short: "Make a key that no node holds",
 		Long: "The nodes make a key together; each keeps a share, and the key itself never exists. " +
 			"Before the key is active, every quorum has signed\n" +
-			"with it and every set of one signer fewer has failed to. A vault is a group of wallets, which the authority's grants and rules name.",
+			"with it and every set of one signer fewer has failed to. A vault is a group of wallets, which grants and rules of the authority\n" +
+			"name.",
 		Example: "  mpcd keygen --curve ed25519 --label treasury\n  mpcd keygen --curve secp256k1                    # ECDSA\n" +
 			"  mpcd keygen --curve secp256k1 --protocol frost   # Taproot, BIP-340",
 		Args: cobra.NoArgs,
