@@ -63,6 +63,10 @@ func (p *Plan) check() error {
 			return fault.Usage("give --api-port and --route-port from 1 to 65000", "port %d", port)
 		}
 	}
+	if d := max(p.APIPort, p.RoutePort) - min(p.APIPort, p.RoutePort); d < p.sharing() {
+		return fault.Usage(fmt.Sprintf("give --api-port and --route-port that are %d apart, or more", p.sharing()),
+			"ports %d and %d: on a host of %d nodes one's API would have the port of another's routes", p.APIPort, p.RoutePort, p.sharing())
+	}
 	if len(p.Hosts) != 0 && len(p.Hosts) != p.Nodes {
 		return fault.Usage("give one host for each node, separated by commas", "%d hosts for %d nodes", len(p.Hosts), p.Nodes)
 	}
@@ -71,6 +75,19 @@ func (p *Plan) check() error {
 			"--hsm local keeps keys in plain files")
 	}
 	return nil
+}
+
+// sharing is how many nodes share a host at most: all but the first take the next ports.
+func (p *Plan) sharing() int {
+	if len(p.Hosts) == 0 {
+		return p.Nodes
+	}
+	of, most := map[string]int{}, 0
+	for _, h := range p.Hosts {
+		of[h]++
+		most = max(most, of[h])
+	}
+	return most
 }
 
 // CheckThreshold holds t of n against the policy that every node enforces.

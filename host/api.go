@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"syscall"
@@ -33,15 +34,28 @@ func Listen(c Config) (*API, error) {
 	if c.Roster == "" || c.RosterRoot == "" { // nobody has finished it
 		return nil, notSet("the configuration", c.missing())
 	}
-	a := &API{}
-	var err error
-	if a.cert, err = c.apiCertificate(); err != nil {
+	cert, err := c.apiCertificate()
+	if err != nil {
 		if _, wrong := loadRoster(c); wrong != nil && errors.Is(err, natsnet.ErrOtherNode) {
 			err = wrong // node_id, and not the certificate
 		}
 		return nil, err
 	}
-	if a.tls, err = apiTLS(c, a.cert); err != nil {
+	a, err := c.door(cert)
+	if err != nil {
+		return nil, err
+	}
+	if a.listener, err = take(c.Listen); err != nil {
+		return nil, occupied(c, err)
+	}
+	return a, nil
+}
+
+// door reads what judges who comes to the API, whose certificate is cert, nil for none.
+func (c Config) door(cert *certificate) (*API, error) {
+	a := &API{cert: cert}
+	var err error
+	if a.tls, err = apiTLS(c, cert); err != nil {
 		return nil, err
 	}
 	if a.tls == nil && !c.Dev {
@@ -53,14 +67,16 @@ func Listen(c Config) (*API, error) {
 	if a.auth = a.tokens; a.tokens == nil {
 		a.auth = api.Dev{}
 	}
+	return a, nil
+}
+
+// take takes an address of this host.
+func take(address string) (l net.Listener, err error) {
 	err = afterPredecessor(func() (err error) {
-		a.listener, err = net.Listen("tcp", c.Listen)
+		l, err = net.Listen("tcp", address)
 		return err
 	}, func(err error) bool { return errors.Is(err, syscall.EADDRINUSE) })
-	if err != nil {
-		return nil, occupied(c, err)
-	}
-	return a, nil
+	return l, err
 }
 
 // occupied is why the API's address cannot be had: most likely the node runs already.
@@ -72,7 +88,24 @@ func occupied(c Config, err error) error {
 	if errors.Is(running, durable.ErrLocked) {
 		return running
 	}
-	return fault.Usage("choose another address with listen or --listen, or stop what has it", "%w", err)
+	return notTaken("listen", "--listen", err)
+}
+
+// notTaken is an address of a setting that cannot be had.
+func notTaken(setting, flag string, err error) error {
+	return fault.Usage(fmt.Sprintf("choose another address with %s or %s, or stop what has it", setting, flag), "%s: %w", setting, err)
+}
+
+// routesFree tells whether the address of the routes can be had. The embedded server does not say why it could not.
+func (c Config) routesFree() error {
+	if c.NATS.Listen == "" {
+		return nil
+	}
+	l, err := take(c.NATS.Listen)
+	if err != nil {
+		return notTaken("nats.listen", "--nats-listen", err)
+	}
+	return l.Close()
 }
 
 // Close gives the address back.

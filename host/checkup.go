@@ -14,6 +14,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
@@ -41,6 +42,8 @@ type Checkup struct {
 	Ask func(context.Context) (*wire.Health, error)
 
 	findings []Finding
+	heads    []audit.Head // of the audit log, as vault and store keep them
+	opened   bool         // they are known
 }
 
 // checkupTimeout bounds the checkup: a slow token opens some 20 records a second.
@@ -50,7 +53,7 @@ const checkupTimeout = 10 * time.Minute
 func (d *Checkup) Run(ctx context.Context) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, checkupTimeout)
 	defer cancel()
-	d.findings = nil
+	d.findings, d.heads, d.opened = nil, nil, false
 	d.say("self-test", selfTest(), "the arithmetic gives the known answers")
 	d.memory()
 	roster, err := loadRoster(d.Config)
@@ -68,9 +71,11 @@ func (d *Checkup) Run(ctx context.Context) []Finding {
 		}
 	}
 	d.certificates()
+	d.door()
 	held, err := Lock(d.Config)
 	switch {
 	case err == nil:
+		d.addresses()
 		d.atRest(ctx, roster)
 		_ = held.Close()
 	case errors.Is(err, durable.ErrLocked):
@@ -130,6 +135,29 @@ func (d *Checkup) certificates() {
 	}
 }
 
+// door reads the keys of the API's tokens and the CAs of its clients, as a start does.
+func (d *Checkup) door() {
+	cert, err := d.Config.apiCertificate()
+	if err != nil {
+		cert = &certificate{} // it is told of already
+	}
+	_, err = d.Config.door(cert)
+	d.say("API", err, "the files that judge who asks can be read")
+}
+
+// addresses takes the addresses of a node that is not running, both at once as it does, and gives them back.
+func (d *Checkup) addresses() {
+	l, err := take(d.Config.Listen)
+	if err != nil {
+		err = notTaken("listen", "--listen", err)
+	} else {
+		defer l.Close()
+	}
+	if d.say("address", err, d.Config.Listen+" is free") && d.Config.NATS.Listen != "" {
+		d.say("address of routes", d.Config.routesFree(), d.Config.NATS.Listen+" is free")
+	}
+}
+
 // atRest checks token and vault of a node that is not running.
 func (d *Checkup) atRest(ctx context.Context, roster *attest.SignedRoster) {
 	c := d.Config
@@ -168,6 +196,7 @@ func (d *Checkup) atRest(ctx context.Context, roster *attest.SignedRoster) {
 		return
 	}
 	d.unwrapping(ctx, disk.Vault)
+	d.readHeads(ctx, disk)
 	n, err := checkRecords(ctx, disk.Store)
 	d.say("records", err, fmt.Sprintf("%d of the node's own, each can be read", n))
 	if roster == nil {
@@ -320,12 +349,31 @@ func kindOfCheck(name string) fault.Code {
 	return fault.CodeQuorum
 }
 
-func (d *Checkup) audit() {
-	if _, err := os.Stat(d.Config.AuditPath()); errors.Is(err, os.ErrNotExist) {
-		d.say("audit log", nil, "none yet: the node has not run")
+// readHeads reads what vault and store keep of the audit log. That one in the store cannot be read is told of with its records.
+func (d *Checkup) readHeads(ctx context.Context, disk *Disk) {
+	last, err := readHead(ctx, disk.Vault)
+	if err != nil {
+		d.say("audit log's head", err, "")
 		return
 	}
-	x, err := VerifyAuditLog(d.Config.AuditPath())
+	minute, err := readMinute(ctx, disk.Store)
+	d.heads, d.opened = []audit.Head{last, minute}, err == nil
+}
+
+// audit reads the whole log, and holds it against what is known of it, as a start does with its end.
+func (d *Checkup) audit() {
+	x, err := audit.Verify(d.Config.AuditPath(), nil, d.heads...)
+	switch {
+	case !errors.Is(err, os.ErrNotExist):
+	case d.opened:
+		d.say("audit log", nil, "none yet: the node has not run")
+		return
+	default:
+		d.warn("audit log", false, "there is none; whether there was one, the node's store tells, which was not read",
+			"mend what fails here, then run `mpcd doctor` again")
+		return
+	}
+	err = ofLog(err)
 	if d.say("audit log", err, "") {
 		d.findings[len(d.findings)-1].Detail = fmt.Sprintf("%d entries, the chain holds", x.Size)
 	}

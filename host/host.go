@@ -189,6 +189,9 @@ func (b *boot) startNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.routesFree(); err != nil {
+		return err
+	}
 	config := c.network(b.signed.Roster, cert)
 	config.Known = func(id transport.NodeID) bool {
 		_, err := b.roster.Load().Roster.Node(string(id))

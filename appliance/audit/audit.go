@@ -113,8 +113,8 @@ func (a *Log) open() error {
 func (a *Log) openAcked() (err error) {
 	path := beside(a.path, "acked")
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
-		if a.least > 0 {
-			return fmt.Errorf("%s is missing, though %d entries were acknowledged: %w", filepath.Base(path), a.least, durable.ErrCorrupt)
+		if err := uncounted(a.path, a.least); err != nil {
+			return err
 		}
 		if err := durable.CreateCounter(path); err != nil {
 			return err
@@ -127,8 +127,8 @@ func (a *Log) openAcked() (err error) {
 // resume opens the log behind the blocks that are kept, or from its beginning, and holds all of it against what is known.
 func (a *Log) resume(kept bool) (err error) {
 	acked := max(a.acked.Value(), a.least)
-	if _, err := os.Lstat(a.path); errors.Is(err, os.ErrNotExist) && acked > 0 {
-		return fmt.Errorf("it is missing, though %d entries were acknowledged: %w", acked, durable.ErrCorrupt)
+	if err := missing(a.path, acked); err != nil {
+		return err
 	}
 	a.tree.load = a.leavesOf
 	if kept {
@@ -147,8 +147,19 @@ func (a *Log) resume(kept bool) (err error) {
 	if err := a.readEnd(from, uint64(whole)*blockLen); err != nil {
 		return err
 	}
-	return a.checkMarks()
+	return checkMarks(a.marks, &a.tree)
 }
+
+// missing refuses a log that is not there, though it had entries.
+func missing(path string, had uint64) error {
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) && had > 0 {
+		return fmt.Errorf("%s is missing, though %d entries were acknowledged: %w", filepath.Base(path), had, durable.ErrCorrupt)
+	}
+	return nil
+}
+
+// uncounted refuses a log without the count of what was acknowledged, though it had entries.
+func uncounted(path string, had uint64) error { return missing(beside(path, "acked"), had) }
 
 // readEnd reads the entries from a frame on, and adds those after the first known ones to the tree. The last of the known blocks is read
 // too, so that where it stands is what it says.
@@ -184,12 +195,13 @@ func (a *Log) add(entry []byte, at durable.Place) {
 	}
 }
 
-func (a *Log) checkMarks() error {
-	for _, m := range a.marks {
+// checkMarks refuses a log that has not grown from heads that it had.
+func checkMarks(marks []Head, t *tree) error {
+	for _, m := range marks {
 		if m.Size == 0 {
 			continue
 		}
-		root, err := a.tree.root(m.Size)
+		root, err := t.root(m.Size)
 		if err != nil {
 			return err
 		}

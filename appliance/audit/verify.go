@@ -27,10 +27,25 @@ type Verified struct {
 }
 
 // Verify reads the log at path, beside its owner and without changing anything: every entry, the chain, the count of what was acknowledged,
-// the blocks that are kept, and the checkpoint, where v is given to check it by. durable.ErrCorrupt, with the first bad entry.
-func Verify(path string, v Verifier) (*Verified, error) { return verify(path, v, nil) }
+// the blocks that are kept, and the checkpoint, where v is given to check it by; and that it has grown from the heads that it had.
+// durable.ErrCorrupt, with the first bad entry; os.ErrNotExist only where nothing tells that there was a log.
+func Verify(path string, v Verifier, heads ...Head) (*Verified, error) {
+	var had Log
+	for _, h := range heads {
+		Mark(h)(&had)
+	}
+	x, err := verify(path, v, had.least, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := uncounted(path, had.least); err != nil {
+		return nil, err
+	}
+	return x, checkMarks(had.marks, &x.tree)
+}
 
-func verify(path string, v Verifier, see func(durable.Record)) (*Verified, error) {
+// verify reads the log, of which least entries are known to have been there at least.
+func verify(path string, v Verifier, least uint64, see func(durable.Record)) (*Verified, error) {
 	x := &Verified{}
 	x.tree.load = func(n int) ([]tlog.Hash, error) { return scanBlock(path, n, x.tree.blocks[n].at) }
 	var err error
@@ -39,6 +54,10 @@ func verify(path string, v Verifier, see func(durable.Record)) (*Verified, error
 	}
 	x.Counted = err == nil
 	if err := x.readCheckpoint(path, v); err != nil {
+		return nil, err
+	}
+	had := max(least, x.Acked, x.Checkpoint.Size)
+	if err := missing(path, had); err != nil {
 		return nil, err
 	}
 	kept := tree{}
@@ -62,9 +81,9 @@ func verify(path string, v Verifier, see func(durable.Record)) (*Verified, error
 		return nil, err
 	}
 	x.Last, x.Size = c.head, x.tree.size()
-	if x.Size < max(x.Acked, x.Checkpoint.Size) {
-		return nil, fmt.Errorf("it ends with entry %d, but %d were acknowledged: it was cut, put back or damaged: %w", x.Size,
-			max(x.Acked, x.Checkpoint.Size), durable.ErrCorrupt)
+	if x.Size < had {
+		return nil, fmt.Errorf("it ends with entry %d, but %d were acknowledged: it was cut, put back or damaged: %w", x.Size, had,
+			durable.ErrCorrupt)
 	}
 	if x.Root, err = x.tree.root(x.Size); err != nil {
 		return nil, err
@@ -210,7 +229,7 @@ func Prove(path string, v Verifier, seq uint64, since []byte) (*Proof, error) {
 			return nil, err
 		}
 	}
-	x, err := verify(path, v, func(r durable.Record) {
+	x, err := verify(path, v, 0, func(r durable.Record) {
 		if r.Seq == seq {
 			p.Entry = append([]byte(nil), r.Data...)
 		}

@@ -1,0 +1,181 @@
+package host_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
+)
+
+// kind is the exit code of an error.
+func kind(err error) fault.Code {
+	if err == nil {
+		return 0
+	}
+	code, f := fault.CodeFailed, new(fault.Error)
+	for e := err; errors.As(e, &f); e = f.Err {
+		code = cmp.Or(f.Code, code)
+	}
+	if code == fault.CodeFailed {
+		code, _ = host.KindOf(err)
+	}
+	return code
+}
+
+// started starts a node and stops it at once.
+func started(t *testing.T, c host.Config) error {
+	t.Helper()
+	api, err := host.Listen(c)
+	if err != nil {
+		return err
+	}
+	h, err := host.Open(t.Context(), c, host.Options{Release: "test"})
+	if err != nil {
+		return errors.Join(err, api.Close())
+	}
+	ctx, end := context.WithTimeout(t.Context(), time.Minute)
+	return errors.Join(h.Run(ctx, api, end), h.Close())
+}
+
+// checked is the first failure that the doctor finds at a node that is not running.
+func checked(t *testing.T, c host.Config) (first host.Finding) {
+	t.Helper()
+	for _, f := range (&host.Checkup{Config: c, Ask: unanswered}).Run(t.Context()) {
+		if f.Err != nil && first.Err == nil {
+			first = f
+		}
+	}
+	return first
+}
+
+// unanswered is a node that does not answer.
+func unanswered(context.Context) (*wire.Health, error) { return nil, errors.New("no answer") }
+
+// Goal: what ends a start the doctor finds before, with the code that the start ends with and the same next step. Method: a node that has
+// run; one file after the other of those that it reads is taken away or replaced, and one address after the other is had by somebody else
+// or by no interface; doctor and start are held against each other, and both are content when it is put back.
+func TestDoctorFindsWhatStartRefuses(t *testing.T) {
+	good := planned(t)
+	tls := filepath.Join(good.DataDir, "..", "tls")
+	operator := filepath.Join(good.DataDir, "..", "..", "cluster")
+	good.API.Cert, good.API.Key = filepath.Join(tls, "node.crt"), filepath.Join(tls, "node.key")
+	good.API.ClientCA, good.API.JWTKeys = copyOf(t, filepath.Join(tls, "ca.crt")), []string{copyOf(t, filepath.Join(operator, "api-tokens.pub"))}
+	if err := started(t, good); err != nil {
+		t.Fatal(err)
+	}
+	private, err := os.ReadFile(good.API.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	const nowhere = "192.0.2.1:8080" // RFC 5737: nobody's
+	listen := func(a string) func(*host.Config) { return func(c *host.Config) { c.Listen = a } }
+	routes := func(a string) func(*host.Config) { return func(c *host.Config) { c.NATS.Listen = a } }
+	jwt, ca, log := good.API.JWTKeys[0], good.API.ClientCA, good.AuditPath()
+	for name, x := range map[string]struct {
+		file   string
+		puts   []byte // nil takes the file away
+		change func(*host.Config)
+		code   fault.Code
+		do     string
+	}{
+		"no token keys":            {file: jwt, code: fault.CodeUsage},
+		"empty token keys":         {file: jwt, puts: []byte{}, code: fault.CodeUsage, do: "correct api.jwt"},
+		"a private key for tokens": {file: jwt, puts: private, code: fault.CodeUsage, do: "correct api.jwt"},
+		"no client CA":             {file: ca, code: fault.CodeUsage},
+		"a client CA that is none": {file: ca, puts: []byte("junk"), code: fault.CodeUsage, do: "PEM"},
+		"no audit log":             {file: log, code: fault.CodeIntegrity},
+		"no audit.acked":           {file: filepath.Join(filepath.Dir(log), "audit.acked"), code: fault.CodeIntegrity},
+		"address in use":           {change: listen(taken.Addr().String()), code: fault.CodeUsage, do: "--listen"},
+		"another's address":        {change: listen(nowhere), code: fault.CodeUsage, do: "--listen"},
+		"routes' address in use":   {change: routes(taken.Addr().String()), code: fault.CodeUsage, do: "nats.listen or --nats-listen"},
+		"routes, another's":        {change: routes(nowhere), code: fault.CodeUsage, do: "nats.listen or --nats-listen"},
+	} {
+		c := good
+		was := []byte(nil)
+		if x.change != nil {
+			x.change(&c)
+		} else if was, err = os.ReadFile(x.file); err != nil {
+			t.Fatal(err)
+		}
+		if x.file != "" && x.puts == nil {
+			err = os.Remove(x.file)
+		} else if x.file != "" {
+			err = os.WriteFile(x.file, x.puts, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := checked(t, c), started(t, c)
+		if kind(err) != x.code || kind(f.Err) != x.code || !strings.Contains(do(f.Err), x.do) || x.code == fault.CodeUsage && do(f.Err) != do(err) {
+			t.Errorf("%s: the doctor finds %s: %v, do %q; the start: %v, do %q", name, f.Check, f.Err, do(f.Err), err, do(err))
+		}
+		if was != nil {
+			if err := os.WriteFile(x.file, was, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if f := checked(t, good); f.Err != nil {
+			t.Fatalf("%s, put back: %s: %v", name, f.Check, f.Err)
+		}
+	}
+	if err := started(t, good); err != nil {
+		t.Errorf("all is as it was: %v", err)
+	}
+}
+
+// do is what is to be done about an error.
+func do(err error) (next string) {
+	_, next = host.KindOf(err)
+	f := new(fault.Error)
+	for e := err; errors.As(e, &f); e = f.Err {
+		next = cmp.Or(f.Do, next)
+	}
+	return next
+}
+
+// copyOf is a copy of a file, for a test to change.
+func copyOf(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(t.TempDir(), filepath.Base(path))
+	if err := os.WriteFile(to, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// Goal: beside a running node its addresses and its log are its own. Method: the doctor where the node has the addresses and the lock.
+func TestDoctorLeavesAddressesToTheNode(t *testing.T) {
+	c := planned(t)
+	held, err := host.Lock(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c.Listen, c.NATS.Listen = l.Addr().String(), l.Addr().String()
+	if f := checked(t, c); !strings.HasPrefix(f.Check, "node") {
+		t.Errorf("%s: %v", f.Check, f.Err)
+	}
+}
