@@ -169,7 +169,7 @@ func (n *core) quorumCheck(s signers) Check {
 func (n *Node) ownChecks() []Check {
 	log := wellIf("audit", errors.Join(n.cfg.AuditLog.Err(), n.cfg.AuditLog.Writable()), fmt.Sprintf("%d entries", n.cfg.AuditLog.Len()))
 	run := Check{Name: "run", OK: true, Detail: "it runs once"}
-	if twice := n.peers.Twice(n.cfg.Node); twice != "" {
+	if twice := n.twice(); twice != "" {
 		run = Check{Name: "run", Detail: "this node " + twice, Next: "stop one of them"}
 	}
 	checks := []Check{{Name: "running", OK: n.serves(), Detail: "the node has joined the network"},
@@ -178,6 +178,20 @@ func (n *Node) ownChecks() []Check {
 		checks = append(checks, n.cfg.Checks()...)
 	}
 	return checks
+}
+
+// twice says, in words, that this node runs twice; "" if it does not. Where the two runs do not hear each other, their peers say so. These
+// are believed when those who do not say it are too few to sign with this node: a liar does no more than one who says that it does not hear
+// us.
+func (n *core) twice() string {
+	if twice := n.peers.Twice(n.cfg.Node); twice != "" {
+		return twice
+	}
+	by, words := n.peers.TwiceBy()
+	if by == nil || n.count(n.committees(), func(id transport.NodeID) bool { return n.peers.Usable(id) && !slices.Contains(by, id) }).enough() {
+		return ""
+	}
+	return "runs twice: " + words
 }
 
 // memberCheck tells whether this node was removed from the cluster, as far as it has seen the roster that does.

@@ -10,10 +10,13 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/vault"
 )
 
@@ -52,6 +55,28 @@ func quorumOf(x *inside) Check {
 
 func key(x *inside, use string) string { return fmt.Sprint(use, x.members.SelfParty()) }
 
+// sayTwice has a peer tell how it is, and that it hears two runs of this node, if it does.
+func sayTwice(x *inside, p threshold.PartyID, twice bool) {
+	type twins struct {
+		Party threshold.PartyID `cbor:"1,keyasint"`
+		Runs  [2]ceremony.Boot  `cbor:"2,keyasint"`
+	}
+	told := struct {
+		Version uint8   `cbor:"1,keyasint"`
+		Twins   []twins `cbor:"6,keyasint,omitempty"`
+	}{Version: 1}
+	if twice {
+		told.Twins = []twins{{x.members.SelfParty(), [2]ceremony.Boot{x.boot, {8}}}}
+	}
+	x.peers.Heard(nodeOf(p))
+	x.peers.Heartbeat(transport.Envelope{From: nodeOf(p), Body: canon.MustMarshal(struct {
+		Version string        `cbor:"1,keyasint"`
+		Ready   bool          `cbor:"2,keyasint"`
+		Boot    ceremony.Boot `cbor:"3,keyasint"`
+		Told    []byte        `cbor:"4,keyasint"`
+	}{"1", true, ceremony.Boot{byte(p), 1}, canon.MustMarshal(told)})})
+}
+
 // Goal: a node is not ready, and says why to callers and peers, when what it needs to sign failed the last time, when its clock is off
 // against most peers', when it runs twice, and when its host says so; and is ready again when the next attempt succeeds. Method: each of
 // these of a furnished node.
@@ -64,6 +89,13 @@ func TestOwnChecks(t *testing.T) {
 					return s["self"]
 				}
 				return s[strings.TrimLeft(string(id), "abcdefghijklmnopqrstuvwxyz")]
+			}
+		}
+	}
+	twice := func(sayers ...threshold.PartyID) func(*testing.T, *inside) {
+		return func(_ *testing.T, x *inside) {
+			for _, p := range x.world.Committee.Parties[1:] {
+				sayTwice(x, p, slices.Contains(sayers, p))
 			}
 		}
 	}
@@ -101,6 +133,8 @@ func TestOwnChecks(t *testing.T) {
 		"clock of one peer":                {see(map[string]transport.Sight{"5": ahead(130), "7": ahead(0)}), "", ""},
 		"clocks both ways":                 {see(map[string]transport.Sight{"5": ahead(130), "7": ahead(-130)}), "", ""},
 		"twice":                            {see(map[string]transport.Sight{"self": {Twice: now}}), "run", "runs twice"},
+		"twice, as one of two peers says":  {twice(5), "", ""},
+		"twice, as both peers say":         {twice(5, 7), "run", "runs twice: "},
 		"host": {func(_ *testing.T, x *inside) {
 			x.cfg.Checks = func() []Check { return []Check{{Name: "certificate", Detail: "expired"}} }
 		}, "certificate", "expired"},

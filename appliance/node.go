@@ -349,12 +349,13 @@ func (n *Node) request(ctx context.Context, session *string, most time.Duration)
 		}
 		*session = fmt.Sprintf("%x", b)
 	}
+	twice := n.twice()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.serving {
 		return nil, nil, problem.New(problem.Starting, "repeat in a second", "the node is starting or stopping")
 	}
-	if twice := n.peers.Twice(n.cfg.Node); twice != "" {
+	if twice != "" {
 		return nil, nil, problem.New(problem.Starting, "stop one of them; ask another node", "this node %s", twice)
 	}
 	if c := n.memberCheck(); !c.OK {

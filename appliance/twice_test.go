@@ -2,11 +2,13 @@ package appliance_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/vault"
@@ -55,6 +57,43 @@ func TestTwice(t *testing.T) {
 		}
 		return false
 	})
+}
+
+// Goal: two runs of a node that hear nothing of each other, as over routes, learn from their peers that there are two: neither is ready, both
+// say so to who asks, and have it on record. Method: as above, with no way between the two.
+func TestTwiceByPeers(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	m := c.nodes[2]
+	c.hub.Partition("node3", "elsewhere")
+	clone := &member{c: c, id: m.id, dir: t.TempDir(), self: m.self, token: m.token, vault: copied(t, m.vault), state: copied(t, m.state),
+		limits: m.limits, place: "elsewhere"}
+	clone.start()
+	defer clone.halt()
+	run := func(n *member) string {
+		for _, check := range n.node.Readiness().Checks {
+			if check.Name == "run" && !check.OK && check.Next == "stop one of them" {
+				return check.Detail
+			}
+		}
+		return ""
+	}
+	for name, n := range map[string]*member{"the first": m, "the second": clone} {
+		await(t, name+" run knows, and who says so", func() bool {
+			return strings.Contains(run(n), "runs twice: node1 hears boot ") && strings.Contains(run(n), "; node2 hears boot ")
+		})
+		_, err := n.node.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m")})
+		if e := problem.As(err); err == nil || e.Code != problem.Starting || !strings.Contains(e.Message, "runs twice") {
+			t.Errorf("%s run: %v", name, err)
+		}
+		await(t, name+" run has it on record", func() bool {
+			es, _, err := n.node.Audit(t.Context(), appliance.Page{Size: 1000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return slices.ContainsFunc(es, func(e audit.Entry) bool { return e.Event == "node.twice" && e.Facts["node"] == "node3" })
+		})
+	}
 }
 
 // copied is a copy of a store.

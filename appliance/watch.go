@@ -92,6 +92,10 @@ func (w *watch) readiness(log *slog.Logger, r Readiness) {
 // runs tells when a node, this one or a peer, begins to run twice, and when it does no longer.
 func (w *watch) runs(n *Node, id transport.NodeID) {
 	twice, was := n.peers.Twice(id), w.twice[id]
+	if id == n.cfg.Node {
+		twice = n.twice()
+		w.saidTwice(n, twice)
+	}
 	w.twice[id] = twice
 	if twice == was {
 		return
@@ -107,6 +111,17 @@ func (w *watch) runs(n *Node, id transport.NodeID) {
 			n.cfg.Logger.Error("audit", "error", err)
 		}
 	})
+}
+
+// saidTwice tells who says that this node runs twice, where too few do for it to be taken as so.
+func (w *watch) saidTwice(n *Node, twice string) {
+	const what = "a member says that this node runs twice: look for another run of it"
+	by, words := n.peers.TwiceBy()
+	for _, id := range by {
+		if twice == "" && n.remarks.due(n.cfg.Clock(), id, what) {
+			n.cfg.Logger.Warn(what, "from", id, "what", words)
+		}
+	}
 }
 
 // floodTold is how many more envelopes of a peer than there was room for are said in the log, once a minute: a few are of a busy hour.

@@ -54,6 +54,14 @@ type told struct {
 	Serial  uint64    `cbor:"4,keyasint,omitempty"` // of its roster
 	// Authority is the serial of its authority.
 	Authority uint64 `cbor:"5,keyasint,omitempty"`
+	// Twins are the members that run twice, as it hears: two runs of one node may hear nothing of each other.
+	Twins []twins `cbor:"6,keyasint,omitempty"`
+}
+
+// twins are two runs of a node that are heard at once.
+type twins struct {
+	Party threshold.PartyID `cbor:"1,keyasint"`
+	Runs  [2]Boot           `cbor:"2,keyasint"`
 }
 
 const toldVersion = 1
@@ -100,6 +108,8 @@ type Notes struct {
 	Authority uint64
 	boot      Boot
 	hears     *Boot         // in which run the peer hears this node, zero if it does not; nil if it has not told
+	twin      Boot          // another run of this node that the peer says it hears beside this one
+	twinAt    time.Time     // when it last said so; zero if never
 	suspect   time.Time     // silent in a ceremony
 	doubt     time.Duration // how long that counts
 }
@@ -147,6 +157,11 @@ func (t *Peers) beat(s State) heartbeat {
 	x := told{Version: toldVersion, Failing: strings.Join(s.Failing, ", ")}
 	x.Failing = x.Failing[:min(len(x.Failing), failingMax)]
 	x.Serial, x.Authority = t.hall.Roster().Roster.Serial, s.Authority
+	for _, id := range t.hall.All() {
+		if s, now := t.both(id); now && id != t.hall.Self {
+			x.Twins = append(x.Twins, twins{t.hall.Party(id), [2]Boot{s.Run.ID, s.Other.ID}})
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, id := range t.hall.All() {
@@ -208,12 +223,36 @@ func (t *Peers) Heartbeat(env transport.Envelope) {
 			}
 		}
 	}
+	t.twinsOf(p, x.Twins)
 	if was.boot != p.boot {
 		t.Tell() // it should know that we hear it
 	}
 	if was.boot != p.boot || was.Ready != p.Ready || t.hearsUs(&was) != t.hearsUs(p) {
 		t.tell()
 	}
+}
+
+// twinsOf notes whether a peer hears another run of this node beside this one. The caller holds mu.
+func (t *Peers) twinsOf(p *Notes, all []twins) {
+	for _, one := range all {
+		i := slices.Index(one.Runs[:], t.boot)
+		if one.Party == t.hall.SelfParty() && i >= 0 && one.Runs[1-i] != t.boot {
+			p.twin, p.twinAt = one.Runs[1-i], t.hall.Clock()
+		}
+	}
+}
+
+// TwiceBy are the peers that lately said that they hear another run of this node beside this one, and the same in words.
+func (t *Peers) TwiceBy() (by []transport.NodeID, words string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var said []string
+	for _, id := range t.hall.All() {
+		if p := t.m[id]; p != nil && !p.twinAt.IsZero() && t.hall.Clock().Sub(p.twinAt) < twiceFor {
+			by, said = append(by, id), append(said, fmt.Sprintf("%s hears boot %x beside this one, %x", id, p.twin[:4], t.boot[:4]))
+		}
+	}
+	return by, strings.Join(said, "; ")
 }
 
 // plain is a peer's text as we print it: the names of checks.
@@ -281,11 +320,17 @@ func (t *Peers) usable(id transport.NodeID, forgiven bool) (ok, suspect bool) {
 
 // Twice says, in words, that a node runs twice, as its envelopes tell; "" if it does not.
 func (t *Peers) Twice(id transport.NodeID) string {
-	s := t.Sight(id)
-	if s.Twice.IsZero() || t.hall.Clock().Sub(s.Twice) >= twiceFor {
+	s, now := t.both(id)
+	if !now {
 		return ""
 	}
 	return fmt.Sprintf("runs twice: boots %x of %s and %x of %s", s.Run.ID[:4], began(s.Run), s.Other.ID[:4], began(s.Other))
+}
+
+// both tells whether two runs of a node were heard lately.
+func (t *Peers) both(id transport.NodeID) (s transport.Sight, now bool) {
+	s = t.Sight(id)
+	return s, !s.Twice.IsZero() && t.hall.Clock().Sub(s.Twice) < twiceFor
 }
 
 func began(r transport.Run) string {

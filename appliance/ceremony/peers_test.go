@@ -309,6 +309,48 @@ func (x *seen) told(id transport.NodeID, ready bool, failing string, hears ...he
 		canon.MustMarshal(told{Version: toldVersion, Failing: failing, Hears: hears})})})
 }
 
+// Goal: a node tells a member of which it hears two runs, and learns from a peer of another run of itself beside this one, until ten seconds
+// after the last word of it. Nothing else that a peer says is one: another node's runs, two others of ours, or this one alone. Method: what
+// is told, and what we tell, where a peer and we are heard twice.
+func TestTwiceBy(t *testing.T) {
+	for name, x := range map[string]struct {
+		said twins
+		says string
+	}{
+		"beside this":     {twins{1, [2]Boot{{9}, {7}}}, "b hears boot 07000000 beside this one, 09000000"},
+		"this is older":   {twins{1, [2]Boot{{7}, {9}}}, "b hears boot 07000000 beside this one, 09000000"},
+		"another's":       {twins{2, [2]Boot{{9}, {7}}}, ""},
+		"of before":       {twins{1, [2]Boot{{6}, {7}}}, ""},
+		"this, and again": {twins{1, [2]Boot{{9}, {9}}}, ""},
+	} {
+		s := newSeen()
+		s.Heartbeat(transport.Envelope{From: "b", Body: canon.MustMarshal(heartbeat{"1", true, Boot{1},
+			canon.MustMarshal(told{Version: toldVersion, Twins: []twins{x.said}})})})
+		s.told("b", true, "") // silence of it ends nothing
+		s.after(twiceFor - 1)
+		if by, words := s.TwiceBy(); words != x.says || (x.says == "") != (by == nil) {
+			t.Errorf("%s: by %v: %q", name, by, words)
+		}
+		if s.after(1); x.says != "" {
+			if by, words := s.TwiceBy(); by != nil || words != "" {
+				t.Errorf("%s, of long ago: %v %q", name, by, words)
+			}
+		}
+	}
+	s := newSeen()
+	s.Sight = func(id transport.NodeID) (seen transport.Sight) {
+		if id == "c" || id == "self" {
+			seen = transport.Sight{Run: transport.Run{ID: Boot{3}}, Other: transport.Run{ID: Boot{4}}, Twice: s.now}
+		}
+		return seen
+	}
+	var x told
+	if err := canon.UnmarshalVersion(s.Peers.beat(State{}).Told, toldVersion, &x); err != nil ||
+		!slices.Equal(x.Twins, []twins{{3, [2]Boot{{3}, {4}}}}) {
+		t.Errorf("we tell %+v, %v", x.Twins, err)
+	}
+}
+
 // Goal: a node knows who hears it, and in which run; and says itself whom it hears. Method: peers that hear this run, another, none, and
 // one of another version that does not say; then our own beat.
 func TestHeardBy(t *testing.T) {

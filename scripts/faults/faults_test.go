@@ -85,17 +85,20 @@ func (b *bench) code(format string, a ...any) {
 }
 
 // ready asks the victim for its readiness.
-func (b *bench) ready() bool {
-	resp, err := b.c.HTTP.Get("https://" + b.victim.API + "/readyz")
+func (b *bench) ready() bool { ok, _ := b.readyz(b.victim); return ok }
+
+// readyz is whether a node says that it is ready, and what it says.
+func (b *bench) readyz(p *sim.Process) (ok bool, said string) {
+	resp, err := b.c.HTTP.Get("https://" + p.API + "/readyz")
 	if err != nil {
-		return false
+		return false, ""
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(resp.Body)
 	if resp.StatusCode != http.StatusOK {
 		b.said.Write(body)
 	}
-	return resp.StatusCode == http.StatusOK
+	return resp.StatusCode == http.StatusOK, string(body)
 }
 
 // ends asks for signatures until the victim has ended by itself.
@@ -324,7 +327,7 @@ func (b *bench) write(name, what string) {
 	}
 }
 
-// clone runs a copy of the victim's directory until the peers name it.
+// clone runs a copy of the victim's directory until the peers name it, and both runs know.
 func (b *bench) clone() {
 	b.copy = b.victim.Clone()
 	b.copy.Start()
@@ -337,7 +340,12 @@ func (b *bench) clone() {
 		return strings.Contains(nodes[2].Trouble, "twice")
 	})
 	_ = b.sign()
-	b.notReady()
+	for _, run := range []*sim.Process{b.victim, b.copy} { // over routes neither hears the other
+		sim.Wait(b.T, "it knows that it runs twice", func() bool {
+			ok, said := b.readyz(run)
+			return !ok && strings.Contains(said, "this node runs twice")
+		})
+	}
 }
 
 // restarts starts the victim again, with its clock off by d from then on.
