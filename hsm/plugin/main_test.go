@@ -34,6 +34,12 @@ func TestMain(m *testing.M) {
 			exitWith(plugin.Serve(plugin.Program{Name: "test", Release: "1", Drivers: hsm.Drivers{
 				"pkcs11": pkcs11.Open, "softhsm": softhsm.Open, "plugin": openMischief, "tpm": tpm.Open,
 			}}))
+		case "serve-few":
+			few := syscall.Rlimit{Cur: 512, Max: 512}
+			if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+				exitWith(err)
+			}
+			exitWith(plugin.Serve(plugin.Program{Name: "test", Release: "1", Drivers: hsm.Drivers{"plugin": openMischief}}))
 		case "serve-counting":
 			exitWith(plugin.Serve(plugin.Program{Name: "test", Drivers: hsm.Drivers{"pkcs11": counting(os.Args[2]),
 				"softhsm": counting(os.Args[2])}}))

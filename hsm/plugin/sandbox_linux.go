@@ -56,7 +56,12 @@ func harden() ([]string, error) {
 		which int
 		value uint64
 	}{{unix.RLIMIT_CORE, 0}, {unix.RLIMIT_NOFILE, filesMax}} {
-		if err := unix.Setrlimit(l.which, &unix.Rlimit{Cur: l.value, Max: l.value}); err != nil {
+		var has unix.Rlimit
+		err := unix.Getrlimit(l.which, &has)
+		if most := min(l.value, has.Max); err == nil { // more than it has nobody may take
+			err = unix.Setrlimit(l.which, &unix.Rlimit{Cur: most, Max: most})
+		}
+		if err != nil {
 			return nil, fmt.Errorf("hsm plugin: limit resources: %w", err)
 		}
 	}

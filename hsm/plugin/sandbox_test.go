@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -15,6 +16,16 @@ import (
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/hsm/plugin"
 )
+
+// Goal: a driver process starts where fewer files may be open than it is given, and has as many as there are. Method: one whose hard limit
+// is lower, which nobody may raise.
+func TestFewFiles(t *testing.T) {
+	tok := open(t, plugin.Config{Command: []string{"/proc/self/exe", "serve-few"}, Limits: quick}, "plugin:signing", hsm.Options{})
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", tok.Stats().PID))
+	if err != nil || !regexp.MustCompile(`Max open files +512 +512 `).Match(limits) {
+		t.Errorf("%v\n%s", err, limits)
+	}
+}
 
 // Goal: the fence holds, from the inside. Method: a driver in the child that tries each thing; and that what drivers need goes on.
 func TestSandbox(t *testing.T) {
