@@ -13,6 +13,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/threshold"
 )
 
@@ -113,7 +114,11 @@ func (n *core) count(committees []threshold.Committee, can func(transport.NodeID
 	return s
 }
 
-// wellIf is a check that fails with err. What to do is said of a disk and of what is stored there: no waiting heals them.
+// TokenAway is what to do about a token that cannot be reached.
+const TokenAway = "put the token back: its device, or the files or the service that hsm.uri names, and its library; the node goes on by itself"
+
+// wellIf is a check that fails with err. What to do is said of a disk, of what is stored there, and of a token that is away: no waiting
+// heals them.
 func wellIf(name string, err error, detail string) Check {
 	if err == nil {
 		return Check{Name: name, OK: true, Detail: detail}
@@ -121,6 +126,9 @@ func wellIf(name string, err error, detail string) Check {
 	c := Check{Name: name, Detail: err.Error()}
 	if e := problem.As(err); e.Code == problem.Storage || e.Code == problem.Integrity {
 		c.Next = e.Next
+	}
+	if errors.Is(err, hsm.ErrUnavailable) {
+		c.Next = TokenAway
 	}
 	return c
 }

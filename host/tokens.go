@@ -158,8 +158,8 @@ func (t *Tokens) checks() []appliance.Check {
 	var out []appliance.Check
 	for _, x := range t.open {
 		if err := lost(x); err != nil {
-			c := appliance.Check{Name: "driver", Detail: fault.Plain(err)}
-			if !errors.Is(err, hsm.ErrUnavailable) { // a token that is away may come back
+			c := appliance.Check{Name: "driver", Detail: fault.Plain(err), Next: appliance.TokenAway}
+			if !errors.Is(err, hsm.ErrUnavailable) {
 				_, c.Next = KindOf(err)
 			}
 			out = append(out, c)
