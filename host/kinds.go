@@ -16,7 +16,12 @@ import (
 	"github.com/luxfi/mpcd/vault"
 )
 
-const freeSpace = "free space on the disk that is named, then start again; nothing that was acknowledged is lost"
+const freeSpace = "free space on the disk that is named, then start again; nothing that was acknowledged is lost. If it has space, " +
+	"it lacks inodes (`df -i` tells)"
+
+// freeInodes is of a disk with space, where no more files can be made.
+const freeInodes = "remove files from the disk that is named, or give it more inodes (`df -i` tells), then start again; nothing that was " +
+	"acknowledged is lost"
 
 // kinds maps the errors of the packages to codes and to what can be done, the more particular first.
 var kinds = []struct {
@@ -51,6 +56,7 @@ var kinds = []struct {
 		"one that worked before may be damaged: restore the token, and nothing else"},
 	{hsm.ErrUnsupported, fault.CodeHSM, "see `mpcd version` for the drivers of this build"},
 	{durable.ErrMoved, fault.CodeStorage, "put the data directory back that the node was started on, then start again; nothing in it is lost"},
+	{durable.ErrInodes, fault.CodeStorage, freeInodes},
 	{durable.ErrFull, fault.CodeStorage, freeSpace},
 	{syscall.ENOSPC, fault.CodeStorage, freeSpace},
 	{syscall.EDQUOT, fault.CodeStorage, freeSpace},

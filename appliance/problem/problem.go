@@ -143,6 +143,8 @@ func All(errs []error) error {
 func Unwritten(err error) *Error {
 	next := "see the node's log; what its disk says is there"
 	switch {
+	case errors.Is(err, durable.ErrInodes):
+		next = "remove files from the node's disk, which has no more inodes; it goes on by itself"
 	case durable.IsFull(err):
 		next = "free space on the node's disk; it goes on by itself"
 	case errors.Is(err, durable.ErrMoved):

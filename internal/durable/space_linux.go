@@ -2,6 +2,7 @@ package durable
 
 import (
 	"errors"
+	"math"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +15,18 @@ func freeSpace(dir string) (int64, error) {
 		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
 	return int64(s.Bavail) * s.Bsize, nil
+}
+
+// freeInodes is how many files may still be made on the disk of dir. File systems that make inodes as they need them say that they have none.
+func freeInodes(dir string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	if s.Files == 0 || s.Ffree > math.MaxInt64 {
+		return math.MaxInt64, nil
+	}
+	return int64(s.Ffree), nil
 }
 
 // Allocate gives the whole of a file its place on the disk, so that who has mapped it can write to every byte: a page that finds no place

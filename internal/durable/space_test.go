@@ -94,7 +94,14 @@ func TestRoom(t *testing.T) {
 	if err := (Room{Dir: r.Dir, Least: 1}).Check(); err != nil {
 		t.Error(err)
 	}
-	if err := (Room{Dir: r.Dir, Least: 1 << 62}).Check(); !errors.Is(err, ErrFull) {
+	if err := (Room{Dir: r.Dir, Least: 1 << 62}).Check(); !errors.Is(err, ErrFull) || errors.Is(err, ErrInodes) {
+		t.Errorf("%v", err)
+	}
+	r = Room{Dir: r.Dir, Files: 9, Inodes: func(string) (int64, error) { return 8, nil }}
+	if err := r.Check(); !errors.Is(err, ErrInodes) || !IsFull(err) || !strings.Contains(err.Error(), r.Dir+": 8 are left, 9 needed") {
+		t.Errorf("%v", err)
+	}
+	if err := (Room{Dir: r.Dir, Files: 1}).Check(); err != nil {
 		t.Errorf("%v", err)
 	}
 }

@@ -19,26 +19,29 @@ const (
 	roomLeast = 64 << 20
 	// roomToClose is what closing writes: the last memtable as a table.
 	roomToClose = 8 << 20
+	// filesLeast is more files than a commit can set off, filesToClose than closing makes.
+	filesLeast   = 32
+	filesToClose = 4
 )
 
 // room is why nothing may be written: vault.ErrFull if there is too little space, durable.ErrMoved if the database is not where it was
 // opened. Badger makes its tables by name, and lists them in a file that it has open: of a directory that was replaced by a copy neither
 // would be whole.
 func (s *Store) room() error {
-	if err := s.place(roomLeast); err != nil {
+	if err := s.place(roomLeast, filesLeast); err != nil {
 		return fmt.Errorf("badgerstore: %w", err)
 	}
 	return nil
 }
 
 // place holds the database against where it was opened, and its disk against the room that is needed. Before it is open there is the disk.
-func (s *Store) place(least int64) error {
+func (s *Store) place(least, files int64) error {
 	if s.held != nil {
 		if err := s.held.Check(); err != nil {
 			return err
 		}
 	}
-	return durable.Room{Dir: s.dir, Least: least, Free: s.free}.Check()
+	return durable.Room{Dir: s.dir, Least: least, Files: files, Free: s.free, Inodes: s.inodes}.Check()
 }
 
 // Writable returns why nothing can be written now, nil if something may.

@@ -40,6 +40,8 @@ type Config struct {
 	Crash func(error)
 	// Free tells the free space on the disk of a directory, in bytes; nil asks the file system.
 	Free func(dir string) (int64, error)
+	// Inodes tells how many files may be made there, as Free does of bytes.
+	Inodes func(dir string) (int64, error)
 }
 
 // What the store keeps in Badger: its own keys under 'i', the caller's under 'u'.
@@ -56,7 +58,9 @@ type Store struct {
 	db    *badger.DB
 	acked *durable.Counter
 	free  func(string) (int64, error) // as Config.Free
-	group *durable.Group[*batch]
+	// inodes is as Config.Inodes
+	inodes func(string) (int64, error)
+	group  *durable.Group[*batch]
 
 	// Used by one commit at a time.
 	seq       uint64
@@ -126,7 +130,7 @@ func open(c Config, o badger.Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("badgerstore: is another mpcd running? %w", err)
 	}
-	s := &Store{dir: dir, lock: lock, free: c.Free, crash: c.Crash}
+	s := &Store{dir: dir, lock: lock, free: c.Free, inodes: c.Inodes, crash: c.Crash}
 	s.group = durable.NewGroup(vault.MaxBatchBytes, (*batch).weight, s.commit)
 	if err := s.open(o); err != nil {
 		s.Close()
@@ -427,7 +431,7 @@ func unmapped(at uintptr) error {
 // closeDB closes the database, or leaves it as a crash leaves it, with all that was acknowledged: without room, if the disk fails, or if
 // another directory stands where the database was.
 func (s *Store) closeDB() error {
-	if err := s.place(roomToClose); err != nil {
+	if err := s.place(roomToClose, filesToClose); err != nil {
 		return err
 	}
 	done := make(chan error, 1)
