@@ -98,8 +98,11 @@ func (a *authority) judge(x passage, d *intent.Decoded, now time.Time) (v policy
 			"the request is under another authority than that of serial %d, in force at this node", who.Serial)
 	}
 	if err := who.CheckInitiation(*in, now); err != nil {
-		return v, &problem.Error{Code: problem.Denied, Message: "nobody who may has asked for it",
-			Next: "sign the request as an initiator who may: `--initiator NAME@CLUSTER --initiator-key FILE`", Err: err}
+		e := &problem.Error{Code: problem.Denied, Message: "nobody who may has asked for it", Err: err}
+		if why := (*attest.InitiationError)(nil); errors.As(err, &why) {
+			e.Next = why.Next
+		}
+		return v, e
 	}
 	return who.Judge(rules, *in, d, x.key), nil
 }

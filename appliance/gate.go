@@ -330,7 +330,11 @@ func (s *intentMemory) admit(passages []passage) (fresh []passage, errs []error,
 			was, known = r.purpose, true
 		}
 		if known && was != purposes[i] {
-			errs[i] = operation.Reused(id)
+			e := problem.As(operation.Reused(id))
+			if r != nil {
+				e.Holder = r.holder
+			}
+			errs[i] = e
 			continue
 		}
 		other := r != nil && r.holder != x.intent.Node && (!x.again || r.busy > 0) && once(x.intent.Operation)

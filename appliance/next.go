@@ -48,7 +48,7 @@ func next(f ceremony.Failure, i, batch int, t tries, looked bool) step {
 		return spare
 	case another(f, i, batch) && t.fixed:
 		return separate
-	case (code == problem.Conflict || code == problem.PairState) && !looked:
+	case (code == problem.Conflict && f.Holder() == "" || code == problem.PairState) && !looked:
 		return look
 	case unnamed(f, batch) && (f.Refused == nil || t.fixed):
 		return separate

@@ -3,6 +3,7 @@ package appliance
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -182,10 +183,10 @@ type asks struct {
 
 // find asks nodes for the answer of a session, as long as one of them is about to have it: of those that are asked at once, the first by
 // name goes first. The same body is the same request, also where this node would have made something else of it, by defaults of its own.
-// find refuses what stands for another body anywhere, and for another purpose where nobody says to have answered this body, or is about
-// to. take judges and keeps an answer. One that it does not take is a peer's word alone, and yet nothing may be done again that may have
-// been done: find refuses then, too, unless another's is taken. Where nobody has an answer, wallet is what a keygen of the session has
-// left, if anything.
+// An answer to it that take takes, which judges and keeps it, ends the search whatever else is said. Otherwise find refuses what stands for
+// another body anywhere, and for another purpose where nobody says to have answered this body, or is about to. An answer that is not taken
+// is a peer's word alone, and yet nothing may be done again that may have been done: find refuses then, too. Where nobody has an answer,
+// wallet is what a keygen of the session has left, if anything.
 func (n *others) find(ctx context.Context, x asks, take func(heard) error) (found bool, wallet string, err error) {
 	n.ops.Act(string(x.op), x.session, false)
 	defer n.ops.Act(string(x.op), x.session, true)
@@ -198,24 +199,21 @@ func (n *others) find(ctx context.Context, x asks, take func(heard) error) (foun
 		if err != nil {
 			return false, "", err
 		}
-		all = append(all, heard{n.cfg.Node, said{Use: own}})
-		acting, same, used, untaken := false, false, error(nil), error(nil)
-		for _, h := range all {
+		taken, untaken := n.takeOne(x, all, take)
+		if taken {
+			return true, "", nil
+		}
+		acting, same, used := false, false, error(nil)
+		for _, h := range append(all, heard{n.cfg.Node, said{Use: own}}) {
 			if (h.Asked || len(h.Answer) > 0) && h.Body != x.body {
-				return false, "", usedAt(x.session, h.from)
+				return false, "", usedAt(x.session, h)
 			}
 			if h.Use != nil && h.Use.Purpose != x.purpose {
-				e := usedAt(x.session, h.from)
+				e := usedAt(x.session, h)
 				e.Next += fmt.Sprintf("; if it is the same request, ask node %.64q, which led it", h.Use.Coordinator)
 				used = e
 			}
 			if len(h.Answer) > 0 {
-				err := take(h)
-				if err == nil {
-					return true, "", nil
-				}
-				n.cfg.Logger.Warn("an answer of another node is not taken", "from", h.from, "session", x.session, "error", err)
-				untaken = notTaken(x.session, h.from, err)
 				continue
 			}
 			acting = acting || h.Acting || h.Asked && h.from < n.cfg.Node
@@ -235,11 +233,50 @@ func (n *others) find(ctx context.Context, x asks, take func(heard) error) (foun
 	}
 }
 
+// takeOne takes an answer to the request that is asked for, or says why the last that was shown is not taken.
+func (n *others) takeOne(x asks, all []heard, take func(heard) error) (taken bool, untaken error) {
+	for _, h := range all {
+		if len(h.Answer) == 0 || h.Body != x.body {
+			continue
+		}
+		err := take(h)
+		if err == nil {
+			return true, nil
+		}
+		n.cfg.Logger.Warn("an answer of another node is not taken", "from", h.from, "session", x.session, "error", err)
+		untaken = notTaken(x.session, h.from, err)
+	}
+	return false, untaken
+}
+
 // usedAt is operation.Reused, by the word of a node.
-func usedAt(session string, at transport.NodeID) *problem.Error {
+func usedAt(session string, h heard) *problem.Error {
 	e := problem.As(operation.Reused(session))
-	e.Message += ", says node " + string(at)
+	if len(h.Answer) > 0 {
+		e.Message += fmt.Sprintf(", which node %s has answered", h.from)
+	} else {
+		e.Message += fmt.Sprintf(", says node %s", h.from)
+	}
 	return e
+}
+
+// reused tells whether a request was refused because its session_id stands for another.
+func reused(err error) bool {
+	var p *problem.Error
+	return errors.As(err, &p) && p.Code == problem.Conflict && p.Field == "session_id"
+}
+
+// forget takes a request off the record that was refused because its session_id stands for another, if nothing can have come of it here:
+// this node has agreed to nothing of the kind under the session_id, as it has, durably, before it makes a share. The session is claimed.
+func (n *others) forget(ctx context.Context, x asks) {
+	ctx = context.WithoutCancel(ctx)
+	u, err := n.gate.uses.Get(ctx, x.session)
+	if err == nil && (u == nil || u.Purpose != x.purpose) {
+		err = n.ops.Forget(ctx, string(x.op), x.session, x.body)
+	}
+	if err != nil {
+		n.cfg.Logger.Warn("a session_id stays with a request that was refused", "session", x.session, "error", err)
+	}
 }
 
 // notTaken is the refusal of a request that a node says to have answered, where this node cannot give the same answer.
@@ -332,10 +369,15 @@ func (n *others) adoptWallet(ctx context.Context, x asks, h heard) ([]byte, erro
 	return h.Answer, n.cfg.Store.Batch(ctx, []vault.Pair{put}, nil)
 }
 
+// asksOf is a request for a signature as find looks for its answer.
+func asksOf(req SignRequest, key keys.Key) asks {
+	purpose := purposeOf(&attest.Intent{Operation: attest.OpSign, KeyID: key.ID, Message: req.Message, Path: req.Path})
+	return asks{attest.OpSign, req.SessionID, req.BodyHash, purpose, nil}
+}
+
 // signatureOf is the answer that another node has given to a request, nil where none has.
 func (n *others) signatureOf(ctx context.Context, req SignRequest, key keys.Key) (s *Signature, err error) {
-	purpose := purposeOf(&attest.Intent{Operation: attest.OpSign, KeyID: key.ID, Message: req.Message, Path: req.Path})
-	_, _, err = n.find(ctx, asks{attest.OpSign, req.SessionID, req.BodyHash, purpose, nil}, func(h heard) (err error) {
+	_, _, err = n.find(ctx, asksOf(req, key), func(h heard) (err error) {
 		s, err = n.adoptSignature(ctx, req, key, h)
 		return err
 	})
@@ -344,19 +386,48 @@ func (n *others) signatureOf(ctx context.Context, req SignRequest, key keys.Key)
 
 // signedBefore gives the answer that another node has given to a request, or refuses it: as was to be done where nobody has answered it.
 func (n *others) signedBefore(ctx context.Context, req SignRequest, key keys.Key, refused error) (*Signature, error) {
-	answer, release, err := n.ops.Claim(ctx, string(attest.OpSign), req.SessionID, req.BodyHash)
-	if err != nil {
-		return nil, n.members.Explain(err)
+	denied := problem.As(refused).Code == problem.Denied
+	found := func(bool) {}
+	if denied { // whoever has a token may ask for it, and costs the others a question
+		var busy error
+		if found, busy = n.lookups.begin(n.cfg.Clock(), req.Requester); busy != nil {
+			return nil, notAsked(refused)
+		}
 	}
-	if release == nil {
-		return n.given(ctx, answer)
-	}
-	defer release()
-	s, err := n.signatureOf(ctx, req, key)
-	if err == nil && s == nil || ctx.Err() != nil {
+	s, err := n.signedElsewhere(ctx, req, key, refused)
+	found(s != nil)
+	if s == nil && (err == nil || denied || ctx.Err() != nil) {
 		err = refused
 	}
 	return s, n.members.Explain(err)
+}
+
+// notAsked is the refusal of a request that another node may have answered, where this node asks about as many as it may.
+func notAsked(refused error) error {
+	return problem.New(problem.Overload, "repeat the request in a second, or ask the node that was asked first",
+		"%s; whether another node has answered it before is not known here: this node asks others about as many requests already as it may",
+		problem.As(refused).Message)
+}
+
+// signedElsewhere is the answer that this node has by now, or another has given, to a request that this node refuses; nil where none has.
+func (n *others) signedElsewhere(ctx context.Context, req SignRequest, key keys.Key, refused error) (*Signature, error) {
+	answer, release, taken := n.ops.Claim(ctx, string(attest.OpSign), req.SessionID, req.BodyHash)
+	switch {
+	case release != nil:
+		defer release()
+	case taken != nil:
+		return nil, taken
+	default:
+		return n.given(ctx, answer)
+	}
+	s, err := n.signatureOf(ctx, req, key)
+	if s != nil {
+		return s, nil
+	}
+	if err = cmp.Or(err, taken); reused(cmp.Or(err, refused)) {
+		n.forget(ctx, asksOf(req, key))
+	}
+	return nil, err
 }
 
 // stored is this node's own answer to a request, nil where it has none: a node that is no party asks no other about what it has answered.

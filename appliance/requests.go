@@ -97,12 +97,11 @@ func (r *SignRequest) into(in *attest.Intent, key keys.Key) {
 // mayBeAnswered tells whether a request that is refused so may have been answered at another node: it is refused for what this node, or
 // who is up, can do now.
 func mayBeAnswered(err error) bool {
-	p := problem.As(err)
-	switch p.Code {
+	switch problem.As(err).Code {
 	case problem.Quorum, problem.Busy, problem.Blame, problem.Starting, problem.NotFound, problem.PairState:
 		return true
 	case problem.Conflict:
-		return p.Field == "" // of the session_id it has been asked
+		return true
 	}
 	return false
 }
@@ -111,19 +110,20 @@ func mayBeAnswered(err error) bool {
 // node has answered it, those signers know whom it is proposed to, and it is for the caller to find out where none can be.
 func (n *Node) signOnce(ctx context.Context, req SignRequest, key keys.Key, tweaks []threshold.Tweak, strange error) (*Signature, error) {
 	answer, release, err := n.ops.Claim(ctx, string(attest.OpSign), req.SessionID, req.BodyHash)
-	if err == nil && release != nil && req.Initiation == nil && n.cfg.Initiate != nil {
+	if err == nil && release == nil {
+		return n.others.given(ctx, answer)
+	}
+	if err == nil && req.Initiation == nil && n.cfg.Initiate != nil {
 		in := n.token.intent(attest.OpSign, req.SessionID, req.Requester, nil)
 		req.into(in, key)
-		if err = n.cfg.Initiate(ctx, in); err != nil {
-			release()
-		}
+		err = n.cfg.Initiate(ctx, in)
 		req.Initiation = in.Initiation
 	}
 	if err != nil {
+		if release != nil {
+			release()
+		}
 		return nil, n.members.Explain(err)
-	}
-	if release == nil {
-		return n.others.given(ctx, answer)
 	}
 	j := &signJob{ctx: ctx, req: req, key: key, tweaks: tweaks, ended: release,
 		tries: tries{fixed: len(req.Signers) > 0, avoid: map[threshold.PartyID]bool{}}}
@@ -273,14 +273,15 @@ const crossings = 2
 // answered gives a request's answer of before, whichever node has it, or makes it: a wallet. What makes it calls accept once it has passed
 // the gate, before the first message leaves.
 func (n *Node) answered(ctx context.Context, x asks, act func(accept func() error) (id string, err error)) (*Wallet, error) {
-	answer, release, err := n.ops.Claim(ctx, string(x.op), x.session, x.body)
-	if err != nil {
-		return nil, n.members.Explain(err)
-	}
-	if release == nil {
+	answer, release, taken := n.ops.Claim(ctx, string(x.op), x.session, x.body)
+	switch {
+	case release != nil:
+		defer release()
+	case taken != nil:
+		return nil, n.members.Explain(taken)
+	default:
 		return n.storedWallet(answer)
 	}
-	defer release()
 	for tries := 0; ; tries++ {
 		found, wallet, err := n.others.find(ctx, x, func(h heard) (err error) {
 			answer, err = n.others.adoptWallet(ctx, x, h)
@@ -290,6 +291,7 @@ func (n *Node) answered(ctx context.Context, x asks, act func(accept func() erro
 			return n.storedWallet(answer)
 		}
 		id, done := wallet, false
+		err = cmp.Or(err, taken)
 		if err == nil && wallet != "" {
 			done, err = n.making.takeUp(ctx, wallet, x.session)
 		}
@@ -299,12 +301,16 @@ func (n *Node) answered(ctx context.Context, x asks, act func(accept func() erro
 			})
 		}
 		f := ceremony.FailureOf(err)
-		if held := f.Code() == problem.Held; err != nil && ctx.Err() == nil && (held || f.Code() == problem.Conflict && tries < crossings) {
+		again := f.Code() == problem.Held || f.Code() == problem.Conflict && tries < crossings && taken == nil
+		if err != nil && ctx.Err() == nil && again {
 			n.others.yield(ctx, f.Holder()) // another node is at the same request, or at the same key
 			continue
 		}
+		if err = n.members.Explain(err); reused(err) {
+			n.others.forget(ctx, x)
+		}
 		if err != nil {
-			return nil, n.members.Explain(err)
+			return nil, err
 		}
 		return n.answer(ctx, x.op, x.session, x.body, id)
 	}

@@ -75,30 +75,53 @@ func (i Intent) Initiate(by string, expires time.Time, sign SignFunc) (*Initiati
 }
 
 // CheckInitiation judges whether an initiator of the authority asked for what the intent says, and may. The caller has found the authority
-// by the digest that the intent names. at is when, and the error what does not hold; ErrNotInitiated.
+// by the digest that the intent names. at is when, and the error what does not hold; an InitiationError.
 func (a Authority) CheckInitiation(i Intent, at time.Time) error {
 	x, vault, op := i.Initiation, i.Vault, i.asks()
 	if i.Keygen != nil {
 		vault = i.Keygen.Group
 	}
 	if x == nil {
-		return fmt.Errorf("%w: no initiator has signed it", ErrNotInitiated)
+		return notInitiated(nextInitiator+": `--initiator NAME@CLUSTER --initiator-key FILE`", "no initiator has signed it")
 	}
 	who, ok := a.Initiator(x.By)
 	switch {
 	case i.Cluster != a.Cluster:
-		return fmt.Errorf("%w: the authority is of another cluster", ErrNotInitiated)
+		return notInitiated("bring the node the authority of its own cluster", "the authority is of another cluster")
 	case !ok:
-		return fmt.Errorf("%w: the authority of serial %d has no initiator %q", ErrNotInitiated, a.Serial, clip(x.By))
+		return notInitiated("sign the request as one that it has: `mpcd authority show` prints them",
+			"the authority of serial %d has no initiator %q", a.Serial, clip(x.By))
 	case !who.Allows(op, vault):
-		return fmt.Errorf("%w: initiator %q may not ask for %s in vault %q", ErrNotInitiated, x.By, op, clip(vault))
+		return notInitiated(nextInitiator+", or have the officers grant it: `mpcd authority change`",
+			"initiator %q may not ask for %s in vault %q", x.By, op, clip(vault))
 	case at.UnixMilli() > x.Expires:
-		return fmt.Errorf("%w: it has expired, at %s", ErrNotInitiated, time.UnixMilli(x.Expires).UTC().Format(time.RFC3339))
+		return notInitiated("sign the request again, under the same session_id: its signature has expired",
+			"it has expired, at %s", time.UnixMilli(x.Expires).UTC().Format(time.RFC3339))
 	case x.Expires-i.Created > MaxInitiation.Milliseconds():
-		return fmt.Errorf("%w: it expires more than %s after the request", ErrNotInitiated, MaxInitiation)
+		return notInitiated("sign the request again, with an expiry at most a week ahead", "it expires more than %s after the request",
+			MaxInitiation)
 	}
 	if err := verifyMessage(who.Key, i.InitiationMessage(x.By, x.Expires), x.Signature); err != nil {
-		return fmt.Errorf("%w: the signature of initiator %q: %w", ErrNotInitiated, x.By, err)
+		return notInitiated(fmt.Sprintf("sign exactly this request, with the key that the authority has for %s: `mpcd authority show` prints it",
+			x.By), "the signature of initiator %q: %w", x.By, err)
 	}
 	return nil
+}
+
+// nextInitiator is what to do where nobody has signed who may.
+const nextInitiator = "sign the request as an initiator who may"
+
+// InitiationError says why nobody has asked for it who may, and what to do. It is ErrNotInitiated.
+type InitiationError struct {
+	Err  error
+	Next string // a clause
+}
+
+func (e *InitiationError) Error() string { return e.Err.Error() }
+
+// Unwrap returns why.
+func (e *InitiationError) Unwrap() error { return e.Err }
+
+func notInitiated(next, format string, a ...any) error {
+	return &InitiationError{fmt.Errorf("%w: "+format, append([]any{ErrNotInitiated}, a...)...), next}
 }

@@ -40,7 +40,7 @@ var kinds = map[problem.Code]kind{
 	problem.Invalid:     {422, "The request is wrong", "correct the fields named in errors; /docs has every field"},
 	problem.Denied:      {403, "Denied", "ask who grants roles or keeps the policy"},
 	problem.NotFound:    {404, "Not found", "check the name; /docs has every path"},
-	problem.Conflict:    {409, "Conflict", "use a new session_id for a new request"},
+	problem.Conflict:    {409, "Conflict", problem.Taken},
 	problem.Unsupported: {422, "Not in this build", "see /docs for what this build does"},
 	problem.Overload:    {429, "Too many requests", "wait as Retry-After says and send the same request again"},
 	problem.Internal:    {500, "The node failed", "see the node's log for the instance"},

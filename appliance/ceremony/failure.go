@@ -20,7 +20,7 @@ type Refusal struct {
 	Message string       `cbor:"2,keyasint"`
 	Epoch   uint64       `cbor:"3,keyasint,omitempty"` // the highest epoch or pair-epoch of the party that refuses, where that is why
 	Item    int          `cbor:"4,keyasint,omitempty"` // the number of the intent that is refused, from 1, where it is one
-	Holder  string       `cbor:"5,keyasint,omitempty"` // for problem.Held: the coordinator whose session_id it is
+	Holder  string       `cbor:"5,keyasint,omitempty"` // whose session_id it is: of problem.Held, or problem.Conflict
 	Alike   []int        `cbor:"6,keyasint,omitempty"` // the numbers of others that are refused in the same words
 	Also    []int        `cbor:"7,keyasint,omitempty"` // and of others that are refused, for other reasons
 }
@@ -163,11 +163,14 @@ func (m *Members) Explain(err error) error {
 		if !code.Relayed() {
 			code = problem.Quorum
 		}
-		next := "see that node's log"
-		if code == problem.Conflict {
-			next = "repeat the request, where a key is changed meanwhile; use a new session_id, where it stands for another request"
+		e := problem.New(code, "see that node's log", "node %s refuses: %s", f.Refused.From, f.Refused.Message)
+		switch {
+		case code == problem.Conflict && f.Refused.Holder != "":
+			e.Field, e.Next = "session_id", problem.Taken
+		case code == problem.Conflict:
+			e.Next = "repeat the request: a key is changed meanwhile"
 		}
-		return problem.New(code, next, "node %s refuses: %s", f.Refused.From, f.Refused.Message)
+		return e
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return problem.New(problem.Timeout, "repeat the request with the same session_id", "the request did not end in time")
 	}

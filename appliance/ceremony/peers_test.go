@@ -222,6 +222,12 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%s: %q, culprits %v: %v", name, e.Code, e.Culprits, e)
 		}
 	}
+	for holder, field := range map[string]string{"a": "session_id", "": ""} { // whose session_id it is
+		e := problem.As(m.Explain(&RefusedError{From: "b", Refusal: Refusal{Code: problem.Conflict, Holder: holder}}))
+		if e.Field != field || (e.Next == problem.Taken) != (field != "") {
+			t.Errorf("a conflict with what %q holds: field %q, %s", holder, e.Field, e.Next)
+		}
+	}
 }
 
 // Goal: a peer's refusal brings nothing to a terminal or a log that cannot be seen. Method: one with an escape.

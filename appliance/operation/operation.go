@@ -53,7 +53,8 @@ func New(s vault.Store, clock func() time.Time) *Operations {
 func key(op, session string) []byte { return []byte(Prefix + op + "/" + session) }
 
 // Claim reserves a session. If the request was answered before, answer is that answer. Otherwise the caller runs it and calls
-// the returned release when it is over. A second caller with the same body waits for the first.
+// the returned release when it is over. A second caller with the same body waits for the first. Where another request is on record that has
+// no answer, the error is Reused, and there is a release too: the caller does nothing itself, and may store what another node has answered.
 func (s *Operations) Claim(ctx context.Context, op, session string, body [32]byte) (answer []byte, release func(), err error) {
 	name := op + "/" + session
 	for {
@@ -83,21 +84,27 @@ func (s *Operations) Claim(ctx context.Context, op, session string, body [32]byt
 	}
 	rec, err := s.get(ctx, op, session)
 	switch {
-	case err != nil:
-	case rec == nil:
+	case err == nil && (rec == nil || rec.Body == body && len(rec.Answer) == 0):
 		return nil, release, nil
-	case rec.Body != body:
+	case err == nil && rec.Body != body && len(rec.Answer) == 0:
+		return nil, release, Reused(session)
+	case err == nil && rec.Body != body:
 		err = Reused(session)
-	default:
-		if len(rec.Answer) == 0 {
-			return nil, release, nil
-		}
 	}
 	release()
 	if err != nil {
 		return nil, nil, err
 	}
 	return rec.Answer, nil, nil
+}
+
+// Forget takes off the record a request that came to nothing, if it has no answer. The caller has claimed its session.
+func (s *Operations) Forget(ctx context.Context, op, session string, body [32]byte) error {
+	rec, err := s.get(ctx, op, session)
+	if err != nil || rec == nil || rec.Body != body || len(rec.Answer) > 0 {
+		return err
+	}
+	return s.store.Batch(ctx, nil, [][]byte{key(op, session)})
 }
 
 // Act notes that a claimed session is being done by this node, or, with false, that the node is asking others about it.
@@ -163,7 +170,7 @@ func Parse(name string, stored []byte) (op string, answer []byte, err error) {
 // Reused is the refusal of a session_id that stands for another request.
 func Reused(session string) error {
 	return &problem.Error{Code: problem.Conflict, Field: "session_id",
-		Message: fmt.Sprintf("session_id %q was used before with another request", session), Next: "use a new session_id for a new request"}
+		Message: fmt.Sprintf("session_id %q was used before with another request", session), Next: problem.Taken}
 }
 
 // Pending is what to store when a request is accepted, before it is acted on.

@@ -30,9 +30,9 @@ func TestCheckSession(t *testing.T) {
 	}
 }
 
-// Goal: what stands on disk under a session_id holds for a second caller: the answer for the same request, a refusal for another, and a
-// record that is not of this version for nobody. Method: an answered request; the request again, another, and the record of another
-// version.
+// Goal: what stands on disk under a session_id holds for a second caller: the answer for the same request, a refusal for another, which
+// may take over an answer where there is none yet, and a record that is not of this version for nobody; what has an answer, or is another's,
+// is not forgotten. Method: an answered request, and one that is not; the request again, another, and the record of another version.
 func TestClaimOnRecord(t *testing.T) {
 	s := vaulttest.NewMemory()
 	o := New(s, time.Now)
@@ -47,8 +47,24 @@ func TestClaimOnRecord(t *testing.T) {
 	if answer, _, err := o.Claim(t.Context(), "sign", "s", body); err != nil || string(answer) != "rc" {
 		t.Errorf("again: %q, %v", answer, err)
 	}
-	if _, _, err := o.Claim(t.Context(), "sign", "s", [32]byte{2}); problem.As(err).Code != problem.Conflict {
+	if _, release, err := o.Claim(t.Context(), "sign", "s", [32]byte{2}); problem.As(err).Code != problem.Conflict || release != nil {
 		t.Errorf("another request: %v", err)
+	}
+	put(o.Pending("sign", "left", body))
+	_, release, err := o.Claim(t.Context(), "sign", "left", [32]byte{2})
+	if problem.As(err).Code != problem.Conflict || release == nil {
+		t.Fatalf("another request than one that has no answer: %v", err)
+	}
+	release()
+	for _, x := range []struct {
+		session string
+		body    [32]byte
+		left    bool
+	}{{"s", body, true}, {"left", [32]byte{2}, true}, {"left", body, false}, {"never", body, false}} {
+		err := o.Forget(t.Context(), "sign", x.session, x.body)
+		if rec, rerr := o.get(t.Context(), "sign", x.session); err != nil || rerr != nil || (rec != nil) != x.left {
+			t.Errorf("%s forgotten: %v, %v, %v", x.session, rec, err, rerr)
+		}
 	}
 	put(vault.Pair{Key: key("sign", "s"), Value: canon.MustMarshal(record{Version: version + 1, Body: body})})
 	if _, _, err := o.Claim(t.Context(), "sign", "s", body); problem.As(err).Code != problem.Integrity {

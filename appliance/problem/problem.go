@@ -68,7 +68,7 @@ type Error struct {
 	Item     int                // of a batch: the number of the intent at fault, from 1; 0 if it is none of them or not known
 	Alike    []int              // others that are refused in the same words
 	Also     []int              // and others that are refused, for other reasons
-	Holder   string             // for Held: that coordinator
+	Holder   string             // for Held: that coordinator; for a session_id of another request: whose it is
 	Epoch    uint64             // of the node that refuses: for PairState its pair-epoch, for Attempt the highest it has a share of
 }
 
@@ -95,6 +95,9 @@ func Field(field, next, format string, a ...any) *Error {
 
 // Restore is what to do about a node's own data where it is damaged.
 const Restore = "keep the disk as it is and restore no older copy of the data directory; see docs/OPERATIONS.md"
+
+// Taken is what to do where a session_id stands for another request: that one may have been done, and under a new one it would be again.
+const Taken = "repeat the request that it stands for as it was; use a new session_id only for a new act"
 
 // StopFirst is what to do about what does not open in a node that runs: beside it the doctor can open nothing.
 const StopFirst = "stop the node, then run mpcd doctor there: it names all that is damaged"
