@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -71,7 +72,7 @@ func TestNobodyAsked(t *testing.T) {
 			r.Initiation = &x
 		},
 	} {
-		r := appliance.SignRequest{SessionID: "s", WalletID: w.ID, Message: message, Initiation: word}
+		r := appliance.SignRequest{SessionID: "s", WalletID: w.ID, Message: message, Initiation: word, Requester: name}
 		bend(&r)
 		_, err := alone.node.Sign(ctx, r)
 		refused(name, err)
@@ -101,6 +102,79 @@ func TestSignersAskWhoAsked(t *testing.T) {
 		if p := problem.As(err); err == nil || p.Code != problem.Denied || !strings.Contains(p.Error(), "asked") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Goal: what was answered is answered again at whichever node, also when the initiator's word has expired, or without it, and none of it
+// begins anything; nobody has the answer of another body; what nobody has answered is refused, with what to do; and whoever only has a token
+// has the nodes ask each other no more than so often. Method: a payment, a key and a refresh at node1 whose words expire soon; later the
+// same at node3, which signs for nobody.
+func TestAgainUninitiated(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	one, three := c.nodes[0], c.nodes[2]
+	three.halt()
+	three.unasked = true
+	three.start()
+	c.waitReady()
+	soon := time.Now().Add(1500 * time.Millisecond)
+	word := func(session string) *attest.Initiation {
+		in := attest.Intent{Cluster: "test", Operation: attest.OpSign, RequestID: session, KeyID: w.ID, Message: []byte("m"),
+			Created: soon.Add(-time.Hour).UnixMilli()} // an asker's word holds an hour
+		if err := c.asker.Initiate(t.Context(), &in); err != nil {
+			t.Fatal(err)
+		}
+		return in.Initiation
+	}
+	pay := func(m *member, session, body, who string, x *attest.Initiation) (any, error) {
+		return m.node.Sign(t.Context(), appliance.SignRequest{SessionID: session, WalletID: w.ID, Message: []byte("m"), Requester: who,
+			BodyHash: sha256.Sum256([]byte(body)), Initiation: x})
+	}
+	expired, none, fresh := word("expired"), word("none"), word("new")
+	paid, err := pay(one, "expired", "a", "alice", expired)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paid2, err := pay(one, "none", "a", "alice", none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keygen := func(m *member) (any, error) {
+		return m.node.Keygen(t.Context(), appliance.KeygenRequest{SessionID: "keygen", Curve: "ed25519", Threshold: 2, Requester: "alice"})
+	}
+	refresh := func(m *member) (any, error) {
+		return m.node.Refresh(t.Context(), appliance.RefreshRequest{SessionID: "refresh", WalletID: w.ID, Requester: "alice"})
+	}
+	made, err := keygen(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewed, err := refresh(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Until(soon) + 10*time.Millisecond)
+	before := begun(t, c)
+	for session, body := range map[string]string{"expired": "b", "new": "a"} { // before node3 has an answer of its own
+		_, err := pay(three, session, body, "bob", map[string]*attest.Initiation{"expired": expired, "new": fresh}[session])
+		if p := problem.As(err); p.Code != problem.Denied || !strings.Contains(p.Next, "sign the request again") {
+			t.Errorf("%s, %s: %v; %s", session, body, err, p.Next)
+		}
+	}
+	same(t, "expired", paid, func() (any, error) { return pay(three, "expired", "a", "alice", expired) })
+	same(t, "without a word", paid2, func() (any, error) { return pay(three, "none", "a", "alice", nil) })
+	same(t, "a key without a word", made, func() (any, error) { return keygen(three) })
+	same(t, "a refresh without a word", renewed, func() (any, error) { return refresh(three) })
+	codes := map[problem.Code]int{}
+	for i := range 20 {
+		_, err := pay(three, fmt.Sprint("made-up-", i), "a", "mallory", nil)
+		codes[problem.As(err).Code]++
+	}
+	if codes[problem.Denied]+codes[problem.Overload] != 20 || codes[problem.Overload] == 0 {
+		t.Errorf("20 requests that nobody may have: %v", codes)
+	}
+	if now := begun(t, c); now != before {
+		t.Errorf("%d acts began", now-before)
 	}
 }
 

@@ -95,12 +95,12 @@ func (r *SignRequest) into(in *attest.Intent, key keys.Key) {
 }
 
 // mayBeAnswered tells whether a request that is refused so may have been answered at another node: it is refused for what this node, or
-// who is up, can do now.
+// who is up, can do now, or for who has asked for it by now.
 func mayBeAnswered(err error) bool {
 	switch problem.As(err).Code {
 	case problem.Quorum, problem.Busy, problem.Blame, problem.Starting, problem.NotFound, problem.PairState:
 		return true
-	case problem.Conflict:
+	case problem.Conflict, problem.Denied:
 		return true
 	}
 	return false

@@ -210,32 +210,34 @@ func TestInitiation(t *testing.T) {
 		must(t, a.CheckInitiation(in, now.Add(time.Minute)))
 	}
 	for name, x := range map[string]struct {
-		want string
-		f    func(in *Intent, at *time.Time)
+		want, next string
+		f          func(in *Intent, at *time.Time)
 	}{
-		"nobody":      {"no initiator has signed", func(in *Intent, _ *time.Time) { in.Initiation = nil }},
-		"a stranger":  {"has no initiator", func(in *Intent, _ *time.Time) { in.Initiation.By = "mallory" }},
-		"another":     {"does not verify", func(in *Intent, _ *time.Time) { in.Initiation.By = "payments" }},
-		"its vault":   {"may not ask for sign-raw in vault", func(in *Intent, _ *time.Time) { in.Vault = "cold" }},
-		"no vault":    {"may not ask", func(in *Intent, _ *time.Time) { in.Vault = "" }},
-		"operation":   {"may not ask for refresh", func(in *Intent, _ *time.Time) { in.Operation = OpRefresh }},
-		"cluster":     {"another cluster", func(in *Intent, _ *time.Time) { in.Cluster = "test2" }},
-		"late":        {"expired", func(_ *Intent, at *time.Time) { *at = at.Add(time.Minute + time.Millisecond) }},
-		"longer":      {"does not verify", func(in *Intent, _ *time.Time) { in.Initiation.Expires++ }},
-		"session":     {"does not verify", func(in *Intent, _ *time.Time) { in.RequestID = "pay-2" }},
-		"key":         {"does not verify", func(in *Intent, _ *time.Time) { in.KeyID = "w_2" }},
-		"message":     {"does not verify", func(in *Intent, _ *time.Time) { in.Message = Hex("more") }},
-		"path":        {"does not verify", func(in *Intent, _ *time.Time) { in.Path = []uint32{1} }},
-		"chain":       {"does not verify", func(in *Intent, _ *time.Time) { in.Chain = "sui" }},
-		"a signature": {"does not verify", func(in *Intent, _ *time.Time) { in.Initiation.Signature[3] ^= 1 }},
+		"nobody":      {"no initiator has signed", "--initiator NAME@CLUSTER", func(in *Intent, _ *time.Time) { in.Initiation = nil }},
+		"a stranger":  {"has no initiator", "as one that it has", func(in *Intent, _ *time.Time) { in.Initiation.By = "mallory" }},
+		"another":     {"does not verify", "that the authority has for", func(in *Intent, _ *time.Time) { in.Initiation.By = "payments" }},
+		"its vault":   {"may not ask for sign-raw in vault", "officers grant it", func(in *Intent, _ *time.Time) { in.Vault = "cold" }},
+		"no vault":    {"may not ask", "officers grant it", func(in *Intent, _ *time.Time) { in.Vault = "" }},
+		"operation":   {"may not ask for refresh", "officers grant it", func(in *Intent, _ *time.Time) { in.Operation = OpRefresh }},
+		"cluster":     {"another cluster", "of its own cluster", func(in *Intent, _ *time.Time) { in.Cluster = "test2" }},
+		"late":        {"expired", "sign the request again", func(_ *Intent, at *time.Time) { *at = at.Add(time.Minute + time.Millisecond) }},
+		"longer":      {"does not verify", "that the authority has for", func(in *Intent, _ *time.Time) { in.Initiation.Expires++ }},
+		"session":     {"does not verify", "that the authority has for", func(in *Intent, _ *time.Time) { in.RequestID = "pay-2" }},
+		"key":         {"does not verify", "that the authority has for", func(in *Intent, _ *time.Time) { in.KeyID = "w_2" }},
+		"message":     {"does not verify", "that the authority has for", func(in *Intent, _ *time.Time) { in.Message = Hex("more") }},
+		"path":        {"does not verify", "that the authority has for", func(in *Intent, _ *time.Time) { in.Path = []uint32{1} }},
+		"chain":       {"does not verify", "that the authority has for", func(in *Intent, _ *time.Time) { in.Chain = "sui" }},
+		"a signature": {"does not verify", "that the authority has for", func(in *Intent, _ *time.Time) { in.Initiation.Signature[3] ^= 1 }},
 	} {
 		in, at := asked(a), now
 		var err error
 		in.Initiation, err = in.Initiate("hot", now.Add(time.Minute), p.sign("hot"))
 		must(t, err)
 		x.f(&in, &at)
-		if err := a.CheckInitiation(in, at); !errors.Is(err, ErrNotInitiated) || !strings.Contains(err.Error(), x.want) {
-			t.Errorf("%s: %v", name, err)
+		var why *InitiationError
+		if err := a.CheckInitiation(in, at); !errors.Is(err, ErrNotInitiated) || !errors.As(err, &why) ||
+			!strings.Contains(err.Error(), x.want) || !strings.Contains(why.Next, x.next) {
+			t.Errorf("%s: %v", name, why)
 		}
 	}
 	readable := a
@@ -256,7 +258,8 @@ func TestInitiation(t *testing.T) {
 	}
 	far := asked(a)
 	far.Initiation, _ = far.Initiate("hot", now.Add(MaxInitiation+time.Millisecond), p.sign("hot"))
-	if err := a.CheckInitiation(far, now); !errors.Is(err, ErrNotInitiated) || !strings.Contains(err.Error(), "more than") {
+	if err := a.CheckInitiation(far, now); !errors.Is(err, ErrNotInitiated) || !strings.Contains(err.Error(), "more than") ||
+		!strings.Contains(err.(*InitiationError).Next, "at most a week ahead") {
 		t.Errorf("a year ahead: %v", err)
 	}
 }
