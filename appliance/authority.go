@@ -50,6 +50,8 @@ type authority struct {
 	// digest is that of now: all of it is hashed for it, which no request is to wait for.
 	digest attest.Hash
 	rules  *policy.Rules
+	// refused is the digest of the last of the chain that a peer sent, and that had parted from ours.
+	refused map[transport.NodeID]attest.Hash
 }
 
 // current is the chain, and the one in force; nil where there is none yet.
@@ -72,13 +74,6 @@ func (a *authority) use(c attest.AuthorityChain, now *attest.Authority, rules *p
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.chain, a.now, a.digest, a.rules = c, now, digest, rules
-}
-
-func (a *authority) serial() uint64 {
-	if _, now := a.current(); now != nil {
-		return now.Serial
-	}
-	return 0
 }
 
 // judge refuses what no initiator asked for who may, under the authority in force here, and says what its rules say of the rest: d is what
@@ -131,23 +126,41 @@ func parseAuthority(b []byte) (*authorityRecord, error) {
 	return &rec, nil
 }
 
+// keptAuthority is the chain that a node has seen, from its store, with its last and the rules of that; none where there is none yet.
+func keptAuthority(ctx context.Context, s vault.Store, root ed25519.PublicKey) (attest.AuthorityChain, *attest.Authority, *policy.Rules,
+	error) {
+	b, err := s.Get(ctx, authorityKey)
+	if errors.Is(err, vault.ErrNotFound) {
+		return nil, nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	rec, err := parseAuthority(b)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	now, rules, err := verifyAuthority(rec.Chain, root)
+	if err != nil {
+		return nil, nil, nil, problem.Unreadable("the kept authority", problem.Restore, err)
+	}
+	return rec.Chain, now, rules, nil
+}
+
+func keepAuthority(ctx context.Context, s vault.Store, c attest.AuthorityChain) error {
+	put := vault.Pair{Key: authorityKey, Value: canon.MustMarshal(authorityRecord{Version: authorityRecordVersion, Chain: c})}
+	return s.Batch(ctx, []vault.Pair{put}, nil)
+}
+
 // load brings back the chain that this node has seen, and holds what it is configured with against it.
 func (a *authority) load(ctx context.Context) error {
 	n := a.core
-	b, err := n.cfg.Store.Get(ctx, authorityKey)
-	if err != nil && !errors.Is(err, vault.ErrNotFound) {
+	kept, now, rules, err := keptAuthority(ctx, n.cfg.Store, n.root())
+	if err != nil {
 		return err
 	}
-	if err == nil {
-		rec, err := parseAuthority(b)
-		if err != nil {
-			return err
-		}
-		now, rules, err := a.verify(rec.Chain)
-		if err != nil {
-			return problem.Unreadable("the kept authority", problem.Restore, err)
-		}
-		a.use(rec.Chain, now, rules)
+	if now != nil {
+		a.use(kept, now, rules)
 	}
 	if n.cfg.Authority != nil {
 		return a.take(ctx, n.cfg.Authority)
@@ -159,6 +172,9 @@ func (a *authority) load(ctx context.Context) error {
 	return nil
 }
 
+// root is the operator's public key.
+func (n *core) root() ed25519.PublicKey { return ed25519.PublicKey(n.members.Roster().Root) }
+
 // TakeAuthority puts a longer chain in the place of the one in use, durably: one that has all of it, and that root and officers have
 // signed, each link by those of the one before. A shorter one of the same changes nothing. One that parted from it is refused: a quorum of
 // officers has signed two.
@@ -166,9 +182,9 @@ func (n *Node) TakeAuthority(ctx context.Context, c attest.AuthorityChain) error
 	return n.authority.take(ctx, c)
 }
 
-// verify returns the last authority of a chain that holds, and its rules.
-func (a *authority) verify(c attest.AuthorityChain) (*attest.Authority, *policy.Rules, error) {
-	now, err := c.Verify(ed25519.PublicKey(a.core.members.Roster().Root))
+// verifyAuthority returns the last authority of a chain that holds, and its rules.
+func verifyAuthority(c attest.AuthorityChain, root ed25519.PublicKey) (*attest.Authority, *policy.Rules, error) {
+	now, err := c.Verify(root)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -176,15 +192,25 @@ func (a *authority) verify(c attest.AuthorityChain) (*attest.Authority, *policy.
 	return now, rules, err
 }
 
+// judgeAuthority is verifyAuthority for a chain that somebody brings to a node of a cluster.
+func judgeAuthority(c attest.AuthorityChain, root ed25519.PublicKey, cluster string) (*attest.Authority, *policy.Rules, error) {
+	now, rules, err := verifyAuthority(c, root)
+	if err != nil {
+		return nil, nil, &problem.Error{Code: problem.Invalid, Message: "the authority does not hold",
+			Next: "fetch it from the officers again", Err: err}
+	}
+	if now.Cluster != cluster {
+		return nil, nil, problem.New(problem.Invalid, "fetch the authority of this cluster",
+			"the authority is of cluster %q, this node is of %q", now.Cluster, cluster)
+	}
+	return now, rules, nil
+}
+
 func (a *authority) take(ctx context.Context, c attest.AuthorityChain) error {
 	n := a.core
-	now, rules, err := a.verify(c)
+	now, rules, err := judgeAuthority(c, n.root(), n.cfg.Cluster)
 	if err != nil {
-		return &problem.Error{Code: problem.Invalid, Message: "the authority does not hold", Next: "fetch it from the officers again", Err: err}
-	}
-	if now.Cluster != n.cfg.Cluster {
-		return problem.New(problem.Invalid, "fetch the authority of this cluster", "the authority is of cluster %q, this node is of %q",
-			now.Cluster, n.cfg.Cluster)
+		return err
 	}
 	a.taking.Lock()
 	defer a.taking.Unlock()
@@ -193,12 +219,9 @@ func (a *authority) take(ctx context.Context, c attest.AuthorityChain) error {
 	case was.Extends(c):
 		return nil
 	case !c.Extends(was):
-		return &problem.Error{Code: problem.Conflict, Err: attest.ErrAuthority,
-			Message: fmt.Sprintf("the officers have signed two authorities of one serial: this node has used %d of them, the other chain has %d",
-				len(was), len(c)), Next: "find out which is right, and have the officers sign on from that"}
+		return partedAuthority(was, c)
 	}
-	put := vault.Pair{Key: authorityKey, Value: canon.MustMarshal(authorityRecord{Version: authorityRecordVersion, Chain: c})}
-	if err := n.cfg.Store.Batch(ctx, []vault.Pair{put}, nil); err != nil {
+	if err := keepAuthority(ctx, n.cfg.Store, c); err != nil {
 		return err
 	}
 	a.use(c, now, rules)
@@ -224,18 +247,26 @@ func (a *authority) learn(ctx context.Context, env transport.Envelope) {
 		err = a.take(ctx, append(was[:rec.After:rec.After], rec.Chain...))
 	}
 	if err != nil {
+		if problem.As(err).Code == problem.Conflict {
+			a.refuse(env.From, rec.Chain[len(rec.Chain)-1].Authority.Digest())
+		}
 		a.core.remark(env.From, "a peer's authority is not taken up", err)
 	}
 }
 
-// authorities sends a peer whose authority is older what it lacks.
+// authorities sends a peer whose authority is older what it lacks: all of it, where the peer's has parted from it, for the peer to see.
 func (w *watch) authorities(n *Node, id transport.NodeID) {
 	notes, live := n.peers.Notes(id)
 	chain, now := n.authority.current()
+	after, parted := notes.Authority, n.authority.parted(id)
+	if parted != "" {
+		n.remark(id, "a peer "+parted, errParted)
+		after = 0
+	}
 	if !live || now == nil || notes.Authority >= now.Serial || n.cfg.Clock().Sub(w.authority[id]) < authorityEvery {
 		return
 	}
 	w.authority[id] = n.cfg.Clock()
-	body := canon.MustMarshal(authorityRecord{authorityRecordVersion, notes.Authority, chain[notes.Authority:]})
+	body := canon.MustMarshal(authorityRecord{authorityRecordVersion, after, chain[after:]})
 	n.send(transport.Envelope{To: []transport.NodeID{id}, Kind: ceremony.KindAuthority, Body: body})
 }

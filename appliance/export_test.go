@@ -216,6 +216,13 @@ func (n *Node) JudgeWallets(ctx context.Context, name, shown string, of []*Node,
 // AskNobody has the node's own gate let all pass that nobody asked for.
 func (n *Node) AskNobody() { n.gate.initiated = anybody }
 
+func (a *authority) serial() uint64 {
+	if _, now := a.current(); now != nil {
+		return now.Serial
+	}
+	return 0
+}
+
 // AuthoritySerial is that of the authority in force.
 func (n *Node) AuthoritySerial() uint64 { return n.authority.serial() }
 
@@ -470,4 +477,9 @@ func (n *Node) ClaimEpoch(id transport.NodeID, key string, epoch uint64) {
 		n.epochs.claims[id] = map[string]holding{}
 	}
 	n.epochs.claims[id][key] = holding{epoch, n.cfg.Clock().Add(-epochsSettle)}
+}
+
+// KeepAuthority puts a chain into a store as a node does.
+func KeepAuthority(ctx context.Context, s vault.Store, c attest.AuthorityChain) error {
+	return keepAuthority(ctx, s, c)
 }

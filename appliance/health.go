@@ -181,7 +181,8 @@ func (n *Node) ownChecks() []Check {
 		run = Check{Name: "run", Detail: "this node " + twice, Next: "stop one of them"}
 	}
 	checks := []Check{{Name: "running", OK: n.serves(), Detail: "the node has joined the network"},
-		n.token.hsm.check("token", "its last signature was made"), n.storeCheck(), log, n.clockCheck(), run, n.memberCheck()}
+		n.token.hsm.check("token", "its last signature was made"), n.storeCheck(), log, n.clockCheck(), run, n.memberCheck(),
+		n.authority.check()}
 	if n.cfg.Checks != nil {
 		checks = append(checks, n.cfg.Checks()...)
 	}
@@ -249,7 +250,10 @@ func (n *core) clockCheck() Check {
 // state is what peers hear of us. It is asked for with every beat, so it is also where changes are told to the log, and where what failed
 // is tried again: nobody else would, since callers and peers choose other nodes.
 func (n *Node) state() ceremony.State {
-	s := ceremony.State{Ready: true, Authority: n.authority.serial()}
+	s := ceremony.State{Ready: true}
+	if now, digest, _ := n.authority.inForce(); now != nil {
+		s.Authority, s.Digest = now.Serial, digest
+	}
 	for _, c := range n.ownChecks() {
 		if !c.OK {
 			s.Ready, s.Failing = false, append(s.Failing, c.Name)
@@ -314,8 +318,10 @@ func (n *Node) Nodes() []NodeStatus {
 		s.Ready, s.Trouble = n.readyNode(id)
 		none, late := n.epochs.lag(id)
 		s.Behind = len(none) + len(late)
-		if lag := n.epochs.lagWords(id); lag != "" {
-			s.Trouble = strings.TrimPrefix(s.Trouble+"; "+lag, "; ")
+		for _, more := range []string{n.epochs.lagWords(id), n.authority.parted(id)} {
+			if more != "" {
+				s.Trouble = strings.TrimPrefix(s.Trouble+"; "+more, "; ")
+			}
 		}
 		out = append(out, s)
 	}

@@ -230,9 +230,6 @@ type AuthorityChain []SignedAuthority
 // Verify checks each link: the root's signature on the first, a quorum of officers of the one before on every other. It returns the one in
 // force. ErrAuthority.
 func (c AuthorityChain) Verify(root ed25519.PublicKey) (*Authority, error) {
-	if len(c) == 0 || len(c) > maxChain {
-		return nil, fmt.Errorf("%w: %d authorities, want 1 to %d", ErrAuthority, len(c), maxChain)
-	}
 	if err := checkEd25519(root); err != nil {
 		return nil, fmt.Errorf("%w: root key: %w", ErrAuthority, err)
 	}
@@ -240,24 +237,65 @@ func (c AuthorityChain) Verify(root ed25519.PublicKey) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	officers, quorum, prior := []Officer{{RootSigner, rootDER}}, 1, Hash{}
+	if err := c.verify([]Officer{{RootSigner, rootDER}}, false); err != nil {
+		return nil, err
+	}
+	last := c[len(c)-1].Authority
+	return &last, nil
+}
+
+// VerifyOfficers is Verify for who has no root key: it does not judge the root's signature on the first. Where the last is unsigned, officers
+// are at work on it: what has signed it so far must hold, and may be too few. ErrAuthority.
+func (c AuthorityChain) VerifyOfficers(unsigned bool) error { return c.verify(nil, unsigned) }
+
+// verify checks the links of a chain whose first the root signs, unless there is none.
+func (c AuthorityChain) verify(root []Officer, unsigned bool) error {
+	if len(c) == 0 || len(c) > maxChain {
+		return fmt.Errorf("%w: %d authorities, want 1 to %d", ErrAuthority, len(c), maxChain)
+	}
+	officers, quorum, prior := root, 1, Hash{}
 	for i, s := range c {
 		a := s.Authority
 		switch err := a.Validate(); {
 		case err != nil:
-			return nil, fmt.Errorf("%w: %w", ErrAuthority, err)
+			return fmt.Errorf("%w: %w", ErrAuthority, err)
 		case a.Serial != uint64(i+1) || a.Prior != prior:
-			return nil, fmt.Errorf("%w: serial %d does not follow the one before it", ErrAuthority, a.Serial)
+			return fmt.Errorf("%w: serial %d does not follow the one before it", ErrAuthority, a.Serial)
 		case a.Cluster != c[0].Authority.Cluster:
-			return nil, fmt.Errorf("%w: serial %d is of another cluster", ErrAuthority, a.Serial)
+			return fmt.Errorf("%w: serial %d is of another cluster", ErrAuthority, a.Serial)
 		}
-		if err := signedBy(a.message(), s.Signatures, officers, quorum); err != nil {
-			return nil, fmt.Errorf("%w: serial %d: %w", ErrAuthority, a.Serial, err)
+		if unsigned && i == len(c)-1 {
+			quorum = 0
+		}
+		if i > 0 || root != nil {
+			if err := signedBy(a.message(), s.Signatures, officers, quorum); err != nil {
+				return fmt.Errorf("%w: serial %d: %w", ErrAuthority, a.Serial, err)
+			}
 		}
 		officers, quorum, prior = a.Officers, a.Quorum, a.Digest()
 	}
-	last := c[len(c)-1].Authority
-	return &last, nil
+	return nil
+}
+
+// Signed tells of the last of a chain who has signed it, who of those who may has not, and how many must: officers of the one before, the
+// root for the first.
+func (c AuthorityChain) Signed() (by, others []string, must int) {
+	for _, s := range c[len(c)-1].Signatures {
+		by = append(by, s.By)
+	}
+	if len(c) == 1 {
+		if others = []string{RootSigner}; len(by) > 0 {
+			others = nil
+		}
+		return by, others, 1
+	}
+	before := c[len(c)-2].Authority
+	for _, o := range before.Officers {
+		if !slices.Contains(by, o.Name) {
+			others = append(others, o.Name)
+		}
+	}
+	return by, others, before.Quorum
 }
 
 // signedBy checks that a quorum of officers signed a message, each once and nobody else.

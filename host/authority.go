@@ -9,10 +9,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/keyfile"
+	"github.com/luxfi/mpcd/internal/secret"
+	"github.com/luxfi/mpcd/vault"
 )
 
 // initiationTTL is how long what a node of dev signs for its callers holds.
@@ -32,20 +36,20 @@ func ReadAuthority(path string, root ed25519.PublicKey) (attest.AuthorityChain, 
 }
 
 // readAuthority reads what authority names. There may be none yet, where the node has one of its own or the others send one.
-func (h *Host) readAuthority() (attest.AuthorityChain, error) {
-	if h.config.Authority == "" {
+func (c Config) readAuthority(roster *attest.SignedRoster) (attest.AuthorityChain, error) {
+	if c.Authority == "" {
 		return nil, nil
 	}
-	c, err := ReadAuthority(h.config.Authority, ed25519.PublicKey(h.roster.Load().Root))
+	chain, err := ReadAuthority(c.Authority, ed25519.PublicKey(roster.Root))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return c, fault.Doing("authority", err)
+	return chain, fault.Doing("authority", err)
 }
 
 // loadAuthority tells the node who may ask, and in dev signs for who does not.
 func (b *boot) loadAuthority(context.Context) (err error) {
-	b.node.Authority, err = b.readAuthority()
+	b.node.Authority, err = b.config.readAuthority(b.roster.Load())
 	if err != nil || b.config.Initiator == "" {
 		return err
 	}
@@ -86,11 +90,56 @@ func initiatorOf(c attest.AuthorityChain, key *keyfile.Key) (string, error) {
 
 // takeUpAuthority has the node use the chain in the file, if it is longer than the one in use.
 func (h *Host) takeUpAuthority(ctx context.Context) {
-	c, err := h.readAuthority()
+	c, err := h.config.readAuthority(h.roster.Load())
 	if err == nil && c != nil {
 		err = h.Node.TakeAuthority(ctx, c)
 	}
 	if err != nil {
 		h.options.Log.Warn("the authority is not taken up", "file", h.config.Authority, "error", err)
 	}
+}
+
+// checkAuthority tells what the start would say of the authority in the file and of the one that the node keeps, and returns the one that
+// would be in force; nil where there is none yet.
+func checkAuthority(ctx context.Context, c Config, s vault.Store, roster *attest.SignedRoster) (*attest.Authority, error) {
+	chain, err := c.readAuthority(roster)
+	if err != nil {
+		return nil, err
+	}
+	return appliance.CheckAuthority(ctx, s, ed25519.PublicKey(roster.Root), c.Cluster, chain)
+}
+
+// SettleAuthority has a node that does not run go by the chain in a file, which parted from the one that it has used, as the operator says
+// who has found out which the officers mean. It is put on record first, and the file that mpcd.yaml names has it too.
+func SettleAuthority(ctx context.Context, c Config, o Options, path string) (chain attest.AuthorityChain, err error) {
+	roster, err := loadRoster(c)
+	if err != nil {
+		return nil, err
+	}
+	root := ed25519.PublicKey(roster.Root)
+	if chain, err = ReadAuthority(path, root); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	var opened closers
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	held, err := Lock(c)
+	if err := opened.keep(held, err); err != nil {
+		return nil, err
+	}
+	t, err := OpenTokens(ctx, c, o)
+	if err := opened.keep(t, err); err != nil {
+		return nil, err
+	}
+	disk, err := t.openDisk(ctx, true, func(*secret.Bytes, *vault.Vault) error { return nil })
+	if err := opened.keep(disk, err); err != nil {
+		return nil, err
+	}
+	err = appliance.SettleAuthority(ctx, disk.Store, root, c.Cluster, chain, func(facts map[string]string) error {
+		return appendTo(ctx, c, o, disk.Vault, audit.Event{Name: "authority.settled", Facts: facts})
+	})
+	if err == nil && c.Authority != "" {
+		err = durable.WriteFile(c.Authority, chain.JSON(), 0o644)
+	}
+	return chain, err
 }

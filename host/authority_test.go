@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"log/slog"
 	"os"
@@ -9,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/keyfile"
@@ -95,5 +98,36 @@ func TestInitiatorIsForDev(t *testing.T) {
 			t.Errorf("%s: signs for callers: %v", name, signs)
 		}
 		_ = h.Close()
+	}
+}
+
+// Goal: the doctor warns of an authority that permits nothing and of none, and of a peer that goes by another, which is no failure of this
+// node. Method: what it finds of each, and beside a running node.
+func TestCheckupAuthority(t *testing.T) {
+	pub, root, _ := ed25519.GenerateKey(nil)
+	chain, err := ReadAuthority(chainFile(t, root, filepath.Join(t.TempDir(), "key")), pub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := chain[0].Authority
+	with := without
+	with.Policy = `@id("all") permit (principal, action, resource);`
+	for name, x := range map[string]struct {
+		a    *attest.Authority
+		mark string
+		warn string
+	}{"with rules": {&with, "ok", ""}, "without": {&without, "WARN", "--policy"}, "none": {nil, "WARN", "mpcd authority init"}} {
+		d := &Checkup{}
+		d.authority(x.a, nil)
+		if f := d.findings[0]; f.Mark() != x.mark || !strings.Contains(f.Warn, x.warn) {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+	d := &Checkup{Ask: func(context.Context) (*wire.Health, error) {
+		return &wire.Health{Checks: []wire.Check{{Name: appliance.AuthorityCheck, OK: true, Detail: "node2 goes by another", Next: "settle"}}}, nil
+	}}
+	d.atWork(t.Context(), nil)
+	if f := d.findings[len(d.findings)-1]; f.Mark() != "WARN" || f.Warn != "settle" {
+		t.Errorf("a peer that has parted: %+v", f)
 	}
 }

@@ -210,7 +210,48 @@ func (d *Checkup) atRest(ctx context.Context, roster *attest.SignedRoster) {
 	}
 	seen, err := checkSerial(ctx, disk.Store, roster)
 	d.say("roster's serial", err, fmt.Sprintf("%d or more, as this node has started with", seen))
+	now, err := checkAuthority(ctx, c, disk.Store, roster)
+	d.authority(now, err)
 }
+
+// authority tells which would be in force, or is in the file of a node that runs, and whether it permits anything.
+func (d *Checkup) authority(now *attest.Authority, err error) {
+	switch {
+	case err != nil:
+		d.say("authority", err, "")
+	case now == nil:
+		d.warn("authority", false, "none yet, so nobody may ask for anything",
+			"it comes from another node, or the operator's `mpcd authority init`")
+	default:
+		detail := fmt.Sprintf("serial %d, %s, %d of %d officers change it, %d initiators", now.Serial, now.Digest(), now.Quorum,
+			len(now.Officers), len(now.Initiators))
+		rules, err := now.Rules()
+		if err == nil && len(rules.Names()) == 0 {
+			d.warn("authority", false, detail+"; it has no rules, and permits nothing", NoRules)
+			return
+		}
+		d.say("authority", err, detail)
+	}
+}
+
+// authorityFile judges the file of a node that runs, which has its own way to an authority where there is none.
+func (d *Checkup) authorityFile(roster *attest.SignedRoster) {
+	if roster == nil {
+		return
+	}
+	c, err := d.Config.readAuthority(roster)
+	if err == nil && c == nil {
+		return
+	}
+	var last attest.Authority
+	if err == nil {
+		last = c[len(c)-1].Authority
+	}
+	d.authority(&last, err)
+}
+
+// NoRules is what to do about an authority without rules.
+const NoRules = "have the officers sign one with rules: `mpcd authority change --policy FILE`"
 
 // sameCause has a failure found before tell to do what is to be done about the other identity of a node that was made anew.
 func (d *Checkup) sameCause(check string, err error) {
@@ -324,7 +365,12 @@ func (d *Checkup) atWork(ctx context.Context, roster *attest.SignedRoster) {
 	default:
 		d.say("roster's serial", notInUse(roster, h.Serial, h.Roster), fmt.Sprintf("%d, as the node uses", h.Serial))
 	}
+	d.authorityFile(roster)
 	for _, check := range h.Checks {
+		if check.OK && check.Next != "" {
+			d.warn("node: "+check.Name, false, check.Detail, check.Next)
+			continue
+		}
 		var err error
 		if !check.OK {
 			err = &fault.Error{Code: kindOfCheck(check.Name), Err: errors.New(check.Detail),
@@ -343,7 +389,7 @@ func kindOfCheck(name string) fault.Code {
 		return fault.CodeHSM
 	case name == appliance.SecretsCheck:
 		return fault.CodeIntegrity
-	case name == "member", strings.HasPrefix(name, "certificate-"):
+	case name == "member", name == appliance.AuthorityCheck, strings.HasPrefix(name, "certificate-"):
 		return fault.CodeUsage
 	}
 	return fault.CodeQuorum

@@ -165,7 +165,7 @@ func TestDoctorBesideRunning(t *testing.T) {
 	for name, want := range map[string]fault.Code{"quorum": fault.CodeQuorum, "heard": fault.CodeQuorum, "clock": fault.CodeQuorum,
 		"run": fault.CodeQuorum, "epochs": fault.CodeQuorum, "store": fault.CodeStorage, "audit": fault.CodeStorage, "token": fault.CodeHSM,
 		"driver": fault.CodeHSM, "member": fault.CodeUsage, "certificate-api": fault.CodeUsage, "certificate-routes": fault.CodeUsage,
-		appliance.SecretsCheck: fault.CodeIntegrity} {
+		appliance.SecretsCheck: fault.CodeIntegrity, appliance.AuthorityCheck: fault.CodeUsage} {
 		for next, do := range map[string]string{"do this": "do this", "": "see the node's log, and `mpcd node list`"} {
 			d := &Checkup{Config: c, Ask: func(context.Context) (*wire.Health, error) {
 				return &wire.Health{Checks: []wire.Check{{Name: name, Detail: "why", Next: next}}}, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 )
@@ -52,10 +53,11 @@ type told struct {
 	Failing string    `cbor:"2,keyasint,omitempty"` // the checks that fail, where it is not ready
 	Hears   []hearing `cbor:"3,keyasint,omitempty"` // the peers it hears
 	Serial  uint64    `cbor:"4,keyasint,omitempty"` // of its roster
-	// Authority is the serial of its authority.
-	Authority uint64 `cbor:"5,keyasint,omitempty"`
+	// Authority is the serial of its authority, Digest what names that one.
+	Authority uint64      `cbor:"5,keyasint,omitempty"`
+	Digest    attest.Hash `cbor:"6,keyasint"`
 	// Twins are the members that run twice, as it hears: two runs of one node may hear nothing of each other.
-	Twins []twins `cbor:"6,keyasint,omitempty"`
+	Twins []twins `cbor:"7,keyasint,omitempty"`
 }
 
 // twins are two runs of a node that are heard at once.
@@ -64,7 +66,7 @@ type twins struct {
 	Runs  [2]Boot           `cbor:"2,keyasint"`
 }
 
-const toldVersion = 1
+const toldVersion = 2 // 1 has no Digest
 
 // hearing is that a peer is heard, in which of its runs.
 type hearing struct {
@@ -76,8 +78,9 @@ type hearing struct {
 type State struct {
 	Ready   bool     // it can sign, as far as it depends on itself
 	Failing []string // the names of the checks that fail
-	// Authority is the serial of the authority in force; 0 for none.
+	// Authority is the serial of the authority in force, 0 for none, and Digest its digest.
 	Authority uint64
+	Digest    attest.Hash
 }
 
 // Peers is what this node noticed of the others since it started. It is safe for concurrent use.
@@ -104,8 +107,9 @@ type Notes struct {
 	Ready    bool   // as it says
 	Failing  string // the checks that it says fail
 	Serial   uint64 // of its roster, as it says; 0 if it does not
-	// Authority is the serial of its authority, as it says; 0 if it has none.
+	// Authority is the serial of its authority, as it says, 0 if it has none, and Digest what it says that one's digest is.
 	Authority uint64
+	Digest    attest.Hash
 	boot      Boot
 	hears     *Boot         // in which run the peer hears this node, zero if it does not; nil if it has not told
 	twin      Boot          // another run of this node that the peer says it hears beside this one
@@ -156,7 +160,7 @@ func (t *Peers) Beat(ctx context.Context, state func() State) {
 func (t *Peers) beat(s State) heartbeat {
 	x := told{Version: toldVersion, Failing: strings.Join(s.Failing, ", ")}
 	x.Failing = x.Failing[:min(len(x.Failing), failingMax)]
-	x.Serial, x.Authority = t.hall.Roster().Roster.Serial, s.Authority
+	x.Serial, x.Authority, x.Digest = t.hall.Roster().Roster.Serial, s.Authority, s.Digest
 	for _, id := range t.hall.All() {
 		if s, now := t.both(id); now && id != t.hall.Self {
 			x.Twins = append(x.Twins, twins{t.hall.Party(id), [2]Boot{s.Run.ID, s.Other.ID}})
@@ -214,7 +218,7 @@ func (t *Peers) Heartbeat(env transport.Envelope) {
 		t.restarted(env.From)
 	}
 	p.Version, p.boot, p.Ready, p.Failing, p.hears = h.Version, h.Boot, h.Ready, plain(x.Failing), nil
-	p.Serial, p.Authority = x.Serial, x.Authority
+	p.Serial, p.Authority, p.Digest = x.Serial, x.Authority, x.Digest
 	if len(h.Told) > 0 {
 		p.hears = &Boot{}
 		for _, one := range x.Hears {

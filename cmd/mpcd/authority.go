@@ -21,7 +21,7 @@ import (
 func authorityCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{Use: "authority", Short: "Say who may ask for what: keys, the first, changes by officers", Args: cobra.ArbitraryArgs,
 		RunE: cli.NeedSubcommand}
-	cmd.AddCommand(authorityKey(o), authorityInit(o), authorityChange(o), authoritySign(o), authorityShow(o))
+	cmd.AddCommand(authorityKey(o), authorityInit(o), authorityChange(o), authoritySign(o), authorityShow(o), authoritySettle(o))
 	return cmd
 }
 
@@ -225,6 +225,34 @@ func authorityShow(o *output) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&root, "root", "", "the operator's public key")
+	return cmd
+}
+
+func authoritySettle(o *output) *cobra.Command {
+	var flags nodeFlags
+	cmd := &cobra.Command{
+		Use:   "settle FILE",
+		Short: "Have a stopped node go by the authority in a file, where officers have signed two of one serial",
+		Long: "A node keeps to the authority that it has used, and refuses one that parted from it: a quorum of officers has signed two of one\n" +
+			"serial, and no node can tell which they mean. Find that out, have the officers sign on from the right one, stop each node that has\n" +
+			"used the other, and run this there. What is in the file is judged as always: root and officers signed it, each link by those of the\n" +
+			"one before; its serial is not lower than that of the one the node has used. It is put on record with both digests\n" +
+			"(authority.settled), and into the file that mpcd.yaml names. Keep the other chain too: receipts under it are judged by it.",
+		Example: "  mpcd authority settle next.json --config mpcd.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := flags.load()
+			if err != nil {
+				return err
+			}
+			chain, err := host.SettleAuthority(cmd.Context(), c, o.options("error"), args[0])
+			if err != nil {
+				return fault.Doing("settle", err)
+			}
+			return o.authority(chain)
+		},
+	}
+	flags.register(cmd)
 	return cmd
 }
 
