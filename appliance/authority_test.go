@@ -106,9 +106,9 @@ func TestSignersAskWhoAsked(t *testing.T) {
 }
 
 // Goal: what was answered is answered again at whichever node, also when the initiator's word has expired, or without it, and none of it
-// begins anything; nobody has the answer of another body; what nobody has answered is refused, with what to do; and whoever only has a token
-// has the nodes ask each other no more than so often. Method: a payment, a key and a refresh at node1 whose words expire soon; later the
-// same at node3, which signs for nobody.
+// begins anything; nobody has the answer of another body; what nobody has answered is refused, with what to do; and whoever only has a
+// token has the nodes ask each other no more than so often. Method: a payment, a key and a refresh at node1 whose words expire soon; later
+// the same at node3, which signs for nobody.
 func TestAgainUninitiated(t *testing.T) {
 	c := newCluster(t, 3)
 	w := c.keygen("ed25519", 2, 3)

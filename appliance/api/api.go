@@ -144,8 +144,7 @@ func humaConfig(version string) huma.Config {
 type call struct {
 	id        string // a UUID
 	requester string
-	session   string   // idempotency key, from the header or the body; may be empty
-	hash      [32]byte // see bodyHash
+	session   string // idempotency key, from the header or the body; may be empty
 }
 
 type callKey struct{}

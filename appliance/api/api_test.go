@@ -11,6 +11,7 @@ import (
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 )
@@ -189,7 +190,6 @@ func TestIdempotency(t *testing.T) {
 		}
 	}
 	wantProblem(t, send(t, h, "POST", "/api/v1/sign", `{"session_id":"s1","wallet_id":"w_ed","message":"0x02"}`), 409, "conflict")
-	wantProblem(t, send(t, h, "POST", "/api/v1/generate_mpc_sig", bodies[0]), 409, "conflict")
 	wantProblem(t, send(t, h, "POST", "/api/v1/sign", bodies[0], "Idempotency-Key", "s2"), 422, "invalid")
 	for _, keys := range [][]string{{"s1", "s1"}, {"s1", "s2"}, {"", "s1"}, {""}} { // none is taken in silence
 		var header []string
@@ -198,13 +198,54 @@ func TestIdempotency(t *testing.T) {
 		}
 		wantProblem(t, send(t, h, "POST", "/api/v1/sign", `{"wallet_id":"w_ed","message":"0x01"}`, header...), 422, "invalid")
 	}
-	base := bodyHash("alice", "POST", "/p", nil)
-	for what, other := range map[string][32]byte{
-		"requester": bodyHash("bob", "POST", "/p", nil), "method": bodyHash("alice", "PUT", "/p", nil),
-		"path": bodyHash("alice", "POST", "/q", nil), "body": bodyHash("alice", "POST", "/p", []byte("{}"))} {
-		if other == base {
-			t.Errorf("a key answers another %s with what the first was answered", what)
+}
+
+// Goal: an idempotency key is bound to what is asked for, and by whom, however the request spells it: the same act has one hash, and
+// another act never has it. Method: requests in other words, and each with one thing that is another.
+func TestKeyIsBoundToTheAct(t *testing.T) {
+	hash := func(path, body string) [32]byte {
+		t.Helper()
+		f := newFake()
+		if w := send(t, devServer(f), "POST", "/api/v1/"+path, body); w.Code != 200 {
+			t.Fatalf("%s %s: %d %s", path, body, w.Code, w.Body)
 		}
+		switch {
+		case len(f.signs) > 0:
+			return f.signs[0].BodyHash
+		case len(f.keygens) > 0:
+			return f.keygens[0].BodyHash
+		}
+		return f.renewals[0].BodyHash
+	}
+	sign := [][2]string{{"sign", `{"wallet_id":"w_ed","message":"0x01","signers":["node1","node2"]}`},
+		{"sign", `{"wallet_id":"w_ed","message_hash":"01","signers":["node2","node1"]}`},
+		{"sign", `{"wallet_id":"w_ed","payload":"0x01","signers":["node1","node2"],"session_id":"s"}`},
+		{"generate_mpc_sig", `{"wallet_id":"w_ed","message":"0x01","signers":["node1","node2"]}`}}
+	refresh := [][2]string{{"refresh", `{"wallet_id":"w_ed"}`}, {"wallets/w_ed/reshare", `{"new_threshold":2}`}}
+	keygen := [][2]string{{"keygen", `{"curve":"ed25519","parties":["node1","node2"]}`},
+		{"keygen", `{"curve":"ed25519","total":["node2","node1"]}`}}
+	for _, same := range [][][2]string{sign, refresh, keygen} {
+		for _, x := range same[1:] {
+			if hash(x[0], x[1]) != hash(same[0][0], same[0][1]) {
+				t.Errorf("%s %s is another request than %s", x[0], x[1], same[0])
+			}
+		}
+	}
+	payload := &attest.Payload{Format: "transaction", Bytes: []byte{1}}
+	seen := map[[32]byte]any{}
+	for _, r := range []appliance.SignRequest{{}, {Requester: "bob"}, {WalletID: "w"}, {Path: []uint32{0}}, {Message: []byte{1}},
+		{Payload: payload}, {Signers: []transport.NodeID{"node1"}}, {Chain: "solana"}} {
+		seen[signHash(r)] = r
+	}
+	for _, r := range []appliance.KeygenRequest{{}, {Requester: "bob"}, {Threshold: 2}, {Total: 2}, {Parties: []transport.NodeID{"node1"}},
+		{Curve: "ed25519"}, {Protocol: "frost"}, {Label: "a"}, {Group: "a"}} {
+		seen[keygenHash(r)] = r
+	}
+	for _, r := range []appliance.RefreshRequest{{}, {Requester: "bob"}, {WalletID: "w"}, {Release: []transport.NodeID{"node1"}}} {
+		seen[refreshHash(r)] = r
+	}
+	if len(seen) != 21 {
+		t.Errorf("of 21 requests %d are told apart", len(seen))
 	}
 }
 

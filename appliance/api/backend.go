@@ -10,8 +10,8 @@ import (
 
 // Backend is the node, as the API needs it. Implementations are safe for concurrent use and fail with *problem.Error.
 //
-// Keygen, Sign and Refresh owe idempotency: for a SessionID seen before with the same BodyHash they return the same values, also
-// after a restart, and for another BodyHash they fail with problem.Conflict.
+// Keygen, Sign and Refresh owe idempotency: for a SessionID seen before with the same BodyHash, which is of what is
+// asked for, they return the same values, also after a restart, and for another BodyHash they fail with problem.Conflict.
 type Backend interface {
 	Keygen(ctx context.Context, r appliance.KeygenRequest) (*appliance.Wallet, error)
 	Sign(ctx context.Context, r appliance.SignRequest) (*appliance.Signature, error)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -170,9 +169,6 @@ func prepareBody(w http.ResponseWriter, r *http.Request, c *call) (*http.Request
 		c.session = key
 	}
 	canonical := encodeCanonical(object)
-	asked := maps.Clone(object)
-	delete(asked, "initiation") // the same request may be signed again
-	c.hash = bodyHash(c.requester, r.Method, r.URL.Path, encodeCanonical(asked))
 	r = r.Clone(r.Context())
 	r.Body = io.NopCloser(bytes.NewReader(canonical))
 	r.ContentLength = int64(len(canonical))

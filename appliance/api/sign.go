@@ -53,10 +53,10 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 		return nil, err
 	}
 	c := callOf(ctx)
-	sig, err := s.Backend.Sign(ctx, appliance.SignRequest{
-		SessionID: c.session, WalletID: w.ID, Path: path, Message: message, Payload: payload, Signers: signers, Chain: b.Chain,
-		Requester: c.requester, BodyHash: c.hash, Initiation: initiation,
-	})
+	r := appliance.SignRequest{SessionID: c.session, WalletID: w.ID, Path: path, Message: message, Payload: payload, Signers: signers,
+		Chain: b.Chain, Requester: c.requester, Initiation: initiation}
+	r.BodyHash = signHash(r)
+	sig, err := s.Backend.Sign(ctx, r)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,8 @@ func (s *server) makeKey(ctx context.Context, b keygenBody, vault string) (*appl
 		return nil, err
 	}
 	c := callOf(ctx)
-	r.SessionID, r.Requester, r.BodyHash = c.session, c.requester, c.hash
+	r.SessionID, r.Requester = c.session, c.requester
+	r.BodyHash = keygenHash(r)
 	return s.Backend.Keygen(ctx, r)
 }
 
@@ -85,10 +86,11 @@ func (s *server) renew(ctx context.Context, w *appliance.Wallet, b refreshBody) 
 		return nil, err
 	}
 	c := callOf(ctx)
-	r := appliance.RefreshRequest{SessionID: c.session, WalletID: w.ID, Requester: c.requester, BodyHash: c.hash, Initiation: initiation}
+	r := appliance.RefreshRequest{SessionID: c.session, WalletID: w.ID, Requester: c.requester, Initiation: initiation}
 	for _, id := range b.Release {
 		r.Release = append(r.Release, transport.NodeID(id))
 	}
+	r.BodyHash = refreshHash(r)
 	w, err = s.Backend.Refresh(ctx, r)
 	if err != nil {
 		return nil, err

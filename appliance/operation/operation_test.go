@@ -30,8 +30,8 @@ func TestCheckSession(t *testing.T) {
 	}
 }
 
-// Goal: what stands on disk under a session_id holds for a second caller: the answer for the same request, a refusal for another, which
-// may take over an answer where there is none yet, and a record that is not of this version for nobody; what has an answer, or is another's,
+// Goal: what stands on disk under a session_id holds for a second caller: the answer for the same request, a refusal for another, which may
+// take over an answer where there is none yet, and a record that is not of this version for nobody; what has an answer, or is another's,
 // is not forgotten. Method: an answered request, and one that is not; the request again, another, and the record of another version.
 func TestClaimOnRecord(t *testing.T) {
 	s := vaulttest.NewMemory()
