@@ -115,7 +115,8 @@ func (n *core) count(committees []threshold.Committee, can func(transport.NodeID
 }
 
 // TokenAway is what to do about a token that cannot be reached.
-const TokenAway = "put the token back: its device, or the files or the service that hsm.uri names, and its library; the node goes on by itself"
+const TokenAway = "put the token back: its device, or the files or the service that hsm.uri names, and its library; " +
+	"the node goes on by itself"
 
 // wellIf is a check that fails with err. What to do is said of a disk, of what is stored there, and of a token that is away: no waiting
 // heals them.
@@ -197,7 +198,8 @@ func (n *core) twice() string {
 		return twice
 	}
 	by, words := n.peers.TwiceBy()
-	if by == nil || n.count(n.committees(), func(id transport.NodeID) bool { return n.peers.Usable(id) && !slices.Contains(by, id) }).enough() {
+	others := func(id transport.NodeID) bool { return n.peers.Usable(id) && !slices.Contains(by, id) }
+	if by == nil || n.count(n.committees(), others).enough() {
 		return ""
 	}
 	return "runs twice: " + words

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -37,6 +38,8 @@ type certificate struct {
 	marks  [2]fileMark
 	looked time.Time
 	told   time.Time // when its end was told last
+	// refused is why what is in the files was not taken up, as it was told last
+	refused string
 }
 
 // fileMark tells a file from another that took its place.
@@ -63,14 +66,34 @@ func (c *certificate) read() error {
 	c.marks = [2]fileMark{markOf(c.cert), markOf(c.key)}
 	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
 	if err != nil {
-		return err
+		return marked(c.cert, err)
 	}
 	leaf, err := x509.ParseCertificate(pair.Certificate[0])
 	if err == nil && c.judge != nil {
 		err = c.judge(leaf)
 	}
+	if err == nil && c.leaf != nil && inTime(c.leaf, c.clock()) == nil {
+		if err = inTime(leaf, c.clock()); err != nil { // it may begin by itself
+			c.marks = [2]fileMark{}
+		}
+	}
 	if err == nil {
 		c.pair, c.leaf, c.told = &pair, leaf, time.Time{}
+	}
+	return err
+}
+
+// marked is why a text could not be read, which may be that it begins with a byte order mark, as editors of Windows write it.
+func marked(path string, err error) error {
+	const mark = "\xef\xbb\xbf"
+	f, opened := os.Open(path)
+	if opened != nil {
+		return err
+	}
+	defer f.Close()
+	b := make([]byte, len(mark))
+	if _, short := io.ReadFull(f, b); short == nil && string(b) == mark {
+		return fmt.Errorf("%s begins with a byte order mark, save it without one: %w", path, err)
 	}
 	return err
 }
@@ -86,8 +109,12 @@ func (c *certificate) look(now bool) {
 	c.looked = t
 	if now || c.marks != [2]fileMark{markOf(c.cert), markOf(c.key)} {
 		if err := c.read(); err != nil {
-			c.log.Warn("the certificate's files are not taken up", "use", c.use, "file", c.cert, "error", err)
+			if c.refused != err.Error() {
+				c.refused = err.Error()
+				c.log.Warn("the certificate's files are not taken up: the one before is shown", "use", c.use, "file", c.cert, "error", err)
+			}
 		} else {
+			c.refused = ""
 			c.log.Info("certificate", "use", c.use, "file", c.cert, "until", c.leaf.NotAfter)
 		}
 	}

@@ -45,6 +45,35 @@ func certified(t *testing.T) (c Config, replace func(node transport.NodeID)) {
 	return c, replace
 }
 
+// Goal: a good certificate is not given up for one that is not valid yet, which is taken up when it is. Method: the clock is before the
+// beginning of the second one.
+func TestCertificateOfLater(t *testing.T) {
+	c, replace := certified(t)
+	x, err := c.routeCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begins := x.leaf.NotBefore
+	now := begins.Add(-time.Minute)
+	said := new(bytes.Buffer)
+	x.leaf.NotBefore, x.clock, x.log = now.Add(-time.Hour), func() time.Time { return now }, slog.New(slog.NewTextHandler(said, nil))
+	first := x.pair.Certificate[0]
+	replace("n1")
+	for range 2 {
+		now = now.Add(lookEvery)
+		if p, err := x.get(); err != nil || !bytes.Equal(p.Certificate[0], first) || !x.check().OK {
+			t.Errorf("it is given up: %v, %+v", err, x.check())
+		}
+	}
+	if strings.Count(said.String(), "not taken up: the one before is shown") != 1 {
+		t.Errorf("%s", said)
+	}
+	now = begins.Add(time.Hour)
+	if p, err := x.get(); err != nil || bytes.Equal(p.Certificate[0], first) {
+		t.Errorf("it is not taken up: %v", err)
+	}
+}
+
 // Goal: a certificate that takes another's place is taken up while the node runs, and one that does not serve is not. Method: another of
 // the node, another node's, and a key alone.
 func TestCertificateTakenUp(t *testing.T) {

@@ -71,6 +71,7 @@ func (d *Checkup) Run(ctx context.Context) []Finding {
 		}
 	}
 	d.certificates()
+	d.modes()
 	d.door()
 	held, err := Lock(d.Config)
 	switch {
@@ -133,6 +134,23 @@ func (d *Checkup) certificates() {
 		left := c.leaf.NotAfter.Sub(now)
 		d.warn(f.what, !now.After(RenewalDue(c.leaf)), fmt.Sprintf("valid for %d more days", int(left.Hours()/24)), renewal)
 	}
+}
+
+// modes looks who beside the node's user may read its keys and change what it is made of. The token's files have rules of their own.
+func (d *Checkup) modes() {
+	c := d.Config
+	detail, do := "", ""
+	for _, f := range []struct {
+		path string
+		not  os.FileMode
+	}{{c.API.Key, 0o027}, {c.NATS.Key, 0o027}, {c.DataDir, 0o027}, {c.File, 0o022}} {
+		if st, err := os.Stat(f.path); err == nil && st.Mode().Perm()&f.not != 0 && !strings.Contains(detail, f.path+" ") {
+			detail += fmt.Sprintf("%s has mode %o, ", f.path, st.Mode().Perm())
+			do += fmt.Sprintf("chmod %o %s; ", st.Mode().Perm()&^f.not, f.path)
+		}
+	}
+	d.warn("modes of files", detail == "", cmp.Or(strings.TrimSuffix(detail, ", "), "nobody else reads the keys or changes the rest"),
+		strings.TrimSuffix(do, "; "))
 }
 
 // door reads the keys of the API's tokens and the CAs of its clients, as a start does.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -68,7 +69,8 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 	tls := filepath.Join(good.DataDir, "..", "tls")
 	operator := filepath.Join(good.DataDir, "..", "..", "cluster")
 	good.API.Cert, good.API.Key = filepath.Join(tls, "node.crt"), filepath.Join(tls, "node.key")
-	good.API.ClientCA, good.API.JWTKeys = copyOf(t, filepath.Join(tls, "ca.crt")), []string{copyOf(t, filepath.Join(operator, "api-tokens.pub"))}
+	good.API.ClientCA = copyOf(t, filepath.Join(tls, "ca.crt"))
+	good.API.JWTKeys = []string{copyOf(t, filepath.Join(operator, "api-tokens.pub"))}
 	if err := started(t, good); err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +122,8 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		f, err := checked(t, c), started(t, c)
-		if kind(err) != x.code || kind(f.Err) != x.code || !strings.Contains(do(f.Err), x.do) || x.code == fault.CodeUsage && do(f.Err) != do(err) {
+		if kind(err) != x.code || kind(f.Err) != x.code || !strings.Contains(do(f.Err), x.do) ||
+			x.code == fault.CodeUsage && do(f.Err) != do(err) {
 			t.Errorf("%s: the doctor finds %s: %v, do %q; the start: %v, do %q", name, f.Check, f.Err, do(f.Err), err, do(err))
 		}
 		if was != nil {
@@ -177,5 +180,64 @@ func TestDoctorLeavesAddressesToTheNode(t *testing.T) {
 	c.Listen, c.NATS.Listen = l.Addr().String(), l.Addr().String()
 	if f := checked(t, c); !strings.HasPrefix(f.Check, "node") {
 		t.Errorf("%s: %v", f.Check, f.Err)
+	}
+}
+
+// Goal: the doctor warns of a key, a data directory or a configuration that others may read or change, and says how to close it. Method:
+// modes of each, as they were made and wider.
+func TestDoctorTellsOfModes(t *testing.T) {
+	c := planned(t)
+	warned := func() (detail, do string) {
+		for _, f := range (&host.Checkup{Config: c, Ask: unanswered}).Run(t.Context()) {
+			if f.Check == "modes of files" {
+				return f.Detail, f.Warn
+			}
+		}
+		return "", "nothing is said"
+	}
+	if detail, do := warned(); do != "" {
+		t.Errorf("as it was made: %s; %s", detail, do)
+	}
+	for path, modes := range map[string][3]os.FileMode{c.NATS.Key: {0o600, 0o644, 0o640}, c.DataDir: {0o700, 0o777, 0o750},
+		c.File: {0o600, 0o666, 0o644}} {
+		if err := os.Chmod(path, modes[1]); err != nil {
+			t.Fatal(err)
+		}
+		if detail, do := warned(); !strings.Contains(detail, path+" has mode ") || do != fmt.Sprintf("chmod %o %s", modes[2], path) {
+			t.Errorf("%s; %s", detail, do)
+		}
+		if err := os.Chmod(path, modes[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Goal: a store's key that is gone is told with what brings it back, and a file without end is no configuration, and a byte order mark is named. Method: each.
+func TestFilesThatAreNone(t *testing.T) {
+	c := planned(t)
+	if err := os.Remove(c.StoreKeyPath()); err != nil {
+		t.Fatal(err)
+	}
+	if err := started(t, c); kind(err) != fault.CodeUsage || !strings.Contains(do(err), "put a copy of it back") {
+		t.Errorf("%v; %s", err, do(err))
+	}
+	for _, path := range []string{c.Roster, c.NATS.Cert} {
+		b, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(path, append([]byte("\xef\xbb\xbf"), b...), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := &host.Checkup{Config: c, Ask: unanswered}
+	for _, f := range d.Run(t.Context()) {
+		marked := f.Check == "roster" || f.Check == "route certificate"
+		if marked && !strings.Contains(fmt.Sprint(f.Err), "byte order mark") {
+			t.Errorf("%s: %v", f.Check, f.Err)
+		}
+	}
+	if err := host.Defaults().File("/dev/zero"); kind(err) != fault.CodeUsage || !strings.Contains(do(err), "mpcd.yaml") {
+		t.Errorf("%v; %s", err, do(err))
 	}
 }

@@ -71,7 +71,7 @@ func (c Config) fits(s *attest.SignedRoster) error {
 func ReadRoster(path string) (*attest.SignedRoster, error) {
 	s, err := attest.LoadRoster(path)
 	if err != nil && !errors.As(err, new(*fs.PathError)) {
-		err = &fault.Error{Code: fault.CodeIntegrity, Err: err, Do: "fetch the roster from the operator again"}
+		err = &fault.Error{Code: fault.CodeIntegrity, Err: marked(path, err), Do: "fetch the roster from the operator again"}
 	}
 	return s, fault.Doing("roster", err)
 }

@@ -75,6 +75,10 @@ func (f keyFile) keep(ctx context.Context, key *secret.Bytes, recovery []string,
 // unseal opens the key with the token.
 func (f keyFile) unseal(ctx context.Context, slot vault.KeySlot) (*secret.Bytes, error) {
 	sealed, err := durable.ReadFile(f.path, vault.MaxSealedKey)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fault.Usage("check data_dir and that its disk is mounted; if the file is lost, put a copy of it back, which any backup of "+
+			"the data directory has: without it nobody opens the store", "%w", err)
+	}
 	if err != nil {
 		return nil, err
 	}

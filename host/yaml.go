@@ -19,6 +19,9 @@ const configMax = 1 << 20
 // File reads mpcd.yaml over the values. It is strict: what it does not know is an error, with the key that was perhaps meant.
 func (vs Values) File(path string) error {
 	b, err := durable.ReadFile(path, configMax)
+	if errors.Is(err, durable.ErrTooLarge) {
+		return fault.Usage("name the node's mpcd.yaml", "configuration %s: %w", path, err)
+	}
 	if err != nil {
 		return fault.Doing("configuration", err)
 	}

@@ -157,6 +157,9 @@ func TestBadTokens(t *testing.T) {
 		}
 		code := map[int]string{401: "unauthorized", 403: "denied"}[c.status]
 		wantProblem(t, w, c.status, code)
+		if said := w.Body.String(); name == "too long" && !strings.Contains(said, "at most 8192 are read") {
+			t.Errorf("%s: %s", name, said)
+		}
 		if (c.status == 401) != (w.Header().Get("WWW-Authenticate") != "") {
 			t.Errorf("%s: WWW-Authenticate %q", name, w.Header().Get("WWW-Authenticate"))
 		}

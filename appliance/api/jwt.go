@@ -153,8 +153,11 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 		return Identity{}, errors.New("more than one Authorization header is given")
 	}
 	scheme, token, ok := strings.Cut(values[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > tokenMax {
+	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return Identity{}, errors.New("the Authorization header holds no bearer token")
+	}
+	if len(token) > tokenMax {
+		return Identity{}, fmt.Errorf("the token has %d bytes, at most %d are read", len(token), tokenMax)
 	}
 	sum := sha256.Sum256([]byte(token))
 	if k, ok := j.known.Get(sum); ok && j.now().Before(k.until) {

@@ -315,9 +315,9 @@ func (x *seen) told(id transport.NodeID, ready bool, failing string, hears ...he
 		canon.MustMarshal(told{Version: toldVersion, Failing: failing, Hears: hears})})})
 }
 
-// Goal: a node tells a member of which it hears two runs, and learns from a peer of another run of itself beside this one, until ten seconds
-// after the last word of it. Nothing else that a peer says is one: another node's runs, two others of ours, or this one alone. Method: what
-// is told, and what we tell, where a peer and we are heard twice.
+// Goal: a node tells a member of which it hears two runs, and learns from a peer of another run of itself beside this one, until ten
+// seconds after the last word of it. Nothing else that a peer says is one: another node's runs, two others of ours, or this one alone.
+// Method: what is told, and what we tell, where a peer and we are heard twice.
 func TestTwiceBy(t *testing.T) {
 	for name, x := range map[string]struct {
 		said twins

@@ -74,7 +74,7 @@ func readPassphrase(source string) (*secret.Bytes, error) {
 	if source == "" {
 		return nil, nil
 	}
-	p, err := hsm.ReadPIN(source)
+	p, err := hsm.ReadPIN(absolute(source))
 	if err != nil {
 		return nil, fault.Usage("correct --passphrase", "%s", tokenSource.Replace(err.Error()))
 	}

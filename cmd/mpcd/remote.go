@@ -54,6 +54,16 @@ func (r *remote) register(cmd *cobra.Command) {
 var tokenSource = strings.NewReplacer("hsm: ", "", "bad HSM URI: ", "", "pin-source: ", "", "pin-source", "the source",
 	"the source of the PIN cannot be used: ", "")
 
+// absolute is a source with the full path of its file, if it is one.
+func absolute(source string) string {
+	if path, is := strings.CutPrefix(source, "file:"); is {
+		if abs, err := filepath.Abs(path); err == nil {
+			return "file:" + abs
+		}
+	}
+	return source
+}
+
 // open makes the connection's settings; it sends nothing.
 func (r *remote) open() error {
 	r.nodes = nil
@@ -66,11 +76,7 @@ func (r *remote) open() error {
 	if r.token == "" {
 		r.token = os.Getenv("MPCD_TOKEN")
 	}
-	if path, is := strings.CutPrefix(r.token, "file:"); is {
-		if abs, err := filepath.Abs(path); err == nil {
-			r.token = "file:" + abs
-		}
-	}
+	r.token = absolute(r.token)
 	if strings.HasPrefix(r.token, "file:") || strings.HasPrefix(r.token, "cred:") || strings.HasPrefix(r.token, "env:") {
 		b, err := hsm.ReadPIN(r.token)
 		if err != nil {
