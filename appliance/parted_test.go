@@ -91,8 +91,8 @@ func TestTwoAuthorities(t *testing.T) {
 	})
 }
 
-// Goal: a stopped node is told what its start would say, and is brought to another authority by what root and officers signed alone, never to
-// one of a lower serial, and never without a record. Method: a store that keeps ja; each chain that there may be.
+// Goal: a stopped node is told what its start would say, and is brought to another authority by what root and officers signed alone, never
+// to one of a lower serial, and never without a record. Method: a store that keeps ja; each chain that there may be.
 func TestSettleAuthority(t *testing.T) {
 	c := newCluster(t, 2)
 	ja, jb, k := c.twoOfSerial()

@@ -59,8 +59,8 @@ func TestTwice(t *testing.T) {
 	})
 }
 
-// Goal: two runs of a node that hear nothing of each other, as over routes, learn from their peers that there are two: neither is ready,
-// both say so to who asks, and have it on record. Method: as above, with no way between the two.
+// Goal: two runs of a node that hear nothing of each other, as over routes, learn from their peers that there are two: neither is
+// ready, both say so to who asks, and have it on record. Method: as above, with no way between the two.
 func TestTwiceByPeers(t *testing.T) {
 	c := newCluster(t, 3)
 	w := c.keygen("ed25519", 2, 3)

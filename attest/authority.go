@@ -244,8 +244,8 @@ func (c AuthorityChain) Verify(root ed25519.PublicKey) (*Authority, error) {
 	return &last, nil
 }
 
-// VerifyOfficers is Verify for who has no root key: it does not judge the root's signature on the first. Where the last is unsigned, officers
-// are at work on it: what has signed it so far must hold, and may be too few. ErrAuthority.
+// VerifyOfficers is Verify for who has no root key: it does not judge the root's signature on the first. Where the last is unsigned,
+// officers are at work on it: what has signed it so far must hold, and may be too few. ErrAuthority.
 func (c AuthorityChain) VerifyOfficers(unsigned bool) error { return c.verify(nil, unsigned) }
 
 // verify checks the links of a chain whose first the root signs, unless there is none.

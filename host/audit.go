@@ -92,7 +92,8 @@ func ofLog(err error) error {
 		return nil
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return fault.Usage("check data_dir and that its disk is mounted; a node that never ran has none, which `mpcd doctor` tells",
+		return fault.Usage("check data_dir and that its disk is mounted; "+
+			"a node that never ran has none, which `mpcd doctor` tells",
 			"there is no audit log: %w", err)
 	}
 	f := &fault.Error{Code: fault.CodeIntegrity, What: "the audit log does not hold", Err: err,

@@ -233,9 +233,9 @@ func authoritySettle(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "settle FILE",
 		Short: "Have a stopped node go by the authority in a file, where officers have signed two of one serial",
-		Long: "A node keeps to the authority that it has used, and refuses one that parted from it: a quorum of officers has signed two of one\n" +
-			"serial, and no node can tell which they mean. Find that out, have the officers sign on from the right one, stop each node that has\n" +
-			"used the other, and run this there. What is in the file is judged as always: root and officers signed it, each link by those of the\n" +
+		Long: "A node keeps to the authority that it has used, and refuses one that parted from it: a quorum of officers has signed two of\n" +
+			"one serial, and no node can tell which they mean. Find that out, have the officers sign on from the right one, stop each node that\n" +
+			"has used the other, and run this there. What is in the file is judged as always: root and officers signed it, each link by those of the\n" +
 			"one before; its serial is not lower than that of the one the node has used. It is put on record with both digests\n" +
 			"(authority.settled), and into the file that mpcd.yaml names. Keep the other chain too: receipts under it are judged by it.",
 		Example: "  mpcd authority settle next.json --config mpcd.yaml",

@@ -17,8 +17,8 @@ func freeSpace(dir string) (int64, error) {
 	return int64(s.Bavail) * s.Bsize, nil
 }
 
-// freeInodes is how many files may still be made on the disk of dir. File systems that make inodes as they need them say that they have
-// none.
+// freeInodes is how many files may still be made on the disk of dir. File systems that make inodes as they need them say that they
+// have none.
 func freeInodes(dir string) (int64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
