@@ -44,6 +44,7 @@ func Configure(dir string, vs host.Values, at Place, note func(format string, a 
 		return "", fault.Usage("give --cluster NAME and --node NAME", "a new node in %s needs the names of its cluster and of itself", dir)
 	}
 	set := w.all(c)
+	set["data_dir"] = cmp.Or(c.DataDir, "data")
 	if err := checkSettings(path, set); err != nil {
 		return "", err
 	}

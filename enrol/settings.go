@@ -34,7 +34,7 @@ func (at Place) settings(vs host.Values) (w settings, err error) {
 		on = "0.0.0.0"
 	}
 	w.follow["listen"], w.follow["nats.listen"] = net.JoinHostPort(on, api), net.JoinHostPort(on, route)
-	full := vs.InFull()
+	full := vs.InFull() // the file lies elsewhere
 	for _, s := range host.Settings {
 		if v := full[s.Key]; v.Origin != "default" {
 			if strings.Contains(v.Text, pinValue) {
@@ -65,7 +65,7 @@ func (w settings) all(c host.Config) map[string]string {
 	}
 	maps.Copy(set, w.follow)
 	maps.Copy(set, w.given)
-	set["data_dir"], set["hsm.uri"] = cmp.Or(c.DataDir, "data"), cmp.Or(set["hsm.uri"], softToken)
+	set["hsm.uri"] = cmp.Or(set["hsm.uri"], softToken)
 	if c.NATS.URL != "" {
 		delete(set, "nats.routes")
 	}
