@@ -1,11 +1,13 @@
 package enrol
 
 import (
+	"bytes"
 	"cmp"
 	"crypto"
 	"crypto/ed25519"
 	_ "embed" // the starter
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,10 +59,31 @@ func Successor(c attest.AuthorityChain, change Amendment, by string, sign attest
 	next.Serial, next.Prior = last.Serial+1, last.Digest()
 	next.Officers, next.Initiators = slices.Clone(last.Officers), append([]attest.Initiator{}, last.Initiators...)
 	next.Assets = slices.Clone(last.Assets)
+	same := next.Digest()
 	if err := change.Apply(&next); err != nil {
 		return nil, err
 	}
+	if next.Digest() == same {
+		return nil, fault.Usage("say what is to be another; to sign what another officer wrote, `mpcd authority sign FILE`",
+			"this changes nothing of the authority of serial %d", last.Serial)
+	}
 	return Endorse(append(slices.Clone(c), attest.SignedAuthority{Authority: next}), by, sign)
+}
+
+// alive refuses a chain that no node takes up, whoever signs it yet: officers sign the last alone, so each link before it must have its
+// signatures already, and none may be there that does not verify.
+func alive(c attest.AuthorityChain) error {
+	for n := 1; n < len(c); n++ {
+		if by, others, must := c[:n].Signed(); len(by) < must {
+			return fault.Usage("have them sign that first, `mpcd authority sign FILE`, and change what all have signed",
+				"serial %d is not in force: %d of %d have signed it, and of %s %d more must", n, len(by), must, strings.Join(others, ", "),
+				must-len(by))
+		}
+	}
+	if err := c.VerifyOfficers(true); err != nil {
+		return &fault.Error{Code: fault.CodeIntegrity, Err: err, Do: "begin again from the authority in force"}
+	}
+	return nil
 }
 
 // Endorse adds an officer's signature to the last of a chain, in the place of one that is there by the same officer.
@@ -80,7 +103,7 @@ func Endorse(c attest.AuthorityChain, by string, sign attest.SignFunc) (attest.A
 	}
 	last.Signatures = append(slices.DeleteFunc(slices.Clone(last.Signatures), func(x attest.AuthoritySignature) bool { return x.By == by }), s)
 	out[len(out)-1] = last
-	return out, nil
+	return out, alive(out)
 }
 
 // UseKey lends the key in a file, for whose passphrase is asked where it has one.
@@ -254,6 +277,18 @@ func ReadChain(path string) (c attest.AuthorityChain, err error) {
 			"no chain of authorities: %w", err))
 	}
 	return c, nil
+}
+
+// WriteNewChain writes a chain into a file that is not there yet, or has the very same.
+func WriteNewChain(path string, c attest.AuthorityChain) error {
+	b, err := durable.ReadFile(path, attest.MaxJSON)
+	if err == nil && bytes.Equal(b, c.JSON()) {
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fault.Usage("name a file that is not there yet, or remove that one", "%s is there already, and has something else", path)
+	}
+	return WriteChain(path, c)
 }
 
 // WriteChain writes authority.json.

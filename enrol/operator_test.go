@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -369,6 +370,33 @@ func TestAuthorityChange(t *testing.T) {
 			"olga", sign)
 		return err
 	}))
+	later := Amendment{Remove: []string{"oyuki"}}
+	err = use("olga", func(sign attest.SignFunc) error { _, err := Successor(next, later, "olga", sign); return err })
+	if codeOf(err) != fault.CodeUsage || !strings.Contains(err.Error(), "serial 2 is not in force: 1 of 2 have signed it") {
+		t.Errorf("a change of what has too few signatures: %v", err)
+	}
+	forged := slices.Clone(next)
+	forged[1].Signatures = append(slices.Clone(forged[1].Signatures), attest.AuthoritySignature{By: "otto", Signature: make(attest.Hex, 64)})
+	for name, c := range map[string]attest.AuthorityChain{"follows a forged one": forged, "forged": forged} {
+		err := use("oyuki", func(sign attest.SignFunc) (err error) {
+			if name == "forged" {
+				_, err = Endorse(c, "oyuki", sign)
+			} else {
+				_, err = Successor(c, later, "oyuki", sign)
+			}
+			return err
+		})
+		if codeOf(err) != fault.CodeIntegrity {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	err = use("olga", func(sign attest.SignFunc) error {
+		_, err := Successor(c, Amendment{Quorum: 2}, "olga", sign)
+		return err
+	})
+	if codeOf(err) != fault.CodeUsage || !strings.Contains(err.Error(), "changes nothing") {
+		t.Errorf("a change of nothing: %v", err)
+	}
 	if _, err := next.Verify(a.Root()); err == nil {
 		t.Error("one officer of two changes it")
 	}
@@ -385,7 +413,11 @@ func TestAuthorityChange(t *testing.T) {
 	}
 	must(use("otto", func(sign attest.SignFunc) (err error) { next, err = Endorse(next, "otto", sign); return err }))
 	path := filepath.Join(dir, "authority.json")
-	must(WriteChain(path, next))
+	must(WriteNewChain(path, next))
+	must(WriteNewChain(path, next))
+	if err := WriteNewChain(path, c); codeOf(err) != fault.CodeUsage {
+		t.Errorf("another chain is overwritten: %v", err)
+	}
 	again, err := ReadChain(path)
 	must(err)
 	now, err := again.Verify(a.Root())

@@ -124,8 +124,7 @@ func TestCheckupAuthority(t *testing.T) {
 		}
 	}
 	d := &Checkup{Ask: func(context.Context) (*wire.Health, error) {
-		c := wire.Check{Name: appliance.AuthorityCheck, OK: true, Detail: "node2 goes by another", Next: "settle"}
-		return &wire.Health{Checks: []wire.Check{c}}, nil
+		return &wire.Health{Checks: []wire.Check{{Name: appliance.AuthorityCheck, OK: true, Detail: "another", Next: "settle"}}}, nil
 	}}
 	d.atWork(t.Context(), nil)
 	if f := d.findings[len(d.findings)-1]; f.Mark() != "WARN" || f.Warn != "settle" {

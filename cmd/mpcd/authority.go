@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"crypto"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -84,7 +86,12 @@ func readPassphrase(source string) (*secret.Bytes, error) {
 // changeFlags are what becomes of an authority.
 func changeFlags(cmd *cobra.Command, c *enrol.Amendment) {
 	f := cmd.Flags()
-	f.IntVar(&c.Quorum, "quorum", 0, "how many officers must sign the next change")
+	f.Func("quorum", "how many officers must sign the next change, as a `number`", func(s string) (err error) {
+		if c.Quorum, err = strconv.Atoi(s); err != nil || c.Quorum < 1 {
+			return errors.New("one officer at least signs a change")
+		}
+		return nil
+	})
 	f.StringSliceVar(&c.Officers, "officer", nil, "an officer, NAME=KEY")
 	f.StringVar(&c.Policy, "policy", "", "a file of rules in Cedar by which every signer judges; init begins with some of its own")
 	f.StringSliceVar(&c.Assets, "asset", nil, "an asset whose amounts the rules name, NETWORK/ID=DECIMALS")
@@ -164,7 +171,10 @@ func authorityChange(o *output) *cobra.Command {
 				if to == "" {
 					return fault.Usage("give --to FILE", "no file for the next authority")
 				}
-				return o.written(to, next)
+				if err := enrol.WriteNewChain(to, next); err != nil {
+					return err
+				}
+				return o.authority(next)
 			})
 		},
 	}
@@ -192,7 +202,10 @@ func authoritySign(o *output) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return o.written(args[0], signed)
+				if err := enrol.WriteChain(args[0], signed); err != nil {
+					return err
+				}
+				return o.authority(signed)
 			})
 		},
 	}
@@ -233,11 +246,10 @@ func authoritySettle(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "settle FILE",
 		Short: "Have a stopped node go by the authority in a file, where officers have signed two of one serial",
-		Long: "A node keeps to the authority that it has used, and refuses one that parted from it: a quorum of officers has signed two of\n" +
-			"one serial, and no node can tell which they mean. Find that out, have the officers sign on from the right one, stop each node that\n" +
-			"has used the other, and run this there. What is in the file is judged as always: root and officers signed it, each link by those of the\n" +
-			"one before; its serial is not lower than that of the one the node has used. It is put on record with both digests\n" +
-			"(authority.settled), and into the file that mpcd.yaml names. Keep the other chain too: receipts under it are judged by it.",
+		Long: "A node keeps to the authority that it has used, and refuses another of the same serial: it cannot tell which the officers mean.\n" +
+			"Find that out, have them sign on from it, stop each node that has used the other, and run this there. The file is judged as ever,\n" +
+			"and its serial is not lower than that of the one the node has used. It is put on record (authority.settled), and into the file that\n" +
+			"mpcd.yaml names. Keep the other chain: receipts under it are judged by it.",
 		Example: "  mpcd authority settle next.json --config mpcd.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -256,30 +268,20 @@ func authoritySettle(o *output) *cobra.Command {
 	return cmd
 }
 
-// written writes a chain and shows it.
-func (o *output) written(path string, c attest.AuthorityChain) error {
-	if err := enrol.WriteChain(path, c); err != nil {
-		return err
-	}
-	return o.authority(c)
-}
-
 // authority shows the last of a chain.
 func (o *output) authority(c attest.AuthorityChain) error {
 	last := c[len(c)-1]
 	a := last.Authority
-	must := 1
-	if len(c) > 1 {
-		must = c[len(c)-2].Authority.Quorum
-	}
-	var by []string
-	for _, s := range last.Signatures {
-		by = append(by, s.By)
+	by, others, must := c.Signed()
+	signed := fmt.Sprintf("%s: %d of %d have signed", cmp.Or(strings.Join(by, ", "), "nobody"), len(by), must)
+	if len(by) < must {
+		signed += fmt.Sprintf("; not in force: of %s %d more must, by `mpcd authority sign`", strings.Join(others, ", "), must-len(by))
 	}
 	return o.result(last, func(w io.Writer) {
 		row(w, "cluster", a.Cluster)
 		row(w, "serial", a.Serial)
-		row(w, "signed by", fmt.Sprintf("%s; %d must", strings.Join(by, ", "), must))
+		row(w, "digest", a.Digest())
+		row(w, "signed by", signed)
 		row(w, "next by", fmt.Sprintf("%d of %d officers", a.Quorum, len(a.Officers)))
 		for _, x := range a.Officers {
 			row(w, "officer", x.Name, x.Key)
@@ -294,6 +296,12 @@ func (o *output) authority(c attest.AuthorityChain) error {
 		}
 		for _, line := range strings.Split(strings.TrimRight(a.Policy, "\n"), "\n") {
 			row(w, "policy", line)
+		}
+		switch rules, err := a.Rules(); {
+		case err != nil:
+			row(w, "WARN", err)
+		case len(rules.Names()) == 0:
+			row(w, "WARN", "it has no rules, and permits nothing: "+host.NoRules)
 		}
 	})
 }
