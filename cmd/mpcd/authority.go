@@ -246,7 +246,7 @@ func authoritySettle(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "settle FILE",
 		Short: "Have a stopped node go by the authority in a file, where officers have signed two of one serial",
-		Long: "A node keeps to the authority that it has used, and refuses another of the same serial: it cannot tell which the officers mean.\n" +
+		Long: "A node keeps to the authority that it has used, and refuses another of the same serial: which one is meant it cannot tell.\n" +
 			"Find that out, have them sign on from it, stop each node that has used the other, and run this there. The file is judged as ever,\n" +
 			"and its serial is not lower than that of the one the node has used. It is put on record (authority.settled), and into the file that\n" +
 			"mpcd.yaml names. Keep the other chain: receipts under it are judged by it.",
