@@ -212,8 +212,8 @@ func TestDoctorTellsOfModes(t *testing.T) {
 	}
 }
 
-// Goal: a store's key that is gone is told with what brings it back, a file without end is no configuration, and a byte order mark is named.
-// Method: each.
+// Goal: a store's key that is gone is told with what brings it back, a file without end is no configuration, and a byte order mark is
+// named. Method: each.
 func TestFilesThatAreNone(t *testing.T) {
 	c := planned(t)
 	if err := os.Remove(c.StoreKeyPath()); err != nil {
