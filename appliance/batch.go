@@ -194,7 +194,7 @@ func (b *batcher) start(id laneID, l *lane) {
 	}
 }
 
-// batchBytes is how many bytes of messages one ceremony signs, where they are of several requests: a proposal holds all its intents.
+// batchBytes is how many bytes of messages and payloads one ceremony signs, where they are of several requests: a proposal holds all its intents.
 const batchBytes = transport.BodyMax / 2
 
 // fitting is how many of the requests that wait go into one ceremony together, at most so many.
@@ -202,7 +202,7 @@ func fitting(queue []*signJob, most int) int {
 	most = min(most, len(queue))
 	size := 0
 	for i, j := range queue[:most] {
-		if size += len(j.req.Message); size > batchBytes && i > 0 {
+		if size += j.req.size(); size > batchBytes && i > 0 {
 			return i
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
@@ -102,23 +103,26 @@ func TestBatchMax(t *testing.T) {
 // Goal: what one ceremony signs fits its proposal, however long the messages, and goes together where it can. Method: queues of requests
 // with messages of one length; the proposal of what goes together, with the longest intents there are.
 func TestFitting(t *testing.T) {
-	for _, c := range []struct{ waiting, length, most, want int }{
-		{64, 32, 64, 64},
-		{70, 32, 64, 64},
-		{3, 32, 64, 3},
-		{64, attest.MaxMessage, 64, 32},
-		{64, attest.MaxMessage, 1, 1},
+	for _, c := range []struct{ waiting, length, payload, most, want int }{
+		{64, 32, 0, 64, 64},
+		{70, 32, 0, 64, 64},
+		{3, 32, 0, 64, 3},
+		{64, attest.MaxMessage, 0, 64, 32},
+		{64, attest.MaxMessage, 0, 1, 1},
+		{64, 32, intent.MaxPayload, 64, 31},
+		{64, attest.MaxMessage, intent.MaxPayload, 64, 16},
 	} {
+		payload := &attest.Payload{Bytes: make([]byte, c.payload)}
 		long := strings.Repeat("x", 128)
 		var queue []*signJob
 		p := proposal{Pres: make([][32]byte, c.want), Cosign: make([]byte, 1<<10)}
 		for range c.waiting {
-			queue = append(queue, &signJob{req: SignRequest{Message: make([]byte, c.length)}})
+			queue = append(queue, &signJob{req: SignRequest{Message: make([]byte, c.length), Payload: payload}})
 		}
 		got := fitting(queue, c.most)
 		for range got {
 			in := attest.Intent{RequestID: long, KeyID: long, Chain: long, Requester: long, Message: make([]byte, c.length),
-				Path: make([]uint32, 255)}
+				Path: make([]uint32, 255), Payload: payload}
 			p.Intents = append(p.Intents, in.Bytes())
 		}
 		if size := len(canon.MustMarshal(p)); got != c.want || size > transport.BodyMax {

@@ -71,6 +71,15 @@ func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (s *Si
 	return s, err
 }
 
+// size is how many bytes the request's message and payload have.
+func (r *SignRequest) size() int {
+	n := len(r.Message)
+	if r.Payload != nil {
+		n += len(r.Payload.Bytes)
+	}
+	return n
+}
+
 // read makes the message of the payload, where there is one, and checks it.
 func (r *SignRequest) read(key keys.Key) error {
 	if p := r.Payload; p != nil {

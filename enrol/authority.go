@@ -291,9 +291,14 @@ func WriteNewChain(path string, c attest.AuthorityChain) error {
 	return WriteChain(path, c)
 }
 
-// WriteChain writes authority.json.
+// WriteChain writes authority.json, unless it is longer than nodes read.
 func WriteChain(path string, c attest.AuthorityChain) error {
-	return durable.WriteFile(path, c.JSON(), 0o644)
+	b := c.JSON()
+	if len(b) > attest.MaxJSON {
+		return fault.Usage("give a shorter policy, or fewer initiators: every authority of before stays in the file",
+			"the chain of %d authorities would have %d bytes, nodes read at most %d", len(c), len(b), attest.MaxJSON)
+	}
+	return durable.WriteFile(path, b, 0o644)
 }
 
 // Pilot makes an officer, an initiator who may ask for everything, and the authority that says so.

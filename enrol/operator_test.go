@@ -17,6 +17,7 @@ import (
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/policy"
 )
 
 // Goal: nodes keep their parties, and parties are never given twice. Method: sign a roster, then one with a further node.
@@ -439,5 +440,17 @@ func TestAuthorityChange(t *testing.T) {
 	}
 	if _, err := MakeKeyFile(filepath.Join(dir, "olga"), hsm.KeyEd25519, nil); codeOf(err) != fault.CodeUsage {
 		t.Errorf("a key in another's place: %v", err)
+	}
+}
+
+// Goal: nobody signs a chain that no node reads. Method: so many authorities with long policies.
+func TestChainIsNotTooLong(t *testing.T) {
+	one := attest.SignedAuthority{Authority: attest.Authority{Policy: strings.Repeat(" ", policy.MaxText)}}
+	for n, ok := range map[int]bool{60: true, 64: false} {
+		path := filepath.Join(t.TempDir(), "authority.json")
+		err := WriteChain(path, slices.Repeat(attest.AuthorityChain{one}, n))
+		if _, serr := os.Stat(path); (err == nil) != ok || (serr == nil) != ok || !ok && codeOf(err) != fault.CodeUsage {
+			t.Errorf("%d: %v", n, err)
+		}
 	}
 }
