@@ -459,3 +459,12 @@ func FuzzEthereumMessage(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkDecode(b *testing.B) {
+	key, payload := keyOne, unhex("02f00107843b9aca008506fc23ac008252089435353535353535353535353535353535353535358814d1120d7b16000080c0")
+	for b.Loop() {
+		if _, err := Decode(Payload{Network: "ethereum", Format: "transaction", Bytes: payload, Key: key}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

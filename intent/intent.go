@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // MaxPayload is the longest payload that is read, in bytes.
@@ -81,7 +82,7 @@ type Fact struct {
 type decoder func(Payload) (*Decoded, error)
 
 // formats is the closed table: network → format → decoder.
-func formats() map[string]map[Format]decoder {
+var formats = sync.OnceValue(func() map[string]map[Format]decoder {
 	all := map[string]map[Format]decoder{
 		"bitcoin": {"psbt": decodePSBT},
 		"solana":  {"transaction": decodeSolana},
@@ -90,7 +91,7 @@ func formats() map[string]map[Format]decoder {
 		all[network] = ethereumFormats()
 	}
 	return all
-}
+})
 
 // Formats lists what payloads of a network may be written in, sorted; none for a network without a decoder.
 func Formats(network string) []Format { return slices.Sorted(maps.Keys(formats()[network])) }
