@@ -62,9 +62,10 @@ func sayTwice(x *inside, p threshold.PartyID, twice bool) {
 		Runs  [2]ceremony.Boot  `cbor:"2,keyasint"`
 	}
 	told := struct {
-		Version uint8   `cbor:"1,keyasint"`
-		Twins   []twins `cbor:"6,keyasint,omitempty"`
-	}{Version: 1}
+		Version uint8       `cbor:"1,keyasint"`
+		Digest  attest.Hash `cbor:"6,keyasint"`
+		Twins   []twins     `cbor:"7,keyasint,omitempty"`
+	}{Version: 2}
 	if twice {
 		told.Twins = []twins{{x.members.SelfParty(), [2]ceremony.Boot{x.boot, {8}}}}
 	}

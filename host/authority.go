@@ -112,6 +112,9 @@ func checkAuthority(ctx context.Context, c Config, s vault.Store, roster *attest
 // SettleAuthority has a node that does not run go by the chain in a file, which parted from the one that it has used, as the operator says
 // who has found out which the officers mean. It is put on record first, and the file that mpcd.yaml names has it too.
 func SettleAuthority(ctx context.Context, c Config, o Options, path string) (chain attest.AuthorityChain, err error) {
+	if err := checkFormat(c); err != nil {
+		return nil, err
+	}
 	roster, err := loadRoster(c)
 	if err != nil {
 		return nil, err

@@ -173,7 +173,7 @@ func TestFormat1IsRefused(t *testing.T) {
 	given := map[string][]string{
 		"start": of("--listen", "127.0.0.1:0"), "doctor": nil, "audit verify": nil, "audit export": nil,
 		"audit prove": of("--entry", "1"), "node enroll": nil,
-		"hsm list": nil, "hsm test": nil, "hsm init": nil,
+		"authority settle": of(operator), "hsm list": nil, "hsm test": nil, "hsm init": nil,
 		"node answer": of(challenge), "hsm seal-password": nil, "hsm rewrap": of("--to-key", "vault2"), "hsm reanchor": nil,
 		"hsm recover": of("--identity", officer.file, "--to", "local:"+t.TempDir()),
 		"config show": nil, // opens nothing, and is not refused

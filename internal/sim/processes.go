@@ -134,7 +134,7 @@ func (c *Processes) SignRoster(nodes ...*Process) {
 	operator := filepath.Join(c.Dir, "cluster")
 	args := []string{"node", "roster", "sign", "--evidence", "any", "--dir", operator}
 	for _, p := range nodes {
-		r := p.Run("node enroll")
+		r := p.Run("node enroll", "--endpoint", "https://"+p.API)
 		if r.Code != 0 {
 			c.TB.Fatalf("enrol %s: exit %d\n%s", p.ID, r.Code, r.Err)
 		}
