@@ -3,8 +3,6 @@ package realinput
 import (
 	"bytes"
 	"encoding/binary"
-
-	"golang.org/x/crypto/sha3"
 )
 
 // eip1559Type opens a transaction with a base fee (EIP-1559), in the envelope of EIP-2718.
@@ -22,20 +20,16 @@ type EthereumTransaction struct {
 	Data                 []byte
 }
 
-// Prepare returns the 32-byte digest to sign, Keccak-256 of the payload without a signature, and a function that puts a signature
+// Prepare returns the payload without a signature, whose Keccak-256 is signed, and a function that puts a signature
 // in its place and returns the transaction as nodes take it (eth_sendRawTransaction). The signature is r and s, 64 bytes, s in the
 // lower half (EIP-2); recoveryID, 0 or 1, is what EIP-1559 calls signature_y_parity.
-func (t EthereumTransaction) Prepare() (digest [32]byte, finish func(sig []byte, recoveryID int) (rawTx []byte)) {
+func (t EthereumTransaction) Prepare() (payload []byte, finish func(sig []byte, recoveryID int) (rawTx []byte)) {
 	fields := [][]byte{
 		rlpUint(t.ChainID), rlpUint(t.Nonce), rlpUint(t.MaxPriorityFeePerGas), rlpUint(t.MaxFeePerGas), rlpUint(t.Gas),
 		rlpString(t.To[:]), rlpUint(t.Value), rlpString(t.Data),
 		rlpList(), // access list
 	}
-	h := sha3.NewLegacyKeccak256()
-	h.Write([]byte{eip1559Type})
-	h.Write(rlpList(fields...))
-	h.Sum(digest[:0])
-	return digest, func(sig []byte, recoveryID int) []byte {
+	return append([]byte{eip1559Type}, rlpList(fields...)...), func(sig []byte, recoveryID int) []byte {
 		if len(sig) != 64 || recoveryID&^1 != 0 {
 			panic("realinput: a signature that is not r and s in 64 bytes with a recovery id of 0 or 1")
 		}

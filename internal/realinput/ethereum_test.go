@@ -42,7 +42,8 @@ func TestEthereumTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := transfer(7)
-	digest, finish := e.Prepare()
+	payload, finish := e.Prepare()
+	digest := crypto.Keccak256Hash(payload)
 	sig, id := sign(secret, digest)
 	raw := finish(sig, id)
 	from, tx, err := sender(raw)
@@ -82,7 +83,8 @@ func TestEthereumShortNumbers(t *testing.T) {
 		if nonce == 10_000 {
 			t.Fatalf("met only %v", met)
 		}
-		digest, finish := transfer(nonce).Prepare()
+		payload, finish := transfer(nonce).Prepare()
+		digest := crypto.Keccak256Hash(payload)
 		sig, id := sign(secret, digest)
 		kinds := []string{fmt.Sprint("id ", id)}
 		if sig[0] == 0 {

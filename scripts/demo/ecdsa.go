@@ -42,13 +42,14 @@ func (d *demo) ethereum(ctx context.Context, w *client.Wallet) error {
 // transfer signs an EIP-1559 transaction at a path below the wallet, or with its own key, and has go-ethereum recover its sender.
 func (d *demo) transfer(ctx context.Context, w *client.Wallet, sender, path string) error {
 	const chain = 96369 // Lux C-Chain
-	digest, finish := realinput.EthereumTransaction{ChainID: chain, MaxPriorityFeePerGas: 1e9, MaxFeePerGas: 30e9, Gas: 21000,
+	payload, finish := realinput.EthereumTransaction{ChainID: chain, MaxPriorityFeePerGas: 1e9, MaxFeePerGas: 30e9, Gas: 21000,
 		To: [20]byte{0xa1, 0x1c, 0xe0}, Value: 1e17}.Prepare()
 	if path != "" {
 		say("from the key at %s below it, derived by BIP 32:", path)
 	}
-	say("from %s: 0.1 ether on chain %d", sender, chain)
-	s, err := d.client.Sign(ctx, &client.SignRequest{WalletID: w.WalletID, DerivationPath: path, MessageHash: digest[:], Chain: "ethereum"})
+	say("from %s: 0.1 of chain %d, in a transaction that every signer reads", sender, chain)
+	s, err := d.client.Sign(ctx, &client.SignRequest{WalletID: w.WalletID, DerivationPath: path, Chain: "lux-c",
+		Transaction: &client.Transaction{Format: "transaction", Bytes: payload}})
 	if err != nil {
 		return err
 	}

@@ -26,8 +26,9 @@ func (d *demo) solana(ctx context.Context) (*client.Signature, error) {
 	wallet := d.cluster.Wallets[0]
 	from := [32]byte(wallet.PublicKey)
 	message := realinput.SolanaTransfer(from, sha256.Sum256([]byte("alice")), 250_000_000, sha256.Sum256([]byte("a recent block")))
-	say("from %s: 0.25 SOL, a message of %d bytes", wallet.Address, len(message))
-	s, err := d.client.Sign(ctx, &client.SignRequest{WalletID: wallet.WalletID, Message: message, Chain: "solana"})
+	say("from %s: 0.25 SOL, a message of %d bytes, which every signer reads", wallet.Address, len(message))
+	s, err := d.client.Sign(ctx, &client.SignRequest{WalletID: wallet.WalletID, Chain: "solana",
+		Transaction: &client.Transaction{Format: "transaction", Bytes: message}})
 	if err != nil {
 		return nil, err
 	}
