@@ -194,7 +194,8 @@ func (b *batcher) start(id laneID, l *lane) {
 	}
 }
 
-// batchBytes is how many bytes of messages and payloads one ceremony signs, where they are of several requests: a proposal holds all its intents.
+// batchBytes is how many bytes of messages and payloads one ceremony signs, where they are of several requests: a proposal holds all
+// its intents.
 const batchBytes = transport.BodyMax / 2
 
 // fitting is how many of the requests that wait go into one ceremony together, at most so many.

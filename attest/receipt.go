@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 )
@@ -74,6 +75,19 @@ func (k KeyRecord) info(r Roster) (threshold.KeyInfo, error) {
 		info.PublicShares = append(info.PublicShares, x)
 	}
 	return info, nil
+}
+
+// Decode reads the payload of a receipt that was verified; nil where there is none.
+func (r *Receipt) Decode(roster Roster, schemeByID func(threshold.SchemeID) (threshold.Scheme, error)) (*intent.Decoded, error) {
+	scheme, err := schemeByID(r.Intent.Scheme)
+	if err != nil {
+		return nil, err
+	}
+	info, err := r.Key.info(roster)
+	if err != nil {
+		return nil, err
+	}
+	return r.Intent.Decode(scheme, info)
 }
 
 // Policy is what the proposing node's policy said.

@@ -329,4 +329,10 @@ func TestReceiptShowsTransaction(t *testing.T) {
 	if answers["good"] == "" {
 		t.Errorf("the other verifier says %v", answers)
 	}
+	r, err := ParseReceipt(receipts["good"])
+	must(t, err)
+	d, err := r.Decode(c.roster.Roster, testScheme)
+	if err != nil || len(d.Transfers) != 1 || d.Transfers[0].Amount.Int64() != 5 {
+		t.Errorf("%+v, %v", d, err)
+	}
 }

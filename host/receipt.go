@@ -1,12 +1,14 @@
 package host
 
 import (
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
@@ -18,9 +20,17 @@ func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.Autho
 		err = attest.VerifyReceipt(r, roster, schemes.ByID, attest.ReceiptOptions{NotAfter: time.Now().Add(attest.DefaultSkew),
 			Authority: authority})
 	}
+	var d *intent.Decoded
+	if err == nil {
+		d, err = r.Decode(roster.Roster, schemes.ByID)
+	}
 	if err != nil {
-		return nil, &fault.Error{Code: fault.CodeIntegrity, What: "the receipt is refused", Err: err,
+		f := &fault.Error{Code: fault.CodeIntegrity, What: "the receipt is refused", Err: err,
 			Do: "fetch it again; if it stays so, it was changed or made under another roster"}
+		if errors.Is(err, attest.ErrDenied) || errors.Is(err, attest.ErrNotInitiated) {
+			f.Do = "find out why nodes signed it: it was not asked for by who may, or the rules of its authority do not permit it"
+		}
+		return nil, f
 	}
 	at := time.UnixMilli(r.Time).UTC().Format(time.RFC3339)
 	var nodes []string
@@ -37,6 +47,16 @@ func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.Autho
 		v["initiator"] = asked
 	}
 	rows = append(rows, [2]any{"asked by", asked})
+	if d != nil {
+		v["decoded"] = d
+		for _, x := range d.Rows() {
+			rows = append(rows, [2]any{x[0], x[1]})
+		}
+	}
+	if authority != nil {
+		v["rule"] = r.Policy.Rule
+		rows = append(rows, [2]any{"permitted by", r.Policy.Rule})
+	}
 	if len(r.Intent.Path) > 0 {
 		path := wire.FormatPath(r.Intent.Path)
 		v["derivation_path"] = path

@@ -129,8 +129,37 @@ func refuse(format string, a ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrPayload}, a...)...)
 }
 
-// Whole writes an amount of a network's own asset in whole units, all its places; in smallest ones where decimals are not known.
-func Whole(network string, n *big.Int) string {
+// Rows are what it says, for people: a word and a text each. What comes from the payload is quoted.
+func (d *Decoded) Rows() [][2]string {
+	rows := [][2]string{{"is", d.Kind + " on " + d.Network}}
+	for _, x := range d.Transfers {
+		rows = append(rows, [2]string{string(x.What), fmt.Sprintf("%s to %q", d.amount(x.Asset, x.Amount), x.To)})
+	}
+	for _, c := range d.Calls {
+		rows = append(rows, [2]string{"call", fmt.Sprintf("%q of %q with 0x%x", c.Method, c.To, c.Data)})
+	}
+	if d.Fee != nil {
+		rows = append(rows, [2]string{"fee", "at most " + d.amount("", d.Fee)})
+	}
+	for _, f := range d.Facts {
+		rows = append(rows, [2]string{f.Name, fmt.Sprintf("%q", f.Value)})
+	}
+	for _, u := range d.Unknown {
+		rows = append(rows, [2]string{"NOT READ", u})
+	}
+	return rows
+}
+
+// amount writes one: of the network's own asset in whole units, of another in the smallest, of which it is said.
+func (d *Decoded) amount(asset string, n *big.Int) string {
+	if asset == "" {
+		return whole(d.Network, n) + " " + d.Network
+	}
+	return fmt.Sprintf("%s of the smallest unit of %q", n, asset)
+}
+
+// whole writes an amount of a network's own asset in whole units, all its places; in smallest ones where decimals are not known.
+func whole(network string, n *big.Int) string {
 	places, ok := Decimals(network)
 	if !ok {
 		return n.String()

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"math/big"
 	"strings"
 	"time"
 
@@ -106,7 +105,12 @@ func intentShow(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.result(d, func(w io.Writer) { intentTable(w, d) })
+			return o.result(d, func(w io.Writer) {
+				for _, r := range d.Rows() {
+					row(w, r[0], r[1])
+				}
+				row(w, "signed is", fmt.Sprintf("0x%x", d.Digest))
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -114,34 +118,6 @@ func intentShow(o *output) *cobra.Command {
 	f.StringVar(&network, "chain", "", "the chain (required)")
 	f.StringVar(&key, "public-key", "", "the key that is to sign, in hex (required)")
 	return cmd
-}
-
-func intentTable(w io.Writer, d *intent.Decoded) {
-	row(w, "is", fmt.Sprintf("%s on %s", d.Kind, d.Network))
-	for _, x := range d.Transfers {
-		row(w, string(x.What), fmt.Sprintf("%s to %q", amount(d.Network, x.Asset, x.Amount), x.To))
-	}
-	for _, c := range d.Calls {
-		row(w, "call", fmt.Sprintf("%q of %q with 0x%x", c.Method, c.To, c.Data))
-	}
-	if d.Fee != nil {
-		row(w, "fee", fmt.Sprintf("at most %s", amount(d.Network, "", d.Fee)))
-	}
-	for _, f := range d.Facts {
-		row(w, f.Name, fmt.Sprintf("%q", f.Value))
-	}
-	for _, u := range d.Unknown {
-		row(w, "NOT READ", u)
-	}
-	row(w, "signed is", fmt.Sprintf("0x%x", d.Digest))
-}
-
-// amount writes one as people read it: of the network's own asset in whole units, of another in the smallest, of which it is said.
-func amount(network, asset string, n *big.Int) string {
-	if asset == "" {
-		return fmt.Sprintf("%s %s", intent.Whole(network, n), network)
-	}
-	return fmt.Sprintf("%s of the smallest unit of %q", n, asset)
 }
 
 func policyCommand(o *output) *cobra.Command {
