@@ -112,7 +112,11 @@ func checkAuthority(ctx context.Context, c Config, s vault.Store, roster *attest
 // SettleAuthority has a node that does not run go by the chain in a file, which parted from the one that it has used, as the operator says
 // who has found out which the officers mean. It is put on record first, and the file that mpcd.yaml names has it too.
 func SettleAuthority(ctx context.Context, c Config, o Options, path string) (chain attest.AuthorityChain, err error) {
-	if err := checkFormat(c); err != nil {
+	o = o.withDefaults()
+	var opened closers
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	held, err := Lock(c)
+	if err := opened.keep(held, err); err != nil {
 		return nil, err
 	}
 	roster, err := loadRoster(c)
@@ -121,13 +125,6 @@ func SettleAuthority(ctx context.Context, c Config, o Options, path string) (cha
 	}
 	root := ed25519.PublicKey(roster.Root)
 	if chain, err = ReadAuthority(path, root); err != nil {
-		return nil, err
-	}
-	o = o.withDefaults()
-	var opened closers
-	defer func() { err = errors.Join(err, opened.Close()) }()
-	held, err := Lock(c)
-	if err := opened.keep(held, err); err != nil {
 		return nil, err
 	}
 	t, err := OpenTokens(ctx, c, o)
