@@ -330,6 +330,7 @@ func TestEthereumTransactionRefused(t *testing.T) {
 		"another type":           {list("\x7e", 1), "type 0x7e"},
 		"a string":               {unhex("83010203"), "type 0x83"},
 		"zeros in a length":      {slices.Concat(unhex("f9002c"), unhex(exampleEIP155)[1:]), "not the shortest"},
+		"zeros, a long list":     {append([]byte{0xf9, 0, 60}, make([]byte, 60)...), "not the shortest"},
 		"length cut short":       {[]byte{0xf9, 1}, "ends early"},
 		"type alone":             {[]byte{2}, "ends early"},
 		"long form of a length":  {append(unhex("f82c"), unhex(exampleEIP155)[1:]...), "not the shortest"},
