@@ -243,12 +243,14 @@ func (a *authority) learn(ctx context.Context, env transport.Envelope) {
 	if err == nil && rec.After > uint64(len(was)) {
 		return // it was for another run of ours
 	}
+	var c attest.AuthorityChain
 	if err == nil {
-		err = a.take(ctx, append(was[:rec.After:rec.After], rec.Chain...))
+		c = append(was[:rec.After:rec.After], rec.Chain...)
+		err = a.take(ctx, c)
 	}
 	if err != nil {
-		if problem.As(err).Code == problem.Conflict {
-			a.refuse(env.From, rec.Chain[len(rec.Chain)-1].Authority.Digest())
+		if problem.As(err).Code == problem.Conflict { // it holds, so it has a last
+			a.refuse(env.From, c[len(c)-1].Authority.Digest())
 		}
 		a.core.remark(env.From, "a peer's authority is not taken up", err)
 	}
