@@ -243,7 +243,8 @@ func (p Payload) Decode(network string, path []uint32, scheme threshold.Scheme, 
 	if scheme.Kind().Forms[0] == threshold.FormXOnly {
 		pub = scheme.Kind().Shown(pub)
 	}
-	return intent.Decode(intent.Payload{Network: network, Format: p.Format, Bytes: p.Bytes, Input: p.Input, Key: pub})
+	return intent.Decode(intent.Payload{Network: network, Format: p.Format, Bytes: p.Bytes, Input: p.Input, Key: pub,
+		Family: scheme.Kind().Addresses})
 }
 
 // Bytes is the canonical encoding.

@@ -336,3 +336,16 @@ func TestReceiptShowsTransaction(t *testing.T) {
 		t.Errorf("%+v, %v", d, err)
 	}
 }
+
+// Goal: a key signs no transaction of a network that does not take its signatures, whatever bytes the key has. Method: the same transfer of
+// Solana for an Ed25519 key, and for a Taproot key whose x coordinate stands where Solana has its signer.
+func TestPayloadOfTheKey(t *testing.T) {
+	for _, scheme := range []threshold.Scheme{frost.Ed25519, frost.Taproot} {
+		c := newClusterOf(t, scheme)
+		key := c.shares[0].GroupKey
+		p := Payload{Format: "transaction", Bytes: solanaTransfer(key[len(key)-32:], 5)}
+		if _, err := p.Decode("solana", nil, scheme, c.shares[0].KeyInfo); (err == nil) != (scheme == frost.Ed25519) {
+			t.Errorf("%s: %v", scheme.ID(), err)
+		}
+	}
+}

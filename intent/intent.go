@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/luxfi/mpcd/internal/address"
 )
 
 // MaxPayload is the longest payload that is read, in bytes.
@@ -30,8 +32,10 @@ type Payload struct {
 	Format  Format // one of Formats(Network)
 	Bytes   []byte // at most MaxPayload
 	Input   int    // which input of a psbt is signed; 0 elsewhere
-	// Key is the public key that is to sign, as threshold.Kind shows it: 33 bytes compressed, 32 of Ed25519 or x-only.
+	// Key is the public key that is to sign: 33 bytes compressed, 32 of Ed25519 or x-only.
 	Key []byte
+	// Family is the key's, as threshold.Kind.Addresses; empty where a reader has the key alone.
+	Family string
 }
 
 // Decoded is what a payload says. Texts in it are those of the payload: who shows them escapes them.
@@ -106,6 +110,13 @@ func Decode(p Payload) (*Decoded, error) {
 	read, ok := of[p.Format]
 	if !ok {
 		return nil, fmt.Errorf("intent: no format %q on %s; there are %v", clip(string(p.Format)), p.Network, Formats(p.Network))
+	}
+	if p.Input != 0 && p.Format != "psbt" {
+		return nil, refuse("input %d of what has no inputs to choose from", p.Input)
+	}
+	takes := func(c address.Chain) bool { return c.Name == p.Network && c.Family == address.Family(p.Family) }
+	if p.Family != "" && !slices.ContainsFunc(address.Chains(), takes) {
+		return nil, refuse("%s takes no signature of such a key: its addresses are of the family %s", p.Network, p.Family)
 	}
 	if len(p.Bytes) == 0 || len(p.Bytes) > MaxPayload {
 		return nil, fmt.Errorf("%w: %d bytes, want 1 to %d", ErrPayload, len(p.Bytes), MaxPayload)

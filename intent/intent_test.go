@@ -32,3 +32,31 @@ func TestRows(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+// Goal: nothing is read as another network's, of a format that is none, without bytes or of too many, with an input where there is none to
+// choose, or for a key whose signature the network does not take. Method: a transaction of Ethereum, with one thing wrong each.
+func TestDecodeRefuses(t *testing.T) {
+	good := Payload{Network: "ethereum", Format: "transaction", Bytes: unhex(exampleEIP155), Family: "ecdsa"}
+	if _, err := Decode(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		want string
+		bend func(*Payload)
+	}{
+		"network":      {"no payloads of network", func(p *Payload) { p.Network = "dogecoin" }},
+		"format":       {"no format", func(p *Payload) { p.Format = "psbt" }},
+		"nothing":      {"0 bytes", func(p *Payload) { p.Bytes = nil }},
+		"too much":     {"65537 bytes", func(p *Payload) { p.Bytes = make([]byte, MaxPayload+1) }},
+		"an input":     {"input 1", func(p *Payload) { p.Input = 1 }},
+		"before it":    {"input -1", func(p *Payload) { p.Input = -1 }},
+		"another key":  {"takes no signature", func(p *Payload) { p.Family = "ed25519" }},
+		"a Solana key": {"takes no signature", func(p *Payload) { p.Network, p.Family = "solana", "taproot" }},
+	} {
+		p := good
+		row.bend(&p)
+		if d, err := Decode(p); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %+v, %v", name, d, err)
+		}
+	}
+}
