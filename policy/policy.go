@@ -138,10 +138,10 @@ const (
 func (q Request) parts() []part {
 	d := q.Decoded
 	switch {
-	case d == nil && q.Operation == "sign-raw":
-		return []part{{what: partRaw}}
-	case d == nil:
+	case q.Operation == "keygen" || q.Operation == "refresh":
 		return []part{{what: partKey}}
+	case d == nil:
+		return []part{{what: partRaw}}
 	}
 	var out []part
 	for _, t := range d.Transfers {
@@ -223,9 +223,7 @@ func (q Request) cedar(p part) (cedar.Request, cedar.EntityMap) {
 	}
 	facts := cedar.RecordMap{}
 	if q.Decoded != nil {
-		for _, f := range q.Decoded.Facts {
-			facts[cedar.String(f.Name)] = cedar.String(f.Value)
-		}
+		facts = factsOf(q.Decoded)
 		context["kind"] = cedar.String(q.Decoded.Kind)
 		if d, ok := q.amount("", q.Decoded.Fee); ok {
 			context["fee"] = d
@@ -234,6 +232,19 @@ func (q Request) cedar(p part) (cedar.Request, cedar.EntityMap) {
 	context["facts"] = cedar.NewRecord(facts)
 	return cedar.Request{Principal: who, Action: cedar.NewEntityUID("Action", cedar.String(q.Operation)), Resource: wallet,
 		Context: cedar.NewRecord(context)}, entities
+}
+
+// factsOf are those that stand once: of a word with two values no rule can tell which it means, so none permits by it.
+func factsOf(d *intent.Decoded) cedar.RecordMap {
+	facts, seen := cedar.RecordMap{}, map[string]bool{}
+	for _, f := range d.Facts {
+		if seen[f.Name] {
+			delete(facts, cedar.String(f.Name))
+			continue
+		}
+		seen[f.Name], facts[cedar.String(f.Name)] = true, cedar.String(f.Value)
+	}
+	return facts
 }
 
 // Decimals of Cedar have four places.

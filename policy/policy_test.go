@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,8 @@ func TestJudge(t *testing.T) {
 	unread.Decoded.Unknown = []string{"something"}
 	raw := Request{Operation: "sign-raw", Initiator: "payments"}
 	keygen := Request{Operation: "keygen", Wallet: Wallet{Vault: "trading", Threshold: 2, Parties: 3}}
+	twice, unsaid := transfers(send(alice, "", one)), Request{Operation: "sign", Initiator: "payments"}
+	twice.Decoded.Facts = []intent.Fact{{Name: "memo", Value: "a"}, {Name: "memo", Value: "b"}}
 	many := transfers()
 	for range maxParts + 1 {
 		many.Decoded.Transfers = append(many.Decoded.Transfers, send(alice, "", one))
@@ -75,6 +78,8 @@ func TestJudge(t *testing.T) {
 			transfers(send(alice, "", one)), "r0"},
 		{"another day", `permit(principal, action, resource) when { context.weekday == 7 };`, transfers(send(alice, "", one)), ""},
 		{"a fact", `permit(principal, action, resource) when { context.facts.chainId == "1" };`, transfers(send(alice, "", one)), "r0"},
+		{"a fact that stands twice", `permit(principal, action, resource) when { context.facts.memo == "b" };`, twice, ""},
+		{"what was not read", `permit(principal, action, resource) when { context.what == "raw" };`, unsaid, "r0"},
 		{"both permit", `permit(principal, action, resource); permit(principal, action, resource);`, raw, "r0, r1"},
 		{"forbidden", `permit(principal, action, resource); forbid(principal, action, resource) when { context.network == "ethereum" };`,
 			transfers(send(alice, "", zero)), ""},
@@ -89,37 +94,18 @@ func TestJudge(t *testing.T) {
 // mustParse names the rules r0, r1 and so on.
 func mustParse(t *testing.T, text string) *Rules {
 	t.Helper()
-	n := 0
-	for _, word := range []string{"permit(", "forbid("} {
-		for strings.Contains(strings.ReplaceAll(text, "@id(\"r", ""), word) && n < 9 {
-			i := firstBare(text, word)
-			if i < 0 {
-				break
-			}
-			text = text[:i] + fmt.Sprintf("@id(\"r%d\") ", n) + text[i:]
-			n++
-		}
-	}
-	r, err := Parse(text)
+	n := -1
+	r, err := Parse(rule.ReplaceAllStringFunc(text, func(begin string) string {
+		n++
+		return fmt.Sprintf("@id(\"r%d\") %s", n, begin)
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-// firstBare is where the first rule without a name begins.
-func firstBare(text, word string) int {
-	for i := 0; ; {
-		j := strings.Index(text[i:], word)
-		if j < 0 {
-			return -1
-		}
-		if i += j; !strings.HasSuffix(text[:i], `") `) {
-			return i
-		}
-		i += len(word)
-	}
-}
+var rule = regexp.MustCompile(`(permit|forbid)\(`)
 
 // Goal: amounts are what the asset's decimals say, never less; one that cannot be said permits nothing, and a rule that forbids by it
 // denies. Method: amounts about the limit of a rule, of the network's own asset and of tokens, one of them without decimals.
