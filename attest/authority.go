@@ -91,7 +91,13 @@ func (a Authority) Validate() error {
 	if !Printable(strings.NewReplacer("\n", "", "\t", "").Replace(a.Policy)) {
 		return errors.New("attest: authority: the policy has characters that cannot be seen")
 	}
+	assets := map[policy.Asset]bool{}
 	for _, x := range a.Assets {
+		is := policy.Asset{Network: x.Network, ID: x.ID}
+		if assets[is] {
+			return fmt.Errorf("attest: authority: asset %q of %q stands twice; its decimals are one number", clip(x.ID), clip(x.Network))
+		}
+		assets[is] = true
 		if x.Decimals < 0 || x.Decimals > policy.MaxDecimals || len(x.Network) > maxText || len(x.ID) > maxText || !Printable(x.Network+x.ID) {
 			return fmt.Errorf("attest: authority: asset %q: decimals are 0 to %d, and texts that can be seen", clip(x.ID), policy.MaxDecimals)
 		}

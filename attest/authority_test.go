@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/policy"
 	"github.com/luxfi/mpcd/threshold"
 )
 
@@ -171,6 +172,14 @@ func TestAuthorityValidate(t *testing.T) {
 		"no operations":      {"without", func(a *Authority) { a.Initiators[0].May[0].Operations = nil }},
 		"no vaults":          {"without", func(a *Authority) { a.Initiators[0].May[0].Vaults = nil }},
 		"presign":            {"presign", func(a *Authority) { a.Initiators[0].May[0].Operations = []Operation{OpPresign} }},
+		"policy too long":    {"a policy of", func(a *Authority) { a.Policy = strings.Repeat(" ", policy.MaxText+1) }},
+		"too many assets":    {"1025 assets", func(a *Authority) { a.Assets = make([]policy.Asset, maxAssets+1) }},
+		"hidden in a policy": {"the policy has", func(a *Authority) { a.Policy = "// \x1b[2J" }},
+		"negative decimals":  {"decimals", func(a *Authority) { a.Assets = []policy.Asset{{Network: "base", ID: "x", Decimals: -1}} }},
+		"many decimals":      {"decimals", func(a *Authority) { a.Assets = []policy.Asset{{Network: "base", ID: "x", Decimals: 78}} }},
+		"long asset":         {"decimals", func(a *Authority) { a.Assets = []policy.Asset{{ID: strings.Repeat("x", maxText+1)}} }},
+		"hidden in an asset": {"can be seen", func(a *Authority) { a.Assets = []policy.Asset{{Network: "a\u202eb"}} }},
+		"asset twice":        {"twice", func(a *Authority) { a.Assets = []policy.Asset{{ID: "x", Decimals: 6}, {ID: "x", Decimals: 18}} }},
 		"hidden characters":  {"cannot be seen", func(a *Authority) { a.Initiators[0].May[0].Vaults = []string{"a\u202eb"} }},
 	} {
 		a := p.authority(t)
@@ -178,6 +187,13 @@ func TestAuthorityValidate(t *testing.T) {
 		if err := a.Validate(); err == nil || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	lines := p.authority(t)
+	lines.Policy = "// a\n\t" + permitAll
+	must(t, lines.Validate())
+	lines.Policy = "permit"
+	if _, err := lines.Sign(RootSigner, p.sign(RootSigner)); err == nil || !strings.Contains(err.Error(), "policy") {
+		t.Errorf("a policy that nobody can read is signed: %v", err)
 	}
 	must(t, p.authority(t).Validate())
 	nobody := p.authority(t)
