@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +18,7 @@ import (
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/policy"
 )
@@ -451,6 +454,62 @@ func TestChainIsNotTooLong(t *testing.T) {
 		err := WriteChain(path, slices.Repeat(attest.AuthorityChain{one}, n))
 		if _, serr := os.Stat(path); (err == nil) != ok || (serr == nil) != ok || !ok && codeOf(err) != fault.CodeUsage {
 			t.Errorf("%d: %v", n, err)
+		}
+	}
+}
+
+// Goal: what a cluster begins with permits payments and keys, and what is read as a message, and nothing that takes more than its words
+// say: no large fee, no call, no allowance, nothing unread. Method: a request of each.
+func TestStarter(t *testing.T) {
+	rules, err := policy.Parse(starter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pay := []intent.Transfer{{What: intent.Send, To: "a", Amount: big.NewInt(5)}}
+	for name, row := range map[string]struct {
+		operation string
+		d         *intent.Decoded
+		allow     bool
+	}{
+		"payment":   {"sign", &intent.Decoded{Transfers: pay, Fee: big.NewInt(1e7)}, true},
+		"large fee": {"sign", &intent.Decoded{Transfers: pay, Fee: big.NewInt(1e7 + 1)}, false}, "message": {"sign", &intent.Decoded{}, true},
+		"call":      {"sign", &intent.Decoded{Calls: []intent.Call{{To: "a"}}}, false},
+		"allowance": {"sign", &intent.Decoded{Transfers: []intent.Transfer{{What: intent.Allowance, Amount: big.NewInt(0)}}}, false},
+		"unread":    {"sign", &intent.Decoded{Transfers: pay, Unknown: []string{"x"}}, false}, "raw": {"sign-raw", nil, true},
+		"key": {"keygen", nil, true}, "refresh": {"refresh", nil, true},
+	} {
+		if v := rules.Judge(policy.Request{Operation: row.operation, Network: "bitcoin", Decoded: row.d}); v.Allow != row.allow {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+}
+
+// Goal: rules and assets are taken into an authority as they are given, and what is none is refused before anybody signs. Method: an
+// amendment of each; an asset given again, and beside another.
+func TestAmendRules(t *testing.T) {
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "rules")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	a := attest.Authority{Policy: starter}
+	rules := `@id("a") permit (principal, action, resource);`
+	for _, c := range []Amendment{{Policy: file(rules), Assets: []string{"base/x=6", "base/y=0"}}, {Assets: []string{"base/x=18"}}} {
+		if err := c.Apply(&a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fmt.Sprint(a.Assets); a.Policy != rules || got != "[{base y 0} {base x 18}]" {
+		t.Errorf("%s, %s", a.Policy, got)
+	}
+	for _, c := range []Amendment{{Policy: file("permit")}, {Assets: []string{"base/x"}}, {Assets: []string{"x=6"}},
+		{Assets: []string{"base/=6"}},
+		{Assets: []string{"/x=6"}}, {Assets: []string{"base/x=-1"}}, {Assets: []string{"base/x=78"}}, {Assets: []string{"base/x=a"}}} {
+		was := a
+		if err := c.Apply(&was); codeOf(err) != fault.CodeUsage {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }

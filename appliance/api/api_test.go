@@ -151,6 +151,21 @@ func TestSign(t *testing.T) {
 	}
 }
 
+// Goal: a transaction reaches the node as it was given, and no message beside it. Method: one of each field.
+func TestSignTransaction(t *testing.T) {
+	f := newFake()
+	w := send(t, devServer(f), "POST", "/api/v1/sign",
+		`{"wallet_id":"w_ed","chain":"bitcoin","transaction":{"format":"psbt","bytes":"0x0aff","input":3}}`)
+	if w.Code == 200 || len(f.signs) > 0 { // no network of the key
+		t.Errorf("bitcoin, for an Ed25519 key: %d %s", w.Code, w.Body)
+	}
+	send(t, devServer(f), "POST", "/api/v1/sign", `{"wallet_id":"w_ed","chain":"solana","transaction":{"format":"x-1","bytes":"0x0aff","input":3}}`)
+	want := attest.Payload{Format: "x-1", Bytes: attest.Hex{0x0a, 0xff}, Input: 3}
+	if len(f.signs) != 1 || f.signs[0].Payload == nil || !reflect.DeepEqual(*f.signs[0].Payload, want) || f.signs[0].Message != nil {
+		t.Errorf("%+v", f.signs)
+	}
+}
+
 // Goal: a BIP-340 key may be named by any valid encoding, and only by a valid one. Method: the generator's encodings.
 func TestPublicKeyForms(t *testing.T) {
 	const x = "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"

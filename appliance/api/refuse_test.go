@@ -26,6 +26,7 @@ import (
 func TestBadInput(t *testing.T) {
 	digest := func(n int) string { return `{"wallet_id":"w_tap","message_hash":"0x` + strings.Repeat("11", n) + `"}` }
 	sign := func(fields string) string { return `{"wallet_id":"w_ed",` + fields + `}` }
+	const tx = `"transaction":{"format":"transaction","bytes":"0x01"}`
 	for _, c := range []struct {
 		name, path, body string
 		status           int
@@ -99,6 +100,10 @@ func TestBadInput(t *testing.T) {
 		{"nothing", "sign", `{"wallet_id":"w_ed"}`, 422, "invalid", "message_hash", "nothing to sign"},
 		{"empty text", "sign", sign(`"message":""`), 422, "invalid", "message_hash", "nothing to sign"},
 		{"two messages", "sign", sign(`"message":"0x01","payload":"0x01"`), 422, "invalid", "message", "both"},
+		{"a transaction too", "sign", sign(`"message":"0x01","chain":"solana",` + tx), 422, "invalid", "message", "both"},
+		{"of no chain", "sign", sign(tx), 422, "invalid", "chain", "no chain"},
+		{"no bytes of it", "sign", sign(`"chain":"solana","transaction":{"format":"transaction","bytes":"0xzz"}`), 422, "invalid",
+			"transaction.bytes", "hex"},
 		{"too long", "sign", sign(`"message":"` + strings.Repeat("00", appliance.MaxMessage+1) + `"`), 422, "invalid", "message", "65537 bytes"},
 		{"no key", "sign", `{"message":"0x01"}`, 422, "invalid", "wallet_id", "no key"},
 		{"unknown wallet", "sign", `{"wallet_id":"w_no","message":"0x01"}`, 404, "not_found", "", "no such wallet"},

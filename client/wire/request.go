@@ -21,8 +21,9 @@ type Initiation struct {
 }
 
 // SignRequest asks for one signature: POST /api/v1/sign. The key is named by PublicKey or WalletID. What is signed stands in
-// exactly one of MessageHash and Message: for ECDSA and BIP-340 it is the 32-byte digest that the chain computes, which is not hashed
-// again; for Ed25519 the message itself, at most 64 KiB. DerivationPath has an ECDSA wallet sign with a key below its own.
+// exactly one of Transaction, MessageHash and Message, the latter two raw: for ECDSA and BIP-340 the 32-byte digest that the chain
+// computes, which is not hashed again; for Ed25519 the message itself, at most 64 KiB. DerivationPath has an ECDSA wallet sign with a key
+// below its own.
 type SignRequest struct {
 	SessionID   string `json:"session_id,omitempty"`
 	PublicKey   Hex    `json:"public_key,omitempty"`

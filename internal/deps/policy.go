@@ -168,7 +168,7 @@ var borrowed = []loan{
 	{"golang.org/x/crypto/blake2b", []string{"internal/address"}},
 	{"golang.org/x/crypto/cryptobyte", []string{"hsm/gcpkms"}},
 	{"golang.org/x/crypto/ripemd160", []string{"internal/address", "internal/realinput"}},
-	{"golang.org/x/crypto/sha3", []string{"internal/address", "internal/realinput"}},
+	{"golang.org/x/crypto/sha3", []string{"internal/address"}},
 	{"golang.org/x/mod/sumdb", []string{"appliance/audit"}},
 	{"golang.org/x/net/bpf", []string{"hsm/plugin", "internal/sim"}},
 	{"golang.org/x/sync", []string{"appliance", "appliance/api"}},
