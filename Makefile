@@ -20,7 +20,7 @@ SEEDS ?= 1000
 HSM ?= softhsm
 MUTANTS ?=
 KILLS ?= 5m
-GOTEST := go test -p 2 -timeout 15m
+GOTEST := scripts/gotest.sh -p 2 -timeout 15m
 
 .PHONY: demo test check race vuln fuzz bench bench-hsm matrix mutate mutate-sample redteam sim faults build setup clean
 
