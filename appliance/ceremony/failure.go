@@ -171,7 +171,10 @@ func (m *Members) Explain(err error) error {
 			e.Next = "repeat the request: a key is changed meanwhile"
 		}
 		return e
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled):
+		return problem.New(problem.Starting, "repeat the request with the same session_id, at another node if this one does not come back",
+			"the request was broken off: the node stops, or who asked has left")
+	case errors.Is(err, context.DeadlineExceeded):
 		return problem.New(problem.Timeout, "repeat the request with the same session_id", "the request did not end in time")
 	}
 	return err

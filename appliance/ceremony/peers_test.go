@@ -215,7 +215,7 @@ func TestExplain(t *testing.T) {
 		"one that is too long": {refusalOf(transport.Envelope{From: "b", Body: canon.MustMarshal(Refusal{Code: problem.Denied,
 			Message: strings.Repeat("x", refusalMax+1)})}), problem.Quorum},
 		"time":       {context.DeadlineExceeded, problem.Timeout},
-		"the caller": {context.Canceled, problem.Timeout},
+		"the caller": {context.Canceled, problem.Starting},
 	} {
 		e := problem.As(m.Explain(row.err))
 		if e.Code != row.code || (row.code == problem.Blame) != (len(e.Culprits) == 1 && e.Culprits[0] == "b") {
