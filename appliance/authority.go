@@ -99,12 +99,16 @@ func (a *authority) judge(x passage, d *intent.Decoded, now time.Time) (v policy
 		}
 		return v, e
 	}
+	if err := who.CheckApprovals(*in, d, now); err != nil {
+		return v, &problem.Error{Code: problem.Denied, Message: "an approval does not hold, so nothing is done by any", Err: err,
+			Next: "send the request with good approvals alone: who approves signs what is asked for as it is, under the authority in force"}
+	}
 	return who.Judge(rules, *in, d, x.key), nil
 }
 
 // initiate puts an initiator's signature into an intent of this node, or has it signed where Config says so, with the authority in force.
-func (n *core) initiate(ctx context.Context, in *attest.Intent, x *attest.Initiation) (err error) {
-	if in.Initiation = x; x == nil && n.cfg.Initiate != nil {
+func (n *core) initiate(ctx context.Context, in *attest.Intent, x Consent) (err error) {
+	if in.Initiation, in.Approvals = x.Initiation, x.Approvals; in.Initiation == nil && n.cfg.Initiate != nil {
 		err = n.cfg.Initiate(ctx, in)
 	}
 	n.under(in)

@@ -72,12 +72,12 @@ func TestNobodyAsked(t *testing.T) {
 			r.Initiation = &x
 		},
 	} {
-		r := appliance.SignRequest{SessionID: "s", WalletID: w.ID, Message: message, Initiation: word, Requester: name}
+		r := appliance.SignRequest{SessionID: "s", WalletID: w.ID, Message: message, Consent: appliance.Consent{Initiation: word}, Requester: name}
 		bend(&r)
 		_, err := alone.node.Sign(ctx, r)
 		refused(name, err)
 	}
-	s, err := alone.node.Sign(ctx, appliance.SignRequest{SessionID: "s", WalletID: w.ID, Message: message, Initiation: word})
+	s, err := alone.node.Sign(ctx, appliance.SignRequest{SessionID: "s", WalletID: w.ID, Message: message, Consent: appliance.Consent{Initiation: word}})
 	if err != nil || s.Receipt.Intent.Initiation == nil || s.Receipt.Intent.Initiation.By != "asker" {
 		t.Errorf("what was asked for: %+v, %v", s, err)
 	}
@@ -128,7 +128,7 @@ func TestAgainUninitiated(t *testing.T) {
 	}
 	pay := func(m *member, session, body, who string, x *attest.Initiation) (any, error) {
 		return m.node.Sign(t.Context(), appliance.SignRequest{SessionID: session, WalletID: w.ID, Message: []byte("m"), Requester: who,
-			BodyHash: sha256.Sum256([]byte(body)), Initiation: x})
+			BodyHash: sha256.Sum256([]byte(body)), Consent: appliance.Consent{Initiation: x}})
 	}
 	expired, none, fresh := word("expired"), word("none"), word("new")
 	paid, err := pay(one, "expired", "a", "alice", expired)

@@ -266,7 +266,7 @@ func (b *batcher) run(jobs []*signJob) {
 		in := b.token.intent(attest.OpSign, j.req.SessionID, j.req.Requester, j.signers)
 		j.req.into(in, j.key)
 		in.Scheme, in.Epoch, in.Tweaks, in.Vault = j.key.Scheme.ID(), j.key.Record.Info.Epoch, j.tweaks, j.key.Record.Group
-		in.Initiation = j.req.Initiation
+		in.Initiation, in.Approvals = j.req.Initiation, j.req.Approvals
 		b.under(in)
 		a.intents[i], a.keys[i] = in, j.key
 	}

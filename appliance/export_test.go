@@ -234,7 +234,7 @@ func (n *Node) KeygenUnproven(ctx context.Context, req KeygenRequest) (id string
 	}
 	in := n.token.intent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
 	in.Scheme, in.Keygen = scheme.ID(), keygenParams(scheme, committee, req)
-	if err := n.initiate(ctx, in, req.Initiation); err != nil {
+	if err := n.initiate(ctx, in, req.Consent); err != nil {
 		return "", err
 	}
 	permitted, err := n.making.permitKeygen(ctx, scheme, in, committee, true)
@@ -248,6 +248,12 @@ func (n *Node) KeygenUnproven(ctx context.Context, req KeygenRequest) (id string
 			return err
 		})
 	return id, err
+}
+
+// KeyInfo is what the node knows of a wallet's key.
+func (n *Node) KeyInfo(ctx context.Context, wallet string) threshold.KeyInfo {
+	key, _ := n.keys.Key(ctx, wallet)
+	return key.Record.Info
 }
 
 // Show gives the node a complete certificate, as any peer may.
@@ -321,7 +327,7 @@ func (n *Node) SignWith(ctx context.Context, wallet, session string, signers []t
 func (n *Node) rogueIntent(key keys.Key, session string, signers []threshold.PartyID, message []byte) *attest.Intent {
 	in := n.token.intent(attest.OpSign, session, "rogue", signers)
 	in.KeyID, in.Scheme, in.Epoch, in.Message, in.Vault = key.ID, key.Scheme.ID(), key.Record.Info.Epoch, message, key.Record.Group
-	if err := n.initiate(context.Background(), in, nil); err != nil {
+	if err := n.initiate(context.Background(), in, Consent{}); err != nil {
 		panic(err)
 	}
 	return in
@@ -341,8 +347,7 @@ func (n *Node) SignForged(ctx context.Context, wallet, session string, signers [
 	}
 	in := n.rogueIntent(key, session, signers, message)
 	bend(in)
-	in.Initiation = nil
-	if err := n.initiate(ctx, in, nil); err != nil {
+	if err := n.initiate(ctx, in, Consent{Approvals: in.Approvals}); err != nil {
 		return nil, err
 	}
 	pairs, err := n.pairs.Propose(ctx, key.Scheme, key.Record.Info.Committee, false, 0)

@@ -29,7 +29,7 @@ func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold
 	in := n.token.intent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
 	in.Scheme = scheme.ID()
 	in.Keygen = keygenParams(scheme, committee, req)
-	if err := n.initiate(ctx, in, req.Initiation); err != nil {
+	if err := n.initiate(ctx, in, req.Consent); err != nil {
 		return "", err
 	}
 	permitted, err := n.permitKeygen(ctx, scheme, in, committee, true)

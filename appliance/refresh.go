@@ -71,7 +71,7 @@ func (n *making) refreshOnce(ctx context.Context, key keys.Key, req *renewal, ac
 	}
 	in := n.token.intent(attest.OpRefresh, req.SessionID, req.Requester, rec.Info.Committee.Parties)
 	in.KeyID, in.Scheme, in.Epoch, in.Vault = key.ID, key.Scheme.ID(), rec.Info.Epoch, rec.Group
-	if err := n.initiate(ctx, in, req.Initiation); err != nil {
+	if err := n.initiate(ctx, in, req.Consent); err != nil {
 		return err
 	}
 	p := &proposal{Operation: attest.OpRefresh, Signers: rec.Info.Committee.Parties, Next: rec.Top() + 1, Again: true}

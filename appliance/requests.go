@@ -109,7 +109,7 @@ func mayBeAnswered(err error) bool {
 	switch problem.As(err).Code {
 	case problem.Quorum, problem.Busy, problem.Blame, problem.Starting, problem.NotFound, problem.PairState:
 		return true
-	case problem.Conflict, problem.Denied:
+	case problem.Conflict, problem.Denied, problem.Unapproved:
 		return true
 	}
 	return false

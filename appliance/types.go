@@ -29,8 +29,15 @@ type KeygenRequest struct {
 	Group     string // a name to group wallets by; may be empty
 	Requester string // who asked, as authenticated
 	BodyHash  [32]byte
+	Consent
+}
+
+// Consent is who signed that a request is wanted, and may be done.
+type Consent struct {
 	// Initiation is an initiator's signature that it wants this; nil where the node signs for its callers, in development.
 	Initiation *attest.Initiation
+	// Approvals are the words of people that it may be done, ascending by name.
+	Approvals []attest.Approval
 }
 
 // SignRequest asks for one signature.
@@ -45,8 +52,7 @@ type SignRequest struct {
 	Chain     string             // for the receipt
 	Requester string
 	BodyHash  [32]byte
-	// Initiation is as in KeygenRequest.
-	Initiation *attest.Initiation
+	Consent
 }
 
 // RefreshRequest asks for new shares of the same key.
@@ -56,9 +62,8 @@ type RefreshRequest struct {
 	PublicKey []byte
 	Requester string
 	BodyHash  [32]byte
-	// Initiation is as in KeygenRequest.
-	Initiation *attest.Initiation
-	Release    []transport.NodeID // ends this node's bans of these nodes, with the pair state that the refresh makes
+	Consent
+	Release []transport.NodeID // ends this node's bans of these nodes, with the pair state that the refresh makes
 }
 
 // Wallet is a key as the outside sees it.

@@ -44,6 +44,8 @@ type Authority struct {
 	// Policy is the rules, in Cedar, by which every signer judges what an initiator asks for; without any, nothing is permitted.
 	Policy string         `cbor:"8,keyasint,omitempty" json:"policy,omitempty"`
 	Assets []policy.Asset `cbor:"9,keyasint,omitempty" json:"assets,omitempty"` // whose amounts the rules name
+	// Approvers are the people whose approvals the rules may want, ascending by name.
+	Approvers []Approver `cbor:"10,keyasint,omitempty" json:"approvers,omitempty"`
 }
 
 // Officer is a person who changes the authority, together with others.
@@ -85,9 +87,17 @@ func (a Authority) Validate() error {
 	case len(a.Policy) > policy.MaxText || len(a.Assets) > maxAssets:
 		return fmt.Errorf("attest: authority: a policy of %d bytes and %d assets, at most %d and %d", len(a.Policy), len(a.Assets),
 			policy.MaxText, maxAssets)
-	case len(a.Initiators) > maxInitiators:
-		return fmt.Errorf("attest: authority: %d initiators, at most %d", len(a.Initiators), maxInitiators)
+	case len(a.Initiators) > maxInitiators || len(a.Approvers) > maxApprovers:
+		return fmt.Errorf("attest: authority: %d initiators and %d approvers, at most %d of each", len(a.Initiators), len(a.Approvers),
+			maxInitiators)
 	}
+	if err := a.validateRules(); err != nil {
+		return err
+	}
+	return a.validatePeople()
+}
+
+func (a Authority) validateRules() error {
 	if !Printable(strings.NewReplacer("\n", "", "\t", "").Replace(a.Policy)) {
 		return errors.New("attest: authority: the policy has characters that cannot be seen")
 	}
@@ -102,6 +112,10 @@ func (a Authority) Validate() error {
 			return fmt.Errorf("attest: authority: asset %q: decimals are 0 to %d, and texts that can be seen", clip(x.ID), policy.MaxDecimals)
 		}
 	}
+	return nil
+}
+
+func (a Authority) validatePeople() error {
 	keys, last := map[string]string{}, ""
 	add := func(what, id string, key Hex) error {
 		if !name.MatchString(id) || id == RootSigner || id <= last {
@@ -130,6 +144,21 @@ func (a Authority) Validate() error {
 		if err := i.validate(); err != nil {
 			return fmt.Errorf("attest: authority: initiator %q: %w", i.Name, err)
 		}
+	}
+	last = ""
+	for _, x := range a.Approvers {
+		if err := add("approver", x.Name, x.Key); err != nil {
+			return err
+		}
+		if _, asks := a.Initiator(x.Name); asks {
+			return fmt.Errorf("attest: authority: %q asks and approves; nobody does both", x.Name)
+		}
+		if err := x.validate(); err != nil {
+			return fmt.Errorf("attest: authority: approver %q: %w", x.Name, err)
+		}
+	}
+	if _, groups := a.groups(nil); len(groups) > maxGroups {
+		return fmt.Errorf("attest: authority: %d groups of approvers, at most %d", len(groups), maxGroups)
 	}
 	return nil
 }
@@ -181,10 +210,16 @@ func (a Authority) Rules() (*policy.Rules, error) {
 	return r, nil
 }
 
-// Judge asks the rules of the authority about an intent: d is what Decode read of its payload, key its wallet's, none for keygen.
+// Judge asks the rules of the authority about an intent whose initiation and approvals were found good: d is what Decode read of its
+// payload, key its wallet's, none for keygen.
 func (a Authority) Judge(rules *policy.Rules, i Intent, d *intent.Decoded, key threshold.KeyInfo) policy.Verdict {
+	var by []string
+	for _, x := range i.Approvals {
+		by = append(by, x.By)
+	}
+	approved, approvers := a.groups(by)
 	q := policy.Request{Initiator: i.Initiation.By, Operation: string(i.asks()), Network: i.Chain, Decoded: d, At: time.UnixMilli(i.Created),
-		Assets: a.Assets, Wallet: policy.Wallet{ID: i.KeyID, Vault: i.Vault, Kind: string(key.Kind), Threshold: key.Committee.Threshold,
+		Assets: a.Assets, Approvals: approved, Approvers: approvers, Wallet: policy.Wallet{ID: i.KeyID, Vault: i.Vault, Kind: string(key.Kind), Threshold: key.Committee.Threshold,
 			Parties: key.Committee.N()}}
 	if k := i.Keygen; k != nil {
 		q.Wallet = policy.Wallet{Vault: k.Group, Kind: string(k.Kind), Threshold: k.Threshold, Parties: len(i.Signers)}

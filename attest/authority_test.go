@@ -144,7 +144,7 @@ func TestAuthorityChain(t *testing.T) {
 
 // Goal: an authority that no cluster may have is refused for its reason. Method: one fault at a time.
 func TestAuthorityValidate(t *testing.T) {
-	p := newPeople(t, everybody...)
+	p := newPeople(t, agreeing...)
 	for name, x := range map[string]struct {
 		want string
 		f    func(*Authority)
@@ -181,8 +181,22 @@ func TestAuthorityValidate(t *testing.T) {
 		"hidden in an asset": {"can be seen", func(a *Authority) { a.Assets = []policy.Asset{{Network: "a\u202eb"}} }},
 		"asset twice":        {"twice", func(a *Authority) { a.Assets = []policy.Asset{{ID: "x", Decimals: 6}, {ID: "x", Decimals: 18}} }},
 		"hidden characters":  {"cannot be seen", func(a *Authority) { a.Initiators[0].May[0].Vaults = []string{"a\u202eb"} }},
+		"too many people":    {"1025 approvers", func(a *Authority) { a.Approvers = make([]Approver, maxApprovers+1) }},
+		"approver's name":    {"names are", func(a *Authority) { a.Approvers[0].Name = "Ann" }},
+		"an officer's key":   {"one of its own", func(a *Authority) { a.Approvers[0].Key = a.Officers[0].Key }},
+		"asks and approves":  {"nobody does both", func(a *Authority) { a.Approvers[2].Name = "hot" }},
+		"no group":           {"0 groups", func(a *Authority) { a.Approvers[1].Groups = nil }},
+		"group twice":        {"ascend", func(a *Authority) { a.Approvers[1].Groups = []string{"risk", "risk"} }},
+		"group's name":       {"ascend", func(a *Authority) { a.Approvers[1].Groups = []string{"Risk"} }},
+		"too many groups": {"18 groups", func(a *Authority) {
+			a.Approvers[1].Groups = nil
+			for i := range maxGroups {
+				a.Approvers[1].Groups = append(a.Approvers[1].Groups, "g"+string(rune('a'+i)))
+			}
+		}},
+		"of one too many": {"17 groups", func(a *Authority) { a.Approvers[1].Groups = make([]string, maxGroups+1) }},
 	} {
-		a := p.authority(t)
+		a := p.treasury(t)
 		x.f(&a)
 		if err := a.Validate(); err == nil || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("%s: %v", name, err)

@@ -27,6 +27,8 @@ var (
 	ErrDenied = errors.New("attest: denied")
 	// ErrNotInitiated: nobody who may has asked for it.
 	ErrNotInitiated = errors.New("attest: not initiated")
+	// ErrNotApproved: an approval does not hold.
+	ErrNotApproved = errors.New("attest: not approved")
 )
 
 // MisboundError tells which field of a genuine attestation is for something else than the verifier expects.

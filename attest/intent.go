@@ -63,6 +63,8 @@ type Intent struct {
 	Authority Hex `cbor:"19,keyasint,omitempty" json:"authority,omitempty"`
 	// Payload is what the message is made of, where the caller gave that: every signer reads it, and computes the message for itself.
 	Payload *Payload `cbor:"20,keyasint,omitempty" json:"payload,omitempty"`
+	// Approvals are the words of people that it may be done, ascending by name, where the rules want them.
+	Approvals []Approval `cbor:"21,keyasint,omitempty" json:"approvals,omitempty"`
 }
 
 // Payload is a transaction, or a message, as the network that Intent.Chain names writes it before it is signed.
@@ -133,6 +135,9 @@ func (i Intent) Validate() error {
 	if x := i.Initiation; x != nil &&
 		(!name.MatchString(x.By) || x.Expires <= 0 || len(x.Signature) != initiationBytes || !Initiated(i.Operation)) {
 		return errors.New("attest: intent: an initiation without a name, an expiry or a signature of 64 bytes, or of what nobody initiates")
+	}
+	if err := i.validateApprovals(); err != nil {
+		return err
 	}
 	for n, p := range i.Signers {
 		if p == 0 || (n > 0 && p <= i.Signers[n-1]) {

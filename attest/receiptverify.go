@@ -198,6 +198,9 @@ func (v *receiptCheck) policy() error {
 	if err != nil {
 		return err
 	}
+	if err := v.authority.CheckApprovals(v.r.Intent, v.decoded, time.UnixMilli(v.r.Intent.Created)); err != nil {
+		return err
+	}
 	if x := v.authority.Judge(rules, v.r.Intent, v.decoded, v.info); !x.Allow {
 		return fmt.Errorf("%w by rule %q: %s", ErrDenied, x.Rule, x.Why)
 	}

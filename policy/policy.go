@@ -4,9 +4,11 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -33,6 +35,8 @@ type Verdict struct {
 	Allow bool   `json:"allow"`
 	Rule  string `json:"rule"` // several, joined by ", "
 	Why   string `json:"why"`
+	// Needs are the approvals, by group, with which it would be allowed: how many people in all, fewest first by the name of the group.
+	Needs map[string]int `json:"needs,omitempty"`
 }
 
 // Rules is a policy that was read.
@@ -83,6 +87,8 @@ type Request struct {
 	Decoded   *intent.Decoded // nil where nothing was read
 	At        time.Time       // when it was asked for
 	Assets    []Asset
+	// Approvals are how many people of each group have approved it, and Approvers how many there are; both have every group.
+	Approvals, Approvers map[string]int
 }
 
 // Wallet is what a request is about: for keygen, one that is to be.
@@ -101,8 +107,35 @@ type Asset struct {
 	Decimals int    `cbor:"3,keyasint" json:"decimals"`
 }
 
-// Judge asks the rules about every part of a request, and permits it if they permit each.
+// Judge asks the rules about every part of a request, and permits it if they permit each. What they would permit with more approvals is
+// denied, with what it needs.
 func (r *Rules) Judge(q Request) Verdict {
+	v := r.judge(q)
+	if !v.Allow {
+		v.Needs = r.needs(q)
+	}
+	return v
+}
+
+// needs are the fewest approvals with which a request is permitted, group by group; none where all there can be do not suffice.
+func (r *Rules) needs(q Request) map[string]int {
+	had, needs := q.Approvals, maps.Clone(q.Approvers)
+	q.Approvals = needs
+	if len(needs) == 0 || !r.judge(q).Allow {
+		return nil
+	}
+	for _, g := range slices.Sorted(maps.Keys(needs)) {
+		least := sort.Search(needs[g]-had[g], func(n int) bool {
+			needs[g] = had[g] + n
+			return r.judge(q).Allow
+		})
+		needs[g] = had[g] + least
+	}
+	maps.DeleteFunc(needs, func(g string, n int) bool { return n == had[g] })
+	return needs
+}
+
+func (r *Rules) judge(q Request) Verdict {
 	parts := q.parts()
 	if len(parts) > maxParts {
 		return Verdict{Rule: defaultDeny, Why: fmt.Sprintf("it has %d parts, at most %d are judged", len(parts), maxParts)}
@@ -230,6 +263,11 @@ func (q Request) cedar(p part) (cedar.Request, cedar.EntityMap) {
 		}
 	}
 	context["facts"] = cedar.NewRecord(facts)
+	approvals := cedar.RecordMap{}
+	for group, n := range q.Approvals {
+		approvals[cedar.String(group)] = cedar.Long(n)
+	}
+	context["approvals"] = cedar.NewRecord(approvals)
 	return cedar.Request{Principal: who, Action: cedar.NewEntityUID("Action", cedar.String(q.Operation)), Resource: wallet,
 		Context: cedar.NewRecord(context)}, entities
 }

@@ -302,6 +302,35 @@ func TestSignedAgain(t *testing.T) {
 	}
 }
 
+// Goal: approvals reach the node as they are, in one order; what cannot be one is refused, with its place. Method: two in the wrong order,
+// one twice, and without an initiation.
+func TestApprovals(t *testing.T) {
+	f := newFake()
+	h := devServer(f)
+	word := func(by string) string {
+		return `{"by":"` + by + `","expires_ms":7,"signature":"0x` + strings.Repeat("ab", 64) + `"}`
+	}
+	body := func(of string) string {
+		return `{"session_id":"s1","wallet_id":"w_ed","message":"0x01","initiation":` + word("payments") + `,"approvals":[` + of + `]}`
+	}
+	if got := send(t, h, "POST", "/api/v1/sign", body(word("ben")+","+word("ann"))); got.Code != 200 {
+		t.Fatalf("%d %s", got.Code, got.Body)
+	}
+	sig := attest.Hex(bytes.Repeat([]byte{0xab}, 64))
+	if want := []attest.Approval{{By: "ann", Expires: 7, Signature: sig}, {By: "ben", Expires: 7, Signature: sig}}; !reflect.DeepEqual(
+		f.signs[0].Approvals, want) {
+		t.Errorf("the node was asked %+v", f.signs[0].Approvals)
+	}
+	alone := strings.Replace(body(word("ann")), `"initiation":`+word("payments")+`,`, "", 1)
+	for bad, field := range map[string]string{body(word("ann") + "," + word("ann")): "approvals[1]", alone: "initiation",
+		body(`{"by":"ann","expires_ms":7,"signature":"0x00"}`): "approvals[0].signature", body(`{}`): "approvals[0]"} {
+		p := wantProblem(t, send(t, h, "POST", "/api/v1/sign", bad), 422, "invalid")
+		if len(p.Errors) == 0 || p.Errors[0].Field != field {
+			t.Errorf("%s: %+v", bad, p.Errors)
+		}
+	}
+}
+
 // Goal: the lists and the lesser reads answer as documented. Method: one request each.
 func TestReads(t *testing.T) {
 	f := newFake()

@@ -141,7 +141,7 @@ func TestClosedSchemas(t *testing.T) {
 			}
 		}
 	}
-	if n != 7 {
+	if n != 8 {
 		t.Errorf("%d bodies", n)
 	}
 }

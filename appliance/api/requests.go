@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/luxfi/mpcd/appliance"
@@ -15,15 +16,15 @@ import (
 // The bodies of requests, with every spelling that is accepted. What they mean is settled once, by the methods below them.
 
 type keygenBody struct {
-	SessionID  string          `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
-	Threshold  int             `json:"threshold,omitempty" minimum:"1" maximum:"255" example:"2" doc:"Signers needed. The cluster's default if absent."`
-	Total      parties         `json:"total,omitempty" doc:"How many nodes hold shares, the first of the roster, or which."`
-	Parties    parties         `json:"parties,omitempty" doc:"The same as total."`
-	Curve      string          `json:"curve" maxLength:"32" example:"secp256k1" doc:"ed25519 (EdDSA), or secp256k1 (ECDSA, and Bitcoin Taproot with protocol frost)."`
-	Protocol   string          `json:"protocol,omitempty" maxLength:"32" example:"dkls23" doc:"ed25519: frost. secp256k1: dkls23 (ECDSA) or frost (Taproot, BIP-340). The curve's usual one if absent: frost, dkls23. The answer says what ran."`
-	Purpose    string          `json:"purpose,omitempty" maxLength:"32" doc:"Reserved; must be absent in this build."`
-	Label      string          `json:"label,omitempty" maxLength:"128" example:"client-42" doc:"A name for people."`
-	Initiation *initiationBody `json:"initiation,omitempty" doc:"Signature of an initiator of the cluster's authority that it wants this. Outside of dev nothing is done without."`
+	SessionID string  `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	Threshold int     `json:"threshold,omitempty" minimum:"1" maximum:"255" example:"2" doc:"Signers needed. The cluster's default if absent."`
+	Total     parties `json:"total,omitempty" doc:"How many nodes hold shares, the first of the roster, or which."`
+	Parties   parties `json:"parties,omitempty" doc:"The same as total."`
+	Curve     string  `json:"curve" maxLength:"32" example:"secp256k1" doc:"ed25519 (EdDSA), or secp256k1 (ECDSA, and Bitcoin Taproot with protocol frost)."`
+	Protocol  string  `json:"protocol,omitempty" maxLength:"32" example:"dkls23" doc:"ed25519: frost. secp256k1: dkls23 (ECDSA) or frost (Taproot, BIP-340). The curve's usual one if absent: frost, dkls23. The answer says what ran."`
+	Purpose   string  `json:"purpose,omitempty" maxLength:"32" doc:"Reserved; must be absent in this build."`
+	Label     string  `json:"label,omitempty" maxLength:"128" example:"client-42" doc:"A name for people."`
+	Consent
 }
 
 type signBody struct {
@@ -37,30 +38,30 @@ type signBody struct {
 	DerivationPath *string          `json:"derivation_path,omitempty" maxLength:"2806" example:"m/0/5" doc:"ECDSA only: sign with the key that BIP 32's public derivation gives at this path below the wallet's: indexes below 2^31, none hardened, at most 255. The wallet's own key if absent. GET /api/v1/wallets/{id}/derive shows it."`
 	Signers        nodeNames        `json:"signers,omitempty" doc:"Which nodes sign; the node chooses if absent."`
 	Chain          string           `json:"chain,omitempty" maxLength:"32" pattern:"^[a-z0-9_-]*$" example:"ethereum" doc:"What the signature is for; stands in the receipt. A name among the wallet's addresses."`
-	Initiation     *initiationBody  `json:"initiation,omitempty" doc:"Signature of an initiator of the cluster's authority that it wants this. Outside of dev nothing is done without."`
+	Consent
 }
 
 type refreshBody struct {
-	SessionID       string          `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
-	PublicKey       string          `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
-	WalletID        string          `json:"wallet_id,omitempty" maxLength:"256" doc:"The key, by its name; or public_key."`
-	NewThreshold    int             `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
-	NewTotal        parties         `json:"new_total,omitempty" doc:"In this build only what it is already."`
-	NewParties      parties         `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
-	NewParticipants parties         `json:"new_participants,omitempty" doc:"The same as new_parties."`
-	Release         nodeNames       `json:"release,omitempty" doc:"Nodes whose bans by the answering node end with this refresh: their operator has found and removed what made them fail."`
-	Initiation      *initiationBody `json:"initiation,omitempty" doc:"Signature of an initiator of the cluster's authority that it wants this. Outside of dev nothing is done without."`
+	SessionID       string    `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	PublicKey       string    `json:"public_key,omitempty" maxLength:"256" doc:"The key, in hex of any valid encoding; or wallet_id."`
+	WalletID        string    `json:"wallet_id,omitempty" maxLength:"256" doc:"The key, by its name; or public_key."`
+	NewThreshold    int       `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
+	NewTotal        parties   `json:"new_total,omitempty" doc:"In this build only what it is already."`
+	NewParties      parties   `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
+	NewParticipants parties   `json:"new_participants,omitempty" doc:"The same as new_parties."`
+	Release         nodeNames `json:"release,omitempty" doc:"Nodes whose bans by the answering node end with this refresh: their operator has found and removed what made them fail."`
+	Consent
 }
 
 // reshareBody is refreshBody for a wallet named in the path.
 type reshareBody struct {
-	SessionID       string          `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
-	NewThreshold    int             `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
-	NewTotal        parties         `json:"new_total,omitempty" doc:"In this build only what it is already."`
-	NewParties      parties         `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
-	NewParticipants parties         `json:"new_participants,omitempty" doc:"The same as new_parties."`
-	Release         nodeNames       `json:"release,omitempty" doc:"Nodes whose bans by the answering node end with this refresh: their operator has found and removed what made them fail."`
-	Initiation      *initiationBody `json:"initiation,omitempty" doc:"Signature of an initiator of the cluster's authority that it wants this. Outside of dev nothing is done without."`
+	SessionID       string    `json:"session_id,omitempty" minLength:"1" maxLength:"128" pattern:"^[!-~]+$" doc:"Idempotency key, as the Idempotency-Key header; made if absent."`
+	NewThreshold    int       `json:"new_threshold,omitempty" minimum:"1" maximum:"255" doc:"In this build only what it is already."`
+	NewTotal        parties   `json:"new_total,omitempty" doc:"In this build only what it is already."`
+	NewParties      parties   `json:"new_parties,omitempty" doc:"In this build only the nodes that hold the shares already."`
+	NewParticipants parties   `json:"new_participants,omitempty" doc:"The same as new_parties."`
+	Release         nodeNames `json:"release,omitempty" doc:"Nodes whose bans by the answering node end with this refresh: their operator has found and removed what made them fail."`
+	Consent
 }
 
 // transactionBody is a payload of the chain that the request names.
@@ -93,6 +94,42 @@ func (b *initiationBody) value() (*attest.Initiation, error) {
 	}
 	sig, err := parseHex(spelled[string]{"initiation.signature", b.Signature})
 	return &attest.Initiation{By: b.By, Expires: b.Expires, Signature: sig}, err
+}
+
+// Consent is who signed that a request is wanted, and may be done.
+type Consent struct {
+	Initiation *initiationBody `json:"initiation,omitempty" doc:"Signature of an initiator of the cluster's authority that it wants this. Outside of dev nothing is done without."`
+	Approvals  []approvalBody  `json:"approvals,omitempty" nullable:"false" maxItems:"32" doc:"Signatures of approvers of the cluster's authority that it may be done, each by another: where the rules want them."`
+}
+
+// approvalBody is an approver's word: what its signature covers stands in docs/RECEIPTS.md.
+type approvalBody struct {
+	By        string `json:"by" minLength:"1" maxLength:"63" pattern:"^[a-z0-9][a-z0-9._-]*$" example:"carol" doc:"The approver's name in the cluster's authority."`
+	Expires   int64  `json:"expires_ms" minimum:"1" maximum:"9007199254740991" doc:"Unix time in ms after which no ceremony begins with it; at most a week after the request."`
+	Signature string `json:"signature" minLength:"130" maxLength:"130" pattern:"^0x[0-9a-f]{128}$" doc:"64 bytes in hex: Ed25519, or r and s of ECDSA on P-256 with SHA-256."`
+}
+
+// value is what it means.
+func (b Consent) value() (c appliance.Consent, err error) {
+	if c.Initiation, err = b.Initiation.value(); err != nil {
+		return c, err
+	}
+	for i, x := range b.Approvals {
+		at := fmt.Sprintf("approvals[%d]", i)
+		sig, err := parseHex(spelled[string]{at + ".signature", x.Signature})
+		if err != nil {
+			return c, err
+		}
+		if slices.ContainsFunc(c.Approvals, func(y attest.Approval) bool { return y.By == x.By }) {
+			return c, invalidField(at, "send each approval once", "%s approves twice", x.By)
+		}
+		c.Approvals = append(c.Approvals, attest.Approval{By: x.By, Expires: x.Expires, Signature: sig})
+	}
+	slices.SortFunc(c.Approvals, func(x, y attest.Approval) int { return strings.Compare(x.By, y.By) })
+	if len(c.Approvals) > 0 && c.Initiation == nil {
+		return c, invalidField("initiation", "send the request that was approved: with its initiation", "approvals of what no initiator has signed")
+	}
+	return c, nil
 }
 
 // proveBody is the body of a request that says everything in its path.

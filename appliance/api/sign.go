@@ -48,13 +48,13 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 	if err := suits(b.Chain, w); err != nil {
 		return nil, err
 	}
-	initiation, err := b.Initiation.value()
+	consent, err := b.Consent.value()
 	if err != nil {
 		return nil, err
 	}
 	c := callOf(ctx)
 	r := appliance.SignRequest{SessionID: c.session, WalletID: w.ID, Path: path, Message: message, Payload: payload, Signers: signers,
-		Chain: b.Chain, Requester: c.requester, Initiation: initiation}
+		Chain: b.Chain, Requester: c.requester, Consent: consent}
 	r.BodyHash = signHash(r)
 	sig, err := s.Backend.Sign(ctx, r)
 	if err != nil {

@@ -47,7 +47,7 @@ func (s *server) makeKey(ctx context.Context, b keygenBody, vault string) (*appl
 	if err != nil {
 		return nil, err
 	}
-	if r.Initiation, err = b.Initiation.value(); err != nil {
+	if r.Consent, err = b.Consent.value(); err != nil {
 		return nil, err
 	}
 	c := callOf(ctx)
@@ -74,19 +74,19 @@ func (s *server) reshare(ctx context.Context, in *struct {
 	}
 	b := in.Body
 	return s.renew(ctx, w, refreshBody{NewThreshold: b.NewThreshold, NewTotal: b.NewTotal, NewParties: b.NewParties,
-		NewParticipants: b.NewParticipants, Release: b.Release, Initiation: b.Initiation})
+		NewParticipants: b.NewParticipants, Release: b.Release, Consent: b.Consent})
 }
 
 func (s *server) renew(ctx context.Context, w *appliance.Wallet, b refreshBody) (*walletOut, error) {
 	if err := b.unchanged(w); err != nil {
 		return nil, err
 	}
-	initiation, err := b.Initiation.value()
+	consent, err := b.Consent.value()
 	if err != nil {
 		return nil, err
 	}
 	c := callOf(ctx)
-	r := appliance.RefreshRequest{SessionID: c.session, WalletID: w.ID, Requester: c.requester, Initiation: initiation}
+	r := appliance.RefreshRequest{SessionID: c.session, WalletID: w.ID, Requester: c.requester, Consent: consent}
 	for _, id := range b.Release {
 		r.Release = append(r.Release, transport.NodeID(id))
 	}

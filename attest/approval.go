@@ -1,0 +1,156 @@
+package attest
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/luxfi/mpcd/intent"
+	"github.com/luxfi/mpcd/internal/canon"
+)
+
+// Approver is a person whose word the rules of an authority may want besides an initiator's.
+type Approver struct {
+	Name   string   `cbor:"1,keyasint" json:"name"`
+	Key    Hex      `cbor:"2,keyasint" json:"key"`    // PKIX DER, P-256 or Ed25519
+	Groups []string `cbor:"3,keyasint" json:"groups"` // ascending; rules count approvals by group
+}
+
+// Approval is an approver's word that what an initiator asks for may be done, as it was decoded, under the authority in force. It stands in
+// the intent, so that every signer judges it for itself and every receipt has it.
+type Approval struct {
+	By        string `cbor:"1,keyasint" json:"by"`         // Approver.Name
+	Expires   int64  `cbor:"2,keyasint" json:"expires_ms"` // Unix milliseconds; no ceremony begins later
+	Signature Hex    `cbor:"3,keyasint" json:"signature"`  // 64 bytes over Intent.ApprovalMessage
+}
+
+const (
+	maxApprovers = 1024
+	maxGroups    = 16 // of an authority: what a denied request needs is looked for group by group
+	maxApprovals = 32 // of an intent
+)
+
+// approval is what an approver signs: all that the initiator has, the authority with its rules, and what was read of the payload.
+type approval struct {
+	Tag        string `cbor:"1,keyasint"`
+	Initiation Hash   `cbor:"2,keyasint"` // canon.Hash of "mpcd/v1/approval/initiation" and Intent.InitiationMessage
+	Authority  Hex    `cbor:"3,keyasint"` // Intent.Authority
+	Decoded    Hash   `cbor:"4,keyasint"` // of the JSON of intent.Decoded; zero where nothing is decoded
+	By         string `cbor:"5,keyasint"`
+	Expires    int64  `cbor:"6,keyasint"`
+}
+
+// ApprovalMessage is what an approver signs: deterministic CBOR under a tag of its own. The intent names its authority and has its
+// initiation; d is what Decode read of it. Who decodes otherwise finds no signature over what it has read.
+func (i Intent) ApprovalMessage(d *intent.Decoded, by string, expires int64) ([]byte, error) {
+	if i.Initiation == nil {
+		return nil, fmt.Errorf("%w: nothing to approve before an initiator has signed it", ErrNotInitiated)
+	}
+	m := approval{Tag: "mpcd/v1/approval", Authority: append(Hex{}, i.Authority...), By: by, Expires: expires,
+		Initiation: canon.Hash("mpcd/v1/approval/initiation", i.InitiationMessage(i.Initiation.By, i.Initiation.Expires))}
+	if d != nil {
+		b, err := json.Marshal(d)
+		if err != nil {
+			return nil, fmt.Errorf("attest: approval: %w", err)
+		}
+		m.Decoded = canon.Hash("mpcd/v1/approval/decoded", b)
+	}
+	return canon.MustMarshal(m), nil
+}
+
+// Approve signs an intent's approval in an approver's name.
+func (i Intent) Approve(d *intent.Decoded, by string, expires time.Time, sign SignFunc) (*Approval, error) {
+	ms := expires.UnixMilli()
+	message, err := i.ApprovalMessage(d, by, ms)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := sign(message)
+	if err != nil {
+		return nil, fmt.Errorf("attest: approve: %w", err)
+	}
+	return &Approval{by, ms, sig}, nil
+}
+
+// Approver finds one by its name.
+func (a Authority) Approver(name string) (Approver, bool) {
+	i := slices.IndexFunc(a.Approvers, func(x Approver) bool { return x.Name == name })
+	if i < 0 {
+		return Approver{}, false
+	}
+	return a.Approvers[i], true
+}
+
+// groups counts approvers by group, everybody and those of the names, at most as many as an intent has approvals. Every group of the
+// authority is in both.
+func (a Authority) groups(names []string) (named, all map[string]int) {
+	named, all = map[string]int{}, map[string]int{}
+	for _, x := range a.Approvers {
+		for _, g := range x.Groups {
+			all[g] = min(all[g]+1, maxApprovals)
+			if named[g] += 0; slices.Contains(names, x.Name) {
+				named[g]++
+			}
+		}
+	}
+	return named, all
+}
+
+// CheckApprovals judges each approval of an intent, whose initiation was found good: one that does not hold refuses the intent, since
+// somebody put it there. An approver is never who asks. d is what Decode read, at is when. ErrNotApproved.
+func (a Authority) CheckApprovals(i Intent, d *intent.Decoded, at time.Time) error {
+	for _, x := range i.Approvals {
+		if err := a.checkApproval(i, d, x, at); err != nil {
+			return fmt.Errorf("%w: the approval of %q: %w", ErrNotApproved, clip(x.By), err)
+		}
+	}
+	return nil
+}
+
+func (a Authority) checkApproval(i Intent, d *intent.Decoded, x Approval, at time.Time) error {
+	who, ok := a.Approver(x.By)
+	switch {
+	case !ok:
+		return fmt.Errorf("the authority of serial %d has no such approver", a.Serial)
+	case x.By == i.Requester:
+		return fmt.Errorf("who asks does not approve")
+	case at.UnixMilli() > x.Expires:
+		return fmt.Errorf("it has expired, at %s", time.UnixMilli(x.Expires).UTC().Format(time.RFC3339))
+	case x.Expires-i.Created > MaxInitiation.Milliseconds():
+		return fmt.Errorf("it expires more than %s after the request", MaxInitiation)
+	}
+	message, err := i.ApprovalMessage(d, x.By, x.Expires)
+	if err != nil {
+		return err
+	}
+	return verifyMessage(who.Key, message, x.Signature)
+}
+
+// validateApprovals checks their shape.
+func (i Intent) validateApprovals() error {
+	if len(i.Approvals) > maxApprovals || len(i.Approvals) > 0 && i.Initiation == nil {
+		return fmt.Errorf("attest: intent: %d approvals, at most %d, and none of what no initiator has signed", len(i.Approvals), maxApprovals)
+	}
+	for n, x := range i.Approvals {
+		if !name.MatchString(x.By) || x.Expires <= 0 || len(x.Signature) != initiationBytes {
+			return fmt.Errorf("attest: intent: approval %d is without a name, an expiry or a signature of %d bytes", n, initiationBytes)
+		}
+		if n > 0 && x.By <= i.Approvals[n-1].By {
+			return fmt.Errorf("attest: intent: approvals ascend by name, and nobody approves twice")
+		}
+	}
+	return nil
+}
+
+func (x Approver) validate() error {
+	if len(x.Groups) == 0 || len(x.Groups) > maxGroups {
+		return fmt.Errorf("%d groups, want 1 to %d", len(x.Groups), maxGroups)
+	}
+	for n, g := range x.Groups {
+		if !name.MatchString(g) || n > 0 && g <= x.Groups[n-1] {
+			return fmt.Errorf("group %q: names are a-z, 0-9, dot, dash, underscore, at most 63, and ascend", clip(g))
+		}
+	}
+	return nil
+}
