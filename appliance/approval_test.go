@@ -3,6 +3,7 @@ package appliance_test
 import (
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"math/big"
 	"slices"
 	"strings"
@@ -60,7 +61,7 @@ func (b board) approve(t *testing.T, in *attest.Intent, key threshold.KeyInfo, n
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		x, err := in.Approve(d, name, time.Now().Add(time.Hour), sim.Sign(b[name]))
+		x, err := in.Approve(d, name, time.Now().Add(time.Hour), false, sim.Sign(b[name]))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,12 +83,7 @@ func TestApprovals(t *testing.T) {
 	people := c.approving()
 	node := c.nodes[0].node
 	draft := func(session string, wei int64) *attest.Intent {
-		tx, payload := payment(t, friend, wei, nil)
-		in := &attest.Intent{Cluster: "test", Operation: attest.OpSign, RequestID: session, KeyID: w.ID, Chain: "ethereum", Payload: payload,
-			Message: txDigest(tx), Created: time.Now().UnixMilli()}
-		if err := c.asker.Initiate(t.Context(), in); err != nil {
-			t.Fatal(err)
-		}
+		in, _ := c.draft(w.ID, session, wei)
 		return in
 	}
 	info := node.KeyInfo(t.Context(), w.ID)
@@ -195,4 +191,78 @@ func TestApprovedKeys(t *testing.T) {
 	if err := refresh(); err != nil {
 		t.Error(err)
 	}
+}
+
+// Goal: a request that waits is the same at every node, may be approved at any, is done when enough have, by one node alone, and every node
+// has its answer; it outlives restarts. Method: asked for at node1, approved at node2, after a restart at node3, and looked at everywhere.
+func TestOperation(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
+	people := c.approving()
+	ctx := t.Context()
+	in, req := c.draft(w.ID, "pay", 5)
+	_, err := c.nodes[0].node.Sign(ctx, req)
+	if p := problem.As(err); err == nil || p.Code != problem.Unapproved || !strings.Contains(p.Next, "mpcd approve pay") {
+		t.Fatalf("%v", err)
+	}
+	state := func(i int) appliance.OperationState {
+		o, err := c.nodes[i].node.Desk().Operation(ctx, "pay")
+		if err != nil {
+			return ""
+		}
+		return o.State
+	}
+	everywhere := func(want appliance.OperationState) {
+		t.Helper()
+		for i := range c.nodes {
+			sim.Wait(t, fmt.Sprintf("node%d has it %s", i+1, want), func() bool { return state(i) == want })
+		}
+	}
+	everywhere(appliance.PendingApproval)
+	info := c.nodes[0].node.KeyInfo(ctx, w.ID)
+	people.approve(t, in, info, "ann", "ben")
+	o, err := c.nodes[1].node.Desk().Approve(ctx, "pay", in.Approvals[0])
+	if err != nil || o.State != appliance.PendingApproval || o.Needs["treasury"] != 2 || len(o.Intent.Approvals) != 1 {
+		t.Fatalf("%+v, %v", o, err)
+	}
+	c.nodes[2].halt()
+	c.nodes[2].start()
+	c.waitReady()
+	sim.Wait(t, "node3 has both", func() bool {
+		o, err := c.nodes[2].node.Desk().Operation(ctx, "pay")
+		return err == nil && len(o.Intent.Approvals) == 1
+	})
+	if _, err := c.nodes[2].node.Desk().Approve(ctx, "pay", in.Approvals[1]); err != nil {
+		t.Fatal(err)
+	}
+	sim.Wait(t, "it is done", func() bool {
+		return slices.ContainsFunc([]int{0, 1, 2}, func(i int) bool { return state(i) == appliance.Succeeded })
+	})
+	var receipts []string
+	for _, m := range c.nodes {
+		s, err := m.node.Sign(ctx, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		receipts = append(receipts, s.ReceiptID)
+	}
+	if receipts[0] != receipts[1] || receipts[1] != receipts[2] {
+		t.Errorf("it was done more than once: %v", receipts)
+	}
+	everywhere(appliance.Succeeded)
+}
+
+// draft is a payment that the asker has signed, as an intent and as a request.
+func (c *cluster) draft(wallet, session string, wei int64) (*attest.Intent, appliance.SignRequest) {
+	c.t.Helper()
+	tx, payload := payment(c.t.(*testing.T), friend, wei, nil)
+	in := &attest.Intent{Cluster: "test", Operation: attest.OpSign, RequestID: session, KeyID: wallet, Chain: "ethereum", Payload: payload,
+		Message: txDigest(tx), Created: time.Now().UnixMilli()}
+	if err := c.asker.Initiate(c.t.Context(), in); err != nil {
+		c.t.Fatal(err)
+	}
+	r := appliance.SignRequest{SessionID: session, WalletID: wallet, Chain: "ethereum", Payload: payload,
+		Consent: appliance.Consent{Initiation: in.Initiation}}
+	r.BodyHash = r.Hash()
+	return in, r
 }

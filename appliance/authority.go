@@ -230,6 +230,7 @@ func (a *authority) take(ctx context.Context, c attest.AuthorityChain) error {
 	}
 	a.use(c, now, rules)
 	n.cfg.Logger.Info("an authority is in force", "serial", now.Serial, "officers", len(now.Officers), "initiators", len(now.Initiators))
+	n.desk.wake()
 	n.peers.Tell()
 	_, digest, _ := a.inForce()
 	return n.cfg.AuditLog.Append(ctx, audit.Event{Name: "authority.taken",

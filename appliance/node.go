@@ -140,6 +140,7 @@ type core struct {
 	store     *heededStore // Config.Store
 	gate      *gate
 	authority *authority
+	desk      *Desk
 	keys      *keys.Ring
 	pairs     *keys.Pairs
 	damage    keys.Damage
@@ -250,7 +251,11 @@ func (n *Node) furnish() {
 	n.token.hsm.timed = n.counts.signing
 	n.token.hsm.changed, n.store.changed = n.peers.Tell, n.peers.Tell
 	n.authority = &authority{core: &n.core}
+	n.desk = &Desk{core: &n.core, sign: n.Sign, m: map[string]*waiter{}, given: map[transport.NodeID]time.Time{}}
 	n.gate = newGate(c, func(x passage, d *intent.Decoded) (policy.Verdict, error) {
+		if err := n.desk.refuses(x.intent); err != nil {
+			return policy.Verdict{}, err
+		}
 		return n.authority.judge(x, d, c.Clock())
 	}, len(n.members.All()))
 	n.gate.writable = n.Writable
@@ -304,6 +309,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	if err := n.authority.load(ctx); err != nil {
 		return fmt.Errorf("appliance: authority: %w", err)
+	}
+	if err := n.desk.load(ctx); err != nil {
+		return fmt.Errorf("appliance: requests that wait: %w", err)
 	}
 	for _, f := range []func(context.Context){n.receive, n.router.Tidy, n.pool.Tidy, n.making.catchUp, n.expire} {
 		n.wg.Go(func() { f(base) })
@@ -402,6 +410,8 @@ func (n *Node) receive(ctx context.Context) {
 			n.begin(ctx, env, n.learnRoster)
 		case ceremony.KindAuthority:
 			n.begin(ctx, env, n.authority.learn)
+		case ceremony.KindDesk:
+			n.begin(ctx, env, n.desk.learn)
 		case ceremony.KindEpochs:
 			n.begin(ctx, env, n.epochs.learn)
 		default:

@@ -66,7 +66,10 @@ func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (s *Si
 	}
 	s, err = n.signOnce(ctx, req, key, tweaks, strange)
 	if err != nil && again && ctx.Err() == nil && mayBeAnswered(err) {
-		return n.others.signedBefore(ctx, req, key, err)
+		s, err = n.others.signedBefore(ctx, req, key, err)
+	}
+	if err != nil && again && problem.As(err).Code == problem.Unapproved && req.Initiation != nil {
+		return nil, n.desk.hold(ctx, req, key, err)
 	}
 	return s, err
 }

@@ -18,17 +18,20 @@ type Approver struct {
 }
 
 // Approval is an approver's word that what an initiator asks for may be done, as it was decoded, under the authority in force. It stands in
-// the intent, so that every signer judges it for itself and every receipt has it.
+// the intent, so that every signer judges it for itself and every receipt has it. One that rejects says that it may not: it takes back what
+// the approver said before, for good, wherever it is known, and stands in no intent.
 type Approval struct {
 	By        string `cbor:"1,keyasint" json:"by"`         // Approver.Name
 	Expires   int64  `cbor:"2,keyasint" json:"expires_ms"` // Unix milliseconds; no ceremony begins later
 	Signature Hex    `cbor:"3,keyasint" json:"signature"`  // 64 bytes over Intent.ApprovalMessage
+	Rejects   bool   `cbor:"4,keyasint,omitempty" json:"rejects,omitempty"`
 }
 
 const (
 	maxApprovers = 1024
 	maxGroups    = 16 // of an authority: what a denied request needs is looked for group by group
-	maxApprovals = 32 // of an intent
+	// MaxApprovals is how many approvals an intent may have.
+	MaxApprovals = 32
 )
 
 // approval is what an approver signs: all that the initiator has, the authority with its rules, and what was read of the payload.
@@ -39,16 +42,17 @@ type approval struct {
 	Decoded    Hash   `cbor:"4,keyasint"` // of the JSON of intent.Decoded; zero where nothing is decoded
 	By         string `cbor:"5,keyasint"`
 	Expires    int64  `cbor:"6,keyasint"`
+	Rejects    bool   `cbor:"7,keyasint"`
 }
 
 // ApprovalMessage is what an approver signs: deterministic CBOR under a tag of its own. The intent names its authority and has its
 // initiation; d is what Decode read of it. Who decodes otherwise finds no signature over what it has read.
-func (i Intent) ApprovalMessage(d *intent.Decoded, by string, expires int64) ([]byte, error) {
+func (i Intent) ApprovalMessage(d *intent.Decoded, by string, expires int64, rejects bool) ([]byte, error) {
 	if i.Initiation == nil {
 		return nil, fmt.Errorf("%w: nothing to approve before an initiator has signed it", ErrNotInitiated)
 	}
-	m := approval{Tag: "mpcd/v1/approval", Authority: append(Hex{}, i.Authority...), By: by, Expires: expires,
-		Initiation: canon.Hash("mpcd/v1/approval/initiation", i.InitiationMessage(i.Initiation.By, i.Initiation.Expires))}
+	m := approval{Tag: "mpcd/v1/approval", Authority: append(Hex{}, i.Authority...), By: by, Expires: expires, Rejects: rejects,
+		Initiation: i.initiationHash()}
 	if d != nil {
 		b, err := json.Marshal(d)
 		if err != nil {
@@ -59,10 +63,15 @@ func (i Intent) ApprovalMessage(d *intent.Decoded, by string, expires int64) ([]
 	return canon.MustMarshal(m), nil
 }
 
-// Approve signs an intent's approval in an approver's name.
-func (i Intent) Approve(d *intent.Decoded, by string, expires time.Time, sign SignFunc) (*Approval, error) {
+// initiationHash names what was asked for, by whom and until when.
+func (i Intent) initiationHash() Hash {
+	return canon.Hash("mpcd/v1/approval/initiation", i.InitiationMessage(i.Initiation.By, i.Initiation.Expires))
+}
+
+// Approve signs an intent's approval in an approver's name, or its rejection.
+func (i Intent) Approve(d *intent.Decoded, by string, expires time.Time, rejects bool, sign SignFunc) (*Approval, error) {
 	ms := expires.UnixMilli()
-	message, err := i.ApprovalMessage(d, by, ms)
+	message, err := i.ApprovalMessage(d, by, ms, rejects)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +79,24 @@ func (i Intent) Approve(d *intent.Decoded, by string, expires time.Time, sign Si
 	if err != nil {
 		return nil, fmt.Errorf("attest: approve: %w", err)
 	}
-	return &Approval{by, ms, sig}, nil
+	return &Approval{by, ms, sig, rejects}, nil
+}
+
+// CancelMessage is what an initiator signs that takes back what it asked for.
+func (i Intent) CancelMessage() []byte {
+	return canon.MustMarshal([]any{"mpcd/v1/cancel", i.initiationHash()})
+}
+
+// CheckCancel judges an initiator's word that it takes back what it asked for.
+func (a Authority) CheckCancel(i Intent, signature []byte) error {
+	who, ok := a.Initiator(i.Initiation.By)
+	if !ok {
+		return fmt.Errorf("%w: the authority of serial %d has no initiator %q", ErrNotInitiated, a.Serial, clip(i.Initiation.By))
+	}
+	if err := verifyMessage(who.Key, i.CancelMessage(), signature); err != nil {
+		return fmt.Errorf("%w: the cancellation: %w", ErrNotInitiated, err)
+	}
+	return nil
 }
 
 // Approver finds one by its name.
@@ -88,7 +114,7 @@ func (a Authority) groups(names []string) (named, all map[string]int) {
 	named, all = map[string]int{}, map[string]int{}
 	for _, x := range a.Approvers {
 		for _, g := range x.Groups {
-			all[g] = min(all[g]+1, maxApprovals)
+			all[g] = min(all[g]+1, MaxApprovals)
 			if named[g] += 0; slices.Contains(names, x.Name) {
 				named[g]++
 			}
@@ -101,14 +127,15 @@ func (a Authority) groups(names []string) (named, all map[string]int) {
 // somebody put it there. An approver is never who asks. d is what Decode read, at is when. ErrNotApproved.
 func (a Authority) CheckApprovals(i Intent, d *intent.Decoded, at time.Time) error {
 	for _, x := range i.Approvals {
-		if err := a.checkApproval(i, d, x, at); err != nil {
+		if err := a.CheckApproval(i, d, x, at); err != nil {
 			return fmt.Errorf("%w: the approval of %q: %w", ErrNotApproved, clip(x.By), err)
 		}
 	}
 	return nil
 }
 
-func (a Authority) checkApproval(i Intent, d *intent.Decoded, x Approval, at time.Time) error {
+// CheckApproval judges one approval, or rejection, of an intent.
+func (a Authority) CheckApproval(i Intent, d *intent.Decoded, x Approval, at time.Time) error {
 	who, ok := a.Approver(x.By)
 	switch {
 	case !ok:
@@ -120,7 +147,7 @@ func (a Authority) checkApproval(i Intent, d *intent.Decoded, x Approval, at tim
 	case x.Expires-i.Created > MaxInitiation.Milliseconds():
 		return fmt.Errorf("it expires more than %s after the request", MaxInitiation)
 	}
-	message, err := i.ApprovalMessage(d, x.By, x.Expires)
+	message, err := i.ApprovalMessage(d, x.By, x.Expires, x.Rejects)
 	if err != nil {
 		return err
 	}
@@ -129,12 +156,12 @@ func (a Authority) checkApproval(i Intent, d *intent.Decoded, x Approval, at tim
 
 // validateApprovals checks their shape.
 func (i Intent) validateApprovals() error {
-	if len(i.Approvals) > maxApprovals || len(i.Approvals) > 0 && i.Initiation == nil {
-		return fmt.Errorf("attest: intent: %d approvals, at most %d, and none of what no initiator has signed", len(i.Approvals), maxApprovals)
+	if len(i.Approvals) > MaxApprovals || len(i.Approvals) > 0 && i.Initiation == nil {
+		return fmt.Errorf("attest: intent: %d approvals, at most %d, and none of what no initiator has signed", len(i.Approvals), MaxApprovals)
 	}
 	for n, x := range i.Approvals {
-		if !name.MatchString(x.By) || x.Expires <= 0 || len(x.Signature) != initiationBytes {
-			return fmt.Errorf("attest: intent: approval %d is without a name, an expiry or a signature of %d bytes", n, initiationBytes)
+		if !name.MatchString(x.By) || x.Expires <= 0 || len(x.Signature) != initiationBytes || x.Rejects {
+			return fmt.Errorf("attest: intent: approval %d rejects, or is without a name, an expiry or a signature of %d bytes", n, initiationBytes)
 		}
 		if n > 0 && x.By <= i.Approvals[n-1].By {
 			return fmt.Errorf("attest: intent: approvals ascend by name, and nobody approves twice")

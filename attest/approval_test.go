@@ -38,7 +38,7 @@ func TestApprovals(t *testing.T) {
 		in.Initiation, err = in.Initiate("hot", now.Add(time.Minute), p.sign("hot"))
 		must(t, err)
 		for _, n := range []string{"ann", "ben"} { // one key of either kind
-			x, err := in.Approve(d, n, now.Add(time.Minute), p.sign(n))
+			x, err := in.Approve(d, n, now.Add(time.Minute), false, p.sign(n))
 			must(t, err)
 			in.Approvals = append(in.Approvals, *x)
 		}
@@ -66,6 +66,7 @@ func TestApprovals(t *testing.T) {
 		"another amount":    {"does not verify", func(_ *Intent, d *intent.Decoded, _ *time.Time) { d.Transfers[0].Amount = big.NewInt(6) }},
 		"what was not read": {"does not verify", func(_ *Intent, d *intent.Decoded, _ *time.Time) { d.Unknown = []string{"x"} }},
 		"another authority": {"does not verify", func(in *Intent, _ *intent.Decoded, _ *time.Time) { in.Authority = make(Hex, 32) }},
+		"rejected":          {"does not verify", func(in *Intent, _ *intent.Decoded, _ *time.Time) { in.Approvals[0].Rejects = true }},
 		"a signature":       {"does not verify", func(in *Intent, _ *intent.Decoded, _ *time.Time) { in.Approvals[0].Signature[9] ^= 1 }},
 	} {
 		in, saw, at := make2(), *d, now
@@ -80,10 +81,10 @@ func TestApprovals(t *testing.T) {
 	}
 	far := asked(a)
 	far.Initiation, _ = far.Initiate("hot", now.Add(time.Minute), p.sign("hot"))
-	if _, err := asked(a).Approve(d, "ann", now, p.sign("ann")); !errors.Is(err, ErrNotInitiated) {
+	if _, err := asked(a).Approve(d, "ann", now, false, p.sign("ann")); !errors.Is(err, ErrNotInitiated) {
 		t.Errorf("approved before it was asked for: %v", err)
 	}
-	x, err := far.Approve(d, "ann", now.Add(MaxInitiation+time.Millisecond), p.sign("ann"))
+	x, err := far.Approve(d, "ann", now.Add(MaxInitiation+time.Millisecond), false, p.sign("ann"))
 	must(t, err)
 	far.Approvals = []Approval{*x}
 	if err := a.CheckApprovals(far, d, now); !errors.Is(err, ErrNotApproved) || !strings.Contains(err.Error(), "more than") {
@@ -129,16 +130,17 @@ func TestApprovalsCounted(t *testing.T) {
 // Goal: approvals have one form, and stand where an initiation does only.
 func TestApprovalForm(t *testing.T) {
 	a := newPeople(t, everybody...).authority(t)
-	good := func(by string) Approval { return Approval{by, 1, make(Hex, initiationBytes)} }
+	good := func(by string) Approval { return Approval{by, 1, make(Hex, initiationBytes), false} }
 	for name, f := range map[string]func(*Intent){
 		"alone":     func(in *Intent) { in.Initiation, in.Authority = nil, nil },
 		"no name":   func(in *Intent) { in.Approvals[0].By = "" },
 		"no expiry": func(in *Intent) { in.Approvals[1].Expires = 0 },
 		"short":     func(in *Intent) { in.Approvals[1].Signature = make(Hex, 63) },
 		"twice":     func(in *Intent) { in.Approvals[1].By = "ann" },
+		"rejects":   func(in *Intent) { in.Approvals[1].Rejects = true },
 		"order":     func(in *Intent) { in.Approvals[1].By = "al" },
 		"too many": func(in *Intent) {
-			for i := range maxApprovals {
+			for i := range MaxApprovals {
 				in.Approvals = append(in.Approvals, good("z"+strings.Repeat("z", i)))
 			}
 		},

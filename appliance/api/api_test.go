@@ -250,14 +250,14 @@ func TestKeyIsBoundToTheAct(t *testing.T) {
 	seen := map[[32]byte]any{}
 	for _, r := range []appliance.SignRequest{{}, {Requester: "bob"}, {WalletID: "w"}, {Path: []uint32{0}}, {Message: []byte{1}},
 		{Payload: payload}, {Signers: []transport.NodeID{"node1"}}, {Chain: "solana"}} {
-		seen[signHash(r)] = r
+		seen[r.Hash()] = r
 	}
 	for _, r := range []appliance.KeygenRequest{{}, {Requester: "bob"}, {Threshold: 2}, {Total: 2}, {Parties: []transport.NodeID{"node1"}},
 		{Curve: "ed25519"}, {Protocol: "frost"}, {Label: "a"}, {Group: "a"}} {
-		seen[keygenHash(r)] = r
+		seen[r.Hash()] = r
 	}
 	for _, r := range []appliance.RefreshRequest{{}, {Requester: "bob"}, {WalletID: "w"}, {Release: []transport.NodeID{"node1"}}} {
-		seen[refreshHash(r)] = r
+		seen[r.Hash()] = r
 	}
 	if len(seen) != 21 {
 		t.Errorf("of 21 requests %d are told apart", len(seen))

@@ -9,16 +9,12 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/problem"
-	"github.com/luxfi/mpcd/appliance/transport"
-	"github.com/luxfi/mpcd/attest"
-	"github.com/luxfi/mpcd/internal/canon"
 )
 
 const (
@@ -213,28 +209,4 @@ func encodeCanonical(object map[string]any) []byte {
 		panic("api: encoding what was just decoded: " + err.Error())
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
-
-// keyTag is the tag of what an idempotency key is bound to: who asks, and for what, once it is read. How the request spells it, and by
-// which of the paths that mean the same, is no part of it: in other words it is the same act. An initiator's word is none either: the same
-// request may be signed again.
-const keyTag = "mpcd/v1/api/request"
-
-func keygenHash(r appliance.KeygenRequest) [32]byte {
-	return canon.Hash(keyTag, []byte(r.Requester), []byte(attest.OpKeygen), canon.MustMarshal([]int{r.Threshold, r.Total}), nameSet(r.Parties),
-		[]byte(r.Curve), []byte(r.Protocol), []byte(r.Label), []byte(r.Group))
-}
-
-func signHash(r appliance.SignRequest) [32]byte {
-	return canon.Hash(keyTag, []byte(r.Requester), []byte(attest.OpSign), []byte(r.WalletID), canon.MustMarshal(append([]uint32{}, r.Path...)),
-		r.Message, canon.MustMarshal(r.Payload), nameSet(r.Signers), []byte(r.Chain))
-}
-
-func refreshHash(r appliance.RefreshRequest) [32]byte {
-	return canon.Hash(keyTag, []byte(r.Requester), []byte(attest.OpRefresh), []byte(r.WalletID), nameSet(r.Release))
-}
-
-// nameSet is the encoding of names whose order means nothing.
-func nameSet(names []transport.NodeID) []byte {
-	return canon.MustMarshal(slices.Sorted(slices.Values(names)))
 }

@@ -55,7 +55,7 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 	c := callOf(ctx)
 	r := appliance.SignRequest{SessionID: c.session, WalletID: w.ID, Path: path, Message: message, Payload: payload, Signers: signers,
 		Chain: b.Chain, Requester: c.requester, Consent: consent}
-	r.BodyHash = signHash(r)
+	r.BodyHash = r.Hash()
 	sig, err := s.Backend.Sign(ctx, r)
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func (s *server) makeKey(ctx context.Context, b keygenBody, vault string) (*appl
 	}
 	c := callOf(ctx)
 	r.SessionID, r.Requester = c.session, c.requester
-	r.BodyHash = keygenHash(r)
+	r.BodyHash = r.Hash()
 	return s.Backend.Keygen(ctx, r)
 }
 
@@ -90,7 +90,7 @@ func (s *server) renew(ctx context.Context, w *appliance.Wallet, b refreshBody) 
 	for _, id := range b.Release {
 		r.Release = append(r.Release, transport.NodeID(id))
 	}
-	r.BodyHash = refreshHash(r)
+	r.BodyHash = r.Hash()
 	w, err = s.Backend.Refresh(ctx, r)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,502 @@
+package appliance
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/operation"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/intent"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/policy"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// Desk keeps requests for signatures that wait for people, the same on every node: what is asked for, and who has approved, rejected or
+// taken it back. Everything that counts in a record is signed by an initiator or an approver, so it does not matter who sent it. When enough
+// have approved, the node that heard the last of them asks for the signature; another does where that one has not, and takes its answer over.
+type Desk struct {
+	core *core
+	sign func(context.Context, SignRequest) (*Signature, error)
+
+	taking sync.Mutex // held while a record is taken up
+	mu     sync.Mutex
+	m      map[string]*waiter             // by session_id
+	given  map[transport.NodeID]time.Time // when a peer was last sent what it lacks
+	told   time.Time                      // when the others were last told what is here
+}
+
+// Bounds of the desk.
+const (
+	waitersAll       = 4096
+	waitersInitiator = 64 // that wait, of an initiator
+	// waiterKept is how long a record stays after its initiation has expired.
+	waiterKept = 7 * 24 * time.Hour
+	// deskEvery is how often peers are told what a node has, and sent what they lack; deskPart is how many of them at once.
+	deskEvery = 5 * time.Second
+	deskPart  = 32
+	// deskTurn is how long each further node of the roster leaves it to those before it to ask for a signature that may be made.
+	deskTurn  = 10 * time.Second
+	deskRetry = 30 * time.Second
+)
+
+// waiterRecord is a request that waits, as it is stored and sent to peers.
+type waiterRecord struct {
+	Version uint8 `cbor:"1,keyasint"`
+	// Intent is what is asked for, with its initiation and approvals. What nodes choose for it, epoch, scheme and signers, is not in it.
+	Intent attest.Intent      `cbor:"2,keyasint"`
+	Named  []transport.NodeID `cbor:"3,keyasint,omitempty"` // the signers, where the caller named them
+	// Rejected are the words of those who say that it may not; Cancelled is the initiator's that it takes it back.
+	Rejected  []attest.Approval `cbor:"4,keyasint,omitempty"`
+	Cancelled attest.Hex        `cbor:"5,keyasint,omitempty"`
+	Failed    string            `cbor:"6,keyasint,omitempty"` // why this node gave it up; each says that for itself
+}
+
+const waiterVersion = 1
+
+// waiterDigest names what a record says.
+type waiterDigest [16]byte
+
+func (r *waiterRecord) digest() waiterDigest {
+	x := *r
+	x.Failed = ""
+	h := canon.Hash("mpcd/v1/desk", canon.MustMarshal(x))
+	return waiterDigest(h[:16])
+}
+
+// waiter is a record, and when this node may next ask for its signature.
+type waiter struct {
+	waiterRecord
+	next  time.Time
+	turn  bool // next is set
+	doing bool
+}
+
+var waiterPrefix = []byte("node/waiter/")
+
+func waiterKey(session string) []byte { return append(bytes.Clone(waiterPrefix), session...) }
+
+func parseWaiter(session string, b []byte) (*waiterRecord, error) {
+	var r waiterRecord
+	if err := canon.UnmarshalVersion(b, waiterVersion, &r); err != nil {
+		return nil, problem.Unreadable("the request of session "+session+", which waits for approvals,", "send it again", err)
+	}
+	return &r, nil
+}
+
+// request is what the record asks for, with the approvals of an intent.
+func (r *waiterRecord) request(in *attest.Intent) SignRequest {
+	q := SignRequest{SessionID: in.RequestID, WalletID: in.KeyID, Path: in.Path, Payload: in.Payload, Signers: r.Named, Chain: in.Chain,
+		Requester: in.Requester, Consent: Consent{in.Initiation, in.Approvals}}
+	if in.Payload == nil {
+		q.Message = in.Message
+	}
+	q.BodyHash = q.Hash()
+	return q
+}
+
+// load reads what a node has from before.
+func (d *Desk) load(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.core.cfg.Store.Iterate(ctx, waiterPrefix, func(k, value []byte) error {
+		session := strings.TrimPrefix(string(k), string(waiterPrefix))
+		r, err := parseWaiter(session, value)
+		if err == nil {
+			d.m[session] = &waiter{waiterRecord: *r}
+		}
+		return err
+	})
+}
+
+// standing is a request as this node judges it now.
+type standing struct {
+	in        attest.Intent     // with the approvals alone that hold
+	rejected  []attest.Approval // that hold
+	cancelled attest.Hex        // if it holds
+	decoded   *intent.Decoded
+	verdict   policy.Verdict
+	key       keys.Key
+}
+
+// judge reads a record under the authority in force: an error where nobody who may has asked for it, it cannot be read, or no approval would
+// have it permitted. Words that do not hold, of another authority perhaps, count for nothing, and neither do approvals of who has rejected it.
+func (d *Desk) judge(ctx context.Context, r waiterRecord) (s standing, err error) {
+	now := d.core.cfg.Clock()
+	s.in = r.Intent
+	if s.key, err = d.core.keys.Key(ctx, s.in.KeyID); err != nil {
+		return s, err
+	}
+	who, _, rules := d.core.authority.inForce()
+	if who == nil || s.in.Initiation == nil || s.in.Operation != attest.OpSign {
+		return s, problem.New(problem.Denied, "", "it is no signature that an initiator of an authority asks for")
+	}
+	s.in.Created, s.in.Vault = now.UnixMilli(), s.key.Record.Group
+	d.core.under(&s.in)
+	if s.decoded, err = judgePayload(&s.in, s.key); err != nil {
+		return s, err
+	}
+	if err := who.CheckInitiation(s.in, now); err != nil {
+		return s, &problem.Error{Code: problem.Denied, Message: "nobody who may has asked for it", Err: err}
+	}
+	if len(r.Cancelled) > 0 && who.CheckCancel(s.in, r.Cancelled) == nil {
+		s.cancelled = r.Cancelled
+	}
+	holds := func(x attest.Approval, rejects bool) bool {
+		return x.Rejects == rejects && who.CheckApproval(s.in, s.decoded, x, now) == nil
+	}
+	s.rejected = each(slices.DeleteFunc(slices.Clone(r.Rejected), func(x attest.Approval) bool { return !holds(x, true) }))
+	s.in.Approvals = each(slices.DeleteFunc(slices.Clone(r.Intent.Approvals), func(x attest.Approval) bool {
+		return !holds(x, false) || slices.ContainsFunc(s.rejected, func(y attest.Approval) bool { return y.By == x.By })
+	}))
+	s.verdict = who.Judge(rules, s.in, s.decoded, s.key.Record.Info)
+	if !s.verdict.Allow && len(s.verdict.Needs) == 0 {
+		return s, denied(s.verdict)
+	}
+	return s, nil
+}
+
+// refuses tells why an intent is refused that somebody has taken back, as this node knows: each signer asks itself.
+func (d *Desk) refuses(in *attest.Intent) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w := d.m[in.RequestID]
+	if w == nil || in.Initiation == nil || w.Intent.Initiation == nil || !same(&w.Intent, in) {
+		return nil
+	}
+	if len(w.Cancelled) > 0 {
+		return problem.New(problem.Denied, "ask for it anew, under another session_id", "its initiator has cancelled it")
+	}
+	for _, x := range in.Approvals {
+		if slices.ContainsFunc(w.Rejected, func(y attest.Approval) bool { return y.By == x.By }) {
+			return problem.New(problem.Unapproved, "have another person approve it", "%s has rejected it, after approving it or before", x.By)
+		}
+	}
+	return nil
+}
+
+// same tells whether two intents ask for the same, in the words of the same initiator.
+func same(a, b *attest.Intent) bool {
+	return a.Initiation.By == b.Initiation.By && bytes.Equal(a.InitiationMessage(a.Initiation.By, 0), b.InitiationMessage(a.Initiation.By, 0))
+}
+
+// take takes up a record, from a caller or a peer: it is kept, with what it has more than the one that is here. It returns whether anything
+// is new.
+func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) {
+	if len(r.Intent.Approvals)+len(r.Rejected) > 2*attest.MaxApprovals || len(r.Named) > len(d.core.members.All()) ||
+		operation.CheckSession(r.Intent.RequestID) != nil || r.Intent.RequestID == "" || len(r.Intent.Requester) > operation.MaxSessionID ||
+		!attest.Printable(r.Intent.Requester) || r.Intent.Initiation == nil {
+		return false, problem.New(problem.Invalid, "", "it is no request that may wait")
+	}
+	d.taking.Lock()
+	defer d.taking.Unlock()
+	now := d.core.cfg.Clock()
+	next, known := d.record(r.Intent.RequestID)
+	if known = known && next.Intent.Initiation.Expires > now.UnixMilli(); !known {
+		next = waiterRecord{Version: waiterVersion, Intent: r.Intent, Named: r.Named}
+		next.Intent.Created, next.Intent.Vault, next.Intent.Authority, next.Intent.Approvals = 0, "", nil, nil
+		err = d.room(r.Intent.Initiation.By, now)
+	} else if !same(&next.Intent, &r.Intent) {
+		err = operation.Reused(r.Intent.RequestID)
+	}
+	if err != nil {
+		return false, err
+	}
+	before := next.digest()
+	next.Intent.Approvals = append(slices.Clone(next.Intent.Approvals), r.Intent.Approvals...)
+	next.Rejected = append(slices.Clone(next.Rejected), r.Rejected...)
+	if len(next.Cancelled) == 0 {
+		next.Cancelled = r.Cancelled
+	}
+	s, err := d.judge(ctx, next)
+	if err != nil {
+		return false, err
+	}
+	next.Intent.Approvals, next.Rejected, next.Cancelled = s.in.Approvals, s.rejected, s.cancelled
+	if next.digest() == before && known {
+		return false, nil
+	}
+	if err := d.store(ctx, &next); err != nil {
+		return false, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.m[next.Intent.RequestID] = &waiter{waiterRecord: next, doing: d.m[next.Intent.RequestID].busy()}
+	return true, nil
+}
+
+// record is a copy of what is here.
+func (d *Desk) record(session string) (waiterRecord, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w := d.m[session]
+	if w == nil {
+		return waiterRecord{}, false
+	}
+	return w.waiterRecord, true
+}
+
+func (w *waiter) busy() bool { return w != nil && w.doing }
+
+// each is one word of each person, the one that holds longest, in the order of names.
+func each(all []attest.Approval) []attest.Approval {
+	slices.SortFunc(all, func(a, b attest.Approval) int {
+		return cmp.Or(cmp.Compare(a.By, b.By), cmp.Compare(b.Expires, a.Expires), bytes.Compare(a.Signature, b.Signature))
+	})
+	all = slices.CompactFunc(all, func(a, b attest.Approval) bool { return a.By == b.By })
+	return all[:min(len(all), attest.MaxApprovals)]
+}
+
+// room refuses one more request of an initiator. The caller holds mu.
+func (d *Desk) room(by string, now time.Time) error {
+	waits := 0
+	for _, w := range d.m {
+		if w.Intent.Initiation.By == by && w.Intent.Initiation.Expires > now.UnixMilli() && len(w.Cancelled) == 0 && w.Failed == "" {
+			waits++
+		}
+	}
+	if waits >= waitersInitiator || len(d.m) >= waitersAll {
+		return problem.New(problem.Overload, "wait until some are done or have expired, or cancel some: `mpcd operation cancel`",
+			"%d requests of %s wait for approvals, %d of all initiators are kept, and there is no room for more", waits, by, len(d.m))
+	}
+	return nil
+}
+
+func (d *Desk) store(ctx context.Context, r *waiterRecord) error {
+	return d.core.cfg.Store.Batch(ctx, []vault.Pair{{Key: waiterKey(r.Intent.RequestID), Value: canon.MustMarshal(*r)}}, nil)
+}
+
+// hold keeps a request of a caller that was refused until people have approved it, tells the others, and returns the refusal.
+func (d *Desk) hold(ctx context.Context, req SignRequest, key keys.Key, refused error) error {
+	in := attest.Intent{Cluster: d.core.cfg.Cluster, Operation: attest.OpSign, RequestID: req.SessionID, Requester: req.Requester,
+		Initiation: req.Initiation, Approvals: req.Approvals}
+	req.into(&in, key)
+	if err := d.add(ctx, waiterRecord{Intent: in, Named: req.Signers}); err != nil {
+		return err
+	}
+	e := *problem.As(refused)
+	e.Next = fmt.Sprintf("have it approved: `mpcd approve %s`; the cluster keeps it until %s, and the same request has the signature then",
+		req.SessionID, time.UnixMilli(req.Initiation.Expires).UTC().Format(time.RFC3339))
+	return &e
+}
+
+// add takes up a record of a caller, puts it on record and tells the others at once.
+func (d *Desk) add(ctx context.Context, r waiterRecord) error {
+	news, err := d.take(ctx, r)
+	if err != nil || !news {
+		return err
+	}
+	facts := map[string]string{"session": r.Intent.RequestID, "wallet": r.Intent.KeyID, "initiator": r.Intent.Initiation.By}
+	for _, x := range append(slices.Clone(r.Intent.Approvals), r.Rejected...) {
+		facts[map[bool]string{false: "approved.", true: "rejected."}[x.Rejects]+x.By] = "true"
+	}
+	if len(r.Cancelled) > 0 {
+		facts["cancelled"] = "true"
+	}
+	if err := d.core.cfg.AuditLog.Append(ctx, audit.Event{Name: "operation.change", Facts: facts}); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	now := d.m[r.Intent.RequestID]
+	body := deskBody{Version: deskVersion, Records: []waiterRecord{now.waiterRecord}}
+	d.mu.Unlock()
+	d.send(nil, body)
+	d.core.peers.Tell() // which also looks whether it may be done
+	return nil
+}
+
+// deskBody is what nodes tell each other of their desks.
+type deskBody struct {
+	Version uint8          `cbor:"1,keyasint"`
+	Has     bool           `cbor:"2,keyasint"` // Have is said
+	Have    []waiterDigest `cbor:"3,keyasint,omitempty"`
+	Records []waiterRecord `cbor:"4,keyasint,omitempty"`
+}
+
+const deskVersion = 1
+
+func (d *Desk) send(to []transport.NodeID, b deskBody) {
+	for i := range b.Records {
+		b.Records[i].Failed = ""
+	}
+	d.core.send(transport.Envelope{To: to, Kind: ceremony.KindDesk, Body: canon.MustMarshal(b)})
+}
+
+// have is what this node has that is not over.
+func (d *Desk) have() []waiterDigest {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.core.cfg.Clock().UnixMilli()
+	var out []waiterDigest
+	for _, w := range d.m {
+		if w.Intent.Initiation.Expires > now {
+			out = append(out, w.digest())
+		}
+	}
+	return out
+}
+
+// learn takes up what a peer tells, and sends it what it lacks.
+func (d *Desk) learn(ctx context.Context, env transport.Envelope) {
+	var b deskBody
+	if err := canon.UnmarshalVersion(env.Body, deskVersion, &b); err != nil || len(b.Have) > waitersAll || len(b.Records) > deskPart {
+		d.core.remark(env.From, "what a peer tells of requests that wait cannot be read", cmp.Or(err, errors.New("it is too much")))
+		return
+	}
+	for _, r := range b.Records {
+		if _, err := d.take(ctx, r); err != nil {
+			d.core.remark(env.From, "a request that waits, of a peer, is not taken up", err)
+		}
+	}
+	if b.Has {
+		d.supply(env.From, b.Have)
+	}
+}
+
+// supply sends a peer what it lacks, a part at a time, and asks for what it has more.
+func (d *Desk) supply(peer transport.NodeID, have []waiterDigest) {
+	d.mu.Lock()
+	now := d.core.cfg.Clock()
+	if now.Sub(d.given[peer]) < deskEvery/2 {
+		d.mu.Unlock()
+		return
+	}
+	d.given[peer] = now
+	var lacks []waiterRecord
+	mine := map[waiterDigest]bool{}
+	size := 0
+	for _, w := range d.m {
+		at := w.digest()
+		mine[at] = true
+		if w.Intent.Initiation.Expires > now.UnixMilli() && !slices.Contains(have, at) && len(lacks) < deskPart && size < 1<<20 {
+			lacks = append(lacks, w.waiterRecord)
+			size += 2 * len(canon.MustMarshal(w.waiterRecord))
+		}
+	}
+	d.mu.Unlock()
+	more := slices.ContainsFunc(have, func(x waiterDigest) bool { return !mine[x] })
+	if len(lacks) == 0 && !more {
+		return
+	}
+	body := deskBody{Version: deskVersion, Records: lacks, Has: more}
+	if more {
+		body.Have = d.have()
+	}
+	d.send([]transport.NodeID{peer}, body)
+}
+
+// tend is called with each beat: it tells the others now and then what this node has, has done what may be done, and removes what is over.
+func (d *Desk) tend(ctx context.Context, start func(func())) {
+	now := d.core.cfg.Clock()
+	if have := d.have(); len(have) > 0 && now.Sub(d.told) >= deskEvery {
+		d.told = now
+		d.send(nil, deskBody{Version: deskVersion, Has: true, Have: have})
+	}
+	d.mu.Lock()
+	var due []string
+	var over [][]byte
+	for session, w := range d.m {
+		ends := time.UnixMilli(w.Intent.Initiation.Expires)
+		switch {
+		case now.Sub(ends) > waiterKept:
+			over = append(over, waiterKey(session))
+			delete(d.m, session)
+		case now.After(ends) || w.Failed != "" || len(w.Cancelled) > 0 || w.doing || w.turn && now.Before(w.next):
+		default:
+			due = append(due, session)
+			w.doing = true
+		}
+	}
+	d.mu.Unlock()
+	if len(due)+len(over) == 0 {
+		return
+	}
+	start(func() {
+		if len(over) > 0 {
+			_ = d.core.cfg.Store.Batch(ctx, nil, over[:min(len(over), vault.MaxBatch)]) // the rest after the next start
+		}
+		for _, session := range due {
+			d.attempt(ctx, session)
+		}
+	})
+}
+
+// wake has every request looked at again: another authority is in force.
+func (d *Desk) wake() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, w := range d.m {
+		w.turn = false
+	}
+}
+
+// attempt has a request done if enough have approved it, and it is this node's turn.
+func (d *Desk) attempt(ctx context.Context, session string) {
+	d.mu.Lock()
+	w := d.m[session]
+	if w == nil {
+		d.mu.Unlock()
+		return
+	}
+	record, first := w.waiterRecord, !w.turn
+	d.mu.Unlock()
+	pause, failed := deskRetry, ""
+	s, err := d.judge(ctx, record)
+	switch {
+	case err != nil || !s.verdict.Allow || len(s.cancelled) > 0:
+		pause = time.Hour // until something is new
+	case first:
+		pause = time.Duration(d.rank(session)) * deskTurn
+		if pause == 0 {
+			pause, failed = d.do(ctx, record, s)
+		}
+	default:
+		pause, failed = d.do(ctx, record, s)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if w = d.m[session]; w == nil {
+		return
+	}
+	if w.doing = false; w.digest() == record.digest() { // else it is looked at again at once
+		w.turn, w.next = true, d.core.cfg.Clock().Add(pause)
+	}
+	if failed != "" {
+		w.Failed = failed
+		if err := d.store(ctx, &w.waiterRecord); err != nil {
+			d.core.cfg.Logger.Warn("that a request has failed could not be kept", "session", session, "error", err)
+		}
+	}
+}
+
+// rank is how many nodes come before this one for a session: one is first, another for the next.
+func (d *Desk) rank(session string) int {
+	all := d.core.members.All()
+	h := canon.Hash("mpcd/v1/desk/turn", []byte(session))
+	return (slices.Index(all, d.core.cfg.Node) + len(all) - int(h[0])%len(all)) % len(all)
+}
+
+// do asks for the signature: it is made, or was by another node, or fails for good, or is tried again after a pause.
+func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.Duration, failed string) {
+	_, err := d.sign(ctx, r.request(&s.in))
+	switch {
+	case err == nil:
+		return 365 * 24 * time.Hour, ""
+	case problem.As(err).Code.Retryable(), problem.As(err).Code == problem.Unapproved, ctx.Err() != nil,
+		problem.As(err).Code == problem.Conflict && !reused(err): // a newer authority, or a refresh, is on its way
+		return deskRetry, ""
+	}
+	return deskRetry, fmt.Sprintf("%.300s", problem.As(err).Message)
+}

@@ -1,0 +1,159 @@
+package appliance
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/threshold"
+)
+
+// OperationState is where a request stands that had to wait for people.
+type OperationState string
+
+// The states.
+const (
+	PendingApproval OperationState = "PENDING_APPROVAL" // people must agree
+	Running         OperationState = "RUNNING"          // enough have; it is being done, or is tried again until it expires
+	Succeeded       OperationState = "SUCCEEDED"
+	Failed          OperationState = "FAILED" // for good, at this node
+	Expired         OperationState = "EXPIRED"
+	Cancelled       OperationState = "CANCELLED" // by its initiator
+)
+
+// Operation is a request for a signature that had to wait for people, as this node knows it.
+type Operation struct {
+	State OperationState
+	// Intent is what is asked for, under the authority in force, with the approvals that hold; Key is the wallet's.
+	Intent    attest.Intent
+	Key       threshold.KeyInfo
+	Rejected  []attest.Approval
+	Needs     map[string]int // how many more of which groups must approve, where it is PendingApproval
+	Why       string         // not, where it has failed or cannot be judged here
+	ReceiptID string         // of the signature
+}
+
+// Desk is where requests wait for people.
+func (n *Node) Desk() *Desk { return n.desk }
+
+// Operation shows a request that waits, or did; NotFound.
+func (d *Desk) Operation(ctx context.Context, session string) (*Operation, error) {
+	r, ok := d.record(session)
+	if !ok {
+		return nil, problem.New(problem.NotFound, "list them: `mpcd operation list`; another node may not have told it yet",
+			"no request of session_id %q waits here for approvals, or did", session)
+	}
+	return d.operation(ctx, r)
+}
+
+func (d *Desk) operation(ctx context.Context, r waiterRecord) (*Operation, error) {
+	st, err := d.core.ops.State(ctx, string(attest.OpSign), r.Intent.RequestID)
+	if err != nil {
+		return nil, err
+	}
+	s, why := d.judge(ctx, r)
+	o := &Operation{Intent: s.in, Key: s.key.Record.Info, Rejected: s.rejected, Why: r.Failed}
+	switch {
+	case len(st.Answer) > 0:
+		o.State, o.ReceiptID = Succeeded, string(st.Answer)
+	case len(r.Cancelled) > 0:
+		o.State = Cancelled
+	case r.Failed != "":
+		o.State = Failed
+	case r.Intent.Initiation.Expires < d.core.cfg.Clock().UnixMilli():
+		o.State = Expired
+	case why != nil:
+		o.State, o.Why = PendingApproval, problem.As(why).Error()
+	case s.verdict.Allow:
+		o.State = Running
+	default:
+		o.State, o.Needs = PendingApproval, s.verdict.Needs
+	}
+	return o, nil
+}
+
+// Operations lists the requests that wait, or did, the newest first; of one state, or "" of all.
+func (d *Desk) Operations(ctx context.Context, state OperationState) ([]Operation, error) {
+	d.mu.Lock()
+	all := make([]waiterRecord, 0, len(d.m))
+	for _, w := range d.m {
+		all = append(all, w.waiterRecord)
+	}
+	d.mu.Unlock()
+	slices.SortFunc(all, func(a, b waiterRecord) int {
+		return cmp.Or(cmp.Compare(b.Intent.Initiation.Expires, a.Intent.Initiation.Expires), cmp.Compare(a.Intent.RequestID, b.Intent.RequestID))
+	})
+	out := []Operation{}
+	for _, r := range all {
+		o, err := d.operation(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		if state == "" || o.State == state {
+			out = append(out, *o)
+		}
+	}
+	return out, nil
+}
+
+// Approve takes an approver's word on a request, that it may be done or that it may not.
+func (d *Desk) Approve(ctx context.Context, session string, x attest.Approval) (*Operation, error) {
+	r, now, err := d.waiting(ctx, session)
+	if err != nil {
+		return nil, err
+	}
+	who, _, _ := d.core.authority.inForce()
+	s, err := d.judge(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := who.CheckApproval(s.in, s.decoded, x, now); err != nil {
+		return nil, &problem.Error{Code: problem.Denied, Message: "the approval does not hold", Err: err,
+			Next: "approve the operation as it is now: `mpcd approve`; the authority may be a newer one since it was signed"}
+	}
+	words := &r.Intent.Approvals
+	if x.Rejects {
+		words = &r.Rejected
+	}
+	*words = append(slices.Clone(*words), x)
+	return d.change(ctx, r)
+}
+
+// Cancel takes the initiator's word that it takes its request back.
+func (d *Desk) Cancel(ctx context.Context, session string, signature []byte) (*Operation, error) {
+	r, _, err := d.waiting(ctx, session)
+	if err != nil {
+		return nil, err
+	}
+	who, _, _ := d.core.authority.inForce()
+	if err := who.CheckCancel(r.Intent, signature); err != nil {
+		return nil, &problem.Error{Code: problem.Denied, Message: "nobody who may has cancelled it", Err: err,
+			Next: "cancel it as the initiator that asked for it"}
+	}
+	r.Cancelled = signature
+	return d.change(ctx, r)
+}
+
+// waiting is the record of a request that still waits.
+func (d *Desk) waiting(ctx context.Context, session string) (r waiterRecord, now time.Time, err error) {
+	o, err := d.Operation(ctx, session)
+	if err != nil {
+		return r, now, err
+	}
+	if o.State != PendingApproval && o.State != Running {
+		return r, now, problem.New(problem.Conflict, "ask for it anew, under another session_id, if it is still wanted",
+			"the operation is over: it is %s", o.State)
+	}
+	r, _ = d.record(session)
+	return r, d.core.cfg.Clock(), nil
+}
+
+func (d *Desk) change(ctx context.Context, r waiterRecord) (*Operation, error) {
+	if err := d.add(ctx, r); err != nil {
+		return nil, err
+	}
+	return d.Operation(ctx, r.Intent.RequestID)
+}
