@@ -148,6 +148,7 @@ type Readiness struct {
 
 // Page asks for a part of a list.
 type Page struct {
-	Size  int    // 1 to 1000; 0 means 100
-	Token string // where the page before ended; "" starts
+	Size   int      // 1 to 1000; 0 means 100
+	Token  string   // where the page before ended; "" starts
+	Vaults []string // of wallets: those of these vaults alone, "" for those of none; nil is all
 }

@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/keys"
@@ -41,6 +42,9 @@ func (n *Node) Wallets(ctx context.Context, p Page) ([]Wallet, string, error) {
 	var out []Wallet
 	next := ""
 	err := n.keys.Each(ctx, p.Token, func(id string, r keys.Record) bool {
+		if p.Vaults != nil && !slices.Contains(p.Vaults, r.Group) {
+			return true
+		}
 		if len(out) == size {
 			next = out[size-1].ID
 			return false

@@ -19,6 +19,7 @@ type Token struct {
 	Audience string // the name of the cluster
 	Subject  string // who it is for, as audit log and receipts name them
 	Roles    []string
+	Vaults   []string      // whose wallets alone it is for, "" for those of no vault; nil is all
 	TTL      time.Duration // from now
 	ID       string        // jti, by which it can be revoked; Sign makes one
 }
@@ -37,9 +38,18 @@ func (t *Token) check() error {
 	if len(t.Roles) == 0 {
 		return fault.Usage(fmt.Sprintf("use roles of %v", api.Roles()), "a token without roles")
 	}
+	var roles []api.Role
 	for _, r := range t.Roles {
-		if !slices.ContainsFunc(api.Roles(), func(k api.Role) bool { return string(k) == r }) {
+		if roles = append(roles, api.Role(r)); !slices.Contains(api.Roles(), api.Role(r)) {
 			return fault.Usage(fmt.Sprintf("use roles of %v", api.Roles()), "role %q is unknown", r)
+		}
+	}
+	if err := api.CheckDuties(roles); err != nil {
+		return fault.Usage("make a token for each, for two people", "%w", err)
+	}
+	for _, v := range t.Vaults {
+		if err := api.CheckVault(v); err != nil {
+			return fault.Usage("name vaults by letters, digits and . _ : -", "%w", err)
 		}
 	}
 	if t.TTL < time.Second || t.TTL > tokenTTLMax {
@@ -60,8 +70,10 @@ func (t *Token) Sign(keyFile string, now time.Time) (text string, expires time.T
 	defer secret.Wipe(k)
 	expires = now.Add(t.TTL)
 	t.ID = "t-" + strings.ToLower(rand.Text())
-	text, err = jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
-		"sub": t.Subject, "aud": t.Audience, "iat": now.Unix(), "exp": expires.Unix(), "roles": t.Roles, "jti": t.ID,
-	}).SignedString(k)
+	claims := jwt.MapClaims{"sub": t.Subject, "aud": t.Audience, "iat": now.Unix(), "exp": expires.Unix(), "roles": t.Roles, "jti": t.ID}
+	if t.Vaults != nil {
+		claims["vaults"] = t.Vaults
+	}
+	text, err = jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims).SignedString(k)
 	return text, expires, err
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Goal: no token is made that every node would refuse, or that lets nobody do anything. Method: what nodes refuse in subjects, no audience,
-// no roles; and the longest subject there is.
+// no roles, roles that are kept apart, no name of a vault; and the longest subject there is.
 func TestTokenThatCounts(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := NewOperator(dir, "c"); err != nil {
@@ -28,6 +28,10 @@ func TestTokenThatCounts(t *testing.T) {
 		"a subject with marks": {func(k *Token) { k.Subject = "älice" }, false},
 		"no audience":          {func(k *Token) { k.Audience = "" }, false},
 		"no roles":             {func(k *Token) { k.Roles = nil }, false},
+		"vaults":               {func(k *Token) { k.Vaults = []string{"trading", ""} }, true},
+		"every vault":          {func(k *Token) { k.Vaults = []string{"*"} }, false},
+		"duties apart":         {func(k *Token) { k.Roles = []string{"requester", "key-admin"} }, true},
+		"duties together":      {func(k *Token) { k.Roles = []string{"requester", "approver"} }, false},
 	} {
 		k := Token{Audience: "c", Subject: "alice", Roles: []string{"viewer"}, TTL: time.Hour}
 		row.change(&k)

@@ -128,6 +128,9 @@ func (r *record) token(ctx context.Context, t api.SeenToken) {
 	if t.ID != "" {
 		facts["jti"] = t.ID
 	}
+	if t.Vaults != nil {
+		facts["vaults"] = fmt.Sprintf("%q", t.Vaults)
+	}
 	r.event(context.WithoutCancel(ctx), "api.token", facts)
 }
 

@@ -144,7 +144,8 @@ func humaConfig(version string) huma.Config {
 type call struct {
 	id        string // a UUID
 	requester string
-	session   string // idempotency key, from the header or the body; may be empty
+	vaults    []string // that the caller is let in for; nil is all
+	session   string   // idempotency key, from the header or the body; may be empty
 }
 
 type callKey struct{}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/hex"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -336,7 +337,7 @@ func TestReads(t *testing.T) {
 	f := newFake()
 	h := devServer(f)
 	list := decode[wire.WalletList](t, send(t, h, "GET", "/api/v1/wallets?page_size=2&page_token=abc", ""))
-	if len(list.Wallets) != 2 || list.NextPageToken != "more" || f.pages[0] != (appliance.Page{Size: 2, Token: "abc"}) ||
+	if len(list.Wallets) != 2 || list.NextPageToken != "more" || fmt.Sprint(f.pages[0]) != "{2 abc []}" ||
 		!strings.HasPrefix(list.Wallets[1].Address, "bc1p") {
 		t.Errorf("%+v %+v", list, f.pages)
 	}

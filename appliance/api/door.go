@@ -96,9 +96,9 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request, c *call, rule rul
 	case err != nil:
 		return r, done, &problem.Error{Code: codeToken, Message: err.Error()}
 	}
-	c.requester = who.Requester
-	if !who.may(rule.roles) {
-		return r, done, &problem.Error{Code: problem.Denied, Message: fmt.Sprintf("%s has none of the roles %v", who.Requester, rule.roles)}
+	c.requester, c.vaults = who.Requester, who.Vaults
+	if err := who.mayUse(rule.roles); err != nil {
+		return r, done, err
 	}
 	if rule.light {
 		return r, done, nil

@@ -240,7 +240,27 @@ func (j *JWT) judge(token string) (knownToken, error) {
 		}
 		k.who.Roles = append(k.who.Roles, Role(name))
 	}
-	return k, nil
+	k.who.Vaults, err = tokenVaults(c)
+	return k, err
+}
+
+// tokenVaults reads vaults, which bounds a token to the wallets of these. A claim that is there bounds, be it empty.
+func tokenVaults(c jwt.MapClaims) ([]string, error) {
+	claim, bound := c["vaults"]
+	if !bound {
+		return nil, nil
+	}
+	list, _ := claim.([]any)
+	out := make([]string, 0, len(list))
+	for _, v := range list {
+		if name, ok := v.(string); ok && CheckVault(name) == nil {
+			out = append(out, name)
+		}
+	}
+	if len(out) != len(list) || list == nil {
+		return nil, errors.New("the token's vaults are no list of names of vaults")
+	}
+	return out, nil
 }
 
 // CheckSubject refuses a sub that no token may have.

@@ -18,7 +18,7 @@ func (s *server) nodes(context.Context, *struct{}) (*struct{ Body wire.NodeList 
 func (s *server) receipt(ctx context.Context, in *struct {
 	ID string `path:"id" maxLength:"256" doc:"receipt_id of a signature."`
 }) (*struct{ Body json.RawMessage }, error) {
-	r, err := s.Backend.Receipt(ctx, in.ID)
+	r, err := s.backend(ctx).Receipt(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ func (s *server) receipt(ctx context.Context, in *struct {
 }
 
 func (s *server) audit(ctx context.Context, in *pageIn) (*struct{ Body wire.AuditList }, error) {
-	list, next, err := s.Backend.Audit(ctx, in.page())
+	list, next, err := s.backend(ctx).Audit(ctx, in.page())
 	if err != nil {
 		return nil, err
 	}

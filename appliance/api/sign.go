@@ -56,7 +56,7 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 	r := appliance.SignRequest{SessionID: c.session, WalletID: w.ID, Path: path, Message: message, Payload: payload, Signers: signers,
 		Chain: b.Chain, Requester: c.requester, Consent: consent}
 	r.BodyHash = r.Hash()
-	sig, err := s.Backend.Sign(ctx, r)
+	sig, err := s.backend(ctx).Sign(ctx, r)
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func (s *server) makeKey(ctx context.Context, b keygenBody, vault string) (*appl
 	c := callOf(ctx)
 	r.SessionID, r.Requester = c.session, c.requester
 	r.BodyHash = r.Hash()
-	return s.Backend.Keygen(ctx, r)
+	return s.backend(ctx).Keygen(ctx, r)
 }
 
 func (s *server) refresh(ctx context.Context, in *struct{ Body refreshBody }) (*walletOut, error) {
@@ -91,7 +91,7 @@ func (s *server) renew(ctx context.Context, w *appliance.Wallet, b refreshBody) 
 		r.Release = append(r.Release, transport.NodeID(id))
 	}
 	r.BodyHash = r.Hash()
-	w, err = s.Backend.Refresh(ctx, r)
+	w, err = s.backend(ctx).Refresh(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (s *server) prove(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if w, err = s.Backend.ProveThreshold(ctx, w.ID); err != nil {
+	if w, err = s.backend(ctx).ProveThreshold(ctx, w.ID); err != nil {
 		return nil, err
 	}
 	return answerWallet(w)
@@ -134,7 +134,7 @@ func (s *server) derive(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	child, err := s.Backend.Derive(ctx, w.ID, path)
+	child, err := s.backend(ctx).Derive(ctx, w.ID, path)
 	if err != nil {
 		return nil, renamed(err, "derivation_path", "path")
 	}
@@ -161,7 +161,7 @@ type pageIn struct {
 func (p pageIn) page() appliance.Page { return appliance.Page{Size: p.PageSize, Token: p.PageToken} }
 
 func (s *server) wallets(ctx context.Context, in *pageIn) (*struct{ Body wire.WalletList }, error) {
-	list, next, err := s.Backend.Wallets(ctx, in.page())
+	list, next, err := s.backend(ctx).Wallets(ctx, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -197,10 +197,10 @@ func (s *server) find(ctx context.Context, id, publicKey string) (*appliance.Wal
 			return nil, err
 		}
 		if id == "" {
-			return s.Backend.Wallet(ctx, name)
+			return s.backend(ctx).Wallet(ctx, name)
 		}
 	}
-	w, err := s.Backend.Wallet(ctx, id)
+	w, err := s.backend(ctx).Wallet(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +219,7 @@ func (s *server) lookUp(ctx context.Context, name string) (*appliance.Wallet, er
 		}
 		name = key
 	}
-	return s.Backend.Wallet(ctx, name)
+	return s.backend(ctx).Wallet(ctx, name)
 }
 
 // keyName is what Backend.Wallet takes for a public key: hex of it, if it is one of some kind.

@@ -28,7 +28,8 @@ func tokenCommand(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v := map[string]any{"token": text, "subject": t.Subject, "roles": t.Roles, "expires": expires.UTC().Format(time.RFC3339), "jti": t.ID}
+			v := map[string]any{"token": text, "subject": t.Subject, "roles": t.Roles, "expires": expires.UTC().Format(time.RFC3339), "jti": t.ID,
+				"vaults": t.Vaults}
 			o.note("token %s of %s, until %s: each node puts its first use on record; api.jwt.revoked ends it", t.ID, t.Subject, v["expires"])
 			return o.result(v, func(w io.Writer) { row(w, text) })
 		},
@@ -38,6 +39,7 @@ func tokenCommand(o *output) *cobra.Command {
 	f.StringVar(&t.Audience, "audience", "", "aud, the name of the cluster (required)")
 	f.StringVar(&t.Subject, "subject", "operator", "who the token is for, as audit log and receipts name them")
 	f.StringSliceVar(&t.Roles, "roles", []string{"viewer", "requester", "key-admin", "node-operator", "auditor"}, "what they may do")
+	f.StringSliceVar(&t.Vaults, "vault", nil, "let its bearer in for the wallets of these vaults alone")
 	f.DurationVar(&t.TTL, "ttl", 12*time.Hour, "how long the token lives")
 	return cmd
 }
