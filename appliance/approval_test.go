@@ -206,7 +206,7 @@ func TestOperation(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 	state := func(i int) appliance.OperationState {
-		o, err := c.nodes[i].node.Desk().Operation(ctx, "pay")
+		o, err := c.nodes[i].node.Front().Operation(ctx, "pay")
 		if err != nil {
 			return ""
 		}
@@ -221,7 +221,7 @@ func TestOperation(t *testing.T) {
 	everywhere(appliance.PendingApproval)
 	info := c.nodes[0].node.KeyInfo(ctx, w.ID)
 	people.approve(t, in, info, "ann", "ben")
-	o, err := c.nodes[1].node.Desk().Approve(ctx, "pay", in.Approvals[0])
+	o, err := c.nodes[1].node.Front().Approve(ctx, "pay", in.Approvals[0])
 	if err != nil || o.State != appliance.PendingApproval || o.Needs["treasury"] != 2 || len(o.Intent.Approvals) != 1 {
 		t.Fatalf("%+v, %v", o, err)
 	}
@@ -229,10 +229,10 @@ func TestOperation(t *testing.T) {
 	c.nodes[2].start()
 	c.waitReady()
 	sim.Wait(t, "node3 has both", func() bool {
-		o, err := c.nodes[2].node.Desk().Operation(ctx, "pay")
+		o, err := c.nodes[2].node.Front().Operation(ctx, "pay")
 		return err == nil && len(o.Intent.Approvals) == 1
 	})
-	if _, err := c.nodes[2].node.Desk().Approve(ctx, "pay", in.Approvals[1]); err != nil {
+	if _, err := c.nodes[2].node.Front().Approve(ctx, "pay", in.Approvals[1]); err != nil {
 		t.Fatal(err)
 	}
 	sim.Wait(t, "it is done", func() bool {

@@ -36,8 +36,14 @@ type Operation struct {
 	ReceiptID string         // of the signature
 }
 
-// Desk is where requests wait for people.
-func (n *Node) Desk() *Desk { return n.desk }
+// Front is what a node answers its callers by.
+type Front struct {
+	*Node
+	*Desk
+}
+
+// Front is the node with its desk, where requests wait for people.
+func (n *Node) Front() Front { return Front{n, n.desk} }
 
 // Operation shows a request that waits, or did; NotFound.
 func (d *Desk) Operation(ctx context.Context, session string) (*Operation, error) {

@@ -18,7 +18,7 @@ import (
 func BenchmarkNodes(b *testing.B) {
 	c := sim.New(b, sim.Config{Nodes: 5})
 	w := c.Keygen("ed25519", 3, 5)
-	h := api.New(api.Config{Backend: c.Nodes[0].Node, Auth: api.Dev{}, Dev: true})
+	h := api.New(api.Config{Backend: c.Nodes[0].Node.Front(), Auth: api.Dev{}, Dev: true})
 	s := httptest.NewServer(h)
 	defer s.Close()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}

@@ -22,6 +22,8 @@ type (
 	Child          = wire.Child
 	Node           = wire.Node
 	AuditEntry     = wire.AuditEntry
+	Operation      = wire.Operation
+	Approval       = wire.Approval
 	Health         = wire.Health
 	Hex            = wire.Hex
 )

@@ -93,7 +93,7 @@ func (a *API) serve(ctx context.Context, h *Host, denials *api.Denials) error {
 	}
 	dev := h.config.Dev
 	return api.Serve(ctx, a.listener, api.New(api.Config{
-		Backend: h.Node, Auth: a.auth, Dev: dev && a.tls == nil, OpenMetrics: dev, Registry: newRegistry(h),
+		Backend: h.Node.Front(), Auth: a.auth, Dev: dev && a.tls == nil, OpenMetrics: dev, Registry: newRegistry(h),
 		Logger: h.options.Log, Denials: denials,
 		Timeout: h.Node.Longest() + 5*time.Second,
 	}), a.tls)

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -329,6 +332,45 @@ func TestApprovals(t *testing.T) {
 		if len(p.Errors) == 0 || p.Errors[0].Field != field {
 			t.Errorf("%s: %+v", bad, p.Errors)
 		}
+	}
+}
+
+// Goal: operations are shown as documented, with all that an approver signs for; words reach the node as they are. Method: one request each,
+// and bodies that cannot be one.
+func TestOperations(t *testing.T) {
+	f := newFake()
+	h := devServer(f)
+	one := decode[wire.Operation](t, send(t, h, "GET", "/api/v1/operations/s1", ""))
+	if one.ID != "s1" || one.State != "PENDING_APPROVAL" || one.Needs["treasury"] != 2 || !slices.Equal(one.Approved, []string{"ann"}) ||
+		!slices.Equal(one.Rejected, []string{"ben"}) || one.Initiator != "payments" || one.ExpiresMS != 7 || one.WalletID != "w_ed" {
+		t.Errorf("%+v", one)
+	}
+	var in attest.Intent
+	var key attest.KeyRecord
+	if err := errors.Join(json.Unmarshal(one.Intent, &in), json.Unmarshal(one.Key, &key)); err != nil || in.Initiation.By != "payments" ||
+		string(key.GroupKey) != string(edPublic) {
+		t.Errorf("%v: %s, %s", err, one.Intent, one.Key)
+	}
+	if l := decode[wire.OperationList](t, send(t, h, "GET", "/api/v1/operations?state=PENDING_APPROVAL", "")); len(l.Operations) != 1 {
+		t.Errorf("%+v", l)
+	}
+	if l := decode[wire.OperationList](t, send(t, h, "GET", "/api/v1/operations?state=FAILED", "")); l.Operations == nil || len(l.Operations) != 0 {
+		t.Errorf("%+v", l)
+	}
+	wantProblem(t, send(t, h, "GET", "/api/v1/operations?state=failed", ""), 422, "invalid")
+	wantProblem(t, send(t, h, "GET", "/api/v1/operations/none", ""), 404, "not_found")
+	sig := `"signature":"0x` + strings.Repeat("ab", 64) + `"`
+	for path, body := range map[string]string{"approvals": `{"by":"ann","expires_ms":9,"rejects":true,` + sig + `}`, "cancel": `{` + sig + `}`} {
+		if got := send(t, h, "POST", "/api/v1/operations/s1/"+path, body); got.Code != 200 {
+			t.Errorf("%s: %d %s", path, got.Code, got.Body)
+		}
+		wantProblem(t, send(t, h, "POST", "/api/v1/operations/none/"+path, body), 404, "not_found")
+		wantProblem(t, send(t, h, "POST", "/api/v1/operations/s1/"+path, `{"signature":"0x00"}`), 422, "invalid")
+	}
+	raw := attest.Hex(bytes.Repeat([]byte{0xab}, 64))
+	if want := (attest.Approval{By: "ann", Expires: 9, Signature: raw, Rejects: true}); !slices.ContainsFunc(f.words,
+		func(x attest.Approval) bool { return reflect.DeepEqual(x, want) }) {
+		t.Errorf("the node was told %+v", f.words)
 	}
 }
 

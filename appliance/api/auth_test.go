@@ -318,6 +318,10 @@ func TestRoles(t *testing.T) {
 		"GET /api/v1/wallets/{id}/derive":           all,
 		"GET /api/v1/nodes":                         all,
 		"GET /api/v1/receipts/{id}":                 all,
+		"GET /api/v1/operations":                    all,
+		"GET /api/v1/operations/{id}":               all,
+		"POST /api/v1/operations/{id}/approvals":    "approver",
+		"POST /api/v1/operations/{id}/cancel":       "requester",
 		"GET /api/v1/audit":                         "auditor",
 		"GET /metrics":                              "viewer node-operator auditor",
 	}

@@ -26,6 +26,12 @@ type Backend interface {
 	Derive(ctx context.Context, walletID string, path []uint32) (*appliance.Child, error)
 	// Wallets returns a page and the token of the next one, empty at the end.
 	Wallets(ctx context.Context, p appliance.Page) ([]appliance.Wallet, string, error)
+	// Operation shows a request that waits for people, or did, by its session_id; Operations lists those of one state, "" of all.
+	Operation(ctx context.Context, session string) (*appliance.Operation, error)
+	Operations(ctx context.Context, state appliance.OperationState) ([]appliance.Operation, error)
+	// Approve takes an approver's word, that a request may be done or that it may not; Cancel the initiator's that it takes it back.
+	Approve(ctx context.Context, session string, x attest.Approval) (*appliance.Operation, error)
+	Cancel(ctx context.Context, session string, signature []byte) (*appliance.Operation, error)
 	Nodes() []appliance.NodeStatus
 	Receipt(ctx context.Context, id string) (*attest.Receipt, error)
 	// Audit returns a page and the token of the next one, empty at the end.

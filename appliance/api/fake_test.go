@@ -40,6 +40,7 @@ type fake struct {
 	proofs   []string
 	paths    [][]uint32 // of Derive
 	pages    []appliance.Page
+	words    []attest.Approval
 	sessions map[string][32]byte
 	ready    appliance.Readiness
 	err      error         // every act fails with it
@@ -241,6 +242,39 @@ func (f *fake) Receipt(_ context.Context, id string) (*attest.Receipt, error) {
 		return nil, &problem.Error{Code: problem.NotFound, Message: "no such receipt"}
 	}
 	return &attest.Receipt{ID: id, Cluster: "test"}, nil
+}
+
+// waiting is an operation that waits for the treasury.
+func waiting() appliance.Operation {
+	return appliance.Operation{State: appliance.PendingApproval, Needs: map[string]int{"treasury": 2}, Key: threshold.KeyInfo{Kind: "ed25519",
+		GroupKey: edPublic}, Intent: attest.Intent{Version: attest.IntentVersion, Cluster: "c", Operation: attest.OpSign, RequestID: "s1",
+		KeyID: "w_ed", Message: attest.Hex("m"), Initiation: &attest.Initiation{By: "payments", Expires: 7, Signature: make(attest.Hex, 64)},
+		Approvals: []attest.Approval{{By: "ann", Expires: 7, Signature: make(attest.Hex, 64)}}},
+		Rejected: []attest.Approval{{By: "ben", Expires: 7, Signature: make(attest.Hex, 64), Rejects: true}}}
+}
+
+func (f *fake) Operation(_ context.Context, session string) (*appliance.Operation, error) {
+	if o := waiting(); session == "s1" {
+		return &o, f.err
+	}
+	return nil, problem.New(problem.NotFound, "", "no operation %q", session)
+}
+
+func (f *fake) Operations(_ context.Context, state appliance.OperationState) ([]appliance.Operation, error) {
+	if state != "" && state != appliance.PendingApproval {
+		return nil, f.err
+	}
+	return []appliance.Operation{waiting()}, f.err
+}
+
+func (f *fake) Approve(ctx context.Context, session string, x attest.Approval) (*appliance.Operation, error) {
+	f.words = append(f.words, x)
+	return f.Operation(ctx, session)
+}
+
+func (f *fake) Cancel(ctx context.Context, session string, signature []byte) (*appliance.Operation, error) {
+	f.words = append(f.words, attest.Approval{Signature: signature})
+	return f.Operation(ctx, session)
 }
 
 func (f *fake) Audit(_ context.Context, p appliance.Page) ([]audit.Entry, string, error) {

@@ -141,7 +141,7 @@ func TestClosedSchemas(t *testing.T) {
 			}
 		}
 	}
-	if n != 8 {
+	if n != 9 {
 		t.Errorf("%d bodies", n)
 	}
 }

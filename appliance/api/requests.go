@@ -99,11 +99,11 @@ func (b *initiationBody) value() (*attest.Initiation, error) {
 // Consent is who signed that a request is wanted, and may be done.
 type Consent struct {
 	Initiation *initiationBody `json:"initiation,omitempty" doc:"Signature of an initiator of the cluster's authority that it wants this. Outside of dev nothing is done without."`
-	Approvals  []approvalBody  `json:"approvals,omitempty" nullable:"false" maxItems:"32" doc:"Signatures of approvers of the cluster's authority that it may be done, each by another: where the rules want them."`
+	Approvals  []ApprovalBody  `json:"approvals,omitempty" nullable:"false" maxItems:"32" doc:"Signatures of approvers of the cluster's authority that it may be done, each by another: where the rules want them."`
 }
 
-// approvalBody is an approver's word: what its signature covers stands in docs/RECEIPTS.md.
-type approvalBody struct {
+// ApprovalBody is an approver's word: what its signature covers stands in docs/RECEIPTS.md.
+type ApprovalBody struct {
 	By        string `json:"by" minLength:"1" maxLength:"63" pattern:"^[a-z0-9][a-z0-9._-]*$" example:"carol" doc:"The approver's name in the cluster's authority."`
 	Expires   int64  `json:"expires_ms" minimum:"1" maximum:"9007199254740991" doc:"Unix time in ms after which no ceremony begins with it; at most a week after the request."`
 	Signature string `json:"signature" minLength:"130" maxLength:"130" pattern:"^0x[0-9a-f]{128}$" doc:"64 bytes in hex: Ed25519, or r and s of ECDSA on P-256 with SHA-256."`

@@ -53,6 +53,22 @@ func (f inVaults) Receipt(ctx context.Context, id string) (*attest.Receipt, erro
 	return r, err
 }
 
+func (f inVaults) Operation(ctx context.Context, session string) (*appliance.Operation, error) {
+	o, err := f.fake.Operation(ctx, session)
+	if err == nil {
+		o.Intent.Vault = "own"
+	}
+	return o, err
+}
+
+func (f inVaults) Operations(ctx context.Context, state appliance.OperationState) ([]appliance.Operation, error) {
+	all, err := f.fake.Operations(ctx, state)
+	for i := range all {
+		all[i].Intent.Vault = "own"
+	}
+	return all, err
+}
+
 // permission is one route of the table: who may, why these, and what a caller of another vault is told of what is in vault own.
 type permission struct {
 	roles    string // "" is everybody, without a token
@@ -72,6 +88,13 @@ const (
 	probes    = "probes have no token; it says nothing of wallets or callers"
 	keyBody   = `{"curve":"ed25519"}`
 	ofWallet  = `{"wallet_id":"w_ed"}`
+	approves  = "who decides; the approver's signature must be good besides"
+	cancels   = "who asks for signatures; the initiator that asked must have signed it besides"
+)
+
+var (
+	signatureOf = `{"signature":"0x` + strings.Repeat("ab", 64) + `"}`
+	wordOf      = `{"by":"ann","expires_ms":7,` + signatureOf[1:]
 )
 
 // permissions is the whole of who may do what.
@@ -88,6 +111,10 @@ var permissions = map[string]permission{
 	"GET /api/v1/wallets/{id}/derive":           {everyRole, "", looks, 404, ofRecord},
 	"GET /api/v1/nodes":                         {everyRole, "", looks, 200, ofNode},
 	"GET /api/v1/receipts/{id}":                 {everyRole, "", looks, 404, ofRecord},
+	"GET /api/v1/operations":                    {everyRole, "", looks, 200, "the list has none of another vault"},
+	"GET /api/v1/operations/{id}":               {everyRole, "", looks, 404, ofRecord},
+	"POST /api/v1/operations/{id}/approvals":    {"approver", wordOf, approves, 404, ofRecord},
+	"POST /api/v1/operations/{id}/cancel":       {"requester", signatureOf, cancels, 404, ofRecord},
 	"GET /api/v1/audit":                         {"auditor", "", "the record has every caller", 403, "it is of all vaults"},
 	"GET /metrics":                              {"viewer node-operator auditor", "", "numbers of the node, for who watches it", 200, ofNode},
 	"GET /livez":                                {"", "", probes, 200, ofNode},
@@ -102,7 +129,7 @@ var permissions = map[string]permission{
 func (p permission) ask(t *testing.T, h http.Handler, pattern, token string) int {
 	t.Helper()
 	method, path, _ := strings.Cut(pattern, " ")
-	path = strings.NewReplacer("receipts/{id}", "receipts/r_1", "{vaultId}", "own", "{walletId}", "w_ed", "{id}", "w_ed").Replace(path)
+	path = strings.NewReplacer("receipts/{id}", "receipts/r_1", "operations/{id}", "operations/s1", "{vaultId}", "own", "{walletId}", "w_ed", "{id}", "w_ed").Replace(path)
 	path = strings.Replace(path, "w_ed/derive", "w_ec/derive?path=m", 1)
 	if token == "" {
 		return send(t, h, method, path, p.body).Code

@@ -19,6 +19,7 @@ const bearer = "bearer"
 // Who may do what. A role that is in none of these sets may do nothing here.
 var (
 	signers  = []Role{Requester}
+	deciders = []Role{Approver}
 	admins   = []Role{KeyAdmin}
 	readers  = Roles()
 	auditors = []Role{Auditor}
@@ -57,6 +58,7 @@ func (s *server) routes(doc huma.API) {
 		"Show the chain of evidence for a signature; mpcd attest verify checks it offline", readers, 0, []int{404}}, s.receipt)
 	add(s, doc, route{"GET", "/api/v1/audit", "listAudit", "Read this node's audit log", auditors, 0, nil}, s.audit)
 
+	s.deskRoutes(doc)
 	s.health(doc, route{"GET", "/livez", "livez", "Does the process answer? Depends on nobody else", nil, 0, nil}, s.livez)
 	s.health(doc, route{"GET", "/readyz", "readyz", "Can the node serve a signature now?", nil, 0, []int{503}}, s.readyz)
 	s.health(doc, route{"GET", "/startupz", "startupz", "Is boot over?", nil, 0, []int{503}}, s.startupz)
@@ -68,6 +70,18 @@ func (s *server) routes(doc huma.API) {
 	s.plain(doc, route{"GET", "/metrics", "metrics", "Prometheus metrics", watch, 0, nil}, "text/plain", s.Metrics.ServeHTTP)
 	s.plain(doc, route{"GET", "/openapi.json", "openapi", "This document", nil, 0, nil}, "application/json", s.serveOpenAPI)
 	s.plain(doc, route{"GET", "/docs", "docs", "This document for people", nil, 0, nil}, "text/html", s.serveDocs)
+}
+
+// deskRoutes are those of requests that wait for people.
+func (s *server) deskRoutes(doc huma.API) {
+	add(s, doc, route{"GET", "/api/v1/operations", "listOperations", "List requests that wait for approvals, or did", readers, 0, nil},
+		s.operations)
+	add(s, doc, route{"GET", "/api/v1/operations/{id}", "getOperation", "Show a request that waits for approvals, or did", readers, 0,
+		[]int{404}}, s.operation)
+	add(s, doc, route{"POST", "/api/v1/operations/{id}/approvals", "approveOperation", "Approve a request that waits, or reject it", deciders, 0,
+		[]int{404}}, s.approve)
+	add(s, doc, route{"POST", "/api/v1/operations/{id}/cancel", "cancelOperation", "Take a request back, as its initiator", signers, 0,
+		[]int{404}}, s.cancel)
 }
 
 // add puts a typed endpoint behind the door and into the OpenAPI document.

@@ -131,6 +131,36 @@ func (w within) Receipt(ctx context.Context, id string) (*attest.Receipt, error)
 	return r, nil
 }
 
+func (w within) Operation(ctx context.Context, session string) (*appliance.Operation, error) {
+	o, err := w.node.Operation(ctx, session)
+	if err != nil {
+		return nil, hide("operation", err)
+	}
+	if !w.has(o.Intent.Vault) {
+		return nil, hidden("operation")
+	}
+	return o, nil
+}
+
+func (w within) Operations(ctx context.Context, state appliance.OperationState) ([]appliance.Operation, error) {
+	all, err := w.node.Operations(ctx, state)
+	return slices.DeleteFunc(all, func(o appliance.Operation) bool { return !w.has(o.Intent.Vault) }), err
+}
+
+func (w within) Approve(ctx context.Context, session string, x attest.Approval) (*appliance.Operation, error) {
+	if _, err := w.Operation(ctx, session); err != nil {
+		return nil, err
+	}
+	return w.node.Approve(ctx, session, x)
+}
+
+func (w within) Cancel(ctx context.Context, session string, signature []byte) (*appliance.Operation, error) {
+	if _, err := w.Operation(ctx, session); err != nil {
+		return nil, err
+	}
+	return w.node.Cancel(ctx, session, signature)
+}
+
 func (w within) Audit(context.Context, appliance.Page) ([]audit.Entry, string, error) {
 	return nil, "", &problem.Error{Code: problem.Denied, Message: "the audit log is of all vaults, and the caller is let in for some",
 		Next: "ask with a token of an auditor that has no vaults"}

@@ -60,3 +60,16 @@ type RefreshRequest struct {
 
 	Initiation *Initiation `json:"initiation,omitempty"`
 }
+
+// Approval is an approver's word on an operation, POST /api/v1/operations/{id}/approvals: attest.Intent.ApprovalMessage.
+type Approval struct {
+	By        string `json:"by"`         // name of the approver in the cluster's authority
+	Expires   int64  `json:"expires_ms"` // Unix milliseconds, at most a week ahead
+	Signature Hex    `json:"signature"`  // 64 bytes
+	Rejects   bool   `json:"rejects,omitempty"`
+}
+
+// Cancellation is an initiator's word that it takes its request back, POST /api/v1/operations/{id}/cancel: attest.Intent.CancelMessage.
+type Cancellation struct {
+	Signature Hex `json:"signature"` // 64 bytes
+}

@@ -1,6 +1,9 @@
 package wire
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // The values of status.
 const (
@@ -132,4 +135,26 @@ type Health struct {
 	Checks  []Check `json:"checks,omitempty"`
 	Serial  uint64  `json:"roster_serial,omitempty" doc:"Of the roster in use; /healthz alone says it."`
 	Roster  string  `json:"roster,omitempty" doc:"The fingerprint of the roster in use; /healthz alone says it."`
+}
+
+// Operation is a request for a signature that waits for people to approve it, or did, as the answering node knows it.
+type Operation struct {
+	ID        string          `json:"id" doc:"The session_id of the request."`
+	State     string          `json:"state" enum:"PENDING_APPROVAL,RUNNING,SUCCEEDED,FAILED,EXPIRED,CANCELLED" doc:"RUNNING: enough have approved it; it is done now, or tried again until it expires."`
+	Needs     map[string]int  `json:"needs,omitempty" doc:"PENDING_APPROVAL: of which groups of approvers how many must have approved, in all."`
+	Approved  []string        `json:"approved" doc:"Who has approved it."`
+	Rejected  []string        `json:"rejected" doc:"Who has rejected it, for good."`
+	Why       string          `json:"why,omitempty" doc:"Why it failed, or cannot be judged now."`
+	ReceiptID string          `json:"receipt_id,omitempty" doc:"SUCCEEDED: that of the signature; the request, repeated, has the signature."`
+	WalletID  string          `json:"wallet_id"`
+	Initiator string          `json:"initiator" doc:"Who asks, in the cluster's authority."`
+	ExpiresMS int64           `json:"expires_ms" doc:"Unix time in ms until which it waits."`
+	Intent    json.RawMessage `json:"intent" doc:"What is asked for, as the receipt of the signature will have it; an approver reads this and signs for it."`
+	Key       json.RawMessage `json:"key" doc:"The wallet's key, as receipts have it."`
+	Cluster   string          `json:"cluster" doc:"Whose authority it is under."`
+}
+
+// OperationList is the operations that a node knows.
+type OperationList struct {
+	Operations []Operation `json:"operations"`
 }
