@@ -75,8 +75,8 @@ func txDigest(tx *types.Transaction) []byte {
 }
 
 // Goal: what the rules want approved is signed when enough people approved exactly that, and the receipt shows it to a stranger; nobody
-// is told that it is denied where it only waits. Method: a payment without, with one, with two approvals, with those of another payment, and one that all nodes
-// sign that a forged approval stands in.
+// is told that it is denied where it only waits. Method: a payment without, with one, with two approvals, with those of another payment,
+// and one that all nodes sign that a forged approval stands in.
 func TestApprovals(t *testing.T) {
 	c := newCluster(t, 3)
 	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
@@ -206,7 +206,7 @@ func TestOperation(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 	state := func(i int) appliance.OperationState {
-		o, err := c.nodes[i].node.Front().Operation(ctx, "pay")
+		o, err := appliance.NewFront(c.nodes[i].node).Operation(ctx, "pay")
 		if err != nil {
 			return ""
 		}
@@ -221,7 +221,7 @@ func TestOperation(t *testing.T) {
 	everywhere(appliance.PendingApproval)
 	info := c.nodes[0].node.KeyInfo(ctx, w.ID)
 	people.approve(t, in, info, "ann", "ben")
-	o, err := c.nodes[1].node.Front().Approve(ctx, "pay", in.Approvals[0])
+	o, err := appliance.NewFront(c.nodes[1].node).Approve(ctx, "pay", in.Approvals[0])
 	if err != nil || o.State != appliance.PendingApproval || o.Needs["treasury"] != 2 || len(o.Intent.Approvals) != 1 {
 		t.Fatalf("%+v, %v", o, err)
 	}
@@ -229,10 +229,10 @@ func TestOperation(t *testing.T) {
 	c.nodes[2].start()
 	c.waitReady()
 	sim.Wait(t, "node3 has both", func() bool {
-		o, err := c.nodes[2].node.Front().Operation(ctx, "pay")
+		o, err := appliance.NewFront(c.nodes[2].node).Operation(ctx, "pay")
 		return err == nil && len(o.Intent.Approvals) == 1
 	})
-	if _, err := c.nodes[2].node.Front().Approve(ctx, "pay", in.Approvals[1]); err != nil {
+	if _, err := appliance.NewFront(c.nodes[2].node).Approve(ctx, "pay", in.Approvals[1]); err != nil {
 		t.Fatal(err)
 	}
 	sim.Wait(t, "it is done", func() bool {

@@ -72,12 +72,14 @@ func TestNobodyAsked(t *testing.T) {
 			r.Initiation = &x
 		},
 	} {
-		r := appliance.SignRequest{SessionID: "s", WalletID: w.ID, Message: message, Consent: appliance.Consent{Initiation: word}, Requester: name}
+		r := appliance.SignRequest{SessionID: "s", WalletID: w.ID, Message: message, Requester: name,
+			Consent: appliance.Consent{Initiation: word}}
 		bend(&r)
 		_, err := alone.node.Sign(ctx, r)
 		refused(name, err)
 	}
-	s, err := alone.node.Sign(ctx, appliance.SignRequest{SessionID: "s", WalletID: w.ID, Message: message, Consent: appliance.Consent{Initiation: word}})
+	s, err := alone.node.Sign(ctx, appliance.SignRequest{SessionID: "s", WalletID: w.ID, Message: message,
+		Consent: appliance.Consent{Initiation: word}})
 	if err != nil || s.Receipt.Intent.Initiation == nil || s.Receipt.Intent.Initiation.By != "asker" {
 		t.Errorf("what was asked for: %+v, %v", s, err)
 	}

@@ -25,8 +25,9 @@ import (
 )
 
 // Desk keeps requests for signatures that wait for people, the same on every node: what is asked for, and who has approved, rejected or
-// taken it back. Everything that counts in a record is signed by an initiator or an approver, so it does not matter who sent it. When enough
-// have approved, the node that heard the last of them asks for the signature; another does where that one has not, and takes its answer over.
+// taken it back. Everything that counts in a record is signed by an initiator or an approver, so it does not matter who sent it. When
+// enough have approved, one node, by the session's turn, asks for the signature; another does where that one has not, and all take its
+// answer over.
 type Desk struct {
 	core *core
 	sign func(context.Context, SignRequest) (*Signature, error)
@@ -50,6 +51,7 @@ const (
 	// deskTurn is how long each further node of the roster leaves it to those before it to ask for a signature that may be made.
 	deskTurn  = 10 * time.Second
 	deskRetry = 30 * time.Second
+	deskDone  = 365 * 24 * time.Hour
 )
 
 // waiterRecord is a request that waits, as it is stored and sent to peers.
@@ -82,6 +84,7 @@ type waiter struct {
 	next  time.Time
 	turn  bool // next is set
 	doing bool
+	done  bool // this node has the answer
 }
 
 var waiterPrefix = []byte("node/waiter/")
@@ -131,8 +134,9 @@ type standing struct {
 	key       keys.Key
 }
 
-// judge reads a record under the authority in force: an error where nobody who may has asked for it, it cannot be read, or no approval would
-// have it permitted. Words that do not hold, of another authority perhaps, count for nothing, and neither do approvals of who has rejected it.
+// judge reads a record under the authority in force: an error where nobody who may has asked for it, it cannot be read, or no approval
+// would have it permitted. Words that do not hold, of another authority perhaps, count for nothing, and neither do approvals of who has
+// rejected it.
 func (d *Desk) judge(ctx context.Context, r waiterRecord) (s standing, err error) {
 	now := d.core.cfg.Clock()
 	s.in = r.Intent
@@ -323,6 +327,7 @@ type deskBody struct {
 	Has     bool           `cbor:"2,keyasint"` // Have is said
 	Have    []waiterDigest `cbor:"3,keyasint,omitempty"`
 	Records []waiterRecord `cbor:"4,keyasint,omitempty"`
+	Done    []string       `cbor:"5,keyasint,omitempty"` // session_ids that the sender has answered: the answer may be asked for now
 }
 
 const deskVersion = 1
@@ -351,7 +356,7 @@ func (d *Desk) have() []waiterDigest {
 // learn takes up what a peer tells, and sends it what it lacks.
 func (d *Desk) learn(ctx context.Context, env transport.Envelope) {
 	var b deskBody
-	if err := canon.UnmarshalVersion(env.Body, deskVersion, &b); err != nil || len(b.Have) > waitersAll || len(b.Records) > deskPart {
+	if err := canon.UnmarshalVersion(env.Body, deskVersion, &b); err != nil || len(b.Have) > waitersAll || len(b.Records)+len(b.Done) > deskPart {
 		d.core.remark(env.From, "what a peer tells of requests that wait cannot be read", cmp.Or(err, errors.New("it is too much")))
 		return
 	}
@@ -360,6 +365,7 @@ func (d *Desk) learn(ctx context.Context, env transport.Envelope) {
 			d.core.remark(env.From, "a request that waits, of a peer, is not taken up", err)
 		}
 	}
+	d.due(b.Done)
 	if b.Has {
 		d.supply(env.From, b.Have)
 	}
@@ -433,6 +439,22 @@ func (d *Desk) tend(ctx context.Context, start func(func())) {
 	})
 }
 
+// due has requests looked at now of which a peer says that it has answered them. Where that is not so, this node asks for the signature
+// sooner than in its turn, which does no harm.
+func (d *Desk) due(sessions []string) {
+	if len(sessions) == 0 {
+		return
+	}
+	d.mu.Lock()
+	for _, session := range sessions {
+		if w := d.m[session]; w != nil && w.turn && !w.done {
+			w.next = time.Time{}
+		}
+	}
+	d.mu.Unlock()
+	d.core.peers.Tell()
+}
+
 // wake has every request looked at again: another authority is in force.
 func (d *Desk) wake() {
 	d.mu.Lock()
@@ -470,6 +492,7 @@ func (d *Desk) attempt(ctx context.Context, session string) {
 	if w = d.m[session]; w == nil {
 		return
 	}
+	w.done = pause == deskDone
 	if w.doing = false; w.digest() == record.digest() { // else it is looked at again at once
 		w.turn, w.next = true, d.core.cfg.Clock().Add(pause)
 	}
@@ -493,7 +516,8 @@ func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.D
 	_, err := d.sign(ctx, r.request(&s.in))
 	switch {
 	case err == nil:
-		return 365 * 24 * time.Hour, ""
+		d.send(nil, deskBody{Version: deskVersion, Done: []string{r.Intent.RequestID}})
+		return deskDone, ""
 	case problem.As(err).Code.Retryable(), problem.As(err).Code == problem.Unapproved, ctx.Err() != nil,
 		problem.As(err).Code == problem.Conflict && !reused(err): // a newer authority, or a refresh, is on its way
 		return deskRetry, ""

@@ -40,7 +40,8 @@ import (
 func TestRealLeakScan(t *testing.T) {
 	c := sim.New(t, sim.Config{Nodes: 3, Limits: appliance.Limits{Silence: time.Second, Presignatures: 8}})
 	registry := prometheus.NewRegistry()
-	handler := api.New(api.Config{Backend: c.Nodes[0].Node.Front(), Auth: api.Dev{}, Dev: true, OpenMetrics: true, Registry: registry})
+	handler := api.New(api.Config{Backend: appliance.NewFront(c.Nodes[0].Node), Auth: api.Dev{}, Dev: true, OpenMetrics: true,
+		Registry: registry})
 	ed, tap, ec := c.Keygen("ed25519", 2, 3), c.Keygen("secp256k1", 2, 3), c.KeygenBy("secp256k1", "dkls23", 2, 3)
 	wallets := []*appliance.Wallet{ed, tap, ec}
 	var secrets, memory []sim.Secret // of all, and of those that are never stored

@@ -42,8 +42,8 @@ type Front struct {
 	*Desk
 }
 
-// Front is the node with its desk, where requests wait for people.
-func (n *Node) Front() Front { return Front{n, n.desk} }
+// NewFront is a node with its desk, where requests wait for people.
+func NewFront(n *Node) Front { return Front{n, n.desk} }
 
 // Operation shows a request that waits, or did; NotFound.
 func (d *Desk) Operation(ctx context.Context, session string) (*Operation, error) {

@@ -16,7 +16,8 @@ import (
 func (p people) treasury(tb testing.TB) Authority {
 	a := p.authority(tb)
 	a.Policy = `@id("agreed") permit (principal, action, resource) when { context.approvals.treasury >= 2 && context.approvals.risk >= 1 };`
-	for _, x := range []Approver{{"ann", nil, []string{"treasury"}}, {"ben", nil, []string{"risk", "treasury"}}, {"cleo", nil, []string{"risk"}}} {
+	for _, x := range []Approver{{"ann", nil, []string{"treasury"}}, {"ben", nil, []string{"risk", "treasury"}},
+		{"cleo", nil, []string{"risk"}}} {
 		x.Key = p.der(tb, x.Name)
 		a.Approvers = append(a.Approvers, x)
 	}

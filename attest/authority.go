@@ -219,7 +219,8 @@ func (a Authority) Judge(rules *policy.Rules, i Intent, d *intent.Decoded, key t
 	}
 	approved, approvers := a.groups(by)
 	q := policy.Request{Initiator: i.Initiation.By, Operation: string(i.asks()), Network: i.Chain, Decoded: d, At: time.UnixMilli(i.Created),
-		Assets: a.Assets, Approvals: approved, Approvers: approvers, Wallet: policy.Wallet{ID: i.KeyID, Vault: i.Vault, Kind: string(key.Kind), Threshold: key.Committee.Threshold,
+		Assets: a.Assets, Approvals: approved, Approvers: approvers,
+		Wallet: policy.Wallet{ID: i.KeyID, Vault: i.Vault, Kind: string(key.Kind), Threshold: key.Committee.Threshold,
 			Parties: key.Committee.N()}}
 	if k := i.Keygen; k != nil {
 		q.Wallet = policy.Wallet{Vault: k.Group, Kind: string(k.Kind), Threshold: k.Threshold, Parties: len(i.Signers)}

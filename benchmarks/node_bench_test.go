@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/internal/sim"
 )
@@ -18,7 +19,7 @@ import (
 func BenchmarkNodes(b *testing.B) {
 	c := sim.New(b, sim.Config{Nodes: 5})
 	w := c.Keygen("ed25519", 3, 5)
-	h := api.New(api.Config{Backend: c.Nodes[0].Node.Front(), Auth: api.Dev{}, Dev: true})
+	h := api.New(api.Config{Backend: appliance.NewFront(c.Nodes[0].Node), Auth: api.Dev{}, Dev: true})
 	s := httptest.NewServer(h)
 	defer s.Close()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}

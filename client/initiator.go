@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -51,6 +52,9 @@ func NewInitiator(who string, sign func(message []byte) ([]byte, error)) (*Initi
 	return &Initiator{Cluster: cluster, Name: name, Sign: sign}, nil
 }
 
+// ErrUnsent is of a request that could not be made or signed here: no node was asked for it.
+var ErrUnsent = errors.New("client: nothing was asked for")
+
 // initiate signs what an intent asks for; nil where there is no initiator.
 func (c *Client) initiate(in attest.Intent) (*wire.Initiation, error) {
 	i := c.initiator
@@ -64,7 +68,7 @@ func (c *Client) initiate(in attest.Intent) (*wire.Initiation, error) {
 	in.Cluster = i.Cluster
 	x, err := in.Initiate(i.Name, time.Now().Add(ttl), i.Sign)
 	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrUnsent, err)
 	}
 	return &wire.Initiation{By: x.By, Expires: x.Expires, Signature: Hex(x.Signature)}, nil
 }
@@ -119,7 +123,7 @@ func (c *Client) initiateSign(ctx context.Context, q *SignRequest) (err error) {
 	in := attest.Intent{Operation: attest.OpSign, RequestID: q.SessionID, KeyID: q.WalletID, Message: attest.Hex(message), Chain: q.Chain}
 	if q.DerivationPath != "" {
 		if in.Path, err = wire.ParsePath(q.DerivationPath); err != nil {
-			return fmt.Errorf("client: derivation_path: %w", err)
+			return fmt.Errorf("%w: derivation_path: %w", ErrUnsent, err)
 		}
 	}
 	if t := q.Transaction; t != nil {

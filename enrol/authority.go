@@ -58,7 +58,7 @@ func Successor(c attest.AuthorityChain, change Amendment, by string, sign attest
 	next := last
 	next.Serial, next.Prior = last.Serial+1, last.Digest()
 	next.Officers, next.Initiators = slices.Clone(last.Officers), append([]attest.Initiator{}, last.Initiators...)
-	next.Assets = slices.Clone(last.Assets)
+	next.Assets, next.Approvers = slices.Clone(last.Assets), slices.Clone(last.Approvers)
 	same := next.Digest()
 	if err := change.Apply(&next); err != nil {
 		return nil, err
@@ -162,6 +162,17 @@ func ParseInitiator(spec string) (i attest.Initiator, err error) {
 	return i, err
 }
 
+// ParseApprover reads NAME=KEY:GROUPS, groups joined by +.
+func ParseApprover(spec string) (x attest.Approver, err error) {
+	person, groups, ok := strings.Cut(spec, ":")
+	if !ok {
+		return x, fault.Usage("give NAME=KEY:GROUPS, as ann=0x30…:treasury+risk", "%q names no group of the approver", spec)
+	}
+	x.Groups = slices.Compact(slices.Sorted(slices.Values(strings.Split(groups, "+"))))
+	x.Name, x.Key, err = nameAndKey(person)
+	return x, err
+}
+
 // ParseAssets reads NETWORK/ID=DECIMALS, as the flag --asset has them.
 func ParseAssets(specs []string) (out []policy.Asset, err error) {
 	for _, spec := range specs {
@@ -199,7 +210,8 @@ type Amendment struct {
 	Quorum     int // 0 leaves it
 	Officers   []string
 	Initiators []string // as ParseInitiator reads them; in the place of those of the same name
-	Remove     []string // names, of officers or initiators
+	Approvers  []string // as ParseApprover reads them
+	Remove     []string // names, of officers, initiators or approvers
 	Policy     string   // a file of rules in Cedar; "" leaves them
 	Assets     []string // NETWORK/ID=DECIMALS, whose amounts the rules name; in the place of the same
 }
@@ -212,11 +224,12 @@ var starter string
 // Apply makes the change.
 func (c Amendment) Apply(a *attest.Authority) error {
 	for _, name := range c.Remove {
-		n := len(a.Officers) + len(a.Initiators)
+		n := len(a.Officers) + len(a.Initiators) + len(a.Approvers)
 		a.Officers = slices.DeleteFunc(a.Officers, func(o attest.Officer) bool { return o.Name == name })
 		a.Initiators = slices.DeleteFunc(a.Initiators, func(i attest.Initiator) bool { return i.Name == name })
-		if len(a.Officers)+len(a.Initiators) == n {
-			return fault.Usage("`mpcd authority show` lists them", "there is no officer and no initiator %q to remove", name)
+		a.Approvers = slices.DeleteFunc(a.Approvers, func(x attest.Approver) bool { return x.Name == name })
+		if len(a.Officers)+len(a.Initiators)+len(a.Approvers) == n {
+			return fault.Usage("`mpcd authority show` lists them", "there is no officer, initiator or approver %q to remove", name)
 		}
 	}
 	for _, spec := range c.Officers {
@@ -235,6 +248,9 @@ func (c Amendment) Apply(a *attest.Authority) error {
 	}
 	if a.Initiators == nil {
 		a.Initiators = []attest.Initiator{}
+	}
+	if err := c.approvers(a); err != nil {
+		return err
 	}
 	if c.Policy != "" {
 		b, err := durable.ReadFile(c.Policy, policy.MaxText)
@@ -259,6 +275,19 @@ func (c Amendment) Apply(a *attest.Authority) error {
 	if c.Quorum != 0 {
 		a.Quorum = c.Quorum
 	}
+	return nil
+}
+
+// approvers puts people in the place of those of the same name.
+func (c Amendment) approvers(a *attest.Authority) error {
+	for _, spec := range c.Approvers {
+		x, err := ParseApprover(spec)
+		if err != nil {
+			return err
+		}
+		a.Approvers = append(slices.DeleteFunc(a.Approvers, func(y attest.Approver) bool { return y.Name == x.Name }), x)
+	}
+	slices.SortFunc(a.Approvers, func(x, y attest.Approver) int { return strings.Compare(x.Name, y.Name) })
 	return nil
 }
 

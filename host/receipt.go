@@ -2,6 +2,8 @@ package host
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/intent"
+	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
@@ -27,8 +30,8 @@ func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.Autho
 	if err != nil {
 		f := &fault.Error{Code: fault.CodeIntegrity, What: "the receipt is refused", Err: err,
 			Do: "fetch it again; if it stays so, it was changed or made under another roster"}
-		if errors.Is(err, attest.ErrDenied) || errors.Is(err, attest.ErrNotInitiated) {
-			f.Do = "find out why nodes signed it: it was not asked for by who may, or the rules of its authority do not permit it"
+		if errors.Is(err, attest.ErrDenied) || errors.Is(err, attest.ErrNotInitiated) || errors.Is(err, attest.ErrNotApproved) {
+			f.Do = "find out why nodes signed it: it was not asked for or approved by who may, or the rules of its authority do not permit it"
 		}
 		return nil, f
 	}
@@ -56,6 +59,14 @@ func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.Autho
 	if authority != nil {
 		v["rule"] = r.Policy.Rule
 		rows = append(rows, [2]any{"permitted by", r.Policy.Rule})
+		var agreed []string
+		for _, x := range r.Intent.Approvals {
+			agreed = append(agreed, x.By)
+		}
+		if len(agreed) > 0 {
+			v["approvers"] = agreed
+			rows = append(rows, [2]any{"approved by", strings.Join(agreed, ", ")})
+		}
 	}
 	if len(r.Intent.Path) > 0 {
 		path := wire.FormatPath(r.Intent.Path)
@@ -64,4 +75,14 @@ func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.Autho
 	}
 	return &Report{v, append(rows, [][2]any{{"cosigned by", r.Cosign.Node}, {"attested by", strings.Join(nodes, ", ")},
 		{"settled by", r.Settlement.Node}, {"time", at}}...)}, nil
+}
+
+// DecodeIntent reads what an intent asks a key to do; nil where it has no payload.
+func DecodeIntent(in attest.Intent, k attest.KeyRecord) (*intent.Decoded, error) {
+	all := schemes.All()
+	i := slices.IndexFunc(all, func(s threshold.Scheme) bool { return s.Kind().ID == k.Kind })
+	if i < 0 {
+		return nil, fmt.Errorf("keys of kind %.64q are not known", k.Kind)
+	}
+	return in.Decode(all[i], threshold.KeyInfo{Kind: k.Kind, GroupKey: k.GroupKey, ChainCode: k.ChainCode})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/host/fault"
 )
@@ -93,7 +94,7 @@ func (a *API) serve(ctx context.Context, h *Host, denials *api.Denials) error {
 	}
 	dev := h.config.Dev
 	return api.Serve(ctx, a.listener, api.New(api.Config{
-		Backend: h.Node.Front(), Auth: a.auth, Dev: dev && a.tls == nil, OpenMetrics: dev, Registry: newRegistry(h),
+		Backend: appliance.NewFront(h.Node), Auth: a.auth, Dev: dev && a.tls == nil, OpenMetrics: dev, Registry: newRegistry(h),
 		Logger: h.options.Log, Denials: denials,
 		Timeout: h.Node.Longest() + 5*time.Second,
 	}), a.tls)

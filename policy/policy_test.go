@@ -102,7 +102,8 @@ func TestNeeds(t *testing.T) {
 		t.Errorf("without approvers: %+v", v)
 	}
 	q.Approvals, q.Approvers = map[string]int{"a": 1, "b-2": 0}, map[string]int{"a": 5, "b-2": 2}
-	if v := rules.Judge(q); v.Allow || !reflect.DeepEqual(v.Needs, map[string]int{"b-2": 1}) || q.Approvals["a"] != 1 || q.Approvers["a"] != 5 {
+	if v := rules.Judge(q); v.Allow || !reflect.DeepEqual(v.Needs, map[string]int{"b-2": 1}) || q.Approvals["a"] != 1 ||
+		q.Approvers["a"] != 5 {
 		t.Errorf("%+v", v)
 	}
 	q.Network = "base"

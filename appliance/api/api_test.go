@@ -335,8 +335,8 @@ func TestApprovals(t *testing.T) {
 	}
 }
 
-// Goal: operations are shown as documented, with all that an approver signs for; words reach the node as they are. Method: one request each,
-// and bodies that cannot be one.
+// Goal: operations are shown as documented, with all that an approver signs for; words reach the node as they are. Method: one request
+// each, and bodies that cannot be one.
 func TestOperations(t *testing.T) {
 	f := newFake()
 	h := devServer(f)
@@ -354,13 +354,15 @@ func TestOperations(t *testing.T) {
 	if l := decode[wire.OperationList](t, send(t, h, "GET", "/api/v1/operations?state=PENDING_APPROVAL", "")); len(l.Operations) != 1 {
 		t.Errorf("%+v", l)
 	}
-	if l := decode[wire.OperationList](t, send(t, h, "GET", "/api/v1/operations?state=FAILED", "")); l.Operations == nil || len(l.Operations) != 0 {
+	l := decode[wire.OperationList](t, send(t, h, "GET", "/api/v1/operations?state=FAILED", ""))
+	if l.Operations == nil || len(l.Operations) != 0 {
 		t.Errorf("%+v", l)
 	}
 	wantProblem(t, send(t, h, "GET", "/api/v1/operations?state=failed", ""), 422, "invalid")
 	wantProblem(t, send(t, h, "GET", "/api/v1/operations/none", ""), 404, "not_found")
 	sig := `"signature":"0x` + strings.Repeat("ab", 64) + `"`
-	for path, body := range map[string]string{"approvals": `{"by":"ann","expires_ms":9,"rejects":true,` + sig + `}`, "cancel": `{` + sig + `}`} {
+	for path, body := range map[string]string{"approvals": `{"by":"ann","expires_ms":9,"rejects":true,` + sig + `}`,
+		"cancel": `{` + sig + `}`} {
 		if got := send(t, h, "POST", "/api/v1/operations/s1/"+path, body); got.Code != 200 {
 			t.Errorf("%s: %d %s", path, got.Code, got.Body)
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/threshold"
 )
 
 type OperationIn struct {
@@ -54,7 +55,8 @@ func (s *server) approve(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.backend(ctx).Approve(ctx, in.ID, attest.Approval{By: in.Body.By, Expires: in.Body.Expires, Signature: sig, Rejects: in.Body.Rejects})
+	x := attest.Approval{By: in.Body.By, Expires: in.Body.Expires, Signature: sig, Rejects: in.Body.Rejects}
+	o, err := s.backend(ctx).Approve(ctx, in.ID, x)
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +83,10 @@ func (s *server) cancel(ctx context.Context, in *struct {
 // renderOperation writes an operation.
 func renderOperation(o *appliance.Operation) (*operationOut, error) {
 	in := o.Intent
-	out := wire.Operation{ID: in.RequestID, State: string(o.State), Needs: o.Needs, Approved: people(in.Approvals), Rejected: people(o.Rejected),
-		Why: o.Why, ReceiptID: o.ReceiptID, WalletID: in.KeyID, Initiator: in.Initiation.By, ExpiresMS: in.Initiation.Expires,
+	in.Signers = []threshold.PartyID{} // nobody was chosen; null would stand for nothing
+	out := wire.Operation{ID: in.RequestID, State: string(o.State), Needs: o.Needs, Approved: people(in.Approvals),
+		Rejected: people(o.Rejected), Why: o.Why, ReceiptID: o.ReceiptID, WalletID: in.KeyID,
+		Initiator: in.Initiation.By, ExpiresMS: in.Initiation.Expires,
 		Cluster: in.Cluster}
 	var err error
 	if out.Intent, err = renderJSON("the intent", in); err == nil {

@@ -127,7 +127,8 @@ func (b Consent) value() (c appliance.Consent, err error) {
 	}
 	slices.SortFunc(c.Approvals, func(x, y attest.Approval) int { return strings.Compare(x.By, y.By) })
 	if len(c.Approvals) > 0 && c.Initiation == nil {
-		return c, invalidField("initiation", "send the request that was approved: with its initiation", "approvals of what no initiator has signed")
+		return c, invalidField("initiation", "send the request that was approved: with its initiation",
+			"approvals of what no initiator has signed")
 	}
 	return c, nil
 }

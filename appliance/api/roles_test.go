@@ -129,7 +129,8 @@ var permissions = map[string]permission{
 func (p permission) ask(t *testing.T, h http.Handler, pattern, token string) int {
 	t.Helper()
 	method, path, _ := strings.Cut(pattern, " ")
-	path = strings.NewReplacer("receipts/{id}", "receipts/r_1", "operations/{id}", "operations/s1", "{vaultId}", "own", "{walletId}", "w_ed", "{id}", "w_ed").Replace(path)
+	path = strings.NewReplacer("receipts/{id}", "receipts/r_1", "operations/{id}", "operations/s1", "{vaultId}", "own",
+		"{walletId}", "w_ed", "{id}", "w_ed").Replace(path)
 	path = strings.Replace(path, "w_ed/derive", "w_ec/derive?path=m", 1)
 	if token == "" {
 		return send(t, h, method, path, p.body).Code

@@ -78,8 +78,8 @@ func (s *server) deskRoutes(doc huma.API) {
 		s.operations)
 	add(s, doc, route{"GET", "/api/v1/operations/{id}", "getOperation", "Show a request that waits for approvals, or did", readers, 0,
 		[]int{404}}, s.operation)
-	add(s, doc, route{"POST", "/api/v1/operations/{id}/approvals", "approveOperation", "Approve a request that waits, or reject it", deciders, 0,
-		[]int{404}}, s.approve)
+	add(s, doc, route{"POST", "/api/v1/operations/{id}/approvals", "approveOperation", "Approve a request that waits, or reject it", deciders,
+		0, []int{404}}, s.approve)
 	add(s, doc, route{"POST", "/api/v1/operations/{id}/cancel", "cancelOperation", "Take a request back, as its initiator", signers, 0,
 		[]int{404}}, s.cancel)
 }

@@ -93,6 +93,7 @@ func changeFlags(cmd *cobra.Command, c *enrol.Amendment) {
 		return nil
 	})
 	f.StringSliceVar(&c.Officers, "officer", nil, "an officer, NAME=KEY")
+	f.StringSliceVar(&c.Approvers, "approver", nil, "a person whom rules may want to agree, NAME=KEY:GROUPS, as ann=0x30…:treasury+risk")
 	f.StringVar(&c.Policy, "policy", "", "a file of rules in Cedar by which every signer judges; init begins with some of its own")
 	f.StringSliceVar(&c.Assets, "asset", nil, "an asset whose amounts the rules name, NETWORK/ID=DECIMALS")
 	f.StringSliceVar(&c.Initiators, "initiator", nil, "an initiator, NAME=KEY[:OPERATIONS[:VAULTS]], as payments=0x30…:sign+keygen:trading")
@@ -180,7 +181,7 @@ func authorityChange(o *output) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&from, "from", "", "the authority in force (required)")
 	cmd.Flags().StringVar(&to, "to", "", "file for the next (required)")
-	cmd.Flags().StringSliceVar(&change.Remove, "remove", nil, "an officer or initiator who goes")
+	cmd.Flags().StringSliceVar(&change.Remove, "remove", nil, "an officer, initiator or approver who goes")
 	changeFlags(cmd, &change)
 	by.register(cmd)
 	return cmd
@@ -290,6 +291,9 @@ func (o *output) authority(c attest.AuthorityChain) error {
 			for _, g := range x.May {
 				row(w, "initiator", x.Name, fmt.Sprintf("%s in %s", join(g.Operations), join(g.Vaults)), x.Key)
 			}
+		}
+		for _, x := range a.Approvers {
+			row(w, "approver", x.Name, "of "+join(x.Groups), x.Key)
 		}
 		for _, x := range a.Assets {
 			row(w, "asset", x.Network, x.ID, fmt.Sprintf("%d decimals", x.Decimals))

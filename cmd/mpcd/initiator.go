@@ -6,40 +6,50 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
-// asker is the initiator as whom a command asks.
+// asker is who signs what a command asks for, an initiator, or decides, an approver.
 type asker struct {
-	name       string // NAME@CLUSTER; "" for nobody
+	name       string // of an initiator NAME@CLUSTER; "" for nobody
 	key        string // a file, or with token the key's name there
 	passphrase string // where that of the file is; "" for none
 	token      string // URI; "" for a file
+	ttl        time.Duration
 }
 
 // register adds the flags by which a command signs what it asks for.
 func (a *asker) register(cmd *cobra.Command) {
-	f := cmd.Flags()
+	a.flags(cmd, "initiator", "who asks, NAME@CLUSTER in its authority", 15*time.Minute)
+}
+
+// flags adds those of a role; whose says who it is.
+func (a *asker) flags(cmd *cobra.Command, role, whose string, ttl time.Duration) {
+	f, env := cmd.Flags(), "MPCD_"+strings.ToUpper(role)
 	for _, x := range []struct {
 		at               *string
 		name, env, usage string
 	}{
-		{&a.name, "initiator", "MPCD_INITIATOR", "who asks, NAME@CLUSTER in its authority"},
-		{&a.key, "initiator-key", "MPCD_INITIATOR_KEY", "its key file, PEM, plain or by age; with --initiator-token its key's name there"},
-		{&a.passphrase, "initiator-passphrase", "MPCD_INITIATOR_PASSPHRASE", "what opens the file, as file:PATH, cred:NAME or env:NAME"},
-		{&a.token, "initiator-token", "MPCD_INITIATOR_TOKEN", "the HSM, TPM or KMS that has the key, a URI as mpcd hsm list shows"},
+		{&a.name, role, env, whose},
+		{&a.key, role + "-key", env + "_KEY", "its key file, PEM, plain or by age; with --" + role + "-token its key's name there"},
+		{&a.passphrase, role + "-passphrase", env + "_PASSPHRASE", "what opens the file, as file:PATH, cred:NAME or env:NAME"},
+		{&a.token, role + "-token", env + "_TOKEN", "the HSM, TPM or KMS that has the key, a URI as mpcd hsm list shows"},
 	} {
 		f.StringVar(x.at, x.name, os.Getenv(x.env), x.usage+" ("+x.env+")")
 		f.Lookup(x.name).DefValue = ""
 	}
+	f.DurationVar(&a.ttl, role+"-ttl", ttl, "how long its signature holds, a week at most; what waits for approvals waits so long")
 }
 
 // open is who signs what the command asks for; nil for nobody. The caller closes it.
@@ -47,26 +57,44 @@ func (a *asker) open() (*client.Initiator, io.Closer, error) {
 	if a.name == "" && a.key == "" && a.token == "" {
 		return nil, io.NopCloser(nil), nil
 	}
-	if a.token != "" {
-		key, err := openTokenKey(a.token, a.key, "")
-		if err != nil {
+	i, err := client.NewInitiator(a.name, nil)
+	var key io.Closer
+	switch {
+	case err != nil:
+	case a.token != "":
+		var k *tokenKey
+		if k, err = openTokenKey(a.token, a.key, ""); err != nil {
 			return nil, nil, err
 		}
-		i, err := client.NewInitiator(a.name, key.sign)
-		if err != nil {
-			return nil, nil, errors.Join(fault.Usage("correct --initiator", "%w", err), key.Close())
-		}
-		return i, key, nil
+		i.Sign, key = k.sign, k
+	default:
+		i, key, err = client.OpenInitiator(a.name, a.key, a.ask())
 	}
-	var ask func() (*secret.Bytes, error)
-	if a.passphrase != "" {
-		ask = func() (*secret.Bytes, error) { return hsm.ReadPIN(a.passphrase) }
-	}
-	i, key, err := client.OpenInitiator(a.name, a.key, ask)
 	if err != nil {
 		return nil, nil, fault.Usage("correct --initiator, --initiator-key and --initiator-passphrase", "%w", err)
 	}
+	i.TTL = a.ttl
 	return i, key, nil
+}
+
+// ask reads the passphrase of the key file; nil where there is none.
+func (a *asker) ask() func() (*secret.Bytes, error) {
+	if a.passphrase == "" {
+		return nil
+	}
+	return func() (*secret.Bytes, error) { return hsm.ReadPIN(a.passphrase) }
+}
+
+// use lends the key of who decides.
+func (a *asker) use(f func(sign attest.SignFunc) error) error {
+	if a.token == "" {
+		return enrol.UseKey(a.key, a.ask(), f)
+	}
+	k, err := openTokenKey(a.token, a.key, "")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(k.sign), k.Close())
 }
 
 // tokenWait is how long one signature of a person's or an initiator's token may take.

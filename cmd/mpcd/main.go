@@ -57,7 +57,8 @@ func root(o *output) *cobra.Command {
 			cmd.AddCommand(c)
 		}
 	}
-	add("use", keygenCommand(o), signCommand(o), refreshCommand(o), keyCommand(o), tokenCommand(o))
+	add("use", keygenCommand(o), signCommand(o), refreshCommand(o), approveCommand(o), operationCommand(o), keyCommand(o),
+		tokenCommand(o))
 	add("node", devCommand(o), initCommand(o), startCommand(), nodeCommand(o), authorityCommand(o), policyCommand(o), hsmCommand(o),
 		configCommand(o))
 	add("check", verifyCommand(o), attestCommand(o), intentCommand(o), auditCommand(o), doctorCommand(o), versionCommand(o))

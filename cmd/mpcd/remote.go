@@ -144,6 +144,8 @@ func (r *remote) failed(what string, err error, session string) error {
 			f.Err = &client.OthersError{Err: fmt.Errorf("%s: %w", refused.Node, f.Err), Others: others.Others}
 		}
 		return fault.Doing(what, f)
+	case errors.Is(err, client.ErrUnsent):
+		return fault.Doing(what, fault.Usage("correct the request, or who signs it: --initiator, --initiator-key, --initiator-token", "%w", err))
 	case errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded):
 		return fault.Doing(what, &fault.Error{Code: fault.CodeTimeout, Err: fmt.Errorf("no answer from %s within %s", r.api, r.timeout),
 			Do: again + ", or with a longer --timeout"})

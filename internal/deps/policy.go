@@ -115,8 +115,8 @@ var policy = []place{
 			"intent", "softhsm",
 			"vault/...", "client/wire", "internal/keyfile"}, files...), why: "it makes a node: it alone names drivers, stores and networks"},
 	{packages: []string{"enrol"}, may: append([]string{"host", "host/fault", "attest", "attest/appraise", "hsm", "threshold", "appliance/api",
-		"appliance/transport", "appliance/transport/natsnet", "internal/keyfile", "policy"}, files...),
-		why: "it says who is a member: host opens what it needs; it issues what natsnet's routes and the API trust"},
+		"appliance/transport", "appliance/transport/natsnet", "client/wire", "intent", "internal/keyfile", "policy"}, files...),
+		why: "it says who is a member, and decides for people: host opens what it needs; it issues what natsnet's routes and the API trust"},
 	{packages: []string{"internal/dev"}, may: []string{"host", "host/fault", "enrol", "hsm", "threshold", "threshold/schemes", "client/..."},
 		why: "its nodes are processes, which it reaches as a client"},
 

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/enrol"
+	"github.com/luxfi/mpcd/internal/cli"
+)
+
+func operationCommand(o *output) *cobra.Command {
+	cmd := &cobra.Command{Use: "operation", Short: "Requests that wait for people to approve them", Args: cobra.ArbitraryArgs,
+		RunE: cli.NeedSubcommand}
+	cmd.AddCommand(operationList(o), operationShow(o), operationCancel(o))
+	return cmd
+}
+
+func operationList(o *output) *cobra.Command {
+	var r remote
+	var state string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List requests that wait for approvals, or did",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return show(o, &r, "list operations", "",
+				func(c *client.Client) ([]wire.Operation, error) { return c.Operations(cmd.Context(), state) },
+				func(t io.Writer, all []wire.Operation) {
+					row(t, "OPERATION", "STATE", "ASKED BY", "WALLET", "NEEDS", "APPROVED", "REJECTED", "UNTIL")
+					for _, x := range all {
+						row(t, x.ID, x.State, x.Initiator, x.WalletID, needs(x), join(x.Approved), join(x.Rejected), until(x))
+					}
+				})
+		},
+	}
+	r.register(cmd)
+	cmd.Flags().StringVar(&state, "state", "", "only those of a state, as PENDING_APPROVAL")
+	return cmd
+}
+
+func until(x wire.Operation) string { return time.UnixMilli(x.ExpiresMS).UTC().Format(time.RFC3339) }
+
+// needs says whose approvals an operation waits for.
+func needs(x wire.Operation) string {
+	var all []string
+	for _, g := range slices.Sorted(maps.Keys(x.Needs)) {
+		all = append(all, fmt.Sprintf("%d of %q", x.Needs[g], g))
+	}
+	return strings.Join(all, " and ")
+}
+
+// operationTable shows an operation as it was read here.
+func operationTable(t io.Writer, x *wire.Operation) {
+	row(t, "operation", x.ID)
+	row(t, "state", x.State, needs(*x), x.Why)
+	row(t, "approved by", cmp.Or(join(x.Approved), "nobody"))
+	if len(x.Rejected) > 0 {
+		row(t, "rejected by", join(x.Rejected))
+	}
+	if x.ReceiptID != "" {
+		row(t, "receipt", x.ReceiptID)
+	}
+	p, err := enrol.ParseOperation(x)
+	if err != nil {
+		row(t, "WARN", err)
+		return
+	}
+	for _, r := range p.Rows() {
+		row(t, r[0], r[1])
+	}
+}
+
+func operationShow(o *output) *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{
+		Use:   "show ID",
+		Short: "Show a request that waits for approvals, as this program reads it; with -o json, a file to approve offline",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return show(o, &r, "show operation", "",
+				func(c *client.Client) (*wire.Operation, error) { return c.Operation(cmd.Context(), args[0]) }, operationTable)
+		},
+	}
+	r.register(cmd)
+	return cmd
+}
+
+func operationCancel(o *output) *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{
+		Use:   "cancel ID",
+		Short: "Take a request back that waits, as the initiator that asked for it",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return show(o, &r, "cancel operation", "",
+				func(c *client.Client) (*wire.Operation, error) { return c.Cancel(cmd.Context(), args[0]) }, operationTable)
+		},
+	}
+	r.register(cmd)
+	r.who.register(cmd)
+	return cmd
+}
+
+func approveCommand(o *output) *cobra.Command {
+	var r remote
+	var who asker
+	var file, out, bring, authority string
+	var reject, yes bool
+	cmd := &cobra.Command{
+		Use:   "approve ID",
+		Short: "Approve a request that waits, or reject it, after reading what it does",
+		Long: "What is shown is decoded here, and no node is believed. With --file and --out no node is asked: the file is what\n" +
+			"`mpcd operation show ID -o json` wrote, and --bring takes what --out wrote to a node. With --authority, the cluster's, it is judged\n" +
+			"besides whether its initiator has asked for it. A rejection is for good, and takes an approval back until a share is made.",
+		Example: "  mpcd approve pay-42 --approver ann --approver-key ann.key\n" +
+			"  mpcd approve pay-42 --file pay-42.json --authority authority.json --approver ann --approver-key ann.key --out approval.json\n" +
+			"  mpcd approve pay-42 --bring approval.json",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			send := func(x *wire.Approval) error {
+				return show(o, &r, "approve", "",
+					func(c *client.Client) (*wire.Operation, error) { return c.Approve(cmd.Context(), args[0], x) }, operationTable)
+			}
+			if bring != "" {
+				x, err := enrol.ReadApproval(bring)
+				if err != nil {
+					return err
+				}
+				return send(x)
+			}
+			p, err := enrol.ReadPending(args[0], file, func() (*wire.Operation, error) {
+				return ask(&r, "read the operation", "", func(c *client.Client) (*wire.Operation, error) { return c.Operation(cmd.Context(), args[0]) })
+			})
+			if err == nil && authority != "" {
+				err = p.JudgeBy(authority, who.name)
+			}
+			if err == nil && !yes {
+				err = p.Confirm(cmd.InOrStdin(), o.err, reject)
+			}
+			if err != nil {
+				return err
+			}
+			return who.use(func(sign attest.SignFunc) error {
+				x, err := p.Approve(who.name, who.ttl, reject, sign)
+				if err != nil || out == "" {
+					return cmp.Or(err, send(x))
+				}
+				return errors.Join(enrol.WriteApproval(out, x), o.result(x, func(w io.Writer) { row(w, "written", out) }))
+			})
+		},
+	}
+	r.register(cmd)
+	who.flags(cmd, "approver", "who decides, by name in the cluster's authority", 24*time.Hour)
+	f := cmd.Flags()
+	f.StringVar(&file, "file", "", "the operation, where no node is to be asked")
+	f.StringVar(&out, "out", "", "a file for the approval, in the place of bringing it to a node")
+	f.StringVar(&bring, "bring", "", "an approval that --out wrote, to be brought to a node")
+	f.StringVar(&authority, "authority", "", "the cluster's authority.json, to judge who asked")
+	f.BoolVar(&reject, "reject", false, "reject it, for good")
+	f.BoolVar(&yes, "yes", false, "do not ask: what it does was read before")
+	return cmd
+}

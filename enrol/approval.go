@@ -1,0 +1,166 @@
+package enrol
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/host"
+	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/intent"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/internal/durable"
+)
+
+// Pending is an operation as an approver reads it, who believes no node: what it would do is decoded here.
+type Pending struct {
+	Intent  attest.Intent
+	Decoded *intent.Decoded // nil where it is a message or digest that nobody can read
+}
+
+// maxOperation is the largest file of an operation, in bytes.
+const maxOperation = 1 << 20
+
+// ReadPending reads an operation from a file, as `mpcd operation show ID -o json` writes it, or where path is "" as get brings it.
+func ReadPending(id, path string, get func() (*wire.Operation, error)) (*Pending, error) {
+	o := new(wire.Operation)
+	var err error
+	if path == "" {
+		o, err = get()
+	} else {
+		var b []byte
+		if b, err = durable.ReadFile(path, maxOperation); err != nil {
+			return nil, err
+		}
+		if err = canon.UnmarshalJSON(b, o); err != nil {
+			err = fault.Usage("write it anew: `mpcd operation show ID -o json`", "%s: %w", path, err)
+		}
+	}
+	if err == nil && o.ID != id {
+		err = fault.Usage("give that operation's", "it is operation %.128q", o.ID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ParseOperation(o)
+}
+
+// ParseOperation reads an operation. It fails where the message is not what the transaction says, or the key is not the wallet's.
+func ParseOperation(o *wire.Operation) (*Pending, error) {
+	var p Pending
+	var k attest.KeyRecord
+	err := canon.UnmarshalJSON(o.Intent, &p.Intent)
+	if err == nil {
+		err = canon.UnmarshalJSON(o.Key, &k)
+	}
+	if err == nil && (p.Intent.Initiation == nil || p.Intent.Operation != attest.OpSign || p.Intent.RequestID != o.ID) {
+		err = fmt.Errorf("it is no signature that an initiator has asked for under that name")
+	}
+	if err == nil && attest.KeyID(k.Kind, k.GroupKey) != p.Intent.KeyID {
+		err = fmt.Errorf("the key that is shown is not that of wallet %.64q", p.Intent.KeyID)
+	}
+	if err == nil {
+		p.Decoded, err = host.DecodeIntent(p.Intent, k)
+	}
+	if err != nil {
+		return nil, fault.Usage("approve nothing that cannot be read: ask another node for the operation", "operation %.128q: %w", o.ID, err)
+	}
+	return &p, nil
+}
+
+// Rows are what an approver reads before he decides: who asks, for what, and what was decoded of it here.
+func (p *Pending) Rows() [][2]string {
+	in := p.Intent
+	rows := [][2]string{{"asked by", fmt.Sprintf("%q of cluster %q", in.Initiation.By, in.Cluster)},
+		{"session", fmt.Sprintf("%q", in.RequestID)},
+		{"wallet", fmt.Sprintf("%q of vault %q", in.KeyID, in.Vault)}}
+	if len(in.Path) > 0 {
+		rows = append(rows, [2]string{"path", wire.FormatPath(in.Path)})
+	}
+	if p.Decoded != nil {
+		rows = append(rows, p.Decoded.Rows()...)
+	} else {
+		rows = append(rows, [2]string{"NOT READ",
+			fmt.Sprintf("a message or digest of which nobody can tell what it does: %.600s", in.Message)})
+	}
+	return append(rows, [2]string{"waits until", time.UnixMilli(in.Initiation.Expires).UTC().Format(time.RFC3339)},
+		[2]string{"authority", in.Authority.String()})
+}
+
+// JudgeBy holds the operation against an authority in a file: it is the one it is under, its initiator asked for it, and the approver is
+// one of it.
+func (p *Pending) JudgeBy(path, approver string) error {
+	c, err := ReadChain(path)
+	if err != nil {
+		return err
+	}
+	a := c[len(c)-1].Authority
+	if in, digest := p.Intent.Authority.String(), a.Digest().String(); in != digest {
+		return fault.Usage("get the authority in force from a node", "the operation is under authority %.80s, that of serial %d in %s is %s",
+			in, a.Serial, path, digest)
+	}
+	if err := a.CheckInitiation(p.Intent, time.Now()); err != nil {
+		return fault.Usage("approve nothing that no initiator has asked for", "%w", err)
+	}
+	if _, ok := a.Approver(approver); !ok {
+		return fault.Usage("`mpcd authority show` has its approvers", "the authority has no approver %.64q", approver)
+	}
+	return nil
+}
+
+// Confirm shows what is decided to w, and asks whoever types into r for the word.
+func (p *Pending) Confirm(r io.Reader, w io.Writer, reject bool) error {
+	for _, x := range p.Rows() {
+		fmt.Fprintf(w, "%-12s %s\n", x[0], x[1])
+	}
+	word := "approve"
+	if reject {
+		word = "reject"
+	}
+	fmt.Fprintf(w, "Type %s to %s this: ", word, word)
+	line, err := bufio.NewReader(io.LimitReader(r, 64)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if strings.TrimSpace(line) != word {
+		return fault.Usage("read what it does, and type the word; or give --yes", "nothing was signed: %q was not typed", word)
+	}
+	return nil
+}
+
+// Approve signs that the operation may be done, or with rejects that it may not, in an approver's name.
+func (p *Pending) Approve(by string, ttl time.Duration, rejects bool, sign attest.SignFunc) (*wire.Approval, error) {
+	x, err := p.Intent.Approve(p.Decoded, by, time.Now().Add(ttl), rejects, sign)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.Approval{By: x.By, Expires: x.Expires, Signature: wire.Hex(x.Signature), Rejects: rejects}, nil
+}
+
+// WriteApproval writes an approval into a file.
+func WriteApproval(path string, x *wire.Approval) error {
+	b, err := json.MarshalIndent(x, "", "  ")
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(path, append(b, '\n'), 0o644)
+}
+
+// ReadApproval reads what `mpcd approve --out` wrote.
+func ReadApproval(path string) (*wire.Approval, error) {
+	b, err := durable.ReadFile(path, maxOperation)
+	if err != nil {
+		return nil, err
+	}
+	var x wire.Approval
+	if err := canon.UnmarshalJSON(b, &x); err != nil {
+		return nil, fault.Usage("give what `mpcd approve --out FILE` wrote", "%s is no approval: %w", path, err)
+	}
+	return &x, nil
+}
