@@ -4,6 +4,8 @@ go 1.26.0
 
 require (
 	cloud.google.com/go/kms v1.35.0
+	cosmossdk.io/api v0.9.2
+	cosmossdk.io/x/tx v0.14.0
 	filippo.io/age v1.3.2
 	filippo.io/edwards25519 v1.2.0
 	github.com/aws/aws-sdk-go-v2 v1.47.6
@@ -53,8 +55,17 @@ require (
 )
 
 require (
+	cosmossdk.io/core v0.11.3 // indirect
+	cosmossdk.io/errors v1.0.2 // indirect
+	cosmossdk.io/math v1.5.3 // indirect
+	github.com/cosmos/cosmos-proto v1.0.0-beta.5 // indirect
+	github.com/cosmos/gogoproto v1.7.0 // indirect
 	github.com/go-json-experiment/json v1.27.2 // indirect
-	golang.org/x/exp v0.0.0-20231110203233-9a3e6036ecaa // indirect
+	github.com/google/go-cmp v0.7.0 // indirect
+	github.com/iancoleman/strcase v0.3.0 // indirect
+	github.com/mitchellh/mapstructure v1.5.0 // indirect
+	github.com/pkg/errors v0.9.1 // indirect
+	golang.org/x/exp v0.0.0-20240404231335-c0f41cb1a7a0 // indirect
 )
 
 require (

@@ -89,6 +89,7 @@ type decoder func(Payload) (*Decoded, error)
 var formats = sync.OnceValue(func() map[string]map[Format]decoder {
 	all := map[string]map[Format]decoder{
 		"bitcoin": {"psbt": decodePSBT},
+		"cosmos":  {"direct": cosmosDirect, "amino": cosmosAmino},
 		"solana":  {"transaction": decodeSolana},
 	}
 	for network := range chainIDs() {
