@@ -38,8 +38,7 @@ var (
 		{number: 2, name: "gas", kind: isUint, kept: true}, {number: 3, name: "payer"}, {number: 4, name: "granter"}}}
 	tip = shape{"Tip", []shapeField{{number: 1, name: "amount", kind: isMessage, repeated: true, kept: true, of: &coin},
 		{number: 2, name: "tipper"}}}
-	coin         = shape{"Coin", []shapeField{{number: 1, name: "denom"}, {number: 2, name: "amount"}}}
-	secp256k1Key = shape{"PubKey", []shapeField{{number: 1, name: "key", kind: isBytes}}}
+	coin = shape{"Coin", []shapeField{{number: 1, name: "denom"}, {number: 2, name: "amount"}}}
 )
 
 // cosmosTx is what is signed in either form.
@@ -88,7 +87,7 @@ func cosmosDirect(p Payload) (*Decoded, error) {
 
 // signer finds the key among those that sign. It signs all of what is signed, by itself.
 func (tx *cosmosTx) signer(all []*fields, key []byte) error {
-	wanted := string(slices.Concat([]byte{1<<3 | wireBytes, byte(len(key))}, key)) // secp256k1Key
+	wanted := string(slices.Concat([]byte{1<<3 | wireBytes, byte(len(key))}, key)) // PubKey of cosmos/crypto/secp256k1/keys.proto
 	ours := 0
 	for _, s := range all {
 		k := s.one("public_key")

@@ -14,6 +14,7 @@ import (
 	govv1beta1 "cosmossdk.io/api/cosmos/gov/v1beta1"
 	stakingv1beta1 "cosmossdk.io/api/cosmos/staking/v1beta1"
 	txv1beta1 "cosmossdk.io/api/cosmos/tx/v1beta1"
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -320,7 +321,7 @@ func TestCosmosAminoRefuses(t *testing.T) {
 func TestCosmosKey(t *testing.T) {
 	c := goodCosmos()
 	empty := `{"account_number":"9","chain_id":"cosmoshub-4","fee":{"amount":[],"gas":"7"},"memo":"","msgs":[],"sequence":"0"}`
-	for _, key := range [][]byte{nil, c.r.key[1:], append(slices.Clone(c.r.key), 0), bytes.Repeat([]byte{2}, 65),
+	for _, key := range [][]byte{nil, c.r.key[1:], append(slices.Clone(c.r.key), 0), uncompressed(t, c.r.key),
 		append([]byte{5}, c.r.key[1:]...)} {
 		c.signers = signerOf(key, 1)
 		for _, format := range []Format{"direct", "amino"} {
@@ -333,6 +334,14 @@ func TestCosmosKey(t *testing.T) {
 			}
 		}
 	}
+}
+
+func uncompressed(t *testing.T, key []byte) []byte {
+	p, err := secp256k1.ParsePubKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.SerializeUncompressed()
 }
 
 // FuzzCosmosDirect: a document that is read is written in the same bytes by the library, all its parts, and its digest is their hash.

@@ -91,6 +91,7 @@ var formats = sync.OnceValue(func() map[string]map[Format]decoder {
 		"bitcoin": {"psbt": decodePSBT},
 		"cosmos":  {"direct": cosmosDirect, "amino": cosmosAmino},
 		"solana":  {"transaction": decodeSolana},
+		"xrpl":    {"transaction": decodeXRPL},
 	}
 	for network := range chainIDs() {
 		all[network] = ethereumFormats()

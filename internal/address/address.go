@@ -107,10 +107,10 @@ func solana(key []byte) string { return base58.Encode(key) }
 
 // xrpl is the classic address of an Ed25519 account, whose key XRPL writes as 0xED || key (XRPL documentation, "Accounts",
 // "Address Encoding").
-func xrpl(key []byte) string { return xrplAccount(hash160(append([]byte{0xED}, key...))) }
+func xrpl(key []byte) string { return XRPLAddress(hash160(append([]byte{0xED}, key...))) }
 
-// xrplAccount is base58check, in XRPL's alphabet, of 0x00 and the account id.
-func xrplAccount(id []byte) string { return check58(xrplAlphabet, 0, id) }
+// XRPLAddress is base58check, in XRPL's alphabet, of 0x00 and an account id of 20 bytes (XRPL documentation, "Address Encoding").
+func XRPLAddress(id []byte) string { return check58(xrplAlphabet, 0, id) }
 
 // hash160 is RIPEMD160(SHA256(b)), 20 bytes.
 func hash160(b []byte) []byte {

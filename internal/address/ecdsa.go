@@ -46,7 +46,7 @@ func keyHash(hrp string, key []byte) string {
 }
 
 // xrplECDSA is the classic address of a secp256k1 account (XRPL documentation, "Address Encoding").
-func xrplECDSA(key []byte) string { return xrplAccount(hash160(compressed(key))) }
+func xrplECDSA(key []byte) string { return XRPLAddress(hash160(compressed(key))) }
 
 // compressed is the 33-byte form: 2 or 3 for an even or odd y, then x (SEC 1 §2.3.3).
 func compressed(key []byte) []byte {
