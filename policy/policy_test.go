@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/hex"
 	"fmt"
 	"math/big"
 	"os"
@@ -232,6 +233,34 @@ func BenchmarkJudge(b *testing.B) {
 	}
 }
 
+// self is the account of the key that cosmos signs with.
+const self = "cosmos1w508d6qejxtdg4y5r3zarvary0c5xw7k6ah60c"
+
+// cosmos is a request to send to_address an amount, to delegate it to validator_address, or to withdraw rewards, read from what is signed.
+func cosmos(t *testing.T, field, to string, n int) Request {
+	coin := fmt.Sprintf(`{"amount":"%d","denom":"uatom"}`, n)
+	message := fmt.Sprintf(`"MsgWithdrawDelegationReward","value":{"delegator_address":%q,"validator_address":%q}`, self, to)
+	switch field {
+	case "to_address":
+		message = fmt.Sprintf(`"MsgSend","value":{"amount":[%s],"from_address":%q,"to_address":%q}`, coin, self, to)
+	case "validator_address":
+		message = fmt.Sprintf(`"MsgDelegate","value":{"amount":%s,"delegator_address":%q,"validator_address":%q}`, coin, self, to)
+	}
+	doc := `{"account_number":"9","chain_id":"cosmoshub-4","fee":{"amount":[{"amount":"2500","denom":"uatom"}],"gas":"200000"},"memo":"",` +
+		`"msgs":[{"type":"cosmos-sdk/` + message[1:] + `}],"sequence":"3"}`
+	key, err := hex.DecodeString("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := intent.Decode(intent.Payload{Network: "cosmos", Format: "amino", Bytes: []byte(doc), Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := transfers()
+	q.Network, q.Decoded = "cosmos", d
+	return q
+}
+
 // Goal: every policy of the documentation does what is said there. Method: its blocks, in order, and a request for each sentence.
 func TestPoliciesOfTheDocumentation(t *testing.T) {
 	page, err := os.ReadFile("../docs/POLICY.md")
@@ -251,6 +280,8 @@ func TestPoliciesOfTheDocumentation(t *testing.T) {
 	key := func(vault, kind string, threshold, parties int) Request {
 		return Request{Operation: "keygen", Wallet: Wallet{Vault: vault, Kind: kind, Threshold: threshold, Parties: parties}}
 	}
+	const validator, friend = "cosmosvaloper1zg69v7yszg69v7yszg69v7yszg69v7yss04lv8", "cosmos1zg69v7yszg69v7yszg69v7yszg69v7ys4mp2q5"
+	atom := func(field, to string, n int) Request { return cosmos(t, field, to, n) }
 	type row struct {
 		q     Request
 		allow bool
@@ -259,6 +290,10 @@ func TestPoliciesOfTheDocumentation(t *testing.T) {
 		{{transfers(supplier), true}, {more, false}, {night, false}, {hot, false}, {transfers(send(alice, "", wei(1))), false}},
 		{{transfers(supplier), true}, {bridge, true}, {call, false}, {dear, false},
 			{transfers(intent.Transfer{What: intent.Allowance, To: alice, Asset: usdc, Amount: big.NewInt(1)}), false}},
+		{{atom("to_address", friend, 100_000_000), true}, {atom("to_address", friend, 100_000_001), false},
+			{atom("to_address", "cosmos17xpfvakm2amg962yls6f84z3kell8c5lserqta", 1), false},
+			{atom("validator_address", validator, 100_000_000), true}, {atom("validator_address", validator, 100_100_000), false},
+			{atom("", validator, 0), true}},
 		{{key("", "bip340", 2, 3), true}, {key("", "bip340", 2, 4), false}, {key("solana", "ed25519", 2, 3), true},
 			{key("solana", "bip340", 2, 3), false}},
 	}

@@ -66,7 +66,7 @@ type reshareBody struct {
 
 // transactionBody is a payload of the chain that the request names.
 type transactionBody struct {
-	Format string `json:"format" minLength:"1" maxLength:"32" pattern:"^[a-z0-9-]+$" example:"transaction" doc:"How it is written, on the chain that the request names: transaction, message, typed-data, psbt; docs/POLICY.md has them all."`
+	Format string `json:"format" minLength:"1" maxLength:"32" pattern:"^[a-z0-9-]+$" example:"transaction" doc:"How it is written, on the chain that the request names: transaction, message, typed-data, psbt, direct, amino; docs/POLICY.md has them all."`
 	Bytes  string `json:"bytes" minLength:"2" maxLength:"131074" doc:"It, in hex."`
 	Input  int    `json:"input,omitempty" minimum:"0" maximum:"65535" doc:"Which input is to be signed, of a psbt."`
 }

@@ -29,7 +29,7 @@ type transaction struct {
 
 func (t *transaction) register(f *pflag.FlagSet) {
 	f.StringVar(&t.path, "transaction", "", "a file with what is to be signed as the chain writes it, in hex, base64 or as it is")
-	f.StringVar(&t.format, "format", "transaction", "how it is written: transaction, message, typed-data, psbt")
+	f.StringVar(&t.format, "format", "transaction", "how it is written: transaction, message, typed-data, psbt, direct, amino")
 	f.IntVar(&t.input, "input", 0, "which input is to be signed, of a psbt")
 }
 
@@ -96,8 +96,8 @@ func intentShow(o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "Show what a transaction does, as every signer reads it; no node is asked",
-		Long: "Change, and an input of a psbt, are judged by the key that is to sign: give its --public-key, compressed or as Ed25519 and\n" +
-			"Taproot show it.",
+		Long: "Change, an input of a psbt, and who asks of Cosmos and XRPL, are judged by the key that is to sign: give its --public-key,\n" +
+			"compressed or as Ed25519 and Taproot show it.",
 		Example: "  mpcd intent show --chain ethereum --public-key 0x02… --transaction payment.hex",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
