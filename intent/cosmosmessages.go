@@ -122,7 +122,7 @@ func (c *cosmosReader) moves(to string, all []*fields) error {
 	return nil
 }
 
-// account refuses a text that is no address, or another than the one spelling of it.
+// cosmosAccount refuses a text that is no address, or another than the one spelling of it.
 func cosmosAccount(prefix, text string) error {
 	if !address.IsBech32(prefix, text) {
 		return refuse("%q is no account of the prefix %s in lower case", clip(text), prefix)

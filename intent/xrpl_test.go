@@ -140,25 +140,30 @@ func TestXRPLVectors(t *testing.T) {
 			continue
 		}
 		signed++
-		signature := fmt.Sprint(object["TxnSignature"])
-		before := strings.Replace(v.Binary, fmt.Sprintf("74%02X", len(signature)/2)+signature, "", 1)
-		key := unhex(fmt.Sprint(object["SigningPubKey"]))
-		read, err := Decode(Payload{Network: "xrpl", Format: "transaction", Bytes: unhex(before), Key: key})
-		if err != nil || read.Kind != object["TransactionType"] {
-			t.Fatal(err)
-		}
-		regular := read.Facts[0].Value != object["Account"] // of one, a regular key
-		if regular != (object["TransactionType"] == "SignerListSet") || regular != (len(read.Unknown) == 1) {
-			t.Errorf("%+v", read)
-		}
-		s, err := ecdsa.ParseDERSignature(unhex(signature))
-		public, err2 := secp256k1.ParsePubKey(key)
-		if err != nil || err2 != nil || !s.Verify(read.Digest, public) {
-			t.Errorf("%s: %v %v, of digest %x", object["TransactionType"], err, err2, read.Digest)
-		}
+		xrplVerify(t, v.Binary, object)
 	}
 	if len(vectors) != 30 || signed != 5 {
 		t.Errorf("%d vectors, %d signed", len(vectors), signed)
+	}
+}
+
+// xrplVerify reads a transaction without its signature, and checks that of the digest that is made of it.
+func xrplVerify(t *testing.T, binary string, object map[string]any) {
+	signature := fmt.Sprint(object["TxnSignature"])
+	before := strings.Replace(binary, fmt.Sprintf("74%02X", len(signature)/2)+signature, "", 1)
+	key := unhex(fmt.Sprint(object["SigningPubKey"]))
+	read, err := Decode(Payload{Network: "xrpl", Format: "transaction", Bytes: unhex(before), Key: key})
+	if err != nil || read.Kind != object["TransactionType"] {
+		t.Fatal(err)
+	}
+	regular := read.Facts[0].Value != object["Account"] // of one, a regular key
+	if regular != (object["TransactionType"] == "SignerListSet") || regular != (len(read.Unknown) == 1) {
+		t.Errorf("%+v", read)
+	}
+	s, err := ecdsa.ParseDERSignature(unhex(signature))
+	public, err2 := secp256k1.ParsePubKey(key)
+	if err != nil || err2 != nil || !s.Verify(read.Digest, public) {
+		t.Errorf("%s: %v %v, of digest %x", object["TransactionType"], err, err2, read.Digest)
 	}
 }
 

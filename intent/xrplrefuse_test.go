@@ -206,8 +206,10 @@ func TestXRPLRefusesTransactions(t *testing.T) {
 		row.run(t)
 	}
 	for _, key := range [][]byte{nil, make([]byte, 33), make([]byte, 31), uncompressed(t, newXRPLRandom(1).keys[0])} {
-		_, err := Decode(Payload{Network: "xrpl", Format: "transaction", Bytes: goodXRPL().bytes(), Key: key})
-		if !errors.Is(err, ErrPayload) {
+		x := goodXRPL()
+		x["07.03"] = fmt.Sprintf("73%02x%x", len(key), key)
+		_, err := Decode(Payload{Network: "xrpl", Format: "transaction", Bytes: x.bytes(), Key: key})
+		if !errors.Is(err, ErrPayload) || strings.Contains(err.Error(), "bytes on XRPL") != (len(key) != 33) {
 			t.Errorf("key %x: %v", key, err)
 		}
 	}
