@@ -131,7 +131,7 @@ func TestXRPLAmounts(t *testing.T) {
 		{"the least of 16 digits", "06.01", issued("C0438D7EA4C68000"), "? more than 15 decimal places"},
 		{"an exponent below", "06.01", issued("C0038D7EA4C68000"), "not normal"},
 		{"the most", "06.01", issued("EC6386F26FC0FFFF"), ""},
-		{"an exponent above", "06.01", issued("EC8386F26FC0FFFF"), "not normal"},
+		{"an exponent above", "06.01", issued("ECA386F26FC0FFFF"), "not normal"},
 		{"15 digits", "06.01", issued("D4838D7EA4C67FFF"), "not normal"},
 		{"17 digits", "06.01", issued("D4A386F26FC10000"), "not normal"},
 		{"below zero", "06.01", issued("94838D7EA4C68000"), "below zero"},
