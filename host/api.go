@@ -150,13 +150,50 @@ func (c Config) Reach() (url, name string) {
 
 func (a *API) secure() bool { return a != nil && a.tls != nil }
 
+// issuer is the OpenID provider whose tokens let in; nil is none. Nobody is asked for anything yet.
+func (c Config) issuer() (*api.Issuer, error) {
+	i := c.API.Issuer
+	if i.URL == "" {
+		return nil, nil
+	}
+	var err error
+	if c.API.IssuerCA != "" {
+		if i.Roots, err = readCAs("api.oidc.ca", c.API.IssuerCA); err != nil {
+			return nil, err
+		}
+	}
+	issuer, err := api.NewIssuer(i)
+	if err != nil {
+		return nil, fault.Usage("correct api.oidc", "%w", err)
+	}
+	return issuer, nil
+}
+
+// readCAs reads certificates of CAs.
+func readCAs(setting, path string) (*x509.CertPool, error) {
+	pem, err := durable.ReadFile(path, pemMax)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fault.Usage("give a PEM file with certificates", "%s holds no certificate", setting)
+	}
+	return pool, nil
+}
+
 // tokens judges the tokens of who asks; nil where none are asked for, in dev.
 func tokens(c Config) (*api.JWT, error) {
-	if len(c.API.JWTKeys) == 0 {
+	issuer, err := c.issuer()
+	if err != nil {
+		return nil, err
+	}
+	if len(c.API.JWTKeys) == 0 && issuer == nil {
 		if c.Dev {
 			return nil, nil
 		}
-		return nil, fault.Usage("set api.jwt.keys to the public keys of your issuer of tokens", "nobody could use the API: no keys for tokens")
+		return nil, fault.Usage("set api.jwt.keys to the public keys of your issuer of tokens, or api.oidc",
+			"nobody could use the API: no keys for tokens")
 	}
 	var pem []byte
 	for _, path := range c.API.JWTKeys {
@@ -166,7 +203,7 @@ func tokens(c Config) (*api.JWT, error) {
 		}
 		pem = append(append(pem, bytes.TrimSpace(b)...), '\n')
 	}
-	auth, err := api.NewJWT(pem, c.API.Audience)
+	auth, err := api.NewJWT(pem, c.API.Audience, issuer)
 	if err != nil {
 		return nil, fault.Usage("correct api.jwt", "%w", err)
 	}
@@ -183,14 +220,11 @@ func apiTLS(c Config, cert *certificate) (*tls.Config, error) {
 	if c.API.ClientCA == "" {
 		return t, nil
 	}
-	pem, err := durable.ReadFile(c.API.ClientCA, pemMax)
-	if err != nil {
+	var err error
+	if t.ClientCAs, err = readCAs("api.tls.client_ca", c.API.ClientCA); err != nil {
 		return nil, err
 	}
-	t.ClientCAs, t.ClientAuth = x509.NewCertPool(), tls.RequireAnyClientCert
-	if !t.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fault.Usage("give a PEM file with certificates", "api.tls.client_ca holds no certificate")
-	}
+	t.ClientAuth = tls.RequireAnyClientCert
 	t.VerifyConnection = func(s tls.ConnectionState) error { return checkClient(s.PeerCertificates, t.ClientCAs, cert) }
 	return t, nil
 }

@@ -72,7 +72,7 @@ func (d *Checkup) Run(ctx context.Context) []Finding {
 	}
 	d.certificates()
 	d.modes()
-	d.door()
+	d.door(ctx)
 	held, err := Lock(d.Config)
 	switch {
 	case err == nil:
@@ -153,14 +153,21 @@ func (d *Checkup) modes() {
 		strings.TrimSuffix(do, "; "))
 }
 
-// door reads the keys of the API's tokens and the CAs of its clients, as a start does.
-func (d *Checkup) door() {
+// door reads the keys of the API's tokens and the CAs of its clients, as a start does, and asks the issuer for its keys, which a start does
+// not wait for.
+func (d *Checkup) door(ctx context.Context) {
 	cert, err := d.Config.apiCertificate()
 	if err != nil {
 		cert = &certificate{} // it is told of already
 	}
-	_, err = d.Config.door(cert)
-	d.say("API", err, "the files that judge who asks can be read")
+	a, err := d.Config.door(cert)
+	if !d.say("API", err, "the files that judge who asks can be read") || a.tokens == nil || a.tokens.Issuer == nil {
+		return
+	}
+	i := a.tokens.Issuer
+	err = i.Fetch(ctx)
+	d.warn("issuer of tokens", err == nil, fmt.Sprintf("%s: %s", i.URL, cmp.Or(fault.Plain(err), "its keys can be fetched")),
+		"compare api.oidc with what the provider says of itself, and let this host reach it without a proxy")
 }
 
 // addresses takes the addresses of a node that is not running, both at once as it does, and gives them back.

@@ -34,6 +34,8 @@ type Config struct {
 		JWTKeys             []string
 		Audience            string
 		Revoked             *api.Revoked
+		Issuer              api.IssuerConfig // its URL is "" where there is none
+		IssuerCA            string
 	}
 	NATS struct {
 		Listen, Advertise, URL, Creds string
@@ -122,7 +124,7 @@ func (c Config) missing() []string {
 	}{
 		{c.Roster, "roster", true}, {c.RosterRoot, "roster_root", true},
 		{c.API.Cert, "api.tls.cert", !c.Dev}, {c.API.Key, "api.tls.key", !c.Dev},
-		{strings.Join(c.API.JWTKeys, ""), "api.jwt.keys", !c.Dev},
+		{strings.Join(c.API.JWTKeys, "") + c.API.Issuer.URL, "api.jwt.keys", !c.Dev},
 		{c.NATS.Cert, "nats.tls.cert", c.NATS.Listen != ""}, {c.NATS.Key, "nats.tls.key", c.NATS.Listen != ""},
 		{c.NATS.CA, "nats.tls.ca", c.NATS.Listen != ""},
 	} {
@@ -163,8 +165,21 @@ func (p *parser) api(c *Config) {
 	if c.API.Revoked, err = api.ParseRevoked(p.values["api.jwt.revoked"].List); err != nil {
 		p.wrong("api.jwt.revoked", "use jti:ID, sub:NAME or before:TIME", "%v", err)
 	}
+	p.issuer(c)
 	if (c.API.Cert == "") != (c.API.Key == "") {
 		p.wrong("api.tls.cert", "set api.tls.cert and api.tls.key", "one of the two is missing")
+	}
+}
+
+func (p *parser) issuer(c *Config) {
+	i := &c.API.Issuer
+	i.URL, i.KeysHost, i.RolesClaim = p.text("api.oidc.issuer"), p.text("api.oidc.keys_host"), p.text("api.oidc.roles_claim")
+	i.Audience, c.API.IssuerCA = cmp.Or(p.text("api.oidc.audience"), c.API.Audience), p.path("api.oidc.ca", false)
+	if i.URL == "" {
+		return
+	}
+	if err := api.CheckIssuer(i.URL, i.KeysHost); err != nil {
+		p.wrong("api.oidc.issuer", "write it as the provider's documentation has it, https://…", "%v", err)
 	}
 }
 

@@ -106,6 +106,7 @@ var (
 	descSerial   = describe("roster_serial", "The serial number of the roster in use.")
 	descWritten  = describe("roster_written_seconds", "When the file of the roster was written last, in seconds since 1970.")
 	descUnread   = describe("network_lost_total", "Messages of the network that came faster than it could be asked whose they were.")
+	descIssuer   = describe("api_issuer_keys_seconds", "When the keys of the issuer of tokens were fetched last, in seconds since 1970.")
 	descFree     = describe("disk_free_bytes", "What may still be written on the disk of the data directory.")
 )
 
@@ -116,6 +117,7 @@ func (m hostMetrics) Describe(out chan<- *prometheus.Desc) {
 	out <- descWritten
 	out <- descFree
 	out <- descUnread
+	out <- descIssuer
 }
 
 // Collect implements prometheus.Collector.
@@ -125,6 +127,9 @@ func (m hostMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 	out <- prometheus.MustNewConstMetric(descSerial, prometheus.GaugeValue, float64(m.host.roster.Load().Roster.Serial))
 	out <- prometheus.MustNewConstMetric(descUnread, prometheus.CounterValue, float64(m.host.network.Lost()))
+	if t := m.host.tokens.Load(); t != nil && t.Issuer != nil {
+		out <- prometheus.MustNewConstMetric(descIssuer, prometheus.GaugeValue, float64(t.Issuer.Fetched().Unix()))
+	}
 	if st, err := os.Stat(m.host.config.Roster); err == nil {
 		out <- prometheus.MustNewConstMetric(descWritten, prometheus.GaugeValue, float64(st.ModTime().Unix()))
 	}

@@ -24,6 +24,10 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 	if a != nil && a.tokens != nil { // before the first reload: what that revokes must not be lost
 		a.tokens.First = h.record.token
 		h.tokens.Store(a.tokens)
+		if i := a.tokens.Issuer; i != nil {
+			i.Logger = h.options.Log
+			counting.Go(func() { i.Run(nodeCtx) })
+		}
 	}
 	counting.Go(func() { keepAnchor(nodeCtx, h.record.mark, anchorEvery, h.options.Log) })
 	counting.Go(func() { h.record.keepSigned(nodeCtx, signedEvery) })

@@ -39,6 +39,11 @@ var Settings = []Setting{
 	{Key: "api.jwt.revoked", List: true,
 		Help: "tokens that let nobody in any more: jti:ID, sub:NAME, before:TIME (issued before); SIGHUP has it read anew"},
 	{Key: "api.jwt.audience", Help: "aud that tokens must carry; the cluster's name if empty"},
+	{Key: "api.oidc.issuer", Help: "https:// URL of an OpenID provider whose tokens let in too, as their iss has it: its keys are fetched"},
+	{Key: "api.oidc.audience", Help: "aud that its tokens must carry; api.jwt.audience if empty"},
+	{Key: "api.oidc.roles_claim", Default: "roles", Help: "the claim of its tokens with the list of roles"},
+	{Key: "api.oidc.keys_host", Help: "host of its keys, where it is another than the issuer's: keys.example or keys.example:8443"},
+	{Key: "api.oidc.ca", Help: "CAs that its certificate comes from, PEM; the system's if empty"},
 
 	{Key: "nats.listen", Flag: "nats-listen", Help: "address for routes from the other nodes, host:port"},
 	{Key: "nats.routes", Flag: "nats-routes", List: true, Help: "route addresses of the other nodes"},

@@ -65,7 +65,7 @@ func with(change func(jwt.MapClaims)) jwt.MapClaims {
 }
 
 func tokenServer(t testing.TB, f *fake) http.Handler {
-	auth, err := NewJWT(publicPEM(t, "EdDSA", "ES256", "RS256"), "mpcd")
+	auth, err := NewJWT(publicPEM(t, "EdDSA", "ES256", "RS256"), "mpcd", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func signedJSON(t *testing.T, header, claims string) string {
 // token before and after its end, and one that differs in its last character.
 func TestKnownTokens(t *testing.T) {
 	now := time.Now()
-	auth, err := newJWT(publicPEM(t, "EdDSA"), "mpcd", func() time.Time { return now })
+	auth, err := newJWT(publicPEM(t, "EdDSA"), "mpcd", nil, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestKnownTokens(t *testing.T) {
 // ones of it pass, and those of others, and all of this machine. Method: bad tokens at once, then time.
 func TestBadTokensAreLimited(t *testing.T) {
 	now := time.Now()
-	auth, err := newJWT(publicPEM(t, "EdDSA"), "mpcd", func() time.Time { return now })
+	auth, err := newJWT(publicPEM(t, "EdDSA"), "mpcd", nil, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,13 +291,13 @@ func TestBadKeyFiles(t *testing.T) {
 		"not DER":     pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte{1, 2}}),
 		"good, bad":   append(publicPEM(t, "EdDSA"), publicPEM(t, "P-384")...),
 	} {
-		if _, err := NewJWT(file, "mpcd"); err == nil {
+		if _, err := NewJWT(file, "mpcd", nil); err == nil {
 			t.Errorf("%s accepted", name)
 		} else if bytes.Contains([]byte(err.Error()), private[16:]) {
 			t.Errorf("%s: the error shows the key", name)
 		}
 	}
-	if _, err := NewJWT(publicPEM(t, "EdDSA"), ""); err == nil {
+	if _, err := NewJWT(publicPEM(t, "EdDSA"), "", nil); err == nil {
 		t.Error("empty audience accepted")
 	}
 }

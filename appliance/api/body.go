@@ -99,10 +99,21 @@ func parseObject(raw []byte) (map[string]any, error) {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return map[string]any{}, nil
 	}
+	return newStrictParser(raw).whole(raw)
+}
+
+// parseStrict is parseObject for objects of others than callers: names of fields may be spelled in any way.
+func parseStrict(raw []byte) (map[string]any, error) {
+	p := newStrictParser(raw)
+	p.anyName = true
+	return p.whole(raw)
+}
+
+// whole reads one object and nothing else.
+func (p *strictParser) whole(raw []byte) (map[string]any, error) {
 	if !utf8.Valid(raw) {
 		return nil, malformed("the body is not valid UTF-8")
 	}
-	p := newStrictParser(raw)
 	v, err := p.value(0)
 	if err != nil {
 		return nil, err

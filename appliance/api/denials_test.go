@@ -63,7 +63,7 @@ func TestDenialsAreOnRecord(t *testing.T) {
 // viewerToken is the token of vic, who may look, and what lets him in.
 func viewerToken(t *testing.T) (string, *JWT) {
 	t.Helper()
-	auth, err := NewJWT(publicPEM(t, "EdDSA"), "mpcd")
+	auth, err := NewJWT(publicPEM(t, "EdDSA"), "mpcd", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func TestClaimTimes(t *testing.T) {
 		{"nbf", 9 * time.Second, true}, {"nbf", 11 * time.Second, false},
 		{"iat", 9 * time.Second, true}, {"iat", 11 * time.Second, false},
 	} {
-		auth, err := newJWT(publicPEM(t, "EdDSA"), "mpcd", func() time.Time { return now })
+		auth, err := newJWT(publicPEM(t, "EdDSA"), "mpcd", nil, func() time.Time { return now })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +54,7 @@ func TestClaimTimes(t *testing.T) {
 // Goal: a token has one form: what differs in a bit that no decoder reads, or in padding, is another text, and none. Method: the last
 // character of a signature of 64 bytes has four such bits; padding that the form of RFC 7515 leaves out.
 func TestTokenForm(t *testing.T) {
-	auth, err := NewJWT(publicPEM(t, "EdDSA"), "mpcd")
+	auth, err := NewJWT(publicPEM(t, "EdDSA"), "mpcd", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

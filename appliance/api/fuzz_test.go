@@ -64,7 +64,7 @@ func FuzzRefresh(f *testing.F) {
 
 // Goal: no Authorization header panics, and only one that we signed is let in. Method: fuzz against a node that trusts one key.
 func FuzzToken(f *testing.F) {
-	auth, err := NewJWT(publicPEM(f, "EdDSA"), "mpcd")
+	auth, err := NewJWT(publicPEM(f, "EdDSA"), "mpcd", nil)
 	if err != nil {
 		f.Fatal(err)
 	}

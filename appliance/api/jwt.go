@@ -42,10 +42,12 @@ const (
 	rsaBitsMin = 2048
 )
 
-// JWT authenticates bearer tokens (RFC 7519, RFC 8725) with public keys that the operator has pinned. Each key verifies the one
+// JWT authenticates bearer tokens (RFC 7519, RFC 8725) with public keys that the operator has pinned, and with those of an issuer, if there
+// is one: a token that names it in iss is judged by its keys alone, and any other by the pinned ones alone. Each key verifies the one
 // algorithm of its kind, so a token cannot choose how it is checked: Ed25519 → EdDSA, P-256 → ES256, RSA → RS256.
 type JWT struct {
-	keys   map[string]jwt.VerificationKeySet // by alg
+	Issuer *Issuer                           // nil is none
+	keys   map[string]jwt.VerificationKeySet // by alg, those that are pinned
 	parser *jwt.Parser
 	now    func() time.Time
 	known  *lru.Cache[[32]byte, knownToken]  // good tokens, by their hash
@@ -73,20 +75,22 @@ type SeenToken struct {
 type knownToken struct {
 	who           Identity
 	id            string
-	issued, until time.Time // issued is zero where the token does not say
+	issued, until time.Time  // issued is zero where the token does not say
+	by            *issuerKey // nil is one that is pinned
 }
 
 // NewJWT takes a PEM file of one or more PUBLIC KEY blocks (SubjectPublicKeyInfo), and the audience that every token must name.
-// It fails if there is no key, if one is of another kind or too small, or if the file holds a private key.
-func NewJWT(keysPEM []byte, audience string) (*JWT, error) {
-	return newJWT(keysPEM, audience, time.Now)
+// It fails if there is no key, if one is of another kind or too small, or if the file holds a private key. With an issuer there need be no
+// pinned key.
+func NewJWT(keysPEM []byte, audience string, issuer *Issuer) (*JWT, error) {
+	return newJWT(keysPEM, audience, issuer, time.Now)
 }
 
-func newJWT(keysPEM []byte, audience string, now func() time.Time) (*JWT, error) {
+func newJWT(keysPEM []byte, audience string, issuer *Issuer, now func() time.Time) (*JWT, error) {
 	if audience == "" {
 		return nil, errors.New("api: the token audience is empty: set the name that tokens for this cluster carry in aud")
 	}
-	j := &JWT{keys: map[string]jwt.VerificationKeySet{}, now: now}
+	j := &JWT{Issuer: issuer, keys: map[string]jwt.VerificationKeySet{}, now: now}
 	j.known, _ = lru.New[[32]byte, knownToken](tokensKnown) // it fails for a size of 0 only
 	j.bad, _ = lru.New[string, *rate.Limiter](addressesKnown)
 	n := 0
@@ -106,16 +110,21 @@ func newJWT(keysPEM []byte, audience string, now func() time.Time) (*JWT, error)
 		set.Keys = append(set.Keys, key)
 		j.keys[alg] = set
 	}
-	if n == 0 {
+	if n == 0 && issuer == nil {
 		return nil, errors.New("api: token keys: no PUBLIC KEY block: make one with openssl pkey -pubout")
 	}
 	var algs []string
 	for alg := range j.keys {
 		algs = append(algs, alg)
 	}
-	j.parser = jwt.NewParser(jwt.WithValidMethods(algs), jwt.WithAudience(audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
-		jwt.WithLeeway(clockSkew), jwt.WithTimeFunc(now), jwt.WithStrictDecoding())
+	j.parser = newParser(audience, now, algs)
 	return j, nil
+}
+
+// newParser is what judges tokens by one of some algorithms, beside their keys.
+func newParser(audience string, now func() time.Time, algs []string, more ...jwt.ParserOption) *jwt.Parser {
+	return jwt.NewParser(append(more, jwt.WithValidMethods(algs), jwt.WithAudience(audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+		jwt.WithLeeway(clockSkew), jwt.WithTimeFunc(now), jwt.WithStrictDecoding())...)
 }
 
 // publicKey returns the key of a block and the only algorithm it may verify.
@@ -160,7 +169,7 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 		return Identity{}, fmt.Errorf("the token has %d bytes, at most %d are read", len(token), tokenMax)
 	}
 	sum := sha256.Sum256([]byte(token))
-	if k, ok := j.known.Get(sum); ok && j.now().Before(k.until) {
+	if k, ok := j.known.Get(sum); ok && j.now().Before(k.until) && (k.by == nil || k.by.same(j.Issuer.held(k.by.kid))) {
 		return k.who, j.revoked.Load().check(k)
 	}
 	from := network(r.RemoteAddr)
@@ -168,7 +177,7 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 	if ok && limit.TokensAt(j.now()) < 1 {
 		return Identity{}, &problem.Error{Code: problem.Overload, Message: "too many bad tokens came from this address"}
 	}
-	k, err := j.judge(token)
+	k, err := j.judge(r.Context(), token)
 	if err == nil {
 		err = j.revoked.Load().check(k)
 	}
@@ -190,33 +199,73 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 }
 
 // judge verifies a token and reads who it names.
-func (j *JWT) judge(token string) (knownToken, error) {
-	t, err := j.parser.ParseWithClaims(token, jwt.MapClaims{}, func(t *jwt.Token) (any, error) {
+func (j *JWT) judge(ctx context.Context, token string) (knownToken, error) {
+	var by *issuerKey
+	parser, claim, prefix := j.parser, "roles", ""
+	key := func(t *jwt.Token) (any, error) {
 		set, ok := j.keys[t.Method.Alg()]
 		if !ok {
 			return nil, jwt.ErrTokenUnverifiable
 		}
 		return set, nil
-	})
-	switch {
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable), errors.Is(err, jwt.ErrTokenMalformed):
-		return knownToken{}, errors.New("the token is not signed by a key this node trusts")
-	case errors.Is(err, jwt.ErrTokenExpired):
-		return knownToken{}, errors.New("the token has expired")
-	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return knownToken{}, errors.New("the token is for another audience")
-	case errors.Is(err, jwt.ErrTokenUsedBeforeIssued), errors.Is(err, jwt.ErrTokenNotValidYet):
-		return knownToken{}, errors.New("the token is of a time to come (iat, nbf): compare this node's clock with that of who issued it")
-	case err != nil:
-		return knownToken{}, errors.New("the token's claims do not hold: exp and aud are required, iat and nbf must have passed")
+	}
+	if i := j.Issuer; i.named(token) {
+		parser, claim, prefix = i.parser, i.RolesClaim, oidcPrefix
+		key = func(t *jwt.Token) (any, error) {
+			kid, _ := t.Header["kid"].(string)
+			if by = i.find(ctx, kid); by == nil || by.alg != t.Method.Alg() {
+				return nil, jwt.ErrTokenUnverifiable
+			}
+			return by.key, nil
+		}
+	}
+	t, err := parser.ParseWithClaims(token, jwt.MapClaims{}, key)
+	if err := claimsError(err); err != nil {
+		return knownToken{}, err
 	}
 	if _, critical := t.Header["crit"]; critical || !saidOnce(token) {
 		return knownToken{}, errors.New("the token has crit, or says something twice")
 	}
-	c, _ := t.Claims.(jwt.MapClaims)
+	k, err := readClaims(t.Claims.(jwt.MapClaims), claim, prefix)
+	k.by = by
+	return k, err
+}
+
+// named tells whether a token says that it is of the issuer, which is to be shown yet.
+func (i *Issuer) named(token string) bool {
+	if i == nil {
+		return false
+	}
+	c := jwt.MapClaims{}
+	_, _, err := jwt.NewParser().ParseUnverified(token, c)
+	return err == nil && c["iss"] == i.URL
+}
+
+// claimsError says what is wrong with a token, and not more than its bearer may know.
+func claimsError(err error) error {
+	switch {
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable), errors.Is(err, jwt.ErrTokenMalformed):
+		return errors.New("the token is not signed by a key this node trusts")
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return errors.New("the token has expired")
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		return errors.New("the token is for another audience")
+	case errors.Is(err, jwt.ErrTokenUsedBeforeIssued), errors.Is(err, jwt.ErrTokenNotValidYet):
+		return errors.New("the token is of a time to come (iat, nbf): compare this node's clock with that of who issued it")
+	case err != nil:
+		return errors.New("the token's claims do not hold: exp and aud are required, iat and nbf must have passed")
+	}
+	return nil
+}
+
+// readClaims reads who good claims name. The roles are in the claim that is named, and the prefix begins the name.
+func readClaims(c jwt.MapClaims, rolesClaim, prefix string) (knownToken, error) {
 	sub, _ := c["sub"].(string)
 	if err := CheckSubject(sub); err != nil {
 		return knownToken{}, err
+	}
+	if sub = prefix + sub; len(sub) > subjectMax {
+		return knownToken{}, fmt.Errorf("the token's sub, with %s before it, has more than %d characters", prefix, subjectMax)
 	}
 	exp, err := c.GetExpirationTime()
 	if err != nil {
@@ -229,8 +278,8 @@ func (j *JWT) judge(token string) (knownToken, error) {
 	if iat, err := c.GetIssuedAt(); err == nil && iat != nil {
 		k.issued = iat.Time
 	}
-	roles, isList := c["roles"].([]any)
-	if c["roles"] != nil && !isList {
+	roles, isList := c[rolesClaim].([]any)
+	if c[rolesClaim] != nil && !isList {
 		return knownToken{}, errors.New("the token's roles are no list")
 	}
 	for _, role := range roles {
@@ -268,6 +317,9 @@ func CheckSubject(sub string) error {
 	if sub == "" || !isName(sub) {
 		return fmt.Errorf("the token's sub must have 1 to %d visible ASCII characters", subjectMax)
 	}
+	if strings.HasPrefix(sub, oidcPrefix) {
+		return fmt.Errorf("the token's sub begins with %s, which is before those of an issuer", oidcPrefix)
+	}
 	return nil
 }
 
@@ -275,12 +327,10 @@ func CheckSubject(sub string) error {
 func saidOnce(token string) bool {
 	for _, part := range strings.SplitN(token, ".", 3)[:2] {
 		raw, err := base64.RawURLEncoding.DecodeString(part)
-		if err != nil {
-			return false
+		if err == nil {
+			_, err = parseStrict(raw)
 		}
-		p := newStrictParser(raw)
-		p.anyName = true
-		if _, err := p.value(0); err != nil {
+		if err != nil {
 			return false
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // Goal: a token that was revoked lets nobody in from the next request on, also one that was let in before; all others go on. Method: one
 // server, tokens revoked by ID, by subject and by when they were issued, in turn, and back.
 func TestRevoked(t *testing.T) {
-	auth, err := NewJWT(publicPEM(t, "EdDSA"), "mpcd")
+	auth, err := NewJWT(publicPEM(t, "EdDSA"), "mpcd", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -171,7 +171,7 @@ func as(roles []string, change func(jwt.MapClaims)) jwt.MapClaims {
 // a good request and a signed token of each role, of no vault, its own and another, and with tokens that nobody may take; the page is
 // written of the answers and compared. -rewrite writes it anew.
 func TestRolesPage(t *testing.T) {
-	auth, err := NewJWT(publicPEM(t, "EdDSA"), "mpcd")
+	auth, err := NewJWT(publicPEM(t, "EdDSA"), "mpcd", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,7 @@ Refused with 403 at every route that wants a role, and by ` + "`mpcd token`" + `
 // Goal: of what is in vaults of others a caller is told what it is told of what nobody has, in the same words, by id, key and receipt,
 // and a list has none of them; wallets of no vault are for who is let in for "". Method: a caller of one vault, at each.
 func TestVaultsOfOthers(t *testing.T) {
-	auth, err := NewJWT(publicPEM(t, "EdDSA"), "mpcd")
+	auth, err := NewJWT(publicPEM(t, "EdDSA"), "mpcd", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,6 +152,7 @@ var borrowed = []loan{
 	{"github.com/elastic/go-seccomp-bpf", []string{"hsm/plugin"}},
 	{"github.com/ethereum/go-ethereum", []string{"scripts/demo"}},
 	{"github.com/fxamacker/cbor/v2", []string{"internal/canon", "appliance/transport/transporttest"}},
+	{"github.com/go-jose/go-jose/v4", []string{"appliance/api"}},
 	{"github.com/golang-jwt/jwt/v5", []string{"appliance/api", "enrol"}},
 	{"github.com/google/go-tpm", []string{"attest/appraise", "hsm/tpm", "internal/parts/swtpm", "internal/tpmkey"}},
 	{"github.com/hashicorp/go-hclog", []string{"hsm/plugin"}},
