@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 )
 
 // ErrMoved: a path does not lead any more to what was opened there. What is written by its name would go elsewhere than what is written to
@@ -42,6 +43,19 @@ func (h *Held) Check() error {
 		return fmt.Errorf("durable: %s: %w", h.path, ErrMoved)
 	}
 	return nil
+}
+
+// Path leads to what is held wherever it has been moved to, and never to what took its place (proc_pid_fd(5)). Where a system has no such
+// paths it is the one that was held.
+func (h *Held) Path() (string, error) {
+	if runtime.GOOS != "linux" {
+		return h.path, nil
+	}
+	path := fmt.Sprintf("/proc/self/fd/%d", h.file.Fd())
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("durable: hold %s: is /proc mounted? %w", h.path, err)
+	}
+	return path, nil
 }
 
 // Close lets go of it. A Held of nil holds nothing.

@@ -207,7 +207,7 @@ func (d *Disk) judge(n *notice) syscall.Errno {
 	if call.arg >= 0 {
 		path, _ = os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, n.args[call.arg]))
 	} else {
-		path = readString(n.pid, n.args[1])
+		path = place(n.pid, readString(n.pid, n.args[1]))
 	}
 	if !filepath.IsAbs(path) { // a pipe, a socket
 		return 0
@@ -229,6 +229,19 @@ func tellFree(n *notice, free int64) error {
 	defer f.Close()
 	_, err = f.WriteAt(unsafe.Slice((*byte)(unsafe.Pointer(&s)), unsafe.Sizeof(s)), int64(n.args[1]))
 	return err
+}
+
+// place is where a path of a process leads that begins with one of its open directories.
+func place(pid uint32, path string) string {
+	fd, name, ok := strings.Cut(strings.TrimPrefix(path, "/proc/self/fd/"), "/")
+	if !ok || !strings.HasPrefix(path, "/proc/self/fd/") {
+		return path
+	}
+	dir, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, fd))
+	if err != nil {
+		return path
+	}
+	return filepath.Join(dir, name)
 }
 
 // readString reads a C string in the memory of a process; "" if it cannot.

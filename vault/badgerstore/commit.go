@@ -59,6 +59,7 @@ func (s *Store) commit(group []*batch) error {
 
 // fail has nothing written any more.
 func (s *Store) fail(why error) {
+	why = placed{why, s}
 	s.failure.Set(why)
 	if s.crash != nil {
 		s.crash(why)

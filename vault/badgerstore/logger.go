@@ -15,29 +15,34 @@ import (
 type badgerLogger struct {
 	to     *slog.Logger
 	failed func(error) // is told of writes that failed in Badger's own goroutines, which it only logs; nil drops them
+	named  func(string) string
 }
 
 // text is what Badger says, with its keys as text: it writes the numbers of their bytes.
-func text(format string, args []any) string {
+func (l badgerLogger) text(format string, args []any) string {
 	args = slices.Clone(args)
 	for i, a := range args {
 		if b, ok := a.([]byte); ok {
 			args[i] = strconv.Quote(string(b))
 		}
 	}
-	return strings.TrimSpace(fmt.Sprintf(format, args...))
+	said := strings.TrimSpace(fmt.Sprintf(format, args...))
+	if l.named != nil {
+		return l.named(said)
+	}
+	return said
 }
 
 func (l badgerLogger) Errorf(format string, args ...any) {
 	if l.to != nil {
-		l.to.Error("badger", "message", text(format, args))
+		l.to.Error("badger", "message", l.text(format, args))
 	}
 	l.tell(format, args)
 }
 
 func (l badgerLogger) Warningf(format string, args ...any) {
 	if l.to != nil {
-		l.to.Warn("badger", "message", text(format, args))
+		l.to.Warn("badger", "message", l.text(format, args))
 	}
 	l.tell(format, args)
 }

@@ -25,8 +25,8 @@ const (
 )
 
 // room is why nothing may be written: vault.ErrFull if there is too little space, durable.ErrMoved if the database is not where it was
-// opened. Badger makes its tables by name, and lists them in a file that it has open: of a directory that was replaced by a copy neither
-// would be whole.
+// opened: what is acknowledged would not be in the copy with which the node starts next. What Badger is at then, a flush or a compaction,
+// goes on in the directory that it opened.
 func (s *Store) room() error {
 	if err := s.place(roomLeast, filesLeast); err != nil {
 		return fmt.Errorf("badgerstore: %w", err)
@@ -55,7 +55,7 @@ func (s *Store) Writable() error {
 // allocate gives the logs that Badger writes to their place on the disk, each once.
 func (s *Store) allocate() error {
 	for kind, next := range map[string]*string{aheadLog: &s.allocated[0], valueLog: &s.allocated[1]} {
-		path, err := newest(s.dir, kind, *next)
+		path, err := newest(s.files, kind, *next)
 		if err != nil {
 			return err
 		}
@@ -83,10 +83,11 @@ func (s *Store) release() {
 	_ = durable.Release(filepath.Join(s.dir, dbDir), valueLog, ".sst") // it is about memory only
 }
 
-// newest is the path of the log of a kind with the highest number, given the one that was it before, "" for not known.
+// newest is the path of the log of a kind with the highest number, given the one that was it before, "" for not known. That may be gone,
+// and others that came after it too: a purge makes more than one.
 func newest(dir, kind, before string) (string, error) {
-	if before == "" {
-		paths, err := filepath.Glob(filepath.Join(dir, dbDir, "*"+kind))
+	if _, err := os.Lstat(before); before == "" || errors.Is(err, fs.ErrNotExist) {
+		paths, err := filepath.Glob(filepath.Join(dir, "*"+kind))
 		if err != nil || len(paths) == 0 {
 			return "", err
 		}
@@ -98,7 +99,7 @@ func newest(dir, kind, before string) (string, error) {
 			return "", fmt.Errorf("badgerstore: %s: %w", before, err)
 		}
 		width := len(filepath.Base(before)) - len(kind)
-		after := filepath.Join(dir, dbDir, fmt.Sprintf("%0*d%s", width, n+1, kind))
+		after := filepath.Join(dir, fmt.Sprintf("%0*d%s", width, n+1, kind))
 		_, err := os.Lstat(after)
 		if errors.Is(err, fs.ErrNotExist) {
 			return before, nil

@@ -55,6 +55,7 @@ type Store struct {
 	dir   string
 	lock  io.Closer
 	held  *durable.Held // the database's directory
+	files string        // a path of it, by which its files are made: it leads to no copy that takes its place
 	db    *badger.DB
 	acked *durable.Counter
 	free  func(string) (int64, error) // as Config.Free
@@ -160,6 +161,9 @@ func (s *Store) open(o badger.Options) error {
 		return fmt.Errorf("badgerstore: %s of %s cannot be read: %w", ackedFile, s.dir, unread(err))
 	}
 	known := keyCheck{dir: s.dir, key: o.EncryptionKey}
+	if err := s.hold(o.Dir); err != nil {
+		return err
+	}
 	look := false
 	if found == ready {
 		if err := undoFailed(o); err != nil {
@@ -181,14 +185,11 @@ func (s *Store) open(o badger.Options) error {
 		look = look || lost
 	}
 	logger := o.Logger.(badgerLogger)
-	logger.failed = s.background
-	if s.db, err = s.openBadger(o.WithLogger(logger)); err != nil {
-		return openError(s.dir, err)
+	logger.failed, logger.named = s.background, s.named
+	if s.db, err = s.openBadger(o.WithLogger(logger).WithDir(s.files).WithValueDir(s.files)); err != nil {
+		return openError(s.dir, placed{err, s})
 	}
-	if s.held, err = durable.Hold(o.Dir); err != nil {
-		return err
-	}
-	if err := errors.Join(s.allocate(), durable.Allocate(filepath.Join(o.Dir, discardFile))); err != nil {
+	if err := errors.Join(s.allocate(), durable.Allocate(filepath.Join(s.files, discardFile))); err != nil {
 		return err
 	}
 	if err := s.checkSeq(); err != nil {
@@ -210,6 +211,31 @@ func (s *Store) open(o badger.Options) error {
 	s.opened.Store(err == nil)
 	return err
 }
+
+// hold keeps the database's directory, whatever comes to stand where it is now.
+func (s *Store) hold(dir string) (err error) {
+	if s.held, err = durable.Hold(dir); err == nil {
+		s.files, err = s.held.Path()
+	}
+	return err
+}
+
+// named has what Badger says name its directory as the operator knows it.
+func (s *Store) named(said string) string {
+	if s.files == "" {
+		return said
+	}
+	return strings.ReplaceAll(said, s.files+"/", filepath.Join(s.dir, dbDir)+"/")
+}
+
+// placed is an error of Badger's in those words.
+type placed struct {
+	error
+	s *Store
+}
+
+func (p placed) Error() string { return p.s.named(p.error.Error()) }
+func (p placed) Unwrap() error { return p.error }
 
 // opening is held while a database is opened: the log of the process, which is listened to meanwhile, is one for all.
 var opening sync.Mutex
