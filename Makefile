@@ -7,6 +7,7 @@
 # make bench   the promised figures, measured here     make build         bin/mpcd
 # make bench-hsm  the same for every kind of token     make matrix        every driver's suite, and its table into docs/HARDWARE.md
 # make mutate  takes out one check at a time and asks for the test that fails; MUTANTS=dkg/ names some; make mutate-sample takes a few
+# make mixed   nodes of an earlier commit, FROM=commit, and of this one in a cluster, upgraded node by node and back
 # make redteam one member against the others, on 2-of-3 and 3-of-5: attack, what the honest nodes said, what is left; TIMES=n is for how long
 
 SHELL := /bin/bash
@@ -22,7 +23,7 @@ MUTANTS ?=
 KILLS ?= 5m
 GOTEST := scripts/gotest.sh -p 2 -timeout 15m
 
-.PHONY: demo test check race vuln fuzz bench bench-hsm matrix mutate mutate-sample redteam sim faults build setup clean
+.PHONY: demo test check race vuln fuzz bench bench-hsm matrix mutate mutate-sample redteam mixed sim faults build setup clean
 
 demo: build
 	@scripts/setup.sh $(HSM)
@@ -72,6 +73,9 @@ mutate-sample: setup
 
 redteam: setup
 	scripts/redteam.sh
+
+mixed: setup
+	go test -count=1 -v -timeout 1h ./scripts/mixed -mixed.from=$(FROM) -mixed.last=$(CURDIR)/scripts/mixed-last.txt
 
 build:
 	@scripts/setup.sh build

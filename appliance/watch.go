@@ -128,7 +128,7 @@ func (w *watch) saidTwice(n *Node, twice string) {
 // floodTold is how many more envelopes of a peer than there was room for are said in the log, once a minute: a few are of a busy hour.
 const floodTold = 100
 
-// floods tells who sends more than there is room for, and that somebody's envelopes are of another release.
+// floods tells who sends more than there is room for, and that somebody's envelopes are of another release, and whose they may be.
 func (w *watch) floods(n *Node, now time.Time) {
 	lost := map[transport.NodeID]uint64{}
 	for of, v := range lostAt(n) {
@@ -144,10 +144,20 @@ func (w *watch) floods(n *Node, now time.Time) {
 	const what = "envelopes of another release come, which cannot be read: have all nodes run releases of one version of the wire"
 	if net := n.net.Load(); net != nil {
 		if v := net.Stats().Dropped[transport.DropRelease.String()]; v > w.released && n.remarks.due(now, "", what) {
-			n.cfg.Logger.Warn(what, "dropped", v)
+			n.cfg.Logger.Warn(what, "dropped", v, "members not heard", unheard(n))
 			w.released = v
 		}
 	}
+}
+
+// unheard are the members of which nothing is heard: one of them sends what cannot be read, whoever it says it is.
+func unheard(n *Node) (ids []transport.NodeID) {
+	for _, id := range n.members.All() {
+		if _, live := n.peers.Notes(id); !live && id != n.cfg.Node {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // mend tries again what failed, and asks a token that was idle for long whether it is there.

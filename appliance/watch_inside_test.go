@@ -14,8 +14,8 @@ import (
 )
 
 // Goal: who sends more than there is room for is named, in the metrics by the room and in the log once a minute, and nobody else is; and a
-// release of another wire is told from that, without a name. Method: a member floods each room; somebody on the network sends what is no
-// frame of this release; on a clock of the test.
+// release of another wire is told from that, with the members that are not heard. Method: a member floods each room; somebody on the
+// network sends what is no frame of this release; on a clock of the test.
 func TestFloodsAreNamed(t *testing.T) {
 	x, said := newInside(t), &bytes.Buffer{}
 	now := time.Unix(1_000_000, 0)
@@ -85,10 +85,11 @@ func TestFloodsAreNamed(t *testing.T) {
 	if err := old.Send(t.Context(), transport.Envelope{Body: []byte{0xa3}}); err != nil {
 		t.Fatal(err)
 	}
+	x.peers.Heard("node2")
 	for range 3 {
 		w.floods(x.Node, now)
 	}
-	if got := said.String(); strings.Count(got, "another release") != 1 || strings.Contains(got, "node9") {
+	if got := said.String(); strings.Count(got, "another release") != 1 || strings.Contains(got, "node9") || !strings.Contains(got, `heard"="[node5 node7]"`) {
 		t.Errorf("another release is told as %q", got)
 	}
 }

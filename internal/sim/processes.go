@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -54,6 +55,8 @@ type Process struct {
 	Env    []string // added to its environment
 	Disk   *Disk    // under its files; nil for the machine's own
 	Clock  *Clock   // by which Start has it run; nil for the machine's own
+	// Program is the mpcd that it runs; "" for that of the tree.
+	Program string
 
 	c     *Processes
 	flags []string
@@ -65,9 +68,15 @@ type Process struct {
 // NewProcesses makes a cluster of n nodes with threshold t. Nothing is started.
 func NewProcesses(tb testing.TB, n, t int) *Processes {
 	tb.Helper()
+	return NewProcessesOf(tb, "", n, t)
+}
+
+// NewProcessesOf is NewProcesses by an mpcd of its own, which all nodes run.
+func NewProcessesOf(tb testing.TB, program string, n, t int) *Processes {
+	tb.Helper()
 	c := &Processes{TB: tb, Dir: filepath.Join(tb.TempDir(), "cluster")}
-	r := Run(tb, nil, "init", "--cluster", ClusterName, "--nodes", fmt.Sprint(n), "--threshold", fmt.Sprint(t), "--dir", c.Dir,
-		"--hsm", "softhsm")
+	r := runBy(StartChild, tb, commandOf(cmp.Or(program, Program(tb)), tb, nil, "init", "--cluster", ClusterName, "--nodes", fmt.Sprint(n),
+		"--threshold", fmt.Sprint(t), "--dir", c.Dir, "--hsm", "softhsm"))
 	if r.Code != 0 {
 		tb.Fatalf("mpcd init: exit %d\n%s", r.Code, r.Err)
 	}
@@ -96,7 +105,7 @@ func NewProcesses(tb testing.TB, n, t int) *Processes {
 	api, routes := ports[:n], ports[n:]
 	for i := range n {
 		id := fmt.Sprintf("node%d", i+1)
-		p := &Process{ID: id, Dir: filepath.Join(c.Dir, id), API: api[i], Log: &Buffer{}, c: c}
+		p := &Process{ID: id, Dir: filepath.Join(c.Dir, id), API: api[i], Log: &Buffer{}, Program: program, c: c}
 		p.Config = filepath.Join(p.Dir, "mpcd.yaml")
 		others := append(append([]string(nil), routes[:i]...), routes[i+1:]...)
 		p.flags = []string{"--listen", api[i], "--nats-listen", routes[i], "--nats-routes", strings.Join(others, ","), "--log-level", "debug"}
@@ -233,7 +242,7 @@ func (p *Process) Args(command string, more ...string) []string {
 func (p *Process) Start() {
 	tb := p.c.TB
 	tb.Helper()
-	program := Program(tb)
+	program := cmp.Or(p.Program, Program(tb))
 	if p.Clock != nil {
 		program = p.Clock.program
 	}
@@ -265,8 +274,8 @@ func (p *Process) Clone() *Process {
 			p.c.TB.Fatal(err)
 		}
 	}
-	q := &Process{ID: p.ID, Dir: dir, Config: filepath.Join(dir, "mpcd.yaml"), API: ports[0], Log: &Buffer{}, Env: p.Env, c: p.c,
-		flags: append([]string(nil), p.flags...)}
+	q := &Process{ID: p.ID, Dir: dir, Config: filepath.Join(dir, "mpcd.yaml"), API: ports[0], Log: &Buffer{}, Env: p.Env,
+		Program: p.Program, c: p.c, flags: append([]string(nil), p.flags...)}
 	q.flags[1], q.flags[3] = ports[0], ports[1]
 	p.c.TB.Cleanup(q.Kill)
 	return q
@@ -292,7 +301,7 @@ func (p *Process) Run(command string, more ...string) Result {
 	p.c.TB.Helper()
 	words := strings.Fields(command)
 	args := append(words[1:], p.Args("", more...)[1:]...)
-	return runBy(p.starter(), p.c.TB, p.Env, append(words[:1:1], args...)...)
+	return runBy(p.starter(), p.c.TB, commandOf(cmp.Or(p.Program, Program(p.c.TB)), p.c.TB, p.Env, append(words[:1:1], args...)...))
 }
 
 // Running tells whether the process lives.

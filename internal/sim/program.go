@@ -101,7 +101,12 @@ type Result struct {
 // starts it.
 func Command(tb testing.TB, env []string, args ...string) *exec.Cmd {
 	tb.Helper()
-	cmd := exec.CommandContext(tb.Context(), Program(tb), args...)
+	return commandOf(Program(tb), tb, env, args...)
+}
+
+// commandOf is Command of a program.
+func commandOf(program string, tb testing.TB, env []string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(tb.Context(), program, args...)
 	cmd.Env = environment(env)
 	return cmd
 }
@@ -109,13 +114,12 @@ func Command(tb testing.TB, env []string, args ...string) *exec.Cmd {
 // Run runs mpcd as Command makes it.
 func Run(tb testing.TB, env []string, args ...string) Result {
 	tb.Helper()
-	return runBy(StartChild, tb, env, args...)
+	return runBy(StartChild, tb, Command(tb, env, args...))
 }
 
-// runBy is Run, with what starts the process.
-func runBy(start func(*exec.Cmd) error, tb testing.TB, env []string, args ...string) Result {
+// runBy runs a command, with what starts the process.
+func runBy(start func(*exec.Cmd) error, tb testing.TB, cmd *exec.Cmd) Result {
 	tb.Helper()
-	cmd := Command(tb, env, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := start(cmd)
