@@ -52,15 +52,15 @@ var kinds = []struct {
 	{hsm.ErrKeyType, fault.CodeHSM, "use a key of the type named, see `mpcd hsm list`"},
 	{hsm.ErrURI, fault.CodeUsage, "correct the URI"},
 	{hsm.ErrDevOnly, fault.CodeHSM, "use a token of hardware, or SoftHSM for a pilot"},
-	{hsm.ErrUnavailable, fault.CodeHSM, "check that the token is connected and its library installed, then `mpcd hsm test`; " +
-		"one that worked before may be damaged: restore the token, and nothing else"},
 	{hsm.ErrUnsupported, fault.CodeHSM, "see `mpcd version` for the drivers of this build"},
 	{durable.ErrMoved, fault.CodeStorage, "put the data directory back that the node was started on, then start again; nothing in it is lost"},
 	{durable.ErrInodes, fault.CodeStorage, freeInodes},
 	{durable.ErrFull, fault.CodeStorage, freeSpace},
 	{syscall.ENOSPC, fault.CodeStorage, freeSpace},
 	{syscall.EDQUOT, fault.CodeStorage, freeSpace},
-	{syscall.EROFS, fault.CodeStorage, "mount the disk of the data directory writable, then start again"},
+	{syscall.EROFS, fault.CodeStorage, "mount the disk that is named writable, then start again"},
+	{hsm.ErrUnavailable, fault.CodeHSM, "check that the token is connected and its library installed, then `mpcd hsm test`; " +
+		"one that worked before may be damaged: restore the token, and nothing else"},
 	{syscall.EIO, fault.CodeStorage, "look at the disk: the system's log says what failed; keep a copy of it as it is"},
 	{durable.ErrUnread, fault.CodeStorage, "look at the disk: the system's log says what failed; keep a copy of it as it is"},
 	{hsm.ErrIntegrity, fault.CodeIntegrity, keepDisk},

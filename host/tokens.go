@@ -11,6 +11,7 @@ import (
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/vault"
 )
 
@@ -159,7 +160,7 @@ func (t *Tokens) checks() []appliance.Check {
 	for _, x := range t.open {
 		if err := lost(x); err != nil {
 			c := appliance.Check{Name: "driver", Detail: fault.Plain(err), Next: appliance.TokenAway}
-			if !errors.Is(err, hsm.ErrUnavailable) {
+			if !errors.Is(err, hsm.ErrUnavailable) || durable.IsFull(err) {
 				_, c.Next = KindOf(err)
 			}
 			out = append(out, c)

@@ -44,6 +44,8 @@ func TestExitCodes(t *testing.T) {
 		{vault.ErrCorrupt, fault.CodeIntegrity},
 		{vault.ErrLocked, fault.CodeUsage},
 		{vault.ErrFull, fault.CodeStorage},
+		{fmt.Errorf("%w: %w", hsm.ErrUnavailable, vault.ErrFull), fault.CodeStorage},
+		{fmt.Errorf("%w: %w", hsm.ErrUnavailable, syscall.EIO), fault.CodeHSM},
 		{&os.PathError{Op: "write", Path: "f", Err: syscall.ENOSPC}, fault.CodeStorage},
 		{&os.PathError{Op: "open", Path: "f", Err: syscall.EROFS}, fault.CodeStorage},
 		{problem.Unwritten(syscall.ENOSPC), fault.CodeStorage},

@@ -21,6 +21,8 @@ type Config struct {
 	UID, GID uint32
 	// Dir is where the process has its socket, in a directory of its own that ends with it; the one for temporary files if "".
 	Dir string
+	// Free tells the free space on the disk of a directory, in bytes; nil asks the file system.
+	Free func(dir string) (int64, error)
 	// Sandbox is what the driver needs beyond computing and its libraries.
 	Sandbox Sandbox
 	// Limits bound its answers.

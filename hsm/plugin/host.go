@@ -167,6 +167,9 @@ func (h *host) spawn() (*child, error) {
 	defer release()
 	given := h.state() // before the child looks: what comes in between makes it outdated, and not the other way round
 	env, fence := h.needs()
+	if err := h.room(append(tokenDirectories(env), h.config.Dir)); err != nil {
+		return nil, unavailable("driver process: not started: %w", err)
+	}
 	cmd.Env = env
 	c, err := start(h.config, h.limits, cmd, fence)
 	if err != nil {

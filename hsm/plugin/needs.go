@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/luxfi/mpcd/hsm"
+	"github.com/luxfi/mpcd/internal/durable"
 )
 
 // readable is what every driver may read: libraries, programs, what describes the machine, and the configuration of what drivers
@@ -93,6 +94,26 @@ func (h *host) away(err error) error {
 	}
 	slices.Sort(missing)
 	return fmt.Errorf("%w; away: %s", err, strings.Join(missing, ", "))
+}
+
+// What must be left on the disks of a child: SoftHSM writes its token anew at each login, without a copy, so that a disk that is full then
+// leaves no token; and the child has its socket in Dir.
+const (
+	roomLeast  = 4 << 20 // bytes
+	filesLeast = 16
+)
+
+// room returns durable.ErrFull where less is left on the disk of one of the directories; "" is none, and nor is one that is away.
+func (h *host) room(dirs []string) error {
+	for _, dir := range dirs {
+		if _, err := os.Stat(dir); err != nil {
+			continue // what needs it says so
+		}
+		if err := (durable.Room{Dir: dir, Least: roomLeast, Files: filesLeast, Free: h.config.Free}).Check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lookUp finds a variable in an environment.

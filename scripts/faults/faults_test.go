@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/internal/sim"
 )
@@ -147,15 +148,14 @@ func (b *bench) well() {
 	b.c.WaitReady()
 }
 
-// failing has the disk fail at the calls that an expression names, by what they do and the path below the node's directory.
+// failing has the disk fail at the calls that an expression names, by what they do and the path, below the node's directory if it is there.
 func (b *bench) failing(errno syscall.Errno, calls string) { b.failingFrom(errno, calls, 0) }
 
 // failingFrom has the disk fail from the n-th such call on, counted from 0. It counts them.
 func (b *bench) failingFrom(errno syscall.Errno, calls string, n int64) *atomic.Int64 {
 	seen, match := new(atomic.Int64), regexp.MustCompile(calls)
 	b.disk.Fail(func(c sim.DiskCall) syscall.Errno {
-		path, ok := strings.CutPrefix(c.Path, b.victim.Dir)
-		if !ok || !match.MatchString(c.Name+" "+path) || seen.Add(1) <= n {
+		if !match.MatchString(c.Name+" "+strings.TrimPrefix(c.Path, b.victim.Dir)) || seen.Add(1) <= n {
 			return 0
 		}
 		return errno
@@ -224,6 +224,30 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 	"the token is away at the start": {
 		func(b *bench) { b.victim.Stop(); b.move("hsm/tokens", "hsm/away"); b.starts() },
 		func(b *bench) { b.move("hsm/away", "hsm/tokens") }},
+	"the token's disk is full at the start": {
+		func(b *bench) { b.victim.Stop(); b.fullToken(); b.starts() }, (*bench).emptied},
+	"the token's disk is full when its driver process is killed": {
+		func(b *bench) {
+			b.fullToken()
+			b.killDriver()
+			b.refuses("storage")
+			b.notReady()
+			sim.Wait(b.T, "it was tried again", func() bool { return strings.Count(b.saw(), "driver process: restart") > 2 })
+		},
+		(*bench).emptied},
+	"the place of temporary files is full at the start": {
+		func(b *bench) { b.victim.Stop(); b.failing(syscall.ENOSPC, " "+os.TempDir()+"/.mpcd-"); b.starts() },
+		func(b *bench) { b.disk.Fail(nil) }},
+	"roster.json cannot be written when a newer roster comes from a peer": {
+		func(b *bench) {
+			b.failing(syscall.ENOSPC, "^(create|write|fsync|rename) /roster.json")
+			b.newerRoster()
+			sim.Wait(b.T, "it is told", func() bool { return b.sign() == nil && strings.Contains(b.saw(), "no space left on device") })
+		},
+		func(b *bench) {
+			b.disk.Fail(nil)
+			sim.Wait(b.T, "it takes the roster up", func() bool { return strings.Contains(b.saw(), "a newer roster is in use") })
+		}},
 	"the driver process is killed": {
 		func(b *bench) { b.killDriver(); sim.Wait(b.T, "it signs", func() bool { return b.sign() == nil }) },
 		func(b *bench) {}},
@@ -281,6 +305,52 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 	"the node's certificate has expired": {
 		func(b *bench) { b.victim.Stop(); b.expire(); b.victim.Start(); b.says("has expired") },
 		func(b *bench) { b.move("tls/good.crt", "tls/node.crt"); b.move("tls/good.key", "tls/node.key") }},
+}
+
+// fullToken leaves 2 MiB on the disk, and fails each write to the token: without a check before, SoftHSM has cut its file by then.
+func (b *bench) fullToken() {
+	b.failing(syscall.ENOSPC, "^(write|fsync) /hsm/tokens/")
+	b.disk.Free(2 << 20)
+}
+
+// emptied ends both.
+func (b *bench) emptied() {
+	b.disk.Fail(nil)
+	b.disk.Free(-1)
+}
+
+// newerRoster signs a roster with another endpoint of node1, and brings it to node1 alone.
+func (b *bench) newerRoster() {
+	path := filepath.Join(b.c.Nodes[0].Dir, "roster.json")
+	before, err := attest.LoadRoster(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(b.pem(filepath.Join(b.c.Dir, "cluster", "root.key")))
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := before.Roster
+	r.Nodes = slices.Clone(r.Nodes)
+	r.Serial++
+	r.Nodes[0].Endpoint = fmt.Sprintf("https://127.0.0.1:%d", 20000+r.Serial)
+	now, err := r.Sign(key.(ed25519.PrivateKey))
+	if err == nil {
+		err = os.WriteFile(path, now.JSON(), 0o600)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// pem is the first block of a file.
+func (b *bench) pem(name string) []byte {
+	raw, err := os.ReadFile(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	block, _ := pem.Decode(raw)
+	return block.Bytes
 }
 
 // rewrap moves the victim's vault to another key of its token.
@@ -449,26 +519,18 @@ func place(raw []byte) int {
 
 // expire puts a certificate in the place of the victim's that ended yesterday.
 func (b *bench) expire() {
-	read := func(name string) []byte {
-		raw, err := os.ReadFile(name)
-		if err != nil {
-			b.Fatal(err)
-		}
-		block, _ := pem.Decode(raw)
-		return block.Bytes
-	}
 	operator := filepath.Join(b.c.Dir, "cluster")
-	ca, err := x509.ParseCertificate(read(filepath.Join(operator, "ca.crt")))
+	ca, err := x509.ParseCertificate(b.pem(filepath.Join(operator, "ca.crt")))
 	if err != nil {
 		b.Fatal(err)
 	}
-	caKey, err := x509.ParsePKCS8PrivateKey(read(filepath.Join(operator, "ca.key")))
+	caKey, err := x509.ParsePKCS8PrivateKey(b.pem(filepath.Join(operator, "ca.key")))
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.move("tls/node.crt", "tls/good.crt")
 	b.move("tls/node.key", "tls/good.key")
-	was, err := x509.ParseCertificate(read(filepath.Join(b.victim.Dir, "tls/good.crt")))
+	was, err := x509.ParseCertificate(b.pem(filepath.Join(b.victim.Dir, "tls/good.crt")))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -663,6 +725,56 @@ func TestEveryWriteOfAStart(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Goal: whichever write beside the data directory is the first that fails while a node starts, it serves, or says what failed, and starts
+// again once the disk is well; where SoftHSM had cut its token, which it writes without a copy, once the token's backup is back. Method:
+// the disk fails from the k-th such write on, full or broken.
+func TestEveryWriteBeside(t *testing.T) {
+	b := newBench(t)
+	const beside = "/(hsm|\\.mpcd-[0-9a-f]+)(/|$)"
+	tokens, backup := filepath.Join(b.victim.Dir, "hsm/tokens"), filepath.Join(t.TempDir(), "tokens")
+	b.victim.Stop()
+	if err := os.CopyFS(backup, os.DirFS(tokens)); err != nil {
+		t.Fatal(err)
+	}
+	seen := b.failingFrom(0, beside, 0)
+	b.starts()
+	n, lost := seen.Load(), 0
+	if n < 8 {
+		t.Fatalf("a start makes %d writes beside: the test looks in the wrong place", n)
+	}
+	for k := range 2 * n {
+		b.victim.Stop()
+		b.begin()
+		b.failingFrom([]syscall.Errno{syscall.ENOSPC, syscall.EIO}[k%2], beside, k/2)
+		b.starts()
+		said := b.saw()
+		for _, code := range b.codes {
+			if code != "exit 8" && (code != "exit 5" || !strings.Contains(said, "token unavailable")) {
+				t.Errorf("write %d: %s: %s", k/2, code, debugging.ReplaceAllString(said, ""))
+			}
+		}
+		b.disk.Fail(nil)
+		if b.victim.Stop(); !b.healthy() {
+			if lost++; !strings.Contains(b.saw(), "restore the token") {
+				t.Errorf("write %d: after: %s", k/2, debugging.ReplaceAllString(b.saw(), ""))
+			}
+			if err := errors.Join(os.RemoveAll(tokens), os.CopyFS(tokens, os.DirFS(backup))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.well()
+	}
+	if lost > 2 {
+		t.Errorf("the token was lost %d times, by more than the write of token.object", lost)
+	}
+}
+
+// healthy starts the victim, and tells whether it runs.
+func (b *bench) healthy() bool {
+	b.starts()
+	return b.victim.Running()
 }
 
 // Goal: whichever write is the first that fails while a vault is moved to another key, the command says that the disk failed, and repeated
