@@ -166,6 +166,9 @@ func (n *core) quorumCheck(s signers) Check {
 		next = EnrolAnother
 		detail += "; the roster has this node alone, and one node never signs"
 	}
+	if n.peers.LeftOut() {
+		next = ceremony.BringRoster
+	}
 	for _, id := range members {
 		if why, _ := n.peers.Trouble(id); why != "" {
 			detail += fmt.Sprintf("; %s %s", id, why)

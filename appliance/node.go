@@ -248,6 +248,12 @@ func (n *Node) furnish() {
 		}
 		return s
 	}
+	n.peers.NotForUs = func() (v uint64) {
+		if net := n.net.Load(); net != nil {
+			v = net.Stats().Dropped[transport.DropNotForUs.String()]
+		}
+		return v
+	}
 	n.token.hsm.timed = n.counts.signing
 	n.token.hsm.changed, n.store.changed = n.peers.Tell, n.peers.Tell
 	n.authority = &authority{core: &n.core}

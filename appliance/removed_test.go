@@ -5,8 +5,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold/schemes"
@@ -87,8 +89,9 @@ func TestMemberRemoved(t *testing.T) {
 }
 
 // Goal: a node that was removed says of itself what it says to probes, and once it has seen the roster that removes it, that it is not a
-// member any more, and refuses at once; no roster that does not count removes it. Method: node1 removes node3, which is not told: its own
-// row of the list; then it gets rosters that remove it, the last of which is the one.
+// member any more, and refuses at once; before it has seen it, it refuses at once too and says to compare rosters; no roster that does not
+// count removes it. Method: the others remove node3, which is not told: its own row of the list, a signature; then it gets rosters that
+// remove it, the last of which is the one.
 func TestRemovedKnows(t *testing.T) {
 	c := newCluster(t, 3)
 	w := c.keygen("ed25519", 2, 3)
@@ -106,6 +109,15 @@ func TestRemovedKnows(t *testing.T) {
 	own := func() appliance.NodeStatus { return gone.Nodes()[2] }
 	await(t, "node3 is not ready", func() bool { return !gone.Readiness().Ready })
 	await(t, "the list says so", func() bool { return !own().Ready && strings.Contains(own().Trouble, "heard: 0 peers hear this node") })
+	await(t, "it says what may be", func() bool {
+		return slices.ContainsFunc(gone.Readiness().Checks, func(x appliance.Check) bool { return x.Next == ceremony.BringRoster })
+	})
+	began := time.Now()
+	_, err = gone.Sign(t.Context(), appliance.SignRequest{WalletID: w.ID, Message: []byte("m"), Requester: "test"})
+	if p := problem.As(err); err == nil || p.Code != problem.Quorum || !strings.HasPrefix(p.Next, ceremony.BringRoster) ||
+		time.Since(began) > 2*time.Second {
+		t.Errorf("a signature, before it is told: %v after %s", err, time.Since(began))
+	}
 	for name, change := range map[string]func(*attest.Roster){
 		"of another cluster": func(r *attest.Roster) { r.Cluster = "another" },
 		"that does not fit":  func(r *attest.Roster) { r.Nodes[2].Party += 5 },

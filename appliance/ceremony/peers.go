@@ -87,6 +87,8 @@ type State struct {
 type Peers struct {
 	// Sight is what the transport noticed of a node, ourselves among them. It is set before the first envelope.
 	Sight func(transport.NodeID) transport.Sight
+	// NotForUs counts what came in members' names and was for others. It is set before the first beat; nil counts nothing.
+	NotForUs func() uint64
 
 	hall      Hall
 	boot      Boot
@@ -94,9 +96,11 @@ type Peers struct {
 	restarted func(transport.NodeID)
 	wake      chan struct{} // a beat is due at once
 
-	mu      sync.Mutex
-	m       map[transport.NodeID]*Notes
-	changed chan struct{} // closed and made anew when a peer tells something new of itself
+	mu       sync.Mutex
+	others   uint64    // what NotForUs last was
+	othersAt time.Time // when it last grew
+	m        map[transport.NodeID]*Notes
+	changed  chan struct{} // closed and made anew when a peer tells something new of itself
 }
 
 // Notes are what is noticed of one peer.
@@ -168,6 +172,11 @@ func (t *Peers) beat(s State) heartbeat {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.NotForUs != nil {
+		if v := t.NotForUs(); v > t.others {
+			t.others, t.othersAt = v, t.hall.Clock()
+		}
+	}
 	for _, id := range t.hall.All() {
 		if p := t.m[id]; p != nil && t.live(p) && p.boot != (Boot{}) {
 			x.Hears = append(x.Hears, hearing{t.hall.Party(id), p.boot})
@@ -277,6 +286,23 @@ func (t *Peers) tell() {
 	close(t.changed)
 	t.changed = make(chan struct{})
 }
+
+// LeftOut tells that members speak to each other and none to this node: so it is where they have a roster without it. Anybody on the
+// network may pretend that, so it is told to people, and nothing is done by it.
+func (t *Peers) LeftOut() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.m {
+		if t.live(p) {
+			return false
+		}
+	}
+	return !t.othersAt.IsZero() && t.hall.Clock().Sub(t.othersAt) < liveFor
+}
+
+// BringRoster is what to do about that.
+const BringRoster = "bring this node the newest roster: the members speak to each other and not to it, as if it was removed. " +
+	"`mpcd node roster show` tells the serial and who is in it"
 
 // Silent notes that a peer did not answer in time, or only just; it is chosen last for a while, and longer each time.
 func (t *Peers) Silent(id transport.NodeID) {
@@ -408,6 +434,9 @@ func (t *Peers) troubles(ids []transport.NodeID) (why, next string) {
 	}
 	if all == nil {
 		return "the others failed already", next
+	}
+	if t.LeftOut() {
+		next = BringRoster
 	}
 	return strings.Join(all, "; "), next
 }

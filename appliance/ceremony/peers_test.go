@@ -63,6 +63,32 @@ func TestRemovedIsNotChosen(t *testing.T) {
 	}
 }
 
+// Goal: a node to which nobody speaks, while members speak to each other, says that it may have been removed, and not to start them.
+// Method: peers fall silent, and envelopes for others come or do not; one is heard again.
+func TestLeftOut(t *testing.T) {
+	x, others := newSeen(), uint64(3)
+	committee := threshold.Committee{Parties: []threshold.PartyID{1, 2, 3, 4}, Threshold: 2}
+	x.NotForUs = func() uint64 { return others }
+	told := func(want bool) {
+		t.Helper()
+		x.Peers.beat(State{})
+		_, err := x.Quorum(committee, nil)
+		if x.LeftOut() != want || err != nil && strings.HasPrefix(problem.As(err).Next, BringRoster) != want {
+			t.Errorf("left out: %v, want %v: %v", x.LeftOut(), want, err)
+		}
+	}
+	told(false)
+	x.after(liveFor)
+	told(false)
+	others++
+	told(true)
+	x.after(liveFor)
+	told(false)
+	others++
+	x.after(0, "c")
+	told(false)
+}
+
 // Goal: a quorum is of nodes that live, have told which run of themselves they are in, and are not accused; this one first, and who was
 // silent lately last. Method: each of these of one peer.
 func TestQuorum(t *testing.T) {
