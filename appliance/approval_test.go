@@ -15,6 +15,7 @@ import (
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/sim"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
@@ -52,6 +53,19 @@ func (c *cluster) approving() board {
 // approve has people of the board approve an intent as they read it.
 func (b board) approve(t *testing.T, in *attest.Intent, key threshold.KeyInfo, names ...string) {
 	t.Helper()
+	d := read(t, in, key)
+	for _, name := range names {
+		x, err := in.Approve(d, name, time.Now().Add(time.Hour), false, sim.Sign(b[name]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Approvals = append(in.Approvals, *x)
+	}
+}
+
+// read is what an intent's payload says.
+func read(t testing.TB, in *attest.Intent, key threshold.KeyInfo) *intent.Decoded {
+	t.Helper()
 	scheme, err := schemes.ByID("dkls23-secp256k1")
 	if err != nil {
 		t.Fatal(err)
@@ -60,13 +74,7 @@ func (b board) approve(t *testing.T, in *attest.Intent, key threshold.KeyInfo, n
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range names {
-		x, err := in.Approve(d, name, time.Now().Add(time.Hour), false, sim.Sign(b[name]))
-		if err != nil {
-			t.Fatal(err)
-		}
-		in.Approvals = append(in.Approvals, *x)
-	}
+	return d
 }
 
 // txDigest is what Ethereum signs of a transaction.

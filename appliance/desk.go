@@ -31,6 +31,7 @@ import (
 type Desk struct {
 	core *core
 	sign func(context.Context, SignRequest) (*Signature, error)
+	each time.Duration // how long each further node leaves it to those before it
 
 	taking sync.Mutex // held while a record is taken up
 	mu     sync.Mutex
@@ -71,9 +72,10 @@ const waiterVersion = 1
 // waiterDigest names what a record says.
 type waiterDigest [16]byte
 
+// digest covers what is signed: who asked at the API, and whom the caller named, the node knows that was asked.
 func (r *waiterRecord) digest() waiterDigest {
 	x := *r
-	x.Failed = ""
+	x.Failed, x.Named, x.Intent.Requester = "", nil, ""
 	h := canon.Hash("mpcd/v1/desk", canon.MustMarshal(x))
 	return waiterDigest(h[:16])
 }
@@ -161,8 +163,8 @@ func (d *Desk) judge(ctx context.Context, r waiterRecord) (s standing, err error
 	holds := func(x attest.Approval, rejects bool) bool {
 		return x.Rejects == rejects && who.CheckApproval(s.in, s.decoded, x, now) == nil
 	}
-	s.rejected = each(slices.DeleteFunc(slices.Clone(r.Rejected), func(x attest.Approval) bool { return !holds(x, true) }))
-	s.in.Approvals = each(slices.DeleteFunc(slices.Clone(r.Intent.Approvals), func(x attest.Approval) bool {
+	s.rejected = oneOfEach(slices.DeleteFunc(slices.Clone(r.Rejected), func(x attest.Approval) bool { return !holds(x, true) }))
+	s.in.Approvals = oneOfEach(slices.DeleteFunc(slices.Clone(r.Intent.Approvals), func(x attest.Approval) bool {
 		return !holds(x, false) || slices.ContainsFunc(s.rejected, func(y attest.Approval) bool { return y.By == x.By })
 	}))
 	s.verdict = who.Judge(rules, s.in, s.decoded, s.key.Record.Info)
@@ -209,8 +211,7 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 	now := d.core.cfg.Clock()
 	next, known := d.record(r.Intent.RequestID)
 	if known = known && next.Intent.Initiation.Expires > now.UnixMilli(); !known {
-		next = waiterRecord{Version: waiterVersion, Intent: r.Intent, Named: r.Named}
-		next.Intent.Created, next.Intent.Vault, next.Intent.Authority, next.Intent.Approvals = 0, "", nil, nil
+		next = waiterRecord{Version: waiterVersion, Intent: bare(&r.Intent), Named: r.Named}
 		err = d.room(r.Intent.Initiation.By, now)
 	} else if !same(&next.Intent, &r.Intent) {
 		err = operation.Reused(r.Intent.RequestID)
@@ -241,6 +242,12 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 	return true, nil
 }
 
+// bare is what an intent asks for, and nothing that nodes choose.
+func bare(in *attest.Intent) attest.Intent {
+	return attest.Intent{Version: attest.IntentVersion, Cluster: in.Cluster, Operation: in.Operation, RequestID: in.RequestID, KeyID: in.KeyID,
+		Message: in.Message, Path: in.Path, Chain: in.Chain, Requester: in.Requester, Initiation: in.Initiation, Payload: in.Payload}
+}
+
 // record is a copy of what is here.
 func (d *Desk) record(session string) (waiterRecord, bool) {
 	d.mu.Lock()
@@ -254,8 +261,8 @@ func (d *Desk) record(session string) (waiterRecord, bool) {
 
 func (w *waiter) busy() bool { return w != nil && w.doing }
 
-// each is one word of each person, the one that holds longest, in the order of names.
-func each(all []attest.Approval) []attest.Approval {
+// oneOfEach is one word of each person, the one that holds longest, in the order of names.
+func oneOfEach(all []attest.Approval) []attest.Approval {
 	slices.SortFunc(all, func(a, b attest.Approval) int {
 		return cmp.Or(cmp.Compare(a.By, b.By), cmp.Compare(b.Expires, a.Expires), bytes.Compare(a.Signature, b.Signature))
 	})
@@ -480,7 +487,7 @@ func (d *Desk) attempt(ctx context.Context, session string) {
 	case err != nil || !s.verdict.Allow || len(s.cancelled) > 0:
 		pause = time.Hour // until something is new
 	case first:
-		pause = time.Duration(d.rank(session)) * deskTurn
+		pause = time.Duration(d.rank(session)) * d.each
 		if pause == 0 {
 			pause, failed = d.do(ctx, record, s)
 		}

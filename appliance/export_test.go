@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
@@ -488,3 +489,21 @@ func (n *Node) ClaimEpoch(id transport.NodeID, key string, epoch uint64) {
 func KeepAuthority(ctx context.Context, s vault.Store, c attest.AuthorityChain) error {
 	return keepAuthority(ctx, s, c)
 }
+
+// WaitTurns has the node leave it to each node before it for so long to ask for a signature that may be made.
+func (n *Node) WaitTurns(d time.Duration) { n.desk.each = d }
+
+// FirstFor is the node whose turn it is first, of a session.
+func (n *Node) FirstFor(session string) int {
+	all := n.members.All()
+	return (slices.Index(all, n.cfg.Node) + len(all) - n.desk.rank(session)) % len(all)
+}
+
+// TellDesk has the node take a record of a request that waits as a peer's.
+func (n *Node) TellDesk(ctx context.Context, from transport.NodeID, in attest.Intent, rejected []attest.Approval, cancelled []byte, failed string) {
+	n.desk.learn(ctx, transport.Envelope{From: from, Kind: ceremony.KindDesk, Body: canon.MustMarshal(deskBody{Version: deskVersion,
+		Records: []waiterRecord{{Version: waiterVersion, Intent: in, Rejected: rejected, Cancelled: cancelled, Failed: failed}}})})
+}
+
+// MaxWaiting is how many requests of an initiator may wait.
+const MaxWaiting = waitersInitiator

@@ -17,5 +17,7 @@ func FuzzDecoders(f *testing.F) {
 		proofs{KeyID: "w_", Epoch: 1, Each: []proof{{Signers: []threshold.PartyID{1}, Signature: []byte{1}}}}, ask{KeyID: "w_", Epoch: 1},
 		answer{KeyID: "w_", Epoch: 1, Certs: []certificate{{Party: 1}}, Proofs: &proofs{}},
 		keyAnswer{ID: "w_"},
+		waiterRecord{Version: 1, Intent: attest.Intent{KeyID: "w_", Initiation: &attest.Initiation{By: "a"}}, Cancelled: []byte{1}},
+		deskBody{Version: 1, Has: true, Have: []waiterDigest{{1}}, Done: []string{"s"}},
 	)
 }

@@ -257,7 +257,7 @@ func (n *Node) furnish() {
 	n.token.hsm.timed = n.counts.signing
 	n.token.hsm.changed, n.store.changed = n.peers.Tell, n.peers.Tell
 	n.authority = &authority{core: &n.core}
-	n.desk = &Desk{core: &n.core, sign: n.Sign, m: map[string]*waiter{}, given: map[transport.NodeID]time.Time{}}
+	n.desk = &Desk{core: &n.core, sign: n.Sign, each: deskTurn, m: map[string]*waiter{}, given: map[transport.NodeID]time.Time{}}
 	n.gate = newGate(c, func(x passage, d *intent.Decoded) (policy.Verdict, error) {
 		if err := n.desk.refuses(x.intent); err != nil {
 			return policy.Verdict{}, err

@@ -48,6 +48,9 @@ func checkRecord(kind, name string, value []byte) error {
 	case "authority":
 		_, err := parseAuthority(value)
 		return err
+	case "waiter":
+		_, err := parseWaiter(name, value)
+		return err
 	case "certificate":
 		_, err := parseCertificates(name, value)
 		return err

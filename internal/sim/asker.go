@@ -42,11 +42,19 @@ func Sign(key ed25519.PrivateKey) attest.SignFunc {
 }
 
 // Initiate signs whatever is asked for, for an hour from when it was: appliance.Config.Initiate.
-func (a *Asker) Initiate(_ context.Context, in *attest.Intent) (err error) {
+func (a *Asker) Initiate(_ context.Context, in *attest.Intent) error {
+	return a.InitiateUntil(in, time.UnixMilli(in.Created).Add(time.Hour))
+}
+
+// Cancel signs that the asker takes back what it asked for.
+func (a *Asker) Cancel(in *attest.Intent) ([]byte, error) { return Sign(a.key)(in.CancelMessage()) }
+
+// InitiateUntil signs whatever is asked for, until a time.
+func (a *Asker) InitiateUntil(in *attest.Intent, expires time.Time) (err error) {
 	if len(a.Chain) > 0 {
 		digest := a.Chain[len(a.Chain)-1].Authority.Digest()
 		in.Authority = digest[:]
 	}
-	in.Initiation, err = in.Initiate("asker", time.UnixMilli(in.Created).Add(time.Hour), Sign(a.key))
+	in.Initiation, err = in.Initiate("asker", expires, Sign(a.key))
 	return err
 }
