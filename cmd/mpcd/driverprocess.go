@@ -19,6 +19,17 @@ func pluginCommand() *cobra.Command {
 	}
 }
 
+// crashPrinter prints how a node crashed.
+func crashPrinter() *cobra.Command {
+	return &cobra.Command{
+		Use:    host.CrashCommand,
+		Short:  "The process that prints how a node crashed; mpcd starts it itself",
+		Args:   cobra.NoArgs,
+		Hidden: true,
+		RunE:   func(*cobra.Command, []string) error { return host.ServeCrash() },
+	}
+}
+
 // provisionProcess makes a SoftHSM token, which loads its library, and prints it.
 func provisionProcess(o *output) *cobra.Command {
 	return &cobra.Command{

@@ -5,10 +5,12 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/cli"
 )
@@ -19,6 +21,11 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if slices.Contains(os.Args, "start") { // before anything is said
+		if err := host.GuardCrash(); err != nil {
+			return newOutput().fail(fault.Doing("boot", err))
+		}
+	}
 	o := newOutput()
 	o.json = cli.WantsJSON(os.Args[1:])
 	return o.fail(root(o).ExecuteContext(ctx))
@@ -62,7 +69,7 @@ func root(o *output) *cobra.Command {
 	add("node", devCommand(o), initCommand(o), startCommand(), nodeCommand(o), authorityCommand(o), policyCommand(o), hsmCommand(o),
 		configCommand(o))
 	add("check", verifyCommand(o), attestCommand(o), intentCommand(o), auditCommand(o), doctorCommand(o), versionCommand(o))
-	cmd.AddCommand(pluginCommand(), provisionProcess(o))
+	cmd.AddCommand(pluginCommand(), provisionProcess(o), crashPrinter())
 	cli.Strict(cmd)
 	return cmd
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == host.DriverCommand || os.Args[1] == host.ProvisionCommand) { // mpcd starts itself so
+	itself := []string{host.DriverCommand, host.ProvisionCommand, host.CrashCommand} // mpcd starts itself so
+	if len(os.Args) > 1 && slices.Contains(itself, os.Args[1]) {
 		os.Exit(run())
 	}
 	if filepath.Base(os.Args[0]) != "mpcd" { // let core dumps be allowed where we start mpcd, so that its forbidding them shows

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -40,7 +39,6 @@ func startCommand() *cobra.Command {
 // start runs the node until ctx ends.
 func start(ctx context.Context, c host.Config, again func() (host.Config, error)) error {
 	hangups := host.Hangups()
-	debug.SetTraceback("crash") // a crash ends in SIGABRT, for the 2 that is usual says "configuration"
 	host.LimitMemory()
 	level := new(slog.LevelVar)
 	level.Set(host.ParseLevel(c.LogLevel))

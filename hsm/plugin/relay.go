@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/luxfi/mpcd/internal/secret"
 )
 
 // Bounds of what a child may write into our log.
@@ -86,6 +88,7 @@ func (r *relay) line(s string) {
 func readLine(s string) (slog.Level, string, []slog.Attr) {
 	var fields map[string]any
 	if !strings.HasPrefix(s, "{") || json.Unmarshal([]byte(s), &fields) != nil {
+		s = string(secret.WithoutWords([]byte(s))) // of a crash, perhaps
 		return slog.LevelInfo, "driver process: " + clean(s, lineMax), nil
 	}
 	var level slog.Level

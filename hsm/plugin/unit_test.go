@@ -156,10 +156,10 @@ func TestRelay(t *testing.T) {
 	log := &memo{}
 	r := plugin.NewRelay(log.logger())
 	r.Run(strings.NewReader("plain\x1b[31m\n" + strings.Repeat("x", 5000) + "\n" +
-		`{"time":"t","level":"WARN","msg":"token lost","token":"a","n":3}` + "\n{broken\n"))
+		`{"time":"t","level":"WARN","msg":"token lost","token":"a","n":3}` + "\n{broken\nmain.f(0xdeadbeef)\n"))
 	out := log.String()
 	for _, want := range []string{`level=INFO msg="driver process: plain?[31m"`, `level=WARN msg="token lost" n=3 token=a`,
-		`msg="driver process: {broken"`} {
+		`msg="driver process: {broken"`, `msg="driver process: main.f(0x…)"`} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%s is missing in\n%s", want, out)
 		}
