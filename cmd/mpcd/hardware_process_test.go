@@ -325,14 +325,14 @@ func TestDriverProcess(t *testing.T) {
 		t.Errorf("the node ended:\n%s", node.Tail(20))
 	}
 	l.stop()
-	sim.Wait(t, "one child and no zombie", func() bool {
+	sim.Wait(t, "one driver process and no zombie", func() bool {
 		all := children(t, core)
 		for _, state := range all {
 			if state == "Z" {
 				return false
 			}
 		}
-		return len(all) == 1
+		return len(all) == 2 // the other prints crashes
 	})
 	t.Logf("%d kills in %v: %d signatures, %d requests failed, %d wrong", done, took.Round(time.Millisecond), l.signed.Load()-before,
 		l.failed.Load(), l.wrong.Load())
