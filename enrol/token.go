@@ -2,6 +2,9 @@ package enrol
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/host/fault"
+	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
@@ -20,6 +24,7 @@ type Token struct {
 	Subject  string // who it is for, as audit log and receipts name them
 	Roles    []string
 	Vaults   []string      // whose wallets alone it is for, "" for those of no vault; nil is all
+	Cert     string        // file of the certificate that its bearer must show (cnf, RFC 8705); "" for none
 	TTL      time.Duration // from now
 	ID       string        // jti, by which it can be revoked; Sign makes one
 }
@@ -74,6 +79,27 @@ func (t *Token) Sign(keyFile string, now time.Time) (text string, expires time.T
 	if t.Vaults != nil {
 		claims["vaults"] = t.Vaults
 	}
+	if t.Cert != "" {
+		sum, err := certificateSum(t.Cert)
+		if err != nil {
+			return "", now, err
+		}
+		claims["cnf"] = map[string]string{"x5t#S256": sum}
+	}
 	text, err = jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims).SignedString(k)
 	return text, expires, err
+}
+
+// certificateSum is the SHA-256 of the first certificate of a file, as cnf has it.
+func certificateSum(path string) (string, error) {
+	b, err := durable.ReadFile(path, pemMax)
+	if err != nil {
+		return "", err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return "", fault.Usage("give the certificate of who is to use the token, in PEM", "%s does not begin with a certificate", path)
+	}
+	sum := sha256.Sum256(block.Bytes)
+	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
 }

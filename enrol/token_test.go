@@ -30,6 +30,8 @@ func TestTokenThatCounts(t *testing.T) {
 		"no roles":             {func(k *Token) { k.Roles = nil }, false},
 		"vaults":               {func(k *Token) { k.Vaults = []string{"trading", ""} }, true},
 		"every vault":          {func(k *Token) { k.Vaults = []string{"*"} }, false},
+		"a certificate":        {func(k *Token) { k.Cert = filepath.Join(dir, "ca.crt") }, true},
+		"no certificate":       {func(k *Token) { k.Cert = filepath.Join(dir, tokenPubFile) }, false},
 		"duties apart":         {func(k *Token) { k.Roles = []string{"requester", "key-admin"} }, true},
 		"duties together":      {func(k *Token) { k.Roles = []string{"requester", "approver"} }, false},
 	} {

@@ -207,6 +207,7 @@ func tokens(c Config) (*api.JWT, error) {
 	if err != nil {
 		return nil, fault.Usage("correct api.jwt", "%w", err)
 	}
+	auth.Clients = c.API.Clients
 	auth.Revoke(c.API.Revoked)
 	return auth, nil
 }
@@ -215,7 +216,7 @@ func apiTLS(c Config, cert *certificate) (*tls.Config, error) {
 	if cert == nil {
 		return nil, nil
 	}
-	t := &tls.Config{MinVersion: tls.VersionTLS13,
+	t := &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequestClientCert, // for tokens that are bound to one, and api.clients
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.get() }}
 	if c.API.ClientCA == "" {
 		return t, nil

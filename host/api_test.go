@@ -3,10 +3,12 @@ package host
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
@@ -127,5 +129,83 @@ func TestClientCA(t *testing.T) {
 		if (err == nil) != x.in || !x.in && !strings.Contains(client.Advice(err), "--cert") {
 			t.Errorf("%s: %v, %q", name, err, client.Advice(err))
 		}
+	}
+}
+
+// Goal: over TLS a client without a token is known by the key of its certificate, of no CA of ours, and one without a certificate is not
+// kept from the API for that. Method: a door with one client in its configuration, as a start makes it; two clients.
+func TestClientsByCertificate(t *testing.T) {
+	dir := t.TempDir()
+	issue := func(name string) (f client.Files, pin string) {
+		ca, err := natsnet.NewCA(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f = client.Files{CA: filepath.Join(dir, name+".ca"), Cert: filepath.Join(dir, name), Key: filepath.Join(dir, name+".key")}
+		cert, key, err := ca.Issue(transport.NodeID(name), []string{"127.0.0.1"})
+		if err := errors.Join(err, os.WriteFile(f.CA, ca.CertPEM(), 0o600), os.WriteFile(f.Cert, cert, 0o600),
+			os.WriteFile(f.Key, key, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f, fmt.Sprintf("spki-sha256:%x", sha256.Sum256(pair.Leaf.RawSubjectPublicKeyInfo))
+	}
+	own, _ := issue("n1")
+	payouts, pin := issue("payouts")
+	public, _, _ := ed25519.GenerateKey(rand.Reader)
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := filepath.Join(dir, "tokens.pub")
+	if err := os.WriteFile(keys, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	vs := Defaults()
+	for k, v := range map[string]string{"cluster": "c", "node_id": "n1", "api.tls.cert": own.Cert, "api.tls.key": own.Key,
+		"api.jwt.keys": keys, "api.clients": "payouts " + pin + " role:viewer"} {
+		vs.Set(k, v, "test")
+	}
+	c, _ := Parse(vs) // the rest of a node is not in it
+	cert, err := c.apiCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := c.door(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", a.tls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who, err := a.auth.Authenticate(r)
+		fmt.Fprint(w, who.Requester, err)
+	})}
+	go func() { _ = server.Serve(l) }()
+	defer server.Close()
+	for shows, want := range map[client.Files]string{{Cert: payouts.Cert, Key: payouts.Key}: "cert:payouts", {}: "no token is given"} {
+		shows.CA = own.CA
+		h, err := client.NewHTTP(shows, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := h.Get("https://" + l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if !strings.HasPrefix(string(b), want) {
+			t.Errorf("%q, want %q", b, want)
+		}
+	}
+	vs.Set("api.clients", "payouts role:viewer", "test")
+	if err := CheckGiven(vs); err == nil || !strings.Contains(err.Error(), "api.clients") {
+		t.Error(err)
 	}
 }

@@ -34,6 +34,7 @@ type Config struct {
 		JWTKeys             []string
 		Audience            string
 		Revoked             *api.Revoked
+		Clients             api.Clients
 		Issuer              api.IssuerConfig // its URL is "" where there is none
 		IssuerCA            string
 	}
@@ -166,6 +167,9 @@ func (p *parser) api(c *Config) {
 		p.wrong("api.jwt.revoked", "use jti:ID, sub:NAME or before:TIME", "%v", err)
 	}
 	p.issuer(c)
+	if c.API.Clients, err = api.ParseClients(p.values["api.clients"].List); err != nil {
+		p.wrong("api.clients", "write NAME spki-sha256:HEX role:ROLE, and vault:NAME to bound it", "%v", err)
+	}
 	if (c.API.Cert == "") != (c.API.Key == "") {
 		p.wrong("api.tls.cert", "set api.tls.cert and api.tls.key", "one of the two is missing")
 	}

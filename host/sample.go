@@ -11,6 +11,7 @@ import (
 // sampleFor is what a setting without a default may look like.
 var sampleFor = map[string]string{
 	"api.tls.client_ca":  "/etc/mpcd/tls/clients-ca.crt",
+	"api.clients":        "payouts spki-sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 role:requester vault:trading",
 	"api.jwt.audience":   "treasury",
 	"api.jwt.revoked":    "jti:t-4ot2",
 	"api.oidc.issuer":    "https://login.example",

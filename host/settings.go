@@ -35,6 +35,8 @@ var Settings = []Setting{
 	{Key: "api.tls.cert", Help: "certificate of the API, PEM; without it the API is plain HTTP, in dev on loopback only"},
 	{Key: "api.tls.key", Help: "its key, PEM"},
 	{Key: "api.tls.client_ca", Help: "certificates that clients' certificates must come from, PEM"},
+	{Key: "api.clients", List: true,
+		Help: "clients that are known by the key of their certificate, without a token: NAME spki-sha256:HEX role:ROLE vault:NAME"},
 	{Key: "api.jwt.keys", List: true, Help: "files with public keys (PEM) that tokens are signed with"},
 	{Key: "api.jwt.revoked", List: true,
 		Help: "tokens that let nobody in any more: jti:ID, sub:NAME, before:TIME (issued before); SIGHUP has it read anew"},

@@ -126,7 +126,8 @@ func humaConfig(version string) huma.Config {
 				Schemas: newRegistry(),
 				SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {
 					Type: "http", Scheme: "bearer", BearerFormat: "JWT",
-					Description: "A JWT (EdDSA, ES256 or RS256) with aud, exp, sub and roles. In dev no token is needed on the same machine.",
+					Description: "A JWT (EdDSA, ES256 or RS256) with aud, exp, sub and roles, and vaults if it is for some alone. " +
+						"A client whose certificate is known needs none, nor does dev on the same machine.",
 				}},
 			},
 		},

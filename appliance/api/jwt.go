@@ -44,14 +44,16 @@ const (
 
 // JWT authenticates bearer tokens (RFC 7519, RFC 8725) with public keys that the operator has pinned, and with those of an issuer, if there
 // is one: a token that names it in iss is judged by its keys alone, and any other by the pinned ones alone. Each key verifies the one
-// algorithm of its kind, so a token cannot choose how it is checked: Ed25519 → EdDSA, P-256 → ES256, RSA → RS256.
+// algorithm of its kind, so a token cannot choose how it is checked: Ed25519 → EdDSA, P-256 → ES256, RSA → RS256. Who gives no token is
+// known by the certificate that it shows, if that is of Clients.
 type JWT struct {
-	Issuer *Issuer                           // nil is none
-	keys   map[string]jwt.VerificationKeySet // by alg, those that are pinned
-	parser *jwt.Parser
-	now    func() time.Time
-	known  *lru.Cache[[32]byte, knownToken]  // good tokens, by their hash
-	bad    *lru.Cache[string, *rate.Limiter] // of addresses that sent bad ones
+	Clients Clients                           // set before the first request
+	Issuer  *Issuer                           // nil is none
+	keys    map[string]jwt.VerificationKeySet // by alg, those that are pinned
+	parser  *jwt.Parser
+	now     func() time.Time
+	known   *lru.Cache[[32]byte, knownToken]  // good tokens, by their hash
+	bad     *lru.Cache[string, *rate.Limiter] // of addresses that sent bad ones
 
 	revoked atomic.Pointer[Revoked]
 	// First is told of every good token that was not seen before by this run, or was forgotten; nil tells nobody. It is set before the
@@ -77,6 +79,7 @@ type knownToken struct {
 	id            string
 	issued, until time.Time  // issued is zero where the token does not say
 	by            *issuerKey // nil is one that is pinned
+	cert          string     // SHA-256 of the certificate that it is bound to, "" for none
 }
 
 // NewJWT takes a PEM file of one or more PUBLIC KEY blocks (SubjectPublicKeyInfo), and the audience that every token must name.
@@ -157,7 +160,7 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 	values := r.Header.Values("Authorization")
 	switch {
 	case len(values) == 0:
-		return Identity{}, errors.New("no token is given")
+		return j.byCertificate(r)
 	case len(values) > 1:
 		return Identity{}, errors.New("more than one Authorization header is given")
 	}
@@ -170,7 +173,7 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 	}
 	sum := sha256.Sum256([]byte(token))
 	if k, ok := j.known.Get(sum); ok && j.now().Before(k.until) && (k.by == nil || k.by.same(j.Issuer.held(k.by.kid))) {
-		return k.who, j.revoked.Load().check(k)
+		return k.who, j.check(k, r)
 	}
 	from := network(r.RemoteAddr)
 	limit, ok := j.bad.Get(from)
@@ -179,7 +182,7 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 	}
 	k, err := j.judge(r.Context(), token)
 	if err == nil {
-		err = j.revoked.Load().check(k)
+		err = j.check(k, r)
 	}
 	if err != nil {
 		if !ok && from != "" {
@@ -191,11 +194,15 @@ func (j *JWT) Authenticate(r *http.Request) (Identity, error) {
 		}
 		return Identity{}, err
 	}
-	j.known.Add(sum, k)
-	if j.First != nil {
+	j.remember(r, sum, k)
+	return k.who, nil
+}
+
+// remember remembers what has let its bearer in, a token or a certificate, and tells First where that is news.
+func (j *JWT) remember(r *http.Request, sum [32]byte, k knownToken) {
+	if before, _ := j.known.ContainsOrAdd(sum, k); !before && j.First != nil {
 		j.First(r.Context(), SeenToken{k.who, k.id, k.issued, k.until})
 	}
-	return k.who, nil
 }
 
 // judge verifies a token and reads who it names.
@@ -289,6 +296,9 @@ func readClaims(c jwt.MapClaims, rolesClaim, prefix string) (knownToken, error) 
 		}
 		k.who.Roles = append(k.who.Roles, Role(name))
 	}
+	if k.cert, err = tokenCertificate(c); err != nil {
+		return knownToken{}, err
+	}
 	k.who.Vaults, err = tokenVaults(c)
 	return k, err
 }
@@ -317,8 +327,10 @@ func CheckSubject(sub string) error {
 	if sub == "" || !isName(sub) {
 		return fmt.Errorf("the token's sub must have 1 to %d visible ASCII characters", subjectMax)
 	}
-	if strings.HasPrefix(sub, oidcPrefix) {
-		return fmt.Errorf("the token's sub begins with %s, which is before those of an issuer", oidcPrefix)
+	for _, p := range []string{oidcPrefix, certPrefix} {
+		if strings.HasPrefix(sub, p) {
+			return fmt.Errorf("the token's sub begins with %s, as do names that are known otherwise", p)
+		}
 	}
 	return nil
 }

@@ -40,6 +40,7 @@ func tokenCommand(o *output) *cobra.Command {
 	f.StringVar(&t.Subject, "subject", "operator", "who the token is for, as audit log and receipts name them")
 	f.StringSliceVar(&t.Roles, "roles", []string{"viewer", "requester", "key-admin", "node-operator", "auditor"}, "what they may do")
 	f.StringSliceVar(&t.Vaults, "vault", nil, "let its bearer in for the wallets of these vaults alone")
+	f.StringVar(&t.Cert, "client-cert", "", "bind it to this certificate, PEM: its bearer must show it (--cert, --key)")
 	f.DurationVar(&t.TTL, "ttl", 12*time.Hour, "how long the token lives")
 	return cmd
 }
