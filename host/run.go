@@ -54,6 +54,9 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 	denials := &api.Denials{Record: h.record.event}
 	counting.Go(func() { denials.Run(nodeCtx) })
 	go func() { apiDone <- a.serve(apiCtx, h, denials) }()
+	if a != nil && a.tokens == nil {
+		h.options.Log.Info("dev: who is on this machine has all roles, and no duties are kept apart")
+	}
 	ready()
 	h.options.Log.Info("listening", "api", a.address(), "tls", a.secure(), "cluster", h.config.Cluster, "version", h.options.Release,
 		"boot", time.Since(h.began).Round(time.Millisecond))

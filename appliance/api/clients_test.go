@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -154,6 +155,38 @@ func TestBoundTokens(t *testing.T) {
 			t.Errorf("cnf of %s: %+v", name, who)
 		}
 	}
+}
+
+// FuzzClients holds that what is read of a line is written as a line that is read as the same.
+func FuzzClients(f *testing.F) {
+	pin := "spki-sha256:" + strings.Repeat("ab", 32)
+	f.Add("alice " + pin + " role:viewer vault:trading vault:")
+	f.Add("b  role:requester\t" + pin + " role:key-admin spki-sha256:" + strings.Repeat("CD", 32))
+	f.Fuzz(func(t *testing.T, line string) {
+		clients, err := ParseClients([]string{line})
+		if err != nil {
+			return
+		}
+		for key, who := range clients {
+			words := []string{strings.TrimPrefix(who.Requester, certPrefix)}
+			for k, other := range clients {
+				if other.Requester != who.Requester {
+					t.Fatalf("%x and %x are of two", key, k)
+				}
+				words = append(words, fmt.Sprintf("spki-sha256:%x", k))
+			}
+			for _, r := range who.Roles {
+				words = append(words, "role:"+string(r))
+			}
+			for _, v := range who.Vaults {
+				words = append(words, "vault:"+v)
+			}
+			again, err := ParseClients([]string{strings.Join(words, " ")})
+			if err != nil || !reflect.DeepEqual(again, clients) {
+				t.Fatalf("%q: %v, and %v, %v", line, clients, again, err)
+			}
+		}
+	})
 }
 
 // Goal: a line of api.clients that does not say whom it lets in, or that says it twice, is refused. Method: table.

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -314,6 +316,7 @@ func TestIssuerFaults(t *testing.T) {
 		"for encryption":        {func() { f.keys = jwks(jwk("ec", "ES256", `"sig"`, `"enc"`)) }, "not for signatures"},
 		"of another algorithm":  {func() { f.keys = jwks(jwk("ec", "RS256", `"use"`, `"alg":"PS256","use"`)) }, "for PS256"},
 		"of another curve":      {func() { f.keys = jwks(jwk("ec", "P-384")) }, "neither Ed25519 nor"},
+		"RSA of 16384 bits":     {func() { f.keys = jwks(hugeRSA()) }, "modulus size"},
 		"symmetric":             {func() { f.keys = jwks(`{"kty":"oct","kid":"ec","k":"AAAA","alg":"HS256"}`) }, "public key"},
 		"a private key":         {func() { f.keys = jwks(privateJWK("ec")) }, "public key"},
 		"without a kid":         {func() { f.keys = jwks(jwk("", "ES256")) }, "no kid"},
@@ -344,6 +347,11 @@ func TestIssuerFaults(t *testing.T) {
 // redirect sends who asks elsewhere.
 func redirect(to string) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusTemporaryRedirect) }
+}
+
+// hugeRSA is a key that takes long for each signature.
+func hugeRSA() string {
+	return fmt.Sprintf(`{"kty":"RSA","kid":"ec","e":"AQAB","n":%q}`, base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{255}, 2048)))
 }
 
 // slashed names an issuer with a slash more.
