@@ -214,9 +214,10 @@ func TestStrangerPins(t *testing.T) {
 // the second authority of a chain; then chains with one thing wrong.
 func TestReceiptShowsWhoAsked(t *testing.T) {
 	c := newClusterOf(t, frost.Ed25519)
-	p := newPeople(t, everybody...)
+	p := newPeople(t, agreeing...)
 	p.root = c.root
 	a := p.authority(t)
+	a.Approvers = p.treasury(t).Approvers
 	b := p.after(a)
 	b.Initiators = b.Initiators[1:] // hot is gone
 	chain := AuthorityChain{p.signed(t, a, RootSigner), p.signed(t, b, "olga", "oyuki")}
@@ -231,7 +232,22 @@ func TestReceiptShowsWhoAsked(t *testing.T) {
 		}
 		return c.receiptOf(t, []Intent{c.intent("pay bob 5"), in}).JSON()
 	}
+	approve := func(by string, bend func(x *Approval)) func(in *Intent) {
+		return func(in *Intent) {
+			x, err := in.Approve(nil, by, time.UnixMilli(in.Created).Add(time.Minute), false, p.sign(by))
+			must(t, err)
+			if bend != nil {
+				bend(x)
+			}
+			in.Approvals = append(in.Approvals, *x)
+		}
+	}
 	receipts := map[string][]byte{
+		"good, approved":        ask(b, "payments", func(in *Intent) { approve("ann", nil)(in); approve("ben", nil)(in) }),
+		"approved, with a bit":  ask(b, "payments", approve("ann", func(x *Approval) { x.Signature[5] ^= 1 })),
+		"approved as another":   ask(b, "payments", approve("ann", func(x *Approval) { x.By = "ben" })),
+		"approved by a payer":   ask(b, "payments", approve("ann", func(x *Approval) { x.By = "payments" })),
+		"approved for longer":   ask(b, "payments", approve("ann", func(x *Approval) { x.Expires++ })),
 		"good":                  ask(b, "payments", nil),
 		"good, under the first": ask(a, "hot", nil),
 		"nobody":                c.receipt(t).JSON(),

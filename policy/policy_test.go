@@ -282,6 +282,11 @@ func TestPoliciesOfTheDocumentation(t *testing.T) {
 	}
 	const validator, friend = "cosmosvaloper1zg69v7yszg69v7yszg69v7yszg69v7yss04lv8", "cosmos1zg69v7yszg69v7yszg69v7yszg69v7ys4mp2q5"
 	atom := func(field, to string, n int) Request { return cosmos(t, field, to, n) }
+	agreed := func(eth float64, treasury, risk int) Request {
+		q := transfers(send(alice, "", wei(eth)))
+		q.Approvals = map[string]int{"treasury": treasury, "risk": risk}
+		return q
+	}
 	type row struct {
 		q     Request
 		allow bool
@@ -296,6 +301,8 @@ func TestPoliciesOfTheDocumentation(t *testing.T) {
 			{atom("", validator, 0), true}},
 		{{key("", "bip340", 2, 3), true}, {key("", "bip340", 2, 4), false}, {key("solana", "ed25519", 2, 3), true},
 			{key("solana", "bip340", 2, 3), false}},
+		{{agreed(0.5, 0, 0), true}, {agreed(0.6, 1, 1), false}, {agreed(0.6, 2, 0), true}, {agreed(10, 2, 0), true},
+			{agreed(11, 2, 0), false}, {agreed(11, 2, 1), true}, {agreed(11, 1, 1), false}},
 	}
 	if len(blocks) != len(rows) {
 		t.Fatalf("%d policies on the page, %d here", len(blocks), len(rows))

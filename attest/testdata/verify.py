@@ -33,10 +33,11 @@ TYPES = {
     "A": ATTESTATION, "N": "node:s attestation:A", "P": "verdict:s rule:s", "S": "party:i node:s share:x attestation:A", "T": "t:h x_only:b",
     "K": "key_id:s kind:s epoch:u threshold:i parties:[i group_key:x public_shares:[x chain_code:h",
     "I": "version:i cluster:s operation:s request_id:s key_id:s scheme:s epoch:u message:x tweaks?:[T chain:s signers:[i requester:s "
-         "node:s created_ms:i keygen?:never path?:[i initiation?:Y vault?:s authority?:x payload?:Q",
+         "node:s created_ms:i keygen?:never path?:[i initiation?:Y vault?:s authority?:x payload?:Q approvals?:[V",
+    "V": "by:s expires_ms:i signature:x rejects?:never", "D": "name:s key:x groups:[s",
     "Q": "format:s bytes:x input:i", "Z": "network:s id:s decimals:i",
     "Y": "by:s expires_ms:i signature:x", "L": "authority:U signatures:[G", "G": "by:s signature:x",
-    "U": "version:i cluster:s serial:u prior:h quorum:i officers:[F initiators:[J policy?:s assets?:[Z", "F": "name:s key:x", "J": "name:s key:x may:[E",
+    "U": "version:i cluster:s serial:u prior:h quorum:i officers:[F initiators:[J policy?:s assets?:[Z approvers?:[D", "F": "name:s key:x", "J": "name:s key:x may:[E",
     "E": "operations:[s vaults:[s",
     "R": "version:i id:s cluster:s roster:s session_id:s time_ms:i key:K intent:I policy:P cosign:N presign_session:h presignature:h "
          "signers:[i shares:[S signature:x recovery_id:i settlement:N",
@@ -187,9 +188,17 @@ def initiation(i, n, authorities):
     may = [g for g in who["may"] if ("sign" if payload else "sign-raw") in g["operations"] and ({"*", i.get("vault", "")} & set(g["vaults"]))]
     need(may and a["cluster"] == i["cluster"], "the initiator might not ask for it")
     need(i["created_ms"] <= x["expires_ms"] <= i["created_ms"] + 7 * 86400000, "the initiation is out of its time")
-    signed_by(fields("x", who["key"]), cbor({1: "mpcd/v1/initiation", 2: i["cluster"], 3: "sign", 4: i["request_id"], 5: i["key_id"], 6: b"" if payload else n[8],
-                                             7: i.get("path", []), 8: i["chain"], 9: None, 10: 0, 11: x["by"], 12: x["expires_ms"], 13: payload}),
-              fields("x", x["signature"]))
+    asked = (cbor({1: "mpcd/v1/initiation", 2: i["cluster"], 3: "sign", 4: i["request_id"], 5: i["key_id"], 6: b"" if payload else n[8],
+                                             7: i.get("path", []), 8: i["chain"], 9: None, 10: 0, 11: x["by"], 12: x["expires_ms"], 13: payload}))
+    signed_by(fields("x", who["key"]), asked, fields("x", x["signature"]))
+    names = [v["by"] for v in i.get("approvals", [])]
+    need(names == sorted(set(names)), "who approves does so once, and they ascend")
+    for v in i.get("approvals", []):
+        key = {p["name"]: p for p in a.get("approvers", [])}[v["by"]]["key"]
+        need(i["created_ms"] <= v["expires_ms"] <= i["created_ms"] + 7 * 86400000 and v["by"] != i["requester"], "an approval out of its time, or of who asks")
+        if not payload:  # what is read of a payload is left to mpcd
+            signed_by(fields("x", key), cbor({1: "mpcd/v1/approval", 2: H("mpcd/v1/approval/initiation", asked), 3: n[19], 4: bytes(32), 5: v["by"],
+                                              6: v["expires_ms"], 7: False}), fields("x", v["signature"]))
 
 # The roster (section 6) and the receipt (section 8).
 def roster(path, pin):
