@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/luxfi/mpcd/internal/address"
@@ -105,8 +106,10 @@ func (d *Decoded) ethereumCall(to []byte, value *big.Int, data []byte) {
 	if len(data) >= 4 {
 		call.Method, call.Data = fmt.Sprintf("0x%x", data[:4]), data[4:]
 	}
-	d.Calls = append(d.Calls, call)
-	d.unknown("call of %s, method %q, with %d bytes of arguments", contract, call.Method, len(call.Data))
+	d.Calls = append(d.Calls, call) // a part of its own, which a rule permits by contract and method
+	if len(data) < 4 || slices.ContainsFunc(methods(), func(m method) bool { return m.selector == binary.BigEndian.Uint32(data) }) {
+		d.unknown("call of %s, method %q, with %d bytes of arguments that are none of it", contract, call.Method, len(call.Data))
+	}
 }
 
 // token reads a call of a method of the table; false if data is none.

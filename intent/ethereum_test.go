@@ -229,9 +229,10 @@ func sameCall(d *Decoded, tx *types.Transaction) error {
 	if len(tx.Data()) >= 4 && to != "" {
 		want = to + "0x" + hex.EncodeToString(tx.Data())
 	}
-	if to != "" && len(tx.Data()) == 0 {
+	switch {
+	case to != "" && len(tx.Data()) == 0:
 		want = ""
-	} else {
+	case to == "" || len(tx.Data()) < 4:
 		unknown++
 	}
 	if calls != want || len(d.Unknown) != unknown {

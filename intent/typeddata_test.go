@@ -410,7 +410,7 @@ func recognised() []known {
 		{"a Safe's transfer", safeTx, erc20Token, plain, sent, nil, ""},
 		{"a Safe's token", safeTx, erc20Token, erc20, []Transfer{{Send, bob, erc20Token, big.NewInt(9)}}, nil, ""},
 		{"a Safe's call", safeTx, erc20Token, with(plain, "value", 0, "data", "0x12345678"), nil, []Call{{bob, "0x12345678", []byte{}}},
-			"call of"},
+			""},
 		{"delegatecall", safeTx, erc20Token, with(erc20, "operation", 1), nil,
 			[]Call{{erc20Token, "delegatecall", unhex(erc20["data"].(string))}}, "delegatecall"},
 		{"no operation", safeTx, erc20Token, with(plain, "operation", 2), nil, nil, "operation 2"},
