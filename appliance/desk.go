@@ -33,7 +33,8 @@ type Desk struct {
 	sign func(context.Context, SignRequest) (*Signature, error)
 	each time.Duration // how long each further node leaves it to those before it
 
-	taking sync.Mutex // held while a record is taken up
+	heard  refusalRate // what peers tell
+	taking sync.Mutex  // held while a record is taken up
 	mu     sync.Mutex
 	m      map[string]*waiter             // by session_id
 	given  map[transport.NodeID]time.Time // when a peer was last sent what it lacks
@@ -50,9 +51,11 @@ const (
 	deskEvery = 5 * time.Second
 	deskPart  = 32
 	// deskTurn is how long each further node of the roster leaves it to those before it to ask for a signature that may be made.
-	deskTurn  = 10 * time.Second
-	deskRetry = 30 * time.Second
-	deskDone  = 365 * 24 * time.Hour
+	deskTurn = 10 * time.Second
+	// deskMinute is how many envelopes of a peer are read in a minute.
+	deskMinute = 600
+	deskRetry  = 30 * time.Second
+	deskDone   = 365 * 24 * time.Hour
 )
 
 // waiterRecord is a request that waits, as it is stored and sent to peers.
@@ -363,7 +366,11 @@ func (d *Desk) have() []waiterDigest {
 // learn takes up what a peer tells, and sends it what it lacks.
 func (d *Desk) learn(ctx context.Context, env transport.Envelope) {
 	var b deskBody
-	if err := canon.UnmarshalVersion(env.Body, deskVersion, &b); err != nil || len(b.Have) > waitersAll || len(b.Records)+len(b.Done) > deskPart {
+	if !d.heard.allow(d.core.cfg.Clock(), refusedTo{peer: env.From}, deskMinute) {
+		return // it is told again
+	}
+	if err := canon.UnmarshalVersion(env.Body, deskVersion, &b); err != nil || len(b.Have) > waitersAll ||
+		len(b.Records)+len(b.Done) > deskPart {
 		d.core.remark(env.From, "what a peer tells of requests that wait cannot be read", cmp.Or(err, errors.New("it is too much")))
 		return
 	}

@@ -165,12 +165,15 @@ func TestDeskJudgesPeers(t *testing.T) {
 		"another signature": func(in *attest.Intent) {
 			in.Initiation = &attest.Initiation{By: "asker", Expires: 1 << 50, Signature: make([]byte, 64)}
 		},
-		"another cluster":    func(in *attest.Intent) { in.Cluster = "other" },
-		"another wallet":     func(in *attest.Intent) { in.KeyID = "w_none" },
-		"another message":    func(in *attest.Intent) { in.Message = make([]byte, 32) },
-		"another payload":    func(in *attest.Intent) { in.Payload = &attest.Payload{Format: "transaction", Bytes: []byte{1}} },
-		"a refresh":          func(in *attest.Intent) { in.Operation = attest.OpRefresh },
-		"a bad name":         func(in *attest.Intent) { in.RequestID = "a b" },
+		"another cluster": func(in *attest.Intent) { in.Cluster = "other" },
+		"another wallet":  func(in *attest.Intent) { in.KeyID = "w_none" },
+		"another message": func(in *attest.Intent) { in.Message = make([]byte, 32) },
+		"another payload": func(in *attest.Intent) { in.Payload = &attest.Payload{Format: "transaction", Bytes: []byte{1}} },
+		"a refresh":       func(in *attest.Intent) { in.Operation = attest.OpRefresh },
+		"a bad name": func(in *attest.Intent) {
+			named, _ := c.draft(w.ID, "a b", 5)
+			*in = *named
+		},
 		"no name":            func(in *attest.Intent) { in.RequestID = "" },
 		"a requester's text": func(in *attest.Intent) { in.Requester = "a\x1b[2J" },
 	} {
@@ -186,16 +189,26 @@ func TestDeskJudgesPeers(t *testing.T) {
 	no := forged.Approvals[0]
 	no.Rejects = true
 	tell(forged, []attest.Approval{no}, make([]byte, 64), "it failed")
-	if o, err := third.front().Operation(ctx, "waits"); err != nil || o.State != appliance.PendingApproval || len(o.Rejected)+len(o.Intent.Approvals) != 0 {
+	if o, err := third.front().Operation(ctx, "waits"); err != nil || o.State != appliance.PendingApproval ||
+		len(o.Rejected)+len(o.Intent.Approvals) != 0 {
 		t.Errorf("words that nobody signed: %+v, %v", o, err)
 	}
 	another, _ := c.draft(w.ID, "waits", 6)
 	tell(*another, nil, nil, "")
-	stuffed := *waiting
+	_, request := c.draft(w.ID, "waits", 6)
+	if _, err := third.node.Sign(ctx, request); problem.As(err).Code != problem.Conflict {
+		t.Errorf("another request under its session_id: %v", err)
+	}
+	stuffed, _ := c.draft(w.ID, "stuffed", 5)
 	stuffed.Scheme, stuffed.Tweaks, stuffed.Node = "x", make([]threshold.Tweak, 9), "node9"
-	tell(stuffed, nil, nil, "")
+	tell(*stuffed, nil, nil, "")
+	if o, err := third.front().Operation(ctx, "stuffed"); err != nil || o.Intent.Tweaks != nil || o.Intent.Node != "" ||
+		o.Intent.Scheme != "" {
+		t.Errorf("what nobody signed is kept: %+v, %v", o, err)
+	}
+	tell(*waiting, nil, nil, "")
 	o, err := third.front().Operation(ctx, "waits")
-	if err != nil || string(o.Intent.Message) != string(waiting.Message) || len(o.Intent.Approvals) != 1 || o.Intent.Tweaks != nil || o.Intent.Node != "" {
+	if err != nil || string(o.Intent.Message) != string(waiting.Message) || len(o.Intent.Approvals) != 1 {
 		t.Errorf("%+v, %v", o, err)
 	}
 }
@@ -230,7 +243,8 @@ func TestDeskIsBounded(t *testing.T) {
 		t.Errorf("one more: %v", err)
 	}
 	all, err := node.front().Operations(ctx, appliance.PendingApproval)
-	if err != nil || len(all) != appliance.MaxWaiting || slices.ContainsFunc(all, func(o appliance.Operation) bool { return o.Intent.RequestID == "" }) {
+	nobodys := slices.ContainsFunc(all, func(o appliance.Operation) bool { return o.Intent.RequestID == "" })
+	if err != nil || len(all) != appliance.MaxWaiting || nobodys {
 		t.Errorf("%d wait, %v", len(all), err)
 	}
 }

@@ -500,7 +500,8 @@ func (n *Node) FirstFor(session string) int {
 }
 
 // TellDesk has the node take a record of a request that waits as a peer's.
-func (n *Node) TellDesk(ctx context.Context, from transport.NodeID, in attest.Intent, rejected []attest.Approval, cancelled []byte, failed string) {
+func (n *Node) TellDesk(ctx context.Context, from transport.NodeID, in attest.Intent, rejected []attest.Approval, cancelled []byte,
+	failed string) {
 	n.desk.learn(ctx, transport.Envelope{From: from, Kind: ceremony.KindDesk, Body: canon.MustMarshal(deskBody{Version: deskVersion,
 		Records: []waiterRecord{{Version: waiterVersion, Intent: in, Rejected: rejected, Cancelled: cancelled, Failed: failed}}})})
 }
