@@ -242,6 +242,16 @@ func TestDeskIsBounded(t *testing.T) {
 	if _, err := node.node.Sign(ctx, one); problem.As(err).Code != problem.Overload || !strings.Contains(err.Error(), "wait for approvals") {
 		t.Errorf("one more: %v", err)
 	}
+	for range 600 { // what a node tells in a minute at most
+		node.node.TellDesk(ctx, "node2", attest.Intent{}, nil, nil, "")
+	}
+	if err := c.asker.InitiateUntil(in, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	node.node.TellDesk(ctx, "node2", *in, nil, nil, "")
+	if got := node.standing("soon"); got != appliance.Expired {
+		t.Errorf("what was told after too much is taken up: %s", got)
+	}
 	all, err := node.front().Operations(ctx, appliance.PendingApproval)
 	nobodys := slices.ContainsFunc(all, func(o appliance.Operation) bool { return o.Intent.RequestID == "" })
 	if err != nil || len(all) != appliance.MaxWaiting || nobodys {

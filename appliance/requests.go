@@ -68,7 +68,7 @@ func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (s *Si
 	if err != nil && again && ctx.Err() == nil && mayBeAnswered(err) {
 		s, err = n.others.signedBefore(ctx, req, key, err)
 	}
-	if err != nil && again && problem.As(err).Code == problem.Unapproved && req.Initiation != nil {
+	if err != nil && req.Initiation != nil && problem.As(err).Code == problem.Unapproved {
 		return nil, n.desk.hold(ctx, req, key, err)
 	}
 	return s, err
