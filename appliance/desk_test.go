@@ -271,3 +271,29 @@ func TestDeskLoads(t *testing.T) {
 	c.nodes[1].start()
 	sim.Wait(t, "it has read what waits", func() bool { return c.nodes[1].standing("kept") == appliance.PendingApproval })
 }
+
+// Goal: a rejection holds to the end of the request, also where the approval that it takes back expires later and a member has kept that.
+// Method: a rejection that expires at once, and the approval told again by a peer after it.
+func TestRejectedForGood(t *testing.T) {
+	c := newCluster(t, 2)
+	w := c.keygenBy("secp256k1", "dkls23", 2, 2)
+	people := c.approving()
+	ctx, one := t.Context(), c.nodes[0]
+	info := one.node.KeyInfo(ctx, w.ID)
+	in := c.waits(w.ID, "rejected")
+	people.approve(t, in, info, "ben")
+	until := time.Now().Add(200 * time.Millisecond)
+	no, err := in.Approve(read(t, in, info), "ben", until, true, sim.Sign(people["ben"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.front().Approve(ctx, "rejected", *no); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Until(until) + 10*time.Millisecond)
+	one.node.TellDesk(ctx, "node2", *in, nil, nil, "")
+	o, err := one.front().Operation(ctx, "rejected")
+	if err != nil || len(o.Intent.Approvals) != 0 || len(o.Rejected) != 1 {
+		t.Errorf("%+v, %v", o, err)
+	}
+}

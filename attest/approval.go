@@ -22,7 +22,7 @@ type Approver struct {
 // the approver said before, for good, wherever it is known, and stands in no intent.
 type Approval struct {
 	By        string `cbor:"1,keyasint" json:"by"`         // Approver.Name
-	Expires   int64  `cbor:"2,keyasint" json:"expires_ms"` // Unix milliseconds; no ceremony begins later
+	Expires   int64  `cbor:"2,keyasint" json:"expires_ms"` // Unix milliseconds; no ceremony begins later, and one that rejects holds beyond it
 	Signature Hex    `cbor:"3,keyasint" json:"signature"`  // 64 bytes over Intent.ApprovalMessage
 	Rejects   bool   `cbor:"4,keyasint,omitempty" json:"rejects,omitempty"`
 }
@@ -142,7 +142,7 @@ func (a Authority) CheckApproval(i Intent, d *intent.Decoded, x Approval, at tim
 		return fmt.Errorf("the authority of serial %d has no such approver", a.Serial)
 	case x.By == i.Requester:
 		return fmt.Errorf("who asks does not approve")
-	case at.UnixMilli() > x.Expires:
+	case at.UnixMilli() > x.Expires && !x.Rejects: // what it takes back may expire later
 		return fmt.Errorf("it has expired, at %s", time.UnixMilli(x.Expires).UTC().Format(time.RFC3339))
 	case x.Expires-i.Created > MaxInitiation.Milliseconds():
 		return fmt.Errorf("it expires more than %s after the request", MaxInitiation)
