@@ -39,13 +39,14 @@ type Desk struct {
 	m      map[string]*waiter             // by session_id
 	given  map[transport.NodeID]time.Time // when a peer was last sent what it lacks
 	told   time.Time                      // when the others were last told what is here
+	sooner refusalRate                    // of what peers have looked at out of its turn
 }
 
 // Bounds of the desk.
 const (
 	waitersAll       = 4096
 	waitersInitiator = 64 // that wait, of an initiator
-	// waiterKept is how long a record stays after its initiation has expired.
+	// waiterKept is how long a record stays after its initiation has expired, unless half of the desk is in use.
 	waiterKept = 7 * 24 * time.Hour
 	// deskEvery is how often peers are told what a node has, and sent what they lack; deskPart is how many of them at once.
 	deskEvery = 5 * time.Second
@@ -56,6 +57,8 @@ const (
 	deskMinute = 600
 	deskRetry  = 30 * time.Second
 	deskDone   = 365 * 24 * time.Hour
+	// dueMinute is how many requests a peer may have this node look at out of their turn, a minute: each costs a beat to all.
+	dueMinute = 600
 )
 
 // waiterRecord is a request that waits, as it is stored and sent to peers.
@@ -233,8 +236,11 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 		return false, err
 	}
 	next.Intent.Approvals, next.Rejected, next.Cancelled = s.in.Approvals, s.rejected, s.cancelled
-	if next.digest() == before && known {
-		return false, nil
+	if known && next.digest() == before || !known && s.verdict.Allow && len(s.in.Approvals) == 0 {
+		return false, nil // or it waits for nobody: a member may have every request that was ever asked for
+	}
+	if _, err := d.core.quorumOf(s.key.Record.Info.Committee, next.Named); !known && len(next.Named) > 0 && err != nil {
+		return false, err // who named them is not signed, and a request that names no quorum fails for good
 	}
 	if err := d.store(ctx, &next); err != nil {
 		return false, err
@@ -273,11 +279,14 @@ func oneOfEach(all []attest.Approval) []attest.Approval {
 	return all[:min(len(all), attest.MaxApprovals)]
 }
 
-// room refuses one more request of an initiator. The caller holds mu.
+// room refuses one more request of an initiator.
 func (d *Desk) room(by string, now time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	waits := 0
 	for _, w := range d.m {
-		if w.Intent.Initiation.By == by && w.Intent.Initiation.Expires > now.UnixMilli() && len(w.Cancelled) == 0 && w.Failed == "" {
+		x, over := w.Intent.Initiation, w.done || w.Failed != "" || len(w.Cancelled) > 0
+		if x.By == by && x.Expires > now.UnixMilli() && !over {
 			waits++
 		}
 	}
@@ -379,7 +388,7 @@ func (d *Desk) learn(ctx context.Context, env transport.Envelope) {
 			d.core.remark(env.From, "a request that waits, of a peer, is not taken up", err)
 		}
 	}
-	d.due(b.Done)
+	d.due(env.From, b.Done)
 	if b.Has {
 		d.supply(env.From, b.Have)
 	}
@@ -425,12 +434,16 @@ func (d *Desk) tend(ctx context.Context, start func(func())) {
 		d.send(nil, deskBody{Version: deskVersion, Has: true, Have: have})
 	}
 	d.mu.Lock()
+	kept := waiterKept
+	if len(d.m) > waitersAll/2 {
+		kept = 0
+	}
 	var due []string
 	var over [][]byte
 	for session, w := range d.m {
 		ends := time.UnixMilli(w.Intent.Initiation.Expires)
 		switch {
-		case now.Sub(ends) > waiterKept:
+		case now.Sub(ends) > kept:
 			over = append(over, waiterKey(session))
 			delete(d.m, session)
 		case now.After(ends) || w.Failed != "" || len(w.Cancelled) > 0 || w.doing || w.turn && now.Before(w.next):
@@ -454,19 +467,17 @@ func (d *Desk) tend(ctx context.Context, start func(func())) {
 }
 
 // due has requests looked at now of which a peer says that it has answered them. Where that is not so, this node asks for the signature
-// sooner than in its turn, which does no harm.
-func (d *Desk) due(sessions []string) {
-	if len(sessions) == 0 {
-		return
-	}
+// sooner than in its turn, which does no harm so often a minute.
+func (d *Desk) due(from transport.NodeID, sessions []string) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, session := range sessions {
-		if w := d.m[session]; w != nil && w.turn && !w.done {
+		w := d.m[session]
+		if w != nil && w.turn && !w.done && d.sooner.allow(d.core.cfg.Clock(), refusedTo{peer: from}, dueMinute) {
 			w.next = time.Time{}
+			d.core.peers.Tell()
 		}
 	}
-	d.mu.Unlock()
-	d.core.peers.Tell()
 }
 
 // wake has every request looked at again: another authority is in force.

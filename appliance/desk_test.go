@@ -9,6 +9,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/sim"
 	"github.com/luxfi/mpcd/threshold"
@@ -296,4 +297,31 @@ func TestRejectedForGood(t *testing.T) {
 	if err != nil || len(o.Intent.Approvals) != 0 || len(o.Rejected) != 1 {
 		t.Errorf("%+v, %v", o, err)
 	}
+}
+
+// Goal: a member takes nobody's room by telling what was asked for before and never had to wait, and it cannot have another node give a
+// request up by naming signers who are none. Method: a desk full of payments that the rules permit, told by a peer; then a payment that
+// waits and that a peer tells first, with signers of its choice.
+func TestDeskOfMembersChoice(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
+	ctx, two := t.Context(), c.nodes[1]
+	for i := range appliance.MaxWaiting {
+		in, _ := c.draft(w.ID, fmt.Sprint("paid-", i), 5)
+		two.node.TellDesk(ctx, "node3", *in, nil, nil, "")
+	}
+	c.approving()
+	if all, err := two.front().Operations(ctx, ""); err != nil || len(all) != 0 {
+		t.Errorf("%d wait for nobody, %v", len(all), err)
+	}
+	for name, named := range map[string][]transport.NodeID{"a stranger": {"node1", "node9"}, "one": {"node3"},
+		"all": {"node1", "node2", "node3"}} {
+		in, _ := c.draft(w.ID, "named", 5)
+		two.node.LearnDesk(ctx, "node3", appliance.DeskBody{Version: appliance.DeskBodyVersion,
+			Records: []appliance.DeskRecord{{Version: appliance.DeskRecordVersion, Intent: *in, Named: named}}})
+		if two.standing("named") != "" {
+			t.Errorf("signed by %s: it is taken up", name)
+		}
+	}
+	c.waits(w.ID, "named")
 }

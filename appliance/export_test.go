@@ -508,3 +508,21 @@ func (n *Node) TellDesk(ctx context.Context, from transport.NodeID, in attest.In
 
 // MaxWaiting is how many requests of an initiator may wait.
 const MaxWaiting = waitersInitiator
+
+// DeskRecord and DeskBody are what nodes tell each other of requests that wait.
+type (
+	DeskRecord = waiterRecord
+	DeskBody   = deskBody
+	DeskDigest = waiterDigest
+)
+
+// The versions of both.
+const (
+	DeskRecordVersion = waiterVersion
+	DeskBodyVersion   = deskVersion
+)
+
+// LearnDesk has the node hear what a peer says of requests that wait.
+func (n *Node) LearnDesk(ctx context.Context, from transport.NodeID, b DeskBody) {
+	n.desk.learn(ctx, transport.Envelope{From: from, Kind: ceremony.KindDesk, Body: canon.MustMarshal(b)})
+}

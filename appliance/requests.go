@@ -172,8 +172,22 @@ func (e *epochs) chooseSigners(ctx context.Context, key keys.Key, named []transp
 	return e.peers.Quorum(key.Record.Info.Committee, avoid)
 }
 
-// namedSigners turns the caller's choice into a quorum of exactly the threshold's size.
+// namedSigners turns the caller's choice into a quorum of nodes that can sign.
 func (n *core) namedSigners(c threshold.Committee, ids []transport.NodeID) ([]threshold.PartyID, error) {
+	ps, err := n.quorumOf(c, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if why, next := n.peers.Trouble(id); why != "" {
+			return nil, problem.New(problem.Quorum, next+", or let the cluster choose the signers", "node %q %s", id, why)
+		}
+	}
+	return ps, nil
+}
+
+// quorumOf is exactly as many parties of a key as its threshold, by the names of their nodes.
+func (n *core) quorumOf(c threshold.Committee, ids []transport.NodeID) ([]threshold.PartyID, error) {
 	ps := make([]threshold.PartyID, 0, len(ids))
 	for _, id := range ids {
 		p := n.members.Party(id)
@@ -190,11 +204,6 @@ func (n *core) namedSigners(c threshold.Committee, ids []transport.NodeID) ([]th
 	if len(ps) != c.Threshold {
 		return nil, problem.Field("signers", "name exactly as many signers as the threshold, or none", "%d signers named, %d must sign",
 			len(ps), c.Threshold)
-	}
-	for _, id := range ids {
-		if why, next := n.peers.Trouble(id); why != "" {
-			return nil, problem.New(problem.Quorum, next+", or let the cluster choose the signers", "node %q %s", id, why)
-		}
 	}
 	return ceremony.SortedParties(ps), nil
 }

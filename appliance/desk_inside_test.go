@@ -1,0 +1,73 @@
+package appliance
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+)
+
+// waiterOf is a request of an initiator that waits for an hour, as the desk has it after it has looked at it.
+func waiterOf(by string, now time.Time) *waiter {
+	in := attest.Intent{Initiation: &attest.Initiation{By: by, Expires: now.Add(time.Hour).UnixMilli()}}
+	return &waiter{waiterRecord: waiterRecord{Version: waiterVersion, Intent: in}, turn: true, next: now.Add(time.Hour)}
+}
+
+// Goal: what is done takes no place of what waits. Method: as many requests of an initiator as may wait, and one of them done.
+func TestDoneGivesRoom(t *testing.T) {
+	x, now := newInside(t), time.Now()
+	for i := range waitersInitiator {
+		x.desk.m[fmt.Sprint(i)] = waiterOf("asker", now)
+	}
+	if x.desk.room("asker", now) == nil || x.desk.room("another", now) != nil {
+		t.Error("the room of one is not that of one")
+	}
+	x.desk.m["0"].done = true
+	if err := x.desk.room("asker", now); err != nil {
+		t.Error(err)
+	}
+}
+
+// Goal: where more than half of the desk is in use, nothing that has expired is kept. Method: one that has, on a desk with few, and with
+// many.
+func TestDeskMakesRoom(t *testing.T) {
+	x, now := newInside(t), time.Now()
+	old := waiterOf("asker", now.Add(-2*time.Hour))
+	x.desk.m["old"] = old
+	has := func() bool {
+		x.desk.tend(t.Context(), func(func()) {})
+		return x.desk.m["old"] == old
+	}
+	if !has() {
+		t.Error("it is not kept")
+	}
+	for i := range waitersAll / 2 {
+		x.desk.m[fmt.Sprint(i)] = waiterOf(fmt.Sprint(i), now)
+	}
+	if has() {
+		t.Error("it is kept, and takes the room of others")
+	}
+}
+
+// Goal: a member that says of everything that it is done has a node look at it so often a minute, whatever another says. Method: it is
+// said more often.
+func TestSoonerIsBounded(t *testing.T) {
+	x, now := newInside(t), time.Now()
+	w := waiterOf("asker", now)
+	x.desk.m["waits"] = w
+	sooner := func(from transport.NodeID) bool {
+		w.next = now.Add(time.Hour)
+		x.desk.due(from, []string{"waits"})
+		return w.next.IsZero()
+	}
+	for range dueMinute {
+		if !sooner("node2") {
+			t.Fatal("it is not looked at")
+		}
+	}
+	if sooner("node2") || !sooner("node3") {
+		t.Error("what one says is not bounded, or what another says is")
+	}
+}
