@@ -239,7 +239,7 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 	if known && next.digest() == before || !known && s.verdict.Allow && len(s.in.Approvals) == 0 {
 		return false, nil // or it waits for nobody: a member may have every request that was ever asked for
 	}
-	if _, err := d.core.quorumOf(s.key.Record.Info.Committee, next.Named); !known && len(next.Named) > 0 && err != nil {
+	if _, err := namedQuorum(d.core.members, s.key.Record.Info.Committee, next.Named); !known && len(next.Named) > 0 && err != nil {
 		return false, err // who named them is not signed, and a request that names no quorum fails for good
 	}
 	if err := d.store(ctx, &next); err != nil {

@@ -174,7 +174,7 @@ func (e *epochs) chooseSigners(ctx context.Context, key keys.Key, named []transp
 
 // namedSigners turns the caller's choice into a quorum of nodes that can sign.
 func (n *core) namedSigners(c threshold.Committee, ids []transport.NodeID) ([]threshold.PartyID, error) {
-	ps, err := n.quorumOf(c, ids)
+	ps, err := namedQuorum(n.members, c, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -186,11 +186,11 @@ func (n *core) namedSigners(c threshold.Committee, ids []transport.NodeID) ([]th
 	return ps, nil
 }
 
-// quorumOf is exactly as many parties of a key as its threshold, by the names of their nodes.
-func (n *core) quorumOf(c threshold.Committee, ids []transport.NodeID) ([]threshold.PartyID, error) {
+// namedQuorum is exactly as many parties of a key as its threshold, by the names of their nodes.
+func namedQuorum(m *ceremony.Members, c threshold.Committee, ids []transport.NodeID) ([]threshold.PartyID, error) {
 	ps := make([]threshold.PartyID, 0, len(ids))
 	for _, id := range ids {
-		p := n.members.Party(id)
+		p := m.Party(id)
 		switch {
 		case p == 0:
 			return nil, problem.Field("signers", "list the nodes with GET /api/v1/nodes", "unknown node %q", id)
