@@ -504,6 +504,8 @@ func (d *Desk) attempt(ctx context.Context, session string) {
 	switch {
 	case err != nil || !s.verdict.Allow || len(s.cancelled) > 0:
 		pause = time.Hour // until something is new
+	case d.core.freezer.refuses(s.in.KeyID, s.in.Vault) != nil:
+		pause = deskRetry // a thaw wakes it
 	case first:
 		pause = time.Duration(d.rank(session)) * d.each
 		if pause == 0 {
@@ -543,7 +545,8 @@ func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.D
 	case err == nil:
 		d.send(nil, deskBody{Version: deskVersion, Done: []string{r.Intent.RequestID}})
 		return deskDone, ""
-	case problem.As(err).Code.Retryable(), problem.As(err).Code == problem.Unapproved, ctx.Err() != nil,
+	case problem.As(err).Code.Retryable(), problem.As(err).Code == problem.Unapproved, problem.As(err).Code == problem.Frozen,
+		ctx.Err() != nil,
 		problem.As(err).Code == problem.Conflict && !reused(err): // a newer authority, or a refresh, is on its way
 		return deskRetry, ""
 	}

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/audit"
@@ -505,6 +506,47 @@ func (n *Node) TellDesk(ctx context.Context, from transport.NodeID, in attest.In
 	n.desk.learn(ctx, transport.Envelope{From: from, Kind: ceremony.KindDesk, Body: canon.MustMarshal(deskBody{Version: deskVersion,
 		Records: []waiterRecord{{Version: waiterVersion, Intent: in, Rejected: rejected, Cancelled: cancelled, Failed: failed}}})})
 }
+
+// TellFreeze has the node take a freeze as a peer's, with a thaw unless it is nil.
+func (n *Node) TellFreeze(ctx context.Context, from transport.NodeID, s attest.SignedFreeze, t *attest.SignedThaw) {
+	n.freezer.learn(ctx, transport.Envelope{From: from, Kind: ceremony.KindFreeze, Body: canon.MustMarshal(freezeBody{Version: freezeVersion,
+		Records: []freezeRecord{{Version: freezeVersion, Signed: s, Thaw: t}}})})
+}
+
+// SignedFreeze is a freeze as the node has it, with its thaw if it has one.
+func (n *Node) SignedFreeze(id attest.Hash) (*attest.SignedFreeze, *attest.SignedThaw) {
+	n.freezer.mu.RLock()
+	defer n.freezer.mu.RUnlock()
+	x := n.freezer.m[id]
+	if x == nil {
+		return nil, nil
+	}
+	return &x.Signed, x.Thaw
+}
+
+// Frozen counts the freezes in force at the node, and those it knows.
+func (n *Node) Frozen() (force, all int) {
+	n.freezer.mu.RLock()
+	defer n.freezer.mu.RUnlock()
+	return len(n.freezer.force), len(n.freezer.m)
+}
+
+// BlindToFreezes has the node's gate see none as often as it looks first, as one does that is past it when the freeze comes.
+func (n *Node) BlindToFreezes(blind *atomic.Int32) {
+	n.gate.frozen = func(wallet, vault string) error {
+		if blind.Add(-1) >= 0 {
+			return nil
+		}
+		return n.freezer.refuses(wallet, vault)
+	}
+}
+
+// The bounds of freezes.
+const (
+	MaxFreezes   = freezesNode
+	KeptFreezes  = freezesKept
+	RecordFreeze = "node/freeze/"
+)
 
 // MaxWaiting is how many requests of an initiator may wait.
 const MaxWaiting = waitersInitiator

@@ -19,5 +19,7 @@ func FuzzDecoders(f *testing.F) {
 		keyAnswer{ID: "w_"},
 		waiterRecord{Version: 1, Intent: attest.Intent{KeyID: "w_", Initiation: &attest.Initiation{By: "a"}}, Cancelled: []byte{1}},
 		deskBody{Version: 1, Has: true, Have: []waiterDigest{{1}}, Done: []string{"s"}},
+		freezeRecord{Version: 1, Signed: attest.SignedFreeze{Freeze: attest.Freeze{Name: "v", Nonce: []byte{1}}}, Thaw: &attest.SignedThaw{}},
+		freezeBody{Version: 1, Has: true, Have: []freezeDigest{{1}}},
 	)
 }

@@ -39,6 +39,8 @@ type gate struct {
 	clock     func() time.Time
 	// writable tells why nothing that must be kept can be, before a full disk breaks off what was begun; nil is never.
 	writable func() error
+	// frozen tells why nothing is done with a wallet of a vault; nil never does.
+	frozen func(wallet, vault string) error
 }
 
 func newGate(c Config, initiated func(passage, *intent.Decoded) (policy.Verdict, error), nodes int) *gate {
@@ -94,7 +96,20 @@ func (p *permission) recorded() error {
 		return problem.New(problem.Internal, "report this", "an act that did not pass the gate")
 	}
 	<-p.done
+	for _, x := range p.passages { // once more: what is frozen meanwhile stops what was permitted
+		if err := p.gate.halts(x); err != nil {
+			return err
+		}
+	}
 	return p.err
+}
+
+// halts refuses what is frozen, of what an initiator asks for.
+func (g *gate) halts(x passage) error {
+	if g.frozen == nil {
+		return nil
+	}
+	return g.frozen(x.intent.KeyID, x.vault)
 }
 
 // permit lets the intents of one ceremony of a line pass, all or none, and has each put on record under the names of events. An error
@@ -166,6 +181,11 @@ func (g *gate) recall(ctx context.Context, passages []passage) (puts []vault.Pai
 func (g *gate) pass(ctx context.Context, line attest.Operation, x passage) (v policy.Verdict, err error) {
 	if err := x.judge(); err != nil {
 		return v, err
+	}
+	if once(line) {
+		if err := g.halts(x); err != nil {
+			return v, err
+		}
 	}
 	var d *intent.Decoded
 	if x.read != nil {

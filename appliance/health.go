@@ -44,7 +44,7 @@ func (n *Node) Readiness() Readiness {
 	roster := n.members.Roster()
 	r := Readiness{Ready: true, Checks: n.ownChecks(), Margin: live.least, Serial: roster.Roster.Serial, Roster: roster.Fingerprint()}
 	r.Checks = append(r.Checks, n.quorumCheck(live), Check{Name: "heard", OK: hears.enough(), Detail: heard}, n.epochs.check(),
-		n.secretsCheck())
+		n.secretsCheck(), n.freezer.check())
 	for _, c := range r.Checks {
 		r.Ready = r.Ready && c.OK
 	}

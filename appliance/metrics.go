@@ -87,6 +87,7 @@ type Counts struct {
 	Refreshes  uint64
 	Retries    uint64 // requests tried again with another quorum
 	AuditSeq   uint64
+	Freezes    int // in force
 	// Presignatures of the pool.
 	PresReady   int               // now, to sign with
 	PresHeld    int               // now, for all coordinators
@@ -107,7 +108,7 @@ func (n *Node) Counts() Counts {
 	out := Counts{
 		Signatures: c.signatures.Load(), Ceremonies: c.ceremonies.Load(), Batches: c.batches.Load(), Aborts: c.aborts.Load(),
 		Refused: c.refused.Load(), Keygens: c.keygens.Load(), Refreshes: c.refreshes.Load(), Retries: c.retries.Load(),
-		AuditSeq:  n.cfg.AuditLog.Len(),
+		AuditSeq: n.cfg.AuditLog.Len(), Freezes: n.freezer.inForce(),
 		PresReady: pool.Ready, PresHeld: pool.Held, PresMade: pool.Made, PresUsed: pool.Used, PresMissed: pool.Missed,
 		PresDropped: pool.Dropped, Network: map[string]uint64{},
 	}

@@ -141,6 +141,7 @@ type core struct {
 	gate      *gate
 	authority *authority
 	desk      *Desk
+	freezer   *Freezer
 	keys      *keys.Ring
 	pairs     *keys.Pairs
 	damage    keys.Damage
@@ -265,6 +266,8 @@ func (n *Node) furnish() {
 		return n.authority.judge(x, d, c.Clock())
 	}, len(n.members.All()))
 	n.gate.writable = n.Writable
+	n.freezer = &Freezer{core: &n.core, m: map[attest.Hash]*frozen{}, given: map[transport.NodeID]time.Time{}}
+	n.gate.frozen = n.freezer.refuses
 	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
 		Ended: n.pool.DropKey, Damage: &n.damage})
 	n.pairs = keys.NewPairs(c.Vault, n.pool.DropPairs, n.pool.DropPeers)
@@ -315,6 +318,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	if err := n.authority.load(ctx); err != nil {
 		return fmt.Errorf("appliance: authority: %w", err)
+	}
+	if err := n.freezer.load(ctx); err != nil {
+		return fmt.Errorf("appliance: what is frozen: %w", err)
 	}
 	if err := n.desk.load(ctx); err != nil {
 		return fmt.Errorf("appliance: requests that wait: %w", err)
@@ -418,6 +424,8 @@ func (n *Node) receive(ctx context.Context) {
 			n.begin(ctx, env, n.authority.learn)
 		case ceremony.KindDesk:
 			n.begin(ctx, env, n.desk.learn)
+		case ceremony.KindFreeze:
+			n.begin(ctx, env, n.freezer.learn)
 		case ceremony.KindEpochs:
 			n.begin(ctx, env, n.epochs.learn)
 		default:

@@ -387,7 +387,7 @@ func (n *others) signatureOf(ctx context.Context, req SignRequest, key keys.Key)
 // signedBefore gives the answer that another node has given to a request, or refuses it: as was to be done where nobody has answered it.
 func (n *others) signedBefore(ctx context.Context, req SignRequest, key keys.Key, refused error) (*Signature, error) {
 	code := problem.As(refused).Code
-	denied := code == problem.Denied || code == problem.Unapproved
+	denied := code == problem.Denied || code == problem.Unapproved || code == problem.Frozen
 	found := func(bool) {}
 	if denied { // whoever has a token may ask for it, and costs the others a question
 		var busy error

@@ -40,10 +40,24 @@ type Operation struct {
 type Front struct {
 	*Node
 	*Desk
+	*Freezer
 }
 
-// NewFront is a node with its desk, where requests wait for people.
-func NewFront(n *Node) Front { return Front{n, n.desk} }
+// NewFront is a node with its desk, where requests wait for people, and with what is frozen.
+func NewFront(n *Node) Front { return Front{n, n.desk, n.freezer} }
+
+// Freeze freezes what a request names, a wallet by its ID or public key; NotFound where no node knows it: a freeze of a misspelled one
+// would stop nothing.
+func (f Front) Freeze(ctx context.Context, req FreezeRequest) (*FreezeState, error) {
+	if req.Scope == attest.ScopeWallet {
+		w, err := f.Wallet(ctx, req.Name)
+		if err != nil {
+			return nil, err
+		}
+		req.Name = w.ID
+	}
+	return f.Freezer.Freeze(ctx, req)
+}
 
 // Operation shows a request that waits, or did; NotFound.
 func (d *Desk) Operation(ctx context.Context, session string) (*Operation, error) {
@@ -77,6 +91,9 @@ func (d *Desk) operation(ctx context.Context, r waiterRecord) (*Operation, error
 		o.State = Running
 	default:
 		o.State, o.Needs = PendingApproval, s.verdict.Needs
+	}
+	if f := d.core.freezer.refuses(s.in.KeyID, s.in.Vault); f != nil && why == nil && (o.State == Running || o.State == PendingApproval) {
+		o.Why = f.Error()
 	}
 	return o, nil
 }

@@ -51,6 +51,9 @@ func checkRecord(kind, name string, value []byte) error {
 	case "waiter":
 		_, err := parseWaiter(name, value)
 		return err
+	case "freeze":
+		_, err := parseFreeze(name, value)
+		return err
 	case "certificate":
 		_, err := parseCertificates(name, value)
 		return err

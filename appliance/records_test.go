@@ -36,6 +36,8 @@ func TestRecordsOfAnotherVersion(t *testing.T) {
 		"refresh's":     {answered(attest.OpRefresh, keyAnswer{Version: keyAnswerVersion + 1}), true},
 		"receipt":       {at("node/receipt/rc_x", attest.Receipt{Version: attest.ReceiptVersion + 1}), true},
 		"roster":        {at("node/roster/x", rosterRecord{Version: rosterRecordVersion + 1}), true},
+		"freeze":        {at("node/freeze/0x", freezeRecord{Version: freezeVersion + 1}), true},
+		"no freeze":     {at("node/freeze/0x", freezeRecord{Version: freezeVersion}), false},
 		"certificate":   {at("node/certificate/w_x/1", certificates{Version: certificatesVersion + 1}), true},
 		"proofs":        {at("node/proofs/w_x", proofs{Version: proofsVersion + 1}), true},
 		"of no kind":    {at("node/else/x", named(1)), false},

@@ -112,7 +112,7 @@ func mayBeAnswered(err error) bool {
 	switch problem.As(err).Code {
 	case problem.Quorum, problem.Busy, problem.Blame, problem.Starting, problem.NotFound, problem.PairState:
 		return true
-	case problem.Conflict, problem.Denied, problem.Unapproved:
+	case problem.Conflict, problem.Denied, problem.Unapproved, problem.Frozen:
 		return true
 	}
 	return false

@@ -362,7 +362,7 @@ func signedBy(message []byte, signatures []AuthoritySignature, officers []Office
 func (s AuthoritySignature) check(message []byte, officers []Officer) error {
 	i := slices.IndexFunc(officers, func(o Officer) bool { return o.Name == s.By })
 	if i < 0 {
-		return fmt.Errorf("%q signed, who is no officer of the one before it", clip(s.By))
+		return fmt.Errorf("%q signed, who is no officer of the authority that decides", clip(s.By))
 	}
 	if err := verifyMessage(officers[i].Key, message, s.Signature); err != nil {
 		return fmt.Errorf("the signature of %q: %w", s.By, err)

@@ -20,11 +20,12 @@ const (
 	KindShare      Kind = "share"      // a signature share; leaf: the canonical bytes of its Statement
 	KindSettlement Kind = "settlement" // the outcome; leaf: Receipt.Digest
 	KindKeygen     Kind = "keygen"     // success certificates: that a party has stored its share of a key at an epoch
+	KindFreeze     Kind = "freeze"     // leaf: a Freeze
 )
 
 func (k Kind) valid() bool {
 	switch k {
-	case KindCosign, KindShare, KindSettlement, KindKeygen:
+	case KindCosign, KindShare, KindSettlement, KindKeygen, KindFreeze:
 		return true
 	}
 	return false

@@ -25,6 +25,7 @@ var (
 	descKeygens    = describe("keygens_total", "Keys made as coordinator.")
 	descRefreshes  = describe("refreshes_total", "Refreshes led.")
 	descRetries    = describe("retries_total", "Requests tried again with another quorum.")
+	descFreezes    = describe("freezes", "Freezes in force: what they cover, nobody may use until officers thaw it.")
 	descPresReady  = describe("presignatures_ready", "Presignatures in memory that this node can sign with as coordinator.")
 	descPresHeld   = describe("presignatures_held", "Presignatures in memory, for all coordinators.")
 	descPresigs    = describe("presignatures_total",
@@ -63,6 +64,7 @@ func (m nodeMetrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(x.d, prometheus.CounterValue, float64(x.v))
 	}
 	out <- prometheus.MustNewConstMetric(descAudit, prometheus.GaugeValue, float64(c.AuditSeq))
+	out <- prometheus.MustNewConstMetric(descFreezes, prometheus.GaugeValue, float64(c.Freezes))
 	out <- prometheus.MustNewConstMetric(descPresReady, prometheus.GaugeValue, float64(c.PresReady))
 	out <- prometheus.MustNewConstMetric(descPresHeld, prometheus.GaugeValue, float64(c.PresHeld))
 	for outcome, v := range map[string]uint64{"made": c.PresMade, "used": c.PresUsed, "missed": c.PresMissed, "dropped": c.PresDropped} {

@@ -322,6 +322,9 @@ func TestRoles(t *testing.T) {
 		"GET /api/v1/operations/{id}":               all,
 		"POST /api/v1/operations/{id}/approvals":    "approver",
 		"POST /api/v1/operations/{id}/cancel":       "requester",
+		"GET /api/v1/freezes":                       all,
+		"POST /api/v1/freezes":                      "node-operator",
+		"POST /api/v1/freezes/{id}/thaw":            "node-operator",
 		"GET /api/v1/audit":                         "auditor",
 		"GET /metrics":                              "viewer node-operator auditor",
 	}

@@ -32,6 +32,10 @@ type Backend interface {
 	// Approve takes an approver's word, that a request may be done or that it may not; Cancel the initiator's that it takes it back.
 	Approve(ctx context.Context, session string, x attest.Approval) (*appliance.Operation, error)
 	Cancel(ctx context.Context, session string, signature []byte) (*appliance.Operation, error)
+	// Freeze freezes the cluster, a vault or a wallet; Freezes lists what is frozen, or was; Thaw takes the officers' word on a freeze.
+	Freeze(ctx context.Context, r appliance.FreezeRequest) (*appliance.FreezeState, error)
+	Freezes(ctx context.Context) ([]appliance.FreezeState, error)
+	Thaw(ctx context.Context, id attest.Hash, signatures []attest.AuthoritySignature) (*appliance.FreezeState, error)
 	Nodes() []appliance.NodeStatus
 	Receipt(ctx context.Context, id string) (*attest.Receipt, error)
 	// Audit returns a page and the token of the next one, empty at the end.

@@ -41,6 +41,7 @@ type fake struct {
 	paths    [][]uint32 // of Derive
 	pages    []appliance.Page
 	words    []attest.Approval
+	freezes  []appliance.FreezeRequest
 	sessions map[string][32]byte
 	ready    appliance.Readiness
 	err      error         // every act fails with it
@@ -275,6 +276,30 @@ func (f *fake) Approve(ctx context.Context, session string, x attest.Approval) (
 func (f *fake) Cancel(ctx context.Context, session string, signature []byte) (*appliance.Operation, error) {
 	f.words = append(f.words, attest.Approval{Signature: signature})
 	return f.Operation(ctx, session)
+}
+
+// frozen is a freeze of vault own.
+func frozen() *appliance.FreezeState {
+	return &appliance.FreezeState{Freeze: attest.Freeze{Version: 1, Cluster: "c", Node: "node1", Scope: attest.ScopeVault, Name: "own",
+		Reason: "a theft", Created: 7, Nonce: make([]byte, 16)}}
+}
+
+func (f *fake) Freeze(ctx context.Context, r appliance.FreezeRequest) (*appliance.FreezeState, error) {
+	f.freezes = append(f.freezes, r)
+	return frozen(), f.err
+}
+
+func (f *fake) Freezes(context.Context) ([]appliance.FreezeState, error) {
+	return []appliance.FreezeState{*frozen()}, f.err
+}
+
+func (f *fake) Thaw(_ context.Context, id attest.Hash, s []attest.AuthoritySignature) (*appliance.FreezeState, error) {
+	x := frozen()
+	if id != x.Freeze.Digest() {
+		return nil, problem.New(problem.NotFound, "", "no freeze")
+	}
+	x.Thaw = &attest.SignedThaw{Signatures: s}
+	return x, f.err
 }
 
 func (f *fake) Audit(_ context.Context, p appliance.Page) ([]audit.Entry, string, error) {

@@ -141,7 +141,7 @@ func TestClosedSchemas(t *testing.T) {
 			}
 		}
 	}
-	if n != 9 {
+	if n != 10 {
 		t.Errorf("%d bodies", n)
 	}
 }

@@ -40,6 +40,7 @@ var kinds = map[problem.Code]kind{
 	problem.Invalid:     {422, "The request is wrong", "correct the fields named in errors; /docs has every field"},
 	problem.Denied:      {403, "Denied", "ask who grants roles or keeps the policy"},
 	problem.Unapproved:  {403, "Not approved", "have it approved, and send the same request with the approvals"},
+	problem.Frozen:      {403, "Frozen", "have the officers thaw it: `mpcd freeze thaw`"},
 	problem.NotFound:    {404, "Not found", "check the name; /docs has every path"},
 	problem.Conflict:    {409, "Conflict", problem.Taken},
 	problem.Unsupported: {422, "Not in this build", "see /docs for what this build does"},

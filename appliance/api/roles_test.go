@@ -89,11 +89,15 @@ const (
 	keyBody   = `{"curve":"ed25519"}`
 	ofWallet  = `{"wallet_id":"w_ed"}`
 	approves  = "who decides; the approver's signature must be good besides"
+	stops     = "who keeps nodes must be able to stop everything, and can start nothing with it"
+	thaws     = "who brings it; a quorum of officers must have signed it"
+	freezeOf  = `{"scope":"vault","name":"own","reason":"a theft"}`
 	cancels   = "who asks for signatures; the initiator that asked must have signed it besides"
 )
 
 var (
 	signatureOf = `{"signature":"0x` + strings.Repeat("ab", 64) + `"}`
+	thawOf      = `{"signatures":[{"by":"olga",` + signatureOf[1:] + `]}`
 	wordOf      = `{"by":"ann","expires_ms":7,` + signatureOf[1:]
 )
 
@@ -115,6 +119,9 @@ var permissions = map[string]permission{
 	"GET /api/v1/operations/{id}":               {everyRole, "", looks, 404, ofRecord},
 	"POST /api/v1/operations/{id}/approvals":    {"approver", wordOf, approves, 404, ofRecord},
 	"POST /api/v1/operations/{id}/cancel":       {"requester", signatureOf, cancels, 404, ofRecord},
+	"GET /api/v1/freezes":                       {everyRole, "", looks, 200, "the list has none of another vault"},
+	"POST /api/v1/freezes":                      {"node-operator", freezeOf, stops, 403, "whether the vault is there is not said"},
+	"POST /api/v1/freezes/{id}/thaw":            {"node-operator", thawOf, thaws, 404, ofRecord},
 	"GET /api/v1/audit":                         {"auditor", "", "the record has every caller", 403, "it is of all vaults"},
 	"GET /metrics":                              {"viewer node-operator auditor", "", "numbers of the node, for who watches it", 200, ofNode},
 	"GET /livez":                                {"", "", probes, 200, ofNode},
@@ -129,7 +136,7 @@ var permissions = map[string]permission{
 func (p permission) ask(t *testing.T, h http.Handler, pattern, token string) int {
 	t.Helper()
 	method, path, _ := strings.Cut(pattern, " ")
-	path = strings.NewReplacer("receipts/{id}", "receipts/r_1", "operations/{id}", "operations/s1", "{vaultId}", "own",
+	path = strings.NewReplacer("receipts/{id}", "receipts/r_1", "operations/{id}", "operations/s1", "freezes/{id}", "freezes/"+frozen().Freeze.Digest().String(), "{vaultId}", "own",
 		"{walletId}", "w_ed", "{id}", "w_ed").Replace(path)
 	path = strings.Replace(path, "w_ed/derive", "w_ec/derive?path=m", 1)
 	if token == "" {

@@ -23,6 +23,7 @@ var (
 	admins   = []Role{KeyAdmin}
 	readers  = Roles()
 	auditors = []Role{Auditor}
+	stoppers = []Role{NodeOperator}
 	watchers = []Role{Viewer, NodeOperator, Auditor}
 )
 
@@ -59,6 +60,7 @@ func (s *server) routes(doc huma.API) {
 	add(s, doc, route{"GET", "/api/v1/audit", "listAudit", "Read this node's audit log", auditors, 0, nil}, s.audit)
 
 	s.deskRoutes(doc)
+	s.freezeRoutes(doc)
 	s.health(doc, route{"GET", "/livez", "livez", "Does the process answer? Depends on nobody else", nil, 0, nil}, s.livez)
 	s.health(doc, route{"GET", "/readyz", "readyz", "Can the node serve a signature now?", nil, 0, []int{503}}, s.readyz)
 	s.health(doc, route{"GET", "/startupz", "startupz", "Is boot over?", nil, 0, []int{503}}, s.startupz)

@@ -161,6 +161,44 @@ func (w within) Cancel(ctx context.Context, session string, signature []byte) (*
 	return w.node.Cancel(ctx, session, signature)
 }
 
+// Freeze freezes the vaults and their wallets: who is let in for some does not stop the others.
+func (w within) Freeze(ctx context.Context, r appliance.FreezeRequest) (*appliance.FreezeState, error) {
+	switch {
+	case r.Scope == attest.ScopeWallet:
+		if err := w.visible(ctx, r.Name); err != nil {
+			return nil, err
+		}
+	case r.Scope != attest.ScopeVault || !w.has(r.Name):
+		return nil, &problem.Error{Code: problem.Denied, Message: "the caller is let in for some vaults, and would freeze more",
+			Next: "freeze your vaults, each by itself, or ask who keeps the cluster"}
+	}
+	return w.node.Freeze(ctx, r)
+}
+
+// Freezes lists those of the vaults, of their wallets, and of the cluster, which stop them too.
+func (w within) Freezes(ctx context.Context) ([]appliance.FreezeState, error) {
+	all, err := w.node.Freezes(ctx)
+	return slices.DeleteFunc(all, func(x appliance.FreezeState) bool {
+		return x.Freeze.Scope != attest.ScopeCluster && !w.own(ctx, x.Freeze)
+	}), err
+}
+
+// own tells whether a freeze is of one of the vaults, or of a wallet of theirs.
+func (w within) own(ctx context.Context, f attest.Freeze) bool {
+	return f.Scope == attest.ScopeVault && w.has(f.Name) || f.Scope == attest.ScopeWallet && w.visible(ctx, f.Name) == nil
+}
+
+func (w within) Thaw(ctx context.Context, id attest.Hash, words []attest.AuthoritySignature) (*appliance.FreezeState, error) {
+	all, err := w.node.Freezes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(all, func(x appliance.FreezeState) bool { return x.Freeze.Digest() == id && w.own(ctx, x.Freeze) }) {
+		return nil, hidden("freeze")
+	}
+	return w.node.Thaw(ctx, id, words)
+}
+
 func (w within) Audit(context.Context, appliance.Page) ([]audit.Entry, string, error) {
 	return nil, "", &problem.Error{Code: problem.Denied, Message: "the audit log is of all vaults, and the caller is let in for some",
 		Next: "ask with a token of an auditor that has no vaults"}

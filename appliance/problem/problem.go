@@ -21,6 +21,7 @@ const (
 	Invalid     Code = "invalid"     // the request is wrong; 400 or 422
 	Denied      Code = "denied"      // role or policy refuses; 403
 	Unapproved  Code = "unapproved"  // people must approve it first; 403
+	Frozen      Code = "frozen"      // nobody may use it until the officers have thawed it; 403
 	NotFound    Code = "not_found"   // 404
 	Conflict    Code = "conflict"    // a session_id with another body, a key in the wrong state; 409
 	Quorum      Code = "quorum"      // too few live nodes; 503
@@ -52,7 +53,7 @@ func (c Code) Retryable() bool {
 // Relayed tells whether the code, said by a peer that refuses, is the caller's too. Any other means that the quorum is short of a node.
 func (c Code) Relayed() bool {
 	switch c {
-	case Invalid, Denied, Unapproved, NotFound, Conflict, Busy, Overload, HSM, Starting, Integrity, PairState, Attempt, Presig, Held:
+	case Invalid, Denied, Unapproved, Frozen, NotFound, Conflict, Busy, Overload, HSM, Starting, Integrity, PairState, Attempt, Presig, Held:
 		return true
 	}
 	return false

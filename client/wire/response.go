@@ -154,6 +154,21 @@ type Operation struct {
 	Cluster   string          `json:"cluster" doc:"Whose authority it is under."`
 }
 
+// Freeze is what a node has frozen, as the answering node knows it.
+type Freeze struct {
+	ID        string          `json:"id" doc:"The digest of the statement, by which officers thaw it."`
+	Frozen    string          `json:"frozen" example:"wallet w_5f1c" doc:"What it covers, in words."`
+	InForce   bool            `json:"in_force" doc:"False once officers have thawed it."`
+	Statement json.RawMessage `json:"statement" doc:"What the node's token attested: scope, name, reason, node and time."`
+	Authority string          `json:"authority" doc:"The digest of the authority in force, under which officers thaw it."`
+	ThawedBy  []string        `json:"thawed_by" doc:"The officers who did."`
+}
+
+// FreezeList is the freezes that a node knows, those in force first.
+type FreezeList struct {
+	Freezes []Freeze `json:"freezes"`
+}
+
 // OperationList is the operations that a node knows.
 type OperationList struct {
 	Operations []Operation `json:"operations"`
