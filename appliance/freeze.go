@@ -177,11 +177,13 @@ func (z *Freezer) Freeze(ctx context.Context, req FreezeRequest) (*FreezeState, 
 		return nil, fmt.Errorf("appliance: randomness: %w", err)
 	}
 	if err := f.Validate(); err != nil {
-		return nil, &problem.Error{Code: problem.Invalid, Message: "nothing can be frozen so", Err: err, Next: "correct scope, name and reason"}
+		return nil, &problem.Error{Code: problem.Invalid, Message: "nothing can be frozen so", Err: err,
+			Next: "correct scope, name and reason"}
 	}
 	signed, err := f.Attest(ctx, n.token.hsm, n.token.attest)
 	if err != nil {
-		return nil, &problem.Error{Code: problem.HSM, Message: "the token did not attest the freeze", Next: "freeze it at another node", Err: err}
+		return nil, &problem.Error{Code: problem.HSM, Message: "the token did not attest the freeze", Next: "freeze it at another node",
+			Err: err}
 	}
 	_, err = z.take(ctx, freezeRecord{Version: freezeVersion, Signed: *signed}, req.Requester)
 	z.tell(f.Digest())
@@ -214,7 +216,8 @@ func (z *Freezer) Freezes(context.Context) ([]FreezeState, error) {
 	z.mu.RUnlock()
 	over := func(x FreezeState) int { return map[bool]int{true: 1}[x.Thaw != nil] }
 	slices.SortFunc(out, func(a, b FreezeState) int {
-		return cmp.Or(cmp.Compare(over(a), over(b)), cmp.Compare(b.Freeze.Created, a.Freeze.Created), bytes.Compare(a.Freeze.Nonce, b.Freeze.Nonce))
+		return cmp.Or(cmp.Compare(over(a), over(b)), cmp.Compare(b.Freeze.Created, a.Freeze.Created),
+			bytes.Compare(a.Freeze.Nonce, b.Freeze.Nonce))
 	})
 	return out, nil
 }
@@ -248,7 +251,8 @@ func (z *Freezer) thaw(ctx context.Context, id attest.Hash, t attest.SignedThaw)
 	r := x.freezeRecord
 	who, _, _ := n.authority.inForce()
 	if who == nil {
-		return problem.New(problem.Denied, "have the operator sign one, `mpcd authority init`", "the cluster has no authority, whose officers thaw")
+		return problem.New(problem.Denied, "have the operator sign one, `mpcd authority init`",
+			"the cluster has no authority, whose officers thaw")
 	}
 	if err := who.CheckThaw(r.Signed.Freeze, t); err != nil {
 		return &problem.Error{Code: problem.Denied, Message: "the officers have not thawed it", Err: err,

@@ -92,8 +92,8 @@ func isFrozen(err error) bool {
 	return problem.As(err) != nil && problem.As(err).Code == problem.Frozen
 }
 
-// Goal: one node freezes, and at every node nobody signs, refreshes or makes a key of what it covers, and all else goes on; a restart of all
-// keeps it. Method: wallets of two vaults, each scope in turn, thawed by two officers; requests at the other nodes.
+// Goal: one node freezes, and at every node nobody signs, refreshes or makes a key of what it covers, and all else goes on; a restart of
+// all keeps it. Method: wallets of two vaults, each scope in turn, thawed by two officers; requests at the other nodes.
 func TestFreeze(t *testing.T) {
 	c := newCluster(t, 3)
 	officers, ctx := c.twoOfThree(), t.Context()
@@ -209,8 +209,8 @@ func TestFreezeRogueCoordinator(t *testing.T) {
 }
 
 // Goal: the officers of the authority in force thaw, as many as its quorum, each by a good signature on this freeze; nothing else does, and
-// a freeze that comes again stays thawed. Method: words of one officer, of one twice, of strangers, on another freeze, of before a change of
-// the authority, by the API and as a peer's; then two officers, and the freeze once more, after a restart too.
+// a freeze that comes again stays thawed. Method: words of one officer, of one twice, of strangers, on another freeze, under another
+// authority, by the API and as a peer's; then two officers, and the freeze once more, after a restart too.
 func TestThaw(t *testing.T) {
 	c := newCluster(t, 3)
 	officers, ctx := c.twoOfThree(), t.Context()
@@ -378,8 +378,8 @@ func TestFreezeReachesWhoWasAway(t *testing.T) {
 	c.allowed()
 }
 
-// Goal: a node has its part of what is frozen and no more, others theirs; what is over is kept up to a bound, the oldest goes first. Method:
-// a node that freezes to the bound and beyond; then thaws, more than are kept.
+// Goal: a node has its part of what is frozen and no more, others theirs; what is over is kept up to a bound, the oldest goes first.
+// Method: a node that freezes to the bound and beyond; then thaws, more than are kept.
 func TestFreezeBounds(t *testing.T) {
 	c := newCluster(t, 3)
 	officers, ctx := c.twoOfThree(), t.Context()

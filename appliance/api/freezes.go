@@ -98,8 +98,8 @@ func (s *server) thaw(ctx context.Context, in *struct {
 }
 
 func renderFreeze(f *appliance.FreezeState) *freezeOut {
-	out := wire.Freeze{ID: f.Freeze.Digest().String(), Frozen: f.Freeze.What(), InForce: f.Thaw == nil, Authority: f.Authority.String(),
-		Statement: json.RawMessage(f.Freeze.JSON()), ThawedBy: []string{}}
+	out := wire.Freeze{ID: f.Freeze.Digest().String(), Frozen: f.Freeze.What(), Reason: f.Freeze.Reason, InForce: f.Thaw == nil,
+		Authority: f.Authority.String(), Statement: json.RawMessage(f.Freeze.JSON()), ThawedBy: []string{}}
 	if f.Thaw != nil {
 		for _, s := range f.Thaw.Signatures {
 			out.ThawedBy = append(out.ThawedBy, s.By)

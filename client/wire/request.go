@@ -73,3 +73,21 @@ type Approval struct {
 type Cancellation struct {
 	Signature Hex `json:"signature"` // 64 bytes
 }
+
+// FreezeRequest stops all that is done with a wallet, a vault or the cluster: POST /api/v1/freezes.
+type FreezeRequest struct {
+	Scope  string `json:"scope"`          // cluster, vault, wallet
+	Name   string `json:"name,omitempty"` // the vault's, or the wallet's; none of the cluster
+	Reason string `json:"reason"`
+}
+
+// ThawRequest is the officers' word that a freeze is over, POST /api/v1/freezes/{id}/thaw: attest.Thaw.
+type ThawRequest struct {
+	Signatures []OfficerWord `json:"signatures"`
+}
+
+// OfficerWord is one officer's signature.
+type OfficerWord struct {
+	By        string `json:"by"`
+	Signature Hex    `json:"signature"` // 64 bytes
+}

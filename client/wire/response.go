@@ -158,6 +158,7 @@ type Operation struct {
 type Freeze struct {
 	ID        string          `json:"id" doc:"The digest of the statement, by which officers thaw it."`
 	Frozen    string          `json:"frozen" example:"wallet w_5f1c" doc:"What it covers, in words."`
+	Reason    string          `json:"reason" doc:"Why, as whoever froze it says."`
 	InForce   bool            `json:"in_force" doc:"False once officers have thawed it."`
 	Statement json.RawMessage `json:"statement" doc:"What the node's token attested: scope, name, reason, node and time."`
 	Authority string          `json:"authority" doc:"The digest of the authority in force, under which officers thaw it."`

@@ -64,7 +64,7 @@ func root(o *output) *cobra.Command {
 			cmd.AddCommand(c)
 		}
 	}
-	add("use", keygenCommand(o), signCommand(o), refreshCommand(o), approveCommand(o), operationCommand(o), keyCommand(o),
+	add("use", keygenCommand(o), signCommand(o), refreshCommand(o), approveCommand(o), operationCommand(o), freezeCommand(o), keyCommand(o),
 		tokenCommand(o))
 	add("node", devCommand(o), initCommand(o), startCommand(), nodeCommand(o), authorityCommand(o), policyCommand(o), hsmCommand(o),
 		configCommand(o))

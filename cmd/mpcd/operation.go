@@ -3,11 +3,7 @@ package main
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,7 +35,7 @@ func operationList(o *output) *cobra.Command {
 				func(t io.Writer, all []wire.Operation) {
 					row(t, "OPERATION", "STATE", "ASKED BY", "WALLET", "NEEDS", "APPROVED", "REJECTED", "UNTIL")
 					for _, x := range all {
-						row(t, x.ID, x.State, x.Initiator, x.WalletID, needs(x), join(x.Approved), join(x.Rejected), until(x))
+						row(t, x.ID, x.State, x.Initiator, x.WalletID, enrol.Needs(x.Needs), join(x.Approved), join(x.Rejected), until(x))
 					}
 				})
 		},
@@ -51,19 +47,10 @@ func operationList(o *output) *cobra.Command {
 
 func until(x wire.Operation) string { return time.UnixMilli(x.ExpiresMS).UTC().Format(time.RFC3339) }
 
-// needs says whose approvals an operation waits for.
-func needs(x wire.Operation) string {
-	var all []string
-	for _, g := range slices.Sorted(maps.Keys(x.Needs)) {
-		all = append(all, fmt.Sprintf("%d of %q", x.Needs[g], g))
-	}
-	return strings.Join(all, " and ")
-}
-
 // operationTable shows an operation as it was read here.
 func operationTable(t io.Writer, x *wire.Operation) {
 	row(t, "operation", x.ID)
-	row(t, "state", x.State, needs(*x), x.Why)
+	row(t, "state", x.State, enrol.Needs(x.Needs), x.Why)
 	row(t, "approved by", cmp.Or(join(x.Approved), "nobody"))
 	if len(x.Rejected) > 0 {
 		row(t, "rejected by", join(x.Rejected))
