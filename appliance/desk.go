@@ -29,9 +29,10 @@ import (
 // enough have approved, one node, by the session's turn, asks for the signature; another does where that one has not, and all take its
 // answer over.
 type Desk struct {
-	core *core
-	sign func(context.Context, SignRequest) (*Signature, error)
-	each time.Duration // how long each further node leaves it to those before it
+	core   *core
+	others *others
+	sign   func(context.Context, SignRequest) (*Signature, error)
+	each   time.Duration // how long each further node leaves it to those before it
 
 	heard  refusalRate // what peers tell
 	taking sync.Mutex  // held while a record is taken up
@@ -46,6 +47,8 @@ type Desk struct {
 const (
 	waitersAll       = 4096
 	waitersInitiator = 64 // that wait, of an initiator
+	// cancelledInitiator is how many an initiator may have taken back that have not expired.
+	cancelledInitiator = 256
 	// waiterKept is how long a record stays after its initiation has expired, unless half of the desk is in use.
 	waiterKept = 7 * 24 * time.Hour
 	// deskEvery is how often peers are told what a node has, and sent what they lack; deskPart is how many of them at once.
@@ -92,6 +95,7 @@ type waiter struct {
 	next  time.Time
 	turn  bool // next is set
 	doing bool
+	told  bool // a peer says that it has the answer, and this node has not looked since
 	done  bool // this node has the answer
 }
 
@@ -145,7 +149,9 @@ type standing struct {
 // judge reads a record under the authority in force: an error where nobody who may has asked for it, it cannot be read, or no approval
 // would have it permitted. Words that do not hold, of another authority perhaps, count for nothing, and neither do approvals of who has
 // rejected it.
-func (d *Desk) judge(ctx context.Context, r waiterRecord) (s standing, err error) {
+//
+// The rejections of the record were judged when they came, and hold for good; fresh are those that come now.
+func (d *Desk) judge(ctx context.Context, r waiterRecord, fresh ...attest.Approval) (s standing, err error) {
 	now := d.core.cfg.Clock()
 	s.in = r.Intent
 	if s.key, err = d.core.keys.Key(ctx, s.in.KeyID); err != nil {
@@ -166,18 +172,34 @@ func (d *Desk) judge(ctx context.Context, r waiterRecord) (s standing, err error
 	if len(r.Cancelled) > 0 && who.CheckCancel(s.in, r.Cancelled) == nil {
 		s.cancelled = r.Cancelled
 	}
-	holds := func(x attest.Approval, rejects bool) bool {
-		return x.Rejects == rejects && who.CheckApproval(s.in, s.decoded, x, now) == nil
-	}
-	s.rejected = oneOfEach(slices.DeleteFunc(slices.Clone(r.Rejected), func(x attest.Approval) bool { return !holds(x, true) }))
+	s.rejected = oneOfEach(append(slices.Clone(r.Rejected), slices.DeleteFunc(slices.Clone(fresh), func(x attest.Approval) bool {
+		return !x.Rejects || !d.holdsEver(s, x, now)
+	})...))
 	s.in.Approvals = oneOfEach(slices.DeleteFunc(slices.Clone(r.Intent.Approvals), func(x attest.Approval) bool {
-		return !holds(x, false) || slices.ContainsFunc(s.rejected, func(y attest.Approval) bool { return y.By == x.By })
+		rejected := slices.ContainsFunc(s.rejected, func(y attest.Approval) bool { return y.By == x.By })
+		return rejected || x.Rejects || who.CheckApproval(s.in, s.decoded, x, now) != nil
 	}))
 	s.verdict = who.Judge(rules, s.in, s.decoded, s.key.Record.Info)
 	if !s.verdict.Allow && len(s.verdict.Needs) == 0 {
 		return s, denied(s.verdict)
 	}
 	return s, nil
+}
+
+// rejectedUnder is under how many authorities, the one in force and those before it, a rejection that a peer tells may have been signed.
+const rejectedUnder = 8
+
+// holdsEver tells whether a word holds under the authority in force, or one of the last before it.
+func (d *Desk) holdsEver(s standing, x attest.Approval, now time.Time) bool {
+	chain, _ := d.core.authority.current()
+	for n := len(chain) - 1; n >= max(0, len(chain)-rejectedUnder); n-- {
+		a, in := chain[n].Authority, s.in
+		digest := a.Digest()
+		if in.Authority = digest[:]; a.CheckApproval(in, s.decoded, x, now) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // refuses tells why an intent is refused that somebody has taken back, as this node knows: each signer asks itself.
@@ -227,11 +249,10 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 	}
 	before := next.digest()
 	next.Intent.Approvals = append(slices.Clone(next.Intent.Approvals), r.Intent.Approvals...)
-	next.Rejected = append(slices.Clone(next.Rejected), r.Rejected...)
 	if len(next.Cancelled) == 0 {
 		next.Cancelled = r.Cancelled
 	}
-	s, err := d.judge(ctx, next)
+	s, err := d.judge(ctx, next, r.Rejected...)
 	if err != nil {
 		return false, err
 	}
@@ -283,14 +304,17 @@ func oneOfEach(all []attest.Approval) []attest.Approval {
 func (d *Desk) room(by string, now time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	waits := 0
+	waits, cancelled := 0, 0
 	for _, w := range d.m {
-		x, over := w.Intent.Initiation, w.done || w.Failed != "" || len(w.Cancelled) > 0
-		if x.By == by && x.Expires > now.UnixMilli() && !over {
+		switch x := w.Intent.Initiation; {
+		case x.By != by || x.Expires <= now.UnixMilli() || w.done || w.Failed != "":
+		case len(w.Cancelled) > 0:
+			cancelled++ // kept until they expire, for signers to refuse them
+		default:
 			waits++
 		}
 	}
-	if waits >= waitersInitiator || len(d.m) >= waitersAll {
+	if waits >= waitersInitiator || cancelled >= cancelledInitiator || len(d.m) >= waitersAll {
 		return problem.New(problem.Overload, "wait until some are done or have expired, or cancel some: `mpcd operation cancel`",
 			"%d requests of %s wait for approvals, %d of all initiators are kept, and there is no room for more", waits, by, len(d.m))
 	}
@@ -443,10 +467,10 @@ func (d *Desk) tend(ctx context.Context, start func(func())) {
 	for session, w := range d.m {
 		ends := time.UnixMilli(w.Intent.Initiation.Expires)
 		switch {
-		case now.Sub(ends) > kept:
+		case now.Sub(ends) > kept || kept == 0 && w.done: // whose answer is kept elsewhere
 			over = append(over, waiterKey(session))
 			delete(d.m, session)
-		case now.After(ends) || w.Failed != "" || len(w.Cancelled) > 0 || w.doing || w.turn && now.Before(w.next):
+		case now.After(ends) || w.Failed != "" || w.doing || w.turn && now.Before(w.next):
 		default:
 			due = append(due, session)
 			w.doing = true
@@ -473,8 +497,8 @@ func (d *Desk) due(from transport.NodeID, sessions []string) {
 	defer d.mu.Unlock()
 	for _, session := range sessions {
 		w := d.m[session]
-		if w != nil && w.turn && !w.done && d.sooner.allow(d.core.cfg.Clock(), refusedTo{peer: from}, dueMinute) {
-			w.next = time.Time{}
+		if w != nil && !w.done && d.sooner.allow(d.core.cfg.Clock(), refusedTo{peer: from}, dueMinute) {
+			w.told, w.next = true, time.Time{}
 			d.core.peers.Tell()
 		}
 	}
@@ -497,13 +521,17 @@ func (d *Desk) attempt(ctx context.Context, session string) {
 		d.mu.Unlock()
 		return
 	}
-	record, first := w.waiterRecord, !w.turn
+	record, first := w.waiterRecord, !w.turn && !w.told
+	w.told = false
 	d.mu.Unlock()
 	pause, failed := deskRetry, ""
 	s, err := d.judge(ctx, record)
 	switch {
 	case err != nil || !s.verdict.Allow || len(s.cancelled) > 0:
 		pause = time.Hour // until something is new
+		if found, _, _ := d.elsewhere(ctx, record, s); found && !first {
+			pause = deskDone
+		}
 	case d.core.freezer.refuses(s.in.KeyID, s.in.Vault) != nil:
 		pause = deskRetry // a thaw wakes it
 	case first:
@@ -520,7 +548,7 @@ func (d *Desk) attempt(ctx context.Context, session string) {
 		return
 	}
 	w.done = pause == deskDone
-	if w.doing = false; w.digest() == record.digest() { // else it is looked at again at once
+	if w.doing = false; w.digest() == record.digest() && !w.told { // else it is looked at again at once
 		w.turn, w.next = true, d.core.cfg.Clock().Add(pause)
 	}
 	if failed != "" {
@@ -538,9 +566,36 @@ func (d *Desk) rank(session string) int {
 	return (slices.Index(all, d.core.cfg.Node) + len(all) - int(h[0])%len(all)) % len(all)
 }
 
+// elsewhere takes over the answer that another node has given; where none that lives has, it says who led the request and is away: that one
+// may have an answer, and nothing is signed twice for that.
+func (d *Desk) elsewhere(ctx context.Context, r waiterRecord, s standing) (found bool, away transport.NodeID, err error) {
+	if s.key.ID == "" {
+		return false, "", nil
+	}
+	req := r.request(&s.in)
+	req.Message = s.in.Message // as it is once it is read; the request's hash is of what was sent
+	sig, err := d.others.signedElsewhere(ctx, req, s.key, nil)
+	if sig != nil || err != nil {
+		return sig != nil, "", err
+	}
+	away, err = d.others.awayLeader(ctx, asksOf(req, s.key))
+	return false, away, err
+}
+
 // do asks for the signature: it is made, or was by another node, or fails for good, or is tried again after a pause.
 func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.Duration, failed string) {
-	_, err := d.sign(ctx, r.request(&s.in))
+	found, away, err := d.elsewhere(ctx, r, s)
+	switch {
+	case found:
+		d.send(nil, deskBody{Version: deskVersion, Done: []string{r.Intent.RequestID}}) // this node may have been away, and others wait for it
+		return deskDone, ""
+	case away != "":
+		d.core.cfg.Logger.Warn("a request is not signed again: a node that led it and is away may have signed it", "node", away,
+			"session", r.Intent.RequestID)
+		return deskRetry, ""
+	case err == nil:
+		_, err = d.sign(ctx, r.request(&s.in))
+	}
 	switch {
 	case err == nil:
 		d.send(nil, deskBody{Version: deskVersion, Done: []string{r.Intent.RequestID}})

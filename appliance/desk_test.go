@@ -325,3 +325,75 @@ func TestDeskOfMembersChoice(t *testing.T) {
 	}
 	c.waits(w.ID, "named")
 }
+
+// Goal: what was signed is not taken back, nor signed once more by itself, where the node that has the answer is away for a while; no node
+// says otherwise than another in the end. Method: enough approve; when it is signed, a rejection and a cancellation at another node; then the
+// same with the node that led it away, which comes back.
+func TestSignedIsNotTakenBack(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
+	people := c.approving()
+	ctx := t.Context()
+	info := c.nodes[0].node.KeyInfo(ctx, w.ID)
+	for _, m := range c.nodes {
+		m.node.WaitTurns(time.Hour) // who is not first asks for nothing by itself
+	}
+	back := func(at *member, in *attest.Intent) (by [2]problem.Code) {
+		no, err := in.Approve(read(t, in, info), "cleo", time.Now().Add(time.Hour), true, sim.Sign(people["cleo"]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		word, err := c.asker.Cancel(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = at.front().Approve(ctx, in.RequestID, *no)
+		by[0] = problem.As(err).Code
+		_, err = at.front().Cancel(ctx, in.RequestID, word)
+		by[1] = problem.As(err).Code
+		return by
+	}
+	for _, away := range []bool{false, true} {
+		session := fmt.Sprint("signed-", away)
+		first := c.nodes[c.nodes[0].node.FirstFor(session)]
+		other := c.nodes[(c.nodes[0].node.FirstFor(session)+1)%3]
+		in := c.waits(w.ID, session)
+		people.approve(t, in, info, "ann", "ben")
+		for _, x := range in.Approvals {
+			if _, err := first.front().Approve(ctx, session, x); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.everywhere(session, appliance.Succeeded)
+		want := problem.Conflict
+		for _, m := range c.nodes {
+			if m != first { // as if they had not heard of the answer
+				m.node.ForgetAnswer(ctx, session)
+			}
+		}
+		if away {
+			first.halt()
+			c.waitReady()
+			want = problem.Quorum
+		}
+		if by := back(other, in); by != [2]problem.Code{want, want} {
+			t.Errorf("away %v: taken back: %q", away, by)
+		}
+		if !away {
+			sim.Wait(t, "it has the answer", func() bool { return other.standing(session) == appliance.Succeeded })
+			continue
+		}
+		other.node.WaitTurns(0)
+		other.node.LookAgain()
+		sim.Wait(t, "it has looked twice", func() bool { return other.node.Looked(session) })
+		if got := other.standing(session); got != appliance.Running {
+			t.Errorf("signed once more: %s", got)
+		}
+		first.start()
+		c.waitReady()
+		for _, m := range c.nodes {
+			m.node.LookAgain()
+		}
+		c.everywhere(session, appliance.Succeeded)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/operation"
 	"github.com/luxfi/mpcd/appliance/presign"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
@@ -567,4 +568,25 @@ const (
 // LearnDesk has the node hear what a peer says of requests that wait.
 func (n *Node) LearnDesk(ctx context.Context, from transport.NodeID, b DeskBody) {
 	n.desk.learn(ctx, transport.Envelope{From: from, Kind: ceremony.KindDesk, Body: canon.MustMarshal(b)})
+}
+
+// ForgetAnswer has the node not know the answer of a session.
+func (n *Node) ForgetAnswer(ctx context.Context, session string) {
+	if err := n.cfg.Store.Batch(ctx, nil, [][]byte{[]byte(operation.Prefix + "sign/" + session)}); err != nil {
+		panic(err)
+	}
+}
+
+// LookAgain has the node look at every request that waits.
+func (n *Node) LookAgain() {
+	n.desk.wake()
+	n.peers.Tell()
+}
+
+// Looked tells whether the node has looked at a request that waits, and left it for later.
+func (n *Node) Looked(session string) bool {
+	n.desk.mu.Lock()
+	defer n.desk.mu.Unlock()
+	w := n.desk.m[session]
+	return w != nil && w.turn && !w.doing && w.next.After(n.cfg.Clock().Add(time.Second))
 }

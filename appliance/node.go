@@ -275,6 +275,7 @@ func (n *Node) furnish() {
 	n.signing = &signing{&n.core, n.pool}
 	n.others = &others{core: &n.core}
 	n.batches.others = n.others
+	n.desk.others = n.others
 	n.epochs = &epochs{core: &n.core, claims: map[transport.NodeID]map[string]holding{}, talks: map[transport.NodeID]*talk{}}
 	n.filling.signing, n.filling.pool = n.signing, n.pool
 	n.making = &making{core: &n.core, signing: n.signing, epochs: n.epochs}

@@ -384,6 +384,25 @@ func (n *others) signatureOf(ctx context.Context, req SignRequest, key keys.Key)
 	return s, err
 }
 
+// awayLeader is a node that is away, and that this one or a peer has taken part under in what is asked for: it may have an answer. "" for none.
+func (n *others) awayLeader(ctx context.Context, x asks) (transport.NodeID, error) {
+	all, err := n.ask(ctx, x.op, x.session, n.live())
+	if err != nil {
+		return "", err
+	}
+	own, err := n.gate.uses.Get(ctx, x.session)
+	for _, h := range append(all, heard{n.cfg.Node, said{Use: own}}) {
+		if h.Use == nil || h.Use.Purpose != x.purpose {
+			continue
+		}
+		led := transport.NodeID(h.Use.Coordinator)
+		if led != n.cfg.Node && !slices.ContainsFunc(all, func(y heard) bool { return y.from == led }) {
+			return led, err
+		}
+	}
+	return "", err
+}
+
 // signedBefore gives the answer that another node has given to a request, or refuses it: as was to be done where nobody has answered it.
 func (n *others) signedBefore(ctx context.Context, req SignRequest, key keys.Key, refused error) (*Signature, error) {
 	code := problem.As(refused).Code

@@ -124,7 +124,7 @@ func (d *Desk) Operations(ctx context.Context, state OperationState) ([]Operatio
 
 // Approve takes an approver's word on a request, that it may be done or that it may not.
 func (d *Desk) Approve(ctx context.Context, session string, x attest.Approval) (*Operation, error) {
-	r, now, err := d.waiting(ctx, session)
+	r, now, err := d.waiting(ctx, session, x.Rejects)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (d *Desk) Approve(ctx context.Context, session string, x attest.Approval) (
 
 // Cancel takes the initiator's word that it takes its request back.
 func (d *Desk) Cancel(ctx context.Context, session string, signature []byte) (*Operation, error) {
-	r, _, err := d.waiting(ctx, session)
+	r, _, err := d.waiting(ctx, session, true)
 	if err != nil {
 		return nil, err
 	}
@@ -160,18 +160,31 @@ func (d *Desk) Cancel(ctx context.Context, session string, signature []byte) (*O
 	return d.change(ctx, r)
 }
 
-// waiting is the record of a request that still waits.
-func (d *Desk) waiting(ctx context.Context, session string) (r waiterRecord, now time.Time, err error) {
+// waiting is the record of a request that still waits; to take it back, the others are asked whether it was signed.
+func (d *Desk) waiting(ctx context.Context, session string, back bool) (r waiterRecord, now time.Time, err error) {
 	o, err := d.Operation(ctx, session)
 	if err != nil {
 		return r, now, err
+	}
+	r, _ = d.record(session)
+	now = d.core.cfg.Clock()
+	if back && (o.State == PendingApproval || o.State == Running) {
+		s, _ := d.judge(ctx, r)
+		found, away, err := d.elsewhere(ctx, r, s)
+		switch {
+		case err != nil:
+			return r, now, err
+		case away != "":
+			return r, now, problem.New(problem.Quorum, "start it, and repeat this", "it may have been signed: node %s led it, and is away", away)
+		case found:
+			o.State = Succeeded
+		}
 	}
 	if o.State != PendingApproval && o.State != Running {
 		return r, now, problem.New(problem.Conflict, "ask for it anew, under another session_id, if it is still wanted",
 			"the operation is over: it is %s", o.State)
 	}
-	r, _ = d.record(session)
-	return r, d.core.cfg.Clock(), nil
+	return r, now, nil
 }
 
 func (d *Desk) change(ctx context.Context, r waiterRecord) (*Operation, error) {

@@ -65,11 +65,12 @@ func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (s *Si
 		return nil, err
 	}
 	s, err = n.signOnce(ctx, req, key, tweaks, strange)
+	refused := err
 	if err != nil && again && ctx.Err() == nil && mayBeAnswered(err) {
 		s, err = n.others.signedBefore(ctx, req, key, err)
 	}
-	if err != nil && req.Initiation != nil && problem.As(err).Code == problem.Unapproved {
-		return nil, n.desk.hold(ctx, req, key, err)
+	if err != nil && req.Initiation != nil && problem.As(refused).Code == problem.Unapproved {
+		return nil, n.desk.hold(ctx, req, key, refused) // also where nobody could be asked whether it was answered: each node looks again
 	}
 	return s, err
 }

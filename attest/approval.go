@@ -43,6 +43,7 @@ type approval struct {
 	By         string `cbor:"5,keyasint"`
 	Expires    int64  `cbor:"6,keyasint"`
 	Rejects    bool   `cbor:"7,keyasint"`
+	Vault      string `cbor:"8,keyasint"` // Intent.Vault, which the initiator has not signed
 }
 
 // ApprovalMessage is what an approver signs: deterministic CBOR under a tag of its own. The intent names its authority and has its
@@ -51,7 +52,7 @@ func (i Intent) ApprovalMessage(d *intent.Decoded, by string, expires int64, rej
 	if i.Initiation == nil {
 		return nil, fmt.Errorf("%w: nothing to approve before an initiator has signed it", ErrNotInitiated)
 	}
-	m := approval{Tag: "mpcd/v1/approval", Authority: append(Hex{}, i.Authority...), By: by, Expires: expires, Rejects: rejects,
+	m := approval{Tag: "mpcd/v1/approval", Authority: append(Hex{}, i.Authority...), By: by, Expires: expires, Rejects: rejects, Vault: i.Vault,
 		Initiation: i.initiationHash()}
 	if d != nil {
 		b, err := json.Marshal(d)

@@ -63,6 +63,7 @@ func TestApprovals(t *testing.T) {
 		"another session":   {"does not verify", func(in *Intent, _ *intent.Decoded, _ *time.Time) { in.RequestID = "pay-2" }},
 		"another wallet":    {"does not verify", func(in *Intent, _ *intent.Decoded, _ *time.Time) { in.KeyID = "w_2" }},
 		"another message":   {"does not verify", func(in *Intent, _ *intent.Decoded, _ *time.Time) { in.Message = Hex("more") }},
+		"another vault":     {"does not verify", func(in *Intent, _ *intent.Decoded, _ *time.Time) { in.Vault = "petty" }},
 		"another initiator": {"does not verify", func(in *Intent, _ *intent.Decoded, _ *time.Time) { in.Initiation.By = "payments" }},
 		"another amount":    {"does not verify", func(_ *Intent, d *intent.Decoded, _ *time.Time) { d.Transfers[0].Amount = big.NewInt(6) }},
 		"what was not read": {"does not verify", func(_ *Intent, d *intent.Decoded, _ *time.Time) { d.Unknown = []string{"x"} }},

@@ -198,7 +198,7 @@ def initiation(i, n, authorities):
         need(i["created_ms"] <= v["expires_ms"] <= i["created_ms"] + 7 * 86400000 and v["by"] != i["requester"], "an approval out of its time, or of who asks")
         if not payload:  # what is read of a payload is left to mpcd
             signed_by(fields("x", key), cbor({1: "mpcd/v1/approval", 2: H("mpcd/v1/approval/initiation", asked), 3: n[19], 4: bytes(32), 5: v["by"],
-                                              6: v["expires_ms"], 7: False}), fields("x", v["signature"]))
+                                              6: v["expires_ms"], 7: False, 8: i.get("vault", "")}), fields("x", v["signature"]))
 
 # The roster (section 6) and the receipt (section 8).
 def roster(path, pin):
