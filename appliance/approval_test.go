@@ -28,11 +28,14 @@ const agreed = `@id("agreed") permit (principal, action, resource) when { contex
 type board map[string]ed25519.PrivateKey
 
 // approving has the cluster go by agreed, with three people in the treasury.
-func (c *cluster) approving() board {
+func (c *cluster) approving() board { return c.approvingBy(agreed) }
+
+// approvingBy has it go by another policy, with the same people.
+func (c *cluster) approvingBy(policy string) board {
 	c.t.Helper()
 	b := board{}
 	c.asker.Chain = c.change(func(a *attest.Authority) {
-		a.Policy = agreed
+		a.Policy = policy
 		for _, name := range []string{"ann", "ben", "cleo"} {
 			b[name] = ed25519.NewKeyFromSeed(randomSeed())
 			der, err := attest.MarshalPublicKey(b[name].Public())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +58,7 @@ type forger struct {
 	wallet  string   // of the payments that it proposes
 	answers chan transport.Envelope
 	number  int
+	refuses atomic.Bool // it refuses what others propose, as nothing that may be
 }
 
 func newForger(c *cluster, wallet string) *forger {
@@ -74,6 +76,10 @@ func newForger(c *cluster, wallet string) *forger {
 	f.r.alive(func(e transport.Envelope) {
 		if e.From == "node1" && (e.Kind == ceremony.KindEngine || e.Kind == ceremony.KindRefusal) {
 			f.answers <- e
+		}
+		if e.Kind == ceremony.KindProposal && f.refuses.Load() {
+			f.r.send(transport.Envelope{To: []transport.NodeID{e.From}, Kind: ceremony.KindRefusal, Topic: e.Topic,
+				Body: canon.MustMarshal(ceremony.Refusal{Code: problem.Denied, Message: "no"})})
 		}
 	})
 	f.node1 = <-boot

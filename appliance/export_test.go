@@ -590,3 +590,6 @@ func (n *Node) Looked(session string) bool {
 	w := n.desk.m[session]
 	return w != nil && w.turn && !w.doing && w.next.After(n.cfg.Clock().Add(time.Second))
 }
+
+// Dropped counts the envelopes that the transport refused, by why.
+func (n *Node) Dropped() map[string]uint64 { return n.net.Load().Stats().Dropped }

@@ -60,7 +60,8 @@ type redteam struct {
 	honest  []transport.NodeID  // a quorum without node3
 	wallets []*appliance.Wallet
 	f       *forger
-	times   int // how much longer than in CI
+	people  board // who approves payments of the second wallet
+	times   int   // how much longer than in CI
 	table   *tabwriter.Writer
 
 	mu   sync.Mutex
@@ -575,15 +576,21 @@ func (r *redteam) after() {
 	fmt.Fprintf(r.table, "%d-of-%d\tafterwards: the enemy is gone\t\tsign, refresh\t\t%s\n", len(r.honest), len(r.nodes), r.named())
 }
 
+// redteamTimes is how many times longer than in CI the enemy is at work: MPCD_REDTEAM.
+func redteamTimes() int {
+	times := 1
+	if _, err := fmt.Sscan(os.Getenv("MPCD_REDTEAM"), &times); err != nil {
+		return 1
+	}
+	return times
+}
+
 // Goal: whatever one member does, the others sign meanwhile, each of them; afterwards every key signs and is refreshed, what they hold and
 // store of it is bounded, it is named where it left something, and no honest node is. Method: an enemy with all that a node has makes one
 // move after the other, on 2-of-3 and 3-of-5; after each, every honest node is looked at. MPCD_REDTEAM is how many times longer than in CI,
 // MPCD_REDTEAM_TABLE a file for the table.
 func TestRedTeam(t *testing.T) {
-	times := 1
-	if _, err := fmt.Sscan(os.Getenv("MPCD_REDTEAM"), &times); err != nil {
-		times = 1
-	}
+	times := redteamTimes()
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(table, "keys\tattack\twhat node1 said\tthe others\tKiB on disk\tthe others name")
@@ -601,9 +608,14 @@ func TestRedTeam(t *testing.T) {
 			for _, key := range [][2]string{{"ed25519", "frost"}, {"secp256k1", "dkls23"}} {
 				r.wallets = append(r.wallets, c.keygenBy(key[0], key[1], len(row.honest), row.n))
 			}
+			r.people = c.approvingBy(split)
 			c.use(r.wallets[0].ID)
 			r.takeNode3()
-			for _, m := range r.rules() {
+			moves := r.rules()
+			if row.n == 3 || times > 1 {
+				moves = append(moves, r.authority()...)
+			}
+			for _, m := range moves {
 				r.run(m)
 			}
 			r.leaveNode3()
