@@ -288,7 +288,8 @@ func (r *redteam) fill() {
 	all.Wait()
 }
 
-// withhold has the approvals of a payment brought to two honest nodes, and the enemy tell nobody, tell of other signers, and refuse its part.
+// withhold has the approvals of a payment brought to two honest nodes; the enemy tells nobody, tells of other signers, and refuses its
+// part.
 func (r *redteam) withhold() {
 	r.f.refuses.Store(true)
 	defer r.f.refuses.Store(false)

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 times=${TIMES:-4}
 table=$(mktemp)
 trap 'rm -f "$table"' EXIT
-MPCD_REDTEAM=$times MPCD_REDTEAM_TABLE=$table go test -count=1 -timeout 30m -run 'TestRedTeam$' ./appliance
+MPCD_REDTEAM=$times MPCD_REDTEAM_TABLE=$table go test -count=1 -timeout 30m -run "TestRedTeam$|TestReplayedAll$" ./appliance
 changed=$([ -z "$(git status --porcelain -- '*.go')" ] || echo ', changed')
 {
 	sed 's/ *$//' "$table"
