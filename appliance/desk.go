@@ -578,7 +578,7 @@ func (d *Desk) elsewhere(ctx context.Context, r waiterRecord, s standing) (found
 	if sig != nil || err != nil {
 		return sig != nil, "", err
 	}
-	away, err = d.others.awayLeader(ctx, asksOf(req, s.key))
+	away, err = d.others.awayCoordinator(ctx, asksOf(req, s.key))
 	return false, away, err
 }
 
@@ -590,7 +590,7 @@ func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.D
 		d.send(nil, deskBody{Version: deskVersion, Done: []string{r.Intent.RequestID}}) // this node may have been away, and others wait for it
 		return deskDone, ""
 	case away != "":
-		d.core.cfg.Logger.Warn("a request is not signed again: a node that led it and is away may have signed it", "node", away,
+		d.core.cfg.Logger.Warn("a request is not signed again: a node that led it and is away may have signed it", "led by", away,
 			"session", r.Intent.RequestID)
 		return deskRetry, ""
 	case err == nil:

@@ -12,6 +12,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/sim"
+	"github.com/luxfi/mpcd/policy"
 	"github.com/luxfi/mpcd/threshold"
 )
 
@@ -327,8 +328,8 @@ func TestDeskOfMembersChoice(t *testing.T) {
 }
 
 // Goal: what was signed is not taken back, nor signed once more by itself, where the node that has the answer is away for a while; no node
-// says otherwise than another in the end. Method: enough approve; when it is signed, a rejection and a cancellation at another node; then the
-// same with the node that led it away, which comes back.
+// says otherwise than another in the end. Method: enough approve; when it is signed, a rejection and a cancellation at another node; then
+// the same with the node that led it away, which comes back.
 func TestSignedIsNotTakenBack(t *testing.T) {
 	c := newCluster(t, 3)
 	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
@@ -395,5 +396,36 @@ func TestSignedIsNotTakenBack(t *testing.T) {
 			m.node.LookAgain()
 		}
 		c.everywhere(session, appliance.Succeeded)
+	}
+}
+
+// Goal: a rejection is for good, also when the officers change who may ask. Method: rejected, then another authority; the approver's word
+// under the new one counts for nothing.
+func TestRejectionOutlives(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
+	people := c.approving()
+	ctx, at := t.Context(), c.nodes[1]
+	info := at.node.KeyInfo(ctx, w.ID)
+	in := c.waits(w.ID, "no")
+	no, err := in.Approve(read(t, in, info), "ben", time.Now().Add(time.Hour), true, sim.Sign(people["ben"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := at.front().Approve(ctx, "no", *no); err != nil {
+		t.Fatal(err)
+	}
+	c.asker.Chain = c.change(func(a *attest.Authority) { a.Quorum, a.Assets = 1, []policy.Asset{{Network: "base", ID: "x"}} })
+	for _, m := range c.nodes {
+		if err := m.node.TakeAuthority(ctx, c.asker.Chain); err != nil {
+			t.Fatal(err)
+		}
+	}
+	digest := c.asker.Chain[len(c.asker.Chain)-1].Authority.Digest()
+	in.Authority = digest[:]
+	people.approve(t, in, info, "ben")
+	o, err := at.front().Approve(ctx, "no", in.Approvals[0])
+	if err != nil || len(o.Rejected) != 1 || len(o.Intent.Approvals) != 0 {
+		t.Errorf("%+v, %v", o, err)
 	}
 }

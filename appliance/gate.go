@@ -250,7 +250,7 @@ func denied(v policy.Verdict) error {
 		return nil
 	}
 	if len(v.Needs) > 0 {
-		return problem.New(problem.Unapproved, "send the same request with the approvals of such people in its field approvals: docs/RECEIPTS.md says what they sign",
+		return problem.New(problem.Unapproved, "send the same request with their approvals, in its field approvals (docs/RECEIPTS.md)",
 			"it waits for approvals, %s: %s", needsWords(v.Needs), v.Why)
 	}
 	return problem.New(problem.Denied, "change the request, or have the policy changed", "denied by policy rule %q: %s", v.Rule, v.Why)

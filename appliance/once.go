@@ -384,8 +384,9 @@ func (n *others) signatureOf(ctx context.Context, req SignRequest, key keys.Key)
 	return s, err
 }
 
-// awayLeader is a node that is away, and that this one or a peer has taken part under in what is asked for: it may have an answer. "" for none.
-func (n *others) awayLeader(ctx context.Context, x asks) (transport.NodeID, error) {
+// awayCoordinator is a node that does not answer, and that this one or a peer has taken part under in what is asked for: it may have an answer;
+// "" for none.
+func (n *others) awayCoordinator(ctx context.Context, x asks) (transport.NodeID, error) {
 	all, err := n.ask(ctx, x.op, x.session, n.live())
 	if err != nil {
 		return "", err

@@ -52,8 +52,8 @@ func (i Intent) ApprovalMessage(d *intent.Decoded, by string, expires int64, rej
 	if i.Initiation == nil {
 		return nil, fmt.Errorf("%w: nothing to approve before an initiator has signed it", ErrNotInitiated)
 	}
-	m := approval{Tag: "mpcd/v1/approval", Authority: append(Hex{}, i.Authority...), By: by, Expires: expires, Rejects: rejects, Vault: i.Vault,
-		Initiation: i.initiationHash()}
+	m := approval{Tag: "mpcd/v1/approval", Initiation: i.initiationHash(), Authority: append(Hex{}, i.Authority...), By: by, Expires: expires,
+		Rejects: rejects, Vault: i.Vault}
 	if d != nil {
 		b, err := json.Marshal(d)
 		if err != nil {

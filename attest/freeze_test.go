@@ -13,8 +13,8 @@ func goodFreeze() Freeze {
 		Nonce: make([]byte, freezeNonce)}
 }
 
-// Goal: a freeze says exactly what it covers, in words that can be seen, and covers that. Method: one bent in each way; a table of what each
-// scope covers.
+// Goal: a freeze says exactly what it covers, in words that can be seen, and covers that. Method: one bent in each way; a table of what
+// each scope covers.
 func TestFreezeShape(t *testing.T) {
 	for name, bend := range map[string]func(f *Freeze){
 		"version":              func(f *Freeze) { f.Version++ },

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -154,11 +156,14 @@ func (p *Pending) Approve(by string, ttl time.Duration, rejects bool, sign attes
 	return &wire.Approval{By: x.By, Expires: x.Expires, Signature: wire.Hex(x.Signature), Rejects: rejects}, nil
 }
 
-// WriteApproval writes an approval into a file.
+// WriteApproval writes an approval into a file that is not there yet.
 func WriteApproval(path string, x *wire.Approval) error {
 	b, err := json.MarshalIndent(x, "", "  ")
 	if err != nil {
 		return err
+	}
+	if _, err := os.Lstat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return fault.Usage("name a file that is not there yet", "%s is there already, or cannot be: %v", path, err)
 	}
 	return durable.WriteFile(path, append(b, '\n'), 0o644)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"io"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/enrol"
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/cli"
 )
 
@@ -120,6 +120,9 @@ func approveCommand(o *output) *cobra.Command {
 					func(c *client.Client) (*wire.Operation, error) { return c.Approve(cmd.Context(), args[0], x) }, operationTable)
 			}
 			if bring != "" {
+				if reject || out != "" {
+					return fault.Usage("give --bring alone: what the approver signed is in the file", "--bring with --reject or --out")
+				}
 				x, err := enrol.ReadApproval(bring)
 				if err != nil {
 					return err
@@ -143,7 +146,10 @@ func approveCommand(o *output) *cobra.Command {
 				if err != nil || out == "" {
 					return cmp.Or(err, send(x))
 				}
-				return errors.Join(enrol.WriteApproval(out, x), o.result(x, func(w io.Writer) { row(w, "written", out) }))
+				if err := enrol.WriteApproval(out, x); err != nil {
+					return err
+				}
+				return o.result(x, func(w io.Writer) { row(w, "written", out) })
 			})
 		},
 	}
