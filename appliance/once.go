@@ -384,8 +384,8 @@ func (n *others) signatureOf(ctx context.Context, req SignRequest, key keys.Key)
 	return s, err
 }
 
-// awayCoordinator is a node that does not answer, and that this one or a peer has taken part under in what is asked for: it may have an answer;
-// "" for none.
+// awayCoordinator is a node that does not answer, and that this one or a peer has taken part under in what is asked for: it may have an
+// answer; "" for none.
 func (n *others) awayCoordinator(ctx context.Context, x asks) (transport.NodeID, error) {
 	all, err := n.ask(ctx, x.op, x.session, n.live())
 	if err != nil {
