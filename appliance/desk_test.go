@@ -392,10 +392,16 @@ func TestSignedIsNotTakenBack(t *testing.T) {
 		}
 		first.start()
 		c.waitReady()
-		for _, m := range c.nodes {
-			m.node.LookAgain()
-		}
-		c.everywhere(session, appliance.Succeeded)
+		sim.Wait(t, "all have the answer", func() bool {
+			for _, m := range c.nodes {
+				if m.standing(session) != appliance.Succeeded {
+					m.node.WaitTurns(0)
+					m.node.LookAgain() // sooner than it would by itself
+					return false
+				}
+			}
+			return true
+		})
 	}
 }
 
