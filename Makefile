@@ -36,6 +36,7 @@ test: setup
 check: setup
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
+	go vet -tags mixed ./scripts/mixed
 	go tool staticcheck ./...
 	scripts/deadcode.sh
 	go test -count=1 ./internal/deps ./internal/docs
@@ -75,7 +76,7 @@ redteam: setup
 	scripts/redteam.sh
 
 mixed: setup
-	go test -count=1 -v -timeout 1h ./scripts/mixed -mixed.from=$(FROM) -mixed.last=$(CURDIR)/scripts/mixed-last.txt
+	go test -tags mixed -count=1 -v -timeout 1h ./scripts/mixed -mixed.from=$(FROM) -mixed.last=$(CURDIR)/scripts/mixed-last.txt
 
 build:
 	@scripts/setup.sh build

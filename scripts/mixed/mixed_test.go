@@ -1,3 +1,5 @@
+//go:build mixed
+
 // Package mixed has nodes of two releases in one cluster, as while it is upgraded.
 package mixed
 
@@ -109,7 +111,7 @@ func (u *upgrade) sign(what string) {
 // mixture keys are made, signed with by every pair at either node, refreshed and signed with again, those of before too.
 func TestMixed(t *testing.T) {
 	if *from == "" {
-		t.Skip("no earlier commit is named: make mixed FROM=COMMIT")
+		t.Fatal("no earlier commit is named: make mixed FROM=COMMIT")
 	}
 	program := earlier(t)
 	u := &upgrade{T: t, c: sim.NewProcessesOf(t, program, 3, 2), runs: []string{"old", "old", "old"}}
