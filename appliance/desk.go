@@ -34,13 +34,11 @@ type Desk struct {
 	sign   func(context.Context, SignRequest) (*Signature, error)
 	each   time.Duration // how long each further node leaves it to those before it
 
-	heard  refusalRate // what peers tell
-	taking sync.Mutex  // held while a record is taken up
+	pace   exchange
+	taking sync.Mutex // held while a record is taken up
 	mu     sync.Mutex
-	m      map[string]*waiter             // by session_id
-	given  map[transport.NodeID]time.Time // when a peer was last sent what it lacks
-	told   time.Time                      // when the others were last told what is here
-	sooner refusalRate                    // of what peers have looked at out of its turn
+	m      map[string]*waiter // by session_id
+	sooner refusalRate        // of what peers have looked at out of its turn
 }
 
 // Bounds of the desk.
@@ -51,15 +49,14 @@ const (
 	cancelledInitiator = 256
 	// waiterKept is how long a record stays after its initiation has expired, unless half of the desk is in use.
 	waiterKept = 7 * 24 * time.Hour
-	// deskEvery is how often peers are told what a node has, and sent what they lack; deskPart is how many of them at once.
-	deskEvery = 5 * time.Second
-	deskPart  = 32
 	// deskTurn is how long each further node of the roster leaves it to those before it to ask for a signature that may be made.
 	deskTurn = 10 * time.Second
 	// deskMinute is how many envelopes of a peer are read in a minute.
 	deskMinute = 600
-	deskRetry  = 30 * time.Second
-	deskDone   = 365 * 24 * time.Hour
+	// deskPart is how many bytes of records an envelope has, and one record more.
+	deskPart  = 512 << 10
+	deskRetry = 30 * time.Second
+	deskDone  = 365 * 24 * time.Hour
 	// dueMinute is how many requests a peer may have this node look at out of their turn, a minute: each costs a beat to all.
 	dueMinute = 600
 )
@@ -92,12 +89,15 @@ func (r *waiterRecord) digest() waiterDigest {
 // waiter is a record, and when this node may next ask for its signature.
 type waiter struct {
 	waiterRecord
+	at    waiterDigest // of the record
 	next  time.Time
 	turn  bool // next is set
 	doing bool
 	told  bool // a peer says that it has the answer, and this node has not looked since
 	done  bool // this node has the answer
 }
+
+func newWaiter(r waiterRecord) *waiter { return &waiter{waiterRecord: r, at: r.digest()} }
 
 var waiterPrefix = []byte("node/waiter/")
 
@@ -130,7 +130,7 @@ func (d *Desk) load(ctx context.Context) error {
 		session := strings.TrimPrefix(string(k), string(waiterPrefix))
 		r, err := parseWaiter(session, value)
 		if err == nil {
-			d.m[session] = &waiter{waiterRecord: *r}
+			d.m[session] = newWaiter(*r)
 		}
 		return err
 	})
@@ -204,10 +204,8 @@ func (d *Desk) holdsEver(s standing, x attest.Approval, now time.Time) bool {
 
 // refuses tells why an intent is refused that somebody has taken back, as this node knows: each signer asks itself.
 func (d *Desk) refuses(in *attest.Intent) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	w := d.m[in.RequestID]
-	if w == nil || in.Initiation == nil || w.Intent.Initiation == nil || !same(&w.Intent, in) {
+	w, ok := d.record(in.RequestID)
+	if !ok || in.Initiation == nil || !same(&w.Intent, in) {
 		return nil
 	}
 	if len(w.Cancelled) > 0 {
@@ -268,7 +266,11 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.m[next.Intent.RequestID] = &waiter{waiterRecord: next, doing: d.m[next.Intent.RequestID].busy()}
+	w := newWaiter(next)
+	if was := d.m[next.Intent.RequestID]; was != nil {
+		w.doing = was.doing
+	}
+	d.m[next.Intent.RequestID] = w
 	return true, nil
 }
 
@@ -288,8 +290,6 @@ func (d *Desk) record(session string) (waiterRecord, bool) {
 	}
 	return w.waiterRecord, true
 }
-
-func (w *waiter) busy() bool { return w != nil && w.doing }
 
 // oneOfEach is one word of each person, the one that holds longest, in the order of names.
 func oneOfEach(all []attest.Approval) []attest.Approval {
@@ -355,11 +355,9 @@ func (d *Desk) add(ctx context.Context, r waiterRecord) error {
 	if err := d.core.cfg.AuditLog.Append(ctx, audit.Event{Name: "operation.change", Facts: facts}); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	now := d.m[r.Intent.RequestID]
-	body := deskBody{Version: deskVersion, Records: []waiterRecord{now.waiterRecord}}
-	d.mu.Unlock()
-	d.send(nil, body)
+	if now, ok := d.record(r.Intent.RequestID); ok {
+		d.send(nil, deskBody{Records: []waiterRecord{now}})
+	}
 	d.core.peers.Tell() // which also looks whether it may be done
 	return nil
 }
@@ -379,6 +377,7 @@ func (d *Desk) send(to []transport.NodeID, b deskBody) {
 	for i := range b.Records {
 		b.Records[i].Failed = ""
 	}
+	b.Version = deskVersion
 	d.core.send(transport.Envelope{To: to, Kind: ceremony.KindDesk, Body: canon.MustMarshal(b)})
 }
 
@@ -390,7 +389,7 @@ func (d *Desk) have() []waiterDigest {
 	var out []waiterDigest
 	for _, w := range d.m {
 		if w.Intent.Initiation.Expires > now {
-			out = append(out, w.digest())
+			out = append(out, w.at)
 		}
 	}
 	return out
@@ -399,11 +398,11 @@ func (d *Desk) have() []waiterDigest {
 // learn takes up what a peer tells, and sends it what it lacks.
 func (d *Desk) learn(ctx context.Context, env transport.Envelope) {
 	var b deskBody
-	if !d.heard.allow(d.core.cfg.Clock(), refusedTo{peer: env.From}, deskMinute) {
-		return // it is told again
+	if !d.pace.reads(d.core.cfg.Clock(), env.From, deskMinute) {
+		return
 	}
 	if err := canon.UnmarshalVersion(env.Body, deskVersion, &b); err != nil || len(b.Have) > waitersAll ||
-		len(b.Records)+len(b.Done) > deskPart {
+		len(b.Records)+len(b.Done) > exchangePart {
 		d.core.remark(env.From, "what a peer tells of requests that wait cannot be read", cmp.Or(err, errors.New("it is too much")))
 		return
 	}
@@ -420,42 +419,37 @@ func (d *Desk) learn(ctx context.Context, env transport.Envelope) {
 
 // supply sends a peer what it lacks, a part at a time, and asks for what it has more.
 func (d *Desk) supply(peer transport.NodeID, have []waiterDigest) {
-	d.mu.Lock()
-	now := d.core.cfg.Clock()
-	if now.Sub(d.given[peer]) < deskEvery/2 {
-		d.mu.Unlock()
+	if !d.pace.supplies(d.core.cfg.Clock(), peer) {
 		return
 	}
-	d.given[peer] = now
-	var lacks []waiterRecord
-	mine := map[waiterDigest]bool{}
+	ours := d.have()
+	lacks, more := differ(ours, have)
+	b := deskBody{Has: more}
 	size := 0
+	d.mu.Lock()
 	for _, w := range d.m {
-		at := w.digest()
-		mine[at] = true
-		if w.Intent.Initiation.Expires > now.UnixMilli() && !slices.Contains(have, at) && len(lacks) < deskPart && size < 1<<20 {
-			lacks = append(lacks, w.waiterRecord)
-			size += 2 * len(canon.MustMarshal(w.waiterRecord))
+		if lacks[w.at] && len(b.Records) < exchangePart && size < deskPart {
+			b.Records = append(b.Records, w.waiterRecord)
+			size += len(canon.MustMarshal(w.waiterRecord))
 		}
 	}
 	d.mu.Unlock()
-	more := slices.ContainsFunc(have, func(x waiterDigest) bool { return !mine[x] })
-	if len(lacks) == 0 && !more {
+	if len(b.Records) == 0 && !more {
 		return
 	}
-	body := deskBody{Version: deskVersion, Records: lacks, Has: more}
 	if more {
-		body.Have = d.have()
+		b.Have = ours
 	}
-	d.send([]transport.NodeID{peer}, body)
+	d.send([]transport.NodeID{peer}, b)
 }
 
 // tend is called with each beat: it tells the others now and then what this node has, has done what may be done, and removes what is over.
 func (d *Desk) tend(ctx context.Context, start func(func())) {
 	now := d.core.cfg.Clock()
-	if have := d.have(); len(have) > 0 && now.Sub(d.told) >= deskEvery {
-		d.told = now
-		d.send(nil, deskBody{Version: deskVersion, Has: true, Have: have})
+	if d.pace.tells(now) {
+		if have := d.have(); len(have) > 0 {
+			d.send(nil, deskBody{Has: true, Have: have})
+		}
 	}
 	d.mu.Lock()
 	kept := waiterKept
@@ -521,7 +515,7 @@ func (d *Desk) attempt(ctx context.Context, session string) {
 		d.mu.Unlock()
 		return
 	}
-	record, first := w.waiterRecord, !w.turn && !w.told
+	record, at, first := w.waiterRecord, w.at, !w.turn && !w.told
 	w.told = false
 	d.mu.Unlock()
 	pause, failed := deskRetry, ""
@@ -529,8 +523,10 @@ func (d *Desk) attempt(ctx context.Context, session string) {
 	switch {
 	case err != nil || !s.verdict.Allow || len(s.cancelled) > 0:
 		pause = time.Hour // until something is new
-		if found, _, _ := d.elsewhere(ctx, record, s); found && !first {
-			pause = deskDone
+		if !first {
+			if found, _, _ := d.elsewhere(ctx, record, s); found {
+				pause = deskDone
+			}
 		}
 	case d.core.freezer.refuses(s.in.KeyID, s.in.Vault) != nil:
 		pause = deskRetry // a thaw wakes it
@@ -548,7 +544,7 @@ func (d *Desk) attempt(ctx context.Context, session string) {
 		return
 	}
 	w.done = pause == deskDone
-	if w.doing = false; w.digest() == record.digest() && !w.told { // else it is looked at again at once
+	if w.doing = false; w.at == at && !w.told { // else it is looked at again at once
 		w.turn, w.next = true, d.core.cfg.Clock().Add(pause)
 	}
 	if failed != "" {
@@ -587,7 +583,7 @@ func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.D
 	found, away, err := d.elsewhere(ctx, r, s)
 	switch {
 	case found:
-		d.send(nil, deskBody{Version: deskVersion, Done: []string{r.Intent.RequestID}}) // this node may have been away, and others wait for it
+		d.send(nil, deskBody{Done: []string{r.Intent.RequestID}}) // this node may have been away, and others wait for it
 		return deskDone, ""
 	case away != "":
 		d.core.cfg.Logger.Warn("a request is not signed again: a node that led it and is away may have signed it", "led by", away,
@@ -598,7 +594,7 @@ func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.D
 	}
 	switch {
 	case err == nil:
-		d.send(nil, deskBody{Version: deskVersion, Done: []string{r.Intent.RequestID}})
+		d.send(nil, deskBody{Done: []string{r.Intent.RequestID}})
 		return deskDone, ""
 	case problem.As(err).Code.Retryable(), problem.As(err).Code == problem.Unapproved, problem.As(err).Code == problem.Frozen,
 		ctx.Err() != nil,

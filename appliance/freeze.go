@@ -15,7 +15,6 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/problem"
-	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/vault"
@@ -32,9 +31,7 @@ type Freezer struct {
 	mu     sync.RWMutex
 	m      map[attest.Hash]*frozen // by Freeze.Digest
 	force  []attest.Freeze         // those not thawed, the oldest first
-	given  map[transport.NodeID]time.Time
-	told   time.Time // when the others were last told what is here
-	sent   refusalRate
+	pace   exchange
 }
 
 // Bounds of what is frozen: each node has its own part, so that none takes away another's.
@@ -42,9 +39,7 @@ const (
 	freezesNode = 64  // in force, of a node
 	freezesKept = 256 // of a node with those thawed, which are kept for as long as there is room: a freeze that comes again stays thawed
 	freezesHave = freezesKept * attest.MaxNodes
-	freezePart  = 32 // records of an envelope
-	// freezeEvery is how often peers are told what a node has, and sent what they lack; freezesMinute how many envelopes of a peer are read.
-	freezeEvery   = 5 * time.Second
+	// freezesMinute is how many envelopes of a peer are read in a minute.
 	freezesMinute = 120
 )
 

@@ -55,12 +55,12 @@ func (z *Freezer) have() []freezeDigest {
 
 // learn takes up what a peer tells, and sends it what it lacks. What does not hold ends the reading: one envelope costs one bad signature.
 func (z *Freezer) learn(ctx context.Context, env transport.Envelope) {
-	if !z.sent.allow(z.core.cfg.Clock(), refusedTo{peer: env.From}, freezesMinute) {
+	if !z.pace.reads(z.core.cfg.Clock(), env.From, freezesMinute) {
 		return
 	}
 	var b freezeBody
 	err := canon.UnmarshalVersion(env.Body, freezeVersion, &b)
-	if err != nil || len(b.Have) > freezesHave || len(b.Records) > freezePart {
+	if err != nil || len(b.Have) > freezesHave || len(b.Records) > exchangePart {
 		z.core.remark(env.From, "what a peer tells of freezes cannot be read", cmp.Or(err, errors.New("it is too much")))
 		return
 	}
@@ -77,47 +77,36 @@ func (z *Freezer) learn(ctx context.Context, env transport.Envelope) {
 
 // supply sends a peer what it lacks, a part at a time, and asks for what it has more.
 func (z *Freezer) supply(peer transport.NodeID, have []freezeDigest) {
-	theirs := map[freezeDigest]bool{}
-	for _, x := range have {
-		theirs[x] = true
-	}
-	z.mu.Lock()
-	now := z.core.cfg.Clock()
-	if now.Sub(z.given[peer]) < freezeEvery/2 {
-		z.mu.Unlock()
+	if !z.pace.supplies(z.core.cfg.Clock(), peer) {
 		return
 	}
-	z.given[peer] = now
-	var lacks []freezeRecord
-	mine := map[freezeDigest]bool{}
+	ours := z.have()
+	lacks, more := differ(ours, have)
+	b := freezeBody{Has: more}
+	z.mu.RLock()
 	for _, x := range z.m {
-		at := x.digest()
-		if mine[at] = true; !theirs[at] {
-			lacks = append(lacks, x.freezeRecord)
+		if lacks[x.digest()] {
+			b.Records = append(b.Records, x.freezeRecord)
 		}
 	}
-	z.mu.Unlock()
-	slices.SortFunc(lacks, func(a, b freezeRecord) int { // what is in force first
+	z.mu.RUnlock()
+	slices.SortFunc(b.Records, func(a, b freezeRecord) int { // what is in force first
 		return cmp.Or(cmp.Compare(a.ThawedAt, b.ThawedAt), cmp.Compare(a.Signed.Freeze.Created, b.Signed.Freeze.Created))
 	})
-	b := freezeBody{Records: lacks[:min(len(lacks), freezePart)]}
-	b.Has = slices.ContainsFunc(have, func(x freezeDigest) bool { return !mine[x] })
-	if len(b.Records) == 0 && !b.Has {
+	if b.Records = b.Records[:min(len(b.Records), exchangePart)]; len(b.Records) == 0 && !more {
 		return
 	}
-	if b.Has {
-		b.Have = z.have()
+	if more {
+		b.Have = ours
 	}
 	z.send([]transport.NodeID{peer}, b)
 }
 
 // tend is called with each beat: it tells the others now and then what this node has, and stores what could not be stored.
 func (z *Freezer) tend(ctx context.Context, start func(func())) {
-	now := z.core.cfg.Clock()
-	if now.Sub(z.told) < freezeEvery {
+	if !z.pace.tells(z.core.cfg.Clock()) {
 		return
 	}
-	z.told = now
 	if have := z.have(); len(have) > 0 {
 		z.send(nil, freezeBody{Has: true, Have: have})
 	}

@@ -258,7 +258,7 @@ func (n *Node) furnish() {
 	n.token.hsm.timed = n.counts.signing
 	n.token.hsm.changed, n.store.changed = n.peers.Tell, n.peers.Tell
 	n.authority = &authority{core: &n.core}
-	n.desk = &Desk{core: &n.core, sign: n.Sign, each: deskTurn, m: map[string]*waiter{}, given: map[transport.NodeID]time.Time{}}
+	n.desk = &Desk{core: &n.core, sign: n.Sign, each: deskTurn, m: map[string]*waiter{}}
 	n.gate = newGate(c, func(x passage, d *intent.Decoded) (policy.Verdict, error) {
 		if err := n.desk.refuses(x.intent); err != nil {
 			return policy.Verdict{}, err
@@ -266,7 +266,7 @@ func (n *Node) furnish() {
 		return n.authority.judge(x, d, c.Clock())
 	}, len(n.members.All()))
 	n.gate.writable = n.Writable
-	n.freezer = &Freezer{core: &n.core, m: map[attest.Hash]*frozen{}, given: map[transport.NodeID]time.Time{}}
+	n.freezer = &Freezer{core: &n.core, m: map[attest.Hash]*frozen{}}
 	n.gate.frozen = n.freezer.refuses
 	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
 		Ended: n.pool.DropKey, Damage: &n.damage})
