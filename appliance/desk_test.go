@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,16 @@ func (m *member) standing(session string) appliance.OperationState {
 		return ""
 	}
 	return o.State
+}
+
+// rejects is a person's word that what an intent asks for may not be done.
+func (b board) rejects(t testing.TB, in *attest.Intent, key threshold.KeyInfo, name string, until time.Time) attest.Approval {
+	t.Helper()
+	x, err := in.Approve(read(t, in, key), name, until, true, sim.Sign(b[name]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *x
 }
 
 // everywhere waits until all nodes, but those that are gone, have an operation in a state.
@@ -67,11 +78,8 @@ func TestTakenBack(t *testing.T) {
 
 	rejected := c.waits(w.ID, "rejected")
 	people.approve(t, rejected, info, "ann", "ben")
-	no, err := rejected.Approve(read(t, rejected, info), "ben", time.Now().Add(time.Hour), true, sim.Sign(people["ben"]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.nodes[1].front().Approve(ctx, "rejected", *no); err != nil {
+	no := people.rejects(t, rejected, info, "ben", time.Now().Add(time.Hour))
+	if _, err := c.nodes[1].front().Approve(ctx, "rejected", no); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range c.nodes {
@@ -104,6 +112,14 @@ func TestTakenBack(t *testing.T) {
 	c.everywhere("cancelled", appliance.Cancelled)
 	if err := forged("cancelled", cancelled); err == nil || !strings.Contains(err.Error(), "cancelled it") {
 		t.Errorf("a coordinator with a request that was taken back: %v", err)
+	}
+	var blind [2]atomic.Int32
+	for i, m := range c.nodes[1:] {
+		blind[i].Store(1)
+		m.node.BlindAtFirst(&blind[i])
+	}
+	if err := forged("cancelled", cancelled); err == nil || !strings.Contains(err.Error(), "cancelled it") {
+		t.Errorf("taken back after the gate, and before a share: %v", err)
 	}
 	if _, err := c.nodes[1].front().Approve(ctx, "cancelled", cancelled.Approvals[0]); problem.As(err).Code != problem.Conflict {
 		t.Errorf("approved when it is over: %v", err)
@@ -244,16 +260,6 @@ func TestDeskIsBounded(t *testing.T) {
 	if _, err := node.node.Sign(ctx, one); problem.As(err).Code != problem.Overload || !strings.Contains(err.Error(), "wait for approvals") {
 		t.Errorf("one more: %v", err)
 	}
-	for range 600 { // what a node tells in a minute at most
-		node.node.TellDesk(ctx, "node2", attest.Intent{}, nil, nil, "")
-	}
-	if err := c.asker.InitiateUntil(in, time.Now().Add(time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	node.node.TellDesk(ctx, "node2", *in, nil, nil, "")
-	if got := node.standing("soon"); got != appliance.Expired {
-		t.Errorf("what was told after too much is taken up: %s", got)
-	}
 	all, err := node.front().Operations(ctx, appliance.PendingApproval)
 	nobodys := slices.ContainsFunc(all, func(o appliance.Operation) bool { return o.Intent.RequestID == "" })
 	if err != nil || len(all) != appliance.MaxWaiting || nobodys {
@@ -285,11 +291,8 @@ func TestRejectedForGood(t *testing.T) {
 	in := c.waits(w.ID, "rejected")
 	people.approve(t, in, info, "ben")
 	until := time.Now().Add(200 * time.Millisecond)
-	no, err := in.Approve(read(t, in, info), "ben", until, true, sim.Sign(people["ben"]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := one.front().Approve(ctx, "rejected", *no); err != nil {
+	no := people.rejects(t, in, info, "ben", until)
+	if _, err := one.front().Approve(ctx, "rejected", no); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Until(until) + 10*time.Millisecond)
@@ -340,15 +343,12 @@ func TestSignedIsNotTakenBack(t *testing.T) {
 		m.node.WaitTurns(time.Hour) // who is not first asks for nothing by itself
 	}
 	back := func(at *member, in *attest.Intent) (by [2]problem.Code) {
-		no, err := in.Approve(read(t, in, info), "cleo", time.Now().Add(time.Hour), true, sim.Sign(people["cleo"]))
-		if err != nil {
-			t.Fatal(err)
-		}
+		no := people.rejects(t, in, info, "cleo", time.Now().Add(time.Hour))
 		word, err := c.asker.Cancel(in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = at.front().Approve(ctx, in.RequestID, *no)
+		_, err = at.front().Approve(ctx, in.RequestID, no)
 		by[0] = problem.As(err).Code
 		_, err = at.front().Cancel(ctx, in.RequestID, word)
 		by[1] = problem.As(err).Code
@@ -414,11 +414,8 @@ func TestRejectionOutlives(t *testing.T) {
 	ctx, at := t.Context(), c.nodes[1]
 	info := at.node.KeyInfo(ctx, w.ID)
 	in := c.waits(w.ID, "no")
-	no, err := in.Approve(read(t, in, info), "ben", time.Now().Add(time.Hour), true, sim.Sign(people["ben"]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := at.front().Approve(ctx, "no", *no); err != nil {
+	no := people.rejects(t, in, info, "ben", time.Now().Add(time.Hour))
+	if _, err := at.front().Approve(ctx, "no", no); err != nil {
 		t.Fatal(err)
 	}
 	c.asker.Chain = c.change(func(a *attest.Authority) { a.Quorum, a.Assets = 1, []policy.Asset{{Network: "base", ID: "x"}} })

@@ -532,13 +532,15 @@ func (n *Node) Frozen() (force, all int) {
 	return len(n.freezer.force), len(n.freezer.m)
 }
 
-// BlindToFreezes has the node's gate see none as often as it looks first, as one does that is past it when the freeze comes.
-func (n *Node) BlindToFreezes(blind *atomic.Int32) {
-	n.gate.frozen = func(wallet, vault string) error {
+// BlindAtFirst has the node's gate see nothing that stops it as often as it looks first, as one does that is past it when a freeze comes, or
+// a word that takes back.
+func (n *Node) BlindAtFirst(blind *atomic.Int32) {
+	see := n.gate.stopped
+	n.gate.stopped = func(x passage) error {
 		if blind.Add(-1) >= 0 {
 			return nil
 		}
-		return n.freezer.refuses(wallet, vault)
+		return see(x)
 	}
 }
 

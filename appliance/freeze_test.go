@@ -196,13 +196,17 @@ func TestFreezeRogueCoordinator(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.nodes[2].freezes(attest.ScopeWallet, w.ID)
+	began := len(c.nodes[1].entries(t, "share.sign"))
 	if err := forged("after"); appliance.RefusedWith(err) != problem.Frozen {
 		t.Errorf("a coordinator that judges nothing: %v", err)
+	}
+	if n := len(c.nodes[1].entries(t, "share.sign")); n != began {
+		t.Error("a signer began with what is frozen")
 	}
 	var blind [2]atomic.Int32
 	for i, m := range c.nodes[1:] {
 		blind[i].Store(1)
-		m.node.BlindToFreezes(&blind[i])
+		m.node.BlindAtFirst(&blind[i])
 	}
 	if err := forged("late"); appliance.RefusedWith(err) != problem.Frozen {
 		t.Errorf("a freeze that came after the gate: %v", err)

@@ -39,8 +39,8 @@ type gate struct {
 	clock     func() time.Time
 	// writable tells why nothing that must be kept can be, before a full disk breaks off what was begun; nil is never.
 	writable func() error
-	// frozen tells why nothing is done with a wallet of a vault; nil never does.
-	frozen func(wallet, vault string) error
+	// stopped tells why what an initiator asks for is not done whatever else permits it, as what is frozen or was taken back; nil never does.
+	stopped func(x passage) error
 }
 
 func newGate(c Config, initiated func(passage, *intent.Decoded) (policy.Verdict, error), nodes int) *gate {
@@ -96,7 +96,7 @@ func (p *permission) recorded() error {
 		return problem.New(problem.Internal, "report this", "an act that did not pass the gate")
 	}
 	<-p.done
-	for _, x := range p.passages { // once more: what is frozen meanwhile stops what was permitted
+	for _, x := range p.passages { // once more: what is frozen or taken back meanwhile stops what was permitted
 		if err := p.gate.halts(x); err != nil {
 			return err
 		}
@@ -104,12 +104,12 @@ func (p *permission) recorded() error {
 	return p.err
 }
 
-// halts refuses what is frozen, of what an initiator asks for.
+// halts refuses what is stopped.
 func (g *gate) halts(x passage) error {
-	if g.frozen == nil {
+	if g.stopped == nil {
 		return nil
 	}
-	return g.frozen(x.intent.KeyID, x.vault)
+	return g.stopped(x)
 }
 
 // permit lets the intents of one ceremony of a line pass, all or none, and has each put on record under the names of events. An error

@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -260,14 +261,13 @@ func (n *Node) furnish() {
 	n.authority = &authority{core: &n.core}
 	n.desk = &Desk{core: &n.core, sign: n.Sign, each: deskTurn, m: map[string]*waiter{}}
 	n.gate = newGate(c, func(x passage, d *intent.Decoded) (policy.Verdict, error) {
-		if err := n.desk.refuses(x.intent); err != nil {
-			return policy.Verdict{}, err
-		}
 		return n.authority.judge(x, d, c.Clock())
 	}, len(n.members.All()))
 	n.gate.writable = n.Writable
 	n.freezer = &Freezer{core: &n.core, m: map[attest.Hash]*frozen{}}
-	n.gate.frozen = n.freezer.refuses
+	n.gate.stopped = func(x passage) error {
+		return cmp.Or(n.freezer.refuses(x.intent.KeyID, x.vault), n.desk.refuses(x.intent))
+	}
 	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
 		Ended: n.pool.DropKey, Damage: &n.damage})
 	n.pairs = keys.NewPairs(c.Vault, n.pool.DropPairs, n.pool.DropPeers)

@@ -39,12 +39,7 @@ func (r *redteam) payment(session string, wei int64, by ...string) (*attest.Inte
 // word is a person's that a request may not be done.
 func (r *redteam) word(in *attest.Intent, by string) attest.Approval {
 	r.t.Helper()
-	d := read(r.t, in, r.nodes[0].node.KeyInfo(r.t.Context(), in.KeyID))
-	x, err := in.Approve(d, by, time.Now().Add(time.Hour), true, sim.Sign(r.people[by]))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return *x
+	return r.people.rejects(r.t, in, r.nodes[0].node.KeyInfo(r.t.Context(), in.KeyID), by, time.Now().Add(time.Hour))
 }
 
 // unsigned are moves after which no honest node may have released a share, and the wallet signs what was asked for and approved.
