@@ -532,8 +532,8 @@ func (n *Node) Frozen() (force, all int) {
 	return len(n.freezer.force), len(n.freezer.m)
 }
 
-// BlindAtFirst has the node's gate see nothing that stops it as often as it looks first, as one does that is past it when a freeze comes, or
-// a word that takes back.
+// BlindAtFirst has the node's gate see nothing that stops it as often as it looks first, as one does that is past it when a freeze comes,
+// or a word that takes back.
 func (n *Node) BlindAtFirst(blind *atomic.Int32) {
 	see := n.gate.stopped
 	n.gate.stopped = func(x passage) error {
