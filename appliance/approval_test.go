@@ -105,7 +105,7 @@ func TestApprovals(t *testing.T) {
 	in := draft("pay", 5)
 	for _, by := range []string{"ann", "ben"} {
 		_, err := send(in)
-		if p := problem.As(err); err == nil || p.Code != problem.Unapproved || !strings.Contains(p.Message, "2 of treasury") {
+		if p := problem.As(err); err == nil || p.Code != problem.Unapproved || !strings.Contains(p.Message, `2 of "treasury"`) {
 			t.Errorf("before %s: %v", by, err)
 		}
 		people.approve(t, in, info, by)

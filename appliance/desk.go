@@ -47,6 +47,7 @@ const (
 	waitersInitiator = 64 // that wait, of an initiator
 	// cancelledInitiator is how many an initiator may have taken back that have not expired.
 	cancelledInitiator = 256
+	waitersBytes       = 64 << 20 // of all that is kept
 	// waiterKept is how long a record stays after its initiation has expired, unless half of the desk is in use.
 	waiterKept = 7 * 24 * time.Hour
 	// deskTurn is how long each further node of the roster leaves it to those before it to ask for a signature that may be made.
@@ -95,6 +96,15 @@ type waiter struct {
 	doing bool
 	told  bool // a peer says that it has the answer, and this node has not looked since
 	done  bool // this node has the answer
+}
+
+// size is about how many bytes of memory a record takes.
+func (r *waiterRecord) size() int {
+	size := 1024 + len(r.Intent.Message) + 256*(len(r.Intent.Approvals)+len(r.Rejected))
+	if p := r.Intent.Payload; p != nil {
+		size += len(p.Bytes)
+	}
+	return size
 }
 
 func newWaiter(r waiterRecord) *waiter { return &waiter{waiterRecord: r, at: r.digest()} }
@@ -238,7 +248,7 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 	next, known := d.record(r.Intent.RequestID)
 	if known = known && next.Intent.Initiation.Expires > now.UnixMilli(); !known {
 		next = waiterRecord{Version: waiterVersion, Intent: bare(&r.Intent), Named: r.Named}
-		err = d.room(r.Intent.Initiation.By, now)
+		err = d.room(&next, now)
 	} else if !same(&next.Intent, &r.Intent) {
 		err = operation.Reused(r.Intent.RequestID)
 	}
@@ -300,12 +310,14 @@ func oneOfEach(all []attest.Approval) []attest.Approval {
 	return all[:min(len(all), attest.MaxApprovals)]
 }
 
-// room refuses one more request of an initiator.
-func (d *Desk) room(by string, now time.Time) error {
+// room refuses one more request of an initiator where too much of its waits, or of all.
+func (d *Desk) room(r *waiterRecord, now time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	waits, cancelled := 0, 0
+	by := r.Intent.Initiation.By
+	waits, cancelled, size := 0, 0, r.size()
 	for _, w := range d.m {
+		size += w.size()
 		switch x := w.Intent.Initiation; {
 		case x.By != by || x.Expires <= now.UnixMilli() || w.done || w.Failed != "":
 		case len(w.Cancelled) > 0:
@@ -314,7 +326,7 @@ func (d *Desk) room(by string, now time.Time) error {
 			waits++
 		}
 	}
-	if waits >= waitersInitiator || cancelled >= cancelledInitiator || len(d.m) >= waitersAll {
+	if waits >= waitersInitiator || cancelled >= cancelledInitiator || len(d.m) >= waitersAll || size > waitersBytes {
 		return problem.New(problem.Overload, "wait until some are done or have expired, or cancel some: `mpcd operation cancel`",
 			"%d requests of %s wait for approvals, %d of all initiators are kept, and there is no room for more", waits, by, len(d.m))
 	}

@@ -21,12 +21,34 @@ func TestDoneGivesRoom(t *testing.T) {
 	for i := range waitersInitiator {
 		x.desk.m[fmt.Sprint(i)] = waiterOf("asker", now)
 	}
-	if x.desk.room("asker", now) == nil || x.desk.room("another", now) != nil {
+	asker, another := &waiterOf("asker", now).waiterRecord, &waiterOf("another", now).waiterRecord
+	if x.desk.room(asker, now) == nil || x.desk.room(another, now) != nil {
 		t.Error("the room of one is not that of one")
 	}
 	x.desk.m["0"].done = true
-	if err := x.desk.room("asker", now); err != nil {
+	if err := x.desk.room(asker, now); err != nil {
 		t.Error(err)
+	}
+}
+
+// Goal: what an initiator has taken back is bounded too, since it is kept, and so is all that waits, in bytes: neither one initiator nor
+// all together fill a node's memory. Method: as many cancelled requests as there may be; one that is half as long as all may be, twice.
+func TestDeskKeepsNoMore(t *testing.T) {
+	x, now := newInside(t), time.Now()
+	asker, another := &waiterOf("asker", now).waiterRecord, &waiterOf("another", now).waiterRecord
+	for i := range cancelledInitiator {
+		w := waiterOf("asker", now)
+		w.Cancelled = attest.Hex{1}
+		x.desk.m[fmt.Sprint(i)] = w
+	}
+	if x.desk.room(asker, now) == nil || x.desk.room(another, now) != nil {
+		t.Error("the room of one who takes back is not that of one")
+	}
+	long := waiterOf("third", now)
+	long.Intent.Message = make(attest.Hex, waitersBytes/2)
+	x.desk.m["long"] = long
+	if x.desk.room(another, now) != nil || x.desk.room(&long.waiterRecord, now) == nil {
+		t.Error("half of all does not leave room for one, or leaves room for as much again")
 	}
 }
 

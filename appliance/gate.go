@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -251,18 +250,9 @@ func denied(v policy.Verdict) error {
 	}
 	if len(v.Needs) > 0 {
 		return problem.New(problem.Unapproved, "send the same request with their approvals, in its field approvals (docs/RECEIPTS.md)",
-			"it waits for approvals, %s: %s", needsWords(v.Needs), v.Why)
+			"it waits for approvals, %s: %s", policy.Needs(v.Needs), v.Why)
 	}
 	return problem.New(problem.Denied, "change the request, or have the policy changed", "denied by policy rule %q: %s", v.Rule, v.Why)
-}
-
-// needsWords says how many of each group must approve.
-func needsWords(needs map[string]int) string {
-	var all []string
-	for _, g := range slices.Sorted(maps.Keys(needs)) {
-		all = append(all, fmt.Sprintf("%d of %s", needs[g], g))
-	}
-	return strings.Join(all, " and ")
 }
 
 // intentMemory remembers what each request ID was for, so that one ID cannot be used for two messages, whoever coordinates.

@@ -31,8 +31,8 @@ type Operation struct {
 	Intent    attest.Intent
 	Key       threshold.KeyInfo
 	Rejected  []attest.Approval
-	Needs     map[string]int // how many more of which groups must approve, where it is PendingApproval
-	Why       string         // not, where it has failed or cannot be judged here
+	Needs     map[string]int // how many of which groups must approve in all, where it is PendingApproval
+	Why       string         // where it has failed or cannot be judged here
 	ReceiptID string         // of the signature
 }
 

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -95,15 +93,6 @@ func (p *Pending) Rows() [][2]string {
 	}
 	return append(rows, [2]string{"waits until", time.UnixMilli(in.Initiation.Expires).UTC().Format(time.RFC3339)},
 		[2]string{"authority", in.Authority.String()})
-}
-
-// Needs says whose approvals an operation waits for.
-func Needs(of map[string]int) string {
-	var all []string
-	for _, g := range slices.Sorted(maps.Keys(of)) {
-		all = append(all, fmt.Sprintf("%d of %q", of[g], g))
-	}
-	return strings.Join(all, " and ")
 }
 
 // JudgeBy holds the operation against an authority in a file: it is the one it is under, its initiator asked for it, and the approver is

@@ -39,6 +39,15 @@ type Verdict struct {
 	Needs map[string]int `json:"needs,omitempty"`
 }
 
+// Needs says in words how many people of which groups must approve.
+func Needs(of map[string]int) string {
+	var all []string
+	for _, group := range slices.Sorted(maps.Keys(of)) {
+		all = append(all, fmt.Sprintf("%d of %q", of[group], group))
+	}
+	return strings.Join(all, " and ")
+}
+
 // Rules is a policy that was read.
 type Rules struct{ set *cedar.PolicySet }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/cli"
+	"github.com/luxfi/mpcd/policy"
 )
 
 func operationCommand(o *output) *cobra.Command {
@@ -35,7 +36,7 @@ func operationList(o *output) *cobra.Command {
 				func(t io.Writer, all []wire.Operation) {
 					row(t, "OPERATION", "STATE", "ASKED BY", "WALLET", "NEEDS", "APPROVED", "REJECTED", "UNTIL")
 					for _, x := range all {
-						row(t, x.ID, x.State, x.Initiator, x.WalletID, enrol.Needs(x.Needs), join(x.Approved), join(x.Rejected), until(x))
+						row(t, x.ID, x.State, x.Initiator, x.WalletID, policy.Needs(x.Needs), join(x.Approved), join(x.Rejected), until(x))
 					}
 				})
 		},
@@ -50,7 +51,7 @@ func until(x wire.Operation) string { return time.UnixMilli(x.ExpiresMS).UTC().F
 // operationTable shows an operation as it was read here.
 func operationTable(t io.Writer, x *wire.Operation) {
 	row(t, "operation", x.ID)
-	row(t, "state", x.State, enrol.Needs(x.Needs), x.Why)
+	row(t, "state", x.State, policy.Needs(x.Needs), x.Why)
 	row(t, "approved by", cmp.Or(join(x.Approved), "nobody"))
 	if len(x.Rejected) > 0 {
 		row(t, "rejected by", join(x.Rejected))
