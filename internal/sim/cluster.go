@@ -3,6 +3,7 @@ package sim
 import (
 	"crypto/ed25519"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"sync"
@@ -133,19 +134,25 @@ func Wait(tb testing.TB, what string, ok func() bool) {
 	}
 }
 
-// FreePorts returns n addresses on loopback that were free just now.
+// FreePorts returns n addresses on loopback that were free just now, below those that the system gives to connections: between now and
+// their use no connection takes one, and of other tests hardly one.
 func FreePorts(tb testing.TB, n int) []string {
 	tb.Helper()
-	out := make([]string, n)
-	for i := range out {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	const first, last, tries = 12_000, 32_000, 1000
+	var out []string
+	for range tries {
+		if len(out) == n {
+			return out
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first)))
 		if err != nil {
-			tb.Fatal(err)
+			continue // in use
 		}
 		defer l.Close() // all are held until all are found
-		out[i] = l.Addr().String()
+		out = append(out, l.Addr().String())
 	}
-	return out
+	tb.Fatalf("%d free ports, want %d", len(out), n)
+	return nil
 }
 
 // Buffer keeps what is written to it. It is safe for concurrent use.
