@@ -6,7 +6,8 @@
 # make faults  every row of docs/FAULTS.md, each write that can fail, and kill -9 under load for KILLS (5m)
 # make bench   the promised figures, measured here     make build         bin/mpcd
 # make bench-hsm  the same for every kind of token     make matrix        every driver's suite, and its table into docs/HARDWARE.md
-# make mutate  takes out one check at a time and asks for the test that fails; MUTANTS=dkg/ names some; make mutate-sample takes a few
+# make mutate  takes out one check at a time and asks for the test that fails; MUTANTS=dkg/ names some; make mutate-sample takes a few;
+#              make mutate-next NEXT=n the n that were tried longest ago, into scripts/mutate/last.txt
 # make mixed   nodes of an earlier commit, FROM=commit, and of this one in a cluster, upgraded node by node and back
 # make redteam one member against the others, on 2-of-3 and 3-of-5: attack, what the honest nodes said, what is left; TIMES=n is for how long
 
@@ -21,9 +22,10 @@ SEEDS ?= 1000
 HSM ?= softhsm
 MUTANTS ?=
 KILLS ?= 5m
+NEXT ?= 300
 GOTEST := scripts/gotest.sh -p 2 -timeout 15m
 
-.PHONY: demo test check race vuln fuzz bench bench-hsm matrix mutate mutate-sample redteam mixed sim faults build setup clean
+.PHONY: demo test check race vuln fuzz bench bench-hsm matrix mutate mutate-sample mutate-next redteam mixed sim faults build setup clean
 
 demo: build
 	@scripts/setup.sh $(HSM)
@@ -67,10 +69,13 @@ matrix: setup
 	go run ./scripts/matrix
 
 mutate: setup
-	go run ./scripts/mutate -run '$(MUTANTS)'
+	go run ./scripts/mutate -run '$(MUTANTS)' -keep scripts/mutate/last.txt
 
 mutate-sample: setup
 	go run ./scripts/mutate -run '$(MUTANTS)' -sample 12
+
+mutate-next: setup
+	go run ./scripts/mutate -run '$(MUTANTS)' -next $(NEXT) -keep scripts/mutate/last.txt
 
 redteam: setup
 	scripts/redteam.sh

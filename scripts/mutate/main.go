@@ -2,7 +2,8 @@
 // test that must fail then. What it takes out stands in list/, a file per subject; nothing in the tree is changed (go test -overlay).
 //
 // The form of the list, and what a line of it owes, is told in list.go. The run fails if a mutant survives or if the list is wrong.
-// last.txt is what the last whole run printed, before.txt one from before the appliance was cut into packages.
+// last.txt keeps what was found of each mutant last (-keep), before.txt what a whole run printed before the appliance was cut into
+// packages.
 package main
 
 import (
@@ -29,6 +30,8 @@ func main() {
 	flag.StringVar(&o.only, "run", "", "regular `expression` for subject/name: only these mutants")
 	flag.IntVar(&o.sample, "sample", 0, "run no more than `n` mutants, chosen by -seed")
 	flag.StringVar(&o.seed, "seed", "", "what the sample is chosen by (default the commit)")
+	flag.StringVar(&o.keep, "keep", "", "keep what was found of each mutant in this `file`, with what it has of others")
+	flag.IntVar(&o.next, "next", 0, "with -keep: run the `n` mutants that were tried longest ago, or never")
 	flag.IntVar(&o.parallel, "p", runtime.NumCPU(), "mutants at a time")
 	flag.DurationVar(&o.limit, "timeout", 2*time.Minute, "how long one test may take")
 	flag.Parse()
@@ -42,7 +45,8 @@ func main() {
 
 type options struct {
 	root, list, only string
-	sample           int
+	sample, next     int
+	keep             string
 	seed             string
 	parallel         int
 	limit            time.Duration
@@ -64,6 +68,13 @@ func run(ctx context.Context, o options, w io.Writer) error {
 		o.seed = commit
 	}
 	chosen := choose(all, only, o.sample, o.seed)
+	before, err := readKept(o.keep)
+	if err != nil {
+		return err
+	}
+	if o.next > 0 {
+		chosen = before.next(chosen, o.next)
+	}
 	if len(chosen) == 0 {
 		return fmt.Errorf("no mutant of %d is named by %q", len(all), o.only)
 	}
@@ -78,6 +89,11 @@ func run(ctx context.Context, o options, w io.Writer) error {
 	}
 	if err := r.write(w); err != nil {
 		return err
+	}
+	if o.keep != "" {
+		if err := before.write(o.keep, all, r); err != nil {
+			return err
+		}
 	}
 	return r.failure()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -174,5 +175,38 @@ func TestSample(t *testing.T) {
 	}
 	if n := len(choose(all, regexp.MustCompile(""), 99, "a")); n != len(all)-1 {
 		t.Errorf("%d of %d chosen", n, len(all)-1)
+	}
+}
+
+// Goal: a whole list is tried a part at a time: first what never was, then what was longest ago; what was found of the others stays, and what
+// the list has no more goes. Method: two parts of the fixture's list, with a file between them.
+func TestKeep(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "last.txt")
+	all := []*mutant{{subject: "a", name: "one"}, {subject: "a", name: "two"}, {subject: "a", name: "three"}}
+	day := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+	for i, want := range []string{"one", "two", "three", "one"} {
+		k, err := readKept(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := k.next(all, 1)
+		if next[0].name != want {
+			t.Errorf("run %d is of %s, want %s", i, next[0].name, want)
+		}
+		r := report{results: []result{{mutant: next[0], verdict: killed}}, commit: "5e40f8f2ca89", begun: day.AddDate(0, 0, i)}
+		if err := k.write(path, all, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, err := readKept(path)
+	if err != nil || len(k) != 3 || k.day(all[0]) != "2026-01-05" || k.day(all[1]) != "2026-01-03" {
+		t.Errorf("%v, %v", k, err)
+	}
+	if err := k.write(path, all[1:], report{begun: day}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil || strings.Contains(string(b), "a/one") || !strings.Contains(string(b), "2 mutants: 2 killed, 0 not tried yet") {
+		t.Errorf("%s, %v", b, err)
 	}
 }
