@@ -143,6 +143,7 @@ type core struct {
 	authority *authority
 	desk      *Desk
 	freezer   *Freezer
+	witness   *witness
 	keys      *keys.Ring
 	pairs     *keys.Pairs
 	damage    keys.Damage
@@ -266,8 +267,10 @@ func (n *Node) furnish() {
 	n.gate.writable = n.Writable
 	n.freezer = &Freezer{core: &n.core, m: map[attest.Hash]*frozen{}}
 	n.gate.stopped = func(x passage) error {
-		return cmp.Or(n.freezer.refuses(x.intent.KeyID, x.vault), n.desk.refuses(x.intent))
+		return cmp.Or(n.freezer.refuses(x.intent.KeyID, x.vault), n.desk.refuses(x.intent), n.witness.refuses())
 	}
+	n.witness = newWitness(&n.core)
+	n.peers.Unfit = n.witness.unfit
 	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
 		Ended: n.pool.DropKey, Damage: &n.damage})
 	n.pairs = keys.NewPairs(c.Vault, n.pool.DropPairs, n.pool.DropPeers)
@@ -325,6 +328,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	if err := n.desk.load(ctx); err != nil {
 		return fmt.Errorf("appliance: requests that wait: %w", err)
+	}
+	if err := n.witness.load(ctx); err != nil {
+		return fmt.Errorf("appliance: what was witnessed: %w", err)
 	}
 	for _, f := range []func(context.Context){n.receive, n.router.Tidy, n.pool.Tidy, n.making.catchUp, n.expire} {
 		n.wg.Go(func() { f(base) })
@@ -427,6 +433,8 @@ func (n *Node) receive(ctx context.Context) {
 			n.begin(ctx, env, n.desk.learn)
 		case ceremony.KindFreeze:
 			n.begin(ctx, env, n.freezer.learn)
+		case ceremony.KindWitness:
+			n.begin(ctx, env, n.witness.learn)
 		case ceremony.KindEpochs:
 			n.begin(ctx, env, n.epochs.learn)
 		default:

@@ -41,10 +41,11 @@ type Front struct {
 	*Node
 	*Desk
 	*Freezer
+	*witness
 }
 
-// NewFront is a node with its desk, where requests wait for people, and with what is frozen.
-func NewFront(n *Node) Front { return Front{n, n.desk, n.freezer} }
+// NewFront is a node with its desk, where requests wait for people, with what is frozen, and with what it has witnessed.
+func NewFront(n *Node) Front { return Front{n, n.desk, n.freezer, n.witness} }
 
 // Freeze freezes what a request names, a wallet by its ID or public key; NotFound where no node knows it: a freeze of a misspelled one
 // would stop nothing.

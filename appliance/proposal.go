@@ -252,6 +252,11 @@ func (n *Node) judgeProposal(p *proposal, from transport.NodeID) ([]*attest.Inte
 	if twice := n.peers.Twice(from); twice != "" {
 		return nil, problem.New(problem.Denied, "stop one of them", "the coordinator %s %s", from, twice)
 	}
+	for _, id := range append(n.members.Nodes(p.Signers), from) {
+		if why, next := n.witness.unfit(id); why != "" {
+			return nil, problem.New(problem.Starting, next, "%s: %s", id, why)
+		}
+	}
 	return n.judgeIntents(p, coordinator)
 }
 

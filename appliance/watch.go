@@ -60,6 +60,7 @@ func (w *watch) look(n *Node) {
 	w.floods(n, now)
 	n.desk.tend(n.base, n.wg.Go)
 	n.freezer.tend(n.base, n.wg.Go)
+	n.witness.tend(n.wg.Go)
 	if now.Sub(w.mended) < mendEvery || !w.busy.CompareAndSwap(false, true) {
 		return
 	}

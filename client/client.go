@@ -155,6 +155,15 @@ func (c *Client) Audit(ctx context.Context, p Page) ([]AuditEntry, string, error
 	return list.Entries, list.NextPageToken, nil
 }
 
+// Checkpoints lists the checkpoints of audit logs that a node has: its own, and those it has witnessed.
+func (c *Client) Checkpoints(ctx context.Context) ([]wire.Checkpoint, error) {
+	list, err := call[wire.CheckpointList](ctx, c, http.MethodGet, "/api/v1/audit/checkpoints", nil)
+	if err != nil {
+		return nil, err
+	}
+	return list.Checkpoints, nil
+}
+
 // Health asks the first node that answers how it is.
 func (c *Client) Health(ctx context.Context) (*Health, error) {
 	return call[Health](ctx, c, http.MethodGet, "/healthz", nil)

@@ -113,6 +113,7 @@ func TestCalls(t *testing.T) {
 	_, _, _ = client.Wallets(ctx, Page{Size: 5, Token: "a&b"})
 	_, _ = client.Nodes(ctx)
 	_, _, _ = client.Audit(ctx, Page{})
+	_, _ = client.Checkpoints(ctx)
 	_, _ = client.CreateWallet(ctx, "v", &KeygenRequest{Curve: "ed25519"})
 	_, _ = client.ProveThreshold(ctx, "w_1")
 	_, _ = client.Health(ctx)
@@ -121,7 +122,8 @@ func TestCalls(t *testing.T) {
 		t.Errorf("%s %v", receipt, err)
 	}
 	want := []string{"0 POST /api/v1/keygen", "0 POST /api/v1/sign", "0 POST /api/v1/refresh", "0 GET /api/v1/wallets/w%2F1%3Fx",
-		"0 GET /api/v1/wallets?page_size=5&page_token=a%26b", "0 GET /api/v1/nodes", "0 GET /api/v1/audit", "0 POST /api/v1/vaults/v/wallets",
+		"0 GET /api/v1/wallets?page_size=5&page_token=a%26b", "0 GET /api/v1/nodes", "0 GET /api/v1/audit",
+		"0 GET /api/v1/audit/checkpoints", "0 POST /api/v1/vaults/v/wallets",
 		"0 POST /api/v1/wallets/w_1/prove-threshold", "0 GET /healthz", "0 GET /api/v1/receipts/r_1"}
 	if fmt.Sprint(c.asked) != fmt.Sprint(want) {
 		t.Errorf("asked %q", c.asked)

@@ -1,12 +1,15 @@
 package host
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/attest"
@@ -81,6 +84,42 @@ func (t *AuditTask) since() ([]byte, error) {
 	return durable.ReadFile(t.Since, attest.MaxJSON)
 }
 
+// had is the head of the checkpoint that is named, which the log must have grown from.
+func (t *AuditTask) had(v audit.Verifier) (since []byte, had audit.Head, err error) {
+	if since, err = t.since(); err != nil || since == nil {
+		return nil, had, err
+	}
+	if v == nil {
+		if v, err = t.verifier(); err != nil { // which says what is missing
+			return nil, had, err
+		}
+	}
+	had, signed, err := audit.OpenCheckpoint(since, v)
+	if err == nil && !signed {
+		err = fmt.Errorf("%w: another key than the roster's has signed it", audit.ErrCheckpoint)
+	}
+	return since, had, ofLog(err)
+}
+
+// witnesses are the other nodes of the roster that have cosigned the log's checkpoint.
+func (t *AuditTask) witnesses(x *audit.Verified, v audit.Verifier) []audit.Witnessed {
+	roster, err := t.Roster, error(nil)
+	if roster == nil && t.Config.Roster != "" {
+		roster, err = loadRoster(t.Config)
+	}
+	if roster == nil || err != nil {
+		return nil
+	}
+	var of []audit.Witness
+	for _, m := range roster.Roster.Members() {
+		if w, err := audit.NewWitness(roster.Roster.Cluster, m.ID, []byte(m.Identity)); err == nil && m.ID != string(t.Config.Node) {
+			of = append(of, w)
+		}
+	}
+	by, _ := x.WitnessedBy(v, of...)
+	return by
+}
+
 func verifyLog(path string, v audit.Verifier) (*audit.Verified, error) {
 	x, err := audit.Verify(path, v)
 	return x, ofLog(err)
@@ -119,14 +158,19 @@ func (t *AuditTask) Verify() (*Report, error) {
 	switch {
 	case t.Proof != "":
 		return t.check()
-	case t.Since != "":
-		return nil, fault.Usage("give --proof FILE too: what `mpcd audit prove --since` wrote", "--since is for a proof")
 	}
 	path, v, err := t.open()
 	if err != nil {
 		return nil, err
 	}
+	since, had, err := t.had(v)
+	if err != nil {
+		return nil, err
+	}
 	x, err := verifyLog(path, v)
+	if err == nil && since != nil {
+		err = ofLog(x.GrownFrom(had))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +194,18 @@ func (t *AuditTask) Verify() (*Report, error) {
 			"node has its token sign another within a minute"})
 	default:
 		r.Rows = append(r.Rows, [2]any{"checkpoint", "none yet"})
+	}
+	by, names := t.witnesses(x, v), []string{}
+	for _, w := range by {
+		names = append(names, fmt.Sprintf("%s at %s", w.Node, w.At.UTC().Format(time.RFC3339)))
+	}
+	value["witnessed_by"] = names
+	if x.Checkpoint.Size > 0 {
+		r.Rows = append(r.Rows, [2]any{"witnessed by", cmp.Or(strings.Join(names, ", "), "nobody")})
+	}
+	if since != nil {
+		value["since_entries"] = had.Size
+		r.Rows = append(r.Rows, [2]any{"grown since", fmt.Sprintf("%d entries, which are as they were", had.Size)})
 	}
 	if x.Torn > 0 {
 		r.Rows = append(r.Rows, [2]any{"torn", fmt.Sprintf("%d bytes at the end are no entry, %s", x.Torn, torn)})

@@ -54,9 +54,10 @@ func TestAuditLogPutBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		go r.keepSigned(ctx, signedEvery)
+		synctest.Wait()
 		r.event(ctx, "after", nil)
 		time.Sleep(3*signedEvery + time.Second)
-		if n := store.Writes(); n != 1 {
+		if n := store.Writes(); n != 2 {
 			t.Errorf("%d writes of the store", n)
 		}
 		end()

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host/fault"
@@ -14,6 +16,31 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/schemes"
 )
+
+// VerifySignature checks a signature over a message as its chain would, by the scheme that is named, or the curve's first for a key of that
+// form; a key of ECDSA may also be uncompressed.
+func VerifySignature(curve, protocol string, pub, message, signature []byte) (*Report, error) {
+	var s threshold.Scheme
+	for _, x := range schemes.All() {
+		if k := x.Kind(); s == nil && protocol == "" && k.Curve == curve && k.Shown(pub) != nil {
+			s = x
+		}
+	}
+	if s == nil {
+		var err error
+		if s, err = schemes.For(curve, protocol); err != nil {
+			return nil, fault.Usage("use --curve ed25519, or --curve secp256k1 with --protocol frost (Taproot) or dkls23 (ECDSA)", "%w", err)
+		}
+	}
+	if k, err := secp256k1.ParsePubKey(pub); err == nil && pub[0] == 4 {
+		pub = k.SerializeCompressed()
+	}
+	if err := s.Verify(pub, nil, message, signature); err != nil {
+		return nil, &fault.Error{Code: fault.CodeIntegrity, What: "the signature does not verify", Err: err,
+			Do: "compare key, message and signature with what was signed"}
+	}
+	return &Report{map[string]any{"valid": true, "scheme": s.ID()}, [][2]any{{"valid", s.ID()}}}, nil
+}
 
 // VerifyReceipt checks a receipt, in JSON, with a roster and the authority alone: request, who asked, cosignature, attested shares,
 // signature, settlement. Without an authority it is not judged who asked.

@@ -168,21 +168,21 @@ func (r *record) checkpoint() error {
 	return err
 }
 
-// keepSigned keeps heads in the store, and makes checkpoints, until ctx ends.
+// keepSigned keeps heads in the store, and makes checkpoints, at once and from time to time, until ctx ends.
 func (r *record) keepSigned(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
 		if err := r.keep(ctx); err != nil {
 			r.log.Warn("the head of the audit log was not kept in the store", "error", err)
 		}
 		if err := r.checkpoint(); err != nil {
 			r.log.Warn("the head of the audit log was not signed", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

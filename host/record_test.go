@@ -63,6 +63,7 @@ func TestAuditHeadIsKept(t *testing.T) {
 	if _, err := (&host.AuditTask{Config: c, From: 1, Out: &out}).Export(); err != nil || strings.Count(out.String(), "\n") != 3 {
 		t.Errorf("export: %q, %v", out.String(), err)
 	}
+	growsFrom(t, c)
 	paths, err := filepath.Glob(filepath.Join(c.DataDir, "audit.*"))
 	if err != nil || len(paths) != 4 {
 		t.Fatal(paths, err)
@@ -74,6 +75,32 @@ func TestAuditHeadIsKept(t *testing.T) {
 	}
 	if _, err := host.Open(t.Context(), c, host.Options{}); !errors.Is(err, durable.ErrCorrupt) || !strings.Contains(err.Error(), "audit") {
 		t.Errorf("started without its log: %v", err)
+	}
+}
+
+// growsFrom checks that a log is held against checkpoints that somebody has kept: one of before, and one of after.
+func growsFrom(t *testing.T, c host.Config) {
+	t.Helper()
+	before := t.TempDir()
+	if err := os.CopyFS(before, os.DirFS(c.DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	h, err := host.Open(t.Context(), c, host.Options{Release: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	if err := errors.Join(h.Run(ctx, nil, end), h.Close()); err != nil {
+		t.Fatal(err)
+	}
+	now := host.AuditTask{Config: c, Since: filepath.Join(before, "audit.checkpoint")}
+	if r, err := now.Verify(); err != nil || r.Value.(map[string]any)["since_entries"] != uint64(3) {
+		t.Errorf("%v, %v", r, err)
+	}
+	var f *fault.Error
+	cut := host.AuditTask{Config: c, File: filepath.Join(before, "audit.log"), Since: filepath.Join(c.DataDir, "audit.checkpoint")}
+	if _, err := cut.Verify(); !errors.As(err, &f) || f.Code != fault.CodeIntegrity || !strings.Contains(err.Error(), "it was cut") {
+		t.Errorf("cut: %v", err)
 	}
 }
 
@@ -113,7 +140,7 @@ func provesAlone(t *testing.T, c host.Config, proof string) {
 		"no growth":         {host.AuditTask{Roster: roster, Config: only, Proof: proof, Since: checkpoint}, false, broken, "growth"},
 		"no node":           {host.AuditTask{Roster: roster, Proof: proof}, false, wrong, "--node"},
 		"no log":            {host.AuditTask{Roster: roster, Config: only}, false, wrong, "--file"},
-		"since, no proof":   {host.AuditTask{Roster: roster, Config: only, File: log, Since: checkpoint}, false, wrong, "--proof"},
+		"a log, from junk":  {host.AuditTask{Roster: roster, Config: only, File: log, Since: junk}, false, wrong, "--since"},
 		"junk kept":         {host.AuditTask{Roster: roster, Config: only, Proof: grown, Since: junk}, false, wrong, "--since"},
 		"junk to grow from": {host.AuditTask{Config: c, Entry: 1, Since: junk}, true, wrong, "--since"},
 		"entry 0":           {host.AuditTask{Config: c}, true, wrong, "the log has 1 to 3"},

@@ -30,7 +30,6 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 		}
 	}
 	counting.Go(func() { keepAnchor(nodeCtx, h.record.mark, anchorEvery, h.options.Log) })
-	counting.Go(func() { h.record.keepSigned(nodeCtx, signedEvery) })
 	counting.Go(func() { h.reloads(nodeCtx) })
 	over := make(chan error, 2)
 	counting.Go(func() { h.disk.failed(nodeCtx, over) })
@@ -48,6 +47,7 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 		}
 		return errors.Join(fault.Doing("boot: join the network", err), a.Close())
 	}
+	counting.Go(func() { h.record.keepSigned(nodeCtx, signedEvery) }) // at once, so that the others witness that it has started
 	apiCtx, stopAPI := context.WithCancel(ctx)
 	defer stopAPI()
 	apiDone := make(chan error, 1)

@@ -326,6 +326,7 @@ func TestRoles(t *testing.T) {
 		"POST /api/v1/freezes":                      "node-operator",
 		"POST /api/v1/freezes/{id}/thaw":            "node-operator",
 		"GET /api/v1/audit":                         "auditor",
+		"GET /api/v1/audit/checkpoints":             "auditor",
 		"GET /metrics":                              "viewer node-operator auditor",
 	}
 	open := []string{"GET /livez", "GET /readyz", "GET /startupz", "GET /healthz", "GET /openapi.json", "GET /docs"}

@@ -40,6 +40,8 @@ type Backend interface {
 	Receipt(ctx context.Context, id string) (*attest.Receipt, error)
 	// Audit returns a page and the token of the next one, empty at the end.
 	Audit(ctx context.Context, p appliance.Page) ([]audit.Entry, string, error)
+	// Checkpoints are the newest of the node's own audit log and of those it has witnessed.
+	Checkpoints(ctx context.Context) ([]appliance.Checkpoint, error)
 	Readiness() appliance.Readiness
 	Version() string
 }

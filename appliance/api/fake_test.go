@@ -307,6 +307,10 @@ func (f *fake) Audit(_ context.Context, p appliance.Page) ([]audit.Entry, string
 	return []audit.Entry{{Seq: 7, Time: 1, Node: "node1", Event: "sign"}}, "", f.err
 }
 
+func (f *fake) Checkpoints(context.Context) ([]appliance.Checkpoint, error) {
+	return []appliance.Checkpoint{{Node: "node1", Entries: 7, Note: []byte("a note")}}, f.err
+}
+
 func (f *fake) Readiness() appliance.Readiness { return f.ready }
 func (f *fake) Version() string                { return "v1.2.3" }
 

@@ -26,6 +26,22 @@ func (s *server) receipt(ctx context.Context, in *struct {
 	return &struct{ Body json.RawMessage }{b}, err
 }
 
+func (s *server) checkpoints(ctx context.Context, _ *struct{}) (*struct{ Body wire.CheckpointList }, error) {
+	all, err := s.backend(ctx).Checkpoints(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := wire.CheckpointList{Checkpoints: []wire.Checkpoint{}}
+	for _, c := range all {
+		x := wire.Checkpoint{Node: string(c.Node), Entries: c.Entries, Checkpoint: string(c.Note), Trouble: c.Trouble}
+		if !c.Witnessed.IsZero() {
+			x.WitnessedMS = c.Witnessed.UnixMilli()
+		}
+		out.Checkpoints = append(out.Checkpoints, x)
+	}
+	return &struct{ Body wire.CheckpointList }{out}, nil
+}
+
 func (s *server) audit(ctx context.Context, in *pageIn) (*struct{ Body wire.AuditList }, error) {
 	list, next, err := s.backend(ctx).Audit(ctx, in.page())
 	if err != nil {

@@ -123,6 +123,7 @@ var permissions = map[string]permission{
 	"POST /api/v1/freezes":                      {"node-operator", freezeOf, stops, 403, "whether the vault is there is not said"},
 	"POST /api/v1/freezes/{id}/thaw":            {"node-operator", thawOf, thaws, 404, ofRecord},
 	"GET /api/v1/audit":                         {"auditor", "", "the record has every caller", 403, "it is of all vaults"},
+	"GET /api/v1/audit/checkpoints":             {"auditor", "", "who holds logs against what was witnessed", 200, ofNode},
 	"GET /metrics":                              {"viewer node-operator auditor", "", "numbers of the node, for who watches it", 200, ofNode},
 	"GET /livez":                                {"", "", probes, 200, ofNode},
 	"GET /readyz":                               {"", "", probes, 200, ofNode},

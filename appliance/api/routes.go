@@ -58,6 +58,8 @@ func (s *server) routes(doc huma.API) {
 	add(s, doc, route{"GET", "/api/v1/receipts/{id}", "getReceipt",
 		"Show the chain of evidence for a signature; mpcd attest verify checks it offline", readers, 0, []int{404}}, s.receipt)
 	add(s, doc, route{"GET", "/api/v1/audit", "listAudit", "Read this node's audit log", auditors, 0, nil}, s.audit)
+	add(s, doc, route{"GET", "/api/v1/audit/checkpoints", "listCheckpoints", "List the checkpoints of audit logs that this node has witnessed",
+		auditors, 0, nil}, s.checkpoints)
 
 	s.deskRoutes(doc)
 	s.freezeRoutes(doc)

@@ -204,6 +204,10 @@ func (w within) Audit(context.Context, appliance.Page) ([]audit.Entry, string, e
 		Next: "ask with a token of an auditor that has no vaults"}
 }
 
+func (w within) Checkpoints(ctx context.Context) ([]appliance.Checkpoint, error) {
+	return w.node.Checkpoints(ctx)
+}
+
 func (w within) Nodes() []appliance.NodeStatus  { return w.node.Nodes() }
 func (w within) Readiness() appliance.Readiness { return w.node.Readiness() }
 func (w within) Version() string                { return w.node.Version() }

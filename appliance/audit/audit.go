@@ -38,11 +38,17 @@ type Log struct {
 	least uint64   // entries that the longest of marks has
 	kept  *os.File // of the tree's blocks
 
+	signing    sync.Mutex // held to read and to replace the checkpoint
+	checkpoint []byte
+
 	mu   sync.Mutex // held to read and to change what follows
 	tree tree
 	last [32]byte // hash of the last entry
 	err  error    // of the last write
 }
+
+// maxCheckpoint is the longest checkpoint that is read, in bytes: one has some 150 for each witness.
+const maxCheckpoint = 1 << 16
 
 // groupMax bounds the entries of one write.
 const groupMax = 8192
@@ -99,6 +105,10 @@ func (a *Log) open() error {
 		return err
 	}
 	if a.held, err = durable.Hold(a.path); err != nil {
+		return err
+	}
+	a.checkpoint, err = durable.ReadFile(beside(a.path, "checkpoint"), maxCheckpoint)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	if n := a.tree.size(); n > a.acked.Value() { // written, and not acknowledged before a crash; or of a release that did not count
@@ -443,10 +453,38 @@ func (a *Log) Torn() int64 { return a.log.Torn() }
 // KeepCheckpoint keeps a checkpoint beside the log, and what is kept of the tree durable. Beside a log that was put in its place since it
 // was opened it keeps none (durable.ErrMoved): that one would not hold against it.
 func (a *Log) KeepCheckpoint(b []byte) error {
+	a.signing.Lock()
+	defer a.signing.Unlock()
+	return a.keepCheckpoint(b)
+}
+
+func (a *Log) keepCheckpoint(b []byte) error {
 	if err := errors.Join(a.held.Check(), a.kept.Sync()); err != nil {
 		return err
 	}
-	return durable.WriteFile(beside(a.path, "checkpoint"), b, 0o600)
+	err := durable.WriteFile(beside(a.path, "checkpoint"), b, 0o600)
+	if err == nil {
+		a.checkpoint = b
+	}
+	return err
+}
+
+// Checkpoint is the newest that is kept, with the cosignatures of its witnesses; nil if there is none.
+func (a *Log) Checkpoint() []byte {
+	a.signing.Lock()
+	defer a.signing.Unlock()
+	return a.checkpoint
+}
+
+// AddCosignatures adds to the newest checkpoint those cosignatures of witnesses that a copy of it has. ErrCheckpoint if it is no copy.
+func (a *Log) AddCosignatures(b []byte, v Verifier, witnesses ...Witness) error {
+	a.signing.Lock()
+	defer a.signing.Unlock()
+	merged, err := merge(a.checkpoint, b, v, witnesses)
+	if err != nil {
+		return err
+	}
+	return a.keepCheckpoint(merged)
 }
 
 // Close ends the log.

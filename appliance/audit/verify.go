@@ -95,7 +95,7 @@ func (x *Verified) readCheckpoint(path string, v Verifier) error {
 	if v == nil {
 		return nil
 	}
-	b, err := durable.ReadFile(beside(path, "checkpoint"), 1<<16)
+	b, err := durable.ReadFile(beside(path, "checkpoint"), maxCheckpoint)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -112,6 +112,26 @@ func (x *Verified) readCheckpoint(path string, v Verifier) error {
 		x.Checkpoint, x.signed = head, b
 	}
 	return nil
+}
+
+// GrownFrom holds it that the log has grown from a head that it had. durable.ErrCorrupt if it has not.
+func (x *Verified) GrownFrom(h Head) error {
+	if h.Size > x.Size {
+		return fmt.Errorf("it has %d entries, and had the %d of the checkpoint: it was cut, or put back: %w", x.Size, h.Size, durable.ErrCorrupt)
+	}
+	root, err := x.tree.root(h.Size)
+	if err == nil && root != h.Root {
+		err = fmt.Errorf("its first %d entries are not those of the checkpoint: it was rewritten: %w", h.Size, durable.ErrCorrupt)
+	}
+	return err
+}
+
+// WitnessedBy tells which of the witnesses have cosigned the checkpoint that v's key has signed, if there is one.
+func (x *Verified) WitnessedBy(v Verifier, witnesses ...Witness) ([]Witnessed, error) {
+	if x.Checkpoint.Size == 0 {
+		return nil, nil
+	}
+	return WitnessedBy(x.signed, v, witnesses...)
 }
 
 func (x *Verified) checkSigned() error {

@@ -89,6 +89,9 @@ type Peers struct {
 	Sight func(transport.NodeID) transport.Sight
 	// NotForUs counts what came in members' names and was for others. It is set before the first beat; nil counts nothing.
 	NotForUs func() uint64
+	// Unfit says, in words, why a node is not acted with, for another reason than what is noticed here, and what to do about it; "" if it
+	// is. It is set before the first envelope.
+	Unfit func(transport.NodeID) (why, next string)
 
 	hall      Hall
 	boot      Boot
@@ -126,7 +129,8 @@ type Notes struct {
 // another run of itself than before.
 func NewPeers(h Hall, boot Boot, version string, restarted func(transport.NodeID)) *Peers {
 	t := &Peers{hall: h, boot: boot, version: version, restarted: restarted, m: map[transport.NodeID]*Notes{},
-		Sight: func(transport.NodeID) transport.Sight { return transport.Sight{} }, wake: make(chan struct{}, 1), changed: make(chan struct{})}
+		Sight: func(transport.NodeID) transport.Sight { return transport.Sight{} },
+		Unfit: func(transport.NodeID) (why, next string) { return "", "" }, wake: make(chan struct{}, 1), changed: make(chan struct{})}
 	t.Grow(h.All())
 	return t
 }
@@ -339,6 +343,9 @@ func (t *Peers) usable(id transport.NodeID, forgiven bool) (ok, suspect bool) {
 		return false, false
 	}
 	twice := t.Twice(id) != ""
+	if why, _ := t.Unfit(id); why != "" {
+		return false, false
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.m[id]
@@ -394,6 +401,9 @@ func (t *Peers) Trouble(id transport.NodeID) (why, next string) {
 	}
 	if twice := t.Twice(id); twice != "" {
 		return twice, "stop the other run of " + string(id)
+	}
+	if why, next := t.Unfit(id); why != "" {
+		return why, next
 	}
 	if d, _ := t.Skew(id); d.Abs() > transport.SkewMax {
 		return fmt.Sprintf("its clock is %s of this node's", Off(d)), "set the clocks of the nodes, as by NTP"

@@ -24,7 +24,8 @@ const HPKEKeyLen = 32
 type Identity struct {
 	Node NodeID
 	// Sign returns the Ed25519 signature, 64 bytes, of msg (RFC 8032, not prehashed), or nil if it cannot; msg is always a
-	// 32-byte canon.Hash under a tag of this package. It is called concurrently.
+	// 32-byte canon.Hash under a tag of this package, or a cosignature's (C2SP tlog-cosignature), which is longer and begins with its name. It
+	// is called concurrently.
 	Sign func(msg []byte) []byte
 	// Agree is the X25519 private key to the node's Peer.HPKE: what is private is encrypted to it, and the keys of pairs come from it.
 	Agree ecdh.KeyExchanger

@@ -165,6 +165,21 @@ type Freeze struct {
 	ThawedBy  []string        `json:"thawed_by" doc:"The officers who did."`
 }
 
+// Checkpoint is the newest head of a node's audit log that its token signed and the node asked has cosigned; of its own log, with the
+// cosignatures of others.
+type Checkpoint struct {
+	Node        string `json:"node"`
+	Entries     uint64 `json:"entries" doc:"How many the log had."`
+	Checkpoint  string `json:"checkpoint" doc:"The signed note (C2SP tlog-checkpoint) with cosignatures (C2SP tlog-cosignature)."`
+	Trouble     string `json:"trouble,omitempty" doc:"Why the node asked does not act with that one, in words; absent where it does."`
+	WitnessedMS int64  `json:"witnessed_ms" doc:"When the node asked has cosigned it; of its own, when another has. Unix milliseconds, 0 if never."`
+}
+
+// CheckpointList is one for each node whose log was seen.
+type CheckpointList struct {
+	Checkpoints []Checkpoint `json:"checkpoints"`
+}
+
 // FreezeList is the freezes that a node knows, those in force first.
 type FreezeList struct {
 	Freezes []Freeze `json:"freezes"`

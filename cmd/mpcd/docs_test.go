@@ -164,7 +164,7 @@ func TestParseDocument(t *testing.T) {
 }
 
 // Goal: the commands of the documents do what the documents say. Method: the blocks fenced by ```sh run in order against a fresh
-// dev cluster; 8080 becomes its port, and what a document abbreviates (w_…, rc_…, 0x…, …/cluster) what was printed last.
+// dev cluster; 8080 becomes its port, and what a document abbreviates (w_…, rc_…, 0x…, …/cluster, …/node2) what was printed last.
 func TestDocumentsRun(t *testing.T) {
 	for _, d := range documents(t) {
 		if len(d.run) == 0 {
@@ -197,7 +197,7 @@ var abbreviations = []struct {
 func scriptDocument(ts *testscript.TestScript, _ bool, args []string) {
 	said := ""
 	replace := strings.NewReplacer("bin/mpcd", "mpcd", "127.0.0.1:8080", ts.Getenv("HOST"), "localhost:8080", ts.Getenv("HOST"), "…/cluster",
-		"cluster/cluster", "--root r_…", "--root "+ts.Getenv("ROOT"), "--root 0x…", "--root "+ts.Getenv("ROOT"))
+		"cluster/cluster", "…/node", "cluster/node", "--root r_…", "--root "+ts.Getenv("ROOT"), "--root 0x…", "--root "+ts.Getenv("ROOT"))
 	for _, line := range strings.Split(ts.ReadFile(args[0]), "\n") {
 		line = replace.Replace(line)
 		for _, a := range abbreviations {

@@ -9,19 +9,17 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/cli"
 	"github.com/luxfi/mpcd/internal/durable"
-	"github.com/luxfi/mpcd/threshold"
-	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
 func verifyCommand(o *output) *cobra.Command {
@@ -44,18 +42,11 @@ func verifyCommand(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := verifier(curve, protocol, pub)
+			r, err := host.VerifySignature(curve, protocol, pub, m, sig)
 			if err != nil {
-				return fault.Usage("use --curve ed25519, or --curve secp256k1 with --protocol frost (Taproot) or dkls23 (ECDSA)", "%w", err)
+				return err
 			}
-			if k, err := secp256k1.ParsePubKey(pub); err == nil && pub[0] == 4 {
-				pub = k.SerializeCompressed()
-			}
-			if err := s.Verify(pub, nil, m, sig); err != nil {
-				return &fault.Error{Code: fault.CodeIntegrity, What: "the signature does not verify", Err: err,
-					Do: "compare key, message and signature with what was signed"}
-			}
-			return o.result(map[string]any{"valid": true, "scheme": s.ID()}, func(w io.Writer) { row(w, "valid: "+string(s.ID())) })
+			return o.report(r)
 		},
 	}
 	f := cmd.Flags()
@@ -66,16 +57,6 @@ func verifyCommand(o *output) *cobra.Command {
 	f.StringVar(&text, "text", "", "what was signed, as text")
 	f.StringVar(&signature, "signature", "", "the signature, in hex")
 	return cmd
-}
-
-// verifier is the scheme to check with: the one that is named, or the curve's first for a key of that form.
-func verifier(curve, protocol string, key []byte) (threshold.Scheme, error) {
-	for _, s := range schemes.All() {
-		if k := s.Kind(); protocol == "" && k.Curve == curve && k.Shown(key) != nil {
-			return s, nil
-		}
-	}
-	return schemes.For(curve, protocol)
 }
 
 // parseHex reads what a flag gives in hex.
@@ -158,14 +139,32 @@ func auditCommand(o *output) *cobra.Command {
 			"acknowledged, the checkpoint. With --proof it checks what `mpcd audit prove` wrote. With --roster, --root and --node\n"+
 			"neither needs a configuration; take --root from the operator, not from where the proof came from.", t.Verify)
 	verify.Flags().StringVar(&t.Proof, "proof", "", "check this proof instead of a log")
-	verify.Flags().StringVar(&t.Since, "since", "", "with --proof: file of a checkpoint that you kept, from which the log must have grown")
+	verify.Flags().StringVar(&t.Since, "since", "", "file of a checkpoint that you kept, from which the log must have grown")
 	prove := auditTask(o, &t, "prove", "Prove that an entry is in the log, under a checkpoint that the token signed", "", t.Prove)
 	prove.Flags().Uint64Var(&t.Entry, "entry", 0, "number of the entry")
 	prove.Flags().StringVar(&t.Since, "since", "", "file of an older checkpoint: prove that the log has only grown since")
 	export := auditTask(o, &t, "export", "Write the entries, one JSON object a line", "The whole log is verified first.", t.Export)
 	export.Flags().Uint64Var(&t.From, "from", 1, "first entry")
 	export.Flags().Uint64Var(&t.To, "to", 0, "last entry; 0 for all")
-	cmd.AddCommand(verify, prove, export)
+	cmd.AddCommand(verify, prove, export, auditCheckpoints(o))
+	return cmd
+}
+
+func auditCheckpoints(o *output) *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{Use: "checkpoints [NODE]", Short: "List the checkpoints of audit logs that a node has, or write one's",
+		Long: "Lists, of each node's audit log, the last head that the node asked has cosigned as a witness; and its own.\n" +
+			"With a NODE it writes that checkpoint alone, for mpcd audit verify --since or another verifier (C2SP tlog-checkpoint).",
+		Args: cobra.MaximumNArgs(1)}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		get := func(c *client.Client) ([]wire.Checkpoint, error) { return c.Checkpoints(cmd.Context()) }
+		if len(args) == 0 {
+			return show(o, &r, "list checkpoints", "", get, enrol.PrintCheckpoints)
+		}
+		all, err := ask(&r, "list checkpoints", "", get)
+		return enrol.WriteCheckpoint(o.out, all, args[0], err)
+	}
+	r.register(cmd)
 	return cmd
 }
 

@@ -178,8 +178,8 @@ func TestSample(t *testing.T) {
 	}
 }
 
-// Goal: a whole list is tried a part at a time: first what never was, then what was longest ago; what was found of the others stays, and what
-// the list has no more goes. Method: two parts of the fixture's list, with a file between them.
+// Goal: a whole list is tried a part at a time: first what never was, then what was longest ago; what was found of the others stays, and
+// what the list has no more goes. Method: two parts of the fixture's list, with a file between them.
 func TestKeep(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "last.txt")
 	all := []*mutant{{subject: "a", name: "one"}, {subject: "a", name: "two"}, {subject: "a", name: "three"}}

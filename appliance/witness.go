@@ -1,0 +1,573 @@
+package appliance
+
+import (
+	"cmp"
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// witness has the other nodes cosign the checkpoints of this node's audit log, and cosigns theirs, as C2SP tlog-witness says: only one that
+// is shown to have grown from the last that this node has cosigned, which is stored before the cosignature leaves. So nobody rewrites what
+// his node has done, with its token or without, unless all others help him: a log that has not grown from what was cosigned is seen, by the
+// witness at once, and by whoever holds a cosigned checkpoint against it later.
+//
+// A node acts with none that it has caught, nor with one whose log it has witnessed before and not lately [X]; and releases no share of its
+// own while nobody has lately witnessed its log, where somebody ever has.
+type witness struct {
+	core *core
+
+	taking sync.Mutex // held while a peer's checkpoint is judged
+	mu     sync.Mutex
+	held   map[transport.NodeID]*witnessed
+	shown  map[transport.NodeID]*shown
+	read   bool        // the checkpoint of a run before was read
+	last   time.Time   // when a peer last cosigned a checkpoint of this node's; zero if none ever did
+	lost   string      // how this node's own log is not the one that others have cosigned
+	heard  refusalRate // what peers tell
+}
+
+const (
+	// WitnessAge is how old a cosignature may be: a log that grew is signed and shown once a minute, and one that did not shown again after
+	// witnessAgain.
+	WitnessAge   = 15 * time.Minute
+	witnessAgain = 5 * time.Minute
+	// witnessRetry is how long a checkpoint that was shown may stay without an answer; witnessMinute is how many envelopes of a peer are
+	// read in a minute.
+	witnessRetry  = 15 * time.Second
+	witnessMinute = 60
+	proofMax      = 128 // hashes: twice the height of a tree of 2⁶⁴
+)
+
+// witnessed is what this node has cosigned of a peer's log.
+type witnessed struct {
+	witnessRecord
+	head audit.Head
+	at   time.Time // when it last did
+	told bool      // it is said that this was too long ago
+}
+
+// witnessRecord is it as it is stored.
+type witnessRecord struct {
+	Version    uint8      `cbor:"1,keyasint"`
+	Key        attest.Hex `cbor:"2,keyasint"` // PKIX of the key that signed the checkpoint
+	Checkpoint []byte     `cbor:"3,keyasint"` // with our cosignature
+	// Other is a checkpoint of the same log that has not grown from that one, where there was one.
+	Other []byte `cbor:"4,keyasint,omitempty"`
+	At    int64  `cbor:"5,keyasint"` // Unix milliseconds
+}
+
+// shown is what a peer was shown of our own log.
+type shown struct {
+	live       time.Time // since when the peer is heard
+	checkpoint string    // the last
+	at         time.Time // when
+	has        uint64    // entries under the checkpoint of ours that it has, as it says
+	cosigned   time.Time // when it has cosigned that one; zero if it has not
+}
+
+// witnessBody is what nodes tell each other of their logs: a checkpoint of the sender's, or what it says of the recipient's.
+type witnessBody struct {
+	Version    uint8      `cbor:"1,keyasint"`
+	Checkpoint []byte     `cbor:"2,keyasint,omitempty"` // of the sender's log, signed by its token
+	From       uint64     `cbor:"3,keyasint,omitempty"` // the entries under the checkpoint from which Proof shows that it has grown
+	Proof      [][32]byte `cbor:"4,keyasint,omitempty"`
+	Cosigned   []byte     `cbor:"5,keyasint,omitempty"` // the recipient's checkpoint, with the sender's cosignature
+	Has        []byte     `cbor:"6,keyasint,omitempty"` // the recipient's checkpoint that the sender has: a proof is to be from there
+}
+
+const witnessVersion = 1
+
+var witnessPrefix = []byte("node/witness/")
+
+func newWitness(c *core) *witness {
+	return &witness{core: c, held: map[transport.NodeID]*witnessed{}, shown: map[transport.NodeID]*shown{}}
+}
+
+// load reads what a node has from before.
+func (w *witness) load(ctx context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.core.cfg.Store.Iterate(ctx, witnessPrefix, func(k, value []byte) error {
+		id := transport.NodeID(strings.TrimPrefix(string(k), string(witnessPrefix)))
+		x, err := parseWitnessed(id, w.core.cfg.Cluster, value)
+		if err == nil {
+			w.held[id] = x
+			err = w.caught(id, x)
+		}
+		return err
+	})
+}
+
+func parseWitnessed(id transport.NodeID, cluster string, b []byte) (*witnessed, error) {
+	x := &witnessed{}
+	err := canon.UnmarshalVersion(b, witnessVersion, &x.witnessRecord)
+	if err == nil {
+		var v audit.Verifier
+		if v, err = logVerifier(cluster, id, x.Key); err == nil {
+			x.head, _, err = audit.OpenCheckpoint(x.Checkpoint, v)
+		}
+	}
+	if err != nil {
+		return nil, problem.Unreadable("what was witnessed of the audit log of "+string(id), problem.Restore, err)
+	}
+	x.at = time.UnixMilli(x.At)
+	return x, nil
+}
+
+// logVerifier checks a node's checkpoints by its attestation key, in PKIX.
+func logVerifier(cluster string, id transport.NodeID, der []byte) (audit.Verifier, error) {
+	pub, err := attest.ParsePublicKey(der)
+	if err != nil {
+		return nil, err
+	}
+	key, ok := pub.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("a key of type %T signs no checkpoints", pub)
+	}
+	return audit.NewVerifier(cluster, string(id), key)
+}
+
+// of is what the roster pins of a node: who checks its checkpoints, by which key, and who its cosignatures.
+func (w *witness) of(id transport.NodeID) (v audit.Verifier, key attest.Hex, by audit.Witness, err error) {
+	m, err := w.core.members.Roster().Roster.Node(string(id))
+	if err == nil {
+		v, err = logVerifier(w.core.cfg.Cluster, id, m.AttestKey)
+	}
+	if err == nil {
+		by, err = audit.NewWitness(w.core.cfg.Cluster, string(id), []byte(m.Identity))
+	}
+	return v, m.AttestKey, by, err
+}
+
+// tend is called with each beat: it shows the others the newest checkpoint, and says whose log was not witnessed for too long.
+func (w *witness) tend(start func(func())) {
+	now := w.core.cfg.Clock()
+	checkpoint := w.core.cfg.AuditLog.Checkpoint()
+	w.mine(checkpoint)
+	text := textOf(checkpoint)
+	var due []transport.NodeID
+	for _, id := range w.core.members.All() {
+		if id == w.core.cfg.Node {
+			continue
+		}
+		_, live := w.core.peers.Notes(id)
+		w.mu.Lock()
+		if w.due(id, live, text, now) {
+			due = append(due, id)
+		}
+		w.mu.Unlock()
+	}
+	if len(due) > 0 {
+		start(func() {
+			for _, id := range due {
+				w.show(id)
+			}
+		})
+	}
+}
+
+// textOf is what is signed of a checkpoint: signatures come after an empty line.
+func textOf(checkpoint []byte) string {
+	text, _, _ := strings.Cut(string(checkpoint), "\n\n")
+	return text
+}
+
+// due is whether a peer is to be shown the newest checkpoint, of the text given, now; and says whose log was not witnessed for too long,
+// though the peer is heard. The caller holds mu.
+func (w *witness) due(id transport.NodeID, live bool, text string, now time.Time) bool {
+	s := w.shown[id]
+	if s == nil {
+		s = &shown{}
+		w.shown[id] = s
+	}
+	if !live {
+		s.live = time.Time{}
+		return false
+	}
+	if s.live.IsZero() {
+		s.live = now
+	}
+	if x := w.held[id]; x != nil && x.Other == nil && !x.told && now.Sub(x.at) > WitnessAge && now.Sub(s.live) > time.Minute {
+		x.told = true
+		w.core.cfg.Logger.Error("a member does not show that its audit log has only grown: this node does not act with it", "member", id,
+			"last shown", x.at.UTC().Format(time.RFC3339))
+	}
+	switch again := witnessAgain; {
+	case text == "":
+		return false
+	case s.checkpoint != text:
+		s.checkpoint, s.cosigned = text, time.Time{}
+	default:
+		if s.cosigned.IsZero() {
+			again = witnessRetry
+		}
+		if now.Sub(s.at) < again {
+			return false
+		}
+	}
+	s.at = now
+	return true
+}
+
+// mine notes, of the checkpoint that a run before has left, when others have cosigned it.
+func (w *witness) mine(checkpoint []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.read || checkpoint == nil {
+		return
+	}
+	w.read = true
+	v, _, _, err := w.of(w.core.cfg.Node)
+	if err != nil {
+		return
+	}
+	by, err := audit.WitnessedBy(checkpoint, v, w.all()...)
+	for _, x := range by {
+		if err == nil && x.At.After(w.last) {
+			w.last = x.At
+		}
+	}
+}
+
+// all are the other nodes as witnesses.
+func (w *witness) all() (out []audit.Witness) {
+	for _, id := range w.core.members.All() {
+		if _, _, by, err := w.of(id); err == nil && id != w.core.cfg.Node {
+			out = append(out, by)
+		}
+	}
+	return out
+}
+
+// show shows a peer the newest checkpoint, and that it has grown from the one that the peer says it has.
+func (w *witness) show(id transport.NodeID) {
+	log := w.core.cfg.AuditLog
+	v, _, _, err := w.of(w.core.cfg.Node)
+	var b witnessBody
+	var head audit.Head
+	if err == nil {
+		b.Checkpoint, err = audit.Bare(log.Checkpoint(), v)
+	}
+	if err == nil {
+		head, _, err = audit.OpenCheckpoint(b.Checkpoint, v)
+	}
+	w.mu.Lock()
+	if s := w.shown[id]; s != nil {
+		b.From = s.has
+	}
+	w.mu.Unlock()
+	if err == nil && b.From < head.Size {
+		b.Proof, err = log.Grown(b.From, head.Size)
+	}
+	if err != nil {
+		w.core.remark(id, "the checkpoint of this node's audit log could not be shown", err)
+		return
+	}
+	w.send(id, b)
+}
+
+func (w *witness) send(to transport.NodeID, b witnessBody) {
+	b.Version = witnessVersion
+	w.core.send(transport.Envelope{To: []transport.NodeID{to}, Kind: ceremony.KindWitness, Body: canon.MustMarshal(b)})
+}
+
+// learn takes up what a peer tells.
+func (w *witness) learn(ctx context.Context, env transport.Envelope) {
+	if !w.heard.allow(w.core.cfg.Clock(), refusedTo{peer: env.From}, witnessMinute) {
+		return
+	}
+	var b witnessBody
+	err := canon.UnmarshalVersion(env.Body, witnessVersion, &b)
+	if err == nil && len(b.Proof) > proofMax {
+		err = fmt.Errorf("a proof of %d hashes", len(b.Proof))
+	}
+	switch {
+	case err != nil:
+	case len(b.Checkpoint) > 0:
+		err = w.judge(ctx, env.From, b)
+	case len(b.Cosigned) > 0:
+		err = w.cosigned(env.From, b.Cosigned)
+	case len(b.Has) > 0:
+		err = w.has(env.From, b.Has)
+	default:
+		err = errors.New("it says nothing")
+	}
+	if err != nil {
+		w.core.remark(env.From, "what a peer tells as a witness, or to one, is of no use", err)
+	}
+}
+
+// judge cosigns a peer's checkpoint that has grown from the last this node has cosigned; it tells the peer which that is, where the peer
+// does not know, and keeps one that has not grown from it for good, as what convicts the peer.
+func (w *witness) judge(ctx context.Context, from transport.NodeID, b witnessBody) error {
+	w.taking.Lock()
+	defer w.taking.Unlock()
+	v, key, _, err := w.of(from)
+	if err != nil {
+		return err
+	}
+	head, signed, err := audit.OpenCheckpoint(b.Checkpoint, v)
+	if err != nil || !signed || head.Size == 0 {
+		return cmp.Or(err, errors.New("its token has not signed that checkpoint"))
+	}
+	w.mu.Lock()
+	was := w.held[from]
+	w.mu.Unlock()
+	begins := was == nil || string(was.Key) != string(key)
+	switch {
+	case begins:
+	case was.Other != nil:
+		return nil // it is said already
+	case head.Size == was.head.Size && head.Root != was.head.Root:
+		return w.catch(ctx, from, was, head, b.Checkpoint)
+	case head.Size < was.head.Size, head != was.head && b.From != was.head.Size:
+		w.send(from, witnessBody{Has: was.Checkpoint})
+		return nil
+	case audit.CheckGrown(was.head, head, b.Proof) != nil && head != was.head:
+		return w.catch(ctx, from, was, head, b.Checkpoint)
+	}
+	return w.cosign(ctx, from, v, key, head, b.Checkpoint)
+}
+
+// cosign stores a checkpoint and then says so.
+func (w *witness) cosign(ctx context.Context, from transport.NodeID, v audit.Verifier, key attest.Hex, head audit.Head, b []byte) error {
+	_, _, self, err := w.of(w.core.cfg.Node)
+	if err != nil {
+		return err
+	}
+	now := w.core.cfg.Clock()
+	x := &witnessed{witnessRecord: witnessRecord{Version: witnessVersion, Key: key, At: now.UnixMilli()}, head: head, at: now}
+	if x.Checkpoint, err = audit.Cosign(b, v, self, now, w.core.cfg.Self.Sign); err != nil {
+		return err
+	}
+	if err := w.store(ctx, from, &x.witnessRecord); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	was := w.held[from]
+	w.held[from] = x
+	w.mu.Unlock()
+	w.send(from, witnessBody{Cosigned: x.Checkpoint})
+	switch {
+	case was == nil || string(was.Key) != string(key):
+		return w.note(ctx, "witness.begin", from, "", was, head)
+	case was.told:
+		w.core.cfg.Logger.Info("a member's audit log is witnessed again", "member", from)
+	}
+	return nil
+}
+
+func (w *witness) store(ctx context.Context, of transport.NodeID, r *witnessRecord) error {
+	return w.core.cfg.Store.Batch(ctx, []vault.Pair{{Key: append(append([]byte(nil), witnessPrefix...), of...),
+		Value: canon.MustMarshal(*r)}}, nil)
+}
+
+// note puts on record what became of a peer's log, and what of it was held before.
+func (w *witness) note(ctx context.Context, event string, of transport.NodeID, what string, was *witnessed, head audit.Head) error {
+	facts := map[string]string{"node": string(of), "entries": fmt.Sprint(head.Size), "root": fmt.Sprintf("%x", head.Root)}
+	if was != nil {
+		facts["had.entries"], facts["had.root"] = fmt.Sprint(was.head.Size), fmt.Sprintf("%x", was.head.Root)
+	}
+	if what != "" {
+		facts["what"] = what
+	}
+	return w.core.cfg.AuditLog.Append(ctx, audit.Event{Name: event, Facts: facts})
+}
+
+// catch keeps what convicts a peer.
+func (w *witness) catch(ctx context.Context, of transport.NodeID, was *witnessed, head audit.Head, other []byte) error {
+	x := *was
+	x.Other = other
+	w.mu.Lock()
+	w.held[of] = &x // whether it can be stored or not
+	w.mu.Unlock()
+	return errors.Join(w.caught(of, &x), w.store(ctx, of, &x.witnessRecord), w.note(ctx, "witness.rewritten", of, x.why(), was, head))
+}
+
+// caught says in the log who was.
+func (w *witness) caught(of transport.NodeID, x *witnessed) error {
+	if x.Other != nil {
+		w.core.cfg.Logger.Error("a member has rewritten its audit log, or it was put back: this node does not act with it", "member", of,
+			"what", x.why())
+	}
+	return nil
+}
+
+func (x *witnessed) why() string {
+	return fmt.Sprintf("its token has signed an audit log that has not grown from the %d entries that this node has witnessed", x.head.Size)
+}
+
+// unfit says, in words, why this node acts with no node of that name; "" if it does. next is what to do about it.
+func (w *witness) unfit(id transport.NodeID) (why, next string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	x, age := w.held[id], time.Duration(0)
+	if x != nil {
+		age = w.core.cfg.Clock().Sub(x.at)
+	}
+	if x == nil || x.Other == nil && age <= WitnessAge {
+		return "", ""
+	}
+	switch m, err := w.core.members.Roster().Roster.Node(string(id)); {
+	case err != nil || string(m.AttestKey) != string(x.Key): // what it signs by another key begins anew
+		return "", ""
+	case x.Other != nil:
+		return x.why(), "look at its host; docs/OPERATIONS.md tells how it is enrolled again"
+	}
+	return fmt.Sprintf("has not shown for %s that its audit log has only grown", age.Round(time.Second)),
+		"wait a minute; then see its log, and that it runs the release that this node runs"
+}
+
+// cosigned keeps a peer's cosignature.
+func (w *witness) cosigned(from transport.NodeID, b []byte) error {
+	v, _, _, err := w.of(w.core.cfg.Node)
+	if err != nil {
+		return err
+	}
+	_, _, by, err := w.of(from)
+	if err != nil {
+		return err
+	}
+	head, _, err := audit.OpenCheckpoint(b, v)
+	if err != nil {
+		return err
+	}
+	if xs, err := audit.WitnessedBy(b, v, by); err != nil || len(xs) == 0 {
+		return cmp.Or(err, errors.New("it has not cosigned that"))
+	}
+	w.mu.Lock()
+	now := w.core.cfg.Clock()
+	s := w.shown[from]
+	ours := s != nil && s.checkpoint == textOf(b)
+	if ours {
+		s.has, s.cosigned = head.Size, now
+		w.last = now
+	}
+	w.mu.Unlock()
+	if !ours {
+		return nil // of a checkpoint before
+	}
+	return w.core.cfg.AuditLog.AddCosignatures(b, v, by)
+}
+
+// has takes up which checkpoint of ours a peer has: a proof from there is shown, or it is said that our own log is not what it was.
+func (w *witness) has(from transport.NodeID, b []byte) error {
+	v, _, _, err := w.of(w.core.cfg.Node)
+	if err != nil {
+		return err
+	}
+	head, signed, err := audit.OpenCheckpoint(b, v)
+	if err != nil || !signed {
+		return cmp.Or(err, errors.New("this node's token has not signed that"))
+	}
+	root, err := w.core.cfg.AuditLog.RootAt(head.Size)
+	if err != nil || root != head.Root {
+		w.mu.Lock()
+		w.lost = fmt.Sprintf("%s has witnessed an audit log of this node of %d entries, which is not the one that is here", from, head.Size)
+		w.mu.Unlock()
+		return cmp.Or(err, errors.New("this node's audit log is another"))
+	}
+	w.mu.Lock()
+	s := w.shown[from]
+	again := s != nil && s.has != head.Size
+	if again {
+		s.has = head.Size
+	}
+	w.mu.Unlock()
+	if again {
+		w.show(from)
+	}
+	return nil
+}
+
+// own says, in words, why this node releases no share; "" if it does. next is what to do about it.
+func (w *witness) own() (why, next string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.core.cfg.Clock()
+	switch {
+	case w.lost != "":
+		return w.lost, "keep the data directory as it is, as evidence, and find out who put it back or changed it"
+	case !w.last.IsZero() && now.Sub(w.last) > WitnessAge:
+		return fmt.Sprintf("no other node has witnessed this node's audit log for %s", now.Sub(w.last).Round(time.Second)),
+			"see that others hear it, and that its token signs"
+	}
+	return "", ""
+}
+
+func (w *witness) check() Check {
+	if why, next := w.own(); why != "" {
+		return Check{Name: "witness", Detail: why, Next: next}
+	}
+	return Check{Name: "witness", OK: true, Detail: w.detail()}
+}
+
+func (w *witness) detail() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.last.IsZero() {
+		return "no other node has witnessed the audit log yet"
+	}
+	return "others have witnessed the audit log, last at " + w.last.UTC().Format(time.RFC3339)
+}
+
+// refuses is what keeps a share back.
+func (w *witness) refuses() error {
+	if why, next := w.own(); why != "" {
+		return problem.New(problem.Starting, next, "%s", why)
+	}
+	return nil
+}
+
+// Checkpoint is the newest of a node's audit log: as this node has witnessed it or, of its own, as others have.
+type Checkpoint struct {
+	Node      transport.NodeID
+	Entries   uint64
+	Note      []byte    // C2SP tlog-checkpoint, with cosignatures
+	Witnessed time.Time // when; zero if nobody has
+	Trouble   string    // why this node does not act with that one
+}
+
+// Checkpoints are the newest of this node's own audit log, if there is one, and of those it has witnessed, in the order of the roster.
+func (w *witness) Checkpoints(context.Context) ([]Checkpoint, error) {
+	var out []Checkpoint
+	for _, id := range w.core.members.All() {
+		c := Checkpoint{Node: id}
+		w.mu.Lock()
+		if id == w.core.cfg.Node {
+			c.Note, c.Witnessed = w.core.cfg.AuditLog.Checkpoint(), w.last
+		} else if x := w.held[id]; x != nil {
+			c.Note, c.Witnessed = x.Checkpoint, x.at
+		}
+		w.mu.Unlock()
+		if c.Note == nil {
+			continue
+		}
+		c.Entries = entriesUnder(c.Note)
+		c.Trouble, _ = w.unfit(id)
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// entriesUnder is the second line of a checkpoint.
+func entriesUnder(note []byte) (n uint64) {
+	if lines := strings.SplitN(string(note), "\n", 3); len(lines) == 3 {
+		n, _ = strconv.ParseUint(lines[1], 10, 64)
+	}
+	return n
+}

@@ -1,0 +1,351 @@
+package appliance
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/vault"
+)
+
+// witnessing is a node whose peers' tokens and identities a test has.
+type witnessing struct {
+	*inside
+	t          *testing.T
+	identities map[threshold.PartyID]ed25519.PrivateKey
+	now        time.Time
+}
+
+func newWitnessing(t *testing.T) *witnessing {
+	x := &witnessing{inside: newInside(t), t: t, identities: map[threshold.PartyID]ed25519.PrivateKey{}, now: time.Now()}
+	x.pin(func(n *attest.RosterNode) {
+		_, x.identities[n.Party], _ = ed25519.GenerateKey(nil)
+		n.Identity = attest.Hex(x.identities[n.Party].Public().(ed25519.PublicKey))
+	})
+	x.cfg.Self.Sign = func(m []byte) []byte { return ed25519.Sign(x.identities[x.members.SelfParty()], m) }
+	x.cfg.Clock = func() time.Time { return x.now }
+	return x
+}
+
+// party is the i-th of the committee, from 1.
+func (x *witnessing) party(i int) threshold.PartyID { return x.world.Committee.Parties[i-1] }
+
+func (x *witnessing) node(i int) transport.NodeID { return nodeOf(x.party(i)) }
+
+// pin has the node use a roster in which each node is changed so.
+func (x *witnessing) pin(change func(*attest.RosterNode)) {
+	x.t.Helper()
+	r := x.members.Roster().Roster
+	r.Nodes = slices.Clone(r.Nodes)
+	for i := range r.Nodes {
+		change(&r.Nodes[i])
+	}
+	next, err := ceremony.NewMembers(&attest.SignedRoster{Roster: r}, x.cfg.Node)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	x.members.Renew(next)
+}
+
+// log is an audit log of a party's with so many entries, of which those from other on are others.
+func (x *witnessing) log(p int, size, other int) *audit.Log {
+	x.t.Helper()
+	a, err := audit.Open(filepath.Join(x.t.TempDir(), "audit.log"), string(x.node(p)), func() time.Time { return time.UnixMilli(1) })
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	x.t.Cleanup(func() { _ = a.Close() })
+	x.grow(a, size, other)
+	return a
+}
+
+func (x *witnessing) grow(a *audit.Log, size, other int) {
+	x.t.Helper()
+	for i := int(a.Len()); i < size; i++ {
+		if err := a.Append(x.t.Context(), audit.Event{Name: "a", Facts: map[string]string{"other": fmt.Sprint(i >= other)}}); err != nil {
+			x.t.Fatal(err)
+		}
+	}
+}
+
+// checkpoint has a party's token sign the head of a log; by is the use of the key.
+func (x *witnessing) checkpoint(p int, by string, a *audit.Log) []byte {
+	x.t.Helper()
+	key := x.key(x.t, by, x.party(p))
+	der, _ := attest.MarshalPublicKey(key.Public)
+	v, err := logVerifier("test", x.node(p), der)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	b, err := audit.SignHead(a.Head(), v, func(m []byte) ([]byte, error) { return x.tokens.Sign(context.Background(), key.ID, m) })
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	return b
+}
+
+// tell has the node hear a peer, and returns its answers.
+func (x *witnessing) tell(from int, b witnessBody) (out []witnessBody) {
+	x.t.Helper()
+	x.sent = nil
+	b.Version = witnessVersion
+	x.witness.learn(x.t.Context(), transport.Envelope{From: x.node(from), Kind: ceremony.KindWitness, Body: canon.MustMarshal(b)})
+	for _, e := range x.sent {
+		var w witnessBody
+		if err := canon.UnmarshalVersion(e.Body, witnessVersion, &w); err != nil || !slices.Equal(e.To, []transport.NodeID{x.node(from)}) {
+			x.t.Fatalf("%v to %v: %v", e.Kind, e.To, err)
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// shows has a peer show a log, grown from so many entries, and tells what the node answers, in a word.
+func (x *witnessing) shows(p int, a *audit.Log, from uint64) string {
+	x.t.Helper()
+	proof, err := a.Grown(from, a.Len())
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	return x.said(x.tell(p, witnessBody{Checkpoint: x.checkpoint(p, "attest", a), From: from, Proof: proof}))
+}
+
+func (x *witnessing) said(bs []witnessBody) string {
+	switch {
+	case len(bs) == 0:
+		return ""
+	case len(bs[0].Cosigned) > 0:
+		return "cosigned"
+	case len(bs[0].Has) > 0:
+		return "has"
+	}
+	return "what?"
+}
+
+// Goal: a node cosigns a log that has grown from what it has cosigned, and nothing else; what has not is kept for good, and its node is not
+// acted with; a node that does not know what was cosigned is told and convicted of nothing. Method: each in turn, by one who has the peer's
+// token; then the same node again, and what it has stored.
+func TestWitnessJudges(t *testing.T) {
+	for name, row := range map[string]struct {
+		show func(x *witnessing) string
+		said string
+		bad  bool
+	}{
+		"again":                    {func(x *witnessing) string { return x.shows(2, x.log(2, 10, 99), 0) }, "cosigned", false},
+		"grown":                    {func(x *witnessing) string { return x.shows(2, x.log(2, 20, 99), 10) }, "cosigned", false},
+		"grown, from what is not":  {func(x *witnessing) string { return x.shows(2, x.log(2, 20, 99), 5) }, "has", false},
+		"grown, from nothing":      {func(x *witnessing) string { return x.shows(2, x.log(2, 20, 99), 0) }, "has", false},
+		"shorter":                  {func(x *witnessing) string { return x.shows(2, x.log(2, 5, 99), 0) }, "has", false},
+		"rewritten, from nothing":  {func(x *witnessing) string { return x.shows(2, x.log(2, 20, 3), 0) }, "has", false},
+		"rewritten, of that size":  {func(x *witnessing) string { return x.shows(2, x.log(2, 10, 3), 0) }, "", true},
+		"rewritten, its own proof": {func(x *witnessing) string { return x.shows(2, x.log(2, 20, 3), 10) }, "", true},
+		"by another's token": {func(x *witnessing) string {
+			return x.said(x.tell(2, witnessBody{Checkpoint: x.checkpoint(3, "attest", x.log(3, 20, 99))}))
+		}, "", false},
+		"by another key": {func(x *witnessing) string {
+			return x.said(x.tell(2, witnessBody{Checkpoint: x.checkpoint(2, "cosign", x.log(2, 20, 99))}))
+		}, "", false},
+		"a proof too long": {func(x *witnessing) string {
+			a := x.log(2, 20, 99)
+			return x.said(x.tell(2, witnessBody{Checkpoint: x.checkpoint(2, "attest", a), From: 10, Proof: make([][32]byte, proofMax+1)}))
+		}, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newWitnessing(t)
+			if said := x.shows(2, x.log(2, 10, 99), 0); said != "cosigned" {
+				t.Fatalf("the first: %s", said)
+			}
+			if said := row.show(x); said != row.said {
+				t.Errorf("it says %q, want %q", said, row.said)
+			}
+			restarted := newWitness(&x.core)
+			if err := restarted.load(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range []*witness{x.witness, restarted} {
+				if why, _ := w.unfit(x.node(2)); (why != "") != row.bad {
+					t.Errorf("unfit: %q", why)
+				}
+			}
+			if usable := x.peers.Usable(x.node(2)); row.bad && usable {
+				t.Error("it is chosen")
+			}
+			if row.bad && x.shows(2, x.log(2, 20, 99), 10) != "" {
+				t.Error("what was caught is cosigned again")
+			}
+			if on := x.events(t); row.bad != slices.Contains(on, "witness.rewritten") || !slices.Contains(on, "witness.begin") {
+				t.Errorf("on record: %v", on)
+			}
+			if x.pin(x.renew); row.bad && x.said(x.tell(2, witnessBody{Checkpoint: x.checkpoint(2, "cosign", x.log(2, 1, 99))})) != "cosigned" {
+				t.Error("enrolled with another key, it does not begin anew")
+			}
+			if why, _ := x.witness.unfit(x.node(2)); why != "" {
+				t.Errorf("enrolled with another key: %s", why)
+			}
+		})
+	}
+}
+
+// renew gives node2 its cosign key to attest by, as another enrolment would.
+func (x *witnessing) renew(n *attest.RosterNode) {
+	if n.Party == x.party(2) {
+		n.AttestKey = n.CosignKey
+	}
+}
+
+// Goal: what a node cosigns is stored before it leaves. Method: a store that fails.
+func TestWitnessStoresFirst(t *testing.T) {
+	x := newWitnessing(t)
+	x.cfg.Store = unwritten{x.cfg.Store}
+	if said := x.shows(2, x.log(2, 10, 99), 0); said != "" {
+		t.Errorf("unstored: %s", said)
+	}
+}
+
+// unwritten is a store that cannot be written.
+type unwritten struct{ vault.Store }
+
+func (unwritten) Batch(context.Context, []vault.Pair, [][]byte) error {
+	return errors.New("the disk is full")
+}
+
+// Goal: a node that was witnessed and then shows nothing is acted with no more, until it does; one that never was is. Method: the clock.
+func TestWitnessAges(t *testing.T) {
+	x := newWitnessing(t)
+	a := x.log(2, 10, 99)
+	x.shows(2, a, 0)
+	unfit := func() bool {
+		two, _ := x.witness.unfit(x.node(2))
+		three, _ := x.witness.unfit(x.node(3))
+		if three != "" {
+			t.Errorf("who was never witnessed: %s", three)
+		}
+		return two != ""
+	}
+	x.now = x.now.Add(WitnessAge)
+	if unfit() {
+		t.Error("too early")
+	}
+	x.now = x.now.Add(time.Second)
+	if !unfit() {
+		t.Error("never")
+	}
+	if x.shows(2, a, 10); unfit() {
+		t.Error("shown again")
+	}
+}
+
+// Goal: a node whose own log nobody witnesses any more releases no share, nor one that others have witnessed as another; a cosignature that
+// is of another checkpoint, or of nobody's, counts for nothing. Method: the clock; what peers say of its log.
+func TestWitnessedOurselves(t *testing.T) {
+	for name, row := range map[string]struct {
+		then func(x *witnessing, signed []byte)
+		bad  bool
+	}{
+		"lately": {func(x *witnessing, _ []byte) { x.now = x.now.Add(WitnessAge) }, false},
+		"not":    {func(x *witnessing, _ []byte) { x.now = x.now.Add(WitnessAge + time.Second) }, true},
+		"again": {func(x *witnessing, signed []byte) {
+			x.now = x.now.Add(WitnessAge + time.Second)
+			x.tell(3, witnessBody{Cosigned: x.cosigned(3, 3, signed)})
+		}, false},
+		"by another than who says so": {func(x *witnessing, signed []byte) {
+			x.now = x.now.Add(WitnessAge + time.Second)
+			x.tell(3, witnessBody{Cosigned: x.cosigned(2, 2, signed)})
+		}, true},
+		"by a key that is not its own": {func(x *witnessing, signed []byte) {
+			x.now = x.now.Add(WitnessAge + time.Second)
+			x.tell(3, witnessBody{Cosigned: x.cosigned(3, 2, signed)})
+		}, true},
+		"an older one": {func(x *witnessing, signed []byte) {
+			x.grow(x.cfg.AuditLog, int(x.cfg.AuditLog.Len())+1, 99)
+			_ = x.cfg.AuditLog.KeepCheckpoint(x.checkpoint(1, "attest", x.cfg.AuditLog))
+			x.now = x.now.Add(WitnessAge + time.Second)
+			x.beat()
+			x.tell(3, witnessBody{Cosigned: x.cosigned(3, 3, signed)})
+		}, true},
+		"as it is": {func(x *witnessing, signed []byte) { x.tell(2, witnessBody{Has: x.cosigned(2, 2, signed)}) }, false},
+		"as another": {func(x *witnessing, _ []byte) {
+			x.tell(2, witnessBody{Has: x.checkpoint(1, "attest", x.log(1, 3, 0))})
+		}, true},
+		"as a longer one": {func(x *witnessing, _ []byte) {
+			x.tell(2, witnessBody{Has: x.checkpoint(1, "attest", x.log(1, 300, 99))})
+		}, true},
+		"as another, by another's token": {func(x *witnessing, _ []byte) {
+			x.tell(2, witnessBody{Has: x.checkpoint(2, "attest", x.log(2, 3, 0))})
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newWitnessing(t)
+			if err := x.witness.refuses(); err != nil {
+				t.Errorf("before anybody has: %v", err)
+			}
+			x.grow(x.cfg.AuditLog, 5, 99)
+			signed := x.checkpoint(1, "attest", x.cfg.AuditLog)
+			if err := x.cfg.AuditLog.KeepCheckpoint(signed); err != nil {
+				t.Fatal(err)
+			}
+			x.beat()
+			x.tell(2, witnessBody{Cosigned: x.cosigned(2, 2, signed)})
+			if kept := string(x.cfg.AuditLog.Checkpoint()); !strings.Contains(kept, "mpcd/test/"+string(x.node(2))+"/witness") {
+				t.Errorf("kept is %s", kept)
+			}
+			row.then(x, signed)
+			if err := x.gate.stopped(passage{intent: &attest.Intent{}}); (err != nil) != row.bad || x.witness.check().OK == row.bad {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// beat has the node show its log to all, who are heard.
+func (x *witnessing) beat() {
+	for _, p := range []int{2, 3} {
+		x.peers.Heard(x.node(p))
+	}
+	x.witness.tend(func(f func()) { f() })
+}
+
+// cosigned is a checkpoint of ours with the cosignature of a party, by a key.
+func (x *witnessing) cosigned(p, by int, b []byte) []byte {
+	x.t.Helper()
+	v, _, _, err := x.witness.of(x.cfg.Node)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	_, _, w, err := x.witness.of(x.node(p))
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	out, err := audit.Cosign(b, v, w, x.now, func(m []byte) []byte { return ed25519.Sign(x.identities[x.party(by)], m) })
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	return out
+}
+
+// Goal: that a log was witnessed in a run before is remembered. Method: another run of the node beside its log.
+func TestWitnessedBefore(t *testing.T) {
+	x := newWitnessing(t)
+	x.grow(x.cfg.AuditLog, 5, 99)
+	if err := x.cfg.AuditLog.KeepCheckpoint(x.cosigned(2, 2, x.checkpoint(1, "attest", x.cfg.AuditLog))); err != nil {
+		t.Fatal(err)
+	}
+	again := newWitness(&x.core)
+	x.now = x.now.Add(WitnessAge + 2*time.Second)
+	again.tend(func(func()) {})
+	if again.refuses() == nil {
+		t.Error("it releases shares, though its log was witnessed before and is not now")
+	}
+}
