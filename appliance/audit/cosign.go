@@ -182,11 +182,8 @@ func (a *Log) RootAt(size uint64) ([32]byte, error) {
 
 // CheckGrown holds it that a log of head from has grown to one of head to. durable.ErrCorrupt if it is not shown.
 func CheckGrown(from, to Head, proof [][32]byte) error {
-	switch {
-	case from.Size == to.Size && from.Root == to.Root && len(proof) == 0, from.Size == 0 && len(proof) == 0:
+	if from.Size == 0 && len(proof) == 0 {
 		return nil
-	case from.Size >= to.Size || from.Size == 0:
-		return fmt.Errorf("a log of %d entries is none that has grown from %d", to.Size, from.Size)
 	}
 	hashes := make([]tlog.Hash, len(proof))
 	for i, h := range proof {

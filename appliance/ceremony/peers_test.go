@@ -315,9 +315,17 @@ func TestTrouble(t *testing.T) {
 		"in words of its own": {func(x *seen) { x.told("b", false, "\x1b[2J") }, "b is not ready", "see its log"},
 		"gone":                {func(x *seen) { x.after(liveFor, "c", "d") }, "b was not heard for 4s", "start the missing nodes"},
 		"never":               {func(x *seen) { x.m["b"] = &Notes{} }, "b was never heard", "start the missing nodes"},
-		"accused":             {func(x *seen) { x.Accuse("b", "a check") }, "b is accused: a check", "look at its host"},
-		"no run":              {func(x *seen) { x.m["b"].boot = Boot{} }, "b is starting", "wait a second"},
-		"clock":               {off, "b its clock is 2m10s ahead of this node's", "set the clocks of the nodes, as by NTP"},
+		"unfit": {func(x *seen) {
+			x.Unfit = func(id transport.NodeID) (why, next string) {
+				if id == "b" {
+					return "has rewritten its log", "look at its log"
+				}
+				return "", ""
+			}
+		}, "b has rewritten its log", "look at its log"},
+		"accused": {func(x *seen) { x.Accuse("b", "a check") }, "b is accused: a check", "look at its host"},
+		"no run":  {func(x *seen) { x.m["b"].boot = Boot{} }, "b is starting", "wait a second"},
+		"clock":   {off, "b its clock is 2m10s ahead of this node's", "set the clocks of the nodes, as by NTP"},
 		"twice": {sight(transport.Sight{Twice: now, Run: transport.Run{ID: [16]byte{1}}, Other: transport.Run{ID: [16]byte{2}}}),
 			"b runs twice: boots 01000000 of 1970-01-01T00:00:00Z and 02000000 of 1970-01-01T00:00:00Z", "stop the other run of b"},
 	} {
