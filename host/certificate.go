@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,10 +27,13 @@ func RenewalDue(c *x509.Certificate) time.Time {
 	return c.NotAfter.Add(c.NotBefore.Sub(c.NotAfter) / 3)
 }
 
+// judge refuses a certificate, which is the first of those in a file.
+type judge func(chain []*x509.Certificate) error
+
 // certificate is a certificate of the node with its key, in files. What takes their place is taken up while the node runs, if it is good.
 type certificate struct {
 	use, cert, key string
-	judge          func(*x509.Certificate) error // nil judges nothing
+	judge          judge
 	log            *slog.Logger
 	clock          func() time.Time
 
@@ -56,7 +61,7 @@ func markOf(path string) (m fileMark) {
 }
 
 // openCertificate reads a certificate for a use, as "routes".
-func openCertificate(use, cert, key string, judge func(*x509.Certificate) error) (*certificate, error) {
+func openCertificate(use, cert, key string, judge judge) (*certificate, error) {
 	c := &certificate{use: use, cert: cert, key: key, judge: judge, log: slog.New(slog.DiscardHandler), clock: time.Now}
 	return c, c.read()
 }
@@ -68,11 +73,15 @@ func (c *certificate) read() error {
 	if err != nil {
 		return marked(c.cert, err)
 	}
-	leaf, err := x509.ParseCertificate(pair.Certificate[0])
-	if err == nil && c.judge != nil {
-		err = c.judge(leaf)
+	chain, err := parseChain(pair.Certificate)
+	if err == nil {
+		err = c.judge(chain)
 	}
-	if err == nil && c.leaf != nil && inTime(c.leaf, c.clock()) == nil {
+	if err != nil {
+		return err
+	}
+	leaf := chain[0]
+	if c.leaf != nil && inTime(c.leaf, c.clock()) == nil {
 		if err = inTime(leaf, c.clock()); err != nil { // it may begin by itself
 			c.marks = [2]fileMark{}
 		}
@@ -81,6 +90,26 @@ func (c *certificate) read() error {
 		c.pair, c.leaf, c.told = &pair, leaf, time.Time{}
 	}
 	return err
+}
+
+// parseChain parses a certificate and those that come with it. What one of these has not signed, in whose name it comes, was damaged.
+func parseChain(der [][]byte) (chain []*x509.Certificate, err error) {
+	for _, b := range der {
+		c, err := x509.ParseCertificate(b)
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, c)
+	}
+	leaf := chain[0]
+	for _, by := range chain {
+		if bytes.Equal(leaf.RawIssuer, by.RawSubject) {
+			if err = by.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature); err == nil {
+				return chain, nil
+			}
+		}
+	}
+	return chain, err
 }
 
 // marked is why a text could not be read, which may be that it begins with a byte order mark, as editors of Windows write it.
@@ -167,16 +196,38 @@ func inTime(c *x509.Certificate, now time.Time) error {
 // renewal is what to do about a certificate that does not serve.
 const renewal = "have it renewed: `mpcd node renew` at the operator's, or your CA"
 
-// routeCertificate is what the node shows other nodes, which must name this node.
+// authorities are the CAs of the cluster; nil where nats.tls.ca is a broker's, or is not set.
+func (c Config) authorities() (natsnet.Authorities, error) {
+	if c.NATS.URL != "" || c.NATS.CA == "" {
+		return nil, nil
+	}
+	return natsnet.LoadAuthorities(c.NATS.CA)
+}
+
+// routeCertificate is what the node shows other nodes, which must name this node and be of the cluster's CA.
 func (c Config) routeCertificate() (*certificate, error) {
 	if c.NATS.Cert == "" {
 		return nil, nil
 	}
-	var judge func(*x509.Certificate) error
-	if c.NATS.URL == "" {
-		judge = func(x *x509.Certificate) error { return natsnet.CheckNode(x, c.Cluster, c.Node) }
+	authorities := sync.OnceValues(c.authorities)
+	x, err := openCertificate("routes", c.NATS.Cert, c.NATS.Key, func(chain []*x509.Certificate) error {
+		if c.NATS.URL != "" { // who has the broker judges
+			return nil
+		}
+		if err := natsnet.CheckNode(chain[0], c.Cluster, c.Node); err != nil {
+			return err
+		}
+		cas, err := authorities()
+		if err == nil && cas != nil {
+			if err = cas.CheckRoute(chain, c.Cluster); err != nil {
+				err = fmt.Errorf("by nats.tls.ca its peers refuse it: %w", err)
+			}
+		}
+		return err
+	})
+	if errors.Is(err, natsnet.ErrCA) {
+		return nil, err
 	}
-	x, err := openCertificate("routes", c.NATS.Cert, c.NATS.Key, judge)
 	if err != nil {
 		return nil, fault.Usage(missingFile(err, "nats.tls", "correct nats.tls.cert and nats.tls.key, or "+renewal),
 			"route certificate: %w", err)
@@ -184,19 +235,29 @@ func (c Config) routeCertificate() (*certificate, error) {
 	return x, nil
 }
 
-// apiCertificate is what the node shows clients; nil for none.
+// apiCertificate is what the node shows clients; nil for none. It is of this node and the cluster's CA, or of a CA that knows of no nodes.
 func (c Config) apiCertificate() (*certificate, error) {
 	if c.API.Cert == "" {
 		return nil, nil
 	}
-	x, err := openCertificate("api", c.API.Cert, c.API.Key, func(x *x509.Certificate) error {
-		if err := natsnet.CheckNode(x, c.Cluster, c.Node); errors.Is(err, natsnet.ErrOtherNode) {
+	authorities := sync.OnceValues(c.authorities)
+	x, err := openCertificate("api", c.API.Cert, c.API.Key, func(chain []*x509.Certificate) error {
+		if err := natsnet.CheckNode(chain[0], c.Cluster, c.Node); errors.Is(err, natsnet.ErrOtherNode) {
 			return err
 		}
-		return nil // of this node, or of a CA that knows of no nodes
+		cas, err := authorities()
+		if cas != nil && slices.ContainsFunc(chain, cas.Claimed) {
+			if err = cas.CheckServer(chain); err != nil {
+				err = fmt.Errorf("by nats.tls.ca its clients refuse it: %w", err)
+			}
+		}
+		return err
 	})
+	if errors.Is(err, natsnet.ErrCA) {
+		return nil, err
+	}
 	if err != nil {
-		return nil, fault.Usage(missingFile(err, "api.tls", "correct api.tls.cert and api.tls.key, or node_id"),
+		return nil, fault.Usage(missingFile(err, "api.tls", "correct api.tls.cert and api.tls.key, or node_id; or "+renewal),
 			"API certificate: %w", err)
 	}
 	return x, nil

@@ -2,11 +2,17 @@ package host
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"log/slog"
+	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,30 +25,43 @@ import (
 // certified is a configuration with a certificate for routes by a CA, and a way to put another in its place.
 func certified(t *testing.T) (c Config, replace func(node transport.NodeID)) {
 	t.Helper()
+	dir := t.TempDir()
+	c.Cluster, c.Node = "c", "n1"
+	c.NATS.Cert, c.NATS.Key, c.NATS.CA = filepath.Join(dir, "node.crt"), filepath.Join(dir, "node.key"), filepath.Join(dir, "ca.crt")
+	ca := newCA(t)
+	put(t, c.NATS.CA, ca.CertPEM())
+	replace = func(node transport.NodeID) { issue(t, c, ca, node) }
+	replace("n1")
+	return c, replace
+}
+
+func newCA(t *testing.T) *natsnet.CA {
+	t.Helper()
 	ca, err := natsnet.NewCA("c")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	c.Cluster, c.Node = "c", "n1"
-	c.NATS.Cert, c.NATS.Key = filepath.Join(dir, "node.crt"), filepath.Join(dir, "node.key")
-	replace = func(node transport.NodeID) {
-		cert, key, err := ca.Issue(node, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for path, b := range map[string][]byte{c.NATS.Cert: cert, c.NATS.Key: key} {
-			if err := os.WriteFile(path, b, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			later := time.Now().Add(time.Duration(len(cert)) * time.Second) // a file system's times may be coarse
-			if err := os.Chtimes(path, later, later); err != nil {
-				t.Fatal(err)
-			}
-		}
+	return ca
+}
+
+// issue puts a certificate by a CA in the place of the one for routes.
+func issue(t *testing.T, c Config, ca *natsnet.CA, node transport.NodeID) {
+	t.Helper()
+	cert, key, err := ca.Issue(node, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	replace("n1")
-	return c, replace
+	put(t, c.NATS.Cert, cert)
+	put(t, c.NATS.Key, key)
+}
+
+// put writes a file, at another time than all before.
+func put(t *testing.T, path string, b []byte) {
+	t.Helper()
+	later := time.Now().Add(time.Duration(len(b)) * time.Second) // a file system's times may be coarse
+	if err := errors.Join(os.WriteFile(path, b, 0o600), os.Chtimes(path, later, later)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Goal: a good certificate is not given up for one that is not valid yet, which is taken up when it is. Method: the clock is before the
@@ -75,7 +94,7 @@ func TestCertificateOfLater(t *testing.T) {
 }
 
 // Goal: a certificate that takes another's place is taken up while the node runs, and one that does not serve is not. Method: another of
-// the node, another node's, and a key alone.
+// the node, another node's, one by another cluster's CA, and a key alone.
 func TestCertificateTakenUp(t *testing.T) {
 	c, replace := certified(t)
 	x, err := c.routeCertificate()
@@ -102,6 +121,10 @@ func TestCertificateTakenUp(t *testing.T) {
 	if !bytes.Equal(shown(), second) {
 		t.Error("another node's certificate is taken up")
 	}
+	issue(t, c, newCA(t), "n1")
+	if !bytes.Equal(shown(), second) {
+		t.Error("another cluster's certificate, of the same names, is taken up")
+	}
 	if err := os.WriteFile(c.NATS.Key, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -114,6 +137,93 @@ func TestCertificateTakenUp(t *testing.T) {
 	replace("n2")
 	if _, err := c.routeCertificate(); err == nil || !strings.Contains(err.Error(), "of node n2") {
 		t.Errorf("another node's certificate at boot: %v", err)
+	}
+}
+
+// Goal: a certificate that peers or clients would refuse for any of its bytes is told at the start, with the code of a configuration that
+// is wrong, and does not take the place of a good one. Method: each byte of the file, flipped in two ways, for routes and for the API; what
+// PEM reads as the same certificate is the same.
+func TestCertificateFlipped(t *testing.T) {
+	c, _ := certified(t)
+	c.API.Cert, c.API.Key = c.NATS.Cert, c.NATS.Key
+	x, err := c.routeCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(c.NATS.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := x.leaf
+	for i := range good {
+		for _, bits := range []byte{1, 0x20} {
+			bad := bytes.Clone(good)
+			bad[i] ^= bits
+			put(t, c.NATS.Cert, bad)
+			if b, _ := pem.Decode(bad); b != nil && b.Type == "CERTIFICATE" && bytes.Equal(b.Bytes, x.leaf.Raw) {
+				continue
+			}
+			for use, open := range map[string]func() (*certificate, error){"API": c.apiCertificate, "routes": c.routeCertificate} {
+				var f *fault.Error
+				if _, err := open(); !errors.As(err, &f) || f.Code != fault.CodeUsage || !strings.Contains(f.Do, "renew") {
+					t.Errorf("byte %d, %s: %v", i, use, err)
+				}
+			}
+			if x.look(true); x.leaf != first || x.refused == "" {
+				t.Errorf("byte %d: it is taken up", i)
+			}
+		}
+	}
+}
+
+// byAny makes a certificate for a server by no cluster's CA, with that of its CA behind it, and puts it in the API's place.
+func byAny(t *testing.T, c Config) (file []byte) {
+	t.Helper()
+	sign := func(x, by *x509.Certificate, public any, key any) []byte {
+		der, err := x509.CreateCertificate(rand.Reader, x, by, public, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "any"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	top := sign(ca, ca, public, key)
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "api"}, DNSNames: []string{"api.example"},
+		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter}
+	own := sign(leaf, ca, public, key)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = slices.Concat(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
+		Bytes: top}))
+	put(t, c.API.Cert, file)
+	put(t, c.API.Key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+	return file
+}
+
+// Goal: a certificate of the API by a CA that is none of the cluster's serves, unless it was damaged, as that of its CA behind it shows.
+// Method: one with its CA's; a byte of its signature flipped.
+func TestCertificateOfAnotherCA(t *testing.T) {
+	c, _ := certified(t)
+	c.API.Cert, c.API.Key = c.NATS.Cert, c.NATS.Key
+	file := byAny(t, c)
+	if _, err := c.apiCertificate(); err != nil {
+		t.Errorf("of another CA: %v", err)
+	}
+	if _, err := c.routeCertificate(); err == nil {
+		t.Error("for routes")
+	}
+	b, rest := pem.Decode(file)
+	b.Bytes[len(b.Bytes)-1] ^= 1
+	put(t, c.API.Cert, append(pem.EncodeToMemory(b), rest...))
+	if _, err := c.apiCertificate(); err == nil {
+		t.Error("its signature is damaged")
 	}
 }
 

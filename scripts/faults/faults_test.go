@@ -23,6 +23,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/internal/sim"
@@ -257,9 +259,28 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 	"a copy of the node runs beside it": {
 		func(b *bench) { b.clone() },
 		func(b *bench) { b.copy.Kill(); b.victim.Stop() }},
-	"a byte is flipped in roster.json":                 flipped("roster.json"),
-	"a byte is flipped in mpcd.yaml":                   flipped("mpcd.yaml"),
-	"a byte is flipped in a certificate":               flipped("tls/node.crt"),
+	"a byte is flipped in roster.json": flipped("roster.json"),
+	"a byte is flipped in mpcd.yaml":   flipped("mpcd.yaml"),
+	"a byte is flipped in a certificate": {
+		func(b *bench) {
+			for _, at := range certificatePlaces {
+				flipAt(b, "tls/node.crt", at)
+				b.starts()
+				flipAt(b, "tls/node.crt", at)
+			}
+		}, func(*bench) {}},
+	"the certificate is of another cluster's CA": {
+		func(b *bench) { b.victim.Stop(); b.strange(); b.starts() },
+		func(b *bench) { b.move("tls/good.crt", "tls/node.crt"); b.move("tls/good.key", "tls/node.key") }},
+	"another cluster's certificate is put over that of a node that runs": {
+		func(b *bench) {
+			b.strange()
+			sim.Wait(b.T, "it is told", func() bool {
+				saw := b.saw()
+				return b.sign() == nil && b.ready() && strings.Contains(saw, "its peers refuse") && strings.Contains(saw, "its clients refuse")
+			})
+		},
+		func(b *bench) { b.move("tls/good.crt", "tls/node.crt"); b.move("tls/good.key", "tls/node.key") }},
 	"a byte is flipped in the certificate's key":       flipped("tls/node.key"),
 	"a byte is flipped in the key of the API's tokens": flipped("api-tokens.pub"),
 	"a byte is flipped in the file of the CA": {
@@ -515,6 +536,28 @@ func place(raw []byte) int {
 		return i - 1
 	}
 	return len(raw) / 10
+}
+
+// certificatePlaces are in the head of a certificate's file, in its names, its key and its signature.
+var certificatePlaces = []func([]byte) int{first, place, part(3), part(5), part(7), part(9)}
+
+// part is the place after so many tenths.
+func part(tenths int) func([]byte) int { return func(raw []byte) int { return len(raw) * tenths / 10 } }
+
+// strange puts a certificate in the place of the victim's that another cluster's CA has issued, with the same names.
+func (b *bench) strange() {
+	ca, err := natsnet.NewCA(sim.ClusterName)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cert, key, err := ca.Issue(transport.NodeID(b.victim.ID), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.move("tls/node.crt", "tls/good.crt")
+	b.move("tls/node.key", "tls/good.key")
+	b.write("tls/node.crt", string(cert))
+	b.write("tls/node.key", string(key))
 }
 
 // expire puts a certificate in the place of the victim's that ended yesterday.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/luxfi/mpcd/appliance/transport"
@@ -20,9 +19,12 @@ import (
 // clusterName is the DNS name in every certificate of the cluster.
 func clusterName(cluster string) string { return cluster + ".mpcd.internal" }
 
+// nodeScheme is that of a node's URI.
+const nodeScheme = "mpcd"
+
 // nodeURI is the URI name of a node in its certificate.
 func nodeURI(cluster string, node transport.NodeID) *url.URL {
-	return &url.URL{Scheme: "mpcd", Host: cluster, Path: "/" + string(node)}
+	return &url.URL{Scheme: nodeScheme, Host: cluster, Path: "/" + string(node)}
 }
 
 // LoadTLS reads a node's certificate and key, and the CA that both sides must show certificates of.
@@ -42,15 +44,35 @@ func LoadTLS(certFile, keyFile, caFile string) (*tls.Config, error) {
 var ErrCA = errors.New("CA")
 
 func loadPool(caFile string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(caFile)
+	cas, err := LoadAuthorities(caFile)
 	if err != nil {
-		return nil, fmt.Errorf("natsnet: %w: %w", ErrCA, err)
+		return nil, err
 	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("natsnet: %w: %s holds no certificate in PEM", ErrCA, caFile)
+	for _, c := range cas {
+		pool.AddCert(c)
 	}
 	return pool, nil
+}
+
+// trusted are the CAs of the other side; nil is the system's, where a broker is that.
+func (c Config) trusted() (*x509.CertPool, error) {
+	if c.CAFile == "" && c.ExternalURL != "" {
+		return nil, nil
+	}
+	return loadPool(c.CAFile)
+}
+
+// CheckFiles refuses files of TLS that Start refuses. It neither listens nor dials.
+func (c Config) CheckFiles() error {
+	var err error
+	switch {
+	case c.ExternalURL != "":
+		_, err = c.externalOptions()
+	case c.RouteListen != "":
+		_, err = c.routeTLS()
+	}
+	return err
 }
 
 // tlsBase returns the configured TLS settings as a copy, or nil if there are none.
@@ -63,7 +85,7 @@ func (c Config) tlsBase() (*tls.Config, error) {
 		t.MinVersion = tls.VersionTLS13
 		return t, nil
 	case c.Certificate != nil:
-		pool, err := loadPool(c.CAFile)
+		pool, err := c.trusted()
 		return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: pool, ClientCAs: pool,
 			GetCertificate:       func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.Certificate() },
 			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.Certificate() }}, err
