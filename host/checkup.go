@@ -111,7 +111,7 @@ func (d *Checkup) memory() {
 	d.warn("memory", well, detail, memoryAdvice)
 }
 
-// certificates checks that the files are there, belong together and to this node, and are in their time.
+// certificates checks that the files are there, belong together, to this node and to the cluster's CA, and are in their time.
 func (d *Checkup) certificates() {
 	now := d.Options.withDefaults().Clock()
 	for _, f := range []struct {
@@ -119,7 +119,7 @@ func (d *Checkup) certificates() {
 		open func() (*certificate, error)
 	}{{"API certificate", d.Config.apiCertificate}, {"route certificate", d.Config.routeCertificate}} {
 		c, err := f.open()
-		if c == nil && err == nil {
+		if c == nil && err == nil || errors.Is(err, natsnet.ErrCA) { // which is told of below
 			continue
 		}
 		if err == nil {
@@ -134,6 +134,14 @@ func (d *Checkup) certificates() {
 		left := c.leaf.NotAfter.Sub(now)
 		d.warn(f.what, !now.After(RenewalDue(c.leaf)), fmt.Sprintf("valid for %d more days", int(left.Hours()/24)), renewal)
 	}
+	if d.Config.NATS.CA == "" {
+		return
+	}
+	_, err := d.Config.authorities()
+	if err == nil {
+		err = d.Config.network(attest.Roster{}, &certificate{}).CheckFiles()
+	}
+	d.say("CA", err, d.Config.NATS.CA+" can be read")
 }
 
 // modes looks who beside the node's user may read its keys and change what it is made of. The token's files have rules of their own.

@@ -8,10 +8,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
@@ -86,7 +88,15 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 	const nowhere = "192.0.2.1:8080" // RFC 5737: nobody's
 	listen := func(a string) func(*host.Config) { return func(c *host.Config) { c.Listen = a } }
 	routes := func(a string) func(*host.Config) { return func(c *host.Config) { c.NATS.Listen = a } }
+	broker := func(c *host.Config) {
+		c.NATS.URL, c.NATS.Listen, c.NATS.Routes, c.NATS.CA = "nats://127.0.0.1:1", "", nil, "/nowhere/ca.crt"
+	}
 	jwt, ca, log := good.API.JWTKeys[0], good.API.ClientCA, good.AuditPath()
+	cas, err := os.ReadFile(good.NATS.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strangerFiles(t, good)
 	for name, x := range map[string]struct {
 		file   string
 		puts   []byte // nil takes the file away
@@ -99,6 +109,15 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 		"a private key for tokens": {file: jwt, puts: private, code: fault.CodeUsage, do: "correct api.jwt"},
 		"no client CA":             {file: ca, code: fault.CodeUsage},
 		"a client CA that is none": {file: ca, puts: []byte("junk"), code: fault.CodeUsage, do: "PEM"},
+		"no CA":                    {file: good.NATS.CA, code: fault.CodeUsage, do: "correct nats.tls.ca"},
+		"an empty CA":              {file: good.NATS.CA, puts: []byte{}, code: fault.CodeUsage, do: "correct nats.tls.ca"},
+		"a CA that is cut":         {file: good.NATS.CA, puts: cas[:len(cas)/2], code: fault.CodeUsage, do: "correct nats.tls.ca"},
+		"a second CA that is cut":  {file: good.NATS.CA, puts: slices.Concat(cas, cas[:99]), code: fault.CodeUsage, do: "nats.tls.ca"},
+		"a CA of junk":             {file: good.NATS.CA, puts: []byte("junk"), code: fault.CodeUsage, do: "correct nats.tls.ca"},
+		"no CA of a broker":        {change: broker, code: fault.CodeUsage, do: "correct nats.tls.ca"},
+		"another cluster's CA":     {file: good.NATS.CA, puts: other.ca, code: fault.CodeUsage, do: "api.tls.cert"},
+		"another CA's certificate": {change: other.api, code: fault.CodeUsage, do: "api.tls.cert"},
+		"another CA's, for routes": {change: other.routes, code: fault.CodeUsage, do: "nats.tls.cert"},
 		"no audit log":             {file: log, code: fault.CodeIntegrity},
 		"no audit.acked":           {file: filepath.Join(filepath.Dir(log), "audit.acked"), code: fault.CodeIntegrity},
 		"address in use":           {change: listen(taken.Addr().String()), code: fault.CodeUsage, do: "--listen"},
@@ -138,6 +157,31 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 	if err := started(t, good); err != nil {
 		t.Errorf("all is as it was: %v", err)
 	}
+}
+
+// strange is another cluster of the same name, with a node of this one's name.
+type strange struct {
+	ca          []byte
+	api, routes func(*host.Config) // have the node show its certificate
+}
+
+// strangerFiles makes one.
+func strangerFiles(t *testing.T, c host.Config) (x strange) {
+	t.Helper()
+	ca, err := natsnet.NewCA(c.Cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key, err := ca.Issue(c.Node, nil)
+	dir := t.TempDir()
+	crt, private := filepath.Join(dir, "node.crt"), filepath.Join(dir, "node.key")
+	if err := errors.Join(err, os.WriteFile(crt, cert, 0o600), os.WriteFile(private, key, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	x.ca = ca.CertPEM()
+	x.api = func(c *host.Config) { c.API.Cert, c.API.Key = crt, private }
+	x.routes = func(c *host.Config) { c.NATS.Cert, c.NATS.Key = crt, private }
+	return x
 }
 
 // do is what is to be done about an error.
