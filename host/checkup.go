@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -387,7 +389,7 @@ func (d *Checkup) storeRecovery(key *secret.Bytes, v *vault.Vault) {
 // atWork asks a running node how it is, and which roster it uses.
 func (d *Checkup) atWork(ctx context.Context, roster *attest.SignedRoster) {
 	h, err := d.Ask(ctx)
-	if !d.say("node", err, "running; token and vault are in use by it") {
+	if !d.say("node", unheard(err), "running; token and vault are in use by it") {
 		return
 	}
 	switch {
@@ -411,6 +413,26 @@ func (d *Checkup) atWork(ctx context.Context, roster *attest.SignedRoster) {
 		}
 		d.say("node: "+check.Name, err, check.Detail)
 	}
+}
+
+// unheard has the failure to speak to a node that runs, for something has its data directory, say what there is to do here: the doctor knows
+// the node by its configuration, and has no flags of a client.
+func unheard(err error) error {
+	why, f := new(fault.Error), new(fault.Error)
+	for e := err; errors.As(e, &f); e = f.Err {
+		why = f
+	}
+	invalid := x509.CertificateInvalidError{}
+	asked := errors.As(err, new(*url.Error)) || why.Code == fault.CodeTimeout
+	if !asked || errors.As(err, &invalid) && invalid.Reason == x509.Expired { // it answered, or that is told already
+		return err
+	}
+	do := "see the node's log; if it was started with other settings or flags, give the doctor the same"
+	if errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, new(x509.HostnameError)) {
+		do = "the node shows another certificate than the one in api.tls.cert, or nats.tls.ca is not its CA's: see its log for files that were not " +
+			"taken up, put its own back, then start it again"
+	}
+	return &fault.Error{Code: why.Code, Err: why.Err, Do: do}
 }
 
 // kindOfCheck is of which kind it is that a check of readiness fails.

@@ -2,10 +2,14 @@ package host
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"filippo.io/age"
@@ -174,6 +178,46 @@ func TestDoctorBesideRunning(t *testing.T) {
 			if err := found(t, d, "node: "+name); !errors.As(err, &f) || f.Code != want || f.Do != do || f.Err.Error() != "why" {
 				t.Errorf("%s: %+v", name, err)
 			}
+		}
+	}
+}
+
+// Goal: where the doctor cannot speak to the node beside it, it says what to do there, and names no flag of other commands; what the node
+// answers stands, and so does that its certificate has expired. Method: failures as a client's commands tell them.
+func TestDoctorUnheard(t *testing.T) {
+	c := testNode(t, "n1")
+	prepare(t, c)
+	held, err := Lock(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	dialled := func(err error) error { return &url.Error{Op: "Get", URL: "https://127.0.0.1:1", Err: err} }
+	fail := func(code fault.Code, err error) error {
+		return fault.Doing("", &fault.Error{Code: code, Err: err, Do: "give --ca, --cert, --api or --timeout"})
+	}
+	for name, x := range map[string]struct {
+		err error
+		do  string
+	}{
+		"unknown authority": {fail(fault.CodeQuorum, dialled(x509.UnknownAuthorityError{})), "nats.tls.ca is not its CA's"},
+		"another name":      {fail(fault.CodeQuorum, dialled(x509.HostnameError{Certificate: &x509.Certificate{}})), "nats.tls.ca is not its CA's"},
+		"nobody":            {fail(fault.CodeQuorum, dialled(syscall.ECONNREFUSED)), "see the node's log"},
+		"no TLS":            {fail(fault.CodeQuorum, dialled(http.ErrSchemeMismatch)), "give the doctor the same"},
+		"silence":           {fail(fault.CodeTimeout, errors.New("no answer")), "see the node's log"},
+		"an answer":         {&fault.Error{Code: fault.CodeStorage, Err: errors.New("503"), Do: "as the node says"}, "as the node says"},
+		"expired": {&fault.Error{Code: fault.CodeQuorum, Err: dialled(x509.CertificateInvalidError{Reason: x509.Expired}),
+			Do: "renew it"}, "renew it"},
+	} {
+		d := &Checkup{Config: c, Ask: func(context.Context) (*wire.Health, error) { return nil, x.err }}
+		var f, given *fault.Error
+		errors.As(x.err, &given)
+		for given.Code == 0 {
+			errors.As(given.Err, &given)
+		}
+		err := found(t, d, "node")
+		if !errors.As(err, &f) || f.Code != given.Code || f.Err != given.Err || !strings.Contains(f.Do, x.do) || strings.Contains(f.Do, "--") {
+			t.Errorf("%s: %+v", name, f)
 		}
 	}
 }
