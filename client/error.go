@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,6 +35,9 @@ func refusal(node string, r *http.Response, body []byte) *Error {
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if media != wire.ProblemType || json.Unmarshal(body, &e.Problem) != nil {
 		e.Problem = wire.Problem{Title: http.StatusText(r.StatusCode), Code: "http", Detail: "what answered is not a node: " + r.Status}
+	}
+	if r.TLS == nil && bytes.Contains(body, []byte("HTTP request to an HTTPS server")) { // as Go's servers say it
+		e.Detail, e.Next = "what answered speaks TLS, and was asked without: "+r.Status, "use https:// in --api"
 	}
 	e.Status = r.StatusCode
 	switch r.StatusCode {

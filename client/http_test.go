@@ -64,6 +64,12 @@ func TestAdvice(t *testing.T) {
 			t.Errorf("%s: %q", what, got)
 		}
 	}
+	var refused *Error
+	_, err = New(Config{Nodes: []string{strings.Replace(secure.URL, "https:", "http:", 1)}, Attempts: 1}).Health(t.Context())
+	if !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || !strings.Contains(refused.Next, "https://") ||
+		!strings.Contains(refused.Detail, "speaks TLS") {
+		t.Errorf("plain HTTP to TLS: %v", err)
+	}
 	for _, days := range []int{-1, 1} {
 		now := time.Now()
 		leaf := &x509.Certificate{NotBefore: now.AddDate(0, 0, days*2-1), NotAfter: now.AddDate(0, 0, days*2+1)}
