@@ -339,7 +339,7 @@ func TestAllWallets(t *testing.T) {
 	}
 }
 
-// Goal: the HTTP client trusts the CA it is given and no other, and follows no redirect. Method: a TLS server with its own certificate,
+// Goal: the HTTP client trusts the CA or the certificate it is given and no other, and follows no redirect. Method: a TLS server with its own certificate,
 // with its CA, without, and with a file that is none.
 func TestNewHTTP(t *testing.T) {
 	s := httptest.NewTLSServer(http.RedirectHandler("https://elsewhere.example/", http.StatusFound))
@@ -362,10 +362,13 @@ func TestNewHTTP(t *testing.T) {
 	if code, err := get(Files{CA: path}); err != nil || code != http.StatusFound {
 		t.Errorf("with its CA: %d, %v", code, err)
 	}
+	if code, err := get(Files{Known: path}); err != nil || code != http.StatusFound {
+		t.Errorf("known: %d, %v", code, err)
+	}
 	if _, err := get(Files{}); err == nil {
 		t.Error("a certificate of nobody's is trusted")
 	}
-	for _, f := range []Files{{CA: path + ".gone"}, {CA: "client_test.go"}, {Cert: path, Key: path}} {
+	for _, f := range []Files{{CA: path + ".gone"}, {CA: "client_test.go"}, {Known: path + ".gone"}, {Known: "client_test.go"}, {Cert: path, Key: path}} {
 		if _, err := NewHTTP(f, 0); err == nil {
 			t.Errorf("%+v is taken", f)
 		}

@@ -3,6 +3,7 @@ package client
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -17,6 +18,8 @@ import (
 // system says. Cert and Key are the client's own certificate, where it has one.
 type Files struct {
 	CA, Cert, Key string
+	// Known, where it is not "", is the certificate of a node, which is taken whoever issued it.
+	Known string
 	// Name, where it is not "", is the name that nodes' certificates must have, in place of the one in the URL.
 	Name string
 }
@@ -69,6 +72,11 @@ func NewHTTP(f Files, timeout time.Duration) (*http.Client, error) {
 			return nil, fmt.Errorf("client: %s holds no certificate in PEM", f.CA)
 		}
 	}
+	if f.Known != "" {
+		if err := trust(t, f.Known); err != nil {
+			return nil, err
+		}
+	}
 	if f.Cert != "" {
 		c, err := tls.LoadX509KeyPair(f.Cert, f.Key)
 		if err != nil {
@@ -82,4 +90,27 @@ func NewHTTP(f Files, timeout time.Duration) (*http.Client, error) {
 		Transport:     &http.Transport{TLSClientConfig: t, ForceAttemptHTTP2: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
+}
+
+// trust has the first certificate of a file taken, beside those of the CAs.
+func trust(t *tls.Config, file string) error {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	block, _ := pem.Decode(raw)
+	if block == nil {
+		return fmt.Errorf("client: %s holds no certificate in PEM", file)
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return fmt.Errorf("client: %s: %w", file, err)
+	}
+	if t.RootCAs == nil {
+		if t.RootCAs, err = x509.SystemCertPool(); err != nil {
+			return err
+		}
+	}
+	t.RootCAs.AddCert(c)
+	return nil
 }

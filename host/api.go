@@ -123,21 +123,21 @@ func (a *API) address() string {
 	return a.listener.Addr().String()
 }
 
-// Reach is the URL by which a program on the node's host reaches its API. Where the address is that of every interface, it is loopback, and
-// name is one that the certificate has.
+// Reach is the URL by which a program on the node's host reaches its API: where the address is that of every interface, loopback. Where the
+// certificate does not have the URL's, name is one that it has.
 func (c Config) Reach() (url, name string) {
 	host, port, err := net.SplitHostPort(c.Listen)
-	scheme := "http://"
-	if c.API.Cert != "" {
-		scheme = "https://"
+	url = c.Listen
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip.IsUnspecified()) {
+		if host = "127.0.0.1"; strings.HasPrefix(c.Listen, "[") {
+			host = "::1"
+		}
+		url = net.JoinHostPort(host, port)
 	}
-	if ip := net.ParseIP(host); err != nil || host != "" && !ip.IsUnspecified() {
-		return scheme + c.Listen, ""
+	if c.API.Cert == "" {
+		return "http://" + url, ""
 	}
-	if host = "127.0.0.1"; strings.HasPrefix(c.Listen, "[") {
-		host = "::1"
-	}
-	if pair, err := tls.LoadX509KeyPair(c.API.Cert, c.API.Key); err == nil {
+	if pair, err := tls.LoadX509KeyPair(c.API.Cert, c.API.Key); err == nil && pair.Leaf.VerifyHostname(host) != nil {
 		for _, ip := range pair.Leaf.IPAddresses {
 			name = ip.String()
 		}
@@ -145,7 +145,7 @@ func (c Config) Reach() (url, name string) {
 			name = dns
 		}
 	}
-	return scheme + net.JoinHostPort(host, port), name
+	return "https://" + url, name
 }
 
 func (a *API) secure() bool { return a != nil && a.tls != nil }

@@ -25,8 +25,8 @@ import (
 	"github.com/luxfi/mpcd/client"
 )
 
-// Goal: doctor asks the API where it answers: an address of every interface is no address to dial, and no name of a certificate. Method:
-// the forms of listen, with certificates for a name, an address, and none.
+// Goal: doctor asks the API where it answers, by a name of its certificate: an address of every interface is no address to dial. Method: the
+// forms of listen, with certificates for a name, an address, and none.
 func TestReach(t *testing.T) {
 	certificate := func(template x509.Certificate) (cert, key string) {
 		public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -62,6 +62,7 @@ func TestReach(t *testing.T) {
 		{Config{}, "0.0.0.0:8080", "http://127.0.0.1:8080", ""},
 		{named, "a.example:8443", "https://a.example:8443", ""},
 		{named, "192.0.2.1:8443", "https://192.0.2.1:8443", ""},
+		{named, "192.0.2.2:8443", "https://192.0.2.2:8443", "a.example"},
 		{named, ":8443", "https://127.0.0.1:8443", "a.example"},
 		{named, "0.0.0.0:8443", "https://127.0.0.1:8443", "a.example"},
 		{addressed, "[::]:8443", "https://[::1]:8443", "192.0.2.1"},

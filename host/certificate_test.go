@@ -8,8 +8,12 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
+	"log"
 	"log/slog"
 	"math/big"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +23,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
+	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/host/fault"
 )
 
@@ -224,6 +229,40 @@ func TestCertificateOfAnotherCA(t *testing.T) {
 	put(t, c.API.Cert, append(pem.EncodeToMemory(b), rest...))
 	if _, err := c.apiCertificate(); err == nil {
 		t.Error("its signature is damaged")
+	}
+}
+
+// Goal: the doctor reaches the node beside it whoever issued the API's certificate, and nobody else. Method: a server with one by a CA of its
+// own, asked by the configuration's CA and certificate, and by the CA alone.
+func TestOwnCertificateIsKnown(t *testing.T) {
+	c, _ := certified(t)
+	c.API.Cert, c.API.Key = filepath.Join(t.TempDir(), "api.crt"), filepath.Join(t.TempDir(), "api.key")
+	byAny(t, c)
+	own, err := c.apiCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	if s.TLS, err = apiTLS(c, own); err != nil {
+		t.Fatal(err)
+	}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	defer s.Close()
+	c.Listen = s.Listener.Addr().String()
+	at, name := c.Reach()
+	for known, want := range map[string]bool{c.API.Cert: true, "": false} {
+		h, err := client.NewHTTP(client.Files{CA: c.NATS.CA, Known: known, Name: name}, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := h.Get(at)
+		if err == nil {
+			_ = r.Body.Close()
+		}
+		if (err == nil) != want {
+			t.Errorf("known by %q: %v", known, err)
+		}
 	}
 }
 

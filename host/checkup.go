@@ -423,7 +423,7 @@ func unheard(err error) error {
 		why = f
 	}
 	invalid := x509.CertificateInvalidError{}
-	asked := errors.As(err, new(*url.Error)) || why.Code == fault.CodeTimeout
+	asked := errors.As(err, new(*url.Error)) || why.Code == fault.CodeTimeout || why.Code == fault.CodeUsage
 	if !asked || errors.As(err, &invalid) && invalid.Reason == x509.Expired { // it answered, or that is told already
 		return err
 	}

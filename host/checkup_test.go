@@ -204,6 +204,7 @@ func TestDoctorUnheard(t *testing.T) {
 		"another name":      {fail(fault.CodeQuorum, dialled(x509.HostnameError{Certificate: &x509.Certificate{}})), "nats.tls.ca is not its CA's"},
 		"nobody":            {fail(fault.CodeQuorum, dialled(syscall.ECONNREFUSED)), "see the node's log"},
 		"no TLS":            {fail(fault.CodeQuorum, dialled(http.ErrSchemeMismatch)), "give the doctor the same"},
+		"no CA":             {fail(fault.CodeUsage, os.ErrNotExist), "give the doctor the same"},
 		"silence":           {fail(fault.CodeTimeout, errors.New("no answer")), "see the node's log"},
 		"an answer":         {&fault.Error{Code: fault.CodeStorage, Err: errors.New("503"), Do: "as the node says"}, "as the node says"},
 		"expired": {&fault.Error{Code: fault.CodeQuorum, Err: dialled(x509.CertificateInvalidError{Reason: x509.Expired}),

@@ -97,7 +97,7 @@ func (o *output) findings(all []finding) error {
 
 // askHealth asks the API of the configured node how it is.
 func askHealth(ctx context.Context, c host.Config) (*wire.Health, error) {
-	r := remote{timeout: 5 * time.Second, ca: c.NATS.CA}
+	r := remote{timeout: 5 * time.Second, ca: c.NATS.CA, own: c.API.Cert}
 	r.api, r.name = c.Reach()
 	if c.API.ClientCA != "" {
 		r.cert, r.key = c.API.Cert, c.API.Key

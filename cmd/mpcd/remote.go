@@ -24,7 +24,7 @@ import (
 type remote struct {
 	api     string
 	token   string
-	ca      string
+	ca, own string // own is the certificate of the node itself, of the doctor's
 	cert    string
 	key     string
 	who     asker
@@ -86,7 +86,7 @@ func (r *remote) open() error {
 		b.Wipe()
 	}
 	var err error
-	if r.http, err = client.NewHTTP(client.Files{CA: r.ca, Cert: r.cert, Key: r.key, Name: r.name}, r.timeout); err != nil {
+	if r.http, err = client.NewHTTP(client.Files{CA: r.ca, Known: r.own, Cert: r.cert, Key: r.key, Name: r.name}, r.timeout); err != nil {
 		return fault.Usage("correct --ca, --cert and --key", "%w", err)
 	}
 	return nil
