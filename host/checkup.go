@@ -505,6 +505,8 @@ func (d *Checkup) routes(ctx context.Context, r attest.Roster) {
 			case errors.Is(err, natsnet.ErrUnknown):
 				do = "this node's roster is older than theirs: bring the operator's newest roster.json here; if it does not have that " +
 					"node either, take its address out of nats.routes"
+			case errors.Is(err, natsnet.ErrOtherCA):
+				do = "one of the two has another cluster's files: compare nats.tls.ca and nats.tls.cert of both with the operator's"
 			case errors.Is(err, natsnet.ErrStranger): // nobody takes a roster from who is none to them
 				do = "bring the operator's newest roster.json here, and to the host of a member that they hear already: from there it goes to all"
 			}

@@ -30,6 +30,18 @@ func TestRosterGoesToAMember(t *testing.T) {
 	}
 }
 
+// Goal: where a peer has another cluster's files, or this node has them all, the checkup says so. Method: a peer with files of another
+// cluster of the same names.
+func TestPeerOfAnotherCA(t *testing.T) {
+	c, other := planned(t), planned(t)
+	tls := filepath.Join(filepath.Dir(filepath.Dir(other.DataDir)), "node2", "tls")
+	peer := standIn(t, tls, "node2", transport.Peers{"node1": {}, "node2": {}})
+	c.NATS.Routes = []string{peer.RouteAddr().String()}
+	if f := peersOf(t, c); !strings.Contains(f.Warn, "another cluster's files") {
+		t.Errorf("%+v", f)
+	}
+}
+
 // standIn is the routes of a node, with the files in a directory and a roster of its own.
 func standIn(t *testing.T, tls string, id transport.NodeID, roster transport.Peers) *natsnet.Network {
 	t.Helper()

@@ -152,17 +152,25 @@ var ErrUnknown = errors.New("it is not in this node's roster")
 // ErrStranger is in the error of a Probe where the peer's roster does not have this node.
 var ErrStranger = errors.New("the peer's roster does not have this node")
 
+// ErrOtherCA is in the error of a Probe where one of the two has a certificate that is not of the other's CA.
+var ErrOtherCA = errors.New("the certificates of the two are of different CAs")
+
 // refusal tells why a peer refuses our certificate. One that it can verify, of nobody whom it knows, is bad; others have their own alerts.
 func refusal(err error) error {
 	var remote *net.OpError
-	if errors.As(err, &remote) && remote.Op == "remote error" && remote.Err.Error() == "tls: bad certificate" {
-		return fmt.Errorf("natsnet: it does not take this node's certificate: %w: %w", ErrStranger, err)
+	if errors.As(err, &remote) && remote.Op == "remote error" {
+		switch remote.Err.Error() {
+		case "tls: bad certificate":
+			err = fmt.Errorf("%w: %w", ErrStranger, err)
+		case "tls: unknown certificate authority":
+			err = fmt.Errorf("%w: %w", ErrOtherCA, err)
+		}
 	}
 	return fmt.Errorf("natsnet: it does not take this node's certificate: %w", err)
 }
 
-// Probe dials a route as Start would, and returns the node that answers there. It sends nothing but the handshake. ErrUnknown or
-// ErrStranger is in the error where one of the two does not know the other.
+// Probe dials a route as Start would, and returns the node that answers there. It sends nothing but the handshake. ErrUnknown,
+// ErrStranger or ErrOtherCA is in the error where one of the two does not know the other.
 func Probe(ctx context.Context, c Config, addr string) (transport.NodeID, error) {
 	t, err := c.routeTLS()
 	if err != nil {
@@ -171,6 +179,9 @@ func Probe(ctx context.Context, c Config, addr string) (transport.NodeID, error)
 	ctx, cancel := context.WithTimeout(ctx, tlsTimeout)
 	defer cancel()
 	conn, err := (&tls.Dialer{Config: t}).DialContext(ctx, "tcp", addr)
+	if errors.As(err, new(x509.UnknownAuthorityError)) {
+		return "", fmt.Errorf("natsnet: %w: %w", ErrOtherCA, err)
+	}
 	if err != nil {
 		return "", err
 	}

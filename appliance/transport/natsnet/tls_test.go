@@ -372,7 +372,7 @@ func TestProbe(t *testing.T) {
 	unknown.TLS = credentials(issue(t, stranger, "b"), ca)
 	for name, c := range map[string]natsnet.Config{"by a stranger": config("b", stranger), "without its trust": unknown} {
 		id, err := natsnet.Probe(t.Context(), c, addr)
-		if err == nil || errors.Is(err, natsnet.ErrStranger) || errors.Is(err, natsnet.ErrUnknown) {
+		if !errors.Is(err, natsnet.ErrOtherCA) || errors.Is(err, natsnet.ErrStranger) || errors.Is(err, natsnet.ErrUnknown) {
 			t.Errorf("dialled %s: %q, %v", name, id, err)
 		}
 	}
