@@ -339,8 +339,8 @@ func TestAllWallets(t *testing.T) {
 	}
 }
 
-// Goal: the HTTP client trusts the CA or the certificate it is given and no other, and follows no redirect. Method: a TLS server with its own certificate,
-// with its CA, without, and with a file that is none.
+// Goal: the HTTP client trusts the CA or the certificate it is given and no other, and follows no redirect. Method: a TLS server with its
+// own certificate, with its CA, without, and with a file that is none.
 func TestNewHTTP(t *testing.T) {
 	s := httptest.NewTLSServer(http.RedirectHandler("https://elsewhere.example/", http.StatusFound))
 	defer s.Close()
@@ -368,7 +368,8 @@ func TestNewHTTP(t *testing.T) {
 	if _, err := get(Files{}); err == nil {
 		t.Error("a certificate of nobody's is trusted")
 	}
-	for _, f := range []Files{{CA: path + ".gone"}, {CA: "client_test.go"}, {Known: path + ".gone"}, {Known: "client_test.go"}, {Cert: path, Key: path}} {
+	for _, f := range []Files{{CA: path + ".gone"}, {CA: "client_test.go"}, {Known: path + ".gone"}, {Known: "client_test.go"},
+		{Cert: path, Key: path}} {
 		if _, err := NewHTTP(f, 0); err == nil {
 			t.Errorf("%+v is taken", f)
 		}

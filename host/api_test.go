@@ -25,8 +25,8 @@ import (
 	"github.com/luxfi/mpcd/client"
 )
 
-// Goal: doctor asks the API where it answers, by a name of its certificate: an address of every interface is no address to dial. Method: the
-// forms of listen, with certificates for a name, an address, and none.
+// Goal: doctor asks the API where it answers, by a name of its certificate: an address of every interface is no address to dial. Method:
+// the forms of listen, with certificates for a name, an address, and none.
 func TestReach(t *testing.T) {
 	certificate := func(template x509.Certificate) (cert, key string) {
 		public, private, err := ed25519.GenerateKey(rand.Reader)

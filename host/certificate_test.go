@@ -232,8 +232,8 @@ func TestCertificateOfAnotherCA(t *testing.T) {
 	}
 }
 
-// Goal: the doctor reaches the node beside it whoever issued the API's certificate, and nobody else. Method: a server with one by a CA of its
-// own, asked by the configuration's CA and certificate, and by the CA alone.
+// Goal: the doctor reaches the node beside it whoever issued the API's certificate, and nobody else. Method: a server with one by a CA of
+// its own, asked by the configuration's CA and certificate, and by the CA alone.
 func TestOwnCertificateIsKnown(t *testing.T) {
 	c, _ := certified(t)
 	c.API.Cert, c.API.Key = filepath.Join(t.TempDir(), "api.crt"), filepath.Join(t.TempDir(), "api.key")

@@ -415,8 +415,8 @@ func (d *Checkup) atWork(ctx context.Context, roster *attest.SignedRoster) {
 	}
 }
 
-// unheard has the failure to speak to a node that runs, for something has its data directory, say what there is to do here: the doctor knows
-// the node by its configuration, and has no flags of a client.
+// unheard has the failure to speak to a node that runs, for something has its data directory, say what there is to do here: the doctor
+// knows the node by its configuration, and has no flags of a client.
 func unheard(err error) error {
 	why, f := new(fault.Error), new(fault.Error)
 	for e := err; errors.As(e, &f); e = f.Err {
@@ -429,8 +429,8 @@ func unheard(err error) error {
 	}
 	do := "see the node's log; if it was started with other settings or flags, give the doctor the same"
 	if errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, new(x509.HostnameError)) {
-		do = "the node shows another certificate than the one in api.tls.cert, or nats.tls.ca is not its CA's: see its log for files that were not " +
-			"taken up, put its own back, then start it again"
+		do = "the node shows another certificate than the one in api.tls.cert, or nats.tls.ca is not its CA's: see its log for files that " +
+			"were not taken up, put its own back, then start it again"
 	}
 	return &fault.Error{Code: why.Code, Err: why.Err, Do: do}
 }

@@ -277,7 +277,8 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 			b.strange()
 			sim.Wait(b.T, "it is told", func() bool {
 				saw := b.saw()
-				return b.sign() == nil && b.ready() && strings.Contains(saw, "its peers refuse") && strings.Contains(saw, "its clients refuse")
+				return b.sign() == nil && b.ready() && strings.Contains(saw, "its peers refuse it") &&
+					strings.Contains(saw, "its clients refuse it")
 			})
 		},
 		func(b *bench) { b.move("tls/good.crt", "tls/node.crt"); b.move("tls/good.key", "tls/node.key") }},

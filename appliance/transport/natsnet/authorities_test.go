@@ -83,9 +83,11 @@ func TestLoadAuthorities(t *testing.T) {
 		file []byte
 		want int
 	}{
-		"two": {slices.Concat(one, one), 2}, "and a key": {slices.Concat(one, key), 1}, "and a word": {slices.Concat(one, []byte("word")), 1},
-		"none": {nil, 0}, "a key": {key, 0}, "cut": {one[:len(one)-9], 0}, "the second is cut": {slices.Concat(one, one[:len(one)-9]), 0},
-		"the first is cut": {slices.Concat(one[:len(one)-30], one), 0}, "the second is damaged": {slices.Concat(one, damaged), 0},
+		"two": {slices.Concat(one, one), 2}, "and a key": {slices.Concat(one, key), 1},
+		"and a word": {slices.Concat(one, []byte("word")), 1},
+		"none":       {nil, 0}, "a key": {key, 0}, "cut": {one[:len(one)-9], 0},
+		"the second is cut": {slices.Concat(one, one[:len(one)-9]), 0},
+		"the first is cut":  {slices.Concat(one[:len(one)-30], one), 0}, "the second is damaged": {slices.Concat(one, damaged), 0},
 	} {
 		file := filepath.Join(t.TempDir(), "ca.crt")
 		if err := os.WriteFile(file, x.file, 0o600); err != nil {
@@ -98,8 +100,8 @@ func TestLoadAuthorities(t *testing.T) {
 	}
 }
 
-// Goal: the files of TLS are refused before a start as the start refuses them, and a broker may be of one of the system's CAs. Method: a CA's
-// file that is not there, for routes and for a broker; none for a broker.
+// Goal: the files of TLS are refused before a start as the start refuses them, and a broker may be of one of the system's CAs. Method: a
+// CA's file that is not there, for routes and for a broker; none for a broker.
 func TestCheckFiles(t *testing.T) {
 	own := func() (*tls.Certificate, error) { return nil, errors.New("nobody asks for it") }
 	for name, x := range map[string]struct {
