@@ -429,8 +429,8 @@ func unheard(err error) error {
 	}
 	do := "see the node's log; if it was started with other settings or flags, give the doctor the same"
 	if errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, new(x509.HostnameError)) {
-		do = "the node shows another certificate than the one in api.tls.cert, or nats.tls.ca is not its CA's: see its log for files that " +
-			"were not taken up, put its own back, then start it again"
+		do = "the node shows another certificate than the one in api.tls.cert, or nats.tls.ca is not its CA's: see its log for files " +
+			"that were not taken up, put its own back, then start it again"
 	}
 	return &fault.Error{Code: why.Code, Err: why.Err, Do: do}
 }
