@@ -146,23 +146,6 @@ func (d *Checkup) certificates() {
 	d.say("CA", err, d.Config.NATS.CA+" can be read")
 }
 
-// modes looks who beside the node's user may read its keys and change what it is made of. The token's files have rules of their own.
-func (d *Checkup) modes() {
-	c := d.Config
-	detail, do := "", ""
-	for _, f := range []struct {
-		path string
-		not  os.FileMode
-	}{{c.API.Key, 0o027}, {c.NATS.Key, 0o027}, {c.DataDir, 0o027}, {c.File, 0o022}} {
-		if st, err := os.Stat(f.path); err == nil && st.Mode().Perm()&f.not != 0 && !strings.Contains(detail, f.path+" ") {
-			detail += fmt.Sprintf("%s has mode %o, ", f.path, st.Mode().Perm())
-			do += fmt.Sprintf("chmod %o %s; ", st.Mode().Perm()&^f.not, f.path)
-		}
-	}
-	d.warn("modes of files", detail == "", cmp.Or(strings.TrimSuffix(detail, ", "), "nobody else reads the keys or changes the rest"),
-		strings.TrimSuffix(do, "; "))
-}
-
 // door reads the keys of the API's tokens and the CAs of its clients, as a start does, and asks the issuer for its keys, which a start does
 // not wait for.
 func (d *Checkup) door(ctx context.Context) {

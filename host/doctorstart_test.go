@@ -227,35 +227,6 @@ func TestDoctorLeavesAddressesToTheNode(t *testing.T) {
 	}
 }
 
-// Goal: the doctor warns of a key, a data directory or a configuration that others may read or change, and says how to close it. Method:
-// modes of each, as they were made and wider.
-func TestDoctorTellsOfModes(t *testing.T) {
-	c := planned(t)
-	warned := func() (detail, do string) {
-		for _, f := range (&host.Checkup{Config: c, Ask: unanswered}).Run(t.Context()) {
-			if f.Check == "modes of files" {
-				return f.Detail, f.Warn
-			}
-		}
-		return "", "nothing is said"
-	}
-	if detail, do := warned(); do != "" {
-		t.Errorf("as it was made: %s; %s", detail, do)
-	}
-	for path, modes := range map[string][3]os.FileMode{c.NATS.Key: {0o600, 0o644, 0o640}, c.DataDir: {0o700, 0o777, 0o750},
-		c.File: {0o600, 0o666, 0o644}} {
-		if err := os.Chmod(path, modes[1]); err != nil {
-			t.Fatal(err)
-		}
-		if detail, do := warned(); !strings.Contains(detail, path+" has mode ") || do != fmt.Sprintf("chmod %o %s", modes[2], path) {
-			t.Errorf("%s; %s", detail, do)
-		}
-		if err := os.Chmod(path, modes[0]); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // Goal: a store's key that is gone is told with what brings it back, a file without end is no configuration, and a byte order mark is
 // named. Method: each.
 func TestFilesThatAreNone(t *testing.T) {
