@@ -184,16 +184,11 @@ func (t *AuditTask) Verify() (*Report, error) {
 		torn = "and may have been acknowledged ones"
 	}
 	r.Rows = append(r.Rows, [2]any{"acknowledged", acked})
-	switch {
-	case x.Checkpoint.Size > 0:
-		r.Rows = append(r.Rows, [2]any{"checkpoint", fmt.Sprintf("signed by the node's token over %d entries", x.Checkpoint.Size)})
-	case v == nil:
-		r.Rows = append(r.Rows, [2]any{"checkpoint", "not checked: no roster to check it by"})
-	case x.OtherKey:
-		r.Rows = append(r.Rows, [2]any{"checkpoint", "not checked: by another key than the roster's, as of a token that was replaced; the " +
-			"node has its token sign another within a minute"})
-	default:
-		r.Rows = append(r.Rows, [2]any{"checkpoint", "none yet"})
+	said, warning := checkpointOf(x, v)
+	r.Rows = append(r.Rows, [2]any{"checkpoint", said})
+	if value["warnings"] = []string{}; warning != "" {
+		value["warnings"] = []string{warning}
+		r.Rows = append(r.Rows, [2]any{"warning", warning})
 	}
 	by, names := t.witnesses(x, v), []string{}
 	for _, w := range by {
@@ -211,6 +206,23 @@ func (t *AuditTask) Verify() (*Report, error) {
 		r.Rows = append(r.Rows, [2]any{"torn", fmt.Sprintf("%d bytes at the end are no entry, %s", x.Torn, torn)})
 	}
 	return r, nil
+}
+
+// checkpointOf is what is known of the checkpoint beside a log, and what is to be looked at: who removes one, or puts another key's in its
+// place, takes away what tells that the log was cut.
+func checkpointOf(x *audit.Verified, v audit.Verifier) (said, warning string) {
+	switch {
+	case x.Checkpoint.Size > 0:
+		return fmt.Sprintf("signed by the node's token over %d entries", x.Checkpoint.Size), ""
+	case v == nil:
+		return "not checked: no roster to check it by", ""
+	case x.OtherKey:
+		return "not checked: by another key than the roster's", "audit.checkpoint is of a token that was replaced, or of nobody: it says " +
+			"nothing of this log; a node that runs has its token sign another within a minute"
+	case x.Size == 0:
+		return "none yet", ""
+	}
+	return "none", "no audit.checkpoint is beside the log: it was removed or not carried along, unless the node has not run for a minute yet"
 }
 
 // check checks a proof.

@@ -1,7 +1,11 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -37,7 +41,7 @@ func TestAuditHeadIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := r.Value.(map[string]any)
-	if v["entries"] != uint64(3) || v["checkpoint_entries"] != v["entries"] || v["acknowledged"] != v["entries"] {
+	if v["entries"] != uint64(3) || v["checkpoint_entries"] != v["entries"] || v["acknowledged"] != v["entries"] || warned(t, r) != "" {
 		t.Errorf("%v", v)
 	}
 	if _, err := task.Prove(); err != nil {
@@ -64,6 +68,7 @@ func TestAuditHeadIsKept(t *testing.T) {
 		t.Errorf("export: %q, %v", out.String(), err)
 	}
 	growsFrom(t, c)
+	warnsOfCheckpoint(t, c)
 	paths, err := filepath.Glob(filepath.Join(c.DataDir, "audit.*"))
 	if err != nil || len(paths) != 4 {
 		t.Fatal(paths, err)
@@ -75,6 +80,60 @@ func TestAuditHeadIsKept(t *testing.T) {
 	}
 	if _, err := host.Open(t.Context(), c, host.Options{}); !errors.Is(err, durable.ErrCorrupt) || !strings.Contains(err.Error(), "audit") {
 		t.Errorf("started without its log: %v", err)
+	}
+}
+
+// warned is the one warning of a report, in its value and its rows.
+func warned(t *testing.T, r *host.Report) string {
+	t.Helper()
+	said := r.Value.(map[string]any)["warnings"].([]string)
+	for _, row := range r.Rows {
+		if row[0] == "warning" && (len(said) != 1 || row[1] != said[0]) {
+			t.Errorf("%q in the rows, %q in the value", row[1], said)
+		}
+	}
+	return strings.Join(said, "")
+}
+
+// warnsOfCheckpoint checks what is said of a log without its checkpoint, and with one that another key has signed.
+func warnsOfCheckpoint(t *testing.T, c host.Config) {
+	t.Helper()
+	path := filepath.Join(c.DataDir, "audit.checkpoint")
+	was, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := audit.NewVerifier("c", "node1", &key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := audit.SignHead(audit.Head{Size: 1}, v, func([]byte) ([]byte, error) { return bytes.Repeat([]byte{1}, 64), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, b := range map[string][]byte{"": was, "no audit.checkpoint is beside the log": nil, "of a token that was replaced": other} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if b != nil {
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := (&host.AuditTask{Config: c}).Verify()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := warned(t, r); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%q, wanted %q", got, want)
+		}
+	}
+	if err := os.WriteFile(path, was, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

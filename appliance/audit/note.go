@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -91,13 +92,21 @@ func OpenCheckpoint(b []byte, v Verifier) (h Head, signed bool, err error) {
 	case err != nil && strings.HasPrefix(origin, "mpcd/") && origin != v.Name():
 		err = fmt.Errorf("it says to be of %.200q, wanted is %s", origin, v.Name())
 	case errors.As(err, &unknown):
-		n, err = unknown.Note, nil
+		if n, err = unknown.Note, nil; slices.ContainsFunc(n.UnverifiedSigs, func(s note.Signature) bool { return signs(v, n.Text, s) }) {
+			err = errors.New("the node's key has signed it, and it names another")
+		}
 	}
 	if err != nil {
 		return Head{}, false, fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
 	h, err = headOf(n.Text, v.Name())
 	return h, signed && err == nil, err
+}
+
+// signs tells whether v's key made a signature, whatever name stands beside it.
+func signs(v Verifier, text string, s note.Signature) bool {
+	raw, err := base64.StdEncoding.DecodeString(s.Base64) // hash of the key, 4 bytes, and signature
+	return err == nil && len(raw) > 4 && v.Verify([]byte(text), raw[4:])
 }
 
 // headOf reads the text of a checkpoint of an origin.
