@@ -272,7 +272,7 @@ type AuthorityChain []SignedAuthority
 // Verify checks each link: the root's signature on the first, a quorum of officers of the one before on every other. It returns the one in
 // force. ErrAuthority.
 func (c AuthorityChain) Verify(root ed25519.PublicKey) (*Authority, error) {
-	if err := checkEd25519(root); err != nil {
+	if err := CheckEd25519(root); err != nil {
 		return nil, fmt.Errorf("%w: root key: %w", ErrAuthority, err)
 	}
 	rootDER, err := MarshalPublicKey(root)

@@ -224,7 +224,7 @@ func ParsePublicKey(der []byte) (crypto.PublicKey, error) {
 			return p, nil
 		}
 	case ed25519.PublicKey:
-		return p, checkEd25519(p)
+		return p, CheckEd25519(p)
 	}
 	return nil, errKeyType
 }

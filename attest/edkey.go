@@ -8,9 +8,9 @@ import (
 	"filippo.io/edwards25519"
 )
 
-// checkEd25519 refuses an Ed25519 public key under which anybody can sign: one of small order, and one that is not the
+// CheckEd25519 refuses an Ed25519 public key under which anybody can sign: one of small order, and one that is not the
 // canonical encoding of a point (RFC 8032 §5.1.3).
-func checkEd25519(pub ed25519.PublicKey) error {
+func CheckEd25519(pub ed25519.PublicKey) error {
 	if len(pub) != ed25519.PublicKeySize {
 		return errors.New("attest: an Ed25519 public key has 32 bytes")
 	}

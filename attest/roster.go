@@ -96,7 +96,7 @@ func (n RosterNode) validate() error {
 	if len(n.Endpoint) > maxText || len(n.Facility) > maxText {
 		return fmt.Errorf("endpoint and facility have at most %d bytes", maxText)
 	}
-	if err := checkEd25519(ed25519.PublicKey(n.Identity)); err != nil {
+	if err := CheckEd25519(ed25519.PublicKey(n.Identity)); err != nil {
 		return fmt.Errorf("identity key: %w", err)
 	}
 	if err := checkX25519(n.Seal); err != nil {

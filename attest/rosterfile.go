@@ -49,7 +49,7 @@ func (s *SignedRoster) Verify(root ed25519.PublicKey) error {
 	if err := s.Roster.Validate(); err != nil {
 		return err
 	}
-	if err := checkEd25519(ed25519.PublicKey(s.Root)); err != nil {
+	if err := CheckEd25519(ed25519.PublicKey(s.Root)); err != nil {
 		return fmt.Errorf("%w: root key: %w", ErrRoster, err)
 	}
 	if root != nil && !root.Equal(ed25519.PublicKey(s.Root)) {

@@ -49,7 +49,8 @@ var kinds = []struct {
 	{hsm.ErrKeyExists, fault.CodeHSM, "choose another name, or use what is there"},
 	{hsm.ErrAmbiguous, fault.CodeHSM,
 		"tell tokens apart by serial= in hsm.uri, and keys of one token by id= in the place of their name in mpcd.yaml"},
-	{hsm.ErrKeyType, fault.CodeHSM, "use a key of the type named, see `mpcd hsm list`"},
+	{hsm.ErrKeyType, fault.CodeHSM, "use a key of the type named, see `mpcd hsm list`; if it worked before, the token is damaged: restore " +
+		"the token, and nothing else"},
 	{hsm.ErrURI, fault.CodeUsage, "correct the URI"},
 	{hsm.ErrDevOnly, fault.CodeHSM, "use a token of hardware, or SoftHSM for a pilot"},
 	{hsm.ErrUnsupported, fault.CodeHSM, "see `mpcd version` for the drivers of this build"},

@@ -280,6 +280,10 @@ U0HDBUMZxPT67dNUKwIDAQAB
 // Goal: a key file that would weaken every token is refused. Method: table.
 func TestBadKeyFiles(t *testing.T) {
 	private, _ := x509.MarshalPKCS8PrivateKey(issuer()["EdDSA"])
+	ed := func(y byte) []byte { // of y alone: on no point of the curve for 2, of small order for 1
+		der, _ := x509.MarshalPKIXPublicKey(append(ed25519.PublicKey{y}, make([]byte, 31)...))
+		return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	}
 	for name, file := range map[string][]byte{
 		"empty":       nil,
 		"not PEM":     []byte("hello"),
@@ -289,6 +293,8 @@ func TestBadKeyFiles(t *testing.T) {
 		"P-384":       publicPEM(t, "P-384"),
 		"small RSA":   []byte(rsa1024),
 		"not DER":     pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte{1, 2}}),
+		"no point":    ed(2),
+		"small order": ed(1),
 		"good, bad":   append(publicPEM(t, "EdDSA"), publicPEM(t, "P-384")...),
 	} {
 		if _, err := NewJWT(file, "mpcd", nil); err == nil {

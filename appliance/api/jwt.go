@@ -22,6 +22,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/attest"
 )
 
 const (
@@ -139,8 +140,8 @@ func publicKey(block *pem.Block) (alg string, key any, err error) {
 		return "", nil, err
 	}
 	switch k := key.(type) {
-	case ed25519.PublicKey:
-		return jwt.SigningMethodEdDSA.Alg(), k, nil
+	case ed25519.PublicKey: // of which x509 takes any 32 bytes
+		return jwt.SigningMethodEdDSA.Alg(), k, attest.CheckEd25519(k)
 	case *ecdsa.PublicKey:
 		if k.Curve == elliptic.P256() {
 			return jwt.SigningMethodES256.Alg(), k, nil

@@ -172,7 +172,7 @@ func (s *session) number(o p11.ObjectHandle, name uint) (uint, error) {
 	case len(b) == 4:
 		return uint(binary.NativeEndian.Uint32(b)), nil
 	}
-	return 0, fmt.Errorf("attribute 0x%x has %d bytes, want a number", name, len(b))
+	return 0, fmt.Errorf("%w: attribute 0x%x has %d bytes, want a number", hsm.ErrKeyType, name, len(b))
 }
 
 func (s *session) flag(o p11.ObjectHandle, name uint) bool {

@@ -130,7 +130,7 @@ func parseRSA(modulus, exponent []byte) (crypto.PublicKey, error) {
 	return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
 }
 
-// parsePoint reads CKA_EC_POINT: an OCTET STRING by the standard, the bare point in some tokens.
+// parsePoint reads CKA_EC_POINT: an OCTET STRING by the standard, the bare point in some tokens. What is no key is ErrKeyType.
 func parsePoint(kind hsm.KeyType, b []byte) (crypto.PublicKey, error) {
 	size := 65
 	if kind == hsm.KeyEd25519 {
@@ -146,11 +146,15 @@ func parsePoint(kind hsm.KeyType, b []byte) (crypto.PublicKey, error) {
 	case hsm.KeyEd25519:
 		return ed25519.PublicKey(bytes.Clone(b)), nil
 	case hsm.KeyP256:
-		return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), b)
+		p, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), b)
+		if err != nil {
+			return nil, fmt.Errorf("%w: damaged: %w", hsm.ErrKeyType, err)
+		}
+		return p, nil
 	case hsm.KeySecp256k1:
 		p, err := secp256k1.ParsePubKey(b)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: damaged: %w", hsm.ErrKeyType, err)
 		}
 		return hsm.Secp256k1PublicKey(p.SerializeCompressed()), nil
 	}

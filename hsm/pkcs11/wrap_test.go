@@ -280,20 +280,24 @@ func TestParseRSA(t *testing.T) {
 	}
 }
 
-// Goal: no attribute of a public key makes the driver panic, and what it takes is a key. Method: fuzz from real points.
+// Goal: no attribute of a public key makes the driver panic, what it takes is a key, and what is none is a fault of the token. Method:
+// fuzz from real points, and one that is not on its curve.
 func FuzzParsePublic(f *testing.F) {
 	p, _ := pkcs11.HashToP256(nil)
 	f.Add(p, []byte{1, 0, 1})
 	f.Add(append([]byte{4, 65}, p...), []byte{})
+	off := bytes.Clone(p)
+	off[64] ^= 4
+	f.Add(off, []byte{})
 	f.Add(p[:32], new(big.Int).SetBit(big.NewInt(1), 3071, 1).Bytes())
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		for _, kind := range []hsm.KeyType{hsm.KeyP256, hsm.KeyEd25519, hsm.KeySecp256k1, ""} {
-			if pub, err := pkcs11.ParsePoint(kind, a); err == nil && hsm.TypeOf(pub) != kind {
-				t.Errorf("a %s key is a %T", kind, pub)
+			if pub, err := pkcs11.ParsePoint(kind, a); err == nil && hsm.TypeOf(pub) != kind || err != nil && !errors.Is(err, hsm.ErrKeyType) {
+				t.Errorf("a %s key is a %T: %v", kind, pub, err)
 			}
 		}
-		if pub, err := pkcs11.ParseRSA(b, a); err == nil && hsm.TypeOf(pub) != hsm.KeyRSA3072 {
-			t.Errorf("an RSA key is a %T", pub)
+		if pub, err := pkcs11.ParseRSA(b, a); err == nil && hsm.TypeOf(pub) != hsm.KeyRSA3072 || err != nil && !errors.Is(err, hsm.ErrKeyType) {
+			t.Errorf("an RSA key is a %T: %v", pub, err)
 		}
 	})
 }

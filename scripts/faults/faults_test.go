@@ -284,6 +284,7 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 		func(b *bench) { b.move("tls/good.crt", "tls/node.crt"); b.move("tls/good.key", "tls/node.key") }},
 	"a byte is flipped in the certificate's key":       flipped("tls/node.key"),
 	"a byte is flipped in the key of the API's tokens": flipped("api-tokens.pub"),
+	"a byte is flipped in authority.json":              flippedOver("authority.json"),
 	"a byte is flipped in the file of the CA": {
 		func(b *bench) { flipAt(b, "tls/ca.crt", first); b.starts() }, func(b *bench) { flipAt(b, "tls/ca.crt", first) }},
 	"a byte is flipped in the file of the PIN": flipped("hsm/pin"),
@@ -297,12 +298,23 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 			b.exit(r.Code)
 		},
 		func(b *bench) { flip(b, "data/audit.log") }},
-	"a byte is flipped in a table of the store":       flipped("data/store/db/*.sst"),
-	"a byte is flipped in the store's list of tables": flipped("data/store/db/MANIFEST"),
-	"a byte is flipped in the store's key registry":   flipped("data/store/db/KEYREGISTRY"),
-	"a byte is flipped in the machine's secret":       flipped("data/store.key"),
-	"a byte is flipped in the token":                  flipped("hsm/tokens/*/token.object"),
-	"a byte is flipped in a key of the token":         flipped("hsm/tokens/*/????????-*.object"),
+	"a byte is flipped in audit.checkpoint": {
+		func(b *bench) {
+			b.over("data/audit.checkpoint", func() {
+				r := b.victim.Run("audit verify")
+				b.said.WriteString(r.Out + r.Err)
+				if r.Code != 0 {
+					b.exit(r.Code)
+				}
+			})
+		},
+		func(*bench) {}},
+	"a byte is flipped in a table of the store":                  flipped("data/store/db/*.sst"),
+	"a byte is flipped in the store's list of tables":            flipped("data/store/db/MANIFEST"),
+	"a byte is flipped in the store's key registry":              flipped("data/store/db/KEYREGISTRY"),
+	"a byte is flipped in the machine's secret":                  flipped("data/store.key"),
+	"a byte is flipped in the token":                             flippedOver("hsm/tokens/*/token.object"),
+	"a byte is flipped in a key of the token, private or public": flippedOver("hsm/tokens/*/????????-*.object"),
 	"the clock is off by 30 s or more": {
 		func(b *bench) {
 			b.restarts(-90 * time.Second)
@@ -502,6 +514,42 @@ func (b *bench) killDriver() {
 // flipped starts the victim with a byte flipped in a file, and puts the byte back.
 func flipped(pattern string) struct{ make, heal func(*bench) } {
 	return struct{ make, heal func(*bench) }{func(b *bench) { flip(b, pattern); b.starts() }, func(b *bench) { flip(b, pattern) }}
+}
+
+// places is at how many places over a small file a byte is flipped, one after the other; two of them are the same distance apart.
+const places = 12
+
+// flippedOver starts the victim with a byte flipped at places over each file that pattern names, one after the other. Of the public keys of
+// SoftHSM (623 bytes) they meet the point.
+func flippedOver(pattern string) struct{ make, heal func(*bench) } {
+	return struct{ make, heal func(*bench) }{func(b *bench) { b.over(pattern, b.starts) }, func(*bench) {}}
+}
+
+// over does something with a byte flipped at each of the places of each file, and puts the file back as it was: SoftHSM may write it
+// meanwhile.
+func (b *bench) over(pattern string, do func()) {
+	b.victim.Stop()
+	names, err := filepath.Glob(filepath.Join(b.victim.Dir, pattern))
+	if err != nil || len(names) == 0 {
+		b.Fatal(pattern, err)
+	}
+	for i := range places * len(names) {
+		name, at := names[i/places], 2*(i%places)+1
+		was, err := os.ReadFile(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		raw := bytes.Clone(was)
+		raw[len(raw)*at/(2*places)] ^= 1
+		if err := os.WriteFile(name, raw, 0o600); err != nil {
+			b.Fatal(err)
+		}
+		do()
+		b.victim.Stop()
+		if err := os.WriteFile(name, was, 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // flip stops the victim and flips a byte, at a tenth, of the files that pattern names; once more, and they are as they were.
