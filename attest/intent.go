@@ -85,11 +85,18 @@ type KeygenParams struct {
 var errNotPrintable = errors.New("attest: intent: a text has characters that cannot be seen; use letters, digits, signs and single spaces")
 
 // Printable tells whether a text is UTF-8 that people see as it is: no control characters (C0, C1), no separators of lines and
-// paragraphs, none of the invisible ones that change how others are shown (bidirectional controls, joiners), of spaces only U+0020. What
-// is not may forge what stands around it.
+// paragraphs, none of the invisible ones that change how others are shown (bidirectional controls, joiners), none that may be shown as
+// nothing (Unicode's Default_Ignorable_Code_Point) or as a blank, of spaces only U+0020, and no U+FFFD, which stands where a character was
+// lost. What is not may forge what stands around it, or look like another text.
 func Printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
+			r == brailleBlank || r == utf8.RuneError
+	})
 }
+
+// brailleBlank is the pattern of Braille without a dot.
+const brailleBlank = '\u2800'
 
 // Validate checks the shape, not the wisdom, of an intent.
 func (i Intent) Validate() error {

@@ -242,10 +242,10 @@ func TestFingerprint(t *testing.T) {
 	}
 }
 
-// Goal: what may forge a row, a colour or an order of letters on a terminal is not printable, and what people write is. Method: one of
-// each class of characters.
+// Goal: what may forge a row, a colour or an order of letters on a terminal, or is shown as nothing, so that two texts look alike, is not
+// printable, and what people write is. Method: one of each class of characters.
 func TestPrintable(t *testing.T) {
-	for _, s := range []string{"", "treasury", "Kasse 7 – Zürich", "金庫", "خزينة", "client-42", "a\u0301", "💰"} {
+	for _, s := range []string{"", "treasury", "Kasse 7 – Zürich", "金庫", "خزينة", "client-42", "a\u0301", "💰", "⠁", "한국"} {
 		if !Printable(s) {
 			t.Errorf("%q is refused", s)
 		}
@@ -253,7 +253,12 @@ func TestPrintable(t *testing.T) {
 	for name, s := range map[string]string{"line": "a\nb", "tab": "a\tb", "NUL": "\x00", "escape": "\x1b[2J", "DEL": "\x7f", "NEL": "\u0085",
 		"CSI": "\u009b31m", "line separator": "\u2028", "paragraph separator": "\u2029", "right-to-left override": "\u202e",
 		"isolate": "\u2066", "right-to-left mark": "\u200f", "Arabic letter mark": "\u061c", "zero width": "a\u200bb", "joiner": "\u200d",
-		"BOM": "\ufeff", "no-break space": "\u00a0", "tag": "\U000e0041", "private": "\ue000", "not UTF-8": "\xff", "soft hyphen": "\u00ad"} {
+		"BOM": "\ufeff", "no-break space": "\u00a0", "tag": "\U000e0041", "private": "\ue000", "not UTF-8": "\xff", "soft hyphen": "\u00ad",
+		"Hangul filler": "treasury\u3164", "Hangul choseong filler": "\u115f", "Hangul jungseong filler": "\u1160", "halfwidth filler": "\uffa0",
+		"variation selector 1": "a\ufe00b", "variation selector 16": "a\ufe0fb", "variation selector 17": "\U000e0100",
+		"variation selector 256": "\U000e01ef", "Braille blank": "\u2800", "grapheme joiner": "\u034f", "Mongolian selector": "\u180b",
+		"Mongolian selector 4": "\u180f", "Mongolian vowel separator": "\u180e", "Khmer inherent vowel": "\u17b4", "replaced": "\ufffd",
+		"language tag": "\U000e0001", "tag's end": "\U000e007f", "ideographic space": "\u3000", "word joiner": "\u2060"} {
 		if Printable(s) {
 			t.Errorf("%s: %q passes", name, s)
 		}

@@ -148,6 +148,9 @@ func (p *strictParser) token() (json.Token, error) {
 	if err != nil {
 		return nil, malformed("the body is not JSON at byte %d", p.d.InputOffset())
 	}
+	if s, ok := t.(string); ok && strings.ContainsRune(s, utf8.RuneError) { // which encoding/json puts for half of a surrogate pair
+		return nil, malformed("the text before byte %d has U+FFFD, or half of a surrogate pair, which is no character", p.d.InputOffset())
+	}
 	return t, nil
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"testing"
 )
@@ -78,4 +79,19 @@ func FuzzToken(f *testing.F) {
 			t.Fatalf("let in: %q", header)
 		}
 	})
+}
+
+// Goal: what a caller sends is what the node reads: half of a surrogate pair, of which the decoder makes U+FFFD, is refused, and so is that
+// itself. Method: names, values and elements with each; whole pairs pass.
+func TestHalfPairs(t *testing.T) {
+	for _, half := range []string{`\ud800`, `\udc00x`, `\udc00\ud800`, `\ufffd`, "\ufffd"} {
+		for _, body := range []string{`{"a":"%s"}`, `{"a":["x%s"]}`, `{"%s":1}`, `{"a":{"b":"%sy"}}`} {
+			if _, err := parseStrict(fmt.Appendf(nil, body, half)); err == nil {
+				t.Errorf("%s of %s is taken", half, body)
+			}
+		}
+	}
+	if o, err := parseStrict([]byte(`{"a":"\ud83d\udcb0"}`)); err != nil || o["a"] != "💰" {
+		t.Error(o, err)
+	}
 }
