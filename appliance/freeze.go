@@ -251,7 +251,7 @@ func (z *Freezer) thaw(ctx context.Context, id attest.Hash, t attest.SignedThaw)
 	}
 	if err := who.CheckThaw(r.Signed.Freeze, t); err != nil {
 		return &problem.Error{Code: problem.Denied, Message: "the officers have not thawed it", Err: err,
-			Next: fmt.Sprintf("have %d officers of the authority of serial %d sign it: `mpcd freeze thaw`", who.Quorum, who.Serial)}
+			Next: fmt.Sprintf("have %d officers of the authority of serial %d sign it: `mpcd freeze sign FILE`", who.Quorum, who.Serial)}
 	}
 	return z.over(ctx, r, t)
 }

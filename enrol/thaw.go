@@ -15,6 +15,14 @@ import (
 	"github.com/luxfi/mpcd/internal/durable"
 )
 
+// Freezing is what a node is asked to freeze.
+func Freezing(scope, name, reason string) (wire.FreezeRequest, error) {
+	if reason == "" {
+		return wire.FreezeRequest{}, fault.Usage("give --reason TEXT, which every refusal says", "no reason is given")
+	}
+	return wire.FreezeRequest{Scope: scope, Name: name, Reason: reason}, nil
+}
+
 // Thawing is a file that goes from officer to officer: the freeze that is to end, and their words so far.
 type Thawing struct {
 	Freeze attest.Freeze     `json:"freeze"`
@@ -111,6 +119,9 @@ func ReadThaw(id, path string) (q wire.ThawRequest, err error) {
 	if at := t.Freeze.Digest().String(); at != id {
 		return q, fault.Usage("give that freeze's file", "%s is a thaw of freeze %s", path, at)
 	}
+	if len(t.Signed.Signatures) == 0 {
+		return q, fault.Usage(fmt.Sprintf("have officers run `mpcd freeze sign %s`", path), "no officer has signed %s", path)
+	}
 	for _, s := range t.Signed.Signatures {
 		q.Signatures = append(q.Signatures, wire.OfficerWord{By: s.By, Signature: wire.Hex(s.Signature)})
 	}
@@ -136,5 +147,10 @@ func PrintFreezes(w io.Writer, all []wire.Freeze) {
 	}
 }
 
-// PrintFreeze writes one.
-func PrintFreeze(w io.Writer, x *wire.Freeze) { PrintFreezes(w, []wire.Freeze{*x}) }
+// PrintFreeze writes one, with what is to be known of it.
+func PrintFreeze(w io.Writer, x *wire.Freeze) {
+	PrintFreezes(w, []wire.Freeze{*x})
+	if x.Note != "" {
+		fmt.Fprintf(w, "note: %s\n", x.Note)
+	}
+}

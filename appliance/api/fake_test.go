@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -231,6 +232,9 @@ func (f *fake) Wallet(_ context.Context, name string) (*appliance.Wallet, error)
 
 func (f *fake) Wallets(_ context.Context, p appliance.Page) ([]appliance.Wallet, string, error) {
 	f.pages = append(f.pages, p)
+	if slices.Equal(p.Vaults, []string{"nobodys"}) {
+		return nil, "", f.err
+	}
 	return []appliance.Wallet{*edWallet(), *tapWallet()}, "more", f.err
 }
 

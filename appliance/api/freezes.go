@@ -63,7 +63,13 @@ func (s *server) freeze(ctx context.Context, in *struct{ Body freezeBody }) (*fr
 	if err != nil {
 		return nil, err
 	}
-	return renderFreeze(f), nil
+	out := renderFreeze(f)
+	if b.Scope == string(attest.ScopeVault) { // which may have its first wallet tomorrow, or be misspelled
+		if has, _, err := s.Backend.Wallets(ctx, appliance.Page{Size: 1, Vaults: []string{b.Name}}); err == nil && len(has) == 0 {
+			out.Body.Note = fmt.Sprintf("no wallet of vault %s is known here; the freeze is in force all the same", b.Name)
+		}
+	}
+	return out, nil
 }
 
 // thawWord is an officer's word on a thaw.

@@ -42,6 +42,12 @@ func TestFreezeBodies(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+	for vault, noted := range map[string]bool{"cold": false, "nobodys": true} { // misspelled, as it may be
+		x := decode[wire.Freeze](t, send(t, s, "POST", "/api/v1/freezes", `{"scope":"vault","name":"`+vault+`","reason":"r"}`))
+		if strings.Contains(x.Note, "no wallet of vault nobodys is known here") != noted {
+			t.Errorf("%s: %q", vault, x.Note)
+		}
+	}
 	list := decode[wire.FreezeList](t, send(t, s, "GET", "/api/v1/freezes", ""))
 	if len(list.Freezes) != 1 || !list.Freezes[0].InForce || list.Freezes[0].Frozen != "vault own" {
 		t.Fatalf("%+v", list)

@@ -163,6 +163,7 @@ type Freeze struct {
 	Statement json.RawMessage `json:"statement" doc:"What the node's token attested: scope, name, reason, node and time."`
 	Authority string          `json:"authority" doc:"The digest of the authority in force, under which officers thaw it."`
 	ThawedBy  []string        `json:"thawed_by" doc:"The officers who did."`
+	Note      string          `json:"note,omitempty" doc:"Of a new freeze, in words: that the node knows no wallet of the vault, as where its name was misspelled."`
 }
 
 // Checkpoint is the newest head of a node's audit log that its token signed and the node asked has cosigned; of its own log, with the

@@ -197,7 +197,7 @@ var abbreviations = []struct {
 func scriptDocument(ts *testscript.TestScript, _ bool, args []string) {
 	said := ""
 	replace := strings.NewReplacer("bin/mpcd", "mpcd", "127.0.0.1:8080", ts.Getenv("HOST"), "localhost:8080", ts.Getenv("HOST"), "…/cluster",
-		"cluster/cluster", "…/node", "cluster/node", "--root r_…", "--root "+ts.Getenv("ROOT"), "--root 0x…", "--root "+ts.Getenv("ROOT"))
+		"cluster/cluster", "…/node", "cluster/node", "--root 0x…", "--root "+ts.Getenv("ROOT"))
 	for _, line := range strings.Split(ts.ReadFile(args[0]), "\n") {
 		line = replace.Replace(line)
 		for _, a := range abbreviations {

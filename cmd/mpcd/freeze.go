@@ -19,8 +19,8 @@ func freezeCommand(o *output) *cobra.Command {
 		return show(o, &r, "list freezes", "", freezes(cmd), enrol.PrintFreezes)
 	}
 	r.register(list)
-	cmd.AddCommand(freezeScope(o, "wallet", " ID"), freezeScope(o, "vault", " NAME"), freezeScope(o, "cluster", ""), list)
-	cmd.AddCommand(freezeSign(o), freezeThaw(o))
+	cmd.AddCommand(freezeScope(o, "wallet", " ID"), freezeScope(o, "vault", " NAME"), freezeScope(o, "cluster", ""), list, freezeSign(o),
+		freezeThaw(o))
 	return cmd
 }
 
@@ -33,7 +33,10 @@ func freezeScope(o *output, scope, arg string) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{Use: scope + arg, Short: "Freeze a " + scope + " at all nodes, now", Args: cobra.ExactArgs(min(len(arg), 1))}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		q := wire.FreezeRequest{Scope: scope, Name: append(args, "")[0], Reason: reason}
+		q, err := enrol.Freezing(scope, append(args, "")[0], reason)
+		if err != nil {
+			return err
+		}
 		return show(o, &r, "freeze", "", func(c *client.Client) (*wire.Freeze, error) { return c.Freeze(cmd.Context(), q) },
 			enrol.PrintFreeze)
 	}
@@ -47,15 +50,18 @@ func freezeSign(o *output) *cobra.Command {
 	cmd := &cobra.Command{Use: "sign FILE", Short: "Add an officer's signature to a thaw in a file", Args: cobra.ExactArgs(1)}
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		return by.use(func(name string, sign attest.SignFunc) error {
-			t, err := enrol.EndorseThaw(args[0], name, sign)
-			if err != nil {
-				return err
-			}
-			return o.result(t, t.Print)
+			return o.thawing(enrol.EndorseThaw(args[0], name, sign))
 		})
 	}
 	by.register(cmd)
 	return cmd
+}
+
+func (o *output) thawing(t *enrol.Thawing, err error) error {
+	if err != nil {
+		return err
+	}
+	return o.result(t, t.Print)
 }
 
 func freezeThaw(o *output) *cobra.Command {
@@ -65,11 +71,7 @@ func freezeThaw(o *output) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if out != "" {
 			all, err := ask(&r, "list freezes", "", freezes(cmd))
-			t, err := enrol.BeginThaw(args[0], out, all, err)
-			if err != nil {
-				return err
-			}
-			return o.result(t, t.Print)
+			return o.thawing(enrol.BeginThaw(args[0], out, all, err))
 		}
 		q, err := enrol.ReadThaw(args[0], bring)
 		if err != nil {

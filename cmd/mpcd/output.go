@@ -38,8 +38,11 @@ func (o *output) result(v any, table func(w io.Writer)) error {
 	return w.Flush()
 }
 
-// report writes what a task found.
-func (o *output) report(r *host.Report) error {
+// report writes what a task found, if anything.
+func (o *output) report(r *host.Report, err error) error {
+	if err != nil || r == nil {
+		return err
+	}
 	return o.result(r.Value, func(w io.Writer) {
 		for _, x := range r.Rows {
 			row(w, x[0], x[1])

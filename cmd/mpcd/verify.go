@@ -42,11 +42,7 @@ func verifyCommand(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := host.VerifySignature(curve, protocol, pub, m, sig)
-			if err != nil {
-				return err
-			}
-			return o.report(r)
+			return o.report(host.VerifySignature(curve, protocol, pub, m, sig))
 		},
 	}
 	f := cmd.Flags()
@@ -108,11 +104,7 @@ func attestVerify(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := host.VerifyReceipt(b, roster, chain)
-			if err != nil {
-				return err
-			}
-			return o.report(r)
+			return o.report(host.VerifyReceipt(b, roster, chain))
 		},
 	}
 	cmd.Flags().StringVar(&rosterPath, "roster", "", "the signed roster (required)")
@@ -184,11 +176,7 @@ func auditTask(o *output, t *host.AuditTask, use, short, long string, do func() 
 		if err != nil {
 			return err
 		}
-		r, err := do()
-		if err != nil || r == nil {
-			return err
-		}
-		return o.report(r)
+		return o.report(do())
 	}}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&roster, "roster", "", "the signed roster, instead of the configured node's")
