@@ -124,7 +124,7 @@ func wellIf(name string, err error, detail string) Check {
 	if err == nil {
 		return Check{Name: name, OK: true, Detail: detail}
 	}
-	c := Check{Name: name, Detail: err.Error()}
+	c := Check{Name: name, Detail: problem.Plain(err)}
 	if e := problem.As(err); e.Code == problem.Storage || e.Code == problem.Integrity {
 		c.Next = e.Next
 	}

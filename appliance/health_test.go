@@ -219,6 +219,13 @@ func TestMend(t *testing.T) {
 	}
 }
 
+// Goal: what a check says is for who keeps the node, without the names of packages. Method: an error as the store's.
+func TestChecksArePlain(t *testing.T) {
+	if c := wellIf("store", errors.New("badgerstore: durable: commits: broken"), ""); c.OK || c.Detail != "commits: broken" {
+		t.Errorf("%+v", c)
+	}
+}
+
 // Goal: a run of a node that runs twice has nothing signed by its peers. Method: a proposal by a peer that runs twice, and by one that ran
 // twice a while ago.
 func TestTwiceProposal(t *testing.T) {

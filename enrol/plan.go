@@ -94,7 +94,7 @@ func (p *Plan) sharing() int {
 func CheckThreshold(t, n int) error {
 	switch {
 	case n < 2 || n > 64:
-		return fault.Usage("give 2 to 64 nodes", "%d nodes", n)
+		return fault.Usage("give 2 to 64 nodes", "the number of nodes is %d", n)
 	case t < 2:
 		return fault.Usage(fmt.Sprintf("give a threshold from %d to %d", n/2+1, n), "threshold %d: one node alone could sign", t)
 	case t > n:

@@ -17,6 +17,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
@@ -61,7 +62,7 @@ func (d *Checkup) Run(ctx context.Context) []Finding {
 	roster, err := loadRoster(d.Config)
 	detail := ""
 	if err == nil {
-		detail = fmt.Sprintf("signed by the pinned operator, serial %d, %d nodes", roster.Roster.Serial, len(roster.Roster.Members()))
+		detail = fmt.Sprintf("signed by the pinned operator, serial %d, %s", roster.Roster.Serial, countNodes(len(roster.Roster.Members())))
 	}
 	d.say("roster", err, detail)
 	if err == nil {
@@ -159,7 +160,7 @@ func (d *Checkup) door(ctx context.Context) {
 	}
 	i := a.tokens.Issuer
 	err = i.Fetch(ctx)
-	d.warn("issuer of tokens", err == nil, fmt.Sprintf("%s: %s", i.URL, cmp.Or(fault.Plain(err), "its keys can be fetched")),
+	d.warn("issuer of tokens", err == nil, fmt.Sprintf("%s: %s", i.URL, cmp.Or(problem.Plain(err), "its keys can be fetched")),
 		"compare api.oidc with what the provider says of itself, and let this host reach it without a proxy")
 }
 
@@ -483,7 +484,7 @@ func (d *Checkup) routes(ctx context.Context, r attest.Roster) {
 	for _, addr := range c.NATS.Routes {
 		id, err := natsnet.Probe(ctx, c.network(r, cert), addr)
 		if err != nil {
-			down = append(down, addr+": "+err.Error())
+			down = append(down, addr+": "+problem.Plain(err))
 			switch {
 			case errors.Is(err, natsnet.ErrUnknown):
 				do = "this node's roster is older than theirs: bring the operator's newest roster.json here; if it does not have that " +

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Goal: the doctor tells of each file that the configuration names, and of each directory of one, that others may change, and of each secret
-// that they may read, and says how to close it. Method: one by one opened; what is as it was made, or only read, is well.
+// Goal: the doctor tells of each file that the configuration names, and of each directory of one, that others may change, and of each
+// secret that they may read, and says how to close it. Method: one by one opened; what is as it was made, or only read, is well.
 func TestModes(t *testing.T) {
 	n := filepath.Join(t.TempDir(), "n")
 	at := func(name string) string { return filepath.Join(n, name) }
@@ -23,8 +23,8 @@ func TestModes(t *testing.T) {
 	c.Password.Provider, c.Password.KeyID, c.Password.Sealed = "file", at("password"), "file:"+at("sealed")
 	secret := []string{"initiator.key", "tls/api.key", "tls/n.key", "creds", "hsm/pin", "password", "sealed", "data/store.key",
 		"hsm/tokens/1/token.object", "hsm/tokens/1/a.object"}
-	public := []string{"mpcd.yaml", "roster.json", "authority.json", "tokens.pub", "tls/api.crt", "tls/client.crt", "tls/oidc.crt", "tls/n.crt",
-		"tls/ca.crt", "lib/p.so", "hsm/softhsm2.conf", "drivers/d"}
+	public := []string{"mpcd.yaml", "roster.json", "authority.json", "tokens.pub", "tls/api.crt", "tls/client.crt", "tls/oidc.crt",
+		"tls/n.crt", "tls/ca.crt", "lib/p.so", "hsm/softhsm2.conf", "drivers/d"}
 	for _, name := range append(secret, public...) {
 		if err := os.MkdirAll(filepath.Dir(at(name)), 0o700); err != nil {
 			t.Fatal(err)

@@ -62,7 +62,7 @@ func (c Config) fits(s *attest.SignedRoster) error {
 	}
 	if c.Total > len(s.Roster.Nodes) { // nodes may have been added and removed since
 		return fault.Usage("correct total_nodes, or use the right roster",
-			"total_nodes is %d, the roster has %d nodes", c.Total, len(s.Roster.Nodes))
+			"total_nodes is %d, the roster has %s", c.Total, countNodes(len(s.Roster.Nodes)))
 	}
 	return nil
 }
@@ -147,4 +147,12 @@ func Peers(r attest.Roster) transport.Peers {
 		out[id] = transport.Peer{Node: id, Identity: ed25519.PublicKey(m.Identity), HPKE: m.Seal}
 	}
 	return out
+}
+
+// countNodes is a number of nodes in words.
+func countNodes(n int) string {
+	if n == 1 {
+		return "1 node"
+	}
+	return fmt.Sprintf("%d nodes", n)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/vault"
 )
@@ -109,7 +110,7 @@ func TestWrongTokenNamed(t *testing.T) {
 			return err
 		}
 		_, err = tok.StoreKey(t.Context())
-		if text := fault.Plain(err); codeOf(err) != fault.CodeHSM || !strings.Contains(text, strconv.Quote(info.Label)) ||
+		if text := problem.Plain(err); codeOf(err) != fault.CodeHSM || !strings.Contains(text, strconv.Quote(info.Label)) ||
 			!strings.Contains(text, "in another token") {
 			t.Errorf("%v", err)
 		}

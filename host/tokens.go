@@ -8,8 +8,8 @@ import (
 	"slices"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
-	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/vault"
@@ -159,7 +159,7 @@ func (t *Tokens) checks() []appliance.Check {
 	var out []appliance.Check
 	for _, x := range t.open {
 		if err := lost(x); err != nil {
-			c := appliance.Check{Name: "driver", Detail: fault.Plain(err), Next: appliance.TokenAway}
+			c := appliance.Check{Name: "driver", Detail: problem.Plain(err), Next: appliance.TokenAway}
 			if !errors.Is(err, hsm.ErrUnavailable) || durable.IsFull(err) {
 				_, c.Next = KindOf(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -117,7 +118,7 @@ func newRefusal(ctx context.Context, err error) *refusal {
 	}
 	detail := e.Message
 	if e.Err != nil && k.status < 500 {
-		detail += ": " + e.Err.Error()
+		detail += ": " + problem.Plain(e.Err)
 	}
 	p = &refusal{cause: err, Problem: wire.Problem{
 		Type:      "/docs#error-" + string(e.Code),
@@ -136,6 +137,10 @@ func newRefusal(ctx context.Context, err error) *refusal {
 	}
 	return p
 }
+
+// unreadable is what encoding/json says of a value that its schema lets pass and the field does not hold, as 2.0 of an integer. It names
+// the field by our types.
+var unreadable = regexp.MustCompile(`^json: cannot unmarshal .* into Go struct field [^.]*\.(\S+) of type `)
 
 // translate turns huma's own errors, which quote the request's values, into problems, which do not.
 func translate(ctx huma.Context, _ string, v any) (any, error) {
@@ -164,6 +169,10 @@ func translate(ctx huma.Context, _ string, v any) (any, error) {
 			f.Detail = fmt.Sprintf("expected a number from 1 to %d, or a list of node names", partiesMax)
 		case d.Message == "unexpected property":
 			f.Detail = "unknown field"
+		default:
+			if m := unreadable.FindStringSubmatch(d.Message); m != nil {
+				f.Field, f.Detail = m[1], "expected a value as /docs has it, a whole number without fraction and exponent where it is one"
+			}
 		}
 		fields = append(fields, f)
 	}

@@ -46,6 +46,7 @@ func TestBadInput(t *testing.T) {
 		{"a megabyte", "sign", sign(`"message":"0x` + strings.Repeat("00", 1<<19) + `"`), 413, "too_large", "", "256 KiB"},
 
 		{"unknown field", "keygen", `{"curve":"ed25519","treshold":2}`, 422, "invalid", "treshold", "unknown field"},
+		{"an integer as a fraction", "keygen", `{"threshold":2.0,"total":3,"curve":"ed25519"}`, 422, "invalid", "threshold", "whole number"},
 		{"other case", "keygen", `{"curve":"ed25519","Threshold":2}`, 422, "invalid", "Threshold", "unknown field"},
 		{"folded case", "sign", `{"wallet_id":"w_ed","meſſage":"0x01"}`, 422, "invalid", "meſſage", "unknown field"},
 		{"no curve", "keygen", `{"threshold":2}`, 422, "invalid", "", "curve"},
@@ -202,7 +203,7 @@ func TestNodeErrors(t *testing.T) {
 		var log bytes.Buffer
 		f := newFake()
 		f.err = &problem.Error{Code: code, Message: "what", Next: "Do this", Field: "f", Culprits: []transport.NodeID{"node2"},
-			Err: errors.New(secret)}
+			Err: fmt.Errorf("attest: %s", secret)}
 		h := New(Config{Backend: f, Dev: true, Logger: logTo(&log)})
 		w := send(t, h, "POST", "/api/v1/keygen", `{"curve":"ed25519"}`)
 		p := wantProblem(t, w, status, string(code))
@@ -212,6 +213,8 @@ func TestNodeErrors(t *testing.T) {
 		}
 		if leaked := strings.Contains(w.Body.String(), secret); leaked != (status < 500) {
 			t.Errorf("%s: cause shown: %v", code, leaked)
+		} else if leaked && !strings.HasPrefix(p.Detail, "what: "+secret) {
+			t.Errorf("%s: %s", code, p.Detail)
 		}
 		if logged := strings.Contains(log.String(), secret); logged != (status >= 500) {
 			t.Errorf("%s: cause logged: %v", code, logged)

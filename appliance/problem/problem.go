@@ -6,7 +6,9 @@ package problem
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -176,4 +178,17 @@ func As(err error) *Error {
 		return &Error{Code: Integrity, Message: "what the node has stored is damaged", Next: StopFirst, Err: err}
 	}
 	return &Error{Code: Internal, Message: "the node failed", Next: "see the node's log", Err: err}
+}
+
+// packages are those of ours whose names stand before their errors, for the reader of a log. To who runs a command, or asks a node,
+// they say nothing; the names of drivers do.
+var packages = regexp.MustCompile(
+	`(^|: |; )(?:(?:appliance|appraise|attest|badgerstore|canon|client|durable|hsm|natsnet|threshold|transport|vault|wire): )+`)
+
+// Plain is an error on one line, where errors.Join writes several, and without the names of packages; "" of none.
+func Plain(err error) string {
+	if err == nil {
+		return ""
+	}
+	return packages.ReplaceAllString(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "), "$1")
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
@@ -67,7 +68,7 @@ func findingOf(f host.Finding) finding {
 	if x.Do == askDoctor { // this is it
 		x.Do = "see the node's log, and the rest that is said here"
 	}
-	why := fault.Plain(x.Err)
+	why := problem.Plain(x.Err)
 	if x.What != "" {
 		why = x.What + ": " + why
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
@@ -76,7 +77,7 @@ func (o *output) fail(err error) int {
 		return 0
 	}
 	f := explain(err)
-	why := fault.Plain(f.Err)
+	why := problem.Plain(f.Err)
 	if o.json {
 		b, _ := json.Marshal(map[string]any{"error": map[string]any{"what": f.What, "why": why, "do": f.Do, "exit_code": f.Code}})
 		fmt.Fprintf(o.err, "%s\n", b)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host/fault"
@@ -34,7 +35,7 @@ func TestPlainErrors(t *testing.T) {
 		{fmt.Errorf("pkcs11: %w", hsm.ErrWrongPIN), "pkcs11: wrong PIN"},
 		{errors.New("key attest: gone; the vault: gone"), "key attest: gone; the vault: gone"},
 	} {
-		if got := fault.Plain(x.err); got != x.want {
+		if got := problem.Plain(x.err); got != x.want {
 			t.Errorf("%v: %q, want %q", x.err, got, x.want)
 		}
 	}

@@ -7,8 +7,6 @@ package fault
 
 import (
 	"fmt"
-	"regexp"
-	"strings"
 )
 
 // Code is the kind of a fault. The numbers are the exit codes of the program, the same for every command, and stay.
@@ -58,17 +56,4 @@ func Doing(what string, err error) error {
 		return nil
 	}
 	return &Error{What: what, Err: err}
-}
-
-// packages are those of ours whose names stand before their errors, for the reader of a log. To who runs a command they say nothing; the
-// names of drivers do.
-var packages = regexp.MustCompile(
-	`(^|: |; )(?:(?:appliance|appraise|attest|badgerstore|canon|client|durable|hsm|natsnet|threshold|transport|vault|wire): )+`)
-
-// Plain is an error on one line, where errors.Join writes several, and without the names of packages; "" of none.
-func Plain(err error) string {
-	if err == nil {
-		return ""
-	}
-	return packages.ReplaceAllString(strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "), "$1")
 }
