@@ -189,7 +189,7 @@ func (d *Desk) judge(ctx context.Context, r waiterRecord, fresh ...attest.Approv
 		rejected := slices.ContainsFunc(s.rejected, func(y attest.Approval) bool { return y.By == x.By })
 		return rejected || x.Rejects || who.CheckApproval(s.in, s.decoded, x, now) != nil
 	}))
-	s.verdict = who.Judge(rules, s.in, s.decoded, s.key.Record.Info)
+	s.verdict = who.Judge(rules, s.in, s.decoded, s.key.Record.Info, nil)
 	if !s.verdict.Allow && len(s.verdict.Needs) == 0 {
 		return s, denied(s.verdict)
 	}

@@ -117,7 +117,7 @@ func TestApprovalsCounted(t *testing.T) {
 		for _, n := range x.by {
 			in.Approvals = append(in.Approvals, Approval{By: n})
 		}
-		v := a.Judge(rules, in, nil, threshold.KeyInfo{})
+		v := a.Judge(rules, in, nil, threshold.KeyInfo{}, nil)
 		if v.Allow != (x.needs == nil) || len(v.Needs) != len(x.needs) {
 			t.Errorf("%v: %+v", x.by, v)
 		}

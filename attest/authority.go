@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
@@ -211,15 +212,16 @@ func (a Authority) Rules() (*policy.Rules, error) {
 }
 
 // Judge asks the rules of the authority about an intent whose initiation and approvals were found good: d is what Decode read of its
-// payload, key its wallet's, none for keygen.
-func (a Authority) Judge(rules *policy.Rules, i Intent, d *intent.Decoded, key threshold.KeyInfo) policy.Verdict {
+// payload, key its wallet's, none for keygen. spent is what was signed before, as signers have counted it; whoever cannot know it, as of a
+// receipt, judges with nil by the amounts of the intent alone.
+func (a Authority) Judge(rules *policy.Rules, i Intent, d *intent.Decoded, key threshold.KeyInfo, spent policy.Spent) policy.Verdict {
 	var by []string
 	for _, x := range i.Approvals {
 		by = append(by, x.By)
 	}
 	approved, approvers := a.groups(by)
 	q := policy.Request{Initiator: i.Initiation.By, Operation: string(i.asks()), Network: i.Chain, Decoded: d, At: time.UnixMilli(i.Created),
-		Assets: a.Assets, Approvals: approved, Approvers: approvers,
+		Assets: a.Assets, Approvals: approved, Approvers: approvers, Spent: spent,
 		Wallet: policy.Wallet{ID: i.KeyID, Vault: i.Vault, Kind: string(key.Kind), Threshold: key.Committee.Threshold,
 			Parties: key.Committee.N()}}
 	if k := i.Keygen; k != nil {
@@ -315,6 +317,16 @@ func (c AuthorityChain) verify(root []Officer, unsigned bool) error {
 			}
 		}
 		officers, quorum, prior = a.Officers, a.Quorum, a.Digest()
+	}
+	return nil
+}
+
+// Named finds an authority of the chain by its digest; nil if it has none such.
+func (c AuthorityChain) Named(digest []byte) *Authority {
+	for _, s := range c {
+		if d := s.Authority.Digest(); bytes.Equal(d[:], digest) {
+			return &s.Authority
+		}
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package attest
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -168,11 +167,8 @@ func (v *receiptCheck) initiation() error {
 	if i.Initiation == nil {
 		return fmt.Errorf("%w: no initiator has signed it", ErrNotInitiated)
 	}
-	for _, s := range chain {
-		if d := s.Authority.Digest(); bytes.Equal(d[:], i.Authority) {
-			v.authority = &s.Authority
-			return s.Authority.CheckInitiation(i, time.UnixMilli(i.Created))
-		}
+	if v.authority = chain.Named(i.Authority); v.authority != nil {
+		return v.authority.CheckInitiation(i, time.UnixMilli(i.Created))
 	}
 	return fmt.Errorf("%w: the chain has none with the digest %s, under which it was asked for; get a newer one", ErrAuthority, i.Authority)
 }
@@ -186,7 +182,8 @@ func (v *receiptCheck) payload() (err error) {
 	return err
 }
 
-// policy: the node that proposed permitted it, and so do the rules of the authority.
+// policy: the node that proposed permitted it, and so do the rules of the authority. What they bound over a time, only the signers could
+// count: here it is the amounts of the intent alone.
 func (v *receiptCheck) policy() error {
 	if v.r.Policy.Verdict != VerdictPermit {
 		return misbound("verdict")
@@ -201,7 +198,7 @@ func (v *receiptCheck) policy() error {
 	if err := v.authority.CheckApprovals(v.r.Intent, v.decoded, time.UnixMilli(v.r.Intent.Created)); err != nil {
 		return err
 	}
-	if x := v.authority.Judge(rules, v.r.Intent, v.decoded, v.info); !x.Allow {
+	if x := v.authority.Judge(rules, v.r.Intent, v.decoded, v.info, nil); !x.Allow {
 		return fmt.Errorf("%w by rule %q: %s", ErrDenied, x.Rule, x.Why)
 	}
 	return nil

@@ -49,7 +49,10 @@ func Needs(of map[string]int) string {
 }
 
 // Rules is a policy that was read.
-type Rules struct{ set *cedar.PolicySet }
+type Rules struct {
+	set    *cedar.PolicySet
+	counts bool // a rule names amounts over a time
+}
 
 // Parse reads a policy in Cedar's text form. Every rule has an annotation @id of its own, by which verdicts name it.
 func Parse(text string) (*Rules, error) {
@@ -63,7 +66,7 @@ func Parse(text string) (*Rules, error) {
 	if len(list) > maxRules {
 		return nil, fmt.Errorf("policy: %d rules, at most %d", len(list), maxRules)
 	}
-	r := &Rules{cedar.NewPolicySet()}
+	r := &Rules{set: cedar.NewPolicySet()}
 	for _, p := range list {
 		id := string(p.Annotations()["id"])
 		if id == "" || len(id) > 64 {
@@ -72,7 +75,12 @@ func Parse(text string) (*Rules, error) {
 		if r.set.Get(cedar.PolicyID(id)) != nil || id == defaultDeny {
 			return nil, fmt.Errorf("policy: two rules are named %q", id)
 		}
+		counts, err := names(p, spentWord)
+		if err != nil {
+			return nil, fmt.Errorf("policy: rule %q: %w", id, err)
+		}
 		r.set.Add(cedar.PolicyID(id), p)
+		r.counts = r.counts || counts
 	}
 	return r, nil
 }
@@ -98,6 +106,8 @@ type Request struct {
 	Assets    []Asset
 	// Approvals are how many people of each group have approved it, and Approvers how many there are; both have every group.
 	Approvals, Approvers map[string]int
+	// Spent is what was signed before, for rules that name amounts over a time.
+	Spent Spent
 }
 
 // Wallet is what a request is about: for keygen, one that is to be.
@@ -205,11 +215,12 @@ func (q Request) parts() []part {
 
 // ask puts one question to the rules.
 func (r *Rules) ask(q Request, p part) Verdict {
-	request, entities := q.cedar(p)
+	request, entities, sums := q.cedar(p, r.counts)
+	said := p.say() + sums
 	decision, why := cedar.Authorize(r.set, entities, request)
 	for _, e := range why.Errors {
 		if r.set.Get(e.PolicyID).Effect() == cedar.Forbid {
-			return Verdict{Rule: string(e.PolicyID), Why: p.say() + ": the rule cannot be evaluated: " + e.Message}
+			return Verdict{Rule: string(e.PolicyID), Why: said + ": the rule cannot be evaluated: " + e.Message}
 		}
 	}
 	var rules []string
@@ -222,9 +233,9 @@ func (r *Rules) ask(q Request, p part) Verdict {
 	case decision == cedar.Allow:
 		return Verdict{Allow: true, Rule: rule}
 	case rule == "":
-		return Verdict{Rule: defaultDeny, Why: p.say() + ": no rule permits it"}
+		return Verdict{Rule: defaultDeny, Why: said + ": no rule permits it"}
 	}
-	return Verdict{Rule: rule, Why: p.say() + ": the rule forbids it"}
+	return Verdict{Rule: rule, Why: said + ": the rule forbids it"}
 }
 
 // say names a part to whom it is denied.
@@ -246,8 +257,8 @@ func (p part) say() string {
 
 // cedar is the question as Cedar takes it: principal Initiator, action Action, resource Wallet, in its Vault, with Network and part as
 // context. An amount is in whole units, rounded up to 4 places, the greatest decimal if it is above; it is left out where the asset's
-// decimals are not known, so that no rule that names it permits.
-func (q Request) cedar(p part) (cedar.Request, cedar.EntityMap) {
+// decimals are not known, so that no rule that names it permits. Where rules count amounts over a time, these are there too, and in words.
+func (q Request) cedar(p part, counts bool) (_ cedar.Request, _ cedar.EntityMap, sums string) {
 	who, vault := cedar.NewEntityUID("Initiator", cedar.String(q.Initiator)), cedar.NewEntityUID("Vault", cedar.String(q.Wallet.Vault))
 	wallet := cedar.NewEntityUID("Wallet", cedar.String(q.Wallet.ID))
 	entities := cedar.EntityMap{
@@ -262,6 +273,11 @@ func (q Request) cedar(p part) (cedar.Request, cedar.EntityMap) {
 		"hour": cedar.Long(at.Hour()), "weekday": cedar.Long((int(at.Weekday())+6)%7 + 1)}
 	if d, ok := q.amount(p.asset, p.amount); ok {
 		context["amount"] = d
+		if counts {
+			var words cedar.RecordMap
+			words, sums = q.spent(p)
+			context[spentWord] = cedar.NewRecord(words)
+		}
 	}
 	facts := cedar.RecordMap{}
 	if q.Decoded != nil {
@@ -278,7 +294,7 @@ func (q Request) cedar(p part) (cedar.Request, cedar.EntityMap) {
 	}
 	context["approvals"] = cedar.NewRecord(approvals)
 	return cedar.Request{Principal: who, Action: cedar.NewEntityUID("Action", cedar.String(q.Operation)), Resource: wallet,
-		Context: cedar.NewRecord(context)}, entities
+		Context: cedar.NewRecord(context)}, entities, sums
 }
 
 // factsOf are those that stand once: of a word with two values no rule can tell which it means, so none permits by it.
