@@ -103,7 +103,11 @@ func (a *authority) judge(x passage, d *intent.Decoded, now time.Time) (v policy
 		return v, &problem.Error{Code: problem.Denied, Message: "an approval does not hold, so nothing is done by any", Err: err,
 			Next: "send the request with good approvals alone: who approves signs what is asked for as it is, under the authority in force"}
 	}
-	return who.Judge(rules, *in, d, x.key, nil), nil
+	ask := func(spent policy.Spent) policy.Verdict { return who.Judge(rules, *in, d, x.key, spent) }
+	if rules.Counts() {
+		return a.core.ledger.judge(x, d, ask)
+	}
+	return ask(nil), nil
 }
 
 // initiate puts an initiator's signature into an intent of this node, or has it signed where Config says so, with the authority in force.

@@ -355,6 +355,9 @@ func (b *batcher) settle(ctx context.Context, jobs []*signJob, out []*signed) er
 	errs := make(chan error, 1)
 	go func() { errs <- persist(ctx, func() error { return b.cfg.AuditLog.Append(ctx, events...) }) }()
 	err = persist(ctx, func() error { return storeAll(ctx, b.cfg.Store, puts) })
+	if b.ledger.counts() {
+		b.wg.Go(func() { b.ledger.settled(b.base, receipts) })
+	}
 	return errors.Join(err, <-errs)
 }
 

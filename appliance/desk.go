@@ -57,7 +57,9 @@ const (
 	// deskPart is how many bytes of records an envelope has, and one record more.
 	deskPart  = 512 << 10
 	deskRetry = 30 * time.Second
-	deskDone  = 365 * 24 * time.Hour
+	// deskCounts is how soon is looked again at what is too much now for rules that bound amounts over a time.
+	deskCounts = time.Minute
+	deskDone   = 365 * 24 * time.Hour
 	// dueMinute is how many requests a peer may have this node look at out of their turn, a minute: each costs a beat to all.
 	dueMinute = 600
 )
@@ -153,6 +155,7 @@ type standing struct {
 	cancelled attest.Hex        // if it holds
 	decoded   *intent.Decoded
 	verdict   policy.Verdict
+	counts    bool // the rules count what was signed over a time
 	key       keys.Key
 }
 
@@ -192,6 +195,10 @@ func (d *Desk) judge(ctx context.Context, r waiterRecord, fresh ...attest.Approv
 	s.verdict = who.Judge(rules, s.in, s.decoded, s.key.Record.Info, nil)
 	if !s.verdict.Allow && len(s.verdict.Needs) == 0 {
 		return s, denied(s.verdict)
+	}
+	if rules.Counts() { // what is too much now may be done later, and is kept
+		spent := d.core.ledger.known(&s.in, s.in.Vault, s.decoded)
+		s.counts, s.verdict = true, who.Judge(rules, s.in, s.decoded, s.key.Record.Info, spent)
 	}
 	return s, nil
 }
@@ -534,7 +541,9 @@ func (d *Desk) attempt(ctx context.Context, session string) {
 	s, err := d.judge(ctx, record)
 	switch {
 	case err != nil || !s.verdict.Allow || len(s.cancelled) > 0:
-		pause = time.Hour // until something is new
+		if pause = time.Hour; s.counts && len(s.verdict.Needs) == 0 { // else until something is new
+			pause = deskCounts
+		}
 		if !first {
 			if found, _, _ := d.elsewhere(ctx, record, s); found {
 				pause = deskDone
@@ -608,6 +617,8 @@ func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.D
 	case err == nil:
 		d.send(nil, deskBody{Done: []string{r.Intent.RequestID}})
 		return deskDone, ""
+	case s.counts && problem.As(err).Code == problem.Denied: // by a signer who has heard of more
+		return deskCounts, ""
 	case problem.As(err).Code.Retryable(), problem.As(err).Code == problem.Unapproved, problem.As(err).Code == problem.Frozen,
 		ctx.Err() != nil,
 		problem.As(err).Code == problem.Conflict && !reused(err): // a newer authority, or a refresh, is on its way

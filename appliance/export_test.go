@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math/big"
 	"reflect"
 	"slices"
 	"sync"
@@ -595,3 +596,40 @@ func (n *Node) Looked(session string) bool {
 
 // Dropped counts the envelopes that the transport refused, by why.
 func (n *Node) Dropped() map[string]uint64 { return n.net.Load().Stats().Dropped }
+
+// Counted is what the node has counted: how many requests, of how many it has receipts, and how much of a network's own asset they moved.
+func (n *Node) Counted() (entries, receipts int, sum *big.Int) {
+	n.ledger.mu.Lock()
+	defer n.ledger.mu.Unlock()
+	sum = new(big.Int)
+	for _, e := range n.ledger.m {
+		if entries++; e.Made > 0 {
+			receipts++
+		}
+		if own := e.amounts[""]; own != nil {
+			sum.Add(sum, own)
+		}
+	}
+	return entries, receipts, sum
+}
+
+// TakeUnverified has the node take up a receipt without verifying it.
+func (n *Node) TakeUnverified(ctx context.Context, r *attest.Receipt) error {
+	return n.ledger.take(ctx, canon.MustMarshal(r), false)
+}
+
+// NoExchange has the node not tell which receipts it has.
+func (n *Node) NoExchange() {
+	n.ledger.pace.mu.Lock()
+	defer n.ledger.pace.mu.Unlock()
+	n.ledger.pace.told = n.cfg.Clock().Add(time.Hour)
+}
+
+// TellNotice has the node hear receipts of a peer, as they are.
+func (n *Node) TellNotice(ctx context.Context, from transport.NodeID, all ...*attest.Receipt) {
+	b := noticeBody{Version: noticeVersion}
+	for _, r := range all {
+		b.Receipts = append(b.Receipts, canon.MustMarshal(r))
+	}
+	n.ledger.learn(ctx, transport.Envelope{From: from, Kind: ceremony.KindNotice, Body: canon.MustMarshal(b)})
+}

@@ -21,5 +21,7 @@ func FuzzDecoders(f *testing.F) {
 		deskBody{Version: 1, Has: true, Have: []waiterDigest{{1}}, Done: []string{"s"}},
 		freezeRecord{Version: 1, Signed: attest.SignedFreeze{Freeze: attest.Freeze{Name: "v", Nonce: []byte{1}}}, Thaw: &attest.SignedThaw{}},
 		freezeBody{Version: 1, Has: true, Have: []freezeDigest{{1}}},
+		entryRecord{Version: 1, Network: "ethereum", Amounts: []entryAmount{{"", []byte{1}}}},
+		noticeBody{Version: 1, Hours: []hourHash{{1}}, Asks: []int64{1}, Have: []entryID{{1}}, Receipts: [][]byte{{1}}},
 	)
 }

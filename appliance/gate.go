@@ -40,6 +40,7 @@ type gate struct {
 	writable func() error
 	// stopped tells why what an initiator asks for is not done whatever else permits it, as what is frozen or was taken back; nil never does.
 	stopped func(x passage) error
+	ledger  *ledger // where what initiated permits is counted, if its rules count
 }
 
 func newGate(c Config, initiated func(passage, *intent.Decoded) (policy.Verdict, error), nodes int) *gate {
@@ -56,6 +57,8 @@ type passage struct {
 	// read says what the intent's payload asks for; nil where an intent of the line has none.
 	read  func() (*intent.Decoded, error)
 	again bool // its coordinator has asked who did this before under the request ID, and nobody has
+	// counted takes the entries of the ledger that the passage is counted by; nil has it judged alone.
+	counted *[]entryID
 }
 
 // once tells whether a request ID of the line stands for one act on all nodes, durably: that of what an initiator asks for. Presignatures
@@ -70,6 +73,7 @@ type permission struct {
 	gate     *gate
 	passages []passage // whose request IDs stand for one act
 	fresh    []passage // of those whose request ID was not used before
+	counted  []entryID // in the ledger
 	acted    atomic.Bool
 }
 
@@ -80,12 +84,20 @@ func (p *permission) end(ctx context.Context) {
 		return
 	}
 	<-p.done
+	p.gate.uncount(ctx, p.counted, p.acted.Load())
 	p.gate.memory.rest(p.passages)
 	if p.acted.Load() || len(p.fresh) == 0 {
 		return
 	}
 	if ids := p.gate.memory.leave(p.fresh); len(ids) > 0 {
 		p.gate.memory.left(ids, p.gate.uses.Forget(context.WithoutCancel(ctx), ids...) == nil)
+	}
+}
+
+// uncount ends what entries of the ledger are held for.
+func (g *gate) uncount(ctx context.Context, counted []entryID, acted bool) {
+	if len(counted) > 0 {
+		g.ledger.release(ctx, counted, acted)
 	}
 }
 
@@ -114,7 +126,7 @@ func (g *gate) halts(x passage) error {
 // permit lets the intents of one ceremony of a line pass, all or none, and has each put on record under the names of events. An error
 // names all passages that are refused. It returns before the record is durable, so that what comes before an act can run meanwhile; what
 // costs the token or the disk comes after it.
-func (g *gate) permit(ctx context.Context, line attest.Operation, passages []passage, events ...string) (*permission, error) {
+func (g *gate) permit(ctx context.Context, line attest.Operation, passages []passage, events ...string) (permitted *permission, err error) {
 	if len(passages)*len(events) == 0 {
 		return nil, problem.New(problem.Internal, "report this", "an act that would not be on record")
 	}
@@ -124,12 +136,17 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 		}
 	}
 	p := &permission{verdicts: make([]policy.Verdict, len(passages)), done: make(chan struct{})}
+	defer func() {
+		if permitted == nil {
+			g.uncount(ctx, p.counted, false)
+		}
+	}()
 	errs := make([]error, len(passages))
 	for i, x := range passages {
+		x.counted = &p.counted
 		p.verdicts[i], errs[i] = g.pass(ctx, line, x)
 	}
-	err := problem.All(errs)
-	if err != nil {
+	if err = problem.All(errs); err != nil {
 		return nil, g.refuse(ctx, line, passages, errs, err)
 	}
 	var puts []vault.Pair
@@ -150,10 +167,18 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 	go func() {
 		defer close(p.done)
 		stored := make(chan error, 1)
-		go func() { stored <- storeAll(ctx, g.store, puts) }()
+		go func() { stored <- g.keep(ctx, puts, p.counted) }()
 		p.err = errors.Join(g.log.Append(ctx, entries...), <-stored)
 	}()
 	return p, nil
+}
+
+// keep stores what is to be on disk before an act, with what is counted for it.
+func (g *gate) keep(ctx context.Context, puts []vault.Pair, counted []entryID) error {
+	if len(counted) > 0 {
+		return g.ledger.store(ctx, puts, counted)
+	}
+	return storeAll(ctx, g.store, puts)
 }
 
 // recall brings back into memory what is stored of the request IDs, and returns what is to be stored of them.

@@ -107,7 +107,7 @@ func (n *making) permitKeygen(ctx context.Context, scheme threshold.Scheme, in *
 			return problem.New(problem.Invalid, "", "the parameters do not fit the scheme")
 		}
 		return nil
-	}, nil, again}}, "keygen.begin")
+	}, nil, again, nil}}, "keygen.begin")
 }
 
 // NoScheme says which field of a keygen request asks for a key that the build cannot make, and what to ask for instead.

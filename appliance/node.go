@@ -144,6 +144,7 @@ type core struct {
 	desk      *Desk
 	freezer   *Freezer
 	witness   *witness
+	ledger    *ledger
 	keys      *keys.Ring
 	pairs     *keys.Pairs
 	damage    keys.Damage
@@ -265,6 +266,8 @@ func (n *Node) furnish() {
 		return n.authority.judge(x, d, c.Clock())
 	}, len(n.members.All()))
 	n.gate.writable = n.Writable
+	n.ledger = &ledger{core: &n.core, m: map[entryID]*entry{}}
+	n.gate.ledger = n.ledger
 	n.freezer = &Freezer{core: &n.core, m: map[attest.Hash]*frozen{}}
 	n.gate.stopped = func(x passage) error {
 		return cmp.Or(n.freezer.refuses(x.intent.KeyID, x.vault), n.desk.refuses(x.intent), n.witness.refuses())
@@ -325,6 +328,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	if err := n.freezer.load(ctx); err != nil {
 		return fmt.Errorf("appliance: what is frozen: %w", err)
+	}
+	if err := n.ledger.load(ctx); err != nil {
+		return fmt.Errorf("appliance: what was signed: %w", err)
 	}
 	if err := n.desk.load(ctx); err != nil {
 		return fmt.Errorf("appliance: requests that wait: %w", err)
@@ -435,6 +441,8 @@ func (n *Node) receive(ctx context.Context) {
 			n.begin(ctx, env, n.freezer.learn)
 		case ceremony.KindWitness:
 			n.begin(ctx, env, n.witness.learn)
+		case ceremony.KindNotice:
+			n.begin(ctx, env, n.ledger.learn)
 		case ceremony.KindEpochs:
 			n.begin(ctx, env, n.epochs.learn)
 		default:

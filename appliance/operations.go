@@ -92,6 +92,9 @@ func (d *Desk) operation(ctx context.Context, r waiterRecord) (*Operation, error
 		o.State = Running
 	default:
 		o.State, o.Needs = PendingApproval, s.verdict.Needs
+		if len(o.Needs) == 0 {
+			o.Why = denied(s.verdict).Error()
+		}
 	}
 	if f := d.core.freezer.refuses(s.in.KeyID, s.in.Vault); f != nil && why == nil && (o.State == Running || o.State == PendingApproval) {
 		o.Why = f.Error()

@@ -111,7 +111,7 @@ func (n *filling) permit(ctx context.Context, p *proposal, in *attest.Intent, ke
 			return problem.New(problem.Invalid, "set the same limits on all nodes", "a proposal of %d presignatures, at most %d", k, most)
 		}
 		return nil
-	}, nil, false}}, "presign.begin")
+	}, nil, false, nil}}, "presign.begin")
 }
 
 // make runs presigning for any request, p.Count times the same key.

@@ -54,6 +54,12 @@ func checkRecord(kind, name string, value []byte) error {
 	case "freeze":
 		_, err := parseFreeze(name, value)
 		return err
+	case "spent":
+		_, _, err := parseEntry(name, value)
+		return err
+	case "notice":
+		_, err := parseReceipt(name, value)
+		return err
 	case "certificate":
 		_, err := parseCertificates(name, value)
 		return err

@@ -162,7 +162,7 @@ func (n *making) release(ctx context.Context, key keys.Key, req *renewal, permit
 // permitRefresh passes the gate.
 func (n *making) permitRefresh(ctx context.Context, in *attest.Intent, rec keys.Record, p *proposal) (*permission, error) {
 	judge := func() error { return judgeRefresh(in, rec, p.Next, n.cfg.Clock()) }
-	return n.gate.permit(ctx, attest.OpRefresh, []passage{{in, rec.Info, rec.Group, judge, nil, p.Again}}, "refresh.begin")
+	return n.gate.permit(ctx, attest.OpRefresh, []passage{{in, rec.Info, rec.Group, judge, nil, p.Again, nil}}, "refresh.begin")
 }
 
 // runRefresh is what every party does: refresh, stage, certify, activate, destroy the epoch before. The key is locked.

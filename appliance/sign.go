@@ -57,7 +57,7 @@ func (n *signing) permit(ctx context.Context, op attest.Operation, intents []*at
 				return problem.New(problem.Invalid, "", "intent %d is for another scheme or committee than the first", i)
 			}
 			return judgeSign(op, in, key)
-		}, func() (*intent.Decoded, error) { return judgePayload(in, key) }, again}
+		}, func() (*intent.Decoded, error) { return judgePayload(in, key) }, again, nil}
 	}
 	permitted, err := n.gate.permit(ctx, op, passages, events...)
 	if err != nil {

@@ -61,6 +61,7 @@ func (w *watch) look(n *Node) {
 	n.desk.tend(n.base, n.wg.Go)
 	n.freezer.tend(n.base, n.wg.Go)
 	n.witness.tend(n.wg.Go)
+	n.ledger.tend(n.base, n.wg.Go)
 	if now.Sub(w.mended) < mendEvery || !w.busy.CompareAndSwap(false, true) {
 		return
 	}

@@ -66,13 +66,14 @@ const (
 	KindDesk        uint8 = 16 // requests that wait for approvals: which are known, and what others lack
 	KindFreeze      uint8 = 17 // what is frozen: which are known, and what others lack
 	KindWitness     uint8 = 18 // a checkpoint of the sender's audit log, or a cosignature of the recipient's
+	KindNotice      uint8 = 19 // what was signed, for rules that count it: which are known, and what others lack
 )
 
 // bodyMax is the largest body, in bytes, of the kinds whose envelopes are smaller than the transport's largest. What is larger is dropped
 // before anything is spent on it.
 var bodyMax = map[uint8]int{KindEngine: threshold.MaxAccusation + 1<<10, KindRefusal: 4 << 10, KindCertificate: 16 << 10, KindAck: 1 << 10,
 	KindHeartbeat: 4 << 10, KindAsk: 1 << 10, KindSession: 1 << 10, KindSaid: 512 << 10, KindEpochs: 512 << 10,
-	KindDesk: 2 << 20, KindFreeze: 2 << 20, KindWitness: 64 << 10}
+	KindDesk: 2 << 20, KindFreeze: 2 << 20, KindWitness: 64 << 10, KindNotice: 3 << 20}
 
 // Members is the roster as a node uses it: who is which party, with the keys it pins. It grows, and keys of tokens change, when a newer
 // roster takes its place; who was in it stays. It is safe for concurrent use.
