@@ -21,9 +21,9 @@ import (
 )
 
 // ledger is where a node counts amounts that are signed, for rules that bound them over a time. It counts what it permits itself, from the
-// moment it does, durably before its share leaves, and what others have signed, of which it hears by receipts. A rule's limit holds at every
-// signer by what that one counts, whoever coordinates. It is used where the rules in force count (policy.Rules.Counts); elsewhere it costs
-// nothing.
+// moment it does, durably before its share leaves, and what others have signed, of which it hears by receipts. A rule's limit holds at
+// every signer by what that one counts, whoever coordinates. It is used where the rules in force count (policy.Rules.Counts); elsewhere it
+// costs nothing.
 type ledger struct {
 	core *core
 
@@ -62,7 +62,7 @@ func (id entryID) String() string { return hex.EncodeToString(id[:]) }
 // entryRecord is an entry as it is stored.
 type entryRecord struct {
 	Version   uint8         `cbor:"1,keyasint"`
-	At        int64         `cbor:"2,keyasint"` // Unix milliseconds: when this node last permitted it, or when it was asked for, as others attest
+	At        int64         `cbor:"2,keyasint"` // Unix milliseconds: when this node last permitted it, or others attest that it was asked for
 	Network   string        `cbor:"3,keyasint"`
 	Wallet    string        `cbor:"4,keyasint"`
 	Vault     string        `cbor:"5,keyasint"`

@@ -110,36 +110,43 @@ func TestSpendingLimit(t *testing.T) {
 	denied("restarted")
 }
 
-// Goal: signers that hear nothing of each other's signatures sign at most n/t of the limit together, whatever the coordinators do, and what
-// is tried again counts once. Method: coordinators that judge nothing and keep receipts for themselves, with every quorum in turn, for as
-// long as any signs; one session at its signers twice.
+// Goal: signers that hear nothing of each other's signatures sign at most n/t of the limit together, whatever the coordinators do, and with
+// a signer who counts nothing (n-f)/(t-f) of it; what is tried again counts once. Method: coordinators that judge nothing and keep receipts
+// for themselves, with every quorum in turn, for as long as any signs; each of the first sessions twice.
 func TestSpendingBound(t *testing.T) {
-	c := newCluster(t, 3)
-	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
-	c.govern(daily)
-	quorums := [][]threshold.PartyID{{2, 3}, {1, 3}, {1, 2}} // of node1, node2, node3, which are not in them
-	signed := int64(0)
-	for round := range 3 {
-		for i, m := range c.nodes {
-			err := m.forges(w.ID, fmt.Sprintf("pay-%d-%d", round, i), 5, quorums[i]...)
-			if err == nil {
-				signed += 5
-			} else if appliance.RefusedWith(err) != problem.Denied {
-				t.Errorf("%v: %v", quorums[i], err)
-			}
-			if round == 0 && err == nil {
-				if err := m.forges(w.ID, fmt.Sprintf("pay-%d-%d", round, i), 5, quorums[i]...); err != nil {
-					t.Errorf("once more: %v", err)
+	quorums := [][]threshold.PartyID{{2, 3}, {1, 3}, {1, 2}} // by node1, node2, node3, which are not in them
+	for name, row := range map[string]struct {
+		liars   int // the last nodes
+		quorums [][]threshold.PartyID
+		signed  int64 // tenths, of a limit of ten
+	}{"all count": {0, quorums, 15}, "one does not": {1, quorums[:2], 20}} {
+		c := newCluster(t, 3)
+		w := c.keygenBy("secp256k1", "dkls23", 2, 3)
+		c.govern(daily)
+		honest := c.nodes[:3-row.liars]
+		for _, m := range c.nodes[3-row.liars:] {
+			m.node.AskNobody()
+		}
+		signed := int64(0)
+		for round := range 4 {
+			for i, q := range row.quorums {
+				for again := range 2 {
+					err := c.nodes[i].forges(w.ID, fmt.Sprintf("pay-%d-%d", round, i), 5, q...)
+					if err == nil && again == 0 {
+						signed += 5
+					} else if err != nil && appliance.RefusedWith(err) != problem.Denied {
+						t.Errorf("%s, %v: %v", name, q, err)
+					}
 				}
 			}
 		}
-	}
-	if signed != 15 { // n/t of 10
-		t.Errorf("%d tenths were signed", signed)
-	}
-	for _, m := range c.nodes {
-		if m.counted() != 10 {
-			t.Errorf("%s has counted %d", m.id, m.counted())
+		if signed != row.signed {
+			t.Errorf("%s: %d tenths were signed", name, signed)
+		}
+		for _, m := range honest {
+			if m.counted() != 10 {
+				t.Errorf("%s: %s has counted %d", name, m.id, m.counted())
+			}
 		}
 	}
 }

@@ -87,8 +87,8 @@ func (l *ledger) settled(ctx context.Context, receipts []*attest.Receipt) {
 	}
 }
 
-// take counts what a receipt says was signed. One of a peer is verified, whoever sent it. What is too old to count, or of a wallet that this
-// node does not know, is left.
+// take counts what a receipt says was signed. One of a peer is verified, whoever sent it. What is too old to count, or of a wallet that
+// this node does not know, is left.
 func (l *ledger) take(ctx context.Context, raw []byte, verify bool) error {
 	var r attest.Receipt
 	if err := canon.UnmarshalVersion(raw, attest.ReceiptVersion, &r); err != nil {

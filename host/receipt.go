@@ -42,9 +42,6 @@ func VerifySignature(curve, protocol string, pub, message, signature []byte) (*R
 	return &Report{map[string]any{"valid": true, "scheme": s.ID()}, [][2]any{{"valid", s.ID()}}}, nil
 }
 
-// countedBySigners is said of rules that bound amounts over a time.
-const countedBySigners = "amounts over a time were counted by the signers; here those of this request alone were judged"
-
 // VerifyReceipt checks a receipt, in JSON, with a roster and the authority alone: request, who asked, cosignature, attested shares,
 // signature, settlement. Without an authority it is not judged who asked.
 func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.AuthorityChain) (*Report, error) {
@@ -89,9 +86,9 @@ func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.Autho
 	if authority != nil {
 		v["rule"] = r.Policy.Rule
 		rows = append(rows, [2]any{"permitted by", r.Policy.Rule})
-		if rules, err := authority.Named(r.Intent.Authority).Rules(); err == nil && rules.Counts() { // which were judged
-			v["spent"] = countedBySigners
-			rows = append(rows, [2]any{"spent", countedBySigners})
+		if rules, err := authority.Named(r.Intent.Authority).Rules(); err == nil && rules.Caveat() != "" { // by which it was judged
+			v["caveat"] = rules.Caveat()
+			rows = append(rows, [2]any{"but", rules.Caveat()})
 		}
 		var agreed []string
 		for _, x := range r.Intent.Approvals {

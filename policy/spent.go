@@ -45,6 +45,14 @@ const spentWord = "spent"
 // Counts tells whether a rule names amounts over a time: where none does, nobody need add any up. Whatever is called so in a rule counts.
 func (r *Rules) Counts() bool { return r.counts }
 
+// Caveat is what is said to whoever judges by the rules and is no signer; "" where he judges as signers do.
+func (r *Rules) Caveat() string {
+	if !r.counts {
+		return ""
+	}
+	return "amounts over a time are counted by the signers: here they are those of this request alone"
+}
+
 // names tells whether a rule has a word, as Cedar reads it: an attribute, a text, an annotation.
 func names(p *cedar.Policy, word string) (bool, error) {
 	b, err := p.MarshalJSON()

@@ -105,8 +105,9 @@ func TestCounts(t *testing.T) {
 		`permit(principal, action, resource) when { context.spent.wallet.hour == context.spent.initiator["hour"] };`:   true,
 		`permit(principal, action, resource) when { [1, 2].contains(3) || {"a": context.spent}.a.wallet has "hour" };`: true,
 	} {
-		if got := mustParse(t, text).Counts(); got != counts {
-			t.Errorf("%v: %s", got, text)
+		r := mustParse(t, text)
+		if got := r.Counts(); got != counts || (r.Caveat() != "") != counts {
+			t.Errorf("%v, %q: %s", got, r.Caveat(), text)
 		}
 	}
 }

@@ -178,10 +178,7 @@ func policyExplain(o *output) *cobra.Command {
 			}
 			v := rules.Judge(q)
 			return o.result(v, func(w io.Writer) {
-				row(w, map[bool]string{true: "permitted", false: "DENIED"}[v.Allow], "by "+v.Rule, v.Why)
-				if rules.Counts() {
-					row(w, "spent", "amounts over a time are those of this request alone here; signers count what was signed before")
-				}
+				row(w, map[bool]string{true: "permitted", false: "DENIED"}[v.Allow], "by "+v.Rule, v.Why, rules.Caveat())
 			})
 		},
 	}
