@@ -368,6 +368,14 @@ func TestNoticeOfFew(t *testing.T) {
 	if err := at.TakeUnverified(ctx, good); err != nil || c.nodes[2].counted() != 3 {
 		t.Errorf("%v, %d counted", err, c.nodes[2].counted())
 	}
+	full := c.nodes[1]
+	full.node.FillLedger()
+	if err := full.node.TakeUnverified(ctx, good); err != nil || full.counted() != 0 {
+		t.Errorf("full: %v, %d counted", err, full.counted())
+	}
+	if _, err := full.sends(w.ID, "one", 1); err == nil || problem.As(err).Code != problem.Overload {
+		t.Errorf("permitted by a sum that leaves something out: %v", err)
+	}
 }
 
 // treasury lets two people agree on a payment, and one whole unit be sent in a day.
