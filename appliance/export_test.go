@@ -618,6 +618,18 @@ func (n *Node) TakeUnverified(ctx context.Context, r *attest.Receipt) error {
 	return n.ledger.take(ctx, canon.MustMarshal(r), false)
 }
 
+// LastCounted is from when the newest of what the node has counted counts.
+func (n *Node) LastCounted() (at time.Time) {
+	n.ledger.mu.Lock()
+	defer n.ledger.mu.Unlock()
+	for _, e := range n.ledger.m {
+		if x := time.UnixMilli(e.At); x.After(at) {
+			at = x
+		}
+	}
+	return at
+}
+
 // FillLedger has the node have counted as many requests as it keeps, of another wallet.
 func (n *Node) FillLedger() {
 	n.ledger.mu.Lock()

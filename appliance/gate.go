@@ -277,7 +277,11 @@ func denied(v policy.Verdict) error {
 		return problem.New(problem.Unapproved, "send the same request with their approvals, in its field approvals (docs/RECEIPTS.md)",
 			"it waits for approvals, %s: %s", policy.Needs(v.Needs), v.Why)
 	}
-	return problem.New(problem.Denied, "change the request, or have the policy changed", "denied by policy rule %q: %s", v.Rule, v.Why)
+	next := "change the request, or have the policy changed"
+	if v.Counted {
+		next = "where it is too much over the time, repeat the request later; else " + next
+	}
+	return problem.New(problem.Denied, next, "denied by policy rule %q: %s", v.Rule, v.Why)
 }
 
 // intentMemory remembers what each request ID was for, so that one ID cannot be used for two messages, whoever coordinates.

@@ -94,7 +94,8 @@ func TestSpendingLimit(t *testing.T) {
 		for i, q := range quorums {
 			for _, m := range c.nodes {
 				_, err := m.sends(w.ID, fmt.Sprint(when, i, m.id), 1, q...)
-				if !isDeniedBy(err, "default-deny") || !strings.Contains(problem.As(err).Message, "wallet 1.1, 1.1, 1.1; vault 1.1") {
+				if !isDeniedBy(err, "default-deny") || !strings.Contains(problem.As(err).Message, "wallet 1.1, 1.1, 1.1; vault 1.1") ||
+					!strings.Contains(problem.As(err).Next, "repeat the request later") {
 					t.Errorf("%s, %s by %v: %v", when, m.id, q, err)
 				}
 			}
@@ -311,6 +312,8 @@ func TestSpendingReachesWhoWasAway(t *testing.T) {
 		sim.Wait(t, "receipts", func() bool { _, n, _ := m.node.Counted(); return n == 3 })
 	}
 	c.nodes[0].halt() // which coordinated
+	c.nodes[1].halt()
+	c.nodes[1].start()
 	c.nodes[2].start()
 	c.waitReady()
 	c.allCounted(9)
@@ -365,7 +368,13 @@ func TestNoticeOfFew(t *testing.T) {
 			t.Fatalf("%s: %d counted", name, n)
 		}
 	}
-	if err := at.TakeUnverified(ctx, good); err != nil || c.nodes[2].counted() != 3 {
+	late := *good
+	late.Intent.RequestID, late.Intent.Created = "late", time.Now().Add(-3*time.Hour).UnixMilli()
+	err := at.TakeUnverified(ctx, &late)
+	if age := time.Since(at.LastCounted()); err != nil || age < 2*time.Hour || age > 3*time.Hour-time.Minute {
+		t.Errorf("what is heard late counts from %s ago: %v", age, err)
+	}
+	if err := at.TakeUnverified(ctx, good); err != nil || c.nodes[2].counted() != 6 {
 		t.Errorf("%v, %d counted", err, c.nodes[2].counted())
 	}
 	full := c.nodes[1]

@@ -37,6 +37,8 @@ type Verdict struct {
 	Why   string `json:"why"`
 	// Needs are the approvals, by group, with which it would be allowed: how many people in all, fewest first by the name of the group.
 	Needs map[string]int `json:"needs,omitempty"`
+	// Counted tells that what is denied was judged by amounts over a time too: it may be permitted later.
+	Counted bool `json:"-"`
 }
 
 // Needs says in words how many people of which groups must approve.
@@ -233,9 +235,9 @@ func (r *Rules) ask(q Request, p part) Verdict {
 	case decision == cedar.Allow:
 		return Verdict{Allow: true, Rule: rule}
 	case rule == "":
-		return Verdict{Rule: defaultDeny, Why: said + ": no rule permits it"}
+		return Verdict{Rule: defaultDeny, Why: said + ": no rule permits it", Counted: sums != ""}
 	}
-	return Verdict{Rule: rule, Why: said + ": the rule forbids it"}
+	return Verdict{Rule: rule, Why: said + ": the rule forbids it", Counted: sums != ""}
 }
 
 // say names a part to whom it is denied.
