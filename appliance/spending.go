@@ -182,40 +182,37 @@ func (l *ledger) known(in *attest.Intent, vault string, d *intent.Decoded) polic
 
 // before adds up what was signed before an act, and not that one. The caller holds mu.
 func (l *ledger) before(id entryID, e *entry, now time.Time) policy.Spent {
-	type line struct {
-		of    policy.Scope
-		asset string
-		in    time.Duration
+	sums := make(map[string][][]*big.Int, len(e.amounts)) // by asset, scope, and the shortest window that it is in
+	for asset := range e.amounts {
+		for range policy.Scopes {
+			sums[asset] = append(sums[asset], []*big.Int{new(big.Int), new(big.Int), new(big.Int)})
+		}
 	}
-	sums := map[line]*big.Int{}
 	for other, x := range l.m {
-		if other == id || x.Network != e.Network {
+		age := now.Sub(time.UnixMilli(x.At))
+		in := slices.IndexFunc(policy.Windows, func(w policy.Window) bool { return age <= w.For })
+		if other == id || x.Network != e.Network || in < 0 {
 			continue
 		}
-		age := now.Sub(time.UnixMilli(x.At))
-		for _, of := range policy.Scopes {
-			if !x.alike(e, of) {
-				continue
-			}
-			for asset, n := range x.amounts {
-				for _, w := range policy.Windows {
-					at := line{of, asset, w.For}
-					if _, asked := e.amounts[asset]; !asked || age > w.For {
-						continue
-					}
-					if sums[at] == nil {
-						sums[at] = new(big.Int)
-					}
-					sums[at].Add(sums[at], n)
+		for asset, of := range sums {
+			n := x.amounts[asset]
+			for i, scope := range policy.Scopes {
+				if n != nil && x.alike(e, scope) {
+					of[i][in].Add(of[i][in], n)
 				}
 			}
 		}
 	}
 	return func(of policy.Scope, asset string, in time.Duration) *big.Int {
-		if sum := sums[line{of, asset, in}]; sum != nil {
-			return sum
+		sum := new(big.Int)
+		if by := sums[asset]; by != nil {
+			for i, w := range policy.Windows { // each has those that are shorter
+				if w.For <= in {
+					sum.Add(sum, by[slices.Index(policy.Scopes, of)][i])
+				}
+			}
 		}
-		return new(big.Int)
+		return sum
 	}
 }
 
