@@ -61,7 +61,8 @@ type member struct {
 	stop    context.CancelFunc
 	done    chan error
 	closer  []func()
-	unasked bool // asks no initiator for what is not signed
+	unasked bool   // asks no initiator for what is not signed
+	had     []byte // the checkpoint of node1 that it had, of TestRewrittenLogIsSeen
 }
 
 func newCluster(t testing.TB, n int) *cluster {

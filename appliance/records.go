@@ -54,6 +54,8 @@ func checkRecord(kind, name string, value []byte) error {
 	case "freeze":
 		_, err := parseFreeze(name, value)
 		return err
+	case "witness":
+		return checkWitnessed(value)
 	case "spent":
 		_, _, err := parseEntry(name, value)
 		return err

@@ -108,6 +108,11 @@ func TestSpendingLimit(t *testing.T) {
 		t.Errorf("what was signed is asked for again: %v", err)
 	}
 	c.restart()
+	for _, m := range c.nodes {
+		sim.Wait(t, string(m.id)+" would choose each", func() bool {
+			return !slices.ContainsFunc(m.node.Nodes(), func(s appliance.NodeStatus) bool { return s.Trouble != "" })
+		})
+	}
 	denied("restarted")
 }
 

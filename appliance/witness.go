@@ -25,8 +25,11 @@ import (
 // his node has done, with its token or without, unless all others help him: a log that has not grown from what was cosigned is seen, by the
 // witness at once, and by whoever holds a cosigned checkpoint against it later.
 //
-// A node acts with none that it has caught, nor with one whose log it has witnessed before and not lately [X]; and releases no share of its
-// own while nobody has lately witnessed its log, where somebody ever has.
+// A node whose log was put back by its operator says so itself; it, as one that was caught, is on record at every other node for good, and
+// witnessed anew from there.
+//
+// A node acts with none whose log it has witnessed before and not lately [X]; and releases no share of its own while nobody has lately
+// witnessed its log, where somebody ever has.
 type witness struct {
 	core *core
 
@@ -34,10 +37,10 @@ type witness struct {
 	mu     sync.Mutex
 	held   map[transport.NodeID]*witnessed
 	shown  map[transport.NodeID]*shown
-	read   bool        // the checkpoint of a run before was read
-	last   time.Time   // when a peer last cosigned a checkpoint of this node's; zero if none ever did
-	lost   string      // how this node's own log is not the one that others have cosigned
-	heard  refusalRate // what peers tell
+	read   bool                      // the checkpoint of a run before was read
+	last   time.Time                 // when a peer last cosigned a checkpoint of this node's; zero if none ever did
+	anew   map[transport.NodeID]bool // peers who have witnessed another log of this node, which is told them
+	heard  refusalRate               // what peers tell
 }
 
 const (
@@ -49,7 +52,9 @@ const (
 	// read in a minute.
 	witnessRetry  = 15 * time.Second
 	witnessMinute = 60
-	proofMax      = 128 // hashes: twice the height of a tree of 2⁶⁴
+	// witnessBreak is how often a peer's log may be witnessed anew: each is on record.
+	witnessBreak = time.Minute
+	proofMax     = 128 // hashes: twice the height of a tree of 2⁶⁴
 )
 
 // witnessed is what this node has cosigned of a peer's log.
@@ -65,9 +70,10 @@ type witnessRecord struct {
 	Version    uint8      `cbor:"1,keyasint"`
 	Key        attest.Hex `cbor:"2,keyasint"` // PKIX of the key that signed the checkpoint
 	Checkpoint []byte     `cbor:"3,keyasint"` // with our cosignature
-	// Other is a checkpoint of the same log that has not grown from that one, where there was one.
-	Other []byte `cbor:"4,keyasint,omitempty"`
-	At    int64  `cbor:"5,keyasint"` // Unix milliseconds
+	// Before is the last that this node has cosigned of a log that did not grow on, where there was one, and Broke when: Unix milliseconds.
+	Before []byte `cbor:"4,keyasint,omitempty"`
+	At     int64  `cbor:"5,keyasint"` // Unix milliseconds
+	Broke  int64  `cbor:"6,keyasint,omitempty"`
 }
 
 // shown is what a peer was shown of our own log.
@@ -87,6 +93,7 @@ type witnessBody struct {
 	Proof      [][32]byte `cbor:"4,keyasint,omitempty"`
 	Cosigned   []byte     `cbor:"5,keyasint,omitempty"` // the recipient's checkpoint, with the sender's cosignature
 	Has        []byte     `cbor:"6,keyasint,omitempty"` // the recipient's checkpoint that the sender has: a proof is to be from there
+	Anew       bool       `cbor:"7,keyasint,omitempty"` // the sender's log is another than the one that the recipient has witnessed
 }
 
 const witnessVersion = 1
@@ -94,7 +101,7 @@ const witnessVersion = 1
 var witnessPrefix = []byte("node/witness/")
 
 func newWitness(c *core) *witness {
-	return &witness{core: c, held: map[transport.NodeID]*witnessed{}, shown: map[transport.NodeID]*shown{}}
+	return &witness{core: c, held: map[transport.NodeID]*witnessed{}, shown: map[transport.NodeID]*shown{}, anew: map[transport.NodeID]bool{}}
 }
 
 // load reads what a node has from before.
@@ -106,7 +113,7 @@ func (w *witness) load(ctx context.Context) error {
 		x, err := parseWitnessed(id, w.core.cfg.Cluster, value)
 		if err == nil {
 			w.held[id] = x
-			err = w.caught(id, x)
+			w.broken(id, x)
 		}
 		return err
 	})
@@ -201,7 +208,7 @@ func (w *witness) due(id transport.NodeID, live bool, text string, now time.Time
 	if s.live.IsZero() {
 		s.live = now
 	}
-	if x := w.held[id]; x != nil && x.Other == nil && !x.told && now.Sub(x.at) > WitnessAge && now.Sub(s.live) > time.Minute {
+	if x := w.held[id]; x != nil && !x.told && now.Sub(x.at) > WitnessAge && now.Sub(s.live) > time.Minute {
 		x.told = true
 		w.core.cfg.Logger.Error("a member does not show that its audit log has only grown: this node does not act with it", "member", id,
 			"last shown", x.at.UTC().Format(time.RFC3339))
@@ -267,10 +274,10 @@ func (w *witness) show(id transport.NodeID) {
 	}
 	w.mu.Lock()
 	if s := w.shown[id]; s != nil {
-		b.From = s.has
+		b.From, b.Anew = s.has, w.anew[id]
 	}
 	w.mu.Unlock()
-	if err == nil && b.From < head.Size {
+	if err == nil && b.From < head.Size && !b.Anew {
 		b.Proof, err = log.Grown(b.From, head.Size)
 	}
 	if err != nil {
@@ -312,7 +319,7 @@ func (w *witness) learn(ctx context.Context, env transport.Envelope) {
 }
 
 // judge cosigns a peer's checkpoint that has grown from the last this node has cosigned; it tells the peer which that is, where the peer
-// does not know, and keeps one that has not grown from it for good, as what convicts the peer.
+// does not know. One that has not grown from it is on record, with that one, and witnessed anew.
 func (w *witness) judge(ctx context.Context, from transport.NodeID, b witnessBody) error {
 	w.taking.Lock()
 	defer w.taking.Unlock()
@@ -327,30 +334,42 @@ func (w *witness) judge(ctx context.Context, from transport.NodeID, b witnessBod
 	w.mu.Lock()
 	was := w.held[from]
 	w.mu.Unlock()
-	begins := was == nil || string(was.Key) != string(key)
-	switch {
-	case begins:
-	case was.Other != nil:
-		return nil // it is said already
-	case head.Size == was.head.Size && head.Root != was.head.Root:
-		return w.catch(ctx, from, was, head, b.Checkpoint)
-	case head.Size < was.head.Size, head != was.head && b.From != was.head.Size:
-		w.send(from, witnessBody{Has: was.Checkpoint})
-		return nil
-	case audit.CheckGrown(was.head, head, b.Proof) != nil && head != was.head:
-		return w.catch(ctx, from, was, head, b.Checkpoint)
+	x := &witnessed{witnessRecord: witnessRecord{Version: witnessVersion, Key: key}, head: head}
+	if was != nil && string(was.Key) == string(key) {
+		x.Before, x.Broke = was.Before, was.Broke
+		breaks := b.Anew || head.Size == was.head.Size && head.Root != was.head.Root
+		switch {
+		case head == was.head:
+			breaks = false
+		case !breaks && (head.Size < was.head.Size || b.From != was.head.Size):
+			w.send(from, witnessBody{Has: was.Checkpoint})
+			return nil
+		case !breaks:
+			breaks = audit.CheckGrown(was.head, head, b.Proof) != nil
+		}
+		if breaks {
+			now := w.core.cfg.Clock()
+			if now.Sub(time.UnixMilli(was.Broke)) < witnessBreak {
+				return nil
+			}
+			x.Before, x.Broke = was.Checkpoint, now.UnixMilli()
+			if err := w.note(ctx, "witness.rewritten", from, was, head); err != nil {
+				return err
+			}
+			w.broken(from, x)
+		}
 	}
-	return w.cosign(ctx, from, v, key, head, b.Checkpoint)
+	return w.cosign(ctx, from, v, x, b.Checkpoint)
 }
 
 // cosign stores a checkpoint and then says so.
-func (w *witness) cosign(ctx context.Context, from transport.NodeID, v audit.Verifier, key attest.Hex, head audit.Head, b []byte) error {
+func (w *witness) cosign(ctx context.Context, from transport.NodeID, v audit.Verifier, x *witnessed, b []byte) error {
 	_, _, self, err := w.of(w.core.cfg.Node)
 	if err != nil {
 		return err
 	}
 	now := w.core.cfg.Clock()
-	x := &witnessed{witnessRecord: witnessRecord{Version: witnessVersion, Key: key, At: now.UnixMilli()}, head: head, at: now}
+	x.At, x.at = now.UnixMilli(), now
 	if x.Checkpoint, err = audit.Cosign(b, v, self, now, w.core.cfg.Self.Sign); err != nil {
 		return err
 	}
@@ -363,8 +382,8 @@ func (w *witness) cosign(ctx context.Context, from transport.NodeID, v audit.Ver
 	w.mu.Unlock()
 	w.send(from, witnessBody{Cosigned: x.Checkpoint})
 	switch {
-	case was == nil || string(was.Key) != string(key):
-		return w.note(ctx, "witness.begin", from, "", was, head)
+	case was == nil || string(was.Key) != string(x.Key):
+		return w.note(ctx, "witness.begin", from, was, x.head)
 	case was.told:
 		w.core.cfg.Logger.Info("a member's audit log is witnessed again", "member", from)
 	}
@@ -377,56 +396,54 @@ func (w *witness) store(ctx context.Context, of transport.NodeID, r *witnessReco
 }
 
 // note puts on record what became of a peer's log, and what of it was held before.
-func (w *witness) note(ctx context.Context, event string, of transport.NodeID, what string, was *witnessed, head audit.Head) error {
+func (w *witness) note(ctx context.Context, event string, of transport.NodeID, was *witnessed, head audit.Head) error {
 	facts := map[string]string{"node": string(of), "entries": fmt.Sprint(head.Size), "root": fmt.Sprintf("%x", head.Root)}
 	if was != nil {
 		facts["had.entries"], facts["had.root"] = fmt.Sprint(was.head.Size), fmt.Sprintf("%x", was.head.Root)
 	}
-	if what != "" {
-		facts["what"] = what
-	}
 	return w.core.cfg.AuditLog.Append(ctx, audit.Event{Name: event, Facts: facts})
 }
 
-// catch keeps what convicts a peer.
-func (w *witness) catch(ctx context.Context, of transport.NodeID, was *witnessed, head audit.Head, other []byte) error {
-	x := *was
-	x.Other = other
-	w.mu.Lock()
-	w.held[of] = &x // whether it can be stored or not
-	w.mu.Unlock()
-	return errors.Join(w.caught(of, &x), w.store(ctx, of, &x.witnessRecord), w.note(ctx, "witness.rewritten", of, x.why(), was, head))
-}
-
-// caught says in the log who was.
-func (w *witness) caught(of transport.NodeID, x *witnessed) error {
-	if x.Other != nil {
-		w.core.cfg.Logger.Error("a member has rewritten its audit log, or it was put back: this node does not act with it", "member", of,
-			"what", x.why())
+// broken says in the log whose log has not grown from what this node has witnessed.
+func (w *witness) broken(of transport.NodeID, x *witnessed) {
+	if why := x.why(); why != "" {
+		w.core.cfg.Logger.Error("a member has rewritten its audit log, or it was put back", "member", of, "what", why)
 	}
-	return nil
 }
 
+// why says what became of a log that did not grow on; "" of one that did.
 func (x *witnessed) why() string {
-	return fmt.Sprintf("its token has signed an audit log that has not grown from the %d entries that this node has witnessed", x.head.Size)
+	if x.Before == nil {
+		return ""
+	}
+	return fmt.Sprintf("its audit log has not grown from the %d entries that this node had witnessed before %s", entriesUnder(x.Before),
+		time.UnixMilli(x.Broke).UTC().Format(time.RFC3339))
+}
+
+// broke says it of a node.
+func (w *witness) broke(id transport.NodeID) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if x := w.held[id]; x != nil {
+		return x.why()
+	}
+	return ""
 }
 
 // unfit says, in words, why this node acts with no node of that name; "" if it does. next is what to do about it.
 func (w *witness) unfit(id transport.NodeID) (why, next string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	x, age := w.held[id], time.Duration(0)
-	if x != nil {
-		age = w.core.cfg.Clock().Sub(x.at)
-	}
-	if x == nil || x.Other == nil && age <= WitnessAge {
+	x := w.held[id]
+	if x == nil {
 		return "", ""
 	}
-	switch m, err := w.core.members.Roster().Roster.Node(string(id)); {
-	case err != nil || string(m.AttestKey) != string(x.Key): // what it signs by another key begins anew
+	age := w.core.cfg.Clock().Sub(x.at)
+	if age <= WitnessAge {
 		return "", ""
-	case x.Other != nil:
-		return x.why(), "look at its host; docs/OPERATIONS.md tells how it is enrolled again"
+	}
+	if m, err := w.core.members.Roster().Roster.Node(string(id)); err != nil || string(m.AttestKey) != string(x.Key) {
+		return "", "" // what it signs by another key begins anew
 	}
 	return fmt.Sprintf("has not shown for %s that its audit log has only grown", age.Round(time.Second)),
 		"wait a minute; then see its log, and that it runs the release that this node runs"
@@ -455,7 +472,7 @@ func (w *witness) cosigned(from transport.NodeID, b []byte) error {
 	ours := s != nil && s.checkpoint == textOf(b)
 	if ours {
 		s.has, s.cosigned = head.Size, now
-		w.last = now
+		w.last, w.anew[from] = now, false
 	}
 	w.mu.Unlock()
 	if !ours {
@@ -475,19 +492,18 @@ func (w *witness) has(from transport.NodeID, b []byte) error {
 		return cmp.Or(err, errors.New("this node's token has not signed that"))
 	}
 	root, err := w.core.cfg.AuditLog.RootAt(head.Size)
-	if err != nil || root != head.Root {
-		w.mu.Lock()
-		w.lost = fmt.Sprintf("%s has witnessed an audit log of this node of %d entries, which is not the one that is here", from, head.Size)
-		w.mu.Unlock()
-		return cmp.Or(err, errors.New("this node's audit log is another"))
-	}
+	lost := err != nil || root != head.Root
 	w.mu.Lock()
 	s := w.shown[from]
-	again := s != nil && s.has != head.Size
-	if again {
+	again := s != nil && (lost && !w.anew[from] || !lost && s.has != head.Size)
+	if w.anew[from] = lost; again && !lost {
 		s.has = head.Size
 	}
 	w.mu.Unlock()
+	if lost && again {
+		w.core.cfg.Logger.Error("another node has witnessed an audit log of this node that is not the one that is here: it was put back, or "+
+			"changed; the others have that on record", "witness", from, "entries", head.Size)
+	}
 	if again {
 		w.show(from)
 	}
@@ -498,12 +514,8 @@ func (w *witness) has(from transport.NodeID, b []byte) error {
 func (w *witness) own() (why, next string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := w.core.cfg.Clock()
-	switch {
-	case w.lost != "":
-		return w.lost, "keep the data directory as it is, as evidence, and find out who put it back or changed it"
-	case !w.last.IsZero() && now.Sub(w.last) > WitnessAge:
-		return fmt.Sprintf("no other node has witnessed this node's audit log for %s", now.Sub(w.last).Round(time.Second)),
+	if age := w.core.cfg.Clock().Sub(w.last); !w.last.IsZero() && age > WitnessAge {
+		return fmt.Sprintf("no other node has witnessed this node's audit log for %s", age.Round(time.Second)),
 			"see that others hear it, and that its token signs"
 	}
 	return "", ""
@@ -539,7 +551,8 @@ type Checkpoint struct {
 	Entries   uint64
 	Note      []byte    // C2SP tlog-checkpoint, with cosignatures
 	Witnessed time.Time // when; zero if nobody has
-	Trouble   string    // why this node does not act with that one
+	Trouble   string    // what is wrong with that log
+	Before    []byte    // the last that was witnessed of a log that did not grow on, where there was one
 }
 
 // Checkpoints are the newest of this node's own audit log, if there is one, and of those it has witnessed, in the order of the roster.
@@ -551,14 +564,16 @@ func (w *witness) Checkpoints(context.Context) ([]Checkpoint, error) {
 		if id == w.core.cfg.Node {
 			c.Note, c.Witnessed = w.core.cfg.AuditLog.Checkpoint(), w.last
 		} else if x := w.held[id]; x != nil {
-			c.Note, c.Witnessed = x.Checkpoint, x.at
+			c.Note, c.Witnessed, c.Before, c.Trouble = x.Checkpoint, x.at, x.Before, x.why()
 		}
 		w.mu.Unlock()
 		if c.Note == nil {
 			continue
 		}
 		c.Entries = entriesUnder(c.Note)
-		c.Trouble, _ = w.unfit(id)
+		if why, _ := w.unfit(id); why != "" {
+			c.Trouble = strings.TrimPrefix(c.Trouble+"; "+why, "; ")
+		}
 		out = append(out, c)
 	}
 	return out, nil
@@ -570,4 +585,17 @@ func entriesUnder(note []byte) (n uint64) {
 		n, _ = strconv.ParseUint(lines[1], 10, 64)
 	}
 	return n
+}
+
+// checkWitnessed reads a record without knowing the cluster.
+func checkWitnessed(b []byte) error {
+	var r witnessRecord
+	err := canon.UnmarshalVersion(b, witnessVersion, &r)
+	if err == nil && (entriesUnder(r.Checkpoint) == 0 || r.Before != nil && entriesUnder(r.Before) == 0) {
+		err = errors.New("no checkpoint")
+	}
+	if err != nil {
+		return problem.Unreadable("what was witnessed of an audit log", problem.Restore, err)
+	}
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -122,6 +123,12 @@ func (x *witnessing) shows(p int, a *audit.Log, from uint64) string {
 	return x.said(x.tell(p, witnessBody{Checkpoint: x.checkpoint(p, "attest", a), From: from, Proof: proof}))
 }
 
+// anew has a peer show a log, which it says is another.
+func (x *witnessing) anew(p int, a *audit.Log) string {
+	x.t.Helper()
+	return x.said(x.tell(p, witnessBody{Checkpoint: x.checkpoint(p, "attest", a), Anew: true}))
+}
+
 func (x *witnessing) said(bs []witnessBody) string {
 	switch {
 	case len(bs) == 0:
@@ -134,9 +141,9 @@ func (x *witnessing) said(bs []witnessBody) string {
 	return "what?"
 }
 
-// Goal: a node cosigns a log that has grown from what it has cosigned, and nothing else; what has not is kept for good, and its node is not
-// acted with; a node that does not know what was cosigned is told and convicted of nothing. Method: each in turn, by one who has the peer's
-// token; then the same node again, and what it has stored.
+// Goal: a node cosigns a log that has grown from what it has cosigned, and one that has not only when that is on record, with what it had
+// before, for good; a node that does not know what was cosigned is told and convicted of nothing. Method: each in turn, by one who has the
+// peer's token; then the same again at once, and what is stored.
 func TestWitnessJudges(t *testing.T) {
 	for name, row := range map[string]struct {
 		show func(x *witnessing) string
@@ -149,8 +156,10 @@ func TestWitnessJudges(t *testing.T) {
 		"grown, from nothing":      {func(x *witnessing) string { return x.shows(2, x.log(2, 20, 99), 0) }, "has", false},
 		"shorter":                  {func(x *witnessing) string { return x.shows(2, x.log(2, 5, 99), 0) }, "has", false},
 		"rewritten, from nothing":  {func(x *witnessing) string { return x.shows(2, x.log(2, 20, 3), 0) }, "has", false},
-		"rewritten, of that size":  {func(x *witnessing) string { return x.shows(2, x.log(2, 10, 3), 0) }, "", true},
-		"rewritten, its own proof": {func(x *witnessing) string { return x.shows(2, x.log(2, 20, 3), 10) }, "", true},
+		"rewritten, of that size":  {func(x *witnessing) string { return x.shows(2, x.log(2, 10, 3), 0) }, "cosigned", true},
+		"rewritten, its own proof": {func(x *witnessing) string { return x.shows(2, x.log(2, 20, 3), 10) }, "cosigned", true},
+		"shorter, and says so":     {func(x *witnessing) string { return x.anew(2, x.log(2, 5, 99)) }, "cosigned", true},
+		"the same, and says so":    {func(x *witnessing) string { return x.anew(2, x.log(2, 10, 99)) }, "cosigned", false},
 		"by another's token": {func(x *witnessing) string {
 			return x.said(x.tell(2, witnessBody{Checkpoint: x.checkpoint(3, "attest", x.log(3, 20, 99))}))
 		}, "", false},
@@ -175,25 +184,25 @@ func TestWitnessJudges(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, w := range []*witness{x.witness, restarted} {
-				if why, _ := w.unfit(x.node(2)); (why != "") != row.bad {
-					t.Errorf("unfit: %q", why)
+				if why := w.broke(x.node(2)); (why != "") != row.bad || row.bad && !strings.Contains(why, "from the 10 entries") {
+					t.Errorf("broke: %q", why)
 				}
 			}
-			if usable := x.peers.Usable(x.node(2)); row.bad && usable {
-				t.Error("it is chosen")
+			if all, _ := x.witness.Checkpoints(t.Context()); (entriesUnder(all[len(all)-1].Before) == 10) != row.bad {
+				t.Errorf("what it had before is not shown: %+v", all)
 			}
-			if row.bad && x.shows(2, x.log(2, 20, 99), 10) != "" {
-				t.Error("what was caught is cosigned again")
+			if row.bad && x.anew(2, x.log(2, 7, 1)) != "" {
+				t.Error("broken again within a minute")
 			}
 			if on := x.events(t); row.bad != slices.Contains(on, "witness.rewritten") || !slices.Contains(on, "witness.begin") {
 				t.Errorf("on record: %v", on)
 			}
 			x.pin(x.renew)
-			if why, _ := x.witness.unfit(x.node(2)); why != "" {
-				t.Errorf("enrolled with another key: %s", why)
+			if said := x.said(x.tell(2, witnessBody{Checkpoint: x.checkpoint(2, "cosign", x.log(2, 1, 99))})); said != "cosigned" {
+				t.Errorf("enrolled with another key: %s", said)
 			}
-			if row.bad && x.said(x.tell(2, witnessBody{Checkpoint: x.checkpoint(2, "cosign", x.log(2, 1, 99))})) != "cosigned" {
-				t.Error("enrolled with another key, it does not begin anew")
+			if why := x.witness.broke(x.node(2)); why != "" {
+				t.Errorf("enrolled with another key: %s", why)
 			}
 		})
 	}
@@ -235,6 +244,8 @@ func TestWitnessAges(t *testing.T) {
 		}
 		return two != ""
 	}
+	keys := map[threshold.PartyID]attest.Hex{}
+	x.pin(func(n *attest.RosterNode) { keys[n.Party] = n.AttestKey })
 	x.now = x.now.Add(WitnessAge)
 	if unfit() {
 		t.Error("too early")
@@ -243,6 +254,14 @@ func TestWitnessAges(t *testing.T) {
 	if !unfit() {
 		t.Error("never")
 	}
+	if x.peers.Usable(x.node(2)) {
+		t.Error("it is chosen")
+	}
+	x.pin(x.renew)
+	if unfit() {
+		t.Error("enrolled with another key")
+	}
+	x.pin(func(n *attest.RosterNode) { n.AttestKey = keys[n.Party] })
 	if x.shows(2, a, 10); unfit() {
 		t.Error("shown again")
 	}
@@ -276,18 +295,18 @@ func TestWitnessedOurselves(t *testing.T) {
 			x.beat()
 			x.tell(3, witnessBody{Cosigned: x.cosigned(3, 3, signed)})
 		}, true},
-		"as it is": {func(x *witnessing, signed []byte) { x.tell(2, witnessBody{Has: x.cosigned(2, 2, signed)}) }, false},
+		"as it is": {func(x *witnessing, signed []byte) { x.saysAnew(2, x.cosigned(2, 2, signed), false) }, false},
 		"as another": {func(x *witnessing, _ []byte) {
-			x.tell(2, witnessBody{Has: x.checkpoint(1, "attest", x.log(1, 3, 0))})
-		}, true},
+			x.saysAnew(2, x.checkpoint(1, "attest", x.log(1, 3, 0)), true)
+		}, false},
 		"as a longer one": {func(x *witnessing, _ []byte) {
-			x.tell(2, witnessBody{Has: x.checkpoint(1, "attest", x.log(1, 300, 99))})
-		}, true},
+			x.saysAnew(2, x.checkpoint(1, "attest", x.log(1, 300, 99)), true)
+		}, false},
 		"as another, by another key": {func(x *witnessing, _ []byte) {
-			x.tell(2, witnessBody{Has: x.checkpoint(1, "cosign", x.log(1, 3, 0))})
+			x.saysAnew(2, x.checkpoint(1, "cosign", x.log(1, 3, 0)), false)
 		}, false},
 		"as another, by another's token": {func(x *witnessing, _ []byte) {
-			x.tell(2, witnessBody{Has: x.checkpoint(2, "attest", x.log(2, 3, 0))})
+			x.saysAnew(2, x.checkpoint(2, "attest", x.log(2, 3, 0)), false)
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -310,6 +329,15 @@ func TestWitnessedOurselves(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// saysAnew tells the node that a peer has a checkpoint of its log, and wants it to say that its log is another, or not.
+func (x *witnessing) saysAnew(from int, has []byte, want bool) {
+	x.t.Helper()
+	said := slices.ContainsFunc(x.tell(from, witnessBody{Has: has}), func(b witnessBody) bool { return b.Anew })
+	if said != want {
+		x.t.Errorf("it says that its log is another: %v", said)
 	}
 }
 
@@ -351,5 +379,26 @@ func TestWitnessedBefore(t *testing.T) {
 	again.tend(func(func()) {})
 	if again.refuses() == nil {
 		t.Error("it releases shares, though its log was witnessed before and is not now")
+	}
+}
+
+// Goal: no party acts with a node whose log it has not witnessed lately, whoever asks it to: neither as coordinator nor as a signer. Method:
+// proposals by it and with it, when it was witnessed and too late.
+func TestUnfitIsRefused(t *testing.T) {
+	x := newWitnessing(t)
+	x.shows(2, x.log(2, 10, 99), 0)
+	for late, want := range map[bool]problem.Code{false: problem.Invalid, true: problem.Starting} {
+		if late {
+			x.now = x.now.Add(WitnessAge + time.Second)
+		} else {
+			x.now = time.UnixMilli(x.witness.held[x.node(2)].At)
+		}
+		for from, signers := range map[int][]threshold.PartyID{2: {x.party(1), x.party(3)}, 3: {x.party(1), x.party(2)}} {
+			p := &proposal{Version: proposalVersion, Operation: attest.OpSign, Intents: [][]byte{{1}}, Signers: signers,
+				Boots: x.peers.Boots(x.members.Nodes(signers))}
+			if _, err := x.judgeProposal(p, x.node(from)); err == nil || problem.As(err).Code != want {
+				t.Errorf("by node %d, late %v: %v", from, late, err)
+			}
+		}
 	}
 }

@@ -33,7 +33,8 @@ func (s *server) checkpoints(ctx context.Context, _ *struct{}) (*struct{ Body wi
 	}
 	out := wire.CheckpointList{Checkpoints: []wire.Checkpoint{}}
 	for _, c := range all {
-		x := wire.Checkpoint{Node: string(c.Node), Entries: c.Entries, Checkpoint: string(c.Note), Trouble: c.Trouble}
+		x := wire.Checkpoint{Node: string(c.Node), Entries: c.Entries, Checkpoint: string(c.Note), Trouble: c.Trouble,
+			Before: string(c.Before)}
 		if !c.Witnessed.IsZero() {
 			x.WitnessedMS = c.Witnessed.UnixMilli()
 		}

@@ -172,7 +172,8 @@ type Checkpoint struct {
 	Node        string `json:"node"`
 	Entries     uint64 `json:"entries" doc:"How many the log had."`
 	Checkpoint  string `json:"checkpoint" doc:"The signed note (C2SP tlog-checkpoint) with cosignatures (C2SP tlog-cosignature)."`
-	Trouble     string `json:"trouble,omitempty" doc:"Why the node asked does not act with that one, in words; absent where it does."`
+	Trouble     string `json:"trouble,omitempty" doc:"What is wrong with that log, in words; absent where nothing is."`
+	Before      string `json:"before,omitempty" doc:"The last that the node asked had cosigned of a log that did not grow on, where there was one."`
 	WitnessedMS int64  `json:"witnessed_ms" doc:"When the node asked has cosigned it; of its own, when another has. Unix milliseconds, 0 if never."`
 }
 
