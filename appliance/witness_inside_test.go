@@ -382,8 +382,8 @@ func TestWitnessedBefore(t *testing.T) {
 	}
 }
 
-// Goal: no party acts with a node whose log it has not witnessed lately, whoever asks it to: neither as coordinator nor as a signer. Method:
-// proposals by it and with it, when it was witnessed and too late.
+// Goal: no party acts with a node whose log it has not witnessed lately, whoever asks it to: neither as coordinator nor as a signer.
+// Method: proposals by it and with it, when it was witnessed and too late.
 func TestUnfitIsRefused(t *testing.T) {
 	x := newWitnessing(t)
 	x.shows(2, x.log(2, 10, 99), 0)
