@@ -85,8 +85,8 @@ func (m *member) rewrite(entries int) *audit.Log {
 }
 
 // Goal: a node with its own token cannot rewrite what it has done without the others noticing: they have witnessed it, have it on record
-// with what it was before, and a stranger sees by that that the log is another. Method: three nodes whose logs are witnessed; then one with a
-// longer log in place of its own, under its token's signature.
+// with what it was before, and a stranger sees by that that the log is another. Method: three nodes whose logs are witnessed; then one
+// with a longer log in place of its own, under its token's signature.
 func TestRewrittenLogIsSeen(t *testing.T) {
 	c := newCluster(t, 3)
 	w := c.keygenBy("ed25519", "", 2, 3)
