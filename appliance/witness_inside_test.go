@@ -215,6 +215,18 @@ func (x *witnessing) renew(n *attest.RosterNode) {
 	}
 }
 
+// Goal: that a log was rewritten stays known when it grows on from there, which it may. Method: a log that did not grow on, and then does.
+func TestBrokenStays(t *testing.T) {
+	x := newWitnessing(t)
+	x.shows(2, x.log(2, 10, 99), 0)
+	other := x.log(2, 20, 3)
+	x.shows(2, other, 10)
+	x.grow(other, 25, 3)
+	if said, why := x.shows(2, other, 20), x.witness.broke(x.node(2)); said != "cosigned" || !strings.Contains(why, "from the 10 entries") {
+		t.Errorf("%s, %q", said, why)
+	}
+}
+
 // Goal: what a node cosigns is stored before it leaves. Method: a store that fails.
 func TestWitnessStoresFirst(t *testing.T) {
 	x := newWitnessing(t)
