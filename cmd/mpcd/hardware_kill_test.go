@@ -66,7 +66,7 @@ func TestRewrapKilled(t *testing.T) {
 		}
 		return found["vault"].OK && found["identity"].OK && found["recovery"].OK
 	}
-	origin := sim.CopyDir(t, filepath.Join(node.Dir, "data"))
+	origin, tokens := sim.CopyDir(t, filepath.Join(node.Dir, "data")), sim.CopyDir(t, filepath.Join(node.Dir, "hsm"))
 	began := time.Now()
 	wants(t, "a move", node.Run("hsm rewrap", args...), 0)
 	took := time.Since(began)
@@ -76,6 +76,7 @@ func TestRewrapKilled(t *testing.T) {
 		left := moments - 1 - n
 		moment := took - took*time.Duration(left*left)/(moments*moments) // denser towards the end, where the switch is
 		ended := hang(t, node, moment, "hsm rewrap", args...)
+		restore(t, tokens, filepath.Join(node.Dir, "hsm")) // SoftHSM cuts token.object at each login, and then writes it: OPERATIONS
 		old, now := opens(before), opens(after)
 		if old == now || ended && old {
 			t.Fatalf("killed after %v of %v: the old configuration opens it: %v, the new one: %v", moment, took, old, now)
