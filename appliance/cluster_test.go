@@ -57,12 +57,13 @@ type member struct {
 	blind     bool                                               // see Node.Blind
 	logger    *slog.Logger                                       // says nothing if nil
 
-	node    *appliance.Node
-	stop    context.CancelFunc
-	done    chan error
-	closer  []func()
-	unasked bool   // asks no initiator for what is not signed
-	had     []byte // the checkpoint of node1 that it had, of TestRewrittenLogIsSeen
+	node         *appliance.Node
+	stop         context.CancelFunc
+	done         chan error
+	closer       []func()
+	blindAtFirst *atomic.Int32 // see Node.BlindAtFirst; nil for a node that sees
+	unasked      bool          // asks no initiator for what is not signed
+	had          []byte        // the checkpoint of node1 that it had, of TestRewrittenLogIsSeen
 }
 
 func newCluster(t testing.TB, n int) *cluster {
@@ -208,12 +209,28 @@ func (m *member) boot() error {
 	if m.blind {
 		m.node.Blind()
 	}
+	if m.blindAtFirst != nil {
+		m.node.BlindAtFirst(m.blindAtFirst)
+	}
 	run, stop := context.WithCancel(ctx)
 	m.stop, m.done = stop, make(chan error, 1)
 	m.closer = []func(){func() { audit.Close() }, func() { v.Close() }}
 	node, done := m.node, m.done
 	go func() { done <- node.Run(run) }()
 	return nil
+}
+
+// blindable has all nodes but the first, started again, see nothing that stops them as often as is stored in what it returns.
+func (c *cluster) blindable() []*atomic.Int32 {
+	var out []*atomic.Int32
+	for _, m := range c.nodes[1:] {
+		m.halt()
+		m.blindAtFirst = &atomic.Int32{}
+		out = append(out, m.blindAtFirst)
+		m.start()
+	}
+	c.waitReady()
+	return out
 }
 
 // halt ends the node; what it stored stays.

@@ -534,7 +534,7 @@ func (d *Desk) attempt(ctx context.Context, session string) {
 		d.mu.Unlock()
 		return
 	}
-	record, at, first := w.waiterRecord, w.at, !w.turn && !w.told
+	record, at, first, each := w.waiterRecord, w.at, !w.turn && !w.told, d.each
 	w.told = false
 	d.mu.Unlock()
 	pause, failed := deskRetry, ""
@@ -552,7 +552,7 @@ func (d *Desk) attempt(ctx context.Context, session string) {
 	case d.core.freezer.refuses(s.in.KeyID, s.in.Vault) != nil:
 		pause = deskRetry // a thaw wakes it
 	case first:
-		pause = time.Duration(d.rank(session)) * d.each
+		pause = time.Duration(d.rank(session)) * each
 		if pause == 0 {
 			pause, failed = d.do(ctx, record, s)
 		}

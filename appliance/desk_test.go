@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,6 +63,7 @@ func (c *cluster) waits(wallet, session string, gone ...*member) *attest.Intent 
 // another's word does neither. Method: words by the API of one node, then a coordinator that judges nothing and has enough approvals.
 func TestTakenBack(t *testing.T) {
 	c := newCluster(t, 3)
+	blind := c.blindable()
 	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
 	people := c.approving()
 	ctx, node := t.Context(), c.nodes[0].node
@@ -113,10 +113,8 @@ func TestTakenBack(t *testing.T) {
 	if err := forged("cancelled", cancelled); err == nil || !strings.Contains(err.Error(), "cancelled it") {
 		t.Errorf("a coordinator with a request that was taken back: %v", err)
 	}
-	var blind [2]atomic.Int32
-	for i, m := range c.nodes[1:] {
-		blind[i].Store(1)
-		m.node.BlindAtFirst(&blind[i])
+	for _, b := range blind {
+		b.Store(1)
 	}
 	if err := forged("cancelled", cancelled); err == nil || !strings.Contains(err.Error(), "cancelled it") {
 		t.Errorf("taken back after the gate, and before a share: %v", err)

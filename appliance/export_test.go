@@ -494,7 +494,11 @@ func KeepAuthority(ctx context.Context, s vault.Store, c attest.AuthorityChain) 
 }
 
 // WaitTurns has the node leave it to each node before it for so long to ask for a signature that may be made.
-func (n *Node) WaitTurns(d time.Duration) { n.desk.each = d }
+func (n *Node) WaitTurns(d time.Duration) {
+	n.desk.mu.Lock()
+	defer n.desk.mu.Unlock()
+	n.desk.each = d
+}
 
 // FirstFor is the node whose turn it is first, of a session.
 func (n *Node) FirstFor(session string) int {

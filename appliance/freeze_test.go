@@ -185,6 +185,7 @@ func count(t *testing.T, m *member, event string) (n int) {
 // coordinator that judges nothing and asks nobody; signers whose gates see the freeze only when they look for the second time.
 func TestFreezeRogueCoordinator(t *testing.T) {
 	c := newCluster(t, 3)
+	blind := c.blindable()
 	w := c.keygen("ed25519", 2, 3)
 	ctx, rogue := t.Context(), c.nodes[0].node
 	rogue.AskNobody()
@@ -203,10 +204,8 @@ func TestFreezeRogueCoordinator(t *testing.T) {
 	if n := len(c.nodes[1].entries(t, "share.sign")); n != began {
 		t.Error("a signer began with what is frozen")
 	}
-	var blind [2]atomic.Int32
-	for i, m := range c.nodes[1:] {
-		blind[i].Store(1)
-		m.node.BlindAtFirst(&blind[i])
+	for _, b := range blind {
+		b.Store(1)
 	}
 	if err := forged("late"); appliance.RefusedWith(err) != problem.Frozen {
 		t.Errorf("a freeze that came after the gate: %v", err)
