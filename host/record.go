@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/api"
@@ -28,8 +29,10 @@ type record struct {
 	verifier audit.Verifier
 	sign     func(message []byte) ([]byte, error)
 	log      *slog.Logger
-	signed   uint64 // entries under the last checkpoint
-	kept     uint64 // entries under the head in the store
+
+	mu     sync.Mutex // held while the head is signed or kept
+	signed uint64     // entries under the last checkpoint
+	kept   uint64     // entries under the head in the store
 }
 
 const (
@@ -141,6 +144,8 @@ func (r *record) mark(ctx context.Context) error {
 
 // keep keeps the head in the store, if the log grew.
 func (r *record) keep(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	head := r.Head()
 	if head.Size == r.kept {
 		return nil
@@ -154,6 +159,8 @@ func (r *record) keep(ctx context.Context) error {
 
 // checkpoint has the token sign the head, if the log grew.
 func (r *record) checkpoint() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	head := r.Head()
 	if head.Size == r.signed {
 		return nil
