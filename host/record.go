@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -213,11 +212,11 @@ func auditVerifier(node string, roster *attest.SignedRoster) (audit.Verifier, er
 	if err != nil {
 		return nil, err
 	}
-	key, ok := pub.(*ecdsa.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("the roster pins an attestation key of type %T: %w", pub, durable.ErrCorrupt)
+	v, err := audit.NewVerifier(roster.Roster.Cluster, node, pub)
+	if err != nil {
+		return nil, fmt.Errorf("the roster pins another attestation key: %w: %w", err, durable.ErrCorrupt)
 	}
-	return audit.NewVerifier(roster.Roster.Cluster, node, key)
+	return v, nil
 }
 
 // note puts on record what an operator did to a node that does not run, whose data directory is held. The log must be there, unless the

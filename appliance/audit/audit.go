@@ -38,13 +38,13 @@ type Log struct {
 	least uint64   // entries that the longest of marks has
 	kept  *os.File // of the tree's blocks
 
-	signing    sync.Mutex // held to read and to replace the checkpoint
-	checkpoint []byte
+	signing sync.Mutex // held while the checkpoint is replaced
 
-	mu   sync.Mutex // held to read and to change what follows
-	tree tree
-	last [32]byte // hash of the last entry
-	err  error    // of the last write
+	mu         sync.Mutex // held to read and to change what follows, and not while the disk is waited for
+	checkpoint []byte
+	tree       tree
+	last       [32]byte // hash of the last entry
+	err        error    // of the last write
 }
 
 // maxCheckpoint is the longest checkpoint that is read, in bytes: one has some 150 for each witness.
@@ -140,7 +140,7 @@ func (a *Log) resume(kept bool) (err error) {
 	if err := missing(a.path, acked); err != nil {
 		return err
 	}
-	a.tree.load = a.leavesOf
+	a.tree.load = func(n int) ([]tlog.Hash, error) { return a.leavesOf(a.tree.blocks, n) }
 	if kept {
 		if err := a.tree.readBlocks(a.kept.Name(), acked/blockLen); err != nil {
 			return err
@@ -413,9 +413,9 @@ func (a *Log) readBlock(n int) ([]durable.Record, error) {
 }
 
 // leavesOf are the hashes of the entries of a whole block.
-func (a *Log) leavesOf(n int) ([]tlog.Hash, error) {
+func (a *Log) leavesOf(blocks []block, n int) ([]tlog.Hash, error) {
 	var leaves []tlog.Hash
-	for r, err := range a.log.Records(a.tree.blocks[n].at) {
+	for r, err := range a.log.Records(blocks[n].at) {
 		if err != nil {
 			return nil, err
 		}
@@ -426,7 +426,7 @@ func (a *Log) leavesOf(n int) ([]tlog.Hash, error) {
 			break
 		}
 	}
-	if len(leaves) != blockLen || subtree(leaves) != a.tree.blocks[n].hash {
+	if len(leaves) != blockLen || subtree(leaves) != blocks[n].hash {
 		return nil, fmt.Errorf("entries %d to %d: %w", n*blockLen+1, (n+1)*blockLen, errTree)
 	}
 	return leaves, nil
@@ -462,17 +462,19 @@ func (a *Log) keepCheckpoint(b []byte) error {
 	if err := errors.Join(a.held.Check(), a.kept.Sync()); err != nil {
 		return err
 	}
-	err := durable.WriteFile(beside(a.path, "checkpoint"), b, 0o600)
-	if err == nil {
-		a.checkpoint = b
+	if err := durable.WriteFile(beside(a.path, "checkpoint"), b, 0o600); err != nil {
+		return err
 	}
-	return err
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.checkpoint = b
+	return nil
 }
 
 // Checkpoint is the newest that is kept, with the cosignatures of its witnesses; nil if there is none.
 func (a *Log) Checkpoint() []byte {
-	a.signing.Lock()
-	defer a.signing.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return a.checkpoint
 }
 
@@ -480,7 +482,7 @@ func (a *Log) Checkpoint() []byte {
 func (a *Log) AddCosignatures(b []byte, v Verifier, witnesses ...Witness) error {
 	a.signing.Lock()
 	defer a.signing.Unlock()
-	merged, err := merge(a.checkpoint, b, v, witnesses)
+	merged, err := merge(a.Checkpoint(), b, v, witnesses)
 	if err != nil {
 		return err
 	}

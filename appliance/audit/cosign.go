@@ -160,9 +160,7 @@ func (a *Log) Grown(from, to uint64) ([][32]byte, error) {
 	if from == 0 || from == to {
 		return nil, nil
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	proof, err := tlog.ProveTree(int64(to), int64(from), &a.tree)
+	proof, err := tlog.ProveTree(int64(to), int64(from), a.treeNow())
 	if err != nil {
 		return nil, err
 	}
@@ -174,10 +172,17 @@ func (a *Log) Grown(from, to uint64) ([][32]byte, error) {
 }
 
 // RootAt is the hash of the tree when the log had so many entries.
-func (a *Log) RootAt(size uint64) ([32]byte, error) {
+func (a *Log) RootAt(size uint64) ([32]byte, error) { return a.treeNow().root(size) }
+
+// treeNow is the tree as it is, to be read beside the log that grows on: what is inside whole blocks is read from the disk, for which
+// nobody who appends waits.
+func (a *Log) treeNow() *tree {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.tree.root(size)
+	t := a.tree
+	t.above, t.leaves = slices.Clone(t.above), slices.Clone(t.leaves)
+	t.load = func(n int) ([]tlog.Hash, error) { return a.leavesOf(t.blocks, n) }
+	return &t
 }
 
 // CheckGrown holds it that a log of head from has grown to one of head to. durable.ErrCorrupt if it is not shown.

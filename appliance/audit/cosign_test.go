@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -222,6 +223,32 @@ func TestGrownFrom(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// Goal: proofs are made beside a log that grows. Method: both at once, for the race detector.
+func TestGrownBesideGrowth(t *testing.T) {
+	a := mustOpen(t, filepath.Join(t.TempDir(), "audit.log"))
+	defer a.Close()
+	record(t, a, 250)
+	from := a.Head()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 20 {
+			_ = a.Append(context.Background(), Event{Name: "a"})
+		}
+	}()
+	for range 20 {
+		to := a.Head()
+		proof, err := a.Grown(from.Size, to.Size)
+		if err == nil {
+			err = CheckGrown(from, to, proof)
+		}
+		if root, rerr := a.RootAt(to.Size); err != nil || rerr != nil || root != to.Root {
+			t.Errorf("%d to %d: %v, %v", from.Size, to.Size, err, rerr)
+		}
+	}
+	<-done
 }
 
 // FuzzCosigned: whatever is read as a checkpoint that a key has signed is written again as it is understood: its head, and who cosigned.

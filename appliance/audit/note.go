@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -40,7 +41,12 @@ type verifier struct {
 type Verifier = note.Verifier
 
 // NewVerifier checks the checkpoints of a node's log by the key that the roster pins for its attestations.
-func NewVerifier(cluster, node string, key *ecdsa.PublicKey) (Verifier, error) {
+// One that is not of P-256 signs none.
+func NewVerifier(cluster, node string, pub crypto.PublicKey) (Verifier, error) {
+	key, ok := pub.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("a key of type %T signs no checkpoints", pub)
+	}
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
 		return nil, err
@@ -107,6 +113,13 @@ func OpenCheckpoint(b []byte, v Verifier) (h Head, signed bool, err error) {
 func signs(v Verifier, text string, s note.Signature) bool {
 	raw, err := base64.StdEncoding.DecodeString(s.Base64) // hash of the key, 4 bytes, and signature
 	return err == nil && len(raw) > 4 && v.Verify([]byte(text), raw[4:])
+}
+
+// HeadIn reads what a checkpoint says, of whatever log, and verifies nothing.
+func HeadIn(b []byte) (Head, error) {
+	text, _, _ := strings.Cut(string(b), "\n\n")
+	origin, _, _ := strings.Cut(text, "\n")
+	return headOf(text+"\n", origin)
 }
 
 // headOf reads the text of a checkpoint of an origin.
