@@ -264,10 +264,13 @@ func (l *ledger) supply(ctx context.Context, peer transport.NodeID, hours []int6
 	var b noticeBody
 	size := 0
 	slices.Sort(hours)
+	theirs := make(map[entryID]bool, len(have))
+	for _, id := range have {
+		theirs[id] = true
+	}
 	for _, at := range slices.Compact(hours) {
-		lacks, _ := differ(ours[at], have)
 		for _, id := range ours[at] {
-			if !lacks[id] || len(b.Receipts) >= noticesPart || size > noticesBytes {
+			if theirs[id] || len(b.Receipts) >= noticesPart || size > noticesBytes {
 				continue
 			}
 			raw, err := l.core.cfg.Store.Get(ctx, noticeKey(id))
