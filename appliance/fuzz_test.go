@@ -22,6 +22,8 @@ func FuzzDecoders(f *testing.F) {
 		freezeRecord{Version: 1, Signed: attest.SignedFreeze{Freeze: attest.Freeze{Name: "v", Nonce: []byte{1}}}, Thaw: &attest.SignedThaw{}},
 		freezeBody{Version: 1, Has: true, Have: []freezeDigest{{1}}},
 		entryRecord{Version: 1, Network: "ethereum", Amounts: []entryAmount{{"", []byte{1}}}},
+		witnessRecord{Version: 1, Key: []byte{1}, Checkpoint: []byte("a"), Before: []byte("b")},
+		witnessBody{Version: 1, Checkpoint: []byte("a"), From: 1, Proof: [][32]byte{{1}}},
 		noticeBody{Version: 1, Hours: []hourHash{{1}}, Asks: []int64{1}, Have: []entryID{{1}}, Receipts: [][]byte{{1}}},
 	)
 }

@@ -55,7 +55,8 @@ func checkRecord(kind, name string, value []byte) error {
 		_, err := parseFreeze(name, value)
 		return err
 	case "witness":
-		return checkWitnessed(value)
+		_, err := parseWitnessed(name, value)
+		return err
 	case "spent":
 		_, _, err := parseEntry(name, value)
 		return err

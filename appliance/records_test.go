@@ -38,6 +38,8 @@ func TestRecordsOfAnotherVersion(t *testing.T) {
 		"roster":        {at("node/roster/x", rosterRecord{Version: rosterRecordVersion + 1}), true},
 		"freeze":        {at("node/freeze/0x", freezeRecord{Version: freezeVersion + 1}), true},
 		"no freeze":     {at("node/freeze/0x", freezeRecord{Version: freezeVersion}), false},
+		"witness":       {at("node/witness/n", witnessRecord{Version: witnessVersion + 1}), true},
+		"no witness":    {at("node/witness/n", witnessRecord{Version: witnessVersion}), false},
 		"spent":         {at("node/spent/"+entryID{1}.String(), entryRecord{Version: entryVersion + 1}), true},
 		"spent by none": {at("node/spent/x", entryRecord{Version: entryVersion}), false},
 		"no amount": {at("node/spent/"+entryID{1}.String(), entryRecord{Version: entryVersion,

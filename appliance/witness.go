@@ -3,10 +3,9 @@ package appliance
 import (
 	"cmp"
 	"context"
-	"crypto/ecdsa"
+	"crypto"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,16 +36,15 @@ type witness struct {
 	mu     sync.Mutex
 	held   map[transport.NodeID]*witnessed
 	shown  map[transport.NodeID]*shown
-	read   bool                      // the checkpoint of a run before was read
-	last   time.Time                 // when a peer last cosigned a checkpoint of this node's; zero if none ever did
-	anew   map[transport.NodeID]bool // peers who have witnessed another log of this node, which is told them
-	heard  refusalRate               // what peers tell
+	read   bool        // the checkpoint of a run before was read
+	last   time.Time   // when a peer last cosigned a checkpoint of this node's; zero if none ever did
+	heard  refusalRate // what peers tell
 }
 
 const (
-	// WitnessAge is how old a cosignature may be: a log that grew is signed and shown once a minute, and one that did not shown again after
+	// witnessAge is how old a cosignature may be: a log that grew is signed and shown once a minute, and one that did not shown again after
 	// witnessAgain.
-	WitnessAge   = 15 * time.Minute
+	witnessAge   = 15 * time.Minute
 	witnessAgain = 5 * time.Minute
 	// witnessRetry is how long a checkpoint that was shown may stay without an answer; witnessMinute is how many envelopes of a peer are
 	// read in a minute.
@@ -60,9 +58,10 @@ const (
 // witnessed is what this node has cosigned of a peer's log.
 type witnessed struct {
 	witnessRecord
-	head audit.Head
-	at   time.Time // when it last did
-	told bool      // it is said that this was too long ago
+	head   audit.Head
+	before audit.Head
+	at     time.Time // when it last did
+	told   bool      // it is said that this was too long ago
 }
 
 // witnessRecord is it as it is stored.
@@ -70,7 +69,8 @@ type witnessRecord struct {
 	Version    uint8      `cbor:"1,keyasint"`
 	Key        attest.Hex `cbor:"2,keyasint"` // PKIX of the key that signed the checkpoint
 	Checkpoint []byte     `cbor:"3,keyasint"` // with our cosignature
-	// Before is the last that this node has cosigned of a log that did not grow on, where there was one, and Broke when: Unix milliseconds.
+	// Before is the last that this node has cosigned of the first log that did not grow on, where there was one, and Broke when one last
+	// did not: Unix milliseconds.
 	Before []byte `cbor:"4,keyasint,omitempty"`
 	At     int64  `cbor:"5,keyasint"` // Unix milliseconds
 	Broke  int64  `cbor:"6,keyasint,omitempty"`
@@ -83,6 +83,7 @@ type shown struct {
 	at         time.Time // when
 	has        uint64    // entries under the checkpoint of ours that it has, as it says
 	cosigned   time.Time // when it has cosigned that one; zero if it has not
+	anew       bool      // it has witnessed another log of this node, and is told so
 }
 
 // witnessBody is what nodes tell each other of their logs: a checkpoint of the sender's, or what it says of the recipient's.
@@ -101,7 +102,7 @@ const witnessVersion = 1
 var witnessPrefix = []byte("node/witness/")
 
 func newWitness(c *core) *witness {
-	return &witness{core: c, held: map[transport.NodeID]*witnessed{}, shown: map[transport.NodeID]*shown{}, anew: map[transport.NodeID]bool{}}
+	return &witness{core: c, held: map[transport.NodeID]*witnessed{}, shown: map[transport.NodeID]*shown{}}
 }
 
 // load reads what a node has from before.
@@ -110,7 +111,7 @@ func (w *witness) load(ctx context.Context) error {
 	defer w.mu.Unlock()
 	return w.core.cfg.Store.Iterate(ctx, witnessPrefix, func(k, value []byte) error {
 		id := transport.NodeID(strings.TrimPrefix(string(k), string(witnessPrefix)))
-		x, err := parseWitnessed(id, w.core.cfg.Cluster, value)
+		x, err := parseWitnessed(string(id), value)
 		if err == nil {
 			w.held[id] = x
 			w.broken(id, x)
@@ -119,40 +120,31 @@ func (w *witness) load(ctx context.Context) error {
 	})
 }
 
-func parseWitnessed(id transport.NodeID, cluster string, b []byte) (*witnessed, error) {
+func parseWitnessed(node string, b []byte) (*witnessed, error) {
 	x := &witnessed{}
 	err := canon.UnmarshalVersion(b, witnessVersion, &x.witnessRecord)
 	if err == nil {
-		var v audit.Verifier
-		if v, err = logVerifier(cluster, id, x.Key); err == nil {
-			x.head, _, err = audit.OpenCheckpoint(x.Checkpoint, v)
-		}
+		x.head, err = audit.HeadIn(x.Checkpoint)
+	}
+	if err == nil && x.Before != nil {
+		x.before, err = audit.HeadIn(x.Before)
 	}
 	if err != nil {
-		return nil, problem.Unreadable("what was witnessed of the audit log of "+string(id), problem.Restore, err)
+		return nil, problem.Unreadable("what was witnessed of the audit log of "+node, problem.Restore, err)
 	}
 	x.at = time.UnixMilli(x.At)
 	return x, nil
 }
 
-// logVerifier checks a node's checkpoints by its attestation key, in PKIX.
-func logVerifier(cluster string, id transport.NodeID, der []byte) (audit.Verifier, error) {
-	pub, err := attest.ParsePublicKey(der)
-	if err != nil {
-		return nil, err
-	}
-	key, ok := pub.(*ecdsa.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("a key of type %T signs no checkpoints", pub)
-	}
-	return audit.NewVerifier(cluster, string(id), key)
-}
-
 // of is what the roster pins of a node: who checks its checkpoints, by which key, and who its cosignatures.
 func (w *witness) of(id transport.NodeID) (v audit.Verifier, key attest.Hex, by audit.Witness, err error) {
 	m, err := w.core.members.Roster().Roster.Node(string(id))
+	var pub crypto.PublicKey
 	if err == nil {
-		v, err = logVerifier(w.core.cfg.Cluster, id, m.AttestKey)
+		pub, err = m.Attest()
+	}
+	if err == nil {
+		v, err = audit.NewVerifier(w.core.cfg.Cluster, string(id), pub)
 	}
 	if err == nil {
 		by, err = audit.NewWitness(w.core.cfg.Cluster, string(id), []byte(m.Identity))
@@ -208,7 +200,7 @@ func (w *witness) due(id transport.NodeID, live bool, text string, now time.Time
 	if s.live.IsZero() {
 		s.live = now
 	}
-	if x := w.held[id]; x != nil && !x.told && now.Sub(x.at) > WitnessAge && now.Sub(s.live) > time.Minute {
+	if x := w.held[id]; x != nil && !x.told && now.Sub(x.at) > witnessAge && now.Sub(s.live) > time.Minute {
 		x.told = true
 		w.core.cfg.Logger.Error("a member does not show that its audit log has only grown: this node does not act with it", "member", id,
 			"last shown", x.at.UTC().Format(time.RFC3339))
@@ -242,9 +234,9 @@ func (w *witness) mine(checkpoint []byte) {
 	if err != nil {
 		return
 	}
-	by, err := audit.WitnessedBy(checkpoint, v, w.all()...)
+	by, _ := audit.WitnessedBy(checkpoint, v, w.all()...)
 	for _, x := range by {
-		if err == nil && x.At.After(w.last) {
+		if !x.At.After(w.core.cfg.Clock()) && x.At.After(w.last) { // one of a time to come would count for as long
 			w.last = x.At
 		}
 	}
@@ -274,7 +266,7 @@ func (w *witness) show(id transport.NodeID) {
 	}
 	w.mu.Lock()
 	if s := w.shown[id]; s != nil {
-		b.From, b.Anew = s.has, w.anew[id]
+		b.From, b.Anew = s.has, s.anew
 	}
 	w.mu.Unlock()
 	if err == nil && b.From < head.Size && !b.Anew {
@@ -336,7 +328,7 @@ func (w *witness) judge(ctx context.Context, from transport.NodeID, b witnessBod
 	w.mu.Unlock()
 	x := &witnessed{witnessRecord: witnessRecord{Version: witnessVersion, Key: key}, head: head}
 	if was != nil && string(was.Key) == string(key) {
-		x.Before, x.Broke = was.Before, was.Broke
+		x.Before, x.before, x.Broke = was.Before, was.before, was.Broke
 		breaks := b.Anew || head.Size == was.head.Size && head.Root != was.head.Root
 		switch {
 		case head == was.head:
@@ -352,7 +344,9 @@ func (w *witness) judge(ctx context.Context, from transport.NodeID, b witnessBod
 			if now.Sub(time.UnixMilli(was.Broke)) < witnessBreak {
 				return nil
 			}
-			x.Before, x.Broke = was.Checkpoint, now.UnixMilli()
+			if x.Broke = now.UnixMilli(); x.Before == nil { // later ones are on record; nobody gets rid of the first
+				x.Before, x.before = was.Checkpoint, was.head
+			}
 			if err := w.note(ctx, "witness.rewritten", from, was, head); err != nil {
 				return err
 			}
@@ -416,7 +410,7 @@ func (x *witnessed) why() string {
 	if x.Before == nil {
 		return ""
 	}
-	return fmt.Sprintf("its audit log has not grown from the %d entries that this node had witnessed before %s", entriesUnder(x.Before),
+	return fmt.Sprintf("its audit log has not grown from the %d entries that this node had witnessed; seen last at %s", x.before.Size,
 		time.UnixMilli(x.Broke).UTC().Format(time.RFC3339))
 }
 
@@ -439,7 +433,7 @@ func (w *witness) unfit(id transport.NodeID) (why, next string) {
 		return "", ""
 	}
 	age := w.core.cfg.Clock().Sub(x.at)
-	if age <= WitnessAge {
+	if age <= witnessAge {
 		return "", ""
 	}
 	if m, err := w.core.members.Roster().Roster.Node(string(id)); err != nil || string(m.AttestKey) != string(x.Key) {
@@ -471,8 +465,8 @@ func (w *witness) cosigned(from transport.NodeID, b []byte) error {
 	s := w.shown[from]
 	ours := s != nil && s.checkpoint == textOf(b)
 	if ours {
-		s.has, s.cosigned = head.Size, now
-		w.last, w.anew[from] = now, false
+		s.has, s.cosigned, s.anew = head.Size, now, false
+		w.last = now
 	}
 	w.mu.Unlock()
 	if !ours {
@@ -495,9 +489,11 @@ func (w *witness) has(from transport.NodeID, b []byte) error {
 	lost := err != nil || root != head.Root
 	w.mu.Lock()
 	s := w.shown[from]
-	again := s != nil && (lost && !w.anew[from] || !lost && s.has != head.Size)
-	if w.anew[from] = lost; again && !lost {
-		s.has = head.Size
+	again := s != nil && (lost && !s.anew || !lost && s.has != head.Size)
+	if again {
+		if s.anew = lost; !lost {
+			s.has = head.Size
+		}
 	}
 	w.mu.Unlock()
 	if lost && again {
@@ -514,7 +510,7 @@ func (w *witness) has(from transport.NodeID, b []byte) error {
 func (w *witness) own() (why, next string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if age := w.core.cfg.Clock().Sub(w.last); !w.last.IsZero() && age > WitnessAge {
+	if age := w.core.cfg.Clock().Sub(w.last); !w.last.IsZero() && age > witnessAge {
 		return fmt.Sprintf("no other node has witnessed this node's audit log for %s", age.Round(time.Second)),
 			"see that others hear it, and that its token signs"
 	}
@@ -558,44 +554,25 @@ type Checkpoint struct {
 // Checkpoints are the newest of this node's own audit log, if there is one, and of those it has witnessed, in the order of the roster.
 func (w *witness) Checkpoints(context.Context) ([]Checkpoint, error) {
 	var out []Checkpoint
+	own := w.core.cfg.AuditLog.Checkpoint()
 	for _, id := range w.core.members.All() {
 		c := Checkpoint{Node: id}
 		w.mu.Lock()
 		if id == w.core.cfg.Node {
-			c.Note, c.Witnessed = w.core.cfg.AuditLog.Checkpoint(), w.last
+			c.Note, c.Witnessed = own, w.last
 		} else if x := w.held[id]; x != nil {
 			c.Note, c.Witnessed, c.Before, c.Trouble = x.Checkpoint, x.at, x.Before, x.why()
 		}
 		w.mu.Unlock()
-		if c.Note == nil {
-			continue
+		head, err := audit.HeadIn(c.Note)
+		if err != nil {
+			continue // there is none
 		}
-		c.Entries = entriesUnder(c.Note)
+		c.Entries = head.Size
 		if why, _ := w.unfit(id); why != "" {
 			c.Trouble = strings.TrimPrefix(c.Trouble+"; "+why, "; ")
 		}
 		out = append(out, c)
 	}
 	return out, nil
-}
-
-// entriesUnder is the second line of a checkpoint.
-func entriesUnder(note []byte) (n uint64) {
-	if lines := strings.SplitN(string(note), "\n", 3); len(lines) == 3 {
-		n, _ = strconv.ParseUint(lines[1], 10, 64)
-	}
-	return n
-}
-
-// checkWitnessed reads a record without knowing the cluster.
-func checkWitnessed(b []byte) error {
-	var r witnessRecord
-	err := canon.UnmarshalVersion(b, witnessVersion, &r)
-	if err == nil && (entriesUnder(r.Checkpoint) == 0 || r.Before != nil && entriesUnder(r.Before) == 0) {
-		err = errors.New("no checkpoint")
-	}
-	if err != nil {
-		return problem.Unreadable("what was witnessed of an audit log", problem.Restore, err)
-	}
-	return nil
 }

@@ -85,8 +85,7 @@ func (x *witnessing) grow(a *audit.Log, size, other int) {
 func (x *witnessing) checkpoint(p int, by string, a *audit.Log) []byte {
 	x.t.Helper()
 	key := x.key(x.t, by, x.party(p))
-	der, _ := attest.MarshalPublicKey(key.Public)
-	v, err := logVerifier("test", x.node(p), der)
+	v, err := audit.NewVerifier("test", string(x.node(p)), key.Public)
 	if err != nil {
 		x.t.Fatal(err)
 	}
@@ -188,7 +187,7 @@ func TestWitnessJudges(t *testing.T) {
 					t.Errorf("broke: %q", why)
 				}
 			}
-			if all, _ := x.witness.Checkpoints(t.Context()); (entriesUnder(all[len(all)-1].Before) == 10) != row.bad {
+			if all, _ := x.witness.Checkpoints(t.Context()); entries(all[len(all)-1].Before) != map[bool]uint64{true: 10}[row.bad] {
 				t.Errorf("what it had before is not shown: %+v", all)
 			}
 			if row.bad && x.anew(2, x.log(2, 7, 1)) != "" {
@@ -215,6 +214,11 @@ func (x *witnessing) renew(n *attest.RosterNode) {
 	}
 }
 
+func entries(checkpoint []byte) uint64 {
+	h, _ := audit.HeadIn(checkpoint)
+	return h.Size
+}
+
 // Goal: that a log was rewritten stays known when it grows on from there, which it may. Method: a log that did not grow on, and then does.
 func TestBrokenStays(t *testing.T) {
 	x := newWitnessing(t)
@@ -224,6 +228,28 @@ func TestBrokenStays(t *testing.T) {
 	x.grow(other, 25, 3)
 	if said, why := x.shows(2, other, 20), x.witness.broke(x.node(2)); said != "cosigned" || !strings.Contains(why, "from the 10 entries") {
 		t.Errorf("%s, %q", said, why)
+	}
+	x.now = x.now.Add(witnessBreak)
+	said, had := x.anew(2, x.log(2, 7, 1)), x.witness.held[x.node(2)].Before
+	if said != "cosigned" || entries(had) != 10 {
+		t.Errorf("%s, rewritten once more it has rid itself of the first: %d entries are kept", said, entries(had))
+	}
+}
+
+// Goal: a peer has this node judge so many checkpoints a minute and no more. Method: one more, and a minute later.
+func TestWitnessIsAsked(t *testing.T) {
+	x := newWitnessing(t)
+	a := x.log(2, 10, 99)
+	for range witnessMinute {
+		if x.shows(2, a, 0) != "cosigned" {
+			t.Fatal("it is not judged")
+		}
+	}
+	if x.shows(2, a, 0) != "" || x.shows(3, x.log(3, 1, 99), 0) != "cosigned" {
+		t.Error("one more is judged, or another's is not")
+	}
+	if x.now = x.now.Add(time.Minute); x.shows(2, a, 0) != "cosigned" {
+		t.Error("a minute later it is not judged")
 	}
 }
 
@@ -258,7 +284,7 @@ func TestWitnessAges(t *testing.T) {
 	}
 	keys := map[threshold.PartyID]attest.Hex{}
 	x.pin(func(n *attest.RosterNode) { keys[n.Party] = n.AttestKey })
-	x.now = x.now.Add(WitnessAge)
+	x.now = x.now.Add(witnessAge)
 	if unfit() {
 		t.Error("too early")
 	}
@@ -286,24 +312,24 @@ func TestWitnessedOurselves(t *testing.T) {
 		then func(x *witnessing, signed []byte)
 		bad  bool
 	}{
-		"lately": {func(x *witnessing, _ []byte) { x.now = x.now.Add(WitnessAge) }, false},
-		"not":    {func(x *witnessing, _ []byte) { x.now = x.now.Add(WitnessAge + time.Second) }, true},
+		"lately": {func(x *witnessing, _ []byte) { x.now = x.now.Add(witnessAge) }, false},
+		"not":    {func(x *witnessing, _ []byte) { x.now = x.now.Add(witnessAge + time.Second) }, true},
 		"again": {func(x *witnessing, signed []byte) {
-			x.now = x.now.Add(WitnessAge + time.Second)
+			x.now = x.now.Add(witnessAge + time.Second)
 			x.tell(3, witnessBody{Cosigned: x.cosigned(3, 3, signed)})
 		}, false},
 		"by another than who says so": {func(x *witnessing, signed []byte) {
-			x.now = x.now.Add(WitnessAge + time.Second)
+			x.now = x.now.Add(witnessAge + time.Second)
 			x.tell(3, witnessBody{Cosigned: x.cosigned(2, 2, signed)})
 		}, true},
 		"by a key that is not its own": {func(x *witnessing, signed []byte) {
-			x.now = x.now.Add(WitnessAge + time.Second)
+			x.now = x.now.Add(witnessAge + time.Second)
 			x.tell(3, witnessBody{Cosigned: x.cosigned(3, 2, signed)})
 		}, true},
 		"an older one": {func(x *witnessing, signed []byte) {
 			x.grow(x.cfg.AuditLog, int(x.cfg.AuditLog.Len())+1, 99)
 			_ = x.cfg.AuditLog.KeepCheckpoint(x.checkpoint(1, "attest", x.cfg.AuditLog))
-			x.now = x.now.Add(WitnessAge + time.Second)
+			x.now = x.now.Add(witnessAge + time.Second)
 			x.beat()
 			x.tell(3, witnessBody{Cosigned: x.cosigned(3, 3, signed)})
 		}, true},
@@ -379,18 +405,30 @@ func (x *witnessing) cosigned(p, by int, b []byte) []byte {
 	return out
 }
 
-// Goal: that a log was witnessed in a run before is remembered. Method: another run of the node beside its log.
+// Goal: that a log was witnessed in a run before is remembered, and as of then: a peer that dates its word into the future does not have it
+// count for ever. Method: other runs of the node beside its log, with one such word in it.
 func TestWitnessedBefore(t *testing.T) {
-	x := newWitnessing(t)
-	x.grow(x.cfg.AuditLog, 5, 99)
-	if err := x.cfg.AuditLog.KeepCheckpoint(x.cosigned(2, 2, x.checkpoint(1, "attest", x.cfg.AuditLog))); err != nil {
-		t.Fatal(err)
-	}
-	again := newWitness(&x.core)
-	x.now = x.now.Add(WitnessAge + 2*time.Second)
-	again.tend(func(func()) {})
-	if again.refuses() == nil {
-		t.Error("it releases shares, though its log was witnessed before and is not now")
+	for ahead, stops := range map[time.Duration]bool{0: true, 24 * time.Hour: false} { // of the one word, and that of none that counts
+		x := newWitnessing(t)
+		x.grow(x.cfg.AuditLog, 5, 99)
+		x.now = x.now.Add(ahead)
+		signed := x.cosigned(2, 2, x.checkpoint(1, "attest", x.cfg.AuditLog))
+		x.now = x.now.Add(-ahead)
+		if err := x.cfg.AuditLog.KeepCheckpoint(signed); err != nil {
+			t.Fatal(err)
+		}
+		if ahead > 0 {
+			x.witness.mine(signed)
+			if !x.witness.last.IsZero() {
+				t.Errorf("a word of %s counts", x.witness.last)
+			}
+		}
+		again := newWitness(&x.core)
+		x.now = x.now.Add(witnessAge + 2*time.Second)
+		again.tend(func(func()) {})
+		if (again.refuses() != nil) != stops {
+			t.Errorf("ahead by %s: %v", ahead, again.refuses())
+		}
 	}
 }
 
@@ -401,7 +439,7 @@ func TestUnfitIsRefused(t *testing.T) {
 	x.shows(2, x.log(2, 10, 99), 0)
 	for late, want := range map[bool]problem.Code{false: problem.Invalid, true: problem.Starting} {
 		if late {
-			x.now = x.now.Add(WitnessAge + time.Second)
+			x.now = x.now.Add(witnessAge + time.Second)
 		} else {
 			x.now = time.UnixMilli(x.witness.held[x.node(2)].At)
 		}

@@ -2,7 +2,6 @@ package appliance_test
 
 import (
 	"context"
-	"crypto/ecdsa"
 	"errors"
 	"os"
 	"path/filepath"
@@ -25,7 +24,7 @@ func (m *member) logKey() audit.Verifier {
 	if err != nil {
 		m.c.t.Fatal(err)
 	}
-	v, err := audit.NewVerifier("test", string(m.id), pub.(*ecdsa.PublicKey))
+	v, err := audit.NewVerifier("test", string(m.id), pub)
 	if err != nil {
 		m.c.t.Fatal(err)
 	}
