@@ -304,6 +304,7 @@ func TestEveryLineJudges(t *testing.T) {
 	}
 	c.use(ed.ID)
 	used := func(d *draft) { d.first().RequestID = "used" }
+	elsewhere := func(d *draft) { d.first().Cluster = "another" }
 	for _, row := range []struct {
 		line, name string
 		code       problem.Code // "" if it fits
@@ -332,8 +333,10 @@ func TestEveryLineJudges(t *testing.T) {
 		}, nil},
 		{"sign", "more presignatures than intents", problem.Invalid, nil, func(p *proposal) { p.Pres = make([][32]byte, 2) }},
 		{"prove", "what fits", "", nil, nil},
+		{"prove", "of another cluster", problem.Invalid, elsewhere, nil}, // no initiation names the cluster of a proof
 		{"prove", "presignatures", problem.Invalid, nil, func(p *proposal) { p.Pres = make([][32]byte, 1) }},
 		{"prove", "a payment", problem.Denied, func(d *draft) { d.first().Message = []byte("a payment") }, nil},
+		{"presign", "of another cluster", problem.Invalid, elsewhere, nil},
 		{"presign", "a used request ID", problem.Conflict, used, nil},
 		{"presign", "two intents", problem.Invalid, func(d *draft) { another(d) }, nil},
 		{"presign", "presignatures named", problem.Invalid, nil, func(p *proposal) { p.Pres = make([][32]byte, 1) }},
