@@ -137,14 +137,18 @@ func (d *Checkup) certificates() {
 		left := c.leaf.NotAfter.Sub(now)
 		d.warn(f.what, !now.After(RenewalDue(c.leaf)), fmt.Sprintf("valid for %d more days", int(left.Hours()/24)), renewal)
 	}
-	if d.Config.NATS.CA == "" {
+	what, ca, creds := "CA", d.Config.NATS.CA, d.Config.NATS.Creds
+	switch {
+	case ca == "" && creds == "":
 		return
+	case creds != "":
+		what = "files of the broker"
 	}
 	_, err := d.Config.authorities()
 	if err == nil {
 		err = d.Config.network(attest.Roster{}, &certificate{}).CheckFiles()
 	}
-	d.say("CA", err, d.Config.NATS.CA+" can be read")
+	d.say(what, err, strings.Trim(ca+" "+creds, " ")+" can be read")
 }
 
 // door reads the keys of the API's tokens and the CAs of its clients, as a start does, and asks the issuer for its keys, which a start does

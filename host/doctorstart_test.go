@@ -91,6 +91,10 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 	broker := func(c *host.Config) {
 		c.NATS.URL, c.NATS.Listen, c.NATS.Routes, c.NATS.CA = "nats://127.0.0.1:1", "", nil, "/nowhere/ca.crt"
 	}
+	creds := func(c *host.Config) {
+		broker(c)
+		c.NATS.CA, c.NATS.Cert, c.NATS.Key, c.NATS.Creds = "", "", "", "/nowhere/nats.creds"
+	}
 	jwt, ca, log := good.API.JWTKeys[0], good.API.ClientCA, good.AuditPath()
 	cas, err := os.ReadFile(good.NATS.CA)
 	if err != nil {
@@ -115,6 +119,7 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 		"a second CA that is cut":  {file: good.NATS.CA, puts: slices.Concat(cas, cas[:99]), code: fault.CodeUsage, do: "nats.tls.ca"},
 		"a CA of junk":             {file: good.NATS.CA, puts: []byte("junk"), code: fault.CodeUsage, do: "correct nats.tls.ca"},
 		"no CA of a broker":        {change: broker, code: fault.CodeUsage, do: "correct nats.tls.ca"},
+		"no credentials for it":    {change: creds, code: fault.CodeUsage, do: "correct nats.creds"},
 		"another cluster's CA":     {file: good.NATS.CA, puts: other.ca, code: fault.CodeUsage, do: "api.tls.cert"},
 		"another CA's certificate": {change: other.api, code: fault.CodeUsage, do: "api.tls.cert"},
 		"another CA's, for routes": {change: other.routes, code: fault.CodeUsage, do: "nats.tls.cert"},

@@ -34,6 +34,7 @@ var kinds = []struct {
 	{vault.ErrRollback, fault.CodeIntegrity,
 		"put the newest copy of the data directory back; if there is none, read `mpcd hsm reanchor --help` before you use this one"},
 	{natsnet.ErrCA, fault.CodeUsage, "correct nats.tls.ca, or put the cluster's CA there again"},
+	{natsnet.ErrCreds, fault.CodeUsage, "correct nats.creds, or put the file there that the broker's operator made for this node"},
 	{vault.ErrRecovery, fault.CodeHSM, "compare hsm.recovery with the officers' recipients, and the identity with both"},
 	{vault.ErrWrongKEK, fault.CodeHSM, "set hsm.vault_uri and hsm.vault_key to where the vault is"},
 	{hsm.ErrPINSource, fault.CodeUsage,

@@ -7,8 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
 
 	"github.com/luxfi/mpcd/appliance/transport"
 )
@@ -94,4 +98,34 @@ func parseRoutes(routes []string) ([]*url.URL, error) {
 		urls = append(urls, &url.URL{Scheme: "nats-route", Host: net.JoinHostPort(host, port)})
 	}
 	return urls, nil
+}
+
+// ErrCreds is of a file that should hold a user's credentials for a broker.
+var ErrCreds = errors.New("credentials of the broker")
+
+// checkCreds refuses a file that no broker takes: without it the client would only say, at every try, that it was refused. Whether the user
+// is in its time and known is the broker's word, which changes by itself.
+func checkCreds(file string) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("natsnet: %w: %w", ErrCreds, err)
+	}
+	defer clear(b)
+	text, err := jwt.ParseDecoratedJWT(b)
+	if err != nil {
+		return fmt.Errorf("natsnet: %w: %s: %w", ErrCreds, file, err)
+	}
+	user, err := jwt.DecodeUserClaims(text)
+	if err != nil {
+		return fmt.Errorf("natsnet: %w: %s holds no user's JWT", ErrCreds, file)
+	}
+	key, err := nkeys.ParseDecoratedUserNKey(b)
+	if err != nil {
+		return fmt.Errorf("natsnet: %w: %s holds no user's seed", ErrCreds, file)
+	}
+	defer key.Wipe()
+	if public, err := key.PublicKey(); err != nil || public != user.Subject {
+		return fmt.Errorf("natsnet: %w: %s holds the JWT of one user and the seed of another", ErrCreds, file)
+	}
+	return nil
 }

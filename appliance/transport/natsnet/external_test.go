@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
@@ -134,5 +139,104 @@ func TestExternalSmallPayload(t *testing.T) {
 	err = a.Send(t.Context(), transport.Envelope{Body: bytes.Repeat([]byte("x"), 1001)})
 	if !errors.Is(err, transport.ErrTooLarge) || !strings.Contains(err.Error(), "max_payload") {
 		t.Errorf("got %v, want ErrTooLarge with the remedy", err)
+	}
+}
+
+// brokerOfJWTs is a broker that takes users of one account, by their JWTs, and the credentials of two of them.
+func brokerOfJWTs(t *testing.T) (addr string, a, b []byte) {
+	t.Helper()
+	must := func(k nkeys.KeyPair, err error) (nkeys.KeyPair, string) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := k.PublicKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k, public
+	}
+	operator, op := must(nkeys.CreateOperator())
+	account, acc := must(nkeys.CreateAccount())
+	signed := func(c jwt.Claims, by nkeys.KeyPair) string {
+		text, err := c.Encode(by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	claims, err := jwt.DecodeOperatorClaims(signed(jwt.NewOperatorClaims(op), operator))
+	if err != nil {
+		t.Fatal(err)
+	}
+	accounts := &server.MemAccResolver{}
+	if err := accounts.Store(acc, signed(jwt.NewAccountClaims(acc), operator)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, MaxPayload: transport.FrameMax,
+		TrustedOperators: []*jwt.OperatorClaims{claims}, AccountResolver: accounts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(s.Shutdown)
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("broker is not ready")
+	}
+	user := func() []byte {
+		key, id := must(nkeys.CreateUser())
+		seed, err := key.Seed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		creds, err := jwt.FormatUserConfig(signed(jwt.NewUserClaims(id), account), seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return creds
+	}
+	return s.Addr().String(), user(), user()
+}
+
+// Goal: credentials that no broker takes end the start, and do not leave a node that tries for ever. Method: a real broker of JWTs, at
+// which two nodes hear each other; then files that are not there, that are junk, that are cut, and of two users at once.
+func TestExternalCredentials(t *testing.T) {
+	addr, a, b := brokerOfJWTs(t)
+	dir := t.TempDir()
+	config := func(id transport.NodeID, creds []byte) natsnet.Config {
+		file := filepath.Join(dir, string(id)+".creds")
+		if creds != nil {
+			if err := os.WriteFile(file, creds, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return natsnet.Config{Cluster: cluster, Node: id, ExternalURL: "nats://" + addr, CredsFile: file}
+	}
+	conns := map[transport.NodeID]transport.Conn{}
+	for id, creds := range map[transport.NodeID][]byte{"a": a, "b": b} {
+		n, err := natsnet.Start(t.Context(), config(id, creds))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = n.Close() })
+		if conns[id], err = n.Join(t.Context(), "news", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	untilHeard(t, conns["a"], conns["b"])
+
+	seed := bytes.Index(a, []byte("-----BEGIN USER NKEY SEED"))
+	other := bytes.Index(b, []byte("-----BEGIN USER NKEY SEED"))
+	for id, creds := range map[transport.NodeID][]byte{"none": nil, "empty": {}, "junk": []byte("junk"), "cut": a[:seed], "no-jwt": a[seed:],
+		"two-users": slices.Concat(a[:seed], b[other:])} {
+		c := config(id, creds)
+		if err := c.CheckFiles(); !errors.Is(err, natsnet.ErrCreds) {
+			t.Errorf("%s: looked at: %v, want ErrCreds", id, err)
+		}
+		if n, err := natsnet.Start(t.Context(), c); !errors.Is(err, natsnet.ErrCreds) {
+			t.Errorf("%s: started: %v, want ErrCreds", id, err)
+			if err == nil {
+				_ = n.Close()
+			}
+		}
 	}
 }

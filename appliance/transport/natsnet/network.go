@@ -202,7 +202,10 @@ func (c Config) externalOptions() ([]nats.Option, error) {
 		nats.Timeout(startTimeout),
 	}
 	if c.CredsFile != "" {
-		opts = append(opts, nats.UserCredentials(c.CredsFile))
+		if err := checkCreds(c.CredsFile); err != nil {
+			return nil, err
+		}
+		opts = append(opts, nats.UserCredentials(c.CredsFile)) // which is read again for every connection
 	}
 	t, err := c.tlsBase()
 	if err != nil {
