@@ -8,6 +8,7 @@ import (
 
 	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/policy"
 )
 
 // Approver is a person whose word the rules of an authority may want besides an initiator's.
@@ -122,6 +123,12 @@ func (a Authority) groups(names []string) (named, all map[string]int) {
 		}
 	}
 	return named, all
+}
+
+// Unmanned are the groups that rules count approvals of and nobody is in: what needs them is permitted to nobody.
+func (a Authority) Unmanned(rules *policy.Rules) []string {
+	_, all := a.groups(nil)
+	return slices.DeleteFunc(rules.Groups(), func(g string) bool { return all[g] > 0 })
 }
 
 // CheckApprovals judges each approval of an intent, whose initiation was found good: one that does not hold refuses the intent, since

@@ -3,10 +3,12 @@
 package policy
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
 	"math/big"
+	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -53,7 +55,8 @@ func Needs(of map[string]int) string {
 // Rules is a policy that was read.
 type Rules struct {
 	set    *cedar.PolicySet
-	counts bool // a rule names amounts over a time
+	counts bool     // a rule names amounts over a time
+	groups []string // that rules count approvals of, sorted
 }
 
 // Parse reads a policy in Cedar's text form. Every rule has an annotation @id of its own, by which verdicts name it.
@@ -81,10 +84,54 @@ func Parse(text string) (*Rules, error) {
 		if err != nil {
 			return nil, fmt.Errorf("policy: rule %q: %w", id, err)
 		}
+		groups, err := approvalsOf(p)
+		if err != nil {
+			return nil, fmt.Errorf("policy: rule %q: %w", id, err)
+		}
 		r.set.Add(cedar.PolicyID(id), p)
-		r.counts = r.counts || counts
+		r.counts, r.groups = r.counts || counts, append(r.groups, groups...)
 	}
+	slices.Sort(r.groups)
+	r.groups = slices.Compact(r.groups)
 	return r, nil
+}
+
+// approvalsWord is what rules call the numbers of people who approve.
+const approvalsWord = "approvals"
+
+// Groups are those that rules count approvals of, sorted.
+func (r *Rules) Groups() []string { return slices.Clone(r.groups) }
+
+// approvalsOf are the groups after context.approvals in a rule, as in Cedar's JSON form.
+func approvalsOf(p *cedar.Policy) (groups []string, err error) {
+	b, err := p.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	var tree any
+	if err := json.Unmarshal(b, &tree); err != nil {
+		return nil, err
+	}
+	counted := map[string]any{"left": map[string]any{"Var": "context"}, "attr": approvalsWord}
+	var walk func(any)
+	walk = func(x any) {
+		switch x := x.(type) {
+		case []any:
+			for _, y := range x {
+				walk(y)
+			}
+		case map[string]any:
+			left, _ := x["left"].(map[string]any)
+			if group, ok := x["attr"].(string); ok && reflect.DeepEqual(left["."], any(counted)) {
+				groups = append(groups, group)
+			}
+			for _, y := range x {
+				walk(y)
+			}
+		}
+	}
+	walk(tree)
+	return groups, nil
 }
 
 // Names are those of the rules, sorted.
@@ -294,7 +341,7 @@ func (q Request) cedar(p part, counts bool) (_ cedar.Request, _ cedar.EntityMap,
 	for group, n := range q.Approvals {
 		approvals[cedar.String(group)] = cedar.Long(n)
 	}
-	context["approvals"] = cedar.NewRecord(approvals)
+	context[approvalsWord] = cedar.NewRecord(approvals)
 	return cedar.Request{Principal: who, Action: cedar.NewEntityUID("Action", cedar.String(q.Operation)), Resource: wallet,
 		Context: cedar.NewRecord(context)}, entities, sums
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +111,21 @@ func TestNeeds(t *testing.T) {
 	q.Network = "base"
 	if v := rules.Judge(q); v.Allow || v.Needs != nil {
 		t.Errorf("forbidden whoever approves: %+v", v)
+	}
+}
+
+// Goal: the groups whose approvals a rule counts are known, so that officers hear of one in which nobody is. Method: each way in which a
+// rule of Cedar can name one, and words that look like one.
+func TestGroups(t *testing.T) {
+	got := mustParse(t, `permit(principal, action, resource) when { context.approvals.treasury >= 2 && context.approvals["risk desk"] >= 1 };
+		permit(principal, action, resource) when { context.approvals has legal && [context["approvals"]["board"]].contains(3) };
+		forbid(principal, action, resource) unless { if context.approvals.treasury > 1 then true else context.facts.approvals == "x" };
+		permit(principal, action, resource) when { resource.approvals.nobody == 1 || {approvals: 1}.approvals == 1 };`).Groups()
+	if want := []string{"board", "legal", "risk desk", "treasury"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := mustParse(t, `permit(principal, action, resource);`).Groups(); len(got) != 0 {
+		t.Errorf("%q of rules that count nobody", got)
 	}
 }
 

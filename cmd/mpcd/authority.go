@@ -306,6 +306,8 @@ func (o *output) authority(c attest.AuthorityChain) error {
 			row(w, "WARN", err)
 		case len(rules.Names()) == 0:
 			row(w, "WARN", "it has no rules, and permits nothing: "+host.NoRules)
+		case len(a.Unmanned(rules)) > 0:
+			row(w, "WARN", "rules count approvals of "+join(a.Unmanned(rules))+", in which nobody is: correct them, or add --approver")
 		}
 	})
 }
