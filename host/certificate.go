@@ -201,7 +201,11 @@ func (c Config) authorities() (natsnet.Authorities, error) {
 	if c.NATS.URL != "" || c.NATS.CA == "" {
 		return nil, nil
 	}
-	return natsnet.LoadAuthorities(c.NATS.CA)
+	as, err := natsnet.LoadAuthorities(c.NATS.CA)
+	if err == nil {
+		err = as.Check()
+	}
+	return as, err
 }
 
 // routeCertificate is what the node shows other nodes, which must name this node and be of the cluster's CA.
@@ -263,9 +267,12 @@ func (c Config) apiCertificate() (*certificate, error) {
 	return x, nil
 }
 
-// missingFile is what to do about a certificate's file that does not exist, and otherwise do.
+// missingFile is what to do about a certificate's file that does not exist, or may not be read, and otherwise do.
 func missingFile(err error, settings, do string) string {
-	if !errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "check who owns the file"
+	case !errors.Is(err, fs.ErrNotExist):
 		return do
 	}
 	return fmt.Sprintf("bring roster.json and this node's tls/ from the operator's, where `mpcd node roster sign` writes them, "+

@@ -100,6 +100,10 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	own, err := os.ReadFile(good.NATS.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
 	other := strangerFiles(t, good)
 	for name, x := range map[string]struct {
 		file   string
@@ -117,6 +121,7 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 		"an empty CA":              {file: good.NATS.CA, puts: []byte{}, code: fault.CodeUsage, do: "correct nats.tls.ca"},
 		"a CA that is cut":         {file: good.NATS.CA, puts: cas[:len(cas)/2], code: fault.CodeUsage, do: "correct nats.tls.ca"},
 		"a second CA that is cut":  {file: good.NATS.CA, puts: slices.Concat(cas, cas[:99]), code: fault.CodeUsage, do: "nats.tls.ca"},
+		"a node's, not a CA's":     {file: good.NATS.CA, puts: own, code: fault.CodeUsage, do: "correct nats.tls.ca"},
 		"a CA of junk":             {file: good.NATS.CA, puts: []byte("junk"), code: fault.CodeUsage, do: "correct nats.tls.ca"},
 		"no CA of a broker":        {change: broker, code: fault.CodeUsage, do: "correct nats.tls.ca"},
 		"no credentials for it":    {change: creds, code: fault.CodeUsage, do: "correct nats.creds"},

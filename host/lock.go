@@ -1,12 +1,17 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
@@ -21,12 +26,61 @@ func Lock(c Config) (io.Closer, error) {
 	if err := checkFormat(c); err != nil {
 		return nil, err
 	}
-	l, err := durable.LockFile(filepath.Join(c.DataDir, "LOCK"))
-	if errors.Is(err, durable.ErrLocked) {
+	path := filepath.Join(c.DataDir, "LOCK")
+	foreign := c.foreign(os.Geteuid())
+	if _, err := os.Lstat(path); err != nil && foreign != nil { // it is not made as root, either
+		return nil, foreign
+	}
+	l, err := durable.LockFile(path)
+	switch {
+	case errors.Is(err, durable.ErrLocked):
 		return nil, &fault.Error{Code: fault.CodeUsage, Err: fmt.Errorf("node %s is running on %s: %w", c.Node, c.DataDir, err),
 			Do: "stop it first, or ask it through its API"}
+	case err != nil:
+		return nil, err
 	}
-	return l, err
+	if err := cmp.Or(foreign, c.usable()); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// foreign refuses root at a data directory of another user: root can write everything there, and what it makes that user cannot open.
+func (c Config) foreign(euid int) error {
+	st, err := os.Stat(c.DataDir)
+	if err != nil || euid != 0 {
+		return err
+	}
+	owner, ok := st.Sys().(*syscall.Stat_t)
+	if !ok || owner.Uid == 0 {
+		return nil
+	}
+	return fault.Usage(fmt.Sprintf("run it as that user: `sudo -u '#%d' mpcd …`, as systemd does by User=", owner.Uid),
+		"%s is user %d's, and what root makes in it that user cannot open", c.DataDir, owner.Uid)
+}
+
+// usable refuses a node whose files this process may not read and write: the store would call them damaged, and another would be found in
+// the middle of the work.
+func (c Config) usable() error {
+	look := func(path string, d fs.DirEntry, err error) error {
+		if err == nil {
+			mode := uint32(unix.R_OK | unix.W_OK)
+			if d.IsDir() {
+				mode |= unix.X_OK
+			}
+			err = unix.Faccessat(unix.AT_FDCWD, path, mode, unix.AT_EACCESS)
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			return fault.Usage(fmt.Sprintf("give it back to the user who runs the node, `chown -R USER %s`, or `chmod u+rwX` it", path),
+				"%s: this process, of user %d, may not read and write it", path, os.Geteuid())
+		}
+		return nil // what else is wrong the one who opens it says
+	}
+	err := filepath.WalkDir(c.DataDir, look)
+	if err == nil && c.HSM.SoftHSMConf != "" && c.HSM.Plugin.User == "" {
+		err = filepath.WalkDir(tokensDir(c.HSM.SoftHSMConf), look)
+	}
+	return err
 }
 
 // LockTokens is Lock for who wants the token alone: where there is no data directory yet, no node can be running on it.

@@ -84,7 +84,7 @@ func (c Config) guarded(g *guard) {
 		}
 	}
 	if c.HSM.SoftHSMConf != "" {
-		g.file(notRead, below(filepath.Join(filepath.Dir(c.HSM.SoftHSMConf), "tokens"))...)
+		g.file(notRead, below(tokensDir(c.HSM.SoftHSMConf))...)
 	}
 	g.file(notChanged, c.File, c.Roster, c.Authority, c.API.Cert, c.API.ClientCA, c.API.IssuerCA, c.NATS.Cert, c.NATS.CA, c.HSM.SoftHSMConf)
 	g.file(notChanged, c.API.JWTKeys...)

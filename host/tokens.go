@@ -96,6 +96,9 @@ type openError struct {
 func (e *openError) Error() string   { return e.setting + ": " + e.err.Error() }
 func (e *openError) Unwrap() []error { return []error{e.err, ErrOpen} }
 
+// tokensDir is where SoftHSM keeps its tokens, beside its configuration.
+func tokensDir(conf string) string { return filepath.Join(filepath.Dir(conf), "tokens") }
+
 // token opens what the URI names, or returns it if it is open.
 func (p *opener) token(ctx context.Context, setting, uri string) (hsm.Token, error) {
 	name := uri
@@ -107,7 +110,7 @@ func (p *opener) token(ctx context.Context, setting, uri string) (hsm.Token, err
 	}
 	t, err := p.drivers.Open(ctx, uri, p.options)
 	if errors.Is(err, hsm.ErrNoToken) && p.conf != "" {
-		tokens := filepath.Join(filepath.Dir(p.conf), "tokens")
+		tokens := tokensDir(p.conf)
 		if there, _ := filepath.Glob(filepath.Join(tokens, "*", "token.object")); len(there) > 0 { // of which SoftHSM says nothing
 			err = fmt.Errorf("%w; %s has the files of %d token, which may be damaged, or another user's", err, tokens, len(there))
 		}

@@ -176,7 +176,7 @@ var borrowed = []loan{
 	{"golang.org/x/sync", []string{"appliance", "appliance/api"}},
 	{"golang.org/x/sys", []string{"host", "hsm/local", "hsm/plugin", "internal/durable", "internal/secret", "internal/sim"}},
 	{"golang.org/x/term", []string{"cmd/mpcd"}},
-	{"golang.org/x/time", []string{"appliance/api"}},
+	{"golang.org/x/time", []string{"appliance/api", "appliance/transport/natsnet"}},
 	{"google.golang.org/api", []string{"hsm/gcpkms"}},
 	{"google.golang.org/grpc", []string{"hsm/gcpkms", "hsm/plugin", "hsm/plugin/wire", "internal/parts/gcpkms"}},
 	{"google.golang.org/protobuf", []string{"hsm/gcpkms", "hsm/plugin/wire", "internal/parts/gcpkms", "vault/badgerstore"}},

@@ -40,6 +40,16 @@ func LoadAuthorities(file string) (Authorities, error) {
 	return as, nil
 }
 
+// Check refuses certificates that are no CA's, as a node's own put there by mistake: TLS would trust that node, and no other.
+func (as Authorities) Check() error {
+	for _, c := range as {
+		if !c.IsCA {
+			return fmt.Errorf("natsnet: %w: the certificate of %q is no CA's", ErrCA, c.Subject.CommonName)
+		}
+	}
+	return nil
+}
+
 // CheckRoute refuses a node's certificate, with those that come with it, that its peers would not take for routes, where the node dials or
 // where it is dialled. Whether it is in its time is not asked: that changes by itself.
 func (as Authorities) CheckRoute(chain []*x509.Certificate, cluster string) error {

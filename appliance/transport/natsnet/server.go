@@ -49,7 +49,7 @@ func startServer(c Config) (*server.Server, error) {
 		return nil, fmt.Errorf("natsnet: embedded server: %w", err)
 	}
 	if c.Logger != nil {
-		s.SetLoggerV2(serverLog{c.Logger}, false, false, false)
+		s.SetLoggerV2(newServerLog(c.Logger), false, false, false)
 	}
 	s.Start()
 	if c.RouteListen != "" && !startRoutes(s) {

@@ -10,12 +10,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -390,5 +392,57 @@ func TestProbe(t *testing.T) {
 	}
 	if id, err := natsnet.Probe(t.Context(), config("b", ca), addr); err == nil {
 		t.Errorf("where nobody is: %q", id)
+	}
+}
+
+// told is what a log says at a level that nodes show.
+type told struct {
+	mu    sync.Mutex
+	lines []string
+	first chan struct{}
+}
+
+func (w *told) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lines = append(w.lines, string(b)); len(w.lines) == 1 {
+		close(w.first)
+	}
+	return len(b), nil
+}
+
+// Goal: that two nodes do not fit by their certificates is said by their logs, once a minute and not at every try. Method: strangers dial
+// one after the other; of a dialler that speaks no TLS, as a scanner of ports, nothing is said.
+func TestRefusedRouteIsTold(t *testing.T) {
+	b := newTestbed(t, []transport.NodeID{"a", "b"})
+	w := &told{first: make(chan struct{})}
+	c := b.config("a")
+	c.Logger = slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelError}))
+	n, err := natsnet.Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Close() })
+	addr := n.RouteAddr().String()
+	if plainSpeaks(t, addr) {
+		t.Error("it speaks without TLS")
+	}
+	for name, config := range strangers(t, b.ca) {
+		if dialRoute(t, addr, config) == nil {
+			t.Errorf("%s accepted", name)
+		}
+	}
+	select {
+	case <-w.first:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it says nothing")
+	}
+	if err := n.Close(); err != nil { // and all it would say is said
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.lines) != 1 || !strings.Contains(w.lines[0], "compare nats.tls.ca and nats.tls.cert of both nodes") {
+		t.Errorf("it says %q", w.lines)
 	}
 }
