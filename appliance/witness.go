@@ -424,8 +424,10 @@ func (w *witness) broke(id transport.NodeID) string {
 	return ""
 }
 
-// unfit says, in words, why this node acts with no node of that name; "" if it does. next is what to do about it.
+// unfit says, in words, why this node acts with no node of that name; "" if it does. next is what to do about it. One that is not heard now
+// can show nothing, as after a power cut: it is no less unfit, and is said to be missing.
 func (w *witness) unfit(id transport.NodeID) (why, next string) {
+	missing, start := w.core.peers.Missing(id)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	x := w.held[id]
@@ -438,6 +440,9 @@ func (w *witness) unfit(id transport.NodeID) (why, next string) {
 	}
 	if m, err := w.core.members.Roster().Roster.Node(string(id)); err != nil || string(m.AttestKey) != string(x.Key) {
 		return "", "" // what it signs by another key begins anew
+	}
+	if missing != "" {
+		return missing, start
 	}
 	return fmt.Sprintf("has not shown for %s that its audit log has only grown", age.Round(time.Second)),
 		"wait a minute; then see its log, and that it runs the release that this node runs"
@@ -508,13 +513,24 @@ func (w *witness) has(from transport.NodeID, b []byte) error {
 
 // own says, in words, why this node releases no share; "" if it does. next is what to do about it.
 func (w *witness) own() (why, next string) {
+	next = w.unseen()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if age := w.core.cfg.Clock().Sub(w.last); !w.last.IsZero() && age > witnessAge {
-		return fmt.Sprintf("no other node has witnessed this node's audit log for %s", age.Round(time.Second)),
-			"see that others hear it, and that its token signs"
+		return fmt.Sprintf("no other node has witnessed this node's audit log for %s", age.Round(time.Second)), next
 	}
 	return "", ""
+}
+
+// unseen is what to do where nobody witnesses this node's log: where no other is heard, none can.
+func (w *witness) unseen() string {
+	switch {
+	case w.core.peers.LeftOut():
+		return ceremony.BringRoster
+	case w.core.peers.Alone():
+		return "start the missing nodes: none is heard"
+	}
+	return "see that others hear it, and that its token signs"
 }
 
 func (w *witness) check() Check {

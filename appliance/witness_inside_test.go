@@ -305,6 +305,43 @@ func TestWitnessAges(t *testing.T) {
 	}
 }
 
+// Goal: who is not heard is missing, however long ago its log was witnessed, as where all nodes start after a power cut: that is said of
+// it, of its log and to who proposes with it, and it is acted with no more than before. Who is heard, and shows nothing, is said to; so it
+// is with who witnesses this node's own. Method: three nodes of which two were witnessed long ago, and one is heard.
+func TestMissingIsNotSuspected(t *testing.T) {
+	x := newWitnessing(t)
+	for _, p := range []int{2, 3} {
+		x.shows(p, x.log(p, 10, 99), 0)
+	}
+	x.witness.last, x.now = x.now, x.now.Add(witnessAge+time.Second)
+	if why, next := x.witness.own(); !strings.HasPrefix(why, "no other") || next != "start the missing nodes: none is heard" {
+		t.Errorf("its own, alone: %q, %q", why, next)
+	}
+	x.peers.Heard(x.node(3))
+	if why, next := x.witness.own(); !strings.HasPrefix(why, "no other") || next != "see that others hear it, and that its token signs" {
+		t.Errorf("its own: %q, %q", why, next)
+	}
+	shown, after := "has not shown for 15m1s that its audit log has only grown", "wait a minute; then see its log, and that it runs "+
+		"the release that this node runs"
+	for p, row := range map[int]struct{ why, next string }{2: {"was never heard", "start it"}, 3: {shown, after}} {
+		if why, next := x.witness.unfit(x.node(p)); why != row.why || next != row.next {
+			t.Errorf("%d, of a proposal with it: %q, %q", p, why, next)
+		}
+		if why, next := x.peers.Trouble(x.node(p)); why != row.why || next != row.next {
+			t.Errorf("%d: %q, %q", p, why, next)
+		}
+		if x.peers.Usable(x.node(p)) {
+			t.Errorf("%d is chosen", p)
+		}
+	}
+	all, _ := x.witness.Checkpoints(t.Context())
+	for _, c := range all {
+		if want := map[transport.NodeID]string{x.node(2): "was never heard", x.node(3): shown}[c.Node]; c.Trouble != want {
+			t.Errorf("of the log of %s: %q", c.Node, c.Trouble)
+		}
+	}
+}
+
 // Goal: a node whose own log nobody witnesses any more releases no share, nor one that others have witnessed as another; a cosignature that
 // is of another checkpoint, or of nobody's, counts for nothing. Method: the clock; what peers say of its log.
 func TestWitnessedOurselves(t *testing.T) {

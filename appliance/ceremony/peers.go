@@ -294,6 +294,16 @@ func (t *Peers) tell() {
 // LeftOut tells that members speak to each other and none to this node: so it is where they have a roster without it. Anybody on the
 // network may pretend that, so it is told to people, and nothing is done by it.
 func (t *Peers) LeftOut() bool {
+	if !t.Alone() {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.othersAt.IsZero() && t.hall.Clock().Sub(t.othersAt) < liveFor
+}
+
+// Alone tells that no other node is heard.
+func (t *Peers) Alone() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, p := range t.m {
@@ -301,7 +311,7 @@ func (t *Peers) LeftOut() bool {
 			return false
 		}
 	}
-	return !t.othersAt.IsZero() && t.hall.Clock().Sub(t.othersAt) < liveFor
+	return true
 }
 
 // BringRoster is what to do about that.
@@ -402,20 +412,19 @@ func (t *Peers) Trouble(id transport.NodeID) (why, next string) {
 	if twice := t.Twice(id); twice != "" {
 		return twice, "stop the other run of " + string(id)
 	}
-	if why, next := t.Unfit(id); why != "" {
-		return why, next
-	}
 	if d, _ := t.Skew(id); d.Abs() > transport.SkewMax {
 		return fmt.Sprintf("its clock is %s of this node's", Off(d)), "set the clocks of the nodes, as by NTP"
+	}
+	if why, next := t.Missing(id); why != "" {
+		return why, next
+	}
+	if why, next := t.Unfit(id); why != "" {
+		return why, next
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.m[id]
 	switch {
-	case p == nil || p.LastSeen.IsZero():
-		return "was never heard", "start it"
-	case !t.live(p):
-		return fmt.Sprintf("was not heard for %s", t.hall.Clock().Sub(p.LastSeen).Round(time.Second)), "start it"
 	case p.Accused != "":
 		return "is accused: " + p.Accused, "look at its host"
 	case p.boot == (Boot{}):
@@ -426,6 +435,20 @@ func (t *Peers) Trouble(id transport.NodeID) (why, next string) {
 		return "is not ready: " + p.Failing, "run mpcd doctor there"
 	}
 	return "is not ready", "see its log"
+}
+
+// Missing says, in words, that a node is not heard now; "" if it is. next is what to do about it. Nothing else can be held against it then.
+func (t *Peers) Missing(id transport.NodeID) (why, next string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.m[id]
+	switch {
+	case p == nil || p.LastSeen.IsZero():
+		return "was never heard", "start it"
+	case !t.live(p):
+		return fmt.Sprintf("was not heard for %s", t.hall.Clock().Sub(p.LastSeen).Round(time.Second)), "start it"
+	}
+	return "", ""
 }
 
 // troubles are those of the nodes, in words, and what to do first about them.

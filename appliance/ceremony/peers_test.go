@@ -305,6 +305,14 @@ func TestTrouble(t *testing.T) {
 		sight(transport.Sight{Ahead: 130 * time.Second, At: now.Add(liveFor)})(x)
 		x.after(liveFor, "c", "d")
 	}
+	unfit := func(x *seen) {
+		x.Unfit = func(id transport.NodeID) (why, next string) {
+			if id == "b" {
+				return "has rewritten its log", "look at its log"
+			}
+			return "", ""
+		}
+	}
 	for name, row := range map[string]struct {
 		note      func(*seen)
 		why, next string
@@ -315,14 +323,10 @@ func TestTrouble(t *testing.T) {
 		"in words of its own": {func(x *seen) { x.told("b", false, "\x1b[2J") }, "b is not ready", "see its log"},
 		"gone":                {func(x *seen) { x.after(liveFor, "c", "d") }, "b was not heard for 4s", "start the missing nodes"},
 		"never":               {func(x *seen) { x.m["b"] = &Notes{} }, "b was never heard", "start the missing nodes"},
-		"unfit": {func(x *seen) {
-			x.Unfit = func(id transport.NodeID) (why, next string) {
-				if id == "b" {
-					return "has rewritten its log", "look at its log"
-				}
-				return "", ""
-			}
-		}, "b has rewritten its log", "look at its log"},
+		"unfit":               {unfit, "b has rewritten its log", "look at its log"},
+		"unfit and gone":      {func(x *seen) { unfit(x); x.after(liveFor, "c", "d") }, "b was not heard for 4s", "start the missing nodes"},
+		"unfit, its clock": {func(x *seen) { unfit(x); off(x) }, "b its clock is 2m10s ahead of this node's",
+			"set the clocks of the nodes, as by NTP"},
 		"accused": {func(x *seen) { x.Accuse("b", "a check") }, "b is accused: a check", "look at its host"},
 		"no run":  {func(x *seen) { x.m["b"].boot = Boot{} }, "b is starting", "wait a second"},
 		"clock":   {off, "b its clock is 2m10s ahead of this node's", "set the clocks of the nodes, as by NTP"},
