@@ -182,6 +182,10 @@ func (z *Freezer) Freeze(ctx context.Context, req FreezeRequest) (*FreezeState, 
 	}
 	_, err = z.take(ctx, freezeRecord{Version: freezeVersion, Signed: *signed}, req.Requester)
 	z.tell(f.Digest())
+	if errors.As(err, new(unstored)) {
+		return nil, problem.Unkept(fmt.Sprintf("the freeze %s is in force here, and the others were told, but this node could not store it: "+
+			"only a restart before it can loses it here", f.Digest()), err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -316,8 +320,13 @@ func (z *Freezer) take(ctx context.Context, r freezeRecord, requester string) (n
 	return true, z.set(ctx, freezeRecord{Version: freezeVersion, Signed: r.Signed}, requester)
 }
 
-// set has a freeze that was judged cover what it covers from now on, and then puts it on record and stores it. The error is of that: the
-// freeze is in force.
+// unstored is what a freeze says that is in force, and not stored or not on record.
+type unstored struct{ error }
+
+func (e unstored) Unwrap() error { return e.error }
+
+// set has a freeze that was judged cover what it covers from now on, and then puts it on record and stores it. The error is of that, and is
+// unstored: the freeze is in force.
 func (z *Freezer) set(ctx context.Context, r freezeRecord, requester string) error {
 	n, f := z.core, r.Signed.Freeze
 	z.mu.Lock()
@@ -330,7 +339,10 @@ func (z *Freezer) set(ctx context.Context, r freezeRecord, requester string) err
 		facts["requester"] = requester
 	}
 	ctx = context.WithoutCancel(ctx)
-	return errors.Join(z.keep(ctx), n.cfg.AuditLog.Append(ctx, audit.Event{Name: "freeze.set", Facts: facts}))
+	if err := errors.Join(z.keep(ctx), n.cfg.AuditLog.Append(ctx, audit.Event{Name: "freeze.set", Facts: facts})); err != nil {
+		return unstored{err}
+	}
+	return nil
 }
 
 // keep stores what is not stored yet.

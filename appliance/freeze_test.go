@@ -489,8 +489,8 @@ func TestFrozenRequestWaits(t *testing.T) {
 	}
 }
 
-// Goal: a freeze covers before it is stored, so that a full disk stops nothing of it; it is stored when that can be. Method: a store that
-// takes no writes for a while.
+// Goal: a freeze covers before it is stored, so that a full disk stops nothing of it; it is stored when that can be. Who asks hears that it
+// is in force and not stored, and not to repeat it. Method: a store that takes no writes for a while.
 func TestFreezeOnFullDisk(t *testing.T) {
 	c := newCluster(t, 3)
 	w := c.keygen("ed25519", 2, 3)
@@ -501,8 +501,10 @@ func TestFreezeOnFullDisk(t *testing.T) {
 	m.start()
 	c.waitReady()
 	disk.full.Store(true)
-	if _, err := m.front().Freeze(t.Context(), appliance.FreezeRequest{Scope: attest.ScopeWallet, Name: w.ID, Reason: "r"}); err == nil {
-		t.Error("it is said to be kept")
+	_, err := m.front().Freeze(t.Context(), appliance.FreezeRequest{Scope: attest.ScopeWallet, Name: w.ID, Reason: "r"})
+	if e := problem.As(err); err == nil || e.Code != problem.Storage || !e.Done || !strings.Contains(e.Message,
+		"is in force here, and the others were told") || !strings.HasPrefix(e.Next, "do not repeat it; ") {
+		t.Errorf("it is said to be kept, or not to be in force: %v", err)
 	}
 	for _, x := range c.nodes {
 		sim.Wait(t, string(x.id)+" knows of the freeze", func() bool { force, _ := x.node.Frozen(); return force == 1 })

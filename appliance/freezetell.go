@@ -65,7 +65,13 @@ func (z *Freezer) learn(ctx context.Context, env transport.Envelope) {
 		return
 	}
 	for _, r := range b.Records {
-		if _, err := z.take(ctx, r, ""); err != nil {
+		_, err := z.take(ctx, r, "")
+		if errors.As(err, new(unstored)) { // it is in force, which the others that are brought are to be, too
+			z.core.remark(env.From, "a freeze that a peer brings is in force, and could not be stored: it is tried again", err,
+				"of", r.Signed.Freeze.Node)
+			continue
+		}
+		if err != nil {
 			z.core.remark(env.From, "a freeze, or a thaw, that a peer brings is not taken up", err, "of", r.Signed.Freeze.Node)
 			break
 		}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -59,6 +60,22 @@ func TestFreezeBodies(t *testing.T) {
 	over := decode[wire.Freeze](t, send(t, s, "POST", "/api/v1/freezes/"+list.Freezes[0].ID+"/thaw", thawOf))
 	if over.InForce || len(over.ThawedBy) != 1 || over.ThawedBy[0] != "olga" {
 		t.Errorf("%+v", over)
+	}
+}
+
+// Goal: of a freeze that is in force and could not be stored a program hears not to repeat it, which would be another to thaw; what a full
+// disk kept from being done may be repeated. Method: what the node answers then.
+func TestUnstoredFreeze(t *testing.T) {
+	full := errors.New("the disk is full")
+	for want, err := range map[bool]error{false: problem.Unkept("it is in force", full), true: problem.Unwritten(full)} {
+		f := newFake()
+		f.err = err
+		w := send(t, devServer(f), "POST", "/api/v1/freezes", `{"scope":"cluster","reason":"r"}`)
+		p := decode[wire.Problem](t, w)
+		if w.Code != 503 || p.Code != "storage" || p.Retryable != want || (w.Header().Get("Retry-After") != "") != want ||
+			strings.Contains(p.Next, "do not repeat it") == want {
+			t.Errorf("%d %v %+v", w.Code, w.Header(), p)
+		}
 	}
 }
 

@@ -70,7 +70,7 @@ var retryAfter = map[int]string{http.StatusTooManyRequests: "1", http.StatusServ
 type refusal struct {
 	wire.Problem
 	allow string // of a 405
-	stays bool   // waiting does not heal it
+	stays bool   // waiting does not heal it, or it is done
 	cause error  // for the log
 }
 
@@ -126,8 +126,8 @@ func newRefusal(ctx context.Context, err error) *refusal {
 		Status:    k.status,
 		Instance:  instance(ctx),
 		Code:      string(e.Code),
-		Retryable: e.Code.Retryable(),
-	}}
+		Retryable: e.Code.Retryable() && !e.Done,
+	}, stays: e.Done}
 	p.Say(detail, or(e.Next, k.next))
 	for _, c := range e.Culprits {
 		p.Culprits = append(p.Culprits, string(c))

@@ -73,6 +73,7 @@ type Error struct {
 	Alike    []int              // others that are refused in the same words
 	Also     []int              // and others that are refused, for other reasons
 	Holder   string             // for Held: that coordinator; for a session_id of another request: whose it is
+	Done     bool               // it is done all the same, and is not to be repeated
 	Epoch    uint64             // of the node that refuses: for PairState its pair-epoch, for Attempt the highest it has a share of
 }
 
@@ -158,6 +159,13 @@ func Unwritten(err error) *Error {
 		next = "put the data directory back that the node was started on; it goes on by itself"
 	}
 	return &Error{Code: Storage, Message: "the node cannot write to its disk, so nothing may be done", Next: next, Err: err}
+}
+
+// Unkept is of what is done all the same, of which what a node cannot keep says what it is.
+func Unkept(what string, err error) *Error {
+	e := Unwritten(err)
+	e.Message, e.Next, e.Done = what, "do not repeat it; "+e.Next, true
+	return e
 }
 
 // As finds the Error in err, or wraps err as Unwritten where the disk is full or not where it was, as Storage where it cannot be read, as
