@@ -182,7 +182,7 @@ func (n *Node) ownChecks() []Check {
 	log := wellIf("audit", errors.Join(n.cfg.AuditLog.Err(), n.cfg.AuditLog.Writable()), fmt.Sprintf("%d entries", n.cfg.AuditLog.Len()))
 	run := Check{Name: "run", OK: true, Detail: "it runs once"}
 	if twice := n.twice(); twice != "" {
-		run = Check{Name: "run", Detail: "this node " + twice, Next: "stop one of them"}
+		run = Check{Name: "run", Detail: "this node " + twice, Next: stopOne, Heals: n.peers.Young()}
 	}
 	checks := []Check{{Name: "running", OK: n.serves(), Detail: "the node has joined the network"},
 		n.token.hsm.check("token", "its last signature was made"), n.storeCheck(), log, n.clockCheck(), run, n.memberCheck(),
@@ -192,6 +192,9 @@ func (n *Node) ownChecks() []Check {
 	}
 	return checks
 }
+
+// stopOne is what to do about a node that runs twice: of a run that has ended its peers speak for a while.
+var stopOne = fmt.Sprintf("stop one of them, or wait %s if nothing else runs as this node", ceremony.TwiceLasts)
 
 // twice says, in words, that this node runs twice; "" if it does not. Where the two runs do not hear each other, their peers say so. These
 // are believed when those who do not say it are too few to sign with this node: a liar does no more than one who says that it does not hear

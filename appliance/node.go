@@ -389,7 +389,7 @@ func (n *Node) request(ctx context.Context, session *string, most time.Duration)
 		return nil, nil, problem.New(problem.Starting, "repeat in a second", "the node is starting or stopping")
 	}
 	if twice != "" {
-		return nil, nil, problem.New(problem.Starting, "stop one of them; ask another node", "this node %s", twice)
+		return nil, nil, problem.New(problem.Starting, stopOne+"; ask another node", "this node %s", twice)
 	}
 	if c := n.memberCheck(); !c.OK {
 		return nil, nil, problem.New(problem.Starting, "ask another node; stop this one", "%s", c.Detail)

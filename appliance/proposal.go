@@ -250,7 +250,7 @@ func (n *Node) judgeProposal(p *proposal, from transport.NodeID) ([]*attest.Inte
 		return nil, problem.New(problem.Denied, "", "a proposal by a stranger")
 	}
 	if twice := n.peers.Twice(from); twice != "" {
-		return nil, problem.New(problem.Denied, "stop one of them", "the coordinator %s %s", from, twice)
+		return nil, problem.New(problem.Denied, stopOne, "the coordinator %s %s", from, twice)
 	}
 	for _, id := range append(n.members.Nodes(p.Signers), from) {
 		if why, next := n.witness.unfit(id); why != "" {

@@ -127,6 +127,7 @@ type Check struct {
 	OK     bool
 	Detail string
 	Next   string // what to do about it, where no waiting heals it; "" where it may
+	Heals  bool   // waiting may heal it, though Next says more than to wait
 }
 
 // Words are Detail and Next in one line.

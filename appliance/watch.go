@@ -108,7 +108,7 @@ func (w *watch) runs(n *Node, id transport.NodeID) {
 		n.cfg.Logger.Info("a node runs once again", "member", id)
 		return
 	}
-	n.cfg.Logger.Error("a node runs twice: stop one of them", "member", id, "what", twice)
+	n.cfg.Logger.Error("a node runs twice: stop one of them, or wait if one has ended", "member", id, "what", twice)
 	n.wg.Go(func() {
 		if err := n.cfg.AuditLog.Append(n.base, audit.Event{Name: "node.twice",
 			Facts: map[string]string{"node": string(id), "what": twice}}); err != nil {

@@ -73,7 +73,7 @@ func notReady(r *http.Request, ready appliance.Readiness) error {
 	}
 	next := "wait as Retry-After says"
 	if told.Next != "" {
-		next, p.stays, p.Retryable = withoutPaths(told.Next), true, false
+		next, p.stays, p.Retryable = withoutPaths(told.Next), !told.Heals, told.Heals
 	}
 	p.Say(fmt.Sprintf("the node cannot serve a signature now: %s: %s", told.Name, withoutPaths(told.Detail)), next)
 	return p

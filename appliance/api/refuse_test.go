@@ -432,6 +432,18 @@ func TestWaitingHealsNothing(t *testing.T) {
 	}
 }
 
+// Goal: of what may heal by waiting, and of which there is more to say, it is said, and to ask again. Method: a node whose peers tell it
+// that it runs twice, as they do for a while of a run that has ended.
+func TestWaitingMayHeal(t *testing.T) {
+	f := newFake()
+	f.ready = appliance.Readiness{Checks: []appliance.Check{{Name: "run", Detail: "this node runs twice", Next: "wait 20s", Heals: true}}}
+	w := send(t, New(Config{Backend: f}), "GET", "/readyz", "")
+	p := wantProblem(t, w, 503, "not_ready")
+	if !p.Retryable || w.Header().Get("Retry-After") == "" || !strings.Contains(p.Next, "wait 20s") {
+		t.Errorf("%+v", p)
+	}
+}
+
 // Goal: readiness says why, liveness asks nobody, and startup waits for boot. Method: a node that is not ready.
 func TestHealth(t *testing.T) {
 	f := newFake()

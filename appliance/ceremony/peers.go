@@ -32,6 +32,10 @@ const (
 	twiceFor = 10 * time.Second
 )
 
+// TwiceLasts is for how long at most a node is told that it runs twice after one of the runs has ended: what a peer notices counts for
+// twiceFor, and what it says of it for as long.
+const TwiceLasts = 2 * twiceFor
+
 // LateFor is how long a party waits for what it may only not have heard yet: a peer's new run, or its own end of a ceremony that
 // others have already ended.
 const LateFor = 2 * time.Second
@@ -100,6 +104,7 @@ type Peers struct {
 	wake      chan struct{} // a beat is due at once
 
 	mu       sync.Mutex
+	begun    time.Time // when the first beat was sent; zero if none was
 	others   uint64    // what NotForUs last was
 	othersAt time.Time // when it last grew
 	m        map[transport.NodeID]*Notes
@@ -148,6 +153,9 @@ func (t *Peers) Grow(nodes []transport.NodeID) {
 
 // Beat tells the others that we live and how we are, until ctx ends.
 func (t *Peers) Beat(ctx context.Context, state func() State) {
+	t.mu.Lock()
+	t.begun = t.hall.Clock()
+	t.mu.Unlock()
 	pause := firstBeat
 	tick := time.NewTimer(pause)
 	defer tick.Stop()
@@ -270,6 +278,13 @@ func (t *Peers) TwiceBy() (by []transport.NodeID, words string) {
 		}
 	}
 	return by, strings.Join(said, "; ")
+}
+
+// Young tells whether what peers say of another run of this node may be of one that had ended before this one began.
+func (t *Peers) Young() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.begun.IsZero() && t.hall.Clock().Sub(t.begun) < TwiceLasts
 }
 
 // plain is a peer's text as we print it: the names of checks.
@@ -410,7 +425,7 @@ func (t *Peers) Trouble(id transport.NodeID) (why, next string) {
 		return "is no member of the cluster any more", "" // nothing brings it back
 	}
 	if twice := t.Twice(id); twice != "" {
-		return twice, "stop the other run of " + string(id)
+		return twice, fmt.Sprintf("stop the other run of %s, or wait %s if it has ended", id, twiceFor)
 	}
 	if d, _ := t.Skew(id); d.Abs() > transport.SkewMax {
 		return fmt.Sprintf("its clock is %s of this node's", Off(d)), "set the clocks of the nodes, as by NTP"

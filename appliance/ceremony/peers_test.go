@@ -331,7 +331,8 @@ func TestTrouble(t *testing.T) {
 		"no run":  {func(x *seen) { x.m["b"].boot = Boot{} }, "b is starting", "wait a second"},
 		"clock":   {off, "b its clock is 2m10s ahead of this node's", "set the clocks of the nodes, as by NTP"},
 		"twice": {sight(transport.Sight{Twice: now, Run: transport.Run{ID: [16]byte{1}}, Other: transport.Run{ID: [16]byte{2}}}),
-			"b runs twice: boots 01000000 of 1970-01-01T00:00:00Z and 02000000 of 1970-01-01T00:00:00Z", "stop the other run of b"},
+			"b runs twice: boots 01000000 of 1970-01-01T00:00:00Z and 02000000 of 1970-01-01T00:00:00Z",
+			"stop the other run of b, or wait 10s if it has ended"},
 	} {
 		x := newSeen()
 		row.note(x)
@@ -441,6 +442,24 @@ func TestAwaitAllForgives(t *testing.T) {
 	x.Accuse("c", "")
 	if x.after(liveFor, "c", "d"); await("b") == nil {
 		t.Error("one who is forgiven and gone is not awaited")
+	}
+}
+
+// Goal: what is said of another run may be of one that has ended for as long as a peer remembers and is remembered, and no longer. Method:
+// the time since the first beat.
+func TestYoung(t *testing.T) {
+	x := newSeen()
+	if x.Young() {
+		t.Error("before it has spoken")
+	}
+	over, end := context.WithCancel(t.Context())
+	end()
+	x.Beat(over, func() State { return State{} })
+	for after, young := range map[time.Duration]bool{0: true, 2*twiceFor - 1: true, 2 * twiceFor: false} {
+		x.now = time.Unix(1000, 0).Add(after)
+		if x.Young() != young {
+			t.Errorf("after %s: %v", after, !young)
+		}
 	}
 }
 
