@@ -134,13 +134,22 @@ func TestShownValues(t *testing.T) {
 	vs.Set("nats.routes", "a:1,pin-value=1234", "test")
 	vs.Set("hsm.recovery", "age1234,AGE-SECRET-KEY-1234", "test")
 	vs.Set("node_id", "age-secret-key-pq-1234", "test")
-	for _, key := range []string{"hsm.uri", "nats.routes", "hsm.recovery", "node_id"} {
+	vs.Set("hsm.vault_uri", "pkcs11:?pin-source=,1234&module-path=/m?PIN-value=1234,1234", "test")
+	vs.Set("hsm.counter", "pkcs11:?pin-source=1234:&module-path=/m", "test")
+	vs.Set("password.uri", "pkcs11:?pin-source=file:/p?pin%3D1234", "test")
+	for _, key := range []string{"hsm.uri", "nats.routes", "hsm.recovery", "node_id", "hsm.vault_uri", "hsm.counter", "password.uri"} {
 		shown := vs[key].Redacted().String()
 		if strings.Contains(strings.TrimPrefix(shown, "age1234"), "1234") || !strings.Contains(shown, "[redacted]") {
 			t.Errorf("%s: %s", key, shown)
 		}
 		if !strings.Contains(vs[key].String(), "1234") {
 			t.Errorf("%s was changed by showing it", key)
+		}
+	}
+	for _, source := range []string{"file:/p", "cred:p", "env:P"} {
+		vs.Set("hsm.uri", "pkcs11:?pin-source="+source+"&module-path=/m", "test")
+		if shown := vs["hsm.uri"].Redacted().String(); shown != vs["hsm.uri"].String() {
+			t.Errorf("a source is hidden: %s", shown)
 		}
 	}
 }

@@ -16,15 +16,25 @@ type Value struct {
 	dir    string // that its paths are relative to: the file's; "" is the working directory
 }
 
-// secrets are what stands in settings where none belongs: a PIN in a URI, an officer's identity.
-var secrets = regexp.MustCompile(`(pin-value=)[^&;,]*|(?i)(AGE-SECRET-KEY-)[0-9A-Z-]*`)
+// secrets are what stands in settings where none belongs: a PIN in a URI, also as its pin-source, and an officer's identity.
+var secrets = regexp.MustCompile(`(?i)(pin-source=)((?-i:file:|cred:|env:)|[^&;]*)|(pin[-_]?(?:value|code|)(?:=|%3D))[^&;]*|(AGE-SECRET-KEY-)[0-9A-Z-]*`)
+
+func redacted(text string) string {
+	return secrets.ReplaceAllStringFunc(text, func(found string) string {
+		m := secrets.FindStringSubmatch(found)
+		if slices.Contains([]string{"file:", "cred:", "env:"}, m[2]) {
+			return found // the source of a PIN, none itself
+		}
+		return m[1] + m[3] + m[4] + "[redacted]"
+	})
+}
 
 // Redacted is the value as it may be shown to others.
 func (v Value) Redacted() Value {
-	v.Text = secrets.ReplaceAllString(v.Text, "$1$2[redacted]")
+	v.Text = redacted(v.Text)
+	v.List = slices.Clone(v.List)
 	for i, item := range v.List {
-		v.List = slices.Clone(v.List)
-		v.List[i] = secrets.ReplaceAllString(item, "$1$2[redacted]")
+		v.List[i] = redacted(item)
 	}
 	return v
 }

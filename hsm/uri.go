@@ -1,7 +1,9 @@
 package hsm
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -18,7 +20,8 @@ const maxURI = 4096
 //
 // What p11tool prints of a token or a key is read as it stands: id= is the CKA_ID in percent-encoding, and names a key where a label does
 // not, or not alone. It is stricter than the RFC: an attribute that its scheme does not know is refused, not ignored, because a mistyped
-// one would select another token. It holds no secret, so it may be logged; pin-value is refused for that reason.
+// one would select another token. It holds no secret, so it may be logged; for that reason pin-value is refused, in the value of another
+// attribute too, where a slip of a separator puts it, and so is a pin-source that is not of the forms that ReadPIN reads.
 type URI struct {
 	// Scheme names the driver: pkcs11, softhsm, local, awskms, gcpkms, tpm, plugin.
 	Scheme string
@@ -54,6 +57,11 @@ var (
 	// bareNames are the provider names of the seed documents.
 	bareNames = map[string]string{"aws": "awskms", "gcp": "gcpkms"}
 
+	// pinInside finds a PIN in what is no pin-source: behind "?" for "&", ";" for "&", or with another name for pin-value.
+	pinInside = regexp.MustCompile(`(?i)pin[-_]?(value|code|)=|pin-value`)
+	// pinForms are the forms of a source that ReadPIN reads. A path need not be in full here: who reads a configuration makes it so.
+	pinForms = regexp.MustCompile(`^(file|cred|env):.`)
+
 	// advice for what RFC 7512 has and we refuse.
 	refused = map[string]string{
 		"pin-value":   "a PIN in a URI ends up in logs and process lists: use pin-source=file:/path, cred:name or env:NAME",
@@ -69,6 +77,9 @@ func ParseURI(s string) (*URI, error) {
 		return nil, fmt.Errorf("hsm: %w: %d bytes, at most %d", ErrURI, len(s), maxURI)
 	}
 	name, rest, full := strings.Cut(s, ":")
+	if pinInside.MatchString(name) {
+		return nil, fmt.Errorf("hsm: %w: it begins with no scheme and has a PIN: %s", ErrURI, refused["pin-value"])
+	}
 	if !full {
 		if long, ok := bareNames[name]; ok {
 			name = long
@@ -84,7 +95,7 @@ func ParseURI(s string) (*URI, error) {
 	switch {
 	case sch.opaque:
 		if u.Path, err = decode(path, pathChars+"/"); err == nil {
-			err = checkText(u.Path)
+			err = checkValue("", u.Path)
 		}
 	case path != "":
 		err = parseAttributes(u.path, path, ";", pathChars, sch.path)
@@ -107,7 +118,7 @@ func (u *URI) Attr(name string) string {
 }
 
 // With returns a copy in which the attribute has the value. Errors wrap ErrURI: the scheme does not know it, or the value is
-// empty or holds control characters.
+// empty or one that ParseURI refuses.
 func (u *URI) With(name, value string) (*URI, error) {
 	sch := schemes[u.Scheme]
 	c := &URI{Scheme: u.Scheme, Path: u.Path, path: cloned(u.path), query: cloned(u.query)}
@@ -119,7 +130,7 @@ func (u *URI) With(name, value string) (*URI, error) {
 	if !known {
 		return nil, fmt.Errorf("hsm: %w: %s: %w", ErrURI, u.Scheme, unknownAttribute(name, slices.Concat(sch.path, sch.query)))
 	}
-	if value == "" || (name != "id" && checkText(value) != nil) {
+	if value == "" || checkValue(name, value) != nil {
 		return nil, fmt.Errorf("hsm: %w: %s: bad value of %q", ErrURI, u.Scheme, name)
 	}
 	m[name] = value
@@ -147,6 +158,9 @@ func parseAttributes(into map[string]string, s, separator, chars string, known [
 			return fmt.Errorf("%s is refused: %s", name, advice)
 		}
 		if !slices.Contains(known, name) {
+			if !ok && name != "" {
+				name = "…" // what has no name may be a value
+			}
 			return unknownAttribute(name, known)
 		}
 		if !ok || raw == "" {
@@ -156,11 +170,8 @@ func parseAttributes(into map[string]string, s, separator, chars string, known [
 			return fmt.Errorf("attribute %q is given twice", name)
 		}
 		value, err := decode(raw, chars)
-		if err == nil && name != "id" { // CKA_ID is any bytes
-			err = checkText(value)
-		}
-		if err == nil && name == "type" && !slices.Contains(keyClasses, value) {
-			err = fmt.Errorf("it names no key; the types of keys are %s", strings.Join(keyClasses, ", "))
+		if err == nil {
+			err = checkValue(name, value)
 		}
 		if err != nil {
 			return fmt.Errorf("attribute %q: %w", name, err)
@@ -219,6 +230,21 @@ func decode(s, chars string) (string, error) {
 		}
 	}
 	return b.String(), nil
+}
+
+// checkValue checks the decoded value of an attribute, or a path, whose name is "". The error does not quote it.
+func checkValue(name, value string) error {
+	switch {
+	case pinInside.MatchString(value):
+		return errors.New("it has a PIN in it: " + refused["pin-value"])
+	case name == "pin-source" && !pinForms.MatchString(value):
+		return errors.New("write it as file:/path, cred:name or env:NAME; what stands there is not shown, for it may be the PIN")
+	case name == "type" && !slices.Contains(keyClasses, value):
+		return fmt.Errorf("it names no key; the types of keys are %s", strings.Join(keyClasses, ", "))
+	case name == "id": // CKA_ID is any bytes
+		return nil
+	}
+	return checkText(value)
 }
 
 func checkText(s string) error {
