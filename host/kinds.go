@@ -39,8 +39,8 @@ var kinds = []struct {
 	{vault.ErrWrongKEK, fault.CodeHSM, "set hsm.vault_uri and hsm.vault_key to where the vault is"},
 	{hsm.ErrPINSource, fault.CodeUsage,
 		"correct pin-source in hsm.uri, or the file, credential or variable it names; the node's user alone may read the file"},
-	{hsm.ErrWrongPIN, fault.CodeHSM, "correct the PIN in the source that pin-source names; it is not tried again by itself. If it is " +
-		"right, the token itself is damaged: restore the token, and nothing else"},
+	{hsm.ErrWrongPIN, fault.CodeHSM, "correct the PIN in the source that pin-source names, then start again: it is not tried again by " +
+		"itself, nor by a reload. If it is right, the token itself is damaged: restore the token, and nothing else"},
 	{hsm.ErrPINLocked, fault.CodeHSM, "have the security officer set a new PIN"},
 	{hsm.ErrLastPINTry, fault.CodeHSM, "make sure the PIN is right, log in once with the vendor's tool, then start again"},
 	{hsm.ErrCredentials, fault.CodeHSM, "give the node credentials for the service as the reason says, then `mpcd hsm test`"},

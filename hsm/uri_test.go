@@ -113,6 +113,7 @@ func TestParseURIRefuses(t *testing.T) {
 		"pkcs11:?pin-source=" + pin:                    "file:/path",
 		"pkcs11:?pin-source=/" + pin:                   "file:/path",
 		"pkcs11:?pin-source=env:":                      "file:/path",
+		"tpm:?pin-source=vault:" + pin:                 "file:/path",
 		"tpm:?pin-source=" + pin:                       "file:/path",
 		"pkcs11:?pin-source=file:/p&" + pin:            "unknown attribute",
 		"pkcs11:slot-id=1":                             "token=",

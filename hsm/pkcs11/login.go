@@ -80,7 +80,7 @@ func (t *token) login(s p11.SessionHandle, info p11.TokenInfo) error {
 		if errors.Is(err, hsm.ErrWrongPIN) {
 			refusedPINs.Store(identity, struct{}{})
 			refusedPINs.Store(t.uri.String(), struct{}{})
-			err = fmt.Errorf("%w; it will not be tried again by this process", err)
+			err = fmt.Errorf("%w; it will not be tried again by this process: correct the pin-source and restart it", err)
 		}
 	}
 	return err

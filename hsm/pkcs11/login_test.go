@@ -182,8 +182,6 @@ func TestUnreadablePINSource(t *testing.T) {
 		"two lines":       pinFile(t, "1234\n5678\n"),
 		"unset variable":  "env:MPCD_TEST_UNSET",
 		"no credentials":  "cred:hsm-pin",
-		"unknown kind":    "vault:pin",
-		"a bare PIN":      "1234",
 		"relative file":   "file:pin",
 		"path credential": "cred:../pin",
 	} {
