@@ -244,7 +244,7 @@ func TestFilesThatAreNone(t *testing.T) {
 	if err := os.Remove(c.StoreKeyPath()); err != nil {
 		t.Fatal(err)
 	}
-	if err := started(t, c); kind(err) != fault.CodeUsage || !strings.Contains(do(err), "put a copy of it back") {
+	if err := started(t, c); kind(err) != fault.CodeUsage || !strings.Contains(do(err), "put a copy of this one file back") {
 		t.Errorf("%v; %s", err, do(err))
 	}
 	for _, path := range []string{c.Roster, c.NATS.Cert} {

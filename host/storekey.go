@@ -72,12 +72,16 @@ func (f keyFile) keep(ctx context.Context, key *secret.Bytes, recovery []string,
 	return f.write(ctx, key, recovery, slot)
 }
 
+// copyOfKey is what heals a file of a store's key that is lost or damaged. It is the one file of which a copy is as good, whatever the age:
+// nothing but `mpcd hsm rewrap` seals the key to another token.
+const copyOfKey = "put a copy of this one file back, which any backup of the data directory since the last `mpcd hsm rewrap` has, and no " +
+	"other file: without it nobody opens the store"
+
 // unseal opens the key with the token.
 func (f keyFile) unseal(ctx context.Context, slot vault.KeySlot) (*secret.Bytes, error) {
 	sealed, err := durable.ReadFile(f.path, vault.MaxSealedKey)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fault.Usage("check data_dir and that its disk is mounted; if the file is lost, put a copy of it back, which any backup of "+
-			"the data directory has: without it nobody opens the store", "%w", err)
+		return nil, fault.Usage("check data_dir and that its disk is mounted; if the file is lost, "+copyOfKey, "%w", err)
 	}
 	if err != nil {
 		return nil, err
@@ -85,7 +89,7 @@ func (f keyFile) unseal(ctx context.Context, slot vault.KeySlot) (*secret.Bytes,
 	key, err := vault.UnsealKey(ctx, sealed, f.aad, slot)
 	if errors.Is(err, hsm.ErrIntegrity) || errors.Is(err, vault.ErrWrongKEK) || errors.Is(err, vault.ErrIntegrity) {
 		return nil, &fault.Error{Code: fault.CodeHSM, Err: fmt.Errorf("%s, asked%s: %w", f.path, which(ctx, slot), err),
-			Do: "set hsm.vault_uri and hsm.vault_key to where the vault is; if this is it, the file was changed: keep the disk as it is"}
+			Do: "set hsm.vault_uri and hsm.vault_key to where the vault is; if this is it, the file was changed: " + copyOfKey}
 	}
 	return key, err
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/luxfi/mpcd/vault"
 )
 
-// Goal: the store's key opens with its token for its node only. Method: seal it, then open it as another node, with a changed
+// Goal: the store's key opens with its token for its node only. Method: seal it, then open it as another node, with a changed, cut and empty
 // file, and with another token.
 func TestStoreKeyIsBound(t *testing.T) {
 	c := testNode(t, "n1")
@@ -45,11 +45,14 @@ func TestStoreKeyIsBound(t *testing.T) {
 		t.Fatal(err)
 	}
 	b[40] ^= 1 // in what the token wrapped
-	if err := os.WriteFile(c.StoreKeyPath(), b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := open(c); !errors.Is(err, vault.ErrWrongKEK) {
-		t.Errorf("changed file: %v", err)
+	for _, now := range [][]byte{b, b[:40], {}} {
+		if err := os.WriteFile(c.StoreKeyPath(), now, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var f *fault.Error
+		if err := open(c); !errors.Is(err, vault.ErrWrongKEK) || !errors.As(err, &f) || !strings.Contains(f.Do, copyOfKey) {
+			t.Errorf("changed file of %d bytes: %v", len(now), err)
+		}
 	}
 }
 
