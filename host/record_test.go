@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,7 +96,7 @@ func warned(t *testing.T, r *host.Report) string {
 	return strings.Join(said, "")
 }
 
-// warnsOfCheckpoint checks what is said of a log without its checkpoint, and with one that another key has signed.
+// warnsOfCheckpoint checks what is said, by the doctor too, of a log without its checkpoint, and with one that another key has signed.
 func warnsOfCheckpoint(t *testing.T, c host.Config) {
 	t.Helper()
 	path := filepath.Join(c.DataDir, "audit.checkpoint")
@@ -131,10 +132,32 @@ func warnsOfCheckpoint(t *testing.T, c host.Config) {
 		if got := warned(t, r); (got == "") != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("%q, wanted %q", got, want)
 		}
+		if f := logFinding(t, c); f.Err != nil || (f.Warn == "") != (want == "") || !strings.Contains(f.Detail, want) {
+			t.Errorf("the doctor: %+v, wanted %q", f, want)
+		}
+	}
+	flipped := bytes.Clone(was)
+	flipped[len(flipped)-9] ^= 1 // in the signature
+	if err := os.WriteFile(path, flipped, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f := logFinding(t, c); !errors.Is(f.Err, audit.ErrCheckpoint) {
+		t.Errorf("the doctor, of a checkpoint that was changed: %+v", f)
 	}
 	if err := os.WriteFile(path, was, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// logFinding is what the doctor finds of the audit log.
+func logFinding(t *testing.T, c host.Config) host.Finding {
+	t.Helper()
+	all := (&host.Checkup{Config: c}).Run(t.Context())
+	i := slices.IndexFunc(all, func(f host.Finding) bool { return f.Check == "audit log" })
+	if i < 0 {
+		t.Fatal("nothing is found of the audit log")
+	}
+	return all[i]
 }
 
 // growsFrom checks that a log is held against checkpoints that somebody has kept: one of before, and one of after.
