@@ -476,6 +476,26 @@ func (d *Checkup) audit(roster *attest.SignedRoster) {
 	d.warn("audit log", warning == "", detail, "compare the log with what was exported of it; a node that runs makes another within a minute")
 }
 
+// ofRoute is what to do about a peer that was not reached by a route, for who has this certificate; "" where nothing tells but that it is
+// down.
+func ofRoute(err error, own *x509.Certificate, now time.Time) string {
+	invalid := x509.CertificateInvalidError{}
+	switch {
+	case inTime(own, now) != nil:
+		return renewal
+	case errors.Is(err, natsnet.ErrUnknown):
+		return "this node's roster is older than theirs: bring the operator's newest roster.json here; if it does not have that " +
+			"node either, take its address out of nats.routes"
+	case errors.Is(err, natsnet.ErrOtherCA):
+		return "one of the two has another cluster's files: compare nats.tls.ca and nats.tls.cert of both with the operator's"
+	case errors.Is(err, natsnet.ErrStranger): // nobody takes a roster from who is none to them
+		return "bring the operator's newest roster.json here, and to the host of a member that they hear already: from there it goes to all"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "have the peer's certificate renewed: `mpcd node renew` at the operator's; if it is in its time, set this host's clock"
+	}
+	return ""
+}
+
 // routes dials the other nodes as the node does. One that is down is no fault of this node.
 func (d *Checkup) routes(ctx context.Context, r attest.Roster) {
 	c := d.Config
@@ -492,20 +512,12 @@ func (d *Checkup) routes(ctx context.Context, r attest.Roster) {
 		missing[m.ID] = m.ID != string(c.Node)
 	}
 	var reached, down []string
-	do := "start the other nodes, and check firewalls for nats.routes"
+	do, now := "start the other nodes, and check firewalls for nats.routes", d.Options.withDefaults().Clock()
 	for _, addr := range c.NATS.Routes {
 		id, err := natsnet.Probe(ctx, c.network(r, cert), addr)
 		if err != nil {
 			down = append(down, addr+": "+problem.Plain(err))
-			switch {
-			case errors.Is(err, natsnet.ErrUnknown):
-				do = "this node's roster is older than theirs: bring the operator's newest roster.json here; if it does not have that " +
-					"node either, take its address out of nats.routes"
-			case errors.Is(err, natsnet.ErrOtherCA):
-				do = "one of the two has another cluster's files: compare nats.tls.ca and nats.tls.cert of both with the operator's"
-			case errors.Is(err, natsnet.ErrStranger): // nobody takes a roster from who is none to them
-				do = "bring the operator's newest roster.json here, and to the host of a member that they hear already: from there it goes to all"
-			}
+			do = cmp.Or(ofRoute(err, cert.leaf, now), do)
 			continue
 		}
 		missing[string(id)] = false

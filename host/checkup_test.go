@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 
@@ -221,5 +222,17 @@ func TestDoctorUnheard(t *testing.T) {
 			strings.Contains(f.Do, "--") {
 			t.Errorf("%s: %+v", name, f)
 		}
+	}
+}
+
+// Goal: a peer whose certificate has expired is not told to be down. Method: the error of its handshake, for who has a good certificate.
+func TestExpiredPeer(t *testing.T) {
+	now := time.Now()
+	own := &x509.Certificate{NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour)}
+	if do := ofRoute(x509.CertificateInvalidError{Reason: x509.Expired}, own, now); !strings.Contains(do, "the peer's certificate") {
+		t.Error(do)
+	}
+	if do := ofRoute(syscall.ECONNREFUSED, own, now); do != "" {
+		t.Error(do)
 	}
 }

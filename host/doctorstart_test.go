@@ -267,3 +267,19 @@ func TestFilesThatAreNone(t *testing.T) {
 		t.Errorf("%v; %s", err, do(err))
 	}
 }
+
+// Goal: where this node's own certificate is out of its time, no keeper is sent to the other nodes and to firewalls. Method: a peer that is
+// down, by a clock of today and of in three years.
+func TestDoctorOwnCertificateFirst(t *testing.T) {
+	c := planned(t)
+	tls := filepath.Join(c.DataDir, "..", "tls")
+	c.NATS.Cert, c.NATS.Key = filepath.Join(tls, "node.crt"), filepath.Join(tls, "node.key")
+	c.NATS.CA, c.NATS.Routes = filepath.Join(tls, "ca.crt"), []string{"127.0.0.1:1"}
+	for ahead, want := range map[time.Duration]string{0: "start the other nodes", 3 * 365 * 24 * time.Hour: "`mpcd node renew`"} {
+		o := host.Options{Clock: func() time.Time { return time.Now().Add(ahead) }}
+		all := (&host.Checkup{Config: c, Options: o, Ask: unanswered}).Run(t.Context())
+		if i := slices.IndexFunc(all, func(f host.Finding) bool { return f.Check == "peers" }); i < 0 || !strings.Contains(all[i].Warn, want) {
+			t.Errorf("%s ahead: %+v", ahead, all)
+		}
+	}
+}
