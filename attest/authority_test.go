@@ -258,6 +258,11 @@ func TestInitiation(t *testing.T) {
 		"path":        {"does not verify", "that the authority has for", func(in *Intent, _ *time.Time) { in.Path = []uint32{1} }},
 		"chain":       {"does not verify", "that the authority has for", func(in *Intent, _ *time.Time) { in.Chain = "sui" }},
 		"a signature": {"does not verify", "that the authority has for", func(in *Intent, _ *time.Time) { in.Initiation.Signature[3] ^= 1 }},
+		"a slip in its cluster": {"does not verify", "as hot@test, ", func(in *Intent, _ *time.Time) {
+			other := *in
+			other.Cluster = "tset"
+			in.Initiation, _ = other.Initiate("hot", now.Add(time.Minute), p.sign("hot"))
+		}},
 	} {
 		in, at := asked(a), now
 		var err error

@@ -102,8 +102,8 @@ func (a Authority) CheckInitiation(i Intent, at time.Time) error {
 			MaxInitiation)
 	}
 	if err := verifyMessage(who.Key, i.InitiationMessage(x.By, x.Expires), x.Signature); err != nil {
-		return notInitiated(fmt.Sprintf("sign exactly this request, with the key that the authority has for %s: `mpcd authority show` prints it",
-			x.By), "the signature of initiator %q: %w", x.By, err)
+		return notInitiated(fmt.Sprintf("sign exactly this request, as %s@%s, with the key that the authority has for that name: "+
+			"`mpcd authority show` prints it", x.By, a.Cluster), "the signature of initiator %q: %w", x.By, err)
 	}
 	return nil
 }
