@@ -166,3 +166,25 @@ func TestAwayBesideAnother(t *testing.T) {
 		t.Errorf("the driver of both ended: process %d, then %d", pid, now)
 	}
 }
+
+// Goal: of a token that is opened later, by another PIN's file, a key that is there already is told as that, and does not end the driver
+// process, which has no leave to that file. Method: make one key twice, by two URIs.
+func TestSecondTokenHasTheKey(t *testing.T) {
+	s := newSoft(t)
+	d := driverOf(s)
+	pin := s.pinPath() + "-of-two"
+	if err := os.WriteFile(pin, []byte(s.pin(t)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, uri := range []string{s.uri, strings.Replace(s.uri, s.pinPath(), pin, 1)} {
+		tok, err := openErr(t.Context(), d, uri, hsm.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tok.Close()
+		if err := tok.(token).GenerateKey(t.Context(), "k", hsm.KeyP256); (uri == s.uri) != (err == nil) ||
+			err != nil && !errors.Is(err, hsm.ErrKeyExists) {
+			t.Errorf("%s: %v", uri, err)
+		}
+	}
+}

@@ -119,7 +119,8 @@ func run[R reply](ctx context.Context, s *session, o operation, f func(context.C
 		return none, unavailable("%s: %w in %s, though others were answered; the token is slow or overloaded", o.name, errNoAnswer, limit)
 	case err == nil:
 		finish(true)
-		if failed != nil && !isPINError(failed) && s.token.host.outdated(s.child) {
+		answered := isPINError(failed) || errors.Is(failed, hsm.ErrKeyExists) // no want of files makes a token say so
+		if failed != nil && !answered && s.token.host.outdated(s.child) {
 			s.child.condemn("files of a token are others than when it began")
 			return none, s.broken(ctx)
 		}
