@@ -3,8 +3,10 @@ package host
 import (
 	"cmp"
 	"context"
+	"errors"
 	"strings"
 
+	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/vault"
 )
@@ -17,6 +19,10 @@ type target struct {
 	soft     bool // it is a token of SoftHSM
 }
 
+// softBeside is what to do where SoftHSM does not see the token to move to.
+const softBeside = "SoftHSM sees the tokens of one directory alone: move what is in the new one's tokens/ to beside the token of " +
+	"hsm.softhsm_conf, then repeat the command; if the old token is dead, name the new one's file with MPCD_HSM_SOFTHSM_CONF instead"
+
 // openTarget opens the token to move to, and proves its key. With create it makes the key if that is missing.
 func openTarget(ctx context.Context, c Config, p *opener, x Target, create bool) (*target, error) {
 	flag := parser{values: Values{"--to": {Text: x.URI, Origin: "flag --to"}}}
@@ -26,6 +32,9 @@ func openTarget(ctx context.Context, c Config, p *opener, x Target, create bool)
 	}
 	c.HSM.VaultURI, c.HSM.KEK = cmp.Or(to, c.HSM.VaultURI), cmp.Or(x.Key, c.HSM.KEK)
 	token, err := p.token(ctx, "--to", c.vaultURI())
+	if errors.Is(err, hsm.ErrNoToken) && c.HSM.SoftHSMConf != "" && strings.Contains(strings.ToLower(to), "softhsm") {
+		return nil, &fault.Error{Code: fault.CodeHSM, Err: err, Do: softBeside}
+	}
 	if err != nil {
 		return nil, err
 	}
