@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 
@@ -169,9 +170,21 @@ func (c Config) issuer() (*api.Issuer, error) {
 	return issuer, nil
 }
 
+// readSetting reads the file that a setting names, and names the setting where it cannot.
+func readSetting(setting, path string) ([]byte, error) {
+	b, err := durable.ReadFile(path, pemMax)
+	switch {
+	case err == nil:
+		return b, nil
+	case errors.Is(err, os.ErrNotExist):
+		return nil, fault.Usage("correct "+setting+", or put the file there again", "%s: %w", setting, err)
+	}
+	return nil, fmt.Errorf("%s: %w", setting, err)
+}
+
 // readCAs reads certificates of CAs.
 func readCAs(setting, path string) (*x509.CertPool, error) {
-	pem, err := durable.ReadFile(path, pemMax)
+	pem, err := readSetting(setting, path)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +210,7 @@ func tokens(c Config) (*api.JWT, error) {
 	}
 	var pem []byte
 	for _, path := range c.API.JWTKeys {
-		b, err := durable.ReadFile(path, pemMax)
+		b, err := readSetting("api.jwt.keys", path)
 		if err != nil {
 			return nil, err
 		}

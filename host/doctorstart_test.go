@@ -112,10 +112,10 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 		code   fault.Code
 		do     string
 	}{
-		"no token keys":            {file: jwt, code: fault.CodeUsage},
+		"no token keys":            {file: jwt, code: fault.CodeUsage, do: "correct api.jwt.keys, or put the file there again"},
 		"empty token keys":         {file: jwt, puts: []byte{}, code: fault.CodeUsage, do: "correct api.jwt"},
 		"a private key for tokens": {file: jwt, puts: private, code: fault.CodeUsage, do: "correct api.jwt"},
-		"no client CA":             {file: ca, code: fault.CodeUsage},
+		"no client CA":             {file: ca, code: fault.CodeUsage, do: "correct api.tls.client_ca"},
 		"a client CA that is none": {file: ca, puts: []byte("junk"), code: fault.CodeUsage, do: "PEM"},
 		"no CA":                    {file: good.NATS.CA, code: fault.CodeUsage, do: "correct nats.tls.ca"},
 		"an empty CA":              {file: good.NATS.CA, puts: []byte{}, code: fault.CodeUsage, do: "correct nats.tls.ca"},

@@ -37,6 +37,15 @@ func workParent() string {
 	return os.TempDir()
 }
 
+// NoTemporary has the failure to make a directory for what does not stay name what says where.
+func NoTemporary(err error) error {
+	if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) && !errors.Is(err, syscall.ENOTDIR) {
+		return err
+	}
+	return fault.Usage("set TMPDIR, or in a service RuntimeDirectory=, to a directory that this user may write",
+		"there is no place for temporary files: %w", err)
+}
+
 // newWorkDir makes one, and removes those of processes that were killed.
 func newWorkDir() (*workDir, error) {
 	parent, err := filepath.Abs(workParent())
@@ -55,7 +64,7 @@ func newWorkDir() (*workDir, error) {
 		if err := os.Mkdir(path, 0o711); errors.Is(err, os.ErrExist) {
 			continue
 		} else if err != nil {
-			return nil, err
+			return nil, NoTemporary(err)
 		}
 		held, err := lockDir(path, unix.LOCK_EX)
 		if errors.Is(err, os.ErrNotExist) {

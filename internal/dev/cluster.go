@@ -83,8 +83,10 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 
 func (c *Cluster) start(ctx context.Context) (err error) {
 	if c.Data == "" {
-		c.Data, err = os.MkdirTemp("", "mpcd-dev-")
-		c.temporary = err == nil
+		if c.Data, err = os.MkdirTemp("", "mpcd-dev-"); err != nil {
+			return host.NoTemporary(err)
+		}
+		c.temporary = true
 	} else {
 		c.Data, err = filepath.Abs(c.Data)
 	}
