@@ -659,3 +659,6 @@ func (n *Node) TellNotice(ctx context.Context, from transport.NodeID, all ...*at
 	}
 	n.ledger.learn(ctx, transport.Envelope{From: from, Kind: ceremony.KindNotice, Body: canon.MustMarshal(b)})
 }
+
+// QuotaProofs is how many proofs of a threshold a member may have of a node at once that make no key active.
+const QuotaProofs = quotaProofs

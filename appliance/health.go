@@ -313,20 +313,20 @@ func (n *Node) Nodes() []NodeStatus {
 		if !ok {
 			continue // removed meanwhile
 		}
-		s := NodeStatus{ID: id, Party: m.Party, Facility: m.Facility}
+		s, excess := NodeStatus{ID: id, Party: m.Party, Facility: m.Facility}, ""
 		if id == n.cfg.Node {
 			s.Self, s.Live, s.LastSeen, s.Version = true, true, n.cfg.Clock(), n.cfg.Release
 		} else {
 			notes, live := n.peers.Notes(id)
 			s.Live, s.LastSeen, s.Version = live, notes.LastSeen, notes.Version
-			s.Limited = n.quotas.limited(n.cfg.Clock(), id)
+			s.Limited, excess = n.quotas.limited(n.cfg.Clock(), id)
 			s.Accused = notes.Accused != "" || n.pairs.Banned(m.Party)
 			s.Ahead, _ = n.peers.Skew(id)
 		}
 		s.Ready, s.Trouble = n.readyNode(id)
 		none, late := n.epochs.lag(id)
 		s.Behind = len(none) + len(late)
-		for _, more := range []string{n.epochs.lagWords(id), n.authority.parted(id), n.witness.broke(id)} {
+		for _, more := range []string{n.epochs.lagWords(id), n.authority.parted(id), n.witness.broke(id), excess} {
 			if more != "" {
 				s.Trouble = strings.TrimPrefix(s.Trouble+"; "+more, "; ")
 			}

@@ -140,7 +140,10 @@ func (n *making) acceptProofsLocked(ctx context.Context, ps proofs) error {
 		return err
 	}
 	if u, err := n.gate.uses.Get(ctx, rec.SessionID); err == nil && u != nil {
-		n.quotas.proved(n.cfg.Clock(), transport.NodeID(u.Coordinator))
+		own := slices.DeleteFunc(provingQuorums(rec.Info.Committee), func(q []threshold.PartyID) bool {
+			return !slices.Contains(q, n.members.SelfParty())
+		})
+		n.quotas.proved(n.cfg.Clock(), transport.NodeID(u.Coordinator), len(own))
 	}
 	rec.State = keys.Active
 	return n.keys.Put(ctx, ps.KeyID, rec)

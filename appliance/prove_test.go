@@ -87,8 +87,8 @@ func TestAcceptProofs(t *testing.T) {
 	}
 }
 
-// Goal: what a keygen counts against its coordinator until the key is proven, it counts no more once the key is active. Method: a
-// coordinator that has made as many keys as it may without a proof; one of them is proven.
+// Goal: what a keygen, and its proofs, count against its coordinator until the key is proven, they count no more once the key is active.
+// Method: a coordinator that has made as many keys as it may without a proof, and proofs; one of them is proven.
 func TestProofsEndQuota(t *testing.T) {
 	x := newInside(t)
 	id, ks := x.newKeyOf(t, frost.Ed25519, keys.Proving)
@@ -108,18 +108,25 @@ func TestProofsEndQuota(t *testing.T) {
 	}
 	key := costOf(attest.OpKeygen, make64()[:1])
 	for range quotaKeys / unproven {
-		if _, ok := x.quotas.begin(now, maker, key); !ok {
+		if _, why := x.quotas.begin(now, maker, key); why != "" {
 			t.Fatal("refused too early")
 		}
 		x.quotas.end(now, maker, maker, key, false, true)
 	}
-	if _, ok := x.quotas.begin(now, maker, key); ok {
+	x.quotas.end(now, maker, maker, cost{proofs: quotaProofs + 1}, false, false)
+	if _, why := x.quotas.begin(now, maker, key); why == "" {
 		t.Error("keys that nobody proves count too little")
 	}
 	if err := x.making.acceptProofs(t.Context(), x.proven(t, id, ks, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := x.quotas.begin(now, maker, key); !ok {
+	if _, why := x.quotas.begin(now, maker, key); why != "" {
 		t.Error("a key that is proven counts as if it were not")
+	}
+	if _, why := x.quotas.begin(now, maker, cost{proofs: 1}); why != "" {
+		t.Error("the proofs of a key that is active count as if it were not")
+	}
+	if left := x.quotas.m[maker].proofs; left != quotaProofs-1 { // this node is in two of the three quorums
+		t.Errorf("%v proofs count, and the key had two of this node", left)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 )
 
-// What ceremonies that come to nothing leave on a node's disk is bounded for each member that asks for them: entries of the audit log,
-// staged shares. Every party judges by what it wrote itself, and forgets it at a rate.
+// What ceremonies that come to nothing, or that nobody has asked for, leave on a node's disk is bounded for each member that asks for them:
+// entries of the audit log, staged shares. Every party judges by what it wrote itself, and forgets it at a rate.
 const (
 	quotaBytes = 4 << 20 // of what came to nothing, at which a member's proposals are refused
 	quotaLeak  = 1 << 20 // of them, forgotten in a minute
@@ -24,6 +24,12 @@ const (
 	failedKey  = 30      // what a key ceremony that fails counts: its share may stay on the disk for a day
 	unproven   = 10      // what a keygen counts until its key is proven: the share stays, and nobody may ever be told the key
 	entryBytes = 400     // of an entry of the audit log, beside what the coordinator chose
+
+	// quotaProofs are proofs of a threshold, of so many intents, that a member has had from this node and that made no key active: more of
+	// them are refused. No initiator asks for one, and an active key may be proven again (`mpcd key prove-threshold`): one of 64 quorums
+	// eight times at once, one of three 256 times, as each party is in two of them.
+	quotaProofs = 512
+	proofsLeak  = 60 // of them, forgotten in a minute
 )
 
 // toldSecond is how many bytes a member is told in a second, of what it asks about; the last answer may go beyond. A question is small,
@@ -103,11 +109,30 @@ type quotas struct {
 }
 
 type used struct {
-	at    time.Time // of what follows
-	owed  float64   // bytes that came to nothing
-	open  float64   // bytes of ceremonies under way
-	keys  float64   // key ceremonies
-	noted time.Time // when an excess was last on record
+	at      time.Time // of what follows
+	owed    float64   // bytes that came to nothing
+	open    float64   // bytes of ceremonies under way
+	keys    float64   // key ceremonies
+	proofs  float64   // that made no key active
+	noted   time.Time // when an excess was last on record
+	refused time.Time // when a proposal was last refused for one
+	why     excess    // it was
+}
+
+// excess is what a member has used up, and its name in the audit log; "" is nothing.
+type excess string
+
+const (
+	excessNothing excess = "quota"  // what came to nothing, or key ceremonies
+	excessProofs  excess = "proofs" // of thresholds
+)
+
+// words are what a member is told, and what is told of it.
+func (e excess) words() string {
+	if e == excessProofs {
+		return "has asked for too many proofs of thresholds here"
+	}
+	return "has begun too much here that came to nothing"
 }
 
 // of is what a member has used up at the time now. The caller holds mu.
@@ -122,20 +147,28 @@ func (q *quotas) of(now time.Time, peer transport.NodeID) *used {
 	}
 	if d := now.Sub(u.at).Minutes(); d > 0 {
 		u.owed, u.keys, u.at = max(0, u.owed-d*quotaLeak), max(0, u.keys-d*quotaKeys), now
+		u.proofs = max(0, u.proofs-d*proofsLeak)
 	}
 	return u
 }
 
-// over tells whether it is too much for another proposal. What is under way counts only beside what came to nothing: nobody is refused for
-// being busy. Key ceremonies are refused for their number too.
-func (u *used) over(key bool) bool {
-	return u.owed > 0 && u.owed+u.open >= quotaBytes || key && u.keys >= quotaKeys
+// over is what is too much for another proposal. What is under way counts only beside what came to nothing: nobody is refused for being
+// busy. Key ceremonies, and proofs, are refused for their number too.
+func (u *used) over(key, proof bool) excess {
+	switch {
+	case u.owed > 0 && u.owed+u.open >= quotaBytes, key && u.keys >= quotaKeys:
+		return excessNothing
+	case proof && u.proofs >= quotaProofs:
+		return excessProofs
+	}
+	return ""
 }
 
 // cost is what a proposal may leave on this node.
 type cost struct {
-	bytes float64
-	keys  float64 // 1 for a key ceremony
+	bytes  float64
+	keys   float64 // 1 for a key ceremony
+	proofs float64 // of a threshold
 }
 
 func costOf(op attest.Operation, intents []*attest.Intent) (c cost) {
@@ -145,32 +178,43 @@ func costOf(op attest.Operation, intents []*attest.Intent) (c cost) {
 	if op == attest.OpKeygen || op == attest.OpRefresh {
 		c.keys = 1
 	}
+	if op == opProve {
+		c.proofs = float64(len(intents))
+	}
 	return c
 }
 
-// begin counts a proposal of a member as under way. It is false if the member has used up its part; first tells that this is to be put on
-// record, which is once a minute.
-func (q *quotas) begin(now time.Time, peer transport.NodeID, c cost) (first, ok bool) {
+// begin counts a proposal of a member as under way. It returns what the member has used up, if it has, and counts nothing then; first tells
+// that this is to be put on record, which is once a minute.
+func (q *quotas) begin(now time.Time, peer transport.NodeID, c cost) (first bool, why excess) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	u := q.of(now, peer)
-	if u.over(c.keys > 0) {
-		if first = now.Sub(u.noted) >= time.Minute; first {
-			u.noted = now
-		}
-		return first, false
+	if why = u.over(c.keys > 0, c.proofs > 0); why != "" {
+		return u.refuse(now, why), why
 	}
 	u.open += c.bytes
 	u.keys += c.keys
-	return false, true
+	return false, ""
+}
+
+// refuse notes that a proposal is refused at the time now; first tells that this is to be put on record.
+func (u *used) refuse(now time.Time, why excess) (first bool) {
+	u.refused, u.why = now, why
+	if first = now.Sub(u.noted) >= time.Minute; first {
+		u.noted = now
+	}
+	return first
 }
 
 // end counts what has begun: as nothing, or, where it failed, for to, who is to blame; for its coordinator if to has used up its part.
+// Proofs count until their key is active.
 func (q *quotas) end(now time.Time, coordinator, to transport.NodeID, c cost, failed, kept bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	u := q.of(now, coordinator)
 	u.open = max(0, u.open-c.bytes)
+	u.proofs += c.proofs
 	switch {
 	case !failed && kept:
 		u.keys += c.keys * (unproven - 1)
@@ -179,26 +223,30 @@ func (q *quotas) end(now time.Time, coordinator, to transport.NodeID, c cost, fa
 		u.keys = max(0, u.keys-c.keys)
 		return
 	}
-	if x := q.of(now, to); !x.over(true) {
+	if x := q.of(now, to); x.over(true, false) == "" {
 		u = x
 	}
 	u.owed += c.bytes + entryBytes
 	u.keys += c.keys * (failedKey - 1)
 }
 
-// proved takes back what a keygen of a coordinator counted while its key was not proven.
-func (q *quotas) proved(now time.Time, coordinator transport.NodeID) {
+// proved takes back what a keygen of a coordinator counted while its key was not proven, with the proofs that this node took part in.
+func (q *quotas) proved(now time.Time, coordinator transport.NodeID, proofs int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	u := q.of(now, coordinator)
-	u.keys = max(0, u.keys-(unproven-1))
+	u.keys, u.proofs = max(0, u.keys-(unproven-1)), max(0, u.proofs-float64(proofs))
 }
 
-// limited tells whether a member's proposals are refused for what it has used up.
-func (q *quotas) limited(now time.Time, peer transport.NodeID) bool {
+// limited tells whether a member's proposals are refused for what it has used up, or were within the last minute, and then why.
+func (q *quotas) limited(now time.Time, peer transport.NodeID) (limited bool, why string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.of(now, peer).over(true)
+	u := q.of(now, peer)
+	if u.why != "" && now.Sub(u.refused) < time.Minute {
+		return true, u.why.words()
+	}
+	return u.over(true, true) != "", ""
 }
 
 // written is where the gate notes, by a party's context, that it has put intents on record.
@@ -214,23 +262,32 @@ func noteWritten(ctx context.Context) {
 func (n *core) within(ctx context.Context, coordinator transport.NodeID, op attest.Operation, intents []*attest.Intent,
 	act func(context.Context) error) error {
 	c, now := costOf(op, intents), n.cfg.Clock()
-	if first, ok := n.quotas.begin(now, coordinator, c); !ok {
-		if first {
-			n.cfg.Logger.Error("a member has used up what its ceremonies may cost this node", "member", coordinator)
-			facts := map[string]string{"culprit." + string(coordinator): "quota", "operation": string(op)}
-			if err := n.cfg.AuditLog.Append(context.WithoutCancel(ctx), audit.Event{Name: "quota.exceeded", Facts: facts}); err != nil {
-				return err
-			}
+	if first, why := n.quotas.begin(now, coordinator, c); why != "" {
+		if err := n.noteExcess(ctx, coordinator, op, first, why); err != nil {
+			return err
 		}
-		return problem.New(problem.Overload, fmt.Sprintf("see the audit log for what ceremonies of node %s came to nothing; repeat the request "+
-			"in a minute or through another node", coordinator), "node %s has begun too much here that came to nothing", coordinator)
+		return problem.New(problem.Overload, fmt.Sprintf("see the audit log for what ceremonies of node %s have left; repeat the request "+
+			"in a minute or through another node", coordinator), "node %s %s", coordinator, why.words())
 	}
 	var written atomic.Bool
 	err := act(context.WithValue(ctx, writtenKey{}, &written))
+	if !written.Load() {
+		c.proofs = 0
+	}
 	f := ceremony.FailureOf(err)
 	failed := err != nil && written.Load() && !ours(f)
 	n.quotas.end(n.cfg.Clock(), coordinator, n.toBlame(f, coordinator), c, failed, op == attest.OpKeygen && err == nil)
 	return err
+}
+
+// noteExcess puts on record who has used up what, if it is the first time in a minute.
+func (n *core) noteExcess(ctx context.Context, coordinator transport.NodeID, op attest.Operation, first bool, why excess) error {
+	if !first {
+		return nil
+	}
+	n.cfg.Logger.Error("a member has used up what its ceremonies may cost this node", "member", coordinator, "of", string(why))
+	facts := map[string]string{"culprit." + string(coordinator): string(why), "operation": string(op)}
+	return n.cfg.AuditLog.Append(context.WithoutCancel(ctx), audit.Event{Name: "quota.exceeded", Facts: facts})
 }
 
 // ours tells whether a failure is this node's own: its token's or its disk's.

@@ -34,7 +34,7 @@ func TestQuotas(t *testing.T) {
 	var q quotas
 	run := func(by, blamed transport.NodeID, c cost, failed, kept bool) (refused int) {
 		for range 1000 {
-			if _, ok := q.begin(now, by, c); !ok {
+			if _, why := q.begin(now, by, c); why != "" {
 				refused++
 				continue
 			}
@@ -49,14 +49,18 @@ func TestQuotas(t *testing.T) {
 	if bytes := float64(took) * batch.bytes; bytes < quotaBytes/2 || bytes > 1.1*quotaBytes {
 		t.Errorf("%.0f bytes came to nothing, at most %d", bytes, quotaBytes)
 	}
-	if !q.limited(now, "silent") || q.limited(now, "honest") {
+	limited := func(peer transport.NodeID) bool {
+		yes, _ := q.limited(now, peer)
+		return yes
+	}
+	if !limited("silent") || limited("honest") {
 		t.Error("who is limited does not show")
 	}
-	if first, ok := q.begin(now, "silent", batch); first || ok { // the run above had the first
+	if first, why := q.begin(now, "silent", batch); first || why != excessNothing { // the run above had the first
 		t.Error("an excess is put on record more often than once a minute")
 	}
 	now = now.Add(2 * time.Minute)
-	if first, ok := q.begin(now, "silent", batch); first || !ok {
+	if first, why := q.begin(now, "silent", batch); first || why != "" {
 		t.Error("nothing is forgotten")
 	}
 	q.end(now, "silent", "silent", batch, true, false)
@@ -81,10 +85,10 @@ func TestQuotas(t *testing.T) {
 	}
 	took = 0
 	for range 1000 {
-		if _, ok := q.begin(now, "maker", key); ok {
+		if _, why := q.begin(now, "maker", key); why == "" {
 			took++
 			q.end(now, "maker", "maker", key, false, true)
-			q.proved(now, "maker")
+			q.proved(now, "maker", 0)
 		}
 	}
 	if took < quotaKeys-unproven || took > quotaKeys {
@@ -93,7 +97,7 @@ func TestQuotas(t *testing.T) {
 	if took := 1000 - run("junk", "junk", key, true, false); took != quotaKeys/failedKey {
 		t.Errorf("%d keygens came to nothing, at most %d", took, quotaKeys/failedKey)
 	}
-	if _, ok := q.begin(now, "junk", batch); !ok {
+	if _, why := q.begin(now, "junk", batch); why != "" {
 		t.Error("who makes too many keys cannot sign")
 	}
 	if took := 1000 - run("refresher", "refresher", costOf(attest.OpRefresh, make64()[:1]), false, false); took != 1000 {
@@ -102,13 +106,80 @@ func TestQuotas(t *testing.T) {
 
 	// Many at once: what is under way counts beside what came to nothing.
 	for range 1000 {
-		if _, ok := q.begin(now, "busy", batch); !ok {
+		if _, why := q.begin(now, "busy", batch); why != "" {
 			t.Fatal("who is busy is refused")
 		}
 	}
 	q.end(now, "busy", "busy", batch, true, false)
-	if _, ok := q.begin(now, "busy", batch); ok {
+	if _, why := q.begin(now, "busy", batch); why == "" {
 		t.Error("what is under way does not count")
+	}
+}
+
+// Goal: proofs of a threshold that make no key active are bounded for each member, those of a key that becomes active are not, however
+// many keys are made, and who has used them up is refused no other ceremony. Method: a party's quota on a clock of the test: a member that
+// proves one key without end; that one a minute later; one that proves new keys; one whose proposals came to nothing before the record.
+func TestProofsQuota(t *testing.T) {
+	x := newInside(t)
+	now := time.Unix(1_000_000, 0)
+	x.cfg.Clock = func() time.Time { return now }
+	ps := x.world.Committee.Parties
+	prover, maker := nodeOf(ps[1]), nodeOf(ps[2])
+	proves := func(by transport.NodeID, times int, write bool) (took int, refused error) {
+		for range times {
+			err := x.within(t.Context(), by, opProve, make64()[:1], func(ctx context.Context) error {
+				if write {
+					noteWritten(ctx)
+				}
+				return nil
+			})
+			if err != nil {
+				refused = err
+				continue
+			}
+			took++
+		}
+		return took, refused
+	}
+	if took, err := proves(prover, 2*quotaProofs, false); err != nil {
+		t.Errorf("what wrote nothing counts: %d are taken, %v", took, err)
+	}
+	took, err := proves(prover, 10*quotaProofs, true)
+	if e := problem.As(err); took != quotaProofs || e.Code != problem.Overload || !strings.Contains(e.Message, string(prover)) {
+		t.Errorf("%d proofs are taken, %v", took, err)
+	}
+	if on := x.events(t); !slices.Equal(on, []string{"quota.exceeded"}) {
+		t.Errorf("on record: %v", on)
+	}
+	for _, s := range x.Nodes() {
+		if s.Limited != (s.ID == prover) || strings.Contains(s.Trouble, excessProofs.words()) != s.Limited {
+			t.Errorf("%s: limited %v, trouble %q", s.ID, s.Limited, s.Trouble)
+		}
+	}
+	if err := x.within(t.Context(), prover, attest.OpSign, make64(), func(context.Context) error { return nil }); err != nil {
+		t.Errorf("a payment by it: %v", err)
+	}
+	now = now.Add(time.Minute)
+	if took, _ := proves(prover, 10*quotaProofs, true); took != proofsLeak {
+		t.Errorf("a minute later %d proofs are taken, want %d", took, proofsLeak)
+	}
+	batch := func(ctx context.Context) error {
+		noteWritten(ctx)
+		return nil
+	}
+	if err := x.within(t.Context(), maker, opProve, make64(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if took, _ := proves(maker, quotaProofs, true); took != quotaProofs-64 {
+		t.Errorf("beside a proposal of 64 proofs %d are taken", took)
+	}
+	x.quotas.m = nil
+	for range quotaProofs {
+		took, err := proves(maker, 2, true)
+		if took != 2 {
+			t.Fatalf("proofs of new keys are refused: %v", err)
+		}
+		x.quotas.proved(now, maker, 2)
 	}
 }
 

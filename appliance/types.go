@@ -114,7 +114,7 @@ type NodeStatus struct {
 	Version  string
 	Facility string
 	Accused  bool          // an abort named it since this process started
-	Limited  bool          // its proposals are refused, for what came to nothing of them
+	Limited  bool          // its proposals are refused, for what came to nothing of them or nobody asked for
 	Ready    bool          // it can sign, as it says and as this node sees
 	Trouble  string        // why not, in words
 	Ahead    time.Duration // of our clock, lately
