@@ -110,8 +110,12 @@ func (i *Issuer) Run(ctx context.Context) {
 		case err != nil:
 			wait = keysAgain
 			if !failed {
-				i.Logger.Warn("the keys of the issuer of tokens cannot be fetched", "issuer", i.URL, "error", err, "last", i.Fetched(),
-					"do", "see whether the issuer answers; the last keys count for "+keysKept.String())
+				last, do := "never", "none of its tokens is taken until then"
+				if at := i.Fetched(); !at.IsZero() {
+					last, do = at.UTC().Format(time.RFC3339), "the last keys count for "+keysKept.String()
+				}
+				i.Logger.Warn("the keys of the issuer of tokens cannot be fetched", "issuer", i.URL, "error", err, "last", last,
+					"do", "see whether the issuer answers; "+do)
 			}
 		case failed:
 			i.Logger.Info("the keys of the issuer of tokens are fetched again", "issuer", i.URL)

@@ -651,3 +651,20 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// Goal: of an issuer whose keys were never fetched it is not said that the last ones count. Method: one that is away from the beginning.
+func TestIssuerNeverHeard(t *testing.T) {
+	f, said := newFaulty(t), new(lockedBuffer)
+	f.set(func() {
+		f.handle = func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusServiceUnavailable) }
+	})
+	c := f.config()
+	c.Logger = logTo(said)
+	startIssuer(t, c, time.Now)
+	for !strings.Contains(said.String(), "cannot be fetched") {
+		time.Sleep(time.Millisecond)
+	}
+	if s := said.String(); !strings.Contains(s, `"last":"never"`) || strings.Contains(s, "last keys") || strings.Contains(s, "0001") {
+		t.Error(s)
+	}
+}

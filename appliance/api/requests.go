@@ -221,7 +221,7 @@ func (b keygenBody) request(vault string) (appliance.KeygenRequest, error) {
 		return r, err
 	}
 	if r.Total != 0 && r.Threshold > r.Total {
-		return r, invalidField("threshold", "the threshold is the number of signers needed",
+		return r, invalidField("threshold", fmt.Sprintf("give a threshold of at most %d, or name more nodes", r.Total),
 			"threshold %d is more than the %d nodes that hold shares", r.Threshold, r.Total)
 	}
 	return r, nil

@@ -35,11 +35,11 @@ func (t *transaction) register(f *pflag.FlagSet) {
 
 // or is what --message or --text say, or nil, and the transaction read from its file.
 func (t *transaction) or(message, text string) ([]byte, error) {
-	if t.path == "" {
+	switch given := message+text != ""; {
+	case given && t.path == "":
 		return messageOf(message, text)
-	}
-	if message+text != "" {
-		return nil, fault.Usage("give one of --transaction, --message and --text", "two things to sign")
+	case given || t.path == "":
+		return nil, fault.Usage("give one of --transaction, --message and --text", "nothing to sign, or two things")
 	}
 	return nil, t.read()
 }

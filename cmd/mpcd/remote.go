@@ -154,7 +154,7 @@ func (r *remote) failed(what string, err error, session string) error {
 			Do: again + " to learn the outcome"})
 	}
 	return fault.Doing(what, &fault.Error{Code: fault.CodeQuorum, Err: fmt.Errorf("node not reached: %w", err),
-		Do: cmp.Or(client.Advice(err), "start it with `mpcd dev` or `mpcd start`, or name another with --api")})
+		Do: cmp.Or(client.Advice(err), "start it with `mpcd start` (for trials `mpcd dev`), or name another with --api; then "+again)})
 }
 
 // newSession is the idempotency key of a request that was given none: the user can repeat the request under it.

@@ -46,7 +46,10 @@ func (c Config) Check() error {
 	}
 	name, _, err := net.SplitHostPort(c.Listen)
 	ip := net.ParseIP(name)
-	if err != nil || name != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if err != nil {
+		return fault.Usage("use --listen 127.0.0.1:PORT", "%q is no HOST:PORT", c.Listen)
+	}
+	if name != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return fault.Usage("use --listen 127.0.0.1:PORT; for other machines there is `mpcd init` and `mpcd start`",
 			"%q is not on loopback, and dev speaks plain HTTP", c.Listen)
 	}
