@@ -117,9 +117,10 @@ func TestCheckupAuthority(t *testing.T) {
 		mark string
 		warn string
 	}{"with rules": {&with, "ok", ""}, "without": {&without, "WARN", "--policy"}, "none": {nil, "WARN", "mpcd authority init"}} {
-		d := &Checkup{}
+		d := &Checkup{Config: Config{Authority: "/etc/mpcd/slip.json"}}
 		d.authority(x.a, nil)
-		if f := d.findings[0]; f.Mark() != x.mark || !strings.Contains(f.Warn, x.warn) {
+		if f := d.findings[0]; f.Mark() != x.mark || !strings.Contains(f.Warn, x.warn) ||
+			strings.Contains(f.Detail, "names, /etc/mpcd/slip.json") != (x.a == nil) {
 			t.Errorf("%s: %+v", name, f)
 		}
 	}

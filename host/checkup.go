@@ -243,7 +243,11 @@ func (d *Checkup) authority(now *attest.Authority, err error) {
 	case err != nil:
 		d.say("authority", err, "")
 	case now == nil:
-		d.warn("authority", false, "none yet, so nobody may ask for anything",
+		detail := "none yet, so nobody may ask for anything"
+		if path := d.Config.Authority; path != "" {
+			detail += "; nor is there the file that authority names, " + path
+		}
+		d.warn("authority", false, detail,
 			"it comes from another node, or the operator's `mpcd authority init`")
 	default:
 		detail := fmt.Sprintf("serial %d, %s, %d of %d officers change it, %d initiators", now.Serial, now.Digest(), now.Quorum,
