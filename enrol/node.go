@@ -54,7 +54,9 @@ func showEvidence(ctx context.Context, t *host.Tokens, nonce []byte) ([]KeyEvide
 		if a, ok := hsm.As[hsm.KeyAttester](key.In); ok {
 			ev, err := a.AttestKey(ctx, key.ID, nonce)
 			switch {
-			case errors.Is(err, hsm.ErrUnsupported), key.Role == host.RoleVault && errors.Is(err, hsm.ErrKeyType):
+			case key.Role == host.RoleVault && errors.Is(err, hsm.ErrKeyType):
+				k.Missing = fmt.Sprintf("tokens of provider %s show evidence for keys that sign, and this one wraps", key.In.Provider())
+			case errors.Is(err, hsm.ErrUnsupported):
 				k.Missing = fmt.Sprintf("the %s shows none for this key: %v", key.In.Provider(), err)
 			case err != nil:
 				return nil, err
