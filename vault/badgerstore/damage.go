@@ -101,7 +101,8 @@ func decrypt(b []byte, key *pb.DataKey) ([]byte, error) {
 	return y.XORBlockAllocate(b[:n], key.Data, b[n:])
 }
 
-// checkRegistry checks the lengths in a key registry, for Badger allocates what they say:
+// checkRegistry checks the lengths in a key registry, for Badger allocates what they say, and the checksums, of which it does not name the
+// file:
 //
 //	nonce (16) | known text (12) | (length (4) | checksum (4) | data key)*
 func checkRegistry(path string) error {
@@ -117,7 +118,11 @@ func checkRegistry(path string) error {
 		if len(b) < 8 || uint64(binary.BigEndian.Uint32(b)) > uint64(len(b)-8) {
 			return damaged(path, "a key is cut off")
 		}
-		b = b[8+binary.BigEndian.Uint32(b):]
+		end := 8 + binary.BigEndian.Uint32(b)
+		if crc32.Checksum(b[8:end], castagnoli) != binary.BigEndian.Uint32(b[4:]) {
+			return damaged(path, "the checksum of a key is another")
+		}
+		b = b[end:]
 	}
 	return nil
 }

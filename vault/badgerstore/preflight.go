@@ -35,7 +35,7 @@ func preflight(o badger.Options) (err error) {
 	}
 	registry, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: o.Dir, ReadOnly: true, EncryptionKey: o.EncryptionKey})
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", badger.KeyRegistryFileName, err)
 	}
 	defer registry.Close()
 	tables, err := manifest(o)
