@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -86,6 +87,9 @@ func (p *permission) end(ctx context.Context) {
 	<-p.done
 	p.gate.uncount(ctx, p.counted, p.acted.Load())
 	p.gate.memory.rest(p.passages)
+	if !p.acted.Load() {
+		p.gate.memory.unact(p.passages)
+	}
 	if p.acted.Load() || len(p.fresh) == 0 {
 		return
 	}
@@ -149,9 +153,9 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 	if err = problem.All(errs); err != nil {
 		return nil, g.refuse(ctx, line, passages, errs, err)
 	}
-	var puts []vault.Pair
+	var used []*operation.Use
 	if once(line) {
-		if puts, err = g.recall(ctx, passages); err != nil {
+		if used, err = g.recall(ctx, passages); err != nil {
 			return nil, err
 		}
 	}
@@ -159,10 +163,13 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 	if err != nil {
 		return nil, g.refuse(ctx, line, passages, errs, err)
 	}
+	var puts []vault.Pair
+	again := 0
 	if once(line) {
 		p.gate, p.passages, p.fresh = g, passages, fresh
+		puts, again = g.memory.stored(passages, used)
 	}
-	noteWritten(ctx)
+	noteWritten(ctx, again)
 	entries := g.entries(passages, events)
 	go func() {
 		defer close(p.done)
@@ -181,8 +188,9 @@ func (g *gate) keep(ctx context.Context, puts []vault.Pair, counted []entryID) e
 	return storeAll(ctx, g.store, puts)
 }
 
-// recall brings back into memory what is stored of the request IDs, and returns what is to be stored of them.
-func (g *gate) recall(ctx context.Context, passages []passage) (puts []vault.Pair, err error) {
+// recall brings back into memory what is stored of the request IDs, and returns what is to be stored of them, but for how often they were
+// acted on.
+func (g *gate) recall(ctx context.Context, passages []passage) (used []*operation.Use, err error) {
 	now := g.clock().UnixMilli()
 	for _, x := range passages {
 		id, purpose := x.intent.RequestID, purposeOf(x.intent)
@@ -196,9 +204,9 @@ func (g *gate) recall(ctx context.Context, passages []passage) (puts []vault.Pai
 			g.memory.recall(id, u)
 		}
 		u.Coordinator = x.intent.Node
-		puts = append(puts, u.Put(id))
+		used = append(used, u)
 	}
-	return puts, nil
+	return used, nil
 }
 
 // pass asks all that may refuse an intent by itself.
@@ -301,9 +309,62 @@ type remembered struct {
 	busy    int    // ceremonies of it that run here
 	leaving bool   // it came to nothing and is being taken out of the store: nobody begins under it now, whose record would go with it
 	by      []string
+	acts    map[string]int // for each coordinator that had this node act more than once, as in operation.Use
 }
 
 const intentMemoryMax = 1 << 16
+
+// actsMost is how often a node acts under one request ID for one coordinator: an honest one asks again only where what all signers have
+// done was lost on the way to it, or to its disk, and has the answer else. actsFree is how often in all, before it counts as what came to
+// nothing: once, and again where a coordinator has gone.
+const (
+	actsMost = 8
+	actsFree = 2
+)
+
+// errActs is the cause of a refusal for actsMost.
+var errActs = errors.New("it was done as often as it may be")
+
+// actedFor is how often this node acted for a coordinator, or may have.
+func (r *remembered) actedFor(coordinator string) int {
+	switch {
+	case r == nil:
+		return 0
+	case r.acts[coordinator] == 0 && slices.Contains(r.by, coordinator):
+		return 1
+	}
+	return r.acts[coordinator]
+}
+
+// act counts one more act for a coordinator, of which this is the first where it is not among those that asked.
+func (r *remembered) act(coordinator string) {
+	if n := r.actedFor(coordinator) + 1; n > 1 {
+		if r.acts == nil {
+			r.acts = map[string]int{}
+		}
+		r.acts[coordinator] = n
+	}
+}
+
+// acted is how often this node acted in all.
+func (r *remembered) acted() (all int) {
+	for _, n := range r.acts {
+		all += n
+	}
+	for _, by := range r.by {
+		if r.acts[by] == 0 {
+			all++
+		}
+	}
+	return all
+}
+
+// tooOften is the refusal of a request ID that a coordinator comes with once more than it may.
+func tooOften(id, coordinator string) error {
+	return &problem.Error{Code: problem.Conflict, Holder: coordinator, Err: errActs,
+		Message: fmt.Sprintf("session_id %q was done %d times already for node %s", id, actsMost, coordinator),
+		Next:    fmt.Sprintf("look at node %s, which has the answer or cannot keep it; ask another, by the same session_id", coordinator)}
+}
 
 func newIntentMemory(nodes int) *intentMemory {
 	return &intentMemory{m: map[string]*remembered{}, age: map[string][]string{}, quota: intentMemoryMax / max(1, nodes)}
@@ -329,7 +390,37 @@ func (s *intentMemory) recall(id string, u *operation.Use) {
 	defer s.mu.Unlock()
 	if s.m[id] == nil {
 		s.enter(u.Coordinator, id, u.Purpose)
+		s.m[id].acts = maps.Clone(u.Acts)
 	}
+}
+
+// unact takes back that this node is about to act, where it has not.
+func (s *intentMemory) unact(passages []passage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range passages {
+		if r := s.m[x.intent.RequestID]; r != nil && r.acts[x.intent.Node] > 1 {
+			r.acts[x.intent.Node]--
+		}
+	}
+}
+
+// stored is what to store of passages that were admitted, whose uses are as recall says, and how many of them are acted on once more than
+// is free.
+func (s *intentMemory) stored(passages []passage, used []*operation.Use) (puts []vault.Pair, again int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, x := range passages {
+		id := x.intent.RequestID
+		if r := s.m[id]; r != nil { // or another's was put in its place
+			used[i].Acts = maps.Clone(r.acts)
+			if r.acted() > actsFree {
+				again++
+			}
+		}
+		puts = append(puts, used[i].Put(id))
+	}
+	return puts, again
 }
 
 // leave marks the IDs of passages that nobody else holds, and returns them: they are forgotten when they are out of the store.
@@ -368,7 +459,7 @@ func (s *intentMemory) left(ids []string, gone bool) {
 // admit remembers the intents of all passages, or of none: then which have a request ID that stands for another purpose, or is another
 // coordinator's, each and in all. fresh are those that were not known.
 func (s *intentMemory) admit(passages []passage) (fresh []passage, errs []error, err error) {
-	purposes, now := make([][32]byte, len(passages)), map[string][32]byte{}
+	purposes, now, acts := make([][32]byte, len(passages)), map[string][32]byte{}, map[string]int{}
 	errs = make([]error, len(passages))
 	for i, x := range passages {
 		purposes[i] = purposeOf(x.intent)
@@ -396,15 +487,23 @@ func (s *intentMemory) admit(passages []passage) (fresh []passage, errs []error,
 				Message: fmt.Sprintf("session_id %q is in use at node %s", id, r.holder)}
 			continue
 		}
+		if once(x.intent.Operation) && r.actedFor(x.intent.Node)+acts[id] >= actsMost {
+			errs[i] = tooOften(id, x.intent.Node)
+			continue
+		}
 		if r == nil {
 			fresh = append(fresh, x)
 		}
 		now[id] = purposes[i]
+		acts[id]++
 	}
 	if err = problem.All(errs); err != nil {
 		return nil, errs, err
 	}
 	for i, x := range passages {
+		if r := s.m[x.intent.RequestID]; r != nil {
+			r.act(x.intent.Node)
+		}
 		s.enter(x.intent.Node, x.intent.RequestID, purposes[i])
 		s.m[x.intent.RequestID].busy++
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,6 +184,75 @@ func TestRecordedWaits(t *testing.T) {
 			t.Errorf("the record failed: %v", err)
 		}
 	})
+}
+
+// Goal: under one request ID a node acts eight times for one coordinator and no more, by one batch or by many, and also after it was
+// started anew; another coordinator has as many, so none takes an answer away; what came to nothing does not count; and what was done more
+// than twice in all counts as what came to nothing. Method: a gate, and others over its store.
+func TestActsAreBounded(t *testing.T) {
+	log, err := audit.Open(filepath.Join(t.TempDir(), "audit.log"), "n", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	c := gateConfig(Majority{AllowMinority: true}, log)
+	c.Store = vaulttest.NewMemory()
+	g := newGate(c, anybody, 2)
+	act := func(node, id string, times int, acts bool) (again int64, err error) {
+		passages := make([]passage, times)
+		for i := range passages {
+			in := &attest.Intent{Operation: attest.OpSign, Node: node, RequestID: id, Message: []byte("m")}
+			passages[i] = passage{again: true, intent: in, judge: func() error { return nil }, key: threshold.KeyInfo{
+				Committee: threshold.Committee{Parties: []threshold.PartyID{1, 2, 3}, Identities: make([][]byte, 3), Threshold: 2}}}
+		}
+		var w written
+		p, err := g.permit(context.WithValue(t.Context(), writtenKey{}, &w), attest.OpSign, passages, "test")
+		if err != nil {
+			return 0, err
+		}
+		if err := p.recorded(); err != nil {
+			t.Fatal(err)
+		}
+		p.acted.Store(acts)
+		p.end(t.Context())
+		return w.again.Load(), nil
+	}
+	for i := range actsMost {
+		if i%2 == 1 {
+			g = newGate(c, anybody, 2)
+		}
+		if _, err := act("a", "r", 1, false); err != nil {
+			t.Fatalf("after %d acts, and as many that came to nothing: %v", i, err)
+		}
+		again, err := act("a", "r", 1, true)
+		if want := i >= actsFree; err != nil || (again == 1) != want {
+			t.Errorf("act %d: %v; %d count as nothing", i+1, err, again)
+		}
+	}
+	refused := func(when string, err error) {
+		t.Helper()
+		e := problem.As(err)
+		if !errors.Is(err, errActs) || e.Code != problem.Conflict || e.Holder != "a" || !strings.Contains(e.Error(), "node a") {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	_, err = act("a", "r", 1, true)
+	refused("once more", err)
+	g = newGate(c, anybody, 2)
+	_, err = act("a", "r", 1, true)
+	refused("and after a restart", err)
+	if again, err := act("b", "r", 1, true); err != nil || again != 1 {
+		t.Errorf("another coordinator: %v; %d count as nothing", err, again)
+	}
+	_, err = act("a", "r", 1, true)
+	refused("after that one", err)
+	_, err = act("a", "new", actsMost+1, true)
+	refused("in one batch", err)
+	if _, err := act("a", "new", actsMost, true); err != nil {
+		t.Errorf("as many as may be, in one batch: %v", err)
+	}
+	_, err = act("a", "new", 1, true)
+	refused("and one more", err)
 }
 
 type failingPolicy struct{}

@@ -129,7 +129,9 @@ func (n *others) answer(ctx context.Context, env transport.Envelope) {
 		var st operation.State
 		if st, err = n.ops.State(ctx, string(q.Op), q.Session); err == nil {
 			s.Asked, s.Acting, s.Body, s.Answer = st.Asked, st.Acting, st.Body, st.Answer
-			s.Use, err = n.gate.uses.Get(ctx, q.Session)
+			if s.Use, err = n.gate.uses.Get(ctx, q.Session); s.Use != nil {
+				s.Use.Acts = nil // which nobody judges by, and releases before it do not read
+			}
 		}
 		receipt = string(s.Answer)
 	}

@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -125,12 +126,16 @@ type excess string
 const (
 	excessNothing excess = "quota"  // what came to nothing, or key ceremonies
 	excessProofs  excess = "proofs" // of thresholds
+	excessActs    excess = "acts"   // under one session_id
 )
 
 // words are what a member is told, and what is told of it.
 func (e excess) words() string {
-	if e == excessProofs {
+	switch e {
+	case excessProofs:
 		return "has asked for too many proofs of thresholds here"
+	case excessActs:
+		return "has asked again and again here for what was done under its session_id"
 	}
 	return "has begun too much here that came to nothing"
 }
@@ -169,6 +174,7 @@ type cost struct {
 	bytes  float64
 	keys   float64 // 1 for a key ceremony
 	proofs float64 // of a threshold
+	again  float64 // bytes about what was done before, more often than is free
 }
 
 func costOf(op attest.Operation, intents []*attest.Intent) (c cost) {
@@ -207,14 +213,22 @@ func (u *used) refuse(now time.Time, why excess) (first bool) {
 	return first
 }
 
+// refuse is used.refuse of what a line has refused a member.
+func (q *quotas) refuse(now time.Time, peer transport.NodeID, why excess) (first bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.of(now, peer).refuse(now, why)
+}
+
 // end counts what has begun: as nothing, or, where it failed, for to, who is to blame; for its coordinator if to has used up its part.
-// Proofs count until their key is active.
+// Proofs count until their key is active, and what was done before counts as nothing though it succeeds.
 func (q *quotas) end(now time.Time, coordinator, to transport.NodeID, c cost, failed, kept bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	u := q.of(now, coordinator)
 	u.open = max(0, u.open-c.bytes)
 	u.proofs += c.proofs
+	u.owed += c.again
 	switch {
 	case !failed && kept:
 		u.keys += c.keys * (unproven - 1)
@@ -249,12 +263,19 @@ func (q *quotas) limited(now time.Time, peer transport.NodeID) (limited bool, wh
 	return u.over(true, true) != "", ""
 }
 
-// written is where the gate notes, by a party's context, that it has put intents on record.
+// written is where the gate notes, by a party's context, that it has put intents on record, and how many of them were acted on before, more
+// often than is free.
+type written struct {
+	yes   atomic.Bool
+	again atomic.Int64
+}
+
 type writtenKey struct{}
 
-func noteWritten(ctx context.Context) {
-	if w, ok := ctx.Value(writtenKey{}).(*atomic.Bool); ok {
-		w.Store(true)
+func noteWritten(ctx context.Context, again int) {
+	if w, ok := ctx.Value(writtenKey{}).(*written); ok {
+		w.yes.Store(true)
+		w.again.Store(int64(again))
 	}
 }
 
@@ -269,13 +290,20 @@ func (n *core) within(ctx context.Context, coordinator transport.NodeID, op atte
 		return problem.New(problem.Overload, fmt.Sprintf("see the audit log for what ceremonies of node %s have left; repeat the request "+
 			"in a minute or through another node", coordinator), "node %s %s", coordinator, why.words())
 	}
-	var written atomic.Bool
-	err := act(context.WithValue(ctx, writtenKey{}, &written))
-	if !written.Load() {
+	var wrote written
+	err := act(context.WithValue(ctx, writtenKey{}, &wrote))
+	if !wrote.yes.Load() {
 		c.proofs = 0
 	}
+	if errors.Is(err, errActs) {
+		first := n.quotas.refuse(n.cfg.Clock(), coordinator, excessActs)
+		if aerr := n.noteExcess(ctx, coordinator, op, first, excessActs); aerr != nil {
+			return aerr
+		}
+	}
+	c.again = c.bytes * float64(wrote.again.Load()) / float64(max(1, len(intents)))
 	f := ceremony.FailureOf(err)
-	failed := err != nil && written.Load() && !ours(f)
+	failed := err != nil && wrote.yes.Load() && !ours(f)
 	n.quotas.end(n.cfg.Clock(), coordinator, n.toBlame(f, coordinator), c, failed, op == attest.OpKeygen && err == nil)
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/keys"
+	"github.com/luxfi/mpcd/appliance/operation"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -129,7 +130,7 @@ func TestProofsQuota(t *testing.T) {
 		for range times {
 			err := x.within(t.Context(), by, opProve, make64()[:1], func(ctx context.Context) error {
 				if write {
-					noteWritten(ctx)
+					noteWritten(ctx, 0)
 				}
 				return nil
 			})
@@ -164,7 +165,7 @@ func TestProofsQuota(t *testing.T) {
 		t.Errorf("a minute later %d proofs are taken, want %d", took, proofsLeak)
 	}
 	batch := func(ctx context.Context) error {
-		noteWritten(ctx)
+		noteWritten(ctx, 0)
 		return nil
 	}
 	if err := x.within(t.Context(), maker, opProve, make64(), batch); err != nil {
@@ -180,6 +181,41 @@ func TestProofsQuota(t *testing.T) {
 			t.Fatalf("proofs of new keys are refused: %v", err)
 		}
 		x.quotas.proved(now, maker, 2)
+	}
+}
+
+// Goal: what a member has done again and again under one session_id counts as what came to nothing, though it succeeds, and where it is
+// refused for that, the member is named on record and shown. Method: ceremonies of which the gate says so.
+func TestRepeatsQuota(t *testing.T) {
+	x := newInside(t)
+	by := nodeOf(x.world.Committee.Parties[1])
+	run := func(again int, err error) error {
+		return x.within(t.Context(), by, attest.OpSign, make64(), func(ctx context.Context) error {
+			noteWritten(ctx, again)
+			return err
+		})
+	}
+	took := 0
+	for run(32, nil) == nil {
+		took++
+	}
+	if bytes := float64(took) * costOf(attest.OpSign, make64()).bytes / 2; bytes < 0.9*quotaBytes || bytes > 1.1*quotaBytes {
+		t.Errorf("%.0f bytes of what was done before are taken, at most %d", bytes, quotaBytes)
+	}
+	x.quotas.m = nil
+	x.events(t)
+	for range 2 {
+		if err := run(0, problem.All([]error{nil, tooOften("s", string(by))})); !errors.Is(err, errActs) {
+			t.Fatal(err)
+		}
+	}
+	if on := x.events(t); !slices.Equal(on, []string{"quota.exceeded"}) {
+		t.Errorf("on record: %v", on)
+	}
+	for _, s := range x.Nodes() {
+		if s.Limited != (s.ID == by) || strings.Contains(s.Trouble, excessActs.words()) != s.Limited {
+			t.Errorf("%s: limited %v, trouble %q", s.ID, s.Limited, s.Trouble)
+		}
 	}
 }
 
@@ -201,7 +237,7 @@ func TestWithinQuota(t *testing.T) {
 		for range 200 {
 			got := x.within(t.Context(), by, attest.OpSign, intents, func(ctx context.Context) error {
 				if write {
-					noteWritten(ctx)
+					noteWritten(ctx, 0)
 				}
 				return err
 			})
@@ -387,5 +423,23 @@ func TestOurs(t *testing.T) {
 	}
 	if ours(ceremony.FailureOf(errors.New("another end"))) {
 		t.Error("another end")
+	}
+}
+
+// Goal: what a node says of a session_id is read by releases that know of no acts, as an answer that is not read is taken for none. Method:
+// a use that counts acts, asked about.
+func TestActsAreNotTold(t *testing.T) {
+	x := newInside(t)
+	asker := nodeOf(x.world.Committee.Parties[1])
+	x.ops = operation.New(x.cfg.Store, x.cfg.Clock)
+	use := operation.Use{Coordinator: "node2", At: 1, Acts: map[string]int{"node2": 3}}
+	if err := x.cfg.Store.Batch(t.Context(), []vault.Pair{use.Put("s")}, nil); err != nil {
+		t.Fatal(err)
+	}
+	x.others.answer(t.Context(), transport.Envelope{From: asker, Body: canon.MustMarshal(question{Op: attest.OpSign, Session: "s"})})
+	var got said
+	err := canon.Unmarshal(x.sent[len(x.sent)-1].Body, &got)
+	if err != nil || got.Use == nil || got.Use.Coordinator != "node2" || got.Use.Acts != nil {
+		t.Errorf("it is told %+v, %v", got.Use, err)
 	}
 }

@@ -17,6 +17,8 @@ type Use struct {
 	Coordinator string   `cbor:"3,keyasint"`           // that asked last
 	At          int64    `cbor:"4,keyasint"`           // ms
 	Key         string   `cbor:"5,keyasint,omitempty"` // of a keygen: the wallet that came of it, once its share is about to be stored
+	// Acts is how often this node has acted, or was about to, for each coordinator that had it act more than once.
+	Acts map[string]int `cbor:"6,keyasint,omitempty"`
 }
 
 const useVersion = 1
