@@ -309,17 +309,19 @@ func (e *epochs) whole(s keys.Sharing) error {
 	return err
 }
 
-// check is the check of readiness: a node all of whose keys are over serves nobody.
+// useNewest is what to do first about a node that was started on an older data directory.
+const useNewest = "start it on its newest data directory"
+
+// check is the check of readiness: a node all of whose keys are over serves nobody. One that lags with some is ready, and to be looked at.
 func (e *epochs) check() Check {
 	words := e.lagWords(e.cfg.Node)
 	if words == "" {
 		return Check{Name: epochsName, OK: true, Detail: "its shares are of the epochs that the peers hold"}
 	}
-	if _, late := e.lag(e.cfg.Node); len(late) < len(e.keys.Sharings(e.members.SelfParty())) {
-		return Check{Name: epochsName, OK: true, Detail: "it " + words}
-	}
-	return Check{Name: epochsName, Detail: "it " + words, Next: "start it on its newest data directory; if that is gone, sign with the " +
-		"others, make other keys with all nodes, and move what these hold; see docs/OPERATIONS.md"}
+	_, late := e.lag(e.cfg.Node)
+	some := len(late) < len(e.keys.Sharings(e.members.SelfParty()))
+	return Check{Name: epochsName, OK: some, Detail: "it " + words, Next: useNewest + "; if that is gone, sign with the others, make other " +
+		"keys with all nodes, and move what these hold; see docs/OPERATIONS.md"}
 }
 
 // epochs tells the peer, and tells log and audit log of a node that begins to lag, or does no longer.

@@ -174,6 +174,9 @@ func (n *core) quorumCheck(s signers) Check {
 			detail += fmt.Sprintf("; %s %s", id, why)
 		}
 	}
+	if next == "" && s.enough() && s.short > 0 {
+		next = "start the missing nodes: the keys of some groups cannot sign"
+	}
 	return Check{Name: "quorum", OK: s.enough(), Detail: detail, Next: next}
 }
 

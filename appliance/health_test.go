@@ -169,6 +169,19 @@ func TestOwnChecks(t *testing.T) {
 	}
 }
 
+// Goal: a node of whose keys some cannot sign is ready, and the doctor warns of it; where none can, waiting may heal it. Method: how many
+// can.
+func TestSomeGroupsAreShort(t *testing.T) {
+	x := newInside(t)
+	for s, warned := range map[signers]bool{{can: 2, need: 2, all: 2}: false, {can: 2, need: 2, short: 1, all: 2}: true,
+		{can: 1, need: 2, short: 2, all: 2}: false} {
+		c := x.quorumCheck(s)
+		if c.OK != s.enough() || strings.HasPrefix(c.Next, "start the missing nodes") != warned || !warned && c.Next != "" {
+			t.Errorf("%+v: %+v", s, c)
+		}
+	}
+}
+
 // Goal: what a node has stored and cannot open any more is seen in its checks from then on, and in its own row among the nodes; its peers
 // go on with the keys that are whole. Method: pair state that does not open.
 func TestDamageIsShown(t *testing.T) {

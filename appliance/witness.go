@@ -38,6 +38,7 @@ type witness struct {
 	shown  map[transport.NodeID]*shown
 	read   bool        // the checkpoint of a run before was read
 	last   time.Time   // when a peer last cosigned a checkpoint of this node's; zero if none ever did
+	lost   string      // that a peer has witnessed a log of this node that is not the one here, in words
 	heard  refusalRate // what peers tell
 }
 
@@ -414,10 +415,13 @@ func (x *witnessed) why() string {
 		time.UnixMilli(x.Broke).UTC().Format(time.RFC3339))
 }
 
-// broke says it of a node.
+// broke says it of a node, and of this one what its peers say.
 func (w *witness) broke(id transport.NodeID) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if id == w.core.cfg.Node {
+		return w.lost
+	}
 	if x := w.held[id]; x != nil {
 		return x.why()
 	}
@@ -500,6 +504,9 @@ func (w *witness) has(from transport.NodeID, b []byte) error {
 			s.has = head.Size
 		}
 	}
+	if lost && w.lost == "" {
+		w.lost = fmt.Sprintf("%s has witnessed an audit log of this node, of %d entries, that is not the one that is here", from, head.Size)
+	}
 	w.mu.Unlock()
 	if lost && again {
 		w.core.cfg.Logger.Error("another node has witnessed an audit log of this node that is not the one that is here: it was put back, or "+
@@ -533,9 +540,14 @@ func (w *witness) unseen() string {
 	return "see that others hear it, and that its token signs"
 }
 
+// check fails where nobody witnesses this node's log. What others have on record of it stops nothing, and is to be looked at.
 func (w *witness) check() Check {
 	if why, next := w.own(); why != "" {
 		return Check{Name: "witness", Detail: why, Next: next}
+	}
+	if lost := w.broke(w.core.cfg.Node); lost != "" {
+		return Check{Name: "witness", OK: true, Detail: lost, Next: useNewest + "; if nobody has put an older one here, keep this " +
+			"one as it is, and find out who changed it"}
 	}
 	return Check{Name: "witness", OK: true, Detail: w.detail()}
 }
@@ -575,7 +587,7 @@ func (w *witness) Checkpoints(context.Context) ([]Checkpoint, error) {
 		c := Checkpoint{Node: id}
 		w.mu.Lock()
 		if id == w.core.cfg.Node {
-			c.Note, c.Witnessed = own, w.last
+			c.Note, c.Witnessed, c.Trouble = own, w.last, w.lost
 		} else if x := w.held[id]; x != nil {
 			c.Note, c.Witnessed, c.Before, c.Trouble = x.Checkpoint, x.at, x.Before, x.why()
 		}

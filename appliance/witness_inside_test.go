@@ -407,12 +407,23 @@ func TestWitnessedOurselves(t *testing.T) {
 	}
 }
 
-// saysAnew tells the node that a peer has a checkpoint of its log, and wants it to say that its log is another, or not.
+// saysAnew tells the node that a peer has a checkpoint of its log, and wants it to say that its log is another, or not: to the peer, in its
+// check, which the doctor warns of, in its own row and of its own log.
 func (x *witnessing) saysAnew(from int, has []byte, want bool) {
 	x.t.Helper()
 	said := slices.ContainsFunc(x.tell(from, witnessBody{Has: has}), func(b witnessBody) bool { return b.Anew })
 	if said != want {
 		x.t.Errorf("it says that its log is another: %v", said)
+	}
+	c, lost := x.witness.check(), fmt.Sprintf("%s has witnessed an audit log of this node, of ", x.node(from))
+	if !c.OK || strings.HasPrefix(c.Detail, lost) != want || strings.HasPrefix(c.Next, "start it on its newest data directory") != want {
+		x.t.Errorf("its check: %+v", c)
+	}
+	if own := x.Nodes()[0]; !own.Self || strings.Contains(own.Trouble, lost) != want {
+		x.t.Errorf("its row: %q", own.Trouble)
+	}
+	if logs, _ := x.witness.Checkpoints(x.t.Context()); strings.HasPrefix(logs[0].Trouble, lost) != want {
+		x.t.Errorf("its log: %q", logs[0].Trouble)
 	}
 }
 

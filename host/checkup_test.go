@@ -183,6 +183,31 @@ func TestDoctorBesideRunning(t *testing.T) {
 	}
 }
 
+// Goal: what a running node says is to be done although it is ready, the doctor warns of; what is well it does not. Method: a check that is
+// well, with something to do and without.
+func TestDoctorWarnsOfRunning(t *testing.T) {
+	c := testNode(t, "n1")
+	prepare(t, c)
+	held, err := Lock(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	for _, next := range []string{"", "start it on its newest data directory"} {
+		d := &Checkup{Config: c, Ask: func(context.Context) (*wire.Health, error) {
+			return &wire.Health{Checks: []wire.Check{{Name: "epochs", OK: true, Detail: "why", Next: next}}}, nil
+		}}
+		if err := found(t, d, "node: epochs"); err != nil {
+			t.Error(err)
+		}
+		for _, f := range d.findings {
+			if f.Check == "node: epochs" && (f.Warn != next || f.Detail != "why") {
+				t.Errorf("%q: %+v", next, f)
+			}
+		}
+	}
+}
+
 // Goal: where the doctor cannot speak to the node beside it, it says what to do there, and names no flag of other commands; what the node
 // answers stands, and so does that its certificate has expired. Method: failures as a client's commands tell them.
 func TestDoctorUnheard(t *testing.T) {
