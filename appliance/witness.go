@@ -40,6 +40,7 @@ type witness struct {
 	last   time.Time   // when a peer last cosigned a checkpoint of this node's; zero if none ever did
 	lost   string      // that a peer has witnessed a log of this node that is not the one here, in words
 	heard  refusalRate // what peers tell
+	stored refusalRate // of what they tell
 }
 
 const (
@@ -51,6 +52,10 @@ const (
 	// read in a minute.
 	witnessRetry  = 15 * time.Second
 	witnessMinute = 60
+	// witnessKept is for how long the checkpoint of a log that did not grow is not written again, and witnessStored how many of a peer are
+	// in a minute: an honest one shows another once a minute, and at its start.
+	witnessKept   = witnessAgain - time.Minute
+	witnessStored = 6
 	// witnessBreak is how often a peer's log may be witnessed anew: each is on record.
 	witnessBreak = time.Minute
 	proofMax     = 128 // hashes: twice the height of a tree of 2⁶⁴
@@ -62,6 +67,7 @@ type witnessed struct {
 	head   audit.Head
 	before audit.Head
 	at     time.Time // when it last did
+	kept   time.Time // when that was last stored
 	told   bool      // it is said that this was too long ago
 }
 
@@ -134,6 +140,7 @@ func parseWitnessed(node string, b []byte) (*witnessed, error) {
 		return nil, problem.Unreadable("what was witnessed of the audit log of "+node, problem.Restore, err)
 	}
 	x.at = time.UnixMilli(x.At)
+	x.kept = x.at
 	return x, nil
 }
 
@@ -327,38 +334,65 @@ func (w *witness) judge(ctx context.Context, from transport.NodeID, b witnessBod
 	w.mu.Lock()
 	was := w.held[from]
 	w.mu.Unlock()
+	now := w.core.cfg.Clock()
 	x := &witnessed{witnessRecord: witnessRecord{Version: witnessVersion, Key: key}, head: head}
+	var lost *witnessed
 	if was != nil && string(was.Key) == string(key) {
 		x.Before, x.before, x.Broke = was.Before, was.before, was.Broke
-		breaks := b.Anew || head.Size == was.head.Size && head.Root != was.head.Root
-		switch {
-		case head == was.head:
-			breaks = false
-		case !breaks && (head.Size < was.head.Size || b.From != was.head.Size):
+		switch grown, known := was.grown(head, b); {
+		case !known:
 			w.send(from, witnessBody{Has: was.Checkpoint})
 			return nil
-		case !breaks:
-			breaks = audit.CheckGrown(was.head, head, b.Proof) != nil
-		}
-		if breaks {
-			now := w.core.cfg.Clock()
-			if now.Sub(time.UnixMilli(was.Broke)) < witnessBreak {
-				return nil
-			}
-			if x.Broke = now.UnixMilli(); x.Before == nil { // later ones are on record; nobody gets rid of the first
-				x.Before, x.before = was.Checkpoint, was.head
-			}
-			if err := w.note(ctx, "witness.rewritten", from, was, head); err != nil {
-				return err
-			}
-			w.broken(from, x)
+		case grown && head == was.head:
+			x.kept = was.kept
+		case grown:
+		case now.Sub(time.UnixMilli(was.Broke)) < witnessBreak:
+			return nil
+		default:
+			lost = was
 		}
 	}
-	return w.cosign(ctx, from, v, x, b.Checkpoint)
+	age := now.Sub(x.kept)
+	keep := age < 0 || age >= witnessKept
+	if keep && !w.stored.allow(now, refusedTo{peer: from}, witnessStored) {
+		return fmt.Errorf("it has shown another one more than %d times in a minute", witnessStored)
+	}
+	if lost != nil {
+		if err := w.rewritten(ctx, from, lost, x); err != nil {
+			return err
+		}
+	}
+	return w.cosign(ctx, from, v, x, b.Checkpoint, keep)
 }
 
-// cosign stores a checkpoint and then says so.
-func (w *witness) cosign(ctx context.Context, from transport.NodeID, v audit.Verifier, x *witnessed, b []byte) error {
+// grown tells whether a peer's log has grown to a head from the one that is held, as far as the peer shows it; it is not known where the
+// peer does not know which that is.
+func (x *witnessed) grown(head audit.Head, b witnessBody) (grown, known bool) {
+	switch {
+	case head == x.head:
+		return true, true
+	case b.Anew || head.Size == x.head.Size:
+		return false, true
+	case head.Size < x.head.Size || b.From != x.head.Size:
+		return false, false
+	}
+	return audit.CheckGrown(x.head, head, b.Proof) == nil, true
+}
+
+// rewritten puts on record that a peer's log, of which x is shown, has not grown from what was held of it, which is kept.
+func (w *witness) rewritten(ctx context.Context, from transport.NodeID, was, x *witnessed) error {
+	if x.Broke = w.core.cfg.Clock().UnixMilli(); x.Before == nil { // later ones are on record; nobody gets rid of the first
+		x.Before, x.before = was.Checkpoint, was.head
+	}
+	if err := w.note(ctx, "witness.rewritten", from, was, x.head); err != nil {
+		return err
+	}
+	w.broken(from, x)
+	return nil
+}
+
+// cosign stores a checkpoint, where it is to be kept, and then says so.
+func (w *witness) cosign(ctx context.Context, from transport.NodeID, v audit.Verifier, x *witnessed, b []byte, keep bool) error {
 	_, _, self, err := w.of(w.core.cfg.Node)
 	if err != nil {
 		return err
@@ -368,8 +402,11 @@ func (w *witness) cosign(ctx context.Context, from transport.NodeID, v audit.Ver
 	if x.Checkpoint, err = audit.Cosign(b, v, self, now, w.core.cfg.Self.Sign); err != nil {
 		return err
 	}
-	if err := w.store(ctx, from, &x.witnessRecord); err != nil {
-		return err
+	if keep {
+		if err := w.store(ctx, from, &x.witnessRecord); err != nil {
+			return err
+		}
+		x.kept = now
 	}
 	w.mu.Lock()
 	was := w.held[from]
@@ -473,13 +510,17 @@ func (w *witness) cosigned(from transport.NodeID, b []byte) error {
 	now := w.core.cfg.Clock()
 	s := w.shown[from]
 	ours := s != nil && s.checkpoint == textOf(b)
+	keep := ours && now.Sub(s.cosigned) >= witnessKept
 	if ours {
-		s.has, s.cosigned, s.anew = head.Size, now, false
+		s.has, s.anew = head.Size, false
 		w.last = now
 	}
+	if keep {
+		s.cosigned = now
+	}
 	w.mu.Unlock()
-	if !ours {
-		return nil // of a checkpoint before
+	if !keep {
+		return nil // of a checkpoint before, or once more
 	}
 	return w.core.cfg.AuditLog.AddCosignatures(b, v, by)
 }

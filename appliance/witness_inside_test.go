@@ -3,13 +3,17 @@ package appliance
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/asn1"
 	"errors"
 	"fmt"
+	"math/big"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
@@ -260,6 +264,107 @@ func TestWitnessStoresFirst(t *testing.T) {
 	if said := x.shows(2, x.log(2, 10, 99), 0); said != "" {
 		t.Errorf("unstored: %s", said)
 	}
+}
+
+// Goal: a member has this node write no more of its log than a log that grows once a minute takes: neither the same again and again, each
+// time with other lines, nor so many others, nor what it says of ours. Method: one who has its token, and counts what is written.
+func TestWitnessWritesLittle(t *testing.T) {
+	x := newWitnessing(t)
+	store := &counted{Store: x.cfg.Store}
+	x.cfg.Store = store
+	a := x.log(2, 10, 99)
+	for _, more := range []string{"more\n", "\u009b2J\u202e\n", "\n", "more"} {
+		if said := x.said(x.tell(2, witnessBody{Checkpoint: x.lines(2, a, more)})); said != "" {
+			t.Errorf("with further lines %q: %s", more, said)
+		}
+	}
+	for minute := range 8 {
+		for range 20 {
+			if x.shows(2, a, 10) != "cosigned" {
+				t.Fatal("the same is not cosigned again")
+			}
+		}
+		if want := 1 + minute/4; len(store.puts) != want {
+			t.Errorf("after minute %d the same is written %d times, want %d", minute, len(store.puts), want)
+		}
+		x.now = x.now.Add(time.Minute)
+	}
+	for i := range 2 * witnessStored {
+		size := a.Len()
+		x.grow(a, int(size)+1, 99)
+		if said := x.shows(2, a, size); (said == "cosigned") != (i < witnessStored) {
+			t.Errorf("the one after %d of a minute: %q", i, said)
+		}
+	}
+	for _, put := range store.puts {
+		if len(put.Value) > 1<<10 {
+			t.Errorf("it is of %d bytes", len(put.Value))
+		}
+	}
+}
+
+// Goal: a peer has this node write a checkpoint of its own no more often than it shows it. Method: cosignatures of one, each of another time.
+func TestCosignaturesAreKeptOnce(t *testing.T) {
+	x := newWitnessing(t)
+	x.grow(x.cfg.AuditLog, 5, 99)
+	signed := x.checkpoint(1, "attest", x.cfg.AuditLog)
+	if err := x.cfg.AuditLog.KeepCheckpoint(signed); err != nil {
+		t.Fatal(err)
+	}
+	x.beat()
+	x.tell(2, witnessBody{Cosigned: x.cosigned(2, 2, signed)})
+	first := string(x.cfg.AuditLog.Checkpoint())
+	x.now = x.now.Add(time.Second)
+	x.tell(2, witnessBody{Cosigned: x.cosigned(2, 2, signed)})
+	if string(x.cfg.AuditLog.Checkpoint()) != first || !x.witness.last.Equal(x.now) {
+		t.Errorf("written again, or not taken: last %s", x.witness.last)
+	}
+	x.now = x.now.Add(witnessKept)
+	x.tell(2, witnessBody{Cosigned: x.cosigned(2, 2, signed)})
+	if string(x.cfg.AuditLog.Checkpoint()) == first {
+		t.Error("not written any more")
+	}
+}
+
+// lines is a checkpoint of a party's with so much more after its three lines.
+func (x *witnessing) lines(p int, a *audit.Log, more string) []byte {
+	x.t.Helper()
+	plain, key := x.checkpoint(p, "attest", a), x.key(x.t, "attest", x.party(p))
+	v, err := audit.NewVerifier("test", string(x.node(p)), key.Public)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	sign := func(m []byte) ([]byte, error) { return x.tokens.Sign(context.Background(), key.ID, m) }
+	b, err := note.Sign(&note.Note{Text: textOf(plain) + "\n" + strings.TrimSuffix(more, "\n") + "\n"}, byToken{v, sign})
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	return b
+}
+
+// byToken signs notes as a node's token does.
+type byToken struct {
+	audit.Verifier
+	sign func([]byte) ([]byte, error)
+}
+
+func (s byToken) Sign(m []byte) ([]byte, error) {
+	raw, err := s.sign(m)
+	if err != nil {
+		return nil, err
+	}
+	return asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(raw[:32]), new(big.Int).SetBytes(raw[32:])})
+}
+
+// counted keeps what is written to a store.
+type counted struct {
+	vault.Store
+	puts []vault.Pair
+}
+
+func (c *counted) Batch(ctx context.Context, puts []vault.Pair, deletes [][]byte) error {
+	c.puts = append(c.puts, puts...)
+	return c.Store.Batch(ctx, puts, deletes)
 }
 
 // unwritten is a store that cannot be written.

@@ -130,6 +130,40 @@ func TestCosignatures(t *testing.T) {
 	}
 }
 
+// Goal: a checkpoint is origin, size and root, as they are written here, and nothing else: what a node's own key has signed besides is not
+// taken. Method: each other form of one head, under that key.
+func TestThreeLines(t *testing.T) {
+	key, v := newLogKey(t)
+	h := Head{7, [32]byte{1}}
+	by := &signer{v, func(m []byte) ([]byte, error) {
+		sum := sha256.Sum256(m)
+		r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
+		return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...), err
+	}}
+	for text, want := range map[string]bool{
+		h.text(v.Name()):                      true,
+		h.text(v.Name()) + "more\n":           false,
+		h.text(v.Name()) + "\u009b2J\n":       false,
+		h.text(v.Name()) + "\n":               false,
+		h.text(v.Name()) + "\n\n":             false,
+		v.Name() + "\n7\n":                    false,
+		v.Name() + "\n07\n" + text43 + "A=\n": false,
+		v.Name() + "\n7\n" + text43 + "B=\n":  false, // bits that are none of the 32 bytes
+	} {
+		b, err := note.Sign(&note.Note{Text: text}, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, signed, err := OpenCheckpoint(b, v)
+		if want != (err == nil && signed && got == h) || !want && !errors.Is(err, ErrCheckpoint) {
+			t.Errorf("%q: %v, signed %v, %v", text, got, signed, err)
+		}
+	}
+}
+
+// text43 is the base64 of a 1 and of zeros, but for the last letter.
+const text43 = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
 // Goal: what others sign by the standard is read here, as what is signed here is read by theirs. Method: the signer of transparency-dev,
 // with a key of its form.
 func TestCosignatureOfOthers(t *testing.T) {

@@ -81,15 +81,20 @@ func (s *signer) Sign(msg []byte) ([]byte, error) {
 
 // SignHead makes a checkpoint. sign has the token sign a message by the key of v; it returns r and s, 32 bytes each.
 func SignHead(h Head, v Verifier, sign func(message []byte) ([]byte, error)) ([]byte, error) {
-	text := fmt.Sprintf("%s\n%d\n%s\n", v.Name(), h.Size, base64.StdEncoding.EncodeToString(h.Root[:]))
-	return note.Sign(&note.Note{Text: text}, &signer{v, sign})
+	return note.Sign(&note.Note{Text: h.text(v.Name())}, &signer{v, sign})
+}
+
+// text is what is signed of a head, of a log of that origin.
+func (h Head) text(origin string) string {
+	return fmt.Sprintf("%s\n%d\n%s\n", origin, h.Size, base64.StdEncoding.EncodeToString(h.Root[:]))
 }
 
 // ErrCheckpoint: that is no checkpoint of this node's log.
 var ErrCheckpoint = errors.New("the checkpoint is not one of this node's log")
 
 // OpenCheckpoint checks a checkpoint and returns its head. It is not signed where v's key has not signed it, but another, as that of a
-// token which was replaced: nobody vouches for it then but who has kept it. ErrCheckpoint, with the log that it says to be of.
+// token which was replaced: nobody vouches for it then but who has kept it. ErrCheckpoint, with the log that it says to be of; also where it has
+// more than the three lines that SignHead writes: who signs has no room for what it likes in what others store and print.
 func OpenCheckpoint(b []byte, v Verifier) (h Head, signed bool, err error) {
 	n, err := note.Open(b, note.VerifierList(v))
 	signed = err == nil
@@ -105,7 +110,9 @@ func OpenCheckpoint(b []byte, v Verifier) (h Head, signed bool, err error) {
 	if err != nil {
 		return Head{}, false, fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
-	h, err = headOf(n.Text, v.Name())
+	if h, err = headOf(n.Text, v.Name()); err == nil && n.Text != h.text(v.Name()) {
+		h, err = Head{}, fmt.Errorf("%w: it has more than origin, size and root", ErrCheckpoint)
+	}
 	return h, signed && err == nil, err
 }
 
@@ -115,7 +122,7 @@ func signs(v Verifier, text string, s note.Signature) bool {
 	return err == nil && len(raw) > 4 && v.Verify([]byte(text), raw[4:])
 }
 
-// HeadIn reads what a checkpoint says, of whatever log, and verifies nothing.
+// HeadIn reads what a checkpoint says, of whatever log, and verifies nothing: further lines, which were taken once, may follow.
 func HeadIn(b []byte) (Head, error) {
 	text, _, _ := strings.Cut(string(b), "\n\n")
 	origin, _, _ := strings.Cut(text, "\n")
