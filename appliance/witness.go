@@ -535,8 +535,11 @@ func (w *witness) has(from transport.NodeID, b []byte) error {
 	if err != nil || !signed {
 		return cmp.Or(err, errors.New("this node's token has not signed that"))
 	}
-	root, err := w.core.cfg.AuditLog.RootAt(head.Size)
-	lost := err != nil || root != head.Root
+	lost, err := w.another(head)
+	if err != nil { // the peer has that of us for good, so nothing is said before it is known
+		w.core.remark(from, "this node's own audit log cannot be read, and so not be shown to another; it is tried again", err)
+		return nil
+	}
 	w.mu.Lock()
 	s := w.shown[from]
 	again := s != nil && (lost && !s.anew || !lost && s.has != head.Size)
@@ -559,6 +562,16 @@ func (w *witness) has(from transport.NodeID, b []byte) error {
 	return nil
 }
 
+// another tells whether this node's log is not the one of that head; an error, where it cannot be read.
+func (w *witness) another(head audit.Head) (bool, error) {
+	log := w.core.cfg.AuditLog
+	if head.Size > log.Len() {
+		return true, nil
+	}
+	root, err := log.RootAt(head.Size)
+	return err == nil && root != head.Root, err
+}
+
 // own says, in words, why this node releases no share; "" if it does. next is what to do about it.
 func (w *witness) own() (why, next string) {
 	next = w.unseen()
@@ -578,7 +591,7 @@ func (w *witness) unseen() string {
 	case w.core.peers.Alone():
 		return "start the missing nodes: none is heard"
 	}
-	return "see that others hear it, and that its token signs"
+	return "see that others hear it, that its token signs, and that its audit log can be read (`mpcd audit verify`)"
 }
 
 // check fails where nobody witnesses this node's log. What others have on record of it stops nothing, and is to be looked at.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -423,7 +424,7 @@ func TestMissingIsNotSuspected(t *testing.T) {
 		t.Errorf("its own, alone: %q, %q", why, next)
 	}
 	x.peers.Heard(x.node(3))
-	if why, next := x.witness.own(); !strings.HasPrefix(why, "no other") || next != "see that others hear it, and that its token signs" {
+	if why, next := x.witness.own(); !strings.HasPrefix(why, "no other") || next != "see that others hear it, that its token signs, and that its audit log can be read (`mpcd audit verify`)" {
 		t.Errorf("its own: %q, %q", why, next)
 	}
 	shown, after := "has not shown for 15m1s that its audit log has only grown", "wait a minute; then see its log, and that it runs "+
@@ -509,6 +510,50 @@ func TestWitnessedOurselves(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// Goal: a node that cannot read its own log does not say that it is another, which the others would have on record for good; it says
+// nothing, and when the disk is well shows that it has grown. Method: a flipped byte inside a block that is whole, for a while.
+func TestUnreadIsNotLost(t *testing.T) {
+	x := newWitnessing(t)
+	path := filepath.Join(t.TempDir(), "audit.log")
+	a, err := audit.Open(path, string(x.cfg.Node), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Close() })
+	x.cfg.AuditLog = a
+	x.grow(a, 100, 999)
+	had := x.checkpoint(1, "attest", a)
+	x.grow(a, 300, 999)
+	if err := a.KeepCheckpoint(x.checkpoint(1, "attest", a)); err != nil {
+		t.Fatal(err)
+	}
+	x.beat()
+	flip := func() {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		b := make([]byte, 1)
+		if _, err := f.ReadAt(b, 5000); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt([]byte{b[0] ^ 1}, 5000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flip()
+	for range 2 {
+		if out := x.tell(2, witnessBody{Has: had}); len(out) != 0 {
+			t.Errorf("unread, it says that it is another, %v, with a proof of %d hashes", out[0].Anew, len(out[0].Proof))
+		}
+	}
+	flip()
+	if out := x.tell(2, witnessBody{Has: had}); len(out) != 1 || out[0].Anew || out[0].From != 100 || len(out[0].Proof) == 0 {
+		t.Errorf("read again: %+v", out)
 	}
 }
 

@@ -157,10 +157,13 @@ func scanBlock(path string, n int, at durable.Place) (leaves []tlog.Hash, err er
 		}
 		return nil
 	})
-	if err != done {
-		return nil, errors.Join(errTree, err)
+	switch err {
+	case done:
+		return leaves, nil
+	case nil:
+		return nil, errTree
 	}
-	return leaves, nil
+	return nil, err
 }
 
 // Export calls f with the entries from number from to number to, as many as there are, after the whole log was verified once.
@@ -272,8 +275,8 @@ func Prove(path string, v Verifier, seq uint64, since []byte) (*Proof, error) {
 	if since == nil {
 		return p, nil
 	}
-	if root, err := x.tree.root(old.Size); err != nil || root != old.Root || old.Size == 0 {
-		return nil, fmt.Errorf("the log has not grown from the checkpoint of %d entries: %w", old.Size, durable.ErrCorrupt)
+	if err := x.GrownFrom(old); err != nil {
+		return nil, err
 	}
 	grown, err := tlog.ProveTree(int64(x.Checkpoint.Size), int64(old.Size), &x.tree)
 	if err != nil {
