@@ -36,8 +36,8 @@ type witness struct {
 	mu     sync.Mutex
 	held   map[transport.NodeID]*witnessed
 	shown  map[transport.NodeID]*shown
-	read   bool        // the checkpoint of a run before was read
-	last   time.Time   // when a peer last cosigned a checkpoint of this node's; zero if none ever did
+	last   time.Time   // when a peer last cosigned a checkpoint of this node's, in this run or one before; zero if none ever did
+	kept   time.Time   // when that was last stored
 	lost   string      // that a peer has witnessed a log of this node that is not the one here, in words
 	heard  refusalRate // what peers tell
 	stored refusalRate // of what they tell
@@ -71,7 +71,8 @@ type witnessed struct {
 	told   bool      // it is said that this was too long ago
 }
 
-// witnessRecord is it as it is stored.
+// witnessRecord is it as it is stored; under the node's own name, what the others have last cosigned of its log, without their cosignatures:
+// audit.checkpoint has those of the newest alone, which nobody has cosigned at first.
 type witnessRecord struct {
 	Version    uint8      `cbor:"1,keyasint"`
 	Key        attest.Hex `cbor:"2,keyasint"` // PKIX of the key that signed the checkpoint
@@ -119,7 +120,13 @@ func (w *witness) load(ctx context.Context) error {
 	return w.core.cfg.Store.Iterate(ctx, witnessPrefix, func(k, value []byte) error {
 		id := transport.NodeID(strings.TrimPrefix(string(k), string(witnessPrefix)))
 		x, err := parseWitnessed(string(id), value)
-		if err == nil {
+		switch now := w.core.cfg.Clock(); {
+		case err != nil:
+		case id == w.core.cfg.Node:
+			if w.last = x.at; w.last.After(now) { // one of a time to come would count for as long
+				w.last = now
+			}
+		default:
 			w.held[id] = x
 			w.broken(id, x)
 		}
@@ -163,9 +170,7 @@ func (w *witness) of(id transport.NodeID) (v audit.Verifier, key attest.Hex, by 
 // tend is called with each beat: it shows the others the newest checkpoint, and says whose log was not witnessed for too long.
 func (w *witness) tend(start func(func())) {
 	now := w.core.cfg.Clock()
-	checkpoint := w.core.cfg.AuditLog.Checkpoint()
-	w.mine(checkpoint)
-	text := textOf(checkpoint)
+	text := textOf(w.core.cfg.AuditLog.Checkpoint())
 	var due []transport.NodeID
 	for _, id := range w.core.members.All() {
 		if id == w.core.cfg.Node {
@@ -230,36 +235,6 @@ func (w *witness) due(id transport.NodeID, live bool, text string, now time.Time
 	return true
 }
 
-// mine notes, of the checkpoint that a run before has left, when others have cosigned it.
-func (w *witness) mine(checkpoint []byte) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.read || checkpoint == nil {
-		return
-	}
-	w.read = true
-	v, _, _, err := w.of(w.core.cfg.Node)
-	if err != nil {
-		return
-	}
-	by, _ := audit.WitnessedBy(checkpoint, v, w.all()...)
-	for _, x := range by {
-		if !x.At.After(w.core.cfg.Clock()) && x.At.After(w.last) { // one of a time to come would count for as long
-			w.last = x.At
-		}
-	}
-}
-
-// all are the other nodes as witnesses.
-func (w *witness) all() (out []audit.Witness) {
-	for _, id := range w.core.members.All() {
-		if _, _, by, err := w.of(id); err == nil && id != w.core.cfg.Node {
-			out = append(out, by)
-		}
-	}
-	return out
-}
-
 // show shows a peer the newest checkpoint, and that it has grown from the one that the peer says it has.
 func (w *witness) show(id transport.NodeID) {
 	log := w.core.cfg.AuditLog
@@ -307,7 +282,7 @@ func (w *witness) learn(ctx context.Context, env transport.Envelope) {
 	case len(b.Checkpoint) > 0:
 		err = w.judge(ctx, env.From, b)
 	case len(b.Cosigned) > 0:
-		err = w.cosigned(env.From, b.Cosigned)
+		err = w.cosigned(ctx, env.From, b.Cosigned)
 	case len(b.Has) > 0:
 		err = w.has(env.From, b.Has)
 	default:
@@ -490,8 +465,8 @@ func (w *witness) unfit(id transport.NodeID) (why, next string) {
 }
 
 // cosigned keeps a peer's cosignature.
-func (w *witness) cosigned(from transport.NodeID, b []byte) error {
-	v, _, _, err := w.of(w.core.cfg.Node)
+func (w *witness) cosigned(ctx context.Context, from transport.NodeID, b []byte) error {
+	v, key, _, err := w.of(w.core.cfg.Node)
 	if err != nil {
 		return err
 	}
@@ -518,11 +493,30 @@ func (w *witness) cosigned(from transport.NodeID, b []byte) error {
 	if keep {
 		s.cosigned = now
 	}
+	stale := ours && now.Sub(w.kept) >= witnessKept
 	w.mu.Unlock()
-	if !keep {
-		return nil // of a checkpoint before, or once more
+	var errs []error
+	if keep { // and not of a checkpoint before, or once more
+		errs = append(errs, w.core.cfg.AuditLog.AddCosignatures(b, v, by))
 	}
-	return w.core.cfg.AuditLog.AddCosignatures(b, v, by)
+	if stale {
+		errs = append(errs, w.remember(ctx, key, b, v, now))
+	}
+	return errors.Join(errs...)
+}
+
+// remember stores that and when another has witnessed this node's log, for the runs to come.
+func (w *witness) remember(ctx context.Context, key attest.Hex, b []byte, v audit.Verifier, now time.Time) error {
+	bare, err := audit.Bare(b, v)
+	if err == nil {
+		err = w.store(ctx, w.core.cfg.Node, &witnessRecord{Version: witnessVersion, Key: key, Checkpoint: bare, At: now.UnixMilli()})
+	}
+	if err == nil {
+		w.mu.Lock()
+		w.kept = now
+		w.mu.Unlock()
+	}
+	return err
 }
 
 // has takes up which checkpoint of ours a peer has: a proof from there is shown, or it is said that our own log is not what it was.
