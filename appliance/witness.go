@@ -71,8 +71,8 @@ type witnessed struct {
 	told   bool      // it is said that this was too long ago
 }
 
-// witnessRecord is it as it is stored; under the node's own name, what the others have last cosigned of its log, without their cosignatures:
-// audit.checkpoint has those of the newest alone, which nobody has cosigned at first.
+// witnessRecord is it as it is stored; under the node's own name, what the others have last cosigned of its log, without their
+// cosignatures: audit.checkpoint has those of the newest alone, which nobody has cosigned at first.
 type witnessRecord struct {
 	Version    uint8      `cbor:"1,keyasint"`
 	Key        attest.Hex `cbor:"2,keyasint"` // PKIX of the key that signed the checkpoint
@@ -91,7 +91,7 @@ type shown struct {
 	at         time.Time // when
 	has        uint64    // entries under the checkpoint of ours that it has, as it says
 	cosigned   time.Time // when it has cosigned that one; zero if it has not
-	anew       bool      // it has witnessed another log of this node, and is told so
+	denied     []byte    // a checkpoint that it has, of another log than this node's, and is told so
 }
 
 // witnessBody is what nodes tell each other of their logs: a checkpoint of the sender's, or what it says of the recipient's.
@@ -101,8 +101,9 @@ type witnessBody struct {
 	From       uint64     `cbor:"3,keyasint,omitempty"` // the entries under the checkpoint from which Proof shows that it has grown
 	Proof      [][32]byte `cbor:"4,keyasint,omitempty"`
 	Cosigned   []byte     `cbor:"5,keyasint,omitempty"` // the recipient's checkpoint, with the sender's cosignature
-	Has        []byte     `cbor:"6,keyasint,omitempty"` // the recipient's checkpoint that the sender has: a proof is to be from there
-	Anew       bool       `cbor:"7,keyasint,omitempty"` // the sender's log is another than the one that the recipient has witnessed
+	// Has is the recipient's checkpoint that the sender has: a proof is to be from there. With Anew, the sender's that the recipient has.
+	Has  []byte `cbor:"6,keyasint,omitempty"`
+	Anew bool   `cbor:"7,keyasint,omitempty"` // the sender's log is another than that of Has, which the recipient has witnessed
 }
 
 const witnessVersion = 1
@@ -249,7 +250,7 @@ func (w *witness) show(id transport.NodeID) {
 	}
 	w.mu.Lock()
 	if s := w.shown[id]; s != nil {
-		b.From, b.Anew = s.has, s.anew
+		b.From, b.Has, b.Anew = s.has, s.denied, s.denied != nil
 	}
 	w.mu.Unlock()
 	if err == nil && b.From < head.Size && !b.Anew {
@@ -343,12 +344,13 @@ func (w *witness) judge(ctx context.Context, from transport.NodeID, b witnessBod
 // grown tells whether a peer's log has grown to a head from the one that is held, as far as the peer shows it; it is not known where the
 // peer does not know which that is.
 func (x *witnessed) grown(head audit.Head, b witnessBody) (grown, known bool) {
+	denied, _ := audit.HeadIn(b.Has)
 	switch {
 	case head == x.head:
 		return true, true
-	case b.Anew || head.Size == x.head.Size:
+	case head.Size == x.head.Size || b.Anew && denied == x.head:
 		return false, true
-	case head.Size < x.head.Size || b.From != x.head.Size:
+	case b.Anew || head.Size < x.head.Size || b.From != x.head.Size: // what it denies may be held no more
 		return false, false
 	}
 	return audit.CheckGrown(x.head, head, b.Proof) == nil, true
@@ -487,7 +489,7 @@ func (w *witness) cosigned(ctx context.Context, from transport.NodeID, b []byte)
 	ours := s != nil && s.checkpoint == textOf(b)
 	keep := ours && now.Sub(s.cosigned) >= witnessKept
 	if ours {
-		s.has, s.anew = head.Size, false
+		s.has, s.denied = head.Size, nil
 		w.last = now
 	}
 	if keep {
@@ -529,6 +531,10 @@ func (w *witness) has(from transport.NodeID, b []byte) error {
 	if err != nil || !signed {
 		return cmp.Or(err, errors.New("this node's token has not signed that"))
 	}
+	bare, err := audit.Bare(b, v)
+	if err != nil {
+		return err
+	}
 	lost, err := w.another(head)
 	if err != nil { // the peer has that of us for good, so nothing is said before it is known
 		w.core.remark(from, "this node's own audit log cannot be read, and so not be shown to another; it is tried again", err)
@@ -536,11 +542,13 @@ func (w *witness) has(from transport.NodeID, b []byte) error {
 	}
 	w.mu.Lock()
 	s := w.shown[from]
-	again := s != nil && (lost && !s.anew || !lost && s.has != head.Size)
-	if again {
-		if s.anew = lost; !lost {
-			s.has = head.Size
-		}
+	again := s != nil && (lost && string(s.denied) != string(bare) || !lost && (s.denied != nil || s.has != head.Size))
+	switch {
+	case !again:
+	case lost:
+		s.denied = bare
+	default:
+		s.has, s.denied = head.Size, nil
 	}
 	if lost && w.lost == "" {
 		w.lost = fmt.Sprintf("%s has witnessed an audit log of this node, of %d entries, that is not the one that is here", from, head.Size)

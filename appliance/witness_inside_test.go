@@ -127,10 +127,16 @@ func (x *witnessing) shows(p int, a *audit.Log, from uint64) string {
 	return x.said(x.tell(p, witnessBody{Checkpoint: x.checkpoint(p, "attest", a), From: from, Proof: proof}))
 }
 
-// anew has a peer show a log, which it says is another.
+// anew has a peer show a log, which it says is another than the one that this node holds.
 func (x *witnessing) anew(p int, a *audit.Log) string {
 	x.t.Helper()
-	return x.said(x.tell(p, witnessBody{Checkpoint: x.checkpoint(p, "attest", a), Anew: true}))
+	return x.denies(p, a, x.witness.held[x.node(p)].Checkpoint)
+}
+
+// denies has a peer show a log, which it says is another than that of a checkpoint.
+func (x *witnessing) denies(p int, a *audit.Log, has []byte) string {
+	x.t.Helper()
+	return x.said(x.tell(p, witnessBody{Checkpoint: x.checkpoint(p, "attest", a), Anew: true, Has: has}))
 }
 
 func (x *witnessing) said(bs []witnessBody) string {
@@ -241,6 +247,51 @@ func TestBrokenStays(t *testing.T) {
 	}
 }
 
+// Goal: a log that was put back is blamed once, also where the answer to it is lost and the node says once more that its log is another:
+// that one is held by now, and has grown. Method: logs of another length and of the same one, whose cosignature does not arrive; both sides.
+func TestLostAnswerBlamesNobody(t *testing.T) {
+	for _, size := range []int{20, 10, 5} {
+		x := newWitnessing(t)
+		x.shows(2, x.log(2, 10, 99), 0)
+		first := x.witness.held[x.node(2)].Checkpoint
+		other := x.log(2, size, 3)
+		if said := x.denies(2, other, first); said != "cosigned" {
+			t.Fatalf("put back: %s", said)
+		}
+		x.now = x.now.Add(witnessBreak + time.Second)
+		broke := x.witness.broke(x.node(2))
+		x.grow(other, 25, 3)
+		for what, has := range map[string][]byte{"again": first, "of nothing": nil, "of junk": []byte("junk")} {
+			if said := x.denies(2, other, has); said != "has" {
+				t.Errorf("%d entries, %s: %s", size, what, said)
+			}
+		}
+		if said, why := x.shows(2, other, uint64(size)), x.witness.broke(x.node(2)); said != "cosigned" || why != broke {
+			t.Errorf("%d entries, grown: %s, %s", size, said, why)
+		}
+	}
+
+	x := newWitnessing(t)
+	x.grow(x.cfg.AuditLog, 5, 99)
+	had := x.checkpoint(1, "attest", x.cfg.AuditLog)
+	x.grow(x.cfg.AuditLog, 9, 99)
+	if err := x.cfg.AuditLog.KeepCheckpoint(x.checkpoint(1, "attest", x.cfg.AuditLog)); err != nil {
+		t.Fatal(err)
+	}
+	x.beat()
+	lost := x.checkpoint(1, "attest", x.log(1, 30, 0))
+	if out := x.tell(2, witnessBody{Has: x.cosigned(2, 2, lost)}); len(out) != 1 || !out[0].Anew || string(out[0].Has) != string(lost) {
+		t.Errorf("of another log: %+v", out)
+	}
+	if out := x.tell(2, witnessBody{Has: had}); len(out) != 1 || out[0].Anew || out[0].From != 5 || len(out[0].Proof) == 0 {
+		t.Errorf("then of this one: %+v", out)
+	}
+	lost = x.checkpoint(1, "attest", x.log(1, 31, 0))
+	if out := x.tell(2, witnessBody{Has: lost}); len(out) != 1 || !out[0].Anew || string(out[0].Has) != string(lost) {
+		t.Errorf("of another one more: %+v", out)
+	}
+}
+
 // Goal: a peer has this node judge so many checkpoints a minute and no more. Method: one more, and a minute later.
 func TestWitnessIsAsked(t *testing.T) {
 	x := newWitnessing(t)
@@ -304,7 +355,7 @@ func TestWitnessWritesLittle(t *testing.T) {
 	}
 }
 
-// Goal: a peer has this node write a checkpoint of its own no more often than it shows it. Method: cosignatures of one, each of another time.
+// Goal: a peer has this node write a checkpoint of its own no more often than it shows it. Method: cosignatures of one, of several times.
 func TestCosignaturesAreKeptOnce(t *testing.T) {
 	x := newWitnessing(t)
 	x.grow(x.cfg.AuditLog, 5, 99)
@@ -603,8 +654,8 @@ func (x *witnessing) cosigned(p, by int, b []byte) []byte {
 	return out
 }
 
-// Goal: that a log was witnessed in a run before is remembered, though a node that stops leaves a checkpoint that nobody has cosigned, and is
-// written once in four minutes; a clock that was ahead then does not have it count for longer. Method: two cosignatures, a stop, a start.
+// Goal: that a log was witnessed in a run before is remembered, though a node that stops leaves a checkpoint that nobody has cosigned, and
+// is written once in four minutes; a clock that was ahead then does not have it count for longer. Method: two cosignatures, a stop, a start.
 func TestWitnessedBefore(t *testing.T) {
 	for _, ahead := range []time.Duration{0, 24 * time.Hour} {
 		x := newWitnessing(t)
