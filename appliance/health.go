@@ -329,7 +329,8 @@ func (n *Node) Nodes() []NodeStatus {
 		s.Ready, s.Trouble = n.readyNode(id)
 		none, late := n.epochs.lag(id)
 		s.Behind = len(none) + len(late)
-		for _, more := range []string{n.epochs.lagWords(id), n.authority.parted(id), n.witness.broke(id), excess} {
+		for _, more := range []string{n.epochs.lagWords(id), n.authority.parted(id), n.witness.broke(id), n.witness.unshown(id),
+			excess} {
 			if more != "" {
 				s.Trouble = strings.TrimPrefix(s.Trouble+"; "+more, "; ")
 			}

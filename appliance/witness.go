@@ -86,12 +86,15 @@ type witnessRecord struct {
 
 // shown is what a peer was shown of our own log.
 type shown struct {
-	live       time.Time // since when the peer is heard
-	checkpoint string    // the last
-	at         time.Time // when
-	has        uint64    // entries under the checkpoint of ours that it has, as it says
-	cosigned   time.Time // when it has cosigned that one; zero if it has not
-	denied     []byte    // a checkpoint that it has, of another log than this node's, and is told so
+	live       time.Time     // since when the peer is heard
+	beat       time.Time     // the last with which it was
+	heard      time.Duration // for how long it was, in this run
+	missed     bool          // it is said that it has shown nothing of its own all the while
+	checkpoint string        // the last
+	at         time.Time     // when
+	has        uint64        // entries under the checkpoint of ours that it has, as it says
+	cosigned   time.Time     // when it has cosigned that one; zero if it has not
+	denied     []byte        // a checkpoint that it has, of another log than this node's, and is told so
 }
 
 // witnessBody is what nodes tell each other of their logs: a checkpoint of the sender's, or what it says of the recipient's.
@@ -183,6 +186,7 @@ func (w *witness) tend(start func(func())) {
 			due = append(due, id)
 		}
 		w.mu.Unlock()
+		w.miss(id)
 	}
 	if len(due) > 0 {
 		start(func() {
@@ -212,8 +216,9 @@ func (w *witness) due(id transport.NodeID, live bool, text string, now time.Time
 		return false
 	}
 	if s.live.IsZero() {
-		s.live = now
+		s.live, s.beat = now, now
 	}
+	s.heard, s.beat = s.heard+min(max(now.Sub(s.beat), 0), time.Minute), now
 	if x := w.held[id]; x != nil && !x.told && now.Sub(x.at) > witnessAge && now.Sub(s.live) > time.Minute {
 		x.told = true
 		w.core.cfg.Logger.Error("a member does not show that its audit log has only grown: this node does not act with it", "member", id,
@@ -440,6 +445,34 @@ func (w *witness) broke(id transport.NodeID) string {
 		return x.why()
 	}
 	return ""
+}
+
+// unshown says, in words, that a peer has never shown its audit log, though it was heard for longer than it would take; "" of one that has.
+// This node acts with it all the same: one of a release before witnesses shows none, and where the log is held of another key, the operator
+// has signed the new one.
+func (w *witness) unshown(id transport.NodeID) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s, x := w.shown[id], w.held[id]
+	if s == nil || s.heard <= witnessAge {
+		return ""
+	}
+	if _, key, _, err := w.of(id); err != nil || x != nil && string(x.Key) == string(key) {
+		return ""
+	}
+	return fmt.Sprintf("has never shown its audit log, though it was heard for %s: nobody would see it rewritten", s.heard.Round(time.Second))
+}
+
+// miss says it in the log, once.
+func (w *witness) miss(id transport.NodeID) {
+	why := w.unshown(id)
+	w.mu.Lock()
+	said := w.shown[id].missed
+	w.shown[id].missed = why != ""
+	w.mu.Unlock()
+	if why != "" && !said {
+		w.core.cfg.Logger.Warn("a member does not have its audit log witnessed", "member", id, "what", why)
+	}
 }
 
 // unfit says, in words, why this node acts with no node of that name; "" if it does. next is what to do about it. One that is not heard now

@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -248,7 +249,7 @@ func TestBrokenStays(t *testing.T) {
 }
 
 // Goal: a log that was put back is blamed once, also where the answer to it is lost and the node says once more that its log is another:
-// that one is held by now, and has grown. Method: logs of another length and of the same one, whose cosignature does not arrive; both sides.
+// that one is held by now, and has grown. Method: logs of other lengths and of the same, whose cosignature does not arrive; both sides.
 func TestLostAnswerBlamesNobody(t *testing.T) {
 	for _, size := range []int{20, 10, 5} {
 		x := newWitnessing(t)
@@ -499,6 +500,53 @@ func TestMissingIsNotSuspected(t *testing.T) {
 	}
 }
 
+// Goal: a member that is heard and never shows its audit log is told of, and acted with; one that shows it, or is not heard for long, is
+// not told of; one whose log is held of a key that it has no more is. Method: beats, by the clock.
+func TestNeverShownIsTold(t *testing.T) {
+	x := newWitnessing(t)
+	logged := &strings.Builder{}
+	x.cfg.Logger = slog.New(slog.NewTextHandler(logged, nil))
+	told := func(p int) bool {
+		for _, s := range x.Nodes() {
+			if s.ID == x.node(p) {
+				return strings.Contains(s.Trouble, "has never shown its audit log")
+			}
+		}
+		return false
+	}
+	minutes := func(n int) {
+		for range n {
+			x.now = x.now.Add(time.Minute)
+			x.beat()
+		}
+	}
+	x.beat()
+	x.shows(2, x.log(2, 10, 99), 0)
+	minutes(14)
+	x.now = x.now.Add(24 * time.Hour) // the clock was put
+	x.beat()
+	x.witness.due(x.node(3), false, "", x.now)
+	x.now = x.now.Add(24 * time.Hour)
+	x.beat()
+	if told(2) || told(3) {
+		t.Errorf("too early, or for days in which it was not heard: %v, %v", told(2), told(3))
+	}
+	minutes(2)
+	if told(2) || !told(3) || strings.Count(logged.String(), "does not have its audit log witnessed") != 1 {
+		t.Errorf("shown: told %v; never shown: told %v; %s", told(2), told(3), logged)
+	}
+	if why, _ := x.witness.unfit(x.node(3)); why != "" {
+		t.Errorf("it is left out: %s", why)
+	}
+	x.pin(x.renew)
+	if !told(2) {
+		t.Error("what is held of another key counts")
+	}
+	if x.shows(3, x.log(3, 1, 99), 0); told(3) {
+		t.Error("shown at last, it is told of")
+	}
+}
+
 // Goal: a node whose own log nobody witnesses any more releases no share, nor one that others have witnessed as another; a cosignature that
 // is of another checkpoint, or of nobody's, counts for nothing. Method: the clock; what peers say of its log.
 func TestWitnessedOurselves(t *testing.T) {
@@ -655,7 +703,7 @@ func (x *witnessing) cosigned(p, by int, b []byte) []byte {
 }
 
 // Goal: that a log was witnessed in a run before is remembered, though a node that stops leaves a checkpoint that nobody has cosigned, and
-// is written once in four minutes; a clock that was ahead then does not have it count for longer. Method: two cosignatures, a stop, a start.
+// is written once in four minutes; a clock that was ahead then does not have it count for longer. Method: cosignatures, a stop, a start.
 func TestWitnessedBefore(t *testing.T) {
 	for _, ahead := range []time.Duration{0, 24 * time.Hour} {
 		x := newWitnessing(t)

@@ -93,8 +93,8 @@ func (h Head) text(origin string) string {
 var ErrCheckpoint = errors.New("the checkpoint is not one of this node's log")
 
 // OpenCheckpoint checks a checkpoint and returns its head. It is not signed where v's key has not signed it, but another, as that of a
-// token which was replaced: nobody vouches for it then but who has kept it. ErrCheckpoint, with the log that it says to be of; also where it has
-// more than the three lines that SignHead writes: who signs has no room for what it likes in what others store and print.
+// token which was replaced: nobody vouches for it then but who has kept it. ErrCheckpoint, with the log that it says to be of; also where
+// it has more than the three lines that SignHead writes: who signs has no room for what it likes in what others store and print.
 func OpenCheckpoint(b []byte, v Verifier) (h Head, signed bool, err error) {
 	n, err := note.Open(b, note.VerifierList(v))
 	signed = err == nil
