@@ -477,7 +477,8 @@ func (d *Checkup) audit(roster *attest.SignedRoster) {
 	}
 	_, warning := checkpointOf(x, v)
 	detail := strings.TrimSuffix(fmt.Sprintf("%d entries, the chain holds; %s", x.Size, warning), "; ")
-	d.warn("audit log", warning == "", detail, "compare the log with what was exported of it; a node that runs makes another within a minute")
+	d.warn("audit log", warning == "", detail,
+		"compare the log with what was exported of it; a node that runs makes another within a minute")
 }
 
 // ofRoute is what to do about a peer that was not reached by a route, for who has this certificate; "" where nothing tells but that it is

@@ -278,7 +278,8 @@ func TestDoctorOwnCertificateFirst(t *testing.T) {
 	for ahead, want := range map[time.Duration]string{0: "start the other nodes", 3 * 365 * 24 * time.Hour: "`mpcd node renew`"} {
 		o := host.Options{Clock: func() time.Time { return time.Now().Add(ahead) }}
 		all := (&host.Checkup{Config: c, Options: o, Ask: unanswered}).Run(t.Context())
-		if i := slices.IndexFunc(all, func(f host.Finding) bool { return f.Check == "peers" }); i < 0 || !strings.Contains(all[i].Warn, want) {
+		i := slices.IndexFunc(all, func(f host.Finding) bool { return f.Check == "peers" })
+		if i < 0 || !strings.Contains(all[i].Warn, want) {
 			t.Errorf("%s ahead: %+v", ahead, all)
 		}
 	}

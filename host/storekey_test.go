@@ -13,8 +13,8 @@ import (
 	"github.com/luxfi/mpcd/vault"
 )
 
-// Goal: the store's key opens with its token for its node only. Method: seal it, then open it as another node, with a changed, cut and empty
-// file, and with another token.
+// Goal: the store's key opens with its token for its node only. Method: seal it, then open it as another node, with a changed,
+// cut and empty file, and with another token.
 func TestStoreKeyIsBound(t *testing.T) {
 	c := testNode(t, "n1")
 	prepare(t, c)

@@ -17,7 +17,8 @@ type Value struct {
 }
 
 // secrets are what stands in settings where none belongs: a PIN in a URI, also as its pin-source, and an officer's identity.
-var secrets = regexp.MustCompile(`(?i)(pin-source=)((?-i:file:|cred:|env:)|[^&;]*)|(pin[-_]?(?:value|code|)(?:=|%3D))[^&;]*|(AGE-SECRET-KEY-)[0-9A-Z-]*`)
+var secrets = regexp.MustCompile(`(?i)(pin-source=)((?-i:file:|cred:|env:)|[^&;]*)` +
+	`|(pin[-_]?(?:value|code|)(?:=|%3D))[^&;]*|(AGE-SECRET-KEY-)[0-9A-Z-]*`)
 
 func redacted(text string) string {
 	return secrets.ReplaceAllStringFunc(text, func(found string) string {

@@ -153,7 +153,8 @@ func TestWith(t *testing.T) {
 	if w, err := ParseURI(v.String()); err != nil || w.Attr("token") != "é;?&% /" {
 		t.Errorf("%s: %v, %v", v, w, err)
 	}
-	for _, c := range [][2]string{{"tokken", "a"}, {"pin-value", "1"}, {"token", ""}, {"token", "a\n"}, {"token", "\xff"}, {"token", "a&pin=1"}, {"id", "a&pin=1"}} {
+	for _, c := range [][2]string{{"tokken", "a"}, {"pin-value", "1"}, {"token", ""}, {"token", "a\n"}, {"token", "\xff"},
+		{"token", "a&pin=1"}, {"id", "a&pin=1"}} {
 		if _, err := u.With(c[0], c[1]); !errors.Is(err, ErrURI) {
 			t.Errorf("%q: got %v", c, err)
 		}

@@ -211,7 +211,8 @@ func TestTableDamage(t *testing.T) {
 	}{
 		"key registry": {path: last("KEYREGISTRY"), off: 28, bytes: []byte{0x7f},
 			check: func() error { return checkRegistry(last("KEYREGISTRY")) }},
-		"key in the registry": {path: again, off: 48, bytes: []byte("\xff\xff\xff\xff"), check: func() error { return checkRegistry(again) }},
+		"key in the registry": {path: again, off: 48, bytes: []byte("\xff\xff\xff\xff"),
+			check: func() error { return checkRegistry(again) }},
 		"write-ahead log": {path: last("*" + aheadLog), off: logHeaderLen + 2, bytes: []byte{0xff, 0xff, 0xff, 0xff, 0x0f},
 			check: func() error { return checkLogs(filepath.Join(crashed, dbDir), aheadLog) }},
 		"value log": {path: last("*" + valueLog), off: logHeaderLen + 3, bytes: []byte{0xff, 0xff, 0xff, 0xff, 0x0f},
