@@ -54,6 +54,7 @@ type member struct {
 	schemes   func(threshold.SchemeID) (threshold.Scheme, error) // schemes.ByID if nil
 	policy    appliance.Policy                                   // nil for the default
 	signer    hsm.Signer                                         // the token if nil
+	clock     func() time.Time                                   // nil for the machine's
 	blind     bool                                               // see Node.Blind
 	logger    *slog.Logger                                       // says nothing if nil
 
@@ -196,7 +197,7 @@ func (m *member) boot() error {
 	}
 	m.node, err = appliance.New(ctx, appliance.Config{
 		Cluster: "test", Node: m.id, Release: "test", Roster: m.c.roster, Network: m.c.hub.Node(cmp.Or(m.place, m.id)), Self: m.self,
-		HSM: signer, CosignKey: "cosign", AttestKey: attestKey, Vault: v, Store: m.state, AuditLog: audit,
+		HSM: signer, CosignKey: "cosign", AttestKey: attestKey, Vault: v, Store: m.state, AuditLog: audit, Clock: m.clock,
 		Schemes: byID, SchemeFor: schemes.For, Limits: m.limits, Policy: m.policy, Rand: rand.Reader,
 		Authority: m.c.asker.Chain, Initiate: initiate,
 		Logger: cmp.Or(m.logger, slog.New(slog.DiscardHandler)),

@@ -253,7 +253,7 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 	defer d.taking.Unlock()
 	now := d.core.cfg.Clock()
 	next, known := d.record(r.Intent.RequestID)
-	if known = known && next.Intent.Initiation.Expires > now.UnixMilli(); !known {
+	if known = known && next.Intent.Initiation.Expires > d.core.clock.early().UnixMilli(); !known {
 		next = waiterRecord{Version: waiterVersion, Intent: bare(&r.Intent), Named: r.Named}
 		err = d.room(&next, now)
 	} else if !same(&next.Intent, &r.Intent) {
@@ -464,7 +464,7 @@ func (d *Desk) supply(peer transport.NodeID, have []waiterDigest) {
 
 // tend is called with each beat: it tells the others now and then what this node has, has done what may be done, and removes what is over.
 func (d *Desk) tend(ctx context.Context, start func(func())) {
-	now := d.core.cfg.Clock()
+	now, past := d.core.cfg.Clock(), d.core.clock.past()
 	if d.pace.tells(now) {
 		if have := d.have(); len(have) > 0 {
 			d.send(nil, deskBody{Has: true, Have: have})
@@ -480,7 +480,7 @@ func (d *Desk) tend(ctx context.Context, start func(func())) {
 	for session, w := range d.m {
 		ends := time.UnixMilli(w.Intent.Initiation.Expires)
 		switch {
-		case now.Sub(ends) > kept || kept == 0 && w.done: // whose answer is kept elsewhere
+		case past.Sub(ends) > kept || kept == 0 && w.done: // whose answer is kept elsewhere
 			over = append(over, waiterKey(session))
 			delete(d.m, session)
 		case now.After(ends) || w.Failed != "" || w.doing || w.turn && now.Before(w.next):

@@ -16,6 +16,7 @@ import (
 )
 
 // What a node need not keep any longer goes, on record before it goes: what requests have left, and shares of keys that never came to be.
+// None of it goes by the node's own clock alone (clock.past).
 
 const (
 	// expireFirst is within which time of its start a node looks for what requests have left, at a moment of its own.
@@ -52,7 +53,7 @@ func (n *core) expire(ctx context.Context) {
 func (n *core) expireNow(ctx context.Context) error {
 	for {
 		gone, receipts := make([][]byte, 0, expireStep+1), 0
-		err := n.ops.Expired(ctx, func(key []byte, op string, answer []byte) (more bool) {
+		err := n.ops.Expired(ctx, n.clock.past(), func(key []byte, op string, answer []byte) (more bool) {
 			gone = append(gone, key)
 			if op == string(attest.OpSign) && len(answer) > 0 {
 				gone = append(gone, receiptKey(string(answer)))
@@ -91,7 +92,7 @@ func (n *making) expireKey(ctx context.Context, id string, asked time.Duration) 
 	}
 	defer unlock()
 	rec, err := n.keys.Record(ctx, id)
-	if err != nil || !expired(rec, n.cfg.Clock(), asked) {
+	if err != nil || !expired(rec, n.clock.past(), asked) {
 		return err
 	}
 	a := answer{KeyID: id, Epoch: rec.Info.Epoch}

@@ -662,3 +662,10 @@ func (n *Node) TellNotice(ctx context.Context, from transport.NodeID, all ...*at
 
 // QuotaProofs is how many proofs of a threshold a member may have of a node at once that make no key active.
 const QuotaProofs = quotaProofs
+
+// RemoveOld has the node remove all that is over, as it does now and then.
+func (n *Node) RemoveOld(ctx context.Context) error {
+	n.desk.tend(ctx, func(f func()) { f() })
+	n.ledger.prune(ctx)
+	return n.expireNow(ctx)
+}

@@ -36,7 +36,7 @@ type gate struct {
 	log       *audit.Log
 	store     vault.Store
 	uses      *operation.Uses
-	clock     func() time.Time
+	clock     func() time.Time // from which on what is kept of an act is kept
 	// writable tells why nothing that must be kept can be, before a full disk breaks off what was begun; nil is never.
 	writable func() error
 	// stopped tells why what an initiator asks for is not done whatever else permits it, as what is frozen or was taken back; nil never does.

@@ -255,7 +255,8 @@ func (n *core) clockCheck() Check {
 	if 2*max(ahead, behind) > seen {
 		return Check{Name: "clock", Detail: "this node's clock differs from most" + detail, Next: "set this node's clock, as by NTP"}
 	}
-	return Check{Name: "clock", OK: true, Detail: fmt.Sprintf("%d peers' clocks are seen, the farthest is %s", seen, ceremony.Off(worst))}
+	return Check{Name: "clock", OK: true, Detail: fmt.Sprintf("%d peers' clocks are seen, the farthest is %s", seen, ceremony.Off(worst)) +
+		n.clock.said()}
 }
 
 // state is what peers hear of us. It is asked for with every beat, so it is also where changes are told to the log, and where what failed

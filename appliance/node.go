@@ -137,6 +137,7 @@ type core struct {
 	members   *ceremony.Members
 	router    *ceremony.Router
 	peers     *ceremony.Peers
+	clock     *clock
 	token     *notary
 	store     *heededStore // Config.Store
 	gate      *gate
@@ -223,7 +224,7 @@ func New(ctx context.Context, c Config) (*Node, error) {
 	}
 	store := &heededStore{Store: c.Store, outcomes: outcomes{clock: c.Clock}}
 	c.Store = store
-	n := &Node{core: core{cfg: c, members: members, token: token, store: store, ops: operation.New(c.Store, c.Clock)},
+	n := &Node{core: core{cfg: c, members: members, token: token, store: store},
 		slots: ceremony.NewSlots(c.Limits.Ceremonies, len(members.All())-1),
 		asked: ceremony.NewSlots(c.Limits.Ceremonies, len(members.All())-1), started: make(chan struct{})}
 	if _, err := io.ReadFull(n.rand("boot"), n.boot[:]); err != nil {
@@ -260,12 +261,14 @@ func (n *Node) furnish() {
 	}
 	n.token.hsm.timed = n.counts.signing
 	n.token.hsm.changed, n.store.changed = n.peers.Tell, n.peers.Tell
+	n.clock = newClock(&n.core)
+	n.ops = operation.New(c.Store, n.clock.late)
 	n.authority = &authority{core: &n.core}
 	n.desk = &Desk{core: &n.core, sign: n.Sign, each: deskTurn, m: map[string]*waiter{}}
 	n.gate = newGate(c, func(x passage, d *intent.Decoded) (policy.Verdict, error) {
-		return n.authority.judge(x, d, c.Clock())
+		return n.authority.judge(x, d, n.clock.late())
 	}, len(n.members.All()))
-	n.gate.writable = n.Writable
+	n.gate.writable, n.gate.clock = n.Writable, n.clock.late
 	n.ledger = &ledger{core: &n.core, m: map[entryID]*entry{}}
 	n.gate.ledger = n.ledger
 	n.freezer = &Freezer{core: &n.core, m: map[attest.Hash]*frozen{}}

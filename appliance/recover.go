@@ -60,7 +60,7 @@ func (n *making) askAbout(ctx context.Context, turns *turns) {
 		if err != nil || n.keys.Busy(id) {
 			continue
 		}
-		if asked := turns.asked(n.cfg.Clock(), id); expired(rec, n.cfg.Clock(), asked) {
+		if asked := turns.asked(n.cfg.Clock(), id); expired(rec, n.clock.past(), asked) {
 			if err := n.expireKey(ctx, id, asked); err != nil {
 				n.cfg.Logger.Error("a key that nobody certified cannot be erased", "wallet", id, "error", err)
 			}

@@ -150,10 +150,9 @@ func (l *ledger) judge(x passage, d *intent.Decoded, ask func(policy.Spent) poli
 	if e == nil {
 		return ask(nil), nil
 	}
-	now := l.core.cfg.Clock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	v := ask(l.before(id, e, now))
+	v := ask(l.before(id, e, l.core.clock.early()))
 	if !v.Allow || x.counted == nil {
 		return v, nil
 	}
@@ -163,7 +162,7 @@ func (l *ledger) judge(x passage, d *intent.Decoded, ask func(policy.Spent) poli
 		return v, err
 	}
 	l.m[id] = e
-	e.At = max(e.At, now.UnixMilli())
+	e.At = max(e.At, l.core.clock.late().UnixMilli())
 	e.holds++
 	*x.counted = append(*x.counted, id)
 	return v, nil
@@ -177,7 +176,7 @@ func (l *ledger) known(in *attest.Intent, vault string, d *intent.Decoded) polic
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.before(id, e, l.core.cfg.Clock())
+	return l.before(id, e, l.core.clock.early())
 }
 
 // before adds up what was signed before an act, and not that one. The caller holds mu.
@@ -292,7 +291,7 @@ func (l *ledger) remove(ctx context.Context, keys [][]byte) {
 
 // prune takes out what is over.
 func (l *ledger) prune(ctx context.Context) {
-	before := l.core.cfg.Clock().Add(-entryKept).UnixMilli()
+	before := l.core.clock.past().Add(-entryKept).UnixMilli()
 	l.storing.Lock()
 	defer l.storing.Unlock()
 	var gone [][]byte

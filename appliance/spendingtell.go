@@ -94,16 +94,15 @@ func (l *ledger) take(ctx context.Context, raw []byte, verify bool) error {
 	if err := canon.UnmarshalVersion(raw, attest.ReceiptVersion, &r); err != nil {
 		return err
 	}
-	now := l.core.cfg.Clock()
 	in := &r.Intent
-	if now.Sub(time.UnixMilli(in.Created)) > entryFor {
+	if l.core.clock.early().Sub(time.UnixMilli(in.Created)) > entryFor {
 		return nil
 	}
 	id, e, err := l.notice(ctx, &r)
 	if err != nil || e == nil {
 		return err
 	}
-	e.At, e.Made, e.sure = min(now.UnixMilli(), in.Created+intentAge.Milliseconds()), in.Created, true
+	e.At, e.Made, e.sure = min(l.core.clock.late().UnixMilli(), in.Created+intentAge.Milliseconds()), in.Created, true
 	l.mu.Lock()
 	known := l.m[id]
 	heard, full := known != nil && known.Made >= in.Created, known == nil && len(l.m) >= entriesHeard
@@ -112,7 +111,7 @@ func (l *ledger) take(ctx context.Context, raw []byte, verify bool) error {
 		return nil
 	}
 	if verify {
-		if err := l.verify(ctx, &r, now); err != nil {
+		if err := l.verify(ctx, &r, l.core.cfg.Clock()); err != nil {
 			return err
 		}
 	}

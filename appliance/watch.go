@@ -46,6 +46,7 @@ func (w *watch) look(n *Node) {
 	}
 	log := n.cfg.Logger
 	w.readiness(log, n.Readiness())
+	n.clock.look()
 	now := n.cfg.Clock()
 	for _, id := range n.members.All() {
 		w.runs(n, id)

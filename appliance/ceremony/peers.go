@@ -408,6 +408,16 @@ func (t *Peers) Skew(id transport.NodeID) (ahead time.Duration, known bool) {
 	return s.Ahead, true
 }
 
+// Said is what a node's clock said last, in Unix milliseconds, 0 if it was never heard; and whether that was lately.
+func (t *Peers) Said(id transport.NodeID) (ms int64, lately bool) {
+	s := t.Sight(id)
+	if s.At.IsZero() {
+		return 0, false
+	}
+	_, lately = t.Skew(id)
+	return s.At.Add(s.Ahead).UnixMilli(), lately
+}
+
 // Off says, in words, how far a clock is off that is ahead by d.
 func Off(d time.Duration) string {
 	if d < 0 {

@@ -45,7 +45,7 @@ const version = 2
 // Prefix is what the keys of the records begin with.
 const Prefix = "node/session/"
 
-// New keeps them in a store, under keys that begin with Prefix.
+// New keeps them in a store, under keys that begin with Prefix, from the time on that clock says.
 func New(s vault.Store, clock func() time.Time) *Operations {
 	return &Operations{store: s, clock: clock, running: map[string]*running{}}
 }
@@ -207,10 +207,10 @@ const Kept = 400 * 24 * time.Hour
 // errEnough ends an iteration.
 var errEnough = errors.New("enough")
 
-// Expired calls f with the keys of what is older than Kept, of a session_id and of its use, and with the answer that goes with it, as long
-// as f wants more.
-func (s *Operations) Expired(ctx context.Context, f func(key []byte, op string, answer []byte) (more bool)) error {
-	before := s.clock().Add(-Kept).UnixMilli()
+// Expired calls f with the keys of what is older than Kept at the time now, of a session_id and of its use, and with the answer that goes
+// with it, as long as f wants more.
+func (s *Operations) Expired(ctx context.Context, now time.Time, f func(key []byte, op string, answer []byte) (more bool)) error {
+	before := now.Add(-Kept).UnixMilli()
 	found := func(k []byte, op string, answer []byte) error {
 		if !f(bytes.Clone(k), op, answer) {
 			return errEnough

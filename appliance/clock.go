@@ -1,0 +1,115 @@
+package appliance
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/luxfi/mpcd/appliance/transport"
+)
+
+// clock says what time it is where something is forgotten for good, or counted, by that. A node's own clock alone does neither: it may be
+// off by a year until NTP has answered, or jump for a moment. What the others' clocks said last is taken as it was said, and not as an
+// offset to the node's own, so that it is the same before a jump and after.
+type clock struct {
+	core *core
+	run  func() time.Duration // this process runs, by a clock that does not jump
+
+	base   int64        // Unix milliseconds: when it began to run, so that it is steady now. Only look has it
+	steady atomic.Int64 // base, for others to read; 0 before the first look
+	sure   atomic.Int64 // Unix milliseconds that are past by as many others' clocks as one of them is honest; 0 while too few were heard
+}
+
+func newClock(c *core) *clock {
+	began := time.Now()
+	return &clock{core: c, run: func() time.Duration { return time.Since(began) }}
+}
+
+// look is called with each beat, by one goroutine.
+func (c *clock) look() {
+	n, run := c.core, c.run().Milliseconds()
+	var ever, lately []int64 // what each of the others said last; of lately, late where it was long ago
+	for _, id := range n.members.All() {
+		if id == n.cfg.Node {
+			continue
+		}
+		said, now := n.peers.Said(id)
+		ever = append(ever, said)
+		if !now {
+			said = math.MaxInt64
+		}
+		lately = append(lately, said)
+	}
+	sure := int64(math.MaxInt64) // one alone has nobody to ask
+	if len(ever) > 0 {
+		slices.Sort(ever)
+		sure = ever[len(ever)-c.confirms(len(ever))]
+	}
+	c.sure.Store(sure)
+	if c.base == 0 || len(ever) == 0 {
+		c.base = max(n.cfg.Clock().UnixMilli()-run, 1)
+	}
+	if len(ever) > 0 {
+		c.base = max(c.base, sure-run)
+		slices.Sort(lately)
+		if most := lately[len(lately)/2]; most < c.base+run-transport.SkewMax.Milliseconds() { // as where clockCheck fails
+			c.base = most - run
+		}
+	}
+	c.steady.Store(c.base)
+}
+
+// confirms is how many of so many others must say that a time is past: more than half of all members, and as many as sign with any key, or
+// all where they are fewer. One of them is honest then.
+func (c *clock) confirms(others int) int {
+	need := (others+1)/2 + 1
+	for _, k := range c.core.committees() {
+		need = max(need, k.Threshold)
+	}
+	return min(need, others)
+}
+
+// past is the time that is past for sure, by this node's clock and by enough of the others': what is over by it may be removed. While too
+// few were heard since the start it is 1970, and nothing is.
+func (c *clock) past() time.Time {
+	return time.UnixMilli(min(c.core.cfg.Clock().UnixMilli(), c.sure.Load()))
+}
+
+// early is now by the node's own clock, or by the steady time where that is earlier. A time that lasts until now ends by it: where a clock
+// has jumped ahead, or most others say that it is ahead, nothing drops out of a window.
+func (c *clock) early() time.Time {
+	now := c.core.cfg.Clock()
+	if x, ok := c.steadily(); ok && x.Before(now) {
+		return x
+	}
+	return now
+}
+
+// late is now by the one that is later. What is kept for a time is kept from it on, and what holds until a time is held against it: where
+// a clock has jumped back, nothing goes too soon or holds for longer.
+func (c *clock) late() time.Time {
+	now := c.core.cfg.Clock()
+	if x, ok := c.steadily(); ok && x.After(now) {
+		return x
+	}
+	return now
+}
+
+// said tells, in words, that sums over a time are not by the node's clock; "" if they are.
+func (c *clock) said() string {
+	lag := c.core.cfg.Clock().Sub(c.early())
+	if lag <= transport.SkewMax {
+		return ""
+	}
+	return fmt.Sprintf("; it has jumped ahead by %s, which too few peers confirm: limits over a time are by the time before",
+		lag.Round(time.Second))
+}
+
+// steadily is the time by the node's clock as it was at the start, and as long as it has run since; corrected by what enough of the others
+// say.
+func (c *clock) steadily() (time.Time, bool) {
+	base := c.steady.Load()
+	return time.UnixMilli(base).Add(c.run()), base != 0
+}
