@@ -17,8 +17,9 @@ type clock struct {
 	core *core
 	run  func() time.Duration // this process runs, by a clock that does not jump
 
-	base   int64        // Unix milliseconds: when it began to run, so that it is steady now. Only look has it
-	steady atomic.Int64 // base, for others to read; 0 before the first look
+	held   bool         // enough of the others have confirmed base. Only look has both
+	base   int64        // Unix milliseconds: when it began to run
+	steady atomic.Int64 // base, for others to read; 0 while there is none but by the node's own clock
 	sure   atomic.Int64 // Unix milliseconds that are past by as many others' clocks as one of them is honest; 0 while too few were heard
 }
 
@@ -42,23 +43,28 @@ func (c *clock) look() {
 		}
 		lately = append(lately, said)
 	}
-	sure := int64(math.MaxInt64) // one alone has nobody to ask
+	sure, most := int64(math.MaxInt64), int64(math.MaxInt64) // one alone has nobody to ask
 	if len(ever) > 0 {
 		slices.Sort(ever)
-		sure = ever[len(ever)-c.confirms(len(ever))]
+		slices.Sort(lately)
+		sure, most = ever[len(ever)-c.confirms(len(ever))], lately[len(lately)/2]
 	}
 	c.sure.Store(sure)
-	if c.base == 0 || len(ever) == 0 {
-		c.base = max(n.cfg.Clock().UnixMilli()-run, 1)
+	base, skew := n.cfg.Clock().UnixMilli()-run, transport.SkewMax.Milliseconds()
+	if c.held {
+		base = c.base
 	}
-	if len(ever) > 0 {
-		c.base = max(c.base, sure-run)
-		slices.Sort(lately)
-		if most := lately[len(lately)/2]; most < c.base+run-transport.SkewMax.Milliseconds() { // as where clockCheck fails
-			c.base = most - run
-		}
+	off := most < base+run-skew // as where clockCheck fails
+	if off {
+		base = most - run
 	}
-	c.steady.Store(c.base)
+	if c.held = len(ever) > 0 && (c.held || sure >= base+run-skew); c.held {
+		base = max(base, sure-run)
+	}
+	if c.base = base; !c.held && !off {
+		base = 0
+	}
+	c.steady.Store(base)
 }
 
 // confirms is how many of so many others must say that a time is past: more than half of all members, and as many as sign with any key, or
@@ -107,8 +113,8 @@ func (c *clock) said() string {
 		lag.Round(time.Second))
 }
 
-// steadily is the time by the node's clock as it was at the start, and as long as it has run since; corrected by what enough of the others
-// say.
+// steadily is the time of a moment at which enough of the others confirmed it, and as long as the node has run since; corrected by what they
+// say. Before there was such a moment there is none, unless most say that the node's own clock is ahead.
 func (c *clock) steadily() (time.Time, bool) {
 	base := c.steady.Load()
 	return time.UnixMilli(base).Add(c.run()), base != 0

@@ -28,16 +28,20 @@ type ticks struct {
 }
 
 func newTicks(t *testing.T) *ticks {
-	x := &ticks{inside: newInside(t), began: time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)}
+	x := &ticks{began: time.Date(2040, 1, 1, 12, 0, 0, 0, time.UTC)}
 	x.now = x.began
-	x.cfg.Clock = func() time.Time { return x.now }
+	x.inside = newInsideAt(t, func() time.Time { return x.now })
 	x.clock.run = func() time.Duration { return x.ran }
-	x.clock.look() // as Run does
 	return x
 }
 
 // others has the other members' clocks have said so now, one after the other, and the node look; never is silence.
 func (x *ticks) others(said ...time.Time) {
+	x.say(said...)
+	x.clock.look()
+}
+
+func (x *ticks) say(said ...time.Time) {
 	all := slices.DeleteFunc(x.members.All(), func(id transport.NodeID) bool { return id == x.cfg.Node })
 	now := x.now
 	x.peers.Sight = func(id transport.NodeID) transport.Sight {
@@ -47,7 +51,6 @@ func (x *ticks) others(said ...time.Time) {
 		}
 		return transport.Sight{Ahead: said[i].Sub(now), At: now}
 	}
-	x.clock.look()
 }
 
 var never time.Time
@@ -242,7 +245,7 @@ func TestJumpEmptiesNoWindow(t *testing.T) {
 func TestStartedAheadCountsByTheOthers(t *testing.T) {
 	x := newTicks(t)
 	x.counts(t, "pay", "w", "v", "a", "", 10)
-	x.clock.base, x.now = 0, x.began.Add(9*day)
+	x.now = x.began.Add(9 * day)
 	x.clock.look()
 	p, d := spends("next", "w", "v", "a", "", 5)
 	if x.sums(p, d, policy.SpentWallet, "") != [3]int64{} {
@@ -267,14 +270,28 @@ func TestStartedAheadCountsByTheOthers(t *testing.T) {
 	right("an hour after they were heard")
 }
 
-// Goal: the others' clocks are looked at with each beat, and the steady time begins with the first. Method: a beat.
+// Goal: the others' clocks are looked at with each beat. Method: a beat.
 func TestBeatLooksAtClocks(t *testing.T) {
 	x := newTicks(t)
-	x.clock.base = 0
-	x.clock.steady.Store(0)
+	x.say(x.began, x.began)
 	x.state()
 	if _, ok := x.clock.steadily(); !ok {
 		t.Error("there is no steady time")
+	}
+}
+
+// Goal: a node that was started with a wrong clock, and hears too few who could confirm it or not, goes by its clock as soon as that is
+// right. Method: three nodes of which one is away; the clock is ahead at the start, or behind, and right a minute later.
+func TestUnconfirmedGoesByItsClock(t *testing.T) {
+	for _, off := range []time.Duration{401 * day, -401 * day} {
+		x := newTicks(t)
+		x.now = x.began.Add(off)
+		x.others(x.began, never)
+		x.now, x.ran = x.began.Add(time.Minute), time.Minute
+		x.others(x.now, never)
+		if !x.clock.early().Equal(x.now) || !x.clock.late().Equal(x.now) {
+			t.Errorf("off by %s: %v, %v", off, x.clock.early(), x.clock.late())
+		}
 	}
 }
 

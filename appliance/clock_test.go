@@ -27,6 +27,12 @@ func (m *member) ahead(by time.Duration) *atomic.Int64 {
 	return &off
 }
 
+// steady waits until enough others have confirmed the node's clock.
+func (m *member) steady() {
+	m.c.t.Helper()
+	sim.Wait(m.c.t, string(m.id)+" has its clock confirmed", m.node.Steady)
+}
+
 // clockIs waits until the node's check of its clock holds, or does not.
 func (m *member) clockIs(ok bool) {
 	m.c.t.Helper()
@@ -92,7 +98,7 @@ func TestClockBackOverAnExpiry(t *testing.T) {
 	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
 	one, two := c.nodes[0].ahead(0), c.nodes[1].ahead(0)
 	c.waitReady()
-	c.nodes[1].clockIs(true)
+	c.nodes[1].steady()
 	c.nodes[0].node.AskNobody()
 	in, req := c.draft(w.ID, "expired", 5)
 	in.Created -= (2 * time.Hour).Milliseconds()
@@ -119,6 +125,7 @@ func TestClockJumpsOverALimit(t *testing.T) {
 	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
 	one, two := c.nodes[0].ahead(0), c.nodes[1].ahead(0)
 	c.waitReady()
+	c.nodes[1].steady()
 	c.govern(daily)
 	c.nodes[0].node.AskNobody()
 	pay := func(session string) error {
@@ -165,7 +172,7 @@ func TestNoticesWhileTheClockJumps(t *testing.T) {
 	w := c.keygenBy("secp256k1", "dkls23", 2, 3)
 	m := c.nodes[2]
 	off := m.ahead(0)
-	c.waitReady()
+	m.steady()
 	first, second := c.receipt(w.ID, 3), c.receipt(w.ID, 2)
 	off.Store(-int64(9 * 24 * time.Hour))
 	if err := m.node.TakeUnverified(t.Context(), first); err != nil {
@@ -189,6 +196,7 @@ func TestClockJumpsOverACancellation(t *testing.T) {
 	m := c.nodes[1]
 	off := m.ahead(0)
 	c.waitReady()
+	m.steady()
 	people, node := c.approving(), c.nodes[2].node
 	in := c.waits(w.ID, "cancelled")
 	people.approve(t, in, node.KeyInfo(t.Context(), w.ID), "ann", "ben")

@@ -669,3 +669,6 @@ func (n *Node) RemoveOld(ctx context.Context) error {
 	n.ledger.prune(ctx)
 	return n.expireNow(ctx)
 }
+
+// Steady tells whether enough others have confirmed the node's clock.
+func (n *Node) Steady() bool { return n.clock.steady.Load() != 0 }

@@ -45,6 +45,12 @@ func nodeOf(p threshold.PartyID) transport.NodeID { return transport.NodeID(fmt.
 
 func newInside(t *testing.T) *inside {
 	t.Helper()
+	return newInsideAt(t, time.Now)
+}
+
+// newInsideAt is newInside by a clock.
+func newInsideAt(t *testing.T, clock func() time.Time) *inside {
+	t.Helper()
 	ctx, x := t.Context(), &inside{world: thresholdtest.NewWorld(1, 3, 2)}
 	u, err := hsm.ParseURI("local:" + filepath.Join(t.TempDir(), "token"))
 	if err != nil {
@@ -77,7 +83,7 @@ func newInside(t *testing.T) *inside {
 	t.Cleanup(func() { _ = log.Close() })
 	heeded := &heededStore{store, outcomes{clock: time.Now}}
 	c := Config{Cluster: "test", Node: transport.NodeID(self.ID), Vault: v, Store: heeded, AuditLog: log, Schemes: schemes.ByID,
-		SchemeFor: schemes.For, Policy: Majority{}, Limits: Limits{}.withDefaults(), Clock: time.Now,
+		SchemeFor: schemes.For, Policy: Majority{}, Limits: Limits{}.withDefaults(), Clock: clock,
 		Logger: slog.New(slog.DiscardHandler)}
 	x.Node = &Node{core: core{cfg: c, members: members, base: ctx, store: heeded, token: &notary{
 		hsm:    &heededSigner{Signer: x.tokens, outcomes: outcomes{clock: time.Now, at: time.Now()}},
