@@ -113,8 +113,8 @@ func (c *clock) said() string {
 		lag.Round(time.Second))
 }
 
-// steadily is the time of a moment at which enough of the others confirmed it, and as long as the node has run since; corrected by what they
-// say. Before there was such a moment there is none, unless most say that the node's own clock is ahead.
+// steadily is the time at which enough of the others confirmed the clock, and as long as the node has run since; corrected by what they
+// say. Before they did there is none, unless most say that the node's own clock is ahead.
 func (c *clock) steadily() (time.Time, bool) {
 	base := c.steady.Load()
 	return time.UnixMilli(base).Add(c.run()), base != 0
