@@ -505,6 +505,44 @@ func (r *redteam) floods() []move {
 	}
 }
 
+// unasked are moves of node3's own program that succeed, and that nobody has asked for.
+func (r *redteam) unasked() []move {
+	m3, w := r.nodes[2], r.wallets[0].ID
+	var signers []threshold.PartyID
+	for _, id := range r.honest {
+		i := slices.IndexFunc(r.roster.Roster.Nodes, func(n attest.RosterNode) bool { return n.ID == string(id) })
+		signers = append(signers, r.roster.Roster.Nodes[i].Party)
+	}
+	forge := func(session string, prove bool, bend func(in *attest.Intent)) func() error {
+		return func() error {
+			_, err := m3.node.SignForged(r.t.Context(), w, session, signers, []byte("once"), bend, prove)
+			return err
+		}
+	}
+	without := func(end func() error, most int32) {
+		took, last := withoutEnd(end, 20, most+1)
+		r.mu.Lock()
+		r.said["takes part"] += int(took)
+		r.said[string(appliance.RefusedWith(last))]++
+		r.mu.Unlock()
+		if named := r.named(); took > most || !strings.Contains(named, "node3 limited") {
+			r.t.Errorf("%d ceremonies that nobody asked for, at most %d; %q is named", took, most, named)
+		}
+	}
+	var number atomic.Int64
+	return []move{
+		{"proofs of an active key without end", func() {
+			without(forge("", true, func(in *attest.Intent) { in.RequestID = fmt.Sprintf("%0128d", number.Add(1)) }), 2*appliance.QuotaProofs)
+		}, string(problem.Overload), true},
+		{"one request signed without end", func() {
+			if err := forge("unasked", false, func(in *attest.Intent) { in.RequestID = "unasked" })(); err != nil {
+				r.t.Error(err)
+			}
+			without(forge("unasked", false, func(in *attest.Intent) { in.RequestID = "unasked" }), 7)
+		}, string(problem.Conflict), true},
+	}
+}
+
 // withheld are key ceremonies of node3's own program whose certificate it keeps back, as its token does until the program ends: what it
 // issued again would bring the others to another epoch under later moves.
 func (r *redteam) withheld(token *withholding) []move {
@@ -626,6 +664,9 @@ func TestRedTeam(t *testing.T) {
 			c.nodes[2].start()
 			c.waitReady()
 			r.run(r.stutters(token))
+			for _, m := range r.unasked() {
+				r.run(m)
+			}
 			token.on.Store(true)
 			for _, m := range r.withheld(token) {
 				r.run(m)
