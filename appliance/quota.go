@@ -31,6 +31,10 @@ const (
 	// eight times at once, one of three 256 times, as each party is in two of them.
 	quotaProofs = 512
 	proofsLeak  = 60 // of them, forgotten in a minute
+
+	// quotaFills are ceremonies for the pool of presignatures, and forgotten in a minute: more of them are refused. An honest coordinator
+	// begins one in a pause of quietFor, or a second, so never as many.
+	quotaFills = 2400
 )
 
 // toldSecond is how many bytes a member is told in a second, of what it asks about; the last answer may go beyond. A question is small,
@@ -115,6 +119,7 @@ type used struct {
 	open    float64   // bytes of ceremonies under way
 	keys    float64   // key ceremonies
 	proofs  float64   // that made no key active
+	fills   float64   // of the pool
 	noted   time.Time // when an excess was last on record
 	refused time.Time // when a proposal was last refused for one
 	why     excess    // it was
@@ -127,6 +132,7 @@ const (
 	excessNothing excess = "quota"  // what came to nothing, or key ceremonies
 	excessProofs  excess = "proofs" // of thresholds
 	excessActs    excess = "acts"   // under one session_id
+	excessFills   excess = "fills"  // of the pool of presignatures
 )
 
 // words are what a member is told, and what is told of it.
@@ -134,6 +140,8 @@ func (e excess) words() string {
 	switch e {
 	case excessProofs:
 		return "has asked for too many proofs of thresholds here"
+	case excessFills:
+		return "has asked for presignatures too often here"
 	case excessActs:
 		return "has asked again and again here for what was done under its session_id"
 	}
@@ -152,19 +160,21 @@ func (q *quotas) of(now time.Time, peer transport.NodeID) *used {
 	}
 	if d := now.Sub(u.at).Minutes(); d > 0 {
 		u.owed, u.keys, u.at = max(0, u.owed-d*quotaLeak), max(0, u.keys-d*quotaKeys), now
-		u.proofs = max(0, u.proofs-d*proofsLeak)
+		u.proofs, u.fills = max(0, u.proofs-d*proofsLeak), max(0, u.fills-d*quotaFills)
 	}
 	return u
 }
 
 // over is what is too much for another proposal. What is under way counts only beside what came to nothing: nobody is refused for being
-// busy. Key ceremonies, and proofs, are refused for their number too.
-func (u *used) over(key, proof bool) excess {
+// busy. Key ceremonies, proofs and fillings are refused for their number too.
+func (u *used) over(c cost) excess {
 	switch {
-	case u.owed > 0 && u.owed+u.open >= quotaBytes, key && u.keys >= quotaKeys:
+	case u.owed > 0 && u.owed+u.open >= quotaBytes, c.keys > 0 && u.keys >= quotaKeys:
 		return excessNothing
-	case proof && u.proofs >= quotaProofs:
+	case c.proofs > 0 && u.proofs >= quotaProofs:
 		return excessProofs
+	case c.fills > 0 && u.fills >= quotaFills:
+		return excessFills
 	}
 	return ""
 }
@@ -174,6 +184,7 @@ type cost struct {
 	bytes  float64
 	keys   float64 // 1 for a key ceremony
 	proofs float64 // of a threshold
+	fills  float64 // 1 for presignatures of the pool
 	again  float64 // bytes about what was done before, more often than is free
 }
 
@@ -184,8 +195,11 @@ func costOf(op attest.Operation, intents []*attest.Intent) (c cost) {
 	if op == attest.OpKeygen || op == attest.OpRefresh {
 		c.keys = 1
 	}
-	if op == opProve {
+	switch op {
+	case opProve:
 		c.proofs = float64(len(intents))
+	case attest.OpPresign:
+		c.fills = 1
 	}
 	return c
 }
@@ -196,7 +210,7 @@ func (q *quotas) begin(now time.Time, peer transport.NodeID, c cost) (first bool
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	u := q.of(now, peer)
-	if why = u.over(c.keys > 0, c.proofs > 0); why != "" {
+	if why = u.over(c); why != "" {
 		return u.refuse(now, why), why
 	}
 	u.open += c.bytes
@@ -228,6 +242,7 @@ func (q *quotas) end(now time.Time, coordinator, to transport.NodeID, c cost, fa
 	u := q.of(now, coordinator)
 	u.open = max(0, u.open-c.bytes)
 	u.proofs += c.proofs
+	u.fills += c.fills
 	u.owed += c.again
 	switch {
 	case !failed && kept:
@@ -237,7 +252,7 @@ func (q *quotas) end(now time.Time, coordinator, to transport.NodeID, c cost, fa
 		u.keys = max(0, u.keys-c.keys)
 		return
 	}
-	if x := q.of(now, to); x.over(true, false) == "" {
+	if x := q.of(now, to); x.over(cost{keys: 1}) == "" {
 		u = x
 	}
 	u.owed += c.bytes + entryBytes
@@ -260,7 +275,7 @@ func (q *quotas) limited(now time.Time, peer transport.NodeID) (limited bool, wh
 	if u.why != "" && now.Sub(u.refused) < time.Minute {
 		return true, u.why.words()
 	}
-	return u.over(true, true) != "", ""
+	return u.over(cost{keys: 1, proofs: 1, fills: 1}) != "", ""
 }
 
 // written is where the gate notes, by a party's context, that it has put intents on record, and how many of them were acted on before, more
@@ -293,7 +308,7 @@ func (n *core) within(ctx context.Context, coordinator transport.NodeID, op atte
 	var wrote written
 	err := act(context.WithValue(ctx, writtenKey{}, &wrote))
 	if !wrote.yes.Load() {
-		c.proofs = 0
+		c.proofs, c.fills = 0, 0
 	}
 	if errors.Is(err, errActs) {
 		first := n.quotas.refuse(n.cfg.Clock(), coordinator, excessActs)

@@ -184,6 +184,45 @@ func TestProofsQuota(t *testing.T) {
 	}
 }
 
+// Goal: fillings of the pool of presignatures, which nobody asks for, are bounded for each member, and come back; what found no room, and
+// wrote nothing, does not count; who has used them up is refused no payment. Method: a member that fills without end, on a clock of the test.
+func TestFillsQuota(t *testing.T) {
+	x := newInside(t)
+	now := time.Unix(1_000_000, 0)
+	x.cfg.Clock = func() time.Time { return now }
+	by := nodeOf(x.world.Committee.Parties[1])
+	fills := func(times int, write bool) (took int, refused error) {
+		for range times {
+			if err := x.within(t.Context(), by, attest.OpPresign, make64()[:1], func(ctx context.Context) error {
+				if write {
+					noteWritten(ctx, 0)
+				}
+				return nil
+			}); err != nil {
+				refused = err
+			} else {
+				took++
+			}
+		}
+		return took, refused
+	}
+	if took, err := fills(2*quotaFills, false); err != nil {
+		t.Errorf("what wrote nothing counts: %d are taken, %v", took, err)
+	}
+	for range 2 {
+		if took, err := fills(2*quotaFills, true); took != quotaFills || problem.As(err).Code != problem.Overload {
+			t.Errorf("%d fillings are taken in no time, %v", took, err)
+		}
+		if limited, why := x.quotas.limited(now, by); !limited || why != excessFills.words() {
+			t.Errorf("it is limited %v, for %q", limited, why)
+		}
+		if err := x.within(t.Context(), by, attest.OpSign, make64(), func(context.Context) error { return nil }); err != nil {
+			t.Errorf("a payment by it: %v", err)
+		}
+		now = now.Add(time.Minute)
+	}
+}
+
 // Goal: what a member has done again and again under one session_id counts as what came to nothing, though it succeeds, and where it is
 // refused for that, the member is named on record and shown. Method: ceremonies of which the gate says so.
 func TestRepeatsQuota(t *testing.T) {
