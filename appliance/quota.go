@@ -299,7 +299,7 @@ func (n *core) within(ctx context.Context, coordinator transport.NodeID, op atte
 	act func(context.Context) error) error {
 	c, now := costOf(op, intents), n.cfg.Clock()
 	if first, why := n.quotas.begin(now, coordinator, c); why != "" {
-		if err := n.noteExcess(ctx, coordinator, op, first, why); err != nil {
+		if err := noteExcess(ctx, n.cfg, coordinator, op, first, why); err != nil {
 			return err
 		}
 		return problem.New(problem.Overload, fmt.Sprintf("see the audit log for what ceremonies of node %s have left; repeat the request "+
@@ -312,7 +312,7 @@ func (n *core) within(ctx context.Context, coordinator transport.NodeID, op atte
 	}
 	if errors.Is(err, errActs) {
 		first := n.quotas.refuse(n.cfg.Clock(), coordinator, excessActs)
-		if aerr := n.noteExcess(ctx, coordinator, op, first, excessActs); aerr != nil {
+		if aerr := noteExcess(ctx, n.cfg, coordinator, op, first, excessActs); aerr != nil {
 			return aerr
 		}
 	}
@@ -324,13 +324,13 @@ func (n *core) within(ctx context.Context, coordinator transport.NodeID, op atte
 }
 
 // noteExcess puts on record who has used up what, if it is the first time in a minute.
-func (n *core) noteExcess(ctx context.Context, coordinator transport.NodeID, op attest.Operation, first bool, why excess) error {
+func noteExcess(ctx context.Context, c Config, coordinator transport.NodeID, op attest.Operation, first bool, why excess) error {
 	if !first {
 		return nil
 	}
-	n.cfg.Logger.Error("a member has used up what its ceremonies may cost this node", "member", coordinator, "of", string(why))
+	c.Logger.Error("a member has used up what its ceremonies may cost this node", "member", coordinator, "of", string(why))
 	facts := map[string]string{"culprit." + string(coordinator): string(why), "operation": string(op)}
-	return n.cfg.AuditLog.Append(context.WithoutCancel(ctx), audit.Event{Name: "quota.exceeded", Facts: facts})
+	return c.AuditLog.Append(context.WithoutCancel(ctx), audit.Event{Name: "quota.exceeded", Facts: facts})
 }
 
 // ours tells whether a failure is this node's own: its token's or its disk's.

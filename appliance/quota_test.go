@@ -185,7 +185,8 @@ func TestProofsQuota(t *testing.T) {
 }
 
 // Goal: fillings of the pool of presignatures, which nobody asks for, are bounded for each member, and come back; what found no room, and
-// wrote nothing, does not count; who has used them up is refused no payment. Method: a member that fills without end, on a clock of the test.
+// wrote nothing, does not count; who has used them up is refused no payment. Method: a member that fills without end, on a clock of the
+// test.
 func TestFillsQuota(t *testing.T) {
 	x := newInside(t)
 	now := time.Unix(1_000_000, 0)
