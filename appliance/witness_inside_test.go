@@ -476,7 +476,8 @@ func TestMissingIsNotSuspected(t *testing.T) {
 		t.Errorf("its own, alone: %q, %q", why, next)
 	}
 	x.peers.Heard(x.node(3))
-	if why, next := x.witness.own(); !strings.HasPrefix(why, "no other") || next != "see that others hear it, that its token signs, and that its audit log can be read (`mpcd audit verify`)" {
+	const see = "see that others hear it, that its token signs, and that its audit log can be read (`mpcd audit verify`)"
+	if why, next := x.witness.own(); !strings.HasPrefix(why, "no other") || next != see {
 		t.Errorf("its own: %q, %q", why, next)
 	}
 	shown, after := "has not shown for 15m1s that its audit log has only grown", "wait a minute; then see its log, and that it runs "+
