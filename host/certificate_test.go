@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"io/fs"
 	"log"
 	"log/slog"
 	"math/big"
@@ -308,6 +309,9 @@ func TestCertificateNotBrought(t *testing.T) {
 				t.Errorf("%s: %+v, want: %s", use, f, row.want)
 			}
 		}
+	}
+	if do := missingFile(fs.ErrPermission, "api.tls", renewal); do != "check who owns the file" {
+		t.Errorf("of one that may not be read: %s", do)
 	}
 }
 

@@ -28,8 +28,8 @@ func Lock(c Config) (io.Closer, error) {
 	}
 	path := filepath.Join(c.DataDir, "LOCK")
 	foreign := c.foreign(os.Geteuid())
-	if _, err := os.Lstat(path); err != nil && foreign != nil { // it is not made as root, either
-		return nil, foreign
+	if _, err := os.Lstat(path); err != nil && foreign != nil {
+		return nil, foreign // it is not made as root, either
 	}
 	l, err := durable.LockFile(path)
 	switch {
