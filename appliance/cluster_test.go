@@ -240,7 +240,7 @@ func (m *member) halt() {
 		return
 	}
 	m.stop()
-	if err := <-m.done; err != nil {
+	if err := <-m.done; err != nil && !errors.Is(err, context.Canceled) { // which is of one that is stopped while it starts
 		m.c.t.Errorf("%s: %v", m.id, err)
 	}
 	for _, f := range m.closer {
