@@ -2,12 +2,14 @@ package appliance_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/keys"
@@ -248,6 +250,46 @@ func TestAgainOtherDefaults(t *testing.T) {
 	if now := begun(t, c); now != before {
 		t.Errorf("%d acts began", now-before)
 	}
+}
+
+// Goal: where a node is about to have the answer to the same body, another waits for it, also where its roster would have something else
+// made of that body now. Method: node1's write of a keygen's answer is held; node4 is removed from the roster; node2 is asked for as long
+// as its caller waits, and again when the write is done.
+func TestAgainWaitsWithOtherDefaults(t *testing.T) {
+	c := newCluster(t, 4)
+	g := c.nodes[0].gate("node/proofs/")
+	keygen := func(ctx context.Context, m *member) (any, error) {
+		return m.node.Keygen(ctx, appliance.KeygenRequest{SessionID: "s", Curve: "ed25519", Threshold: 3})
+	}
+	var made any
+	first := make(chan error, 1)
+	go func() {
+		var err error
+		made, err = keygen(t.Context(), c.nodes[0])
+		first <- err
+	}()
+	<-g.held
+	c.nodes[3].halt()
+	r := c.roster.Roster
+	r.Nodes, r.Serial = slices.Clone(r.Nodes), 2
+	r.Nodes[3].Removed = true
+	next, err := r.Sign(c.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.nodes[1].node.TakeUp(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithTimeout(t.Context(), 2*time.Second)
+	defer leave()
+	if w, err := keygen(ctx, c.nodes[1]); problem.As(err).Code != problem.Timeout {
+		t.Errorf("it does not wait: %+v, %v", w, err)
+	}
+	g.open()
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
+	same(t, "when it is there", made, func() (any, error) { return keygen(t.Context(), c.nodes[1]) })
 }
 
 // Goal: a node that is no party gives what it has answered itself, whoever is up; what it cannot judge because too few answer is refused

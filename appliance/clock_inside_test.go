@@ -84,6 +84,9 @@ func TestPast(t *testing.T) {
 	if x.now = wrong; !x.clock.past().Equal(right) {
 		t.Errorf("it jumps between two beats: %v", x.clock.past())
 	}
+	if x.clock.look(); !x.clock.past().Equal(right) {
+		t.Errorf("it has jumped, and nobody has spoken since: %v", x.clock.past())
+	}
 	for others, want := range []int{0, 1, 2, 3, 3, 4, 4, 5} {
 		if got := x.clock.confirms(others); got != want {
 			t.Errorf("of %d others %d confirm, want %d", others, got, want)
