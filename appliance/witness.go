@@ -560,11 +560,12 @@ func (w *witness) has(from transport.NodeID, b []byte) error {
 	if err != nil {
 		return err
 	}
-	head, signed, err := audit.OpenCheckpoint(b, v)
-	if err != nil || !signed {
-		return cmp.Or(err, errors.New("this node's token has not signed that"))
-	}
+	// Bare refuses what this node's token has not signed.
 	bare, err := audit.Bare(b, v)
+	if err != nil {
+		return err
+	}
+	head, _, err := audit.OpenCheckpoint(bare, v)
 	if err != nil {
 		return err
 	}
