@@ -457,10 +457,16 @@ func (w *witness) unshown(id transport.NodeID) string {
 	if s == nil || s.heard <= witnessAge {
 		return ""
 	}
-	if _, key, _, err := w.of(id); err != nil || x != nil && string(x.Key) == string(key) {
+	if x != nil && w.pinned(id, x) {
 		return ""
 	}
 	return fmt.Sprintf("has never shown its audit log, though it was heard for %s: nobody would see it rewritten", s.heard.Round(time.Second))
+}
+
+// pinned tells whether what is held of a node's log is by the key that the roster pins for it.
+func (w *witness) pinned(id transport.NodeID, x *witnessed) bool {
+	m, err := w.core.members.Roster().Roster.Node(string(id))
+	return err == nil && string(m.AttestKey) == string(x.Key)
 }
 
 // miss says it in the log, once.
@@ -478,22 +484,18 @@ func (w *witness) miss(id transport.NodeID) {
 // unfit says, in words, why this node acts with no node of that name; "" if it does. next is what to do about it. One that is not heard now
 // can show nothing, as after a power cut: it is no less unfit, and is said to be missing.
 func (w *witness) unfit(id transport.NodeID) (why, next string) {
-	missing, start := w.core.peers.Missing(id)
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	x := w.held[id]
+	w.mu.Unlock()
 	if x == nil {
 		return "", ""
 	}
 	age := w.core.cfg.Clock().Sub(x.at)
-	if age <= witnessAge {
+	if age <= witnessAge || !w.pinned(id, x) { // what it signs by another key begins anew
 		return "", ""
 	}
-	if m, err := w.core.members.Roster().Roster.Node(string(id)); err != nil || string(m.AttestKey) != string(x.Key) {
-		return "", "" // what it signs by another key begins anew
-	}
-	if missing != "" {
-		return missing, start
+	if why, next = w.core.peers.Missing(id); why != "" {
+		return why, next
 	}
 	return fmt.Sprintf("has not shown for %s that its audit log has only grown", age.Round(time.Second)),
 		"wait a minute; then see its log, and that it runs the release that this node runs"
@@ -610,11 +612,11 @@ func (w *witness) another(head audit.Head) (bool, error) {
 
 // own says, in words, why this node releases no share; "" if it does. next is what to do about it.
 func (w *witness) own() (why, next string) {
-	next = w.unseen()
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if age := w.core.cfg.Clock().Sub(w.last); !w.last.IsZero() && age > witnessAge {
-		return fmt.Sprintf("no other node has witnessed this node's audit log for %s", age.Round(time.Second)), next
+	last := w.last
+	w.mu.Unlock()
+	if age := w.core.cfg.Clock().Sub(last); !last.IsZero() && age > witnessAge {
+		return fmt.Sprintf("no other node has witnessed this node's audit log for %s", age.Round(time.Second)), w.unseen()
 	}
 	return "", ""
 }
