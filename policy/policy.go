@@ -55,8 +55,7 @@ func Needs(of map[string]int) string {
 // Rules is a policy that was read.
 type Rules struct {
 	set    *cedar.PolicySet
-	counts bool     // a rule names amounts over a time
-	groups []string // that rules count approvals of, sorted
+	counts bool // a rule names amounts over a time
 }
 
 // Parse reads a policy in Cedar's text form. Every rule has an annotation @id of its own, by which verdicts name it.
@@ -84,34 +83,30 @@ func Parse(text string) (*Rules, error) {
 		if err != nil {
 			return nil, fmt.Errorf("policy: rule %q: %w", id, err)
 		}
-		groups, err := approvalsOf(p)
-		if err != nil {
-			return nil, fmt.Errorf("policy: rule %q: %w", id, err)
-		}
 		r.set.Add(cedar.PolicyID(id), p)
-		r.counts, r.groups = r.counts || counts, append(r.groups, groups...)
+		r.counts = r.counts || counts
 	}
-	slices.Sort(r.groups)
-	r.groups = slices.Compact(r.groups)
 	return r, nil
 }
 
 // approvalsWord is what rules call the numbers of people who approve.
 const approvalsWord = "approvals"
 
-// Groups are those that rules count approvals of, sorted.
-func (r *Rules) Groups() []string { return slices.Clone(r.groups) }
+// Groups are those that rules count approvals of, sorted. It is for people who write rules: nothing is judged by it.
+func (r *Rules) Groups() []string {
+	var all []string
+	for _, p := range r.set.All() {
+		all = append(all, approvalsOf(p)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
-// approvalsOf are the groups after context.approvals in a rule, as in Cedar's JSON form.
-func approvalsOf(p *cedar.Policy) (groups []string, err error) {
-	b, err := p.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
+// approvalsOf are the groups after context.approvals in a rule, as in Cedar's JSON form, which Parse has made of it once.
+func approvalsOf(p *cedar.Policy) (groups []string) {
+	b, _ := p.MarshalJSON()
 	var tree any
-	if err := json.Unmarshal(b, &tree); err != nil {
-		return nil, err
-	}
+	_ = json.Unmarshal(b, &tree)
 	counted := map[string]any{"left": map[string]any{"Var": "context"}, "attr": approvalsWord}
 	var walk func(any)
 	walk = func(x any) {
@@ -131,7 +126,7 @@ func approvalsOf(p *cedar.Policy) (groups []string, err error) {
 		}
 	}
 	walk(tree)
-	return groups, nil
+	return groups
 }
 
 // Names are those of the rules, sorted.
