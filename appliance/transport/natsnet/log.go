@@ -28,7 +28,7 @@ func (s serverLog) Debugf(f string, v ...any)  { s.l.Debug("nats: " + fmt.Sprint
 // other.
 func (s serverLog) Errorf(f string, v ...any) {
 	said := fmt.Sprintf(f, v...)
-	if strings.Contains(said, "TLS") && (strings.Contains(said, "x509:") || strings.Contains(said, "tls:")) {
+	if strings.Contains(said, "certificate") && (strings.Contains(said, "x509:") || strings.Contains(said, "tls:")) {
 		s.refused.Do(func() {
 			s.l.Error("a route is refused: compare nats.tls.ca and nats.tls.cert of both nodes with the operator's", "error", said)
 		})
