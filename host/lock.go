@@ -18,7 +18,8 @@ import (
 )
 
 // Lock takes the node's data directory, and with it the token, for this process. It makes no directory, for that may be a place where
-// nothing is mounted, and takes none of another format. The error wraps durable.ErrLocked where another process has it. Closing lets go.
+// nothing is mounted, and takes none of another format, none of another user's as root, and none that has files which this process may not
+// read and write. The error wraps durable.ErrLocked where another process has it. Closing lets go.
 func Lock(c Config) (io.Closer, error) {
 	if _, err := os.Stat(c.DataDir); err != nil {
 		return nil, fault.Usage("check data_dir and that its disk is mounted; on a new host run `mpcd node enroll` first", "%w", err)

@@ -93,7 +93,7 @@ type Node struct {
 	Version  string     `json:"version,omitempty"`
 	Facility string     `json:"facility,omitempty"`
 	Accused  bool       `json:"accused" doc:"An abort named the node since the answering one started."`
-	Limited  bool       `json:"limited,omitempty" doc:"The answering node refuses its proposals: too much of them came to nothing, or was asked for by nobody."`
+	Limited  bool       `json:"limited,omitempty" doc:"The answering node refuses its proposals: too many came to nothing, or were unasked for."`
 	Ready    bool       `json:"ready" doc:"The node can sign, as it says and as the answering one sees."`
 	Trouble  string     `json:"trouble,omitempty" doc:"Why not: gone, not ready, a clock that is off, two runs of one node."`
 	AheadMS  int64      `json:"clock_ahead_ms" doc:"By how much its clock is ahead of the answering node's, in milliseconds; below zero behind."`
