@@ -319,13 +319,19 @@ func wantCode(t *testing.T, err error, code problem.Code) *problem.Error {
 // waitFor returns when the condition holds; it fails the test when it never does.
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(slowdown * 20 * time.Second) // patience only: a pool that failed to fill twice waits 15 s
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-		time.Sleep(2 * time.Millisecond)
+	if !within(slowdown*20*time.Second, ok) { // patience only: a pool that failed to fill twice waits 15 s
+		t.Fatalf("never: %s", what)
 	}
+}
+
+// within tells whether something is so at last, before a time is over.
+func within(patience time.Duration, ok func() bool) bool {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
 }
 
 // Goal: a party that refuses a refresh cannot have its coordinator propose an epoch at the end of all numbers, or past it, which is none;
