@@ -40,7 +40,7 @@ func Overload(ctx context.Context, o NodeOptions, t, n int) ([]Figure, error) {
 	}
 	return []Figure{
 		{name + "as many as fit", fits.signed, "1/s", fmt.Sprintf("%d callers, %.0f refused/s", o.Clients, fits.refused)},
-		{name + "overloaded", over.signed, "1/s", fmt.Sprintf("%d callers, %.0f refused/s, coordinator's RSS %.0f MiB after",
+		{name + "overloaded", over.signed, "1/s", fmt.Sprintf("%d callers, %.0f refused/s, coordinator after it: %v",
 			OverloadCallers, over.refused, d.rss(0))},
 		{name + "overloaded, of what fits", 100 * over.signed / fits.signed, "%", "goodput"},
 	}, nil
