@@ -86,7 +86,7 @@ mixed: setup
 build:
 	@scripts/setup.sh build
 	@mkdir -p bin
-	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/mpcd ./cmd/mpcd
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/mpcd ./cmd/mpcd
 
 setup:
 	@scripts/setup.sh
