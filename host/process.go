@@ -8,7 +8,7 @@ import (
 
 // memoryGoal is what the Go heap may grow to before it is collected more often, in bytes; it is no hard limit. GOMEMLIMIT
 // overrides it.
-const memoryGoal = 104 << 20
+const memoryGoal = 98 << 20
 
 // LimitMemory has the process of a node keep to memoryGoal.
 func LimitMemory() {
