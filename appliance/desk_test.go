@@ -278,8 +278,9 @@ func TestDeskLoads(t *testing.T) {
 	sim.Wait(t, "it has read what waits", func() bool { return c.nodes[1].standing("kept") == appliance.PendingApproval })
 }
 
-// Goal: a rejection holds to the end of the request, also where the approval that it takes back expires later and a member has kept that.
-// Method: a rejection that expires at once, and the approval told again by a peer after it.
+// Goal: a rejection holds to the end of the request, also where the approval that it takes back expires later and a member has kept that, and
+// at a node that hears of it only when it has expired. Method: a rejection that expires at once, and the approval told again by a peer after
+// it; and one that has expired, told by a peer.
 func TestRejectedForGood(t *testing.T) {
 	c := newCluster(t, 2)
 	w := c.keygenBy("secp256k1", "dkls23", 2, 2)
@@ -298,6 +299,12 @@ func TestRejectedForGood(t *testing.T) {
 	o, err := one.front().Operation(ctx, "rejected")
 	if err != nil || len(o.Intent.Approvals) != 0 || len(o.Rejected) != 1 {
 		t.Errorf("%+v, %v", o, err)
+	}
+	late := c.waits(w.ID, "late")
+	no = people.rejects(t, late, info, "ben", time.Now().Add(-time.Minute))
+	one.node.TellDesk(ctx, "node2", *late, []attest.Approval{no}, nil, "")
+	if o, err := one.front().Operation(ctx, "late"); err != nil || len(o.Rejected) != 1 {
+		t.Errorf("heard of after it expired: %+v, %v", o, err)
 	}
 }
 
