@@ -33,7 +33,7 @@ func TestList(t *testing.T) {
 
 // fixture is a module of two functions, with one mutant of each kind in its list.
 func fixture(t *testing.T) options {
-	return options{root: "testdata/module", list: "list", parallel: 2, limit: 5 * time.Second, progress: t.Output()}
+	return options{root: "testdata/module", list: "list", parallel: 2, limit: 10 * time.Second, progress: t.Output()}
 }
 
 // Goal: each kind of mutant gets its verdict, and only a test that began and failed kills. Method: run the fixture whole.
@@ -54,7 +54,8 @@ func TestVerdicts(t *testing.T) {
 		"nowhere":            {wrong, "stands nowhere"},
 		"twice":              {wrong, "stands in 2 places"},
 		"as-it-was":          {wrong, "is not changed"},
-		"hangs":              {timedOut, "ran for 5s"},
+		"hangs":              {timedOut, "ran for 10s"},
+		"program":            {killed, ""},
 		"no-difference":      {equivalent, "addition commutes"},
 	}
 	o := fixture(t)
@@ -82,7 +83,7 @@ func TestReport(t *testing.T) {
 		{"killed and equivalent", "no-sum|panics|no-difference", ""},
 		{"survived", "no-sum|limit", "1 mutants survived, 0 timed out, 0 are wrong"},
 		{"wrong", "nowhere|twice", "0 mutants survived, 0 timed out, 2 are wrong"},
-		{"none", "no such name", "no mutant of 13"},
+		{"none", "no such name", "no mutant of 14"},
 		{"expression", "(", "-run"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -120,7 +120,7 @@ func (r *runner) passes(ctx context.Context, name, pkg string, tests []string) e
 		return err
 	}
 	defer os.Remove(bin)
-	out, err := r.test(ctx, bin, pkg, tests...)
+	out, err := r.test(ctx, bin, pkg, "", tests...)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, tail(out))
 	}
@@ -155,7 +155,7 @@ func (r *runner) judge(ctx context.Context, n int, m *mutant) result {
 		if err := r.build(ctx, bin, k.pkg, overlay); err != nil {
 			return fail(wrong, "%v", err)
 		}
-		out, err := r.test(ctx, bin, k.pkg, k.test)
+		out, err := r.test(ctx, bin, k.pkg, overlay, k.test)
 		var exit *exec.ExitError
 		switch {
 		case err == nil:
@@ -213,8 +213,9 @@ func (r *runner) build(ctx context.Context, bin, pkg, overlay string) error {
 	return nil
 }
 
-// test runs the named tests of a binary where go test would, with all that they start in one process group that ends with them.
-func (r *runner) test(ctx context.Context, bin, pkg string, tests ...string) (string, error) {
+// test runs the named tests of a binary where go test would, with all that they start in one process group that ends with them. Programs
+// that they build have the mutant too.
+func (r *runner) test(ctx context.Context, bin, pkg, overlay string, tests ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.limit*time.Duration(len(tests)))
 	defer cancel()
 	var run []string
@@ -225,6 +226,7 @@ func (r *runner) test(ctx context.Context, bin, pkg string, tests ...string) (st
 	cmd.Dir = filepath.Join(r.root, pkg)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Env = append(os.Environ(), "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+overlay))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 10 * time.Second

@@ -1,6 +1,9 @@
 package sum
 
-import "testing"
+import (
+	"os/exec"
+	"testing"
+)
 
 func TestSum(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -21,6 +24,12 @@ func TestSum(t *testing.T) {
 func TestCount(t *testing.T) {
 	if Count([]int{1, -1}) != 1 {
 		t.Fatal("wrong")
+	}
+}
+
+func TestProgram(t *testing.T) {
+	if out, err := exec.Command("go", "run", "../program").CombinedOutput(); err != nil || string(out) != "3" {
+		t.Fatalf("%s, %v", out, err)
 	}
 }
 
