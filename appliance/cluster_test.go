@@ -35,6 +35,7 @@ type cluster struct {
 	roster *attest.SignedRoster
 	root   ed25519.PrivateKey // signs it
 	asker  *sim.Asker
+	ask    appliance.AskFunc
 	nodes  []*member
 }
 
@@ -200,6 +201,9 @@ func (m *member) boot() error {
 		HSM: signer, CosignKey: "cosign", AttestKey: attestKey, Vault: v, Store: m.state, AuditLog: audit, Clock: m.clock,
 		Schemes: byID, SchemeFor: schemes.For, Limits: m.limits, Policy: m.policy, Rand: rand.Reader,
 		Authority: m.c.asker.Chain, Initiate: initiate,
+		Ask: func(ctx context.Context, webhook string, o *appliance.Operation) (*attest.Approval, error) {
+			return m.c.ask(ctx, webhook, o)
+		},
 		Logger: cmp.Or(m.logger, slog.New(slog.DiscardHandler)),
 	})
 	if err != nil {

@@ -33,6 +33,7 @@ type Desk struct {
 	others *others
 	sign   func(context.Context, SignRequest) (*Signature, error)
 	each   time.Duration // how long each further node leaves it to those before it
+	asking chan struct{} // as many webhooks as are asked at once
 
 	pace   exchange
 	taking sync.Mutex // held while a record is taken up
@@ -96,8 +97,9 @@ type waiter struct {
 	next  time.Time
 	turn  bool // next is set
 	doing bool
-	told  bool // a peer says that it has the answer, and this node has not looked since
-	done  bool // this node has the answer
+	told  bool   // a peer says that it has the answer, and this node has not looked since
+	done  bool   // this node has the answer
+	heard string // why a program that approves has not said its word to this node
 }
 
 // size is about how many bytes of memory a record takes.
@@ -498,7 +500,7 @@ func (d *Desk) tend(ctx context.Context, start func(func())) {
 			_ = d.core.cfg.Store.Batch(ctx, nil, over[:min(len(over), vault.MaxBatch)]) // the rest after the next start
 		}
 		for _, session := range due {
-			d.attempt(ctx, session)
+			d.attempt(ctx, session, start)
 		}
 	})
 }
@@ -526,8 +528,8 @@ func (d *Desk) wake() {
 	}
 }
 
-// attempt has a request done if enough have approved it, and it is this node's turn.
-func (d *Desk) attempt(ctx context.Context, session string) {
+// attempt has a request done if enough have approved it, and it is this node's turn; then it also asks the programs that may approve it.
+func (d *Desk) attempt(ctx context.Context, session string, start func(func())) {
 	d.mu.Lock()
 	w := d.m[session]
 	if w == nil {
@@ -539,7 +541,13 @@ func (d *Desk) attempt(ctx context.Context, session string) {
 	d.mu.Unlock()
 	pause, failed := deskRetry, ""
 	s, err := d.judge(ctx, record)
+	programs := d.programs(s, err)
 	switch {
+	case len(programs) > 0 && (!first || d.rank(session) == 0):
+		start(func() { d.finish(ctx, session, at, d.ask(ctx, session, programs), "") })
+		return
+	case len(programs) > 0:
+		pause = time.Duration(d.rank(session)) * each
 	case err != nil || !s.verdict.Allow || len(s.cancelled) > 0:
 		if pause = time.Hour; s.counts && len(s.verdict.Needs) == 0 { // else until something is new
 			pause = deskCounts
@@ -559,9 +567,15 @@ func (d *Desk) attempt(ctx context.Context, session string) {
 	default:
 		pause, failed = d.do(ctx, record, s)
 	}
+	d.finish(ctx, session, at, pause, failed)
+}
+
+// finish has a request wait until it is looked at again, unless it is another than it was.
+func (d *Desk) finish(ctx context.Context, session string, at waiterDigest, pause time.Duration, failed string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if w = d.m[session]; w == nil {
+	w := d.m[session]
+	if w == nil {
 		return
 	}
 	w.done = pause == deskDone

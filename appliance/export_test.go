@@ -500,6 +500,18 @@ func (n *Node) WaitTurns(d time.Duration) {
 	n.desk.each = d
 }
 
+// WakeDesk has the node look again at all that waits.
+func (n *Node) WakeDesk() { n.desk.wake() }
+
+// Programs are those that the node would ask now about a request that waits.
+func (n *Node) Programs(ctx context.Context, session string) (names []string) {
+	r, _ := n.desk.record(session)
+	for _, x := range n.desk.programs(n.desk.judge(ctx, r)) {
+		names = append(names, x.Name)
+	}
+	return names
+}
+
 // FirstFor is the node whose turn it is first, of a session.
 func (n *Node) FirstFor(session string) int {
 	all := n.members.All()

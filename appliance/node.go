@@ -56,6 +56,9 @@ type Config struct {
 	// Initiate signs what this node is asked for without an initiator's signature, in development; nil refuses it.
 	Initiate func(context.Context, *attest.Intent) error
 
+	// Ask asks programs that approve, at the webhook an authority names; it may be nil where none names any.
+	Ask AskFunc
+
 	Threshold int // default for keygen; 0 means a majority of the parties
 	Policy    Policy
 	Limits    Limits
@@ -264,7 +267,8 @@ func (n *Node) furnish() {
 	n.clock = newClock(&n.core)
 	n.ops = operation.New(c.Store, n.clock.late)
 	n.authority = &authority{core: &n.core}
-	n.desk = &Desk{core: &n.core, sign: n.Sign, each: deskTurn, m: map[string]*waiter{}}
+	n.desk = &Desk{core: &n.core, sign: n.Sign, each: deskTurn, m: map[string]*waiter{},
+		asking: make(chan struct{}, webhooksAtOnce)}
 	n.gate = newGate(c, func(x passage, d *intent.Decoded) (policy.Verdict, error) {
 		return n.authority.judge(x, d, n.clock.late())
 	}, len(n.members.All()))

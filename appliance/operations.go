@@ -91,7 +91,7 @@ func (d *Desk) operation(ctx context.Context, r waiterRecord) (*Operation, error
 	case s.verdict.Allow:
 		o.State = Running
 	default:
-		o.State, o.Needs = PendingApproval, s.verdict.Needs
+		o.State, o.Needs, o.Why = PendingApproval, s.verdict.Needs, d.unheard(r.Intent.RequestID)
 		if len(o.Needs) == 0 {
 			o.Why = denied(s.verdict).Error()
 		}

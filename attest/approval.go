@@ -3,7 +3,10 @@ package attest
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/luxfi/mpcd/intent"
@@ -11,11 +14,27 @@ import (
 	"github.com/luxfi/mpcd/policy"
 )
 
-// Approver is a person whose word the rules of an authority may want besides an initiator's.
+// Approver is a person, or a program, whose word the rules of an authority may want besides an initiator's.
 type Approver struct {
 	Name   string   `cbor:"1,keyasint" json:"name"`
 	Key    Hex      `cbor:"2,keyasint" json:"key"`    // PKIX DER, P-256 or Ed25519
 	Groups []string `cbor:"3,keyasint" json:"groups"` // ascending; rules count approvals by group
+	// Webhook is where the approver is asked, if it is a program: an address that checkWebhook takes; "" for a person.
+	Webhook string `cbor:"5,keyasint,omitempty" json:"webhook,omitempty"`
+}
+
+// checkWebhook tells why an address is none that a program which approves may be asked at: https, or http on the same machine, without a
+// user, ? and #, and with nothing that cannot be seen.
+func checkWebhook(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || len(address) > maxText || !Printable(address) || u.String() != address || u.Hostname() == "" || u.User != nil ||
+		strings.ContainsAny(address, "?#") {
+		return fmt.Errorf("webhook %q: use https://HOST/PATH, of at most %d bytes, without a user, ? and #", clip(address), maxText)
+	}
+	if at, err := netip.ParseAddr(u.Hostname()); u.Scheme == "http" && err == nil && at.IsLoopback() || u.Scheme == "https" {
+		return nil
+	}
+	return fmt.Errorf("webhook %q: what is asked may be read on its way; use https, or http to 127.0.0.1 or [::1]", clip(address))
 }
 
 // Approval is an approver's word that what an initiator asks for may be done, as it was decoded, under the authority in force. It stands in
@@ -187,5 +206,8 @@ func (x Approver) validate() error {
 			return fmt.Errorf("group %q: names are a-z, 0-9, dot, dash, underscore, at most 63, and ascend", clip(g))
 		}
 	}
-	return nil
+	if x.Webhook == "" {
+		return nil
+	}
+	return checkWebhook(x.Webhook)
 }

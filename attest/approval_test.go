@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"bytes"
 	"errors"
 	"math/big"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/intent"
+	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/threshold"
 )
 
@@ -16,8 +18,8 @@ import (
 func (p people) treasury(tb testing.TB) Authority {
 	a := p.authority(tb)
 	a.Policy = `@id("agreed") permit (principal, action, resource) when { context.approvals.treasury >= 2 && context.approvals.risk >= 1 };`
-	for _, x := range []Approver{{"ann", nil, []string{"treasury"}}, {"ben", nil, []string{"risk", "treasury"}},
-		{"cleo", nil, []string{"risk"}}} {
+	for _, x := range []Approver{{Name: "ann", Groups: []string{"treasury"}}, {Name: "ben", Groups: []string{"risk", "treasury"}},
+		{Name: "cleo", Groups: []string{"risk"}}} {
 		x.Key = p.der(tb, x.Name)
 		a.Approvers = append(a.Approvers, x)
 	}
@@ -155,5 +157,40 @@ func TestApprovalForm(t *testing.T) {
 		if in.Validate() == nil {
 			t.Errorf("%s passes", name)
 		}
+	}
+}
+
+// Goal: what a program is asked at is an address that officers read as it is, over which nobody else reads what is asked; of an authority
+// without any the bytes are as they were. Method: addresses that pass, and with one thing wrong.
+func TestWebhookAddress(t *testing.T) {
+	p := newPeople(t, agreeing...)
+	a := p.treasury(t)
+	for _, good := range []string{"https://risk.example.com/screen", "https://10.0.0.7:8443/v1/screen", "http://127.0.0.1:9000", "http://[::1]:9000/s"} {
+		a.Approvers[2].Webhook = good
+		if err := a.Validate(); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"http://risk.example.com/", "http://10.0.0.7/", "http://localhost:9000/", "ftp://127.0.0.1/", "//host/path", "https:///path",
+		"https://user:word@host/", "https://host/?to=x", "https://host/?", "https://host/#x", "https://host/ path", "https://h\u043est.example/\u200d",
+		"https://host/" + strings.Repeat("a", maxText), "risk", "https://host:port/", "HTTPS://host/"} {
+		a.Approvers[2].Webhook = bad
+		if err := a.Validate(); err == nil || !strings.Contains(err.Error(), `approver "cleo": webhook`) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	a.Approvers[2].Webhook = ""
+	without := a.Digest()
+	if a.Approvers[2].Webhook = "https://host/"; a.Digest() == without {
+		t.Error("officers do not sign the address")
+	}
+	type before struct {
+		Name   string   `cbor:"1,keyasint"`
+		Key    Hex      `cbor:"2,keyasint"`
+		Groups []string `cbor:"3,keyasint"`
+	}
+	x := a.Approvers[0]
+	if !bytes.Equal(canon.MustMarshal(x), canon.MustMarshal(before{x.Name, x.Key, x.Groups})) {
+		t.Error("a person is written otherwise than before")
 	}
 }

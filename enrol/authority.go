@@ -162,12 +162,13 @@ func ParseInitiator(spec string) (i attest.Initiator, err error) {
 	return i, err
 }
 
-// ParseApprover reads NAME=KEY:GROUPS, groups joined by +.
+// ParseApprover reads NAME=KEY:GROUPS, groups joined by +, and of a program @WEBHOOK after them.
 func ParseApprover(spec string) (x attest.Approver, err error) {
 	person, groups, ok := strings.Cut(spec, ":")
 	if !ok {
 		return x, fault.Usage("give NAME=KEY:GROUPS, as ann=0x30…:treasury+risk", "%q names no group of the approver", spec)
 	}
+	groups, x.Webhook, _ = strings.Cut(groups, "@")
 	x.Groups = slices.Compact(slices.Sorted(slices.Values(strings.Split(groups, "+"))))
 	x.Name, x.Key, err = nameAndKey(person)
 	return x, err

@@ -49,7 +49,8 @@ func Open(ctx context.Context, c Config, o Options) (*Host, error) {
 	b := &boot{Host: h}
 	b.node = appliance.Config{
 		Cluster: c.Cluster, Node: c.Node, Release: o.Release, CosignKey: c.HSM.CosignKey, AttestKey: c.HSM.AttestKey,
-		Schemes: schemes.ByID, SchemeFor: schemes.For, Threshold: c.Threshold, Limits: c.Limits, Logger: o.Log, Clock: o.Clock, Rand: o.Rand,
+		Schemes: schemes.ByID, SchemeFor: schemes.For, Ask: api.AskWebhook, Threshold: c.Threshold, Limits: c.Limits,
+		Logger: o.Log, Clock: o.Clock, Rand: o.Rand,
 		KeepRoster: h.keepRoster,
 		Checks:     func() []appliance.Check { return append(h.certs.checks(), b.tokens.checks()...) },
 	}

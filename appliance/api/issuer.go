@@ -2,11 +2,9 @@ package api
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -90,13 +88,7 @@ func newIssuer(c IssuerConfig, now func() time.Time) (*Issuer, error) {
 	}
 	return &Issuer{IssuerConfig: c, now: now, limit: rate.NewLimiter(rate.Every(keysApart), 1), ask: make(chan struct{}, 1),
 		parser: newParser(c.Audience, now, []string{"EdDSA", "ES256", "RS256"}, jwt.WithIssuer(c.URL)),
-		client: &http.Client{
-			Timeout: fetchTimeout,
-			Transport: &http.Transport{ // no Proxy: those of the environment would learn who is asked for what
-				TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.Roots}, DisableKeepAlives: true,
-				DisableCompression: true, MaxResponseHeaderBytes: headerMax, ForceAttemptHTTP2: true},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it redirects, which is not followed") },
-		}}, nil
+		client: newFetcher(c.Roots)}, nil
 }
 
 // Run fetches the keys, every ten minutes and when a token names one that is not known, until ctx ends.
@@ -168,20 +160,9 @@ func (i *Issuer) get(ctx context.Context, at string) (map[string]any, error) {
 		return nil, err
 	}
 	r.Header.Set("Accept", "application/json")
-	resp, err := i.client.Do(r)
+	b, err := fetch(i.client, r, fetchMax)
 	if err != nil {
 		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s", at, resp.Status)
-	}
-	b, err := io.ReadAll(io.LimitReader(resp.Body, fetchMax+1))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", at, err)
-	}
-	if len(b) > fetchMax {
-		return nil, fmt.Errorf("%s answers more than %d KiB", at, fetchMax>>10)
 	}
 	object, err := parseStrict(b)
 	if err != nil {

@@ -34,7 +34,7 @@ TYPES = {
     "K": "key_id:s kind:s epoch:u threshold:i parties:[i group_key:x public_shares:[x chain_code:h",
     "I": "version:i cluster:s operation:s request_id:s key_id:s scheme:s epoch:u message:x tweaks?:[T chain:s signers:[i requester:s "
          "node:s created_ms:i keygen?:never path?:[i initiation?:Y vault?:s authority?:x payload?:Q approvals?:[V",
-    "V": "by:s expires_ms:i signature:x rejects?:never", "D": "name:s key:x groups:[s",
+    "V": "by:s expires_ms:i signature:x rejects?:never", "D": "name:s key:x groups:[s passkey?:never webhook?:s",
     "Q": "format:s bytes:x input:i", "Z": "network:s id:s decimals:i",
     "Y": "by:s expires_ms:i signature:x", "L": "authority:U signatures:[G", "G": "by:s signature:x",
     "U": "version:i cluster:s serial:u prior:h quorum:i officers:[F initiators:[J policy?:s assets?:[Z approvers?:[D", "F": "name:s key:x", "J": "name:s key:x may:[E",

@@ -45,6 +45,11 @@ func TestScripts(t *testing.T) {
 		Cmds:                scriptCommands,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NO_COLOR", "1")
+			docs, err := filepath.Abs("../../docs")
+			if err != nil {
+				return err
+			}
+			e.Setenv("DOCS", docs)
 			e.Setenv("HOME", e.WorkDir)
 			return nil
 		},
