@@ -145,8 +145,10 @@ func TestWebhook(t *testing.T) {
 	t.Cleanup(server.Close)
 	c.screened(s.key, server.URL+"/screen")
 	ask := func(session string) appliance.SignRequest { return c.asked(w.ID, session) }
-	wrong := []string{"hangs", "status", "redirect", "rubbish", "long", "another-name", "another-payment"}
-	for _, session := range wrong {
+	wrong := map[string]string{"hangs": "its webhook does not answer: ", "status": "answers 202 Accepted", "redirect": "which is not followed",
+		"rubbish": "its webhook answers what is no approval", "long": "answers more than 16 KiB", "another-name": "the approval does not hold",
+		"another-payment": "the approval does not hold"}
+	for session := range wrong {
 		ask(session)
 	}
 	waitFor(t, "it hangs", func() bool { return s.count("hangs") > 0 })
@@ -174,11 +176,11 @@ func TestWebhook(t *testing.T) {
 		t.Errorf("what it refused: %v", err)
 	}
 
-	for _, session := range wrong {
+	for session, want := range wrong {
 		first := c.nodes[c.nodes[0].node.FirstFor(session)]
 		waitFor(t, "what is wrong is told of "+session, func() bool {
 			o, err := first.front().Operation(ctx, session)
-			return err == nil && strings.HasPrefix(o.Why, "screen has not said whether it may: ")
+			return err == nil && strings.HasPrefix(o.Why, "screen has not said whether it may: ") && strings.Contains(o.Why, want)
 		})
 		for _, m := range c.nodes {
 			if o, err := m.front().Operation(ctx, session); err != nil || o.State != appliance.PendingApproval || len(o.Intent.Approvals) > 0 {
@@ -193,7 +195,7 @@ func TestWebhook(t *testing.T) {
 	for _, m := range c.nodes {
 		m.node.WakeDesk()
 	}
-	for _, session := range wrong {
+	for session := range wrong {
 		c.everywhere(session, appliance.Succeeded)
 	}
 	if yes, no := s.count("yes"), s.count("no"); yes != 1 || no != 1 {
@@ -266,8 +268,9 @@ func TestWebhookNotAsked(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a.Approvers = append(a.Approvers, attest.Approver{Name: name, Key: der, Groups: []string{[]string{"treasury", "treasury", "screening"}[i]},
-				Webhook: []string{"", "https://robot.example/", "https://screen.example/"}[i]})
+			x := attest.Approver{Name: name, Key: der, Webhook: []string{"", "https://robot.example/", "https://screen.example/"}[i]}
+			x.Groups = []string{[]string{"treasury", "treasury", "screening"}[i]}
+			a.Approvers = append(a.Approvers, x)
 		}
 	})
 	for _, m := range c.nodes {
@@ -291,7 +294,8 @@ func TestWebhookNotAsked(t *testing.T) {
 		t.Errorf("asked about what is cancelled: %q", got)
 	}
 	c.waits(w.ID, "frozen")
-	if _, err := at.front().Freeze(ctx, appliance.FreezeRequest{Scope: attest.ScopeWallet, Name: w.ID, Reason: "a theft", Requester: "op"}); err != nil {
+	theft := appliance.FreezeRequest{Scope: attest.ScopeWallet, Name: w.ID, Reason: "a theft", Requester: "op"}
+	if _, err := at.front().Freeze(ctx, theft); err != nil {
 		t.Fatal(err)
 	}
 	if got := at.node.Programs(ctx, "frozen"); len(got) > 0 {

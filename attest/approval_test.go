@@ -165,14 +165,15 @@ func TestApprovalForm(t *testing.T) {
 func TestWebhookAddress(t *testing.T) {
 	p := newPeople(t, agreeing...)
 	a := p.treasury(t)
-	for _, good := range []string{"https://risk.example.com/screen", "https://10.0.0.7:8443/v1/screen", "http://127.0.0.1:9000", "http://[::1]:9000/s"} {
+	for _, good := range []string{"https://risk.example.com/screen", "https://10.0.0.7:8443/v1/screen", "http://127.0.0.1:9000",
+		"http://[::1]:9000/s"} {
 		a.Approvers[2].Webhook = good
 		if err := a.Validate(); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"http://risk.example.com/", "http://10.0.0.7/", "http://localhost:9000/", "ftp://127.0.0.1/", "//host/path", "https:///path",
-		"https://user:word@host/", "https://host/?to=x", "https://host/?", "https://host/#x", "https://host/ path", "https://h\u043est.example/\u200d",
+	for _, bad := range []string{"http://risk.example.com/", "http://10.0.0.7/", "http://localhost:9000/", "ftp://127.0.0.1/", "//host/path",
+		"https:///path", "https://user:word@host/", "https://host/?to=x", "https://host/?", "https://host/#x", "https://host/ path", "https://h\u043est.example/\u200d",
 		"https://host/" + strings.Repeat("a", maxText), "risk", "https://host:port/", "HTTPS://host/"} {
 		a.Approvers[2].Webhook = bad
 		if err := a.Validate(); err == nil || !strings.Contains(err.Error(), `approver "cleo": webhook`) {

@@ -3,8 +3,8 @@
 
 screen.py PORT AUTHORITY NAME KEY ADDRESSES
 
-It decodes each transaction itself, by `mpcd intent show`, and `mpcd approve` signs for what it decodes. It answers on 127.0.0.1 alone; put a
-proxy with a certificate before it where nodes run elsewhere. KEY is an approver's key file, ADDRESSES has one address a line.
+It decodes each transaction itself, by `mpcd intent show`, and `mpcd approve` signs for what it decodes. It answers on 127.0.0.1 alone; put
+a proxy with a certificate before it where nodes run elsewhere. KEY is an approver's key file, ADDRESSES has one address a line.
 """
 import json, subprocess, sys, tempfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
