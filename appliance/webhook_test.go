@@ -74,7 +74,10 @@ func (s *screener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch id {
 	case "hangs":
-		<-r.Context().Done()
+		select {
+		case <-r.Context().Done():
+		case <-s.t.Context().Done():
+		}
 	case "status":
 		w.WriteHeader(http.StatusAccepted)
 		word(&in, "screen", false)

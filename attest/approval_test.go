@@ -173,8 +173,8 @@ func TestWebhookAddress(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"http://risk.example.com/", "http://10.0.0.7/", "http://localhost:9000/", "ftp://127.0.0.1/", "//host/path",
-		"https:///path", "https://user:word@host/", "https://host/?to=x", "https://host/?", "https://host/#x", "https://host/ path", "https://h\u043est.example/\u200d",
-		"https://host/" + strings.Repeat("a", maxText), "risk", "https://host:port/", "HTTPS://host/"} {
+		"https:///path", "https://user:word@host/", "https://host/?to=x", "https://host/?", "https://host/#x", "https://host/ path",
+		"https://h\u043est.example/\u200d", "https://host/" + strings.Repeat("a", maxText), "risk", "https://host:port/", "HTTPS://host/"} {
 		a.Approvers[2].Webhook = bad
 		if err := a.Validate(); err == nil || !strings.Contains(err.Error(), `approver "cleo": webhook`) {
 			t.Errorf("%s: %v", bad, err)

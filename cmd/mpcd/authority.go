@@ -93,7 +93,7 @@ func changeFlags(cmd *cobra.Command, c *enrol.Amendment) {
 		return nil
 	})
 	f.StringSliceVar(&c.Officers, "officer", nil, "an officer, NAME=KEY")
-	f.StringSliceVar(&c.Approvers, "approver", nil, "a person whom rules may want to agree, as ann=0x30…:treasury+risk, or a program, with @WEBHOOK")
+	f.StringSliceVar(&c.Approvers, "approver", nil, "who must agree where rules say so, as ann=0x30…:treasury+risk; a program with @WEBHOOK")
 	f.StringVar(&c.Policy, "policy", "", "a file of rules in Cedar by which every signer judges; init begins with some of its own")
 	f.StringSliceVar(&c.Assets, "asset", nil, "an asset whose amounts the rules name, NETWORK/ID=DECIMALS")
 	f.StringSliceVar(&c.Initiators, "initiator", nil, "an initiator, NAME=KEY[:OPERATIONS[:VAULTS]], as payments=0x30…:sign+keygen:trading")
