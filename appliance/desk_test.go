@@ -278,9 +278,9 @@ func TestDeskLoads(t *testing.T) {
 	sim.Wait(t, "it has read what waits", func() bool { return c.nodes[1].standing("kept") == appliance.PendingApproval })
 }
 
-// Goal: a rejection holds to the end of the request, also where the approval that it takes back expires later and a member has kept that, and
-// at a node that hears of it only when it has expired. Method: a rejection that expires at once, and the approval told again by a peer after
-// it; and one that has expired, told by a peer.
+// Goal: a rejection holds to the end of the request, also where the approval that it takes back expires later and a member has kept that,
+// and at a node that hears of it only when it has expired. Method: a rejection that expires at once, and the approval told again by a peer
+// after it; and one that has expired, told by a peer.
 func TestRejectedForGood(t *testing.T) {
 	c := newCluster(t, 2)
 	w := c.keygenBy("secp256k1", "dkls23", 2, 2)
