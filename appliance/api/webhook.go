@@ -41,7 +41,8 @@ func AskWebhook(ctx context.Context, address string, o *appliance.Operation) (*a
 	}
 	var x wire.Approval
 	if canon.UnmarshalJSON(b, &x) != nil {
-		return nil, problem.New(problem.Unapproved, "have it answer what `mpcd approve --out FILE` writes", "its webhook answers what is no approval")
+		return nil, problem.New(problem.Unapproved, "have it answer what `mpcd approve --out FILE` writes",
+			"its webhook answers what is no approval")
 	}
 	return &attest.Approval{By: x.By, Expires: x.Expires, Signature: attest.Hex(x.Signature), Rejects: x.Rejects}, nil
 }
