@@ -170,7 +170,7 @@ func (g *gate) permit(ctx context.Context, line attest.Operation, passages []pas
 		puts, again = g.memory.stored(passages, used)
 	}
 	noteWritten(ctx, again)
-	entries := g.entries(passages, events)
+	entries := g.entries(passages, p.verdicts, events)
 	go func() {
 		defer close(p.done)
 		stored := make(chan error, 1)
@@ -258,13 +258,17 @@ func (g *gate) refuse(ctx context.Context, line attest.Operation, passages []pas
 }
 
 // entries are what is put on record of intents that pass.
-func (g *gate) entries(passages []passage, events []string) []audit.Event {
+func (g *gate) entries(passages []passage, verdicts []policy.Verdict, events []string) []audit.Event {
 	hashes := make([][]byte, len(passages))
 	entries := make([]audit.Event, 0, len(passages)*len(events))
 	for i, x := range passages {
 		h := x.intent.Hash()
 		hashes[i] = h[:]
 		facts := intentFacts(x.intent, h)
+		if rules := strings.Split(verdicts[i].Rule, ", "); rules[0] != "" { // each once, whatever parts it has permitted
+			slices.Sort(rules)
+			facts["rule"] = strings.Join(slices.Compact(rules), ", ")
+		}
 		for _, name := range events {
 			entries = append(entries, audit.Event{Name: name, Facts: facts})
 		}

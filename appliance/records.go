@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/keys"
 	"github.com/luxfi/mpcd/appliance/operation"
 	"github.com/luxfi/mpcd/appliance/problem"
@@ -65,6 +66,9 @@ func checkRecord(kind, name string, value []byte) error {
 		return err
 	case "certificate":
 		_, err := parseCertificates(name, value)
+		return err
+	case "follower":
+		_, err := audit.ParseFollower(name, value)
 		return err
 	case "proofs":
 		_, err := parseProofs(name, value)

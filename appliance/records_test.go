@@ -47,6 +47,8 @@ func TestRecordsOfAnotherVersion(t *testing.T) {
 		"notice":        {at("node/notice/x", attest.Receipt{Version: attest.ReceiptVersion + 1}), true},
 		"certificate":   {at("node/certificate/w_x/1", certificates{Version: certificatesVersion + 1}), true},
 		"proofs":        {at("node/proofs/w_x", proofs{Version: proofsVersion + 1}), true},
+		"follower":      {at("node/follower/x", map[int]any{1: 2, 2: "x", 3: 1}), true},
+		"another's":     {at("node/follower/x", map[int]any{1: 1, 2: "y", 3: 1}), false},
 		"of no kind":    {at("node/else/x", named(1)), false},
 		"another's key": {at("node/pending/w_y", named(1)), false},
 	} {

@@ -73,6 +73,9 @@ func TestTransactions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if es := c.nodes[0].entries(t, "share.sign"); len(es) != 1 || es[0].Facts["rule"] != "friend" { // which webhooks of events go by
+		t.Errorf("on record: %+v", es)
+	}
 	signer := types.LatestSignerForChainID(big.NewInt(1))
 	signed, err := tx.WithSignature(signer, append(bytes.Clone(sig.Receipt.Signature), byte(sig.Receipt.RecoveryID)))
 	if err != nil {

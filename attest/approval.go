@@ -19,13 +19,13 @@ type Approver struct {
 	Name   string   `cbor:"1,keyasint" json:"name"`
 	Key    Hex      `cbor:"2,keyasint" json:"key"`    // PKIX DER, P-256 or Ed25519
 	Groups []string `cbor:"3,keyasint" json:"groups"` // ascending; rules count approvals by group
-	// Webhook is where the approver is asked, if it is a program: an address that checkWebhook takes; "" for a person.
+	// Webhook is where the approver is asked, if it is a program: an address that CheckWebhook takes; "" for a person.
 	Webhook string `cbor:"5,keyasint,omitempty" json:"webhook,omitempty"`
 }
 
-// checkWebhook tells why an address is none that a program which approves may be asked at: https, or http on the same machine, without a
-// user, ? and #, and with nothing that cannot be seen.
-func checkWebhook(address string) error {
+// CheckWebhook tells why an address is none that a node sends to: https, or http on the same machine, without a user, ? and #, and with
+// nothing that cannot be seen.
+func CheckWebhook(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || len(address) > maxText || !Printable(address) || u.String() != address || u.Hostname() == "" || u.User != nil ||
 		strings.ContainsAny(address, "?#") {
@@ -209,5 +209,5 @@ func (x Approver) validate() error {
 	if x.Webhook == "" {
 		return nil
 	}
-	return checkWebhook(x.Webhook)
+	return CheckWebhook(x.Webhook)
 }

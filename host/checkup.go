@@ -76,6 +76,7 @@ func (d *Checkup) Run(ctx context.Context) []Finding {
 	d.certificates()
 	d.modes()
 	d.door(ctx)
+	d.events()
 	held, err := Lock(d.Config)
 	switch {
 	case err == nil:
@@ -166,6 +167,17 @@ func (d *Checkup) door(ctx context.Context) {
 	err = i.Fetch(ctx)
 	d.warn("issuer of tokens", err == nil, fmt.Sprintf("%s: %s", i.URL, cmp.Or(problem.Plain(err), "its keys can be fetched")),
 		"compare api.oidc with what the provider says of itself, and let this host reach it without a proxy")
+}
+
+// events reads the key that webhooks know the node by.
+func (d *Checkup) events() {
+	key, err := d.Config.eventsKey()
+	if key != nil {
+		key.Wipe()
+	}
+	if hooks := len(d.Config.Events.Hooks); hooks > 0 {
+		d.say("events", err, fmt.Sprintf("told to %d webhooks; their key can be read", hooks))
+	}
 }
 
 // addresses takes the addresses of a node that is not running, both at once as it does, and gives them back.

@@ -38,6 +38,10 @@ type Config struct {
 		Issuer              api.IssuerConfig // its URL is "" where there is none
 		IssuerCA            string
 	}
+	Events struct {
+		Hooks []api.Hook
+		Key   string // file; "" where there are no hooks
+	}
 	NATS struct {
 		Listen, Advertise, URL, Creds string
 		Routes                        []string
@@ -97,6 +101,7 @@ func parse(p *parser) (Config, error) {
 	c := Config{File: vs.file(), Above: vs.above(), values: maps.Clone(vs)}
 	p.node(&c)
 	p.api(&c)
+	p.events(&c)
 	p.nats(&c)
 	p.hsm(&c)
 	p.password(&c)
@@ -172,6 +177,17 @@ func (p *parser) api(c *Config) {
 	}
 	if (c.API.Cert == "") != (c.API.Key == "") {
 		p.wrong("api.tls.cert", "set api.tls.cert and api.tls.key", "one of the two is missing")
+	}
+}
+
+func (p *parser) events(c *Config) {
+	var err error
+	if c.Events.Hooks, err = api.ParseHooks(p.values["events.webhooks"].List); err != nil {
+		p.wrong("events.webhooks", "write https://HOST/PATH, and after it which events: *.refuse, freeze.*, share.sign/RULE", "%v", err)
+	}
+	c.Events.Key = p.path("events.key", false)
+	if (c.Events.Key == "") != (len(c.Events.Hooks) == 0) {
+		p.wrong("events.key", "set events.webhooks and events.key", "one of the two is missing")
 	}
 }
 

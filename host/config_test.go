@@ -48,7 +48,7 @@ func TestWrongValues(t *testing.T) {
 		"cluster": "Not A Name", "node_id": "", "data_dir": "", "listen": "8080", "threshold": "two", "total_nodes": "-1",
 		"nats.listen": "host:99999", "hsm.uri": "", "hsm.sessions": "1000", "password.provider": "aws", "password.human": "maybe",
 		"attest": "false", "limits.request": "1 hour", "limits.silence": "1ms", "limits.batch": "0", "log.level": "loud", "log.format": "xml",
-		"api.tls.cert": "/only/the/cert",
+		"api.tls.cert": "/only/the/cert", "events.webhooks": "http://alerts.example *", "events.key": "/only/the/key",
 	} {
 		vs := Defaults()
 		for _, kv := range [][2]string{{"cluster", "c"}, {"node_id", "n"}, {"data_dir", "/d"}, {"hsm.uri", "softhsm"}, {key, text}} {

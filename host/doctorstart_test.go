@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/appliance/transport/natsnet"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host"
@@ -95,6 +96,11 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 		broker(c)
 		c.NATS.CA, c.NATS.Cert, c.NATS.Key, c.NATS.Creds = "", "", "", "/nowhere/nats.creds"
 	}
+	events := func(key string) func(*host.Config) {
+		return func(c *host.Config) {
+			c.Events.Key, c.Events.Hooks = key, []api.Hook{{URL: "http://127.0.0.1:1", Events: []string{"*"}}}
+		}
+	}
 	jwt, ca, log := good.API.JWTKeys[0], good.API.ClientCA, good.AuditPath()
 	cas, err := os.ReadFile(good.NATS.CA)
 	if err != nil {
@@ -128,6 +134,8 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 		"another cluster's CA":     {file: good.NATS.CA, puts: other.ca, code: fault.CodeUsage, do: "api.tls.cert"},
 		"another CA's certificate": {change: other.api, code: fault.CodeUsage, do: "api.tls.cert"},
 		"another CA's, for routes": {change: other.routes, code: fault.CodeUsage, do: "nats.tls.cert"},
+		"no key of events":         {change: events("/nowhere/events.key"), code: fault.CodeUsage, do: "openssl genpkey"},
+		"no Ed25519 key of events": {change: events(good.API.Key), code: fault.CodeUsage, do: "openssl genpkey"},
 		"no audit log":             {file: log, code: fault.CodeIntegrity},
 		"no audit.acked":           {file: filepath.Join(filepath.Dir(log), "audit.acked"), code: fault.CodeIntegrity},
 		"address in use":           {change: listen(taken.Addr().String()), code: fault.CodeUsage, do: "--listen"},

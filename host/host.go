@@ -37,6 +37,7 @@ type Host struct {
 	network *natsnet.Network
 	machine *machine
 	tokens  atomic.Pointer[api.JWT] // of the API's; nil before Run, and in dev
+	events  *api.Events             // nil where nobody is told
 }
 
 // Close closes what Open opened; Run must have returned, or never begun.
@@ -81,6 +82,7 @@ func (b *boot) run(ctx context.Context) error {
 		{"audit log", b.openAudit},
 		{"identity", b.openIdentity},
 		{"authority", b.loadAuthority},
+		{"events", b.loadEvents},
 		{"network", b.startNetwork},
 		{"node", b.makeNode},
 	} {

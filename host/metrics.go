@@ -109,6 +109,7 @@ var (
 	descWritten  = describe("roster_written_seconds", "When the file of the roster was written last, in seconds since 1970.")
 	descUnread   = describe("network_lost_total", "Messages of the network that came faster than it could be asked whose they were.")
 	descIssuer   = describe("api_issuer_keys_seconds", "When the keys of the issuer of tokens were fetched last, in seconds since 1970.")
+	descUntold   = describe("events_behind", "Entries of the audit log that the webhook of events was not told of, or asked about.", "host")
 	descFree     = describe("disk_free_bytes", "What may still be written on the disk of the data directory.")
 )
 
@@ -120,6 +121,7 @@ func (m hostMetrics) Describe(out chan<- *prometheus.Desc) {
 	out <- descFree
 	out <- descUnread
 	out <- descIssuer
+	out <- descUntold
 }
 
 // Collect implements prometheus.Collector.
@@ -131,6 +133,11 @@ func (m hostMetrics) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(descUnread, prometheus.CounterValue, float64(m.host.network.Lost()))
 	if t := m.host.tokens.Load(); t != nil && t.Issuer != nil {
 		out <- prometheus.MustNewConstMetric(descIssuer, prometheus.GaugeValue, float64(t.Issuer.Fetched().Unix()))
+	}
+	if m.host.events != nil {
+		for to, n := range m.host.events.Behind() {
+			out <- prometheus.MustNewConstMetric(descUntold, prometheus.GaugeValue, float64(n), to)
+		}
 	}
 	if st, err := os.Stat(m.host.config.Roster); err == nil {
 		out <- prometheus.MustNewConstMetric(descWritten, prometheus.GaugeValue, float64(st.ModTime().Unix()))

@@ -31,6 +31,9 @@ func (h *Host) Run(ctx context.Context, a *API, ready func()) error {
 	}
 	counting.Go(func() { keepAnchor(nodeCtx, h.record.mark, anchorEvery, h.options.Log) })
 	counting.Go(func() { h.reloads(nodeCtx) })
+	if h.events != nil {
+		counting.Go(func() { h.events.Run(nodeCtx) })
+	}
 	over := make(chan error, 2)
 	counting.Go(func() { h.disk.failed(nodeCtx, over) })
 	counting.Go(func() { h.forked(nodeCtx, over) })

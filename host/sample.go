@@ -18,6 +18,8 @@ var sampleFor = map[string]string{
 	"api.oidc.audience":  "treasury",
 	"api.oidc.keys_host": "keys.example",
 	"api.oidc.ca":        "/etc/mpcd/tls/login-ca.crt",
+	"events.webhooks":    "https://alerts.example/mpcd *.refuse freeze.* share.sign/large",
+	"events.key":         "/etc/mpcd/events.key",
 	"nats.advertise":     "node1.example:4248",
 	"nats.url":           "tls://broker.example:4222",
 	"nats.creds":         "/etc/mpcd/nats.creds",

@@ -47,6 +47,10 @@ var Settings = []Setting{
 	{Key: "api.oidc.keys_host", Help: "host of its keys, where it is another than the issuer's: keys.example or keys.example:8443"},
 	{Key: "api.oidc.ca", Help: "CAs that its certificate comes from, PEM; the system's if empty"},
 
+	{Key: "events.webhooks", List: true,
+		Help: "who is told of entries of the audit log: URL PATTERN…, of events (*.refuse) or what a rule permits (share.sign/RULE)"},
+	{Key: "events.key", Help: "key file (Ed25519, PEM) that what webhooks are told is signed with"},
+
 	{Key: "nats.listen", Flag: "nats-listen", Help: "address for routes from the other nodes, host:port"},
 	{Key: "nats.routes", Flag: "nats-routes", List: true, Help: "route addresses of the other nodes"},
 	{Key: "nats.advertise", Help: "host:port by which the others reach nats.listen, behind NAT"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/client/wire"
 )
 
@@ -50,7 +51,11 @@ func (s *server) audit(ctx context.Context, in *pageIn) (*struct{ Body wire.Audi
 	}
 	out := &struct{ Body wire.AuditList }{wire.AuditList{Entries: make([]wire.AuditEntry, 0, len(list)), NextPageToken: next}}
 	for _, e := range list {
-		out.Body.Entries = append(out.Body.Entries, wire.AuditEntry{Seq: e.Seq, TimeMS: e.Time, Node: e.Node, Event: e.Event, Facts: e.Facts})
+		out.Body.Entries = append(out.Body.Entries, renderEntry(e))
 	}
 	return out, nil
+}
+
+func renderEntry(e audit.Entry) wire.AuditEntry {
+	return wire.AuditEntry{Seq: e.Seq, TimeMS: e.Time, Node: e.Node, Event: e.Event, Facts: e.Facts}
 }

@@ -113,6 +113,13 @@ type AuditEntry struct {
 	Facts  map[string]string `json:"facts,omitempty"`
 }
 
+// Event is what a webhook of events is told of an entry of a node's audit log: the body of a Standard Webhooks message.
+type Event struct {
+	Type      string     `json:"type"` // Data.Event
+	Timestamp time.Time  `json:"timestamp"`
+	Data      AuditEntry `json:"data"`
+}
+
 // AuditList is a page of the audit log.
 type AuditList struct {
 	Entries       []AuditEntry `json:"entries"`
