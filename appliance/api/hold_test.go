@@ -2,6 +2,8 @@ package api
 
 import (
 	"bufio"
+	"crypto/tls"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -191,6 +193,87 @@ func TestConnectionsPerAddress(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Goal: one address has no more requests open than it may, on however many connections, and this machine as many as it likes. Method: a
+// handler that holds its requests.
+func TestRequestsPerAddress(t *testing.T) {
+	hold := make(chan struct{})
+	defer close(hold)
+	began := make(chan struct{})
+	h := requestsPerAddress(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { began <- struct{}{}; <-hold }), 2)
+	ask := func(from string) (ended any) {
+		r := httptest.NewRequest("GET", "/openapi.json", nil)
+		r.RemoteAddr = from
+		over := make(chan any, 1)
+		go func() {
+			defer func() { over <- recover() }()
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		}()
+		select {
+		case <-began:
+			return nil
+		case err := <-over:
+			return err
+		}
+	}
+	for i, x := range []struct {
+		from string
+		held bool
+	}{{"192.0.2.7:1", true}, {"192.0.2.7:2", true}, {"192.0.2.7:3", false}, {"192.0.2.8:1", true}, {"127.0.0.1:1", true},
+		{"127.0.0.1:2", true}, {"127.0.0.1:3", true}, {"[2001:db8::1]:1", true}, {"[2001:db8::2]:1", true}, {"[2001:db8::3]:1", false}} {
+		if err := ask(x.from); (err == nil) != x.held || err != nil && err != http.ErrAbortHandler {
+			t.Errorf("%d: %s: %v", i, x.from, err)
+		}
+	}
+}
+
+// Goal: what was answered makes room. Method: more requests than may be open, one after the other.
+func TestRequestsGiven(t *testing.T) {
+	h, answered := requestsPerAddress(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), 1), 0
+	defer func() {
+		if v := recover(); v != nil || answered != 3 {
+			t.Errorf("%d answered, then %v", answered, v)
+		}
+	}()
+	for ; answered < 3; answered++ {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = "192.0.2.7:1"
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+}
+
+// Goal: a connection of HTTP/2 carries few requests at once. Method: the settings that the server begins with (RFC 9113 §6.5).
+func TestStreamsPerConnection(t *testing.T) {
+	srv := httptest.NewUnstartedServer(nil)
+	srv.Config, srv.EnableHTTP2 = newHTTPServer(New(Config{Backend: newFake(), Dev: true})), true
+	srv.StartTLS()
+	defer srv.Close()
+	c, err := tls.Dial("tcp", srv.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
+		t.Fatal(err)
+	}
+	head := make([]byte, 9)
+	if _, err := io.ReadFull(c, head); err != nil || head[3] != 4 {
+		t.Fatalf("%x, %v; want SETTINGS", head, err)
+	}
+	settings := make([]byte, int(head[1])<<8|int(head[2]))
+	if _, err := io.ReadFull(c, settings); err != nil {
+		t.Fatal(err)
+	}
+	for ; len(settings) >= 6; settings = settings[6:] {
+		if settings[1] == 3 { // SETTINGS_MAX_CONCURRENT_STREAMS
+			if n := binary.BigEndian.Uint32(settings[2:]); n != 32 {
+				t.Errorf("%d streams at once", n)
+			}
+			return
+		}
+	}
+	t.Error("as many streams as one likes")
 }
 
 // Goal: callers with slow bodies have the others wait for nothing, and metrics and health neither. Method: as many slow bodies of as many

@@ -71,7 +71,8 @@ func serve(ctx context.Context, ln net.Listener, h http.Handler, t *tls.Config, 
 // newHTTPServer bounds what comes before a request; the door bounds the rest.
 func newHTTPServer(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           h,
+		Handler:           requestsPerAddress(h, requestsMax),
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streamsMax},
 		ReadHeaderTimeout: headerTimeout,
 		MaxHeaderBytes:    headerMax,
 		IdleTimeout:       idleTimeout,

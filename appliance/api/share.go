@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -18,8 +19,9 @@ const (
 	placeWait = time.Second
 	// waitingMax is how many requests of a caller wait, for each that it may have in work; what is beyond is refused at once.
 	waitingMax = 8
-	// connectionsMax is how many connections an address may have.
-	connectionsMax = 1024
+	// connectionsMax is how many connections an address may have, and requestsMax how many requests on all of them that are not yet
+	// answered: of HTTP/2 a connection carries streamsMax at once, and each that nobody reads holds some 5 KiB until its time is over.
+	connectionsMax, requestsMax, streamsMax = 1024, 4096, 32
 )
 
 // shares bounds what each of many holds of something.
@@ -99,6 +101,20 @@ func (l fewPerAddress) Accept() (net.Conn, error) {
 		}
 		_ = c.Close()
 	}
+}
+
+// requestsPerAddress ends requests of an address that has too many, without an answer, which would be held, too.
+func requestsPerAddress(h http.Handler, most int) http.Handler {
+	open := newShares(most)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if from := network(r.RemoteAddr); from != "" {
+			if !open.take(context.Background(), from) {
+				panic(http.ErrAbortHandler)
+			}
+			defer open.give(from)
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // counted gives its place back when it is closed.
