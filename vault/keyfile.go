@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	sealedKeyVersion = 1
+	sealedKeyVersion = 2
+	sealedKeyNoSum   = 1 // the version before, whose names nothing held
 	// SealedKeyLen is the length of a key that SealKey seals, in bytes.
 	SealedKeyLen = 32
 	// MaxKeySlots is the largest number of tokens a key is sealed to: the old and the new while a node moves.
@@ -38,6 +39,14 @@ type sealedKey struct {
 	Version  uint64      `cbor:"1,keyasint"`
 	Slots    []sealedFor `cbor:"2,keyasint"`
 	Recovery []byte      `cbor:"3,keyasint,omitempty"` // age file of hash of the binding (32) | key (32)
+	Sum      []byte      `cbor:"4,keyasint,omitempty"` // of all else: a damaged name is not believed
+}
+
+// sum is the hash that Sum has.
+func (k sealedKey) sum() []byte {
+	k.Sum = nil
+	h := canon.Hash("mpcd/v1/vault/sealed-key/sum", canon.MustMarshal(k))
+	return h[:]
 }
 
 type sealedFor struct {
@@ -80,6 +89,7 @@ func SealKey(ctx context.Context, key *secret.Bytes, aad []byte, recovery []stri
 			return nil, fmt.Errorf("vault: seal a key: %w", err)
 		}
 	}
+	k.Sum = k.sum()
 	sealed := canon.MustMarshal(k)
 	if len(sealed) > MaxSealedKey {
 		return nil, fmt.Errorf("vault: sealed key of %d bytes, at most %d: %w", len(sealed), MaxSealedKey, ErrTooLarge)
@@ -113,9 +123,12 @@ func decodeSealedKey(b []byte) (*sealedKey, error) {
 	if err := canon.Unmarshal(b, k); err != nil {
 		return nil, fmt.Errorf("vault: sealed key: %w: %w", ErrIntegrity, err)
 	}
-	if k.Version != sealedKeyVersion || len(k.Slots) < 1 || len(k.Slots) > MaxKeySlots {
+	if k.Version != sealedKeyNoSum && k.Version != sealedKeyVersion || len(k.Slots) < 1 || len(k.Slots) > MaxKeySlots {
 		return nil, fmt.Errorf("vault: sealed key of version %d with %d slots, this program reads version %d with 1 to %d: %w",
 			k.Version, len(k.Slots), sealedKeyVersion, MaxKeySlots, ErrIntegrity)
+	}
+	if k.Version == sealedKeyVersion && !bytes.Equal(k.Sum, k.sum()) {
+		return nil, fmt.Errorf("vault: sealed key: its bytes do not add up: %w", ErrIntegrity)
 	}
 	return k, nil
 }

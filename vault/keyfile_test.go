@@ -303,4 +303,13 @@ func TestSealedBy(t *testing.T) {
 			t.Errorf("%s: %v", name, e.got)
 		}
 	}
+	for i := range sealed { // a damaged file is for any key, and so for this one: none is made anew beside it
+		for bit := range 8 {
+			b := bytes.Clone(sealed)
+			b[i] ^= 1 << bit
+			if !vault.SealedBy(b, slot("new", "pkcs11")) {
+				t.Errorf("byte %d, bit %d: not for the key that it is for", i, bit)
+			}
+		}
+	}
 }

@@ -312,7 +312,7 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 	"a byte is flipped in a table of the store":                  flipped("data/store/db/*.sst"),
 	"a byte is flipped in the store's list of tables":            flipped("data/store/db/MANIFEST"),
 	"a byte is flipped in the store's key registry":              flipped("data/store/db/KEYREGISTRY"),
-	"a byte is flipped in the machine's secret":                  flipped("data/store.key"),
+	"a byte is flipped in the machine's secret":                  flippedOver("data/store.key"),
 	"a byte is flipped in the token":                             flippedOver("hsm/tokens/*/token.object"),
 	"a byte is flipped in a key of the token, private or public": flippedOver("hsm/tokens/*/????????-*.object"),
 	"the clock is off by 30 s or more": {
