@@ -40,9 +40,13 @@ func LoadAuthorities(file string) (Authorities, error) {
 	return as, nil
 }
 
-// Check refuses certificates that are no CA's, as a node's own put there by mistake: TLS would trust that node, and no other.
+// Check refuses certificates that are no CA's, as a node's own put there by mistake: TLS would trust that node, and no other; and a root's
+// of which anything is not as the root has signed it, for TLS asks only for its name and key.
 func (as Authorities) Check() error {
 	for _, c := range as {
+		if bytes.Equal(c.RawSubject, c.RawIssuer) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) != nil {
+			return fmt.Errorf("natsnet: %w: the certificate of %q is damaged: it is not what the CA has signed", ErrCA, c.Subject.CommonName)
+		}
 		if !c.IsCA {
 			return fmt.Errorf("natsnet: %w: the certificate of %q is no CA's", ErrCA, c.Subject.CommonName)
 		}

@@ -1,6 +1,7 @@
 package natsnet_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -97,6 +98,61 @@ func TestLoadAuthorities(t *testing.T) {
 		if len(as) != x.want || (err == nil) != (x.want > 0) || err != nil && !errors.Is(err, natsnet.ErrCA) {
 			t.Errorf("%s: %d, %v", name, len(as), err)
 		}
+	}
+}
+
+// Goal: a flipped bit in the file of the CA is found before a start, wherever it changes what peers go by. Method: two bits of each byte; what still
+// passes, and has signed the node's certificate, has the same key, the same name and the same times, and is a CA's.
+func TestFlippedCA(t *testing.T) {
+	ca, err := natsnet.NewCA(cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, file := ca.CertPEM(), filepath.Join(t.TempDir(), "ca.crt")
+	read := func(b []byte) (natsnet.Authorities, error) {
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		as, err := natsnet.LoadAuthorities(file)
+		if err == nil {
+			err = as.Check()
+		}
+		return as, err
+	}
+	was, err := read(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, key, err := ca.Issue("n1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(leaf, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, refused := []*x509.Certificate{pair.Leaf}, 0
+	for i := range good {
+		for _, bit := range []int{0, 5} {
+			b := slices.Clone(good)
+			b[i] ^= 1 << bit
+			as, err := read(b)
+			if err == nil {
+				err = as.CheckRoute(chain, cluster)
+			}
+			if err != nil {
+				refused++
+				continue
+			}
+			if a, w := as[0], was[0]; len(as) != 1 || !bytes.Equal(a.RawSubjectPublicKeyInfo, w.RawSubjectPublicKeyInfo) || !a.IsCA ||
+				!bytes.Equal(a.RawSubject, w.RawSubject) || !a.NotAfter.Equal(w.NotAfter) || !a.NotBefore.Equal(w.NotBefore) ||
+				a.KeyUsage != w.KeyUsage || !slices.Equal(a.ExtKeyUsage, w.ExtKeyUsage) || a.MaxPathLen != w.MaxPathLen {
+				t.Errorf("byte %d, bit %d: taken with another meaning", i, bit)
+			}
+		}
+	}
+	if refused < 3*len(good)/2 {
+		t.Errorf("%d of %d flips are refused", refused, 2*len(good))
 	}
 }
 
