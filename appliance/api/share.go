@@ -20,7 +20,7 @@ const (
 	// waitingMax is how many requests of a caller wait, for each that it may have in work; what is beyond is refused at once.
 	waitingMax = 8
 	// connectionsMax is how many connections an address may have, and requestsMax how many requests on all of them that are not yet
-	// answered: of HTTP/2 a connection carries streamsMax at once, and each that nobody reads holds some 5 KiB until its time is over.
+	// answered: of HTTP/2 a connection carries streamsMax at once, and each that nobody reads holds some 10 KiB until its time is over.
 	connectionsMax, requestsMax, streamsMax = 1024, 4096, 32
 )
 
