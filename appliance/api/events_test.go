@@ -168,7 +168,12 @@ func TestEvents(t *testing.T) {
 	wants := func(seqs ...uint64) {
 		t.Helper()
 		for _, want := range seqs {
-			e := <-r.taken
+			var e wire.Event
+			select {
+			case e = <-r.taken:
+			case <-time.After(20 * time.Second):
+				t.Fatalf("entry %d is not told", want)
+			}
 			if e.Data.Seq != want || e.Type != "sign.refuse" || e.Data.Event != e.Type || e.Data.Node != "n1" || e.Timestamp.IsZero() ||
 				e.Timestamp.UnixMilli() != e.Data.TimeMS || e.Data.Facts["of"] != e.Type {
 				t.Errorf("%+v, want entry %d", e, want)
