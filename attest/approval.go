@@ -2,6 +2,7 @@ package attest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -19,6 +20,8 @@ type Approver struct {
 	Name   string   `cbor:"1,keyasint" json:"name"`
 	Key    Hex      `cbor:"2,keyasint" json:"key"`    // PKIX DER, P-256 or Ed25519
 	Groups []string `cbor:"3,keyasint" json:"groups"` // ascending; rules count approvals by group
+	// Passkey says where the key signs by WebAuthn; nil where it signs as it is. Then nothing else is the approver's word.
+	Passkey *Passkey `cbor:"4,keyasint,omitempty" json:"passkey,omitempty"`
 	// Webhook is where the approver is asked, if it is a program: an address that CheckWebhook takes; "" for a person.
 	Webhook string `cbor:"5,keyasint,omitempty" json:"webhook,omitempty"`
 }
@@ -43,8 +46,19 @@ func CheckWebhook(address string) error {
 type Approval struct {
 	By        string `cbor:"1,keyasint" json:"by"`         // Approver.Name
 	Expires   int64  `cbor:"2,keyasint" json:"expires_ms"` // Unix milliseconds; no ceremony begins later, and one that rejects holds beyond it
-	Signature Hex    `cbor:"3,keyasint" json:"signature"`  // 64 bytes over Intent.ApprovalMessage
+	Signature Hex    `cbor:"3,keyasint" json:"signature"`  // 64 bytes over Intent.ApprovalMessage, or over the assertion that is for it
 	Rejects   bool   `cbor:"4,keyasint,omitempty" json:"rejects,omitempty"`
+	// Assertion is what a passkey has signed; nil for the word of a key that signs as it is.
+	Assertion *Assertion `cbor:"5,keyasint,omitempty" json:"assertion,omitempty"`
+}
+
+// Size is about how many bytes it takes.
+func (x Approval) Size() int {
+	size := 256
+	if x.Assertion != nil {
+		size += len(x.Assertion.AuthenticatorData) + len(x.Assertion.ClientData)
+	}
+	return size
 }
 
 const (
@@ -100,7 +114,7 @@ func (i Intent) Approve(d *intent.Decoded, by string, expires time.Time, rejects
 	if err != nil {
 		return nil, fmt.Errorf("attest: approve: %w", err)
 	}
-	return &Approval{by, ms, sig, rejects}, nil
+	return &Approval{By: by, Expires: ms, Signature: sig, Rejects: rejects}, nil
 }
 
 // CancelMessage is what an initiator signs that takes back what it asked for.
@@ -178,7 +192,20 @@ func (a Authority) CheckApproval(i Intent, d *intent.Decoded, x Approval, at tim
 	if err != nil {
 		return err
 	}
-	return verifyMessage(who.Key, message, x.Signature)
+	return who.Verify(message, x)
+}
+
+// Verify judges whether an approver has signed a message: by its passkey, if it has one, and else by its key as it is.
+func (x Approver) Verify(message []byte, word Approval) error {
+	switch {
+	case x.Passkey != nil && word.Assertion == nil:
+		return fmt.Errorf("%q approves by passkey, and this is no assertion of one; use `mpcd approve --passkey`", x.Name)
+	case x.Passkey != nil:
+		return x.Passkey.check(x.Key, message, word.Assertion, word.Signature)
+	case word.Assertion != nil:
+		return fmt.Errorf("%q has a key and no passkey, and this is an assertion of one", x.Name)
+	}
+	return verifyMessage(x.Key, message, word.Signature)
 }
 
 // validateApprovals checks their shape.
@@ -187,8 +214,9 @@ func (i Intent) validateApprovals() error {
 		return fmt.Errorf("attest: intent: %d approvals, at most %d, and none of what no initiator has signed", len(i.Approvals), MaxApprovals)
 	}
 	for n, x := range i.Approvals {
-		if !name.MatchString(x.By) || x.Expires <= 0 || len(x.Signature) != initiationBytes || x.Rejects {
-			return fmt.Errorf("attest: intent: approval %d rejects, or is without a name, an expiry or a signature of %d bytes", n, initiationBytes)
+		if !name.MatchString(x.By) || x.Expires <= 0 || len(x.Signature) != initiationBytes || x.Rejects || !x.Assertion.shaped() {
+			return fmt.Errorf("attest: intent: approval %d rejects, or is without a name, an expiry or a signature of %d bytes, "+
+				"or has a misshapen assertion", n, initiationBytes)
 		}
 		if n > 0 && x.By <= i.Approvals[n-1].By {
 			return fmt.Errorf("attest: intent: approvals ascend by name, and nobody approves twice")
@@ -206,8 +234,13 @@ func (x Approver) validate() error {
 			return fmt.Errorf("group %q: names are a-z, 0-9, dot, dash, underscore, at most 63, and ascend", clip(g))
 		}
 	}
-	if x.Webhook == "" {
-		return nil
+	switch {
+	case x.Passkey != nil && x.Webhook != "":
+		return errors.New("a passkey and a webhook: a program has no passkey")
+	case x.Passkey != nil:
+		return x.Passkey.validate()
+	case x.Webhook != "":
+		return CheckWebhook(x.Webhook)
 	}
-	return CheckWebhook(x.Webhook)
+	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/internal/parts/moto"
+	"github.com/luxfi/mpcd/internal/passkey/passkeytest"
 	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/threshold/dkls23"
 	"github.com/luxfi/mpcd/threshold/frost"
@@ -218,6 +219,8 @@ func TestReceiptShowsWhoAsked(t *testing.T) {
 	p.root = c.root
 	a := p.authority(t)
 	a.Approvers = p.treasury(t).Approvers
+	key := passkeytest.New(Localhost, false)
+	a.Approvers[1].Key, a.Approvers[1].Passkey = key.Public(), &Passkey{Localhost, []string{"http://localhost"}}
 	b := p.after(a)
 	b.Initiators = b.Initiators[1:] // hot is gone
 	chain := AuthorityChain{p.signed(t, a, RootSigner), p.signed(t, b, "olga", "oyuki")}
@@ -242,8 +245,35 @@ func TestReceiptShowsWhoAsked(t *testing.T) {
 			in.Approvals = append(in.Approvals, *x)
 		}
 	}
+	byPasskey := func(origin string, bend func(x *assertion)) func(in *Intent) {
+		return func(in *Intent) {
+			expires := in.Created + 1
+			message, err := in.ApprovalMessage(nil, "ben", expires, false)
+			must(t, err)
+			s := key.Sign(origin, PasskeyChallenge(message))
+			word, _ := assertion{s.AuthenticatorData, string(s.ClientData)}.word(key, bend)
+			word.By, word.Expires = "ben", expires
+			in.Approvals = append(in.Approvals, word)
+		}
+	}
+	const origin = "http://localhost:8123"
+	text := func(old, new string) func(*assertion) { // another text than the browser's
+		return func(x *assertion) { x.text = strings.Replace(x.text, old, new, 1) }
+	}
 	receipts := map[string][]byte{
-		"good, approved":        ask(b, "payments", func(in *Intent) { approve("ann", nil)(in); approve("ben", nil)(in) }),
+		"good, approved":        ask(b, "payments", func(in *Intent) { approve("ann", nil)(in); byPasskey(origin, nil)(in) }),
+		"good, by passkey":      ask(b, "payments", byPasskey("http://localhost", text("false}", `false,"a":"b"}`))),
+		"another origin":        ask(b, "payments", byPasskey("http://localhost:08123", nil)),
+		"another challenge":     ask(b, "payments", byPasskey(origin, text(`"challenge":"`, `"challenge":"A`))),
+		"in a frame":            ask(b, "payments", byPasskey(origin, text("false", "true"))),
+		"below another":         ask(b, "payments", byPasskey(origin, text("false}", `false,"topOrigin":"https://a.example"}`))),
+		"another end":           ask(b, "payments", byPasskey(origin, text("false}", `false}}`))),
+		"another RP ID":         ask(b, "payments", byPasskey(origin, func(x *assertion) { x.data[0] ^= 1 })),
+		"not verified":          ask(b, "payments", byPasskey(origin, func(x *assertion) { x.data[32] = 1 })),
+		"extended":              ask(b, "payments", byPasskey(origin, func(x *assertion) { x.data[32] |= 0x80 })),
+		"copied, it cannot":     ask(b, "payments", byPasskey(origin, func(x *assertion) { x.data[32] |= 0x10 })),
+		"by its key, as it is":  ask(b, "payments", func(in *Intent) { byPasskey(origin, nil)(in); in.Approvals[0].Assertion = nil }),
+		"a key's, by passkey":   ask(b, "payments", func(in *Intent) { byPasskey(origin, nil)(in); in.Approvals[0].By = "ann" }),
 		"approved, with a bit":  ask(b, "payments", approve("ann", func(x *Approval) { x.Signature[5] ^= 1 })),
 		"approved as another":   ask(b, "payments", approve("ann", func(x *Approval) { x.By = "ben" })),
 		"approved by a payer":   ask(b, "payments", approve("ann", func(x *Approval) { x.By = "payments" })),

@@ -90,13 +90,16 @@ func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.Autho
 			v["caveat"] = rules.Caveat()
 			rows = append(rows, [2]any{"but", rules.Caveat()})
 		}
-		var agreed []string
+		var agreed, shown []string
 		for _, x := range r.Intent.Approvals {
-			agreed = append(agreed, x.By)
+			agreed, shown = append(agreed, x.By), append(shown, x.By)
+			if at := x.Origin(); at != "" {
+				shown[len(shown)-1] += " (by passkey at " + at + ", user verified)"
+			}
 		}
 		if len(agreed) > 0 {
 			v["approvers"] = agreed
-			rows = append(rows, [2]any{"approved by", strings.Join(agreed, ", ")})
+			rows = append(rows, [2]any{"approved by", strings.Join(shown, ", ")})
 		}
 	}
 	if len(r.Intent.Path) > 0 {

@@ -34,7 +34,8 @@ TYPES = {
     "K": "key_id:s kind:s epoch:u threshold:i parties:[i group_key:x public_shares:[x chain_code:h",
     "I": "version:i cluster:s operation:s request_id:s key_id:s scheme:s epoch:u message:x tweaks?:[T chain:s signers:[i requester:s "
          "node:s created_ms:i keygen?:never path?:[i initiation?:Y vault?:s authority?:x payload?:Q approvals?:[V",
-    "V": "by:s expires_ms:i signature:x rejects?:never", "D": "name:s key:x groups:[s passkey?:never webhook?:s",
+    "V": "by:s expires_ms:i signature:x rejects?:never assertion?:B", "D": "name:s key:x groups:[s passkey?:W webhook?:s",
+    "B": "authenticator_data:x client_data_json:x", "W": "rp_id:s origins:[s",
     "Q": "format:s bytes:x input:i", "Z": "network:s id:s decimals:i",
     "Y": "by:s expires_ms:i signature:x", "L": "authority:U signatures:[G", "G": "by:s signature:x",
     "U": "version:i cluster:s serial:u prior:h quorum:i officers:[F initiators:[J policy?:s assets?:[Z approvers?:[D", "F": "name:s key:x", "J": "name:s key:x may:[E",
@@ -180,6 +181,19 @@ def authority(path, root):
         keys, quorum, prior = {o[1]: o[2] for o in n[1][6]}, a["quorum"], H("mpcd/v1/authority/digest", message)
         found[prior] = a
     return found
+def asserted(passkey, message, assertion):
+    """What an authenticator of WebAuthn signs for a message, held to the passkey."""
+    data, client = assertion[1], assertion[2]
+    challenge = base64.urlsafe_b64encode(H("mpcd/v1/passkey/challenge", message)).rstrip(b"=")
+    before = b'{"type":"webauthn.get","challenge":"' + challenge + b'","origin":"'
+    origin, cross, rest = client[len(before):].partition(b'","crossOrigin":false')
+    need(client.startswith(before) and cross and b'"topOrigin"' not in rest, "another challenge, or in a frame")
+    need(len(client) <= 1024 and (rest == b"}" or rest[:1] + rest[-1:] == b",}"), "client data that does not end as browsers write it")
+    origins = [o.encode() for o in passkey["origins"]]
+    need(origin in origins or b"http://localhost" in origins and re.fullmatch(b"http://localhost:[1-9][0-9]{0,4}", origin), "another origin")
+    need(len(data) == 37 and data[:32] == sha(passkey["rp_id"].encode()), "another RP ID")
+    need(data[32] & 0b11000101 == 0b101 and data[32] & 0b11000 != 0b10000, "the authenticator did not verify its person")
+    return data + sha(client)
 def initiation(i, n, authorities):
     need("initiation" in i and n[19] in authorities, "nobody asked for it, or under another authority")
     a, x = authorities[n[19]], i["initiation"]
@@ -194,11 +208,14 @@ def initiation(i, n, authorities):
     names = [v["by"] for v in i.get("approvals", [])]
     need(names == sorted(set(names)), "who approves does so once, and they ascend")
     for v in i.get("approvals", []):
-        key = {p["name"]: p for p in a.get("approvers", [])}[v["by"]]["key"]
+        p = {p["name"]: p for p in a.get("approvers", [])}[v["by"]]
+        need(("passkey" in p) == ("assertion" in v), "not signed as the approver signs")
         need(i["created_ms"] <= v["expires_ms"] <= i["created_ms"] + 7 * 86400000 and v["by"] != i["requester"], "an approval out of its time, or of who asks")
         if not payload:  # what is read of a payload is left to mpcd
-            signed_by(fields("x", key), cbor({1: "mpcd/v1/approval", 2: H("mpcd/v1/approval/initiation", asked), 3: n[19], 4: bytes(32), 5: v["by"],
-                                              6: v["expires_ms"], 7: False, 8: i.get("vault", "")}), fields("x", v["signature"]))
+            said = cbor({1: "mpcd/v1/approval", 2: H("mpcd/v1/approval/initiation", asked), 3: n[19], 4: bytes(32), 5: v["by"],
+                         6: v["expires_ms"], 7: False, 8: i.get("vault", "")})
+            if "passkey" in p: said = asserted(p["passkey"], said, fields("B", v["assertion"]))
+            signed_by(fields("x", p["key"]), said, fields("x", v["signature"]))
 
 # The roster (section 6) and the receipt (section 8).
 def roster(path, pin):

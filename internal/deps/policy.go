@@ -25,7 +25,7 @@ var (
 
 // forTests are the packages that only tests import, and each other.
 var forTests = []string{"threshold/thresholdtest", "hsm/hsmtest", "vault/vaulttest", "appliance/transport/transporttest", "internal/sim",
-	"internal/libsecp", "internal/docs", "internal/canon/canontest", "threshold/internal/secp256k1/consttime"}
+	"internal/libsecp", "internal/docs", "internal/canon/canontest", "internal/passkey/passkeytest", "threshold/internal/secp256k1/consttime"}
 
 // policy is the text of ARCHITECTURE, "Who may import whom", most particular first.
 var policy = []place{
@@ -108,6 +108,7 @@ var policy = []place{
 		"internal/secret"},
 		why: "users link the client without the node; it signs what attest says"},
 
+	{packages: []string{"internal/passkey/passkeytest"}, why: "it signs as WebAuthn says, and shares no code with what judges that"},
 	{packages: []string{"internal/keyfile"}, may: append([]string{"hsm"}, ground...), why: "a person's key in a file is no node's"},
 	{packages: []string{"host/fault"}, why: "what went wrong on a host is known by whoever says it"},
 	{packages: []string{"host"},
