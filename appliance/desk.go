@@ -104,7 +104,10 @@ type waiter struct {
 
 // size is about how many bytes of memory a record takes.
 func (r *waiterRecord) size() int {
-	size := 1024 + len(r.Intent.Message) + 256*(len(r.Intent.Approvals)+len(r.Rejected))
+	size := 1024 + len(r.Intent.Message)
+	for _, x := range append(slices.Clone(r.Intent.Approvals), r.Rejected...) {
+		size += x.Size()
+	}
 	if p := r.Intent.Payload; p != nil {
 		size += len(p.Bytes)
 	}

@@ -50,6 +50,11 @@ func TestDeskKeepsNoMore(t *testing.T) {
 	if x.desk.room(another, now) != nil || x.desk.room(&long.waiterRecord, now) == nil {
 		t.Error("half of all does not leave room for one, or leaves room for as much again")
 	}
+	words := waiterOf("fourth", now)
+	words.Rejected = []attest.Approval{{Assertion: &attest.Assertion{ClientData: make(attest.Hex, waitersBytes/2)}}}
+	if x.desk.room(&words.waiterRecord, now) == nil {
+		t.Error("what approvers have said takes no room")
+	}
 }
 
 // Goal: where more than half of the desk is in use, nothing that has expired is kept. Method: one that has, on a desk with few, and with

@@ -103,26 +103,32 @@ func TestBatchMax(t *testing.T) {
 // Goal: what one ceremony signs fits its proposal, however long the messages, and goes together where it can. Method: queues of requests
 // with messages of one length; the proposal of what goes together, with the longest intents there are.
 func TestFitting(t *testing.T) {
-	for _, c := range []struct{ waiting, length, payload, most, want int }{
-		{64, 32, 0, 64, 64},
-		{70, 32, 0, 64, 64},
-		{3, 32, 0, 64, 3},
-		{64, attest.MaxMessage, 0, 64, 32},
-		{64, attest.MaxMessage, 0, 1, 1},
-		{64, 32, intent.MaxPayload, 64, 31},
-		{64, attest.MaxMessage, intent.MaxPayload, 64, 16},
+	for _, c := range []struct{ waiting, length, payload, approvals, most, want int }{
+		{64, 32, 0, 0, 64, 64},
+		{70, 32, 0, 0, 64, 64},
+		{3, 32, 0, 0, 64, 3},
+		{64, attest.MaxMessage, 0, 0, 64, 32},
+		{64, attest.MaxMessage, 0, 0, 1, 1},
+		{64, 32, intent.MaxPayload, 0, 64, 31},
+		{64, 32, 0, attest.MaxApprovals, 64, 49},
+		{64, attest.MaxMessage, intent.MaxPayload, attest.MaxApprovals, 64, 12},
 	} {
+		words := make([]attest.Approval, c.approvals)
+		for i := range words { // as long as any that attest takes
+			words[i] = attest.Approval{By: strings.Repeat("x", 63), Expires: 1 << 60, Signature: make([]byte, 64),
+				Assertion: &attest.Assertion{AuthenticatorData: make([]byte, 37), ClientData: make([]byte, 1024)}}
+		}
 		payload := &attest.Payload{Bytes: make([]byte, c.payload)}
 		long := strings.Repeat("x", 128)
 		var queue []*signJob
 		p := proposal{Pres: make([][32]byte, c.want), Cosign: make([]byte, 1<<10)}
 		for range c.waiting {
-			queue = append(queue, &signJob{req: SignRequest{Message: make([]byte, c.length), Payload: payload}})
+			queue = append(queue, &signJob{req: SignRequest{Message: make([]byte, c.length), Payload: payload, Consent: Consent{Approvals: words}}})
 		}
 		got := fitting(queue, c.most)
 		for range got {
 			in := attest.Intent{RequestID: long, KeyID: long, Chain: long, Requester: long, Message: make([]byte, c.length),
-				Path: make([]uint32, 255), Payload: payload}
+				Path: make([]uint32, 255), Payload: payload, Approvals: words}
 			p.Intents = append(p.Intents, in.Bytes())
 		}
 		if size := len(canon.MustMarshal(p)); got != c.want || size > transport.BodyMax {

@@ -81,6 +81,9 @@ func (r *SignRequest) size() int {
 	if r.Payload != nil {
 		n += len(r.Payload.Bytes)
 	}
+	for _, x := range r.Approvals {
+		n += x.Size()
+	}
 	return n
 }
 

@@ -24,6 +24,7 @@ type (
 	AuditEntry     = wire.AuditEntry
 	Operation      = wire.Operation
 	Approval       = wire.Approval
+	Assertion      = wire.Assertion
 	Health         = wire.Health
 	Hex            = wire.Hex
 )

@@ -325,9 +325,23 @@ func TestApprovals(t *testing.T) {
 		f.signs[0].Approvals, want) {
 		t.Errorf("the node was asked %+v", f.signs[0].Approvals)
 	}
+	data, client := make(attest.Hex, 37), make(attest.Hex, 1024)
+	passkey := func(data, client attest.Hex) string {
+		return strings.TrimSuffix(word("ann"), "}") + `,"assertion":{"authenticator_data":"` + data.String() + `","client_data_json":"` +
+			client.String() + `"}}`
+	}
+	if got := send(t, h, "POST", "/api/v1/sign", body(passkey(data, client))); got.Code != 200 {
+		t.Fatalf("%d %s", got.Code, got.Body)
+	}
+	if want := (&attest.Assertion{AuthenticatorData: data, ClientData: client}); !reflect.DeepEqual(f.signs[1].Approvals[0].Assertion, want) {
+		t.Errorf("the node was asked %+v", f.signs[1].Approvals)
+	}
 	alone := strings.Replace(body(word("ann")), `"initiation":`+word("payments")+`,`, "", 1)
 	for bad, field := range map[string]string{body(word("ann") + "," + word("ann")): "approvals[1]", alone: "initiation",
-		body(`{"by":"ann","expires_ms":7,"signature":"0x00"}`): "approvals[0].signature", body(`{}`): "approvals[0]"} {
+		body(`{"by":"ann","expires_ms":7,"signature":"0x00"}`): "approvals[0].signature", body(`{}`): "approvals[0]",
+		body(passkey(append(data, 0), client)): "approvals[0].assertion.authenticator_data",
+		body(passkey(data, append(client, 0))): "approvals[0].assertion.client_data_json",
+		body(passkey(data, attest.Hex(nil))):   "approvals[0].assertion.client_data_json"} {
 		p := wantProblem(t, send(t, h, "POST", "/api/v1/sign", bad), 422, "invalid")
 		if len(p.Errors) == 0 || p.Errors[0].Field != field {
 			t.Errorf("%s: %+v", bad, p.Errors)
@@ -361,7 +375,8 @@ func TestOperations(t *testing.T) {
 	wantProblem(t, send(t, h, "GET", "/api/v1/operations?state=failed", ""), 422, "invalid")
 	wantProblem(t, send(t, h, "GET", "/api/v1/operations/none", ""), 404, "not_found")
 	sig := `"signature":"0x` + strings.Repeat("ab", 64) + `"`
-	for path, body := range map[string]string{"approvals": `{"by":"ann","expires_ms":9,"rejects":true,` + sig + `}`,
+	passkey := `"assertion":{"authenticator_data":"0x` + strings.Repeat("00", 37) + `","client_data_json":"0x01"}`
+	for path, body := range map[string]string{"approvals": `{"by":"ann","expires_ms":9,"rejects":true,` + sig + "," + passkey + `}`,
 		"cancel": `{` + sig + `}`} {
 		if got := send(t, h, "POST", "/api/v1/operations/s1/"+path, body); got.Code != 200 {
 			t.Errorf("%s: %d %s", path, got.Code, got.Body)
@@ -370,7 +385,8 @@ func TestOperations(t *testing.T) {
 		wantProblem(t, send(t, h, "POST", "/api/v1/operations/s1/"+path, `{"signature":"0x00"}`), 422, "invalid")
 	}
 	raw := attest.Hex(bytes.Repeat([]byte{0xab}, 64))
-	if want := (attest.Approval{By: "ann", Expires: 9, Signature: raw, Rejects: true}); !slices.ContainsFunc(f.words,
+	if want := (attest.Approval{By: "ann", Expires: 9, Signature: raw, Rejects: true,
+		Assertion: &attest.Assertion{AuthenticatorData: make(attest.Hex, 37), ClientData: attest.Hex{1}}}); !slices.ContainsFunc(f.words,
 		func(x attest.Approval) bool { return reflect.DeepEqual(x, want) }) {
 		t.Errorf("the node was told %+v", f.words)
 	}

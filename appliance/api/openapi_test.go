@@ -141,7 +141,7 @@ func TestClosedSchemas(t *testing.T) {
 			}
 		}
 	}
-	if n != 10 {
+	if n != 11 {
 		t.Errorf("%d bodies", n)
 	}
 }

@@ -51,11 +51,11 @@ func (s *server) approve(ctx context.Context, in *struct {
 	OperationIn
 	Body wordBody
 }) (*operationOut, error) {
-	sig, err := parseHex(spelled[string]{"signature", in.Body.Signature})
+	x, err := in.Body.value("")
 	if err != nil {
 		return nil, err
 	}
-	x := attest.Approval{By: in.Body.By, Expires: in.Body.Expires, Signature: sig, Rejects: in.Body.Rejects}
+	x.Rejects = in.Body.Rejects
 	o, err := s.backend(ctx).Approve(ctx, in.ID, x)
 	if err != nil {
 		return nil, err

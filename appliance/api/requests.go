@@ -107,6 +107,27 @@ type ApprovalBody struct {
 	By        string `json:"by" minLength:"1" maxLength:"63" pattern:"^[a-z0-9][a-z0-9._-]*$" example:"carol" doc:"The approver's name in the cluster's authority."`
 	Expires   int64  `json:"expires_ms" minimum:"1" maximum:"9007199254740991" doc:"Unix time in ms after which no ceremony begins with it; at most a week after the request."`
 	Signature string `json:"signature" minLength:"130" maxLength:"130" pattern:"^0x[0-9a-f]{128}$" doc:"64 bytes in hex: Ed25519, or r and s of ECDSA on P-256 with SHA-256."`
+	// Assertion is of a passkey alone.
+	Assertion *assertionBody `json:"assertion,omitempty" doc:"What an authenticator of WebAuthn has signed, where the approver has a passkey: the signature is over it."`
+}
+
+type assertionBody struct {
+	AuthenticatorData string `json:"authenticator_data" minLength:"76" maxLength:"76" pattern:"^0x[0-9a-f]{74}$" doc:"37 bytes in hex, without extensions."`
+	ClientData        string `json:"client_data_json" minLength:"4" maxLength:"2050" pattern:"^0x([0-9a-f]{2})+$" doc:"At most 1,024 bytes in hex, as the browser wrote them."`
+}
+
+// value is what it means; at is where it stands in the body, with a dot behind.
+func (b ApprovalBody) value(at string) (x attest.Approval, err error) {
+	x = attest.Approval{By: b.By, Expires: b.Expires}
+	if x.Signature, err = parseHex(spelled[string]{at + "signature", b.Signature}); err != nil || b.Assertion == nil {
+		return x, err
+	}
+	x.Assertion, at = &attest.Assertion{}, at+"assertion."
+	x.Assertion.AuthenticatorData, err = parseHex(spelled[string]{at + "authenticator_data", b.Assertion.AuthenticatorData})
+	if err == nil {
+		x.Assertion.ClientData, err = parseHex(spelled[string]{at + "client_data_json", b.Assertion.ClientData})
+	}
+	return x, err
 }
 
 // value is what it means.
@@ -116,14 +137,14 @@ func (b Consent) value() (c appliance.Consent, err error) {
 	}
 	for i, x := range b.Approvals {
 		at := fmt.Sprintf("approvals[%d]", i)
-		sig, err := parseHex(spelled[string]{at + ".signature", x.Signature})
+		word, err := x.value(at + ".")
 		if err != nil {
 			return c, err
 		}
 		if slices.ContainsFunc(c.Approvals, func(y attest.Approval) bool { return y.By == x.By }) {
 			return c, invalidField(at, "send each approval once", "%s approves twice", x.By)
 		}
-		c.Approvals = append(c.Approvals, attest.Approval{By: x.By, Expires: x.Expires, Signature: sig})
+		c.Approvals = append(c.Approvals, word)
 	}
 	slices.SortFunc(c.Approvals, func(x, y attest.Approval) int { return strings.Compare(x.By, y.By) })
 	if len(c.Approvals) > 0 && c.Initiation == nil {

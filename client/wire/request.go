@@ -67,6 +67,14 @@ type Approval struct {
 	Expires   int64  `json:"expires_ms"` // Unix milliseconds, at most a week ahead
 	Signature Hex    `json:"signature"`  // 64 bytes
 	Rejects   bool   `json:"rejects,omitempty"`
+	// Assertion is what a passkey has signed; nil for the word of a key that signs as it is.
+	Assertion *Assertion `json:"assertion,omitempty"`
+}
+
+// Assertion is what an authenticator of WebAuthn signed: attest.Assertion.
+type Assertion struct {
+	AuthenticatorData Hex `json:"authenticator_data"` // 37 bytes
+	ClientData        Hex `json:"client_data_json"`   // as the browser wrote it, at most 1024 bytes
 }
 
 // Cancellation is an initiator's word that it takes its request back, POST /api/v1/operations/{id}/cancel: attest.Intent.CancelMessage.
