@@ -2,6 +2,7 @@ package enrol
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,10 +21,59 @@ import (
 	"github.com/luxfi/mpcd/internal/durable"
 )
 
+// Decision is how an approver decides on an operation, and where his word goes.
+type Decision struct {
+	By      string // the approver's name
+	TTL     time.Duration
+	Reject  bool
+	Yes     bool   // what it does was read before
+	Passkey bool   // a browser on this machine shows it, and has a passkey sign
+	Port    uint16 // of the page; 0 for any
+	// Files: of the operation, where no node is asked; of the cluster's authority; for his word, in the place of a node; of a word that
+	// was written before.
+	File, Authority, Out, Bring string
+}
+
+// Decide has an approver read an operation, and decide: get asks a node for it, use lends his key, r and w are his terminal.
+func (d Decision) Decide(ctx context.Context, id string, get func() (*wire.Operation, error), use func(func(attest.SignFunc) error) error,
+	r io.Reader, w io.Writer) (x *wire.Approval, err error) {
+	if d.Bring != "" {
+		if d.Reject || d.Out != "" || d.Passkey {
+			return nil, fault.Usage("give --bring alone: what the approver signed is in the file", "--bring with --reject, --passkey or --out")
+		}
+		return ReadApproval(d.Bring)
+	}
+	p, err := ReadPending(id, d.File, get)
+	if err == nil && d.Authority != "" {
+		err = p.JudgeBy(d.Authority, d.By)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case d.Passkey:
+		x, err = p.ApproveAtPage(ctx, d, w)
+	default:
+		if !d.Yes {
+			if err := p.Confirm(r, w, d.Reject); err != nil {
+				return nil, err
+			}
+		}
+		err = use(func(sign attest.SignFunc) error {
+			x, err = p.Approve(d.By, d.TTL, d.Reject, sign)
+			return err
+		})
+	}
+	if err == nil && d.Out != "" {
+		err = WriteApproval(d.Out, x)
+	}
+	return x, err
+}
+
 // Pending is an operation as an approver reads it, who believes no node: what it would do is decoded here.
 type Pending struct {
-	Intent  attest.Intent
-	Decoded *intent.Decoded // nil where it is a message or digest that nobody can read
+	Intent    attest.Intent
+	Decoded   *intent.Decoded   // nil where it is a message or digest that nobody can read
+	Authority *attest.Authority // that it was judged by; nil before
 }
 
 // maxOperation is the largest file of an operation, in bytes.
@@ -113,14 +163,20 @@ func (p *Pending) JudgeBy(path, approver string) error {
 	if _, ok := a.Approver(approver); !ok {
 		return fault.Usage("`mpcd authority show` has its approvers", "the authority has no approver %.64q", approver)
 	}
+	p.Authority = &a
 	return nil
+}
+
+// show writes what is decided.
+func (p *Pending) show(w io.Writer) {
+	for _, x := range p.Rows() {
+		fmt.Fprintf(w, "%-12s %s\n", x[0], x[1])
+	}
 }
 
 // Confirm shows what is decided to w, and asks whoever types into r for the word.
 func (p *Pending) Confirm(r io.Reader, w io.Writer, reject bool) error {
-	for _, x := range p.Rows() {
-		fmt.Fprintf(w, "%-12s %s\n", x[0], x[1])
-	}
+	p.show(w)
 	word := "approve"
 	if reject {
 		word = "reject"
@@ -142,7 +198,16 @@ func (p *Pending) Approve(by string, ttl time.Duration, rejects bool, sign attes
 	if err != nil {
 		return nil, err
 	}
-	return &wire.Approval{By: x.By, Expires: x.Expires, Signature: wire.Hex(x.Signature), Rejects: rejects}, nil
+	return wireApproval(x), nil
+}
+
+// wireApproval is an approval as the API takes it.
+func wireApproval(x *attest.Approval) *wire.Approval {
+	out := &wire.Approval{By: x.By, Expires: x.Expires, Signature: wire.Hex(x.Signature), Rejects: x.Rejects}
+	if a := x.Assertion; a != nil {
+		out.Assertion = &wire.Assertion{AuthenticatorData: wire.Hex(a.AuthenticatorData), ClientData: wire.Hex(a.ClientData)}
+	}
+	return out
 }
 
 // WriteApproval writes an approval into a file that is not there yet.

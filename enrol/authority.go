@@ -162,13 +162,17 @@ func ParseInitiator(spec string) (i attest.Initiator, err error) {
 	return i, err
 }
 
-// ParseApprover reads NAME=KEY:GROUPS, groups joined by +, and of a program @WEBHOOK after them.
+// ParseApprover reads NAME=KEY:GROUPS, groups joined by +, and after them of a program @WEBHOOK, of a passkey @passkey, @passkey:RP-ID or
+// @passkey:RP-ID+ORIGIN+….
 func ParseApprover(spec string) (x attest.Approver, err error) {
 	person, groups, ok := strings.Cut(spec, ":")
 	if !ok {
 		return x, fault.Usage("give NAME=KEY:GROUPS, as ann=0x30…:treasury+risk", "%q names no group of the approver", spec)
 	}
-	groups, x.Webhook, _ = strings.Cut(groups, "@")
+	groups, asked, _ := strings.Cut(groups, "@")
+	if x.Passkey = parsePasskey(asked); x.Passkey == nil {
+		x.Webhook = asked
+	}
 	x.Groups = slices.Compact(slices.Sorted(slices.Values(strings.Split(groups, "+"))))
 	x.Name, x.Key, err = nameAndKey(person)
 	return x, err

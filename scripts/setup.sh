@@ -1,15 +1,15 @@
 #!/bin/bash
 # Installs what building, testing and the demo need of Debian: a C compiler (cgo, for PKCS#11), the tokens that tests and the demo
 # run on (SoftHSM, NSS softokn, swtpm, tpm2-pkcs11, p11-kit), independent clients that judge us (OpenSC, OpenSSL, tpm2-tools, awscli),
-# libsecp256k1 (which judges signatures in tests; no program links it), curl, Python for the AWS KMS emulator, and Python and Rust for the
-# co-signers by others that tests sign with.
+# libsecp256k1 (which judges signatures in tests; no program links it), Chromium (in which tests use our page), curl, Python for the AWS
+# KMS emulator, and Python and Rust for the co-signers by others that tests sign with.
 # What is there is left alone. Without root or sudo it says what is missing and fails. With an argument it installs only what that needs:
 # build, or the demo on one kind of token: softhsm, tpm, aws or gcp.
 set -euo pipefail
 
 declare -A package=([softhsm2-util]=softhsm2 [pkcs11-tool]=opensc [openssl]=openssl [curl]=curl [gcc]="gcc libc6-dev"
 	[swtpm]=swtpm [swtpm_setup]=swtpm-tools [tpm2_nvread]=tpm2-tools [certutil]=libnss3-tools [tpm2_ptool]=libtpm2-pkcs11-tools
-	[tpm2-abrmd]=tpm2-abrmd [dbus-daemon]=dbus-daemon [dbus-run-session]=dbus-daemon [p11-kit]=p11-kit [aws]=awscli [python3]=python3 [cargo]="cargo-web rustc-web")
+	[tpm2-abrmd]=tpm2-abrmd [dbus-daemon]=dbus-daemon [dbus-run-session]=dbus-daemon [p11-kit]=p11-kit [chromium]=chromium [aws]=awscli [python3]=python3 [cargo]="cargo-web rustc-web")
 declare -A needs=([build]="gcc" [softhsm]="gcc softhsm2-util" [tpm]="gcc swtpm swtpm_setup" [aws]="gcc python3" [gcp]="gcc")
 what=${1:-all}
 if [ "$what" != all ]; then

@@ -23,7 +23,8 @@ import (
 func authorityCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{Use: "authority", Short: "Say who may ask for what: keys, the first, changes by officers", Args: cobra.ArbitraryArgs,
 		RunE: cli.NeedSubcommand}
-	cmd.AddCommand(authorityKey(o), authorityInit(o), authorityChange(o), authoritySign(o), authorityShow(o), authoritySettle(o))
+	cmd.AddCommand(authorityKey(o), authorityPasskey(o), authorityInit(o), authorityChange(o), authoritySign(o), authorityShow(o),
+		authoritySettle(o))
 	return cmd
 }
 
@@ -62,6 +63,25 @@ func authorityKey(o *output) *cobra.Command {
 	return cmd
 }
 
+func authorityPasskey(o *output) *cobra.Command {
+	var port uint16
+	cmd := &cobra.Command{
+		Use:     "passkey NAME GROUP...",
+		Short:   "Make the passkey of an approver in a browser on this machine, and print what officers give to --approver",
+		Example: "  mpcd authority passkey ann treasury",
+		Args:    cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			spec, err := enrol.MakePasskey(cmd.Context(), args[0], args[1:], port, o.err)
+			if err != nil {
+				return err
+			}
+			return o.result(map[string]any{"approver": spec}, func(w io.Writer) { row(w, spec) })
+		},
+	}
+	cmd.Flags().Uint16Var(&port, "port", 0, "of the page; 0 takes a free one")
+	return cmd
+}
+
 // publicKey prints a key as the authority has it.
 func (o *output) publicKey(at string, pub crypto.PublicKey) error {
 	der, err := attest.MarshalPublicKey(pub)
@@ -93,7 +113,7 @@ func changeFlags(cmd *cobra.Command, c *enrol.Amendment) {
 		return nil
 	})
 	f.StringSliceVar(&c.Officers, "officer", nil, "an officer, NAME=KEY")
-	f.StringSliceVar(&c.Approvers, "approver", nil, "who must agree where rules say so, as ann=0x30…:treasury+risk; a program with @WEBHOOK")
+	f.StringSliceVar(&c.Approvers, "approver", nil, "who must agree where rules say so, as ann=0x30…:treasury+risk[@passkey or @WEBHOOK]")
 	f.StringVar(&c.Policy, "policy", "", "a file of rules in Cedar by which every signer judges; init begins with some of its own")
 	f.StringSliceVar(&c.Assets, "asset", nil, "an asset whose amounts the rules name, NETWORK/ID=DECIMALS")
 	f.StringSliceVar(&c.Initiators, "initiator", nil, "an initiator, NAME=KEY[:OPERATIONS[:VAULTS]], as payments=0x30…:sign+keygen:trading")
@@ -293,7 +313,7 @@ func (o *output) authority(c attest.AuthorityChain) error {
 			}
 		}
 		for _, x := range a.Approvers {
-			row(w, "approver", x.Name, "of "+join(x.Groups), x.Key, x.Webhook)
+			row(w, "approver", x.Name, "of "+join(x.Groups), x.Key, x.Webhook, x.Passkey)
 		}
 		for _, x := range a.Assets {
 			row(w, "asset", x.Network, x.ID, fmt.Sprintf("%d decimals", x.Decimals))

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/enrol"
@@ -103,65 +102,46 @@ func operationCancel(o *output) *cobra.Command {
 func approveCommand(o *output) *cobra.Command {
 	var r remote
 	var who asker
-	var file, out, bring, authority string
-	var reject, yes bool
+	var d enrol.Decision
 	cmd := &cobra.Command{
 		Use:   "approve ID",
 		Short: "Approve a request that waits, or reject it, after reading what it does",
 		Long: "What is shown is decoded here, and no node is believed. With --file and --out no node is asked: the file is what\n" +
 			"`mpcd operation show ID -o json` wrote, and --bring takes what --out wrote to a node. With --authority, the cluster's, it is judged\n" +
-			"besides whether its initiator has asked for it. A rejection is for good, and takes an approval back until a share is made.",
+			"besides whether its initiator has asked for it. A rejection is for good, and takes an approval back until a share is made.\n" +
+			"With --passkey a page for a browser on this machine shows it, and has the approver's passkey sign: `mpcd authority passkey`.",
 		Example: "  mpcd approve pay-42 --approver ann --approver-key ann.key\n" +
+			"  mpcd approve pay-42 --approver ann --passkey --authority authority.json\n" +
 			"  mpcd approve pay-42 --file pay-42.json --authority authority.json --approver ann --approver-key ann.key --out approval.json\n" +
 			"  mpcd approve pay-42 --bring approval.json",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			send := func(x *wire.Approval) error {
-				return show(o, &r, "approve", "",
-					func(c *client.Client) (*wire.Operation, error) { return c.Approve(cmd.Context(), args[0], x) }, operationTable)
+			if d.By, d.TTL = who.name, who.ttl; d.Passkey && who.key+who.token != "" {
+				return fault.Usage("give one of them", "--passkey and --approver-key: the key of a passkey is in no file")
 			}
-			if bring != "" {
-				if reject || out != "" {
-					return fault.Usage("give --bring alone: what the approver signed is in the file", "--bring with --reject or --out")
-				}
-				x, err := enrol.ReadApproval(bring)
-				if err != nil {
-					return err
-				}
-				return send(x)
-			}
-			p, err := enrol.ReadPending(args[0], file, func() (*wire.Operation, error) {
+			x, err := d.Decide(cmd.Context(), args[0], func() (*wire.Operation, error) {
 				return ask(&r, "read the operation", "", func(c *client.Client) (*wire.Operation, error) { return c.Operation(cmd.Context(), args[0]) })
-			})
-			if err == nil && authority != "" {
-				err = p.JudgeBy(authority, who.name)
-			}
-			if err == nil && !yes {
-				err = p.Confirm(cmd.InOrStdin(), o.err, reject)
-			}
-			if err != nil {
+			}, who.use, cmd.InOrStdin(), o.err)
+			switch {
+			case err != nil:
 				return err
+			case d.Out != "":
+				return o.result(x, func(w io.Writer) { row(w, "written", d.Out) })
 			}
-			return who.use(func(sign attest.SignFunc) error {
-				x, err := p.Approve(who.name, who.ttl, reject, sign)
-				if err != nil || out == "" {
-					return cmp.Or(err, send(x))
-				}
-				if err := enrol.WriteApproval(out, x); err != nil {
-					return err
-				}
-				return o.result(x, func(w io.Writer) { row(w, "written", out) })
-			})
+			return show(o, &r, "approve", "",
+				func(c *client.Client) (*wire.Operation, error) { return c.Approve(cmd.Context(), args[0], x) }, operationTable)
 		},
 	}
 	r.register(cmd)
 	who.flags(cmd, "approver", "who decides, by name in the cluster's authority", 24*time.Hour)
 	f := cmd.Flags()
-	f.StringVar(&file, "file", "", "the operation, where no node is to be asked")
-	f.StringVar(&out, "out", "", "a file for the approval, in the place of bringing it to a node")
-	f.StringVar(&bring, "bring", "", "an approval that --out wrote, to be brought to a node")
-	f.StringVar(&authority, "authority", "", "the cluster's authority.json, to judge who asked")
-	f.BoolVar(&reject, "reject", false, "reject it, for good")
-	f.BoolVar(&yes, "yes", false, "do not ask: what it does was read before")
+	f.StringVar(&d.File, "file", "", "the operation, where no node is to be asked")
+	f.StringVar(&d.Out, "out", "", "a file for the approval, in the place of bringing it to a node")
+	f.StringVar(&d.Bring, "bring", "", "an approval that --out wrote, to be brought to a node")
+	f.StringVar(&d.Authority, "authority", "", "the cluster's authority.json, to judge who asked")
+	f.BoolVar(&d.Reject, "reject", false, "reject it, for good")
+	f.BoolVar(&d.Yes, "yes", false, "do not ask: what it does was read before")
+	f.BoolVar(&d.Passkey, "passkey", false, "show it in a browser on this machine, where the approver's passkey signs; with --authority")
+	f.Uint16Var(&d.Port, "port", 0, "of the page; 0 takes a free one")
 	return cmd
 }

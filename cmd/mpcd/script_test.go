@@ -45,6 +45,7 @@ import (
 //	host URL VAR                  puts host:port of a URL into a variable
 //	alter FILE                    flips a bit in the middle of a file
 //	row NAME COMMAND...           provokes a failure and holds it against its row of docs/ERRORS.md
+//	page BROWSER BUTTON CODE mpcd ARGS...  runs a command, presses a button of its page, and expects the exit code; its stdout is in page.out
 //	swtpm VAR ROOTS               starts a TPM of its own, puts its URI into a variable, and the certificates of its maker into a file
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"exits": scriptExits,
@@ -66,6 +67,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"alter":    scriptAlter,
 	"swtpm":    scriptTPM,
 	"row":      scriptRow,
+	"page":     scriptPage,
 }
 
 // patience is how long a script waits for something that should be there in a moment.

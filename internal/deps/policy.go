@@ -109,6 +109,8 @@ var policy = []place{
 		why: "users link the client without the node; it signs what attest says"},
 
 	{packages: []string{"internal/passkey/passkeytest"}, why: "it signs as WebAuthn says, and shares no code with what judges that"},
+	{packages: []string{"internal/passkey"}, may: append([]string{"attest"}, ground...),
+		why: "a page for a person's browser reaches no node; attest says what is signed"},
 	{packages: []string{"internal/keyfile"}, may: append([]string{"hsm"}, ground...), why: "a person's key in a file is no node's"},
 	{packages: []string{"host/fault"}, why: "what went wrong on a host is known by whoever says it"},
 	{packages: []string{"host"},
@@ -116,7 +118,8 @@ var policy = []place{
 			"intent", "softhsm",
 			"vault/...", "client/wire", "internal/keyfile"}, files...), why: "it makes a node: it alone names drivers, stores and networks"},
 	{packages: []string{"enrol"}, may: append([]string{"host", "host/fault", "attest", "attest/appraise", "hsm", "threshold", "appliance/api",
-		"appliance/transport", "appliance/transport/natsnet", "client/wire", "intent", "internal/keyfile", "policy"}, files...),
+		"appliance/transport", "appliance/transport/natsnet", "client/wire", "intent", "internal/keyfile", "internal/passkey",
+		"policy"}, files...),
 		why: "it says who is a member, and decides for people: host opens what it needs; it issues what natsnet's routes and the API trust"},
 	{packages: []string{"internal/dev"}, may: []string{"host", "host/fault", "enrol", "hsm", "threshold", "threshold/schemes", "client/..."},
 		why: "its nodes are processes, which it reaches as a client"},
