@@ -27,7 +27,7 @@ import (
 	"github.com/luxfi/mpcd/internal/canon"
 )
 
-// Page is what is shown, and what its buttons have signes.
+// Page is what is shown, and what its buttons have signed.
 type Page struct {
 	Title string
 	Rows  [][2]string
@@ -43,7 +43,7 @@ type Ask struct {
 	MakeFor string
 }
 
-// Answer is what a passkey signes.
+// Answer is what a passkey signed.
 type Answer struct {
 	Ask               int        `json:"ask"` // which of the page's
 	Key               attest.Hex `json:"key"` // PKIX DER of the passkey that was made; empty where none was

@@ -101,8 +101,8 @@ func TestLoadAuthorities(t *testing.T) {
 	}
 }
 
-// Goal: a flipped bit in the file of the CA is found before a start, wherever it changes what peers go by. Method: two bits of each byte; what still
-// passes, and has signed the node's certificate, has the same key, the same name and the same times, and is a CA's.
+// Goal: a flipped bit in the file of the CA is found before a start, wherever it changes what peers go by. Method: two bits of each byte;
+// what still passes, and has signed the node's certificate, has the same key, the same name and the same times, and is a CA's.
 func TestFlippedCA(t *testing.T) {
 	ca, err := natsnet.NewCA(cluster)
 	if err != nil {
