@@ -77,6 +77,18 @@ func (c *clock) confirms(others int) int {
 	return min(need, others)
 }
 
+// ran is a time of this run, for ages: it goes on evenly where the node's clock is put, and is no date.
+func (c *clock) ran() time.Time { return time.Unix(0, 0).Add(c.run()) }
+
+// stored is when, by ran, something was whose date (Unix milliseconds) a run before has stored. What is dated at a time to come, by a clock
+// that was ahead, was now: it would count for as long as that clock was ahead.
+func (c *clock) stored(date int64) time.Time {
+	return c.ran().Add(-max(c.core.cfg.Clock().Sub(time.UnixMilli(date)), 0))
+}
+
+// date is the date of a time of ran, by the node's clock as it is now.
+func (c *clock) date(ran time.Time) time.Time { return c.core.cfg.Clock().Add(ran.Sub(c.ran())) }
+
 // past is the time that is past for sure, by this node's clock and by enough of the others': what is over by it may be removed. While too
 // few were heard since the start it is 1970, and nothing is.
 func (c *clock) past() time.Time {

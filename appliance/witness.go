@@ -36,7 +36,7 @@ type witness struct {
 	mu     sync.Mutex
 	held   map[transport.NodeID]*witnessed
 	shown  map[transport.NodeID]*shown
-	last   time.Time   // when a peer last cosigned a checkpoint of this node's, in this run or one before; zero if none ever did
+	last   time.Time   // clock.ran when a peer last cosigned a checkpoint of this node's, or one before; zero if none ever did
 	kept   time.Time   // when that was last stored
 	lost   string      // that a peer has witnessed a log of this node that is not the one here, in words
 	heard  refusalRate // what peers tell
@@ -61,13 +61,14 @@ const (
 	proofMax     = 128 // hashes: twice the height of a tree of 2⁶⁴
 )
 
-// witnessed is what this node has cosigned of a peer's log.
+// witnessed is what this node has cosigned of a peer's log; its times are clock.ran.
 type witnessed struct {
 	witnessRecord
 	head   audit.Head
 	before audit.Head
 	at     time.Time // when it last did
 	kept   time.Time // when that was last stored
+	broke  time.Time // Broke; zero for never
 	told   bool      // it is said that this was too long ago
 }
 
@@ -84,7 +85,7 @@ type witnessRecord struct {
 	Broke  int64  `cbor:"6,keyasint,omitempty"`
 }
 
-// shown is what a peer was shown of our own log.
+// shown is what a peer was shown of our own log; its times are clock.ran.
 type shown struct {
 	live       time.Time     // since when the peer is heard
 	beat       time.Time     // the last with which it was
@@ -124,17 +125,20 @@ func (w *witness) load(ctx context.Context) error {
 	return w.core.cfg.Store.Iterate(ctx, witnessPrefix, func(k, value []byte) error {
 		id := transport.NodeID(strings.TrimPrefix(string(k), string(witnessPrefix)))
 		x, err := parseWitnessed(string(id), value)
-		switch now := w.core.cfg.Clock(); {
-		case err != nil:
-		case id == w.core.cfg.Node:
-			if w.last = x.at; w.last.After(now) { // one of a time to come would count for as long
-				w.last = now
-			}
-		default:
+		if err != nil {
+			return err
+		}
+		x.at = w.core.clock.stored(x.At)
+		if x.kept = x.at; x.Broke != 0 {
+			x.broke = w.core.clock.stored(x.Broke)
+		}
+		if id == w.core.cfg.Node {
+			w.last = x.at
+		} else {
 			w.held[id] = x
 			w.broken(id, x)
 		}
-		return err
+		return nil
 	})
 }
 
@@ -150,8 +154,6 @@ func parseWitnessed(node string, b []byte) (*witnessed, error) {
 	if err != nil {
 		return nil, problem.Unreadable("what was witnessed of the audit log of "+node, problem.Restore, err)
 	}
-	x.at = time.UnixMilli(x.At)
-	x.kept = x.at
 	return x, nil
 }
 
@@ -173,7 +175,7 @@ func (w *witness) of(id transport.NodeID) (v audit.Verifier, key attest.Hex, by 
 
 // tend is called with each beat: it shows the others the newest checkpoint, and says whose log was not witnessed for too long.
 func (w *witness) tend(start func(func())) {
-	now := w.core.cfg.Clock()
+	now := w.core.clock.ran()
 	text := textOf(w.core.cfg.AuditLog.Checkpoint())
 	var due []transport.NodeID
 	for _, id := range w.core.members.All() {
@@ -222,7 +224,7 @@ func (w *witness) due(id transport.NodeID, live bool, text string, now time.Time
 	if x := w.held[id]; x != nil && !x.told && now.Sub(x.at) > witnessAge && now.Sub(s.live) > time.Minute {
 		x.told = true
 		w.core.cfg.Logger.Error("a member does not show that its audit log has only grown: this node does not act with it", "member", id,
-			"last shown", x.at.UTC().Format(time.RFC3339))
+			"last shown", w.core.clock.date(x.at).UTC().Format(time.RFC3339))
 	}
 	switch again := witnessAgain; {
 	case text == "":
@@ -275,7 +277,7 @@ func (w *witness) send(to transport.NodeID, b witnessBody) {
 
 // learn takes up what a peer tells.
 func (w *witness) learn(ctx context.Context, env transport.Envelope) {
-	if !w.heard.allow(w.core.cfg.Clock(), refusedTo{peer: env.From}, witnessMinute) {
+	if !w.heard.allow(w.core.clock.ran(), refusedTo{peer: env.From}, witnessMinute) {
 		return
 	}
 	var b witnessBody
@@ -315,11 +317,11 @@ func (w *witness) judge(ctx context.Context, from transport.NodeID, b witnessBod
 	w.mu.Lock()
 	was := w.held[from]
 	w.mu.Unlock()
-	now := w.core.cfg.Clock()
+	now := w.core.clock.ran()
 	x := &witnessed{witnessRecord: witnessRecord{Version: witnessVersion, Key: key}, head: head}
 	var lost *witnessed
 	if was != nil && string(was.Key) == string(key) {
-		x.Before, x.before, x.Broke = was.Before, was.before, was.Broke
+		x.Before, x.before, x.Broke, x.broke = was.Before, was.before, was.Broke, was.broke
 		switch grown, known := was.grown(head, b); {
 		case !known:
 			w.send(from, witnessBody{Has: was.Checkpoint})
@@ -327,14 +329,13 @@ func (w *witness) judge(ctx context.Context, from transport.NodeID, b witnessBod
 		case grown && head == was.head:
 			x.kept = was.kept
 		case grown:
-		case now.Sub(time.UnixMilli(was.Broke)) < witnessBreak:
+		case now.Sub(was.broke) < witnessBreak:
 			return nil
 		default:
 			lost = was
 		}
 	}
-	age := now.Sub(x.kept)
-	keep := age < 0 || age >= witnessKept
+	keep := now.Sub(x.kept) >= witnessKept
 	if keep && !w.stored.allow(now, refusedTo{peer: from}, witnessStored) {
 		return fmt.Errorf("it has shown another one more than %d times in a minute", witnessStored)
 	}
@@ -366,6 +367,7 @@ func (w *witness) rewritten(ctx context.Context, from transport.NodeID, was, x *
 	if x.Broke = w.core.cfg.Clock().UnixMilli(); x.Before == nil { // later ones are on record; nobody gets rid of the first
 		x.Before, x.before = was.Checkpoint, was.head
 	}
+	x.broke = w.core.clock.ran()
 	if err := w.note(ctx, "witness.rewritten", from, was, x.head); err != nil {
 		return err
 	}
@@ -380,7 +382,7 @@ func (w *witness) cosign(ctx context.Context, from transport.NodeID, v audit.Ver
 		return err
 	}
 	now := w.core.cfg.Clock()
-	x.At, x.at = now.UnixMilli(), now
+	x.At, x.at = now.UnixMilli(), w.core.clock.ran()
 	if x.Checkpoint, err = audit.Cosign(b, v, self, now, w.core.cfg.Self.Sign); err != nil {
 		return err
 	}
@@ -388,7 +390,7 @@ func (w *witness) cosign(ctx context.Context, from transport.NodeID, v audit.Ver
 		if err := w.store(ctx, from, &x.witnessRecord); err != nil {
 			return err
 		}
-		x.kept = now
+		x.kept = x.at
 	}
 	w.mu.Lock()
 	was := w.held[from]
@@ -490,7 +492,7 @@ func (w *witness) unfit(id transport.NodeID) (why, next string) {
 	if x == nil {
 		return "", ""
 	}
-	age := w.core.cfg.Clock().Sub(x.at)
+	age := w.core.clock.ran().Sub(x.at)
 	if age <= witnessAge || !w.pinned(id, x) { // what it signs by another key begins anew
 		return "", ""
 	}
@@ -519,7 +521,7 @@ func (w *witness) cosigned(ctx context.Context, from transport.NodeID, b []byte)
 		return cmp.Or(err, errors.New("it has not cosigned that"))
 	}
 	w.mu.Lock()
-	now := w.core.cfg.Clock()
+	now := w.core.clock.ran()
 	s := w.shown[from]
 	ours := s != nil && s.checkpoint == textOf(b)
 	keep := ours && now.Sub(s.cosigned) >= witnessKept
@@ -546,7 +548,8 @@ func (w *witness) cosigned(ctx context.Context, from transport.NodeID, b []byte)
 func (w *witness) remember(ctx context.Context, key attest.Hex, b []byte, v audit.Verifier, now time.Time) error {
 	bare, err := audit.Bare(b, v)
 	if err == nil {
-		err = w.store(ctx, w.core.cfg.Node, &witnessRecord{Version: witnessVersion, Key: key, Checkpoint: bare, At: now.UnixMilli()})
+		err = w.store(ctx, w.core.cfg.Node, &witnessRecord{Version: witnessVersion, Key: key, Checkpoint: bare,
+			At: w.core.cfg.Clock().UnixMilli()})
 	}
 	if err == nil {
 		w.mu.Lock()
@@ -615,7 +618,7 @@ func (w *witness) own() (why, next string) {
 	w.mu.Lock()
 	last := w.last
 	w.mu.Unlock()
-	if age := w.core.cfg.Clock().Sub(last); !last.IsZero() && age > witnessAge {
+	if age := w.core.clock.ran().Sub(last); !last.IsZero() && age > witnessAge {
 		return fmt.Sprintf("no other node has witnessed this node's audit log for %s", age.Round(time.Second)), w.unseen()
 	}
 	return "", ""
@@ -650,7 +653,7 @@ func (w *witness) detail() string {
 	if w.last.IsZero() {
 		return "no other node has witnessed the audit log yet"
 	}
-	return "others have witnessed the audit log, last at " + w.last.UTC().Format(time.RFC3339)
+	return "others have witnessed the audit log, last at " + w.core.clock.date(w.last).UTC().Format(time.RFC3339)
 }
 
 // refuses is what keeps a share back.
@@ -679,9 +682,11 @@ func (w *witness) Checkpoints(context.Context) ([]Checkpoint, error) {
 		c := Checkpoint{Node: id}
 		w.mu.Lock()
 		if id == w.core.cfg.Node {
-			c.Note, c.Witnessed, c.Trouble = own, w.last, w.lost
+			if c.Note, c.Trouble = own, w.lost; !w.last.IsZero() {
+				c.Witnessed = w.core.clock.date(w.last)
+			}
 		} else if x := w.held[id]; x != nil {
-			c.Note, c.Witnessed, c.Before, c.Trouble = x.Checkpoint, x.at, x.Before, x.why()
+			c.Note, c.Witnessed, c.Before, c.Trouble = x.Checkpoint, w.core.clock.date(x.at), x.Before, x.why()
 		}
 		w.mu.Unlock()
 		head, err := audit.HeadIn(c.Note)

@@ -33,6 +33,7 @@ type witnessing struct {
 	t          *testing.T
 	identities map[threshold.PartyID]ed25519.PrivateKey
 	now        time.Time
+	ahead      time.Duration // by which the node's clock is off
 }
 
 func newWitnessing(t *testing.T) *witnessing {
@@ -42,7 +43,9 @@ func newWitnessing(t *testing.T) *witnessing {
 		n.Identity = attest.Hex(x.identities[n.Party].Public().(ed25519.PublicKey))
 	})
 	x.cfg.Self.Sign = func(m []byte) []byte { return ed25519.Sign(x.identities[x.members.SelfParty()], m) }
-	x.cfg.Clock = func() time.Time { return x.now }
+	began := x.now
+	x.cfg.Clock = func() time.Time { return x.now.Add(x.ahead) }
+	x.clock.run = func() time.Duration { return x.now.Sub(began) }
 	return x
 }
 
@@ -369,7 +372,7 @@ func TestCosignaturesAreKeptOnce(t *testing.T) {
 	first := string(x.cfg.AuditLog.Checkpoint())
 	x.now = x.now.Add(time.Second)
 	x.tell(2, witnessBody{Cosigned: x.cosigned(2, 2, signed)})
-	if string(x.cfg.AuditLog.Checkpoint()) != first || !x.witness.last.Equal(x.now) {
+	if string(x.cfg.AuditLog.Checkpoint()) != first || !x.witness.last.Equal(x.clock.ran()) {
 		t.Errorf("written again, or not taken: last %s", x.witness.last)
 	}
 	x.now = x.now.Add(witnessKept)
@@ -471,7 +474,7 @@ func TestMissingIsNotSuspected(t *testing.T) {
 	for _, p := range []int{2, 3} {
 		x.shows(p, x.log(p, 10, 99), 0)
 	}
-	x.witness.last, x.now = x.now, x.now.Add(witnessAge+time.Second)
+	x.witness.last, x.now = x.clock.ran(), x.now.Add(witnessAge+time.Second)
 	if why, next := x.witness.own(); !strings.HasPrefix(why, "no other") || next != "start the missing nodes: none is heard" {
 		t.Errorf("its own, alone: %q, %q", why, next)
 	}
@@ -526,7 +529,7 @@ func TestNeverShownIsTold(t *testing.T) {
 	minutes(14)
 	x.now = x.now.Add(24 * time.Hour) // the clock was put
 	x.beat()
-	x.witness.due(x.node(3), false, "", x.now)
+	x.witness.due(x.node(3), false, "", x.clock.ran())
 	x.now = x.now.Add(24 * time.Hour)
 	x.beat()
 	if told(2) || told(3) {
@@ -719,12 +722,12 @@ func TestWitnessedBefore(t *testing.T) {
 		if err := x.cfg.AuditLog.KeepCheckpoint(signed); err != nil {
 			t.Fatal(err)
 		}
-		x.now = x.now.Add(ahead)
+		x.ahead = ahead
 		x.beat()
 		for _, p := range []int{2, 3} {
 			x.tell(p, witnessBody{Cosigned: x.cosigned(p, p, signed)})
 		}
-		x.now = x.now.Add(-ahead)
+		x.ahead = 0
 		if len(store.puts) != 1 {
 			t.Errorf("it is written %d times", len(store.puts))
 		}
@@ -742,6 +745,61 @@ func TestWitnessedBefore(t *testing.T) {
 		}
 		if x.now = x.now.Add(witnessAge + time.Second); again.refuses() == nil || again.check().OK {
 			t.Errorf("ahead by %s: after a restart it is not missed that nobody witnesses the log", ahead)
+		}
+	}
+}
+
+// Goal: a clock that was ahead exempts nobody, in that run or the next: neither a member from showing its log nor others from witnessing
+// this node's; nor does it keep what is shown, written and said from going on. Method: a node whose clock is 401 days ahead while both are
+// witnessed, and one is rewritten, and then right; the same node started again.
+func TestClockAheadExemptsNobody(t *testing.T) {
+	x := newWitnessing(t)
+	x.grow(x.cfg.AuditLog, 5, 99)
+	signed := x.checkpoint(1, "attest", x.cfg.AuditLog)
+	if err := x.cfg.AuditLog.KeepCheckpoint(signed); err != nil {
+		t.Fatal(err)
+	}
+	x.ahead = 401 * day
+	x.beat()
+	x.tell(2, witnessBody{Cosigned: x.cosigned(2, 2, signed)})
+	for p, logs := range map[int][]*audit.Log{2: {x.log(2, 10, 99)}, 3: {x.log(3, 10, 99), x.log(3, 10, 3)}} {
+		for _, a := range logs {
+			if said := x.shows(p, a, 0); said != "cosigned" {
+				t.Fatalf("%d: %s", p, said)
+			}
+		}
+	}
+	x.ahead = 0
+	again := newWitness(&x.core)
+	if err := again.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first := x.witness
+	for _, w := range []*witness{first, again} {
+		all, _ := w.Checkpoints(t.Context())
+		for _, c := range all {
+			if c.Witnessed.Sub(x.now).Abs() > time.Second {
+				t.Errorf("%s is said to be witnessed at %s", c.Node, c.Witnessed)
+			}
+		}
+		if x.witness = w; x.anew(3, x.log(3, 7, 1)) != "" {
+			t.Error("broken again within a minute")
+		}
+	}
+	x.now = x.now.Add(witnessAge + time.Second)
+	for run, w := range map[string]*witness{"the same run": first, "the next": again} {
+		if why, _ := w.unfit(x.node(2)); why == "" {
+			t.Errorf("%s: who shows nothing is acted with", run)
+		}
+		if w.refuses() == nil {
+			t.Errorf("%s: it is not missed that nobody witnesses this node", run)
+		}
+		x.witness, x.sent = w, nil
+		if x.beat(); len(x.sent) != 2 {
+			t.Errorf("%s: its log is shown to %d of 2", run, len(x.sent))
+		}
+		if said := x.anew(3, x.log(3, 7, 1)); said != "cosigned" {
+			t.Errorf("%s: rewritten once more, which is not put on record: %q", run, said)
 		}
 	}
 }
