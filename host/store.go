@@ -9,9 +9,13 @@ import (
 	"github.com/luxfi/mpcd/vault/badgerstore"
 )
 
-// openStore opens the node's store with its key.
+// openStore opens the node's store with its key. While it is open nothing is done where a file is away without which no start opens it.
 func openStore(c Config, key *secret.Bytes, o hsm.Options, crash func(error)) (*badgerstore.Store, error) {
-	s, err := badgerstore.Open(badgerstore.Config{Dir: c.storeDir(), Key: key, Logger: o.Log(), Crash: crash})
+	needs := []string{c.formatFile()}
+	if c.Password.Provider == "hsm" {
+		needs = append(needs, c.StoreKeyPath())
+	}
+	s, err := badgerstore.Open(badgerstore.Config{Dir: c.storeDir(), Key: key, Logger: o.Log(), Crash: crash, Needs: needs})
 	if errors.Is(err, badgerstore.ErrWrongKey) {
 		err = &fault.Error{Code: fault.CodeHSM, Err: err, Do: "use the token, or the password, the store was made with"}
 	}

@@ -284,12 +284,15 @@ type Event struct {
 const roomLeast = 8 << 20
 
 // Writable returns why nothing can be recorded now, nil if something may. A log heals by itself when its disk does, and where it was moved
-// (durable.ErrMoved), when it is put back.
+// (durable.ErrMoved), or the count of what was acknowledged, when that is put back.
 func (a *Log) Writable() error {
 	if err := a.held.Check(); err != nil {
 		return err
 	}
 	if err := a.room.Check(); err != nil {
+		return err
+	}
+	if err := a.acked.Check(); err != nil { // without it no start takes the log
 		return err
 	}
 	return a.log.Writable()

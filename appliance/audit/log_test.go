@@ -617,7 +617,8 @@ func BenchmarkPage(b *testing.B) {
 }
 
 // Goal: a log in whose place a copy was put keeps nothing beside that copy, which would hold it to entries that it does not have, and says
-// so. Method: the directory, and the file alone, taken away and replaced by a copy: not writable, no checkpoint; put back it is.
+// so. Method: the directory, and the file alone, taken away and replaced by a copy: not writable, no checkpoint; put back it is. So
+// it is with the count of what was acknowledged, without which the next start gives the log up.
 func TestMovedWhileOpen(t *testing.T) {
 	for _, what := range []string{"data", "data/audit.log"} {
 		root := t.TempDir()
@@ -646,6 +647,14 @@ func TestMovedWhileOpen(t *testing.T) {
 		move(aside, path)
 		if err := errors.Join(a.Writable(), a.KeepCheckpoint([]byte("x"))); err != nil {
 			t.Errorf("put back: %v", err)
+		}
+		acked := filepath.Join(root, "data/audit.acked")
+		move(acked, aside)
+		if err := a.Writable(); !errors.Is(err, durable.ErrMoved) || !strings.Contains(err.Error(), "audit.acked") {
+			t.Errorf("its count is away: %v", err)
+		}
+		if move(aside, acked); a.Writable() != nil {
+			t.Errorf("its count is back: %v", a.Writable())
 		}
 		move(path, aside)
 		if out, err := exec.Command("cp", "-a", aside, path).CombinedOutput(); err != nil {

@@ -156,7 +156,8 @@ func Unwritten(err error) *Error {
 	case durable.IsFull(err):
 		next = "free space on the node's disk; it goes on by itself"
 	case errors.Is(err, durable.ErrMoved):
-		next = "put the data directory back that the node was started on; it goes on by itself"
+		next = "put the data directory back that the node was started on, or the file of it that is away, which its log names; it goes on " +
+			"by itself"
 	}
 	return &Error{Code: Storage, Message: "the node cannot write to its disk, so nothing may be done", Next: next, Err: err}
 }

@@ -101,6 +101,9 @@ func (c *Counter) Raise(n uint64) error {
 	return nil
 }
 
+// Check returns ErrMoved if the path leads to another file now, or to none: the next to open it would not see what is raised.
+func (c *Counter) Check() error { return (&Held{c.path, c.file}).Check() }
+
 // Close closes the file.
 func (c *Counter) Close() error {
 	c.mu.Lock()

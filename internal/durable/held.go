@@ -33,16 +33,32 @@ func (h *Held) Check() error {
 	if err != nil {
 		return fmt.Errorf("durable: %w", err)
 	}
-	is, err := os.Stat(h.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("durable: %w: %w", err, ErrMoved)
-	case err != nil:
-		return fmt.Errorf("durable: %w", err)
-	case !os.SameFile(was, is):
-		return fmt.Errorf("durable: %s: %w", h.path, ErrMoved)
+	is, err := stat(h.path)
+	if err == nil && !os.SameFile(was, is) {
+		err = fmt.Errorf("durable: %s: %w", h.path, ErrMoved)
+	}
+	return err
+}
+
+// Present returns ErrMoved if a file is not there, whichever it is by now: one that its owner replaces is another each time.
+func Present(paths ...string) error {
+	for _, path := range paths {
+		if _, err := stat(path); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+func stat(path string) (os.FileInfo, error) {
+	is, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("durable: %w: %w", err, ErrMoved)
+	case err != nil:
+		return nil, fmt.Errorf("durable: %w", err)
+	}
+	return is, nil
 }
 
 // Path leads to what is held wherever it has been moved to, and never to what took its place (proc_pid_fd(5)). Where a system has no such

@@ -207,6 +207,20 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 			b.exit(b.victim.Exit())
 		},
 		func(b *bench) { b.move("data", "copy"); b.move("aside", "data") }},
+	"a file of the data directory is away while the node runs": {
+		func(b *bench) {
+			for _, name := range []string{"store.key", "FORMAT", "store/MPCD-STORE", "store/db/KEYREGISTRY", "store/db/MANIFEST", "store/ACKED"} {
+				b.move("data/"+name, "away")
+				b.refuses("storage")
+				b.notReady()
+				b.move("away", "data/"+name)
+				sim.Wait(b.T, "it goes on with "+name, b.ready)
+			}
+			b.move("data/audit.acked", "away")
+			b.refuses("storage")
+			b.notReady()
+		},
+		func(b *bench) { b.move("away", "data/audit.acked") }},
 	"the data directory is not there": {
 		func(b *bench) { b.victim.Stop(); b.move("data", "away"); b.starts() },
 		func(b *bench) { b.move("away", "data") }},

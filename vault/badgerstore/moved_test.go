@@ -5,11 +5,56 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/dgraph-io/badger/v4"
 
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/vault"
 )
+
+// Goal: while a file is away without which the next start gives the store up, nothing is acknowledged, and why is said; put back, or
+// replaced where Badger replaces it itself, the store writes on. Method: each file, and one of its owner's, moved away and back.
+func TestFileIsAway(t *testing.T) {
+	root := t.TempDir()
+	dir, mark := filepath.Join(root, "store"), filepath.Join(root, "FORMAT")
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(Config{Dir: dir, Key: testKey(1), Needs: []string{mark, mark + ".never"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	batch := func() error { return s.Batch(t.Context(), []vault.Pair{{Key: []byte("k"), Value: []byte("1")}}, nil) }
+	for _, path := range []string{filepath.Join(dir, ackedFile), filepath.Join(dir, markerFile),
+		filepath.Join(dir, dbDir, badger.ManifestFilename), filepath.Join(dir, dbDir, badger.KeyRegistryFileName), mark} {
+		if err := errors.Join(os.Rename(path, path+".away"), os.WriteFile(path+".copy", nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := Open(Config{Dir: copyDir(t, dir), Key: testKey(1)}); err == nil && path != mark {
+			t.Errorf("a start does without %s", filepath.Base(path))
+			again.Close()
+		}
+		for _, err := range []error{batch(), s.Writable()} {
+			if !errors.Is(err, durable.ErrMoved) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s is away: %v", filepath.Base(path), err)
+			}
+		}
+		if filepath.Base(path) == ackedFile {
+			if err := os.Rename(path+".copy", path); err != nil || !errors.Is(s.Writable(), durable.ErrMoved) {
+				t.Errorf("%s is another: %v, %v", filepath.Base(path), err, s.Writable())
+			}
+		}
+		if err := os.Rename(path+".away", path); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(batch(), s.Writable()); err != nil {
+			t.Errorf("%s is back: %v", filepath.Base(path), err)
+		}
+	}
+}
 
 // Goal: a store whose files were replaced by a copy while it is open acknowledges nothing that neither place would have as a whole, and
 // both open afterwards. Method: its directory, the one above it, and the one of its database alone, replaced by a copy or taken away:

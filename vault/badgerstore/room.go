@@ -25,10 +25,14 @@ const (
 )
 
 // room is why nothing may be written: vault.ErrFull if there is too little space, durable.ErrMoved if the database is not where it was
-// opened: what is acknowledged would not be in the copy with which the node starts next. What Badger is at then, a flush or a compaction,
-// goes on in the directory that it opened.
+// opened, or a file is away that the next start needs: what is acknowledged would not be in the copy with which the node starts next. What
+// Badger is at then, a flush or a compaction, goes on in the directory that it opened.
 func (s *Store) room() error {
-	if err := s.place(roomLeast, filesLeast); err != nil {
+	err := s.place(roomLeast, filesLeast)
+	if err == nil && s.opened.Load() {
+		err = errors.Join(s.acked.Check(), durable.Present(s.needs...))
+	}
+	if err != nil {
 		return fmt.Errorf("badgerstore: %w", err)
 	}
 	return nil

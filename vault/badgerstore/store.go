@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,9 @@ type Config struct {
 	Free func(dir string) (int64, error)
 	// Inodes tells how many files may be made there, as Free does of bytes.
 	Inodes func(dir string) (int64, error)
+	// Needs are files of its owner's without which the store will not be opened again: nothing is written while one is away that was there
+	// when it was opened.
+	Needs []string
 }
 
 // What the store keeps in Badger: its own keys under 'i', the caller's under 'u'.
@@ -58,6 +62,7 @@ type Store struct {
 	files string        // a path of it, by which its files are made: it leads to no copy that takes its place
 	db    *badger.DB
 	acked *durable.Counter
+	needs []string                    // files without which it is not opened again
 	free  func(string) (int64, error) // as Config.Free
 	// inodes is as Config.Inodes
 	inodes func(string) (int64, error)
@@ -131,7 +136,7 @@ func open(c Config, o badger.Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("badgerstore: is another mpcd running? %w", err)
 	}
-	s := &Store{dir: dir, lock: lock, free: c.Free, inodes: c.Inodes, crash: c.Crash}
+	s := &Store{dir: dir, lock: lock, needs: slices.Clone(c.Needs), free: c.Free, inodes: c.Inodes, crash: c.Crash}
 	s.group = durable.NewGroup(vault.MaxBatchBytes, (*batch).weight, s.commit)
 	if err := s.open(o); err != nil {
 		s.Close()
@@ -208,6 +213,11 @@ func (s *Store) open(o badger.Options) error {
 	} else {
 		err = os.RemoveAll(filepath.Join(s.dir, asideDir))
 	}
+	for _, name := range []string{markerFile, saltFile, filepath.Join(dbDir, badger.ManifestFilename), filepath.Join(dbDir,
+		badger.KeyRegistryFileName)} {
+		s.needs = append(s.needs, filepath.Join(s.dir, name))
+	}
+	s.needs = slices.DeleteFunc(s.needs, func(path string) bool { return durable.Present(path) != nil }) // not all stores have all of them
 	s.opened.Store(err == nil)
 	return err
 }
