@@ -26,6 +26,7 @@ import (
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/secret"
 	"github.com/luxfi/mpcd/vault"
+	"github.com/luxfi/mpcd/vault/badgerstore"
 )
 
 // Finding is what a check found: that all is well where Err is nil.
@@ -84,6 +85,7 @@ func (d *Checkup) Run(ctx context.Context) []Finding {
 		d.atRest(ctx, roster)
 		_ = held.Close()
 	case errors.Is(err, durable.ErrLocked):
+		d.nextStart()
 		d.atWork(ctx, roster)
 	default:
 		d.say("data directory", err, "")
@@ -388,6 +390,45 @@ func (d *Checkup) storeRecovery(key *secret.Bytes, v *vault.Vault) {
 		err = &fault.Error{Code: fault.CodeHSM, Err: err, Do: "compare the identity with hsm.recovery; if it is the right one, " + do}
 	}
 	d.say("store's recovery", err, "the identity opens the store's key without the token")
+}
+
+// nextStart looks, beside a running node, whether its next start finds the files that it reads. It tries no PIN, and opens no token.
+func (d *Checkup) nextStart() {
+	c := d.Config
+	well := true
+	for _, err := range []error{badgerstore.CheckFiles(c.storeDir()), audit.CheckFiles(c.AuditPath()), c.keyFile().check(), c.tokenFiles()} {
+		if err != nil {
+			well = d.say("next start", err, "")
+		}
+	}
+	if well {
+		d.say("next start", nil, "the files that it reads are there")
+	}
+}
+
+// tokenFiles checks the files that the URIs of tokens name: PINs that can be read, and libraries.
+func (c Config) tokenFiles() error {
+	for _, x := range [][2]string{{"hsm.uri", c.TokenURI()}, {"hsm.vault_uri", c.vaultURI()}, {"hsm.counter", c.HSM.Counter},
+		{"password.uri", c.Password.URI}} {
+		u, err := hsm.ParseURI(x[1])
+		if err != nil { // auto, none, or nothing
+			continue
+		}
+		if pin := u.Attr("pin-source"); strings.HasPrefix(pin, filePrefix) { // others are of the node's process alone
+			b, err := hsm.ReadPIN(pin)
+			if err != nil {
+				return &openError{x[0], err}
+			}
+			b.Wipe()
+		}
+		if path := u.Attr("module-path"); path != "" {
+			if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
+				return &openError{x[0], fmt.Errorf("module-path: %w: %w", hsm.ErrUnavailable,
+					cmp.Or(err, fmt.Errorf("%s is no file", path)))}
+			}
+		}
+	}
+	return nil
 }
 
 // atWork asks a running node how it is, and which roster it uses.

@@ -177,6 +177,83 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 	}
 }
 
+// Goal: beside a running node the doctor finds of its files what the next start refuses, before it asks the node, and tries no PIN. Method:
+// a node that has run, and whose directory is had; one file after the other is taken away or replaced; doctor and next start are held
+// against each other. Tokens that are named by URIs alone are not started.
+func TestDoctorBesideTheNodeFindsWhatStartRefuses(t *testing.T) {
+	good := planned(t)
+	if err := started(t, good); err != nil {
+		t.Fatal(err)
+	}
+	pin := filepath.Join(t.TempDir(), "pin")
+	if err := os.WriteFile(pin, []byte("1234"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	uri := func(s string) func(*host.Config) { return func(c *host.Config) { c.HSM.URI = s } }
+	beside := func(c host.Config, changes ...error) host.Finding {
+		t.Helper()
+		if err := errors.Join(changes...); err != nil {
+			t.Fatal(err)
+		}
+		return checked(t, c)
+	}
+	held, err := host.Lock(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := beside(good); !strings.HasPrefix(f.Check, "node") {
+		t.Fatalf("%s: %v", f.Check, f.Err)
+	}
+	for name, x := range map[string]struct {
+		file   string
+		puts   []byte // nil takes the file away
+		change func(*host.Config)
+		code   fault.Code
+		do     string
+	}{
+		"no store.key":        {file: "store.key", code: fault.CodeUsage, do: "put a copy of this one file back"},
+		"store.key of junk":   {file: "store.key", puts: []byte("junk"), code: fault.CodeHSM, do: "put a copy of this one file back"},
+		"no FORMAT":           {file: "FORMAT", code: fault.CodeIntegrity, do: "put that back"},
+		"no audit.acked":      {file: "audit.acked", code: fault.CodeIntegrity},
+		"no audit.log":        {file: "audit.log", code: fault.CodeIntegrity},
+		"no ACKED":            {file: "store/ACKED", code: fault.CodeIntegrity},
+		"no MPCD-STORE":       {file: "store/MPCD-STORE", code: fault.CodeIntegrity},
+		"MPCD-STORE of junk":  {file: "store/MPCD-STORE", puts: []byte("junk"), code: fault.CodeIntegrity},
+		"no MANIFEST":         {file: "store/db/MANIFEST", code: fault.CodeIntegrity},
+		"no KEYREGISTRY":      {file: "store/db/KEYREGISTRY", code: fault.CodeIntegrity},
+		"no PIN":              {change: uri("pkcs11:token=t?pin-source=file:/nowhere/pin"), code: fault.CodeUsage, do: "pin-source in hsm.uri"},
+		"a PIN that all read": {change: uri("pkcs11:token=t?pin-source=file:" + pin), code: fault.CodeUsage, do: "pin-source in hsm.uri"},
+		"no library":          {change: uri("pkcs11:token=t?module-path=/nowhere/p.so"), code: fault.CodeHSM, do: "its library installed"},
+	} {
+		c, path := good, filepath.Join(good.DataDir, x.file)
+		if x.change != nil {
+			x.change(&c)
+			if f := beside(c); kind(f.Err) != x.code || !strings.Contains(do(f.Err), x.do) {
+				t.Errorf("%s: the doctor finds %s: %v, do %q", name, f.Check, f.Err, do(f.Err))
+			}
+			continue
+		}
+		changes := []error{os.Rename(path, path+".was")}
+		if x.puts != nil {
+			changes = append(changes, os.WriteFile(path, x.puts, 0o600))
+		}
+		f := beside(c, changes...)
+		err := errors.Join(held.Close(), started(t, c))
+		if kind(err) != x.code || kind(f.Err) != x.code || !strings.Contains(do(f.Err), x.do) || strings.HasPrefix(f.Check, "node") {
+			t.Errorf("%s: the doctor finds %s: %v, do %q; the start: %v, do %q", name, f.Check, f.Err, do(f.Err), err, do(err))
+		}
+		if err := os.Rename(path+".was", path); err != nil {
+			t.Fatal(err)
+		}
+		if held, err = host.Lock(good); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(held.Close(), started(t, good)); err != nil {
+		t.Errorf("all is as it was: %v", err)
+	}
+}
+
 // strange is another cluster of the same name, with a node of this one's name.
 type strange struct {
 	ca          []byte

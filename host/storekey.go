@@ -77,12 +77,33 @@ func (f keyFile) keep(ctx context.Context, key *secret.Bytes, recovery []string,
 const copyOfKey = "put a copy of this one file back, which any backup of the data directory since the last `mpcd hsm rewrap` has, and no " +
 	"other file: without it nobody opens the store"
 
+// sealed reads the file.
+func (f keyFile) sealed() ([]byte, error) {
+	b, err := durable.ReadFile(f.path, vault.MaxSealedKey)
+	if errors.Is(err, os.ErrNotExist) {
+		err = fault.Usage("check data_dir and that its disk is mounted; if the file is lost, "+copyOfKey, "%w", err)
+	}
+	return b, err
+}
+
+// check fails where the token would be asked in vain, and does not ask it.
+func (f keyFile) check() error {
+	if f.password {
+		return nil
+	}
+	b, err := f.sealed()
+	if err != nil {
+		return err
+	}
+	if _, err = vault.KeyRecipients(b); err != nil {
+		return &fault.Error{Code: fault.CodeHSM, Err: fmt.Errorf("%s: %w", f.path, err), Do: "the file was changed: " + copyOfKey}
+	}
+	return nil
+}
+
 // unseal opens the key with the token.
 func (f keyFile) unseal(ctx context.Context, slot vault.KeySlot) (*secret.Bytes, error) {
-	sealed, err := durable.ReadFile(f.path, vault.MaxSealedKey)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fault.Usage("check data_dir and that its disk is mounted; if the file is lost, "+copyOfKey, "%w", err)
-	}
+	sealed, err := f.sealed()
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -166,6 +167,17 @@ func missing(path string, had uint64) error {
 		return fmt.Errorf("%s is missing, though %d entries were acknowledged: %w", filepath.Base(path), had, durable.ErrCorrupt)
 	}
 	return nil
+}
+
+// CheckFiles tells, beside the node that has it open, whether the files are there without which no start takes the log at path:
+// durable.ErrCorrupt where one of the two is missing.
+func CheckFiles(path string) error {
+	_, log := os.Lstat(path)
+	_, acked := os.Lstat(beside(path, "acked"))
+	if errors.Is(log, os.ErrNotExist) == errors.Is(acked, os.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("audit log: %w: %w", cmp.Or(log, acked), durable.ErrCorrupt)
 }
 
 // uncounted refuses a log without the count of what was acknowledged, though it had entries.

@@ -1,11 +1,14 @@
 package badgerstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/dgraph-io/badger/v4"
 
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/vault"
@@ -58,6 +61,24 @@ func inspect(dir string) (contents, error) {
 		return 0, fmt.Errorf("badgerstore: a store must be in %s, but its database is gone; is the right disk mounted? %w", dir, vault.ErrCorrupt)
 	}
 	return ready, nil
+}
+
+// needed are the files of a store without which it is not opened; beside them SALT, where a password makes its key.
+var needed = []string{markerFile, ackedFile, filepath.Join(dbDir, badger.ManifestFilename),
+	filepath.Join(dbDir, badger.KeyRegistryFileName)}
+
+// CheckFiles tells, beside who has it open, whether the files are there without which the store in dir is not opened: vault.ErrCorrupt if
+// they are not.
+func CheckFiles(dir string) error {
+	if _, err := inspect(dir); err != nil {
+		return err
+	}
+	for _, name := range needed {
+		if there, err := exists(filepath.Join(dir, name)); err != nil || !there {
+			return cmp.Or(err, fmt.Errorf("badgerstore: %s has no %s: %w", dir, name, vault.ErrCorrupt))
+		}
+	}
+	return nil
 }
 
 func exists(path string) (bool, error) {

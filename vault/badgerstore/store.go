@@ -213,8 +213,7 @@ func (s *Store) open(o badger.Options) error {
 	} else {
 		err = os.RemoveAll(filepath.Join(s.dir, asideDir))
 	}
-	for _, name := range []string{markerFile, saltFile, filepath.Join(dbDir, badger.ManifestFilename), filepath.Join(dbDir,
-		badger.KeyRegistryFileName)} {
+	for _, name := range append(needed, saltFile) {
 		s.needs = append(s.needs, filepath.Join(s.dir, name))
 	}
 	s.needs = slices.DeleteFunc(s.needs, func(path string) bool { return durable.Present(path) != nil }) // not all stores have all of them
