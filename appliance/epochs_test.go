@@ -71,7 +71,7 @@ func TestLeftBehind(t *testing.T) {
 	rollBack()
 	for _, m := range c.nodes {
 		await(t, string(m.id)+" says that node3 lags", func() bool {
-			return strings.Contains(lagging(m, late.id), "an older share of 1 of 2 keys, and cannot sign with them: "+w.ID)
+			return strings.Contains(lagging(m, late.id), "holds an older share of 1 of 2 keys, and cannot sign with them: "+w.ID)
 		})
 	}
 	if lag := lagging(late, one.id); lag != "" {

@@ -503,7 +503,7 @@ func TestFreezeOnFullDisk(t *testing.T) {
 	disk.full.Store(true)
 	_, err := m.front().Freeze(t.Context(), appliance.FreezeRequest{Scope: attest.ScopeWallet, Name: w.ID, Reason: "r"})
 	if e := problem.As(err); err == nil || e.Code != problem.Storage || !e.Done || !strings.Contains(e.Message,
-		"is in force here, and the others were told") || !strings.HasPrefix(e.Next, "do not repeat it; ") {
+		"is in force here, and the others were told, but this node could not store it") || !strings.HasPrefix(e.Next, "do not repeat it; ") {
 		t.Errorf("it is said to be kept, or not to be in force: %v", err)
 	}
 	for _, x := range c.nodes {

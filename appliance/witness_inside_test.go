@@ -475,12 +475,13 @@ func TestMissingIsNotSuspected(t *testing.T) {
 		x.shows(p, x.log(p, 10, 99), 0)
 	}
 	x.witness.last, x.now = x.clock.ran(), x.now.Add(witnessAge+time.Second)
-	if why, next := x.witness.own(); !strings.HasPrefix(why, "no other") || next != "start the missing nodes: none is heard" {
+	const alone = "no other node has witnessed this node's audit log for 15m1s"
+	if why, next := x.witness.own(); why != alone || next != "start the missing nodes: none is heard" {
 		t.Errorf("its own, alone: %q, %q", why, next)
 	}
 	x.peers.Heard(x.node(3))
 	const see = "see that others hear it, that its token signs, and that its audit log can be read (`mpcd audit verify`)"
-	if why, next := x.witness.own(); !strings.HasPrefix(why, "no other") || next != see {
+	if why, next := x.witness.own(); why != alone || next != see {
 		t.Errorf("its own: %q, %q", why, next)
 	}
 	shown, after := "has not shown for 15m1s that its audit log has only grown", "wait a minute; then see its log, and that it runs "+
@@ -648,11 +649,16 @@ func TestUnreadIsNotLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	var log strings.Builder
+	x.cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	flip()
 	for range 2 {
 		if out := x.tell(2, witnessBody{Has: had}); len(out) != 0 {
 			t.Errorf("unread, it says that it is another, %v, with a proof of %d hashes", out[0].Anew, len(out[0].Proof))
 		}
+	}
+	if said := "this node's own audit log cannot be read, and so not be shown to another"; !strings.Contains(log.String(), said) {
+		t.Errorf("unread, its log does not say so: %s", log.String())
 	}
 	flip()
 	if out := x.tell(2, witnessBody{Has: had}); len(out) != 1 || out[0].Anew || out[0].From != 100 || len(out[0].Proof) == 0 {
@@ -669,7 +675,8 @@ func (x *witnessing) saysAnew(from int, has []byte, want bool) {
 		x.t.Errorf("it says that its log is another: %v", said)
 	}
 	c, lost := x.witness.check(), fmt.Sprintf("%s has witnessed an audit log of this node, of ", x.node(from))
-	if !c.OK || strings.HasPrefix(c.Detail, lost) != want || strings.HasPrefix(c.Next, "start it on its newest data directory") != want {
+	told := strings.HasPrefix(c.Detail, lost) && strings.HasSuffix(c.Detail, "that is not the one that is here")
+	if !c.OK || told != want || strings.HasPrefix(c.Next, "start it on its newest data directory") != want {
 		x.t.Errorf("its check: %+v", c)
 	}
 	if own := x.Nodes()[0]; !own.Self || strings.Contains(own.Trouble, lost) != want {

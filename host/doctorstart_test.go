@@ -117,6 +117,7 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 		change func(*host.Config)
 		code   fault.Code
 		do     string
+		says   string // by both
 	}{
 		"no token keys":            {file: jwt, code: fault.CodeUsage, do: "correct api.jwt.keys, or put the file there again"},
 		"empty token keys":         {file: jwt, puts: []byte{}, code: fault.CodeUsage, do: "correct api.jwt"},
@@ -127,10 +128,10 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 		"an empty CA":              {file: good.NATS.CA, puts: []byte{}, code: fault.CodeUsage, do: "correct nats.tls.ca"},
 		"a CA that is cut":         {file: good.NATS.CA, puts: cas[:len(cas)/2], code: fault.CodeUsage, do: "correct nats.tls.ca"},
 		"a second CA that is cut":  {file: good.NATS.CA, puts: slices.Concat(cas, cas[:99]), code: fault.CodeUsage, do: "nats.tls.ca"},
-		"a node's, not a CA's":     {file: good.NATS.CA, puts: own, code: fault.CodeUsage, do: "correct nats.tls.ca"},
+		"a node's, not a CA's":     {file: good.NATS.CA, puts: own, code: fault.CodeUsage, do: "correct nats.tls.ca", says: "is no CA's"},
 		"a CA of junk":             {file: good.NATS.CA, puts: []byte("junk"), code: fault.CodeUsage, do: "correct nats.tls.ca"},
 		"no CA of a broker":        {change: broker, code: fault.CodeUsage, do: "correct nats.tls.ca"},
-		"no credentials for it":    {change: creds, code: fault.CodeUsage, do: "correct nats.creds"},
+		"no credentials for it":    {change: creds, code: fault.CodeUsage, do: "correct nats.creds", says: "credentials of the broker"},
 		"another cluster's CA":     {file: good.NATS.CA, puts: other.ca, code: fault.CodeUsage, do: "api.tls.cert"},
 		"another CA's certificate": {change: other.api, code: fault.CodeUsage, do: "api.tls.cert"},
 		"another CA's, for routes": {change: other.routes, code: fault.CodeUsage, do: "nats.tls.cert"},
@@ -160,7 +161,8 @@ func TestDoctorFindsWhatStartRefuses(t *testing.T) {
 		}
 		f, err := checked(t, c), started(t, c)
 		if kind(err) != x.code || kind(f.Err) != x.code || !strings.Contains(do(f.Err), x.do) ||
-			x.code == fault.CodeUsage && do(f.Err) != do(err) {
+			x.code == fault.CodeUsage && do(f.Err) != do(err) ||
+			!strings.Contains(fmt.Sprint(err), x.says) || !strings.Contains(fmt.Sprint(f.Err), x.says) {
 			t.Errorf("%s: the doctor finds %s: %v, do %q; the start: %v, do %q", name, f.Check, f.Err, do(f.Err), err, do(err))
 		}
 		if was != nil {

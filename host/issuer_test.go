@@ -114,7 +114,7 @@ func TestIssuerOfTokens(t *testing.T) {
 	}), h.Close()); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"cannot be fetched", "503", "are fetched again"} {
+	for _, want := range []string{"the keys of the issuer of tokens cannot be fetched", "503", "are fetched again"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not say %q", want)
 		}

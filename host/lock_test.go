@@ -96,7 +96,8 @@ func TestUnusable(t *testing.T) {
 			}
 			err = usable(c)
 			if code, do := codeAndDo(err); code != fault.CodeUsage || !strings.Contains(err.Error(), path+": this process") ||
-				!strings.Contains(do, "chown -R USER "+path) {
+				!strings.Contains(err.Error(), "may not read and write it") || !strings.Contains(do, "chown -R USER "+path) ||
+				!strings.HasPrefix(do, "give it back to the user who runs the node") {
 				t.Errorf("%s of mode %o: %v, do %q", name, mode, err, do)
 			}
 			if strings.HasPrefix(name, "hsm") {
@@ -128,7 +129,8 @@ func TestForeign(t *testing.T) {
 		if err == nil {
 			_ = l.Close()
 		}
-		if code, do := codeAndDo(err); code != fault.CodeUsage || !strings.Contains(do, "sudo -u '#65534'") {
+		if code, do := codeAndDo(err); code != fault.CodeUsage || !strings.Contains(err.Error(), "what root makes in it that user cannot open") ||
+			!strings.HasPrefix(do, "run it as that user") || !strings.Contains(do, "sudo -u '#65534'") {
 			t.Errorf("%v, do %q", err, do)
 		}
 		if made, err := os.ReadDir(c.DataDir); err != nil || len(made) != 0 {

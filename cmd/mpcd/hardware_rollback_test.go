@@ -50,7 +50,7 @@ func TestRollback(t *testing.T) {
 	for _, p := range both {
 		today[p] = sim.CopyDir(t, data(p))
 		restore(t, yesterday[p], data(p))
-		starting(t, p, "with a copy of before the last start", fault.CodeIntegrity, "older copy, put back", "mpcd hsm reanchor")
+		starting(t, p, "with a copy of before the last start", fault.CodeIntegrity, "rolled back", "older copy, put back", "mpcd hsm reanchor")
 		restore(t, today[p], data(p))
 	}
 	start()

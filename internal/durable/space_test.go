@@ -98,7 +98,8 @@ func TestRoom(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	r = Room{Dir: r.Dir, Files: 9, Inodes: func(string) (int64, error) { return 8, nil }}
-	if err := r.Check(); !errors.Is(err, ErrInodes) || !IsFull(err) || !strings.Contains(err.Error(), r.Dir+": 8 are left, 9 needed") {
+	if err := r.Check(); !errors.Is(err, ErrInodes) || !IsFull(err) || !strings.Contains(err.Error(), "free inodes on the disk of "+
+		r.Dir+": 8 are left, 9 needed") {
 		t.Errorf("%v", err)
 	}
 	if err := (Room{Dir: r.Dir, Files: 1}).Check(); err != nil {

@@ -24,6 +24,7 @@ type Disk struct {
 	tb    testing.TB
 	fault atomic.Pointer[func(DiskCall) syscall.Errno]
 	free  atomic.Int64 // what processes are told is free, in bytes; negative for the truth
+	files atomic.Int64 // how many files they are told can be made; negative for the truth
 }
 
 // DiskCall is one call of a process that writes.
@@ -36,11 +37,15 @@ type DiskCall struct {
 func NewDisk(tb testing.TB) *Disk {
 	d := &Disk{tb: tb}
 	d.Free(-1)
+	d.Inodes(-1)
 	return d
 }
 
 // Free has processes told that n bytes are free on the disk; the truth if it is negative.
 func (d *Disk) Free(n int64) { d.free.Store(n) }
+
+// Inodes has processes told that n files can still be made on the disk; the truth if it is negative.
+func (d *Disk) Inodes(n int64) { d.files.Store(n) }
 
 // Fail has fault say what comes of each call from now on: 0 lets it through. It is called by several threads. nil ends all faults.
 func (d *Disk) Fail(fault func(DiskCall) syscall.Errno) {
@@ -184,7 +189,7 @@ func (d *Disk) serve(listener int) {
 		}
 		v := verdict{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 		if n.nr == unix.SYS_STATFS {
-			if free := d.free.Load(); free >= 0 && tellFree(&n, free) == nil {
+			if free, files := d.free.Load(), d.files.Load(); max(free, files) >= 0 && tellFree(&n, free, files) == nil {
 				v.flags = 0
 			}
 		} else if errno := d.judge(&n); errno != 0 {
@@ -215,13 +220,18 @@ func (d *Disk) judge(n *notice) syscall.Errno {
 	return (*fault)(DiskCall{call.name, path})
 }
 
-// tellFree answers statfs: as the kernel does, but for the blocks that are free.
-func tellFree(n *notice, free int64) error {
+// tellFree answers statfs: as the kernel does, but for the blocks and the inodes that are free, where they are not negative.
+func tellFree(n *notice, free, files int64) error {
 	var s unix.Statfs_t
 	if err := unix.Statfs(readString(n.pid, n.args[0]), &s); err != nil {
 		return err
 	}
-	s.Bfree, s.Bavail = uint64(free/s.Bsize), uint64(free/s.Bsize)
+	if free >= 0 {
+		s.Bfree, s.Bavail = uint64(free/s.Bsize), uint64(free/s.Bsize)
+	}
+	if files >= 0 {
+		s.Files, s.Ffree = max(s.Files, uint64(files), 1), uint64(files) // none at all: a file system that counts none
+	}
 	f, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", n.pid), os.O_WRONLY, 0)
 	if err != nil {
 		return err

@@ -185,6 +185,15 @@ var faults = map[string]struct{ make, heal func(*bench) }{
 	"less than 64 MiB are free at the stop": {
 		func(b *bench) { b.disk.Free(4 << 20); b.victim.Stop(); b.exit(b.victim.Exit()) },
 		func(b *bench) { b.disk.Free(-1) }},
+	"fewer than 32 files can still be made, whatever space there is": {
+		func(b *bench) {
+			b.disk.Inodes(31)
+			b.refuses("storage")
+			b.notReady()
+			b.victim.Stop()
+			b.starts()
+		},
+		func(b *bench) { b.disk.Inodes(-1) }},
 	"the disk is mounted read-only": {
 		func(b *bench) {
 			b.victim.Stop()
@@ -825,9 +834,11 @@ func TestEveryWriteOfAStart(t *testing.T) {
 		if !b.victim.Running() {
 			b.exit(b.victim.Exit())
 		}
+		said := b.saw()
+		failed := strings.Contains(said, "no space left on device") || strings.Contains(said, "input/output error")
 		for _, code := range b.codes {
-			if code != "exit 8" {
-				t.Errorf("%s: %s", code, debugging.ReplaceAllString(b.saw(), ""))
+			if code != "exit 8" || !failed {
+				t.Errorf("%s: %s", code, debugging.ReplaceAllString(said, ""))
 			}
 		}
 	})
@@ -846,7 +857,7 @@ func TestEveryWriteBeside(t *testing.T) {
 	}
 	seen := b.failingFrom(0, beside, 0)
 	b.starts()
-	n, lost := seen.Load(), 0
+	n, lost, all := seen.Load(), 0, ""
 	if n < 8 {
 		t.Fatalf("a start makes %d writes beside: the test looks in the wrong place", n)
 	}
@@ -856,6 +867,7 @@ func TestEveryWriteBeside(t *testing.T) {
 		b.failingFrom([]syscall.Errno{syscall.ENOSPC, syscall.EIO}[k%2], beside, k/2)
 		b.starts()
 		said := b.saw()
+		all += said
 		for _, code := range b.codes {
 			if code != "exit 8" && (code != "exit 5" || !strings.Contains(said, "token unavailable")) {
 				t.Errorf("write %d: %s: %s", k/2, code, debugging.ReplaceAllString(said, ""))
@@ -863,6 +875,7 @@ func TestEveryWriteBeside(t *testing.T) {
 		}
 		b.disk.Fail(nil)
 		if b.victim.Stop(); !b.healthy() {
+			all += b.saw()
 			if lost++; !strings.Contains(b.saw(), "restore the token") {
 				t.Errorf("write %d: after: %s", k/2, debugging.ReplaceAllString(b.saw(), ""))
 			}
@@ -874,6 +887,11 @@ func TestEveryWriteBeside(t *testing.T) {
 	}
 	if lost > 2 {
 		t.Errorf("the token was lost %d times, by more than the write of token.object", lost)
+	}
+	for _, piece := range []string{"token not found", "CKR_GENERAL_ERROR"} {
+		if !strings.Contains(all, piece) {
+			t.Errorf("it never says %q", piece)
+		}
 	}
 }
 
@@ -895,11 +913,13 @@ func TestEveryWriteOfAMove(t *testing.T) {
 		t.Fatal(b.saw())
 	}
 	b.victim.Set("hsm.vault_key", keys[1])
+	repeated := false
 	b.each("a move", seen.Load(), func(t *testing.T, from func()) {
 		keys[0], keys[1] = keys[1], keys[0]
 		b.victim.Stop()
 		from()
 		done := b.rewrapTo(keys[1])
+		repeated = repeated || !done && strings.Contains(b.saw(), "repeat the command")
 		if !done && !slices.Equal(b.codes, []string{"exit 8"}) {
 			t.Errorf("%v: %s", b.codes, b.saw())
 		}
@@ -909,4 +929,7 @@ func TestEveryWriteOfAMove(t *testing.T) {
 		}
 		b.victim.Set("hsm.vault_key", keys[1])
 	})
+	if !repeated {
+		t.Error("it never says to repeat the command")
+	}
 }

@@ -229,7 +229,7 @@ func TestExternalCredentials(t *testing.T) {
 	for id, creds := range map[transport.NodeID][]byte{"none": nil, "empty": {}, "junk": []byte("junk"), "cut": a[:seed], "no-jwt": a[seed:],
 		"two-users": slices.Concat(a[:seed], b[other:])} {
 		c := config(id, creds)
-		if err := c.CheckFiles(); !errors.Is(err, natsnet.ErrCreds) {
+		if err := c.CheckFiles(); !errors.Is(err, natsnet.ErrCreds) || !strings.Contains(err.Error(), "credentials of the broker") {
 			t.Errorf("%s: looked at: %v, want ErrCreds", id, err)
 		}
 		if n, err := natsnet.Start(t.Context(), c); !errors.Is(err, natsnet.ErrCreds) {

@@ -443,7 +443,7 @@ func TestRefusedRouteIsTold(t *testing.T) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.lines) != 1 || strings.Contains(w.lines[0], "first record") ||
-		!strings.Contains(w.lines[0], "compare nats.tls.ca and nats.tls.cert of both nodes") {
+		!strings.Contains(w.lines[0], "a route is refused: compare nats.tls.ca and nats.tls.cert of both nodes") {
 		t.Errorf("it says %q", w.lines)
 	}
 }
