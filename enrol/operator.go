@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/transport"
@@ -22,6 +23,7 @@ import (
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/internal/keyfile"
 	"github.com/luxfi/mpcd/internal/secret"
 	"github.com/luxfi/mpcd/threshold"
 )
@@ -173,18 +175,22 @@ func readKey(path string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if st.Mode().Perm()&0o077 != 0 {
-		return nil, fault.Usage("chmod 600 "+path, "%s may be read by others than its owner", path)
-	}
 	b, err := durable.ReadFile(path, pemMax)
 	if err != nil {
 		return nil, err
 	}
 	defer secret.Wipe(b)
+	if keyfile.IsPublic(b) {
+		return nil, fault.Usage("give the private key, as in "+strings.TrimSuffix(path, ".pub")+".key", "%s holds a public key", path)
+	}
 	k, err := x509.ParsePKCS8PrivateKey(mustPEM(b))
 	key, ok := k.(ed25519.PrivateKey)
 	if err != nil || !ok {
 		return nil, fault.Usage("give a PEM file with an Ed25519 key in PKCS #8", "%s holds no Ed25519 private key", path)
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		secret.Wipe(key)
+		return nil, fault.Usage("chmod 600 "+path, "%s may be read by others than its owner", path)
 	}
 	return key, nil
 }

@@ -1,11 +1,15 @@
 package enrol
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +17,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/luxfi/mpcd/appliance/api"
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/internal/secret"
@@ -73,6 +78,9 @@ func (t *Token) Sign(keyFile string, now time.Time) (text string, expires time.T
 		return "", now, err
 	}
 	defer secret.Wipe(k)
+	if whose := otherUse(filepath.Dir(keyFile), k.Public().(ed25519.PublicKey)); whose != "" {
+		return "", now, fault.Usage("give the operator's key for tokens, "+TokenKeyFile, "%s is %s: no node takes its tokens", keyFile, whose)
+	}
 	expires = now.Add(t.TTL)
 	t.ID = "t-" + strings.ToLower(rand.Text())
 	claims := jwt.MapClaims{"sub": t.Subject, "aud": t.Audience, "iat": now.Unix(), "exp": expires.Unix(), "roles": t.Roles, "jti": t.ID}
@@ -88,6 +96,30 @@ func (t *Token) Sign(keyFile string, now time.Time) (text string, expires time.T
 	}
 	text, err = jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims).SignedString(k)
 	return text, expires, err
+}
+
+// otherUse says what a key is for that is not for tokens, as far as the roster and the authority tell that are beside its file; "" else.
+func otherUse(dir string, pub ed25519.PublicKey) string {
+	if s, err := attest.LoadRoster(filepath.Join(dir, RosterFile)); err == nil && bytes.Equal(s.Root, pub) {
+		return "the root key, which signs the roster"
+	}
+	chain, err := ReadChain(filepath.Join(dir, AuthorityFile))
+	der, derErr := x509.MarshalPKIXPublicKey(pub)
+	if err != nil || derErr != nil {
+		return ""
+	}
+	for _, s := range chain {
+		a := s.Authority
+		switch {
+		case slices.ContainsFunc(a.Officers, func(x attest.Officer) bool { return bytes.Equal(x.Key, der) }):
+			return "an officer's key"
+		case slices.ContainsFunc(a.Initiators, func(x attest.Initiator) bool { return bytes.Equal(x.Key, der) }):
+			return "an initiator's key"
+		case slices.ContainsFunc(a.Approvers, func(x attest.Approver) bool { return bytes.Equal(x.Key, der) }):
+			return "an approver's key"
+		}
+	}
+	return ""
 }
 
 // certificateSum is the SHA-256 of the first certificate of a file, as cnf has it.

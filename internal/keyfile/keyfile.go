@@ -40,6 +40,9 @@ var ErrPassphrase = errors.New("keyfile: another passphrase, or none, opens it")
 // ErrShared is of a file that others than its owner may read.
 var ErrShared = errors.New("keyfile: others may read it, or it is no file")
 
+// ErrPublic is of a public key in the place of a private one.
+var ErrPublic = errors.New("keyfile: it holds a public key; give the private one")
+
 // Key is a signing key in memory. Its owner wipes it.
 type Key struct {
 	der    *secret.Bytes // PKCS #8
@@ -132,8 +135,9 @@ func Read(path string, passphrase func() (*secret.Bytes, error)) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !st.Mode().IsRegular() || st.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s: %w; chmod 600 it", path, ErrShared)
+	shared := fmt.Errorf("%s: %w; chmod 600 it", path, ErrShared)
+	if !st.Mode().IsRegular() {
+		return nil, shared
 	}
 	b := make([]byte, Max+1) // at once, since growing would leave copies
 	n, err := io.ReadFull(f, b)
@@ -141,11 +145,23 @@ func Read(path string, passphrase func() (*secret.Bytes, error)) (*Key, error) {
 		secret.Wipe(b)
 		return nil, fmt.Errorf("%s: longer than %d bytes, or it cannot be read: %w", path, Max, err)
 	}
+	switch {
+	case IsPublic(b[:n]):
+		return nil, fmt.Errorf("%s: %w", path, ErrPublic)
+	case st.Mode().Perm()&0o077 != 0:
+		secret.Wipe(b)
+		return nil, shared
+	}
 	k, err := Parse(b[:n], passphrase)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return k, nil
+}
+
+// IsPublic tells a public key in PEM, which its owner may show to all.
+func IsPublic(b []byte) bool {
+	return bytes.HasPrefix(bytes.TrimSpace(b), []byte("-----BEGIN PUBLIC KEY-----"))
 }
 
 // ageFile tells whether age made a file, and how it is read.

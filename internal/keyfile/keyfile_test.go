@@ -110,7 +110,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// Goal: a key that others may read is none. Method: files of modes, a directory, one that is too long.
+// Goal: a key that others may read is none, and a public key is told as that, whoever may read it. Method: files of modes, a directory, a
+// public key, one that is too long.
 func TestRead(t *testing.T) {
 	k, err := Generate(hsm.KeyEd25519)
 	if err != nil {
@@ -139,6 +140,15 @@ func TestRead(t *testing.T) {
 	}
 	if _, err := Read(t.TempDir(), nil); !errors.Is(err, ErrShared) {
 		t.Errorf("a directory: %v", err)
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("\n-----BEGIN PUBLIC KEY-----\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(path, nil); !errors.Is(err, ErrPublic) || errors.Is(err, ErrShared) {
+		t.Errorf("a public key, which all may read: %v", err)
 	}
 	if err := os.WriteFile(path, make([]byte, Max+1), 0o600); err != nil {
 		t.Fatal(err)
