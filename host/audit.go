@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -55,20 +56,56 @@ func (t *AuditTask) open() (path string, v audit.Verifier, err error) {
 			return "", nil, err
 		}
 	}
-	if t.Config.Roster == "" && t.Roster == nil {
-		return path, nil, nil
+	if t.Config.Roster != "" || t.Roster != nil {
+		if v, err = t.verifier(); err != nil {
+			return "", nil, err
+		}
 	}
-	v, err = t.verifier()
-	return path, v, err
+	return path, v, t.slip()
+}
+
+// slip refuses a file that was named by mistake, which is no damage: one that is no audit log, or another node's. That is sure where the
+// log says so, and its checkpoint, where there is one, is by that node's key.
+func (t *AuditTask) slip() error {
+	if t.File == "" {
+		return nil
+	}
+	first, err := audit.First(t.File)
+	if errors.Is(err, audit.ErrNoLog) {
+		return fault.Usage("give --file an audit log: audit.log of a node's data directory, or a copy", "%s: %w", t.File, err)
+	}
+	if err != nil || first.Node == "" || t.Config.Node == "" || first.Node == string(t.Config.Node) {
+		return nil // what is wrong with it who reads it says
+	}
+	if b, err := durable.ReadFile(filepath.Join(filepath.Dir(t.File), "audit.checkpoint"), attest.MaxJSON); err == nil {
+		roster, err := t.roster()
+		if err != nil {
+			return err
+		}
+		v, err := auditVerifier(first.Node, roster)
+		if err != nil {
+			return nil
+		}
+		if _, signed, err := audit.OpenCheckpoint(b, v); err != nil || !signed {
+			return nil
+		}
+	}
+	return fault.Usage("give --node "+first.Node+", or the log of "+string(t.Config.Node), "%s is the audit log of node %s, not of %s", t.File,
+		first.Node, t.Config.Node)
+}
+
+// roster is whose nodes' logs are checked.
+func (t *AuditTask) roster() (*attest.SignedRoster, error) {
+	if t.Roster != nil {
+		return t.Roster, nil
+	}
+	return loadRoster(t.Config)
 }
 
 func (t *AuditTask) verifier() (audit.Verifier, error) {
-	roster := t.Roster
-	if roster == nil {
-		var err error
-		if roster, err = loadRoster(t.Config); err != nil {
-			return nil, err
-		}
+	roster, err := t.roster()
+	if err != nil {
+		return nil, err
 	}
 	if _, err := roster.Roster.Node(string(t.Config.Node)); err != nil {
 		return nil, fault.Usage("name the node whose log it is: --node NAME", "no such node in the roster: %q", t.Config.Node)
@@ -103,11 +140,11 @@ func (t *AuditTask) had(v audit.Verifier) (since []byte, had audit.Head, err err
 
 // witnesses are the other nodes of the roster that have cosigned the log's checkpoint.
 func (t *AuditTask) witnesses(x *audit.Verified, v audit.Verifier) []audit.Witnessed {
-	roster, err := t.Roster, error(nil)
-	if roster == nil && t.Config.Roster != "" {
-		roster, err = loadRoster(t.Config)
+	if t.Roster == nil && t.Config.Roster == "" {
+		return nil
 	}
-	if roster == nil || err != nil {
+	roster, err := t.roster()
+	if err != nil {
 		return nil
 	}
 	var of []audit.Witness

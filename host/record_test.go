@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -57,6 +59,7 @@ func TestAuditHeadIsKept(t *testing.T) {
 		t.Errorf("%v, %v", r, err)
 	}
 	provesAlone(t, c, proof)
+	tellsSlips(t, c)
 	if err := os.WriteFile(proof, []byte(strings.Replace(out.String(), `"seq":3`, `"seq":1`, 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -254,6 +257,74 @@ func provesAlone(t *testing.T, c host.Config, proof string) {
 	if err != nil || r.Value.(map[string]any)["acknowledged"] != nil || !strings.Contains(fmt.Sprint(r.Rows), "not known here") ||
 		strings.Contains(fmt.Sprint(r.Rows), "never") {
 		t.Errorf("a copy that was cut, without its count: %v, %v", r, err)
+	}
+}
+
+// tellsSlips names files that are no log of the node, and logs that are damaged: the former are slips, the latter are told as damage.
+func tellsSlips(t *testing.T, c host.Config) {
+	t.Helper()
+	roster, err := host.ReadRoster(c.Roster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := map[string][]byte{}
+	for _, name := range []string{"log", "acked", "checkpoint"} {
+		if was[name], err = os.ReadFile(filepath.Join(c.DataDir, "audit."+name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changed := func(name string, at, n int) map[string][]byte {
+		b := bytes.Clone(was[name])
+		for i := range b[at:][:n] {
+			b[at+i] = ^b[at+i]
+		}
+		files := maps.Clone(was)
+		files[name] = b
+		return files
+	}
+	overwritten := maps.Clone(was)
+	overwritten["log"] = []byte("root:x:0:0:root:/root:/bin/bash\n")
+	alone := func(log []byte) map[string][]byte { return map[string][]byte{"log": log} }
+	wrong, broken := fault.CodeUsage, fault.CodeIntegrity
+	for what, x := range map[string]struct {
+		files map[string][]byte
+		name  string // of the log
+		node  transport.NodeID
+		code  fault.Code
+		says  string
+	}{
+		"its own":                           {was, "log", "node1", 0, ""},
+		"a text":                            {alone([]byte("root:x:0:0:root:/root:/bin/bash\n")), "log", "", wrong, "not an audit log"},
+		"a short text":                      {alone([]byte("root")), "log", "", wrong, "not an audit log"},
+		"its checkpoint":                    {was, "checkpoint", "node1", wrong, "not an audit log"},
+		"another's":                         {was, "log", "node2", wrong, "give --node node1"},
+		"another's, alone":                  {alone(was["log"]), "log", "node2", wrong, "give --node node1"},
+		"another's, by nobody's checkpoint": {changed("checkpoint", len(was["checkpoint"])-9, 1), "log", "node2", broken, "as evidence"},
+		"nothing":                           {alone(nil), "log", "node1", broken, "as evidence"},
+		"cut":                               {alone(was["log"][:7]), "log", "node1", broken, "as evidence"},
+		"its first byte":                    {changed("log", 0, 1), "log", "node1", broken, "as evidence"},
+		"its header, alone":                 {alone(changed("log", 0, 8)["log"]), "log", "node1", broken, "as evidence"},
+		"all of it":                         {changed("log", 0, len(was["log"])), "log", "node1", broken, "as evidence"},
+		"a text over it":                    {overwritten, "log", "node1", broken, "as evidence"},
+		"an entry":                          {changed("log", 60, 1), "log", "node1", broken, "as evidence"},
+	} {
+		dir := t.TempDir()
+		for name, b := range x.files {
+			if err := os.WriteFile(filepath.Join(dir, "audit."+name), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		task := host.AuditTask{File: filepath.Join(dir, "audit."+x.name), From: 1, Out: io.Discard, Config: host.Config{Node: x.node}}
+		if x.node != "" {
+			task.Roster = roster
+		}
+		for _, do := range []func() (*host.Report, error){task.Verify, task.Export} {
+			_, err := do()
+			f := new(fault.Error)
+			if errors.As(err, &f); f.Code != x.code || x.code == 0 && err != nil || !strings.Contains(fmt.Sprint(err, f.Do), x.says) {
+				t.Errorf("%s: %v, do %q", what, err, f.Do)
+			}
+		}
 	}
 }
 

@@ -44,6 +44,30 @@ func Verify(path string, v Verifier, heads ...Head) (*Verified, error) {
 	return x, checkMarks(had.marks, &x.tree)
 }
 
+// ErrNoLog: a file is no audit log, and was none: no damage makes this of one.
+var ErrNoLog = errors.New("not an audit log")
+
+// errEnough ends a scan.
+var errEnough = errors.New("enough")
+
+// First reads the first entry of the log at path, and holds it against nothing. ErrNoLog.
+func First(path string) (e Entry, err error) {
+	if is, err := durable.IsLog(path); err != nil {
+		return e, err
+	} else if _, err := os.Lstat(beside(path, "acked")); !is && (path != beside(path, "log") || errors.Is(err, os.ErrNotExist)) {
+		return e, ErrNoLog
+	}
+	if _, err = durable.ScanLog(path, durable.Place{}, func(r durable.Record) (err error) {
+		if e, err = decode(r); err != nil {
+			return err
+		}
+		return errEnough
+	}); errors.Is(err, errEnough) {
+		err = nil
+	}
+	return e, err
+}
+
 // verify reads the log, of which least entries are known to have been there at least.
 func verify(path string, v Verifier, least uint64, see func(durable.Record)) (*Verified, error) {
 	x := &Verified{}

@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -288,6 +289,23 @@ func scan(src io.ReaderAt, size int64, from Place, f func(Record) bool) (end int
 			return r.off, err
 		}
 	}
+}
+
+// IsLog tells whether the file at path is a log, or what damage may have left of one: it begins as a log does, or as much as there is of it
+// does, or its first frame has the id of its header.
+func IsLog(path string) (bool, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return false, fmt.Errorf("durable: %w", err)
+	}
+	defer file.Close()
+	b := make([]byte, fileHeaderLen+idLen)
+	n, err := io.ReadFull(file, b)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return false, fmt.Errorf("durable: %w", err)
+	}
+	magic := min(n, len(fileMagic))
+	return string(b[:magic]) == fileMagic[:magic] || n == len(b) && bytes.Equal(b[len(fileMagic):][:idLen], b[fileHeaderLen:]), nil
 }
 
 // ScanLog reads the records of the log at path from a frame on as it is now, beside its owner and without changing anything, until f fails.
