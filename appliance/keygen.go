@@ -187,7 +187,7 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 			return nil, none, problem.Field("parties", "name each node once", "node %q is named twice", id)
 		}
 		if n.members.Party(id) == 0 {
-			return scheme, none, problem.Field("parties", "list the nodes with GET /api/v1/nodes", "unknown node %q", id)
+			return scheme, none, problem.Field("parties", listNodes, "unknown node %q", id)
 		}
 	}
 	if req.Threshold == 0 && t > len(ids) {

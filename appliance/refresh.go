@@ -28,7 +28,7 @@ func (n *core) renewal(rec keys.Record, req RefreshRequest) (*renewal, error) {
 		p := n.members.Party(node)
 		switch {
 		case p == 0:
-			return nil, problem.Field("release", "list the nodes with GET /api/v1/nodes", "unknown node %q", node)
+			return nil, problem.Field("release", listNodes, "unknown node %q", node)
 		case p == n.members.SelfParty() || !rec.Info.Committee.Contains(p):
 			return nil, problem.Field("release", "name other nodes that are parties of the wallet", "node %q is no other party of it", node)
 		}

@@ -197,7 +197,7 @@ func namedQuorum(m *ceremony.Members, c threshold.Committee, ids []transport.Nod
 		p := m.Party(id)
 		switch {
 		case p == 0:
-			return nil, problem.Field("signers", "list the nodes with GET /api/v1/nodes", "unknown node %q", id)
+			return nil, problem.Field("signers", listNodes, "unknown node %q", id)
 		case !c.Contains(p):
 			return nil, problem.Field("signers", "name parties of the wallet", "node %q holds no share of this wallet", id)
 		case slices.Contains(ps, p):

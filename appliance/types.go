@@ -13,6 +13,8 @@ import (
 const (
 	// MaxMessage is the longest EdDSA message to sign, in bytes.
 	MaxMessage = 64 << 10
+	// listNodes is what to do about the name of a node that is none.
+	listNodes = "name nodes that `mpcd node list` lists, or GET /api/v1/nodes"
 	// MaxLabel is the longest label, in bytes.
 	MaxLabel = 128
 )

@@ -406,7 +406,7 @@ func (c AuthorityChain) JSON() []byte {
 func ParseAuthority(b []byte, root ed25519.PublicKey) (AuthorityChain, error) {
 	var c AuthorityChain
 	if err := unmarshalStrict(b, &c); err != nil {
-		return nil, fmt.Errorf("attest: authority: %w", err)
+		return nil, fmt.Errorf("attest: the chain of authorities: %w", err)
 	}
 	_, err := c.Verify(root)
 	return c, err

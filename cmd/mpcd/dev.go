@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -86,7 +87,7 @@ func (o *output) ready(r dev.Ready, since string) error {
 			row(w, k.WalletID, k.Curve, k.Protocol, k.Address)
 		}
 		row(w)
-		row(w, "sign:    mpcd sign --api "+r.API+" --wallet "+r.Wallets[0].WalletID+" --text hello")
+		row(w, "sign:    "+os.Args[0]+" sign --api "+r.API+" --wallet "+r.Wallets[0].WalletID+" --text hello")
 		row(w, "roster:  "+r.Roster)
 		row(w, "root:    "+r.Root)
 		row(w, "data:    "+r.Data)

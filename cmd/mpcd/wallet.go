@@ -156,7 +156,7 @@ func signatureTable(t io.Writer, s *wire.Signature) {
 
 // messageOf is what --message gives in hex, or --text as it is.
 func messageOf(message, text string) ([]byte, error) {
-	if (message == "") == (text == "") {
+	if (message == "") == (text == "") || message == "0x" {
 		return nil, fault.Usage("give one of --message and --text", "nothing to sign or verify, or two things")
 	}
 	if text != "" {
