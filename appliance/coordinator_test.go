@@ -364,6 +364,8 @@ func TestEveryLineJudges(t *testing.T) {
 		{"keygen", "a long label", problem.Invalid, func(d *draft) { d.first().Keygen.Label = strings.Repeat("x", appliance.MaxLabel+1) }, nil},
 		{"keygen", "by no party of the key", problem.Invalid,
 			func(d *draft) { d.signers, d.first().Signers = []threshold.PartyID{1, 2}, []threshold.PartyID{1, 2} }, nil},
+		{"keygen", "a label with a blank at its end", problem.Invalid, func(d *draft) { d.first().Keygen.Label = "treasury " }, nil},
+		{"keygen", "a group with two blanks", problem.Invalid, func(d *draft) { d.first().Keygen.Group = "cold  treasury" }, nil},
 		{"keygen", "a long group", problem.Invalid, func(d *draft) { d.first().Keygen.Group = strings.Repeat("x", appliance.MaxLabel+1) }, nil},
 		{"keygen", "a scheme for another kind of key", problem.Invalid, func(d *draft) { d.first().Keygen.Kind = threshold.ECDSA.ID }, nil},
 		{"keygen", "to the end of all pair-epochs", problem.Invalid, func(d *draft) {

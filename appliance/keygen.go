@@ -103,11 +103,24 @@ func (n *making) permitKeygen(ctx context.Context, scheme threshold.Scheme, in *
 					Message: fmt.Sprintf("session_id %q has made wallet %s", in.RequestID, u.Key)}
 			}
 		}
-		if in.Keygen.Kind != scheme.Kind().ID || len(in.Keygen.Label) > MaxLabel || len(in.Keygen.Group) > MaxLabel {
+		if in.Keygen.Kind != scheme.Kind().ID {
 			return problem.New(problem.Invalid, "", "the parameters do not fit the scheme")
 		}
-		return nil
+		return checkNames(in.Keygen.Label, in.Keygen.Group)
 	}, nil, again, nil}}, "keygen.begin")
+}
+
+// checkNames refuses the names of a new key that are too long, or look like others.
+func checkNames(label, group string) error {
+	for _, x := range [][2]string{{"vault", group}, {"label", label}} {
+		if len(x[1]) > MaxLabel {
+			return problem.Field(x[0], "shorten it", "the %s has %d bytes, at most %d", x[0], len(x[1]), MaxLabel)
+		}
+		if err := attest.CheckName(x[1]); err != nil {
+			return problem.Field(x[0], "use letters, digits, signs and single blanks between them", "%s %v", x[0], err)
+		}
+	}
+	return nil
 }
 
 // NoScheme says which field of a keygen request asks for a key that the build cannot make, and what to ask for instead.
@@ -140,16 +153,8 @@ func (n *making) plan(req KeygenRequest) (threshold.Scheme, threshold.Committee,
 	if err != nil {
 		return nil, none, NoScheme(err)
 	}
-	if len(req.Group) > MaxLabel {
-		return nil, none, problem.Field("vault", "shorten it", "the wallet group's name has %d bytes, at most %d", len(req.Group), MaxLabel)
-	}
-	if len(req.Label) > MaxLabel {
-		return nil, none, problem.Field("label", "shorten it", "the label has %d bytes, at most %d", len(req.Label), MaxLabel)
-	}
-	for _, x := range [][2]string{{"label", req.Label}, {"vault", req.Group}} {
-		if !attest.Printable(x[1]) {
-			return nil, none, problem.Field(x[0], "use letters, digits, signs and spaces", "%s has characters that cannot be seen", x[0])
-		}
+	if err := checkNames(req.Label, req.Group); err != nil {
+		return nil, none, err
 	}
 	ids := req.Parties
 	total := req.Total

@@ -98,6 +98,22 @@ func Printable(s string) bool {
 // brailleBlank is the pattern of Braille without a dot.
 const brailleBlank = '\u2800'
 
+// CheckName refuses a text as the name of something new that people are to tell from others: what is not Printable, blanks at its ends or
+// two in a row, and signs that are drawn as nothing though Unicode counts them among the visible. What has such a name already keeps it.
+func CheckName(s string) error {
+	switch {
+	case !Printable(s), strings.ContainsAny(s, undrawn):
+		return errors.New("has characters that cannot be seen")
+	case strings.Trim(s, " ") != s, strings.Contains(s, "  "):
+		return errors.New("has a blank at its beginning or end, or two in a row")
+	}
+	return nil
+}
+
+// undrawn are the musical null notehead, the filler of Khitan, the blanks and the mirror of Egyptian, the number joiner of Brahmi and what
+// stands for an object.
+const undrawn = "\U0001d159\U00016fe4\U00013440\U00013441\U00013442\U0001107f\ufffc"
+
 // Validate checks the shape, not the wisdom, of an intent.
 func (i Intent) Validate() error {
 	if i.Version != IntentVersion {

@@ -242,6 +242,24 @@ func TestFingerprint(t *testing.T) {
 	}
 }
 
+// Goal: no new name looks like another by what is not seen, and a name from before is still read. Method: blanks, and signs that are drawn
+// as nothing, in a new name and in what is stored.
+func TestCheckName(t *testing.T) {
+	for _, s := range []string{"", "treasury", "Kasse 7 – Zürich", "金庫", "a\u0301", "💰", "\U00013443", "𝅘𝅥"} {
+		if err := CheckName(s); err != nil {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+	for s, stored := range map[string]bool{" treasury": true, "treasury ": true, "cold  treasury": true, " ": true,
+		"treasury\U0001d159": true,
+		"treasury\U00016fe4": true, "\U00013440treasury": true, "trea\U00013441sury": true, "trea\U00013442sury": true,
+		"treasury\U0001107f": true, "treasury\ufffc": true, "a\nb": false, "treasury\u3164": false} {
+		if CheckName(s) == nil || Printable(s) != stored {
+			t.Errorf("%q: a name of something new: %v; read: %v", s, CheckName(s), Printable(s))
+		}
+	}
+}
+
 // Goal: what may forge a row, a colour or an order of letters on a terminal, or is shown as nothing, so that two texts look alike, is not
 // printable, and what people write is. Method: one of each class of characters.
 func TestPrintable(t *testing.T) {

@@ -82,6 +82,7 @@ func TestBadInput(t *testing.T) {
 		{"a node twice", "keygen", `{"curve":"ed25519","parties":["a","b","a"]}`, 422, "invalid", "parties[2]", "again"},
 		{"no name", "keygen", `{"curve":"ed25519","parties":["a b"]}`, 422, "invalid", "parties[0]", "not a node's name"},
 		{"long label", "keygen", `{"curve":"ed25519","label":"` + strings.Repeat("ä", 100) + `"}`, 422, "invalid", "label", "200 bytes"},
+		{"label with a blank", "keygen", `{"curve":"ed25519","label":"treasury "}`, 422, "invalid", "label", "a blank at its beginning or end"},
 		{"label with a bell", "keygen", `{"curve":"ed25519","label":"\u0007"}`, 422, "invalid", "label", "cannot be seen"},
 		{"label with C1", "keygen", `{"curve":"ed25519","label":"\u009b2J"}`, 422, "invalid", "label", "cannot be seen"},
 		{"label from the right", "keygen", `{"curve":"ed25519","label":"a\u202eb"}`, 422, "invalid", "label", "cannot be seen"},

@@ -230,8 +230,8 @@ func (b keygenBody) request(vault string) (appliance.KeygenRequest, error) {
 	if len(b.Label) > appliance.MaxLabel {
 		return r, invalidField("label", "shorten it", "label has %d bytes, at most %d", len(b.Label), appliance.MaxLabel)
 	}
-	if !attest.Printable(b.Label) {
-		return r, invalidField("label", "use letters, digits, signs and spaces", "label has characters that cannot be seen")
+	if err := attest.CheckName(b.Label); err != nil {
+		return r, invalidField("label", "use letters, digits, signs and single blanks between them", "label %v", err)
 	}
 	if b.Purpose != "" {
 		return r, unsupported("purpose", "leave purpose out", "purpose is not in this build")
