@@ -336,7 +336,7 @@ func (b *batcher) settle(ctx context.Context, jobs []*signJob, out []*signed) er
 	})
 	if err != nil {
 		return &problem.Error{Code: problem.HSM, Message: "the token did not attest the outcome",
-			Next: "run mpcd doctor; check the token", Err: err}
+			Next: tokenNext(err), Err: err}
 	}
 	var puts []vault.Pair
 	events := make([]audit.Event, len(jobs))

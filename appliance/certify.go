@@ -111,7 +111,7 @@ func (n *making) ownCertificate(ctx context.Context, id string, info threshold.K
 	batch, err := attest.Attest(ctx, n.token.hsm, n.token.attest, n.token.header(attest.KindKeygen), [][]byte{n.leaf(id, info, rec, self)})
 	if err != nil {
 		return certificate{}, &problem.Error{Code: problem.HSM, Message: "the token did not attest the new share",
-			Next: "run mpcd doctor; check the token", Err: err}
+			Next: tokenNext(err), Err: err}
 	}
 	return certificate{self, batch.Cose}, nil
 }

@@ -118,6 +118,14 @@ func (n *core) count(committees []threshold.Committee, can func(transport.NodeID
 const TokenAway = "put the token back: its device, or the files or the service that hsm.uri names, and its library; " +
 	"the node goes on by itself"
 
+// tokenNext is what to do about a request that the token fails: what the check of the token will say, where that is sure already.
+func tokenNext(err error) string {
+	if errors.Is(err, hsm.ErrUnavailable) {
+		return TokenAway
+	}
+	return "run mpcd doctor; check the token and its session"
+}
+
 // wellIf is a check that fails with err. What to do is said of a disk, of what is stored there, and of a token that is away: no waiting
 // heals them.
 func wellIf(name string, err error, detail string) Check {

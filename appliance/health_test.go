@@ -110,13 +110,15 @@ func TestOwnChecks(t *testing.T) {
 		"nothing": {func(*testing.T, *inside) {}, "", ""},
 		"token": {func(t *testing.T, x *inside) {
 			x.token.hsm.Signer = &failingToken{x.tokens, errors.New("the token is gone")}
-			if _, err := x.token.hsm.Sign(t.Context(), key(x, "attest"), make([]byte, 32)); err == nil {
-				t.Fatal("signed")
+			if _, err := x.token.hsm.Sign(t.Context(), key(x, "attest"), make([]byte, 32)); err == nil || tokenNext(err) == TokenAway {
+				t.Fatal("signed, or said to be away")
 			}
 		}, "token", "the token is gone"},
 		"token that is away": {func(t *testing.T, x *inside) {
 			x.token.hsm.Signer = &failingToken{x.tokens, fmt.Errorf("no answer: %w", hsm.ErrUnavailable)}
-			_, _ = x.token.hsm.Sign(t.Context(), key(x, "attest"), make([]byte, 32))
+			if _, err := x.token.hsm.Sign(t.Context(), key(x, "attest"), make([]byte, 32)); tokenNext(err) != TokenAway {
+				t.Errorf("what to do about a request that failed by %v: %s", err, tokenNext(err))
+			}
 		}, "token", "no answer"},
 		"caller of the token": {func(t *testing.T, x *inside) {
 			x.token.hsm.Signer = &failingToken{x.tokens, context.Canceled}

@@ -284,7 +284,7 @@ func (n *Node) furnish() {
 	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
 		Ended: n.pool.DropKey, Damage: &n.damage})
 	n.pairs = keys.NewPairs(c.Vault, n.pool.DropPairs, n.pool.DropPeers)
-	n.pairs.Damage = &n.damage
+	n.pairs.Damage, n.damage.Token = &n.damage, tokenNext
 	n.signing = &signing{&n.core, n.pool}
 	n.others = &others{core: &n.core}
 	n.batches.others = n.others

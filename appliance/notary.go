@@ -77,7 +77,7 @@ func (t *notary) cosigns(ctx context.Context, hashes [][]byte) (*attest.Batch, e
 	t.mu.Unlock()
 	if err != nil {
 		return nil, &problem.Error{Code: problem.HSM, Message: "the token did not co-sign the intent",
-			Next: "run mpcd doctor; check the token and its session", Err: err}
+			Next: tokenNext(err), Err: err}
 	}
 	return batch, nil
 }

@@ -244,7 +244,7 @@ func (n *signing) contribute(ctx context.Context, c *ceremony.Ceremony, p *propo
 	}
 	if err != nil {
 		return nil, nil, &problem.Error{Code: problem.HSM, Message: "the shares could not be made and attested",
-			Next: "run mpcd doctor; check the token and its session", Err: err}
+			Next: tokenNext(err), Err: err}
 	}
 	sb := attest.NewShareBatch(shares, batch)
 	return shares, &sb, nil

@@ -13,6 +13,8 @@ import (
 
 // Damage is what of a node's stored secrets did not open for a reason of its bytes, until it opens. A nil one remembers nothing.
 type Damage struct {
+	Token func(error) string // what to do about an error of the token; nil for what is always right
+
 	mu sync.Mutex
 	m  map[string]error // by what it is of
 }
@@ -20,6 +22,9 @@ type Damage struct {
 // Failed is why something stored cannot be had, as a *problem.Error; how is what cannot be done with it.
 func (d *Damage) Failed(what, how string, err error) error {
 	e := &problem.Error{Code: vaultCode(err), Message: what + " " + how, Next: "check the disk and the token; run mpcd doctor", Err: err}
+	if e.Code == problem.HSM && d != nil && d.Token != nil {
+		e.Next = d.Token(err)
+	}
 	if e.Code == problem.Integrity {
 		e.Next = problem.StopFirst
 		d.note(what, e)

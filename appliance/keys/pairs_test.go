@@ -198,7 +198,7 @@ func TestDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		x.spoil(s, w)
-		var damage Damage
+		damage := Damage{Token: func(error) string { return "see to the token" }}
 		p := (&told{}).pairs(v)
 		p.Damage = &damage
 		_, pairs := p.Current(ctx, toyScheme{}, c)
@@ -207,6 +207,9 @@ func TestDamaged(t *testing.T) {
 			e := problem.As(err)
 			if e.Code != x.code || !strings.Contains(e.Message, what) {
 				t.Errorf("%s: %s: %+v", name, what, e)
+			}
+			if (e.Next == "see to the token") != (x.code == problem.HSM) {
+				t.Errorf("%s: to do: %s", name, e.Next)
 			}
 			if e.Code == problem.Integrity && (e.Code.Retryable() || !strings.Contains(e.Next, "stop the node, then run mpcd doctor")) {
 				t.Errorf("%s: to do: %s", name, e.Next)
