@@ -184,12 +184,15 @@ package p
 	}
 }
 
-// Goal: a test that a page names, as what shows a claim, is there. Method: every TestX and FuzzX of the pages against the functions of the
-// module.
+// Goal: a test that a page names, as what shows a claim, is there and runs, and so does its subtest. Method: every TestX and FuzzX of the
+// pages against the functions of the module's tests; what follows a slash against the texts of the test's package, of packages for tests,
+// and the names of scripts.
 func TestNamedTestsAreThere(t *testing.T) {
-	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
-	name := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w*)")
-	declared, named := map[string]bool{}, map[string]string{}
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\([tf] \*testing\.[TF]\)`)
+	name := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w*)((?:/[^`]+)?)`")
+	texts := map[string]string{}      // of the tests of a directory; "" of all packages for tests
+	declared := map[string][]string{} // test: its directories
+	named, subtests := map[string]string{}, map[[2]string]string{}
 	err := fs.WalkDir(module(), ".", func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			if err == nil && (d.Name() == "bin" || len(file) > 1 && strings.HasPrefix(d.Name(), ".")) {
@@ -201,14 +204,25 @@ func TestNamedTestsAreThere(t *testing.T) {
 			return nil
 		}
 		b, err := fs.ReadFile(module(), file)
-		if path.Ext(file) == ".go" {
+		dir := path.Dir(file)
+		switch {
+		case strings.HasSuffix(file, "_test.go"):
 			for _, m := range function.FindAllSubmatch(b, -1) {
-				declared[string(m[1])] = true
+				declared[string(m[1])] = append(declared[string(m[1])], dir)
+			}
+			texts[dir] += string(b)
+			return err
+		case path.Ext(file) == ".go":
+			if strings.HasSuffix(dir, "test") {
+				texts[""] += string(b)
 			}
 			return err
 		}
 		for _, m := range name.FindAllSubmatch(b, -1) {
 			named[string(m[1])] = file
+			for _, sub := range strings.Split(string(m[1])+string(m[2]), "/")[1:] {
+				subtests[[2]string{string(m[1]), sub}] = file
+			}
 		}
 		return err
 	})
@@ -216,8 +230,18 @@ func TestNamedTestsAreThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	for x, file := range named {
-		if !declared[x] {
+		if declared[x] == nil {
 			t.Errorf("%s names %s, which is nowhere", file, x)
+		}
+	}
+	for x, file := range subtests {
+		text := `"` + strings.ReplaceAll(x[1], "_", " ") + `"`
+		runs := func(dir string) bool {
+			_, err := fs.Stat(module(), path.Join(dir, "testdata", x[1]+".txtar"))
+			return err == nil || strings.Contains(texts[dir], text)
+		}
+		if x[1] != "…" && !strings.Contains(texts[""], text) && !slices.ContainsFunc(declared[x[0]], runs) {
+			t.Errorf("%s names %s/%s, which does not run", file, x[0], x[1])
 		}
 	}
 	if len(named) < 100 {
