@@ -303,6 +303,11 @@ func TestPoliciesOfTheDocumentation(t *testing.T) {
 		q.Approvals = map[string]int{"treasury": treasury, "risk": risk}
 		return q
 	}
+	screened := func(n int) Request {
+		q := transfers(send(alice, "", wei(1)))
+		q.Approvals = map[string]int{"screening": n}
+		return q
+	}
 	spent := func(vault string, eth, hour, day float64) Request {
 		q := transfers(send(alice, "", wei(eth)))
 		q.Wallet.Vault, q.Spent = vault, before(wei(hour), wei(day), wei(day))
@@ -324,6 +329,7 @@ func TestPoliciesOfTheDocumentation(t *testing.T) {
 			{key("solana", "bip340", 2, 3), false}},
 		{{agreed(0.5, 0, 0), true}, {agreed(0.6, 1, 1), false}, {agreed(0.6, 2, 0), true}, {agreed(10, 2, 0), true},
 			{agreed(11, 2, 0), false}, {agreed(11, 2, 1), true}, {agreed(11, 1, 1), false}},
+		{{screened(0), false}, {screened(1), true}, {agreed(1, 2, 2), false}, {call, false}},
 		{{spent("trading", 1, 0, 9), true}, {spent("trading", 1.1, 0, 9), false}, {spent("trading", 3, 3, 3), true},
 			{spent("hot", 1, 0.1, 1), true}, {spent("hot", 1, 0.2, 1), false}, {call, false}},
 	}
