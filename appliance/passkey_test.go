@@ -81,6 +81,7 @@ func TestPasskeys(t *testing.T) {
 	}
 
 	c.asked(w.ID, "forged")
+	c.everywhere("forged", appliance.PendingApproval)
 	in := c.standsAt("forged")
 	bare := word(in, "ann", origins["ann"], false)
 	bare.Assertion = nil
