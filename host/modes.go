@@ -70,7 +70,7 @@ func (g *guard) add(path string, not os.FileMode) {
 
 // guarded adds every file and directory that the configuration names.
 func (c Config) guarded(g *guard) {
-	g.file(notRead, c.API.Key, c.NATS.Key, c.NATS.Creds, c.Initiator, c.DataDir, filepath.Join(c.DataDir, storeKeyFile))
+	g.file(notRead, c.API.Key, c.Events.Key, c.NATS.Key, c.NATS.Creds, c.Initiator, c.DataDir, filepath.Join(c.DataDir, storeKeyFile))
 	if p := c.Password.Provider; p == "hsm" || p == "file" {
 		g.file(notRead, c.Password.KeyID)
 	}

@@ -15,13 +15,13 @@ func TestModes(t *testing.T) {
 	at := func(name string) string { return filepath.Join(n, name) }
 	var c Config
 	c.File, c.DataDir, c.Roster, c.Authority = at("mpcd.yaml"), at("data"), at("roster.json"), at("authority.json")
-	c.Initiator, c.API.JWTKeys = at("initiator.key"), []string{at("tokens.pub")}
+	c.Initiator, c.API.JWTKeys, c.Events.Key = at("initiator.key"), []string{at("tokens.pub")}, at("events.key")
 	c.API.Cert, c.API.Key, c.API.ClientCA, c.API.IssuerCA = at("tls/api.crt"), at("tls/api.key"), at("tls/client.crt"), at("tls/oidc.crt")
 	c.NATS.Cert, c.NATS.Key, c.NATS.CA, c.NATS.Creds = at("tls/n.crt"), at("tls/n.key"), at("tls/ca.crt"), at("creds")
 	c.HSM.URI = "pkcs11:token=x?module-path=" + at("lib/p.so") + "&pin-source=file:" + at("hsm/pin")
 	c.HSM.SoftHSMConf, c.HSM.Plugin.Dir = at("hsm/softhsm2.conf"), at("drivers")
 	c.Password.Provider, c.Password.KeyID, c.Password.Sealed = "file", at("password"), "file:"+at("sealed")
-	secret := []string{"initiator.key", "tls/api.key", "tls/n.key", "creds", "hsm/pin", "password", "sealed", "data/store.key",
+	secret := []string{"initiator.key", "tls/api.key", "tls/n.key", "creds", "hsm/pin", "password", "sealed", "data/store.key", "events.key",
 		"hsm/tokens/1/token.object", "hsm/tokens/1/a.object"}
 	public := []string{"mpcd.yaml", "roster.json", "authority.json", "tokens.pub", "tls/api.crt", "tls/client.crt", "tls/oidc.crt",
 		"tls/n.crt", "tls/ca.crt", "lib/p.so", "hsm/softhsm2.conf", "drivers/d"}
