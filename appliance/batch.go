@@ -335,8 +335,7 @@ func (b *batcher) settle(ctx context.Context, jobs []*signJob, out []*signed) er
 		return err
 	})
 	if err != nil {
-		return &problem.Error{Code: problem.HSM, Message: "the token did not attest the outcome",
-			Next: tokenNext(err), Err: err}
+		return tokenFailed("the token did not attest the outcome", err)
 	}
 	var puts []vault.Pair
 	events := make([]audit.Event, len(jobs))

@@ -110,8 +110,7 @@ func (n *making) ownCertificate(ctx context.Context, id string, info threshold.K
 	self := n.members.SelfParty()
 	batch, err := attest.Attest(ctx, n.token.hsm, n.token.attest, n.token.header(attest.KindKeygen), [][]byte{n.leaf(id, info, rec, self)})
 	if err != nil {
-		return certificate{}, &problem.Error{Code: problem.HSM, Message: "the token did not attest the new share",
-			Next: tokenNext(err), Err: err}
+		return certificate{}, tokenFailed("the token did not attest the new share", err)
 	}
 	return certificate{self, batch.Cose}, nil
 }

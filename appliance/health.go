@@ -126,6 +126,11 @@ func tokenNext(err error) string {
 	return "run mpcd doctor; check the token and its session"
 }
 
+// tokenFailed is that the token failed a request, and what to do.
+func tokenFailed(message string, err error) error {
+	return &problem.Error{Code: problem.HSM, Message: message, Next: tokenNext(err), Err: err}
+}
+
 // wellIf is a check that fails with err. What to do is said of a disk, of what is stored there, and of a token that is away: no waiting
 // heals them.
 func wellIf(name string, err error, detail string) Check {

@@ -20,6 +20,18 @@ import (
 	"github.com/luxfi/mpcd/vault"
 )
 
+// cosignFails is why the node's token does not co-sign.
+func cosignFails(t *testing.T, x *inside) error {
+	t.Helper()
+	self, _ := x.members.Member(x.cfg.Node)
+	x.token.cosign = attest.Key{ID: key(x, "cosign"), Public: self.Cosign}
+	_, err := x.token.cosigns(t.Context(), [][]byte{make([]byte, 32)})
+	if err == nil {
+		t.Fatal("co-signed")
+	}
+	return err
+}
+
 // failingToken is a token that signs nothing while err is set.
 type failingToken struct {
 	hsm.Signer
@@ -110,14 +122,14 @@ func TestOwnChecks(t *testing.T) {
 		"nothing": {func(*testing.T, *inside) {}, "", ""},
 		"token": {func(t *testing.T, x *inside) {
 			x.token.hsm.Signer = &failingToken{x.tokens, errors.New("the token is gone")}
-			if _, err := x.token.hsm.Sign(t.Context(), key(x, "attest"), make([]byte, 32)); err == nil || tokenNext(err) == TokenAway {
-				t.Fatal("signed, or said to be away")
+			if e := problem.As(cosignFails(t, x)); e.Code != problem.HSM || e.Next == TokenAway {
+				t.Fatalf("%v; %s", e, e.Next)
 			}
 		}, "token", "the token is gone"},
 		"token that is away": {func(t *testing.T, x *inside) {
 			x.token.hsm.Signer = &failingToken{x.tokens, fmt.Errorf("no answer: %w", hsm.ErrUnavailable)}
-			if _, err := x.token.hsm.Sign(t.Context(), key(x, "attest"), make([]byte, 32)); tokenNext(err) != TokenAway {
-				t.Errorf("what to do about a request that failed by %v: %s", err, tokenNext(err))
+			if e := problem.As(cosignFails(t, x)); e.Code != problem.HSM || e.Next != TokenAway {
+				t.Errorf("a request that failed by a token that is away: %v; %s", e, e.Next)
 			}
 		}, "token", "no answer"},
 		"caller of the token": {func(t *testing.T, x *inside) {

@@ -76,8 +76,7 @@ func (t *notary) cosigns(ctx context.Context, hashes [][]byte) (*attest.Batch, e
 	t.took += (t.clock().Sub(began) - t.took) / 8
 	t.mu.Unlock()
 	if err != nil {
-		return nil, &problem.Error{Code: problem.HSM, Message: "the token did not co-sign the intent",
-			Next: tokenNext(err), Err: err}
+		return nil, tokenFailed("the token did not co-sign the intent", err)
 	}
 	return batch, nil
 }

@@ -243,8 +243,7 @@ func (n *signing) contribute(ctx context.Context, c *ceremony.Ceremony, p *propo
 		return nil, nil, &problem.Error{Code: problem.Presig, Message: "the presignature is no longer good", Next: "repeat the request", Err: err}
 	}
 	if err != nil {
-		return nil, nil, &problem.Error{Code: problem.HSM, Message: "the shares could not be made and attested",
-			Next: tokenNext(err), Err: err}
+		return nil, nil, tokenFailed("the shares could not be made and attested", err)
 	}
 	sb := attest.NewShareBatch(shares, batch)
 	return shares, &sb, nil

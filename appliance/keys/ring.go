@@ -60,14 +60,18 @@ const (
 	pauseMax     = time.Hour
 )
 
-// Pause is how long the next attempt has to wait at the time now; 0 if it may begin.
+// Pause is how long the next attempt has to wait at the time now; 0 if it may begin. After one that was made later than now the clock was
+// put back, and nothing tells how long ago that was: the next may begin, and is dated by the clock as it is.
 func (r Record) Pause(now time.Time) time.Duration {
 	k := len(r.Attempts) - attemptsFree
 	if k <= 0 {
 		return 0
 	}
-	pause := min(pauseMax, time.Second<<min(k, 30))
-	return min(pause, max(0, pause-now.Sub(time.UnixMilli(r.Attempts[len(r.Attempts)-1].Made))))
+	since := now.Sub(time.UnixMilli(r.Attempts[len(r.Attempts)-1].Made))
+	if since < 0 {
+		return 0
+	}
+	return max(0, min(pauseMax, time.Second<<min(k, 30))-since)
 }
 
 // reachLeast is how far above a party's own highest epoch the next attempt may be at any time: others may have more attempts.

@@ -204,7 +204,7 @@ func TestPause(t *testing.T) {
 	}{
 		{0, 0, 0}, {3, 0, 0}, {4, 0, 2 * time.Second}, {4, 500 * time.Millisecond, 1500 * time.Millisecond}, {4, 2 * time.Second, 0},
 		{5, 0, 4 * time.Second}, {14, 0, 2048 * time.Second}, {15, 0, time.Hour}, {100, time.Minute, 59 * time.Minute}, {100, time.Hour, 0},
-		{5, -time.Hour, 4 * time.Second},
+		{5, -time.Millisecond, 0}, {5, -24 * 365 * time.Hour, 0},
 	} {
 		r := Record{Attempts: make([]Attempt, row.attempts)}
 		if row.attempts > 0 {
