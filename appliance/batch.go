@@ -349,7 +349,7 @@ func (b *batcher) settle(ctx context.Context, jobs []*signJob, out []*signed) er
 		}
 		facts := intentFacts(out[i].item.intent, out[i].item.hash)
 		facts["receipt"] = r.ID
-		events[i] = audit.Event{Name: "sign.done", Facts: facts}
+		events[i] = audit.Event{Name: audit.SignDone, Facts: facts}
 	}
 	errs := make(chan error, 1)
 	go func() { errs <- persist(ctx, func() error { return b.cfg.AuditLog.Append(ctx, events...) }) }()

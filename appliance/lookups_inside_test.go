@@ -2,7 +2,9 @@ package appliance
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
 )
 
 // Goal: what callers have a node ask the others about is bounded, of each caller and in all; a name that somebody knew costs nothing, one
@@ -107,5 +110,39 @@ func TestQuestionsHaveSlotsOfTheirOwn(t *testing.T) {
 	}
 	if !begun || lost["proposals node2"] != 0 || lost["questions node2"] == 0 {
 		t.Errorf("a proposal has begun: %v; no slot was left for: %v", begun, lost)
+	}
+}
+
+// Goal: whoever reads receipts has a node ask the one that settled no more than it may ask about strange names, and no node that is away.
+// Method: a receipt that another settled, with that one away; up; and up with all questions under way.
+func TestSettlerIsAskedWithinBounds(t *testing.T) {
+	x := newInside(t)
+	x.cfg.Rand = rand.Reader
+	p := x.world.Committee.Parties[1]
+	r := &attest.Receipt{ID: "rc_x", Settlement: attest.NodeAttestation{Node: string(nodeOf(p))}}
+	gone, cancel := context.WithCancel(t.Context()) // nobody answers here
+	cancel()
+	asked := func() (n int) {
+		before := len(x.sent)
+		if l := x.others.logged(gone, r); l != nil {
+			t.Errorf("a proof of nobody: %+v", l)
+		}
+		for _, e := range x.sent[before:] {
+			if e.Kind == ceremony.KindSession && slices.Equal(e.To, []transport.NodeID{nodeOf(p)}) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := asked(); n != 0 {
+		t.Errorf("a node that is away was asked %d times", n)
+	}
+	sayTwice(x, p, false)
+	if n := asked(); n != 1 {
+		t.Errorf("a node that is up was asked %d times", n)
+	}
+	x.others.lookups.open = lookupsAll
+	if n := asked(); n != 0 {
+		t.Errorf("asked %d times beyond the bound", n)
 	}
 }

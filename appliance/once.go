@@ -25,8 +25,8 @@ import (
 // coordinator that comes with the same (problem.Held). That one asks who has the answer, and gives the same one; only where nobody has it,
 // nor is about to, does it act itself, and says so in its proposal.
 
-// question is what a node asks others: about a session of one kind of operation, or, with opReceipt, about a receipt, or, with opWallet,
-// about a wallet.
+// question is what a node asks others: about a session of one kind of operation, or, with opReceipt, about a receipt, with opLogged, where
+// that is on record, or, with opWallet, about a wallet.
 type question struct {
 	Nonce   [16]byte         `cbor:"1,keyasint"`
 	Op      attest.Operation `cbor:"2,keyasint"`
@@ -35,6 +35,7 @@ type question struct {
 
 const (
 	opReceipt attest.Operation = "receipt" // by its ID
+	opLogged  attest.Operation = "logged"  // of who settled it; the answer is an attest.Logged
 	opWallet  attest.Operation = "wallet"  // by its ID, or its public key in hex
 )
 
@@ -123,6 +124,9 @@ func (n *others) answer(ctx context.Context, env transport.Envelope) {
 	receipt := q.Session
 	switch q.Op {
 	case opReceipt:
+	case opLogged:
+		receipt = ""
+		s.Answer, err = n.showLogged(ctx, q.Session)
 	case opWallet:
 		err = n.show(ctx, q.Session, &s)
 	default:

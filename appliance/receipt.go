@@ -50,7 +50,11 @@ const maxReceiptID = 64
 
 // Receipt returns the receipt of a signature, of whichever node that is up has it.
 func (n *Node) Receipt(ctx context.Context, id string) (*attest.Receipt, error) {
-	return n.others.kept(ctx, id, n.others.readReceipt)
+	r, err := n.others.kept(ctx, id, n.others.readReceipt)
+	if err == nil {
+		r.Logged = n.others.logged(ctx, r)
+	}
+	return r, err
 }
 
 // kept is the receipt that this node has, or that ask has from another.

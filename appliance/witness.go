@@ -3,7 +3,6 @@ package appliance
 import (
 	"cmp"
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"strings"
@@ -159,13 +158,10 @@ func parseWitnessed(node string, b []byte) (*witnessed, error) {
 
 // of is what the roster pins of a node: who checks its checkpoints, by which key, and who its cosignatures.
 func (w *witness) of(id transport.NodeID) (v audit.Verifier, key attest.Hex, by audit.Witness, err error) {
-	m, err := w.core.members.Roster().Roster.Node(string(id))
-	var pub crypto.PublicKey
+	roster := w.core.members.Roster()
+	m, err := roster.Roster.Node(string(id))
 	if err == nil {
-		pub, err = m.Attest()
-	}
-	if err == nil {
-		v, err = audit.NewVerifier(w.core.cfg.Cluster, string(id), pub)
+		v, err = AuditVerifier(string(id), roster)
 	}
 	if err == nil {
 		by, err = audit.NewWitness(w.core.cfg.Cluster, string(id), []byte(m.Identity))

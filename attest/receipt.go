@@ -38,6 +38,16 @@ type Receipt struct {
 	Signature      Hex                 `cbor:"15,keyasint" json:"signature"`
 	RecoveryID     int                 `cbor:"16,keyasint" json:"recovery_id"` // ECDSA; -1 elsewhere
 	Settlement     NodeAttestation     `cbor:"17,keyasint" json:"settlement"`  // leaf: Digest
+	Logged         *Logged             `cbor:"-" json:"logged,omitempty"`      // added by whoever hands the receipt out; not under Digest
+}
+
+// Logged shows that the node that settled has put that on record: the entry of its audit log, a Merkle log (RFC 6962), under a checkpoint
+// that its token has signed (C2SP tlog-checkpoint) and other nodes may have cosigned as witnesses (C2SP tlog-cosignature).
+type Logged struct {
+	Seq        uint64 `cbor:"1,keyasint" json:"seq"`        // of the entry, from 1
+	Entry      Hex    `cbor:"2,keyasint" json:"entry"`      // as it is stored and hashed: canonical CBOR
+	Inclusion  []Hash `cbor:"3,keyasint" json:"inclusion"`  // RFC 6962 §2.1.1, of leaf seq-1
+	Checkpoint string `cbor:"4,keyasint" json:"checkpoint"` // a signed note
 }
 
 // KeyRecord is threshold.KeyInfo without what the roster says.

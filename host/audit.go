@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
@@ -82,7 +83,7 @@ func (t *AuditTask) slip() error {
 		if err != nil {
 			return err
 		}
-		v, err := auditVerifier(first.Node, roster)
+		v, err := appliance.AuditVerifier(first.Node, roster)
 		if err != nil {
 			return nil
 		}
@@ -110,7 +111,7 @@ func (t *AuditTask) verifier() (audit.Verifier, error) {
 	if _, err := roster.Roster.Node(string(t.Config.Node)); err != nil {
 		return nil, fault.Usage("name the node whose log it is: --node NAME", "no such node in the roster: %q", t.Config.Node)
 	}
-	return auditVerifier(string(t.Config.Node), roster)
+	return appliance.AuditVerifier(string(t.Config.Node), roster)
 }
 
 // since reads the checkpoint that is named, nil if none is.
@@ -147,13 +148,7 @@ func (t *AuditTask) witnesses(x *audit.Verified, v audit.Verifier) []audit.Witne
 	if err != nil {
 		return nil
 	}
-	var of []audit.Witness
-	for _, m := range roster.Roster.Members() {
-		if w, err := audit.NewWitness(roster.Roster.Cluster, m.ID, []byte(m.Identity)); err == nil && m.ID != string(t.Config.Node) {
-			of = append(of, w)
-		}
-	}
-	by, _ := x.WitnessedBy(v, of...)
+	by, _ := x.WitnessedBy(v, appliance.AuditWitnesses(string(t.Config.Node), roster)...)
 	return by
 }
 

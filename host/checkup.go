@@ -511,7 +511,7 @@ func (d *Checkup) readHeads(ctx context.Context, disk *Disk) {
 func (d *Checkup) audit(roster *attest.SignedRoster) {
 	var v audit.Verifier
 	if roster != nil {
-		v, _ = auditVerifier(string(d.Config.Node), roster) // a roster without this node is told of already
+		v, _ = appliance.AuditVerifier(string(d.Config.Node), roster) // a roster without this node is told of already
 	}
 	x, err := audit.Verify(d.Config.AuditPath(), v, d.heads...)
 	switch {

@@ -153,7 +153,7 @@ func (b *boot) openVault(ctx context.Context) (err error) {
 }
 
 func (b *boot) openAudit(ctx context.Context) error {
-	v, err := auditVerifier(string(b.config.Node), b.roster.Load())
+	v, err := appliance.AuditVerifier(string(b.config.Node), b.roster.Load())
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 
+	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/host/fault"
@@ -43,12 +45,17 @@ func VerifySignature(curve, protocol string, pub, message, signature []byte) (*R
 }
 
 // VerifyReceipt checks a receipt, in JSON, with a roster and the authority alone: request, who asked, cosignature, attested shares,
-// signature, settlement. Without an authority it is not judged who asked.
-func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.AuthorityChain) (*Report, error) {
+// signature, settlement; and, where it shows one, the audit log that it is in, which that many other nodes must have witnessed. Without an
+// authority it is not judged who asked.
+func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.AuthorityChain, witnesses int) (*Report, error) {
 	r, err := attest.ParseReceipt(b)
 	if err == nil {
 		err = attest.VerifyReceipt(r, roster, schemes.ByID, attest.ReceiptOptions{NotAfter: time.Now().Add(attest.DefaultSkew),
 			Authority: authority})
+	}
+	var logged appliance.Logged
+	if err == nil && r.Logged != nil {
+		logged, err = appliance.CheckLogged(r, roster)
 	}
 	var d *intent.Decoded
 	if err == nil {
@@ -61,6 +68,12 @@ func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.Autho
 			f.Do = "find out why nodes signed it: it was not asked for or approved by who may, or the rules of its authority do not permit it"
 		}
 		return nil, f
+	}
+	if len(logged.Witnesses) < witnesses {
+		return nil, &fault.Error{Code: fault.CodeIntegrity,
+			What: fmt.Sprintf("the receipt holds, and %d other nodes have witnessed that it is on record, wanted are %d",
+				len(logged.Witnesses), witnesses),
+			Do: "fetch it again with `mpcd key receipt` in some minutes, while the node that settled it and its witnesses run"}
 	}
 	at := time.UnixMilli(r.Time).UTC().Format(time.RFC3339)
 	var nodes []string
@@ -107,8 +120,23 @@ func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.Autho
 		v["derivation_path"] = path
 		rows = append(rows, [2]any{"path", path})
 	}
-	return &Report{v, append(rows, [][2]any{{"cosigned by", r.Cosign.Node}, {"attested by", strings.Join(nodes, ", ")},
-		{"settled by", r.Settlement.Node}, {"time", at}}...)}, nil
+	rows = append(rows, [][2]any{{"cosigned by", r.Cosign.Node}, {"attested by", strings.Join(nodes, ", ")},
+		{"settled by", r.Settlement.Node}, {"time", at}}...)
+	return &Report{v, append(rows, [2]any{"on record", onRecord(r, logged, v)})}, nil
+}
+
+// onRecord says where a receipt is on record, in words and in v.
+func onRecord(r *attest.Receipt, l appliance.Logged, v map[string]any) string {
+	if r.Logged == nil {
+		return "not shown: fetch the receipt again in a minute"
+	}
+	names := []string{}
+	for _, w := range l.Witnesses {
+		names = append(names, w.Node)
+	}
+	v["logged"] = map[string]any{"node": r.Settlement.Node, "entry": l.Entry.Seq, "entries": l.Under.Size, "witnesses": names}
+	return fmt.Sprintf("as entry %d of the audit log of %s, under its checkpoint of %d entries, witnessed by %s", l.Entry.Seq,
+		r.Settlement.Node, l.Under.Size, cmp.Or(strings.Join(names, ", "), "nobody"))
 }
 
 // DecodeIntent reads what an intent asks a key to do; nil where it has no payload.

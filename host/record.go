@@ -13,9 +13,7 @@ import (
 	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/problem"
-	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
-	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/vault"
 )
 
@@ -200,23 +198,6 @@ func (r *record) seal(ctx context.Context) {
 	if err := errors.Join(r.checkpoint(), r.mark(ctx)); err != nil {
 		r.log.Warn("the end of the audit log is not sealed", "error", err)
 	}
-}
-
-// auditVerifier checks the checkpoints of a node by the key that the roster pins.
-func auditVerifier(node string, roster *attest.SignedRoster) (audit.Verifier, error) {
-	m, err := roster.Roster.Node(node)
-	if err != nil {
-		return nil, err
-	}
-	pub, err := m.Attest()
-	if err != nil {
-		return nil, err
-	}
-	v, err := audit.NewVerifier(roster.Roster.Cluster, node, pub)
-	if err != nil {
-		return nil, fmt.Errorf("the roster pins another attestation key: %w: %w", err, durable.ErrCorrupt)
-	}
-	return v, nil
 }
 
 // note puts on record what an operator did to a node that does not run, whose data directory is held. The log must be there, unless the

@@ -291,6 +291,9 @@ type Event struct {
 	Facts map[string]string
 }
 
+// SignDone is the name of the event that a signature was made and settled; its fact "receipt" names the receipt.
+const SignDone = "sign.done"
+
 // roomLeast is what must be free on the log's disk before anything more is recorded, in bytes: some 30,000 entries, so that what is under
 // way can still tell how it ended.
 const roomLeast = 8 << 20

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sort"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -308,6 +310,52 @@ func Prove(path string, v Verifier, seq uint64, since []byte) (*Proof, error) {
 	}
 	p.Since, p.Consistency = string(since), hashes(grown)
 	return p, nil
+}
+
+// findBlocks bounds how many blocks Find reads: 8,192 entries.
+const findBlocks = 32
+
+// Find is the first entry from a time on that is the one asked for, by the clock that dates entries; after a clock was put back it may not
+// be found. ErrNoEntry, also where it is not among the 8,192 from then on.
+func (a *Log) Find(from time.Time, is func(Entry) bool) (Entry, error) {
+	var failed error
+	blocks := int((a.Len() + blockLen - 1) / blockLen)
+	first := sort.Search(blocks, func(n int) bool { // the first block that begins at that time or later
+		es, err := a.Entries(uint64(n)*blockLen, 1)
+		failed = errors.Join(failed, err)
+		return err != nil || len(es) == 0 || es[0].Time >= from.UnixMilli()
+	})
+	for n := max(first-1, 0); n < min(blocks, first+findBlocks) && failed == nil; n++ {
+		es, err := a.Entries(uint64(n)*blockLen, blockLen)
+		failed = err
+		for _, e := range es {
+			if e.Time >= from.UnixMilli() && is(e) {
+				return e, nil
+			}
+		}
+	}
+	return Entry{}, cmp.Or(failed, fmt.Errorf("%w in the log from %s on", ErrNoEntry, from.UTC().Format(time.RFC3339)))
+}
+
+// Prove makes the proof of an entry under the last checkpoint of the log that is open. ErrNoEntry, ErrNoCheckpoint.
+func (a *Log) Prove(seq uint64) (*Proof, error) {
+	p := &Proof{Seq: seq, Checkpoint: string(a.Checkpoint())}
+	t := a.treeNow()
+	if seq < 1 || seq > t.size() {
+		return nil, fmt.Errorf("%w as %d: the log has 1 to %d", ErrNoEntry, seq, t.size())
+	}
+	under, _ := HeadIn([]byte(p.Checkpoint)) // of size 0 where there is none
+	if seq > under.Size {
+		return nil, fmt.Errorf("entry %d: the last checkpoint has %d entries under it: %w", seq, under.Size, ErrNoCheckpoint)
+	}
+	records, err := a.readBlock(int((seq - 1) / blockLen))
+	if err != nil {
+		return nil, err
+	}
+	p.Entry = records[(seq-1)%blockLen].Data
+	proof, err := tlog.ProveRecord(int64(under.Size), int64(seq-1), t)
+	p.Inclusion = hashes(proof)
+	return p, err
 }
 
 // Shown is what a proof shows.

@@ -42,6 +42,7 @@ TYPES = {
     "E": "operations:[s vaults:[s",
     "R": "version:i id:s cluster:s roster:s session_id:s time_ms:i key:K intent:I policy:P cosign:N presign_session:h presignature:h "
          "signers:[i shares:[S signature:x recovery_id:i settlement:N",
+    "C": "seq:u entry:x inclusion:[h checkpoint:s",
     "M": "id:s party:i identity:x seal:x cosign_key:x attest_key:x endpoint:s facility:s removed?:b", "O": "version:i cluster:s serial:u nodes:[M",
 }
 def fields(kind, j):
@@ -130,20 +131,24 @@ def derive(Y, chain, path):
 
 # Attestations (sections 4 and 5): everything in one is known but its time and its signature, so it is written again and compared.
 P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+def climb(leaf, index, count, path):
+    """The root of the tree of count leaves, of which this one has that index and path: RFC 9162, section 2.1.3.2."""
+    h, fn, sn = sha(b"\0" + leaf), index, count - 1
+    for p in path:
+        need(sn and len(p) == 32, "the path is too long")
+        if fn & 1 or fn == sn:
+            h = sha(b"\1" + p + h)
+            while fn and not fn & 1: fn, sn = fn >> 1, sn >> 1
+        else: h = sha(b"\1" + h + p)
+        fn, sn = fn >> 1, sn >> 1
+    need(sn == 0, "the path is too short")
+    return h
 def attested(a, kind, cluster, node, der, leaf_at):
     """The time at which the key der attested the leaf, which leaf_at gives for a time."""
     cose, index, count, path = a[1], a[2], a[3], a[4]
     sig, at = cose[-64:], int.from_bytes(cose[-74:-66], "big")
     need(0 <= index < count <= 1 << 14, "no such leaf")
-    node_hash, fn, sn = sha(b"\0" + leaf_at(at)), index, count - 1  # RFC 9162, section 2.1.3.2
-    for p in path:
-        need(sn and len(p) == 32, "the path is too long")
-        if fn & 1 or fn == sn:
-            node_hash = sha(b"\1" + p + node_hash)
-            while fn and not fn & 1: fn, sn = fn >> 1, sn >> 1
-        else: node_hash = sha(b"\1" + node_hash + p)
-        fn, sn = fn >> 1, sn >> 1
-    need(sn == 0, "the path is too short")
+    node_hash = climb(leaf_at(at), index, count, path)
     key = serialization.load_der_public_key(der)
     es256 = isinstance(key, ec.EllipticCurvePublicKey)
     need(key.curve.name == "secp256r1" if es256 else isinstance(key, ed25519.Ed25519PublicKey), "a key of another type")
@@ -229,7 +234,51 @@ def roster(path, pin):
 
 SKEW = 30_000  # milliseconds between the clocks of nodes
 SCHEMES = {"ed25519": "frost-ed25519", "bip340": "frost-bip340", "ecdsa-secp256k1": "dkls23-secp256k1"}
+def item(b):
+    """The first item of what is CBOR of maps, numbers, text and bytes, and what follows it."""
+    major, n, b = b[0] >> 5, b[0] & 31, b[1:]
+    if n >= 24: n, b = int.from_bytes(b[:1 << n - 24], "big"), b[1 << n - 24:]
+    if major == 0: return n, b
+    if major in (2, 3): return b[:n] if major == 2 else b[:n].decode(), b[n:]
+    need(major == 5, "an entry of another form")
+    out = {}
+    for _ in range(n):
+        key, b = item(b)
+        out[key], b = item(b)
+    return out, b
+def logged(l, r, members):
+    """The audit log that a receipt is in (section 10): who of the others has witnessed it."""
+    n, node, cluster = fields("C", l), r["settlement"]["node"], members["cluster"]
+    text, _, lines = l["checkpoint"].partition("\n\n")
+    text += "\n"
+    origin = f"mpcd/{cluster}/{node}/audit"
+    name, size, root, nothing = text.split("\n")
+    need(name == origin and nothing == "" and str(int(size)) == size and len(base64.b64decode(root)) == 32, "a checkpoint of something else")
+    der = lambda m, what: fields("x", m[what])
+    own, witnesses, seen = der({m["id"]: m for m in members["nodes"]}[node], "attest_key"), {}, []
+    for m in members["nodes"]:
+        w = f"mpcd/{cluster}/{m['id']}/witness"
+        if m["id"] != node and not m.get("removed"):
+            witnesses[w, sha(w.encode() + b"\n\x04" + der(m, "identity"))[:4]] = m
+    for line in lines.strip("\n").split("\n"):
+        dash, by, sig = line.split(" ")
+        sig = base64.b64decode(sig)
+        if (by, sig[:4]) == (origin, sha(own)[:4]):
+            serialization.load_der_public_key(own).verify(sig[4:], text.encode(), ec.ECDSA(hashes.SHA256()))
+            seen.append(node)
+        elif (by, sig[:4]) in witnesses:
+            m, at = witnesses[by, sig[:4]], int.from_bytes(sig[4:12], "big")
+            ed25519.Ed25519PublicKey.from_public_bytes(der(m, "identity")).verify(sig[12:], f"cosignature/v1\ntime {at}\n{text}".encode())
+            seen.append(m["id"])
+    need(node in seen, "the node has not signed the checkpoint")
+    need(1 <= l["seq"] <= int(size), "an entry that is not under the checkpoint")
+    need(climb(n[2], l["seq"] - 1, int(size), n[3]) == base64.b64decode(root), "the entry is not in the log")
+    e, rest = item(n[2])
+    need(rest == b"" and (e[1], e[2], e[5], e[6]["receipt"]) == (2, l["seq"], "sign.done", r["id"]), "an entry of something else")
+    return sorted(set(seen) - {node})
 def receipt(r, members, roster_name, authorities):
+    shown = r.pop("logged", None)
+    if shown is not None: logged(shown, r, members)
     n = fields("R", r)
     if authorities is not None: initiation(r["intent"], n[8], authorities)
     need(("initiation" in r["intent"]) == ("authority" in r["intent"]), "an initiation without an authority, or the other way")

@@ -72,10 +72,10 @@ func attestCommand(o *output) *cobra.Command {
 
 func attestVerify(o *output) *cobra.Command {
 	var rosterPath, pin, authority string
-	var anybody bool
+	var anybody, witnesses = false, 0
 	cmd := &cobra.Command{
 		Use:   "verify RECEIPT.json",
-		Short: "Check a receipt offline: request, initiator, cosignature, attested shares, signature, settlement",
+		Short: "Check a receipt offline: request, initiator, cosignature, attested shares, signature, settlement, audit log",
 		Long: "Re-checks the whole chain of evidence with roster and authority alone: " +
 			"no network, no token. --root pins whose roster it is; take it from the\n" +
 			"operator, not from where the receipt came from.",
@@ -104,12 +104,13 @@ func attestVerify(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.report(host.VerifyReceipt(b, roster, chain))
+			return o.report(host.VerifyReceipt(b, roster, chain, witnesses))
 		},
 	}
 	cmd.Flags().StringVar(&rosterPath, "roster", "", "the signed roster (required)")
 	cmd.Flags().StringVar(&authority, "authority", "", "the authority, which says who might ask; authority.json beside the roster if empty")
 	cmd.Flags().BoolVar(&anybody, "any-initiator", false, "do not judge who asked, as of receipts from before there was an authority")
+	cmd.Flags().IntVar(&witnesses, "witnesses", 0, "how many other nodes must have witnessed, at least, that it is on record")
 	cmd.Flags().StringVar(&pin, "root", "", "the operator's public key, or the roster's fingerprint")
 	return cmd
 }
