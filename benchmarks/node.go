@@ -168,16 +168,23 @@ type signAnswer struct {
 type nodeScheme struct {
 	name, curve, protocol string
 	message               func(i int64, salt int64) []byte
-	field                 string // of the request
+	ask                   func(wallet string, message []byte) any // the request
 	verify                func(pub, message, sig []byte) bool
 	pooled                bool // nodes keep presignatures for it
 }
 
 var nodeSchemes = []nodeScheme{
 	{"ed25519", "ed25519", "frost", func(i, salt int64) []byte { return fmt.Appendf(nil, "transaction %d of the load at %d", i, salt) },
-		"message", func(pub, message, sig []byte) bool { return ed25519.Verify(pub, message, sig) }, false},
+		raw("message"), func(pub, message, sig []byte) bool { return ed25519.Verify(pub, message, sig) }, false},
 	{"ecdsa", "secp256k1", "dkls23", func(i, salt int64) []byte { h := sha256.Sum256(fmt.Appendf(nil, "%d of %d", i, salt)); return h[:] },
-		"message_hash", verifyECDSA, true},
+		raw("message_hash"), verifyECDSA, true},
+}
+
+// raw asks for a signature of a message in a field, and leaves it to dev to sign the request as its initiator.
+func raw(field string) func(wallet string, message []byte) any {
+	return func(wallet string, message []byte) any {
+		return map[string]any{"wallet_id": wallet, field: "0x" + hex.EncodeToString(message)}
+	}
 }
 
 func verifyECDSA(pub, message, sig []byte) bool {
@@ -397,8 +404,7 @@ func (d *devCluster) load(ctx context.Context, s nodeScheme, key keyAnswer, clie
 				message := s.message(next.Add(1), began.UnixNano())
 				start := time.Now()
 				var a signAnswer
-				if errs[i] = d.post(ctx, "/api/v1/sign", map[string]any{"wallet_id": key.WalletID, s.field: "0x" + hex.EncodeToString(message)},
-					&a); errs[i] != nil {
+				if errs[i] = d.post(ctx, "/api/v1/sign", s.ask(key.WalletID, message), &a); errs[i] != nil {
 					return
 				}
 				results[i] = append(results[i], made{message, a.Signature, time.Since(start)})

@@ -14,7 +14,7 @@ import (
 )
 
 func main() {
-	what := flag.String("only", "engine,node,overload", "which figures: engine, node, overload, hsm")
+	what := flag.String("only", "engine,node,gate,overload", "which figures: engine, node, gate, overload, hsm")
 	mpcd := flag.String("mpcd", "bin/mpcd", "the program, for all but engine figures")
 	duration := flag.Duration("duration", 30*time.Second, "of each load")
 	clients := flag.Int("clients", 64, "concurrent clients of the sustained load")
@@ -45,6 +45,14 @@ func run(ctx context.Context, what string, o benchmarks.NodeOptions) error {
 			}
 			all = append(all, f...)
 		}
+	}
+	if strings.Contains(what, "gate") {
+		fmt.Fprintf(os.Stderr, "measuring what judging costs, %s a load\n", o.Duration)
+		f, err := benchmarks.Gate(ctx, o, 3, 5)
+		if err != nil {
+			return err
+		}
+		all = append(all, f...)
 	}
 	if strings.Contains(what, "overload") {
 		fmt.Fprintf(os.Stderr, "measuring overload, %s a load\n", o.Duration)

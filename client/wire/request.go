@@ -11,6 +11,7 @@ type KeygenRequest struct {
 	Label     string   `json:"label,omitempty"`      // at most 128 bytes
 	// Initiation is an initiator's signature that it wants this: attest.Intent.InitiationMessage.
 	Initiation *Initiation `json:"initiation,omitempty"`
+	Approvals  []Approval  `json:"approvals,omitempty"` // of this initiation, where the rules want them
 }
 
 // Initiation is an initiator's word on a request, for which its session_id must be given, and its wallet or all of the new key's numbers.
@@ -38,6 +39,7 @@ type SignRequest struct {
 	// what the signature is for, as Wallet.Addresses names it; stands in the receipt
 	Chain      string      `json:"chain,omitempty"`
 	Initiation *Initiation `json:"initiation,omitempty"`
+	Approvals  []Approval  `json:"approvals,omitempty"` // as of KeygenRequest; without, what wants them waits as an operation
 }
 
 // Transaction is a payload as its network writes it before it is signed: every signer reads it for itself.
@@ -59,9 +61,11 @@ type RefreshRequest struct {
 	Release      []string `json:"release,omitempty"` // nodes whose bans by the answering node end
 
 	Initiation *Initiation `json:"initiation,omitempty"`
+	Approvals  []Approval  `json:"approvals,omitempty"` // as of KeygenRequest
 }
 
-// Approval is an approver's word on an operation, POST /api/v1/operations/{id}/approvals: attest.Intent.ApprovalMessage.
+// Approval is an approver's word, with the request or on its operation, POST /api/v1/operations/{id}/approvals:
+// attest.Intent.ApprovalMessage.
 type Approval struct {
 	By        string `json:"by"`         // name of the approver in the cluster's authority
 	Expires   int64  `json:"expires_ms"` // Unix milliseconds, at most a week ahead
