@@ -148,13 +148,14 @@ func authorityInit(o *output) *cobra.Command {
 }
 
 // signer is an officer who signs.
-type signer struct{ name, key, passphrase string }
+type signer struct{ asker }
 
 func (s *signer) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.name, "as", "", "the officer who signs (required)")
-	f.StringVar(&s.key, "key", "", "the officer's key file (required)")
-	f.StringVar(&s.passphrase, "passphrase", "", "what opens it: file:PATH, cred:NAME or env:NAME")
+	f.StringVar(&s.key, "key", "", "the officer's key file, or with --token its key's name there (required)")
+	f.StringVar(&s.passphrase, "passphrase", "", "what opens the file: file:PATH, cred:NAME or env:NAME")
+	f.StringVar(&s.token, "token", "", "the HSM, TPM or KMS that has the key, a URI as mpcd hsm list shows")
 }
 
 // use lends the officer's key.
@@ -162,11 +163,7 @@ func (s *signer) use(f func(by string, sign attest.SignFunc) error) error {
 	if s.name == "" || s.key == "" {
 		return fault.Usage("give --as NAME and --key FILE", "no officer signs")
 	}
-	var ask func() (*secret.Bytes, error)
-	if s.passphrase != "" {
-		ask = func() (*secret.Bytes, error) { return readPassphrase(s.passphrase) }
-	}
-	return enrol.UseKey(s.key, ask, func(sign attest.SignFunc) error { return f(s.name, sign) })
+	return s.asker.use(func(sign attest.SignFunc) error { return f(s.name, sign) })
 }
 
 func authorityChange(o *output) *cobra.Command {

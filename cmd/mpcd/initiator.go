@@ -20,7 +20,7 @@ import (
 	"github.com/luxfi/mpcd/internal/secret"
 )
 
-// asker is who signs what a command asks for, an initiator, or decides, an approver.
+// asker is who signs what a command asks for, an initiator, or decides, an approver or an officer.
 type asker struct {
 	name       string // of an initiator NAME@CLUSTER; "" for nobody
 	key        string // a file, or with token the key's name there
@@ -82,7 +82,7 @@ func (a *asker) ask() func() (*secret.Bytes, error) {
 	if a.passphrase == "" {
 		return nil
 	}
-	return func() (*secret.Bytes, error) { return hsm.ReadPIN(a.passphrase) }
+	return func() (*secret.Bytes, error) { return readPassphrase(a.passphrase) }
 }
 
 // use lends the key of who decides.
