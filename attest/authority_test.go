@@ -348,3 +348,27 @@ func TestInitiationForm(t *testing.T) {
 		}
 	}
 }
+
+// Goal: keys that were read are the ones that were written, each time, and what is kept of them is bounded. Method: more keys than are kept,
+// each read twice; one that is none is none again.
+func TestParsedKeysAreBounded(t *testing.T) {
+	for range parsedMost + 10 {
+		pub, _, err := ed25519.GenerateKey(nil)
+		must(t, err)
+		der, err := MarshalPublicKey(pub)
+		must(t, err)
+		for range 2 {
+			if got, err := ParsePublicKey(der); err != nil || !pub.Equal(got) {
+				t.Fatalf("%x is read as %x, %v", pub, got, err)
+			}
+		}
+	}
+	if n := len(parsed.m); n == 0 || n > parsedMost {
+		t.Errorf("%d keys are kept", n)
+	}
+	for range 2 {
+		if got, err := ParsePublicKey([]byte("none")); err == nil || got != nil {
+			t.Errorf("no key is read as %x", got)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"sync"
 
 	"github.com/veraison/go-cose"
 
@@ -212,8 +213,38 @@ func lowS(sig []byte) []byte {
 	return out
 }
 
+// parsed has keys that were read, by their encoding: the few of a roster and an authority are read for every signature. Who changes what
+// ParsePublicKey returns changes it for all.
+var parsed struct {
+	sync.RWMutex
+	m map[string]crypto.PublicKey
+}
+
+// parsedMost is how many keys are kept; then it begins anew.
+const parsedMost = 1024
+
 // ParsePublicKey reads a PKIX DER public key (RFC 5280 §4.1): P-256, or Ed25519 that is no point of small order.
 func ParsePublicKey(der []byte) (crypto.PublicKey, error) {
+	parsed.RLock()
+	pub := parsed.m[string(der)]
+	parsed.RUnlock()
+	if pub != nil {
+		return pub, nil
+	}
+	pub, err := parsePublicKey(der)
+	if err != nil {
+		return nil, err
+	}
+	parsed.Lock()
+	defer parsed.Unlock()
+	if len(parsed.m) >= parsedMost || parsed.m == nil {
+		parsed.m = map[string]crypto.PublicKey{}
+	}
+	parsed.m[string(der)] = pub
+	return pub, nil
+}
+
+func parsePublicKey(der []byte) (crypto.PublicKey, error) {
 	pub, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
 		return nil, fmt.Errorf("attest: not a PKIX public key")
