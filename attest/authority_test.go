@@ -349,8 +349,8 @@ func TestInitiationForm(t *testing.T) {
 	}
 }
 
-// Goal: keys that were read are the ones that were written, each time, and what is kept of them is bounded. Method: more keys than are kept,
-// each read twice; one that is none is none again.
+// Goal: keys that were read are the ones that were written, each time, and what is kept of them is bounded. Method: more keys than are
+// kept, each read twice; one that is none is none again.
 func TestParsedKeysAreBounded(t *testing.T) {
 	for range parsedMost + 10 {
 		pub, _, err := ed25519.GenerateKey(nil)
