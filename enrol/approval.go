@@ -2,6 +2,7 @@ package enrol
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/durable"
+	"github.com/luxfi/mpcd/policy"
 )
 
 // Decision is how an approver decides on an operation, and where his word goes.
@@ -72,6 +74,7 @@ func (d Decision) Decide(ctx context.Context, id string, get func() (*wire.Opera
 // Pending is an operation as an approver reads it, who believes no node: what it would do is decoded here.
 type Pending struct {
 	Intent    attest.Intent
+	Key       attest.KeyRecord  // the wallet's
 	Decoded   *intent.Decoded   // nil where it is a message or digest that nobody can read
 	Authority *attest.Authority // that it was judged by; nil before
 }
@@ -106,24 +109,53 @@ func ReadPending(id, path string, get func() (*wire.Operation, error)) (*Pending
 // ParseOperation reads an operation. It fails where the message is not what the transaction says, or the key is not the wallet's.
 func ParseOperation(o *wire.Operation) (*Pending, error) {
 	var p Pending
-	var k attest.KeyRecord
 	err := canon.UnmarshalJSON(o.Intent, &p.Intent)
 	if err == nil {
-		err = canon.UnmarshalJSON(o.Key, &k)
+		err = canon.UnmarshalJSON(o.Key, &p.Key)
 	}
 	if err == nil && (p.Intent.Initiation == nil || p.Intent.Operation != attest.OpSign || p.Intent.RequestID != o.ID) {
 		err = fmt.Errorf("it is no signature that an initiator has asked for under that name")
 	}
-	if err == nil && attest.KeyID(k.Kind, k.GroupKey) != p.Intent.KeyID {
+	if err == nil && attest.KeyID(p.Key.Kind, p.Key.GroupKey) != p.Intent.KeyID {
 		err = fmt.Errorf("the key that is shown is not that of wallet %.64q", p.Intent.KeyID)
 	}
 	if err == nil {
-		p.Decoded, err = host.DecodeIntent(p.Intent, k)
+		p.Decoded, err = host.DecodeIntent(p.Intent, p.Key)
 	}
 	if err != nil {
 		return nil, fault.Usage("approve nothing that cannot be read: ask another node for the operation", "operation %.128q: %w", o.ID, err)
 	}
 	return &p, nil
+}
+
+// OperationTable lists operations, for people.
+func OperationTable(all []wire.Operation) [][]any {
+	rows := [][]any{{"OPERATION", "STATE", "ASKED BY", "WALLET", "NEEDS", "APPROVED", "REJECTED", "UNTIL"}}
+	for _, x := range all {
+		rows = append(rows, []any{x.ID, x.State, x.Initiator, x.WalletID, policy.Needs(x.Needs), quoted(x.Approved), quoted(x.Rejected),
+			time.UnixMilli(x.ExpiresMS).UTC().Format(time.RFC3339)})
+	}
+	return rows
+}
+
+// OperationRows show an operation as it is read here, for people.
+func OperationRows(x *wire.Operation) [][]any {
+	rows := [][]any{{"operation", x.ID}, {"state", x.State, policy.Needs(x.Needs), x.Why},
+		{"approved by", cmp.Or(quoted(x.Approved), "nobody")}}
+	if len(x.Rejected) > 0 {
+		rows = append(rows, []any{"rejected by", quoted(x.Rejected)})
+	}
+	if x.ReceiptID != "" {
+		rows = append(rows, []any{"receipt", x.ReceiptID})
+	}
+	p, err := ParseOperation(x)
+	if err != nil {
+		return append(rows, []any{"WARN", err})
+	}
+	for _, r := range p.Rows() {
+		rows = append(rows, []any{r[0], r[1]})
+	}
+	return rows
 }
 
 // Rows are what an approver reads before he decides: who asks, for what, and what was decoded of it here.

@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	_ "embed" // the starter
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/host"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -210,6 +212,60 @@ func nameAndKey(spec string) (string, attest.Hex, error) {
 	return name, b, nil
 }
 
+// AuthorityRows show the last of a chain, for people.
+func AuthorityRows(c attest.AuthorityChain) (rows [][]any) {
+	a := c[len(c)-1].Authority
+	row := func(cells ...any) { rows = append(rows, cells) }
+	by, others, must := c.Signed()
+	signed := fmt.Sprintf("%s: %d of %d have signed", cmp.Or(strings.Join(by, ", "), "nobody"), len(by), must)
+	if len(by) < must {
+		signed += fmt.Sprintf("; not in force: of %s %d more must, by `mpcd authority sign`", strings.Join(others, ", "), must-len(by))
+	}
+	row("cluster", a.Cluster)
+	row("serial", a.Serial)
+	row("digest", a.Digest())
+	row("signed by", signed)
+	row("next by", fmt.Sprintf("%d of %d officers", a.Quorum, len(a.Officers)))
+	for _, x := range a.Officers {
+		row("officer", x.Name, x.Key)
+	}
+	for _, x := range a.Initiators {
+		for _, g := range x.May {
+			row("initiator", x.Name, fmt.Sprintf("%s in %s", quoted(g.Operations), quoted(g.Vaults)), x.Key)
+		}
+	}
+	for _, x := range a.Approvers {
+		row("approver", x.Name, "of "+quoted(x.Groups), x.Key, x.Webhook, x.Passkey)
+	}
+	for _, x := range a.Assets {
+		row("asset", x.Network, x.ID, fmt.Sprintf("%d decimals", x.Decimals))
+	}
+	for _, line := range strings.Split(strings.TrimRight(a.Policy, "\n"), "\n") {
+		row("policy", line)
+	}
+	switch rules, err := a.Rules(); {
+	case err != nil:
+		row("WARN", err)
+	case len(rules.Names()) == 0:
+		row("WARN", "it has no rules, and permits nothing: "+host.NoRules)
+	case len(a.Unmanned(rules)) > 0:
+		row("WARN", "rules count approvals of "+quoted(a.Unmanned(rules))+", in which nobody is: correct them, or add --approver")
+	}
+	return rows
+}
+
+// quoted are names, for people.
+func quoted[T ~string](of []T) string {
+	out := make([]string, len(of))
+	for i, x := range of {
+		out[i] = fmt.Sprintf("%q", string(x))
+		if x == attest.AnyVault {
+			out[i] = "any vault"
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
 // Amendment is what becomes of an authority.
 type Amendment struct {
 	Quorum     int // 0 leaves it
@@ -267,6 +323,19 @@ func (c Amendment) Apply(a *attest.Authority) error {
 	if _, err := a.Rules(); err != nil {
 		return fault.Doing(cmp.Or(c.Policy, "the policy"), fault.Usage("correct it, and try `mpcd policy check`", "%w", err))
 	}
+	if err := c.assets(a); err != nil {
+		return err
+	}
+	slices.SortFunc(a.Officers, func(x, y attest.Officer) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(a.Initiators, func(x, y attest.Initiator) int { return strings.Compare(x.Name, y.Name) })
+	if c.Quorum != 0 {
+		a.Quorum = c.Quorum
+	}
+	return nil
+}
+
+// assets puts assets in the place of the same.
+func (c Amendment) assets(a *attest.Authority) error {
 	assets, err := ParseAssets(c.Assets)
 	if err != nil {
 		return err
@@ -274,11 +343,6 @@ func (c Amendment) Apply(a *attest.Authority) error {
 	for _, x := range assets {
 		same := func(y policy.Asset) bool { return y.Network == x.Network && y.ID == x.ID }
 		a.Assets = append(slices.DeleteFunc(a.Assets, same), x)
-	}
-	slices.SortFunc(a.Officers, func(x, y attest.Officer) int { return strings.Compare(x.Name, y.Name) })
-	slices.SortFunc(a.Initiators, func(x, y attest.Initiator) int { return strings.Compare(x.Name, y.Name) })
-	if c.Quorum != 0 {
-		a.Quorum = c.Quorum
 	}
 	return nil
 }

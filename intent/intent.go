@@ -6,6 +6,8 @@
 package intent
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -129,6 +131,18 @@ func Decode(p Payload) (*Decoded, error) {
 	}
 	d.Network, d.Format = p.Network, p.Format
 	return d, nil
+}
+
+// Given is what a text stands for that people hand around: what is all hex, or base64, is taken as that, everything else as it is.
+func Given(b []byte) []byte {
+	text := strings.TrimSpace(string(b))
+	if x, err := hex.DecodeString(strings.TrimPrefix(text, "0x")); err == nil && text != "" {
+		return x
+	}
+	if x, err := base64.StdEncoding.DecodeString(text); err == nil && text != "" {
+		return x
+	}
+	return b
 }
 
 func clip(s string) string {

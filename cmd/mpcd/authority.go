@@ -1,13 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"crypto"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -288,54 +285,5 @@ func authoritySettle(o *output) *cobra.Command {
 
 // authority shows the last of a chain.
 func (o *output) authority(c attest.AuthorityChain) error {
-	last := c[len(c)-1]
-	a := last.Authority
-	by, others, must := c.Signed()
-	signed := fmt.Sprintf("%s: %d of %d have signed", cmp.Or(strings.Join(by, ", "), "nobody"), len(by), must)
-	if len(by) < must {
-		signed += fmt.Sprintf("; not in force: of %s %d more must, by `mpcd authority sign`", strings.Join(others, ", "), must-len(by))
-	}
-	return o.result(last, func(w io.Writer) {
-		row(w, "cluster", a.Cluster)
-		row(w, "serial", a.Serial)
-		row(w, "digest", a.Digest())
-		row(w, "signed by", signed)
-		row(w, "next by", fmt.Sprintf("%d of %d officers", a.Quorum, len(a.Officers)))
-		for _, x := range a.Officers {
-			row(w, "officer", x.Name, x.Key)
-		}
-		for _, x := range a.Initiators {
-			for _, g := range x.May {
-				row(w, "initiator", x.Name, fmt.Sprintf("%s in %s", join(g.Operations), join(g.Vaults)), x.Key)
-			}
-		}
-		for _, x := range a.Approvers {
-			row(w, "approver", x.Name, "of "+join(x.Groups), x.Key, x.Webhook, x.Passkey)
-		}
-		for _, x := range a.Assets {
-			row(w, "asset", x.Network, x.ID, fmt.Sprintf("%d decimals", x.Decimals))
-		}
-		for _, line := range strings.Split(strings.TrimRight(a.Policy, "\n"), "\n") {
-			row(w, "policy", line)
-		}
-		switch rules, err := a.Rules(); {
-		case err != nil:
-			row(w, "WARN", err)
-		case len(rules.Names()) == 0:
-			row(w, "WARN", "it has no rules, and permits nothing: "+host.NoRules)
-		case len(a.Unmanned(rules)) > 0:
-			row(w, "WARN", "rules count approvals of "+join(a.Unmanned(rules))+", in which nobody is: correct them, or add --approver")
-		}
-	})
-}
-
-func join[T ~string](of []T) string {
-	out := make([]string, len(of))
-	for i, x := range of {
-		out[i] = fmt.Sprintf("%q", string(x))
-		if x == attest.AnyVault {
-			out[i] = "any vault"
-		}
-	}
-	return strings.Join(out, ", ")
+	return o.rows(c[len(c)-1], enrol.AuthorityRows(c))
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"strings"
@@ -16,7 +14,6 @@ import (
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/cli"
-	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/policy"
 )
 
@@ -44,24 +41,10 @@ func (t *transaction) or(message, text string) ([]byte, error) {
 	return nil, t.read()
 }
 
-// read reads the file. What is all hex, or base64, is taken as that.
-func (t *transaction) read() error {
-	b, err := durable.ReadFile(t.path, 3*intent.MaxPayload)
-	if err != nil {
-		return err
-	}
-	text := strings.TrimSpace(string(b))
-	if x, err := hex.DecodeString(strings.TrimPrefix(text, "0x")); err == nil && text != "" {
-		b = x
-	} else if x, err := base64.StdEncoding.DecodeString(text); err == nil && text != "" {
-		b = x
-	}
-	if len(b) == 0 || len(b) > intent.MaxPayload {
-		return fault.Usage("give the file of one transaction", "%s has %d bytes of a transaction, want 1 to %d", t.path, len(b),
-			intent.MaxPayload)
-	}
-	t.bytes = b
-	return nil
+// read reads the file.
+func (t *transaction) read() (err error) {
+	t.bytes, err = enrol.ReadTransaction(t.path)
+	return err
 }
 
 // decode reads the file, and what it says, for a key in hex.
@@ -127,25 +110,13 @@ func policyCommand(o *output) *cobra.Command {
 	return cmd
 }
 
-func readPolicy(path string) (*policy.Rules, error) {
-	b, err := durable.ReadFile(path, policy.MaxText)
-	if err != nil {
-		return nil, err
-	}
-	rules, err := policy.Parse(string(b))
-	if err != nil {
-		return nil, fault.Doing(path, fault.Usage("correct the line that it names; docs/POLICY.md has examples", "%w", err))
-	}
-	return rules, nil
-}
-
 func policyCheck(o *output) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check FILE",
 		Short: "Read rules as every node would, and say what is wrong with them",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			rules, err := readPolicy(args[0])
+			rules, err := enrol.ReadRules(args[0])
 			if err != nil {
 				return err
 			}
@@ -166,7 +137,7 @@ func policyExplain(o *output) *cobra.Command {
 			"      --transaction payment.hex",
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			rules, err := readPolicy(args[0])
+			rules, err := enrol.ReadRules(args[0])
 			if err == nil {
 				q.Assets, err = enrol.ParseAssets(assets)
 			}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"io"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/cli"
-	"github.com/luxfi/mpcd/policy"
 )
 
 func operationCommand(o *output) *cobra.Command {
@@ -32,40 +30,12 @@ func operationList(o *output) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(o, &r, "list operations", "",
 				func(c *client.Client) ([]wire.Operation, error) { return c.Operations(cmd.Context(), state) },
-				func(t io.Writer, all []wire.Operation) {
-					row(t, "OPERATION", "STATE", "ASKED BY", "WALLET", "NEEDS", "APPROVED", "REJECTED", "UNTIL")
-					for _, x := range all {
-						row(t, x.ID, x.State, x.Initiator, x.WalletID, policy.Needs(x.Needs), join(x.Approved), join(x.Rejected), until(x))
-					}
-				})
+				table(enrol.OperationTable))
 		},
 	}
 	r.register(cmd)
 	cmd.Flags().StringVar(&state, "state", "", "only those of a state, as PENDING_APPROVAL")
 	return cmd
-}
-
-func until(x wire.Operation) string { return time.UnixMilli(x.ExpiresMS).UTC().Format(time.RFC3339) }
-
-// operationTable shows an operation as it was read here.
-func operationTable(t io.Writer, x *wire.Operation) {
-	row(t, "operation", x.ID)
-	row(t, "state", x.State, policy.Needs(x.Needs), x.Why)
-	row(t, "approved by", cmp.Or(join(x.Approved), "nobody"))
-	if len(x.Rejected) > 0 {
-		row(t, "rejected by", join(x.Rejected))
-	}
-	if x.ReceiptID != "" {
-		row(t, "receipt", x.ReceiptID)
-	}
-	p, err := enrol.ParseOperation(x)
-	if err != nil {
-		row(t, "WARN", err)
-		return
-	}
-	for _, r := range p.Rows() {
-		row(t, r[0], r[1])
-	}
 }
 
 func operationShow(o *output) *cobra.Command {
@@ -76,7 +46,7 @@ func operationShow(o *output) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return show(o, &r, "show operation", "",
-				func(c *client.Client) (*wire.Operation, error) { return c.Operation(cmd.Context(), args[0]) }, operationTable)
+				func(c *client.Client) (*wire.Operation, error) { return c.Operation(cmd.Context(), args[0]) }, table(enrol.OperationRows))
 		},
 	}
 	r.register(cmd)
@@ -91,7 +61,7 @@ func operationCancel(o *output) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return show(o, &r, "cancel operation", "",
-				func(c *client.Client) (*wire.Operation, error) { return c.Cancel(cmd.Context(), args[0]) }, operationTable)
+				func(c *client.Client) (*wire.Operation, error) { return c.Cancel(cmd.Context(), args[0]) }, table(enrol.OperationRows))
 		},
 	}
 	r.register(cmd)
@@ -129,7 +99,7 @@ func approveCommand(o *output) *cobra.Command {
 				return o.result(x, func(w io.Writer) { row(w, "written", d.Out) })
 			}
 			return show(o, &r, "approve", "",
-				func(c *client.Client) (*wire.Operation, error) { return c.Approve(cmd.Context(), args[0], x) }, operationTable)
+				func(c *client.Client) (*wire.Operation, error) { return c.Approve(cmd.Context(), args[0], x) }, table(enrol.OperationRows))
 		},
 	}
 	r.register(cmd)

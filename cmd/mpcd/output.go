@@ -46,9 +46,23 @@ func (o *output) report(r *host.Report, err error) error {
 	}
 	return o.result(r.Value, func(w io.Writer) {
 		for _, x := range r.Rows {
-			row(w, x[0], x[1])
+			row(w, x[:]...)
 		}
 	})
+}
+
+// table writes the rows that an answer has.
+func table[T any](rows func(T) [][]any) func(io.Writer, T) {
+	return func(w io.Writer, v T) {
+		for _, x := range rows(v) {
+			row(w, x...)
+		}
+	}
+}
+
+// rows writes v, for humans as a table.
+func (o *output) rows(v any, rows [][]any) error {
+	return o.result(v, func(w io.Writer) { table(func(any) [][]any { return rows })(w, v) })
 }
 
 // options are for what a command opens by itself; its warnings from the level on go to stderr. A store that cannot be written ends it.
