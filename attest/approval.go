@@ -65,7 +65,7 @@ const (
 	maxApprovers = 1024
 	maxGroups    = 16 // of an authority: what a denied request needs is looked for group by group
 	// MaxApprovals is how many approvals an intent may have.
-	MaxApprovals = 32
+	MaxApprovals = policy.MaxApprovals
 )
 
 // approval is what an approver signs: all that the initiator has, the authority with its rules, and what was read of the payload.

@@ -3,6 +3,7 @@
 package policy
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -26,6 +27,8 @@ const (
 	maxRules = 256
 	// maxParts bounds what one request costs: a transaction of more parts is denied.
 	maxParts = 256
+	// MaxApprovals is how many approvals of a group can count.
+	MaxApprovals = 32
 	// MaxDecimals bounds those of an asset.
 	MaxDecimals = 77
 	// defaultDeny is named where no rule permits.
@@ -127,6 +130,20 @@ func approvalsOf(p *cedar.Policy) (groups []string) {
 	}
 	walk(tree)
 	return groups
+}
+
+// Asks tells whether a rule has an attribute, or an entity of a type, of one of the names. It is for people who write rules: nothing is
+// judged by it.
+func (r *Rules) Asks(of ...string) bool {
+	for _, p := range r.set.All() {
+		b, _ := p.MarshalJSON() // which Parse has made of it once
+		for _, name := range of {
+			if bytes.Contains(b, []byte(`"attr":"`+name+`"`)) || bytes.Contains(b, []byte(`"type":"`+name+`"`)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Names are those of the rules, sorted.
@@ -373,6 +390,25 @@ func (q Request) amount(asset string, n *big.Int) (cedar.Decimal, bool) {
 	}
 	d, err := cedar.NewDecimal(scaled.Int64(), -places)
 	return d, err == nil
+}
+
+// Smallest is an amount of an asset that is written in whole units, as rules are given it, in its smallest one; nil for none, "".
+func (q Request) Smallest(asset, text string) (*big.Int, error) {
+	if text == "" {
+		return nil, nil
+	}
+	decimals, ok := q.decimals(asset)
+	if !ok {
+		return nil, fmt.Errorf("the decimals of asset %.64q of network %.64q are not known, so no rule sees an amount of it: name them", asset,
+			q.Network)
+	}
+	whole, rest, _ := strings.Cut(text, ".")
+	digits := whole + rest + strings.Repeat("0", max(0, decimals-len(rest)))
+	if whole == "" || len(rest) > decimals || len(digits) > 2*MaxDecimals || strings.Trim(digits, "0123456789") != "" {
+		return nil, fmt.Errorf("%.64q is no amount in whole units, with at most %d places", text, decimals)
+	}
+	n, _ := new(big.Int).SetString(digits, 10)
+	return n, nil
 }
 
 // decimals of an asset, "" the network's own.

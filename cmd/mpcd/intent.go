@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -14,7 +14,7 @@ import (
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/cli"
-	"github.com/luxfi/mpcd/policy"
+	"github.com/luxfi/mpcd/policy/cases"
 )
 
 // transaction is a payload that a command line gives.
@@ -106,7 +106,7 @@ func intentShow(o *output) *cobra.Command {
 func policyCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{Use: "policy", Short: "The rules by which every signer judges what is asked for", Args: cobra.ArbitraryArgs,
 		RunE: cli.NeedSubcommand}
-	cmd.AddCommand(policyCheck(o), policyExplain(o))
+	cmd.AddCommand(policyCheck(o), policyTest(o), policyExplain(o))
 	return cmd
 }
 
@@ -125,45 +125,62 @@ func policyCheck(o *output) *cobra.Command {
 	}
 }
 
+func policyTest(o *output) *cobra.Command {
+	return &cobra.Command{
+		Use:     "test RULES CASES",
+		Short:   "Try rules by a file of requests and of what is to be said of each; docs/POLICY.md has one",
+		Example: "  mpcd policy test rules.cedar cases.yaml",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			all, err := enrol.TryRules(args[0], args[1])
+			if err != nil {
+				return err
+			}
+			return cmp.Or(o.rows(all, all.Rows()), enrol.Passed(all, args[1]))
+		},
+	}
+}
+
 func policyExplain(o *output) *cobra.Command {
 	var t transaction
-	q := policy.Request{At: time.Now()}
-	var key string
+	var q cases.Request
 	var assets []string
 	cmd := &cobra.Command{
 		Use:   "explain FILE",
 		Short: "Say what rules would say of a request: nothing is asked, and nothing signed",
+		Long: "What the rules ask for and the command line does not say, the answer names. Without a transaction it is of --operation\n" +
+			"sign-raw, keygen or refresh. A request of parts that are declared is for mpcd policy test.",
 		Example: "  mpcd policy explain rules.cedar --initiator payments --vault trading --chain ethereum --public-key 0x02… \\\n" +
-			"      --transaction payment.hex",
+			"      --transaction payment.hex --approval treasury=2 --spent wallet.day=9.5",
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			rules, err := enrol.ReadRules(args[0])
-			if err == nil {
-				q.Assets, err = enrol.ParseAssets(assets)
-			}
-			if err == nil && t.path != "" {
-				q.Decoded, err = t.decode(q.Network, key)
+		RunE: func(_ *cobra.Command, args []string) (err error) {
+			if t.path != "" {
+				q.Decoded, err = t.decode(q.Chain, q.PublicKey)
 			}
 			if err != nil {
 				return err
 			}
-			v := rules.Judge(q)
-			return o.result(v, func(w io.Writer) {
-				row(w, map[bool]string{true: "permitted", false: "DENIED"}[v.Allow], "by "+v.Rule, v.Why, rules.Caveat())
-			})
+			x, err := enrol.ExplainRules(args[0], q, assets)
+			if err != nil {
+				return err
+			}
+			return o.rows(x, x.Rows())
 		},
 	}
 	f := cmd.Flags()
 	t.register(f)
-	f.StringVar(&q.Network, "chain", "", "the chain of the transaction")
-	f.StringVar(&key, "public-key", "", "the key that is to sign, in hex")
+	f.StringVar(&q.Chain, "chain", "", "the chain of the transaction")
+	f.StringVar(&q.PublicKey, "public-key", "", "the key that is to sign, in hex")
 	f.StringVar(&q.Initiator, "initiator", "", "who asks")
 	f.StringVar(&q.Operation, "operation", "sign", "what for: sign, sign-raw, keygen, refresh")
-	f.StringVar(&q.Wallet.ID, "wallet", "", "the wallet")
-	f.StringVar(&q.Wallet.Vault, "vault", "", "its vault")
-	f.StringVar(&q.Wallet.Kind, "kind", "", "of the key: ed25519, ecdsa-secp256k1, bip340")
-	f.IntVar(&q.Wallet.Threshold, "threshold", 2, "how many must sign")
-	f.IntVar(&q.Wallet.Parties, "parties", 3, "of how many")
+	f.StringVar(&q.Wallet, "wallet", "", "the wallet")
+	f.StringVar(&q.Vault, "vault", "", "its vault")
+	f.StringVar(&q.Kind, "kind", "", "of the key: ed25519, ecdsa-secp256k1, bip340")
+	f.IntVar(&q.Threshold, "threshold", 0, "how many must sign; 2 if it is not given")
+	f.IntVar(&q.Parties, "parties", 0, "of how many; 3 if it is not given")
 	f.StringSliceVar(&assets, "asset", nil, "an asset whose amounts the rules name, NETWORK/ID=DECIMALS")
+	f.StringToIntVar(&q.Approvals, "approval", nil, "how many of a group have approved it, people or programs, GROUP=N")
+	f.StringToStringVar(&q.Spent, "spent", nil, "what was signed before in whole units, as wallet.day=9.5 or vault.hour/ASSET=3")
+	f.StringVar(&q.At, "at", "", "when it is asked for, as 2026-11-30T14:30:00Z; now if it is not given")
 	return cmd
 }

@@ -34,6 +34,8 @@ var policy = []place{
 	{packages: []string{"internal/address"}, may: ground, why: "an address is a function of a public key"},
 	{packages: []string{"intent"}, may: append([]string{"internal/address"}, ground...),
 		why: "what a transaction says is a function of its bytes and a key"},
+	{packages: []string{"policy/cases"}, may: append([]string{"intent", "policy"}, ground...),
+		why: "rules are tried by files that people write; verifiers of receipts have no use for that"},
 	{packages: []string{"policy"}, may: append([]string{"intent"}, ground...), why: "a verdict is a function of rules and a request"},
 	{packages: []string{"internal/canon/canontest"}, may: []string{"internal/canon"}, why: "it fuzzes what canon decodes"},
 	{packages: []string{"internal/tpmkey"},
@@ -119,7 +121,7 @@ var policy = []place{
 			"vault/...", "client/wire", "internal/keyfile"}, files...), why: "it makes a node: it alone names drivers, stores and networks"},
 	{packages: []string{"enrol"}, may: append([]string{"host", "host/fault", "attest", "attest/appraise", "hsm", "threshold", "appliance/api",
 		"appliance/transport", "appliance/transport/natsnet", "client/wire", "intent", "internal/keyfile", "internal/passkey",
-		"policy"}, files...),
+		"policy", "policy/cases"}, files...),
 		why: "it says who is a member, and decides for people: host opens what it needs; it issues what natsnet's routes and the API trust"},
 	{packages: []string{"internal/dev"}, may: []string{"host", "host/fault", "enrol", "hsm", "threshold", "threshold/schemes", "client/..."},
 		why: "its nodes are processes, which it reaches as a client"},
@@ -127,8 +129,8 @@ var policy = []place{
 	{packages: []string{"internal/cli"}, may: []string{"host", "host/fault", "appliance/problem"},
 		why: "it tells of mistakes on a command line, and does nothing"},
 	{packages: []string{"cmd/..."}, may: append([]string{"host", "host/fault", "enrol", "internal/cli", "internal/dev", "appliance",
-		"appliance/problem", "appliance/transport", "threshold", "attest", "attest/appraise", "client/...", "hsm", "intent", "policy", "vault",
-		"threshold/schemes"}, files...),
+		"appliance/problem", "appliance/transport", "threshold", "attest", "attest/appraise", "client/...", "hsm", "intent", "policy",
+		"policy/cases", "vault", "threshold/schemes"}, files...),
 		why: "it has flags, output and exit codes; what it opens, host opens"},
 	{packages: trials, may: []string{"..."},
 		why: "everything below may be used here"},
@@ -184,7 +186,7 @@ var borrowed = []loan{
 	{"google.golang.org/api", []string{"hsm/gcpkms"}},
 	{"google.golang.org/grpc", []string{"hsm/gcpkms", "hsm/plugin", "hsm/plugin/wire", "internal/parts/gcpkms"}},
 	{"google.golang.org/protobuf", []string{"hsm/gcpkms", "hsm/plugin/wire", "internal/parts/gcpkms", "vault/badgerstore"}},
-	{"gopkg.in/yaml.v3", []string{"host"}},
+	{"gopkg.in/yaml.v3", []string{"host", "policy/cases"}},
 }
 
 // lent tells whether a package may import a library of others.
