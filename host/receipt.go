@@ -44,23 +44,37 @@ func VerifySignature(curve, protocol string, pub, message, signature []byte) (*R
 	return &Report{map[string]any{"valid": true, "scheme": s.ID()}, [][2]any{{"valid", s.ID()}}}, nil
 }
 
-// VerifyReceipt checks a receipt, in JSON, with a roster and the authority alone: request, who asked, cosignature, attested shares,
-// signature, settlement; and, where it shows one, the audit log that it is in, which that many other nodes must have witnessed. Without an
-// authority it is not judged who asked.
-func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.AuthorityChain, witnesses int) (*Report, error) {
+// Checked is a receipt that holds, what its payload says, and where it is on record, if it shows that.
+type Checked struct {
+	*attest.Receipt
+	Decoded *intent.Decoded
+	logged  appliance.Logged
+}
+
+// CheckReceipt checks a receipt, in JSON, with a roster and the authority alone: request, who asked, cosignature, attested shares,
+// signature, settlement; and, where it shows one, the audit log that it is in. Without an authority it is not judged who asked.
+func CheckReceipt(b []byte, roster *attest.SignedRoster, authority attest.AuthorityChain) (*Checked, error) {
 	r, err := attest.ParseReceipt(b)
 	if err == nil {
 		err = attest.VerifyReceipt(r, roster, schemes.ByID, attest.ReceiptOptions{NotAfter: time.Now().Add(attest.DefaultSkew),
 			Authority: authority})
 	}
-	var logged appliance.Logged
+	x := &Checked{Receipt: r}
 	if err == nil && r.Logged != nil {
-		logged, err = appliance.CheckLogged(r, roster)
+		x.logged, err = appliance.CheckLogged(r, roster)
 	}
-	var d *intent.Decoded
 	if err == nil {
-		d, err = r.Decode(roster.Roster, schemes.ByID)
+		x.Decoded, err = r.Decode(roster.Roster, schemes.ByID)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// VerifyReceipt is CheckReceipt for whoever reads what it found: that many other nodes must have witnessed the audit log that it is in.
+func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.AuthorityChain, witnesses int) (*Report, error) {
+	x, err := CheckReceipt(b, roster, authority)
 	if err != nil {
 		f := &fault.Error{Code: fault.CodeIntegrity, What: "the receipt is refused", Err: err,
 			Do: "fetch it again; if it stays so, it was changed or made under another roster"}
@@ -69,6 +83,7 @@ func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.Autho
 		}
 		return nil, f
 	}
+	r, d, logged := x.Receipt, x.Decoded, x.logged
 	if len(logged.Witnesses) < witnesses {
 		return nil, &fault.Error{Code: fault.CodeIntegrity,
 			What: fmt.Sprintf("the receipt holds, and %d other nodes have witnessed that it is on record, wanted are %d",

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math/big"
 	"slices"
@@ -38,6 +39,43 @@ var Windows = []Window{{"hour", time.Hour}, {"day", 24 * time.Hour}, {"week", 7 
 // Spent tells how much of an asset of the request's network was signed before it, in the asset's smallest unit, of a scope that is the
 // request's own, in the last so long. Where it is nil, nothing was.
 type Spent func(of Scope, asset string, in time.Duration) *big.Int
+
+// Act is what was signed, as amounts over a time have it.
+type Act struct {
+	At                                time.Time
+	Network, Wallet, Vault, Initiator string
+	Amounts                           map[string]*big.Int // by asset, as Counted has them
+}
+
+// Before adds up acts for one that comes after them.
+func Before(acts []Act, x Act) Spent {
+	type sum struct {
+		of    Scope
+		asset string
+		in    time.Duration
+	}
+	sums := map[sum]*big.Int{}
+	for _, a := range acts {
+		age := x.At.Sub(a.At)
+		if a.Network != x.Network || age > Windows[len(Windows)-1].For {
+			continue
+		}
+		alike := map[Scope]bool{SpentWallet: a.Wallet == x.Wallet, SpentVault: a.Vault == x.Vault, SpentInitiator: a.Initiator == x.Initiator}
+		for asset, n := range a.Amounts {
+			for _, of := range Scopes {
+				for _, w := range Windows {
+					if alike[of] && age <= w.For {
+						key := sum{of, asset, w.For}
+						sums[key] = new(big.Int).Add(n, cmp.Or(sums[key], new(big.Int)))
+					}
+				}
+			}
+		}
+	}
+	return func(of Scope, asset string, in time.Duration) *big.Int {
+		return cmp.Or(sums[sum{of, asset, in}], new(big.Int))
+	}
+}
 
 // spentWord is what rules call amounts over a time.
 const spentWord = "spent"

@@ -125,6 +125,34 @@ func TestCounted(t *testing.T) {
 	}
 }
 
+// Goal: acts are added up by asset, network, scope and window, as the words for them say. Method: one act that counts, and others that
+// differ from the one that follows in one thing each.
+func TestBefore(t *testing.T) {
+	at := transfers().At
+	act := func(ago time.Duration, change func(*Act)) Act {
+		a := Act{at.Add(-ago), "ethereum", "w_1", "trading", "payments", map[string]*big.Int{"": big.NewInt(1), usdc: big.NewInt(10)}}
+		change(&a)
+		return a
+	}
+	same := func(*Act) {}
+	of := Before([]Act{act(time.Hour, same), act(time.Hour+1, same), act(24*time.Hour, same), act(7*24*time.Hour, same),
+		act(7*24*time.Hour+1, same), act(0, func(a *Act) { a.Network = "base" }), act(0, func(a *Act) { a.Wallet = "w_2" }),
+		act(0, func(a *Act) { a.Vault = "hot" }), act(0, func(a *Act) { a.Initiator = "hot" })}, act(0, same))
+	for i, want := range []int64{3, 5, 6} { // of all three scopes two acts differ in another
+		for _, scope := range Scopes {
+			if n := of(scope, "", Windows[i].For); n.Int64() != want {
+				t.Errorf("%s.%s: %s, want %d", scope, Windows[i].Word, n, want)
+			}
+			if n := of(scope, usdc, Windows[i].For); n.Int64() != 10*want {
+				t.Errorf("%s.%s of a token: %s, want %d", scope, Windows[i].Word, n, 10*want)
+			}
+			if n := of(scope, "0xDDDD", Windows[i].For); n.Sign() != 0 {
+				t.Errorf("%s.%s of what was never sent: %s", scope, Windows[i].Word, n)
+			}
+		}
+	}
+}
+
 // FuzzSpent: with more signed before, a rule that bounds it from above never permits what it denied with less.
 func FuzzSpent(f *testing.F) {
 	f.Add(int64(1), int64(2), int64(3), uint8(60))

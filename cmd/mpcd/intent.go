@@ -2,13 +2,18 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/luxfi/mpcd/client"
 	"github.com/luxfi/mpcd/client/wire"
 	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host/fault"
@@ -106,7 +111,7 @@ func intentShow(o *output) *cobra.Command {
 func policyCommand(o *output) *cobra.Command {
 	cmd := &cobra.Command{Use: "policy", Short: "The rules by which every signer judges what is asked for", Args: cobra.ArbitraryArgs,
 		RunE: cli.NeedSubcommand}
-	cmd.AddCommand(policyCheck(o), policyTest(o), policyExplain(o))
+	cmd.AddCommand(policyCheck(o), policyTest(o), policyExplain(o), policySimulate(o))
 	return cmd
 }
 
@@ -183,4 +188,66 @@ func policyExplain(o *output) *cobra.Command {
 	f.StringToStringVar(&q.Spent, "spent", nil, "what was signed before in whole units, as wallet.day=9.5 or vault.hour/ASSET=3")
 	f.StringVar(&q.At, "at", "", "when it is asked for, as 2026-11-30T14:30:00Z; now if it is not given")
 	return cmd
+}
+
+func policySimulate(o *output) *cobra.Command {
+	var r remote
+	var by evidence
+	var assets []string
+	var days int
+	cmd := &cobra.Command{
+		Use:   "simulate RULES [RECEIPT.json ...]",
+		Short: "Say what rules would have changed in what was asked for: nothing is signed",
+		Long: "Asks each node of --api for its log, the receipts of what it names, and what waits for approvals there or did, as an auditor;\n" +
+			"or takes the receipts that are given. Each receipt is verified first. What cannot be judged is counted, and why.",
+		Example: "  mpcd policy simulate rules.cedar --days 7 --roster roster.json --root 0x…",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			roster, chain, err := by.read(o, false)
+			if err != nil {
+				return err
+			}
+			s, err := enrol.NewSimulation(args[0], assets, roster, chain, days, time.Now())
+			for _, path := range args[1:] {
+				var b []byte
+				if b, err = readInput(path); err != nil {
+					break
+				}
+				s.Receipt(b)
+			}
+			for _, one := range strings.Split(r.api, ",") {
+				if r.api = one; err == nil && len(args) == 1 {
+					_, err = ask(&r, "read what was asked for", "", func(c *client.Client) (any, error) { return nil, s.Read(source(cmd.Context(), c)) })
+				}
+			}
+			if err != nil {
+				return err
+			}
+			x := s.Outcome()
+			return o.rows(x, x.Rows())
+		},
+	}
+	r.register(cmd)
+	f := cmd.Flags()
+	by.register(f)
+	f.IntVar(&days, "days", 7, "of what was asked for in the last so many days")
+	f.StringSliceVar(&assets, "asset", nil, "an asset whose amounts the rules name, beside those of the authority, NETWORK/ID=DECIMALS")
+	return cmd
+}
+
+// source is a node that is asked what it keeps.
+func source(ctx context.Context, c *client.Client) enrol.Source {
+	return enrol.Source{
+		Audit: func(token string) ([]wire.AuditEntry, string, error) {
+			return c.Audit(ctx, client.Page{Size: 1000, Token: token})
+		},
+		Receipt: func(id string) ([]byte, error) {
+			b, err := c.Receipt(ctx, id)
+			if no := (*client.Error)(nil); errors.As(err, &no) && no.Status == http.StatusNotFound {
+				return nil, nil
+			}
+			return b, err
+		},
+		Operations: func() ([]wire.Operation, error) { return c.Operations(ctx, "") },
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -70,8 +71,34 @@ func attestCommand(o *output) *cobra.Command {
 	return cmd
 }
 
+// evidence is what receipts are judged by.
+type evidence struct{ roster, pin, authority string }
+
+func (e *evidence) register(f *pflag.FlagSet) {
+	f.StringVar(&e.roster, "roster", "", "the signed roster (required)")
+	f.StringVar(&e.authority, "authority", "", "the authority, which says who might ask; authority.json beside the roster if empty")
+	f.StringVar(&e.pin, "root", "", "the operator's public key, or the roster's fingerprint")
+}
+
+// read reads both; no chain where anybody may have asked.
+func (e *evidence) read(o *output, anybody bool) (roster *attest.SignedRoster, chain attest.AuthorityChain, err error) {
+	if e.roster == "" {
+		return nil, nil, fault.Usage("give --roster FILE", "no roster to check against")
+	}
+	if roster, err = o.roster(e.roster, e.pin); err != nil || anybody {
+		return roster, nil, err
+	}
+	chain, err = host.ReadAuthority(cmp.Or(e.authority, filepath.Join(filepath.Dir(e.roster), enrol.AuthorityFile)),
+		ed25519.PublicKey(roster.Root))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fault.Usage("give --authority FILE; `mpcd attest verify` judges a receipt without by --any-initiator",
+			"no authority by which to judge who asked: %w", err)
+	}
+	return roster, chain, err
+}
+
 func attestVerify(o *output) *cobra.Command {
-	var rosterPath, pin, authority string
+	var by evidence
 	var anybody, witnesses = false, 0
 	cmd := &cobra.Command{
 		Use:   "verify RECEIPT.json",
@@ -82,23 +109,9 @@ func attestVerify(o *output) *cobra.Command {
 		Example: "  mpcd attest verify --roster roster.json --root 0x… receipt.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if rosterPath == "" {
-				return fault.Usage("give --roster FILE", "no roster to check against")
-			}
-			roster, err := o.roster(rosterPath, pin)
+			roster, chain, err := by.read(o, anybody)
 			if err != nil {
 				return err
-			}
-			var chain attest.AuthorityChain
-			if !anybody {
-				chain, err = host.ReadAuthority(cmp.Or(authority, filepath.Join(filepath.Dir(rosterPath), enrol.AuthorityFile)),
-					ed25519.PublicKey(roster.Root))
-				if errors.Is(err, fs.ErrNotExist) {
-					return fault.Usage("give --authority FILE, or --any-initiator for a receipt that is to be judged without",
-						"no authority by which to judge who asked: %w", err)
-				} else if err != nil {
-					return err
-				}
 			}
 			b, err := readInput(args[0])
 			if err != nil {
@@ -107,11 +120,9 @@ func attestVerify(o *output) *cobra.Command {
 			return o.report(host.VerifyReceipt(b, roster, chain, witnesses))
 		},
 	}
-	cmd.Flags().StringVar(&rosterPath, "roster", "", "the signed roster (required)")
-	cmd.Flags().StringVar(&authority, "authority", "", "the authority, which says who might ask; authority.json beside the roster if empty")
+	by.register(cmd.Flags())
 	cmd.Flags().BoolVar(&anybody, "any-initiator", false, "do not judge who asked, as of receipts from before there was an authority")
 	cmd.Flags().IntVar(&witnesses, "witnesses", 0, "how many other nodes must have witnessed, at least, that it is on record")
-	cmd.Flags().StringVar(&pin, "root", "", "the operator's public key, or the roster's fingerprint")
 	return cmd
 }
 
