@@ -214,9 +214,9 @@ func (i Intent) validateApprovals() error {
 		return fmt.Errorf("attest: intent: %d approvals, at most %d, and none of what no initiator has signed", len(i.Approvals), MaxApprovals)
 	}
 	for n, x := range i.Approvals {
-		if !name.MatchString(x.By) || x.Expires <= 0 || len(x.Signature) != initiationBytes || x.Rejects || !x.Assertion.shaped() {
+		if !name.MatchString(x.By) || x.Expires <= 0 || len(x.Signature) != InitiationBytes || x.Rejects || !x.Assertion.shaped() {
 			return fmt.Errorf("attest: intent: approval %d rejects, or is without a name, an expiry or a signature of %d bytes, "+
-				"or has a misshapen assertion", n, initiationBytes)
+				"or has a misshapen assertion", n, InitiationBytes)
 		}
 		if n > 0 && x.By <= i.Approvals[n-1].By {
 			return fmt.Errorf("attest: intent: approvals ascend by name, and nobody approves twice")

@@ -134,7 +134,7 @@ func TestApprovalsCounted(t *testing.T) {
 // Goal: approvals have one form, and stand where an initiation does only.
 func TestApprovalForm(t *testing.T) {
 	a := newPeople(t, everybody...).authority(t)
-	good := func(by string) Approval { return Approval{By: by, Expires: 1, Signature: make(Hex, initiationBytes)} }
+	good := func(by string) Approval { return Approval{By: by, Expires: 1, Signature: make(Hex, InitiationBytes)} }
 	for name, f := range map[string]func(*Intent){
 		"alone":     func(in *Intent) { in.Initiation, in.Authority = nil, nil },
 		"no name":   func(in *Intent) { in.Approvals[0].By = "" },
@@ -150,7 +150,7 @@ func TestApprovalForm(t *testing.T) {
 		},
 	} {
 		in := asked(a)
-		in.Initiation = &Initiation{"hot", 1, make(Hex, initiationBytes)}
+		in.Initiation = &Initiation{By: "hot", Expires: 1, Signature: make(Hex, InitiationBytes)}
 		in.Approvals = []Approval{good("ann"), good("ben")}
 		must(t, in.Validate())
 		f(&in)

@@ -226,7 +226,7 @@ func asked(a Authority) Intent {
 // Goal: what is signed is what an initiator asked for who may, within its time, and no field of it can be another. Method: an intent that
 // passes, then each field of it changed after it was signed; fields that nodes choose may differ.
 func TestInitiation(t *testing.T) {
-	p := newPeople(t, everybody...)
+	p := newPeople(t, "hot", "payments", "olga", "otto", "oyuki")
 	a := p.authority(t)
 	now := time.UnixMilli(1_000_000)
 	for _, who := range []string{"hot", "payments"} { // one key of either kind
@@ -337,10 +337,12 @@ func TestInitiationForm(t *testing.T) {
 		"no name":      func(in *Intent) { in.Initiation.By = "" },
 		"no expiry":    func(in *Intent) { in.Initiation.Expires = 0 },
 		"short":        func(in *Intent) { in.Initiation.Signature = make(Hex, 63) },
+		"unseen":       func(in *Intent) { in.Initiation.Parameters = "\u200b" },
+		"too long":     func(in *Intent) { in.Initiation.Parameters = strings.Repeat("a", maxParameters+1) },
 		"of a presign": func(in *Intent) { in.Operation, in.Message, in.Chain = OpPresign, nil, "" },
 	} {
 		in := asked(a)
-		in.Initiation = &Initiation{"hot", 1, make(Hex, initiationBytes)}
+		in.Initiation = &Initiation{By: "hot", Expires: 1, Signature: make(Hex, InitiationBytes)}
 		must(t, in.Validate())
 		f(&in)
 		if in.Validate() == nil {

@@ -12,11 +12,13 @@ import (
 type Initiation struct {
 	By        string `cbor:"1,keyasint" json:"by"`         // Initiator.Name
 	Expires   int64  `cbor:"2,keyasint" json:"expires_ms"` // Unix milliseconds; no ceremony begins later
-	Signature Hex    `cbor:"3,keyasint" json:"signature"`  // 64 bytes over Intent.InitiationMessage
+	Signature Hex    `cbor:"3,keyasint" json:"signature"`  // 64 bytes over Intent.InitiationMessage, or as Parameters say
+	// Parameters are those of an HTTP message signature, where it is one: see ParseParameters.
+	Parameters string `cbor:"4,keyasint,omitempty" json:"parameters,omitempty"`
 }
 
-// initiationBytes is how long the signature of an initiation is.
-const initiationBytes = 64
+// InitiationBytes is how long the signature of an initiation is.
+const InitiationBytes = 64
 
 // MaxInitiation is how far ahead an initiation may expire.
 const MaxInitiation = 7 * 24 * time.Hour
@@ -44,7 +46,7 @@ type initiation struct {
 // InitiationMessage is what an initiator signs: deterministic CBOR (RFC 8949 §4.2.1) of what the intent asks for, under a tag of its own.
 // It is the same whichever node leads, with whatever signers, at whatever epoch of the key.
 func (i Intent) InitiationMessage(by string, expires int64) []byte {
-	m := initiation{Tag: "mpcd/v1/initiation", Cluster: i.Cluster, Operation: i.Operation, RequestID: i.RequestID, KeyID: i.KeyID,
+	m := initiation{Tag: InitiationTag, Cluster: i.Cluster, Operation: i.Operation, RequestID: i.RequestID, KeyID: i.KeyID,
 		Message: append(Hex{}, i.Message...), Path: append([]uint32{}, i.Path...), Chain: i.Chain, Keygen: i.Keygen, By: by, Expires: expires,
 		Payload: i.Payload}
 	switch {
@@ -71,7 +73,7 @@ func (i Intent) Initiate(by string, expires time.Time, sign SignFunc) (*Initiati
 	if err != nil {
 		return nil, fmt.Errorf("attest: initiate: %w", err)
 	}
-	return &Initiation{by, ms, sig}, nil
+	return &Initiation{By: by, Expires: ms, Signature: sig}, nil
 }
 
 // CheckInitiation judges whether an initiator of the authority asked for what the intent says, and may. The caller has found the authority
@@ -101,7 +103,7 @@ func (a Authority) CheckInitiation(i Intent, at time.Time) error {
 		return notInitiated("sign the request again, with an expiry at most a week ahead", "it expires more than %s after the request",
 			MaxInitiation)
 	}
-	if err := verifyMessage(who.Key, i.InitiationMessage(x.By, x.Expires), x.Signature); err != nil {
+	if err := x.check(i, who.Key); err != nil {
 		return notInitiated(fmt.Sprintf("sign exactly this request, as %s@%s, with the key that the authority has for that name: "+
 			"`mpcd authority show` prints it", x.By, a.Cluster), "the signature of initiator %q: %w", x.By, err)
 	}

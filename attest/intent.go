@@ -156,7 +156,8 @@ func (i Intent) Validate() error {
 		return errors.New("attest: intent: an initiation, and the digest of the authority that it is under, go together")
 	}
 	if x := i.Initiation; x != nil &&
-		(!name.MatchString(x.By) || x.Expires <= 0 || len(x.Signature) != initiationBytes || !Initiated(i.Operation)) {
+		(!name.MatchString(x.By) || x.Expires <= 0 || len(x.Signature) != InitiationBytes || !Initiated(i.Operation) ||
+			len(x.Parameters) > maxParameters || !Printable(x.Parameters)) {
 		return errors.New("attest: intent: an initiation without a name, an expiry or a signature of 64 bytes, or of what nobody initiates")
 	}
 	if err := i.validateApprovals(); err != nil {

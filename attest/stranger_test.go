@@ -256,6 +256,12 @@ func TestReceiptShowsWhoAsked(t *testing.T) {
 			in.Approvals = append(in.Approvals, word)
 		}
 	}
+	byHTTP := func(old, new string) func(in *Intent) { // signed with a change of its parameters
+		return func(in *Intent) {
+			const good = `("mpcd-initiation");created=1760000000;expires=1760000060;keyid="payments";tag="mpcd/v1/initiation"`
+			p.asHTTP(t, in, "payments", strings.Replace(good, old, new, 1))
+		}
+	}
 	const origin = "http://localhost:8123"
 	text := func(old, new string) func(*assertion) { // another text than the browser's
 		return func(x *assertion) { x.text = strings.Replace(x.text, old, new, 1) }
@@ -288,6 +294,22 @@ func TestReceiptShowsWhoAsked(t *testing.T) {
 		"after its time": ask(b, "payments", func(in *Intent) {
 			in.Initiation, _ = in.Initiate("payments", time.UnixMilli(in.Created-1), p.sign("payments"))
 		}),
+		"good, by HTTP":             ask(b, "payments", byHTTP("", "")),
+		"good, of the alg":          ask(b, "payments", byHTTP(`;tag`, `;alg="ecdsa-p256-sha256";nonce="a b";tag`)),
+		"by HTTP, covers more":      ask(b, "payments", byHTTP(`n")`, `n" "@method")`)),
+		"by HTTP, unknown":          ask(b, "payments", byHTTP(`;tag`, `;a=1;tag`)),
+		"by HTTP, twice":            ask(b, "payments", byHTTP(`;tag`, `;created=1;tag`)),
+		"by HTTP, with a blank":     ask(b, "payments", byHTTP(`;tag`, `; tag`)),
+		"by HTTP, another tag":      ask(b, "payments", byHTTP(`v1`, `v2`)),
+		"by HTTP, another's":        ask(b, "payments", byHTTP(`payments`, `hot`)),
+		"by HTTP, longer":           ask(b, "payments", byHTTP(`expires=1760000060`, `expires=1760000061`)),
+		"by HTTP, without an end":   ask(b, "payments", byHTTP(`;expires=1760000060`, ``)),
+		"by HTTP, another alg":      ask(b, "payments", byHTTP(`;tag`, `;alg="ed25519";tag`)),
+		"by HTTP, an empty nonce":   ask(b, "payments", byHTTP(`;tag`, `;nonce="";tag`)),
+		"by HTTP, another payment":  ask(b, "payments", func(in *Intent) { byHTTP("", "")(in); in.Message = Hex("pay bob 6") }),
+		"by HTTP, changed":          ask(b, "payments", func(in *Intent) { byHTTP("", "")(in); in.Initiation.Parameters += `;nonce="a"` }),
+		"by HTTP, in part":          ask(b, "payments", func(in *Intent) { byHTTP("", "")(in); in.Initiation.Expires++ }),
+		"not by HTTP":               ask(b, "payments", func(in *Intent) { byHTTP("", "")(in); in.Initiation.Parameters = "" }),
 		"an unknown authority":      ask(p.after(b), "payments", nil),
 		"a word with a changed end": ask(b, "payments", func(in *Intent) { in.Initiation.Signature[63] ^= 1 }),
 	}

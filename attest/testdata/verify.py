@@ -37,7 +37,7 @@ TYPES = {
     "V": "by:s expires_ms:i signature:x rejects?:never assertion?:B", "D": "name:s key:x groups:[s passkey?:W webhook?:s",
     "B": "authenticator_data:x client_data_json:x", "W": "rp_id:s origins:[s",
     "Q": "format:s bytes:x input:i", "Z": "network:s id:s decimals:i",
-    "Y": "by:s expires_ms:i signature:x", "L": "authority:U signatures:[G", "G": "by:s signature:x",
+    "Y": "by:s expires_ms:i signature:x parameters?:s", "L": "authority:U signatures:[G", "G": "by:s signature:x",
     "U": "version:i cluster:s serial:u prior:h quorum:i officers:[F initiators:[J policy?:s assets?:[Z approvers?:[D", "F": "name:s key:x", "J": "name:s key:x may:[E",
     "E": "operations:[s vaults:[s",
     "R": "version:i id:s cluster:s roster:s session_id:s time_ms:i key:K intent:I policy:P cosign:N presign_session:h presignature:h "
@@ -199,6 +199,18 @@ def asserted(passkey, message, assertion):
     need(len(data) == 37 and data[:32] == sha(passkey["rp_id"].encode()), "another RP ID")
     need(data[32] & 0b11000101 == 0b101 and data[32] & 0b11000 != 0b10000, "the authenticator did not verify its person")
     return data + sha(client)
+def base(x, asked, der):
+    """What is signed of an initiation with parameters: the signature base of RFC 9421, section 2.5."""
+    covered, text, has = '("mpcd-initiation");', x["parameters"], {}
+    need(len(text) <= 512 and text.startswith(covered), "the HTTP message signature covers something else")
+    for p in text[len(covered):].split(";"):
+        m = re.fullmatch(r'(?:(created|expires)=([1-9][0-9]{0,11})|(alg|keyid|nonce|tag)="([ !#-:<-\[\]-~]+)")', p)
+        need(m and (m[1] or m[3]) not in has, "a parameter that is unknown, misspelt or there twice")
+        has[m[1] or m[3]] = m[2] or m[4]
+    alg = "ed25519" if isinstance(serialization.load_der_public_key(der), ed25519.Ed25519PublicKey) else "ecdsa-p256-sha256"
+    need((has.get("tag"), has.get("keyid"), has.get("alg", alg)) == ("mpcd/v1/initiation", x["by"], alg) and
+         x["expires_ms"] == 1000 * int(has.get("expires", 0)), "the parameters are of something else")
+    return b'"mpcd-initiation": :' + base64.b64encode(sha(asked)) + b':\n"@signature-params": ' + text.encode()
 def initiation(i, n, authorities):
     need("initiation" in i and n[19] in authorities, "nobody asked for it, or under another authority")
     a, x = authorities[n[19]], i["initiation"]
@@ -209,7 +221,8 @@ def initiation(i, n, authorities):
     need(i["created_ms"] <= x["expires_ms"] <= i["created_ms"] + 7 * 86400000, "the initiation is out of its time")
     asked = (cbor({1: "mpcd/v1/initiation", 2: i["cluster"], 3: "sign", 4: i["request_id"], 5: i["key_id"], 6: b"" if payload else n[8],
                                              7: i.get("path", []), 8: i["chain"], 9: None, 10: 0, 11: x["by"], 12: x["expires_ms"], 13: payload}))
-    signed_by(fields("x", who["key"]), asked, fields("x", x["signature"]))
+    key = fields("x", who["key"])
+    signed_by(key, base(x, asked, key) if "parameters" in x else asked, fields("x", x["signature"]))
     names = [v["by"] for v in i.get("approvals", [])]
     need(names == sorted(set(names)), "who approves does so once, and they ascend")
     for v in i.get("approvals", []):

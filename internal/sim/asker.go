@@ -58,3 +58,10 @@ func (a *Asker) InitiateUntil(in *attest.Intent, expires time.Time) (err error) 
 	in.Initiation, err = in.Initiate("asker", expires, Sign(a.key))
 	return err
 }
+
+// InitiateHTTP signs whatever is asked for as an HTTP message signature, for a node to put the authority in, and returns the field that it
+// covers.
+func (a *Asker) InitiateHTTP(in *attest.Intent, expires time.Time) (field string, err error) {
+	in.Initiation, err = in.InitiateHTTP("asker", time.UnixMilli(in.Created), expires, Sign(a.key))
+	return in.InitiationValue("asker", in.Initiation.Expires), err
+}
