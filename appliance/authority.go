@@ -115,6 +115,13 @@ func (n *core) initiate(ctx context.Context, in *attest.Intent, x Consent) (err 
 	if in.Initiation, in.Approvals = x.Initiation, x.Approvals; in.Initiation == nil && n.cfg.Initiate != nil {
 		err = n.cfg.Initiate(ctx, in)
 	}
+	if err == nil && x.Field != "" {
+		if want := in.InitiationValue(in.Initiation.By, in.Initiation.Expires); x.Field != want {
+			return problem.Field(attest.InitiationField, "sign exactly what the body asks for: docs/RECEIPTS.md says how it is encoded; "+
+				"session_id, and all numbers of a new key, stand in the body", "%s is not of what the body asks for, of which it is %s",
+				attest.InitiationField, want)
+		}
+	}
 	n.under(in)
 	return err
 }

@@ -12,8 +12,11 @@ import (
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/problem"
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/sim"
+	"github.com/luxfi/mpcd/threshold"
+	"github.com/luxfi/mpcd/threshold/schemes"
 )
 
 // change is the chain of the cluster's authority with one more, as the officer changes it.
@@ -103,6 +106,85 @@ func TestSignersAskWhoAsked(t *testing.T) {
 	} {
 		if p := problem.As(err); err == nil || p.Code != problem.Denied || !strings.Contains(p.Error(), "asked") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// byHTTP is an asker's word as an HTTP message signature on what an intent of the test's cluster asks for.
+func (c *cluster) byHTTP(session string, in attest.Intent) appliance.Consent {
+	c.t.Helper()
+	in.Cluster, in.RequestID, in.Created = "test", session, time.Now().UnixMilli()
+	field, err := c.asker.InitiateHTTP(&in, time.Now().Add(time.Minute))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return appliance.Consent{Initiation: in.Initiation, Field: field}
+}
+
+// Goal: what an initiator has signed as an HTTP message signature is done, and the receipt shows it; a field that is not of what the body
+// asks for is told, and does nothing. Method: a signature, a key and a refresh, each with the field of another first.
+func TestInitiatedByHTTP(t *testing.T) {
+	c := newCluster(t, 3)
+	w, one, message := c.keygen("ed25519", 2, 3), c.nodes[0].node, []byte("m")
+	sign := appliance.SignRequest{SessionID: "s", WalletID: w.ID, Message: message,
+		Consent: c.byHTTP("s", attest.Intent{Operation: attest.OpSign, KeyID: w.ID, Message: message})}
+	keygen := appliance.KeygenRequest{SessionID: "k", Curve: "ed25519", Threshold: 2, Total: 3,
+		Consent: c.byHTTP("k", attest.Intent{Operation: attest.OpKeygen, Signers: make([]threshold.PartyID, 3),
+			Keygen: &attest.KeygenParams{Threshold: 2, Kind: threshold.Ed25519.ID}})}
+	refresh := appliance.RefreshRequest{SessionID: "r", WalletID: w.ID,
+		Consent: c.byHTTP("r", attest.Intent{Operation: attest.OpRefresh, KeyID: w.ID})}
+	signs, makes, renews := sign.Field, keygen.Field, refresh.Field
+	sign.Field, keygen.Field, refresh.Field = makes, renews, signs
+	for name, err := range map[string]error{
+		"sign":    second(one.Sign(t.Context(), sign)),
+		"keygen":  second(one.Keygen(t.Context(), keygen)),
+		"refresh": second(one.Refresh(t.Context(), refresh)),
+	} {
+		if p := problem.As(err); err == nil || p.Code != problem.Invalid || p.Field != "Mpcd-Initiation" ||
+			!strings.Contains(p.Message, "not of what the body asks for") {
+			t.Errorf("%s with another's field: %v", name, err)
+		}
+	}
+	sign.Field, keygen.Field, refresh.Field = signs, makes, renews
+	s, err := one.Sign(t.Context(), sign)
+	if err != nil || s.Receipt.Intent.Initiation.Parameters == "" {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if err := attest.VerifyReceipt(s.Receipt, c.roster, schemes.ByID, attest.ReceiptOptions{Authority: c.asker.Chain}); err != nil {
+		t.Error(err)
+	}
+	if _, err := one.Keygen(t.Context(), keygen); err != nil {
+		t.Error(err)
+	}
+	if _, err := one.Refresh(t.Context(), refresh); err != nil {
+		t.Error(err)
+	}
+}
+
+// Goal: every signer judges the parameters of an HTTP message signature for itself, where the coordinator's code lets all pass. Method: a
+// coordinator whose gate asks nobody, with forged parameters, before each of the other signers; and with good ones.
+func TestSignersJudgeParameters(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	rogue := c.nodes[0].node
+	rogue.AskNobody()
+	for name, forge := range map[string]func(*attest.Initiation){
+		"good":    func(*attest.Initiation) {},
+		"created": func(x *attest.Initiation) { x.Parameters = strings.Replace(x.Parameters, "created=", "created=1", 1) },
+		"more":    func(x *attest.Initiation) { x.Parameters += `;nonce="a"` },
+		"none":    func(x *attest.Initiation) { x.Parameters = "" },
+		"covered": func(x *attest.Initiation) { x.Parameters = strings.Replace(x.Parameters, `"mpcd-initiation"`, "", 1) },
+	} {
+		for _, other := range []transport.NodeID{"node2", "node3"} {
+			r := appliance.SignRequest{SessionID: name + string(other), WalletID: w.ID, Message: []byte("m"), Requester: name + string(other),
+				Signers: []transport.NodeID{"node1", other}}
+			r.Consent = c.byHTTP(r.SessionID, attest.Intent{Operation: attest.OpSign, KeyID: w.ID, Message: r.Message})
+			forge(r.Initiation)
+			_, err := rogue.Sign(t.Context(), r)
+			if p := problem.As(err); name == "good" && err != nil || name != "good" && (err == nil || p.Code != problem.Denied ||
+				!strings.Contains(p.Error(), "asked")) {
+				t.Errorf("%s before %s: %v", name, other, err)
+			}
 		}
 	}
 }

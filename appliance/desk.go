@@ -131,7 +131,7 @@ func parseWaiter(session string, b []byte) (*waiterRecord, error) {
 // request is what the record asks for, with the approvals of an intent.
 func (r *waiterRecord) request(in *attest.Intent) SignRequest {
 	q := SignRequest{SessionID: in.RequestID, WalletID: in.KeyID, Path: in.Path, Payload: in.Payload, Signers: r.Named, Chain: in.Chain,
-		Requester: in.Requester, Consent: Consent{in.Initiation, in.Approvals}}
+		Requester: in.Requester, Consent: Consent{Initiation: in.Initiation, Approvals: in.Approvals}}
 	if in.Payload == nil {
 		q.Message = in.Message
 	}

@@ -129,10 +129,10 @@ func (n *Node) signOnce(ctx context.Context, req SignRequest, key keys.Key, twea
 	if err == nil && release == nil {
 		return n.others.given(ctx, answer)
 	}
-	if err == nil && req.Initiation == nil && n.cfg.Initiate != nil {
+	if err == nil {
 		in := n.token.intent(attest.OpSign, req.SessionID, req.Requester, nil)
 		req.into(in, key)
-		err = n.cfg.Initiate(ctx, in)
+		err = n.initiate(ctx, in, req.Consent)
 		req.Initiation = in.Initiation
 	}
 	if err != nil {

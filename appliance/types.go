@@ -38,6 +38,8 @@ type KeygenRequest struct {
 type Consent struct {
 	// Initiation is an initiator's signature that it wants this; nil where the node signs for its callers, in development.
 	Initiation *attest.Initiation
+	// Field is attest.InitiationField as the request has it, where the initiation is an HTTP message signature.
+	Field string
 	// Approvals are the words of people that it may be done, ascending by name.
 	Approvals []attest.Approval
 }

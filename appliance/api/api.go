@@ -147,6 +147,7 @@ type call struct {
 	requester string
 	vaults    []string // that the caller is let in for; nil is all
 	session   string   // idempotency key, from the header or the body; may be empty
+	header    http.Header
 }
 
 type callKey struct{}

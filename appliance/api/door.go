@@ -31,7 +31,7 @@ type rule struct {
 // ServeHTTP is the door in front of every route.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
-	c := &call{id: newUUID(s.Rand)}
+	c := &call{id: newUUID(s.Rand), header: r.Header}
 	r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 	out := &recorder{ResponseWriter: w}
 	setHeaders(out.Header(), c.id)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -130,10 +131,18 @@ func (b ApprovalBody) value(at string) (x attest.Approval, err error) {
 	return x, err
 }
 
-// value is what it means.
-func (b Consent) value() (c appliance.Consent, err error) {
-	if c.Initiation, err = b.Initiation.value(); err != nil {
+// value is what it means, of a request with a header.
+func (b Consent) value(h http.Header) (c appliance.Consent, err error) {
+	if c.Initiation, c.Field, err = headerInitiation(h); err != nil {
 		return c, err
+	}
+	if c.Initiation != nil && b.Initiation != nil {
+		return c, invalidField("initiation", "give one of them", "the field initiation and the header %s are both given", attest.InitiationField)
+	}
+	if c.Initiation == nil {
+		if c.Initiation, err = b.Initiation.value(); err != nil {
+			return c, err
+		}
 	}
 	for i, x := range b.Approvals {
 		at := fmt.Sprintf("approvals[%d]", i)

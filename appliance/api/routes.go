@@ -92,6 +92,11 @@ func (s *server) deskRoutes(doc huma.API) {
 func add[I, O any](s *server, doc huma.API, r route, h func(context.Context, *I) (*O, error)) {
 	op := s.open(doc, r)
 	op.BodyReadTimeout = -1 // the door has read the body; huma's deadline would end long ceremonies
+	if body, ok := reflect.TypeFor[I]().FieldByName("Body"); ok {
+		if _, ok := body.Type.FieldByName("Consent"); ok {
+			op.Parameters = append(op.Parameters, signatureHeaders()...)
+		}
+	}
 	huma.Register(doc, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := h(ctx, in)
 		if err != nil {

@@ -48,7 +48,7 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 	if err := suits(b.Chain, w); err != nil {
 		return nil, err
 	}
-	consent, err := b.Consent.value()
+	consent, err := b.Consent.value(callOf(ctx).header)
 	if err != nil {
 		return nil, err
 	}

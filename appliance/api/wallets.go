@@ -47,7 +47,7 @@ func (s *server) makeKey(ctx context.Context, b keygenBody, vault string) (*appl
 	if err != nil {
 		return nil, err
 	}
-	if r.Consent, err = b.Consent.value(); err != nil {
+	if r.Consent, err = b.Consent.value(callOf(ctx).header); err != nil {
 		return nil, err
 	}
 	c := callOf(ctx)
@@ -81,7 +81,7 @@ func (s *server) renew(ctx context.Context, w *appliance.Wallet, b refreshBody) 
 	if err := b.unchanged(w); err != nil {
 		return nil, err
 	}
-	consent, err := b.Consent.value()
+	consent, err := b.Consent.value(callOf(ctx).header)
 	if err != nil {
 		return nil, err
 	}

@@ -155,6 +155,7 @@ var borrowed = []loan{
 	{"github.com/decred/dcrd/dcrec/secp256k1/v4", []string{"benchmarks", "host", "hsm", "hsm/awskms", "hsm/gcpkms", "hsm/pkcs11",
 		"internal/address", "internal/parts/gcpkms", "scripts/demo"}},
 	{"github.com/dgraph-io/badger/v4", []string{"vault/badgerstore"}},
+	{"github.com/dunglas/httpsfv", []string{"appliance/api"}},
 	{"github.com/elastic/go-seccomp-bpf", []string{"hsm/plugin"}},
 	{"github.com/ethereum/go-ethereum", []string{"scripts/demo"}},
 	{"github.com/fxamacker/cbor/v2", []string{"internal/canon", "appliance/transport/transporttest"}},
