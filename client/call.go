@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 
@@ -16,9 +17,14 @@ import (
 // backoff is what a node that failed without a Retry-After is left alone for: a second.
 const backoff = time.Second
 
-// call asks one node after another until one answers, each no earlier than it asked for. The body is encoded once: every attempt
-// sends the same bytes.
+// call is send without headers of the request's own.
 func call[T any](ctx context.Context, c *Client, method, path string, body any) (*T, error) {
+	return send[T](ctx, c, method, path, nil, body)
+}
+
+// send asks one node after another until one answers, each no earlier than it asked for. The body is encoded once: every attempt
+// sends the same bytes.
+func send[T any](ctx context.Context, c *Client, method, path string, header http.Header, body any) (*T, error) {
 	if c.invalid != nil {
 		return nil, c.invalid
 	}
@@ -36,7 +42,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 		if err := sleep(ctx, wait); err != nil {
 			return nil, errors.Join(err, last)
 		}
-		answer, err := c.ask(ctx, n, i == c.attempts-1, method, path, encoded)
+		answer, err := c.ask(ctx, n, i == c.attempts-1, method, path, header, encoded)
 		if err == nil {
 			c.settle(n, 0)
 			out := new(T)
@@ -65,13 +71,13 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 // ask asks a node that lives. A process that is stopped, or a host that is gone, takes a connection and gives nothing, and an act may take
 // long, so a node of which nothing was heard just now must first answer GET /livez, which does nothing; else the request is not sent to it
 // at all. The last that a call may ask, or the only one, is asked in any case: there is nobody in its place.
-func (c *Client) ask(ctx context.Context, n *node, last bool, method, path string, body []byte) ([]byte, error) {
+func (c *Client) ask(ctx context.Context, n *node, last bool, method, path string, header http.Header, body []byte) ([]byte, error) {
 	if !last && len(c.nodes) > 1 && !c.heardOf(n, false) {
 		if err := c.live(ctx, n.base); err != nil {
 			return nil, err
 		}
 	}
-	answer, err := c.attempt(ctx, n.base, method, path, body)
+	answer, err := c.attempt(ctx, n.base, method, path, header, body)
 	var e *Error
 	if err == nil || errors.As(err, &e) {
 		c.heardOf(n, true)
@@ -108,11 +114,12 @@ func (c *Client) heardOf(n *node, now bool) bool {
 }
 
 // attempt asks one node once. It fails with *Error if the node answered.
-func (c *Client) attempt(ctx context.Context, base, method, path string, body []byte) ([]byte, error) {
+func (c *Client) attempt(ctx context.Context, base, method, path string, header http.Header, body []byte) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, method, base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
+	maps.Copy(r.Header, header)
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}

@@ -33,40 +33,44 @@ type (
 func (c *Client) Keygen(ctx context.Context, r *KeygenRequest) (*Wallet, error) {
 	q := *r
 	q.SessionID = c.session(q.SessionID)
-	if err := c.initiateKeygen(ctx, &q, ""); err != nil {
+	header, err := c.initiateKeygen(ctx, &q, "")
+	if err != nil {
 		return nil, err
 	}
-	return call[Wallet](ctx, c, http.MethodPost, "/api/v1/keygen", q)
+	return send[Wallet](ctx, c, http.MethodPost, "/api/v1/keygen", header, q)
 }
 
 // CreateWallet makes a key in the wallet group of the name, which the API's path calls a vault. The group need not exist before.
 func (c *Client) CreateWallet(ctx context.Context, group string, r *KeygenRequest) (*VaultWallet, error) {
 	q := *r
 	q.SessionID = c.session(q.SessionID)
-	if err := c.initiateKeygen(ctx, &q, group); err != nil {
+	header, err := c.initiateKeygen(ctx, &q, group)
+	if err != nil {
 		return nil, err
 	}
-	return call[VaultWallet](ctx, c, http.MethodPost, "/api/v1/vaults/"+url.PathEscape(group)+"/wallets", q)
+	return send[VaultWallet](ctx, c, http.MethodPost, "/api/v1/vaults/"+url.PathEscape(group)+"/wallets", header, q)
 }
 
 // Sign signs one message or digest.
 func (c *Client) Sign(ctx context.Context, r *SignRequest) (*Signature, error) {
 	q := *r
 	q.SessionID = c.session(q.SessionID)
-	if err := c.initiateSign(ctx, &q); err != nil {
+	header, err := c.initiateSign(ctx, &q)
+	if err != nil {
 		return nil, err
 	}
-	return call[Signature](ctx, c, http.MethodPost, "/api/v1/sign", q)
+	return send[Signature](ctx, c, http.MethodPost, "/api/v1/sign", header, q)
 }
 
 // Refresh makes the shares of a key anew; the key and its addresses stay.
 func (c *Client) Refresh(ctx context.Context, r *RefreshRequest) (*Wallet, error) {
 	q := *r
 	q.SessionID = c.session(q.SessionID)
-	if err := c.initiateRefresh(ctx, &q); err != nil {
+	header, err := c.initiateRefresh(ctx, &q)
+	if err != nil {
 		return nil, err
 	}
-	return call[Wallet](ctx, c, http.MethodPost, "/api/v1/refresh", q)
+	return send[Wallet](ctx, c, http.MethodPost, "/api/v1/refresh", header, q)
 }
 
 // ProveThreshold has the cluster prove again that every quorum of the wallet signs and one signer fewer does not.

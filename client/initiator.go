@@ -2,9 +2,11 @@ package client
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -26,6 +28,8 @@ type Initiator struct {
 	// Sign signs with its key as hsm.Signer does: 64 bytes, of Ed25519, or r and s of ECDSA on P-256 with SHA-256.
 	Sign func(message []byte) ([]byte, error)
 	TTL  time.Duration // from now to the expiry; 0 is 15 minutes, the most a week
+	// HTTP carries what it signs as an HTTP message signature (RFC 9421) in headers, in the place of the field initiation.
+	HTTP bool
 }
 
 // OpenInitiator is an initiator of a cluster, as NAME@CLUSTER, with its key in a file: PEM, or PEM that age encrypted under a passphrase,
@@ -55,28 +59,37 @@ func NewInitiator(who string, sign func(message []byte) ([]byte, error)) (*Initi
 // ErrUnsent is of a request that could not be made or signed here: no node was asked for it.
 var ErrUnsent = errors.New("client: nothing was asked for")
 
-// initiate signs what an intent asks for; nil where there is no initiator.
-func (c *Client) initiate(in attest.Intent) (*wire.Initiation, error) {
+// initiate signs what an intent asks for, as an initiation for the body or as headers.
+func (c *Client) initiate(in attest.Intent) (*wire.Initiation, http.Header, error) {
 	i := c.initiator
-	if i == nil {
-		return nil, nil
-	}
 	ttl := i.TTL
 	if ttl == 0 {
 		ttl = initiationTTL
 	}
 	in.Cluster = i.Cluster
-	x, err := in.Initiate(i.Name, time.Now().Add(ttl), i.Sign)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnsent, err)
+	now := time.Now()
+	if !i.HTTP {
+		x, err := in.Initiate(i.Name, now.Add(ttl), i.Sign)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", ErrUnsent, err)
+		}
+		return &wire.Initiation{By: x.By, Expires: x.Expires, Signature: Hex(x.Signature)}, nil, nil
 	}
-	return &wire.Initiation{By: x.By, Expires: x.Expires, Signature: Hex(x.Signature)}, nil
+	x, err := in.InitiateHTTP(i.Name, now, now.Add(ttl), i.Sign)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrUnsent, err)
+	}
+	header := http.Header{}
+	header.Set(attest.InitiationField, in.InitiationValue(x.By, x.Expires))
+	header.Set("Signature-Input", "sig1="+x.Parameters)
+	header.Set("Signature", "sig1=:"+base64.StdEncoding.EncodeToString(x.Signature)+":")
+	return nil, header, nil
 }
 
 // initiateKeygen fills in what an initiator signs for, all nodes as parties and a majority of them where nobody says, and signs.
-func (c *Client) initiateKeygen(ctx context.Context, q *KeygenRequest, group string) (err error) {
+func (c *Client) initiateKeygen(ctx context.Context, q *KeygenRequest, group string) (h http.Header, err error) {
 	if c.initiator == nil || q.Initiation != nil {
-		return nil
+		return nil, nil
 	}
 	if q.Total == 0 {
 		q.Total = len(q.Parties)
@@ -84,7 +97,7 @@ func (c *Client) initiateKeygen(ctx context.Context, q *KeygenRequest, group str
 	if q.Total == 0 {
 		nodes, err := c.Nodes(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		q.Total = len(nodes)
 	}
@@ -93,8 +106,8 @@ func (c *Client) initiateKeygen(ctx context.Context, q *KeygenRequest, group str
 	}
 	in := attest.Intent{Operation: attest.OpKeygen, RequestID: q.SessionID, Signers: make([]threshold.PartyID, q.Total),
 		Keygen: &attest.KeygenParams{Threshold: q.Threshold, Kind: kindOf(q.Curve, q.Protocol), Label: q.Label, Group: group}}
-	q.Initiation, err = c.initiate(in)
-	return err
+	q.Initiation, h, err = c.initiate(in)
+	return h, err
 }
 
 // kindOf is the kind of key that a curve and protocol of the API mean.
@@ -109,12 +122,12 @@ func kindOf(curve, protocol string) threshold.KindID {
 }
 
 // initiateSign signs for a signature. A wallet that is named by its public key alone is looked up, and held to that key.
-func (c *Client) initiateSign(ctx context.Context, q *SignRequest) (err error) {
+func (c *Client) initiateSign(ctx context.Context, q *SignRequest) (h http.Header, err error) {
 	if c.initiator == nil || q.Initiation != nil {
-		return nil
+		return nil, nil
 	}
 	if q.WalletID, err = c.walletOf(ctx, q.WalletID, q.PublicKey); err != nil {
-		return err
+		return nil, err
 	}
 	message := q.Message
 	if len(message) == 0 {
@@ -123,26 +136,26 @@ func (c *Client) initiateSign(ctx context.Context, q *SignRequest) (err error) {
 	in := attest.Intent{Operation: attest.OpSign, RequestID: q.SessionID, KeyID: q.WalletID, Message: attest.Hex(message), Chain: q.Chain}
 	if q.DerivationPath != "" {
 		if in.Path, err = wire.ParsePath(q.DerivationPath); err != nil {
-			return fmt.Errorf("%w: derivation_path: %w", ErrUnsent, err)
+			return nil, fmt.Errorf("%w: derivation_path: %w", ErrUnsent, err)
 		}
 	}
 	if t := q.Transaction; t != nil {
 		in.Payload = &attest.Payload{Format: intent.Format(t.Format), Bytes: attest.Hex(t.Bytes), Input: t.Input}
 	}
-	q.Initiation, err = c.initiate(in)
-	return err
+	q.Initiation, h, err = c.initiate(in)
+	return h, err
 }
 
 // initiateRefresh signs for a refresh.
-func (c *Client) initiateRefresh(ctx context.Context, q *RefreshRequest) (err error) {
+func (c *Client) initiateRefresh(ctx context.Context, q *RefreshRequest) (h http.Header, err error) {
 	if c.initiator == nil || q.Initiation != nil {
-		return nil
+		return nil, nil
 	}
 	if q.WalletID, err = c.walletOf(ctx, q.WalletID, q.PublicKey); err != nil {
-		return err
+		return nil, err
 	}
-	q.Initiation, err = c.initiate(attest.Intent{Operation: attest.OpRefresh, RequestID: q.SessionID, KeyID: q.WalletID})
-	return err
+	q.Initiation, h, err = c.initiate(attest.Intent{Operation: attest.OpRefresh, RequestID: q.SessionID, KeyID: q.WalletID})
+	return h, err
 }
 
 // walletOf is the wallet's ID. One that a node tells of a public key must be the name of that key.

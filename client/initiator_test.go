@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/base64"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -36,26 +37,47 @@ func signedBy(t *testing.T) (*Initiator, attest.Authority) {
 }
 
 // Goal: what a client sends is signed for exactly what it asks for, in every way to ask. Method: the requests that a node gets, judged as
-// nodes do.
+// nodes do, with the signature in the body and in headers.
 func TestInitiate(t *testing.T) {
+	for _, http := range []bool{false, true} {
+		initiates(t, http)
+	}
+}
+
+// word is the initiation that a request carries, in its body or its headers.
+func word(t *testing.T, in attest.Intent, body map[string]any, h http.Header) *attest.Initiation {
+	t.Helper()
+	inBody, _ := body["initiation"].(map[string]any)
+	parameters, ok := strings.CutPrefix(h.Get("Signature-Input"), "sig1=")
+	switch {
+	case inBody == nil && !ok:
+		return nil
+	case ok:
+		x, _, err := attest.ParseParameters(parameters)
+		sig, serr := base64.StdEncoding.DecodeString(strings.TrimSuffix(strings.TrimPrefix(h.Get("Signature"), "sig1=:"), ":"))
+		if x.Signature = sig; err != nil || serr != nil || inBody != nil || h.Get("Mpcd-Initiation") != in.InitiationValue(x.By, x.Expires) {
+			t.Errorf("%v, %v: %v", err, serr, h)
+		}
+		return &x
+	}
+	var sig attest.Hex
+	if err := sig.UnmarshalText([]byte(inBody["signature"].(string))); err != nil {
+		t.Fatal(err)
+	}
+	return &attest.Initiation{By: inBody["by"].(string), Expires: int64(inBody["expires_ms"].(float64)), Signature: sig}
+}
+
+func initiates(t *testing.T, http bool) {
 	who, authority := signedBy(t)
 	digest := authority.Digest()
+	who.HTTP = http
 	c, nodes := newCluster(t, ok(wallet))
 	x := New(Config{Nodes: nodes, Initiator: who})
 	judge := func(name string, in attest.Intent, body map[string]any) {
 		t.Helper()
-		word, _ := body["initiation"].(map[string]any)
-		if word == nil {
-			t.Errorf("%s is not signed: %v", name, body)
-			return
-		}
-		var sig attest.Hex
-		if err := sig.UnmarshalText([]byte(word["signature"].(string))); err != nil {
-			t.Fatal(err)
-		}
 		in.Cluster, in.Created, in.Authority, in.RequestID = "test", time.Now().UnixMilli(), digest[:], body["session_id"].(string)
-		in.Initiation = &attest.Initiation{By: word["by"].(string), Expires: int64(word["expires_ms"].(float64)), Signature: sig}
-		if err := authority.CheckInitiation(in, time.Now()); err != nil {
+		in.Initiation = word(t, in, body, c.headers[len(c.headers)-1])
+		if err := authority.CheckInitiation(in, time.Now()); err != nil || (in.Initiation.Parameters != "") != http {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -140,7 +162,7 @@ func TestInitiateFillsIn(t *testing.T) {
 	})
 	q := KeygenRequest{Curve: "ed25519", SessionID: "s"}
 	x := New(Config{Nodes: nodes, Initiator: who})
-	if err := x.initiateKeygen(t.Context(), &q, ""); err != nil || q.Total != 5 || q.Threshold != 3 || q.Initiation == nil {
+	if _, err := x.initiateKeygen(t.Context(), &q, ""); err != nil || q.Total != 5 || q.Threshold != 3 || q.Initiation == nil {
 		t.Errorf("%+v, %v", q, err)
 	}
 }
