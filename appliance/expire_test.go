@@ -97,8 +97,8 @@ func TestExpireSoonAndDaily(t *testing.T) {
 		if err := x.cfg.Store.Batch(t.Context(), []vault.Pair{old("later")}, nil); err != nil {
 			t.Fatal(err)
 		}
-		after(expireEvery-expireFirst, 0)
-		after(expireFirst, 1)
+		after(expireEvery-expireFirst-time.Second, 0) // it began at once, at the earliest
+		after(expireFirst+time.Second, 1)
 		cancel()
 		<-done
 	})
