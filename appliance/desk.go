@@ -27,7 +27,7 @@ import (
 // Desk keeps requests for signatures that wait for people, the same on every node: what is asked for, and who has approved, rejected or
 // taken it back. Everything that counts in a record is signed by an initiator or an approver, so it does not matter who sent it. When
 // enough have approved, one node, by the session's turn, asks for the signature; another does where that one has not, and all take its
-// answer over.
+// answer over. What waits for nobody, and whose caller does not wait, is kept by the node that was asked, which has it signed at once.
 type Desk struct {
 	core   *core
 	others *others
@@ -40,6 +40,9 @@ type Desk struct {
 	mu     sync.Mutex
 	m      map[string]*waiter // by session_id
 	sooner refusalRate        // of what peers have looked at out of its turn
+
+	following sync.Mutex
+	followers map[chan struct{}]string // who is told that a request has changed, and of which
 }
 
 // Bounds of the desk.
@@ -75,6 +78,13 @@ type waiterRecord struct {
 	Rejected  []attest.Approval `cbor:"4,keyasint,omitempty"`
 	Cancelled attest.Hex        `cbor:"5,keyasint,omitempty"`
 	Failed    string            `cbor:"6,keyasint,omitempty"` // why this node gave it up; each says that for itself
+	// Here is that a caller of this node asked for what waits for nobody, and does not wait for the answer; each says that for itself.
+	Here bool `cbor:"7,keyasint,omitempty"`
+}
+
+// alone is that no other node needs to know: there is nobody's word in it that would count there.
+func (r *waiterRecord) alone() bool {
+	return r.Here && len(r.Intent.Approvals)+len(r.Rejected)+len(r.Cancelled) == 0
 }
 
 const waiterVersion = 1
@@ -85,7 +95,7 @@ type waiterDigest [16]byte
 // digest covers what is signed: who asked at the API, and whom the caller named, the node knows that was asked.
 func (r *waiterRecord) digest() waiterDigest {
 	x := *r
-	x.Failed, x.Named, x.Intent.Requester = "", nil, ""
+	x.Failed, x.Here, x.Named, x.Intent.Requester = "", false, nil, ""
 	h := canon.Hash("mpcd/v1/desk", canon.MustMarshal(x))
 	return waiterDigest(h[:16])
 }
@@ -97,6 +107,7 @@ type waiter struct {
 	next  time.Time
 	turn  bool // next is set
 	doing bool
+	over  bool   // it has expired, and who follows it was told
 	told  bool   // a peer says that it has the answer, and this node has not looked since
 	done  bool   // this node has the answer
 	heard string // why a program that approves has not said its word to this node
@@ -277,15 +288,18 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 		return false, err
 	}
 	next.Intent.Approvals, next.Rejected, next.Cancelled = s.in.Approvals, s.rejected, s.cancelled
-	if known && next.digest() == before || !known && s.verdict.Allow && len(s.in.Approvals) == 0 {
+	waits := len(s.in.Approvals)+len(s.cancelled) > 0 || !s.verdict.Allow
+	if known && next.digest() == before || !known && !waits && !r.Here {
 		return false, nil // or it waits for nobody: a member may have every request that was ever asked for
 	}
+	next.Here = next.Here || !known && r.Here && s.verdict.Allow
 	if _, err := namedQuorum(d.core.members, s.key.Record.Info.Committee, next.Named); !known && len(next.Named) > 0 && err != nil {
 		return false, err // who named them is not signed, and a request that names no quorum fails for good
 	}
 	if err := d.store(ctx, &next); err != nil {
 		return false, err
 	}
+	defer d.tell(next.Intent.RequestID)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := newWaiter(next)
@@ -351,16 +365,21 @@ func (d *Desk) store(ctx context.Context, r *waiterRecord) error {
 
 // hold keeps a request of a caller that was refused until people have approved it, tells the others, and returns the refusal.
 func (d *Desk) hold(ctx context.Context, req SignRequest, key keys.Key, refused error) error {
-	in := attest.Intent{Cluster: d.core.cfg.Cluster, Operation: attest.OpSign, RequestID: req.SessionID, Requester: req.Requester,
-		Initiation: req.Initiation, Approvals: req.Approvals}
-	req.into(&in, key)
-	if err := d.add(ctx, waiterRecord{Intent: in, Named: req.Signers}); err != nil {
+	if err := d.add(ctx, d.recordOf(req, key)); err != nil {
 		return err
 	}
 	e := *problem.As(refused)
 	e.Next = fmt.Sprintf("have it approved: `mpcd approve %s`; the cluster keeps it until %s, and the same request has the signature then",
 		req.SessionID, time.UnixMilli(req.Initiation.Expires).UTC().Format(time.RFC3339))
 	return &e
+}
+
+// recordOf is what is kept of a caller's request.
+func (d *Desk) recordOf(req SignRequest, key keys.Key) waiterRecord {
+	in := attest.Intent{Cluster: d.core.cfg.Cluster, Operation: attest.OpSign, RequestID: req.SessionID, Requester: req.Requester,
+		Initiation: req.Initiation, Approvals: req.Approvals}
+	req.into(&in, key)
+	return waiterRecord{Intent: in, Named: req.Signers}
 }
 
 // add takes up a record of a caller, puts it on record and tells the others at once.
@@ -379,7 +398,7 @@ func (d *Desk) add(ctx context.Context, r waiterRecord) error {
 	if err := d.core.cfg.AuditLog.Append(ctx, audit.Event{Name: "operation.change", Facts: facts}); err != nil {
 		return err
 	}
-	if now, ok := d.record(r.Intent.RequestID); ok {
+	if now, ok := d.record(r.Intent.RequestID); ok && !now.alone() {
 		d.send(nil, deskBody{Records: []waiterRecord{now}})
 	}
 	d.core.peers.Tell() // which also looks whether it may be done
@@ -399,7 +418,7 @@ const deskVersion = 1
 
 func (d *Desk) send(to []transport.NodeID, b deskBody) {
 	for i := range b.Records {
-		b.Records[i].Failed = ""
+		b.Records[i].Failed, b.Records[i].Here = "", false
 	}
 	b.Version = deskVersion
 	d.core.send(transport.Envelope{To: to, Kind: ceremony.KindDesk, Body: canon.MustMarshal(b)})
@@ -412,7 +431,7 @@ func (d *Desk) have() []waiterDigest {
 	now := d.core.cfg.Clock().UnixMilli()
 	var out []waiterDigest
 	for _, w := range d.m {
-		if w.Intent.Initiation.Expires > now {
+		if w.Intent.Initiation.Expires > now && !w.alone() {
 			out = append(out, w.at)
 		}
 	}
@@ -431,6 +450,7 @@ func (d *Desk) learn(ctx context.Context, env transport.Envelope) {
 		return
 	}
 	for _, r := range b.Records {
+		r.Here = false
 		if _, err := d.take(ctx, r); err != nil {
 			d.core.remark(env.From, "a request that waits, of a peer, is not taken up", err)
 		}
@@ -488,6 +508,10 @@ func (d *Desk) tend(ctx context.Context, start func(func())) {
 		case past.Sub(ends) > kept || kept == 0 && w.done: // whose answer is kept elsewhere
 			over = append(over, waiterKey(session))
 			delete(d.m, session)
+			d.tell(session)
+		case now.After(ends) && !w.over:
+			w.over = true
+			d.tell(session)
 		case now.After(ends) || w.Failed != "" || w.doing || w.turn && now.Before(w.next):
 		default:
 			due = append(due, session)
@@ -529,6 +553,7 @@ func (d *Desk) wake() {
 	for _, w := range d.m {
 		w.turn = false
 	}
+	d.tell("")
 }
 
 // attempt has a request done if enough have approved it, and it is this node's turn; then it also asks the programs that may approve it.
@@ -539,7 +564,7 @@ func (d *Desk) attempt(ctx context.Context, session string, start func(func())) 
 		d.mu.Unlock()
 		return
 	}
-	record, at, first, each := w.waiterRecord, w.at, !w.turn && !w.told, d.each
+	record, at, first, each := w.waiterRecord, w.at, !w.turn && !w.told && !w.Here, d.each
 	w.told = false
 	d.mu.Unlock()
 	pause, failed := deskRetry, ""
@@ -575,6 +600,7 @@ func (d *Desk) attempt(ctx context.Context, session string, start func(func())) 
 
 // finish has a request wait until it is looked at again, unless it is another than it was.
 func (d *Desk) finish(ctx context.Context, session string, at waiterDigest, pause time.Duration, failed string) {
+	defer d.tell(session)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := d.m[session]

@@ -500,6 +500,9 @@ func (n *Node) WaitTurns(d time.Duration) {
 	n.desk.each = d
 }
 
+// DeskHas is how many requests that wait the node tells the others that it has.
+func (n *Node) DeskHas() int { return len(n.desk.have()) }
+
 // WakeDesk has the node look again at all that waits.
 func (n *Node) WakeDesk() { n.desk.wake() }
 

@@ -268,7 +268,7 @@ func (n *Node) furnish() {
 	n.ops = operation.New(c.Store, n.clock.late)
 	n.authority = &authority{core: &n.core}
 	n.desk = &Desk{core: &n.core, sign: n.Sign, each: deskTurn, m: map[string]*waiter{},
-		asking: make(chan struct{}, webhooksAtOnce)}
+		followers: map[chan struct{}]string{}, asking: make(chan struct{}, webhooksAtOnce)}
 	n.gate = newGate(c, func(x passage, d *intent.Decoded) (policy.Verdict, error) {
 		return n.authority.judge(x, d, n.clock.late())
 	}, len(n.members.All()))

@@ -11,7 +11,7 @@ import (
 	"github.com/luxfi/mpcd/threshold"
 )
 
-// OperationState is where a request stands that had to wait for people.
+// OperationState is where a request stands that had to wait for people, or whose caller does not wait for it.
 type OperationState string
 
 // The states.
@@ -24,7 +24,10 @@ const (
 	Cancelled       OperationState = "CANCELLED" // by its initiator
 )
 
-// Operation is a request for a signature that had to wait for people, as this node knows it.
+// Over tells whether nothing comes after a state.
+func (s OperationState) Over() bool { return s != PendingApproval && s != Running }
+
+// Operation is a request for a signature that had to wait for people, or whose caller does not wait for it, as this node knows it.
 type Operation struct {
 	State OperationState
 	// Intent is what is asked for, under the authority in force, with the approvals that hold; Key is the wallet's.
@@ -196,4 +199,56 @@ func (d *Desk) change(ctx context.Context, r waiterRecord) (*Operation, error) {
 		return nil, err
 	}
 	return d.Operation(ctx, r.Intent.RequestID)
+}
+
+// Later has a request done that its caller does not wait for, as one that people have approved is, and returns how it stands. It is nil,
+// and nothing is kept, where only who waits can have it: nobody has signed the request, or this node does not keep the wallet's key.
+func (d *Desk) Later(ctx context.Context, req SignRequest) (*Operation, error) {
+	if answer, err := d.others.stored(ctx, attest.OpSign, req.SessionID, req.BodyHash); err != nil || answer != nil {
+		return nil, err
+	}
+	key, err := d.core.keys.Key(ctx, req.WalletID)
+	if err != nil && problem.As(err).Code == problem.NotFound {
+		return nil, nil
+	}
+	if err == nil {
+		err = req.read(key)
+	}
+	if err == nil {
+		err = req.initiate(ctx, d.core, key)
+	}
+	if err != nil || req.Initiation == nil {
+		return nil, err
+	}
+	r := d.recordOf(req, key)
+	r.Here = true
+	return d.change(ctx, r)
+}
+
+// Follow has the channel filled when a request has changed, or may have, until stop is called.
+func (d *Desk) Follow(session string) (changed <-chan struct{}, stop func()) {
+	c := make(chan struct{}, 1)
+	d.following.Lock()
+	defer d.following.Unlock()
+	d.followers[c] = session
+	return c, func() {
+		d.following.Lock()
+		defer d.following.Unlock()
+		delete(d.followers, c)
+	}
+}
+
+// tell tells those who follow a request, or with "" any, that it has changed.
+func (d *Desk) tell(session string) {
+	d.following.Lock()
+	defer d.following.Unlock()
+	for c, of := range d.followers {
+		if session != "" && session != of {
+			continue
+		}
+		select {
+		case c <- struct{}{}:
+		default: // it is full: who follows has not looked yet
+		}
+	}
 }

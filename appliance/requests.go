@@ -29,6 +29,9 @@ func (n *Node) Sign(ctx context.Context, req SignRequest) (*Signature, error) {
 	scheme := ""
 	s, err := n.sign(ctx, req, &scheme)
 	n.counts.signed.add(scheme, err)
+	if err == nil {
+		n.desk.tell(s.SessionID)
+	}
 	return s, err
 }
 
@@ -130,10 +133,7 @@ func (n *Node) signOnce(ctx context.Context, req SignRequest, key keys.Key, twea
 		return n.others.given(ctx, answer)
 	}
 	if err == nil {
-		in := n.token.intent(attest.OpSign, req.SessionID, req.Requester, nil)
-		req.into(in, key)
-		err = n.initiate(ctx, in, req.Consent)
-		req.Initiation = in.Initiation
+		err = req.initiate(ctx, &n.core, key)
 	}
 	if err != nil {
 		if release != nil {
@@ -154,6 +154,16 @@ func (n *Node) signOnce(ctx context.Context, req SignRequest, key keys.Key, twea
 		return nil, n.members.Explain(err)
 	}
 	return j.answer, nil
+}
+
+// initiate signs the request as an initiator, on a node that does so for its callers, and holds one that was signed to what its headers
+// say.
+func (r *SignRequest) initiate(ctx context.Context, n *core, key keys.Key) error {
+	in := n.token.intent(attest.OpSign, r.SessionID, r.Requester, nil)
+	r.into(in, key)
+	err := n.initiate(ctx, in, r.Consent)
+	r.Initiation = in.Initiation
+	return err
 }
 
 // chooseSigners is the caller's choice, or a quorum without those that this node has banned, who are added to avoid.

@@ -52,13 +52,15 @@ type Config struct {
 // server is the handler that New makes.
 type server struct {
 	Config
-	mux     *http.ServeMux
-	rules   map[string]rule // by pattern of mux; a route without a rule is closed
-	places  *shares         // one for each API request being worked on
-	callers *shares         // what each caller has of them, or is about to: its body is being read
-	meter   *meter
-	openapi []byte
-	docs    []byte
+	mux       *http.ServeMux
+	rules     map[string]rule // by pattern of mux; a route without a rule is closed
+	places    *shares         // one for each API request being worked on
+	streams   *shares         // one for each stream of events
+	streamers *shares         // what each caller has of them
+	callers   *shares         // what each caller has of them, or is about to: its body is being read
+	meter     *meter
+	openapi   []byte
+	docs      []byte
 }
 
 // New returns the API of a node. It panics without a Backend, and if two routes are the same: both are our own mistakes.
@@ -96,12 +98,14 @@ func newServer(c Config) *server {
 		c.Rand = rand.Reader
 	}
 	s := &server{
-		Config:  c,
-		mux:     http.NewServeMux(),
-		rules:   map[string]rule{},
-		places:  newShares(c.MaxConcurrent),
-		callers: newShares(c.MaxConcurrent / callerShare),
-		meter:   newMeter(c.Registry),
+		Config:    c,
+		mux:       http.NewServeMux(),
+		rules:     map[string]rule{},
+		places:    newShares(c.MaxConcurrent),
+		streams:   newShares(streamsAll),
+		streamers: newShares(streamsCaller),
+		callers:   newShares(c.MaxConcurrent / callerShare),
+		meter:     newMeter(c.Registry),
 	}
 	doc := humago.New(s.mux, humaConfig(c.Backend.Version()))
 	s.routes(doc)
@@ -148,6 +152,7 @@ type call struct {
 	vaults    []string // that the caller is let in for; nil is all
 	session   string   // idempotency key, from the header or the body; may be empty
 	header    http.Header
+	later     bool // it would rather not wait for the answer
 }
 
 type callKey struct{}

@@ -326,6 +326,7 @@ func TestRoles(t *testing.T) {
 		"GET /api/v1/receipts/{id}":                 all,
 		"GET /api/v1/operations":                    all,
 		"GET /api/v1/operations/{id}":               all,
+		"GET /api/v1/operations/{id}/events":        all,
 		"POST /api/v1/operations/{id}/approvals":    "approver",
 		"POST /api/v1/operations/{id}/cancel":       "requester",
 		"GET /api/v1/freezes":                       all,

@@ -168,6 +168,7 @@ func prepareBody(w http.ResponseWriter, r *http.Request, c *call) (*http.Request
 		}
 		c.session = key
 	}
+	c.later = prefersAsync(r.Header.Values("Prefer"))
 	canonical := encodeCanonical(object)
 	r = r.Clone(r.Context())
 	r.Body = io.NopCloser(bytes.NewReader(canonical))

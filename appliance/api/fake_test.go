@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +47,9 @@ type fake struct {
 	sessions map[string][32]byte
 	ready    appliance.Readiness
 	err      error         // every act fails with it
+	over     bool          // the operation is
+	changed  chan struct{} // tells who follows it
+	followed atomic.Int64  // by how many it is
 	panics   any           // every act panics with it
 	hold     chan struct{} // every act waits for it to close, or for the request to end
 	entered  chan struct{} // every act sends to it before it waits
@@ -260,6 +264,12 @@ func waiting() appliance.Operation {
 
 func (f *fake) Operation(_ context.Context, session string) (*appliance.Operation, error) {
 	if o := waiting(); session == "s1" {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.over {
+			o.State, o.ReceiptID, o.Needs = appliance.Succeeded, "r_1", nil
+		}
+		o.Intent.Created = time.Now().UnixNano()
 		return &o, f.err
 	}
 	return nil, problem.New(problem.NotFound, "", "no operation %q", session)
@@ -270,6 +280,25 @@ func (f *fake) Operations(_ context.Context, state appliance.OperationState) ([]
 		return nil, f.err
 	}
 	return []appliance.Operation{waiting()}, f.err
+}
+
+func (f *fake) Later(_ context.Context, r appliance.SignRequest) (*appliance.Operation, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r.Initiation == nil {
+		return nil, f.err
+	}
+	o := waiting()
+	if o.State = appliance.Running; f.over {
+		o.State = appliance.Succeeded
+	}
+	o.Intent.RequestID = r.SessionID
+	return &o, f.err
+}
+
+func (f *fake) Follow(string) (<-chan struct{}, func()) {
+	f.followed.Add(1)
+	return f.changed, func() { f.followed.Add(-1) }
 }
 
 func (f *fake) Approve(ctx context.Context, session string, x attest.Approval) (*appliance.Operation, error) {

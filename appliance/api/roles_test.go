@@ -117,6 +117,7 @@ var permissions = map[string]permission{
 	"GET /api/v1/receipts/{id}":                 {everyRole, "", looks, 404, ofRecord},
 	"GET /api/v1/operations":                    {everyRole, "", looks, 200, "the list has none of another vault"},
 	"GET /api/v1/operations/{id}":               {everyRole, "", looks, 404, ofRecord},
+	"GET /api/v1/operations/{id}/events":        {everyRole, "", looks, 404, ofRecord},
 	"POST /api/v1/operations/{id}/approvals":    {"approver", wordOf, approves, 404, ofRecord},
 	"POST /api/v1/operations/{id}/cancel":       {"requester", signatureOf, cancels, 404, ofRecord},
 	"GET /api/v1/freezes":                       {everyRole, "", looks, 200, "the list has none of another vault"},
@@ -184,7 +185,9 @@ func TestRolesPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newServer(Config{Backend: inVaults{newFake()}, Auth: auth})
+	f := newFake()
+	f.over = true // so that its events end
+	s := newServer(Config{Backend: inVaults{f}, Auth: auth})
 	described, _ := openAPI(t)
 	for pattern := range s.rules {
 		if _, ok := permissions[pattern]; !ok {

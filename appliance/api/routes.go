@@ -82,6 +82,9 @@ func (s *server) deskRoutes(doc huma.API) {
 		s.operations)
 	add(s, doc, route{"GET", "/api/v1/operations/{id}", "getOperation", "Show a request that waits for approvals, or did", readers, 0,
 		[]int{404}}, s.operation)
+	s.plain(doc, route{"GET", "/api/v1/operations/{id}/events", "followOperation",
+		"Follow a request that waits for approvals, or did: server-sent events, each as getOperation shows it, until it is over", readers, 0,
+		[]int{404}}, "text/event-stream", s.follow)
 	add(s, doc, route{"POST", "/api/v1/operations/{id}/approvals", "approveOperation", "Approve a request that waits, or reject it", deciders,
 		0, []int{404}}, s.approve)
 	add(s, doc, route{"POST", "/api/v1/operations/{id}/cancel", "cancelOperation", "Take a request back, as its initiator", signers, 0,
@@ -168,6 +171,18 @@ func (s *server) open(doc huma.API, r route) huma.Operation {
 		op.Parameters = []*huma.Param{{Name: "Idempotency-Key", In: "header",
 			Description: "The same as session_id: the same key and body give the same answer.",
 			Schema:      &huma.Schema{Type: huma.TypeString, MinLength: ptr(1), MaxLength: ptr(operation.MaxSessionID), Pattern: "^[!-~]+$"}}}
+	}
+	switch r.id {
+	case "followOperation":
+		op.Parameters = followParams()
+		op.Responses["204"] = &huma.Response{Description: "The operation is over, and the event that Last-Event-ID names was the last."}
+	case "sign", "generateMPCSig":
+		op.Parameters = append(op.Parameters, &huma.Param{Name: "Prefer", In: "header",
+			Schema:      &huma.Schema{Type: huma.TypeString, MaxLength: ptr(headerMax)},
+			Description: "respond-async (RFC 7240): do not wait for the signature. Where the node cannot do so, it answers as without it."})
+		op.Responses["202"] = &huma.Response{Description: "It is kept, and done; Location says where to ask for it.",
+			Content: map[string]*huma.MediaType{"application/json": {
+				Schema: doc.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[wire.Operation](), true, "")}}}
 	}
 	for _, code := range codes {
 		op.Responses[strconv.Itoa(code)] = problemResponse(doc, code)

@@ -36,6 +36,9 @@ func serve(ctx context.Context, ln net.Listener, h http.Handler, t *tls.Config, 
 		return fmt.Errorf("api: %s is not on the loopback interface: plain HTTP is refused there; give a certificate", ln.Addr())
 	}
 	srv := newHTTPServer(h)
+	srv.BaseContext = func(net.Listener) context.Context {
+		return context.WithValue(context.WithoutCancel(ctx), stoppingKey{}, ctx.Done())
+	}
 	ln = perAddress(ln, connectionsMax)
 	if t != nil {
 		t = t.Clone()
@@ -66,6 +69,14 @@ func serve(ctx context.Context, ln net.Listener, h http.Handler, t *tls.Config, 
 		err = errors.Join(err, e)
 	}
 	return err
+}
+
+// stoppingKey is of a channel that closes when the server shuts down: what would not end by itself ends then.
+type stoppingKey struct{}
+
+func stopping(ctx context.Context) <-chan struct{} {
+	c, _ := ctx.Value(stoppingKey{}).(<-chan struct{})
+	return c
 }
 
 // newHTTPServer bounds what comes before a request; the door bounds the rest.

@@ -147,6 +147,16 @@ func (w within) Operations(ctx context.Context, state appliance.OperationState) 
 	return slices.DeleteFunc(all, func(o appliance.Operation) bool { return !w.has(o.Intent.Vault) }), err
 }
 
+func (w within) Later(ctx context.Context, r appliance.SignRequest) (*appliance.Operation, error) {
+	if err := w.visible(ctx, r.WalletID); err != nil {
+		return nil, err
+	}
+	return w.node.Later(ctx, r)
+}
+
+// Follow tells only that something has changed; what it is, Operation shows to who may see it.
+func (w within) Follow(session string) (<-chan struct{}, func()) { return w.node.Follow(session) }
+
 func (w within) Approve(ctx context.Context, session string, x attest.Approval) (*appliance.Operation, error) {
 	if _, err := w.Operation(ctx, session); err != nil {
 		return nil, err
