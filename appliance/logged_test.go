@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/audit"
@@ -173,5 +174,40 @@ func TestReceiptIsOnRecord(t *testing.T) {
 	}
 	if all, _ := c.onRecord(sig.ReceiptID); all[0].Logged != nil || all[1].Logged != nil {
 		t.Error("a proof that does not hold is handed out")
+	}
+}
+
+// Goal: a receipt with all that it can show stays below 16 KiB. Method: 3 of 5 nodes sign a payment that two people have approved; its
+// receipt under a checkpoint with four witnesses, as a node hands it out. How long it takes to verify is measured, not judged.
+func TestReceiptIsSmall(t *testing.T) {
+	c := newClusterLimits(t, 5, appliance.Limits{Presignatures: -1})
+	w := c.keygenBy("secp256k1", "dkls23", 3, 5).ID
+	people := c.approvingBy(split)
+	in, req := c.draft(w, "whole", 5)
+	people.approve(t, in, c.nodes[0].node.KeyInfo(t.Context(), w), "ann", "ben")
+	req.Approvals = in.Approvals
+	sig, err := c.nodes[0].node.Sign(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.nodes[0].checkpoint(c.nodes[0].node.AuditLog())
+	var all []*attest.Receipt
+	sim.Wait(t, "four others have witnessed it", func() bool {
+		var x appliance.Logged
+		all, x = c.onRecord(sig.ReceiptID)
+		return len(x.Witnesses) == 4
+	})
+	b := all[1].JSON() // with blanks
+	began := time.Now()
+	r, err := attest.ParseReceipt(b)
+	if err == nil {
+		err = attest.VerifyReceipt(r, c.roster, schemes.ByID, attest.ReceiptOptions{Authority: c.asker.Chain})
+	}
+	if err == nil {
+		_, err = appliance.CheckLogged(r, c.roster)
+	}
+	t.Logf("%d bytes, verified in %v", len(b), time.Since(began))
+	if err != nil || len(b) >= 16<<10 || len(r.Intent.Approvals) != 2 {
+		t.Errorf("%d bytes with %d approvals: %v", len(b), len(r.Intent.Approvals), err)
 	}
 }
