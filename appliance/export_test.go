@@ -521,11 +521,12 @@ func (n *Node) FirstFor(session string) int {
 	return (slices.Index(all, n.cfg.Node) + len(all) - n.desk.rank(session)) % len(all)
 }
 
-// TellDesk has the node take a record of a request that waits as a peer's.
+// TellDesk has the node take a record of a request that waits as a peer's, which says that it was asked for here.
 func (n *Node) TellDesk(ctx context.Context, from transport.NodeID, in attest.Intent, rejected []attest.Approval, cancelled []byte,
 	failed string) {
 	n.desk.learn(ctx, transport.Envelope{From: from, Kind: ceremony.KindDesk, Body: canon.MustMarshal(deskBody{Version: deskVersion,
-		Records: []waiterRecord{{Version: waiterVersion, Intent: in, Rejected: rejected, Cancelled: cancelled, Failed: failed}}})})
+		Records: []waiterRecord{{Version: waiterVersion, Intent: in, Rejected: rejected, Cancelled: cancelled, Failed: failed,
+			Here: true}}})})
 }
 
 // TellFreeze has the node take a freeze as a peer's, with a thaw unless it is nil.

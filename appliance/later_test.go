@@ -55,6 +55,10 @@ func TestLater(t *testing.T) {
 	if c.nodes[1].standing("alone") != "" {
 		t.Error("another node keeps it")
 	}
+	told, _ := c.draft(w.ID, "told", 5)
+	if c.nodes[1].node.TellDesk(ctx, "node3", *told, nil, nil, ""); c.nodes[1].standing("told") != "" {
+		t.Error("a peer has a node keep what waits for nobody")
+	}
 	req.Initiation, req.SessionID = nil, "unsigned"
 	if o, err := front.Later(ctx, req); err != nil || o.Intent.Initiation == nil {
 		t.Errorf("of a node that signs for its callers: %+v, %v", o, err)
