@@ -7,6 +7,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
 )
 
 // waiterOf is a request of an initiator that waits for an hour, as the desk has it after it has looked at it.
@@ -96,5 +97,19 @@ func TestSoonerIsBounded(t *testing.T) {
 	}
 	if sooner("node2") || !sooner("node3") {
 		t.Error("what one says is not bounded, or what another says is")
+	}
+}
+
+// Goal: what a node says of a request for itself alone, that it gave it up or that it was asked for here, it tells nobody: a release before
+// would not read it. Method: a record that says both, told.
+func TestDeskTellsNothingOfItsOwn(t *testing.T) {
+	x, now := newInside(t), time.Now()
+	r := waiterOf("asker", now).waiterRecord
+	r.Failed, r.Here = "gave up", true
+	x.desk.send(nil, deskBody{Records: []waiterRecord{r}})
+	var b deskBody
+	err := canon.Unmarshal(x.sent[len(x.sent)-1].Body, &b)
+	if err != nil || len(b.Records) != 1 || b.Records[0].Failed != "" || b.Records[0].Here {
+		t.Errorf("%+v, %v", b.Records, err)
 	}
 }

@@ -24,6 +24,7 @@ func FuzzDecoders(f *testing.F) {
 		entryRecord{Version: 1, Network: "ethereum", Amounts: []entryAmount{{"", []byte{1}}}},
 		witnessRecord{Version: 1, Key: []byte{1}, Checkpoint: []byte("a"), Before: []byte("b")},
 		witnessBody{Version: 1, Checkpoint: []byte("a"), From: 1, Proof: [][32]byte{{1}}},
+		attest.Logged{Seq: 1, Entry: []byte{1}, Inclusion: []attest.Hash{{1}}, Checkpoint: "a"},
 		noticeBody{Version: 1, Hours: []hourHash{{1}}, Asks: []int64{1}, Have: []entryID{{1}}, Receipts: [][]byte{{1}}},
 	)
 }

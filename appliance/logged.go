@@ -29,7 +29,10 @@ func (n *others) logged(ctx context.Context, r *attest.Receipt) (l *attest.Logge
 		shown := *r
 		shown.Logged = l
 		var roster *attest.SignedRoster
-		if roster, err = n.rosterOf(ctx, r.Roster); err == nil && roster != nil {
+		if roster, err = n.rosterOf(ctx, r.Roster); err == nil && roster == nil {
+			return nil // this node has it no longer, and cannot check what it would hand out
+		}
+		if err == nil {
 			_, err = CheckLogged(&shown, roster)
 		}
 	}
@@ -80,7 +83,8 @@ func (n *others) askLogged(ctx context.Context, r *attest.Receipt, at transport.
 	return &l, canon.Unmarshal(all[0].Answer, &l)
 }
 
-// showLogged answers a question of opLogged; nothing where this node has no such receipt, or no proof.
+// showLogged answers a question of opLogged; nothing where this node has no such receipt, has not settled it, so that reading its log for
+// the entry would be in vain, or has no proof.
 func (n *others) showLogged(ctx context.Context, id string) ([]byte, error) {
 	b, err := n.cfg.Store.Get(ctx, receiptKey(id))
 	if errors.Is(err, vault.ErrNotFound) {
@@ -90,7 +94,7 @@ func (n *others) showLogged(ctx context.Context, id string) ([]byte, error) {
 		return nil, err
 	}
 	r, err := parseReceipt(id, b)
-	if err != nil {
+	if err != nil || r.Settlement.Node != string(n.cfg.Node) {
 		return nil, err
 	}
 	l, err := n.ownLogged(r)

@@ -3,16 +3,20 @@ package appliance
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
+	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/vault"
 )
 
 // Goal: what callers have a node ask the others about is bounded, of each caller and in all; a name that somebody knew costs nothing, one
@@ -144,5 +148,44 @@ func TestSettlerIsAskedWithinBounds(t *testing.T) {
 	x.others.lookups.open = lookupsAll
 	if n := asked(); n != 0 {
 		t.Errorf("asked %d times beyond the bound", n)
+	}
+}
+
+// Goal: a node reads its log for no receipt that another settled, whatever is asked of it, and hands out no proof that it cannot check.
+// Method: an entry that says of a receipt that it was made, under a checkpoint; the receipt is another's, then this node's own, of a roster
+// that it does not have.
+func TestLoggedOfItsOwnAlone(t *testing.T) {
+	x := newInside(t)
+	x.cfg.Rand = rand.Reader
+	event := audit.Event{Name: audit.SignDone, Facts: map[string]string{"receipt": "rc_x"}}
+	if err := x.cfg.AuditLog.Append(t.Context(), event); err != nil {
+		t.Fatal(err)
+	}
+	head := x.cfg.AuditLog.Head()
+	note := fmt.Appendf(nil, "test\n%d\n%s\n\n", head.Size, base64.StdEncoding.EncodeToString(head.Root[:]))
+	if err := x.cfg.AuditLog.KeepCheckpoint(note); err != nil {
+		t.Fatal(err)
+	}
+	r := &attest.Receipt{Version: attest.ReceiptVersion, ID: "rc_x", Roster: "r_none"}
+	shown := func(by transport.NodeID) []byte {
+		r.Settlement.Node = string(by)
+		put := vault.Pair{Key: receiptKey(r.ID), Value: canon.MustMarshal(r)}
+		if err := x.cfg.Store.Batch(t.Context(), []vault.Pair{put}, nil); err != nil {
+			t.Fatal(err)
+		}
+		b, err := x.others.showLogged(t.Context(), r.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	if b := shown(nodeOf(x.world.Committee.Parties[1])); b != nil {
+		t.Error("it reads its log for what another settled")
+	}
+	if b := shown(x.cfg.Node); b == nil {
+		t.Error("it does not show its own")
+	}
+	if l := x.others.logged(t.Context(), r); l != nil {
+		t.Error("it hands out what it has not checked")
 	}
 }

@@ -176,7 +176,7 @@ func TestTry(t *testing.T) {
 		"}, expect: {verdict: deny, rule: default-deny, needs: {treasury: 2}}":        "",
 		"}, expect: {verdict: allow}":                                                 "want allow, and it is deny",
 		"}, expect: {verdict: deny, rule: night}":                                     `want rule "night"`,
-		"}, expect: {verdict: deny, needs: {treasury: 1}}":                            `want needs of 1 of "treasury", and it needs 2 of "treasury"`,
+		"}, expect: {verdict: deny, needs: {treasury: 1}}":                            `and it needs 2 of "treasury"`,
 		"}, expect: {verdict: deny, needs: {}}":                                       "want needs of nobody",
 		", approvals: {treasury: 2}}, expect: {verdict: deny}":                        "want deny, and it is allow",
 		", approvals: {treasury: 2}}, expect: {verdict: allow, rule: agreed}":         "",
