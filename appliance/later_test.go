@@ -85,6 +85,30 @@ func TestLater(t *testing.T) {
 	c.everywhere("back", appliance.Cancelled)
 }
 
+// Goal: a request whose caller does not wait is made after a restart of the node that was asked. Method: asked for while no other node
+// runs; that one restarts, and then the others do.
+func TestLaterAfterRestart(t *testing.T) {
+	c := newCluster(t, 3)
+	w := c.keygen("ed25519", 2, 3)
+	one := c.nodes[0]
+	for _, m := range c.nodes[1:] {
+		m.halt()
+	}
+	req := appliance.SignRequest{SessionID: "resumed", WalletID: w.ID, Message: []byte("later")}
+	if o, err := one.front().Later(t.Context(), req); err != nil || o.State != appliance.Running {
+		t.Fatalf("%+v, %v", o, err)
+	}
+	one.halt()
+	for _, m := range c.nodes {
+		m.start()
+	}
+	c.waitReady()
+	sim.Wait(t, "it is signed", func() bool {
+		one.node.WakeDesk() // it may look while the others are not there yet, and would again after a while
+		return one.standing("resumed") == appliance.Succeeded
+	})
+}
+
 // Goal: a request whose caller does not wait, and that people must approve, is kept by every node. Method: one.
 func TestLaterApproved(t *testing.T) {
 	c := newCluster(t, 3)

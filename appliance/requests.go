@@ -159,6 +159,9 @@ func (n *Node) signOnce(ctx context.Context, req SignRequest, key keys.Key, twea
 // initiate signs the request as an initiator, on a node that does so for its callers, and holds one that was signed to what its headers
 // say.
 func (r *SignRequest) initiate(ctx context.Context, n *core, key keys.Key) error {
+	if r.Initiation != nil && r.Field == "" {
+		return nil // it was signed, and no header says of what
+	}
 	in := n.token.intent(attest.OpSign, r.SessionID, r.Requester, nil)
 	r.into(in, key)
 	err := n.initiate(ctx, in, r.Consent)
