@@ -180,7 +180,10 @@ func (s *server) open(doc huma.API, r route) huma.Operation {
 		op.Parameters = append(op.Parameters, &huma.Param{Name: "Prefer", In: "header",
 			Schema:      &huma.Schema{Type: huma.TypeString, MaxLength: ptr(headerMax)},
 			Description: "respond-async (RFC 7240): do not wait for the signature. Where the node cannot do so, it answers as without it."})
+		text := &huma.Schema{Type: huma.TypeString}
 		op.Responses["202"] = &huma.Response{Description: "It is kept, and done; Location says where to ask for it.",
+			Headers: map[string]*huma.Header{"Location": {Schema: text, Description: "Of the operation."},
+				"Preference-Applied": {Schema: text, Description: respondAsync + "."}},
 			Content: map[string]*huma.MediaType{"application/json": {
 				Schema: doc.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[wire.Operation](), true, "")}}}
 	}

@@ -23,8 +23,8 @@ import (
 // signatureOut is a signature, or what is to become one.
 type signatureOut struct {
 	Status   int
-	Location string `header:"Location" doc:"Of the operation, where the signature is not waited for."`
-	Applied  string `header:"Preference-Applied" doc:"respond-async, where the signature is not waited for."`
+	Location string `header:"Location" hidden:"true"`           // of the operation, where the signature is not waited for
+	Applied  string `header:"Preference-Applied" hidden:"true"` // respond-async then
 	Body     signed
 }
 
