@@ -17,6 +17,9 @@ import (
 // A receipt is handed out with the proof that the node which settled it has that on record, under its newest checkpoint and with the
 // cosignatures that this has by then: it is not part of what is stored and attested, which was before.
 
+// loggedCost is what a question about a proof counts for, in bytes that are told: the log is read for it, and others wait.
+const loggedCost = 16 << 10
+
 // logged is that proof, checked, of this node's log or the one of the node that settled; nil where there is none yet, or that node is away.
 func (n *others) logged(ctx context.Context, r *attest.Receipt) (l *attest.Logged) {
 	at, err := transport.NodeID(r.Settlement.Node), error(nil)

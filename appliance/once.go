@@ -147,7 +147,11 @@ func (n *others) answer(ctx context.Context, env transport.Envelope) {
 		return
 	}
 	body := canon.MustMarshal(s)
-	n.told.count(env.From, len(body))
+	cost := len(body)
+	if q.Op == opLogged {
+		cost = max(cost, loggedCost)
+	}
+	n.told.count(env.From, cost)
 	n.send(transport.Envelope{To: []transport.NodeID{env.From}, Kind: ceremony.KindSaid, Body: body})
 }
 

@@ -416,6 +416,13 @@ func TestToldAtARate(t *testing.T) {
 	if asks(greedy, 1) < 1<<20 || !askKey(greedy) {
 		t.Error("it is told nothing in the next second")
 	}
+	now = now.Add(time.Second)
+	for range toldSecond / loggedCost { // small answers, for which the log is read
+		x.others.answer(t.Context(), transport.Envelope{From: greedy, Body: canon.MustMarshal(question{Op: opLogged, Session: "rc_none"})})
+	}
+	if askKey(greedy) {
+		t.Error("it has the log read without an end")
+	}
 }
 
 // Goal: messages that a member sends again and again fill no log: each thing about a member is said once a minute, in few bytes, and what

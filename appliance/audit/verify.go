@@ -321,9 +321,9 @@ func (a *Log) Find(from time.Time, is func(Entry) bool) (Entry, error) {
 	var failed error
 	blocks := int((a.Len() + blockLen - 1) / blockLen)
 	first := sort.Search(blocks, func(n int) bool { // the first block that begins at that time or later
-		es, err := a.Entries(uint64(n)*blockLen, 1)
+		at, err := a.beginOf(n)
 		failed = errors.Join(failed, err)
-		return err != nil || len(es) == 0 || es[0].Time >= from.UnixMilli()
+		return err != nil || at >= from.UnixMilli()
 	})
 	for n := max(first-1, 0); n < min(blocks, first+findBlocks) && failed == nil; n++ {
 		es, err := a.Entries(uint64(n)*blockLen, blockLen)
@@ -335,6 +335,26 @@ func (a *Log) Find(from time.Time, is func(Entry) bool) (Entry, error) {
 		}
 	}
 	return Entry{}, cmp.Or(failed, fmt.Errorf("%w in the log from %s on", ErrNoEntry, from.UTC().Format(time.RFC3339)))
+}
+
+// beginOf is when the first entry of a block was made, in Unix milliseconds: one is read, and held against nothing.
+func (a *Log) beginOf(n int) (int64, error) {
+	a.mu.Lock()
+	at := a.tree.at
+	if n < len(a.tree.blocks) {
+		at = a.tree.blocks[n].at
+	}
+	a.mu.Unlock()
+	for r, err := range a.log.Records(at) {
+		if err != nil {
+			return 0, err
+		}
+		if r.Seq > uint64(n)*blockLen {
+			e, err := decode(r)
+			return e.Time, err
+		}
+	}
+	return 0, fmt.Errorf("block %d: %w", n, errTree)
 }
 
 // Prove makes the proof of an entry under the last checkpoint of the log that is open. ErrNoEntry, ErrNoCheckpoint.
