@@ -304,14 +304,19 @@ type intentMemory struct {
 	m     map[string]*remembered
 	age   map[string][]string // by coordinator, oldest first
 	quota int                 // of each
+	// run is the process of a coordinator that is heard now; gaps tells whether this node may have acted under request IDs that it does not
+	// know, as one that was put back.
+	run  func(coordinator string) [16]byte
+	gaps func() bool
 }
 
 // remembered is what a request ID was for, and the coordinators that asked for it: it is forgotten when all of them have forgotten it.
 type remembered struct {
 	purpose [32]byte
-	holder  string // the coordinator that asked last
-	busy    int    // ceremonies of it that run here
-	leaving bool   // it came to nothing and is being taken out of the store: nobody begins under it now, whose record would go with it
+	holder  string   // the coordinator that asked last
+	run     [16]byte // the process of it that did; none where that is known from the store alone
+	busy    int      // ceremonies of it that run here
+	leaving bool     // it came to nothing and is being taken out of the store: nobody begins under it now, whose record would go with it
 	by      []string
 	acts    map[string]int // for each coordinator that had this node act more than once, as in operation.Use
 }
@@ -371,7 +376,8 @@ func tooOften(id, coordinator string) error {
 }
 
 func newIntentMemory(nodes int) *intentMemory {
-	return &intentMemory{m: map[string]*remembered{}, age: map[string][]string{}, quota: intentMemoryMax / max(1, nodes)}
+	return &intentMemory{m: map[string]*remembered{}, age: map[string][]string{}, quota: intentMemoryMax / max(1, nodes),
+		run: func(string) [16]byte { return [16]byte{} }, gaps: func() bool { return false }}
 }
 
 // purposeOf is what a request ID is used for.
@@ -486,9 +492,13 @@ func (s *intentMemory) admit(passages []passage) (fresh []passage, errs []error,
 			continue
 		}
 		other := r != nil && r.holder != x.intent.Node && (!x.again || r.busy > 0) && once(x.intent.Operation)
-		if other || r != nil && r.leaving {
-			errs[i] = &problem.Error{Code: problem.Held, Holder: r.holder, Next: "ask that node",
-				Message: fmt.Sprintf("session_id %q is in use at node %s", id, r.holder)}
+		if other || r != nil && r.leaving || s.forgot(r, x) {
+			holder := x.intent.Node
+			if r != nil {
+				holder = r.holder
+			}
+			errs[i] = &problem.Error{Code: problem.Held, Holder: holder, Next: "ask that node",
+				Message: fmt.Sprintf("session_id %q is in use at node %s", id, holder)}
 			continue
 		}
 		if once(x.intent.Operation) && r.actedFor(x.intent.Node)+acts[id] >= actsMost {
@@ -509,9 +519,23 @@ func (s *intentMemory) admit(passages []passage) (fresh []passage, errs []error,
 			r.act(x.intent.Node)
 		}
 		s.enter(x.intent.Node, x.intent.RequestID, purposes[i])
-		s.m[x.intent.RequestID].busy++
+		r := s.m[x.intent.RequestID]
+		r.run = s.run(x.intent.Node)
+		r.busy++
 	}
 	return fresh, nil, nil
+}
+
+// forgot tells whether a coordinator that does not say that it has looked for the answer comes once more with what it has asked for in a
+// run before, or in one that is not known: it may have been put back since, and not know that there is one. So may this node.
+func (s *intentMemory) forgot(r *remembered, x passage) bool {
+	switch {
+	case x.intent.Operation != attest.OpSign || x.again:
+		return false
+	case r == nil:
+		return s.gaps()
+	}
+	return r.holder == x.intent.Node && r.run != s.run(r.holder)
 }
 
 // rest notes that a ceremony about the passages runs no more.

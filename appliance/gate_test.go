@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/operation"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/intent"
@@ -298,6 +299,61 @@ func TestHeldWhileRunning(t *testing.T) {
 	}
 	g.memory.rest(first)
 	held("it has asked", true, false)
+}
+
+// Goal: a coordinator that comes again from another run says that it has looked for the answer, or is sent to look: it may have been put
+// back, and know of none. What it does within a run, it knows. Method: the same signature by each, and a refresh; then a party that was
+// restarted, which does not know in what run it was asked.
+func TestForgotten(t *testing.T) {
+	g := newGate(gateConfig(Majority{AllowMinority: true}, nil), anybody, 2)
+	run := [16]byte{1}
+	g.memory.run = func(node string) [16]byte {
+		if node != "a" {
+			t.Errorf("the run of %q", node)
+		}
+		return run
+	}
+	by := func(op attest.Operation, again bool) error {
+		p := []passage{{again: again, intent: &attest.Intent{Operation: op, Node: "a", RequestID: string(op), Message: []byte("m")}}}
+		_, _, err := g.memory.admit(p)
+		if err == nil {
+			g.memory.rest(p)
+		} else if e := problem.As(err); e.Code != problem.Held || e.Holder != "a" {
+			t.Errorf("it is refused otherwise: %v", err)
+		}
+		return err
+	}
+	for _, row := range []struct {
+		when    string
+		run     byte
+		op      attest.Operation
+		again   bool
+		refused bool
+	}{
+		{"first", 1, attest.OpSign, false, false},
+		{"in the same run", 1, attest.OpSign, false, false},
+		{"in another", 2, attest.OpSign, false, true},
+		{"in another, and it has looked", 2, attest.OpSign, true, false},
+		{"once more in that", 2, attest.OpSign, false, false},
+		{"a refresh", 2, attest.OpRefresh, false, false},
+		{"a refresh in another run, which is looked for first", 3, attest.OpRefresh, false, false},
+	} {
+		run[0] = row.run
+		if err := by(row.op, row.again); (err != nil) != row.refused {
+			t.Errorf("%s: %v", row.when, err)
+		}
+	}
+	g.memory = newIntentMemory(2)
+	g.memory.run = func(string) [16]byte { return run }
+	g.memory.recall("sign", &operation.Use{Coordinator: "a", Purpose: purposeOf(&attest.Intent{Operation: attest.OpSign, Message: []byte("m")})})
+	if err := by(attest.OpSign, false); err == nil {
+		t.Error("a party that was restarted does not know in what run it was asked")
+	}
+	g.memory = newIntentMemory(2)
+	g.memory.gaps = func() bool { return true }
+	if by(attest.OpSign, false) == nil || by(attest.OpSign, true) != nil || by(attest.OpRefresh, false) != nil {
+		t.Error("a party that was put back does not know what it was asked, and has a signature looked for, once")
+	}
 }
 
 // Goal: what a party agreed to under a request ID it knows after a restart: no other act under it, and no other coordinator that has not

@@ -132,7 +132,9 @@ func (b *batcher) requeue(jobs []*signJob) {
 
 // elsewhere answers a request whose session_id another node holds with that node's answer, or, where it has none, tries it again.
 func (b *batcher) elsewhere(j *signJob, holder string) {
-	b.others.yield(j.ctx, holder)
+	if holder != string(b.cfg.Node) {
+		b.others.yield(j.ctx, holder)
+	}
 	var err error
 	j.answer, err = b.others.signatureOf(j.ctx, j.req, j.key)
 	if err == nil && j.answer == nil {

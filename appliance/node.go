@@ -273,6 +273,7 @@ func (n *Node) furnish() {
 		return n.authority.judge(x, d, n.clock.late())
 	}, len(n.members.All()))
 	n.gate.writable, n.gate.clock = n.Writable, n.clock.late
+	n.gate.memory.run = func(node string) [16]byte { return n.peers.Sight(transport.NodeID(node)).Run.ID }
 	n.ledger = &ledger{core: &n.core, m: map[entryID]*entry{}}
 	n.gate.ledger = n.ledger
 	n.freezer = &Freezer{core: &n.core, m: map[attest.Hash]*frozen{}}
@@ -280,13 +281,14 @@ func (n *Node) furnish() {
 		return cmp.Or(n.freezer.refuses(x.intent.KeyID, x.vault), n.desk.refuses(x.intent), n.witness.refuses())
 	}
 	n.witness = newWitness(&n.core)
-	n.peers.Unfit = n.witness.unfit
+	n.peers.Unfit, n.peers.Forgetful = n.witness.unfit, n.witness.forgetful
+	n.gate.memory.gaps = func() bool { return n.witness.forgetful(c.Node) }
 	n.keys = keys.NewRing(keys.Config{Store: c.Store, Vault: c.Vault, Schemes: c.Schemes, Shares: c.Limits.Shares, Late: ceremony.LateFor,
 		Ended: n.pool.DropKey, Damage: &n.damage})
 	n.pairs = keys.NewPairs(c.Vault, n.pool.DropPairs, n.pool.DropPeers)
 	n.pairs.Damage, n.damage.Token = &n.damage, tokenNext
 	n.signing = &signing{&n.core, n.pool}
-	n.others = &others{core: &n.core}
+	n.others = &others{core: &n.core, witness: n.witness}
 	n.batches.others = n.others
 	n.desk.others = n.others
 	n.epochs = &epochs{core: &n.core, claims: map[transport.NodeID]map[string]holding{}, talks: map[transport.NodeID]*talk{}}

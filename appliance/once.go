@@ -55,6 +55,7 @@ type said struct {
 // others asks nodes, and answers them.
 type others struct {
 	*core
+	witness *witness
 	lookups lookups
 	mu      sync.Mutex
 	waits   map[[16]byte]chan heard
@@ -200,7 +201,7 @@ type asks struct {
 func (n *others) find(ctx context.Context, x asks, take func(heard) error) (found bool, wallet string, err error) {
 	n.ops.Act(string(x.op), x.session, false)
 	defer n.ops.Act(string(x.op), x.session, true)
-	for {
+	for end := n.cfg.Clock().Add(ceremony.LateFor); ; {
 		all, err := n.ask(ctx, x.op, x.session, n.live())
 		if err != nil {
 			return false, "", err
@@ -214,7 +215,9 @@ func (n *others) find(ctx context.Context, x asks, take func(heard) error) (foun
 			return true, "", nil
 		}
 		acting, same, used := false, false, error(nil)
-		for _, h := range append(all, heard{n.cfg.Node, said{Use: own}}) {
+		all = append(all, heard{n.cfg.Node, said{Use: own}})
+		lost, known := n.lost(x, all)
+		for _, h := range all {
 			if (h.Asked || len(h.Answer) > 0) && h.Body != x.body {
 				return false, "", usedAt(x.session, h)
 			}
@@ -232,8 +235,9 @@ func (n *others) find(ctx context.Context, x asks, take func(heard) error) (foun
 				wallet = h.Use.Key
 			}
 		}
-		if untaken != nil || used != nil && !same || !acting {
-			return false, wallet, cmp.Or(untaken, used)
+		wait := acting || !known && n.cfg.Clock().Before(end)
+		if untaken != nil || used != nil && !same || lost != nil || !wait {
+			return false, wallet, cmp.Or(untaken, used, lost)
 		}
 		select {
 		case <-time.After(askAgain):
@@ -241,6 +245,26 @@ func (n *others) find(ctx context.Context, x asks, take func(heard) error) (foun
 			return false, "", ctx.Err()
 		}
 	}
+}
+
+// lost refuses what others have taken part in under a node that was put back since, as far as that is known: it may have the answer no more.
+// A wallet is known to all that have made it.
+func (n *others) lost(x asks, all []heard) (err error, known bool) {
+	known = true
+	for _, h := range all {
+		if x.op != attest.OpSign || h.Use == nil || h.Use.Coordinator == string(h.from) {
+			continue
+		}
+		led := transport.NodeID(h.Use.Coordinator)
+		was, sure := n.witness.lostSince(led, h.Use.At)
+		if known = known && sure; was {
+			err = &problem.Error{Code: problem.Conflict, Field: "session_id",
+				Message: fmt.Sprintf("node %s has led what is asked for by session_id %q, and was put back since: whether it was signed is not known",
+					led, x.session),
+				Next: "see whether it was, where signatures of the wallet go to; if it was not, ask for it by a new session_id"}
+		}
+	}
+	return err, known
 }
 
 // takeOne takes an answer to the request that is asked for, or says why the last that was shown is not taken.

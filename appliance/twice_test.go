@@ -98,7 +98,7 @@ func TestTwiceByPeers(t *testing.T) {
 }
 
 // copied is a copy of a store.
-func copied(t *testing.T, from vault.Store) vault.Store {
+func copied(t testing.TB, from vault.Store) vault.Store {
 	t.Helper()
 	to := vaulttest.NewMemory()
 	if err := from.Iterate(t.Context(), nil, func(key, value []byte) error {

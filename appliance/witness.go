@@ -38,6 +38,7 @@ type witness struct {
 	last   time.Time   // clock.ran when a peer last cosigned a checkpoint of this node's, or one before; zero if none ever did
 	kept   time.Time   // when that was last stored
 	lost   string      // that a peer has witnessed a log of this node that is not the one here, in words
+	back   *witnessed  // Broke and broke of this node's own log: when it, or a run before, learnt that; nil for never
 	heard  refusalRate // what peers tell
 	stored refusalRate // of what they tell
 }
@@ -78,7 +79,7 @@ type witnessRecord struct {
 	Key        attest.Hex `cbor:"2,keyasint"` // PKIX of the key that signed the checkpoint
 	Checkpoint []byte     `cbor:"3,keyasint"` // with our cosignature
 	// Before is the last that this node has cosigned of the first log that did not grow on, where there was one, and Broke when one last
-	// did not: Unix milliseconds.
+	// did not, under the node's own name when it learnt so: Unix milliseconds.
 	Before []byte `cbor:"4,keyasint,omitempty"`
 	At     int64  `cbor:"5,keyasint"` // Unix milliseconds
 	Broke  int64  `cbor:"6,keyasint,omitempty"`
@@ -132,7 +133,9 @@ func (w *witness) load(ctx context.Context) error {
 			x.broke = w.core.clock.stored(x.Broke)
 		}
 		if id == w.core.cfg.Node {
-			w.last = x.at
+			if w.last = x.at; x.Broke != 0 {
+				w.back = x
+			}
 		} else {
 			w.held[id] = x
 			w.broken(id, x)
@@ -445,6 +448,33 @@ func (w *witness) broke(id transport.NodeID) string {
 	return ""
 }
 
+// lostSince tells whether a node's log was put back, or is another, since a time, in Unix milliseconds: what that node did until then may be
+// gone from its store, too. Of this one it is not known before another has said in this run which log it has witnessed.
+func (w *witness) lostSince(id transport.NodeID, at int64) (lost, known bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if id != w.core.cfg.Node {
+		x := w.held[id]
+		return x != nil && x.Broke >= at, true
+	}
+	for _, s := range w.shown {
+		known = known || s.has > 0
+	}
+	return w.lost != "", known || w.lost != ""
+}
+
+// forgetful tells whether a node was put back within the time that what an initiator has signed may last: it may have taken part in what
+// it does not know of.
+func (w *witness) forgetful(id transport.NodeID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	x := w.held[id]
+	if id == w.core.cfg.Node {
+		x = w.back
+	}
+	return x != nil && x.Broke != 0 && w.core.clock.ran().Sub(x.broke) <= attest.MaxInitiation
+}
+
 // unshown says, in words, that a peer has never shown its audit log, though it was heard for longer than it would take; "" of one that has.
 // This node acts with it all the same: one of a release before witnesses shows none, and where the log is held of another key, the operator
 // has signed the new one.
@@ -544,8 +574,13 @@ func (w *witness) cosigned(ctx context.Context, from transport.NodeID, b []byte)
 func (w *witness) remember(ctx context.Context, key attest.Hex, b []byte, v audit.Verifier, now time.Time) error {
 	bare, err := audit.Bare(b, v)
 	if err == nil {
-		err = w.store(ctx, w.core.cfg.Node, &witnessRecord{Version: witnessVersion, Key: key, Checkpoint: bare,
-			At: w.core.cfg.Clock().UnixMilli()})
+		x := &witnessRecord{Version: witnessVersion, Key: key, Checkpoint: bare, At: w.core.cfg.Clock().UnixMilli()}
+		w.mu.Lock()
+		if w.back != nil {
+			x.Broke = w.back.Broke
+		}
+		w.mu.Unlock()
+		err = w.store(ctx, w.core.cfg.Node, x)
 	}
 	if err == nil {
 		w.mu.Lock()
@@ -587,6 +622,8 @@ func (w *witness) has(from transport.NodeID, b []byte) error {
 	}
 	if lost && w.lost == "" {
 		w.lost = fmt.Sprintf("%s has witnessed an audit log of this node, of %d entries, that is not the one that is here", from, head.Size)
+		w.back = &witnessed{witnessRecord: witnessRecord{Broke: w.core.cfg.Clock().UnixMilli()}, broke: w.core.clock.ran()}
+		w.kept = time.Time{} // the next cosignature stores it
 	}
 	w.mu.Unlock()
 	if lost && again {

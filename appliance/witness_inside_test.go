@@ -19,6 +19,7 @@ import (
 
 	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/ceremony"
+	"github.com/luxfi/mpcd/appliance/operation"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -666,6 +667,62 @@ func TestUnreadIsNotLost(t *testing.T) {
 	}
 }
 
+// Goal: what a node did before its log was put back may be gone, and nothing that it does after; of a node's own log that is known only
+// when another has said which it has witnessed. Method: a peer that shows another log; one that has witnessed another of ours, and one that
+// has witnessed ours.
+func TestLostSince(t *testing.T) {
+	x := newWitnessing(t)
+	at := x.now.UnixMilli()
+	lost := func(when string, p int, at int64, want, sure bool) {
+		t.Helper()
+		if got, known := x.witness.lostSince(x.node(p), at); got != want || known != sure {
+			t.Errorf("%s: lost %v, known %v", when, got, known)
+		}
+	}
+	lost("a peer that has shown nothing", 2, at, false, true)
+	x.shows(2, x.log(2, 10, 99), 0)
+	lost("a peer whose log has grown", 2, at, false, true)
+	if said := x.anew(2, x.log(2, 12, 3)); said != "cosigned" {
+		t.Fatal(said)
+	}
+	lost("before it was put back", 2, at, true, true)
+	lost("after", 2, at+1, false, true)
+	lost("another peer", 3, at, false, true)
+	lost("this node, before anybody has said", 1, at, false, false)
+	had := x.checkpoint(1, "attest", x.log(1, 20, 5))
+	x.grow(x.cfg.AuditLog, 5, 99)
+	signed := x.checkpoint(1, "attest", x.cfg.AuditLog)
+	if err := x.cfg.AuditLog.KeepCheckpoint(signed); err != nil {
+		t.Fatal(err)
+	}
+	x.beat()
+	lost("shown, and nobody has said", 1, at, false, false)
+	x.tell(2, witnessBody{Cosigned: x.cosigned(2, 2, signed)})
+	lost("another has witnessed it", 1, at, false, true)
+	forgetful := func(when string, want ...bool) {
+		t.Helper()
+		for i, want := range want {
+			if got := x.witness.forgetful(x.node(i + 1)); got != want {
+				t.Errorf("%s, %s is forgetful: %v", when, x.node(i+1), got)
+			}
+		}
+	}
+	forgetful("a peer was put back", false, true, false)
+	x.tell(3, witnessBody{Has: had})
+	lost("a third has witnessed another", 1, at, true, true)
+	forgetful("this node, too", true, true, false)
+	x.tell(2, witnessBody{Cosigned: x.cosigned(2, 2, signed)})
+	x.now = x.now.Add(attest.MaxInitiation - time.Millisecond) // dates are stored in whole ones
+	forgetful("while what was signed before may last", true, true, false)
+	x.witness = newWitness(&x.core)
+	if err := x.witness.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	forgetful("after a restart", true, true, false)
+	x.now = x.now.Add(2 * time.Millisecond)
+	forgetful("once it has expired", false, false, false)
+}
+
 // saysAnew tells the node that a peer has a checkpoint of its log, and wants it to say that its log is another, or not: to the peer, in its
 // check, which the doctor warns of, in its own row and of its own log.
 func (x *witnessing) saysAnew(from int, has []byte, want bool) {
@@ -828,6 +885,26 @@ func TestUnfitIsRefused(t *testing.T) {
 			if _, err := x.judgeProposal(p, x.node(from)); err == nil || problem.As(err).Code != want {
 				t.Errorf("by node %d, late %v: %v", from, late, err)
 			}
+		}
+	}
+}
+
+// Goal: what a node says of itself is not lost, nor is what was asked of keys, which all know that have made them. Method: what nodes say
+// that they have agreed to, under one that was put back.
+func TestLostIsOfSignatures(t *testing.T) {
+	x := newWitnessing(t)
+	x.shows(2, x.log(2, 10, 99), 0)
+	x.anew(2, x.log(2, 12, 3))
+	use := &operation.Use{Coordinator: string(x.node(2)), At: x.now.UnixMilli()}
+	for _, row := range []struct {
+		op   attest.Operation
+		from int
+		lost bool
+	}{{attest.OpSign, 3, true}, {attest.OpSign, 2, false}, {attest.OpRefresh, 3, false}, {attest.OpKeygen, 3, false}} {
+		err, known := (&others{core: &x.core, witness: x.witness}).lost(asks{op: row.op, session: "s"},
+			[]heard{{x.node(3), said{}}, {x.node(row.from), said{Use: use}}})
+		if (err != nil) != row.lost || !known || row.lost && !reused(err) {
+			t.Errorf("%s, says %s: %v", row.op, x.node(row.from), err)
 		}
 	}
 }

@@ -96,6 +96,8 @@ type Peers struct {
 	// Unfit says, in words, why a node is not acted with, for another reason than what is noticed here, and what to do about it; "" if it
 	// is. It is set before the first envelope.
 	Unfit func(transport.NodeID) (why, next string)
+	// Forgetful tells of a node that may not know what it has taken part in: it is chosen last.
+	Forgetful func(transport.NodeID) bool
 
 	hall      Hall
 	boot      Boot
@@ -134,8 +136,9 @@ type Notes struct {
 // another run of itself than before.
 func NewPeers(h Hall, boot Boot, version string, restarted func(transport.NodeID)) *Peers {
 	t := &Peers{hall: h, boot: boot, version: version, restarted: restarted, m: map[transport.NodeID]*Notes{},
-		Sight: func(transport.NodeID) transport.Sight { return transport.Sight{} },
-		Unfit: func(transport.NodeID) (why, next string) { return "", "" }, wake: make(chan struct{}, 1), changed: make(chan struct{})}
+		Sight:     func(transport.NodeID) transport.Sight { return transport.Sight{} },
+		Unfit:     func(transport.NodeID) (why, next string) { return "", "" },
+		Forgetful: func(transport.NodeID) bool { return false }, wake: make(chan struct{}, 1), changed: make(chan struct{})}
 	t.Grow(h.All())
 	return t
 }
@@ -367,7 +370,7 @@ func (t *Peers) usable(id transport.NodeID, forgiven bool) (ok, suspect bool) {
 	if _, is := t.hall.Member(id); !is {
 		return false, false
 	}
-	twice := t.Twice(id) != ""
+	twice, forgetful := t.Twice(id) != "", t.Forgetful(id)
 	if why, _ := t.Unfit(id); why != "" {
 		return false, false
 	}
@@ -377,7 +380,7 @@ func (t *Peers) usable(id transport.NodeID, forgiven bool) (ok, suspect bool) {
 	if p == nil || p.Accused != "" && !forgiven || p.boot == (Boot{}) || !p.Ready || twice {
 		return false, false
 	}
-	return t.live(p), t.hall.Clock().Sub(p.suspect) < p.doubt
+	return t.live(p), forgetful || t.hall.Clock().Sub(p.suspect) < p.doubt
 }
 
 // Twice says, in words, that a node runs twice, as its envelopes tell; "" if it does not.

@@ -63,6 +63,19 @@ func TestRemovedIsNotChosen(t *testing.T) {
 	}
 }
 
+// Goal: a node that may not know what it has taken part in is chosen where no other is. Method: one of three.
+func TestForgetfulIsLast(t *testing.T) {
+	x := newSeen()
+	x.Forgetful = func(id transport.NodeID) bool { return id == "b" }
+	three := SortedParties([]threshold.PartyID{x.hall.Party("b"), x.hall.Party("c"), x.hall.Party("d")})
+	for most := 2; most <= 3; most++ {
+		q, err := x.Quorum(threshold.Committee{Threshold: most, Parties: three}, nil)
+		if err != nil || slices.Contains(q, x.hall.Party("b")) != (most == 3) {
+			t.Errorf("%d of 3: %v, %v", most, q, err)
+		}
+	}
+}
+
 // Goal: a node to which nobody speaks, while members speak to each other, says that it may have been removed, and not to start them.
 // Method: peers fall silent, and envelopes for others come or do not; one is heard again.
 func TestLeftOut(t *testing.T) {
