@@ -236,7 +236,7 @@ func (n *others) find(ctx context.Context, x asks, take func(heard) error) (foun
 			}
 		}
 		wait := acting || !known && n.cfg.Clock().Before(end)
-		if untaken != nil || used != nil && !same || lost != nil || !wait {
+		if untaken != nil || used != nil && !same || !wait {
 			return false, wallet, cmp.Or(untaken, used, lost)
 		}
 		select {

@@ -448,8 +448,8 @@ func (w *witness) broke(id transport.NodeID) string {
 	return ""
 }
 
-// lostSince tells whether a node's log was put back, or is another, since a time, in Unix milliseconds: what that node did until then may be
-// gone from its store, too. Of this one it is not known before another has said in this run which log it has witnessed.
+// lostSince tells whether a node's log was put back, or is another, since a time, in Unix milliseconds: what that node did until then may
+// be gone from its store, too. Of this one it is not known before another has said in this run which log it has witnessed.
 func (w *witness) lostSince(id transport.NodeID, at int64) (lost, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
