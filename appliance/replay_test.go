@@ -123,8 +123,8 @@ func (x *tape) done() string {
 }
 
 // replay plays all of it again, to all nodes: envelopes from a place of its own on the network, requests and words at each node's API, and
-// records of what waited as a member does who has them. A node that alone was restarted, or put back, does not know what came before, and takes
-// the envelopes of runs that go on, where they are young; what is in them does nothing.
+// records of what waited as a member does who has them. A node that alone was restarted, or put back, does not know what came before, and
+// takes the envelopes of runs that go on, where they are young; what is in them does nothing.
 func (x *tape) replay(when string, forgetful ...*member) {
 	x.t.Helper()
 	before, to, dropped := x.done(), map[transport.NodeID]uint64{}, map[transport.NodeID]uint64{}

@@ -416,7 +416,7 @@ func TestLastIsFirst(t *testing.T) {
 		if !<-wait(placeWait) {
 			t.Fatal("the place is taken")
 		}
-		early, first := wait(placeWait/2), wait(placeWait)
+		first, early := wait(placeWait), wait(placeWait/2)
 		if <-early {
 			t.Fatal("there are two places")
 		}
@@ -433,6 +433,13 @@ func TestLastIsFirst(t *testing.T) {
 		s.give("a")
 		if len(s.of) != 0 {
 			t.Errorf("nobody holds one, and %d are known", len(s.of))
+		}
+		s = newShares(2)
+		for range 2 {
+			s.take(t.Context(), "a")
+		}
+		if s.give("a"); !s.take(t.Context(), "a") || s.take(t.Context(), "a") {
+			t.Error("of two places one is given back")
 		}
 	})
 }
