@@ -247,8 +247,8 @@ func (n *others) find(ctx context.Context, x asks, take func(heard) error) (foun
 	}
 }
 
-// lost refuses what others have taken part in under a node that was put back since, as far as that is known: it may have the answer no more.
-// A wallet is known to all that have made it.
+// lost refuses what others have taken part in under a node that was put back since, as far as that is known: it may have the answer no
+// more. A wallet is known to all that have made it.
 func (n *others) lost(x asks, all []heard) (err error, known bool) {
 	known = true
 	for _, h := range all {
@@ -259,8 +259,8 @@ func (n *others) lost(x asks, all []heard) (err error, known bool) {
 		was, sure := n.witness.lostSince(led, h.Use.At)
 		if known = known && sure; was {
 			err = &problem.Error{Code: problem.Conflict, Field: "session_id",
-				Message: fmt.Sprintf("node %s has led what is asked for by session_id %q, and was put back since: whether it was signed is not known",
-					led, x.session),
+				Message: fmt.Sprintf("node %s has led what is asked for by session_id %q, and was put back since: whether it was signed "+
+					"is not known", led, x.session),
 				Next: "see whether it was, where signatures of the wallet go to; if it was not, ask for it by a new session_id"}
 		}
 	}
