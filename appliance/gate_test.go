@@ -345,7 +345,8 @@ func TestForgotten(t *testing.T) {
 	}
 	g.memory = newIntentMemory(2)
 	g.memory.run = func(string) [16]byte { return run }
-	g.memory.recall("sign", &operation.Use{Coordinator: "a", Purpose: purposeOf(&attest.Intent{Operation: attest.OpSign, Message: []byte("m")})})
+	g.memory.recall("sign", &operation.Use{Coordinator: "a",
+		Purpose: purposeOf(&attest.Intent{Operation: attest.OpSign, Message: []byte("m")})})
 	if err := by(attest.OpSign, false); err == nil {
 		t.Error("a party that was restarted does not know in what run it was asked")
 	}
