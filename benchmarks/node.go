@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -371,12 +372,53 @@ func (d *devCluster) bursts(ctx context.Context, s nodeScheme, key keyAnswer, n 
 	return all[n/2], nil
 }
 
+// request is one of a load: a message, and the body that asks for its signature.
+type request struct {
+	message []byte
+	body    json.RawMessage
+}
+
+func (s nodeScheme) request(wallet string, i, salt int64) request {
+	m := s.message(i, salt)
+	b, err := json.Marshal(s.ask(wallet, m))
+	if err != nil {
+		b, _ = json.Marshal(err.Error()) // which the node refuses, and shows
+	}
+	return request{m, b}
+}
+
+// most is above every rate, a second: so many requests are made before the time is taken, for clients have machines of their own.
+const most = 1500
+
+// requests makes so many, and returns what gives one after the other, and makes more where there are none left.
+func (s nodeScheme) requests(wallet string, n int) func() request {
+	salt, made := time.Now().UnixNano(), make([]request, n)
+	var wg sync.WaitGroup
+	for part := range runtime.NumCPU() {
+		wg.Go(func() {
+			for i := part; i < n; i += runtime.NumCPU() {
+				made[i] = s.request(wallet, int64(i), salt)
+			}
+		})
+	}
+	wg.Wait()
+	var given atomic.Int64
+	return func() request {
+		i := given.Add(1) - 1
+		if i < int64(n) {
+			return made[i]
+		}
+		return s.request(wallet, i, salt)
+	}
+}
+
 // load signs in a closed loop, every client at least once; every signature is verified after the loop.
 func (d *devCluster) load(ctx context.Context, s nodeScheme, key keyAnswer, clients int, duration time.Duration) (loaded, error) {
 	pub, err := hex.DecodeString(strings.TrimPrefix(key.PublicKey, "0x"))
 	if err != nil {
 		return loaded{}, err
 	}
+	next := s.requests(key.WalletID, int(duration.Seconds()*most)+clients)
 	before, err := d.cpu()
 	if err != nil {
 		return loaded{}, err
@@ -388,26 +430,25 @@ func (d *devCluster) load(ctx context.Context, s nodeScheme, key keyAnswer, clie
 		}
 	}
 	own := cpuTime()
-	type made struct {
+	type answer struct {
 		message []byte
 		sig     string
 		took    time.Duration
 	}
-	results := make([][]made, clients)
+	results := make([][]answer, clients)
 	errs := make([]error, clients)
-	var next atomic.Int64
 	var wg sync.WaitGroup
 	began := time.Now()
 	for i := range clients {
 		wg.Go(func() {
 			for once := true; (once || time.Since(began) < duration) && ctx.Err() == nil; once = false {
-				message := s.message(next.Add(1), began.UnixNano())
+				r := next()
 				start := time.Now()
 				var a signAnswer
-				if errs[i] = d.post(ctx, "/api/v1/sign", s.ask(key.WalletID, message), &a); errs[i] != nil {
+				if errs[i] = d.post(ctx, "/api/v1/sign", r.body, &a); errs[i] != nil {
 					return
 				}
-				results[i] = append(results[i], made{message, a.Signature, time.Since(start)})
+				results[i] = append(results[i], answer{r.message, a.Signature, time.Since(start)})
 			}
 		})
 	}
