@@ -27,6 +27,11 @@ type Identity struct {
 	// 32-byte canon.Hash under a tag of this package, or a cosignature's (C2SP tlog-cosignature), which is longer and begins with its name. It
 	// is called concurrently.
 	Sign func(msg []byte) []byte
+	// SignWitness returns the ML-DSA-44 signature, 2,420 bytes, of msg (FIPS 204, with no context), or nil if it cannot; msg is a 32-byte
+	// canon.Hash or a cosignature's, as of Sign. It is called concurrently.
+	SignWitness func(msg []byte) []byte
+	// WitnessKey is what verifies that, WitnessKeyLen bytes.
+	WitnessKey []byte
 	// Agree is the X25519 private key to the node's Peer.HPKE: what is private is encrypted to it, and the keys of pairs come from it.
 	Agree ecdh.KeyExchanger
 }
@@ -38,12 +43,14 @@ type Peer struct {
 	Identity ed25519.PublicKey
 	// HPKE is the node's X25519 public key, HPKEKeyLen bytes.
 	HPKE []byte
+	// WitnessKey verifies how the node cosigns checkpoints beside Identity, WitnessKeyLen bytes. No envelope goes by it.
+	WitnessKey []byte
 }
 
 // Peers is the roster: nobody else is heard. It may contain the node itself.
 type Peers map[NodeID]Peer
 
-// NewIdentity makes an identity with both keys in memory, from 64 bytes of rand, and the Peer to put into rosters.
+// NewIdentity makes an identity with its keys in memory, from 64 bytes of rand, and the Peer to put into rosters.
 func NewIdentity(node NodeID, rand io.Reader) (Identity, Peer, error) {
 	if err := CheckName("node", string(node)); err != nil {
 		return Identity{}, Peer{}, err
@@ -57,9 +64,14 @@ func NewIdentity(node NodeID, rand io.Reader) (Identity, Peer, error) {
 	if err != nil {
 		return Identity{}, Peer{}, fmt.Errorf("transport: identity of %s: %w", node, err)
 	}
+	witness, pub, err := newWitness(seed[:ed25519.SeedSize])
+	if err != nil {
+		return Identity{}, Peer{}, fmt.Errorf("transport: identity of %s: %w", node, err)
+	}
 	key := ed25519.NewKeyFromSeed(seed[:ed25519.SeedSize])
-	id := Identity{Node: node, Sign: func(msg []byte) []byte { return ed25519.Sign(key, msg) }, Agree: agree}
-	return id, Peer{Node: node, Identity: key.Public().(ed25519.PublicKey), HPKE: agree.PublicKey().Bytes()}, nil
+	id := Identity{Node: node, Sign: func(msg []byte) []byte { return ed25519.Sign(key, msg) }, SignWitness: witness, WitnessKey: pub,
+		Agree: agree}
+	return id, Peer{Node: node, Identity: key.Public().(ed25519.PublicKey), HPKE: agree.PublicKey().Bytes(), WitnessKey: pub}, nil
 }
 
 // deriveX25519 is DeriveKeyPair of RFC 9180 §7.1.3.

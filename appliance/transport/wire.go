@@ -15,6 +15,7 @@ const (
 	tagHPKE     = "mpcd/v1/transport/hpke"
 	tagKey      = "mpcd/v1/transport/key"
 	tagPair     = "mpcd/v1/transport/pair"
+	tagWitness  = "mpcd/v1/transport/witness" // of HKDF
 )
 
 const (

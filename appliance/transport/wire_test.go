@@ -13,7 +13,7 @@ import (
 // Goal: tags never serve two purposes. Method: compare all.
 func TestTags(t *testing.T) {
 	seen := map[string]bool{}
-	for _, tag := range []string{tagEnvelope, tagBody, tagHPKE, tagKey, tagPair} {
+	for _, tag := range []string{tagEnvelope, tagBody, tagHPKE, tagKey, tagPair, tagWitness} {
 		if seen[tag] {
 			t.Errorf("%s twice", tag)
 		}

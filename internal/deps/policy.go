@@ -147,6 +147,7 @@ var borrowed = []loan{
 	{"cloud.google.com/go/kms", []string{"hsm/gcpkms", "internal/parts/gcpkms"}},
 	{"filippo.io/age", []string{"host", "vault", "internal/keyfile"}},
 	{"filippo.io/edwards25519", []string{"attest", "threshold/internal/group"}},
+	{"filippo.io/mldsa", []string{"appliance/transport"}},
 	{"github.com/aws", []string{"hsm/awskms"}},
 	{"github.com/btcsuite/btcd", []string{"scripts/demo"}},
 	{"github.com/btcsuite/btcd/btcutil/bech32", []string{"internal/address"}},
