@@ -141,10 +141,16 @@ func testNode(tb testing.TB, i int, token *testToken) RosterNode {
 	must(tb, err)
 	at, err := MarshalPublicKey(token.keys["attest"].Public())
 	must(tb, err)
-	return RosterNode{
+	n := RosterNode{
 		ID: fmt.Sprintf("node%d", i+1), Party: threshold.PartyID(i + 1), Identity: Hex(id), Seal: seal.PublicKey().Bytes(),
 		CosignKey: cosign, AttestKey: at, Endpoint: fmt.Sprintf("127.0.0.1:%d", 9000+i), Facility: "here",
 	}
+	if i != 1 { // which was enrolled before there were witness keys
+		n.WitnessKey = make(Hex, witnessKeyLen)
+		_, err = rand.Read(n.WitnessKey)
+		must(tb, err)
+	}
+	return n
 }
 
 func newRoster(tb testing.TB, nodes int) (Roster, []*testToken) {

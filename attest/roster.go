@@ -15,8 +15,9 @@ const RosterVersion = 1
 
 // Limits of a roster.
 const (
-	MaxNodes = 256
-	maxText  = 256 // bytes of an endpoint or a facility
+	MaxNodes      = 256
+	maxText       = 256  // bytes of an endpoint or a facility
+	witnessKeyLen = 1312 // any bytes of that length are a key of ML-DSA-44 (FIPS 204, algorithm 23)
 )
 
 // Roster says who is a member of a cluster. It is written at enrolment, signed by the operator's root key, and never
@@ -41,6 +42,8 @@ type RosterNode struct {
 	// Removed says that the node is a member no more: nobody hears or chooses it, and what it attests under this roster counts for nothing.
 	// It stays in the roster, so that its party is never given twice and its keys' committees keep their names.
 	Removed bool `cbor:"9,keyasint,omitempty" json:"removed,omitempty"`
+	// WitnessKey is ML-DSA-44, 1,312 bytes: it cosigns the others' checkpoints beside Identity. A node that was enrolled before has none.
+	WitnessKey Hex `cbor:"10,keyasint,omitempty" json:"witness_key,omitempty"`
 }
 
 // Cosign is the key that cosigns intents.
@@ -78,6 +81,9 @@ func (r Roster) Validate() error {
 		if string(n.CosignKey) == string(n.AttestKey) {
 			own = own[:3] // one key may do both: each signature says what kind it is
 		}
+		if len(n.WitnessKey) > 0 {
+			own = append(own, n.WitnessKey)
+		}
 		for _, k := range own {
 			if other, ok := keys[string(k)]; ok {
 				return fmt.Errorf("attest: roster: node %q has a key that is already one of node %q; every node has keys of its own",
@@ -109,6 +115,9 @@ func (n RosterNode) validate() error {
 		if err := checkKey(k.der); err != nil {
 			return fmt.Errorf("%s key: %w", k.name, err)
 		}
+	}
+	if n := len(n.WitnessKey); n != 0 && n != witnessKeyLen {
+		return fmt.Errorf("witness key of %d bytes, one of ML-DSA-44 has %d", n, witnessKeyLen)
 	}
 	return nil
 }

@@ -57,8 +57,11 @@ func TestRosterValidate(t *testing.T) {
 		"one for two's": {"already", func(r *Roster) {
 			r.Nodes[1].CosignKey, r.Nodes[1].AttestKey = r.Nodes[0].AttestKey, r.Nodes[0].AttestKey
 		}},
-		"endpoint": {"256", func(r *Roster) { r.Nodes[0].Endpoint = strings.Repeat("x", maxText+1) }},
-		"facility": {"256", func(r *Roster) { r.Nodes[0].Facility = strings.Repeat("x", maxText+1) }},
+		"shared witness": {"already", func(r *Roster) { r.Nodes[2].WitnessKey = r.Nodes[0].WitnessKey }},
+		"short witness":  {"witness key of 1311 bytes", func(r *Roster) { r.Nodes[0].WitnessKey = r.Nodes[0].WitnessKey[1:] }},
+		"long witness":   {"witness key of 1313 bytes", func(r *Roster) { r.Nodes[0].WitnessKey = make(Hex, witnessKeyLen+1) }},
+		"endpoint":       {"256", func(r *Roster) { r.Nodes[0].Endpoint = strings.Repeat("x", maxText+1) }},
+		"facility":       {"256", func(r *Roster) { r.Nodes[0].Facility = strings.Repeat("x", maxText+1) }},
 	} {
 		r := good
 		r.Nodes = append([]RosterNode{}, good.Nodes...)
@@ -232,6 +235,7 @@ func TestFingerprint(t *testing.T) {
 		"endpoint": func(r *Roster) { r.Nodes[1].Endpoint = "elsewhere" },
 		"member":   func(r *Roster) { r.Nodes = r.Nodes[:1] },
 		"key":      func(r *Roster) { r.Nodes[0].AttestKey = r.Nodes[1].AttestKey },
+		"witness":  func(r *Roster) { r.Nodes[0].WitnessKey = nil },
 	} {
 		other := *s
 		other.Roster.Nodes = append([]RosterNode{}, s.Roster.Nodes...)

@@ -43,7 +43,7 @@ TYPES = {
     "R": "version:i id:s cluster:s roster:s session_id:s time_ms:i key:K intent:I policy:P cosign:N presign_session:h presignature:h "
          "signers:[i shares:[S signature:x recovery_id:i settlement:N",
     "C": "seq:u entry:x inclusion:[h checkpoint:s",
-    "M": "id:s party:i identity:x seal:x cosign_key:x attest_key:x endpoint:s facility:s removed?:b", "O": "version:i cluster:s serial:u nodes:[M",
+    "M": "id:s party:i identity:x seal:x cosign_key:x attest_key:x endpoint:s facility:s removed?:b witness_key?:x", "O": "version:i cluster:s serial:u nodes:[M",
 }
 def fields(kind, j):
     """JSON as the map that is encoded: fields are numbered from 1 in the order of TYPES; every one stands there, and no other."""
