@@ -136,7 +136,8 @@ func (c *cluster) newMember(ctx context.Context, limits appliance.Limits) attest
 	}
 	c.nodes = append(c.nodes, m)
 	return attest.RosterNode{ID: string(m.id), Party: party, Identity: attest.Hex(peer.Identity), Seal: peer.HPKE,
-		CosignKey: m.publicKey(ctx, "cosign"), AttestKey: m.publicKey(ctx, "attest"), Endpoint: string(m.id)}
+		CosignKey: m.publicKey(ctx, "cosign"), AttestKey: m.publicKey(ctx, "attest"), WitnessKey: peer.WitnessKey,
+		Endpoint: string(m.id)}
 }
 
 func (m *member) openToken(ctx context.Context) {

@@ -20,6 +20,10 @@ import (
 // loggedCost is what a question about a proof counts for, in bytes that are told: the log is read for it, and others wait.
 const loggedCost = 16 << 10
 
+// loggedMLDSA is how many cosignatures by ML-DSA-44 a receipt has, of 3.3 KB each: a receipt stays below 16 KiB. The others stand in the
+// checkpoint beside the log.
+const loggedMLDSA = 2
+
 // logged is that proof, checked, of this node's log or the one of the node that settled; nil where there is none yet, or that node is away.
 func (n *others) logged(ctx context.Context, r *attest.Receipt) (l *attest.Logged) {
 	at, err := transport.NodeID(r.Settlement.Node), error(nil)
@@ -36,6 +40,9 @@ func (n *others) logged(ctx context.Context, r *attest.Receipt) (l *attest.Logge
 			return nil // this node has it no longer, and cannot check what it would hand out
 		}
 		if err == nil {
+			err = shorten(l, r.Settlement.Node, roster)
+		}
+		if err == nil {
 			_, err = CheckLogged(&shown, roster)
 		}
 	}
@@ -44,6 +51,20 @@ func (n *others) logged(ctx context.Context, r *attest.Receipt) (l *attest.Logge
 		return nil
 	}
 	return l
+}
+
+// shorten leaves of what a receipt shows of a node's log those cosignatures that are read under its roster, and of those by ML-DSA-44 not
+// more than loggedMLDSA.
+func shorten(l *attest.Logged, node string, roster *attest.SignedRoster) error {
+	v, err := AuditVerifier(node, roster)
+	if err != nil {
+		return err
+	}
+	b, err := audit.Short([]byte(l.Checkpoint), v, loggedMLDSA, AuditWitnesses(node, roster)...)
+	if err == nil {
+		l.Checkpoint = string(b)
+	}
+	return err
 }
 
 // ownLogged is the proof of a receipt that this node settled; nil where it has no entry of it, or no checkpoint has that yet.
@@ -129,8 +150,10 @@ func CheckLogged(r *attest.Receipt, roster *attest.SignedRoster) (x Logged, err 
 	if err != nil {
 		return Logged{}, fmt.Errorf("the audit log of %s: %w", r.Settlement.Node, err)
 	}
-	x.Witnesses, err = audit.WitnessedBy([]byte(p.Checkpoint), v, AuditWitnesses(r.Settlement.Node, roster)...)
-	return x, err
+	if x.Witnesses, err = audit.WitnessedBy([]byte(p.Checkpoint), v, AuditWitnesses(r.Settlement.Node, roster)...); err != nil {
+		return Logged{}, fmt.Errorf("the audit log of %s: %w: %w", r.Settlement.Node, durable.ErrCorrupt, err)
+	}
+	return x, nil
 }
 
 // AuditVerifier checks the checkpoints of a node by the key that the roster pins.
@@ -150,10 +173,10 @@ func AuditVerifier(node string, roster *attest.SignedRoster) (audit.Verifier, er
 	return v, nil
 }
 
-// AuditWitnesses check the cosignatures of a node's peers by the identities that the roster pins.
+// AuditWitnesses check the cosignatures of a node's peers by the identities and witness keys that the roster pins.
 func AuditWitnesses(node string, roster *attest.SignedRoster) (of []audit.Witness) {
 	for _, m := range roster.Roster.Members() {
-		if w, err := audit.NewWitness(roster.Roster.Cluster, m.ID, []byte(m.Identity)); err == nil && m.ID != node {
+		if w, err := audit.NewWitness(roster.Roster.Cluster, m.ID, []byte(m.Identity), m.WitnessKey); err == nil && m.ID != node {
 			of = append(of, w)
 		}
 	}

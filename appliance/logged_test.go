@@ -87,6 +87,18 @@ func (c *cluster) stranger(receipts map[string]*attest.Receipt) map[string]bool 
 	return all
 }
 
+// inLine is a checkpoint with a letter changed, of the first line of a witness that is at most so long.
+func inLine(checkpoint string, most, at int) string {
+	lines := strings.SplitAfter(checkpoint, "\n")
+	i := slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, "/witness ") && len(l) <= most && len(l) > at+20 })
+	b := []byte(lines[i])
+	if b[at]++; b[at] == 'z'+1 || b[at] == 'Z'+1 || b[at] == '9'+1 || b[at] == '+'+1 || b[at] == '/'+1 {
+		b[at] = 'A'
+	}
+	lines[i] = string(b)
+	return strings.Join(lines, "")
+}
+
 // Goal: a receipt shows that the node which settled has it on record, and who of the others has witnessed that, whichever node hands it
 // out; and it says so of that receipt, node and log alone. Method: a receipt before there is a checkpoint, under one, and with both
 // witnesses, of the signers, and of a node that was none; every part of the proof changed; the proof of other entries, and of another
@@ -107,7 +119,7 @@ func TestReceiptIsOnRecord(t *testing.T) {
 		all, x = c.onRecord(sig.ReceiptID)
 		return len(x.Witnesses) == 2
 	})
-	if x.Entry.Facts["receipt"] != sig.ReceiptID || x.Entry.Node != "node1" || x.Witnesses[0].Node != "node2" {
+	if x.Entry.Facts["receipt"] != sig.ReceiptID || x.Entry.Node != "node1" || x.Witnesses[0].Node != "node2" || !x.Witnesses[1].MLDSA {
 		t.Errorf("%+v", x)
 	}
 	if !reflect.DeepEqual(all[0], all[1]) || !reflect.DeepEqual(all[0], all[2]) {
@@ -147,6 +159,8 @@ func TestReceiptIsOnRecord(t *testing.T) {
 		"another's receipt": func(l *attest.Logged) { *l = *others[0].Logged },
 		"another's log":     func(l *attest.Logged) { *l = loggedOf(foreign) },
 		"another event":     func(l *attest.Logged) { *l = loggedOf(begin) },
+		"cosignature":       func(l *attest.Logged) { l.Checkpoint = inLine(l.Checkpoint, 200, 90) },
+		"by ML-DSA-44":      func(l *attest.Logged) { l.Checkpoint = inLine(l.Checkpoint, 4000, 2000) },
 	} {
 		bad := *r
 		bad.Logged = &attest.Logged{Seq: r.Logged.Seq, Entry: slices.Clone(r.Logged.Entry), Inclusion: slices.Clone(r.Logged.Inclusion),
@@ -177,8 +191,9 @@ func TestReceiptIsOnRecord(t *testing.T) {
 	}
 }
 
-// Goal: a receipt with all that it can show stays below 16 KiB. Method: 3 of 5 nodes sign a payment that two people have approved; its
-// receipt under a checkpoint with four witnesses, as a node hands it out. How long it takes to verify is measured, not judged.
+// Goal: a receipt with all that it can show stays below 16 KiB: the cosignatures of all witnesses, and those by ML-DSA-44 of two. Method: 3
+// of 5 nodes sign a payment that two people have approved; its receipt under a checkpoint with four witnesses, as a node hands it out. How
+// long it takes to verify is measured, not judged.
 func TestReceiptIsSmall(t *testing.T) {
 	c := newClusterLimits(t, 5, appliance.Limits{Presignatures: -1})
 	w := c.keygenBy("secp256k1", "dkls23", 3, 5).ID
@@ -192,8 +207,8 @@ func TestReceiptIsSmall(t *testing.T) {
 	}
 	c.nodes[0].checkpoint(c.nodes[0].node.AuditLog())
 	var all []*attest.Receipt
+	var x appliance.Logged
 	sim.Wait(t, "four others have witnessed it", func() bool {
-		var x appliance.Logged
 		all, x = c.onRecord(sig.ReceiptID)
 		return len(x.Witnesses) == 4
 	})
@@ -207,6 +222,15 @@ func TestReceiptIsSmall(t *testing.T) {
 		_, err = appliance.CheckLogged(r, c.roster)
 	}
 	t.Logf("%d bytes, verified in %v", len(b), time.Since(began))
+	strong := 0
+	for _, w := range x.Witnesses {
+		if w.MLDSA {
+			strong++
+		}
+	}
+	if strong != 2 {
+		t.Errorf("%d have cosigned it by ML-DSA-44: %+v", strong, x.Witnesses)
+	}
 	if err != nil || len(b) >= 16<<10 || len(r.Intent.Approvals) != 2 {
 		t.Errorf("%d bytes with %d approvals: %v", len(b), len(r.Intent.Approvals), err)
 	}

@@ -62,6 +62,9 @@ func (n *Node) takeUp(ctx context.Context, r *attest.SignedRoster) error {
 	case ok && (!n.token.attest.Public.(equalKey).Equal(self.Attest) || !n.token.cosign.Public.(equalKey).Equal(self.Cosign)):
 		return problem.New(problem.HSM, "configure the token that was enrolled, and restart this node", "it has other keys for this node")
 	}
+	if m, err := r.Roster.Node(string(n.cfg.Node)); err == nil && len(m.WitnessKey) > 0 && !bytes.Equal(m.WitnessKey, n.cfg.Self.WitnessKey) {
+		return problem.New(problem.Invalid, "enrol this node again, and have the operator sign that", "it has another witness key for this node")
+	}
 	if err := n.members.Fit(next); err != nil {
 		return err
 	}

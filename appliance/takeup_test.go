@@ -41,8 +41,9 @@ func TestRosterTakenUp(t *testing.T) {
 		"two parties turned": sign(c.root, func(r *attest.Roster) {
 			r.Nodes[1].Identity, r.Nodes[2].Identity = r.Nodes[2].Identity, r.Nodes[1].Identity
 		}),
-		"our key another's":  sign(c.root, func(r *attest.Roster) { r.Nodes[0].AttestKey = fourth.AttestKey }),
-		"of another cluster": sign(c.root, func(r *attest.Roster) { r.Cluster = "other" }),
+		"our key another's":         sign(c.root, func(r *attest.Roster) { r.Nodes[0].AttestKey = fourth.AttestKey }),
+		"our witness key another's": sign(c.root, func(r *attest.Roster) { r.Nodes[0].WitnessKey = fourth.WitnessKey }),
+		"of another cluster":        sign(c.root, func(r *attest.Roster) { r.Cluster = "other" }),
 	} {
 		if err := first.TakeUp(t.Context(), r); err == nil {
 			t.Errorf("a roster %s is taken up", name)

@@ -159,7 +159,7 @@ func parseWitnessed(node string, b []byte) (*witnessed, error) {
 	return x, nil
 }
 
-// of is what the roster pins of a node: who checks its checkpoints, by which key, and who its cosignatures.
+// of is what the roster pins of a node: who checks its checkpoints, by which key, and who its cosignatures, by both of its keys.
 func (w *witness) of(id transport.NodeID) (v audit.Verifier, key attest.Hex, by audit.Witness, err error) {
 	roster := w.core.members.Roster()
 	m, err := roster.Roster.Node(string(id))
@@ -167,7 +167,7 @@ func (w *witness) of(id transport.NodeID) (v audit.Verifier, key attest.Hex, by 
 		v, err = AuditVerifier(string(id), roster)
 	}
 	if err == nil {
-		by, err = audit.NewWitness(w.core.cfg.Cluster, string(id), []byte(m.Identity))
+		by, err = audit.NewWitness(w.core.cfg.Cluster, string(id), []byte(m.Identity), m.WitnessKey)
 	}
 	return v, m.AttestKey, by, err
 }
@@ -382,7 +382,7 @@ func (w *witness) cosign(ctx context.Context, from transport.NodeID, v audit.Ver
 	}
 	now := w.core.cfg.Clock()
 	x.At, x.at = now.UnixMilli(), w.core.clock.ran()
-	if x.Checkpoint, err = audit.Cosign(b, v, self, now, w.core.cfg.Self.Sign); err != nil {
+	if x.Checkpoint, err = audit.Cosign(b, v, self, now, w.core.cfg.Self.Sign, w.core.cfg.Self.SignWitness); err != nil {
 		return err
 	}
 	if keep {
@@ -701,10 +701,22 @@ func (w *witness) refuses() error {
 type Checkpoint struct {
 	Node      transport.NodeID
 	Entries   uint64
-	Note      []byte    // C2SP tlog-checkpoint, with cosignatures
-	Witnessed time.Time // when; zero if nobody has
-	Trouble   string    // what is wrong with that log
-	Before    []byte    // the last that was witnessed of a log that did not grow on, where there was one
+	Note      []byte            // C2SP tlog-checkpoint, with cosignatures
+	Witnessed time.Time         // when; zero if nobody has
+	By        []audit.Witnessed // who cosigned it, and by which keys
+	Trouble   string            // what is wrong with that log
+	Before    []byte            // the last that was witnessed of a log that did not grow on, where there was one
+}
+
+// by is who has cosigned a checkpoint of a node's log, under the roster in use; nobody, where it has another key for that log.
+func (w *witness) by(id transport.NodeID, b []byte) []audit.Witnessed {
+	roster := w.core.members.Roster()
+	v, err := AuditVerifier(string(id), roster)
+	if err != nil {
+		return nil
+	}
+	all, _ := audit.WitnessedBy(b, v, AuditWitnesses(string(id), roster)...)
+	return all
 }
 
 // Checkpoints are the newest of this node's own audit log, if there is one, and of those it has witnessed, in the order of the roster.
@@ -726,7 +738,7 @@ func (w *witness) Checkpoints(context.Context) ([]Checkpoint, error) {
 		if err != nil {
 			continue // there is none
 		}
-		c.Entries = head.Size
+		c.Entries, c.By = head.Size, w.by(id, c.Note)
 		if why, _ := w.unfit(id); why != "" {
 			c.Trouble = strings.TrimPrefix(c.Trouble+"; "+why, "; ")
 		}

@@ -763,7 +763,7 @@ func (x *witnessing) cosigned(p, by int, b []byte) []byte {
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	out, err := audit.Cosign(b, v, w, x.now, func(m []byte) []byte { return ed25519.Sign(x.identities[x.party(by)], m) })
+	out, err := audit.Cosign(b, v, w, x.now, func(m []byte) []byte { return ed25519.Sign(x.identities[x.party(by)], m) }, nil)
 	if err != nil {
 		x.t.Fatal(err)
 	}

@@ -29,6 +29,7 @@ type AuditTask struct {
 	File  string
 	Entry uint64 // to prove
 	Since string // file of an older checkpoint, from which the log has grown
+	MLDSA int    // how many other nodes must have cosigned the checkpoint by ML-DSA-44, at least
 	Proof string // file of a proof to check, instead of a log
 	From  uint64 // first entry to export
 	To    uint64 // last entry to export; 0 for all
@@ -139,17 +140,33 @@ func (t *AuditTask) had(v audit.Verifier) (since []byte, had audit.Head, err err
 	return since, had, ofLog(err)
 }
 
-// witnesses are the other nodes of the roster that have cosigned the log's checkpoint.
-func (t *AuditTask) witnesses(x *audit.Verified, v audit.Verifier) []audit.Witnessed {
-	if t.Roster == nil && t.Config.Roster == "" {
-		return nil
+// witnesses are the other nodes of the roster that have cosigned a checkpoint of the log, which v's key has signed, if there is one.
+func (t *AuditTask) witnesses(checkpoint []byte, v audit.Verifier) ([]audit.Witnessed, error) {
+	if checkpoint == nil || t.Roster == nil && t.Config.Roster == "" {
+		return nil, nil
 	}
 	roster, err := t.roster()
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	by, _ := x.WitnessedBy(v, appliance.AuditWitnesses(string(t.Config.Node), roster)...)
-	return by
+	return audit.WitnessedBy(checkpoint, v, appliance.AuditWitnesses(string(t.Config.Node), roster)...)
+}
+
+// byMLDSA are the nodes that have cosigned by ML-DSA-44 too.
+func byMLDSA(all []audit.Witnessed) []string {
+	names := []string{}
+	for _, w := range all {
+		if w.MLDSA {
+			names = append(names, w.Node)
+		}
+	}
+	return names
+}
+
+// fewMLDSA refuses what fewer nodes have cosigned by ML-DSA-44 than are wanted.
+func fewMLDSA(holds, what string, are, wanted int, do string) error {
+	return &fault.Error{Code: fault.CodeIntegrity, What: fmt.Sprintf("%s, and %d other nodes have cosigned %s by ML-DSA-44, wanted are %d",
+		holds, are, what, wanted), Do: do + "; a node does whose roster has its witness key: `mpcd node enroll` there and `mpcd node roster sign`"}
 }
 
 func verifyLog(path string, v audit.Verifier) (*audit.Verified, error) {
@@ -216,19 +233,27 @@ func (t *AuditTask) Verify() (*Report, error) {
 		torn = "and may have been acknowledged ones"
 	}
 	r.Rows = append(r.Rows, [2]any{"acknowledged", acked})
+	by, err := t.witnesses(x.Signed(), v)
 	said, warning := checkpointOf(x, v)
+	if err != nil {
+		warning = fmt.Sprintf("who has witnessed it is not known: %v", err)
+	}
 	r.Rows = append(r.Rows, [2]any{"checkpoint", said})
 	if value["warnings"] = []string{}; warning != "" {
 		value["warnings"] = []string{warning}
 		r.Rows = append(r.Rows, [2]any{"warning", warning})
 	}
-	by, names := t.witnesses(x, v), []string{}
+	names, strong := []string{}, byMLDSA(by)
 	for _, w := range by {
 		names = append(names, fmt.Sprintf("%s at %s", w.Node, w.At.UTC().Format(time.RFC3339)))
 	}
-	value["witnessed_by"] = names
+	if len(strong) < t.MLDSA {
+		return nil, fewMLDSA("the log holds", "its checkpoint", len(strong), t.MLDSA, "repeat this in a minute, while the node and its witnesses run")
+	}
+	value["witnessed_by"], value["witnessed_by_mldsa"] = names, strong
 	if x.Checkpoint.Size > 0 {
-		r.Rows = append(r.Rows, [2]any{"witnessed by", cmp.Or(strings.Join(names, ", "), "nobody")})
+		r.Rows = append(r.Rows, [2]any{"witnessed by", cmp.Or(strings.Join(names, ", "), "nobody")},
+			[2]any{"by ML-DSA-44", cmp.Or(strings.Join(strong, ", "), "nobody")})
 	}
 	if since != nil {
 		value["since_entries"] = had.Size
@@ -282,6 +307,14 @@ func (t *AuditTask) check() (*Report, error) {
 	if err != nil {
 		return nil, &fault.Error{Code: fault.CodeIntegrity, What: "the proof does not hold", Err: err,
 			Do: "fetch it again, made with the same --since and of the node named; if it stays so, it was changed, or made of another log"}
+	}
+	by, err := t.witnesses([]byte(p.Checkpoint), v)
+	if strong := byMLDSA(by); err == nil && len(strong) < t.MLDSA {
+		return nil, fewMLDSA("the proof holds", "its checkpoint", len(strong), t.MLDSA, "make another, of a log that has that many")
+	}
+	if err != nil {
+		return nil, &fault.Error{Code: fault.CodeIntegrity, What: "a cosignature of the proof's checkpoint does not hold", Err: err,
+			Do: "fetch it again; if it stays so, it was changed"}
 	}
 	grown := "not shown: the proof has no older checkpoint"
 	if x.Since.Size > 0 {

@@ -48,7 +48,7 @@ type Log struct {
 	err        error    // of the last write
 }
 
-// maxCheckpoint is the longest checkpoint that is read, in bytes: one has some 150 for each witness.
+// maxCheckpoint is the longest checkpoint that is read, in bytes: one has some 150 for each witness, and 3,300 more for each of maxMLDSA.
 const maxCheckpoint = 1 << 16
 
 // groupMax bounds the entries of one write.

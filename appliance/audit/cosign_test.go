@@ -53,7 +53,7 @@ func newLogKey(t testing.TB) (*ecdsa.PrivateKey, Verifier) {
 func newWitnessKey(t testing.TB, node string) (ed25519.PrivateKey, Witness) {
 	t.Helper()
 	pub, key, _ := ed25519.GenerateKey(nil)
-	w, err := NewWitness("c", node, pub)
+	w, err := NewWitness("c", node, pub, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestCosignatures(t *testing.T) {
 	two, w2 := newWitnessKey(t, "node2")
 	three, w3 := newWitnessKey(t, "node3")
 	cosign := func(of []byte, w Witness, by ed25519.PrivateKey, at int64) []byte {
-		out, err := Cosign(of, v, w, time.Unix(at, 0), func(m []byte) []byte { return ed25519.Sign(by, m) })
+		out, err := Cosign(of, v, w, time.Unix(at, 0), func(m []byte) []byte { return ed25519.Sign(by, m) }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func TestCosignatureOfOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if by, err := WitnessedBy(signed, v, Witness{"node2", verifier}); err != nil || len(by) != 1 || time.Since(by[0].At) > time.Minute {
+	if by, err := WitnessedBy(signed, v, Witness{Node: "node2", Verifier: verifier}); err != nil || len(by) != 1 || time.Since(by[0].At) > time.Minute {
 		t.Errorf("%v, %v", by, err)
 	}
 }
@@ -312,17 +312,14 @@ func TestGrownBesideGrowth(t *testing.T) {
 // FuzzCosigned: whatever is read as a checkpoint that a key has signed is written again as it is understood: its head, and who cosigned.
 func FuzzCosigned(f *testing.F) {
 	logKey, v := newLogKey(f)
-	key, w := newWitnessKey(f, "node2")
+	two := newStrong(f, "c", "node2")
 	b := signedBy(f, logKey, v, Head{7, [32]byte{1}})
-	cosigned, err := Cosign(b, v, w, time.Unix(1, 0), func(m []byte) []byte { return ed25519.Sign(key, m) })
-	if err != nil {
-		f.Fatal(err)
-	}
+	cosigned := two.cosign(f, b, v, 1)
 	f.Add([]byte(b))
 	f.Add(cosigned)
 	f.Add(append(bytes.Clone(cosigned), "— other AAAAAA==\n"...))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		by, err := WitnessedBy(in, v, w)
+		by, err := WitnessedBy(in, v, two.Witness)
 		if err != nil {
 			return
 		}

@@ -152,13 +152,8 @@ func (x *Verified) GrownFrom(h Head) error {
 	return err
 }
 
-// WitnessedBy tells which of the witnesses have cosigned the checkpoint that v's key has signed, if there is one.
-func (x *Verified) WitnessedBy(v Verifier, witnesses ...Witness) ([]Witnessed, error) {
-	if x.Checkpoint.Size == 0 {
-		return nil, nil
-	}
-	return WitnessedBy(x.signed, v, witnesses...)
-}
+// Signed is the checkpoint that v's key has signed, with its cosignatures; nil if there is none.
+func (x *Verified) Signed() []byte { return x.signed }
 
 func (x *Verified) checkSigned() error {
 	if x.Checkpoint.Size == 0 {

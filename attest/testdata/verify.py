@@ -1,11 +1,14 @@
 """Checks receipts of mpcd offline, from docs/RECEIPTS.md alone: verify.py ROSTER.json ROOT [--authority AUTHORITY.json] RECEIPT.json...
 
 ROOT is the operator's root key (0x and 64 digits) or the roster's fingerprint (r_...). For each receipt it prints "valid", or
-"refused" and why; the exit code is 0 if all are valid. It needs Python 3.9 and the package cryptography."""
+"refused" and why; the exit code is 0 if all are valid. It needs Python 3.9 and the package cryptography; where that has no ML-DSA-44, lines
+by it are passed over."""
 import base64, hashlib, hmac, json, re, struct, sys
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+try: from cryptography.hazmat.primitives.asymmetric import mldsa
+except ImportError: mldsa = None
 
 def need(ok, why):
     if not ok: raise ValueError(why)
@@ -268,11 +271,12 @@ def logged(l, r, members):
     name, size, root, nothing = text.split("\n")
     need(name == origin and nothing == "" and str(int(size)) == size and len(base64.b64decode(root)) == 32, "a checkpoint of something else")
     der = lambda m, what: fields("x", m[what])
-    own, witnesses, seen = der({m["id"]: m for m in members["nodes"]}[node], "attest_key"), {}, []
+    own, witnesses, strong, seen = der({m["id"]: m for m in members["nodes"]}[node], "attest_key"), {}, {}, []
     for m in members["nodes"]:
         w = f"mpcd/{cluster}/{m['id']}/witness"
         if m["id"] != node and not m.get("removed"):
             witnesses[w, sha(w.encode() + b"\n\x04" + der(m, "identity"))[:4]] = m
+            if "witness_key" in m: strong[w, sha(w.encode() + b"\n\x06" + der(m, "witness_key"))[:4]] = m
     for line in lines.strip("\n").split("\n"):
         dash, by, sig = line.split(" ")
         sig = base64.b64decode(sig)
@@ -283,6 +287,10 @@ def logged(l, r, members):
             m, at = witnesses[by, sig[:4]], int.from_bytes(sig[4:12], "big")
             ed25519.Ed25519PublicKey.from_public_bytes(der(m, "identity")).verify(sig[12:], f"cosignature/v1\ntime {at}\n{text}".encode())
             seen.append(m["id"])
+        elif (by, sig[:4]) in strong and mldsa:
+            said = b"subtree/v1\n\0" + bytes([len(by)]) + by.encode() + sig[4:12] + bytes([len(origin)]) + origin.encode()
+            said += struct.pack(">QQ", 0, int(size)) + base64.b64decode(root)
+            mldsa.MLDSA44PublicKey.from_public_bytes(der(strong[by, sig[:4]], "witness_key")).verify(sig[12:], said)
     need(node in seen, "the node has not signed the checkpoint")
     need(1 <= l["seq"] <= int(size), "an entry that is not under the checkpoint")
     need(climb(n[2], l["seq"] - 1, int(size), n[3]) == base64.b64decode(root), "the entry is not in the log")
