@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/canon"
@@ -20,22 +21,29 @@ type Enrolment struct {
 	Seal      attest.Hex `json:"seal"`
 	CosignKey attest.Hex `json:"cosign_key"`
 	AttestKey attest.Hex `json:"attest_key"`
-	Endpoint  string     `json:"endpoint,omitempty"`
-	Facility  string     `json:"facility,omitempty"`
+	// WitnessKey is the node's ML-DSA-44 key. Versions 1 and 2 have none.
+	WitnessKey attest.Hex `json:"witness_key,omitempty"`
+	Endpoint   string     `json:"endpoint,omitempty"`
+	Facility   string     `json:"facility,omitempty"`
 	// Evidence is what the token shows for its keys, made for this enrolment: its nonce is basis. Version 1 has none.
 	Evidence []KeyEvidence `json:"evidence,omitempty"`
-	// Signature is the identity key's over all of it: the keys were handed out by who holds the identity.
-	Signature attest.Hex `json:"signature"`
+	// Signature is the identity key's over all of it: the keys were handed out by who holds the identity. WitnessSignature is the witness
+	// key's over the same: who handed it out has it.
+	Signature        attest.Hex `json:"signature"`
+	WitnessSignature attest.Hex `json:"witness_signature,omitempty"`
 }
 
 // basis is the hash of everything but the evidence.
 func (e Enrolment) basis() []byte {
-	h := canon.Hash("mpcd/v1/enrolment", []byte(e.Cluster), []byte(e.Node), e.Identity, e.Seal, e.CosignKey, e.AttestKey,
-		[]byte(e.Endpoint), []byte(e.Facility))
+	fields := [][]byte{[]byte(e.Cluster), []byte(e.Node), e.Identity, e.Seal, e.CosignKey, e.AttestKey, []byte(e.Endpoint), []byte(e.Facility)}
+	if e.Version > 2 {
+		fields = append(fields, e.WitnessKey) // the hash counts its fields
+	}
+	h := canon.Hash("mpcd/v1/enrolment", fields...)
 	return h[:]
 }
 
-// digest is what the identity signs.
+// digest is what the identity signs, and the witness key.
 func (e Enrolment) digest() []byte {
 	if e.Version == 1 {
 		return e.basis()
@@ -45,15 +53,23 @@ func (e Enrolment) digest() []byte {
 }
 
 func (e Enrolment) check() error {
-	if e.Version != 1 && e.Version != 2 || e.Version == 1 && len(e.Evidence) > 0 {
+	switch {
+	case e.Version < 1 || e.Version > 3 || e.Version == 1 && len(e.Evidence) > 0:
 		return fault.Usage("enrol the node with this version of mpcd",
-			"enrolment of %q has version %d, this program reads 1 and, with evidence, 2", e.Node, e.Version)
-	}
-	if len(e.Identity) != ed25519.PublicKeySize || !ed25519.Verify(ed25519.PublicKey(e.Identity), e.digest(), e.Signature) {
-		return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the enrolment of %q was changed: its signature does not verify", e.Node),
-			Do: "fetch it from the node again"}
+			"enrolment of %q has version %d, this program reads 1, 2 with evidence, and 3 with a witness key", e.Node, e.Version)
+	case len(e.Identity) != ed25519.PublicKeySize || !ed25519.Verify(ed25519.PublicKey(e.Identity), e.digest(), e.Signature):
+		return e.changed("its signature does not verify")
+	case e.Version < 3 && len(e.WitnessKey)+len(e.WitnessSignature) > 0:
+		return e.changed("it has a witness key, which nobody has signed")
+	case e.Version == 3 && transport.VerifyWitness(e.WitnessKey, e.digest(), e.WitnessSignature) != nil:
+		return e.changed("its witness key has not signed it")
 	}
 	return nil
+}
+
+func (e Enrolment) changed(why string) error {
+	return &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the enrolment of %q was changed: %s", e.Node, why),
+		Do: "fetch it from the node again"}
 }
 
 // ParseEnrolment reads an enrolment and checks that its identity signed it.
@@ -80,5 +96,5 @@ func ReadEnrolment(path string) (Enrolment, error) {
 
 func (e Enrolment) member() attest.RosterNode {
 	return attest.RosterNode{ID: e.Node, Identity: e.Identity, Seal: e.Seal, CosignKey: e.CosignKey, AttestKey: e.AttestKey,
-		Endpoint: e.Endpoint, Facility: e.Facility}
+		WitnessKey: e.WitnessKey, Endpoint: e.Endpoint, Facility: e.Facility}
 }

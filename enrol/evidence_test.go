@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/attest/appraise"
 	"github.com/luxfi/mpcd/host"
@@ -85,13 +86,13 @@ func resigned(t *testing.T, e Enrolment, change func(*Enrolment)) Enrolment {
 	if err := json.Unmarshal(b, &out); err != nil {
 		t.Fatal(err)
 	}
-	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	id, peer, err := transport.NewIdentity("n", rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out.Identity = attest.Hex(pub)
+	out.Identity, out.WitnessKey = attest.Hex(peer.Identity), peer.WitnessKey
 	change(&out)
-	out.Signature = ed25519.Sign(key, out.digest())
+	out.Signature, out.WitnessSignature = id.Sign(out.digest()), id.SignWitness(out.digest())
 	if err := out.check(); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +169,7 @@ func TestEvidenceIsSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n.e.Version != 2 || n.e.check() != nil || len(n.answer.Answers) != 1 {
+	if n.e.Version != 3 || n.e.check() != nil || len(n.answer.Answers) != 1 {
 		t.Fatalf("%+v", n.e)
 	}
 	for name, change := range map[string]func(*Enrolment){
@@ -182,10 +183,11 @@ func TestEvidenceIsSigned(t *testing.T) {
 		"key ID":        func(e *Enrolment) { e.Evidence[0].KeyID = "x" },
 		"version":       func(e *Enrolment) { e.Version = 1 },
 		"old, and none": func(e *Enrolment) { e.Version, e.Evidence = 1, nil },
-		"newer":         func(e *Enrolment) { e.Version = 3 },
+		"before":        func(e *Enrolment) { e.Version = 2 },
+		"newer":         func(e *Enrolment) { e.Version = 4 },
 	} {
 		bad := resigned(t, n.e, func(*Enrolment) {})
-		bad.Identity, bad.Signature = n.e.Identity, n.e.Signature
+		bad.Identity, bad.Signature, bad.WitnessKey, bad.WitnessSignature = n.e.Identity, n.e.Signature, n.e.WitnessKey, n.e.WitnessSignature
 		if err := bad.check(); err != nil {
 			t.Fatal(err)
 		}

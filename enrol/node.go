@@ -25,8 +25,8 @@ func Node(ctx context.Context, c host.Config, o host.Options, at Place, evidence
 		return e, err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	e = Enrolment{Version: 1, Cluster: c.Cluster, Node: string(c.Node), Identity: attest.Hex(p.Peer.Identity), Seal: p.Peer.HPKE,
-		Endpoint: at.Endpoint, Facility: at.Facility}
+	e = Enrolment{Version: 3, Cluster: c.Cluster, Node: string(c.Node), Identity: attest.Hex(p.Peer.Identity), Seal: p.Peer.HPKE,
+		WitnessKey: p.Peer.WitnessKey, Endpoint: at.Endpoint, Facility: at.Facility}
 	if e.CosignKey, err = p.RosterKey(ctx, c.HSM.CosignKey); err != nil {
 		return e, err
 	}
@@ -34,12 +34,11 @@ func Node(ctx context.Context, c host.Config, o host.Options, at Place, evidence
 		return e, err
 	}
 	if evidence {
-		e.Version = 2
 		if e.Evidence, err = showEvidence(ctx, p.Tokens, e.basis()); err != nil {
 			return e, fault.Doing("ask the token for evidence", err)
 		}
 	}
-	e.Signature = p.Identity.Sign(e.digest())
+	e.Signature, e.WitnessSignature = p.Identity.Sign(e.digest()), p.Identity.SignWitness(e.digest())
 	if evidence { // it is for an operator
 		p.Record(ctx, "node.enroll", map[string]string{"identity": e.Identity.String(), "endpoint": e.Endpoint})
 	}

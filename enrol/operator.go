@@ -326,17 +326,25 @@ func (a *Operator) roster() (*attest.SignedRoster, error) {
 	return s, fault.Doing("read the roster", err)
 }
 
-// rekeyed is a member whose token was replaced: the identity, which is in the vault, says so itself by signing the enrolment. The
-// party stays, and with it the node's shares; so does the place of a node that does not tell another.
+// rekeyed is a member whose token was replaced, or that has a witness key by now: the identity, which is in the vault, says so itself by
+// signing the enrolment. The party stays, and with it the node's shares; so does the place of a node that does not tell another, and the
+// witness key, which is made from the identity, of one whose release tells none.
 func rekeyed(was, now attest.RosterNode) (attest.RosterNode, error) {
+	if len(now.WitnessKey) == 0 {
+		now.WitnessKey = was.WitnessKey
+	}
 	if !bytes.Equal(was.Identity, now.Identity) || !bytes.Equal(was.Seal, now.Seal) {
 		return was, fault.Usage("enrol the new node under another name; if it stands in that one's place, `mpcd node roster remove "+was.ID+"`",
 			"node %q is in the roster already, with another identity: its data directory was made anew", was.ID)
 	}
+	if len(was.WitnessKey) > 0 && !bytes.Equal(was.WitnessKey, now.WitnessKey) {
+		return was, fault.Usage("give what `mpcd node enroll` prints on its host now; if it stays so, find out who has its identity",
+			"node %q is in the roster already, with another witness key: its identity makes one alone", was.ID)
+	}
 	if was.Removed {
 		return was, fault.Usage("give the node another name, and a new data directory", "node %q was removed from the cluster", was.ID)
 	}
-	if bytes.Equal(was.CosignKey, now.CosignKey) && bytes.Equal(was.AttestKey, now.AttestKey) {
+	if bytes.Equal(was.CosignKey, now.CosignKey) && bytes.Equal(was.AttestKey, now.AttestKey) && bytes.Equal(was.WitnessKey, now.WitnessKey) {
 		return was, fault.Usage("give only the enrolments of nodes that are new, or whose keys are", "node %q is in the roster already", was.ID)
 	}
 	now.Party, now.Endpoint, now.Facility = was.Party, cmp.Or(now.Endpoint, was.Endpoint), cmp.Or(now.Facility, was.Facility)

@@ -20,7 +20,7 @@ import (
 type Change struct {
 	Node string
 	New  bool     // it was no member before
-	Keys []string // of identity, seal, cosign and attest those that are others than before; all of a new member
+	Keys []string // of identity, seal, cosign, attest and witness those that are others than before; all of a new member
 }
 
 func (c Change) String() string {
@@ -32,7 +32,8 @@ func (c Change) String() string {
 
 // keysOf are a member's keys by what they do, in the order of the roster.
 func keysOf(n attest.RosterNode) []namedKey {
-	return []namedKey{{"identity", n.Identity}, {"seal", n.Seal}, {"cosign", n.CosignKey}, {"attest", n.AttestKey}}
+	return []namedKey{{"identity", n.Identity}, {"seal", n.Seal}, {"cosign", n.CosignKey}, {"attest", n.AttestKey},
+		{"witness", n.WitnessKey}}
 }
 
 type namedKey struct {
@@ -96,7 +97,7 @@ func changed(before *attest.SignedRoster, r attest.Roster, list []takenOut, back
 					return nil, nil, err
 				}
 			}
-			if !c.New {
+			if !c.New && len(old[i].key) > 0 {
 				longer = append(longer, takenOut{n.ID, k.name, thumbprint(old[i].key), r.Serial})
 			}
 		}

@@ -52,7 +52,7 @@ func TestKeysTakenOut(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	signs("first", first, true, []string{"identity", "seal", "cosign", "attest"})
+	signs("first", first, true, []string{"identity", "seal", "cosign", "attest", "witness"})
 	signs("second", second, false, []string{"attest"})
 	refused("the first again", first)
 	signs("third", third, false, []string{"attest"})

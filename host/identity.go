@@ -69,10 +69,11 @@ func remade(node string) string {
 		"`mpcd node enroll --new DIR` here, under another name"
 }
 
-// enrolledIdentity opens the identity, which must be the one that the roster has.
+// enrolledIdentity opens the identity, which must be the one that the roster has, with its witness key, where the roster has that.
 func enrolledIdentity(ctx context.Context, v *vault.Vault, m attest.RosterNode) (transport.Identity, error) {
 	id, peer, err := identity(ctx, transport.NodeID(m.ID), v)
-	if err == nil && (!bytes.Equal(m.Identity, peer.Identity) || !bytes.Equal(m.Seal, peer.HPKE)) {
+	if err == nil && (!bytes.Equal(m.Identity, peer.Identity) || !bytes.Equal(m.Seal, peer.HPKE) ||
+		len(m.WitnessKey) > 0 && !bytes.Equal(m.WitnessKey, peer.WitnessKey)) {
 		err = &fault.Error{Code: fault.CodeIntegrity, Err: fmt.Errorf("the identity in the vault is not the one the roster has for %s", m.ID),
 			Do: remade(m.ID)}
 	}
