@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/luxfi/mpcd/appliance"
+	"github.com/luxfi/mpcd/appliance/audit"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
@@ -78,6 +79,41 @@ func TestRosterTakenUp(t *testing.T) {
 		})
 	})
 	c.keygen("ed25519", 3, 4)
+}
+
+// Goal: the witness keys of a newer roster count from when it is taken up, in a cluster that runs and had none: the same log is cosigned by
+// both keys then. Method: rosters without and with them; after each a checkpoint, until the others have cosigned it.
+func TestWitnessKeysTakenUp(t *testing.T) {
+	c := newCluster(t, 3)
+	first := c.nodes[0]
+	witnesses := appliance.AuditWitnesses("node1", c.roster)
+	for i, pinned := range []bool{false, true} {
+		r := c.roster.Roster
+		r.Nodes, r.Serial = slices.Clone(r.Nodes), uint64(i+2)
+		for i := range r.Nodes {
+			if !pinned {
+				r.Nodes[i].WitnessKey = nil
+			}
+		}
+		next, err := r.Sign(c.root)
+		for _, m := range c.nodes {
+			if err == nil {
+				err = m.node.TakeUp(t.Context(), next)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.checkpoint(first.node.AuditLog())
+		var by []audit.Witnessed
+		await(t, "both others have cosigned", func() bool {
+			by, err = audit.WitnessedBy(first.node.AuditLog().Checkpoint(), first.logKey(), witnesses...)
+			return err == nil && len(by) == 2
+		})
+		if by[0].MLDSA != pinned || by[1].MLDSA != pinned {
+			t.Errorf("pinned %v: %+v", pinned, by)
+		}
+	}
 }
 
 // Goal: of two rosters that the operator has signed with one serial a node goes on with the one it has used, also at its start, and nodes

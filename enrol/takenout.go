@@ -91,7 +91,9 @@ func changed(before *attest.SignedRoster, r attest.Roster, list []takenOut, back
 			if k.key.String() == old[i].key.String() {
 				continue
 			}
-			c.Keys = append(c.Keys, k.name)
+			if c.Keys = append(c.Keys, k.name); !c.New && len(old[i].key) == 0 {
+				c.Keys[len(c.Keys)-1] += " (it had none)"
+			}
 			if !slices.Contains(back, n.ID) {
 				if err := refuseTakenOut(list, n.ID, k); err != nil {
 					return nil, nil, err
