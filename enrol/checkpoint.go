@@ -14,13 +14,14 @@ import (
 
 // PrintCheckpoints writes checkpoints as a table.
 func PrintCheckpoints(w io.Writer, all []wire.Checkpoint) {
-	fmt.Fprintln(w, "NODE\tENTRIES\tWITNESSED\tTROUBLE")
+	fmt.Fprintln(w, "NODE\tENTRIES\tWITNESSED\tED25519\tML-DSA-44\tTROUBLE")
 	for _, x := range all {
 		when := "never"
 		if x.WitnessedMS > 0 {
 			when = time.UnixMilli(x.WitnessedMS).UTC().Format(time.RFC3339)
 		}
-		fmt.Fprintf(w, "%q\t%d\t%s\t%q\n", x.Node, x.Entries, when, x.Trouble)
+		fmt.Fprintf(w, "%q\t%d\t%s\t%q\t%q\t%q\n", x.Node, x.Entries, when, strings.Join(x.CosignedBy, ","), strings.Join(x.CosignedMLDSA, ","),
+			x.Trouble)
 	}
 }
 

@@ -165,8 +165,9 @@ func byMLDSA(all []audit.Witnessed) []string {
 
 // fewMLDSA refuses what fewer nodes have cosigned by ML-DSA-44 than are wanted.
 func fewMLDSA(holds, what string, are, wanted int, do string) error {
-	return &fault.Error{Code: fault.CodeIntegrity, What: fmt.Sprintf("%s, and %d other nodes have cosigned %s by ML-DSA-44, wanted are %d",
-		holds, are, what, wanted), Do: do + "; a node does whose roster has its witness key: `mpcd node enroll` there and `mpcd node roster sign`"}
+	return &fault.Error{Code: fault.CodeIntegrity,
+		What: fmt.Sprintf("%s, and %d other nodes have cosigned %s by ML-DSA-44, wanted are %d", holds, are, what, wanted),
+		Do:   do + "; a node does whose roster has its witness key: `mpcd node enroll` there and `mpcd node roster sign`"}
 }
 
 func verifyLog(path string, v audit.Verifier) (*audit.Verified, error) {
@@ -248,7 +249,8 @@ func (t *AuditTask) Verify() (*Report, error) {
 		names = append(names, fmt.Sprintf("%s at %s", w.Node, w.At.UTC().Format(time.RFC3339)))
 	}
 	if len(strong) < t.MLDSA {
-		return nil, fewMLDSA("the log holds", "its checkpoint", len(strong), t.MLDSA, "repeat this in a minute, while the node and its witnesses run")
+		return nil, fewMLDSA("the log holds", "its checkpoint", len(strong), t.MLDSA,
+			"repeat this in a minute, while the node and its witnesses run")
 	}
 	value["witnessed_by"], value["witnessed_by_mldsa"] = names, strong
 	if x.Checkpoint.Size > 0 {

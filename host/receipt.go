@@ -72,8 +72,9 @@ func CheckReceipt(b []byte, roster *attest.SignedRoster, authority attest.Author
 	return x, nil
 }
 
-// VerifyReceipt is CheckReceipt for whoever reads what it found: that many other nodes must have witnessed the audit log that it is in.
-func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.AuthorityChain, witnesses int) (*Report, error) {
+// VerifyReceipt is CheckReceipt for whoever reads what it found: so many other nodes must have witnessed the audit log that it is in, of
+// them so many by ML-DSA-44 too.
+func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.AuthorityChain, witnesses, mldsa int) (*Report, error) {
 	x, err := CheckReceipt(b, roster, authority)
 	if err != nil {
 		f := &fault.Error{Code: fault.CodeIntegrity, What: "the receipt is refused", Err: err,
@@ -88,7 +89,10 @@ func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.Autho
 		return nil, &fault.Error{Code: fault.CodeIntegrity,
 			What: fmt.Sprintf("the receipt holds, and %d other nodes have witnessed that it is on record, wanted are %d",
 				len(logged.Witnesses), witnesses),
-			Do: "fetch it again with `mpcd key receipt` in some minutes, while the node that settled it and its witnesses run"}
+			Do: fetchReceipt}
+	}
+	if strong := len(byMLDSA(logged.Witnesses)); strong < mldsa {
+		return nil, fewMLDSA("the receipt holds", "the checkpoint that it is under", strong, mldsa, fetchReceipt)
 	}
 	at := time.UnixMilli(r.Time).UTC().Format(time.RFC3339)
 	var nodes []string
@@ -140,6 +144,8 @@ func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.Autho
 	return &Report{v, append(rows, [2]any{"on record", onRecord(r, logged, v)})}, nil
 }
 
+const fetchReceipt = "fetch it again with `mpcd key receipt` in some minutes, while the node that settled it and its witnesses run"
+
 // onRecord says where a receipt is on record, in words and in v.
 func onRecord(r *attest.Receipt, l appliance.Logged, v map[string]any) string {
 	if r.Logged == nil {
@@ -149,9 +155,14 @@ func onRecord(r *attest.Receipt, l appliance.Logged, v map[string]any) string {
 	for _, w := range l.Witnesses {
 		names = append(names, w.Node)
 	}
-	v["logged"] = map[string]any{"node": r.Settlement.Node, "entry": l.Entry.Seq, "entries": l.Under.Size, "witnesses": names}
-	return fmt.Sprintf("as entry %d of the audit log of %s, under its checkpoint of %d entries, witnessed by %s", l.Entry.Seq,
-		r.Settlement.Node, l.Under.Size, cmp.Or(strings.Join(names, ", "), "nobody"))
+	v["logged"] = map[string]any{"node": r.Settlement.Node, "entry": l.Entry.Seq, "entries": l.Under.Size, "witnesses": names,
+		"witnesses_mldsa": byMLDSA(l.Witnesses)}
+	strong := ""
+	if all := byMLDSA(l.Witnesses); len(all) > 0 {
+		strong = ", by ML-DSA-44 too " + strings.Join(all, ", ")
+	}
+	return fmt.Sprintf("as entry %d of the audit log of %s, under its checkpoint of %d entries, witnessed by %s%s", l.Entry.Seq,
+		r.Settlement.Node, l.Under.Size, cmp.Or(strings.Join(names, ", "), "nobody"), strong)
 }
 
 // DecodeIntent reads what an intent asks a key to do; nil where it has no payload.

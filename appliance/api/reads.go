@@ -35,7 +35,12 @@ func (s *server) checkpoints(ctx context.Context, _ *struct{}) (*struct{ Body wi
 	out := wire.CheckpointList{Checkpoints: []wire.Checkpoint{}}
 	for _, c := range all {
 		x := wire.Checkpoint{Node: string(c.Node), Entries: c.Entries, Checkpoint: string(c.Note), Trouble: c.Trouble,
-			Before: string(c.Before)}
+			Before: string(c.Before), CosignedBy: []string{}, CosignedMLDSA: []string{}}
+		for _, w := range c.By {
+			if x.CosignedBy = append(x.CosignedBy, w.Node); w.MLDSA {
+				x.CosignedMLDSA = append(x.CosignedMLDSA, w.Node)
+			}
+		}
 		if !c.Witnessed.IsZero() {
 			x.WitnessedMS = c.Witnessed.UnixMilli()
 		}

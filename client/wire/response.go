@@ -182,6 +182,9 @@ type Checkpoint struct {
 	Trouble     string `json:"trouble,omitempty" doc:"What is wrong with that log, in words; absent where nothing is."`
 	Before      string `json:"before,omitempty" doc:"The last that the node asked had cosigned of a log that did not grow on, where there was one."`
 	WitnessedMS int64  `json:"witnessed_ms" doc:"When the node asked has cosigned it; of its own, when another has. Unix milliseconds, 0 if never."`
+	// CosignedBy is who, by the cosignatures in it, and CosignedMLDSA who of them by ML-DSA-44 too.
+	CosignedBy    []string `json:"cosigned_by" doc:"The nodes that have cosigned it."`
+	CosignedMLDSA []string `json:"cosigned_mldsa" doc:"Those of them that have by ML-DSA-44 too, and not by Ed25519 alone."`
 }
 
 // CheckpointList is one for each node whose log was seen.

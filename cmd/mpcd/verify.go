@@ -99,7 +99,7 @@ func (e *evidence) read(o *output, anybody bool) (roster *attest.SignedRoster, c
 
 func attestVerify(o *output) *cobra.Command {
 	var by evidence
-	var anybody, witnesses = false, 0
+	var anybody, witnesses, mldsa = false, 0, 0
 	cmd := &cobra.Command{
 		Use:   "verify RECEIPT.json",
 		Short: "Check a receipt offline: request, initiator, cosignature, attested shares, signature, settlement, audit log",
@@ -117,12 +117,13 @@ func attestVerify(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.report(host.VerifyReceipt(b, roster, chain, witnesses))
+			return o.report(host.VerifyReceipt(b, roster, chain, witnesses, mldsa))
 		},
 	}
 	by.register(cmd.Flags())
 	cmd.Flags().BoolVar(&anybody, "any-initiator", false, "do not judge who asked, as of receipts from before there was an authority")
 	cmd.Flags().IntVar(&witnesses, "witnesses", 0, "how many other nodes must have witnessed, at least, that it is on record")
+	cmd.Flags().IntVar(&mldsa, "mldsa", 0, "how many of them by ML-DSA-44 too; a receipt shows two at most")
 	return cmd
 }
 
@@ -144,6 +145,7 @@ func auditCommand(o *output) *cobra.Command {
 			"neither needs a configuration; take --root from the operator, not from where the proof came from.", t.Verify)
 	verify.Flags().StringVar(&t.Proof, "proof", "", "check this proof instead of a log")
 	verify.Flags().StringVar(&t.Since, "since", "", "file of a checkpoint that you kept, from which the log must have grown")
+	verify.Flags().IntVar(&t.MLDSA, "mldsa", 0, "how many other nodes must have cosigned the checkpoint by ML-DSA-44 too, at least")
 	prove := auditTask(o, &t, "prove", "Prove that an entry is in the log, under a checkpoint that the token signed", "", t.Prove)
 	prove.Flags().Uint64Var(&t.Entry, "entry", 0, "number of the entry")
 	prove.Flags().StringVar(&t.Since, "since", "", "file of an older checkpoint: prove that the log has only grown since")
