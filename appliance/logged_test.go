@@ -92,9 +92,7 @@ func inLine(checkpoint string, most, at int) string {
 	lines := strings.SplitAfter(checkpoint, "\n")
 	i := slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, "/witness ") && len(l) <= most && len(l) > at+20 })
 	b := []byte(lines[i])
-	if b[at]++; b[at] == 'z'+1 || b[at] == 'Z'+1 || b[at] == '9'+1 || b[at] == '+'+1 || b[at] == '/'+1 {
-		b[at] = 'A'
-	}
+	b[at] = map[bool]byte{true: 'B', false: 'A'}[b[at] == 'A']
 	lines[i] = string(b)
 	return strings.Join(lines, "")
 }

@@ -110,8 +110,8 @@ func TestWitnessKeyIsProven(t *testing.T) {
 	}
 }
 
-// Goal: a member that was enrolled before there were witness keys has one by enrolling again, and keeps it: neither a release that tells none
-// nor another key of the same identity takes it away. Method: the rosters of a member after one another.
+// Goal: a member that was enrolled before there were witness keys has one by enrolling again, and keeps it: neither a release that tells
+// none nor another key of the same identity takes it away. Method: the rosters of a member after one another.
 func TestWitnessKeyIsAdded(t *testing.T) {
 	dir := t.TempDir()
 	a, err := NewOperator(dir, "c")
