@@ -19,7 +19,7 @@ import (
 
 const (
 	rosterPrefix = "node/roster/"
-	rostersKept  = 32 // the newest; one of 256 nodes has some 250 KiB at most
+	rostersKept  = 32 // the newest; one of 256 nodes has some 600 KiB at most
 )
 
 // rosterRecord is one of them as it is stored.

@@ -708,14 +708,19 @@ type Checkpoint struct {
 	Before    []byte            // the last that was witnessed of a log that did not grow on, where there was one
 }
 
-// by is who has cosigned a checkpoint of a node's log, under the roster in use; nobody, where it has another key for that log.
+// by is who has cosigned a checkpoint of a node's log, under the roster in use: of a peer's, this node alone. Nobody, where the roster has
+// another key for that log.
 func (w *witness) by(id transport.NodeID, b []byte) []audit.Witnessed {
-	roster := w.core.members.Roster()
-	v, err := AuditVerifier(string(id), roster)
-	if err != nil {
+	v, _, _, err := w.of(id)
+	_, _, self, serr := w.of(w.core.cfg.Node)
+	if errors.Join(err, serr) != nil {
 		return nil
 	}
-	all, _ := audit.WitnessedBy(b, v, AuditWitnesses(string(id), roster)...)
+	who := []audit.Witness{self}
+	if id == w.core.cfg.Node {
+		who = AuditWitnesses(string(id), w.core.members.Roster())
+	}
+	all, _ := audit.WitnessedBy(b, v, who...)
 	return all
 }
 
