@@ -91,7 +91,8 @@ func TestMLDSAIsDemanded(t *testing.T) {
 		task.File, task.Proof, task.MLDSA = file, proof, n
 		r, err := task.Verify()
 		var f *fault.Error
-		if (err == nil) != (want == "") || err != nil && (!errors.As(err, &f) || f.Code != fault.CodeIntegrity || !strings.Contains(err.Error(), want)) {
+		if (err == nil) != (want == "") ||
+			err != nil && (!errors.As(err, &f) || f.Code != fault.CodeIntegrity || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s%s, %d: %v", file, proof, n, err)
 		}
 		if err == nil && proof == "" {
