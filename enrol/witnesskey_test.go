@@ -67,8 +67,8 @@ func (x *enrolled) enrolment(version int, change func(*Enrolment)) Enrolment {
 func asItIs(*Enrolment) {}
 
 // Goal: nobody enrols with a witness key that he does not have, nor puts one into the enrolment of another; those of releases before it
-// are read as they were. Method: an enrolment whose identity signs whatever it holds, with the key of another node, cut, without proof, with
-// that of another enrolment, and as versions that have none.
+// are read as they were. Method: an enrolment whose identity signs whatever it holds, with the key of another node, cut, without proof,
+// with that of another enrolment, and as versions that have none.
 func TestWitnessKeyIsProven(t *testing.T) {
 	x, other := newEnrolled(t, "n1"), newEnrolled(t, "n2")
 	theirs := other.enrolment(3, asItIs)
@@ -93,8 +93,10 @@ func TestWitnessKeyIsProven(t *testing.T) {
 		}), "its witness key has not signed it"},
 		"of another enrolment": {keep(good(), func(e *Enrolment) { e.Endpoint = "https://elsewhere" }), "its witness key has not signed it"},
 		"no proof":             {keep(good(), func(e *Enrolment) { e.WitnessSignature = nil }), "its witness key has not signed it"},
-		"cut":                  {keep(good(), func(e *Enrolment) { e.WitnessSignature = e.WitnessSignature[1:] }), "its witness key has not signed it"},
-		"no key":               {keep(good(), func(e *Enrolment) { e.WitnessKey = nil }), "its witness key has not signed it"},
+		"cut": {keep(good(), func(e *Enrolment) {
+			e.WitnessSignature = e.WitnessSignature[1:]
+		}), "its witness key has not signed it"},
+		"no key": {keep(good(), func(e *Enrolment) { e.WitnessKey = nil }), "its witness key has not signed it"},
 		"in the middle": {func() Enrolment {
 			e := good()
 			e.WitnessKey = theirs.WitnessKey

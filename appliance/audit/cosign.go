@@ -18,8 +18,8 @@ import (
 )
 
 // Peers cosign a node's checkpoints as witnesses (C2SP tlog-cosignature): a witness signs that at a time this checkpoint was the newest of
-// the log it had seen, grown from the one before. It signs twice, by keys that the roster pins for it: by its identity, as cosignature/v1 of
-// type Ed25519; and, where the roster has one, by its witness key, as subtree/v1 of type ML-DSA-44, which stands where Ed25519 no longer
+// the log it had seen, grown from the one before. It signs twice, by keys that the roster pins for it: by its identity, as cosignature/v1
+// of type Ed25519; and, where the roster has one, by its witness key, as subtree/v1 of type ML-DSA-44, which stands where Ed25519 no longer
 // does. The first is what makes it a witness; the second counts beside it alone.
 
 // witnessName is the name under which a node cosigns, by either key.

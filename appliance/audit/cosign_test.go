@@ -190,7 +190,8 @@ func TestCosignatureOfOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if by, err := WitnessedBy(signed, v, Witness{Node: "node2", Verifier: verifier}); err != nil || len(by) != 1 || time.Since(by[0].At) > time.Minute {
+	by, err := WitnessedBy(signed, v, Witness{Node: "node2", Verifier: verifier})
+	if err != nil || len(by) != 1 || time.Since(by[0].At) > time.Minute {
 		t.Errorf("%v, %v", by, err)
 	}
 }

@@ -167,17 +167,18 @@ func TestMLDSAIsTheStandards(t *testing.T) {
 	if err != nil || string(got) != want {
 		t.Errorf("%q, %v, want %q", got, err, want)
 	}
-	for what, text := range map[string]string{"log\n7\n": "w", "": "w", h.text(strings.Repeat("l", 256)): "w", h.text("log"): strings.Repeat("w", 256)} {
-		if _, err := mldsaMessage(text)(1, []byte(what)); err == nil {
-			t.Errorf("%.20q, %.20q: it is signed", what, text)
+	long := strings.Repeat("l", 256)
+	for text, name := range map[string]string{"log\n7\n": "w", "": "w", h.text(long): "w", h.text("log"): long} {
+		if _, err := mldsaMessage(name)(1, []byte(text)); err == nil {
+			t.Errorf("%.20q, %.20q: it is signed", text, name)
 		}
 	}
 
 	key, v := newLogKey(t)
 	b := signedBy(t, key, v, Head{7, [32]byte{1}})
 	two := newStrong(t, "c", "node2")
-	vkey := fmt.Sprintf("%s+00000000+%s", witnessName("c", "node2"), base64.StdEncoding.EncodeToString(append([]byte{6}, two.id.WitnessKey...)))
-	theirs, err := cosignature.NewMLDSAVerifier(vkey)
+	typed := base64.StdEncoding.EncodeToString(append([]byte{6}, two.id.WitnessKey...))
+	theirs, err := cosignature.NewMLDSAVerifier(witnessName("c", "node2") + "+00000000+" + typed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +188,8 @@ func TestMLDSAIsTheStandards(t *testing.T) {
 	}
 	raw, err := base64.StdEncoding.DecodeString(n.Sigs[1].Base64)
 	root := [32]byte{1}
-	if err != nil || !theirs.VerifySubtree(100, v.Name(), 0, 7, root[:], raw[4:]) || theirs.VerifySubtree(100, v.Name(), 1, 7, root[:], raw[4:]) {
+	if err != nil || !theirs.VerifySubtree(100, v.Name(), 0, 7, root[:], raw[4:]) ||
+		theirs.VerifySubtree(100, v.Name(), 1, 7, root[:], raw[4:]) {
 		t.Errorf("as a subtree: %v", err)
 	}
 
@@ -233,8 +235,8 @@ func TestMLDSAIsTheStandards(t *testing.T) {
 	}
 }
 
-// Goal: a checkpoint with the cosignatures of as many witnesses as there may be is read by every release, so that a log with it opens: those
-// by ML-DSA-44 stop at 15, and crowd out none by Ed25519. Method: a cluster with the longest names, each of whose members cosigns by both.
+// Goal: a checkpoint with the cosignatures of as many witnesses as there may be is read by every release, so that a log with it opens:
+// those by ML-DSA-44 stop at 15, and crowd out none by Ed25519. Method: a cluster with the longest names, each of whose members cosigns by both.
 func TestCheckpointIsBounded(t *testing.T) {
 	long := func(i int) string { return fmt.Sprintf("%063d", i) }
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -294,7 +296,8 @@ func TestCheckpointIsBounded(t *testing.T) {
 			t.Errorf("%d witnesses, %d by both, wanted %d", weak, strong, most)
 		}
 	}
-	if _, err := Short([]byte(strings.Replace(string(with), long(0)+"/audit", long(1)+"/audit", 1)), v, 2, all...); !errors.Is(err, ErrCheckpoint) {
+	other := []byte(strings.Replace(string(with), long(0)+"/audit", long(1)+"/audit", 1))
+	if _, err := Short(other, v, 2, all...); !errors.Is(err, ErrCheckpoint) {
 		t.Errorf("of another log: %v", err)
 	}
 }

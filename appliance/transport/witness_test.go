@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Goal: the witness key of an identity is the same in every release, for rosters have it: it is made from the seed of the Ed25519 key alone,
-// by what no other key is made by. Method: the key of a seed as it was at first; seeds changed; what it signs, changed.
+// Goal: the witness key of an identity is the same in every release, for rosters have it: it is made from the seed of the Ed25519 key
+// alone, by what no other key is made by. Method: the key of a seed as it was at first; seeds changed; what it signs, changed.
 func TestWitnessKey(t *testing.T) {
 	seed := make([]byte, 64)
 	for i := range seed {
