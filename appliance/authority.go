@@ -190,9 +190,9 @@ func (a *authority) load(ctx context.Context) error {
 // root is the operator's public key.
 func (n *core) root() ed25519.PublicKey { return ed25519.PublicKey(n.members.Roster().Root) }
 
-// TakeAuthority puts a longer chain in the place of the one in use, durably: one that has all of it, and that root and officers have
-// signed, each link by those of the one before. A shorter one of the same changes nothing. One that parted from it is refused: a quorum of
-// officers has signed two.
+// TakeAuthority puts a longer chain in the place of the one in use, durably: one that has all of it, and that the root, officers and
+// authors have signed, each link by those of the one before. A shorter one of the same changes nothing. One that parted from it is refused:
+// two have been signed.
 func (n *Node) TakeAuthority(ctx context.Context, c attest.AuthorityChain) error {
 	return n.authority.take(ctx, c)
 }
@@ -240,7 +240,8 @@ func (a *authority) take(ctx context.Context, c attest.AuthorityChain) error {
 		return err
 	}
 	a.use(c, now, rules)
-	n.cfg.Logger.Info("an authority is in force", "serial", now.Serial, "officers", len(now.Officers), "initiators", len(now.Initiators))
+	n.cfg.Logger.Info("an authority is in force", "serial", now.Serial, "officers", len(now.Officers), "authors", len(now.Authors),
+		"initiators", len(now.Initiators))
 	n.desk.wake()
 	n.peers.Tell()
 	_, digest, _ := a.inForce()

@@ -33,7 +33,8 @@ const (
 const RootSigner = "root"
 
 // Authority says who may ask a cluster for what. The first of a cluster is signed by the operator's root key, each later one by as many
-// officers of the one before as its quorum says: no node, and no single officer where the quorum is more than one, changes it.
+// officers of the one before as its quorum says, or by its authors what the rules are made of (duties): no node, and no single officer
+// where the quorum is more than one, changes it.
 type Authority struct {
 	Version    uint8       `cbor:"1,keyasint" json:"version"`
 	Cluster    string      `cbor:"2,keyasint" json:"cluster"`
@@ -47,9 +48,12 @@ type Authority struct {
 	Assets []policy.Asset `cbor:"9,keyasint,omitempty" json:"assets,omitempty"` // whose amounts the rules name
 	// Approvers are the people whose approvals the rules may want, ascending by name.
 	Approvers []Approver `cbor:"10,keyasint,omitempty" json:"approvers,omitempty"`
+	// Authors are who alone change Policy and Assets, where there are any, and nothing else; ascending by name, and nobody of the others.
+	Authors      []Officer `cbor:"11,keyasint,omitempty" json:"authors,omitempty"`
+	AuthorQuorum int       `cbor:"12,keyasint,omitempty" json:"author_quorum,omitempty"` // authors who must sign the next rules
 }
 
-// Officer is a person who changes the authority, together with others.
+// Officer is a person who changes the authority, together with others; an author of its rules is written alike.
 type Officer struct {
 	Name string `cbor:"1,keyasint" json:"name"`
 	Key  Hex    `cbor:"2,keyasint" json:"key"` // PKIX DER, P-256 or Ed25519
@@ -83,6 +87,9 @@ func (a Authority) Validate() error {
 	case len(a.Officers) > maxOfficers || a.Quorum < 1 || a.Quorum > len(a.Officers):
 		return fmt.Errorf("attest: authority: a quorum of %d among %d officers; name 1 to %d officers, and at most as many as a quorum",
 			a.Quorum, len(a.Officers), maxOfficers)
+	case len(a.Authors) > maxOfficers || a.AuthorQuorum < min(1, len(a.Authors)) || a.AuthorQuorum > len(a.Authors):
+		return fmt.Errorf("attest: authority: a quorum of %d among %d authors; name at most %d authors, and of those there are 1 or more as a "+
+			"quorum", a.AuthorQuorum, len(a.Authors), maxOfficers)
 	case a.Initiators == nil:
 		return errors.New("attest: authority: no list of initiators; an empty one means that nobody may ask")
 	case len(a.Policy) > policy.MaxText || len(a.Assets) > maxAssets:
@@ -135,6 +142,15 @@ func (a Authority) validatePeople() error {
 	for _, o := range a.Officers {
 		if err := add("officer", o.Name, o.Key); err != nil {
 			return err
+		}
+	}
+	last = ""
+	for _, x := range a.Authors {
+		if err := add("author", x.Name, x.Key); err != nil {
+			return err
+		}
+		if other := a.other(x.Name); other != "" {
+			return fmt.Errorf("attest: authority: %q is an author and an %s; nobody is both", x.Name, other)
 		}
 	}
 	last = ""
@@ -230,7 +246,7 @@ func (a Authority) Judge(rules *policy.Rules, i Intent, d *intent.Decoded, key t
 	return rules.Judge(q)
 }
 
-// message is what officers sign: the canonical array of a tag and the authority.
+// message is what officers and authors sign: the canonical array of a tag and the authority.
 func (a Authority) message() []byte { return canon.MustMarshal([]any{"mpcd/v1/authority", a}) }
 
 // Digest names the authority, and with it all before it.
@@ -240,7 +256,7 @@ func (a Authority) Digest() Hash { return canon.Hash("mpcd/v1/authority/digest",
 // does.
 type SignFunc func(message []byte) (signature []byte, err error)
 
-// Sign makes an officer's signature, or the root's on the first: by is the officer's name, or "root".
+// Sign makes an officer's or an author's signature, or the root's on the first: by is the name, or "root".
 func (a Authority) Sign(by string, sign SignFunc) (AuthoritySignature, error) {
 	if err := a.Validate(); err != nil {
 		return AuthoritySignature{}, err
@@ -255,9 +271,9 @@ func (a Authority) Sign(by string, sign SignFunc) (AuthoritySignature, error) {
 	return AuthoritySignature{by, sig}, nil
 }
 
-// AuthoritySignature is an officer's word on an authority.
+// AuthoritySignature is an officer's or an author's word on an authority.
 type AuthoritySignature struct {
-	By        string `cbor:"1,keyasint" json:"by"`        // the officer's name in the authority before; "root" on the first
+	By        string `cbor:"1,keyasint" json:"by"`        // the name in the authority before; "root" on the first
 	Signature Hex    `cbor:"2,keyasint" json:"signature"` // 64 bytes: Ed25519, or r and s of ECDSA with SHA-256
 }
 
@@ -271,8 +287,8 @@ type SignedAuthority struct {
 // root key to know that the last is the one in force.
 type AuthorityChain []SignedAuthority
 
-// Verify checks each link: the root's signature on the first, a quorum of officers of the one before on every other. It returns the one in
-// force. ErrAuthority.
+// Verify checks each link: the root's signature on the first, on every other those of who in the one before may change what it changes. It
+// returns the one in force. ErrAuthority.
 func (c AuthorityChain) Verify(root ed25519.PublicKey) (*Authority, error) {
 	if err := CheckEd25519(root); err != nil {
 		return nil, fmt.Errorf("%w: root key: %w", ErrAuthority, err)
@@ -281,7 +297,7 @@ func (c AuthorityChain) Verify(root ed25519.PublicKey) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.verify([]Officer{{RootSigner, rootDER}}, false); err != nil {
+	if err := c.verify(rootDER, false); err != nil {
 		return nil, err
 	}
 	last := c[len(c)-1].Authority
@@ -289,15 +305,15 @@ func (c AuthorityChain) Verify(root ed25519.PublicKey) (*Authority, error) {
 }
 
 // VerifyOfficers is Verify for who has no root key: it does not judge the root's signature on the first. Where the last is unsigned,
-// officers are at work on it: what has signed it so far must hold, and may be too few. ErrAuthority.
+// officers and authors are at work on it: what has signed it so far must hold, and may be too few. ErrAuthority.
 func (c AuthorityChain) VerifyOfficers(unsigned bool) error { return c.verify(nil, unsigned) }
 
 // verify checks the links of a chain whose first the root signs, unless there is none.
-func (c AuthorityChain) verify(root []Officer, unsigned bool) error {
+func (c AuthorityChain) verify(root Hex, unsigned bool) error {
 	if len(c) == 0 || len(c) > maxChain {
 		return fmt.Errorf("%w: %d authorities, want 1 to %d", ErrAuthority, len(c), maxChain)
 	}
-	officers, quorum, prior := root, 1, Hash{}
+	prior := Hash{}
 	for i, s := range c {
 		a := s.Authority
 		switch err := a.Validate(); {
@@ -308,15 +324,12 @@ func (c AuthorityChain) verify(root []Officer, unsigned bool) error {
 		case a.Cluster != c[0].Authority.Cluster:
 			return fmt.Errorf("%w: serial %d is of another cluster", ErrAuthority, a.Serial)
 		}
-		if unsigned && i == len(c)-1 {
-			quorum = 0
-		}
 		if i > 0 || root != nil {
-			if err := signedBy(a.message(), s.Signatures, officers, quorum); err != nil {
+			if err := signedBy(a.message(), s.Signatures, c.duties(i, root), unsigned && i == len(c)-1); err != nil {
 				return fmt.Errorf("%w: serial %d: %w", ErrAuthority, a.Serial, err)
 			}
 		}
-		officers, quorum, prior = a.Officers, a.Quorum, a.Digest()
+		prior = a.Digest()
 	}
 	return nil
 }
@@ -329,62 +342,6 @@ func (c AuthorityChain) Named(digest []byte) *Authority {
 		}
 	}
 	return nil
-}
-
-// Signed tells of the last of a chain who has signed it, who of those who may has not, and how many must: officers of the one before, the
-// root for the first.
-func (c AuthorityChain) Signed() (by, others []string, must int) {
-	for _, s := range c[len(c)-1].Signatures {
-		by = append(by, s.By)
-	}
-	if len(c) == 1 {
-		if others = []string{RootSigner}; len(by) > 0 {
-			others = nil
-		}
-		return by, others, 1
-	}
-	before := c[len(c)-2].Authority
-	for _, o := range before.Officers {
-		if !slices.Contains(by, o.Name) {
-			others = append(others, o.Name)
-		}
-	}
-	return by, others, before.Quorum
-}
-
-// signedBy checks that a quorum of officers signed a message, each once and nobody else.
-func signedBy(message []byte, signatures []AuthoritySignature, officers []Officer, quorum int) error {
-	seen := map[string]bool{}
-	for _, s := range signatures {
-		if seen[s.By] {
-			return fmt.Errorf("%q signed already", clip(s.By))
-		}
-		seen[s.By] = true
-		if err := s.check(message, officers); err != nil {
-			return err
-		}
-	}
-	if len(seen) < quorum {
-		return fmt.Errorf("%d signed, %d must", len(seen), quorum)
-	}
-	return nil
-}
-
-// check judges one officer's signature.
-func (s AuthoritySignature) check(message []byte, officers []Officer) error {
-	i := slices.IndexFunc(officers, func(o Officer) bool { return o.Name == s.By })
-	if i < 0 {
-		return fmt.Errorf("%q signed, who is no officer of the authority that decides", clip(s.By))
-	}
-	if err := verifyMessage(officers[i].Key, message, s.Signature); err != nil {
-		return fmt.Errorf("the signature of %q: %w", s.By, err)
-	}
-	return nil
-}
-
-// CheckSignature judges the word of one of the officers of the authority before.
-func (a Authority) CheckSignature(s AuthoritySignature, officers []Officer) error {
-	return s.check(a.message(), officers)
 }
 
 // Extends tells whether this chain has all of another, and in the same order: what it may take the place of.

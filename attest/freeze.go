@@ -192,7 +192,7 @@ func (a Authority) CheckThaw(f Freeze, t SignedThaw) error {
 	case len(t.Signatures) > maxOfficers:
 		return errors.New("attest: thaw: more signatures than an authority has officers")
 	}
-	if err := signedBy(t.Thaw.message(), t.Signatures, a.Officers, a.Quorum); err != nil {
+	if err := signedBy(t.Thaw.message(), t.Signatures, []duty{a.officers()}, false); err != nil {
 		return fmt.Errorf("%w: the thaw: %w", ErrAuthority, err)
 	}
 	return nil

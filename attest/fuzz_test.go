@@ -25,6 +25,9 @@ func FuzzStatement(f *testing.F) {
 func FuzzAuthority(f *testing.F) {
 	p := newPeople(f, everybody...)
 	f.Add(AuthorityChain{p.signed(f, p.authority(f), RootSigner)}.JSON())
+	authors := p.authority(f)
+	authors.Authors, authors.Officers, authors.Quorum, authors.AuthorQuorum = authors.Officers[1:], authors.Officers[:1], 1, 1
+	f.Add(AuthorityChain{p.signed(f, authors, RootSigner)}.JSON())
 	root := p.root.Public().(ed25519.PublicKey)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if c, err := ParseAuthority(b, root); err == nil {

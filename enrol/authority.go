@@ -54,32 +54,35 @@ func (a *Operator) FirstAuthority(change Amendment) (attest.AuthorityChain, erro
 	return c, WriteChain(path, c)
 }
 
-// Successor is an authority that follows the last of a chain, as change makes it, with the first officer's signature.
+// Successor is an authority that follows the last of a chain, as change makes it, with the first signature: of an officer, or an author.
 func Successor(c attest.AuthorityChain, change Amendment, by string, sign attest.SignFunc) (attest.AuthorityChain, error) {
 	last := c[len(c)-1].Authority
 	next := last
 	next.Serial, next.Prior = last.Serial+1, last.Digest()
 	next.Officers, next.Initiators = slices.Clone(last.Officers), append([]attest.Initiator{}, last.Initiators...)
+	next.Authors = slices.Clone(last.Authors)
 	next.Assets, next.Approvers = slices.Clone(last.Assets), slices.Clone(last.Approvers)
 	same := next.Digest()
 	if err := change.Apply(&next); err != nil {
 		return nil, err
 	}
 	if next.Digest() == same {
-		return nil, fault.Usage("say what is to be another; to sign what another officer wrote, `mpcd authority sign FILE`",
+		return nil, fault.Usage("say what is to be another; to sign what somebody else wrote, `mpcd authority sign FILE`",
 			"this changes nothing of the authority of serial %d", last.Serial)
 	}
 	return Endorse(append(slices.Clone(c), attest.SignedAuthority{Authority: next}), by, sign)
 }
 
-// alive refuses a chain that no node takes up, whoever signs it yet: officers sign the last alone, so each link before it must have its
+// alive refuses a chain that no node takes up, whoever signs it yet: people sign the last alone, so each link before it must have its
 // signatures already, and none may be there that does not verify.
 func alive(c attest.AuthorityChain) error {
 	for n := 1; n < len(c); n++ {
-		if by, others, must := c[:n].Signed(); len(by) < must {
-			return fault.Usage("have them sign that first, `mpcd authority sign FILE`, and change what all have signed",
-				"serial %d is not in force: %d of %d have signed it, and of %s %d more must", n, len(by), must, strings.Join(others, ", "),
-				must-len(by))
+		for _, w := range c[:n].Signed() {
+			if w.Missing() > 0 {
+				return fault.Usage("have them sign that first, `mpcd authority sign FILE`, and change what all have signed",
+					"serial %d is not in force: %d of %d %ss have signed it, and of %s %d more must", n, len(w.By), w.Must, w.Role,
+					strings.Join(w.Others, ", "), w.Missing())
+			}
 		}
 	}
 	if err := c.VerifyOfficers(true); err != nil {
@@ -88,7 +91,7 @@ func alive(c attest.AuthorityChain) error {
 	return nil
 }
 
-// Endorse adds an officer's signature to the last of a chain, in the place of one that is there by the same officer.
+// Endorse adds an officer's or an author's signature to the last of a chain, in the place of one that is there by the same.
 func Endorse(c attest.AuthorityChain, by string, sign attest.SignFunc) (attest.AuthorityChain, error) {
 	out := slices.Clone(c)
 	last := out[len(out)-1]
@@ -100,8 +103,9 @@ func Endorse(c attest.AuthorityChain, by string, sign attest.SignFunc) (attest.A
 		return nil, fault.Usage("the first is signed by the root key, `mpcd authority init`",
 			"there is no authority before this one, whose officers sign it")
 	}
-	if err := last.Authority.CheckSignature(s, out[len(out)-2].Authority.Officers); err != nil {
-		return nil, fault.Usage("give the name of an officer of the authority in force, and that officer's key", "%w", err)
+	if err := last.Authority.CheckSignature(s, out[len(out)-2].Authority); err != nil {
+		return nil, fault.Usage("give the name of who changes this in the authority in force, as `mpcd authority show` says, and that "+
+			"one's key", "%w", err)
 	}
 	last.Signatures = append(slices.DeleteFunc(slices.Clone(last.Signatures), func(x attest.AuthoritySignature) bool { return x.By == by }), s)
 	out[len(out)-1] = last
@@ -136,7 +140,7 @@ func MakeKeyFile(path string, kind hsm.KeyType, passphrase *secret.Bytes) (crypt
 	return k.Public(), durable.WriteFile(path, b, 0o600)
 }
 
-// ParseOfficer reads NAME=KEY: the key is in hex, PKIX DER.
+// ParseOfficer reads NAME=KEY of an officer or an author: the key is in hex, PKIX DER.
 func ParseOfficer(spec string) (o attest.Officer, err error) {
 	o.Name, o.Key, err = nameAndKey(spec)
 	return o, err
@@ -216,18 +220,27 @@ func nameAndKey(spec string) (string, attest.Hex, error) {
 func AuthorityRows(c attest.AuthorityChain) (rows [][]any) {
 	a := c[len(c)-1].Authority
 	row := func(cells ...any) { rows = append(rows, cells) }
-	by, others, must := c.Signed()
-	signed := fmt.Sprintf("%s: %d of %d have signed", cmp.Or(strings.Join(by, ", "), "nobody"), len(by), must)
-	if len(by) < must {
-		signed += fmt.Sprintf("; not in force: of %s %d more must, by `mpcd authority sign`", strings.Join(others, ", "), must-len(by))
-	}
 	row("cluster", a.Cluster)
 	row("serial", a.Serial)
 	row("digest", a.Digest())
-	row("signed by", signed)
-	row("next by", fmt.Sprintf("%d of %d officers", a.Quorum, len(a.Officers)))
+	for _, w := range c.Signed() {
+		signed := fmt.Sprintf("%s: %d of %d %ss have signed", cmp.Or(strings.Join(w.By, ", "), "nobody"), len(w.By), w.Must, w.Role)
+		if w.Missing() > 0 {
+			signed += fmt.Sprintf("; not in force: of %s %d more must, by `mpcd authority sign`", strings.Join(w.Others, ", "), w.Missing())
+		}
+		row("signed by", signed)
+	}
+	what := ""
+	if len(a.Authors) > 0 {
+		what = ": all but its rules, who the authors are too"
+		row("rules by", fmt.Sprintf("%d of %d authors: policy and assets, and nothing else", a.AuthorQuorum, len(a.Authors)))
+	}
+	row("next by", fmt.Sprintf("%d of %d officers%s", a.Quorum, len(a.Officers), what))
 	for _, x := range a.Officers {
 		row("officer", x.Name, x.Key)
+	}
+	for _, x := range a.Authors {
+		row("author", x.Name, x.Key)
 	}
 	for _, x := range a.Initiators {
 		for _, g := range x.May {
@@ -268,13 +281,15 @@ func quoted[T ~string](of []T) string {
 
 // Amendment is what becomes of an authority.
 type Amendment struct {
-	Quorum     int // 0 leaves it
-	Officers   []string
-	Initiators []string // as ParseInitiator reads them; in the place of those of the same name
-	Approvers  []string // as ParseApprover reads them
-	Remove     []string // names, of officers, initiators or approvers
-	Policy     string   // a file of rules in Cedar; "" leaves them
-	Assets     []string // NETWORK/ID=DECIMALS, whose amounts the rules name; in the place of the same
+	Quorum       int // 0 leaves it
+	Officers     []string
+	Authors      []string // as officers
+	AuthorQuorum int      // 0 leaves it
+	Initiators   []string // as ParseInitiator reads them; in the place of those of the same name
+	Approvers    []string // as ParseApprover reads them
+	Remove       []string // names, of officers, authors, initiators or approvers
+	Policy       string   // a file of rules in Cedar; "" leaves them
+	Assets       []string // NETWORK/ID=DECIMALS, whose amounts the rules name; in the place of the same
 }
 
 // starter is the policy of an authority that was given none.
@@ -284,21 +299,14 @@ var starter string
 
 // Apply makes the change.
 func (c Amendment) Apply(a *attest.Authority) error {
-	for _, name := range c.Remove {
-		n := len(a.Officers) + len(a.Initiators) + len(a.Approvers)
-		a.Officers = slices.DeleteFunc(a.Officers, func(o attest.Officer) bool { return o.Name == name })
-		a.Initiators = slices.DeleteFunc(a.Initiators, func(i attest.Initiator) bool { return i.Name == name })
-		a.Approvers = slices.DeleteFunc(a.Approvers, func(x attest.Approver) bool { return x.Name == name })
-		if len(a.Officers)+len(a.Initiators)+len(a.Approvers) == n {
-			return fault.Usage("`mpcd authority show` lists them", "there is no officer, initiator or approver %q to remove", name)
-		}
+	if err := c.remove(a); err != nil {
+		return err
 	}
-	for _, spec := range c.Officers {
-		o, err := ParseOfficer(spec)
-		if err != nil {
-			return err
-		}
-		a.Officers = append(slices.DeleteFunc(a.Officers, func(x attest.Officer) bool { return x.Name == o.Name }), o)
+	if err := people(&a.Officers, c.Officers); err != nil {
+		return err
+	}
+	if err := people(&a.Authors, c.Authors); err != nil {
+		return err
 	}
 	for _, spec := range c.Initiators {
 		i, err := ParseInitiator(spec)
@@ -326,11 +334,39 @@ func (c Amendment) Apply(a *attest.Authority) error {
 	if err := c.assets(a); err != nil {
 		return err
 	}
-	slices.SortFunc(a.Officers, func(x, y attest.Officer) int { return strings.Compare(x.Name, y.Name) })
 	slices.SortFunc(a.Initiators, func(x, y attest.Initiator) int { return strings.Compare(x.Name, y.Name) })
-	if c.Quorum != 0 {
-		a.Quorum = c.Quorum
+	a.Quorum, a.AuthorQuorum = cmp.Or(c.Quorum, a.Quorum), cmp.Or(c.AuthorQuorum, a.AuthorQuorum)
+	if len(a.Authors) == 0 && c.AuthorQuorum == 0 {
+		a.AuthorQuorum = 0
 	}
+	return nil
+}
+
+// remove takes out whom the change names.
+func (c Amendment) remove(a *attest.Authority) error {
+	for _, name := range c.Remove {
+		count := func() int { return len(a.Officers) + len(a.Authors) + len(a.Initiators) + len(a.Approvers) }
+		n, named := count(), func(o attest.Officer) bool { return o.Name == name }
+		a.Officers, a.Authors = slices.DeleteFunc(a.Officers, named), slices.DeleteFunc(a.Authors, named)
+		a.Initiators = slices.DeleteFunc(a.Initiators, func(i attest.Initiator) bool { return i.Name == name })
+		a.Approvers = slices.DeleteFunc(a.Approvers, func(x attest.Approver) bool { return x.Name == name })
+		if count() == n {
+			return fault.Usage("`mpcd authority show` lists them", "there is no officer, author, initiator or approver %q to remove", name)
+		}
+	}
+	return nil
+}
+
+// people puts officers, or authors, in the place of those of the same name.
+func people(of *[]attest.Officer, specs []string) error {
+	for _, spec := range specs {
+		o, err := ParseOfficer(spec)
+		if err != nil {
+			return err
+		}
+		*of = append(slices.DeleteFunc(*of, func(x attest.Officer) bool { return x.Name == o.Name }), o)
+	}
+	slices.SortFunc(*of, func(x, y attest.Officer) int { return strings.Compare(x.Name, y.Name) })
 	return nil
 }
 

@@ -376,7 +376,7 @@ func TestAuthorityChange(t *testing.T) {
 	}))
 	later := Amendment{Remove: []string{"oyuki"}}
 	err = use("olga", func(sign attest.SignFunc) error { _, err := Successor(next, later, "olga", sign); return err })
-	if codeOf(err) != fault.CodeUsage || !strings.Contains(err.Error(), "serial 2 is not in force: 1 of 2 have signed it") {
+	if codeOf(err) != fault.CodeUsage || !strings.Contains(err.Error(), "serial 2 is not in force: 1 of 2 officers have signed it") {
 		t.Errorf("a change of what has too few signatures: %v", err)
 	}
 	forged := slices.Clone(next)

@@ -113,6 +113,8 @@ func otherUse(dir string, pub ed25519.PublicKey) string {
 		switch {
 		case slices.ContainsFunc(a.Officers, func(x attest.Officer) bool { return bytes.Equal(x.Key, der) }):
 			return "an officer's key"
+		case slices.ContainsFunc(a.Authors, func(x attest.Officer) bool { return bytes.Equal(x.Key, der) }):
+			return "an author's key"
 		case slices.ContainsFunc(a.Initiators, func(x attest.Initiator) bool { return bytes.Equal(x.Key, der) }):
 			return "an initiator's key"
 		case slices.ContainsFunc(a.Approvers, func(x attest.Approver) bool { return bytes.Equal(x.Key, der) }):

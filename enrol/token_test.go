@@ -60,7 +60,7 @@ func TestTokenKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"asks", "decides", "approves", "another"} {
+	for _, name := range []string{"asks", "decides", "approves", "writes", "another"} {
 		if _, err := a.newKey(name+".key", nil); err != nil {
 			t.Fatal(err)
 		}
@@ -77,13 +77,15 @@ func TestTokenKey(t *testing.T) {
 		return der
 	}
 	c := attest.AuthorityChain{{Authority: attest.Authority{Officers: []attest.Officer{{Key: der("decides")}},
+		Authors:    []attest.Officer{{Key: der("writes")}},
 		Initiators: []attest.Initiator{{Key: der("asks"), May: []attest.Grant{}}},
 		Approvers:  []attest.Approver{{Key: der("approves"), Groups: []string{}}}}, Signatures: []attest.AuthoritySignature{}}}
 	if err := WriteChain(filepath.Join(dir, AuthorityFile), c); err != nil {
 		t.Fatal(err)
 	}
 	for name, says := range map[string]string{TokenKeyFile: "", "another.key": "", rootFile: "root key", "decides.key": "an officer's",
-		"asks.key": "an initiator's", "approves.key": "an approver's", tokenPubFile: "holds a public key", caCertFile: "no Ed25519 private key"} {
+		"writes.key": "an author's", "asks.key": "an initiator's", "approves.key": "an approver's",
+		tokenPubFile: "holds a public key", caCertFile: "no Ed25519 private key"} {
 		k := Token{Audience: "c", Subject: "alice", Roles: []string{"viewer"}, TTL: time.Hour}
 		text, _, err := k.Sign(filepath.Join(dir, name), time.Now())
 		if says == "" && err != nil || says != "" && (codeOf(err) != fault.CodeUsage || text != "" || !strings.Contains(err.Error(), says)) {

@@ -264,8 +264,11 @@ func (d *Checkup) authority(now *attest.Authority, err error) {
 		d.warn("authority", false, detail,
 			"it comes from another node, or the operator's `mpcd authority init`")
 	default:
-		detail := fmt.Sprintf("serial %d, %s, %d of %d officers change it, %d initiators", now.Serial, now.Digest(), now.Quorum,
-			len(now.Officers), len(now.Initiators))
+		detail := fmt.Sprintf("serial %d, %s, %d of %d officers change it", now.Serial, now.Digest(), now.Quorum, len(now.Officers))
+		if len(now.Authors) > 0 {
+			detail += fmt.Sprintf(", %d of %d authors its rules", now.AuthorQuorum, len(now.Authors))
+		}
+		detail += fmt.Sprintf(", %d initiators", len(now.Initiators))
 		rules, err := now.Rules()
 		if err == nil && len(rules.Names()) == 0 {
 			d.warn("authority", false, detail+"; it has no rules, and permits nothing", NoRules)

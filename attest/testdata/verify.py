@@ -41,7 +41,8 @@ TYPES = {
     "B": "authenticator_data:x client_data_json:x", "W": "rp_id:s origins:[s",
     "Q": "format:s bytes:x input:i", "Z": "network:s id:s decimals:i",
     "Y": "by:s expires_ms:i signature:x parameters?:s", "L": "authority:U signatures:[G", "G": "by:s signature:x",
-    "U": "version:i cluster:s serial:u prior:h quorum:i officers:[F initiators:[J policy?:s assets?:[Z approvers?:[D", "F": "name:s key:x", "J": "name:s key:x may:[E",
+    "U": "version:i cluster:s serial:u prior:h quorum:i officers:[F initiators:[J policy?:s assets?:[Z approvers?:[D "
+         "authors?:[F author_quorum?:i", "F": "name:s key:x", "J": "name:s key:x may:[E",
     "E": "operations:[s vaults:[s",
     "R": "version:i id:s cluster:s roster:s session_id:s time_ms:i key:K intent:I policy:P cosign:N presign_session:h presignature:h "
          "signers:[i shares:[S signature:x recovery_id:i settlement:N",
@@ -175,18 +176,29 @@ def signed_by(der, message, sig):
         need(key.curve.name == "secp256r1", "a key of another type")
         r, s = int.from_bytes(sig[:32], "big"), int.from_bytes(sig[32:], "big")
         key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+def duties(was, now):
+    """Who must sign what follows an authority, fields of both: names with keys, and how many of them."""
+    officers, authors = [({p[1]: p[2] for p in was.get(who, [])}, was.get(quorum, 0)) for who, quorum in ((6, 5), (11, 12))]
+    if not authors[0]: return [officers]
+    rules, rest = ([{k: a[k] for k in a if k not in (3, 4) and (k in (8, 9)) == of} for a in (was, now)] for of in (True, False))
+    return [officers] * (rest[0] != rest[1] or rules[0] == rules[1]) + [authors] * (rules[0] != rules[1])
 def authority(path, root):
-    """The authorities of a cluster by their digests; each is signed by officers of the one before."""
+    """The authorities of a cluster by their digests; each is signed by those who in the one before may change what it changes."""
     der = ed25519.Ed25519PublicKey.from_public_bytes(root).public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    keys, quorum, prior, found = {"root": der}, 1, bytes(32), {}
+    was, prior, found = None, bytes(32), {}
     for serial, link in enumerate(load(path), 1):
         n, a = fields("L", link), link["authority"]
         need(a["version"] == 1 and a["serial"] == serial and n[1][4] == prior, "an authority that does not follow the one before")
+        need(0 < n[1][5] <= len(n[1][6]) and (12 in n[1]) == (11 in n[1]) and 0 <= n[1].get(12, 0) <= len(n[1].get(11, [])), "a quorum that cannot be")
+        people = n[1][6] + n[1].get(11, [])
+        need(len({p[1] for p in people}) == len({p[2] for p in people}) == len(people), "an officer or author who is two")
         message = cbor(["mpcd/v1/authority", n[1]])
-        by = [g[1] for g in n[2]]
-        need(len(set(by)) == len(by) >= quorum and set(by) <= set(keys), "not signed by a quorum of officers")
+        of, by = [({"root": der}, 1)] if was is None else duties(was, n[1]), [g[1] for g in n[2]]
+        keys = {name: key for who, _ in of for name, key in who.items()}
+        need(len(set(by)) == len(by) and set(by) <= set(keys), "signed twice, or by who does not change it")
+        for who, quorum in of: need(len(set(by) & set(who)) >= quorum, "not signed by a quorum of those who change it")
         for g in n[2]: signed_by(keys[g[1]], message, g[2])
-        keys, quorum, prior = {o[1]: o[2] for o in n[1][6]}, a["quorum"], H("mpcd/v1/authority/digest", message)
+        was, prior = n[1], H("mpcd/v1/authority/digest", message)
         found[prior] = a
     return found
 def asserted(passkey, message, assertion):

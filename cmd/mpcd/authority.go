@@ -18,7 +18,7 @@ import (
 )
 
 func authorityCommand(o *output) *cobra.Command {
-	cmd := &cobra.Command{Use: "authority", Short: "Say who may ask for what: keys, the first, changes by officers", Args: cobra.ArbitraryArgs,
+	cmd := &cobra.Command{Use: "authority", Short: "Say who may ask for what: keys, the first, changes", Args: cobra.ArbitraryArgs,
 		RunE: cli.NeedSubcommand}
 	cmd.AddCommand(authorityKey(o), authorityPasskey(o), authorityInit(o), authorityChange(o), authoritySign(o), authorityShow(o),
 		authoritySettle(o))
@@ -103,12 +103,17 @@ func readPassphrase(source string) (*secret.Bytes, error) {
 // changeFlags are what becomes of an authority.
 func changeFlags(cmd *cobra.Command, c *enrol.Amendment) {
 	f := cmd.Flags()
-	f.Func("quorum", "how many officers must sign the next change, as a `number`", func(s string) (err error) {
-		if c.Quorum, err = strconv.Atoi(s); err != nil || c.Quorum < 1 {
-			return errors.New("one officer at least signs a change")
-		}
-		return nil
-	})
+	quorum := func(flag, who string, n *int) {
+		f.Func(flag, "how many "+who+"s must sign what they change next, as a `number`", func(s string) (err error) {
+			if *n, err = strconv.Atoi(s); err != nil || *n < 1 {
+				return errors.New("one " + who + " at least signs a change")
+			}
+			return nil
+		})
+	}
+	quorum("quorum", "officer", &c.Quorum)
+	quorum("author-quorum", "author", &c.AuthorQuorum)
+	f.StringSliceVar(&c.Authors, "author", nil, "an author, NAME=KEY: where there are any, they alone change policy and assets")
 	f.StringSliceVar(&c.Officers, "officer", nil, "an officer, NAME=KEY")
 	f.StringSliceVar(&c.Approvers, "approver", nil, "who must agree where rules say so, as ann=0x30…:treasury+risk[@passkey or @WEBHOOK]")
 	f.StringVar(&c.Policy, "policy", "", "a file of rules in Cedar by which every signer judges; init begins with some of its own")
@@ -144,21 +149,21 @@ func authorityInit(o *output) *cobra.Command {
 	return cmd
 }
 
-// signer is an officer who signs.
+// signer is an officer, or an author, who signs.
 type signer struct{ asker }
 
 func (s *signer) register(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&s.name, "as", "", "the officer who signs (required)")
-	f.StringVar(&s.key, "key", "", "the officer's key file, or with --token its key's name there (required)")
+	f.StringVar(&s.name, "as", "", "who signs, an officer or an author (required)")
+	f.StringVar(&s.key, "key", "", "that one's key file, or with --token its key's name there (required)")
 	f.StringVar(&s.passphrase, "passphrase", "", "what opens the file: file:PATH, cred:NAME or env:NAME")
 	f.StringVar(&s.token, "token", "", "the HSM, TPM or KMS that has the key, a URI as mpcd hsm list shows")
 }
 
-// use lends the officer's key.
+// use lends that one's key.
 func (s *signer) use(f func(by string, sign attest.SignFunc) error) error {
 	if s.name == "" || s.key == "" {
-		return fault.Usage("give --as NAME and --key FILE", "no officer signs")
+		return fault.Usage("give --as NAME and --key FILE", "nobody signs")
 	}
 	return s.asker.use(func(sign attest.SignFunc) error { return f(s.name, sign) })
 }
@@ -169,7 +174,7 @@ func authorityChange(o *output) *cobra.Command {
 	var by signer
 	cmd := &cobra.Command{
 		Use:   "change",
-		Short: "Write the next authority, signed by one officer; the others sign it with `mpcd authority sign`",
+		Short: "Write the next authority, signed by one officer or author; the others sign it with `mpcd authority sign`",
 		Example: "  mpcd authority change --from authority.json --to next.json --initiator hot=0x…:sign:trading --as olga --key olga.key\n" +
 			"  mpcd authority sign next.json --as otto --key otto.key",
 		Args: cobra.NoArgs,
@@ -195,7 +200,7 @@ func authorityChange(o *output) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&from, "from", "", "the authority in force (required)")
 	cmd.Flags().StringVar(&to, "to", "", "file for the next (required)")
-	cmd.Flags().StringSliceVar(&change.Remove, "remove", nil, "an officer, initiator or approver who goes")
+	cmd.Flags().StringSliceVar(&change.Remove, "remove", nil, "an officer, author, initiator or approver who goes")
 	changeFlags(cmd, &change)
 	by.register(cmd)
 	return cmd
@@ -205,7 +210,7 @@ func authoritySign(o *output) *cobra.Command {
 	var by signer
 	cmd := &cobra.Command{
 		Use:   "sign FILE",
-		Short: "Add an officer's signature to the last authority in a file; look at it first: `mpcd authority show`",
+		Short: "Add an officer's or author's signature to the last authority in a file; look at it first: `mpcd authority show`",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, err := enrol.ReadChain(args[0])
