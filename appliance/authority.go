@@ -178,13 +178,39 @@ func (a *authority) load(ctx context.Context) error {
 		a.use(kept, now, rules)
 	}
 	if n.cfg.Authority != nil {
-		return a.take(ctx, n.cfg.Authority)
+		if err := a.take(ctx, n.cfg.Authority); err != nil {
+			return err
+		}
+	}
+	if key := n.cfg.EventInitiator; key != nil {
+		if c := EventInitiator(a.now, key); c.Next != "" {
+			n.cfg.Logger.Warn(c.Detail, "do", c.Next)
+		}
 	}
 	if a.now == nil {
 		n.cfg.Logger.Warn("no authority yet, so nobody may ask for anything: it comes from another node, or the operator's "+
 			"`mpcd authority init`", "setting", "authority")
 	}
 	return nil
+}
+
+// EventInitiator is the check that an authority, nil for none, has the initiator whose key a node's settings name. It never keeps the node
+// from being ready: what is set there gives nobody a right, so its absence is the officers' to mend, if it is to be one.
+func EventInitiator(now *attest.Authority, key attest.Hex) Check {
+	c := Check{Name: "event-initiator", OK: true}
+	spec := "--initiator event_initiator=" + key.String()
+	if now == nil {
+		c.Detail = "no authority is in force, so the key of event_initiator_pubkey may ask for nothing"
+		c.Next = "have the operator sign one: `mpcd authority init --dir DIR --quorum N --officer NAME=KEY " + spec + "`"
+		return c
+	}
+	i, ok := now.InitiatorOf(key)
+	if c.Detail = fmt.Sprintf("initiator %q of the authority has the key of event_initiator_pubkey", i.Name); !ok {
+		c.Detail = fmt.Sprintf("the authority of serial %d has no initiator with the key of event_initiator_pubkey, which may ask for nothing",
+			now.Serial)
+		c.Next = "have the officers add it: `mpcd authority change --from authority.json --to next.json " + spec + " --as OFFICER --key FILE`"
+	}
+	return c
 }
 
 // root is the operator's public key.
@@ -219,6 +245,12 @@ func judgeAuthority(c attest.AuthorityChain, root ed25519.PublicKey, cluster str
 			"the authority is of cluster %q, this node is of %q", now.Cluster, cluster)
 	}
 	return now, rules, nil
+}
+
+// JudgeAuthority tells what a node of the cluster finds of a chain, whatever it has used itself, and returns its last.
+func JudgeAuthority(c attest.AuthorityChain, root ed25519.PublicKey, cluster string) (*attest.Authority, error) {
+	now, _, err := judgeAuthority(c, root, cluster)
+	return now, err
 }
 
 func (a *authority) take(ctx context.Context, c attest.AuthorityChain) error {

@@ -203,6 +203,10 @@ func (n *Node) ownChecks() []Check {
 	checks := []Check{{Name: "running", OK: n.serves(), Detail: "the node has joined the network"},
 		n.token.hsm.check("token", "its last signature was made"), n.storeCheck(), log, n.clockCheck(), run, n.memberCheck(),
 		n.authority.check(), n.witness.check()}
+	if key := n.cfg.EventInitiator; key != nil {
+		_, now := n.authority.current()
+		checks = append(checks, EventInitiator(now, key))
+	}
 	if n.cfg.Checks != nil {
 		checks = append(checks, n.cfg.Checks()...)
 	}

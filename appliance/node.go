@@ -53,6 +53,9 @@ type Config struct {
 
 	// Authority says who may ask for what, as configured; the node keeps the newest it has seen. nil is that, or none: then nobody may.
 	Authority attest.AuthorityChain
+	// EventInitiator is the key of an initiator that the node's settings name; nil for none. It authorises nobody, and where the authority in
+	// force has no initiator with it, the node says so.
+	EventInitiator attest.Hex
 	// Initiate signs what this node is asked for without an initiator's signature, in development; nil refuses it.
 	Initiate func(context.Context, *attest.Intent) error
 

@@ -218,6 +218,15 @@ func (a Authority) Initiator(name string) (Initiator, bool) {
 	return a.Initiators[i], true
 }
 
+// InitiatorOf finds one by its key.
+func (a Authority) InitiatorOf(key Hex) (Initiator, bool) {
+	i := slices.IndexFunc(a.Initiators, func(x Initiator) bool { return bytes.Equal(x.Key, key) })
+	if i < 0 {
+		return Initiator{}, false
+	}
+	return a.Initiators[i], true
+}
+
 // Rules reads the policy.
 func (a Authority) Rules() (*policy.Rules, error) {
 	r, err := policy.Parse(a.Policy)

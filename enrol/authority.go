@@ -33,8 +33,13 @@ const (
 	officerFile   = "officer.key"
 )
 
-// PilotInitiator is the name of the initiator that Pilot makes.
-const PilotInitiator = "initiator"
+// The names of whom Pilot makes, and of the initiator whose key mpcium's settings name; and the grant of all there is.
+const (
+	pilotOfficer   = "officer"
+	PilotInitiator = "initiator"
+	EventInitiator = "event_initiator"
+	all            = ":sign+sign-raw+keygen+refresh"
+)
 
 // FirstAuthority has the root key sign the first authority of the cluster, which must not have one here.
 func (a *Operator) FirstAuthority(change Amendment) (attest.AuthorityChain, error) {
@@ -286,10 +291,13 @@ type Amendment struct {
 	Authors      []string // as officers
 	AuthorQuorum int      // 0 leaves it
 	Initiators   []string // as ParseInitiator reads them; in the place of those of the same name
-	Approvers    []string // as ParseApprover reads them
-	Remove       []string // names, of officers, authors, initiators or approvers
-	Policy       string   // a file of rules in Cedar; "" leaves them
-	Assets       []string // NETWORK/ID=DECIMALS, whose amounts the rules name; in the place of the same
+	// InitiatorConfig is a configuration of mpcium, or an mpcd.yaml, whose event_initiator_pubkey becomes the initiator EventInitiator; "" for
+	// none.
+	InitiatorConfig string
+	Approvers       []string // as ParseApprover reads them
+	Remove          []string // names, of officers, authors, initiators or approvers
+	Policy          string   // a file of rules in Cedar; "" leaves them
+	Assets          []string // NETWORK/ID=DECIMALS, whose amounts the rules name; in the place of the same
 }
 
 // starter is the policy of an authority that was given none.
@@ -308,7 +316,15 @@ func (c Amendment) Apply(a *attest.Authority) error {
 	if err := people(&a.Authors, c.Authors); err != nil {
 		return err
 	}
-	for _, spec := range c.Initiators {
+	initiators := slices.Clone(c.Initiators)
+	if c.InitiatorConfig != "" {
+		key, err := host.EventInitiator(c.InitiatorConfig)
+		if err != nil {
+			return err
+		}
+		initiators = append([]string{EventInitiator + "=" + key.String()}, initiators...)
+	}
+	for _, spec := range initiators {
 		i, err := ParseInitiator(spec)
 		if err != nil {
 			return err
@@ -449,8 +465,8 @@ func (a *Operator) Pilot() (attest.AuthorityChain, error) {
 		}
 		keys[file] = attest.Hex(der).String()
 	}
-	return a.FirstAuthority(Amendment{Quorum: 1, Officers: []string{"officer=" + keys[officerFile]},
-		Initiators: []string{PilotInitiator + "=" + keys[InitiatorFile] + ":sign+sign-raw+keygen+refresh"}})
+	return a.FirstAuthority(Amendment{Quorum: 1, Officers: []string{pilotOfficer + "=" + keys[officerFile]},
+		Initiators: []string{PilotInitiator + "=" + keys[InitiatorFile] + all}})
 }
 
 // bringAuthority gives a node of a plan the authority, and in dev the initiator's key.
@@ -464,4 +480,39 @@ func (p *Plan) bringAuthority(a *Operator, c attest.AuthorityChain, n Made) erro
 	}
 	defer secret.Wipe(key)
 	return durable.WriteFile(filepath.Join(n.Dir, InitiatorFile), key, 0o600)
+}
+
+// PilotAdds has the officer of Pilot add the initiator EventInitiator to the authority of a cluster in dir, who may ask for everything by a
+// key, and brings it to the nodes there, none of which runs. It tells whether it did: not where an initiator has that key.
+func PilotAdds(dir string, nodes int, key attest.Hex) (bool, error) {
+	paths := []string{filepath.Join(dir, "cluster", AuthorityFile)}
+	for k := range nodes {
+		paths = append(paths, filepath.Join(dir, string((&Plan{}).name(k)), AuthorityFile))
+	}
+	var c attest.AuthorityChain
+	for _, path := range paths { // the newest: who tries things out may have brought a node another
+		one, err := ReadChain(path)
+		if err != nil {
+			return false, err
+		}
+		if len(one) > len(c) {
+			c = one
+		}
+	}
+	if _, has := c[len(c)-1].Authority.InitiatorOf(key); has {
+		return false, nil
+	}
+	err := UseKey(filepath.Join(dir, "cluster", officerFile), nil, func(sign attest.SignFunc) (err error) {
+		c, err = Successor(c, Amendment{Initiators: []string{EventInitiator + "=" + key.String() + all}}, pilotOfficer, sign)
+		return err
+	})
+	if err == nil {
+		err = c.VerifyOfficers(false) // a cluster that was kept may have other officers now
+	}
+	for _, path := range paths {
+		if err == nil {
+			err = WriteChain(path, c)
+		}
+	}
+	return err == nil, fault.Doing("add "+EventInitiator+" to the authority of dev", err)
 }

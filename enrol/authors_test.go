@@ -99,3 +99,68 @@ func TestAuthorsChange(t *testing.T) {
 		t.Error(shown)
 	}
 }
+
+// Goal: the key of a configuration of mpcium becomes an initiator: for officers as one of the default grants, in dev beside the one there is,
+// also where the cluster was kept and its authority changed, and not twice. Method: a pilot's directory with two nodes, of which one has
+// been brought another authority; one that another officer must sign, too.
+func TestEventInitiator(t *testing.T) {
+	dir := t.TempDir()
+	a, err := NewOperator(filepath.Join(dir, "cluster"), "dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := a.Pilot()
+	must(err)
+	key := func(name string) attest.Hex {
+		pub, err := MakeKeyFile(filepath.Join(dir, name), hsm.KeyP256, nil)
+		must(err)
+		der, err := attest.MarshalPublicKey(pub)
+		must(err)
+		return der
+	}
+	event, second := key("event"), key("second")
+	change := func(x Amendment) (next attest.AuthorityChain) {
+		must(UseKey(filepath.Join(dir, "cluster", officerFile), nil, func(sign attest.SignFunc) (err error) {
+			next, err = Successor(c, x, "officer", sign)
+			return err
+		}))
+		return next
+	}
+	config := filepath.Join(dir, "config.yaml")
+	must(os.WriteFile(config, fmt.Appendf(nil, "event_initiator_pubkey: %x\nevent_initiator_algorithm: p256\n", []byte(event)), 0o600))
+	now := change(Amendment{InitiatorConfig: config})[1].Authority
+	i, ok := now.InitiatorOf(event)
+	if !ok || i.Name != EventInitiator || !i.Allows(attest.OpSign, "x") || !i.Allows(attest.OpKeygen, "") || i.Allows(attest.OpSignRaw, "") {
+		t.Errorf("%+v", now.Initiators)
+	}
+	for _, node := range []string{"node1", "node2"} {
+		must(os.MkdirAll(filepath.Join(dir, node), 0o700))
+	}
+	file := func(of string) string { return filepath.Join(dir, of, AuthorityFile) }
+	must(WriteChain(file("node1"), c))
+	must(WriteChain(file("node2"), change(Amendment{Initiators: []string{"other=" + second.String()}})))
+	for _, added := range []bool{true, false} {
+		if did, err := PilotAdds(dir, 2, event); did != added || err != nil {
+			t.Fatalf("%v, %v", did, err)
+		}
+		for _, of := range []string{"cluster", "node1", "node2"} {
+			c, err = ReadChain(file(of))
+			must(err)
+			now, err := c.Verify(a.Root())
+			must(err)
+			if i, ok := now.InitiatorOf(event); !ok || !i.Allows(attest.OpSignRaw, "x") || len(c) != 3 || len(now.Initiators) != 3 {
+				t.Errorf("%s: %+v", of, now.Initiators)
+			}
+		}
+	}
+	must(WriteChain(file("node1"), change(Amendment{Quorum: 2, Officers: []string{"second=" + second.String()}, Remove: []string{"other"}})))
+	if did, err := PilotAdds(dir, 2, key("third")); did || err == nil || !strings.Contains(err.Error(), "1 of 2 officers signed") {
+		t.Errorf("what one of two officers signed is brought: %v, %v", did, err)
+	}
+}

@@ -1,16 +1,15 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"io/fs"
-	"slices"
 	"time"
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/audit"
+	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/internal/durable"
@@ -79,9 +78,8 @@ func initiatorOf(c attest.AuthorityChain, key *keyfile.Key) (string, error) {
 		return "", err
 	}
 	if len(c) > 0 {
-		all := c[len(c)-1].Authority.Initiators
-		if i := slices.IndexFunc(all, func(x attest.Initiator) bool { return bytes.Equal(x.Key, der) }); i >= 0 {
-			return all[i].Name, nil
+		if i, ok := c[len(c)-1].Authority.InitiatorOf(der); ok {
+			return i.Name, nil
 		}
 	}
 	return "", fault.Usage("give the key of an initiator, or have the officers add it",
@@ -94,9 +92,27 @@ func (h *Host) takeUpAuthority(ctx context.Context) {
 	if err == nil && c != nil {
 		err = h.Node.TakeAuthority(ctx, c)
 	}
+	h.refused.Store(nil)
 	if err != nil {
+		h.refused.Store(&err)
 		h.options.Log.Warn("the authority is not taken up", "file", h.config.Authority, "error", err)
 	}
+}
+
+// authorityFile is the check that tells of an authority in the file that the node did not take up, and will not at its next start. The node
+// goes on with the one that it has.
+const authorityFile = "authority-file"
+
+func (h *Host) fileCheck() []appliance.Check {
+	why := h.refused.Load()
+	if why == nil {
+		return nil
+	}
+	next := "bring the file of the authority in force; the next start refuses this one"
+	if p := problem.As(*why); p.Next != "" && p.Code == problem.Conflict {
+		next = p.Next
+	}
+	return []appliance.Check{{Name: authorityFile, OK: true, Detail: (*why).Error(), Next: next}}
 }
 
 // checkAuthority tells what the start would say of the authority in the file and of the one that the node keeps, and returns the one that

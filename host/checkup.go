@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -248,7 +249,9 @@ func (d *Checkup) atRest(ctx context.Context, roster *attest.SignedRoster) {
 	seen, err := checkSerial(ctx, disk.Store, roster)
 	d.say("roster's serial", err, fmt.Sprintf("%d or more, as this node has started with", seen))
 	now, err := checkAuthority(ctx, c, disk.Store, roster)
-	d.authority(now, err)
+	if d.authority(now, err); err == nil {
+		d.eventInitiator(now)
+	}
 }
 
 // authority tells which would be in force, or is in the file of a node that runs, and whether it permits anything.
@@ -278,6 +281,14 @@ func (d *Checkup) authority(now *attest.Authority, err error) {
 	}
 }
 
+// eventInitiator tells of a node that does not run whether its settings name an initiator.
+func (d *Checkup) eventInitiator(now *attest.Authority) {
+	if key := d.Config.EventInitiator; key != nil {
+		c := appliance.EventInitiator(now, key)
+		d.warn(c.Name, c.Next == "", c.Detail, c.Next)
+	}
+}
+
 // authorityFile judges the file of a node that runs, which has its own way to an authority where there is none.
 func (d *Checkup) authorityFile(roster *attest.SignedRoster) {
 	if roster == nil {
@@ -287,11 +298,11 @@ func (d *Checkup) authorityFile(roster *attest.SignedRoster) {
 	if err == nil && c == nil {
 		return
 	}
-	var last attest.Authority
+	var last *attest.Authority
 	if err == nil {
-		last = c[len(c)-1].Authority
+		last, err = appliance.JudgeAuthority(c, ed25519.PublicKey(roster.Root), d.Config.Cluster)
 	}
-	d.authority(&last, err)
+	d.authority(last, err)
 }
 
 // NoRules is what to do about an authority without rules.
@@ -450,12 +461,12 @@ func (d *Checkup) atWork(ctx context.Context, roster *attest.SignedRoster) {
 	}
 	d.authorityFile(roster)
 	for _, check := range h.Checks {
-		if check.OK && check.Next != "" {
+		if check.OK && check.Next != "" && check.Name != authorityFile {
 			d.warn("node: "+check.Name, false, check.Detail, check.Next)
 			continue
 		}
 		var err error
-		if !check.OK {
+		if !check.OK || check.Name == authorityFile {
 			err = &fault.Error{Code: kindOfCheck(check.Name), Err: errors.New(check.Detail),
 				Do: cmp.Or(check.Next, "see the node's log, and `mpcd node list`")}
 		}
@@ -492,7 +503,7 @@ func kindOfCheck(name string) fault.Code {
 		return fault.CodeHSM
 	case name == appliance.SecretsCheck:
 		return fault.CodeIntegrity
-	case name == "member", name == appliance.AuthorityCheck, strings.HasPrefix(name, "certificate-"):
+	case name == "member", name == appliance.AuthorityCheck, name == authorityFile, strings.HasPrefix(name, "certificate-"):
 		return fault.CodeUsage
 	}
 	return fault.CodeQuorum

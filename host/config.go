@@ -9,6 +9,7 @@ import (
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/appliance/api"
 	"github.com/luxfi/mpcd/appliance/transport"
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/threshold/schemes"
 	"github.com/luxfi/mpcd/vault"
@@ -28,6 +29,8 @@ type Config struct {
 	RosterRoot string
 	Authority  string // file with the chain of authorities; "" for none
 	Initiator  string // dev: key file of who signs what the node is asked for; "" for none
+	// EventInitiator is the key that event_initiator_pubkey names; nil for none.
+	EventInitiator attest.Hex
 
 	API struct {
 		Cert, Key, ClientCA string
@@ -100,6 +103,7 @@ func parse(p *parser) (Config, error) {
 	vs := p.values
 	c := Config{File: vs.file(), Above: vs.above(), values: maps.Clone(vs)}
 	p.node(&c)
+	p.eventInitiator(&c)
 	p.api(&c)
 	p.events(&c)
 	p.nats(&c)

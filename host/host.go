@@ -38,6 +38,7 @@ type Host struct {
 	machine *machine
 	tokens  atomic.Pointer[api.JWT] // of the API's; nil before Run, and in dev
 	events  *api.Events             // nil where nobody is told
+	refused atomic.Pointer[error]   // why the file of the authority was not taken up; nil where it was, or is none
 }
 
 // Close closes what Open opened; Run must have returned, or never begun.
@@ -51,9 +52,12 @@ func Open(ctx context.Context, c Config, o Options) (*Host, error) {
 	b.node = appliance.Config{
 		Cluster: c.Cluster, Node: c.Node, Release: o.Release, CosignKey: c.HSM.CosignKey, AttestKey: c.HSM.AttestKey,
 		Schemes: schemes.ByID, SchemeFor: schemes.For, Ask: api.AskWebhook, Threshold: c.Threshold, Limits: c.Limits,
-		Logger: o.Log, Clock: o.Clock, Rand: o.Rand,
+		EventInitiator: c.EventInitiator,
+		Logger:         o.Log, Clock: o.Clock, Rand: o.Rand,
 		KeepRoster: h.keepRoster,
-		Checks:     func() []appliance.Check { return append(h.certs.checks(), b.tokens.checks()...) },
+		Checks: func() []appliance.Check {
+			return append(append(h.certs.checks(), b.tokens.checks()...), h.fileCheck()...)
+		},
 	}
 	if err := b.run(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())

@@ -18,6 +18,7 @@ var sampleFor = map[string]string{
 	"api.oidc.audience":  "treasury",
 	"api.oidc.keys_host": "keys.example",
 	"api.oidc.ca":        "/etc/mpcd/tls/login-ca.crt",
+	eventKeyKey:          "302a300506032b6570032100d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
 	"events.webhooks":    "https://alerts.example/mpcd *.refuse freeze.* share.sign/large",
 	"events.key":         "/etc/mpcd/events.key",
 	"nats.advertise":     "node1.example:4248",

@@ -118,6 +118,7 @@ func changeFlags(cmd *cobra.Command, c *enrol.Amendment) {
 	f.StringSliceVar(&c.Approvers, "approver", nil, "who must agree where rules say so, as ann=0x30…:treasury+risk[@passkey or @WEBHOOK]")
 	f.StringVar(&c.Policy, "policy", "", "a file of rules in Cedar by which every signer judges; init begins with some of its own")
 	f.StringSliceVar(&c.Assets, "asset", nil, "an asset whose amounts the rules name, NETWORK/ID=DECIMALS")
+	f.StringVar(&c.InitiatorConfig, "initiator-config", "", "a config.yaml of mpcium: its event_initiator_pubkey as initiator event_initiator")
 	f.StringSliceVar(&c.Initiators, "initiator", nil, "an initiator, NAME=KEY[:OPERATIONS[:VAULTS]], as payments=0x30…:sign+keygen:trading")
 }
 

@@ -27,8 +27,11 @@ type Config struct {
 	Data      string // directory to keep the cluster in; a temporary one if empty
 	Listen    string // address of the first node's API, on loopback; the others take the next free ports
 	HSM       string // softhsm, local, or a URI in which %n stands for the node's name
-	Logs      bool   // the nodes log to our stderr, not to files
-	Note      func(format string, a ...any)
+	// InitiatorConfig is a configuration with event_initiator_pubkey, who may then ask beside the initiator that is made here; "" is what the
+	// environment has of that setting, if anything.
+	InitiatorConfig string
+	Logs            bool // the nodes log to our stderr, not to files
+	Note            func(format string, a ...any)
 }
 
 // DefaultHSM is softhsm where it is installed, else local.
@@ -102,6 +105,9 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 	if err := c.prepare(ctx); err != nil {
 		return err
 	}
+	if err := c.eventInitiator(); err != nil {
+		return err
+	}
 	if err := c.places(); err != nil {
 		return err
 	}
@@ -140,6 +146,19 @@ func (c *Cluster) prepare(ctx context.Context) error {
 	}
 	c.Note("made %d nodes, each with its own token (%s)", c.Nodes, c.HSM)
 	return nil
+}
+
+// eventInitiator puts the key of event_initiator_pubkey into the authority, where it is not yet.
+func (c *Cluster) eventInitiator() error {
+	key, err := host.EventInitiatorFrom(c.InitiatorConfig)
+	if err != nil || key == nil {
+		return err
+	}
+	added, err := enrol.PilotAdds(c.Data, c.Nodes, key)
+	if added {
+		c.Note("%s may ask, too, by the key of event_initiator_pubkey", enrol.EventInitiator)
+	}
+	return err
 }
 
 // sameAsBefore refuses other numbers than those of a cluster that was kept.
