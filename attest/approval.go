@@ -158,11 +158,28 @@ func (a Authority) groups(names []string) (named, all map[string]int) {
 	return named, all
 }
 
-// Unmanned are the groups that rules count approvals of and nobody is in: what needs them is permitted to nobody.
-func (a Authority) Unmanned(rules *policy.Rules) []string {
+// Unmanned says, in words, of which groups rules count the approvals and nobody is in them, and from which they want more than are in them,
+// or than can count: what needs these is permitted to nobody. "" for none, as far as the rules tell (policy.Rules.Wants).
+func (a Authority) Unmanned(rules *policy.Rules) string {
 	_, all := a.groups(nil)
-	return slices.DeleteFunc(rules.Groups(), func(g string) bool { return all[g] > 0 })
+	wants := rules.Wants()
+	var words []string
+	for _, g := range rules.Groups() {
+		switch n := all[g]; {
+		case n == 0:
+			words = append(words, fmt.Sprintf("%q, in which nobody is", g))
+		case wants[g] > n:
+			words = append(words, fmt.Sprintf("%d of %q, of which %d can count", wants[g], g, n))
+		}
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return "rules count approvals of " + strings.Join(words, ", and ")
 }
+
+// Manned is what to do about it.
+const Manned = "correct them, or add --approver"
 
 // CheckApprovals judges each approval of an intent, whose initiation was found good: one that does not hold refuses the intent, since
 // somebody put it there. An approver is never who asks. d is what Decode read, at is when. ErrNotApproved.

@@ -3,6 +3,7 @@ package attest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math/big"
 	"slices"
 	"strings"
@@ -193,5 +194,38 @@ func TestWebhookAddress(t *testing.T) {
 	x := a.Approvers[0]
 	if !bytes.Equal(canon.MustMarshal(x), canon.MustMarshal(before{x.Name, x.Key, x.Groups})) {
 		t.Error("a person is written otherwise than before")
+	}
+}
+
+// Goal: officers hear of rules that want more people of a group than there are, or than can count, and of none that can be satisfied.
+// Method: rules that ask for one more and one fewer of groups of none, one and two; for more than a request can have; and counts of which nothing
+// can be told.
+func TestUnmanned(t *testing.T) {
+	p := newPeople(t, agreeing...)
+	a := p.treasury(t)
+	for text, want := range map[string]string{
+		"context.approvals.treasury >= 2 && context.approvals.risk > 1": "",
+		"context.approvals.treasury >= 3":                               `rules count approvals of 3 of "treasury", of which 2 can count`,
+		"context.approvals.tresury >= 1":                                `rules count approvals of "tresury", in which nobody is`,
+		"context.approvals.treasury > 2 && context.approvals.x > 0": `rules count approvals of 3 of "treasury", of which 2 can count, ` +
+			`and "x", in which nobody is`,
+		"context.approvals.treasury + context.approvals.risk >= 9": "",
+		"context.hour > 8": "",
+	} {
+		a.Policy = `@id("a") permit (principal, action, resource) when { ` + text + ` };`
+		rules, err := a.Rules()
+		must(t, err)
+		if got := a.Unmanned(rules); got != want {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+	for i := range MaxApprovals + 9 {
+		a.Approvers = append(a.Approvers, Approver{Name: fmt.Sprint("z", i), Groups: []string{"many"}})
+	}
+	a.Policy = `@id("a") permit (principal, action, resource) when { context.approvals.many > 32 };`
+	rules, err := a.Rules()
+	must(t, err)
+	if got := a.Unmanned(rules); !strings.Contains(got, `33 of "many", of which 32 can count`) {
+		t.Error(got)
 	}
 }

@@ -266,8 +266,8 @@ func AuthorityRows(c attest.AuthorityChain) (rows [][]any) {
 		row("WARN", err)
 	case len(rules.Names()) == 0:
 		row("WARN", "it has no rules, and permits nothing: "+host.NoRules)
-	case len(a.Unmanned(rules)) > 0:
-		row("WARN", "rules count approvals of "+quoted(a.Unmanned(rules))+", in which nobody is: correct them, or add --approver")
+	case a.Unmanned(rules) != "":
+		row("WARN", a.Unmanned(rules)+": "+attest.Manned)
 	}
 	return rows
 }

@@ -100,9 +100,9 @@ func TestAuthorsChange(t *testing.T) {
 	}
 }
 
-// Goal: the key of a configuration of mpcium becomes an initiator: for officers as one of the default grants, in dev beside the one there is,
-// also where the cluster was kept and its authority changed, and not twice. Method: a pilot's directory with two nodes, of which one has
-// been brought another authority; one that another officer must sign, too.
+// Goal: the key of a configuration of mpcium becomes an initiator: for officers as one of the default grants, in dev beside the one there
+// is, also where the cluster was kept and its authority changed, and not twice. Method: a pilot's directory with two nodes, of which one
+// has been brought another authority; one that another officer must sign, too.
 func TestEventInitiator(t *testing.T) {
 	dir := t.TempDir()
 	a, err := NewOperator(filepath.Join(dir, "cluster"), "dev")

@@ -3,8 +3,11 @@ package enrol
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
+	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/durable"
@@ -23,6 +26,46 @@ func ReadRules(path string) (*policy.Rules, error) {
 		return nil, fault.Doing(path, fault.Usage("correct the line that it names; docs/POLICY.md has examples", "%w", err))
 	}
 	return rules, nil
+}
+
+// RulesRead is what is known of rules that every node could read.
+type RulesRead struct {
+	Rules     []string       `json:"rules"`
+	Approvals map[string]int `json:"approvals"` // the most that a rule asks for of each group; 0 where that cannot be told
+	Warn      string         `json:"warn,omitempty"`
+}
+
+// CheckRules reads rules, and holds the approvals that they count against the people of the authority in a file, "" for none.
+func CheckRules(path, authority string) (*RulesRead, error) {
+	rules, err := ReadRules(path)
+	if err != nil {
+		return nil, err
+	}
+	x := &RulesRead{Rules: rules.Names(), Approvals: rules.Wants()}
+	if authority != "" {
+		c, err := ReadChain(authority)
+		if err != nil {
+			return nil, err
+		}
+		x.Warn = c[len(c)-1].Authority.Unmanned(rules)
+	}
+	return x, nil
+}
+
+// Rows show it to people.
+func (x *RulesRead) Rows() [][]any {
+	rows := [][]any{{"rules", strings.Join(x.Rules, ", ")}}
+	for _, g := range slices.Sorted(maps.Keys(x.Approvals)) {
+		many := fmt.Sprintf("%d of %q", x.Approvals[g], g)
+		if x.Approvals[g] == 0 {
+			many = fmt.Sprintf("of %q; how many cannot be told", g)
+		}
+		rows = append(rows, []any{"approvals", many})
+	}
+	if x.Warn != "" {
+		rows = append(rows, []any{"WARN", x.Warn + ": " + attest.Manned})
+	}
+	return rows
 }
 
 // TryRules tries rules by a file of cases.

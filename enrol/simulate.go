@@ -366,8 +366,8 @@ func (s *Simulation) notes() []string {
 	if s.rules.Counts() {
 		notes = append(notes, "amounts over a time are those of the receipts that were read, from a week before on: signers count for themselves")
 	}
-	if none := s.now.Unmanned(s.rules); len(none) > 0 {
-		notes = append(notes, "nobody is in "+quoted(none)+", whose approvals the rules count")
+	if none := s.now.Unmanned(s.rules); none != "" {
+		notes = append(notes, none)
 	}
 	return notes
 }

@@ -112,11 +112,14 @@ func TestCheckupAuthority(t *testing.T) {
 	without := chain[0].Authority
 	with := without
 	with.Policy = `@id("all") permit (principal, action, resource);`
+	unmanned := with
+	unmanned.Policy = `@id("all") permit (principal, action, resource) when { context.approvals.risk >= 1 };`
 	for name, x := range map[string]struct {
 		a    *attest.Authority
 		mark string
 		warn string
-	}{"with rules": {&with, "ok", ""}, "without": {&without, "WARN", "--policy"}, "none": {nil, "WARN", "mpcd authority init"}} {
+	}{"with rules": {&with, "ok", ""}, "of nobody": {&unmanned, "WARN", "--approver"},
+		"without": {&without, "WARN", "--policy"}, "none": {nil, "WARN", "mpcd authority init"}} {
 		d := &Checkup{Config: Config{Authority: "/etc/mpcd/slip.json"}}
 		d.authority(x.a, nil)
 		if f := d.findings[0]; f.Mark() != x.mark || !strings.Contains(f.Warn, x.warn) ||

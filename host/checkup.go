@@ -277,6 +277,10 @@ func (d *Checkup) authority(now *attest.Authority, err error) {
 			d.warn("authority", false, detail+"; it has no rules, and permits nothing", NoRules)
 			return
 		}
+		if err == nil && now.Unmanned(rules) != "" {
+			d.warn("authority", false, detail+"; "+now.Unmanned(rules), "have the officers change it: "+attest.Manned)
+			return
+		}
 		d.say("authority", err, detail)
 	}
 }

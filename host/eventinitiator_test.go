@@ -20,8 +20,8 @@ import (
 	"github.com/luxfi/mpcd/host/fault"
 )
 
-// Goal: the key that mpcium's settings name is read in each form that mpcium takes, as the one key it is, and one that is none, or of another
-// algorithm than they say, is refused with what to do. Method: keys of both kinds in their forms, with each algorithm.
+// Goal: the key that mpcium's settings name is read in each form that mpcium takes, as the one key it is, and one that is none, or of
+// another algorithm than they say, is refused with what to do. Method: keys of both kinds in their forms, with each algorithm.
 func TestEventInitiatorKey(t *testing.T) {
 	pub, _, _ := ed25519.GenerateKey(nil)
 	edDER, _ := x509.MarshalPKIXPublicKey(pub)
@@ -124,8 +124,8 @@ func TestCheckupEventInitiator(t *testing.T) {
 }
 
 // Goal: the doctor beside a running node refuses the file of an authority that the next start refuses: what the node did not take up of it,
-// as it says itself, and what is of another cluster. Method: the node's word of a file that parted and of one that it took; a file of another
-// cluster.
+// as it says itself, and what is of another cluster. Method: the node's word of a file that parted and of one that it took; a file of
+// another cluster.
 func TestCheckupAuthorityBesideANode(t *testing.T) {
 	h := &Host{options: Options{Log: slog.New(slog.DiscardHandler)}}
 	if got := h.fileCheck(); got != nil {

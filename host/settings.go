@@ -31,7 +31,8 @@ var Settings = []Setting{
 	{Key: "authority",
 		Help: "file with the signed chain that says who may ask for what; a node keeps the newest it has seen, also from others"},
 	{Key: eventKeyKey, Flag: "event-initiator-pubkey", Env: []string{"EVENT_INITIATOR_PUBKEY"},
-		Help: "as mpcium has it: an initiator's public key in hex, PKIX DER or 32 bytes; it authorises nobody, but is looked for in the authority"},
+		Help: "as mpcium has it: an initiator's public key in hex, PKIX DER or 32 bytes; it authorises nobody, and is looked for in the " +
+			"authority"},
 	{Key: eventKeyType, Flag: "event-initiator-algorithm", Env: []string{"EVENT_INITIATOR_ALGORITHM"}, Default: "ed25519",
 		Help: "of which algorithm that key is: ed25519 or p256"},
 	{Key: "dev.initiator", Help: "in dev: key file of an initiator, as whom the node signs whatever it is asked for unsigned"},

@@ -96,40 +96,72 @@ func Parse(text string) (*Rules, error) {
 const approvalsWord = "approvals"
 
 // Groups are those that rules count approvals of, sorted. It is for people who write rules: nothing is judged by it.
-func (r *Rules) Groups() []string {
-	var all []string
+func (r *Rules) Groups() []string { return slices.Sorted(maps.Keys(r.Wants())) }
+
+// Wants are the groups that rules count approvals of, each with the most that a rule asks for: what the count must come to for its
+// comparison with a number to turn out otherwise than without anybody. 0 where a rule does something else with the count, as add it to another,
+// from which nothing can be told. It is for people, too.
+func (r *Rules) Wants() map[string]int {
+	all := map[string]int{}
 	for _, p := range r.set.All() {
-		all = append(all, approvalsOf(p)...)
+		b, _ := p.MarshalJSON() // Cedar's JSON form, which Parse has made of it once
+		var tree any
+		_ = json.Unmarshal(b, &tree)
+		wants(tree, all)
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return all
 }
 
-// approvalsOf are the groups after context.approvals in a rule, as in Cedar's JSON form, which Parse has made of it once.
-func approvalsOf(p *cedar.Policy) (groups []string) {
-	b, _ := p.MarshalJSON()
-	var tree any
-	_ = json.Unmarshal(b, &tree)
-	counted := map[string]any{"left": map[string]any{"Var": "context"}, "attr": approvalsWord}
-	var walk func(any)
-	walk = func(x any) {
-		switch x := x.(type) {
-		case []any:
-			for _, y := range x {
-				walk(y)
+// wants looks for the groups in a part of a rule, and for what their counts are compared with.
+func wants(x any, all map[string]int) {
+	switch x := x.(type) {
+	case []any:
+		for _, y := range x {
+			wants(y, all)
+		}
+	case map[string]any:
+		if group, ok := groupOf(x); ok {
+			all[group] = max(all[group], 0)
+		}
+		for op, y := range x {
+			if group, n := compared(op, y); n > all[group] {
+				all[group] = n
 			}
-		case map[string]any:
-			left, _ := x["left"].(map[string]any)
-			if group, ok := x["attr"].(string); ok && reflect.DeepEqual(left["."], any(counted)) {
-				groups = append(groups, group)
-			}
-			for _, y := range x {
-				walk(y)
-			}
+			wants(y, all)
 		}
 	}
-	walk(tree)
-	return groups
+}
+
+// groupOf is the group after context.approvals, of the operator "." or "has".
+func groupOf(x any) (string, bool) {
+	counted := map[string]any{"left": map[string]any{"Var": "context"}, "attr": approvalsWord}
+	node, _ := x.(map[string]any)
+	left, _ := node["left"].(map[string]any)
+	group, ok := node["attr"].(string)
+	return group, ok && reflect.DeepEqual(left["."], any(counted))
+}
+
+// turned are the comparisons, each as it is with its sides exchanged.
+var turned = map[string]string{">=": "<=", "<=": ">=", ">": "<", "<": ">", "==": "==", "!=": "!="}
+
+// compared is the group whose count is compared with a number, and from how many on it turns out otherwise; 0 for what is no comparison.
+func compared(op string, x any) (group string, n int) {
+	node, _ := x.(map[string]any)
+	left, _ := node["left"].(map[string]any)
+	right, _ := node["right"].(map[string]any)
+	group, ok := groupOf(left["."])
+	if !ok {
+		group, ok = groupOf(right["."])
+		op, right = turned[op], left
+	}
+	number, is := right["Value"].(float64)
+	if !ok || !is || turned[op] == "" {
+		return group, 0
+	}
+	if op == ">" || op == "<=" || number == 0 && (op == "==" || op == "!=") {
+		number++
+	}
+	return group, int(max(0, min(number, math.MaxInt32)))
 }
 
 // Asks tells whether a rule has an attribute, or an entity of a type, of one of the names. It is for people who write rules: nothing is

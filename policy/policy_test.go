@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math/big"
 	"os"
 	"reflect"
@@ -126,6 +127,47 @@ func TestGroups(t *testing.T) {
 	}
 	if got := mustParse(t, `permit(principal, action, resource);`).Groups(); len(got) != 0 {
 		t.Errorf("%q of rules that count nobody", got)
+	}
+}
+
+// Goal: how many of a group rules ask for at most is known where a rule compares with a number, whichever way it is written, and nothing is
+// said where it does not. Method: each comparison of Cedar, both ways round, in rules that permit and that forbid; sums, other groups and
+// things that look like a count.
+func TestWants(t *testing.T) {
+	for text, want := range map[string]map[string]int{
+		"context.approvals.a >= 2":                                        {"a": 2},
+		"2 <= context.approvals.a":                                        {"a": 2},
+		"context.approvals.a > 2":                                         {"a": 3},
+		"2 < context.approvals.a":                                         {"a": 3},
+		"context.approvals.a == 2":                                        {"a": 2},
+		"2 != context.approvals.a":                                        {"a": 2},
+		"context.approvals.a != 0":                                        {"a": 1},
+		"0 == context.approvals.a":                                        {"a": 1},
+		"!(context.approvals.a < 2)":                                      {"a": 2},
+		"!(2 > context.approvals.a)":                                      {"a": 2},
+		"!(context.approvals.a <= 2)":                                     {"a": 3},
+		"!(2 >= context.approvals.a)":                                     {"a": 3},
+		`context["approvals"]["risk eu"] >= 1`:                            {"risk eu": 1},
+		"context.approvals.a >= 1 || context.approvals.a >= 4":            {"a": 4},
+		"context.approvals.a >= 4 && context.approvals.a >= 1":            {"a": 4},
+		"if context.approvals.a >= 2 then true else context.hour > 20":    {"a": 2},
+		"context.approvals.a >= 2 && context.approvals.b > 0":             {"a": 2, "b": 1},
+		"context.approvals.a + context.approvals.b >= 3":                  {"a": 0, "b": 0},
+		"context.approvals.a > context.approvals.b":                       {"a": 0, "b": 0},
+		"context.approvals has a":                                         {"a": 0},
+		"[1, 2].contains(context.approvals.a)":                            {"a": 0},
+		"context.approvals.a >= -1":                                       {"a": 0},
+		"context.approvals.a >= 9223372036854775807":                      {"a": 1<<31 - 1},
+		"resource.approvals.a >= 2 || context.hour >= 8":                  {},
+		"context.approvals.a == 1 && resource.threshold >= 3":             {"a": 1},
+		"context.approvals.a >= 1 && context.spent.wallet.day >= 7":       {"a": 1},
+		"{approvals: {a: 5}}.approvals.a >= 5 && context.approvals.b > 1": {"b": 2},
+	} {
+		for _, effect := range []string{"permit(principal, action, resource) when { ", "forbid(principal, action, resource) unless { "} {
+			if got := mustParse(t, effect+text+" };").Wants(); !maps.Equal(got, want) {
+				t.Errorf("%s%s: %v, want %v", effect, text, got, want)
+			}
+		}
 	}
 }
 

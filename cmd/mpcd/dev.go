@@ -33,7 +33,7 @@ func devCommand(o *output) *cobra.Command {
 	f.StringVar(&c.Data, "data", "", "directory to keep the cluster in; a temporary one if empty")
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address of the first node's API; the others take the next free ports")
 	f.StringVar(&c.HSM, "hsm", "", "softhsm, local, or a URI in which %n stands for the node's name; softhsm if it is installed")
-	f.StringVar(&c.InitiatorConfig, "initiator-config", "", "a config.yaml of mpcium: whose event_initiator_pubkey may ask for everything, too")
+	f.StringVar(&c.InitiatorConfig, "initiator-config", "", "a config.yaml of mpcium: its event_initiator_pubkey may ask, too")
 	f.BoolVar(&c.Logs, "logs", false, "show the logs of the nodes")
 	return cmd
 }

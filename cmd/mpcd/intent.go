@@ -116,18 +116,17 @@ func policyCommand(o *output) *cobra.Command {
 }
 
 func policyCheck(o *output) *cobra.Command {
-	return &cobra.Command{
-		Use:   "check FILE",
-		Short: "Read rules as every node would, and say what is wrong with them",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			rules, err := enrol.ReadRules(args[0])
-			if err != nil {
-				return err
-			}
-			return o.result(map[string]any{"rules": rules.Names()}, func(w io.Writer) { row(w, "rules", strings.Join(rules.Names(), ", ")) })
-		},
+	var authority string
+	cmd := &cobra.Command{Use: "check FILE", Args: cobra.ExactArgs(1), Short: "Read rules as nodes would, and say what is wrong with them"}
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		x, err := enrol.CheckRules(args[0], authority)
+		if err != nil {
+			return err
+		}
+		return o.rows(x, x.Rows())
 	}
+	cmd.Flags().StringVar(&authority, "authority", "", "an authority.json, to warn of groups with too few people for the rules")
+	return cmd
 }
 
 func policyTest(o *output) *cobra.Command {
