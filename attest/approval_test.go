@@ -198,8 +198,8 @@ func TestWebhookAddress(t *testing.T) {
 }
 
 // Goal: officers hear of rules that want more people of a group than there are, or than can count, and of none that can be satisfied.
-// Method: rules that ask for one more and one fewer of groups of none, one and two; for more than a request can have; and counts of which nothing
-// can be told.
+// Method: rules that ask for one more and one fewer of groups of none, one and two; for more than a request can have; and counts of which
+// nothing can be told.
 func TestUnmanned(t *testing.T) {
 	p := newPeople(t, agreeing...)
 	a := p.treasury(t)

@@ -66,6 +66,9 @@ func (c *Client) initiate(in attest.Intent) (*wire.Initiation, http.Header, erro
 	if ttl == 0 {
 		ttl = initiationTTL
 	}
+	if ttl < 0 || ttl > attest.MaxInitiation {
+		return nil, nil, fmt.Errorf("%w: its signature would hold %s, and holds a week at most", ErrUnsent, ttl)
+	}
 	in.Cluster = i.Cluster
 	now := time.Now()
 	if !i.HTTP {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -193,6 +194,25 @@ func TestOpenInitiator(t *testing.T) {
 		"payments@treasury": path + "x"} {
 		if _, _, err := OpenInitiator(who, file, nil); err == nil {
 			t.Errorf("%q with %s opens", who, file)
+		}
+	}
+}
+
+// Goal: no request is sent whose signature would hold no time, or longer than one may. Method: a signature for each time.
+func TestInitiationTTL(t *testing.T) {
+	who, _ := signedBy(t)
+	for ttl, ok := range map[time.Duration]bool{0: true, time.Hour: true, attest.MaxInitiation: true, -time.Hour: false,
+		attest.MaxInitiation + 1: false} {
+		i := *who
+		i.TTL = ttl
+		c := &Client{initiator: &i}
+		if _, _, err := c.initiate(attest.Intent{Operation: attest.OpSign}); (err == nil) != ok || err != nil && !errors.Is(err, ErrUnsent) {
+			t.Errorf("%s: %v", ttl, err)
+		}
+	}
+	for _, id := range []string{".", ".."} {
+		if _, err := (&Client{}).Operation(t.Context(), id); !errors.Is(err, ErrUnsent) {
+			t.Errorf("operation %q is asked for: %v", id, err)
 		}
 	}
 }

@@ -29,6 +29,9 @@ func operationPath(id string) string { return "/api/v1/operations/" + url.PathEs
 
 // Operation shows a request that waits for approvals, or did, by its session_id.
 func (c *Client) Operation(ctx context.Context, id string) (*Operation, error) {
+	if id == "." || id == ".." { // in a path they lead elsewhere
+		return nil, fmt.Errorf("%w: %q is no session_id", ErrUnsent, id)
+	}
 	return call[Operation](ctx, c, http.MethodGet, operationPath(id), nil)
 }
 

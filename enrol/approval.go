@@ -49,6 +49,9 @@ func (d Decision) Decide(ctx context.Context, id string, get func() (*wire.Opera
 	if err == nil && d.Authority != "" {
 		err = p.JudgeBy(d.Authority, d.By)
 	}
+	if err == nil {
+		err = d.inTime(p.Intent, time.Now())
+	}
 	switch {
 	case err != nil:
 		return nil, err
@@ -69,6 +72,23 @@ func (d Decision) Decide(ctx context.Context, id string, get func() (*wire.Opera
 		err = WriteApproval(d.Out, x)
 	}
 	return x, err
+}
+
+// inTime refuses to sign what no node takes: a word that holds no time, or longer than one may, and an approval of what is over.
+func (d Decision) inTime(in attest.Intent, now time.Time) error {
+	switch {
+	case d.TTL <= 0 || d.TTL > attest.MaxInitiation:
+		return fault.Usage("give --approver-ttl from 1s to 168h", "the word of an approver that holds %s", d.TTL)
+	case !d.Reject && now.UnixMilli() > in.Initiation.Expires:
+		return fault.Usage("have its initiator ask again", "the request expired, at %s",
+			time.UnixMilli(in.Initiation.Expires).UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// until is when his word ends: as long after now as he says, and no later than a week after the request, which no word outlives.
+func until(in attest.Intent, now time.Time, ttl time.Duration) time.Time {
+	return time.UnixMilli(min(now.Add(ttl).UnixMilli(), in.Created+attest.MaxInitiation.Milliseconds()))
 }
 
 // Pending is an operation as an approver reads it, who believes no node: what it would do is decoded here.
@@ -115,6 +135,11 @@ func ParseOperation(o *wire.Operation) (*Pending, error) {
 	}
 	if err == nil && (p.Intent.Initiation == nil || p.Intent.Operation != attest.OpSign || p.Intent.RequestID != o.ID) {
 		err = fmt.Errorf("it is no signature that an initiator has asked for under that name")
+	}
+	if in := p.Intent; err == nil && (in.Created < 0 || in.Initiation.Expires < in.Created ||
+		in.Initiation.Expires-in.Created > attest.MaxInitiation.Milliseconds()) {
+		err = fmt.Errorf("it is asked for at a time, or until one, that no request has: %d to %d in Unix milliseconds", in.Created,
+			in.Initiation.Expires)
 	}
 	if err == nil && attest.KeyID(p.Key.Kind, p.Key.GroupKey) != p.Intent.KeyID {
 		err = fmt.Errorf("the key that is shown is not that of wallet %.64q", p.Intent.KeyID)
@@ -226,7 +251,7 @@ func (p *Pending) Confirm(r io.Reader, w io.Writer, reject bool) error {
 
 // Approve signs that the operation may be done, or with rejects that it may not, in an approver's name.
 func (p *Pending) Approve(by string, ttl time.Duration, rejects bool, sign attest.SignFunc) (*wire.Approval, error) {
-	x, err := p.Intent.Approve(p.Decoded, by, time.Now().Add(ttl), rejects, sign)
+	x, err := p.Intent.Approve(p.Decoded, by, until(p.Intent, time.Now(), ttl), rejects, sign)
 	if err != nil {
 		return nil, err
 	}

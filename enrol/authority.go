@@ -117,11 +117,11 @@ func Endorse(c attest.AuthorityChain, by string, sign attest.SignFunc) (attest.A
 	return out, alive(out)
 }
 
-// UseKey lends the key in a file, for whose passphrase is asked where it has one.
-func UseKey(path string, passphrase func() (*secret.Bytes, error), f func(attest.SignFunc) error) error {
+// UseKey lends the key in a file, for whose passphrase is asked where it has one. The flags that name both begin with role.
+func UseKey(role, path string, passphrase func() (*secret.Bytes, error), f func(attest.SignFunc) error) error {
 	key, err := keyfile.Read(path, passphrase)
 	if err != nil {
-		return fault.Usage("correct --key and --passphrase", "%w", err)
+		return fault.Usage("correct --"+role+"key and --"+role+"passphrase", "%w", err)
 	}
 	defer key.Wipe()
 	return f(key.Sign)
@@ -502,7 +502,7 @@ func PilotAdds(dir string, nodes int, key attest.Hex) (bool, error) {
 	if _, has := c[len(c)-1].Authority.InitiatorOf(key); has {
 		return false, nil
 	}
-	err := UseKey(filepath.Join(dir, "cluster", officerFile), nil, func(sign attest.SignFunc) (err error) {
+	err := UseKey("", filepath.Join(dir, "cluster", officerFile), nil, func(sign attest.SignFunc) (err error) {
 		c, err = Successor(c, Amendment{Initiators: []string{EventInitiator + "=" + key.String() + all}}, pilotOfficer, sign)
 		return err
 	})

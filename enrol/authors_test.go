@@ -42,7 +42,7 @@ func TestAuthorsChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	use := func(who string, f func(attest.SignFunc) (attest.AuthorityChain, error)) (out attest.AuthorityChain, err error) {
-		err = UseKey(filepath.Join(dir, who), nil, func(sign attest.SignFunc) (err error) { out, err = f(sign); return err })
+		err = UseKey("", filepath.Join(dir, who), nil, func(sign attest.SignFunc) (err error) { out, err = f(sign); return err })
 		return out, err
 	}
 	change := func(who string, x Amendment) (attest.AuthorityChain, error) {
@@ -126,7 +126,7 @@ func TestEventInitiator(t *testing.T) {
 	}
 	event, second := key("event"), key("second")
 	change := func(x Amendment) (next attest.AuthorityChain) {
-		must(UseKey(filepath.Join(dir, "cluster", officerFile), nil, func(sign attest.SignFunc) (err error) {
+		must(UseKey("", filepath.Join(dir, "cluster", officerFile), nil, func(sign attest.SignFunc) (err error) {
 			next, err = Successor(c, x, "officer", sign)
 			return err
 		}))

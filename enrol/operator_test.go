@@ -359,7 +359,7 @@ func TestAuthorityChange(t *testing.T) {
 		t.Errorf("a second first: %v", err)
 	}
 	use := func(file string, f func(attest.SignFunc) error) error {
-		return UseKey(filepath.Join(dir, file), nil, f)
+		return UseKey("", filepath.Join(dir, file), nil, f)
 	}
 	var next attest.AuthorityChain
 	hot := key("hot", hsm.KeyP256)

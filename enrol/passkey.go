@@ -52,7 +52,7 @@ func (p *Pending) ApproveAtPage(ctx context.Context, d Decision, w io.Writer) (*
 			"%.64q does not approve by a passkey of pages on this machine", d.By)
 	}
 	page := passkey.Page{Title: "mpcd: approve " + p.Intent.RequestID + " as " + d.By, RPID: attest.Localhost, Rows: p.Rows()}
-	expires := time.Now().Add(d.TTL).UnixMilli()
+	expires := until(p.Intent, time.Now(), d.TTL).UnixMilli()
 	var words []attest.Approval
 	for _, rejects := range []bool{false, true} {
 		if d.Reject && !rejects {

@@ -99,8 +99,8 @@ const approvalsWord = "approvals"
 func (r *Rules) Groups() []string { return slices.Sorted(maps.Keys(r.Wants())) }
 
 // Wants are the groups that rules count approvals of, each with the most that a rule asks for: what the count must come to for its
-// comparison with a number to turn out otherwise than without anybody. 0 where a rule does something else with the count, as add it to another,
-// from which nothing can be told. It is for people, too.
+// comparison with a number to turn out otherwise than without anybody. 0 where a rule does something else with the count, as add it to
+// another, from which nothing can be told. It is for people, too.
 func (r *Rules) Wants() map[string]int {
 	all := map[string]int{}
 	for _, p := range r.set.All() {

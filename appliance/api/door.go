@@ -166,6 +166,9 @@ func prepareBody(w http.ResponseWriter, r *http.Request, c *call) (*http.Request
 			return r, invalidField("session_id", "a UUID is a good one", "session_id must have 1 to %d visible ASCII characters",
 				operation.MaxSessionID)
 		}
+		if key == "." || key == ".." { // of which no URL can name the operation
+			return r, invalidField("session_id", "a UUID is a good one", "session_id %q is no name in a path", key)
+		}
 		c.session = key
 	}
 	c.later = prefersAsync(r.Header.Values("Prefer"))

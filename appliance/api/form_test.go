@@ -107,6 +107,7 @@ func TestSessionForm(t *testing.T) {
 	for key, ok := range map[string]bool{
 		"a": true, "0b5c1f6e-9d0e-4b52-8d8a-0f6c4c9c2d11": true, strings.Repeat("s", operation.MaxSessionID): true, "!~": true,
 		"": false, strings.Repeat("s", operation.MaxSessionID+1): false, "a b": false, " ": false, "a\tb": false, "a\x7f": false, "ä": false,
+		".": false, "..": false, "...": true, ".a": true,
 	} {
 		header := newRequest("POST", "/", "{}")
 		header.Header["Idempotency-Key"] = []string{key}

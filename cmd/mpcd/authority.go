@@ -42,7 +42,7 @@ func authorityKey(o *output) *cobra.Command {
 				}
 				return errors.Join(o.publicKey(token, k.public), k.Close())
 			}
-			p, err := readPassphrase(passphrase)
+			p, err := readPassphrase(passphrase, "")
 			if err != nil {
 				return err
 			}
@@ -88,14 +88,14 @@ func (o *output) publicKey(at string, pub crypto.PublicKey) error {
 	return o.result(map[string]any{"file": at, "key": attest.Hex(der)}, func(w io.Writer) { row(w, attest.Hex(der)) })
 }
 
-// readPassphrase reads a passphrase from its source; nil where there is none.
-func readPassphrase(source string) (*secret.Bytes, error) {
+// readPassphrase reads a passphrase from its source, which a flag of a role names; nil where there is none.
+func readPassphrase(source, role string) (*secret.Bytes, error) {
 	if source == "" {
 		return nil, nil
 	}
 	p, err := hsm.ReadPIN(absolute(source))
 	if err != nil {
-		return nil, fault.Usage("correct --passphrase", "%s", tokenSource.Replace(err.Error()))
+		return nil, fault.Usage("correct --"+role+"passphrase", "%s", tokenSource.Replace(err.Error()))
 	}
 	return p, nil
 }
@@ -138,11 +138,7 @@ func authorityInit(o *output) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, err := a.FirstAuthority(change)
-			if err != nil {
-				return err
-			}
-			return o.authority(c)
+			return o.authority(a.FirstAuthority(change))
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "the operator's directory (required)")
@@ -195,7 +191,7 @@ func authorityChange(o *output) *cobra.Command {
 				if err := enrol.WriteNewChain(to, next); err != nil {
 					return err
 				}
-				return o.authority(next)
+				return o.authority(next, nil)
 			})
 		},
 	}
@@ -226,7 +222,7 @@ func authoritySign(o *output) *cobra.Command {
 				if err := enrol.WriteChain(args[0], signed); err != nil {
 					return err
 				}
-				return o.authority(signed)
+				return o.authority(signed, nil)
 			})
 		},
 	}
@@ -251,11 +247,7 @@ func authorityShow(o *output) *cobra.Command {
 					return err
 				}
 			}
-			c, err := enrol.ReadChain(args[0])
-			if err != nil {
-				return err
-			}
-			return o.authority(c)
+			return o.authority(enrol.ReadChain(args[0]))
 		},
 	}
 	cmd.Flags().StringVar(&root, "root", "", "the operator's public key")
@@ -282,7 +274,7 @@ func authoritySettle(o *output) *cobra.Command {
 			if err != nil {
 				return fault.Doing("settle", err)
 			}
-			return o.authority(chain)
+			return o.authority(chain, nil)
 		},
 	}
 	flags.register(cmd)
@@ -290,6 +282,9 @@ func authoritySettle(o *output) *cobra.Command {
 }
 
 // authority shows the last of a chain.
-func (o *output) authority(c attest.AuthorityChain) error {
+func (o *output) authority(c attest.AuthorityChain, err error) error {
+	if err != nil {
+		return err
+	}
 	return o.rows(c[len(c)-1], enrol.AuthorityRows(c))
 }

@@ -26,6 +26,7 @@ type asker struct {
 	key        string // a file, or with token the key's name there
 	passphrase string // where that of the file is; "" for none
 	token      string // URI; "" for a file
+	role       string // that the names of the flags begin with, as "approver-"; "" of an officer or author
 	ttl        time.Duration
 }
 
@@ -37,6 +38,7 @@ func (a *asker) register(cmd *cobra.Command) {
 // flags adds those of a role; whose says who it is.
 func (a *asker) flags(cmd *cobra.Command, role, whose string, ttl time.Duration) {
 	f, env := cmd.Flags(), "MPCD_"+strings.ToUpper(role)
+	a.role = role + "-"
 	for _, x := range []struct {
 		at               *string
 		name, env, usage string
@@ -82,13 +84,13 @@ func (a *asker) ask() func() (*secret.Bytes, error) {
 	if a.passphrase == "" {
 		return nil
 	}
-	return func() (*secret.Bytes, error) { return readPassphrase(a.passphrase) }
+	return func() (*secret.Bytes, error) { return readPassphrase(a.passphrase, a.role) }
 }
 
 // use lends the key of who decides.
 func (a *asker) use(f func(sign attest.SignFunc) error) error {
 	if a.token == "" {
-		return enrol.UseKey(a.key, a.ask(), f)
+		return enrol.UseKey(a.role, a.key, a.ask(), f)
 	}
 	k, err := openTokenKey(a.token, a.key, "")
 	if err != nil {

@@ -107,7 +107,7 @@ func (c *Cluster) Initiate(in *attest.Intent) {
 		c.TB.Fatal(err)
 	}
 	digest := chain[len(chain)-1].Authority.Digest()
-	err = enrol.UseKey(filepath.Join(c.dir, enrol.InitiatorFile), nil, func(sign attest.SignFunc) (err error) {
+	err = enrol.UseKey("", filepath.Join(c.dir, enrol.InitiatorFile), nil, func(sign attest.SignFunc) (err error) {
 		in.Authority = digest[:]
 		in.Initiation, err = in.Initiate("initiator", time.UnixMilli(in.Created).Add(time.Hour), sign)
 		return err
