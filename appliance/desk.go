@@ -21,17 +21,19 @@ import (
 	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/policy"
+	"github.com/luxfi/mpcd/threshold"
 	"github.com/luxfi/mpcd/vault"
 )
 
-// Desk keeps requests for signatures that wait for people, the same on every node: what is asked for, and who has approved, rejected or
-// taken it back. Everything that counts in a record is signed by an initiator or an approver, so it does not matter who sent it. When
-// enough have approved, one node, by the session's turn, asks for the signature; another does where that one has not, and all take its
-// answer over. What waits for nobody, and whose caller does not wait, is kept by the node that was asked, which has it signed at once.
+// Desk keeps requests for signatures, keys and refreshes that wait for people, the same on every node: what is asked for, and who has
+// approved, rejected or taken it back. Everything that counts in a record is signed by an initiator or an approver, so it does not matter
+// who sent it. When enough have approved, one node, by the session's turn, has it done; another does where that one has not, and all take
+// its answer over. What waits for nobody, and whose caller does not wait, is kept by the node that was asked, which has it done at once.
 type Desk struct {
 	core   *core
 	others *others
-	sign   func(context.Context, SignRequest) (*Signature, error)
+	making *making
+	kinds  map[attest.Operation]deskKind
 	each   time.Duration // how long each further node leaves it to those before it
 	asking chan struct{} // as many webhooks as are asked at once
 
@@ -80,6 +82,8 @@ type waiterRecord struct {
 	Failed    string            `cbor:"6,keyasint,omitempty"` // why this node gave it up; each says that for itself
 	// Here is that a caller of this node asked for what waits for nobody, and does not wait for the answer; each says that for itself.
 	Here bool `cbor:"7,keyasint,omitempty"`
+	// Body is what the session_id of a keygen is bound to: how its caller has spelled it, the intent does not say.
+	Body attest.Hex `cbor:"8,keyasint,omitempty"`
 }
 
 // alone is that no other node needs to know: there is nobody's word in it that would count there.
@@ -92,10 +96,10 @@ const waiterVersion = 1
 // waiterDigest names what a record says.
 type waiterDigest [16]byte
 
-// digest covers what is signed: who asked at the API, and whom the caller named, the node knows that was asked.
+// digest covers what is signed: who asked at the API, in which words, and whom the caller named, the node knows that was asked.
 func (r *waiterRecord) digest() waiterDigest {
 	x := *r
-	x.Failed, x.Here, x.Named, x.Intent.Requester = "", false, nil, ""
+	x.Failed, x.Here, x.Named, x.Body, x.Intent.Requester = "", false, nil, nil, ""
 	h := canon.Hash("mpcd/v1/desk", canon.MustMarshal(x))
 	return waiterDigest(h[:16])
 }
@@ -139,17 +143,6 @@ func parseWaiter(session string, b []byte) (*waiterRecord, error) {
 	return &r, nil
 }
 
-// request is what the record asks for, with the approvals of an intent.
-func (r *waiterRecord) request(in *attest.Intent) SignRequest {
-	q := SignRequest{SessionID: in.RequestID, WalletID: in.KeyID, Path: in.Path, Payload: in.Payload, Signers: r.Named, Chain: in.Chain,
-		Requester: in.Requester, Consent: Consent{Initiation: in.Initiation, Approvals: in.Approvals}}
-	if in.Payload == nil {
-		q.Message = in.Message
-	}
-	q.BodyHash = q.Hash()
-	return q
-}
-
 // load reads what a node has from before.
 func (d *Desk) load(ctx context.Context) error {
 	d.mu.Lock()
@@ -171,8 +164,11 @@ type standing struct {
 	cancelled attest.Hex        // if it holds
 	decoded   *intent.Decoded
 	verdict   policy.Verdict
-	counts    bool // the rules count what was signed over a time
-	key       keys.Key
+	counts    bool              // the rules count what was signed over a time
+	key       keys.Key          // it is about; of one to be made, the scheme alone
+	vault     string            // of the wallet, or of the one to be made
+	info      threshold.KeyInfo // of the key; of one to be made, the committee alone
+	asks      asks              // how others are asked whether they have the answer; of no session where it cannot be judged
 }
 
 // judge reads a record under the authority in force: an error where nobody who may has asked for it, it cannot be read, or no approval
@@ -183,18 +179,17 @@ type standing struct {
 func (d *Desk) judge(ctx context.Context, r waiterRecord, fresh ...attest.Approval) (s standing, err error) {
 	now := d.core.cfg.Clock()
 	s.in = r.Intent
-	if s.key, err = d.core.keys.Key(ctx, s.in.KeyID); err != nil {
-		return s, err
-	}
 	who, _, rules := d.core.authority.inForce()
-	if who == nil || s.in.Initiation == nil || s.in.Operation != attest.OpSign {
-		return s, problem.New(problem.Denied, "", "it is no signature that an initiator of an authority asks for")
+	kind := d.kinds[s.in.Operation]
+	if who == nil || kind == nil || s.in.Initiation == nil {
+		return s, problem.New(problem.Denied, "", "it is nothing that an initiator of an authority asks for, and that may wait")
 	}
-	s.in.Created, s.in.Vault = now.UnixMilli(), s.key.Record.Group
+	s.in.Created = now.UnixMilli()
 	d.core.under(&s.in)
-	if s.decoded, err = judgePayload(&s.in, s.key); err != nil {
+	if err := kind.about(ctx, &r, &s); err != nil {
 		return s, err
 	}
+	s.asks.signed = true
 	if err := who.CheckInitiation(s.in, now); err != nil {
 		return s, &problem.Error{Code: problem.Denied, Message: "nobody who may has asked for it", Err: err}
 	}
@@ -208,13 +203,13 @@ func (d *Desk) judge(ctx context.Context, r waiterRecord, fresh ...attest.Approv
 		rejected := slices.ContainsFunc(s.rejected, func(y attest.Approval) bool { return y.By == x.By })
 		return rejected || x.Rejects || who.CheckApproval(s.in, s.decoded, x, now) != nil
 	}))
-	s.verdict = who.Judge(rules, s.in, s.decoded, s.key.Record.Info, nil)
+	s.verdict = who.Judge(rules, s.in, s.decoded, s.info, nil)
 	if !s.verdict.Allow && len(s.verdict.Needs) == 0 {
 		return s, denied(s.verdict)
 	}
 	if rules.Counts() { // what is too much now may be done later, and is kept
-		spent := d.core.ledger.known(&s.in, s.in.Vault, s.decoded)
-		s.counts, s.verdict = true, who.Judge(rules, s.in, s.decoded, s.key.Record.Info, spent)
+		spent := d.core.ledger.known(&s.in, s.vault, s.decoded)
+		s.counts, s.verdict = true, who.Judge(rules, s.in, s.decoded, s.info, spent)
 	}
 	return s, nil
 }
@@ -235,10 +230,17 @@ func (d *Desk) holdsEver(s standing, x attest.Approval, now time.Time) bool {
 	return false
 }
 
-// refuses tells why an intent is refused that somebody has taken back, as this node knows: each signer asks itself.
+// refuses tells why an intent is refused that somebody has taken back, as this node knows: each signer asks itself. A node that is asked
+// also refuses what comes under the session_id of another request that waits here.
 func (d *Desk) refuses(in *attest.Intent) error {
 	w, ok := d.record(in.RequestID)
-	if !ok || in.Initiation == nil || !same(&w.Intent, in) {
+	if !ok || in.Initiation == nil {
+		return nil
+	}
+	if !same(&w.Intent, in) {
+		if in.Node == string(d.core.cfg.Node) && w.Failed == "" && d.lasts(&w) {
+			return operation.Reused(in.RequestID)
+		}
 		return nil
 	}
 	if len(w.Cancelled) > 0 {
@@ -250,6 +252,11 @@ func (d *Desk) refuses(in *attest.Intent) error {
 		}
 	}
 	return nil
+}
+
+// lasts tells whether a request has not expired, by any clock.
+func (d *Desk) lasts(r *waiterRecord) bool {
+	return r.Intent.Initiation.Expires > d.core.clock.early().UnixMilli()
 }
 
 // same tells whether two intents ask for the same, in the words of the same initiator.
@@ -269,8 +276,8 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 	defer d.taking.Unlock()
 	now := d.core.cfg.Clock()
 	next, known := d.record(r.Intent.RequestID)
-	if known = known && next.Intent.Initiation.Expires > d.core.clock.early().UnixMilli(); !known {
-		next = waiterRecord{Version: waiterVersion, Intent: bare(&r.Intent), Named: r.Named}
+	if known = known && d.lasts(&next); !known {
+		next = waiterRecord{Version: waiterVersion, Intent: bare(&r.Intent), Named: r.Named, Body: r.Body}
 		err = d.room(&next, now)
 	} else if !same(&next.Intent, &r.Intent) {
 		err = operation.Reused(r.Intent.RequestID)
@@ -293,7 +300,7 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 		return false, nil // or it waits for nobody: a member may have every request that was ever asked for
 	}
 	next.Here = next.Here || !known && r.Here && s.verdict.Allow
-	if _, err := namedQuorum(d.core.members, s.key.Record.Info.Committee, next.Named); !known && len(next.Named) > 0 && err != nil {
+	if err := d.kinds[s.in.Operation].named(&next, &s); !known && err != nil {
 		return false, err // who named them is not signed, and a request that names no quorum fails for good
 	}
 	if err := d.store(ctx, &next); err != nil {
@@ -312,8 +319,13 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 
 // bare is what an intent asks for, and nothing that nodes choose.
 func bare(in *attest.Intent) attest.Intent {
-	return attest.Intent{Version: attest.IntentVersion, Cluster: in.Cluster, Operation: in.Operation, RequestID: in.RequestID, KeyID: in.KeyID,
-		Message: in.Message, Path: in.Path, Chain: in.Chain, Requester: in.Requester, Initiation: in.Initiation, Payload: in.Payload}
+	out := attest.Intent{Version: attest.IntentVersion, Cluster: in.Cluster, Operation: in.Operation, RequestID: in.RequestID,
+		KeyID: in.KeyID, Message: in.Message, Path: in.Path, Chain: in.Chain, Requester: in.Requester, Initiation: in.Initiation,
+		Payload: in.Payload, Keygen: in.Keygen}
+	if in.Keygen != nil { // its parties are asked for
+		out.Scheme, out.Signers = in.Scheme, in.Signers
+	}
+	return out
 }
 
 // record is a copy of what is here.
@@ -364,22 +376,21 @@ func (d *Desk) store(ctx context.Context, r *waiterRecord) error {
 }
 
 // hold keeps a request of a caller that was refused until people have approved it, tells the others, and returns the refusal.
-func (d *Desk) hold(ctx context.Context, req SignRequest, key keys.Key, refused error) error {
-	if err := d.add(ctx, d.recordOf(req, key)); err != nil {
-		return err
+func (d *Desk) hold(ctx context.Context, req Request, refused error) error {
+	if problem.As(refused).Code != problem.Unapproved {
+		return refused
+	}
+	r, err := req.waits(ctx, d)
+	if err == nil && r != nil {
+		err = d.add(ctx, *r)
+	}
+	if err != nil || r == nil {
+		return cmp.Or(err, refused)
 	}
 	e := *problem.As(refused)
-	e.Next = fmt.Sprintf("have it approved: `mpcd approve %s`; the cluster keeps it until %s, and the same request has the signature then",
-		req.SessionID, time.UnixMilli(req.Initiation.Expires).UTC().Format(time.RFC3339))
+	e.Next = fmt.Sprintf("have it approved: `mpcd approve %s`; the cluster keeps it until %s, and the same request has the answer then",
+		r.Intent.RequestID, time.UnixMilli(r.Intent.Initiation.Expires).UTC().Format(time.RFC3339))
 	return &e
-}
-
-// recordOf is what is kept of a caller's request.
-func (d *Desk) recordOf(req SignRequest, key keys.Key) waiterRecord {
-	in := attest.Intent{Cluster: d.core.cfg.Cluster, Operation: attest.OpSign, RequestID: req.SessionID, Requester: req.Requester,
-		Initiation: req.Initiation, Approvals: req.Approvals}
-	req.into(&in, key)
-	return waiterRecord{Intent: in, Named: req.Signers}
 }
 
 // add takes up a record of a caller, puts it on record and tells the others at once.
@@ -416,12 +427,23 @@ type deskBody struct {
 
 const deskVersion = 1
 
+// send tells nodes. Keygens go by themselves: a release before reads no envelope that has one, and is to have the rest.
 func (d *Desk) send(to []transport.NodeID, b deskBody) {
+	var keygens []waiterRecord
+	b.Records = slices.DeleteFunc(slices.Clone(b.Records), func(r waiterRecord) bool {
+		if r.Failed, r.Here = "", false; r.Body != nil {
+			keygens = append(keygens, r)
+		}
+		return r.Body != nil
+	})
 	for i := range b.Records {
 		b.Records[i].Failed, b.Records[i].Here = "", false
 	}
-	b.Version = deskVersion
-	d.core.send(transport.Envelope{To: to, Kind: ceremony.KindDesk, Body: canon.MustMarshal(b)})
+	for _, x := range []deskBody{b, {Records: keygens}} {
+		if x.Version = deskVersion; x.Has || len(x.Records)+len(x.Done) > 0 {
+			d.core.send(transport.Envelope{To: to, Kind: ceremony.KindDesk, Body: canon.MustMarshal(x)})
+		}
+	}
 }
 
 // have is what this node has that is not over.
@@ -585,7 +607,7 @@ func (d *Desk) attempt(ctx context.Context, session string, start func(func())) 
 				pause = deskDone
 			}
 		}
-	case d.core.freezer.refuses(s.in.KeyID, s.in.Vault) != nil:
+	case d.core.freezer.refuses(s.in.KeyID, s.vault) != nil:
 		pause = deskRetry // a thaw wakes it
 	case first:
 		pause = time.Duration(d.rank(session)) * each
@@ -627,22 +649,20 @@ func (d *Desk) rank(session string) int {
 }
 
 // elsewhere takes over the answer that another node has given; where none that lives has, it says who led the request and is away: that one
-// may have an answer, and nothing is signed twice for that.
+// may have an answer, and nothing is done twice for that.
 func (d *Desk) elsewhere(ctx context.Context, r waiterRecord, s standing) (found bool, away transport.NodeID, err error) {
-	if s.key.ID == "" {
+	if s.asks.session == "" {
 		return false, "", nil
 	}
-	req := r.request(&s.in)
-	req.Message = s.in.Message // as it is once it is read; the request's hash is of what was sent
-	sig, err := d.others.signedElsewhere(ctx, req, s.key, nil)
-	if sig != nil || err != nil {
-		return sig != nil, "", err
+	kind := d.kinds[s.in.Operation]
+	found, err = d.others.elsewhere(ctx, s.asks, nil, func(h heard) error { return kind.take(ctx, &r, &s, h) })
+	if !found && err == nil {
+		away, err = d.others.awayCoordinator(ctx, s.asks)
 	}
-	away, err = d.others.awayCoordinator(ctx, asksOf(req, s.key))
-	return false, away, err
+	return found, away, err
 }
 
-// do asks for the signature: it is made, or was by another node, or fails for good, or is tried again after a pause.
+// do has a request done: it is, or was by another node, or fails for good, or is tried again after a pause.
 func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.Duration, failed string) {
 	found, away, err := d.elsewhere(ctx, r, s)
 	switch {
@@ -650,11 +670,11 @@ func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.D
 		d.send(nil, deskBody{Done: []string{r.Intent.RequestID}}) // this node may have been away, and others wait for it
 		return deskDone, ""
 	case away != "":
-		d.core.cfg.Logger.Warn("a request is not signed again: a node that led it and is away may have signed it", "led by", away,
+		d.core.cfg.Logger.Warn("a request is not done again: a node that led it and is away may have done it", "led by", away,
 			"session", r.Intent.RequestID)
 		return deskRetry, ""
 	case err == nil:
-		_, err = d.sign(ctx, r.request(&s.in))
+		err = d.kinds[s.in.Operation].do(ctx, &r, &s)
 	}
 	switch {
 	case err == nil:
@@ -664,7 +684,7 @@ func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.D
 		return deskCounts, ""
 	case problem.As(err).Code.Retryable(), problem.As(err).Code == problem.Unapproved, problem.As(err).Code == problem.Frozen,
 		ctx.Err() != nil,
-		problem.As(err).Code == problem.Conflict && !reused(err): // a newer authority, or a refresh, is on its way
+		problem.As(err).Code == problem.Conflict && !usedUp(err): // a newer authority, or a refresh, is on its way
 		return deskRetry, ""
 	}
 	return deskRetry, fmt.Sprintf("%.300s", problem.As(err).Message)

@@ -390,8 +390,12 @@ func purposeOf(in *attest.Intent) [32]byte {
 	case attest.OpKeygen:
 		parties = in.Signers // who is to hold the key; a signature may be by any quorum
 	}
+	made := in.Keygen
+	if made != nil && len(made.Nodes) > 0 { // who these are, the parties say
+		made = &attest.KeygenParams{Threshold: made.Threshold, Kind: made.Kind, Label: made.Label, Group: made.Group}
+	}
 	return canon.Hash("mpcd/v2/intent/purpose", []byte(in.Operation), []byte(coordinator), []byte(in.KeyID), in.Message,
-		canon.MustMarshal(in.Keygen), canon.MustMarshal(append([]uint32(nil), in.Path...)), canon.MustMarshal(parties))
+		canon.MustMarshal(made), canon.MustMarshal(append([]uint32(nil), in.Path...)), canon.MustMarshal(parties))
 }
 
 // recall remembers what is stored of a request ID, if it was forgotten.

@@ -26,10 +26,8 @@ type making struct {
 // keygen is the coordinator's side; accept is called before the first message leaves.
 func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold.Scheme, committee threshold.Committee,
 	accept func() error) (string, error) {
-	in := n.token.intent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
-	in.Scheme = scheme.ID()
-	in.Keygen = keygenParams(scheme, committee, req)
-	if err := n.initiate(ctx, in, req.Consent); err != nil {
+	in, err := n.intent(ctx, req, scheme, committee)
+	if err != nil {
 		return "", err
 	}
 	permitted, err := n.permitKeygen(ctx, scheme, in, committee, true)
@@ -57,6 +55,37 @@ func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold
 		return "", err
 	}
 	return id, n.prove(ctx, key)
+}
+
+// intent is what a request for a key asks for, in the words of an initiator. One that has not signed who the parties are, as none did for
+// releases before, is taken at its word without.
+func (n *making) intent(ctx context.Context, req KeygenRequest, scheme threshold.Scheme, committee threshold.Committee) (*attest.Intent, error) {
+	in := n.token.intent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
+	in.Scheme, in.Keygen, in.Initiation = scheme.ID(), keygenParams(scheme, committee, req), req.Initiation
+	if who, _, _ := n.authority.inForce(); who != nil && in.Initiation != nil && who.CheckInitiation(*in, n.cfg.Clock()) != nil {
+		in.Keygen.Nodes = nil
+	}
+	return in, n.initiate(ctx, in, req.Consent)
+}
+
+// committeeOf is who is to hold the key of an intent that waits: the nodes that its initiator has named, or else the first of the roster.
+// What an initiator has not signed, no peer chooses.
+func (n *making) committeeOf(in *attest.Intent) (c threshold.Committee, err error) {
+	ids := nodeIDs(in.Keygen.Nodes)
+	if all := n.members.All(); len(ids) == 0 {
+		ids = all[:min(len(all), len(in.Signers))]
+	}
+	if c, err = n.members.Committee(ids, in.Keygen.Threshold); err == nil && !slices.Equal(c.Parties, in.Signers) {
+		err = problem.New(problem.Conflict, "ask for it anew, under another session_id, and name its parties",
+			"the parties of the new key are neither those that its initiator has named nor the first of this node's roster")
+	}
+	return c, err
+}
+
+// asksOfKeygen is a request for a key as find looks for its answer.
+func (n *making) asksOfKeygen(req KeygenRequest, scheme threshold.Scheme, c threshold.Committee) asks {
+	return asks{op: attest.OpKeygen, session: req.SessionID, body: req.BodyHash, purpose: purposeOfKeygen(scheme, c, req),
+		fits: func(_ string, rec keys.Record) bool { return n.fits(req, scheme, rec) }}
 }
 
 // takeUp ends a keygen that its coordinator left: it has parties prove the wallet if all have certified it. It is false if not all have:
@@ -105,6 +134,11 @@ func (n *making) permitKeygen(ctx context.Context, scheme threshold.Scheme, in *
 		}
 		if in.Keygen.Kind != scheme.Kind().ID {
 			return problem.New(problem.Invalid, "", "the parameters do not fit the scheme")
+		}
+		if len(in.Keygen.Nodes) > 0 {
+			if _, err := n.committeeOf(in); err != nil {
+				return err
+			}
 		}
 		return checkNames(in.Keygen.Label, in.Keygen.Group)
 	}, nil, again, nil}}, "keygen.begin")

@@ -270,7 +270,7 @@ func (n *Node) furnish() {
 	n.clock = newClock(&n.core)
 	n.ops = operation.New(c.Store, n.clock.late)
 	n.authority = &authority{core: &n.core}
-	n.desk = &Desk{core: &n.core, sign: n.Sign, each: deskTurn, m: map[string]*waiter{},
+	n.desk = &Desk{core: &n.core, each: deskTurn, m: map[string]*waiter{},
 		followers: map[chan struct{}]string{}, asking: make(chan struct{}, webhooksAtOnce)}
 	n.gate = newGate(c, func(x passage, d *intent.Decoded) (policy.Verdict, error) {
 		return n.authority.judge(x, d, n.clock.late())
@@ -293,11 +293,11 @@ func (n *Node) furnish() {
 	n.signing = &signing{&n.core, n.pool}
 	n.others = &others{core: &n.core, witness: n.witness}
 	n.batches.others = n.others
-	n.desk.others = n.others
 	n.epochs = &epochs{core: &n.core, claims: map[transport.NodeID]map[string]holding{}, talks: map[transport.NodeID]*talk{}}
 	n.filling.signing, n.filling.pool = n.signing, n.pool
 	n.making = &making{core: &n.core, signing: n.signing, epochs: n.epochs}
 	n.batches.signing, n.batches.pool = n.signing, n.pool
+	furnishDesk(n)
 }
 
 // Run joins the network and serves until ctx ends, then waits for what is under way. It is called once.

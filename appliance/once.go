@@ -190,7 +190,12 @@ type asks struct {
 	session       string
 	body, purpose [32]byte                              // purpose is as this node would do it
 	fits          func(id string, rec keys.Record) bool // whether a key is one that it asks for; nil for a signature
+	// signed is that an initiator has signed it: then its purpose says what it is, whatever body a caller, or a peer, gave it.
+	signed bool
 }
+
+// other tells whether a body is of another request.
+func (x asks) other(body [32]byte) bool { return !x.signed && body != x.body }
 
 // find asks nodes for the answer of a session, as long as one of them is about to have it: of those that are asked at once, the first by
 // name goes first. The same body is the same request, also where this node would have made something else of it, by defaults of its own.
@@ -218,7 +223,7 @@ func (n *others) find(ctx context.Context, x asks, take func(heard) error) (foun
 		all = append(all, heard{n.cfg.Node, said{Use: own}})
 		lost, known := n.lost(x, all)
 		for _, h := range all {
-			if (h.Asked || len(h.Answer) > 0) && h.Body != x.body {
+			if (h.Asked || len(h.Answer) > 0) && x.other(h.Body) {
 				return false, "", usedAt(x.session, h)
 			}
 			if h.Use != nil && h.Use.Purpose != x.purpose {
@@ -237,6 +242,9 @@ func (n *others) find(ctx context.Context, x asks, take func(heard) error) (foun
 		}
 		wait := acting || !known && n.cfg.Clock().Before(end)
 		if untaken != nil || used != nil && !same || !wait {
+			if x.signed { // what was agreed to is surer than an answer
+				untaken = cmp.Or(used, untaken)
+			}
 			return false, wallet, cmp.Or(untaken, used, lost)
 		}
 		select {
@@ -270,7 +278,7 @@ func (n *others) lost(x asks, all []heard) (err error, known bool) {
 // takeOne takes an answer to the request that is asked for, or says why the last that was shown is not taken.
 func (n *others) takeOne(x asks, all []heard, take func(heard) error) (taken bool, untaken error) {
 	for _, h := range all {
-		if len(h.Answer) == 0 || h.Body != x.body {
+		if len(h.Answer) == 0 || x.other(h.Body) {
 			continue
 		}
 		err := take(h)
@@ -299,6 +307,9 @@ func reused(err error) bool {
 	var p *problem.Error
 	return errors.As(err, &p) && p.Code == problem.Conflict && p.Field == "session_id"
 }
+
+// usedUp tells whether a session_id stands for another request for good, and not for one whose answer could not be taken over.
+func usedUp(err error) bool { return reused(err) && problem.As(err).Err == nil }
 
 // forget takes a request off the record that was refused because its session_id stands for another, if nothing can have come of it here:
 // this node has agreed to nothing of the kind under the session_id, as it has, durably, before it makes a share. The session is claimed.
@@ -399,14 +410,14 @@ func (n *others) adoptWallet(ctx context.Context, x asks, h heard) ([]byte, erro
 		return nil, problem.New(problem.Integrity, "compare the wallet on both nodes",
 			"node %s answers session_id %q with a wallet that is another here", h.from, x.session)
 	}
-	put := n.ops.Answered(string(x.op), x.session, h.Body, h.Answer)
+	put := n.ops.Answered(string(x.op), x.session, x.body, h.Answer)
 	return h.Answer, n.cfg.Store.Batch(ctx, []vault.Pair{put}, nil)
 }
 
 // asksOf is a request for a signature as find looks for its answer.
 func asksOf(req SignRequest, key keys.Key) asks {
 	purpose := purposeOf(&attest.Intent{Operation: attest.OpSign, KeyID: key.ID, Message: req.Message, Path: req.Path})
-	return asks{attest.OpSign, req.SessionID, req.BodyHash, purpose, nil}
+	return asks{op: attest.OpSign, session: req.SessionID, body: req.BodyHash, purpose: purpose}
 }
 
 // signatureOf is the answer that another node has given to a request, nil where none has.
@@ -465,24 +476,40 @@ func notAsked(refused error) error {
 }
 
 // signedElsewhere is the answer that this node has by now, or another has given, to a request that this node refuses; nil where none has.
-func (n *others) signedElsewhere(ctx context.Context, req SignRequest, key keys.Key, refused error) (*Signature, error) {
-	answer, release, taken := n.ops.Claim(ctx, string(attest.OpSign), req.SessionID, req.BodyHash)
+func (n *others) signedElsewhere(ctx context.Context, req SignRequest, key keys.Key, refused error) (s *Signature, err error) {
+	found, err := n.elsewhere(ctx, asksOf(req, key), refused, func(h heard) (err error) {
+		s, err = n.adoptSignature(ctx, req, key, h)
+		return err
+	})
+	if s != nil || err != nil || !found {
+		return s, err
+	}
+	answer, err := n.stored(ctx, attest.OpSign, req.SessionID, req.BodyHash)
+	if err != nil || answer == nil {
+		return nil, err
+	}
+	return n.given(ctx, answer)
+}
+
+// elsewhere tells whether this node has by now the answer to a request that it refuses, or for nil does not do itself, or takes over that of
+// another, which take judges and keeps.
+func (n *others) elsewhere(ctx context.Context, x asks, refused error, take func(heard) error) (found bool, err error) {
+	_, release, taken := n.ops.Claim(ctx, string(x.op), x.session, x.body)
 	switch {
 	case release != nil:
 		defer release()
 	case taken != nil:
-		return nil, taken
+		return false, taken
 	default:
-		return n.given(ctx, answer)
+		return true, nil
 	}
-	s, err := n.signatureOf(ctx, req, key)
-	if s != nil {
-		return s, nil
+	if found, _, err = n.find(ctx, x, take); found {
+		return true, nil
 	}
 	if err = cmp.Or(err, taken); reused(cmp.Or(err, refused)) {
-		n.forget(ctx, asksOf(req, key))
+		n.forget(ctx, x)
 	}
-	return nil, err
+	return false, err
 }
 
 // stored is this node's own answer to a request, nil where it has none: a node that is no party asks no other about what it has answered.
@@ -531,5 +558,9 @@ func purposeOfKeygen(s threshold.Scheme, c threshold.Committee, req KeygenReques
 }
 
 func keygenParams(s threshold.Scheme, c threshold.Committee, req KeygenRequest) *attest.KeygenParams {
-	return &attest.KeygenParams{Threshold: c.Threshold, Kind: s.Kind().ID, Label: req.Label, Group: req.Group}
+	k := &attest.KeygenParams{Threshold: c.Threshold, Kind: s.Kind().ID, Label: req.Label, Group: req.Group}
+	for _, id := range slices.Sorted(slices.Values(req.Parties)) {
+		k.Nodes = append(k.Nodes, string(id))
+	}
+	return k
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/operation"
 	"github.com/luxfi/mpcd/appliance/problem"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/threshold"
@@ -27,16 +28,26 @@ const (
 // Over tells whether nothing comes after a state.
 func (s OperationState) Over() bool { return s != PendingApproval && s != Running }
 
-// Operation is a request for a signature that had to wait for people, or whose caller does not wait for it, as this node knows it.
+// Operation is a request that had to wait for people, or whose caller does not wait for it, as this node knows it.
 type Operation struct {
 	State OperationState
-	// Intent is what is asked for, under the authority in force, with the approvals that hold; Key is the wallet's.
+	// Intent is what is asked for, under the authority in force, with the approvals that hold; Key is the wallet's, the zero value of one that
+	// is to be made.
 	Intent    attest.Intent
 	Key       threshold.KeyInfo
 	Rejected  []attest.Approval
 	Needs     map[string]int // how many of which groups must approve in all, where it is PendingApproval
 	Why       string         // where it has failed or cannot be judged here
 	ReceiptID string         // of the signature
+	Wallet    string         // that was made, or refreshed
+}
+
+// Vault is that of the wallet, or of the one that is to be made.
+func (o *Operation) Vault() string {
+	if k := o.Intent.Keygen; k != nil {
+		return k.Group
+	}
+	return o.Intent.Vault
 }
 
 // Front is what a node answers its callers by.
@@ -74,15 +85,18 @@ func (d *Desk) Operation(ctx context.Context, session string) (*Operation, error
 }
 
 func (d *Desk) operation(ctx context.Context, r waiterRecord) (*Operation, error) {
-	st, err := d.core.ops.State(ctx, string(attest.OpSign), r.Intent.RequestID)
+	st, err := d.core.ops.State(ctx, string(r.Intent.Operation), r.Intent.RequestID)
 	if err != nil {
 		return nil, err
 	}
 	s, why := d.judge(ctx, r)
 	o := &Operation{Intent: s.in, Key: s.key.Record.Info, Rejected: s.rejected, Why: r.Failed}
 	switch {
+	case len(st.Answer) > 0 && s.asks.session != "" && st.Body != s.asks.body:
+		o.State, o.Why = Failed, operation.Reused(r.Intent.RequestID).Error()
 	case len(st.Answer) > 0:
-		o.State, o.ReceiptID = Succeeded, string(st.Answer)
+		o.State = Succeeded
+		o.ReceiptID, o.Wallet, err = d.kinds[r.Intent.Operation].made(st.Answer)
 	case len(r.Cancelled) > 0:
 		o.State = Cancelled
 	case r.Failed != "":
@@ -99,10 +113,10 @@ func (d *Desk) operation(ctx context.Context, r waiterRecord) (*Operation, error
 			o.Why = denied(s.verdict).Error()
 		}
 	}
-	if f := d.core.freezer.refuses(s.in.KeyID, s.in.Vault); f != nil && why == nil && (o.State == Running || o.State == PendingApproval) {
+	if f := d.core.freezer.refuses(s.in.KeyID, s.vault); f != nil && why == nil && (o.State == Running || o.State == PendingApproval) {
 		o.Why = f.Error()
 	}
-	return o, nil
+	return o, err
 }
 
 // Operations lists the requests that wait, or did, the newest first; of one state, or "" of all.
@@ -203,26 +217,17 @@ func (d *Desk) change(ctx context.Context, r waiterRecord) (*Operation, error) {
 
 // Later has a request done that its caller does not wait for, as one that people have approved is, and returns how it stands. It is nil,
 // and nothing is kept, where only who waits can have it: nobody has signed the request, or this node does not keep the wallet's key.
-func (d *Desk) Later(ctx context.Context, req SignRequest) (*Operation, error) {
-	if answer, err := d.others.stored(ctx, attest.OpSign, req.SessionID, req.BodyHash); err != nil || answer != nil {
+func (d *Desk) Later(ctx context.Context, req Request) (*Operation, error) {
+	op, session, body := req.claims()
+	if answer, err := d.others.stored(ctx, op, session, body); err != nil || answer != nil {
 		return nil, err
 	}
-	key, err := d.core.keys.Key(ctx, req.WalletID)
-	if err != nil && problem.As(err).Code == problem.NotFound {
-		return nil, nil
-	}
-	if err == nil {
-		err = req.read(key)
-	}
-	if err == nil {
-		err = req.initiate(ctx, d.core, key)
-	}
-	if err != nil || req.Initiation == nil {
+	r, err := req.waits(ctx, d)
+	if err != nil || r == nil {
 		return nil, err
 	}
-	r := d.recordOf(req, key)
 	r.Here = true
-	return d.change(ctx, r)
+	return d.change(ctx, *r)
 }
 
 // Follow has the channel filled when a request has changed, or may have, until stop is called.

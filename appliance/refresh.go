@@ -37,6 +37,13 @@ func (n *core) renewal(rec keys.Record, req RefreshRequest) (*renewal, error) {
 	return r, nil
 }
 
+// asksOfRefresh is a request for a refresh as find looks for its answer.
+func asksOfRefresh(req RefreshRequest, key keys.Key) asks {
+	return asks{op: attest.OpRefresh, session: req.SessionID, body: req.BodyHash,
+		purpose: purposeOf(&attest.Intent{Operation: attest.OpRefresh, KeyID: key.ID}),
+		fits:    func(id string, _ keys.Record) bool { return id == key.ID }}
+}
+
 // refresh is the coordinator's side; accept is called before the first message leaves, perhaps twice.
 func (n *making) refresh(ctx context.Context, id string, req *renewal, accept func() error) error {
 	for epoch := uint64(0); ; {
@@ -66,9 +73,6 @@ func (n *making) refreshOnce(ctx context.Context, key keys.Key, req *renewal, ac
 	if err := n.epochs.whole(keys.SharingOf(key.ID, rec)); err != nil {
 		return err
 	}
-	if err := n.peers.AwaitAll(ctx, rec.Info.Committee, req.Release...); err != nil {
-		return err
-	}
 	in := n.token.intent(attest.OpRefresh, req.SessionID, req.Requester, rec.Info.Committee.Parties)
 	in.KeyID, in.Scheme, in.Epoch, in.Vault = key.ID, key.Scheme.ID(), rec.Info.Epoch, rec.Group
 	if err := n.initiate(ctx, in, req.Consent); err != nil {
@@ -80,6 +84,9 @@ func (n *making) refreshOnce(ctx context.Context, key keys.Key, req *renewal, ac
 		return err
 	}
 	defer permitted.end(ctx)
+	if err := n.peers.AwaitAll(ctx, rec.Info.Committee, req.Release...); err != nil {
+		return err
+	}
 	if err := accept(); err != nil {
 		return err
 	}

@@ -73,7 +73,8 @@ func (n *Node) sign(ctx context.Context, req SignRequest, scheme *string) (s *Si
 		s, err = n.others.signedBefore(ctx, req, key, err)
 	}
 	if err != nil && req.Initiation != nil && problem.As(refused).Code == problem.Unapproved {
-		return nil, n.desk.hold(ctx, req, key, refused) // also where nobody could be asked whether it was answered: each node looks again
+		req.WalletID = key.ID
+		return nil, n.desk.hold(ctx, req, refused) // also where nobody could be asked whether it was answered: each node looks again
 	}
 	return s, err
 }
@@ -247,9 +248,16 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (w *Wallet, err er
 	if strange != nil && (scheme == nil || !again) {
 		return nil, strange
 	}
-	x := asks{attest.OpKeygen, req.SessionID, req.BodyHash, purposeOfKeygen(scheme, committee, req),
-		func(_ string, rec keys.Record) bool { return n.making.fits(req, scheme, rec) }}
-	w, err = n.answered(ctx, x, func(accept func() error) (string, error) {
+	if w, err = n.newKey(ctx, req, scheme, committee, strange); err != nil && strange == nil {
+		err = n.desk.hold(ctx, req, err)
+	}
+	return w, err
+}
+
+// newKey makes a key as it is planned, unless strange says why this node cannot, or takes over what another node has made.
+func (n *Node) newKey(ctx context.Context, req KeygenRequest, scheme threshold.Scheme, committee threshold.Committee,
+	strange error) (*Wallet, error) {
+	w, err := n.answered(ctx, n.making.asksOfKeygen(req, scheme, committee), func(accept func() error) (string, error) {
 		if strange != nil {
 			return "", strange
 		}
@@ -257,6 +265,7 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (w *Wallet, err er
 	})
 	if err == nil {
 		n.counts.keygens.Add(1)
+		n.desk.tell(req.SessionID)
 	}
 	return w, err
 }
@@ -290,17 +299,25 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (w *Wallet, err 
 	if err != nil {
 		return nil, err
 	}
+	if w, err = n.newShares(ctx, req, key); err != nil {
+		req.WalletID = key.ID
+		err = n.desk.hold(ctx, req, err)
+	}
+	return w, err
+}
+
+// newShares refreshes a key, or takes over that another node has.
+func (n *Node) newShares(ctx context.Context, req RefreshRequest, key keys.Key) (*Wallet, error) {
 	r, err := n.renewal(key.Record, req)
 	if err != nil {
 		return nil, err
 	}
-	x := asks{attest.OpRefresh, req.SessionID, req.BodyHash, purposeOf(&attest.Intent{Operation: attest.OpRefresh, KeyID: key.ID}),
-		func(id string, _ keys.Record) bool { return id == key.ID }}
-	w, err = n.answered(ctx, x, func(accept func() error) (string, error) {
+	w, err := n.answered(ctx, asksOfRefresh(req, key), func(accept func() error) (string, error) {
 		return key.ID, n.making.refresh(ctx, key.ID, r, accept)
 	})
 	if err == nil {
 		n.counts.refreshes.Add(1)
+		n.desk.tell(req.SessionID)
 	}
 	return w, err
 }

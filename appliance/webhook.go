@@ -24,7 +24,7 @@ const webhooksAtOnce = 16
 func (d *Desk) programs(s standing, err error) (out []attest.Approver) {
 	who, _, _ := d.core.authority.inForce()
 	if err != nil || who == nil || s.verdict.Allow || len(s.cancelled) > 0 ||
-		d.core.freezer.refuses(s.in.KeyID, s.in.Vault) != nil {
+		d.core.freezer.refuses(s.in.KeyID, s.vault) != nil {
 		return nil
 	}
 	said := append(slices.Clone(s.in.Approvals), s.rejected...)

@@ -13,6 +13,7 @@ import (
 	"github.com/luxfi/mpcd/intent"
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/policy"
+	"github.com/luxfi/mpcd/threshold"
 )
 
 // Approver is a person, or a program, whose word the rules of an authority may want besides an initiator's.
@@ -78,6 +79,9 @@ type approval struct {
 	Expires    int64  `cbor:"6,keyasint"`
 	Rejects    bool   `cbor:"7,keyasint"`
 	Vault      string `cbor:"8,keyasint"` // Intent.Vault, which the initiator has not signed
+	// Of a new key, which scheme makes it and who is to hold it: of these the initiator may have signed the number alone.
+	Scheme  threshold.SchemeID  `cbor:"9,keyasint,omitempty"`
+	Parties []threshold.PartyID `cbor:"10,keyasint,omitempty"`
 }
 
 // ApprovalMessage is what an approver signs: deterministic CBOR under a tag of its own. The intent names its authority and has its
@@ -88,6 +92,9 @@ func (i Intent) ApprovalMessage(d *intent.Decoded, by string, expires int64, rej
 	}
 	m := approval{Tag: "mpcd/v1/approval", Initiation: i.initiationHash(), Authority: append(Hex{}, i.Authority...), By: by, Expires: expires,
 		Rejects: rejects, Vault: i.Vault}
+	if i.Operation == OpKeygen {
+		m.Scheme, m.Parties = i.Scheme, i.Signers
+	}
 	if d != nil {
 		b, err := json.Marshal(d)
 		if err != nil {

@@ -80,6 +80,8 @@ type KeygenParams struct {
 	Kind      threshold.KindID `cbor:"2,keyasint" json:"kind"`
 	Label     string           `cbor:"3,keyasint" json:"label"`
 	Group     string           `cbor:"4,keyasint,omitempty" json:"vault,omitempty"` // the group of wallets it belongs to
+	// Nodes are the names of the parties, ascending, where the initiator has named them: then it is no other's key.
+	Nodes []string `cbor:"5,keyasint,omitempty" json:"nodes,omitempty"`
 }
 
 var errNotPrintable = errors.New("attest: intent: a text has characters that cannot be seen; use letters, digits, signs and single spaces")
@@ -196,9 +198,22 @@ func (i Intent) validateOperation() error {
 		case !Printable(i.Keygen.Label) || !Printable(i.Keygen.Group) || !Printable(string(i.Keygen.Kind)):
 			return errNotPrintable
 		}
-		return nil
+		return i.Keygen.validateNodes(len(i.Signers))
 	}
 	return fmt.Errorf("attest: intent: unknown operation %q; use sign, keygen or refresh", clip(string(i.Operation)))
+}
+
+// validateNodes checks the names of the parties, of which there are so many.
+func (k KeygenParams) validateNodes(parties int) error {
+	if len(k.Nodes) != 0 && len(k.Nodes) != parties {
+		return fmt.Errorf("attest: keygen intent: %d nodes are named, of %d parties", len(k.Nodes), parties)
+	}
+	for n, x := range k.Nodes {
+		if !name.MatchString(x) || n > 0 && x <= k.Nodes[n-1] {
+			return errors.New("attest: keygen intent: the nodes that it names must ascend without repetition")
+		}
+	}
+	return nil
 }
 
 // maxTweaks bounds the tweaks of one signature: one of a path, whose steps add up, and the Taproot commitment.

@@ -21,6 +21,7 @@ import (
 	"github.com/luxfi/mpcd/internal/canon"
 	"github.com/luxfi/mpcd/internal/durable"
 	"github.com/luxfi/mpcd/policy"
+	"github.com/luxfi/mpcd/threshold"
 )
 
 // Decision is how an approver decides on an operation, and where his word goes.
@@ -130,22 +131,18 @@ func ReadPending(id, path string, get func() (*wire.Operation, error)) (*Pending
 func ParseOperation(o *wire.Operation) (*Pending, error) {
 	var p Pending
 	err := canon.UnmarshalJSON(o.Intent, &p.Intent)
-	if err == nil {
-		err = canon.UnmarshalJSON(o.Key, &p.Key)
-	}
-	if err == nil && (p.Intent.Initiation == nil || p.Intent.Operation != attest.OpSign || p.Intent.RequestID != o.ID) {
-		err = fmt.Errorf("it is no signature that an initiator has asked for under that name")
+	if err == nil && (p.Intent.Initiation == nil || !attest.Initiated(p.Intent.Operation) || p.Intent.RequestID != o.ID) {
+		err = fmt.Errorf("it is nothing that an initiator has asked for under that name")
 	}
 	if in := p.Intent; err == nil && (in.Created < 0 || in.Initiation.Expires < in.Created ||
 		in.Initiation.Expires-in.Created > attest.MaxInitiation.Milliseconds()) {
 		err = fmt.Errorf("it is asked for at a time, or until one, that no request has: %d to %d in Unix milliseconds", in.Created,
 			in.Initiation.Expires)
 	}
-	if err == nil && attest.KeyID(p.Key.Kind, p.Key.GroupKey) != p.Intent.KeyID {
-		err = fmt.Errorf("the key that is shown is not that of wallet %.64q", p.Intent.KeyID)
-	}
-	if err == nil {
-		p.Decoded, err = host.DecodeIntent(p.Intent, p.Key)
+	if err == nil && p.Intent.Operation == attest.OpKeygen {
+		err = p.parseKeygen()
+	} else if err == nil {
+		err = p.parseKey(o.Key)
 	}
 	if err != nil {
 		return nil, fault.Usage("approve nothing that cannot be read: ask another node for the operation", "operation %.128q: %w", o.ID, err)
@@ -153,11 +150,42 @@ func ParseOperation(o *wire.Operation) (*Pending, error) {
 	return &p, nil
 }
 
+// parseKey reads the key that the operation is about, and what is to be done with it.
+func (p *Pending) parseKey(key json.RawMessage) error {
+	if err := canon.UnmarshalJSON(key, &p.Key); err != nil {
+		return err
+	}
+	if attest.KeyID(p.Key.Kind, p.Key.GroupKey) != p.Intent.KeyID {
+		return fmt.Errorf("the key that is shown is not that of wallet %.64q", p.Intent.KeyID)
+	}
+	if p.Intent.Operation == attest.OpRefresh && (len(p.Intent.Message) > 0 || p.Intent.Payload != nil) {
+		return errors.New("a refresh with a message or a transaction")
+	}
+	var err error
+	p.Decoded, err = host.DecodeIntent(p.Intent, p.Key)
+	return err
+}
+
+// parseKeygen holds what is asked for of a key to be made against the form that it has, as every node does.
+func (p *Pending) parseKeygen() error {
+	whole := p.Intent
+	whole.Node, whole.Approvals = whole.Initiation.By, nil
+	if err := whole.Validate(); err != nil {
+		return err
+	}
+	k := p.Intent.Keygen
+	if threshold.KindOf(k.Kind).Name == "" {
+		return fmt.Errorf("keys of kind %.64q are not known", k.Kind)
+	}
+	p.Key = attest.KeyRecord{Kind: k.Kind, Parties: p.Intent.Signers, Threshold: k.Threshold} // as rules are asked about it
+	return nil
+}
+
 // OperationTable lists operations, for people.
 func OperationTable(all []wire.Operation) [][]any {
-	rows := [][]any{{"OPERATION", "STATE", "ASKED BY", "WALLET", "NEEDS", "APPROVED", "REJECTED", "UNTIL"}}
+	rows := [][]any{{"OPERATION", "WHAT", "STATE", "ASKED BY", "WALLET", "NEEDS", "APPROVED", "REJECTED", "UNTIL"}}
 	for _, x := range all {
-		rows = append(rows, []any{x.ID, x.State, x.Initiator, x.WalletID, policy.Needs(x.Needs), quoted(x.Approved), quoted(x.Rejected),
+		rows = append(rows, []any{x.ID, x.Operation, x.State, x.Initiator, x.WalletID, policy.Needs(x.Needs), quoted(x.Approved), quoted(x.Rejected),
 			time.UnixMilli(x.ExpiresMS).UTC().Format(time.RFC3339)})
 	}
 	return rows
@@ -169,6 +197,9 @@ func OperationRows(x *wire.Operation) [][]any {
 		{"approved by", cmp.Or(quoted(x.Approved), "nobody")}}
 	if len(x.Rejected) > 0 {
 		rows = append(rows, []any{"rejected by", quoted(x.Rejected)})
+	}
+	if x.Operation == string(attest.OpKeygen) && x.WalletID != "" {
+		rows = append(rows, []any{"made", x.WalletID})
 	}
 	if x.ReceiptID != "" {
 		rows = append(rows, []any{"receipt", x.ReceiptID})
@@ -187,19 +218,40 @@ func OperationRows(x *wire.Operation) [][]any {
 func (p *Pending) Rows() [][2]string {
 	in := p.Intent
 	rows := [][2]string{{"asked by", fmt.Sprintf("%q of cluster %q", in.Initiation.By, in.Cluster)},
-		{"session", fmt.Sprintf("%q", in.RequestID)},
-		{"wallet", fmt.Sprintf("%q of vault %q", in.KeyID, in.Vault)}}
+		{"session", fmt.Sprintf("%q", in.RequestID)}}
+	if in.Keygen != nil {
+		rows = append(rows, p.keygenRows()...)
+	} else {
+		rows = append(rows, [2]string{"wallet", fmt.Sprintf("%q of vault %q", in.KeyID, in.Vault)})
+	}
 	if len(in.Path) > 0 {
 		rows = append(rows, [2]string{"path", wire.FormatPath(in.Path)})
 	}
-	if p.Decoded != nil {
+	switch {
+	case p.Decoded != nil:
 		rows = append(rows, p.Decoded.Rows()...)
-	} else {
+	case in.Operation == attest.OpRefresh:
+		rows = append(rows, [2]string{"would", "make the shares of the wallet's key anew; the key stays"})
+	case in.Operation == attest.OpSign:
 		rows = append(rows, [2]string{"NOT READ",
 			fmt.Sprintf("a message or digest of which nobody can tell what it does: %.600s", in.Message)})
 	}
 	return append(rows, [2]string{"waits until", time.UnixMilli(in.Initiation.Expires).UTC().Format(time.RFC3339)},
 		[2]string{"authority", in.Authority.String()})
+}
+
+// keygenRows say which key is to be made.
+func (p *Pending) keygenRows() [][2]string {
+	in, k := p.Intent, p.Intent.Keygen
+	kind := threshold.KindOf(k.Kind)
+	who := fmt.Sprintf("the first %d of the roster", len(in.Signers))
+	if len(k.Nodes) > 0 {
+		who = strings.Join(k.Nodes, ", ")
+	}
+	return [][2]string{{"would", "make a new key"}, {"label", fmt.Sprintf("%q", k.Label)}, {"vault", fmt.Sprintf("%q", k.Group)},
+		{"key", fmt.Sprintf("%s on %s, by %q", kind.Name, kind.Curve, in.Scheme)},
+		{"threshold", fmt.Sprintf("%d of %d", k.Threshold, len(in.Signers))},
+		{"parties", fmt.Sprintf("%s; numbers %s", who, strings.Trim(fmt.Sprint(in.Signers), "[]"))}}
 }
 
 // JudgeBy holds the operation against an authority in a file: it is the one it is under, its initiator asked for it, and the approver is

@@ -31,7 +31,7 @@ type Backend interface {
 	Operations(ctx context.Context, state appliance.OperationState) ([]appliance.Operation, error)
 	// Later has a request done that its caller does not wait for; nil where only who waits can have it. Follow has a channel filled when an
 	// operation has changed, or may have, until stop is called.
-	Later(ctx context.Context, r appliance.SignRequest) (*appliance.Operation, error)
+	Later(ctx context.Context, r appliance.Request) (*appliance.Operation, error)
 	Follow(session string) (changed <-chan struct{}, stop func())
 	// Approve takes an approver's word, that a request may be done or that it may not; Cancel the initiator's that it takes it back.
 	Approve(ctx context.Context, session string, x attest.Approval) (*appliance.Operation, error)

@@ -282,10 +282,11 @@ func (f *fake) Operations(_ context.Context, state appliance.OperationState) ([]
 	return []appliance.Operation{waiting()}, f.err
 }
 
-func (f *fake) Later(_ context.Context, r appliance.SignRequest) (*appliance.Operation, error) {
+func (f *fake) Later(_ context.Context, q appliance.Request) (*appliance.Operation, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if r.Initiation == nil {
+	r, sign := q.(appliance.SignRequest)
+	if sign && r.Initiation == nil {
 		return nil, f.err
 	}
 	o := waiting()

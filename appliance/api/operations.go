@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/luxfi/mpcd/appliance"
@@ -83,13 +84,15 @@ func (s *server) cancel(ctx context.Context, in *struct {
 // renderOperation writes an operation.
 func renderOperation(o *appliance.Operation) (*operationOut, error) {
 	in := o.Intent
-	in.Signers = []threshold.PartyID{} // nobody was chosen; null would stand for nothing
+	if in.Keygen == nil {
+		in.Signers = []threshold.PartyID{} // nobody was chosen; null would stand for nothing
+	}
 	out := wire.Operation{ID: in.RequestID, State: string(o.State), Needs: o.Needs, Approved: people(in.Approvals),
-		Rejected: people(o.Rejected), Why: o.Why, ReceiptID: o.ReceiptID, WalletID: in.KeyID,
+		Rejected: people(o.Rejected), Why: o.Why, ReceiptID: o.ReceiptID, WalletID: cmp.Or(in.KeyID, o.Wallet), Operation: string(in.Operation),
 		Initiator: in.Initiation.By, ExpiresMS: in.Initiation.Expires,
 		Cluster: in.Cluster}
 	var err error
-	if out.Intent, err = renderJSON("the intent", in); err == nil {
+	if out.Intent, err = renderJSON("the intent", in); err == nil && o.Key.GroupKey != nil {
 		out.Key, err = renderJSON("the key", attest.NewKeyRecord(o.Key))
 	}
 	return &operationOut{out}, err

@@ -176,10 +176,10 @@ func (s *server) open(doc huma.API, r route) huma.Operation {
 	case "followOperation":
 		op.Parameters = followParams()
 		op.Responses["204"] = &huma.Response{Description: "The operation is over, and the event that Last-Event-ID names was the last."}
-	case "sign", "generateMPCSig":
+	case "sign", "generateMPCSig", "keygen", "createVaultWallet", "refresh", "reshare":
 		op.Parameters = append(op.Parameters, &huma.Param{Name: "Prefer", In: "header",
 			Schema:      &huma.Schema{Type: huma.TypeString, MaxLength: ptr(headerMax)},
-			Description: "respond-async (RFC 7240): do not wait for the signature. Where the node cannot do so, it answers as without it."})
+			Description: "respond-async (RFC 7240): do not wait for the answer. Where the node cannot do so, it answers as without it."})
 		text := &huma.Schema{Type: huma.TypeString}
 		op.Responses["202"] = &huma.Response{Description: "It is kept, and done; Location says where to ask for it.",
 			Headers: map[string]*huma.Header{"Location": {Schema: text, Description: "Of the operation."},

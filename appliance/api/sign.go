@@ -3,16 +3,11 @@ package api
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
-	"reflect"
 	"slices"
 	"strings"
-
-	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/luxfi/mpcd/appliance"
 	"github.com/luxfi/mpcd/attest"
@@ -20,34 +15,7 @@ import (
 	"github.com/luxfi/mpcd/internal/address"
 )
 
-// signatureOut is a signature, or what is to become one.
-type signatureOut struct {
-	Status   int
-	Location string `header:"Location" hidden:"true"`           // of the operation, where the signature is not waited for
-	Applied  string `header:"Preference-Applied" hidden:"true"` // respond-async then
-	Body     signed
-}
-
-// signed is a signature, or the operation that makes it.
-type signed struct {
-	wire.Signature
-	later *wire.Operation
-}
-
-// MarshalJSON writes the one that it is.
-func (x signed) MarshalJSON() ([]byte, error) {
-	if x.later != nil {
-		return json.Marshal(x.later)
-	}
-	return json.Marshal(x.Signature)
-}
-
-// Schema is that of a signature: the other answer has another status, which has its own.
-func (signed) Schema(r huma.Registry) *huma.Schema {
-	return r.Schema(reflect.TypeFor[wire.Signature](), true, "")
-}
-
-func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signatureOut, error) {
+func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*answer[wire.Signature], error) {
 	b := in.Body
 	w, err := s.find(ctx, b.WalletID, b.PublicKey)
 	if err != nil {
@@ -83,39 +51,18 @@ func (s *server) sign(ctx context.Context, in *struct{ Body signBody }) (*signat
 	if err != nil {
 		return nil, err
 	}
-	c := callOf(ctx)
-	r := appliance.SignRequest{SessionID: c.session, WalletID: w.ID, Path: path, Message: message, Payload: payload, Signers: signers,
-		Chain: b.Chain, Requester: c.requester, Consent: consent}
-	if c.later {
-		if out, err := s.later(ctx, r); err != nil || out != nil {
-			return out, err
-		}
-	}
+	r := appliance.SignRequest{SessionID: s.session(ctx), WalletID: w.ID, Path: path, Message: message, Payload: payload, Signers: signers,
+		Chain: b.Chain, Requester: callOf(ctx).requester, Consent: consent}
 	r.BodyHash = r.Hash()
+	if out, err := later[wire.Signature](ctx, s, r); err != nil || out != nil {
+		return out, err
+	}
 	sig, err := s.backend(ctx).Sign(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	body, err := renderSignature(sig, w)
-	return &signatureOut{Status: http.StatusOK, Body: signed{Signature: body}}, err
-}
-
-// later has a request done that its caller does not wait for; nil where it must wait, or need not: the operation is over.
-func (s *server) later(ctx context.Context, r appliance.SignRequest) (*signatureOut, error) {
-	if r.SessionID == "" {
-		r.SessionID = newUUID(s.Rand)
-	}
-	r.BodyHash = r.Hash()
-	o, err := s.backend(ctx).Later(ctx, r)
-	if err != nil || o == nil || o.State.Over() {
-		return nil, err
-	}
-	out, err := renderOperation(o)
-	if err != nil {
-		return nil, err
-	}
-	return &signatureOut{Status: http.StatusAccepted, Location: "/api/v1/operations/" + url.PathEscape(r.SessionID),
-		Applied: respondAsync, Body: signed{later: &out.Body}}, nil
+	return answered(http.StatusOK, body, err)
 }
 
 // message is what will be signed, or the payload that says it. It must be there once, and be what a key of the wallet's kind signs.

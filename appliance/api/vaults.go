@@ -73,11 +73,19 @@ func (w within) Wallet(ctx context.Context, name string) (*appliance.Wallet, err
 }
 
 func (w within) Keygen(ctx context.Context, r appliance.KeygenRequest) (*appliance.Wallet, error) {
-	if !w.has(r.Group) {
-		return nil, &problem.Error{Code: problem.Denied, Message: "the caller is let in for some vaults, and this is none of them",
-			Next: "name one of the vaults that your token is for, or ask who grants them"}
+	if err := w.permits(r.Group); err != nil {
+		return nil, err
 	}
 	return w.node.Keygen(ctx, r)
+}
+
+// permits refuses to make a wallet in another vault.
+func (w within) permits(vault string) error {
+	if !w.has(vault) {
+		return &problem.Error{Code: problem.Denied, Message: "the caller is let in for some vaults, and this is none of them",
+			Next: "name one of the vaults that your token is for, or ask who grants them"}
+	}
+	return nil
 }
 
 // visible fails for a wallet of another vault.
@@ -136,7 +144,7 @@ func (w within) Operation(ctx context.Context, session string) (*appliance.Opera
 	if err != nil {
 		return nil, hide("operation", err)
 	}
-	if !w.has(o.Intent.Vault) {
+	if !w.has(o.Vault()) {
 		return nil, hidden("operation")
 	}
 	return o, nil
@@ -144,11 +152,16 @@ func (w within) Operation(ctx context.Context, session string) (*appliance.Opera
 
 func (w within) Operations(ctx context.Context, state appliance.OperationState) ([]appliance.Operation, error) {
 	all, err := w.node.Operations(ctx, state)
-	return slices.DeleteFunc(all, func(o appliance.Operation) bool { return !w.has(o.Intent.Vault) }), err
+	return slices.DeleteFunc(all, func(o appliance.Operation) bool { return !w.has(o.Vault()) }), err
 }
 
-func (w within) Later(ctx context.Context, r appliance.SignRequest) (*appliance.Operation, error) {
-	if err := w.visible(ctx, r.WalletID); err != nil {
+func (w within) Later(ctx context.Context, r appliance.Request) (*appliance.Operation, error) {
+	wallet, vault := r.About()
+	err := w.permits(vault)
+	if wallet != "" {
+		err = w.visible(ctx, wallet)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return w.node.Later(ctx, r)

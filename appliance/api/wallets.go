@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -17,32 +18,28 @@ import (
 
 type walletOut struct{ Body wire.Wallet }
 
-type vaultWalletOut struct{ Body wire.VaultWallet }
+// keyOut is a wallet that was asked for, or the operation that makes or refreshes it.
+type keyOut = answer[wire.Wallet]
 
-func (s *server) keygen(ctx context.Context, in *struct{ Body keygenBody }) (*walletOut, error) {
-	w, err := s.makeKey(ctx, in.Body, "")
-	if err != nil {
-		return nil, err
-	}
-	return answerWallet(w)
+func (s *server) keygen(ctx context.Context, in *struct{ Body keygenBody }) (*keyOut, error) {
+	return s.makeKey(ctx, in.Body, "")
 }
 
 func (s *server) vaultWallet(ctx context.Context, in *struct {
 	VaultID string `path:"vaultId" maxLength:"128" pattern:"^[A-Za-z0-9._:-]+$" doc:"A name to group wallets by; it need not exist before."`
 	Body    keygenBody
-}) (*vaultWalletOut, error) {
-	w, err := s.makeKey(ctx, in.Body, in.VaultID)
+}) (*answer[wire.VaultWallet], error) {
+	out, err := s.makeKey(ctx, in.Body, in.VaultID)
 	if err != nil {
 		return nil, err
 	}
-	out, err := answerWallet(w)
-	if err != nil {
-		return nil, err
+	if out.Body.later != nil {
+		return &answer[wire.VaultWallet]{out.Status, out.Location, out.Applied, now[wire.VaultWallet]{later: out.Body.later}}, nil
 	}
-	return &vaultWalletOut{Body: renderVaultWallet(out.Body)}, nil
+	return answered(http.StatusCreated, renderVaultWallet(out.Body.value), nil)
 }
 
-func (s *server) makeKey(ctx context.Context, b keygenBody, vault string) (*appliance.Wallet, error) {
+func (s *server) makeKey(ctx context.Context, b keygenBody, vault string) (*keyOut, error) {
 	r, err := b.request(vault)
 	if err != nil {
 		return nil, err
@@ -50,13 +47,15 @@ func (s *server) makeKey(ctx context.Context, b keygenBody, vault string) (*appl
 	if r.Consent, err = b.Consent.value(callOf(ctx).header); err != nil {
 		return nil, err
 	}
-	c := callOf(ctx)
-	r.SessionID, r.Requester = c.session, c.requester
+	r.SessionID, r.Requester = s.session(ctx), callOf(ctx).requester
 	r.BodyHash = r.Hash()
-	return s.backend(ctx).Keygen(ctx, r)
+	if out, err := later[wire.Wallet](ctx, s, r); err != nil || out != nil {
+		return out, err
+	}
+	return answeredKey(s.backend(ctx).Keygen(ctx, r))
 }
 
-func (s *server) refresh(ctx context.Context, in *struct{ Body refreshBody }) (*walletOut, error) {
+func (s *server) refresh(ctx context.Context, in *struct{ Body refreshBody }) (*keyOut, error) {
 	w, err := s.find(ctx, in.Body.WalletID, in.Body.PublicKey)
 	if err != nil {
 		return nil, err
@@ -67,7 +66,7 @@ func (s *server) refresh(ctx context.Context, in *struct{ Body refreshBody }) (*
 func (s *server) reshare(ctx context.Context, in *struct {
 	WalletID string `path:"walletId" maxLength:"256" doc:"The wallet's id, or its public key in hex."`
 	Body     reshareBody
-}) (*walletOut, error) {
+}) (*keyOut, error) {
 	w, err := s.lookUp(ctx, in.WalletID)
 	if err != nil {
 		return nil, err
@@ -77,7 +76,7 @@ func (s *server) reshare(ctx context.Context, in *struct {
 		NewParticipants: b.NewParticipants, Release: b.Release, Consent: b.Consent})
 }
 
-func (s *server) renew(ctx context.Context, w *appliance.Wallet, b refreshBody) (*walletOut, error) {
+func (s *server) renew(ctx context.Context, w *appliance.Wallet, b refreshBody) (*keyOut, error) {
 	if err := b.unchanged(w); err != nil {
 		return nil, err
 	}
@@ -85,17 +84,24 @@ func (s *server) renew(ctx context.Context, w *appliance.Wallet, b refreshBody) 
 	if err != nil {
 		return nil, err
 	}
-	c := callOf(ctx)
-	r := appliance.RefreshRequest{SessionID: c.session, WalletID: w.ID, Requester: c.requester, Consent: consent}
+	r := appliance.RefreshRequest{SessionID: s.session(ctx), WalletID: w.ID, Requester: callOf(ctx).requester, Consent: consent}
 	for _, id := range b.Release {
 		r.Release = append(r.Release, transport.NodeID(id))
 	}
 	r.BodyHash = r.Hash()
-	w, err = s.backend(ctx).Refresh(ctx, r)
+	if out, err := later[wire.Wallet](ctx, s, r); err != nil || out != nil {
+		return out, err
+	}
+	return answeredKey(s.backend(ctx).Refresh(ctx, r))
+}
+
+// answeredKey is the answer to who waited for a wallet.
+func answeredKey(w *appliance.Wallet, err error) (*keyOut, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answerWallet(w)
+	body, err := renderWallet(w)
+	return answered(http.StatusOK, body, err)
 }
 
 func (s *server) prove(ctx context.Context, in *struct {

@@ -144,7 +144,7 @@ type Health struct {
 	Roster  string  `json:"roster,omitempty" doc:"The fingerprint of the roster in use; /healthz alone says it."`
 }
 
-// Operation is a request for a signature that waits for people to approve it, or did, as the answering node knows it.
+// Operation is a request that waits for people to approve it, or did, as the answering node knows it.
 type Operation struct {
 	ID        string          `json:"id" doc:"The session_id of the request."`
 	State     string          `json:"state" enum:"PENDING_APPROVAL,RUNNING,SUCCEEDED,FAILED,EXPIRED,CANCELLED" doc:"RUNNING: enough have approved it; it is done now, or tried again until it expires."`
@@ -153,11 +153,12 @@ type Operation struct {
 	Rejected  []string        `json:"rejected" doc:"Who has rejected it, for good."`
 	Why       string          `json:"why,omitempty" doc:"Why it failed, or cannot be judged now."`
 	ReceiptID string          `json:"receipt_id,omitempty" doc:"SUCCEEDED: that of the signature; the request, repeated, has the signature."`
-	WalletID  string          `json:"wallet_id"`
+	Operation string          `json:"operation" enum:"sign,keygen,refresh" doc:"What is asked for; the request, repeated, has the answer when it has SUCCEEDED."`
+	WalletID  string          `json:"wallet_id" doc:"The wallet; of a keygen the one that was made, empty before it has SUCCEEDED."`
 	Initiator string          `json:"initiator" doc:"Who asks, in the cluster's authority."`
 	ExpiresMS int64           `json:"expires_ms" doc:"Unix time in ms until which it waits."`
-	Intent    json.RawMessage `json:"intent" doc:"What is asked for, as the receipt of the signature will have it; an approver reads this and signs for it."`
-	Key       json.RawMessage `json:"key" doc:"The wallet's key, as receipts have it."`
+	Intent    json.RawMessage `json:"intent" doc:"What is asked for, as the receipt of a signature will have it; an approver reads this and signs for it."`
+	Key       json.RawMessage `json:"key,omitempty" doc:"The wallet's key, as receipts have it; none of a keygen."`
 	Cluster   string          `json:"cluster" doc:"Whose authority it is under."`
 }
 
