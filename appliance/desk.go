@@ -111,10 +111,11 @@ type waiter struct {
 	next  time.Time
 	turn  bool // next is set
 	doing bool
-	over  bool   // it has expired, and who follows it was told
-	told  bool   // a peer says that it has the answer, and this node has not looked since
-	done  bool   // this node has the answer
-	heard string // why a program that approves has not said its word to this node
+	over  bool      // it has expired, and who follows it was told
+	told  bool      // a peer says that it has the answer, and this node has not looked since
+	done  bool      // this node has the answer
+	since time.Time // that it is here; zero of what was read at the start
+	heard string    // why it is not done yet: a program that approves has not said its word to this node, or what failed
 }
 
 // size is about how many bytes of memory a record takes.
@@ -280,11 +281,88 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 		next = waiterRecord{Version: waiterVersion, Intent: bare(&r.Intent), Named: r.Named, Body: r.Body}
 		err = d.room(&next, now)
 	} else if !same(&next.Intent, &r.Intent) {
-		err = operation.Reused(r.Intent.RequestID)
+		return d.contradicts(ctx, next, r)
 	}
 	if err != nil {
 		return false, err
 	}
+	return d.merge(ctx, next, r, known)
+}
+
+// contradicts takes up a record whose session_id stands for another request here. Where neither was begun, as when two nodes were asked at
+// once, one of them stands at all nodes, and the other is refused: see before. What this node has agreed to stands in any case, and so does
+// what somebody has taken back, so that it stays so; what this node gave up gives way.
+func (d *Desk) contradicts(ctx context.Context, here, r waiterRecord) (news bool, err error) {
+	session := r.Intent.RequestID
+	next := waiterRecord{Version: waiterVersion, Intent: bare(&r.Intent), Named: r.Named, Body: r.Body}
+	if next.Cancelled = r.Cancelled; here.Intent.Initiation.By != r.Intent.Initiation.By {
+		err = d.room(&next, d.core.cfg.Clock())
+	}
+	s, bad := d.judge(ctx, next, r.Rejected...)
+	if err = cmp.Or(err, bad); err != nil {
+		return false, err
+	}
+	ours, _ := d.judge(ctx, here)
+	agreed, err := d.core.gate.uses.Get(ctx, session)
+	if err != nil {
+		return false, err
+	}
+	yields := here.Failed != "" || d.fresh(session) && before(&r.Intent, &here.Intent)
+	switch back := len(s.cancelled)+len(s.rejected) > 0; {
+	case len(here.Cancelled)+len(here.Rejected) > 0:
+		yields = false
+	case agreed != nil && s.asks.purpose != ours.asks.purpose:
+		yields = agreed.Purpose == s.asks.purpose
+	case back:
+		yields = true
+	}
+	if !yields {
+		d.lookAgain(session) // it may have been done elsewhere, and is over here then
+		return false, operation.Reused(session)
+	}
+	if news, err = d.merge(ctx, next, r, false); err != nil || !news {
+		return news, err
+	}
+	return true, d.core.cfg.AuditLog.Append(ctx, audit.Event{Name: "operation.yield", Facts: map[string]string{"session": session,
+		"initiator": r.Intent.Initiation.By, "gave way": here.Intent.Initiation.By}})
+}
+
+// deskSettles is how long a request may give way to another: none ends what has waited for longer.
+const deskSettles = time.Minute
+
+// fresh tells whether a request may give way.
+func (d *Desk) fresh(session string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w := d.m[session]
+	return w != nil && d.core.cfg.Clock().Sub(w.since) < deskSettles
+}
+
+// before is the order of requests of one session_id, the same at every node: by who asks, as the session_id has it, so that nobody can try
+// until his comes first, and then by what is asked for.
+func before(a, b *attest.Intent) bool {
+	by := func(in *attest.Intent) []byte {
+		h := canon.Hash("mpcd/v1/desk/who", []byte(in.RequestID), []byte(in.Initiation.By))
+		return h[:]
+	}
+	what := func(in *attest.Intent) []byte {
+		h := canon.Hash("mpcd/v1/desk/what", in.InitiationMessage(in.Initiation.By, 0))
+		return h[:]
+	}
+	return cmp.Or(bytes.Compare(by(a), by(b)), bytes.Compare(what(a), what(b))) < 0
+}
+
+// lookAgain has a request looked at soon.
+func (d *Desk) lookAgain(session string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if at := d.core.cfg.Clock().Add(deskRetry); d.m[session] != nil && d.m[session].next.After(at) {
+		d.m[session].next = at
+	}
+}
+
+// merge keeps what a record has more than the one that is here, next, or is to be.
+func (d *Desk) merge(ctx context.Context, next, r waiterRecord, known bool) (news bool, err error) {
 	before := next.digest()
 	next.Intent.Approvals = append(slices.Clone(next.Intent.Approvals), r.Intent.Approvals...)
 	if len(next.Cancelled) == 0 {
@@ -293,6 +371,9 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 	s, err := d.judge(ctx, next, r.Rejected...)
 	if err != nil {
 		return false, err
+	}
+	if agreed, err := d.core.gate.uses.Get(ctx, next.Intent.RequestID); !known && (err != nil || agreed != nil && agreed.Purpose != s.asks.purpose) {
+		return false, cmp.Or(err, operation.Reused(next.Intent.RequestID))
 	}
 	next.Intent.Approvals, next.Rejected, next.Cancelled = s.in.Approvals, s.rejected, s.cancelled
 	waits := len(s.in.Approvals)+len(s.cancelled) > 0 || !s.verdict.Allow
@@ -310,8 +391,12 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := newWaiter(next)
+	w.since = d.core.cfg.Clock()
 	if was := d.m[next.Intent.RequestID]; was != nil {
 		w.doing = was.doing
+		if known {
+			w.since = was.since
+		}
 	}
 	d.m[next.Intent.RequestID] = w
 	return true, nil
@@ -471,11 +556,18 @@ func (d *Desk) learn(ctx context.Context, env transport.Envelope) {
 		d.core.remark(env.From, "what a peer tells of requests that wait cannot be read", cmp.Or(err, errors.New("it is too much")))
 		return
 	}
+	var used []string // for something else: the peer may look whether that is done
 	for _, r := range b.Records {
 		r.Here = false
 		if _, err := d.take(ctx, r); err != nil {
 			d.core.remark(env.From, "a request that waits, of a peer, is not taken up", err)
+			if reused(err) {
+				used = append(used, r.Intent.RequestID)
+			}
 		}
+	}
+	if len(used) > 0 {
+		d.send([]transport.NodeID{env.From}, deskBody{Done: used})
 	}
 	d.due(env.From, b.Done)
 	if b.Has {
@@ -603,8 +695,11 @@ func (d *Desk) attempt(ctx context.Context, session string, start func(func())) 
 			pause = deskCounts
 		}
 		if !first {
-			if found, _, _ := d.elsewhere(ctx, record, s); found {
+			switch found, _, err := d.elsewhere(ctx, record, s); {
+			case found:
 				pause = deskDone
+			case d.usedUp(ctx, s, err):
+				failed = fmt.Sprintf("%.300s", problem.As(err).Message)
 			}
 		}
 	case d.core.freezer.refuses(s.in.KeyID, s.vault) != nil:
@@ -629,11 +724,11 @@ func (d *Desk) finish(ctx context.Context, session string, at waiterDigest, paus
 	if w == nil {
 		return
 	}
-	w.done = pause == deskDone
+	w.done = pause == deskDone && w.at == at
 	if w.doing = false; w.at == at && !w.told { // else it is looked at again at once
 		w.turn, w.next = true, d.core.cfg.Clock().Add(pause)
 	}
-	if failed != "" {
+	if failed != "" && w.at == at { // else it may be another request's
 		w.Failed = failed
 		if err := d.store(ctx, &w.waiterRecord); err != nil {
 			d.core.cfg.Logger.Warn("that a request has failed could not be kept", "session", session, "error", err)
@@ -684,8 +779,19 @@ func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.D
 		return deskCounts, ""
 	case problem.As(err).Code.Retryable(), problem.As(err).Code == problem.Unapproved, problem.As(err).Code == problem.Frozen,
 		ctx.Err() != nil,
-		problem.As(err).Code == problem.Conflict && !usedUp(err): // a newer authority, or a refresh, is on its way
+		problem.As(err).Code == problem.Conflict && !d.usedUp(ctx, s, err): // a newer authority, or a refresh, is on its way
+		d.hear(r.Intent.RequestID, problem.As(err).Error())
 		return deskRetry, ""
 	}
 	return deskRetry, fmt.Sprintf("%.300s", problem.As(err).Message)
+}
+
+// usedUp tells whether a request was refused because its session_id stands for another for good: this node has answered that, or another has
+// shown its answer. What a peer only says to have agreed to is its word, and may come to nothing.
+func (d *Desk) usedUp(ctx context.Context, s standing, err error) bool {
+	if !reused(err) || errors.Is(err, errAnswered) {
+		return reused(err)
+	}
+	_, own := d.others.stored(ctx, s.asks.op, s.asks.session, s.asks.body)
+	return reused(own)
 }

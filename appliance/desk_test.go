@@ -209,6 +209,7 @@ func TestDeskJudgesPeers(t *testing.T) {
 		len(o.Rejected)+len(o.Intent.Approvals) != 0 {
 		t.Errorf("words that nobody signed: %+v, %v", o, err)
 	}
+	third.node.AgeDesk("waits")
 	another, _ := c.draft(w.ID, "waits", 6)
 	tell(*another, nil, nil, "")
 	_, request := c.draft(w.ID, "waits", 6)

@@ -529,6 +529,13 @@ func (n *Node) TellDesk(ctx context.Context, from transport.NodeID, in attest.In
 			Here: true}}})})
 }
 
+// AgeDesk has a request wait at the node for long.
+func (n *Node) AgeDesk(session string) {
+	n.desk.mu.Lock()
+	defer n.desk.mu.Unlock()
+	n.desk.m[session].since = time.Time{}
+}
+
 // TellFreeze has the node take a freeze as a peer's, with a thaw unless it is nil.
 func (n *Node) TellFreeze(ctx context.Context, from transport.NodeID, s attest.SignedFreeze, t *attest.SignedThaw) {
 	n.freezer.learn(ctx, transport.Envelope{From: from, Kind: ceremony.KindFreeze, Body: canon.MustMarshal(freezeBody{Version: freezeVersion,

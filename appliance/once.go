@@ -242,9 +242,6 @@ func (n *others) find(ctx context.Context, x asks, take func(heard) error) (foun
 		}
 		wait := acting || !known && n.cfg.Clock().Before(end)
 		if untaken != nil || used != nil && !same || !wait {
-			if x.signed { // what was agreed to is surer than an answer
-				untaken = cmp.Or(used, untaken)
-			}
 			return false, wallet, cmp.Or(untaken, used, lost)
 		}
 		select {
@@ -308,8 +305,8 @@ func reused(err error) bool {
 	return errors.As(err, &p) && p.Code == problem.Conflict && p.Field == "session_id"
 }
 
-// usedUp tells whether a session_id stands for another request for good, and not for one whose answer could not be taken over.
-func usedUp(err error) bool { return reused(err) && problem.As(err).Err == nil }
+// errAnswered is the cause of a refusal for an answer that another node has shown, and that holds, to another request of the session_id.
+var errAnswered = errors.New("it is the answer to another request")
 
 // forget takes a request off the record that was refused because its session_id stands for another, if nothing can have come of it here:
 // this node has agreed to nothing of the kind under the session_id, as it has, durably, before it makes a share. The session is claimed.
@@ -407,8 +404,12 @@ func (n *others) adoptWallet(ctx context.Context, x asks, h heard) ([]byte, erro
 		theirs.Committee.Equal(rec.Info.Committee) && theirs.Epoch <= rec.Info.Epoch &&
 		(x.op != attest.OpKeygen || rec.SessionID == x.session) && x.fits(a.ID, rec)
 	if !same {
-		return nil, problem.New(problem.Integrity, "compare the wallet on both nodes",
+		e := problem.New(problem.Integrity, "compare the wallet on both nodes",
 			"node %s answers session_id %q with a wallet that is another here", h.from, x.session)
+		if x.op == attest.OpKeygen && rec.SessionID == x.session {
+			e.Err = errAnswered
+		}
+		return nil, e
 	}
 	put := n.ops.Answered(string(x.op), x.session, x.body, h.Answer)
 	return h.Answer, n.cfg.Store.Batch(ctx, []vault.Pair{put}, nil)
@@ -541,8 +542,11 @@ func (n *others) adoptSignature(ctx context.Context, req SignRequest, key keys.K
 	}
 	want := attest.Intent{Operation: attest.OpSign, KeyID: key.ID, Message: req.Message, Path: req.Path}
 	if purposeOf(&r.Intent) != purposeOf(&want) || r.SessionID != req.SessionID || r.ID != string(h.Answer) {
-		return nil, problem.New(problem.Integrity, "", "it shows the receipt of another request, %.64q of session_id %.128q",
-			r.ID, r.SessionID)
+		e := problem.New(problem.Integrity, "", "it shows the receipt of another request, %.64q of session_id %.128q", r.ID, r.SessionID)
+		if r.SessionID == req.SessionID {
+			e.Err = errAnswered
+		}
+		return nil, e
 	}
 	puts := []vault.Pair{{Key: receiptKey(r.ID), Value: h.Receipt},
 		n.ops.Answered(string(attest.OpSign), req.SessionID, req.BodyHash, h.Answer)}

@@ -106,7 +106,7 @@ func (d *Desk) operation(ctx context.Context, r waiterRecord) (*Operation, error
 	case why != nil:
 		o.State, o.Why = PendingApproval, problem.As(why).Error()
 	case s.verdict.Allow:
-		o.State = Running
+		o.State, o.Why = Running, d.unheard(r.Intent.RequestID)
 	default:
 		o.State, o.Needs, o.Why = PendingApproval, s.verdict.Needs, d.unheard(r.Intent.RequestID)
 		if len(o.Needs) == 0 {

@@ -57,15 +57,20 @@ func (d *Desk) ask(ctx context.Context, session string, programs []attest.Approv
 				"approver", programs[i].Name, "session", session, "error", problem.As(err).Error())
 		}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if w := d.m[session]; w != nil {
-		w.heard = heard
-	}
+	d.hear(session, heard)
 	return deskRetry
 }
 
-// unheard is why a program has not said its word to this node, "" if it has, or is not asked here.
+// hear keeps why a request is not done yet, for who asks how it stands.
+func (d *Desk) hear(session, why string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if w := d.m[session]; w != nil {
+		w.heard = why
+	}
+}
+
+// unheard is why a request is not done yet, as this node has heard: a program has not said its word, or a node cannot do its part.
 func (d *Desk) unheard(session string) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
