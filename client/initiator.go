@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,7 +109,8 @@ func (c *Client) initiateKeygen(ctx context.Context, q *KeygenRequest, group str
 		q.Threshold = q.Total/2 + 1
 	}
 	in := attest.Intent{Operation: attest.OpKeygen, RequestID: q.SessionID, Signers: make([]threshold.PartyID, q.Total),
-		Keygen: &attest.KeygenParams{Threshold: q.Threshold, Kind: kindOf(q.Curve, q.Protocol), Label: q.Label, Group: group}}
+		Keygen: &attest.KeygenParams{Threshold: q.Threshold, Kind: kindOf(q.Curve, q.Protocol), Label: q.Label, Group: group,
+			Nodes: slices.Sorted(slices.Values(q.Parties))}}
 	q.Initiation, h, err = c.initiate(in)
 	return h, err
 }
