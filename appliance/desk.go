@@ -372,7 +372,8 @@ func (d *Desk) merge(ctx context.Context, next, r waiterRecord, known bool) (new
 	if err != nil {
 		return false, err
 	}
-	if agreed, err := d.core.gate.uses.Get(ctx, next.Intent.RequestID); !known && (err != nil || agreed != nil && agreed.Purpose != s.asks.purpose) {
+	agreed, err := d.core.gate.uses.Get(ctx, next.Intent.RequestID)
+	if !known && (err != nil || agreed != nil && agreed.Purpose != s.asks.purpose) {
 		return false, cmp.Or(err, operation.Reused(next.Intent.RequestID))
 	}
 	next.Intent.Approvals, next.Rejected, next.Cancelled = s.in.Approvals, s.rejected, s.cancelled
@@ -786,8 +787,8 @@ func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.D
 	return deskRetry, fmt.Sprintf("%.300s", problem.As(err).Message)
 }
 
-// usedUp tells whether a request was refused because its session_id stands for another for good: this node has answered that, or another has
-// shown its answer. What a peer only says to have agreed to is its word, and may come to nothing.
+// usedUp tells whether a request was refused because its session_id stands for another for good: this node has answered that, or another
+// has shown its answer. What a peer only says to have agreed to is its word, and may come to nothing.
 func (d *Desk) usedUp(ctx context.Context, s standing, err error) bool {
 	if !reused(err) || errors.Is(err, errAnswered) {
 		return reused(err)

@@ -276,7 +276,7 @@ func (r RefreshRequest) claims() (attest.Operation, string, [32]byte) {
 // About is the wallet.
 func (r RefreshRequest) About() (wallet, vault string) { return r.WalletID, "" }
 
-// waits is nil for a refresh that releases bans: these are the answering node's own, and no other node is to end its bans for a peer's word.
+// waits is nil for a refresh that releases bans: these are the answering node's own, and no other is to end its bans for a peer's word.
 func (r RefreshRequest) waits(ctx context.Context, d *Desk) (*waiterRecord, error) {
 	key, err := d.core.keys.Key(ctx, r.WalletID)
 	if len(r.Release) > 0 || err != nil && problem.As(err).Code == problem.NotFound {

@@ -59,7 +59,8 @@ func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold
 
 // intent is what a request for a key asks for, in the words of an initiator. One that has not signed who the parties are, as none did for
 // releases before, is taken at its word without.
-func (n *making) intent(ctx context.Context, req KeygenRequest, scheme threshold.Scheme, committee threshold.Committee) (*attest.Intent, error) {
+func (n *making) intent(ctx context.Context, req KeygenRequest, scheme threshold.Scheme,
+	committee threshold.Committee) (*attest.Intent, error) {
 	in := n.token.intent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
 	in.Scheme, in.Keygen, in.Initiation = scheme.ID(), keygenParams(scheme, committee, req), req.Initiation
 	if who, _, _ := n.authority.inForce(); who != nil && in.Initiation != nil && who.CheckInitiation(*in, n.cfg.Clock()) != nil {

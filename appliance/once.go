@@ -492,8 +492,8 @@ func (n *others) signedElsewhere(ctx context.Context, req SignRequest, key keys.
 	return n.given(ctx, answer)
 }
 
-// elsewhere tells whether this node has by now the answer to a request that it refuses, or for nil does not do itself, or takes over that of
-// another, which take judges and keeps.
+// elsewhere tells whether this node has by now the answer to a request that it refuses, or for nil does not do itself, or takes over that
+// of another, which take judges and keeps.
 func (n *others) elsewhere(ctx context.Context, x asks, refused error, take func(heard) error) (found bool, err error) {
 	_, release, taken := n.ops.Claim(ctx, string(x.op), x.session, x.body)
 	switch {

@@ -51,6 +51,18 @@ func (c *Client) CreateWallet(ctx context.Context, group string, r *KeygenReques
 	return send[VaultWallet](ctx, c, http.MethodPost, "/api/v1/vaults/"+url.PathEscape(group)+"/wallets", header, q)
 }
 
+// KeygenIn is Keygen, or of a group that is not "" CreateWallet.
+func (c *Client) KeygenIn(ctx context.Context, group string, r *KeygenRequest) (*Wallet, error) {
+	if group == "" {
+		return c.Keygen(ctx, r)
+	}
+	w, err := c.CreateWallet(ctx, group, r)
+	if err != nil {
+		return nil, err
+	}
+	return &w.Wallet, nil
+}
+
 // Sign signs one message or digest.
 func (c *Client) Sign(ctx context.Context, r *SignRequest) (*Signature, error) {
 	q := *r

@@ -35,6 +35,14 @@ func (c *Client) Operation(ctx context.Context, id string) (*Operation, error) {
 	return call[Operation](ctx, c, http.MethodGet, operationPath(id), nil)
 }
 
+// Shown is Operation, or with follow what Follow returns.
+func (c *Client) Shown(ctx context.Context, id string, follow bool) (*Operation, error) {
+	if follow {
+		return c.Follow(ctx, id, nil)
+	}
+	return c.Operation(ctx, id)
+}
+
 // Approve brings an approver's word on an operation.
 func (c *Client) Approve(ctx context.Context, id string, x *Approval) (*Operation, error) {
 	return call[Operation](ctx, c, http.MethodPost, operationPath(id)+"/approvals", x)

@@ -185,8 +185,8 @@ func (p *Pending) parseKeygen() error {
 func OperationTable(all []wire.Operation) [][]any {
 	rows := [][]any{{"OPERATION", "WHAT", "STATE", "ASKED BY", "WALLET", "NEEDS", "APPROVED", "REJECTED", "UNTIL"}}
 	for _, x := range all {
-		rows = append(rows, []any{x.ID, x.Operation, x.State, x.Initiator, x.WalletID, policy.Needs(x.Needs), quoted(x.Approved), quoted(x.Rejected),
-			time.UnixMilli(x.ExpiresMS).UTC().Format(time.RFC3339)})
+		rows = append(rows, []any{x.ID, x.Operation, x.State, x.Initiator, x.WalletID, policy.Needs(x.Needs), quoted(x.Approved),
+			quoted(x.Rejected), time.UnixMilli(x.ExpiresMS).UTC().Format(time.RFC3339)})
 	}
 	return rows
 }

@@ -40,16 +40,18 @@ func operationList(o *output) *cobra.Command {
 
 func operationShow(o *output) *cobra.Command {
 	var r remote
+	var follow bool
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show a request that waits for approvals, as this program reads it; with -o json, a file to approve offline",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return show(o, &r, "show operation", "",
-				func(c *client.Client) (*wire.Operation, error) { return c.Operation(cmd.Context(), args[0]) }, table(enrol.OperationRows))
+				func(c *client.Client) (*wire.Operation, error) { return c.Shown(cmd.Context(), args[0], follow) }, table(enrol.OperationRows))
 		},
 	}
 	r.register(cmd)
+	cmd.Flags().BoolVar(&follow, "follow", false, "wait until it is over, for --timeout at most without a word of the node")
 	return cmd
 }
 

@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/luxfi/mpcd/client"
+	"github.com/luxfi/mpcd/client/wire"
+	"github.com/luxfi/mpcd/enrol"
 	"github.com/luxfi/mpcd/host/fault"
 	"github.com/luxfi/mpcd/hsm"
 )
@@ -30,6 +32,7 @@ type remote struct {
 	who     asker
 	name    string // that the node's certificate must have, where it is not the URL's
 	timeout time.Duration
+	noWait  bool
 	nodes   []string
 	http    *http.Client
 }
@@ -48,6 +51,14 @@ func (r *remote) register(cmd *cobra.Command) {
 	for _, name := range []string{"ca", "cert", "key"} {
 		f.Lookup(name).DefValue = ""
 	}
+}
+
+// acts adds the flags of a request with a session_id, and of who asks for it.
+func (r *remote) acts(cmd *cobra.Command, session *string) {
+	r.register(cmd)
+	r.who.register(cmd)
+	cmd.Flags().StringVar(session, "session", "", "idempotency key: the same key and request give the same answer")
+	cmd.Flags().BoolVar(&r.noWait, "no-wait", false, "do not wait for the answer: mpcd operation show --follow waits for it")
 }
 
 // tokenSource makes of what is said of the source of a PIN what is to be said of a token's.
@@ -126,6 +137,15 @@ func show[T any](o *output, r *remote, what, session string, do func(*client.Cli
 	return o.result(v, func(w io.Writer) { table(w, v) })
 }
 
+// act is show for a request with a session_id, which is made where none is given. With --no-wait it shows the operation that it has begun.
+func act[T any](o *output, r *remote, what string, session *string, do func(*client.Client) (T, error), human func(io.Writer, T),
+	later func(*client.Client) (*wire.Operation, error)) error {
+	if *session = cmp.Or(*session, "cli-"+strings.ToLower(rand.Text())); r.noWait {
+		return show(o, r, what, *session, later, table(enrol.OperationRows))
+	}
+	return show(o, r, what, *session, do, human)
+}
+
 // failed turns what a client returns into a fault with its exit code. session is the request's, "" for none.
 func (r *remote) failed(what string, err error, session string) error {
 	var refused *client.Error
@@ -155,9 +175,4 @@ func (r *remote) failed(what string, err error, session string) error {
 	}
 	return fault.Doing(what, &fault.Error{Code: fault.CodeQuorum, Err: fmt.Errorf("node not reached: %w", err),
 		Do: cmp.Or(client.Advice(err), "start it with `mpcd start` (for trials `mpcd dev`), or name another with --api; then "+again)})
-}
-
-// newSession is the idempotency key of a request that was given none: the user can repeat the request under it.
-func newSession(given string) string {
-	return cmp.Or(given, "cli-"+strings.ToLower(rand.Text()))
 }

@@ -33,21 +33,11 @@ func keygenCommand(o *output) *cobra.Command {
 			"  mpcd keygen --curve secp256k1 --protocol frost   # Taproot, BIP-340",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q.SessionID = newSession(q.SessionID)
-			return show(o, &r, "keygen", q.SessionID, func(c *client.Client) (*wire.Wallet, error) {
-				if vault == "" {
-					return c.Keygen(cmd.Context(), &q)
-				}
-				w, err := c.CreateWallet(cmd.Context(), vault, &q)
-				if err != nil {
-					return nil, err
-				}
-				return &w.Wallet, nil
-			}, walletTable)
+			return act(o, &r, "keygen", &q.SessionID, func(c *client.Client) (*wire.Wallet, error) { return c.KeygenIn(cmd.Context(), vault, &q) },
+				walletTable, func(c *client.Client) (*wire.Operation, error) { return c.KeygenLater(cmd.Context(), vault, &q) })
 		},
 	}
-	r.register(cmd)
-	r.who.register(cmd)
+	r.acts(cmd, &q.SessionID)
 	f := cmd.Flags()
 	f.StringVar(&q.Curve, "curve", "ed25519", "ed25519 or secp256k1")
 	f.StringVar(&q.Protocol, "protocol", "", "frost or dkls23; empty takes frost for ed25519, dkls23 (ECDSA) for secp256k1")
@@ -56,7 +46,6 @@ func keygenCommand(o *output) *cobra.Command {
 	f.StringSliceVar(&q.Parties, "parties", nil, "which nodes hold a share")
 	f.StringVar(&q.Label, "label", "", "a name for people")
 	f.StringVar(&vault, "vault", "", "the vault that the wallet is to be in; it need not exist before")
-	f.StringVar(&q.SessionID, "session", "", "idempotency key: the same key and request give the same answer")
 	return cmd
 }
 
@@ -123,13 +112,11 @@ func signCommand(o *output) *cobra.Command {
 			if err := checkPath(cmd, q.DerivationPath); err != nil {
 				return err
 			}
-			q.SessionID = newSession(q.SessionID)
-			return show(o, &r, "sign", q.SessionID,
-				func(c *client.Client) (*wire.Signature, error) { return c.Sign(cmd.Context(), &q) }, signatureTable)
+			return act(o, &r, "sign", &q.SessionID, func(c *client.Client) (*wire.Signature, error) { return c.Sign(cmd.Context(), &q) },
+				signatureTable, func(c *client.Client) (*wire.Operation, error) { return c.SignLater(cmd.Context(), &q) })
 		},
 	}
-	r.register(cmd)
-	r.who.register(cmd)
+	r.acts(cmd, &q.SessionID)
 	f := cmd.Flags()
 	keyFlags(cmd)
 	f.StringVar(&message, "message", "", "what to sign, in hex")
@@ -138,7 +125,6 @@ func signCommand(o *output) *cobra.Command {
 	f.StringVar(&q.Chain, "chain", "", "the chain: of a transaction the one that reads it, else for the receipt")
 	tx.register(f)
 	f.StringVar(&q.DerivationPath, "path", "", "sign with the key at this path below an ECDSA wallet, as m/0/5")
-	f.StringVar(&q.SessionID, "session", "", "idempotency key: the same key and request give the same answer")
 	return cmd
 }
 
@@ -206,15 +192,12 @@ func refreshCommand(o *output) *cobra.Command {
 			if err := nameKey(cmd, &q.WalletID, &q.PublicKey); err != nil {
 				return err
 			}
-			q.SessionID = newSession(q.SessionID)
-			return show(o, &r, "refresh", q.SessionID,
-				func(c *client.Client) (*wire.Wallet, error) { return c.Refresh(cmd.Context(), &q) }, walletTable)
+			return act(o, &r, "refresh", &q.SessionID, func(c *client.Client) (*wire.Wallet, error) { return c.Refresh(cmd.Context(), &q) },
+				walletTable, func(c *client.Client) (*wire.Operation, error) { return c.RefreshLater(cmd.Context(), &q) })
 		},
 	}
-	r.register(cmd)
-	r.who.register(cmd)
+	r.acts(cmd, &q.SessionID)
 	keyFlags(cmd)
-	cmd.Flags().StringVar(&q.SessionID, "session", "", "idempotency key")
 	cmd.Flags().StringSliceVar(&q.Release, "release", nil, "nodes that the answering node has banned, and trusts again from now on")
 	return cmd
 }
