@@ -236,7 +236,8 @@ func TestMLDSAIsTheStandards(t *testing.T) {
 }
 
 // Goal: a checkpoint with the cosignatures of as many witnesses as there may be is read by every release, so that a log with it opens:
-// those by ML-DSA-44 stop at 15, and crowd out none by Ed25519. Method: a cluster with the longest names, each of whose members cosigns by both.
+// those by ML-DSA-44 stop at 15, and crowd out none by Ed25519. Method: a cluster with the longest names, each of whose members cosigns by
+// both.
 func TestCheckpointIsBounded(t *testing.T) {
 	long := func(i int) string { return fmt.Sprintf("%063d", i) }
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
