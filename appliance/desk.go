@@ -239,7 +239,7 @@ func (d *Desk) refuses(in *attest.Intent) error {
 		return nil
 	}
 	if !same(&w.Intent, in) {
-		if in.Node == string(d.core.cfg.Node) && w.Failed == "" && d.lasts(&w) {
+		if in.Node == string(d.core.cfg.Node) && w.Failed == "" && lasts(d, &w) {
 			return operation.Reused(in.RequestID)
 		}
 		return nil
@@ -256,7 +256,7 @@ func (d *Desk) refuses(in *attest.Intent) error {
 }
 
 // lasts tells whether a request has not expired, by any clock.
-func (d *Desk) lasts(r *waiterRecord) bool {
+func lasts(d *Desk, r *waiterRecord) bool {
 	return r.Intent.Initiation.Expires > d.core.clock.early().UnixMilli()
 }
 
@@ -277,7 +277,7 @@ func (d *Desk) take(ctx context.Context, r waiterRecord) (news bool, err error) 
 	defer d.taking.Unlock()
 	now := d.core.cfg.Clock()
 	next, known := d.record(r.Intent.RequestID)
-	if known = known && d.lasts(&next); !known {
+	if known = known && lasts(d, &next); !known {
 		next = waiterRecord{Version: waiterVersion, Intent: bare(&r.Intent), Named: r.Named, Body: r.Body}
 		err = d.room(&next, now)
 	} else if !same(&next.Intent, &r.Intent) {
@@ -307,7 +307,7 @@ func (d *Desk) contradicts(ctx context.Context, here, r waiterRecord) (news bool
 	if err != nil {
 		return false, err
 	}
-	yields := here.Failed != "" || d.fresh(session) && before(&r.Intent, &here.Intent)
+	yields := here.Failed != "" || fresh(d, session) && before(&r.Intent, &here.Intent)
 	switch back := len(s.cancelled)+len(s.rejected) > 0; {
 	case len(here.Cancelled)+len(here.Rejected) > 0:
 		yields = false
@@ -317,7 +317,7 @@ func (d *Desk) contradicts(ctx context.Context, here, r waiterRecord) (news bool
 		yields = true
 	}
 	if !yields {
-		d.lookAgain(session) // it may have been done elsewhere, and is over here then
+		lookAgain(d, session) // it may have been done elsewhere, and is over here then
 		return false, operation.Reused(session)
 	}
 	if news, err = d.merge(ctx, next, r, false); err != nil || !news {
@@ -331,7 +331,7 @@ func (d *Desk) contradicts(ctx context.Context, here, r waiterRecord) (news bool
 const deskSettles = time.Minute
 
 // fresh tells whether a request may give way.
-func (d *Desk) fresh(session string) bool {
+func fresh(d *Desk, session string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := d.m[session]
@@ -353,7 +353,7 @@ func before(a, b *attest.Intent) bool {
 }
 
 // lookAgain has a request looked at soon.
-func (d *Desk) lookAgain(session string) {
+func lookAgain(d *Desk, session string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if at := d.core.cfg.Clock().Add(deskRetry); d.m[session] != nil && d.m[session].next.After(at) {
@@ -699,7 +699,7 @@ func (d *Desk) attempt(ctx context.Context, session string, start func(func())) 
 			switch found, _, err := d.elsewhere(ctx, record, s); {
 			case found:
 				pause = deskDone
-			case d.usedUp(ctx, s, err):
+			case usedUp(ctx, d, s, err):
 				failed = fmt.Sprintf("%.300s", problem.As(err).Message)
 			}
 		}
@@ -780,7 +780,7 @@ func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.D
 		return deskCounts, ""
 	case problem.As(err).Code.Retryable(), problem.As(err).Code == problem.Unapproved, problem.As(err).Code == problem.Frozen,
 		ctx.Err() != nil,
-		problem.As(err).Code == problem.Conflict && !d.usedUp(ctx, s, err): // a newer authority, or a refresh, is on its way
+		problem.As(err).Code == problem.Conflict && !usedUp(ctx, d, s, err): // a newer authority, or a refresh, is on its way
 		d.hear(r.Intent.RequestID, problem.As(err).Error())
 		return deskRetry, ""
 	}
@@ -789,7 +789,7 @@ func (d *Desk) do(ctx context.Context, r waiterRecord, s standing) (pause time.D
 
 // usedUp tells whether a request was refused because its session_id stands for another for good: this node has answered that, or another
 // has shown its answer. What a peer only says to have agreed to is its word, and may come to nothing.
-func (d *Desk) usedUp(ctx context.Context, s standing, err error) bool {
+func usedUp(ctx context.Context, d *Desk, s standing, err error) bool {
 	if !reused(err) || errors.Is(err, errAnswered) {
 		return reused(err)
 	}

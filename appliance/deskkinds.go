@@ -41,8 +41,8 @@ func furnishDesk(n *Node) {
 		attest.OpRefresh: deskRefresh{n.desk, n}}
 }
 
-// wallet finds the key that a record is about.
-func (d *Desk) wallet(ctx context.Context, s *standing) (err error) {
+// deskWallet finds the key that a record is about.
+func deskWallet(ctx context.Context, d *Desk, s *standing) (err error) {
 	if s.key, err = d.core.keys.Key(ctx, s.in.KeyID); err == nil {
 		s.in.Vault, s.vault, s.info = s.key.Record.Group, s.key.Record.Group, s.key.Record.Info
 	}
@@ -62,7 +62,7 @@ type deskSign struct {
 }
 
 func (k deskSign) about(ctx context.Context, r *waiterRecord, s *standing) (err error) {
-	if err = k.wallet(ctx, s); err == nil {
+	if err = deskWallet(ctx, k.Desk, s); err == nil {
 		s.decoded, err = judgePayload(&s.in, s.key)
 	}
 	if err == nil {
@@ -155,9 +155,9 @@ func (k deskKeygen) about(_ context.Context, r *waiterRecord, s *standing) error
 	if err != nil {
 		return err
 	}
-	c, err := k.making.committeeOf(&s.in)
+	c, err := committeeOf(k.making, &s.in)
 	s.vault, s.info, s.key.Scheme = s.in.Keygen.Group, threshold.KeyInfo{Committee: c}, scheme
-	s.asks = k.making.asksOfKeygen(k.request(r, s), scheme, c)
+	s.asks = asksOfKeygen(k.making, k.request(r, s), scheme, c)
 	return err
 }
 
@@ -192,7 +192,7 @@ func (k deskKeygen) do(ctx context.Context, r *waiterRecord, s *standing) error 
 		return err
 	}
 	defer done()
-	_, err = k.node.newKey(ctx, q, s.key.Scheme, s.info.Committee, nil)
+	_, err = newKey(ctx, k.node, q, s.key.Scheme, s.info.Committee, nil)
 	return err
 }
 
@@ -213,11 +213,11 @@ func (r KeygenRequest) waits(ctx context.Context, d *Desk) (*waiterRecord, error
 	if err != nil {
 		return nil, err
 	}
-	in, err := d.making.intent(ctx, r, scheme, committee)
+	in, err := keygenIntent(ctx, d.making, r, scheme, committee)
 	if err != nil || in.Initiation == nil {
 		return nil, err
 	}
-	if _, err := d.making.committeeOf(in); err != nil {
+	if _, err := committeeOf(d.making, in); err != nil {
 		return nil, nil // its initiator has named no parties, and the caller others than those that this means
 	}
 	return &waiterRecord{Intent: *in, Body: r.BodyHash[:]}, nil
@@ -230,7 +230,7 @@ type deskRefresh struct {
 }
 
 func (k deskRefresh) about(ctx context.Context, r *waiterRecord, s *standing) (err error) {
-	if err = k.wallet(ctx, s); err == nil {
+	if err = deskWallet(ctx, k.Desk, s); err == nil {
 		s.asks = asksOfRefresh(k.request(s), s.key)
 	}
 	return err
@@ -263,7 +263,7 @@ func (k deskRefresh) do(ctx context.Context, _ *waiterRecord, s *standing) error
 		return err
 	}
 	defer done()
-	_, err = k.node.newShares(ctx, q, s.key)
+	_, err = newShares(ctx, k.node, q, s.key)
 	return err
 }
 

@@ -26,7 +26,7 @@ type making struct {
 // keygen is the coordinator's side; accept is called before the first message leaves.
 func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold.Scheme, committee threshold.Committee,
 	accept func() error) (string, error) {
-	in, err := n.intent(ctx, req, scheme, committee)
+	in, err := keygenIntent(ctx, n, req, scheme, committee)
 	if err != nil {
 		return "", err
 	}
@@ -57,9 +57,9 @@ func (n *making) keygen(ctx context.Context, req KeygenRequest, scheme threshold
 	return id, n.prove(ctx, key)
 }
 
-// intent is what a request for a key asks for, in the words of an initiator. One that has not signed who the parties are, as none did for
-// releases before, is taken at its word without.
-func (n *making) intent(ctx context.Context, req KeygenRequest, scheme threshold.Scheme,
+// keygenIntent is what a request for a key asks for, in the words of an initiator. One that has not signed who the parties are, as none did
+// for releases before, is taken at its word without.
+func keygenIntent(ctx context.Context, n *making, req KeygenRequest, scheme threshold.Scheme,
 	committee threshold.Committee) (*attest.Intent, error) {
 	in := n.token.intent(attest.OpKeygen, req.SessionID, req.Requester, committee.Parties)
 	in.Scheme, in.Keygen, in.Initiation = scheme.ID(), keygenParams(scheme, committee, req), req.Initiation
@@ -71,7 +71,7 @@ func (n *making) intent(ctx context.Context, req KeygenRequest, scheme threshold
 
 // committeeOf is who is to hold the key of an intent that waits: the nodes that its initiator has named, or else the first of the roster.
 // What an initiator has not signed, no peer chooses.
-func (n *making) committeeOf(in *attest.Intent) (c threshold.Committee, err error) {
+func committeeOf(n *making, in *attest.Intent) (c threshold.Committee, err error) {
 	ids := nodeIDs(in.Keygen.Nodes)
 	if all := n.members.All(); len(ids) == 0 {
 		ids = all[:min(len(all), len(in.Signers))]
@@ -84,7 +84,7 @@ func (n *making) committeeOf(in *attest.Intent) (c threshold.Committee, err erro
 }
 
 // asksOfKeygen is a request for a key as find looks for its answer.
-func (n *making) asksOfKeygen(req KeygenRequest, scheme threshold.Scheme, c threshold.Committee) asks {
+func asksOfKeygen(n *making, req KeygenRequest, scheme threshold.Scheme, c threshold.Committee) asks {
 	return asks{op: attest.OpKeygen, session: req.SessionID, body: req.BodyHash, purpose: purposeOfKeygen(scheme, c, req),
 		fits: func(_ string, rec keys.Record) bool { return n.fits(req, scheme, rec) }}
 }
@@ -137,7 +137,7 @@ func (n *making) permitKeygen(ctx context.Context, scheme threshold.Scheme, in *
 			return problem.New(problem.Invalid, "", "the parameters do not fit the scheme")
 		}
 		if len(in.Keygen.Nodes) > 0 {
-			if _, err := n.committeeOf(in); err != nil {
+			if _, err := committeeOf(n, in); err != nil {
 				return err
 			}
 		}

@@ -248,16 +248,16 @@ func (n *Node) Keygen(ctx context.Context, req KeygenRequest) (w *Wallet, err er
 	if strange != nil && (scheme == nil || !again) {
 		return nil, strange
 	}
-	if w, err = n.newKey(ctx, req, scheme, committee, strange); err != nil && strange == nil {
+	if w, err = newKey(ctx, n, req, scheme, committee, strange); err != nil && strange == nil {
 		err = n.desk.hold(ctx, req, err)
 	}
 	return w, err
 }
 
 // newKey makes a key as it is planned, unless strange says why this node cannot, or takes over what another node has made.
-func (n *Node) newKey(ctx context.Context, req KeygenRequest, scheme threshold.Scheme, committee threshold.Committee,
+func newKey(ctx context.Context, n *Node, req KeygenRequest, scheme threshold.Scheme, committee threshold.Committee,
 	strange error) (*Wallet, error) {
-	w, err := n.answered(ctx, n.making.asksOfKeygen(req, scheme, committee), func(accept func() error) (string, error) {
+	w, err := n.answered(ctx, asksOfKeygen(n.making, req, scheme, committee), func(accept func() error) (string, error) {
 		if strange != nil {
 			return "", strange
 		}
@@ -299,7 +299,7 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (w *Wallet, err 
 	if err != nil {
 		return nil, err
 	}
-	if w, err = n.newShares(ctx, req, key); err != nil {
+	if w, err = newShares(ctx, n, req, key); err != nil {
 		req.WalletID = key.ID
 		err = n.desk.hold(ctx, req, err)
 	}
@@ -307,7 +307,7 @@ func (n *Node) Refresh(ctx context.Context, req RefreshRequest) (w *Wallet, err 
 }
 
 // newShares refreshes a key, or takes over that another node has.
-func (n *Node) newShares(ctx context.Context, req RefreshRequest, key keys.Key) (*Wallet, error) {
+func newShares(ctx context.Context, n *Node, req RefreshRequest, key keys.Key) (*Wallet, error) {
 	r, err := n.renewal(key.Record, req)
 	if err != nil {
 		return nil, err
