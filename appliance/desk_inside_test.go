@@ -5,9 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/luxfi/mpcd/appliance/ceremony"
 	"github.com/luxfi/mpcd/appliance/transport"
 	"github.com/luxfi/mpcd/attest"
 	"github.com/luxfi/mpcd/internal/canon"
+	"github.com/luxfi/mpcd/threshold"
 )
 
 // waiterOf is a request of an initiator that waits for an hour, as the desk has it after it has looked at it.
@@ -111,5 +113,29 @@ func TestDeskTellsNothingOfItsOwn(t *testing.T) {
 	err := canon.Unmarshal(x.sent[len(x.sent)-1].Body, &b)
 	if err != nil || len(b.Records) != 1 || b.Records[0].Failed != "" || b.Records[0].Here {
 		t.Errorf("%+v, %v", b.Records, err)
+	}
+}
+
+// Goal: a key that waits is held by the nodes that its initiator has named, or else by the first of the roster: no peer chooses. Method:
+// these, and others as many.
+func TestCommitteeOf(t *testing.T) {
+	x := newInside(t)
+	all := x.members.All()
+	first, last := x.members.Party(all[0]), x.members.Party(all[len(all)-1])
+	second := x.members.Party(all[1])
+	for name, row := range map[string]struct {
+		nodes   []string
+		signers []threshold.PartyID
+		fits    bool
+	}{
+		"the first":           {nil, []threshold.PartyID{first, second}, true},
+		"others":              {nil, []threshold.PartyID{first, last}, false},
+		"those that he named": {[]string{string(all[0]), string(all[len(all)-1])}, []threshold.PartyID{first, last}, true},
+		"others than those":   {[]string{string(all[0]), string(all[len(all)-1])}, []threshold.PartyID{first, second}, false},
+	} {
+		in := &attest.Intent{Signers: ceremony.SortedParties(row.signers), Keygen: &attest.KeygenParams{Threshold: 2, Nodes: row.nodes}}
+		if c, err := committeeOf(x.making, in); (err == nil) != row.fits {
+			t.Errorf("%s: %v, %v", name, c, err)
+		}
 	}
 }

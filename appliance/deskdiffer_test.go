@@ -148,17 +148,17 @@ func TestNobodyEndsAnothers(t *testing.T) {
 			t.Fatalf("another's stands in its place: %+v, %v", o, err)
 		}
 	}
-	word, err := c.asker.Cancel(mine)
+	word, err := c.asker.Cancel(c.waits(w.ID, "fresh"))
 	if err == nil {
-		_, err = one.front().Cancel(ctx, "mine", word)
+		_, err = one.front().Cancel(ctx, "fresh", word)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 8 {
-		again, _ := c.draft(w.ID, "mine", int64(70+i))
+		again, _ := c.draft(w.ID, "fresh", int64(70+i))
 		one.node.TellDesk(ctx, "node2", *again, nil, nil, "")
-		if got := one.standing("mine"); got != appliance.Cancelled {
+		if got := one.standing("fresh"); got != appliance.Cancelled {
 			t.Fatalf("it was cancelled, and is %s", got)
 		}
 	}

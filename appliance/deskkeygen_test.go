@@ -156,9 +156,10 @@ func TestDeskJudgesKeys(t *testing.T) {
 			"vault":      func(in *attest.Intent, _ *attest.Hex) { in.Keygen.Group = "cold" },
 			"threshold":  func(in *attest.Intent, _ *attest.Hex) { in.Keygen.Threshold = 3 },
 			"kind":       func(in *attest.Intent, _ *attest.Hex) { in.Keygen.Kind = threshold.BIP340.ID },
-			"scheme":     func(in *attest.Intent, _ *attest.Hex) { in.Scheme = "frost-taproot" },
+			"scheme":     func(in *attest.Intent, _ *attest.Hex) { in.Scheme = threshold.FrostTaproot },
 			"no scheme":  func(in *attest.Intent, _ *attest.Hex) { in.Scheme = "" },
 			"parties":    func(in *attest.Intent, _ *attest.Hex) { in.Signers = []threshold.PartyID{1, 2} },
+			"holders":    func(in *attest.Intent, _ *attest.Hex) { in.Signers = []threshold.PartyID{1, 3} },
 			"order":      func(in *attest.Intent, _ *attest.Hex) { in.Signers = []threshold.PartyID{3, 2, 1} },
 			"names":      func(in *attest.Intent, _ *attest.Hex) { in.Keygen.Nodes = []string{"node1", "node2", "node4"} },
 			"wallet":     func(in *attest.Intent, _ *attest.Hex) { in.KeyID = one.ID },
@@ -178,6 +179,15 @@ func TestDeskJudgesKeys(t *testing.T) {
 		}
 	}
 	in, _ := c.draftKey("bad", "l", false)
+	in.Message, in.Initiation = attest.Hex("m"), nil // by its initiator himself
+	if err := c.asker.Initiate(ctx, in); err != nil {
+		t.Fatal(err)
+	}
+	tell(*in, body)
+	if third.standing("bad") != "" {
+		t.Error("a keygen with a message is taken up")
+	}
+	in, _ = c.draftKey("bad", "l", false)
 	tell(*in, body, "signers")
 	refresh, _ := c.draftRefresh(one.ID, "bad")
 	tell(*refresh, nil, "nodes")
@@ -195,7 +205,7 @@ func TestDeskJudgesKeys(t *testing.T) {
 	fewer := *draft
 	fewer.Signers = []threshold.PartyID{1, 2}
 	taproot := *draft
-	taproot.Scheme = "frost-taproot"
+	taproot.Scheme = threshold.FrostTaproot
 	ours, renew := c.draftRefresh(one.ID, "renewed")
 	if _, err := third.node.Refresh(ctx, renew); problem.As(err).Code != problem.Unapproved {
 		t.Fatal(err)

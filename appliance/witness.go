@@ -133,7 +133,8 @@ func (w *witness) load(ctx context.Context) error {
 			x.broke = w.core.clock.stored(x.Broke)
 		}
 		if id == w.core.cfg.Node {
-			if w.last = x.at; x.Broke != 0 {
+			w.last = x.at
+			if x.Broke != 0 {
 				w.back = x
 			}
 		} else {
