@@ -23,7 +23,7 @@ HSM ?= softhsm
 MUTANTS ?=
 KILLS ?= 5m
 NEXT ?= 300
-GOTEST := scripts/gotest.sh -p 2 -timeout 15m
+GOTEST := scripts/gotest.sh -p 2 -timeout 25m
 
 .PHONY: demo test check race vuln fuzz bench bench-hsm matrix mutate mutate-sample mutate-next redteam mixed sim faults build setup clean
 

@@ -11,7 +11,7 @@ starting() { git grep -lE '^\s+go [[:alpha:]]|\.Go\(func' -- '*.go' ':!*_test.go
 packages=$({ importing; starting; } | sort -u)
 # Arithmetic on numbers that a caller hands in shares nothing and waits for nobody, and makes two thirds of the detector's work.
 arithmetic='crypto/internal/fips140/... filippo.io/edwards25519/... github.com/decred/dcrd/dcrec/secp256k1/v4'
-flags=(-race -timeout 15m)
+flags=(-race -timeout 25m)
 for pattern in $arithmetic; do flags+=("-gcflags=$pattern=-race=false"); done
 not='^TestAllocations|^TestReal|^TestSixteenNodes|^TestCompiles'
 # The appliance's clusters count time, and have the machine for themselves; the others wait for processes of theirs as often as they compute.
