@@ -2,7 +2,6 @@ package api
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
@@ -395,52 +394,6 @@ func TestPlacesPerCaller(t *testing.T) {
 			t.Errorf("metrics: %d", w.Code)
 		}
 		h.end(t, 2*callerShare)
-	})
-}
-
-// Goal: who came last has the next place, so that under a load that lasts what is answered is answered soon; who waited for too long has
-// none, and takes none away. Method: one place, two who wait for it, and one more when the first of them has given up.
-func TestLastIsFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShares(1)
-		wait := func(d time.Duration) (got chan bool) {
-			got = make(chan bool, 1)
-			go func() {
-				ctx, stop := context.WithTimeout(t.Context(), d)
-				defer stop()
-				got <- s.take(ctx, "a")
-			}()
-			synctest.Wait()
-			return got
-		}
-		if !<-wait(placeWait) {
-			t.Fatal("the place is taken")
-		}
-		first, early := wait(placeWait), wait(placeWait/2)
-		if <-early {
-			t.Fatal("there are two places")
-		}
-		last := wait(placeWait)
-		s.give("a")
-		synctest.Wait()
-		if len(first) > 0 || !<-last {
-			t.Error("who came first has the place")
-		}
-		s.give("a")
-		if !<-first {
-			t.Error("who waited has none when it is given back")
-		}
-		s.give("a")
-		if len(s.of) != 0 {
-			t.Errorf("nobody holds one, and %d are known", len(s.of))
-		}
-		s = newShares(2)
-		for range 2 {
-			s.take(t.Context(), "a")
-		}
-		if s.give("a"); !s.take(t.Context(), "a") || s.take(t.Context(), "a") {
-			t.Error("of two places one is given back")
-		}
 	})
 }
 

@@ -5,9 +5,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -31,9 +32,8 @@ type shares struct {
 }
 
 type share struct {
-	free    int64
-	waiting []chan struct{} // the last that came is the first to have a place: it may still be in time when the others no longer are
-	users   int64           // that hold a place, or wait for one
+	places *semaphore.Weighted
+	users  int64 // that hold a place, or wait for one
 }
 
 func newShares(most int) *shares { return &shares{most: int64(max(1, most)), of: map[string]*share{}} }
@@ -43,56 +43,35 @@ func (s *shares) take(ctx context.Context, who string) bool {
 	s.mu.Lock()
 	x := s.of[who]
 	if x == nil {
-		x = &share{free: s.most}
+		x = &share{places: semaphore.NewWeighted(s.most)}
 		s.of[who] = x
 	}
 	x.users++
-	if x.free > 0 {
-		x.free--
-		s.mu.Unlock()
-		return true
-	}
-	if _, ends := ctx.Deadline(); !ends || x.users > s.most*(1+waitingMax) {
-		s.leave(x, who)
-		s.mu.Unlock()
-		return false
-	}
-	place := make(chan struct{})
-	x.waiting = append(x.waiting, place)
+	got := x.places.TryAcquire(1)
+	_, waits := ctx.Deadline()
+	waits = waits && x.users <= s.most*(1+waitingMax)
 	s.mu.Unlock()
-	select {
-	case <-place:
-		return true
-	case <-ctx.Done():
+	if !got && waits {
+		got = x.places.Acquire(ctx, 1) == nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i := slices.Index(x.waiting, place)
-	if i < 0 { // it was given one meanwhile
-		return true
+	if !got {
+		s.leave(who)
 	}
-	x.waiting = slices.Delete(x.waiting, i, i+1)
-	s.leave(x, who)
-	return false
+	return got
 }
 
-// give takes one back, for who came last of those who wait for one.
+// give takes one back.
 func (s *shares) give(who string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	x := s.of[who]
-	if last := len(x.waiting) - 1; last >= 0 {
-		close(x.waiting[last])
-		x.waiting = x.waiting[:last]
-	} else {
-		x.free++
-	}
-	s.leave(x, who)
+	s.of[who].places.Release(1)
+	s.mu.Unlock()
+	s.leave(who)
 }
 
-// leave is called by who neither holds one any more nor waits. The caller holds mu.
-func (s *shares) leave(x *share, who string) {
-	if x.users--; x.users == 0 {
+func (s *shares) leave(who string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of[who].users--; s.of[who].users == 0 {
 		delete(s.of, who)
 	}
 }
