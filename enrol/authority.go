@@ -237,7 +237,7 @@ func AuthorityRows(c attest.AuthorityChain) (rows [][]any) {
 	}
 	what := ""
 	if len(a.Authors) > 0 {
-		what = ": all but its rules, who the authors are too"
+		what = ": all but its rules, and who the authors are"
 		row("rules by", fmt.Sprintf("%d of %d authors: policy and assets, and nothing else", a.AuthorQuorum, len(a.Authors)))
 	}
 	row("next by", fmt.Sprintf("%d of %d officers%s", a.Quorum, len(a.Officers), what))

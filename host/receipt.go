@@ -81,6 +81,8 @@ func VerifyReceipt(b []byte, roster *attest.SignedRoster, authority attest.Autho
 			Do: "fetch it again; if it stays so, it was changed or made under another roster"}
 		if errors.Is(err, attest.ErrDenied) || errors.Is(err, attest.ErrNotInitiated) || errors.Is(err, attest.ErrNotApproved) {
 			f.Do = "find out why nodes signed it: it was not asked for or approved by who may, or the rules of its authority do not permit it"
+		} else if errors.Is(err, attest.ErrAuthority) {
+			f.Do = "give the newest authority.json of the cluster, from a node or its officers: --authority; if it stays so, it was changed"
 		}
 		return nil, f
 	}
